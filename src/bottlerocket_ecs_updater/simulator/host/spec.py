@@ -1,0 +1,64 @@
+"""What a host is made from, and the small values that it hands out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bottlerocket_ecs_updater.simulator.faults import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class HostTiming:
+    """How long things take on a healthy host, as transcripts and unit files suggest."""
+
+    shutdown: timedelta = timedelta(seconds=8)
+    boot: timedelta = timedelta(seconds=35)
+    """From the end of the shutdown until the release is marked as booted successfully."""
+    ssm_agent_start: timedelta = timedelta(seconds=10)
+    """From the end of the boot until the SSM agent pings: the control container has to come up."""
+    ecs_agent_start: timedelta = timedelta(seconds=12)
+    """From the end of the boot until the ECS agent is connected."""
+    refresh: timedelta = timedelta(milliseconds=400)
+    prepare: timedelta = timedelta(seconds=10)
+    activate: timedelta = timedelta(milliseconds=500)
+
+
+@dataclass(frozen=True, slots=True)
+class HostSpec:
+    """One host at the moment when it enters the world: running, and never touched since its boot."""
+
+    instance_id: str
+    variant: str = "aws-ecs-2"
+    arch: str = "x86_64"
+    version: str = "1.20.0"
+    seed: int = 0
+    ignore_waves: bool = False
+    version_lock: str = "latest"
+    ansi: bool = False
+    """Whether apiclient colours its log lines, as old releases do."""
+    timing: HostTiming = HostTiming()
+    faults: tuple[Fault, ...] = ()
+
+
+class Power(StrEnum):
+    """Whether there is an operating system that could do anything."""
+
+    RUNNING = "running"
+    SHUTTING_DOWN = "shutting-down"
+    BOOTING = "booting"
+    HUNG = "hung"
+    """A boot that came to nothing: only a reboot from outside helps."""
+    TERMINATED = "terminated"
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptResult:
+    """How a script ended: 137 and 143 when it was killed."""
+
+    exit_code: int
+    stdout: str = ""
+    stderr: str = ""

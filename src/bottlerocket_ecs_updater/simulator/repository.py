@@ -1,0 +1,167 @@
+"""The TUF repository that hosts take their updates from: releases, waves, the highest version allowed.
+
+A host sees the releases of its own variant and architecture that its wave has reached. Who asks brings the
+time; the repository has no clock. The rules are those of updog (`update_required`) and update_metadata
+(`update_ready`), quirks included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from bottlerocket_ecs_updater.core.version import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+WAVE_SEEDS = 2048
+"""Hosts draw their seed from 0 to 2047; waves are laid over that range."""
+
+DEFAULT_WAVES: tuple[tuple[float, timedelta], ...] = (
+    (0.01, timedelta(hours=1)),
+    (0.05, timedelta(hours=4)),
+    (0.15, timedelta(days=1)),
+    (0.40, timedelta(days=2)),
+    (0.60, timedelta(days=4)),
+    (0.90, timedelta(days=5)),
+    (1.00, timedelta(days=6)),
+)
+"""Bottlerocket's default policy: the share of hosts that see a release after so long."""
+
+parse_version = lru_cache(maxsize=4096)(Version.parse)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One version for one variant and architecture. `waves` are (seed, start time), in seed order."""
+
+    version: str
+    variant: str
+    arch: str = "x86_64"
+    waves: tuple[tuple[int, datetime], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """The host's side of the question: who it is, what it runs, and its updates settings."""
+
+    variant: str
+    arch: str
+    running: str
+    seed: int = 0
+    ignore_waves: bool = False
+    version_lock: str = "latest"
+    max_version: str | None = None
+    """A lower ceiling that this host alone sees; None for the repository's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the repository has for one host: all that is listed, newest first, and what it would take."""
+
+    available: tuple[str, ...] = ()
+    chosen: str | None = None
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """All releases of one variant and architecture, newest first."""
+
+    releases: list[Release] = field(default_factory=list)
+    max_version: str = "0.0.0"
+
+
+def waves_from(
+    published: datetime, policy: Iterable[tuple[float, timedelta]] = DEFAULT_WAVES
+) -> tuple[tuple[int, datetime], ...]:
+    """Lay a policy of (share of hosts, delay) over the seeds, from the time of publication."""
+    starts: list[tuple[int, datetime]] = []
+    begin = 0
+    for share, delay in policy:
+        starts.append((begin, published + delay))
+        begin = int(WAVE_SEEDS * share)
+    return tuple(starts)
+
+
+def update_ready(waves: tuple[tuple[int, datetime], ...], seed: int, now: datetime) -> bool:
+    """Whether a release with these waves is visible to a host with this seed."""
+    if not waves:
+        return True
+    start = next(((at, when) for at, when in reversed(waves) if at < seed), None)
+    end = next(((at, when) for at, when in waves if at >= seed), None)
+    if start is None:
+        return True  # seed 0, or before the first wave: ready at once, even before the first start time
+    if end is None:
+        return start[1] <= now
+    if end[1] <= now:
+        return True
+    if start[1] > now:
+        return False
+    # The source multiplies by the seed itself, not by its distance from the wave's start.
+    return now >= start[1] + ((end[1] - start[1]) // (end[0] - start[0])) * seed
+
+
+class Repository:
+    """All published releases. They come and go at any time; hosts see it when they look next."""
+
+    def __init__(self, releases: Iterable[Release] = ()) -> None:
+        self._shelves: dict[tuple[str, str], _Shelf] = {}
+        for release in releases:
+            self.publish(release)
+
+    def publish(self, release: Release) -> None:
+        """Add a release, and raise its shelf's highest version to it where that is lower."""
+        shelf = self._shelves.setdefault((release.variant, release.arch), _Shelf())
+        kept = [other for other in shelf.releases if other.version != release.version]
+        shelf.releases = sorted([*kept, release], key=lambda each: parse_version(each.version), reverse=True)
+        if parse_version(release.version) > parse_version(shelf.max_version):
+            shelf.max_version = release.version
+
+    def retract(self, version: str, variant: str | None = None, arch: str | None = None) -> None:
+        """Take a version back, everywhere or for one variant or architecture, as the maintainers do it.
+
+        The highest version becomes the highest that is left, so a host that runs the retracted one is offered
+        a downgrade.
+        """
+        for (shelf_variant, shelf_arch), shelf in self._shelves.items():
+            if variant in (None, shelf_variant) and arch in (None, shelf_arch):
+                shelf.releases = [each for each in shelf.releases if each.version != version]
+                if parse_version(shelf.max_version) == parse_version(version):
+                    shelf.max_version = shelf.releases[0].version if shelf.releases else "0.0.0"
+
+    def set_max_version(self, version: str, variant: str, arch: str = "x86_64") -> None:
+        """Forbid everything above `version` without removing it from the list."""
+        self._shelves.setdefault((variant, arch), _Shelf()).max_version = version
+
+    def releases(self) -> Mapping[tuple[str, str], tuple[Release, ...]]:
+        """All that is published, by variant and architecture, newest first."""
+        return {key: tuple(shelf.releases) for key, shelf in self._shelves.items()}
+
+    def offer(self, viewer: Viewer, now: datetime) -> Offer:
+        """What this host would see if it looked now."""
+        shelf = self._shelves.get((viewer.variant, viewer.arch))
+        if shelf is None:
+            return Offer()
+        ceiling = parse_version(viewer.max_version or shelf.max_version)
+        available = tuple(
+            release.version
+            for release in shelf.releases
+            if parse_version(release.version) <= ceiling
+            and (viewer.ignore_waves or update_ready(release.waves, viewer.seed, now))
+        )
+        return Offer(available, _choose(available, viewer, ceiling))
+
+
+def _choose(available: tuple[str, ...], viewer: Viewer, ceiling: Version) -> str | None:
+    running = parse_version(viewer.running)
+    if viewer.version_lock != "latest":
+        wanted = parse_version(viewer.version_lock)
+        if wanted == running:
+            return None
+        return next((version for version in available if parse_version(version) == wanted), None)
+    if running > ceiling:
+        return available[0] if available else None
+    return next((version for version in available if running < parse_version(version)), None)
