@@ -1,0 +1,78 @@
+"""How many instances may be out of service at once: counted by what is down, whoever brought it down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bottlerocket_ecs_updater.core.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Status
+from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
+
+NAMED_AT_MOST = 3
+"""How many of those that fill a budget are named in the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What is unavailable now, and what the limits are."""
+
+    taken: tuple[tuple[InstanceId, Zone], ...]
+    limit: int
+    limit_per_zone: dict[Zone, int]
+
+    def refusal(self, zone: Zone) -> Hold | None:
+        """Why no instance of that zone may be drained now, None when one may."""
+        if len(self.taken) >= self.limit:
+            who = _names(id_ for id_, _ in self.taken)
+            return hold(Reason.BUDGET, unavailable=len(self.taken), limit=self.limit, who=who)
+        limit = self.limit_per_zone.get(zone)
+        in_zone = [id_ for id_, other in self.taken if other == zone]
+        if limit is not None and len(in_zone) >= limit:
+            who = _names(in_zone)
+            return hold(Reason.ZONE_BUDGET, unavailable=len(in_zone), limit=limit, zone=zone, who=who)
+        return None
+
+    def take(self, instance: Instance) -> Budget:
+        """The budget once that instance is taken too."""
+        return Budget((*self.taken, (instance.id, instance.zone)), self.limit, self.limit_per_zone)
+
+
+def count_budget(fleet: Fleet, policy: Policy) -> Budget:
+    """Every Bottlerocket instance that is DRAINING, disconnected or ours counts, and every slot not yet settled."""
+    ours = [instance for instance in fleet.instances.values() if instance.bottlerocket]
+    settling = {slot.instance: slot.zone for slot in fleet.slots}
+    taken = {instance.id: instance.zone for instance in ours if unavailable(instance)} | settling
+    zones: dict[Zone, int] = {}
+    for instance in ours:
+        zones[instance.zone] = zones.get(instance.zone, 0) + 1
+    per_zone = policy.max_unavailable_per_zone
+    limits = {zone: per_zone.of(count) for zone, count in zones.items()} if per_zone is not None else {}
+    return Budget(tuple(taken.items()), policy.max_unavailable.of(len(ours)), limits)
+
+
+def unavailable(instance: Instance) -> bool:
+    """Whether an instance is out of service, or about to be."""
+    if instance.claim is not None:
+        return True
+    registration = instance.registration
+    if registration is None:
+        return False
+    return registration.status is Status.DRAINING or not registration.connected
+
+
+def in_quarantine(fleet: Fleet) -> tuple[InstanceId, ...]:
+    """Our instances that are left out of service, from whichever run."""
+    return tuple(
+        instance.id
+        for instance in fleet.instances.values()
+        if instance.claim is not None and instance.claim.phase is ClaimPhase.QUARANTINED
+    )
+
+
+def _names(ids: Iterable[InstanceId]) -> str:
+    names = sorted(ids)
+    more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
+    return ", ".join(names[:NAMED_AT_MOST]) + more

@@ -1,0 +1,224 @@
+"""An instance that is not ours yet: is there something to do, may it be done, and what comes next?
+
+`stand` gives the one thing that is true of it now. What needs the whole cluster, staging ahead and the budget,
+is decided over all standings together in `decide`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from bottlerocket_ecs_updater.core.fleet import (
+    End,
+    Fleet,
+    Instance,
+    Kind,
+    Outcome,
+    Reach,
+    Registration,
+    Status,
+    UpToDate,
+)
+from bottlerocket_ecs_updater.core.host import HostProblem, HostReport, Problem, UpdateState
+from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, CHECK_TRIES, SUSPECT_AFTER, Policy
+from bottlerocket_ecs_updater.core.questions import ask_host
+from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason, failed, hold
+from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.core.waiting import passed
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """It is passed over, with the reason."""
+
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """It must be checked before more can be said; `ready` when it already was, and the answer has grown old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Something of ours is under way on it, or its next question is not due yet."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stageable:
+    """An update is available and admitted: it may be staged."""
+
+    target: Version
+    again: bool
+    """An apply was begun on it before: it goes first, and needs no place among those staged ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """It would boot into an admitted release: it may be drained when there is a slot."""
+
+    report: HostReport
+    target: Version
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing is left to do with it in this run."""
+
+    outcome: Outcome
+
+
+Standing = Held | Asking | Waiting | Stageable | Ready | Done
+
+_PROBLEM_REASONS = {
+    Problem.TOO_OLD: Reason.TOO_OLD,
+    Problem.BUSY: Reason.UPDATE_LOCK_HELD,
+    Problem.FAILED: Reason.CHECK_FAILED,
+    Problem.NO_BOOT_ID: Reason.NO_BOOT_ID,
+    Problem.UNREADABLE: Reason.UNREADABLE,
+    Problem.UNKNOWN_STATE: Reason.UNKNOWN_STATE,
+    Problem.NO_ANSWER: Reason.NO_ANSWER,
+}
+
+END_OF_LIFE_VARIANTS = ("aws-ecs-1",)
+"""Variants that get no more releases, with all their flavours (`aws-ecs-1-nvidia`). Source: Bottlerocket 1.43."""
+
+
+def stand(instance: Instance, fleet: Fleet, policy: Policy) -> Standing:
+    """What is true now of an instance without a claim."""
+    if instance.trail.outcome is not None:
+        return Done(instance.trail.outcome)
+    barrier = out_of_reach(instance)
+    if barrier is not None:
+        return Held(barrier)
+    if instance.flight is not None:
+        return Waiting(fleet.at + policy.poll_interval)
+    if instance.send_refused:
+        return Held(hold(Reason.SEND_REFUSED, why=instance.send_refused))
+    told = instance.told
+    if told is None or _applied_since(instance):
+        return Asking()
+    if isinstance(told.answer, HostProblem):
+        return _problem(instance, told.answer, fleet, policy)
+    return _report(instance, told.answer, fleet)
+
+
+def out_of_reach(instance: Instance) -> Hold | None:
+    """Why an instance can not be asked at all, None when it can."""
+    registration = instance.registration
+    if registration is None:
+        return hold(Reason.NOT_DESCRIBED, why=instance.undescribed or "it is not listed any more")
+    if registration.variant is None:
+        return hold(Reason.NOT_BOTTLEROCKET)
+    return _not_in_service(registration) or _not_reachable(instance, registration)
+
+
+def _not_in_service(registration: Registration) -> Hold | None:
+    match registration.status:
+        case Status.ACTIVE:
+            return None
+        case Status.DRAINING:
+            return hold(Reason.DRAINED_BY_OTHERS)
+        case status:
+            return hold(Reason.NOT_ACTIVE, status=status.value)
+
+
+def _not_reachable(instance: Instance, registration: Registration) -> Hold | None:
+    if not registration.connected:
+        return hold(Reason.AGENT_DISCONNECTED)
+    match instance.reach:
+        case Reach.ONLINE:
+            return None
+        case Reach.CONNECTION_LOST:
+            return hold(Reason.SSM_CONNECTION_LOST)
+        case Reach.UNKNOWN:
+            return hold(Reason.UNKNOWN_TO_SSM)
+        case _:
+            assert_never(instance.reach)
+
+
+def _applied_since(instance: Instance) -> bool:
+    """Whether an apply ended after the host was last asked: only a new check tells what came of it."""
+    applied, told = instance.applied, instance.told
+    return applied is not None and told is not None and told.asked_at < applied.ended_at
+
+
+def _problem(instance: Instance, answer: HostProblem, fleet: Fleet, policy: Policy) -> Standing:
+    final = answer.problem is Problem.TOO_OLD
+    if answer.problem is Problem.BUSY:
+        # Another command holds the lock: an apply that outlived its client may take its full time.
+        first = instance.trail.first_busy_at or fleet.at
+        final = passed(first, policy.apply_timeout, fleet.at)
+    elif instance.trail.checks_failed >= CHECK_TRIES:
+        final = True
+    if final and instance.trail.applies:
+        return Done(failed(Failure.APPLY_FAILED, detail=answer.detail))
+    if final:
+        return Held(hold(_PROBLEM_REASONS[answer.problem], detail=answer.detail))
+    asked = ask_host(instance, fleet.at, policy)
+    return Asking() if asked.commands else Waiting(asked.look_at or fleet.at + policy.poll_interval)
+
+
+def _report(instance: Instance, report: HostReport, fleet: Fleet) -> Standing:
+    if report.state is UpdateState.IDLE:
+        return _idle(instance, report)
+    target = report.target
+    if target is None:
+        return Held(hold(Reason.NOTHING_CHOSEN))
+    barrier = _not_admitted(instance, target, fleet) or _tasks_hold(instance)
+    if barrier is not None:
+        return Held(barrier)
+    if report.state is UpdateState.READY:
+        return Ready(report, target)
+    applied = instance.applied
+    if applied is not None and not _worth_another_apply(instance, report):
+        return Done(_apply_failed(instance))
+    return Stageable(target, again=applied is not None)
+
+
+def _idle(instance: Instance, report: HostReport) -> Standing:
+    if instance.trail.applies:
+        return Held(hold(Reason.WITHDRAWN, version=report.chosen or "a newer release"))
+    variant = instance.registration.variant if instance.registration else None
+    if variant is not None and variant.startswith(END_OF_LIFE_VARIANTS):
+        return Held(hold(Reason.END_OF_LIFE_VARIANT, variant=variant, version=report.running))
+    return Done(UpToDate(report.running))
+
+
+def _not_admitted(instance: Instance, target: Version, fleet: Fleet) -> Hold | None:
+    rest = instance.rest
+    if rest is not None and (rest.version == target) and fleet.at < rest.until:
+        until = "a person clears it" if rest.rolled_back else f"{rest.until:%Y-%m-%d %H:%M} UTC"
+        return hold(Reason.RESTING, until=until, attempts=rest.attempts, version=target, why=rest.why)
+    count = fleet.suspects.get(target, 0)
+    if count >= SUSPECT_AFTER:
+        return hold(Reason.RELEASE_SUSPECT, version=target, count=count)
+    return None
+
+
+def _tasks_hold(instance: Instance) -> Hold | None:
+    """Only tasks of services may be moved: a standalone one would be killed, and nobody would start it again."""
+    standalone = instance.tasks.standalone if instance.tasks is not None else ()
+    if standalone:
+        task = standalone[0]
+        return hold(Reason.STANDALONE_TASK, task=f"{task.group or 'task'} {task.arn}")
+    return None
+
+
+def _worth_another_apply(instance: Instance, report: HostReport) -> bool:
+    """Whether a second apply may mend what the first left: it was cut short, or it never ran, or the lock was held."""
+    applied = instance.applied
+    if applied is None or instance.trail.applies >= APPLY_TRIES:
+        return False
+    cut_short = applied.end in (End.TIMED_OUT, End.NOT_DELIVERED, End.CANCELLED, End.ABANDONED)
+    return report.state is UpdateState.STAGED or cut_short or applied.busy
+
+
+def _apply_failed(instance: Instance) -> Failed:
+    applied = instance.applied
+    detail = applied.detail if applied is not None and applied.kind is Kind.APPLY else "nothing was heard of it"
+    return failed(Failure.APPLY_FAILED, detail=detail)

@@ -1,0 +1,90 @@
+"""The claim: the duty to restore an instance, written on the instance before it is touched.
+
+It is one custom ECS attribute. It never expires, is visible in the console, and a person can delete it.
+Its text keeps to what ECS allows in an attribute value: 128 characters of letters, digits and `-_.@/\\: `.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import Enum
+
+from bottlerocket_ecs_updater.core.ids import BootId, RunId
+from bottlerocket_ecs_updater.core.version import Version
+
+ATTRIBUTE = "bottlerocket-ecs-updater.claim"
+VALUE_MAX_CHARACTERS = 128
+"""The limit of ECS for an attribute's value."""
+
+_ALLOWED = re.compile(r"[A-Za-z0-9\-_.@/\\: ]+")
+_FORMAT = "1"
+
+
+class ClaimPhase(Enum):
+    """How far we went with an instance; what is after a reboot is read from the host, not from the claim."""
+
+    DRAINING = "draining"
+    REBOOTING = "rebooting"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What we began with an instance, and what a later run needs to finish it."""
+
+    phase: ClaimPhase
+    run: RunId
+    source: Version
+    target: Version
+    boot: BootId
+    """The boot id before our reboot: any other one proves a reboot."""
+    since: datetime
+    """When this phase was entered, to the second."""
+    reboots: int = 0
+    """How many reboots were asked for; marked before each is sent."""
+
+    def encode(self) -> str:
+        """The text of the attribute. Raises ValueError where ECS would refuse it."""
+        since = int(self.since.timestamp())
+        parts = (
+            _FORMAT,
+            self.phase.value,
+            self.run,
+            self.source,
+            self.target,
+            self.boot,
+            since,
+            self.reboots,
+        )
+        text = " ".join(str(part) for part in parts)
+        if len(text) > VALUE_MAX_CHARACTERS or _ALLOWED.fullmatch(text) is None:
+            raise ValueError(f"a claim that ECS cannot hold: {text!r}")
+        return text
+
+    @classmethod
+    def decode(cls, text: str) -> Claim:
+        """Read an attribute's text. Raises ValueError for anything that `encode` would not have written."""
+        parts = text.split(" ")
+        if len(parts) != 8 or parts[0] != _FORMAT:
+            raise ValueError(f"not a claim: {text[:VALUE_MAX_CHARACTERS]!r}")
+        _, phase, run, source, target, boot, since, reboots = parts
+        try:
+            when = datetime.fromtimestamp(int(since), UTC)
+        except (OverflowError, OSError) as error:
+            raise ValueError(f"not a time: {since!r}") from error
+        return cls(
+            ClaimPhase(phase),
+            RunId(run),
+            Version.parse(source),
+            Version.parse(target),
+            BootId(boot),
+            when,
+            int(reboots),
+        )
+
+    def enter(self, phase: ClaimPhase, now: datetime, *, reboots: int | None = None) -> Claim:
+        """The same claim, one phase on."""
+        count = self.reboots if reboots is None else reboots
+        return replace(self, phase=phase, since=now.replace(microsecond=0), reboots=count)

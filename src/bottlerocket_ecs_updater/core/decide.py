@@ -1,0 +1,240 @@
+"""The decision: what is ours is finished first, then what may begin begins.
+
+`decide` is a function of the fleet and the policy alone. `plan` and `run` share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import assert_never
+
+from bottlerocket_ecs_updater.core.budget import count_budget
+from bottlerocket_ecs_updater.core.candidate import (
+    Asking,
+    Done,
+    Held,
+    Ready,
+    Stageable,
+    Standing,
+    Waiting,
+    stand,
+)
+from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.claimed import proceed
+from bottlerocket_ecs_updater.core.command import Apply, Check, Command, Conclude, Drain, Mark, Note, Verdict
+from bottlerocket_ecs_updater.core.fleet import Fleet, Halt, Instance
+from bottlerocket_ecs_updater.core.halting import find_halt
+from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.order import in_order
+from bottlerocket_ecs_updater.core.policy import STAGE_AHEAD_FACTOR, STAGE_AHEAD_MIN, Policy
+from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
+from bottlerocket_ecs_updater.core.rest import next_rest
+from bottlerocket_ecs_updater.core.settling import next_settle_look
+from bottlerocket_ecs_updater.core.waiting import passed, spell
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do now, what must be looked at before more can be decided, and when to look again."""
+
+    verdicts: Mapping[InstanceId, Verdict]
+    halt: Halt | None
+    look_at: datetime | None
+    """None when nothing is left that may be done now: the run is over."""
+    wants_full_look: bool = False
+    wants_services: bool = False
+
+    @property
+    def commands(self) -> Iterable[Command]:
+        """All commands, what is ours first."""
+        return (command for verdict in self.verdicts.values() for command in verdict.commands)
+
+    @property
+    def holds(self) -> Mapping[InstanceId, Hold]:
+        """Why each passed-over instance is passed over."""
+        return {id_: verdict.hold for id_, verdict in self.verdicts.items() if verdict.hold is not None}
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A decision in the making; never seen outside."""
+
+    verdicts: dict[InstanceId, Verdict] = field(default_factory=dict)
+    wants_full_look: bool = False
+    wants_services: bool = False
+
+
+def decide(fleet: Fleet, policy: Policy) -> Decision:
+    """Decide one pass over the whole cluster."""
+    draft = _Draft()
+    for instance in fleet.instances.values():
+        if instance.claim is not None:
+            draft.verdicts[instance.id] = proceed(instance, instance.claim, fleet, policy)
+    halt = find_halt(fleet, policy)
+    standings = {
+        instance.id: stand(instance, fleet, policy) for instance in fleet.instances.values() if instance.claim is None
+    }
+    for id_, standing in standings.items():
+        draft.verdicts[id_] = _first_verdict(fleet.instances[id_], standing, fleet, policy)
+    barrier = _nothing_begins(fleet, policy, halt)
+    _stage(fleet, policy, standings, barrier, draft)
+    _begin(fleet, policy, standings, barrier, draft)
+    return _close(fleet, policy, halt, draft)
+
+
+def _nothing_begins(fleet: Fleet, policy: Policy, halt: Halt | None) -> Hold | None:
+    """Why no instance may be staged or drained now, whichever it is."""
+    if halt is not None:
+        return hold(Reason.HALTED, why=halt.why)
+    if fleet.stopping:
+        return hold(Reason.STOPPING, why=fleet.stopping)
+    if policy.deadline is not None and passed(fleet.started_at, policy.deadline, fleet.at):
+        return hold(Reason.STOPPING, why=f"its deadline of {spell(policy.deadline)} has passed")
+    return None
+
+
+def _first_verdict(instance: Instance, standing: Standing, fleet: Fleet, policy: Policy) -> Verdict:
+    match standing:
+        case Held(hold=why):
+            return Verdict(hold=why)
+        case Asking():
+            return Verdict((Check(instance.id),), look_at=fleet.at + policy.poll_interval)
+        case Waiting(until=until):
+            return Verdict(look_at=until)
+        case Done(outcome=outcome):
+            return _concluded(instance, outcome, fleet)
+        case Stageable() | Ready():
+            return Verdict()
+        case _:
+            assert_never(standing)
+
+
+def _concluded(instance: Instance, outcome: object, fleet: Fleet) -> Verdict:
+    if instance.trail.outcome is not None:
+        why = instance.trail.outcome
+        return Verdict(hold=why if isinstance(why, Hold) else None)
+    standing = outcome
+    assert isinstance(standing, Failed) or not isinstance(standing, Hold)  # noqa: S101 - holds are not concluded
+    conclusion = Conclude(instance.id, standing)  # type: ignore[arg-type]
+    if isinstance(standing, Failed) and instance.told is not None and instance.told.report is not None:
+        target = instance.told.report.target
+        if target is not None:
+            rest = next_rest(instance.rest, target, standing.failure.code, fleet.at)
+            return Verdict((conclusion, Note(instance.id, rest)), look_at=fleet.at)
+    return Verdict((conclusion,), look_at=fleet.at)
+
+
+def _stage(
+    fleet: Fleet,
+    policy: Policy,
+    standings: Mapping[InstanceId, Standing],
+    barrier: Hold | None,
+    draft: _Draft,
+) -> None:
+    """Stage ahead of the drains, a chunk at a time: a bad release is then staged on few hosts, and calls are shared."""
+    stageable = {id_: s for id_, s in standings.items() if isinstance(s, Stageable)}
+    if not stageable:
+        return
+    ordered = in_order([fleet.instances[id_] for id_ in stageable], fleet)
+    budget = count_budget(fleet, policy)
+    chunk = max(STAGE_AHEAD_MIN, STAGE_AHEAD_FACTOR * budget.limit)
+    ahead = sum(1 for s in standings.values() if isinstance(s, Ready | Waiting | Asking))
+    room = chunk if ahead <= budget.limit else 0
+    for instance in ordered:
+        standing = stageable[instance.id]
+        if barrier is not None:
+            draft.verdicts[instance.id] = Verdict(hold=barrier)
+        elif standing.again or room > 0:
+            room -= 0 if standing.again else 1
+            apply = Apply(instance.id, standing.target)
+            draft.verdicts[instance.id] = Verdict((apply,), look_at=fleet.at + policy.poll_interval)
+        else:
+            draft.verdicts[instance.id] = Verdict(hold=hold(Reason.STAGING_AHEAD))
+
+
+def _begin(
+    fleet: Fleet,
+    policy: Policy,
+    standings: Mapping[InstanceId, Standing],
+    barrier: Hold | None,
+    draft: _Draft,
+) -> None:
+    """Give free slots to instances that are ready, in order, on the strength of fresh looks only."""
+    ready = {id_: s for id_, s in standings.items() if isinstance(s, Ready)}
+    budget = count_budget(fleet, policy)
+    picks: list[Instance] = []
+    for instance in in_order([fleet.instances[id_] for id_ in ready], fleet):
+        refusal = barrier or budget.refusal(instance.zone)
+        if refusal is not None:
+            draft.verdicts[instance.id] = Verdict(hold=refusal)
+            continue
+        budget = budget.take(instance)
+        picks.append(instance)
+    if picks and not _ask_again_if_old(picks, ready, fleet, policy, draft):
+        _begin_picks(picks, ready, fleet, policy, draft)
+
+
+def _ask_again_if_old(
+    picks: list[Instance], ready: Mapping[InstanceId, Ready], fleet: Fleet, policy: Policy, draft: _Draft
+) -> bool:
+    """Ask all ready hosts again in one go where what a pick said has grown old; True when that is done first."""
+
+    def old(instance: Instance) -> bool:
+        return instance.told is None or passed(instance.told.asked_at, policy.report_max_age, fleet.at)
+
+    if not any(old(pick) for pick in picks):
+        return False
+    for id_ in ready:
+        if old(fleet.instances[id_]):
+            draft.verdicts[id_] = Verdict((Check(id_),), look_at=fleet.at + policy.poll_interval)
+    for pick in picks:
+        if not old(pick):
+            draft.verdicts[pick.id] = Verdict(look_at=fleet.at + policy.poll_interval)
+    return True
+
+
+def _begin_picks(
+    picks: list[Instance], ready: Mapping[InstanceId, Ready], fleet: Fleet, policy: Policy, draft: _Draft
+) -> None:
+    fresh_fleet = fleet.full_at == fleet.at and fleet.services is not None and fleet.services.at >= fleet.at
+    fresh_tasks = all(pick.tasks is not None and pick.tasks.at >= fleet.at for pick in picks)
+    if not (fresh_fleet and fresh_tasks):
+        draft.wants_full_look = True
+        draft.wants_services = True
+        for pick in picks:
+            draft.verdicts[pick.id] = Verdict(wants_tasks=True, look_at=fleet.at)
+        return
+    for pick in picks:
+        mark = Mark(pick.id, claim_of(ready[pick.id], fleet))
+        draft.verdicts[pick.id] = Verdict((mark, Drain(pick.id)), look_at=fleet.at + policy.poll_interval)
+
+
+def claim_of(standing: Ready, fleet: Fleet) -> Claim:
+    """The claim that is written before an instance is drained."""
+    report = standing.report
+    return Claim(
+        ClaimPhase.DRAINING,
+        fleet.run,
+        report.running,
+        standing.target,
+        report.boot,
+        fleet.at.replace(microsecond=0),
+    )
+
+
+def _close(fleet: Fleet, policy: Policy, halt: Halt | None, draft: _Draft) -> Decision:
+    looks = [verdict.look_at for verdict in draft.verdicts.values() if verdict.look_at is not None]
+    settle_look = next_settle_look(fleet, policy)
+    gave_up = halt is not None and any(slot.steady_since is None for slot in fleet.slots) and not looks
+    if settle_look is not None and not gave_up:
+        looks.append(settle_look)
+    listing = any(verdict.wants_listing for verdict in draft.verdicts.values())
+    return Decision(
+        draft.verdicts,
+        halt,
+        min(looks, default=None),
+        draft.wants_full_look or listing,
+        draft.wants_services or settle_look is not None,
+    )

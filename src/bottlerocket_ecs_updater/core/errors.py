@@ -1,0 +1,48 @@
+"""Errors, split by what the caller does next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class UpdaterError(Exception):
+    """Something that ends a run, or a pass, with one clear line."""
+
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass
+class UsageError(UpdaterError):
+    """Ask again differently: a setting is missing, unknown or out of its range."""
+
+
+@dataclass
+class Unreachable(UpdaterError):
+    """Look again later: AWS, or the state store, did not answer; whether a call took effect is unknown."""
+
+
+@dataclass
+class Throttled(UpdaterError):
+    """Look again later: AWS refused the call for its rate, so it took no effect."""
+
+
+@dataclass
+class Denied(UpdaterError):
+    """Ask an administrator: a permission is missing."""
+
+    action: str = ""
+    resource: str = ""
+
+
+@dataclass
+class NotFound(UpdaterError):
+    """Ask again differently: the cluster, document or bucket that was named does not exist."""
+
+
+@dataclass
+class LeaseLost(UpdaterError):
+    """Stop at once: the right to act on this cluster is gone, and somebody else may have it."""

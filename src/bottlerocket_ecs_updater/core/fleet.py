@@ -1,0 +1,358 @@
+"""Everything we know at one moment: what core decides on.
+
+`Instance` gathers what four witnesses say of one instance: ECS (`Registration`, `Task`), Systems Manager
+(`Reach`, commands), the host itself (`Told`), and the run's own record (`Trail`). A witness that has not been
+heard is None, never a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+
+from bottlerocket_ecs_updater.core.claim import Claim
+from bottlerocket_ecs_updater.core.host import HostAnswer, HostReport
+from bottlerocket_ecs_updater.core.ids import (
+    CommandId,
+    ContainerInstanceArn,
+    InstanceId,
+    RunId,
+    ServiceArn,
+    TaskArn,
+    Zone,
+)
+from bottlerocket_ecs_updater.core.reasons import Failed, Hold
+from bottlerocket_ecs_updater.core.version import Version
+
+
+class Status(Enum):
+    """The status of a container instance, as ECS writes it; OTHER for one that a later API may add."""
+
+    ACTIVE = "ACTIVE"
+    DRAINING = "DRAINING"
+    REGISTERING = "REGISTERING"
+    DEREGISTERING = "DEREGISTERING"
+    REGISTRATION_FAILED = "REGISTRATION_FAILED"
+    INACTIVE = "INACTIVE"
+    OTHER = "OTHER"
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A container instance as ECS describes it."""
+
+    arn: ContainerInstanceArn
+    id: InstanceId
+    status: Status
+    connected: bool
+    zone: Zone
+    variant: str | None
+    """The value of the attribute `bottlerocket.variant`; None on every other operating system."""
+    running_tasks: int
+    """Tasks whose desired status is RUNNING: those that are still stopping are not counted by ECS."""
+    pending_tasks: int
+    attributes: Mapping[str, str]
+    registered_at: datetime
+    at: datetime
+    """When we looked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task on a container instance."""
+
+    arn: TaskArn
+    last_status: str
+    started_by: str
+    group: str
+    daemon: bool = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing of it is left on the host."""
+        return self.last_status == "STOPPED"
+
+    @property
+    def of_service(self) -> bool:
+        """Whether a service placed it, and so will place another one. Source: ECS writes `ecs-svc/<deployment>`.
+
+        `startedBy` alone can be set by whoever calls RunTask, so the group that ECS derives must agree.
+        """
+        return self.started_by.startswith("ecs-svc/") and (not self.group or self.group.startswith("service:"))
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """The tasks of one instance that are not STOPPED, whatever their desired status."""
+
+    left: tuple[Task, ...]
+    at: datetime
+
+    @property
+    def standalone(self) -> tuple[Task, ...]:
+        """Those that no service would start again elsewhere."""
+        return tuple(task for task in self.left if not task.of_service)
+
+
+class Reach(Enum):
+    """What Systems Manager last said about its agent on an instance. ONLINE may be minutes out of date."""
+
+    ONLINE = "Online"
+    CONNECTION_LOST = "ConnectionLost"
+    UNKNOWN = "unknown to Systems Manager"
+
+
+class Kind(Enum):
+    """The three documents."""
+
+    CHECK = "check"
+    APPLY = "apply"
+    REBOOT = "reboot"
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A Run Command command that was sent to an instance and has not ended as far as we know."""
+
+    kind: Kind
+    command: CommandId
+    sent_at: datetime
+
+
+class End(Enum):
+    """How Systems Manager says that a command ended on an instance. Across a reboot it is no proof of anything."""
+
+    SUCCESS = "Success"
+    FAILED = "Failed"
+    TIMED_OUT = "TimedOut"
+    NOT_DELIVERED = "NotDelivered"
+    CANCELLED = "Cancelled"
+    ABANDONED = "Abandoned"
+    """Nothing was heard within our own limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A command that has ended."""
+
+    kind: Kind
+    command: CommandId
+    sent_at: datetime
+    ended_at: datetime
+    end: End
+    exit_code: int
+    detail: str
+    """The host's telling line."""
+    busy: bool = False
+    """Whether the host refused because another update command held its lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the host answered to a check, and when it was asked: facts older than an act say nothing about it."""
+
+    answer: HostAnswer
+    asked_at: datetime
+    at: datetime
+
+    @property
+    def report(self) -> HostReport | None:
+        """The report, None where the check gave a problem."""
+        return self.answer if isinstance(self.answer, HostReport) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A note that an attempt failed: not tried again before `until`. Outlasts runs where there is a store."""
+
+    version: Version
+    attempts: int
+    until: datetime
+    why: str
+    rolled_back: bool = False
+    """The version did not boot here: not tried again on this instance until a person says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """It runs the target, on a new boot."""
+
+    source: Version
+    target: Version
+
+    @property
+    def downgrade(self) -> bool:
+        """Whether its repository had withdrawn the release that it ran."""
+        return self.target < self.source
+
+
+@dataclass(frozen=True, slots=True)
+class UpToDate:
+    """There was nothing to do."""
+
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """It is left DRAINING, out of service, and a person must look."""
+
+    why: Failed
+
+
+Outcome = Updated | UpToDate | Hold | Failed | Quarantined
+"""What became of an instance in a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """What this run itself did with an instance, and saw since. Lost with the run; nothing depends on its survival."""
+
+    outcome: Outcome | None = None
+    """What is settled about the instance in this run, None while open."""
+    checks_failed: int = 0
+    """Checks without a report in a row."""
+    first_busy_at: datetime | None = None
+    applies: int = 0
+    drain_sent_at: datetime | None = None
+    drain_seen: bool = False
+    claim_seen: bool = False
+    """Whether we saw our attribute on the instance in this run."""
+    claim_absent_looks: int = 0
+    """Looks in a row in which the attribute, once seen, was missing."""
+    claimed_at: datetime | None = None
+    """When this run first knew of the claim: limits of a resumed phase count from here."""
+    reboot_sent_at: datetime | None = None
+    away_at: datetime | None = None
+    """When the agent was first seen disconnected after the reboot was sent."""
+    connected_looks: int = 0
+    """Looks in a row that saw the agent connected since the reboot (all looks where there was none)."""
+    proof_at: datetime | None = None
+    """When a check first showed a boot id other than the claim's."""
+    reboot_end_asked_at: datetime | None = None
+    """When Systems Manager was last asked how the reboot command ended."""
+    moving: Mapping[str, int] = field(default_factory=dict)
+    """How many tasks of each service its drain has to move, by service name."""
+    verdict: Outcome | None = None
+    """What it becomes once it is seen ACTIVE."""
+    returned_at: datetime | None = None
+    return_sent_at: datetime | None = None
+    missing_looks: int = 0
+    """Looks in a row in which ECS did not list it."""
+    deficits_before: Mapping[ServiceArn, int] = field(default_factory=dict)
+    """How many tasks each service lacked when its drain began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """Everything we know about one EC2 instance of the cluster."""
+
+    id: InstanceId
+    registration: Registration | None = None
+    """None where ECS did not list or describe it at the last full look."""
+    undescribed: str = ""
+    """ECS's reason for not describing it."""
+    reach: Reach = Reach.UNKNOWN
+    told: Told | None = None
+    flight: Flight | None = None
+    applied: Ended | None = None
+    """The last apply that ended."""
+    rebooted: Ended | None = None
+    """The last reboot command that ended."""
+    reboot_flight: Flight | None = None
+    """A reboot command of which Systems Manager has not told the end: it does not keep a host from being checked."""
+    send_refused: str = ""
+    claim: Claim | None = None
+    """Our claim, from the instance itself or from the store's copy."""
+    claim_on_instance: bool = False
+    claim_unreadable: str = ""
+    rest: Rest | None = None
+    tasks: Tasks | None = None
+    trail: Trail = field(default_factory=Trail)
+
+    @property
+    def bottlerocket(self) -> bool:
+        """Whether it is one of ours to look after."""
+        if self.registration is None:
+            return self.claim is not None
+        return self.registration.variant is not None
+
+    @property
+    def zone(self) -> Zone:
+        """Its availability zone, empty when unknown."""
+        return self.registration.zone if self.registration else Zone("")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service of the cluster and how many of its tasks run."""
+
+    arn: ServiceArn
+    name: str
+    desired: int
+    running: int
+    daemon: bool = False
+
+    @property
+    def deficit(self) -> int:
+        """How many tasks it lacks."""
+        return max(0, self.desired - self.running)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All services of the cluster, as of one look."""
+
+    all: tuple[Service, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place in the budget that is still taken after its instance was returned, until the cluster has settled."""
+
+    instance: InstanceId
+    zone: Zone
+    returned_at: datetime
+    deficits_before: Mapping[ServiceArn, int]
+    steady_since: datetime | None = None
+    unsteady: tuple[str, ...] = ()
+    """Services that were worse off than before at the last look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """The shortest drain and reboot seen in this run: before that, looking is waste."""
+
+    drain: timedelta | None = None
+    reboot: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """The run starts nothing more; what is in flight finishes; a person must look."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """One cluster, at one moment."""
+
+    run: RunId
+    started_at: datetime
+    at: datetime
+    """When this look was taken."""
+    full_at: datetime
+    """When all instances were last listed and described."""
+    instances: Mapping[InstanceId, Instance]
+    services: Services | None = None
+    slots: tuple[Slot, ...] = ()
+    durations: Durations = Durations()
+    halt: Halt | None = None
+    stopping: str = ""
+    """Why the run was told to begin nothing more; empty while it may."""
+    suspects: Mapping[Version, int] = field(default_factory=dict)
+    """Releases that failed after a reboot, and on how many instances of this cluster."""

@@ -1,0 +1,66 @@
+"""When a run begins nothing more: one bad host may be hardware, two suggest the release."""
+
+from __future__ import annotations
+
+from bottlerocket_ecs_updater.core.budget import in_quarantine
+from bottlerocket_ecs_updater.core.fleet import Fleet, Halt, Instance, Outcome, Quarantined, Slot
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.reasons import Failed, Failure
+from bottlerocket_ecs_updater.core.waiting import passed, spell
+
+COUNTED = frozenset({Failure.ROLLED_BACK, Failure.NOT_BACK, Failure.NEVER_REBOOTED, Failure.REBOOT_REFUSED})
+"""Failures after a drain began. A failed apply disturbed nobody; another version than expected is healthy."""
+
+
+def find_halt(fleet: Fleet, policy: Policy) -> Halt | None:
+    """Why the run must begin nothing more, None while it may. A halt stays for the rest of the run."""
+    if fleet.halt is not None:
+        return fleet.halt
+    return _too_many_failures(fleet, policy) or _quarantine_full(fleet, policy) or _never_settled(fleet, policy)
+
+
+def _too_many_failures(fleet: Fleet, policy: Policy) -> Halt | None:
+    bad = [instance for instance in fleet.instances.values() if _failed_in_this_run(instance)]
+    if len(bad) < policy.max_failures:
+        return None
+    first = bad[0].trail.outcome or bad[0].trail.verdict
+    names = ", ".join(sorted(instance.id for instance in bad))
+    return Halt(f"{len(bad)} instances failed after their drain began ({names}); one of them: {_say(first)}")
+
+
+def _failed_in_this_run(instance: Instance) -> bool:
+    if instance.trail.drain_sent_at is None and instance.trail.reboot_sent_at is None:
+        return False
+    match instance.trail.outcome or instance.trail.verdict:
+        case Quarantined():
+            return True
+        case Failed(failure=failure):
+            return failure in COUNTED
+        case _:
+            return False
+
+
+def _say(outcome: Outcome | None) -> str:
+    return str(outcome.why) if isinstance(outcome, Quarantined) else str(outcome)
+
+
+def _quarantine_full(fleet: Fleet, policy: Policy) -> Halt | None:
+    quarantined = in_quarantine(fleet)
+    limit = policy.max_unavailable.of(sum(1 for instance in fleet.instances.values() if instance.bottlerocket))
+    if len(quarantined) < limit:
+        return None
+    names = ", ".join(sorted(quarantined))
+    return Halt(f"quarantined instances fill the budget of {limit}: {names}; repair, replace or `release` them")
+
+
+def _never_settled(fleet: Fleet, policy: Policy) -> Halt | None:
+    late = [slot for slot in fleet.slots if _too_late(slot, fleet, policy)]
+    if not late:
+        return None
+    services = ", ".join(sorted({name for slot in late for name in slot.unsteady})) or "the services"
+    after = ", ".join(sorted(slot.instance for slot in late))
+    return Halt(f"{services} did not become steady within {spell(policy.settle_timeout)} after {after} was returned")
+
+
+def _too_late(slot: Slot, fleet: Fleet, policy: Policy) -> bool:
+    return slot.steady_since is None and passed(slot.returned_at, policy.settle_timeout, fleet.at)

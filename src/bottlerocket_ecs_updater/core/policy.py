@@ -1,0 +1,92 @@
+"""What the operator allows: the limits that decisions keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many instances, as a number or as a percentage."""
+
+    number: int | None = None
+    percent: int | None = None
+
+    def of(self, total: int) -> int:
+        """The limit for that many instances: a percentage is rounded down, and is never less than one."""
+        if self.percent is not None:
+            return max(1, total * self.percent // 100)
+        return self.number if self.number is not None else 1
+
+    def __str__(self) -> str:
+        return f"{self.percent}%" if self.percent is not None else str(self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One run's limits. Every wait of the updater is named here or follows from `poll_interval`."""
+
+    max_unavailable: Limit = Limit(number=1)
+    max_unavailable_per_zone: Limit | None = None
+    poll_interval: timedelta = timedelta(seconds=5)
+    apply_timeout: timedelta = timedelta(minutes=15)
+    drain_timeout: timedelta = timedelta(minutes=25)
+    reboot_timeout: timedelta = timedelta(minutes=20)
+    settle: timedelta = timedelta(seconds=60)
+    settle_timeout: timedelta = timedelta(minutes=10)
+    max_failures: int = 2
+    deadline: timedelta | None = None
+    """Nothing is begun after this long; what is in flight finishes."""
+
+    # What follows is not set by operators: each is a number of looks, so that it scales with the poll interval.
+
+    @property
+    def answer_timeout(self) -> timedelta:
+        """How long a check may take before we stop listening: apiclient gives up after 10 s, delivery after 30 s."""
+        return 12 * self.poll_interval
+
+    @property
+    def retry_spacing(self) -> timedelta:
+        """Between two checks of one host that gave no report: its own lock needs time to be free."""
+        return 3 * self.poll_interval
+
+    @property
+    def report_max_age(self) -> timedelta:
+        """A host's report older than this is asked for again before the host is drained on its strength."""
+        return 120 * self.poll_interval
+
+    @property
+    def full_look_spacing(self) -> timedelta:
+        """How often the whole cluster is listed while something is in flight."""
+        return 60 * self.poll_interval
+
+    @property
+    def second_proof_spacing(self) -> timedelta:
+        """How far apart two proofs of one boot must be where the reboot command itself never ended."""
+        return 12 * self.poll_interval
+
+
+CHECK_TRIES = 3
+"""Checks without a report before an instance is held for this run."""
+
+APPLY_TRIES = 2
+"""Applies per instance and run: a second one picks up what an interrupted first one left staged."""
+
+REBOOT_TRIES = 3
+"""Reboots asked for per claim: refused and undelivered ones count."""
+
+CONNECTED_LOOKS = 3
+"""Looks in a row that must see the ECS agent connected: it flaps while it comes up."""
+
+MISSING_LOOKS = 3
+"""Full looks in a row that must miss an instance before it counts as gone."""
+
+STAGE_AHEAD_MIN = 10
+"""Instances staged at once at least: few enough to bound what a bad release sits on, enough to share calls."""
+
+STAGE_AHEAD_FACTOR = 4
+"""…or this many times the budget."""
+
+SUSPECT_AFTER = 2
+"""Instances on which a release must fail after the reboot before no further one takes it: one may be hardware."""

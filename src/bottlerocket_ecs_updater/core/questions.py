@@ -1,0 +1,20 @@
+"""Asking a host, at most one question at a time, with a limit to how often."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from bottlerocket_ecs_updater.core.command import Check, Verdict
+from bottlerocket_ecs_updater.core.fleet import Instance
+from bottlerocket_ecs_updater.core.policy import Policy
+
+
+def ask_host(instance: Instance, now: datetime, policy: Policy) -> Verdict:
+    """Send a check, or wait for the one that is under way, or for the host to be free of the last one."""
+    if instance.flight is not None:
+        return Verdict(look_at=now + policy.poll_interval)
+    if instance.told is not None and instance.told.report is None:
+        due = instance.told.at + policy.retry_spacing * min(instance.trail.checks_failed, 4)
+        if now < due:
+            return Verdict(look_at=due)
+    return Verdict((Check(instance.id),), look_at=now + policy.poll_interval)

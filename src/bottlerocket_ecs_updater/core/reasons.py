@@ -1,0 +1,250 @@
+"""Why an instance was passed over, or failed: each reason once, with its sentence and what would change it.
+
+The code is what logs, plans, status and reports carry; the sentence and the remedy are what people read.
+`{…}` in a sentence is filled from the facts that come with the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    code: str
+    sentence: str
+    remedy: str
+
+
+class Reason(Enum):
+    """Why an instance is held: nothing is wrong with our work, but it may not, or cannot, be done now."""
+
+    NOT_BOTTLEROCKET = _Words(
+        "not-bottlerocket",
+        "it is not a Bottlerocket host: it has no attribute bottlerocket.variant",
+        "nothing to do: the updater leaves other operating systems alone",
+    )
+    NOT_DESCRIBED = _Words(
+        "not-described",
+        "ECS could not describe it: {why}",
+        "it is usually gone at the next look; deregister it if it stays",
+    )
+    NOT_ACTIVE = _Words("not-active", "its status in ECS is {status}", "wait until it is ACTIVE, or deregister it")
+    DRAINED_BY_OTHERS = _Words(
+        "drained-by-others",
+        "somebody else set it to DRAINING",
+        "set it to ACTIVE when the other work is done; the updater never returns what it did not drain",
+    )
+    AGENT_DISCONNECTED = _Words(
+        "agent-disconnected",
+        "its ECS agent is disconnected",
+        "look at the ECS agent on the host, or replace the instance",
+    )
+    UNKNOWN_TO_SSM = _Words(
+        "unknown-to-ssm",
+        "Systems Manager does not know it",
+        "enable the control container and give the instance role AmazonSSMManagedInstanceCore",
+    )
+    SSM_CONNECTION_LOST = _Words(
+        "ssm-connection-lost",
+        "Systems Manager has lost the connection to it",
+        "look at the control container and the host's route to Systems Manager",
+    )
+    SEND_REFUSED = _Words(
+        "send-refused",
+        "Systems Manager refused to send it a command: {why}",
+        "see the message; it is tried again at the next run",
+    )
+    TOO_OLD = _Words(
+        "too-old",
+        "it runs a Bottlerocket older than 1.0.5, whose apiclient cannot update",
+        "replace the instance with a current AMI, once",
+    )
+    UPDATE_LOCK_HELD = _Words(
+        "update-lock-held",
+        "another update command holds its update lock: {detail}",
+        "it is tried again at the next run; if it stays, reboot the host to free the lock",
+    )
+    CHECK_FAILED = _Words(
+        "check-failed",
+        "its update check failed: {detail}",
+        "most often the host cannot reach its update repository: see its network settings and settings.updates",
+    )
+    NO_BOOT_ID = _Words(
+        "no-boot-id",
+        "its check printed no boot id, so a reboot could not be proven",
+        "use the check document of this updater's own stack",
+    )
+    UNREADABLE = _Words(
+        "unreadable",
+        "its check printed something that is no update status: {detail}",
+        "run the check document by hand and look",
+    )
+    UNKNOWN_STATE = _Words(
+        "unknown-state", "it reported an unknown state: {detail}", "a newer updater may know this state"
+    )
+    NO_ANSWER = _Words(
+        "no-answer",
+        "it did not answer the update check: {detail}",
+        "look at the control container and its log",
+    )
+    END_OF_LIFE_VARIANT = _Words(
+        "end-of-life-variant",
+        "its variant {variant} gets no more releases; it runs {version}",
+        "replace the instance with a current variant: there is no update in place between variants",
+    )
+    NOTHING_CHOSEN = _Words(
+        "nothing-chosen",
+        "an update is staged on it, but its repository offers none now",
+        "it goes on when a release is offered; a reboot clears the staged one",
+    )
+    WITHDRAWN = _Words("withdrawn", "the update to {version} was withdrawn before it was applied", "nothing to do")
+    STANDALONE_TASK = _Words(
+        "standalone-task",
+        "it runs a task that belongs to no service: {task}",
+        "the task must end, or be stopped, or be run as a service",
+    )
+    RESTING = _Words(
+        "resting",
+        "it rests until {until} after {attempts} failed attempt(s) at {version}: {why}",
+        "it is tried again then; `release` clears the rest",
+    )
+    RELEASE_SUSPECT = _Words(
+        "release-suspect",
+        "{version} failed on {count} instances of this cluster, so no further one takes it",
+        "`release {version}` when it is known to be good, or wait for another release",
+    )
+    BUDGET = _Words(
+        "budget",
+        "{unavailable} of at most {limit} instances are unavailable: {who}",
+        "it is taken when one of them is back, or raise --max-unavailable",
+    )
+    ZONE_BUDGET = _Words(
+        "zone-budget",
+        "{unavailable} of at most {limit} instances of {zone} are unavailable: {who}",
+        "it is taken when one of them is back, or raise --max-unavailable-per-zone",
+    )
+    SETTLING = _Words("settling", "the cluster is settling after {instance}", "it is taken when services are steady")
+    HALTED = _Words("halted", "the run halted: {why}", "see the halt's reason; a person must look")
+    STOPPING = _Words("stopping", "the run was told to stop: {why}", "the next run takes it")
+    STAGING_AHEAD = _Words(
+        "staging-ahead", "enough other instances are staged", "it is staged when those are being rebooted"
+    )
+    CLAIM_REMOVED = _Words(
+        "claim-removed",
+        "somebody removed our claim while it was draining, so it was left to them, {status}",
+        "set it to ACTIVE when it may serve again",
+    )
+    RETURNED_BY_OTHERS = _Words(
+        "returned-by-others",
+        "somebody set it to ACTIVE while we were draining it",
+        "the next run takes it again",
+    )
+    DRAIN_TIMED_OUT = _Words(
+        "drain-timed-out",
+        "it was not empty after {limit}, and was given back; left were {tasks}",
+        "see why these tasks do not stop: stop time-outs, minimumHealthyPercent with no room elsewhere, task protection",
+    )
+    CHANGED_WHILE_DRAINING = _Words(
+        "changed-while-draining",
+        "it was given back before the reboot: {why}",
+        "it is checked again at the next run",
+    )
+    NO_ROOM_FOR_CLAIM = _Words(
+        "no-room-for-claim",
+        "it cannot hold our claim: {why}",
+        "remove one of its custom ECS attributes (ECS allows ten)",
+    )
+    GONE = _Words("gone", "it left the cluster while we worked on it: {why}", "nothing to do")
+    UNCLEAR = _Words("unclear", "AWS did not say whether {what} took effect: {why}", "it is looked at again")
+
+    @property
+    def code(self) -> str:
+        """The stable word for logs, JSON and metrics."""
+        return self.value.code
+
+
+class Failure(Enum):
+    """What went wrong with an instance whose update had begun."""
+
+    APPLY_FAILED = _Words(
+        "apply-failed",
+        "the update could not be staged: {detail}",
+        "see the host's message; it is tried again after a rest",
+    )
+    ROLLED_BACK = _Words(
+        "rolled-back",
+        "it came back on {version}: {target} did not boot, and the host fell back",
+        "it is in service on its old release; look at the release before `release` allows it again",
+    )
+    WRONG_VERSION = _Words(
+        "wrong-version",
+        "it came back on {version}, though {target} was staged",
+        "it is in service; a release appeared between check and apply, or somebody changed its version lock",
+    )
+    NOT_BACK = _Words(
+        "not-back",
+        "it did not come back within {limit} after the reboot: {detail}",
+        "look at its console output; reboot it in EC2, which lets it fall back, or replace it",
+    )
+    NEVER_REBOOTED = _Words(
+        "never-rebooted",
+        "it accepted a reboot and did not reboot within {limit}",
+        "it is in service on its old release; look for what inhibits the shutdown",
+    )
+    REBOOT_REFUSED = _Words(
+        "reboot-refused",
+        "it refused to reboot: {detail}",
+        "it is in service on its old release; look for what inhibits the shutdown",
+    )
+
+    @property
+    def code(self) -> str:
+        """The stable word for logs, JSON and metrics."""
+        return self.value.code
+
+
+Facts = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A decision not to act now, with its reason: the same in plan, log, status and report."""
+
+    reason: Reason
+    facts: Facts = ()
+
+    def __str__(self) -> str:
+        return self.reason.value.sentence.format_map(dict(self.facts))
+
+    @property
+    def remedy(self) -> str:
+        """What would free the instance."""
+        return self.reason.value.remedy.format_map(dict(self.facts))
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An update that had begun and did not come to its end."""
+
+    failure: Failure
+    facts: Facts = ()
+
+    def __str__(self) -> str:
+        return self.failure.value.sentence.format_map(dict(self.facts))
+
+    @property
+    def remedy(self) -> str:
+        """What a person can do about it."""
+        return self.failure.value.remedy.format_map(dict(self.facts))
+
+
+def hold(reason: Reason, **facts: object) -> Hold:
+    """A hold whose facts are given by name."""
+    return Hold(reason, tuple((name, str(value)) for name, value in facts.items()))
+
+
+def failed(failure: Failure, **facts: object) -> Failed:
+    """A failure whose facts are given by name."""
+    return Failed(failure, tuple((name, str(value)) for name, value in facts.items()))

@@ -1,0 +1,353 @@
+"""From the marked reboot to the return: ask once, prove it, see the agent come back, and only then give it back.
+
+A reboot is proven by a boot id other than the claim's. How the reboot command itself ended proves nothing: across
+a reboot Run Command reports success, failure, silence, or runs the command a second time.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.command import (
+    Cancel,
+    Check,
+    Command,
+    Conclude,
+    Mark,
+    Note,
+    Quarantine,
+    Reboot,
+    Return,
+    Unmark,
+    Verdict,
+)
+from bottlerocket_ecs_updater.core.fleet import (
+    End,
+    Fleet,
+    Instance,
+    Outcome,
+    Quarantined,
+    Registration,
+    Status,
+    Updated,
+)
+from bottlerocket_ecs_updater.core.host import HostReport
+from bottlerocket_ecs_updater.core.policy import CONNECTED_LOOKS, REBOOT_TRIES, Policy
+from bottlerocket_ecs_updater.core.questions import ask_host
+from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Reason, failed, hold
+from bottlerocket_ecs_updater.core.rest import next_rest
+from bottlerocket_ecs_updater.core.waiting import next_look, passed, spell
+
+QUIET_POLLS = 4
+"""No host shuts down and boots faster than this many polls; before, there is nothing to see."""
+
+LATE_POLLS = 24
+"""A host that is away for so long may come back under a new registration: then the cluster is listed too."""
+
+RETRY_POLLS = 6
+"""Between two reboots asked of one host."""
+
+
+def rebooting(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+    """The next step for an instance that is marked for its reboot, or comes back from it."""
+    report = _report_since(instance, claim, fleet)
+    if report is not None and report.boot != claim.boot:
+        return _verify(instance, claim, registration, report, fleet, policy)
+    if instance.trail.reboot_sent_at is None and instance.reboot_flight is None:
+        return _not_sent(instance, claim, registration, report, fleet, policy)
+    return _await_boot(instance, claim, registration, report, fleet, policy)
+
+
+def _report_since(instance: Instance, claim: Claim, fleet: Fleet) -> HostReport | None:
+    """The host's report, if it was asked for after what it shall prove."""
+    told = instance.told
+    if told is None:
+        return None
+    after = instance.trail.reboot_sent_at
+    if after is None and claim.run != fleet.run:
+        after = instance.trail.claimed_at
+    return told.report if after is None or told.asked_at >= after else None
+
+
+def _not_sent(
+    instance: Instance,
+    claim: Claim,
+    registration: Registration,
+    report: HostReport | None,
+    fleet: Fleet,
+    policy: Policy,
+) -> Verdict:
+    """Marked, and no reboot is known to have been sent: by us not yet, or by a run that was killed."""
+    if registration.status is Status.ACTIVE:
+        return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
+    over = passed(_limit_from(instance, claim), policy.reboot_timeout, fleet.at)
+    if claim.run != fleet.run:
+        return _resume(instance, claim, registration, report, fleet, policy)
+    if instance.trail.claim_absent_looks >= 2:
+        why = hold(Reason.CLAIM_REMOVED, status=registration.status.value)
+        return Verdict((Unmark(instance.id, why, took_slot=False),), hold=why)
+    if over:
+        return _give_back(instance, claim, _never_rebooted(claim, instance, policy), fleet)
+    if instance.tasks is None or instance.tasks.at < registration.at or registration.at < fleet.at:
+        return Verdict(wants_tasks=True, look_at=fleet.at)
+    if registration.running_tasks or registration.pending_tasks or instance.tasks.left or not registration.connected:
+        return Verdict(look_at=fleet.at + policy.poll_interval)
+    return Verdict((Reboot(instance.id),), look_at=fleet.at + QUIET_POLLS * policy.poll_interval)
+
+
+def _resume(
+    instance: Instance,
+    claim: Claim,
+    registration: Registration,
+    report: HostReport | None,
+    fleet: Fleet,
+    policy: Policy,
+) -> Verdict:
+    """A run was killed around its reboot: the host's boot id tells on which side."""
+    if passed(_limit_from(instance, claim), policy.reboot_timeout, fleet.at):
+        return _limit_over(instance, claim, registration, report, fleet, policy)
+    if report is None:
+        return _ask_when_connected(instance, registration, fleet, policy)
+    # The old boot still runs. A reboot that was sent is delivered within its time-out or never.
+    deliverable_until = claim.since + policy.answer_timeout
+    if fleet.at < deliverable_until:
+        return Verdict(look_at=deliverable_until)
+    if instance.told is not None and instance.told.asked_at < deliverable_until:
+        return ask_host(instance, fleet.at, policy)
+    return _again(instance, claim, registration, report, fleet, policy)
+
+
+def _await_boot(
+    instance: Instance,
+    claim: Claim,
+    registration: Registration,
+    report: HostReport | None,
+    fleet: Fleet,
+    policy: Policy,
+) -> Verdict:
+    """Sent. Wait for the host to go and to come back, within the limit."""
+    if report is not None:
+        verdict = _refused(instance, claim, registration, report, fleet, policy)
+        if verdict is not None:
+            return verdict
+    if passed(_limit_from(instance, claim), policy.reboot_timeout, fleet.at):
+        return _limit_over(instance, claim, registration, report, fleet, policy)
+    return _ask_when_connected(instance, registration, fleet, policy)
+
+
+def _refused(
+    instance: Instance,
+    claim: Claim,
+    registration: Registration,
+    report: HostReport,
+    fleet: Fleet,
+    policy: Policy,
+) -> Verdict | None:
+    """The old boot still runs: whether the host refused, or never got the command. None while neither is known."""
+    if instance.reboot_flight is not None:
+        asked = instance.trail.reboot_end_asked_at
+        if asked is None or (instance.told is not None and asked < instance.told.at):
+            return Verdict(wants_reboot_end=True, look_at=fleet.at)
+        return None
+    ended = instance.rebooted
+    sent_at = instance.trail.reboot_sent_at or claim.since
+    if instance.told is None or instance.told.asked_at < (ended.ended_at if ended else sent_at):
+        return None
+    if not passed(sent_at, RETRY_POLLS * policy.poll_interval, fleet.at):
+        return None
+    never_ran = ended is None or ended.end in (End.NOT_DELIVERED, End.CANCELLED, End.TIMED_OUT, End.ABANDONED)
+    if never_ran or (ended is not None and ended.end is End.FAILED):
+        return _again(instance, claim, registration, report, fleet, policy)
+    return None
+
+
+def _again(
+    instance: Instance,
+    claim: Claim,
+    registration: Registration,
+    report: HostReport,
+    fleet: Fleet,
+    policy: Policy,
+) -> Verdict:
+    """Ask for the reboot once more, while tries are left and it is still what we claimed."""
+    if registration.status is Status.ACTIVE:
+        return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
+    if claim.reboots >= REBOOT_TRIES or report.staged != claim.target:
+        return _give_back(instance, claim, _never_rebooted(claim, instance, policy), fleet)
+    taken = Claim(claim.phase, fleet.run, claim.source, claim.target, claim.boot, claim.since, claim.reboots)
+    mark = Mark(instance.id, taken.enter(ClaimPhase.REBOOTING, fleet.at, reboots=claim.reboots + 1))
+    return Verdict((mark,), look_at=fleet.at)
+
+
+def _ask_when_connected(instance: Instance, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+    """Ask the host once its agent is there again; one that went and came back so fast that we missed it, now and then."""
+    trail = instance.trail
+    sent_at = trail.reboot_sent_at or trail.claimed_at or fleet.at
+    if instance.flight is not None:
+        return Verdict(look_at=fleet.at + policy.poll_interval)
+    due = next_look(
+        sent_at,
+        fleet.at,
+        policy.poll_interval,
+        fleet.durations.reboot,
+        QUIET_POLLS * policy.poll_interval if trail.reboot_sent_at else policy.poll_interval,
+    )
+    if not registration.connected:
+        late = passed(sent_at, LATE_POLLS * policy.poll_interval, fleet.at)
+        spacing = 2 * policy.poll_interval if late else timedelta(0)
+        return Verdict(look_at=max(due, fleet.at + spacing), wants_listing=late)
+    if trail.away_at is not None or trail.reboot_sent_at is None:
+        return ask_host(instance, fleet.at, policy)
+    return _ask_one_that_never_left(instance, sent_at, due, fleet, policy)
+
+
+def _ask_one_that_never_left(
+    instance: Instance, sent_at: datetime, due: datetime, fleet: Fleet, policy: Policy
+) -> Verdict:
+    quiet = fleet.durations.reboot or 2 * QUIET_POLLS * policy.poll_interval
+    if fleet.at < sent_at + quiet:
+        return Verdict(look_at=due)
+    last = instance.told.asked_at if instance.told and instance.told.asked_at >= sent_at else None
+    spacing = max(QUIET_POLLS * policy.poll_interval, (fleet.at - sent_at) / 4)
+    if last is not None and fleet.at < last + spacing:
+        return Verdict(look_at=min(last + spacing, max(due, fleet.at + policy.poll_interval)))
+    return ask_host(instance, fleet.at, policy)
+
+
+def _limit_from(instance: Instance, claim: Claim) -> datetime:
+    """Limits run from the claim, but a run that resumes one after hours gives the host its time to answer."""
+    return max(claim.since, instance.trail.claimed_at or claim.since)
+
+
+def _limit_over(
+    instance: Instance,
+    claim: Claim,
+    registration: Registration,
+    report: HostReport | None,
+    fleet: Fleet,
+    policy: Policy,
+) -> Verdict:
+    if report is not None and registration.connected:
+        return _give_back(instance, claim, _never_rebooted(claim, instance, policy), fleet)
+    if instance.flight is not None and registration.connected and not _grace_over(instance, claim, fleet, policy):
+        return Verdict(look_at=fleet.at + policy.poll_interval)
+    if registration.connected:
+        detail = "its ECS agent is connected, but it answers no update check"
+    else:
+        detail = "its ECS agent did not connect"
+    return _quarantine(
+        instance, claim, failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail), fleet
+    )
+
+
+def _grace_over(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> bool:
+    return passed(_limit_from(instance, claim), policy.reboot_timeout + policy.answer_timeout, fleet.at)
+
+
+def _quarantine(instance: Instance, claim: Claim, why: Failed, fleet: Fleet) -> Verdict:
+    mark = Quarantine(instance.id, claim.enter(ClaimPhase.QUARANTINED, fleet.at), why)
+    rest = next_rest(instance.rest, claim.target, why.failure.code, fleet.at, rolled_back=True)
+    return Verdict((mark, Note(instance.id, rest)))
+
+
+def _never_rebooted(claim: Claim, instance: Instance, policy: Policy) -> Failed:
+    ended = instance.rebooted
+    if ended is not None and ended.end is not End.SUCCESS:
+        return failed(Failure.REBOOT_REFUSED, detail=ended.detail, tries=claim.reboots)
+    return failed(Failure.NEVER_REBOOTED, limit=spell(policy.reboot_timeout))
+
+
+def _give_back(instance: Instance, claim: Claim, why: Failed, fleet: Fleet) -> Verdict:
+    rest = next_rest(instance.rest, claim.target, why.failure.code, fleet.at)
+    cancel: tuple[Command, ...] = (Cancel(instance.id),) if instance.reboot_flight is not None else ()
+    return Verdict((*cancel, Return(instance.id, why), Note(instance.id, rest)), look_at=fleet.at)
+
+
+def _verify(
+    instance: Instance,
+    claim: Claim,
+    registration: Registration,
+    report: HostReport,
+    fleet: Fleet,
+    policy: Policy,
+) -> Verdict:
+    """A new boot is proven. Healthy means: the agent connected over several looks, and no second reboot to come."""
+    soon = fleet.at + policy.poll_interval
+    if instance.trail.connected_looks < CONNECTED_LOOKS or not registration.connected:
+        if passed(_limit_from(instance, claim), policy.reboot_timeout, fleet.at):
+            detail = f"it runs {report.running}, but its ECS agent does not stay connected"
+            why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
+            return _quarantine(instance, claim, why, fleet)
+        wants_end = instance.reboot_flight is not None and instance.trail.reboot_end_asked_at is None
+        return Verdict(look_at=soon, wants_reboot_end=wants_end)
+    unended = _second_reboot_possible(instance, fleet, policy)
+    if unended is not None:
+        return unended
+    return _return_verified(instance, claim, registration, report, fleet)
+
+
+def _second_reboot_possible(instance: Instance, fleet: Fleet, policy: Policy) -> Verdict | None:
+    """A reboot command that never ended may be run again by the agent: call it back, and prove the same boot twice."""
+    trail, told = instance.trail, instance.told
+    if instance.reboot_flight is None or trail.proof_at is None or told is None:
+        return None
+    if trail.reboot_end_asked_at is None:
+        return Verdict(wants_reboot_end=True, look_at=fleet.at)
+    second = trail.proof_at + policy.second_proof_spacing
+    if told.asked_at >= second and told.report is not None:
+        return None
+    if fleet.at < second:
+        first = trail.reboot_end_asked_at <= trail.proof_at + policy.poll_interval
+        cancel: tuple[Command, ...] = (Cancel(instance.id),) if first else ()
+        return Verdict(cancel, wants_reboot_end=True, look_at=fleet.at + 2 * policy.poll_interval)
+    if instance.flight is not None:
+        return Verdict(look_at=fleet.at + policy.poll_interval)
+    return Verdict((Check(instance.id),), look_at=fleet.at + policy.poll_interval)
+
+
+def _return_verified(
+    instance: Instance, claim: Claim, registration: Registration, report: HostReport, fleet: Fleet
+) -> Verdict:
+    verdict, notes = _judge(instance, claim, report, fleet)
+    if registration.status is Status.ACTIVE:
+        # It came back into service by itself, under whatever registration: verified, and let go.
+        return Verdict((Unmark(instance.id, verdict, took_slot=True), *notes), look_at=fleet.at)
+    return Verdict((Return(instance.id, verdict), *notes), look_at=fleet.at)
+
+
+def _judge(instance: Instance, claim: Claim, report: HostReport, fleet: Fleet) -> tuple[Outcome, tuple[Command, ...]]:
+    """What a proven boot came to, and what is to be remembered of it."""
+    if report.running == claim.target:
+        return Updated(claim.source, claim.target), ()
+    if report.running == claim.source:
+        why = failed(Failure.ROLLED_BACK, version=report.running, target=claim.target)
+        rest = next_rest(instance.rest, claim.target, why.failure.code, fleet.at, rolled_back=True)
+        return why, (Note(instance.id, rest),)
+    return failed(Failure.WRONG_VERSION, version=report.running, target=claim.target), ()
+
+
+def quarantined(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+    """Left out of service: given back when it is healthy again, let go when a person returned it."""
+    if registration.status is Status.ACTIVE:
+        return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
+    known = instance.trail.outcome
+    conclusion: tuple[Command, ...] = ()
+    if not isinstance(known, Quarantined):
+        detail = f"out of service since {claim.since:%Y-%m-%d %H:%M} UTC"
+        why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
+        conclusion = (Conclude(instance.id, Quarantined(why)),)
+    if not registration.connected:
+        return Verdict(conclusion)
+    since = max(claim.since, instance.trail.claimed_at or claim.since)
+    told = instance.told if instance.told is not None and instance.told.asked_at >= since else None
+    if told is None or told.report is None:
+        if told is not None and instance.trail.checks_failed >= REBOOT_TRIES:
+            return Verdict(conclusion)
+        asked = ask_host(instance, fleet.at, policy)
+        return Verdict((*conclusion, *asked.commands), look_at=asked.look_at)
+    if instance.trail.connected_looks < CONNECTED_LOOKS:
+        return Verdict(conclusion, look_at=fleet.at + policy.poll_interval)
+    if told.report.boot == claim.boot:
+        return _give_back(instance, claim, _never_rebooted(claim, instance, policy), fleet)
+    return _return_verified(instance, claim, registration, told.report, fleet)

@@ -1,0 +1,23 @@
+"""Rests: how long a failed attempt keeps an instance from being tried again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.fleet import Rest
+from bottlerocket_ecs_updater.core.version import Version
+
+FIRST_REST = timedelta(minutes=30)
+"""Long enough for what most often was the cause, a repository or a deployment, to pass."""
+
+LONGEST_REST = timedelta(days=2)
+
+FOR_EVER = timedelta(days=3650)
+"""Until a person says otherwise."""
+
+
+def next_rest(before: Rest | None, version: Version, why: str, now: datetime, *, rolled_back: bool = False) -> Rest:
+    """The rest after one more failure: twice as long as the last one for the same version, within its limits."""
+    attempts = before.attempts + 1 if before is not None and before.version == version else 1
+    length = FOR_EVER if rolled_back else min(FIRST_REST * 2 ** min(attempts - 1, 10), LONGEST_REST)
+    return Rest(version, attempts, now + length, why, rolled_back)

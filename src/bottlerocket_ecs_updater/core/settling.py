@@ -1,0 +1,61 @@
+"""After a return: the slot stays taken until the services have been steady for the settle time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from bottlerocket_ecs_updater.core.fleet import Fleet, Service, Services, Slot
+from bottlerocket_ecs_updater.core.ids import ServiceArn
+from bottlerocket_ecs_updater.core.policy import Policy
+
+LOOKS_PER_SETTLE = 3
+"""A steady cluster is looked at so many times within its settle time; an unsteady one at every poll."""
+
+
+def deficits(services: Services | None) -> Mapping[ServiceArn, int]:
+    """How many tasks each service lacks now."""
+    return {service.arn: service.deficit for service in services.all if service.deficit} if services else {}
+
+
+def observe(slot: Slot, services: Services, moving: Mapping[str, int]) -> Slot:
+    """The slot after one more look; `moving` is what other drains explain, by service name."""
+    worse = tuple(service.name for service in services.all if _worse(service, slot, moving))
+    if worse:
+        return replace(slot, steady_since=None, unsteady=worse)
+    return replace(slot, steady_since=slot.steady_since or max(services.at, slot.returned_at), unsteady=())
+
+
+def _worse(service: Service, slot: Slot, moving: Mapping[str, int]) -> bool:
+    return service.deficit > slot.deficits_before.get(service.arn, 0) + moving.get(service.name, 0)
+
+
+def settled(slot: Slot, at: datetime, policy: Policy) -> bool:
+    """Whether the slot is free again."""
+    return slot.steady_since is not None and at - slot.steady_since >= policy.settle
+
+
+def next_settle_look(fleet: Fleet, policy: Policy) -> datetime | None:
+    """When the services must be looked at again, None when nothing settles."""
+    if not fleet.slots:
+        return None
+    return min(_due(slot, fleet, policy) for slot in fleet.slots)
+
+
+def _due(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
+    if slot.steady_since is None:
+        return fleet.at + policy.poll_interval
+    spacing = max(policy.poll_interval, policy.settle / LOOKS_PER_SETTLE)
+    return min(slot.steady_since + policy.settle, fleet.at + spacing)
+
+
+def moving_tasks(fleet: Fleet) -> Mapping[str, int]:
+    """How many tasks of each service our drains move now: deficits that are explained, and will pass."""
+    total: dict[str, int] = {}
+    for instance in fleet.instances.values():
+        if instance.claim is None or instance.trail.return_sent_at is not None:
+            continue
+        for name, count in instance.trail.moving.items():
+            total[name] = total.get(name, 0) + count
+    return total

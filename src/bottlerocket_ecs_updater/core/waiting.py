@@ -1,0 +1,40 @@
+"""When to look again: soon when something is due, rarely when not."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+_SPACING_SHARE = 10
+"""A wait is looked at every tenth of what it has taken so far: at most so much is lost by looking late."""
+
+_SPACING_MAX_POLLS = 6
+
+_LEARNED_SHARE = 0.9
+"""How much of the shortest duration seen so far passes before the first look."""
+
+
+def next_look(
+    began: datetime, now: datetime, poll: timedelta, learned: timedelta | None, first: timedelta | None = None
+) -> datetime:
+    """When to look next at something that began then and takes about as long as `learned`.
+
+    `first` is how long to wait before the first look where nothing has been learned yet.
+    """
+    quiet = learned * _LEARNED_SHARE if learned is not None else (first or poll)
+    spacing = min(max(poll, (now - began) / _SPACING_SHARE), _SPACING_MAX_POLLS * poll)
+    return max(began + quiet, now + poll) if now < began + quiet else now + spacing
+
+
+def passed(since: datetime, limit: timedelta, now: datetime) -> bool:
+    """Whether a limit that runs from `since` is over."""
+    return now - since >= limit
+
+
+def spell(span: timedelta) -> str:
+    """A duration as the settings write it: `25m`, `1h30m`, `300ms`."""
+    milliseconds = round(span / timedelta(milliseconds=1))
+    if milliseconds % 1000:
+        return f"{milliseconds}ms"
+    seconds = milliseconds // 1000
+    parts = ((seconds // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s"))
+    return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"

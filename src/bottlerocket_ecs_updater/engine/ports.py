@@ -1,0 +1,193 @@
+"""The world as the engine knows it: protocols, and the values that cross them.
+
+Every method that looks raises `Throttled` or `Unreachable` when AWS does not answer (the pass is taken again later),
+`Denied` when a permission is missing and `NotFound` when what was named does not exist (the run ends).
+Methods that act answer per instance: one bad instance never costs the others their turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from bottlerocket_ecs_updater.core.event import Event
+from bottlerocket_ecs_updater.core.fleet import End, Flight, Kind, Reach, Registration, Service, Status, Task
+from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, InstanceId
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Container instances as described, and those that ECS lists but would not describe, with its reason."""
+
+    registrations: tuple[Registration, ...]
+    undescribed: Mapping[ContainerInstanceArn, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """AWS confirmed the act."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The instance is not there to act on (MISSING, INACTIVE, TargetNotFound)."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """AWS refused this instance for good: the act took no effect, and will not when repeated."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """AWS refused for its rate, or for a passing fault that came before any effect: repeat it."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """The reply was lost or was an error of the server: the act may have taken effect. Look before repeating."""
+
+    why: str
+
+
+Result = Done | Gone | Refused | Later | Unclear
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of sending a document to instances; every instance is in exactly one of the three."""
+
+    commands: Mapping[InstanceId, CommandId]
+    refused: Mapping[InstanceId, str]
+    """Systems Manager will not send to these (InvalidInstanceId, …), found by narrowing the batch down."""
+    unclear: Mapping[InstanceId, str]
+    """The reply was lost: the command may have been sent."""
+    later: Mapping[InstanceId, str]
+    """Throttled: it was not sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What Systems Manager says of one command on one instance."""
+
+    end: End | None
+    """None while it is pending, delayed or under way."""
+    exit_code: int
+    stdout: str
+    stderr: str
+    detail: str
+    """StatusDetails, as Systems Manager writes them."""
+
+
+class Cluster(Protocol):
+    """One ECS cluster."""
+
+    def list_all(self) -> Listing:
+        """All container instances in all pages, whatever their state, described."""
+
+    def describe(self, arns: Sequence[ContainerInstanceArn]) -> Listing:
+        """These container instances, described, 100 a call."""
+
+    def all_tasks(self) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
+        """Every task of the cluster whose desired status is RUNNING, by container instance. Fargate ones are left out."""
+
+    def tasks_of(self, arn: ContainerInstanceArn, *, stopping: bool) -> tuple[Task, ...]:
+        """The tasks on one container instance whose last status is not STOPPED, in all pages.
+
+        With `stopping`, also those whose desired status is STOPPED already: their containers may still run.
+        """
+
+    def services(self) -> tuple[Service, ...]:
+        """All services of the cluster."""
+
+    def set_status(self, arns: Sequence[ContainerInstanceArn], status: Status) -> Mapping[ContainerInstanceArn, Result]:
+        """Set ACTIVE or DRAINING, ten a call."""
+
+    def put_attribute(
+        self, name: str, values: Mapping[ContainerInstanceArn, str]
+    ) -> Mapping[ContainerInstanceArn, Result]:
+        """Write one custom attribute on each, ten a call; a refused batch is narrowed down."""
+
+    def delete_attribute(
+        self, name: str, arns: Sequence[ContainerInstanceArn]
+    ) -> Mapping[ContainerInstanceArn, Result]:
+        """Remove one custom attribute from each, ten a call."""
+
+
+class Hosts(Protocol):
+    """The hosts, behind Systems Manager."""
+
+    def reach(self) -> Mapping[InstanceId, Reach]:
+        """Every instance that Systems Manager knows, and whether it has a connection to it."""
+
+    def send(self, kind: Kind, instances: Sequence[InstanceId]) -> Sent:
+        """Send one of the three documents, fifty a call. Never repeated by the transport: a reply may be lost."""
+
+    def answers(self, command: CommandId, kind: Kind) -> Mapping[InstanceId, Answer]:
+        """What is known of a command; an instance that Systems Manager does not show yet is left out."""
+
+    def under_way(self, kind: Kind, since: datetime) -> Mapping[InstanceId, Flight]:
+        """Commands of one of our documents, whoever sent them since then, that have not ended."""
+
+    def cancel(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
+        """Call a command back; best effort, never raises for an instance."""
+
+
+class Clock(Protocol):
+    """Time. The engine never asks the machine."""
+
+    def now(self) -> datetime:
+        """The present, aware, in UTC."""
+
+    def sleep(self, span: timedelta) -> bool:
+        """Wait, interruptibly. True when the whole span passed, False when a signal cut it short."""
+
+
+class Recorder(Protocol):
+    """Whoever wants to know what happened."""
+
+    def record(self, event: Event) -> None:
+        """Take note of one event; called in order, on the engine's own thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object of the state store, and the tag that a conditional write must match."""
+
+    data: bytes
+    tag: str
+
+
+ABSENT = ""
+"""The tag that expects that there is no such object."""
+
+
+class Conflict(Exception):  # noqa: N818 - an expected outcome of a conditional write, named as HTTP names it
+    """Somebody else wrote the object since it was read."""
+
+
+class Store(Protocol):
+    """Objects that outlast a run, with conditional writes: an S3 prefix, or a folder with the same semantics."""
+
+    def get(self, key: str) -> Stored | None:
+        """Read an object, None when there is none."""
+
+    def put(self, key: str, data: bytes, expect: str | None) -> str:
+        """Write an object and give its new tag; `expect` is the tag it must have, `ABSENT`, or None for any.
+
+        Raises Conflict when the object is not as expected.
+        """
+
+    def delete(self, key: str, expect: str | None) -> None:
+        """Remove an object, under the same condition."""
+
+    def keys(self, prefix: str) -> Iterable[str]:
+        """The keys under a prefix, in order."""
