@@ -122,7 +122,8 @@ class VirtualClock:
         return self._agenda.next_time()
 
     def _run_until(self, end: datetime) -> None:
-        assert not self._running, "an action may not let time pass"
+        if self._running:
+            raise RuntimeError("an action may not let time pass")
         self._running = True
         try:
             while (timer := self._agenda.take_due(end)) is not None:
@@ -180,7 +181,8 @@ class ScaledClock:
 
     def start(self) -> None:
         """Begin to run events by themselves, on a daemon thread."""
-        assert self._thread is None, "the clock runs already"
+        if self._thread is not None:
+            raise RuntimeError("the clock runs already")
         self._stopping.clear()
         self._thread = threading.Thread(target=self._keep_pumping, name="simulated-clock", daemon=True)
         self._thread.start()

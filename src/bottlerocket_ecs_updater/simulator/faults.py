@@ -130,9 +130,12 @@ class Moment(StrEnum):
 
     AT = "at"
     AFTER_CHECK = "after-check"
+    BEFORE_PREPARE = "before-prepare"
     DURING_PREPARE = "during-prepare"
     AFTER_PREPARE = "after-prepare"
     """In the gap between the end of prepare and the moment apiclient looks again."""
+    BEFORE_ACTIVATE = "before-activate"
+    """After apiclient has seen the end of prepare, a moment before it asks for activate."""
     WHILE_READY = "while-ready"
 
 
@@ -184,9 +187,10 @@ class StartsWith:
 
 @dataclass(frozen=True, slots=True)
 class ApplyKilled:
-    """F15. The apply command is killed (the control container restarts) before, in or after prepare."""
+    """F15. The apply command is killed before, in or after prepare; the control container may go with it."""
 
     moment: Moment = Moment.DURING_PREPARE
+    container_restarts: bool = False
     times: int | None = 1
 
 
@@ -258,7 +262,8 @@ class ControlContainerMissing:
     """F22. After the update the control container's image cannot be pulled: SSM never returns."""
 
     version: str | None = None
-    lasts: timedelta | None = None
+    returns_after: timedelta | None = None
+    """How long after each boot the image can be pulled after all; None for never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +273,7 @@ class EcsAgentLate:
     delay: timedelta = timedelta(minutes=3)
     flaps: int = 2
     every: timedelta = timedelta(seconds=30)
-    lasts: timedelta = timedelta(seconds=15)
+    outage: timedelta = timedelta(seconds=15)
     times: int | None = None
 
 
@@ -323,7 +328,7 @@ class ReportedUndeliverable:
 
 
 class Oddity(StrEnum):
-    """What is wrong with the output of a check."""
+    """What is wrong with the output of a check, or (NO_BOOT_ID) of the `cat` before it."""
 
     GARBAGE = "garbage"
     EMPTY = "empty"
@@ -332,6 +337,7 @@ class Oddity(StrEnum):
     UNKNOWN_STATE = "unknown-state"
     STRUCT_ORDER = "struct-order"
     COLOURED = "coloured"
+    NO_BOOT_ID = "no-boot-id"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ to a host's `on_…` lists and run its shell.
 """
 
 from .host import Host
-from .shell import Script
+from .script import Script
 from .spec import HostSpec, HostTiming, Power, ScriptResult
 
 __all__ = ["Host", "HostSpec", "HostTiming", "Power", "Script", "ScriptResult"]

@@ -4,17 +4,58 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
-from .shell import Script
-from .spec import HostSpec, Power, ScriptResult
+from bottlerocket_ecs_updater.simulator.faults import (
+    BootHangs,
+    ControlContainerMissing,
+    DockerDead,
+    EcsAgentLate,
+    EcsAgentTerminal,
+    GrubFails,
+    RebootDelayed,
+    RebootEnding,
+    RebootEnds,
+    RebootIgnored,
+    RebootRefused,
+    RollsBack,
+    SsmUnreachable,
+    Step,
+    Unreachable,
+)
+from bottlerocket_ecs_updater.simulator.repository import parse_version
+
+from . import leftovers, shell
+from .apiclient import Api
+from .dispatcher import Dispatcher
+from .machine import Machine
+from .meddling import Meddling
+from .script import Script
+from .spec import Power
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
-    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import Clock, Timer
     from bottlerocket_ecs_updater.simulator.repository import Repository
+
+    from .ailments import Ailments
+    from .banks import Banks
+    from .spec import HostSpec, ScriptResult
+    from .status import Command, UpdateStatus
+
+SERVICES_STOP = timedelta(seconds=1)
+"""From the beginning of a shutdown until docker, the agents and all that they run are gone."""
+GRUB_GIVES_UP = timedelta(seconds=30)
+"""How long GRUB shows that it could not load a bank, before it starts the machine again."""
+CONTAINER_RESTART = timedelta(seconds=45)
+"""`RestartSec` of host containers: how long the control container is away when it has ended."""
+INHIBITED = (
+    'Operation inhibited by "bootstrap-containers@setup" (PID 1042 "bootstrap"), '
+    'reason is "bootstrap container is running".'
+)
 
 
 class Host:
@@ -28,10 +69,8 @@ class Host:
         self.spec = spec
         self.instance_id = spec.instance_id
         self.boots = 1
-        self.running = spec.version
+        """How often an operating system has come up, the boot before the world began included."""
         self.power = Power.RUNNING
-        self.ssm_agent_up = True
-        self.ecs_agent_up = True
         self.on_containers_die: list[Callable[[Host, str], None]] = []
         """Docker stops, in a shutdown or a power cut; the text says why."""
         self.on_ecs_agent: list[Callable[[Host, bool], None]] = []
@@ -40,47 +79,237 @@ class Host:
         """The SSM agent pinged (True) or went away (False)."""
         self.on_boot: list[Callable[[Host], None]] = []
         """An operating system is up; `running` and `boot_id` are those of this boot."""
-        self._repository = repository
-        self._chances = chances
+        self.on_step: list[Callable[[Host, Step], None]] = []
+        """A check, an apply, a reboot or a boot begins; of steps, these are what a host can see."""
+        self.on_terminate: list[Callable[[Host], None]] = []
+        """The instance is gone for good."""
+        self._machine = Machine(clock, spec, repository, chances)
+        self._meddling = Meddling(self, self._machine)
+        self._dispatcher = Dispatcher(self._machine, self._meddling.at)
+        self._dispatcher.status = leftovers.place(self._machine)
+        self._scripts: list[Script] = []
+        self._life: list[Timer] = []
         self.boot_id = self._new_boot_id()
+        self.ssm_agent_up = self.ailments.active(SsmUnreachable) is None
+        self.ecs_agent_up = True
+        self._ecs_agent_ended = False
+        self._plan_unreachable()
+        self._meddling.begin()
 
-    def execute(
-        self, lines: Sequence[str], finished: Callable[[ScriptResult], None], timeout: timedelta
-    ) -> Script:
-        """Run shell lines; `finished` is called once, later. After `timeout` the script is killed (137)."""
-        script = Script(finished)
-        self.clock.after(timedelta(seconds=1), lambda: script._end(ScriptResult(0)))
+    @property
+    def running(self) -> str:
+        """The version that the host runs, or tries to boot."""
+        return self._machine.running
+
+    @property
+    def variant(self) -> str:
+        """The variant of its image; a fault may have made it another than the spec's."""
+        return self._machine.variant
+
+    @property
+    def ailments(self) -> Ailments:
+        """Its faults, for those who make happen what concerns them."""
+        return self._machine.ailments
+
+    @property
+    def banks(self) -> Banks:
+        """Its disk, to look at."""
+        return self._machine.banks
+
+    @property
+    def update_status(self) -> UpdateStatus | None:
+        """What thar-be-updates remembers, to look at; None until its first command after a boot."""
+        return self._dispatcher.status
+
+    @property
+    def version_lock(self) -> str:
+        """`settings.updates.version-lock`; setting it is what somebody at the host would do."""
+        return self._machine.settings.version_lock
+
+    @version_lock.setter
+    def version_lock(self, version: str) -> None:
+        self._machine.settings.version_lock = version
+
+    @property
+    def managed(self) -> bool:
+        """Whether SSM has ever heard of it."""
+        never = Unreachable.NEVER_REGISTERED
+        return not any(fault.kind is never for fault in self.ailments.all(SsmUnreachable))
+
+    @property
+    def platform(self) -> tuple[str, str]:
+        """Name and version of the operating system as its SSM agent reports them."""
+        # Before 1.7.0 the agent saw the control container's release file, not the host's.
+        if parse_version(self.running) < parse_version("1.7.0"):
+            return "Amazon Linux", "2"
+        return "Bottlerocket", self.running
+
+    def execute(self, lines: Sequence[str], finished: Callable[[ScriptResult], None], timeout: timedelta) -> Script:
+        """Run shell lines; `finished` is called once, later. After `timeout` the script is killed (137).
+
+        What it has begun on the host goes on when the script is killed. When the host goes down, the script ends
+        with 143 and `cut` set. Raises RuntimeError where no operating system runs.
+        """
+        if self.power not in {Power.RUNNING, Power.SHUTTING_DOWN}:
+            raise RuntimeError(f"{self.instance_id} is {self.power}: nothing can be run on it")
+
+        def ended(script: Script, result: ScriptResult) -> None:
+            self._scripts.remove(script)
+            finished(result)
+
+        api = Api(self._machine, self._dispatcher, self._meddling.at, self._announce, self._ask_for_reboot)
+        program = partial(shell.run, api, self.boot_id, tuple(lines))
+        script = Script(self.clock, tuple(lines), program, timeout, ended)
+        self._scripts.append(script)
         return script
+
+    def request(self, command: Command) -> None:
+        """Ask the update dispatcher for something, as somebody at the host would, and do not wait."""
+        self._dispatcher.request(command)
+
+    def kill_applies(self, *, container_restarts: bool) -> None:
+        """Kill every script that runs an apply; with the whole control container, if it is that which restarts."""
+        for script in [each for each in self._scripts if any("update apply" in line for line in each.lines)]:
+            if container_restarts:
+                script.cut(RebootEnding.WORKER_TIMED_OUT)
+            else:
+                script.kill()
+        if container_restarts and self.ssm_agent_up:
+            self._set_ssm(up=False)
+            self._later(CONTAINER_RESTART, partial(self._set_ssm, up=True))
 
     def reboot(self, reason: str) -> None:
         """Reboot it from outside, as an operator or EC2 does; it helps where the host hangs."""
-        self.power = Power.SHUTTING_DOWN
-        self.clock.after(self.spec.timing.shutdown, lambda: self._down(reason))
+        match self.power:
+            case Power.RUNNING:
+                self._shut_down(reason)
+            case Power.BOOTING | Power.HUNG:
+                self._cancel_life()
+                self.power = Power.SHUTTING_DOWN
+                self._later(self.spec.timing.shutdown, self._power_on)
+            case Power.SHUTTING_DOWN | Power.TERMINATED:
+                pass
 
     def terminate(self) -> None:
-        """End it for good."""
-        self._go_dark("terminated")
+        """End it for good; harmless when it has ended already."""
+        if self.power is Power.TERMINATED:
+            return
+        self._cancel_life()
+        self._stop_services("the instance was terminated", RebootEnding.STUCK)
         self.power = Power.TERMINATED
+        for heard in self.on_terminate:
+            heard(self)
 
-    def _down(self, reason: str) -> None:
-        self._go_dark(reason)
-        self.power = Power.BOOTING
-        self.clock.after(self.spec.timing.boot, self._up)
+    def _ask_for_reboot(self) -> str | None:
+        if self.ailments.strike(RebootRefused):
+            return INHIBITED
+        if self.ailments.strike(RebootIgnored):
+            return None
+        delayed = self.ailments.strike(RebootDelayed)
+        if delayed:
+            self._later(delayed.delay, partial(self.reboot, "apiclient reboot, delayed"))
+        else:
+            self.reboot("apiclient reboot")
+        return None
 
-    def _go_dark(self, reason: str) -> None:
+    def _shut_down(self, reason: str) -> None:
+        self._cancel_life()
+        self.power = Power.SHUTTING_DOWN
+        shutdown = self.spec.timing.shutdown
+        stop = min(SERVICES_STOP, shutdown / 2)
+        self._later(stop, partial(self._stop_services, reason))
+        self._later(shutdown, self._power_on)
+
+    def _stop_services(self, reason: str, ending: RebootEnding | None = None) -> None:
         for died in self.on_containers_die:
             died(self, reason)
-        self._set_ecs(up=False)
-        self._set_ssm(up=False)
+        for script in list(self._scripts):
+            script.cut(ending or self._ending())
+        self._dispatcher.stop()
+        if self.ecs_agent_up:
+            self._set_ecs(up=False)
+        if self.ssm_agent_up:
+            self._set_ssm(up=False)
 
-    def _up(self) -> None:
+    def _ending(self) -> RebootEnding:
+        # A worker that dies with its host is what the agent finds when it comes back, unless the plan says else.
+        ends = self.ailments.strike(RebootEnds)
+        return ends.ending if ends else RebootEnding.WORKER_TIMED_OUT
+
+    def _power_on(self) -> None:
+        """GRUB picks a bank; tmpfs, and with it the update status, is empty."""
+        self._cancel_life()
+        self.power = Power.BOOTING
+        self._dispatcher = Dispatcher(self._machine, self._meddling.at)
+        self._announce(Step.BOOT)
+        bank = self.banks.take_next()
+        if self.power is not Power.BOOTING:
+            return  # whoever heard of the boot has ended it
+        if bank is None:
+            self.power = Power.HUNG
+        elif bank.successful:
+            self._later(self.spec.timing.boot, self._boot)
+        elif self.ailments.active(RollsBack, self._concerns) or self.ailments.strike(GrubFails, self._concerns):
+            self._later(GRUB_GIVES_UP, self._power_on)
+        elif self.ailments.strike(BootHangs, self._concerns):
+            self.power = Power.HUNG
+        else:
+            self._later(self.spec.timing.boot, self._boot)
+
+    def _concerns(self, fault: GrubFails | BootHangs | RollsBack | DockerDead | ControlContainerMissing) -> bool:
+        return self._machine.is_update(fault.version)
+
+    def _boot(self) -> None:
+        self.banks.mark_successful()
         self.boots += 1
         self.boot_id = self._new_boot_id()
         self.power = Power.RUNNING
         for booted in self.on_boot:
             booted(self)
-        self.clock.after(self.spec.timing.ssm_agent_start, lambda: self._set_ssm(up=True))
-        self.clock.after(self.spec.timing.ecs_agent_start, lambda: self._set_ecs(up=True))
+        if self.power is Power.RUNNING:
+            self._start_ssm_agent()
+            self._start_ecs_agent()
+
+    def _start_ssm_agent(self) -> None:
+        delay = self.spec.timing.ssm_agent_start
+        missing = self.ailments.active(ControlContainerMissing, self._concerns)
+        if missing and missing.returns_after is None:
+            return
+        delay += missing.returns_after if missing and missing.returns_after else timedelta()
+        self._later(delay, self._ssm_agent_comes)
+
+    def _ssm_agent_comes(self) -> None:
+        if not self.ailments.active(SsmUnreachable):
+            self._set_ssm(up=True)
+
+    def _start_ecs_agent(self) -> None:
+        if self.ailments.active(EcsAgentTerminal):
+            self._ecs_agent_ended = True
+        dead = self.ailments.active(DockerDead, self._concerns)
+        if self._ecs_agent_ended or dead:
+            return
+        late = self.ailments.strike(EcsAgentLate)
+        start = self.spec.timing.ecs_agent_start + (late.delay if late else timedelta())
+        self._later(start, partial(self._set_ecs, up=True))
+        for flap in range(late.flaps if late else 0):
+            goes = start + late.every * (flap + 1) if late else start
+            self._later(goes, partial(self._set_ecs, up=False))
+            self._later(goes + (late.outage if late else timedelta()), partial(self._set_ecs, up=True))
+
+    def _plan_unreachable(self) -> None:
+        for fault in self.ailments.all(SsmUnreachable):
+            if fault.kind is Unreachable.CONNECTION_LOST:
+                self.clock.after(fault.at, self._lose_ssm)
+            if fault.lasts is not None:
+                self.clock.after(fault.at + fault.lasts, self._regain_ssm)
+
+    def _lose_ssm(self) -> None:
+        if self.ssm_agent_up:
+            self._set_ssm(up=False)
+
+    def _regain_ssm(self) -> None:
+        if self.power is Power.RUNNING and not self.ssm_agent_up:
+            self._set_ssm(up=True)
 
     def _set_ecs(self, *, up: bool) -> None:
         self.ecs_agent_up = up
@@ -92,5 +321,19 @@ class Host:
         for heard in self.on_ssm_agent:
             heard(self, up)
 
+    def _announce(self, step: Step) -> None:
+        for heard in self.on_step:
+            heard(self, step)
+
+    def _later(self, delay: timedelta, action: Callable[[], None]) -> None:
+        """Plan something that the next shutdown, or the end of the instance, makes void."""
+        self._life = [timer for timer in self._life if timer.pending]
+        self._life.append(self.clock.after(delay, action))
+
+    def _cancel_life(self) -> None:
+        for timer in self._life:
+            timer.cancel()
+        self._life = []
+
     def _new_boot_id(self) -> str:
-        return str(uuid.UUID(int=self._chances.getrandbits(128), version=4))
+        return str(uuid.UUID(int=self._machine.chances.getrandbits(128), version=4))

@@ -1,26 +1,139 @@
-"""The shell that Run Command's scripts are run by."""
+"""The shell of the control container: enough of `sh` for the scripts that drive Bottlerocket hosts.
+
+Lines run one after the other, joined by `;`, `&&` and `||`; a failing line does not stop the script unless `set -e`
+says so, and the last status is the script's. No variables, pipes or loops: what is not simulated is a syntax error.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+import shlex
+from datetime import timedelta
+from typing import TYPE_CHECKING, NoReturn
 
-from .spec import ScriptResult
+from bottlerocket_ecs_updater.simulator.faults import Oddity, OddOutput
+
+from . import apiclient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Generator, Iterator, Sequence
+
+    from .apiclient import Api
+    from .script import Program, Streams
+
+BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
+_REDIRECTION = re.compile(r"\s(?:2>&1|[12&]?>>?\s*/dev/null)(?=\s|$|;)")
 
 
-class Script:
-    """A script that runs on a host. It ends once: by itself, by `kill`, or when the host goes down."""
+class _ExitError(Exception):
+    """The script ends here, with this status."""
 
-    def __init__(self, finished: Callable[[ScriptResult], None]) -> None:
-        self._finished: Callable[[ScriptResult], None] | None = finished
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
-    def kill(self, exit_code: int = 137) -> None:
-        """End it as SIGKILL does, with what it has printed so far. What it set off on the host goes on."""
-        self._end(ScriptResult(exit_code))
 
-    def _end(self, result: ScriptResult) -> None:
-        finished, self._finished = self._finished, None
-        if finished is not None:
-            finished(result)
+def run(api: Api, boot_id: str, lines: Sequence[str], streams: Streams) -> Program:
+    """Run a script; returns its exit status."""
+    shell = _Shell(api, boot_id, streams)
+    try:
+        for line in "\n".join(lines).splitlines():
+            yield from shell.line(line)
+    except _ExitError as end:
+        return end.status
+    return shell.status
+
+
+class _Shell:
+    def __init__(self, api: Api, boot_id: str, streams: Streams) -> None:
+        self._api = api
+        self._boot_id = boot_id
+        self._streams = streams
+        self._errexit = False
+        self.status = 0
+
+    def line(self, line: str) -> Generator[timedelta, None, None]:
+        for before, words, after in self._commands(line):
+            if (before == "&&" and self.status != 0) or (before == "||" and self.status == 0):
+                continue
+            self.status = yield from self._command(words)
+            if self.status != 0 and self._errexit and after not in {"&&", "||"}:
+                raise _ExitError(self.status)
+
+    def _commands(self, line: str) -> Iterator[tuple[str, list[str], str]]:
+        """Each command of a line, with what joins it to the one before and to the one after."""
+        if line.strip().startswith("#"):
+            return
+        before: str = ";"
+        words: list[str] = []
+        for token in self._tokens(line):
+            if token in {";", "&&", "||"}:
+                if words:
+                    yield before, words, token
+                before, words = token, []
+            elif token[:1] and token[0] in "|&()<>;":
+                self._syntax_error(f"unexpected `{token}'")
+            else:
+                words.append(token)
+        if words:
+            yield before, words, ";"
+
+    def _tokens(self, line: str) -> list[str]:
+        lexer = shlex.shlex(_REDIRECTION.sub(" ", f"{line} "), posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        try:
+            return list(lexer)
+        except ValueError as error:
+            self._syntax_error(str(error))
+
+    def _syntax_error(self, text: str) -> NoReturn:
+        self._streams.complain(f"sh: syntax error: {text}")
+        raise _ExitError(2)
+
+    def _command(self, words: list[str]) -> Program:
+        match words:
+            case ["apiclient" | "/usr/local/bin/apiclient", *arguments]:
+                return (yield from apiclient.run(self._api, arguments, self._streams))
+            case ["sleep", seconds] if re.fullmatch(r"\d+(\.\d+)?", seconds):
+                yield timedelta(seconds=float(seconds))
+                return 0
+            case _:
+                return self._at_once(words)
+
+    def _at_once(self, words: list[str]) -> int:
+        match words:
+            case ["true" | ":", *_]:
+                return 0
+            case ["false", *_]:
+                return 1
+            case ["exit"]:
+                raise _ExitError(self.status)
+            case ["exit", status] if status.isdecimal():
+                raise _ExitError(int(status) % 256)
+            case ["set", *flags]:
+                return self._set(flags)
+            case ["echo", "-n", *rest]:
+                self._streams.out.append(" ".join(rest))
+            case ["echo", *rest]:
+                self._streams.print(" ".join(rest))
+            case ["cat", *files]:
+                return max((self._cat(file) for file in files), default=0)
+            case _:
+                self._streams.complain(f"sh: {words[0]}: command not found")
+                return 127
+        return 0
+
+    def _set(self, flags: list[str]) -> int:
+        for place, flag in enumerate(flags):
+            long = flag in {"-o", "+o"} and flags[place + 1 : place + 2] == ["errexit"]
+            if long or (flag[:1] in {"-", "+"} and "e" in flag):
+                self._errexit = flag[0] == "-"
+        return 0
+
+    def _cat(self, file: str) -> int:
+        odd = self._api.machine.ailments
+        if file == BOOT_ID_FILE and not odd.strike(OddOutput, lambda odd: odd.oddity is Oddity.NO_BOOT_ID):
+            self._streams.print(self._boot_id)
+            return 0
+        self._streams.complain(f"cat: {file}: No such file or directory")
+        return 1

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bottlerocket_ecs_updater.simulator.faults import Fault
+    from bottlerocket_ecs_updater.simulator.faults import Fault, RebootEnding
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,12 @@ class Power(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ScriptResult:
-    """How a script ended: 137 and 143 when it was killed."""
+    """How a script ended, with what it had printed by then: 137 when it was killed, 143 when the host went down."""
 
     exit_code: int
     stdout: str = ""
     stderr: str = ""
+    timed_out: bool = False
+    """It was killed because its time was over."""
+    cut: RebootEnding | None = None
+    """The host went down under it; what becomes of the command in SSM."""

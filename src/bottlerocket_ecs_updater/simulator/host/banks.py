@@ -1,0 +1,107 @@
+"""The two banks of a Bottlerocket disk: which image each holds, and the GPT flags that decide what boots.
+
+A bank boots when its priority is above 0 and it either has booted successfully before or has a try left; GRUB takes
+the bootable bank with the highest priority and uses up its try. The life of the flags through an update:
+
+    moment              active bank             inactive bank
+    normal              successful              priority 0, or the previous release
+    prepare begins                              priority 0, tries 0, not successful: no way back from here
+    prepare is done                             tries 1
+    activate            priority 1              priority 2
+    GRUB takes it                               tries 0
+    marked successful   (now the inactive one)  successful
+    boot failed         picked again            priority 2, tries 0, not successful: does not boot
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DISK = "/dev/nvme0n1"
+
+
+class BankError(Exception):
+    """A change of the flags that signpost refuses; the text is what it prints."""
+
+
+@dataclass(slots=True)
+class Bank:
+    """One set of partitions. `image` is the version written to it, None when there is none or a half of one."""
+
+    image: str | None = None
+    priority: int = 0
+    tries: int = 0
+    successful: bool = False
+
+    @property
+    def will_boot(self) -> bool:
+        """Whether GRUB would take it."""
+        return self.priority > 0 and (self.tries > 0 or self.successful)
+
+
+class Banks:
+    """The disk of a host that runs `image`. With `single` there is no second bank, and no update in place."""
+
+    def __init__(self, image: str, *, single: bool = False) -> None:
+        first = Bank(image, priority=2, successful=True)
+        self._banks = [first] if single else [first, Bank()]
+        self._active = 0
+
+    @property
+    def active(self) -> Bank:
+        """The bank that runs."""
+        return self._banks[self._active]
+
+    @property
+    def inactive(self) -> Bank:
+        """The bank for the next release. Raises BankError where there is none."""
+        if len(self._banks) == 1:
+            raise BankError("Could not find inactive partition set")
+        return self._banks[1 - self._active]
+
+    @property
+    def fallback(self) -> Bank | None:
+        """The inactive bank where there is one."""
+        return self._banks[1 - self._active] if len(self._banks) > 1 else None
+
+    def next_to_boot(self) -> Bank | None:
+        """What GRUB would take now; None when nothing on the disk boots."""
+        bootable = [bank for bank in self._banks if bank.will_boot]
+        return max(bootable, key=lambda bank: bank.priority) if bootable else None
+
+    def clear_inactive(self) -> None:
+        """Give up the inactive bank's image, before it is overwritten."""
+        bank = self.inactive
+        bank.image, bank.priority, bank.tries, bank.successful = None, 0, 0, False
+
+    def write_inactive(self, image: str) -> None:
+        """Finish writing an image, and mark it as worth one try."""
+        bank = self.inactive
+        bank.image, bank.tries = image, 1
+
+    def upgrade_to_inactive(self) -> None:
+        """Make the inactive bank the next to boot. Raises BankError unless it was just prepared."""
+        bank = self.inactive
+        if bank.priority > 0 or bank.successful:
+            raise BankError(f"Inactive partition {DISK} is already marked for upgrade")
+        if bank.tries == 0:
+            raise BankError(f"Inactive partition {DISK} has not been marked valid for upgrade")
+        bank.priority = 2
+        self.active.priority = 1
+
+    def cancel_upgrade(self) -> None:
+        """Take back `upgrade_to_inactive`; the image and its try are kept."""
+        self.inactive.priority = 0
+        self.active.priority = 2
+
+    def take_next(self) -> Bank | None:
+        """Do as GRUB does at power-on: pick a bank, use up its try, make it the active one."""
+        bank = self.next_to_boot()
+        if bank is not None:
+            bank.tries = max(bank.tries - 1, 0)
+            self._active = next(place for place, each in enumerate(self._banks) if each is bank)
+        return bank
+
+    def mark_successful(self) -> None:
+        """Record that the running release has booted."""
+        self.active.successful = True

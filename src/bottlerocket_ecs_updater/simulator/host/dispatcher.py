@@ -1,0 +1,190 @@
+"""thar-be-updates: the state machine between the host's API and updog.
+
+    from       refresh                       prepare              activate         deactivate
+    (no file)  becomes Idle, then as Idle    becomes Idle, 409    (the same)       (the same)
+    Idle       found: Available, else Idle   409                  409              409
+    Available  found: Available, else Idle   Staged               409              409
+    Staged     Staged                        Staged               Ready            409
+    Ready      Ready                         409                  409              Staged
+
+A command that fails leaves the state as it was, but for refresh, which falls back to Idle from Idle and Available.
+Commands answer at once and work on in the background; while they work they hold a lock, and everybody else is
+answered 423. The status lives on tmpfs: a reboot takes it, and the work, away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, assert_never
+
+from bottlerocket_ecs_updater.simulator.faults import LockBusy, Moment
+
+from . import updog
+from .status import Command, CommandResult, Staged, UpdateState, UpdateStatus, compact, rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from bottlerocket_ecs_updater.simulator.clock import Timer
+
+    from .machine import Machine
+    from .updog import Outcome, Work
+
+OK, NO_CONTENT, NOT_FOUND, CONFLICT, LOCKED = 200, 204, 404, 409, 423
+REASONS = {NOT_FOUND: "Not Found", CONFLICT: "Conflict", LOCKED: "Locked", 500: "Internal Server Error"}
+
+_ALLOWED: dict[Command, frozenset[UpdateState]] = {
+    Command.REFRESH: frozenset(UpdateState),
+    Command.PREPARE: frozenset({UpdateState.AVAILABLE, UpdateState.STAGED}),
+    Command.ACTIVATE: frozenset({UpdateState.STAGED}),
+    Command.DEACTIVATE: frozenset({UpdateState.READY}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the host's API answers: `status` is there for a 200, `body` for everything that went wrong."""
+
+    code: int
+    body: str = ""
+    status: UpdateStatus | None = None
+
+
+class Dispatcher:
+    """The dispatcher of one boot; a reboot brings a new one. `moment` is told of the stages of an update."""
+
+    def __init__(self, machine: Machine, moment: Callable[[Moment], None]) -> None:
+        self._machine = machine
+        self._moment = moment
+        self._booted = machine.clock.now()
+        self._job: list[Timer] = []
+        self.status: UpdateStatus | None = None
+
+    @property
+    def locked(self) -> bool:
+        """Whether something holds the update lock."""
+        return bool(self._job) or self._machine.ailments.active(LockBusy, self._in_this_boot) is not None
+
+    def read(self) -> Reply:
+        """GET /updates/status."""
+        if self.locked:
+            return Reply(
+                LOCKED,
+                "Unable to obtain shared lock for reading update status: "
+                "Resource temporarily unavailable (os error 11)",
+            )
+        if self.status is None:
+            return Reply(NOT_FOUND, "Update status is uninitialized, refresh-updates to initialize it")
+        return Reply(OK, compact(self.status.to_json()), self.status)
+
+    def request(self, command: Command) -> Reply:
+        """POST /actions/…: begin, and answer at once; the work goes on when nobody waits for it."""
+        if self.locked:
+            return Reply(LOCKED, "Update lock held")
+        status = self._initialised()
+        if status.update_state not in _ALLOWED[command]:
+            return Reply(CONFLICT, "Update action not allowed according to update state")
+        if command is Command.PREPARE and status.chosen_update is None:
+            return Reply(NOT_FOUND, "Previously chosen Update no longer exists")
+        if command in {Command.ACTIVATE, Command.DEACTIVATE} and status.staging_partition is None:
+            return Reply(NOT_FOUND, "No update image applied to staging partition")
+        self._begin(command)
+        return Reply(NO_CONTENT)
+
+    def stop(self) -> None:
+        """Kill the work in the background, as a shutdown or the OOM killer does: nothing is recorded."""
+        for timer in self._job:
+            timer.cancel()
+        self._job = []
+
+    def _initialised(self) -> UpdateStatus:
+        if self.status is None:
+            banks = self._machine.banks
+            active = Staged(self._machine.image(self._machine.running), banks.next_to_boot() is banks.active)
+            self.status = UpdateStatus(active)
+        return self.status
+
+    def _begin(self, command: Command) -> None:
+        work = self._work(command)
+        clock = self._machine.clock
+        self._job = [clock.after(work.takes, lambda: self._finish(command, work))]
+        if command is Command.PREPARE:
+            self._job.append(clock.after(work.takes / 2, lambda: self._moment(Moment.DURING_PREPARE)))
+
+    def _work(self, command: Command) -> Work:
+        match command:
+            case Command.REFRESH:
+                return updog.refresh(self._machine)
+            case Command.PREPARE:
+                return updog.prepare(self._machine)
+            case Command.ACTIVATE:
+                return updog.activate(self._machine)
+            case Command.DEACTIVATE:
+                return updog.deactivate(self._machine)
+            case _:
+                assert_never(command)
+
+    def _finish(self, command: Command, work: Work) -> None:
+        self.stop()
+        outcome = work.finish()
+        status = replace(self._initialised(), most_recent_command=self._result(command, outcome))
+        self.status = self._after(command, status, outcome)
+        if command is Command.PREPARE:
+            self._moment(Moment.AFTER_PREPARE)
+        if command is Command.ACTIVATE and outcome.exit_status == 0:
+            self._moment(Moment.WHILE_READY)
+
+    def _after(self, command: Command, status: UpdateStatus, outcome: Outcome) -> UpdateStatus:
+        match command:
+            case Command.REFRESH:
+                return self._refreshed(status, outcome)
+            case _ if outcome.exit_status != 0:
+                return status
+            case Command.PREPARE:
+                # What the status says was staged is what the last refresh chose, whatever updog has written.
+                staged = Staged(status.chosen_update, next_to_boot=False) if status.chosen_update else None
+                return replace(status, update_state=UpdateState.STAGED, staging_partition=staged)
+            case Command.ACTIVATE:
+                return _next_boots(status, UpdateState.READY, staging=True)
+            case Command.DEACTIVATE:
+                return _next_boots(status, UpdateState.STAGED, staging=False)
+            case _:
+                assert_never(command)
+
+    def _refreshed(self, status: UpdateStatus, outcome: Outcome) -> UpdateStatus:
+        begun = status.update_state in {UpdateState.STAGED, UpdateState.READY}
+        if outcome.offer is None:
+            # The lists keep what an earlier refresh has put there.
+            return status if begun else replace(status, update_state=UpdateState.IDLE)
+        chosen = outcome.offer.chosen
+        found = UpdateState.AVAILABLE if chosen else UpdateState.IDLE
+        return replace(
+            status,
+            update_state=status.update_state if begun else found,
+            available_updates=outcome.offer.available,
+            chosen_update=self._machine.image(chosen) if chosen else None,
+        )
+
+    def _result(self, command: Command, outcome: Outcome) -> CommandResult:
+        return CommandResult(
+            command,
+            "Success" if outcome.exit_status == 0 else "Failed",
+            rfc3339(self._machine.clock.now(), self._machine.chances.randrange(1000)),
+            outcome.exit_status,
+            outcome.stderr,
+        )
+
+    def _in_this_boot(self, busy: LockBusy) -> bool:
+        begun: datetime = self._machine.ailments.begins_at(busy.at)
+        return self._booted <= begun
+
+
+def _next_boots(status: UpdateStatus, state: UpdateState, *, staging: bool) -> UpdateStatus:
+    staged = status.staging_partition
+    return replace(
+        status,
+        update_state=state,
+        staging_partition=replace(staged, next_to_boot=staging) if staged else None,
+        active_partition=replace(status.active_partition, next_to_boot=not staging),
+    )

@@ -1,0 +1,93 @@
+"""What the programs on one host share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bottlerocket_ecs_updater.simulator.faults import (
+    DowngradeOffered,
+    SingleBank,
+    VariantEnded,
+    VersionLocked,
+    WaveLate,
+)
+from bottlerocket_ecs_updater.simulator.repository import Offer, Repository, Viewer
+
+from .ailments import Ailments
+from .banks import Banks
+from .status import Image
+
+if TYPE_CHECKING:
+    import random
+
+    from bottlerocket_ecs_updater.simulator.clock import Clock
+
+    from .spec import HostSpec
+
+
+@dataclass(slots=True)
+class Settings:
+    """`settings.updates.*`: on the data volume, so they outlive boots and updates."""
+
+    seed: int
+    ignore_waves: bool
+    version_lock: str
+    metadata_base_url: str
+
+    @property
+    def targets_base_url(self) -> str:
+        """Where the images are."""
+        return self.metadata_base_url.removesuffix("/") + "/targets/"
+
+
+class Machine:
+    """The disk, the settings and the surroundings of one host; all of it outlives a reboot."""
+
+    def __init__(self, clock: Clock, spec: HostSpec, repository: Repository, chances: random.Random) -> None:
+        self.clock = clock
+        self.spec = spec
+        self.repository = repository
+        self.chances = chances
+        self.ailments = Ailments(spec.faults, clock)
+        ended = self.ailments.active(VariantEnded)
+        late = self.ailments.active(WaveLate)
+        locked = self.ailments.active(VersionLocked)
+        self.variant = ended.variant if ended else spec.variant
+        self.banks = Banks(spec.version, single=self.ailments.active(SingleBank) is not None)
+        self.settings = Settings(
+            seed=late.seed if late else spec.seed,
+            ignore_waves=spec.ignore_waves,
+            version_lock=locked.version if locked else spec.version_lock,
+            metadata_base_url=f"https://updates.bottlerocket.aws/2020-07-07/{self.variant}/{spec.arch}/",
+        )
+
+    @property
+    def running(self) -> str:
+        """The version of the active bank."""
+        image = self.banks.active.image
+        if image is None:
+            raise RuntimeError("a host cannot run from an empty bank")
+        return image
+
+    def image(self, version: str) -> Image:
+        """A release for this machine."""
+        return Image(self.spec.arch, version, self.variant)
+
+    def offer(self) -> Offer:
+        """What updog finds in the repository now."""
+        lowered = self.ailments.active(DowngradeOffered)
+        viewer = Viewer(
+            variant=self.variant,
+            arch=self.spec.arch,
+            running=self.running,
+            seed=self.settings.seed,
+            ignore_waves=self.settings.ignore_waves,
+            version_lock=self.settings.version_lock,
+            max_version=lowered.max_version if lowered else None,
+        )
+        return self.repository.offer(viewer, self.clock.now())
+
+    def is_update(self, wanted: str | None) -> bool:
+        """Whether a fault tied to the release `wanted` (None: any update) concerns what runs now."""
+        return self.running == wanted if wanted is not None else self.running != self.spec.version

@@ -1,0 +1,193 @@
+"""updog: what looks into the repository, writes images and sets the flags. It ends with an exit status and a text.
+
+Each verb returns a `Work`: how long it keeps the lock, and what it has done when that time is over. Nothing of it
+happens when the work is cut off, except what `begin` did: prepare gives up the old image first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from bottlerocket_ecs_updater.simulator.faults import (
+    ActivateError,
+    ActivateFails,
+    DataVolumeFull,
+    HashMismatch,
+    MetadataExpired,
+    MetadataRegressed,
+    RepositoryBlackHole,
+    RepositoryDown,
+    RepositoryNotFound,
+    SlowDownload,
+    ThirdVersion,
+)
+
+from .banks import DISK, BankError
+from .status import rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bottlerocket_ecs_updater.simulator.repository import Offer
+
+    from .machine import Machine
+
+CONNECT_TIMEOUT = timedelta(seconds=10)
+TRIES = 5
+BACK_OFF = timedelta(milliseconds=220)
+"""Between two tries; tough waits between 100 and 340 ms."""
+QUICK = timedelta(milliseconds=300)
+PREPARE_JITTER = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run of updog ended; `offer` is what a successful refresh has found."""
+
+    exit_status: int = 0
+    stderr: str = ""
+    offer: Offer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A run of updog: it takes its time, and has its effect at the end of it."""
+
+    takes: timedelta
+    finish: Callable[[], Outcome]
+
+
+def refresh(machine: Machine) -> Work:
+    """`updog whats`: everything that the repository lists for this host."""
+    return _unreachable(machine) or Work(machine.spec.timing.refresh, lambda: Outcome(offer=machine.offer()))
+
+
+def prepare(machine: Machine) -> Work:
+    """`updog update-image`: decide afresh which release to take, give up the old image, write the new one."""
+    if trouble := _unreachable(machine):
+        return trouble
+    version = _version_to_write(machine)
+    if version is None:
+        return Work(QUICK, lambda: Outcome(stderr="No update required\n"))
+    if machine.ailments.strike(DataVolumeFull):
+        return _fails(
+            QUICK,
+            "Failed to store manifest and migrations: Error writing target file to "
+            "'/var/lib/bottlerocket-migrations/manifest.json': No space left on device (os error 28)",
+        )
+    try:
+        machine.banks.clear_inactive()
+    except BankError as refused:
+        return _fails(QUICK, str(refused))
+    return _write(machine, version)
+
+
+def activate(machine: Machine) -> Work:
+    """`updog update-apply`: make the inactive bank the next to boot."""
+
+    def finish() -> Outcome:
+        if struck := machine.ailments.strike(ActivateFails):
+            return Outcome(1, _activate_error(struck.error))
+        try:
+            machine.banks.upgrade_to_inactive()
+        except BankError as refused:
+            return Outcome(1, f"Could not mark inactive partition for boot: {refused}\n")
+        return Outcome()
+
+    return Work(machine.spec.timing.activate, finish)
+
+
+def deactivate(machine: Machine) -> Work:
+    """`updog update-revert`: make the active bank the next to boot again."""
+
+    def finish() -> Outcome:
+        try:
+            machine.banks.cancel_upgrade()
+        except BankError as refused:
+            return Outcome(1, f"{refused}\n")
+        return Outcome()
+
+    return Work(machine.spec.timing.activate, finish)
+
+
+def _version_to_write(machine: Machine) -> str | None:
+    third = machine.ailments.active(ThirdVersion)
+    chosen = machine.offer().chosen
+    return third.version if third and chosen else chosen
+
+
+def _write(machine: Machine, version: str) -> Work:
+    slow = machine.ailments.strike(SlowDownload)
+    jitter = machine.chances.uniform(1 - PREPARE_JITTER, 1 + PREPARE_JITTER)
+    takes = slow.takes if slow else machine.spec.timing.prepare * jitter
+    starting = f"Starting update to {version}\n"
+
+    def finish() -> Outcome:
+        if machine.ailments.strike(HashMismatch):
+            name = f"bottlerocket-{machine.variant}-{machine.spec.arch}-{version}-root.ext4.lz4"
+            got, wanted = (f"{machine.chances.getrandbits(256):064x}" for _ in range(2))
+            return Outcome(
+                1,
+                f"{starting}Failed writing update data to disk: "
+                f"Hash mismatch for {name}: calculated {got}, expected {wanted}\n",
+            )
+        machine.banks.write_inactive(version)
+        return Outcome(stderr=starting)
+
+    return Work(takes, finish)
+
+
+def _unreachable(machine: Machine) -> Work | None:
+    """The metadata cannot be had, or not be trusted: how updog ends then."""
+    ailments = machine.ailments
+    if ailments.active(RepositoryBlackHole):
+        takes = CONNECT_TIMEOUT * TRIES + BACK_OFF * (TRIES - 1)
+        return _fails(takes, _fetch_error(machine, "2.root.json", "other"))
+    if ailments.active(RepositoryDown):
+        return _fails(BACK_OFF * (TRIES - 1), _fetch_error(machine, "2.root.json", "other"))
+    if ailments.active(RepositoryNotFound):
+        return _fails(QUICK, _fetch_error(machine, "timestamp.json", "file not found"))
+    if expired := ailments.active(MetadataExpired):
+        return _fails(QUICK, _clock_error(machine) if expired.clock_stepped_back else _EXPIRED)
+    if ailments.active(MetadataRegressed):
+        return _fails(
+            QUICK,
+            "Metadata error: Found version 41 of timestamp metadata when we had previously fetched version 42",
+        )
+    return None
+
+
+_EXPIRED = "Metadata error: timestamp metadata is expired"
+
+
+def _fetch_error(machine: Machine, file: str, kind: str) -> str:
+    url = machine.settings.metadata_base_url + file
+    cause = f"error sending request for url ({url})"
+    if kind == "file not found":
+        cause = f"HTTP status client error (403 Forbidden) for url ({url})"
+    return f"Metadata error: Failed to fetch {url}: Transport '{kind}' error fetching '{url}': {cause}"
+
+
+def _clock_error(machine: Machine) -> str:
+    now = machine.clock.now()
+    return (
+        f"Metadata error: System time stepped backward: system time '{rfc3339(now)}', "
+        f"last known time '{rfc3339(now + timedelta(hours=1))}'"
+    )
+
+
+def _activate_error(error: ActivateError) -> str:
+    match error:
+        case ActivateError.OPEN_PARTITION:
+            return f"Failed to open partition {DISK}p7: No such device or address (os error 6)\n"
+        case ActivateError.NOT_VALID:
+            return (
+                "Could not mark inactive partition for boot: "
+                f"Inactive partition {DISK} has not been marked valid for upgrade\n"
+            )
+
+
+def _fails(takes: timedelta, text: str) -> Work:
+    return Work(takes, lambda: Outcome(1, f"{text}\n"))
