@@ -1,0 +1,33 @@
+"""The ECS control plane as dictionaries in, dictionaries out: clusters, container instances, tasks, services.
+
+Here live placement, draining, the life of tasks, and the limits and errors of the real API.
+Never here: the wire, who may call what, or what a host does; the world tells when an agent comes and goes.
+"""
+
+from .control_plane import ControlPlane
+from .model import (
+    Cluster,
+    ContainerInstance,
+    ContainerInstanceSpec,
+    Service,
+    ServiceSpec,
+    Strategy,
+    Task,
+    TaskDefinition,
+    Workload,
+)
+from .timing import EcsTiming
+
+__all__ = [
+    "Cluster",
+    "ContainerInstance",
+    "ContainerInstanceSpec",
+    "ControlPlane",
+    "EcsTiming",
+    "Service",
+    "ServiceSpec",
+    "Strategy",
+    "Task",
+    "TaskDefinition",
+    "Workload",
+]

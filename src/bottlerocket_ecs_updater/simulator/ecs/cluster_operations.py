@@ -1,0 +1,140 @@
+"""Operations on clusters, task definitions and capacity providers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from bottlerocket_ecs_updater.simulator.errors import AwsError
+from bottlerocket_ecs_updater.simulator.names import last_part
+from bottlerocket_ecs_updater.simulator.paging import page
+
+from .model import Workload
+from .requests import MISSING, at_most, invalid
+from .shapes import cluster_shape, definition_shape
+
+if TYPE_CHECKING:
+    from .model import Cluster, Shape
+    from .registry import Registry
+    from .requests import Handler
+
+DESCRIBED_AT_ONCE = 100
+PAGE = 100
+CAPACITY_PROVIDERS = ("FARGATE", "FARGATE_SPOT")
+DEFAULT_MEMORY = 256
+
+
+class ClusterOperations:
+    """ListClusters, RegisterTaskDefinition and what goes with them."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def handlers(self) -> dict[str, Handler]:
+        """By the operation's name."""
+        return {
+            "CreateCluster": self.create,
+            "ListClusters": self.list_clusters,
+            "DescribeClusters": self.describe,
+            "DescribeCapacityProviders": self.describe_capacity_providers,
+            "RegisterTaskDefinition": self.register_definition,
+            "DescribeTaskDefinition": self.describe_definition,
+            "ListTaskDefinitions": self.list_definitions,
+        }
+
+    def create(self, request: Shape) -> Shape:
+        """An empty cluster; the one that is there when the name is taken."""
+        cluster = self._registry.create_cluster(request.get("clusterName") or "default")
+        cluster.tags = list(request.get("tags", cluster.tags))
+        return {"cluster": cluster_shape(cluster)}
+
+    def list_clusters(self, request: Shape) -> Shape:
+        """ARNs of all clusters."""
+        records = [_Numbered(number, cluster) for number, cluster in enumerate(self._registry.clusters.values(), 1)]
+        found, token = page(records, request.get("nextToken"), request.get("maxResults"), PAGE)
+        answer: Shape = {"clusterArns": [each.cluster.arn for each in found]}
+        return answer if token is None else {**answer, "nextToken": token}
+
+    def describe(self, request: Shape) -> Shape:
+        """Up to 100; `default` when none is named."""
+        asked = request.get("clusters") or ["default"]
+        at_most(asked, DESCRIBED_AT_ONCE, "Clusters")
+        clusters: list[Shape] = []
+        failures: list[Shape] = []
+        for name in asked:
+            cluster = self._registry.clusters.get(last_part(name))
+            if cluster is None:
+                failures.append({"arn": self._registry.names.ecs("cluster", last_part(name)), "reason": MISSING})
+            else:
+                clusters.append(cluster_shape(cluster))
+        return {"clusters": clusters, "failures": failures}
+
+    def describe_capacity_providers(self, request: Shape) -> Shape:
+        """Those that every account has."""
+        asked = request.get("capacityProviders") or list(CAPACITY_PROVIDERS)
+        found = [name for name in asked if last_part(name) in CAPACITY_PROVIDERS]
+        missing = [name for name in asked if name not in found]
+        return {
+            "capacityProviders": [
+                {
+                    "capacityProviderArn": self._registry.names.ecs("capacity-provider", last_part(name)),
+                    "name": last_part(name),
+                    "status": "ACTIVE",
+                    "tags": [],
+                }
+                for name in found
+            ],
+            "failures": [
+                {"arn": self._registry.names.ecs("capacity-provider", last_part(name)), "reason": MISSING}
+                for name in missing
+            ],
+        }
+
+    def register_definition(self, request: Shape) -> Shape:
+        """The next revision of a family."""
+        containers = request["containerDefinitions"]
+        if not containers:
+            raise AwsError("ClientException", "Container list cannot be empty.")
+        definition = self._registry.define(request["family"], _workload(request), dict(request))
+        return {"taskDefinition": definition_shape(definition), "tags": list(request.get("tags", []))}
+
+    def describe_definition(self, request: Shape) -> Shape:
+        """One revision, or the newest of a family."""
+        definition = self._registry.definition(request["taskDefinition"])
+        return {"taskDefinition": definition_shape(definition), "tags": definition.registered.get("tags", [])}
+
+    def list_definitions(self, request: Shape) -> Shape:
+        """ARNs of all revisions, or those of the families that begin as asked."""
+        if request.get("status", "ACTIVE") != "ACTIVE":
+            return {"taskDefinitionArns": []}
+        prefix = request.get("familyPrefix")
+        arns = [
+            definition.arn
+            for family, revisions in self._registry.definitions.items()
+            if prefix in (None, family)
+            for definition in revisions
+        ]
+        if request.get("nextToken"):
+            raise invalid("Invalid token.")
+        return {"taskDefinitionArns": arns}
+
+
+class _Numbered:
+    """A cluster with its place, for paging."""
+
+    def __init__(self, number: int, cluster: Cluster) -> None:
+        self.number = number
+        self.cluster = cluster
+
+
+def _workload(request: Shape) -> Workload:
+    containers = request["containerDefinitions"]
+    cpu = int(request.get("cpu") or 0) or sum(each.get("cpu", 0) for each in containers)
+    memory = int(request.get("memory") or 0) or sum(
+        each.get("memory") or each.get("memoryReservation") or DEFAULT_MEMORY for each in containers
+    )
+    ports = [
+        port["hostPort"] for each in containers for port in each.get("portMappings", []) if port.get("hostPort")
+    ]
+    stop = max((each.get("stopTimeout", 30) for each in containers), default=30)
+    return Workload(cpu=cpu, memory=memory, host_ports=tuple(ports), stop_timeout=timedelta(seconds=stop))

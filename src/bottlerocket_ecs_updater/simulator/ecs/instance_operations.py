@@ -1,0 +1,206 @@
+"""Operations on container instances and their attributes."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from bottlerocket_ecs_updater.simulator.errors import AwsError
+from bottlerocket_ecs_updater.simulator.paging import page
+
+from .agents import BUILT_IN_PREFIXES
+from .expressions import parse
+from .model import ContainerInstance, Status
+from .requests import arn_like, at_most, find_all, invalid
+from .shapes import instance_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .model import Cluster, Shape
+    from .registry import Registry
+    from .requests import Handler
+
+DESCRIBED_AT_ONCE = 100
+UPDATED_AT_ONCE = 10
+ATTRIBUTES_AT_ONCE = 10
+CUSTOM_ATTRIBUTES = 10
+PAGE = 100
+_NAME = re.compile(r"[A-Za-z0-9_./\\-]{1,128}")
+_VALUE = re.compile(r"(?! )[A-Za-z0-9_.@/\\: -]{1,128}(?<! )")
+_LISTABLE = ("ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION_FAILED")
+
+
+class InstanceOperations:
+    """ListContainerInstances and what goes with it."""
+
+    def __init__(
+        self, registry: Registry, render: Callable[[ContainerInstance], Shape] = instance_shape
+    ) -> None:
+        self._registry = registry
+        self._render = render
+
+    def handlers(self) -> dict[str, Handler]:
+        """By the operation's name."""
+        return {
+            "ListContainerInstances": self.list_instances,
+            "DescribeContainerInstances": self.describe,
+            "UpdateContainerInstancesState": self.update_state,
+            "ListAttributes": self.list_attributes,
+            "PutAttributes": self.put_attributes,
+            "DeleteAttributes": self.delete_attributes,
+        }
+
+    def list_instances(self, request: Shape) -> Shape:
+        """All but INACTIVE ones, unless a status is asked for."""
+        cluster = self._registry.cluster(request)
+        status = request.get("status")
+        if status is not None and status not in _LISTABLE:
+            raise invalid(f"Container instance status must be one of {', '.join(_LISTABLE)}.")
+        wanted = parse(request["filter"]) if request.get("filter") else lambda _: True
+        records = (
+            instance
+            for instance in cluster.instances.values()
+            if instance.status is not Status.INACTIVE
+            and (status is None or instance.status.value == status)
+            and wanted(instance)
+        )
+        found, token = page(records, request.get("nextToken"), request.get("maxResults"), PAGE)
+        answer: Shape = {"containerInstanceArns": [instance.arn for instance in found]}
+        return answer if token is None else {**answer, "nextToken": token}
+
+    def describe(self, request: Shape) -> Shape:
+        """Up to 100."""
+        cluster = self._registry.cluster(request)
+        at_most(request["containerInstances"], DESCRIBED_AT_ONCE, "Container instances")
+        found, failures = self._find(cluster, request)
+        return {"containerInstances": [self._render(instance) for instance in found], "failures": failures}
+
+    def update_state(self, request: Shape) -> Shape:
+        """ACTIVE or DRAINING, for up to 10."""
+        cluster = self._registry.cluster(request)
+        if request["status"] not in (Status.ACTIVE, Status.DRAINING):
+            raise invalid("Container instances status should be one of [DRAINING,ACTIVE].")
+        at_most(request["containerInstances"], UPDATED_AT_ONCE, "Container instances")
+        found, failures = self._find(cluster, request)
+        updated: list[Shape] = []
+        for instance in found:
+            if instance.status is Status.INACTIVE:
+                failures.append({"arn": instance.arn, "reason": "INACTIVE"})
+            else:
+                self._set_status(instance, Status(request["status"]))
+                updated.append(instance_shape(instance))
+        return {"containerInstances": updated, "failures": failures}
+
+    def _set_status(self, instance: ContainerInstance, status: Status) -> None:
+        if instance.status is status:
+            return
+        instance.status = status
+        instance.drained_by = self._registry.actor if status is Status.DRAINING else None
+        self._registry.instance_changed(instance)
+
+    def _find(self, cluster: Cluster, request: Shape) -> tuple[list[ContainerInstance], list[Shape]]:
+        return find_all(
+            request["containerInstances"],
+            cluster.instances,
+            lambda name: arn_like(cluster, "container-instance", name),
+        )
+
+    def list_attributes(self, request: Shape) -> Shape:
+        """The attributes of container instances, by name and value."""
+        cluster = self._registry.cluster(request)
+        if request["targetType"] != "container-instance":
+            raise invalid("targetType must be container-instance.")
+        found, token = page(
+            _matching_attributes(cluster, request), request.get("nextToken"), request.get("maxResults"), PAGE
+        )
+        answer: Shape = {"attributes": [attribute.shape for attribute in found]}
+        return answer if token is None else {**answer, "nextToken": token}
+
+    def put_attributes(self, request: Shape) -> Shape:
+        """Set up to 10, all or none."""
+        cluster = self._registry.cluster(request)
+        at_most(request["attributes"], ATTRIBUTES_AT_ONCE, "Attributes")
+        targets = [_target(cluster, attribute) for attribute in request["attributes"]]
+        planned: dict[str, set[str]] = {}
+        for instance, attribute in zip(targets, request["attributes"], strict=True):
+            _check_attribute(attribute)
+            names = planned.setdefault(instance.arn, set(instance.custom))
+            names.add(attribute["name"])
+            if len(names) > CUSTOM_ATTRIBUTES:
+                raise AwsError(
+                    "AttributeLimitExceededException",
+                    f"You can apply up to {CUSTOM_ATTRIBUTES} custom attributes for each resource.",
+                )
+        for instance, attribute in zip(targets, request["attributes"], strict=True):
+            instance.custom[attribute["name"]] = attribute.get("value")
+            self._registry.instance_changed(instance)
+        return {"attributes": _echo(targets, request["attributes"])}
+
+    def delete_attributes(self, request: Shape) -> Shape:
+        """Remove up to 10 by name; one that is not there is no error."""
+        cluster = self._registry.cluster(request)
+        at_most(request["attributes"], ATTRIBUTES_AT_ONCE, "Attributes")
+        targets = [_target(cluster, attribute) for attribute in request["attributes"]]
+        for attribute in request["attributes"]:
+            if attribute["name"].startswith(BUILT_IN_PREFIXES):
+                raise invalid(f"The attribute {attribute['name']} cannot be deleted.")
+        for instance, attribute in zip(targets, request["attributes"], strict=True):
+            value = attribute.get("value")
+            if value is None or instance.custom.get(attribute["name"]) == value:
+                instance.custom.pop(attribute["name"], None)
+                self._registry.instance_changed(instance)
+        return {"attributes": _echo(targets, request["attributes"])}
+
+
+class _Listed:
+    """One attribute of one instance, numbered for paging."""
+
+    __slots__ = ("number", "shape")
+
+    def __init__(self, instance: ContainerInstance, name: str, value: str | None, place: int) -> None:
+        # An instance has far fewer than 1,000 attributes, so this keeps the order of instances.
+        self.number = instance.number * 1000 + place
+        self.shape = {"name": name, "targetId": instance.arn}
+        if value is not None:
+            self.shape["value"] = value
+
+
+def _matching_attributes(cluster: Cluster, request: Shape) -> Iterator[_Listed]:
+    name, value = request.get("attributeName"), request.get("attributeValue")
+    for instance in cluster.instances.values():
+        if instance.status is Status.INACTIVE:
+            continue
+        for place, (key, have) in enumerate({**instance.built_in, **instance.custom}.items()):
+            if name in (None, key) and value in (None, have):
+                yield _Listed(instance, key, have, place)
+
+
+def _target(cluster: Cluster, attribute: Shape) -> ContainerInstance:
+    target = attribute.get("targetId", "")
+    if not target.startswith("arn:") and attribute.get("targetType") != "container-instance":
+        raise invalid("targetType is required when targetId is not a full ARN.")
+    found = cluster.instances.get(arn_like(cluster, "container-instance", target))
+    if found is None or found.status is Status.INACTIVE:
+        raise AwsError("TargetNotFoundException", "The specified target wasn't found.")
+    return found
+
+
+def _check_attribute(attribute: Shape) -> None:
+    name, value = attribute["name"], attribute.get("value")
+    if name.startswith(BUILT_IN_PREFIXES):
+        raise invalid(f"The attribute {name} cannot be set.")
+    if _NAME.fullmatch(name) is None:
+        raise invalid("Attribute name contains invalid character(s) or is longer than 128 characters.")
+    if value is not None and _VALUE.fullmatch(value) is None:
+        raise invalid("Attribute value contains invalid character(s) or is longer than 128 characters.")
+
+
+def _echo(targets: list[ContainerInstance], attributes: list[Shape]) -> list[Shape]:
+    echoed = []
+    for instance, attribute in zip(targets, attributes, strict=True):
+        shown = {"name": attribute["name"], "targetId": instance.arn}
+        if "value" in attribute:
+            shown["value"] = attribute["value"]
+        echoed.append(shown)
+    return echoed

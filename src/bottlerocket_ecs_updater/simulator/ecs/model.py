@@ -1,0 +1,312 @@
+"""What ECS remembers: clusters, container instances, tasks, services, and the indices over them."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum, StrEnum
+from typing import TYPE_CHECKING, Any
+
+from .placement import Placement
+
+if TYPE_CHECKING:
+    from bottlerocket_ecs_updater.simulator.clock import Timer
+
+Shape = dict[str, Any]
+"""A request or an answer, as botocore's models describe it."""
+
+EVENTS_KEPT = 100
+"""DescribeServices shows the 100 newest events of a service."""
+
+
+class Status(StrEnum):
+    """Of a container instance."""
+
+    ACTIVE = "ACTIVE"
+    DRAINING = "DRAINING"
+    INACTIVE = "INACTIVE"
+
+
+class Desired(StrEnum):
+    """What ECS wants of a task."""
+
+    RUNNING = "RUNNING"
+    STOPPED = "STOPPED"
+
+
+class Last(StrEnum):
+    """What ECS last heard of a task."""
+
+    PROVISIONING = "PROVISIONING"
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    DEACTIVATING = "DEACTIVATING"
+    STOPPING = "STOPPING"
+    DEPROVISIONING = "DEPROVISIONING"
+    STOPPED = "STOPPED"
+
+
+class Strategy(StrEnum):
+    """How a service spreads its tasks."""
+
+    REPLICA = "REPLICA"
+    DAEMON = "DAEMON"
+
+
+class Launch(StrEnum):
+    """What a task runs on."""
+
+    EC2 = "EC2"
+    FARGATE = "FARGATE"
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What one task needs, and how it behaves in the simulated world."""
+
+    cpu: int = 256
+    memory: int = 256
+    host_ports: tuple[int, ...] = ()
+    shutdown: timedelta = timedelta(seconds=2)
+    """How long it takes to end after SIGTERM; `stop_timeout` cuts it short."""
+    stop_timeout: timedelta = timedelta(seconds=30)
+    deregistration_delay: timedelta = timedelta()
+    """How long a load balancer takes to let go of it before it is stopped; 0 without a load balancer."""
+    healthy_after: timedelta = timedelta()
+    """From RUNNING until the load balancer finds it healthy."""
+    never_stops: bool = False
+    """Its containers cannot be killed, as with a hung mount: it is STOPPING for ever."""
+    runs_for: timedelta | None = None
+    """After how long it ends by itself, as a batch job does; None for never."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDefinition:
+    """One revision of a family."""
+
+    arn: str
+    family: str
+    revision: int
+    workload: Workload
+    registered_at: datetime
+    registered: Shape = field(default_factory=dict)
+    """The rest of what RegisterTaskDefinition was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerInstanceSpec:
+    """A container instance at the moment when it registers."""
+
+    ec2_instance_id: str
+    zone: str
+    attributes: tuple[tuple[str, str | None], ...] = ()
+    """What the agent sends besides what every instance has, such as `bottlerocket.variant`."""
+    instance_type: str = "m6i.large"
+    ami_id: str = "ami-0123456789abcdef0"
+    cpu: int = 2048
+    memory: int = 7680
+    agent_version: str = "1.89.2"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSpec:
+    """A service as CreateService takes it, with its workload."""
+
+    name: str
+    desired: int = 1
+    workload: Workload = Workload()
+    strategy: Strategy = Strategy.REPLICA
+    minimum_healthy_percent: int = 100
+    maximum_percent: int = 200
+    load_balanced: bool = False
+    family: str = ""
+    """Of its task definition; the service's name when empty."""
+
+
+@dataclass(slots=True, eq=False)
+class ContainerInstance:
+    """A registered instance. `agent_up` is the truth, `agent_connected` what ECS believes."""
+
+    arn: str
+    number: int
+    cluster: Cluster
+    spec: ContainerInstanceSpec
+    registered_at: datetime
+    built_in: dict[str, str | None]
+    custom: dict[str, str | None]
+    status: Status = Status.ACTIVE
+    agent_up: bool = True
+    agent_connected: bool = True
+    version: int = 1
+    tasks: dict[str, Task] = field(default_factory=dict)
+    """Those that are not STOPPED."""
+    ended: dict[str, Task] = field(default_factory=dict)
+    """Those that are STOPPED and still visible."""
+    free_cpu: int = 0
+    free_memory: int = 0
+    ports: set[int] = field(default_factory=set)
+    drained_by: str | None = None
+    """Who set DRAINING, while it is DRAINING."""
+    connection_timer: Timer | None = None
+
+    @property
+    def ec2_instance_id(self) -> str:
+        return self.spec.ec2_instance_id
+
+    @property
+    def zone(self) -> str:
+        return self.spec.zone
+
+    @property
+    def accepts_tasks(self) -> bool:
+        """Whether ECS places tasks on it."""
+        return self.status is Status.ACTIVE and self.agent_connected
+
+    def has_room_for(self, work: Workload) -> bool:
+        """Whether CPU, memory and host ports suffice."""
+        return (
+            self.free_cpu >= work.cpu
+            and self.free_memory >= work.memory
+            and (not work.host_ports or self.ports.isdisjoint(work.host_ports))
+        )
+
+
+class Bucket(Enum):
+    """What a task is to its service's scheduler. 'Leaving' is on a draining instance, or of an old deployment."""
+
+    STARTING = "starting"
+    UNHEALTHY = "unhealthy"
+    HEALTHY = "healthy"
+    LEAVING_STARTING = "leaving-starting"
+    LEAVING_UNHEALTHY = "leaving-unhealthy"
+    LEAVING_HEALTHY = "leaving-healthy"
+    STOPPING = "stopping"
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """A task, from its placement until it is forgotten an hour after it stopped."""
+
+    arn: str
+    number: int
+    cluster: Cluster
+    definition: TaskDefinition
+    instance: ContainerInstance | None
+    """None on Fargate."""
+    service: Service | None
+    group: str
+    started_by: str
+    created_at: datetime
+    launch: Launch = Launch.EC2
+    deployment: str = ""
+    desired: Desired = Desired.RUNNING
+    last: Last = Last.PROVISIONING
+    healthy: bool = False
+    containers_dead: bool = False
+    """Its containers died with their host, and ECS has not heard of it yet."""
+    version: int = 1
+    started_at: datetime | None = None
+    stopping_at: datetime | None = None
+    stopped_at: datetime | None = None
+    stop_code: str = ""
+    stopped_reason: str = ""
+    exit_code: int | None = None
+    protected_until: datetime | None = None
+    timer: Timer | None = None
+    bucket: Bucket | None = None
+    tags: list[Shape] = field(default_factory=list)
+    overrides: Shape = field(default_factory=dict)
+
+    @property
+    def workload(self) -> Workload:
+        return self.definition.workload
+
+    @property
+    def is_daemon(self) -> bool:
+        return self.service is not None and self.service.strategy is Strategy.DAEMON
+
+
+@dataclass(slots=True, eq=False)
+class Deployment:
+    """One rollout of a service."""
+
+    id: str
+    definition: TaskDefinition
+    created_at: datetime
+    updated_at: datetime
+    completed: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Service:
+    """A service, its deployments (the primary one first), and its tasks by what they are to its scheduler."""
+
+    arn: str
+    number: int
+    name: str
+    cluster: Cluster
+    desired: int
+    strategy: Strategy
+    minimum_healthy_percent: int
+    maximum_percent: int
+    load_balanced: bool
+    created_at: datetime
+    deployments: list[Deployment]
+    status: str = "ACTIVE"
+    buckets: dict[Bucket, dict[str, Task]] = field(default_factory=lambda: {bucket: {} for bucket in Bucket})
+    zones: Counter[str] = field(default_factory=Counter)
+    """How many tasks that stay are in each zone."""
+    ended: dict[str, Task] = field(default_factory=dict)
+    events: deque[tuple[str, datetime, str]] = field(default_factory=lambda: deque(maxlen=EVENTS_KEPT))
+    steady: bool = False
+    blocked: bool = False
+    """It found no room for a task; woken when there may be some."""
+    registered: Shape = field(default_factory=dict)
+    """The rest of what CreateService was given."""
+
+    def count(self, *buckets: Bucket) -> int:
+        return sum(len(self.buckets[bucket]) for bucket in buckets)
+
+    @property
+    def staying(self) -> int:
+        return self.count(Bucket.STARTING, Bucket.UNHEALTHY, Bucket.HEALTHY)
+
+    @property
+    def leaving(self) -> int:
+        return self.count(Bucket.LEAVING_STARTING, Bucket.LEAVING_UNHEALTHY, Bucket.LEAVING_HEALTHY)
+
+    @property
+    def healthy(self) -> int:
+        return self.count(Bucket.HEALTHY, Bucket.LEAVING_HEALTHY)
+
+    @property
+    def running(self) -> int:
+        return self.healthy + self.count(Bucket.UNHEALTHY, Bucket.LEAVING_UNHEALTHY)
+
+    @property
+    def pending(self) -> int:
+        return self.count(Bucket.STARTING, Bucket.LEAVING_STARTING)
+
+    def live_tasks(self) -> list[Task]:
+        """All that are not STOPPED, in the order of their start."""
+        live = [task for tasks in self.buckets.values() for task in tasks.values()]
+        return sorted(live, key=lambda task: task.number)
+
+
+@dataclass(slots=True, eq=False)
+class Cluster:
+    """One cluster with everything in it."""
+
+    arn: str
+    name: str
+    instances: dict[str, ContainerInstance] = field(default_factory=dict)
+    by_ec2: dict[str, ContainerInstance] = field(default_factory=dict)
+    """The newest registration of each EC2 instance."""
+    tasks: dict[str, Task] = field(default_factory=dict)
+    """Live ones and visible stopped ones."""
+    stopped: deque[Task] = field(default_factory=deque)
+    """In the order in which they stopped."""
+    services: dict[str, Service] = field(default_factory=dict)
+    placement: Placement = field(default_factory=Placement)
+    tags: list[Shape] = field(default_factory=list)

@@ -1,0 +1,63 @@
+"""Where a task goes: spread over the zones, then to the instance with the fewest tasks that has room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from .model import ContainerInstance, Workload
+
+
+class Placement:
+    """The instances of one cluster that take tasks, by zone and by how many tasks they have.
+
+    Kept up to date one instance at a time, so that neither a change nor a choice looks at all of them.
+    """
+
+    def __init__(self) -> None:
+        self._zones: dict[str, dict[int, dict[str, ContainerInstance]]] = {}
+        self._loads: dict[str, int] = {}
+
+    def update(self, instance: ContainerInstance) -> None:
+        """Take note of what an instance is now."""
+        self._remove(instance)
+        if instance.accepts_tasks:
+            load = len(instance.tasks)
+            self._loads[instance.arn] = load
+            self._zones.setdefault(instance.zone, {}).setdefault(load, {})[instance.arn] = instance
+
+    def choose(self, work: Workload, taken: Mapping[str, int] | None = None) -> ContainerInstance | None:
+        """An instance for one more task; `taken` is how many of its kind each zone has. None without room.
+
+        Without `taken` the zones are in the order of their least loaded instance.
+        """
+        if taken is None:
+            taken = {zone: min(loads, default=0) for zone, loads in self._zones.items()}
+        for zone in sorted(self._zones, key=lambda zone: (taken.get(zone, 0), zone)):
+            for instance in self._by_load(zone):
+                if instance.has_room_for(work):
+                    return instance
+        return None
+
+    def __len__(self) -> int:
+        return len(self._loads)
+
+    def __iter__(self) -> Iterator[ContainerInstance]:
+        for zone in self._zones:
+            yield from self._by_load(zone)
+
+    def _by_load(self, zone: str) -> Iterator[ContainerInstance]:
+        loads = self._zones[zone]
+        for load in sorted(loads):
+            yield from loads[load].values()
+
+    def _remove(self, instance: ContainerInstance) -> None:
+        load = self._loads.pop(instance.arn, None)
+        if load is None:
+            return
+        loads = self._zones[instance.zone]
+        del loads[load][instance.arn]
+        if not loads[load]:
+            del loads[load]

@@ -1,0 +1,108 @@
+"""The records of the control plane in one place, with what every part of it needs: clock, names, chances."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bottlerocket_ecs_updater.simulator.errors import AwsError
+from bottlerocket_ecs_updater.simulator.names import last_part
+
+from .model import Cluster, ContainerInstance, Task, TaskDefinition, Workload
+from .timing import EcsTiming
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.names import Names
+
+    from .model import Shape
+
+
+class Registry:
+    """Everything ECS remembers, and the lists of who wants to hear of changes."""
+
+    def __init__(
+        self, clock: Clock, names: Names, chances: random.Random, timing: EcsTiming | None = None
+    ) -> None:
+        self.clock = clock
+        self.names = names
+        self.chances = chances
+        self.timing = timing or EcsTiming()
+        self.clusters: dict[str, Cluster] = {}
+        self.definitions: dict[str, list[TaskDefinition]] = {}
+        self.on_task: list[Callable[[Task], None]] = []
+        """Called after each change of a task's desired or last status."""
+        self.on_instance: list[Callable[[ContainerInstance], None]] = []
+        """Called after each change of a container instance's status or connection."""
+        self.actor: str | None = None
+        """Who makes the call that is being served; None while the world moves by itself."""
+        self._numbers = 0
+
+    def number(self) -> int:
+        """The next number: records are listed in the order in which they were made."""
+        self._numbers += 1
+        return self._numbers
+
+    def new_id(self) -> str:
+        """A new id, as in the ARNs of tasks and container instances."""
+        return f"{self.chances.getrandbits(128):032x}"
+
+    def create_cluster(self, name: str) -> Cluster:
+        """The cluster of this name, new if there was none."""
+        if name not in self.clusters:
+            self.clusters[name] = Cluster(self.names.ecs("cluster", name), name)
+        return self.clusters[name]
+
+    def cluster(self, request: Shape) -> Cluster:
+        """The cluster that a request is about. Raises ClusterNotFoundException."""
+        found = self.clusters.get(last_part(request.get("cluster") or "default"))
+        if found is None:
+            raise AwsError("ClusterNotFoundException", "Cluster not found.")
+        return found
+
+    def instance_changed(self, instance: ContainerInstance) -> None:
+        """Bring indices up to date, and tell who listens."""
+        instance.version += 1
+        instance.cluster.placement.update(instance)
+        for listener in self.on_instance:
+            listener(instance)
+
+    def task_changed(self, task: Task) -> None:
+        """Tell who listens."""
+        task.version += 1
+        for listener in self.on_task:
+            listener(task)
+
+    def define(self, family: str, workload: Workload, registered: Shape | None = None) -> TaskDefinition:
+        """Register the next revision of a family."""
+        revisions = self.definitions.setdefault(family, [])
+        revision = len(revisions) + 1
+        arn = self.names.ecs("task-definition", f"{family}:{revision}")
+        definition = TaskDefinition(
+            arn, family, revision, workload, self.clock.now(), registered if registered is not None else {}
+        )
+        revisions.append(definition)
+        return definition
+
+    def definition(self, name: str) -> TaskDefinition:
+        """The task definition of `family`, `family:revision` or an ARN. Raises ClientException."""
+        family, _, revision = last_part(name).partition(":")
+        revisions = self.definitions.get(family, [])
+        number = int(revision) if revision.isdecimal() else len(revisions)
+        if not 1 <= number <= len(revisions):
+            raise AwsError("ClientException", "TaskDefinition not found.")
+        return revisions[number - 1]
+
+    def forget_old_tasks(self, cluster: Cluster) -> None:
+        """Drop the tasks that stopped too long ago to be shown."""
+        limit = self.clock.now() - self.timing.stopped_visible
+        stopped = cluster.stopped
+        while stopped and stopped[0].stopped_at is not None and stopped[0].stopped_at <= limit:
+            task = stopped.popleft()
+            cluster.tasks.pop(task.arn, None)
+            if task.instance is not None:
+                task.instance.ended.pop(task.arn, None)
+            if task.service is not None:
+                task.service.ended.pop(task.arn, None)

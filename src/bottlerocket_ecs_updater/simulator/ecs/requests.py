@@ -1,0 +1,70 @@
+"""What operations share in reading a request: limits, and finding what an id or ARN means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+from bottlerocket_ecs_updater.simulator.errors import AwsError
+from bottlerocket_ecs_updater.simulator.names import last_part
+
+if TYPE_CHECKING:
+    from .model import Cluster, ContainerInstance, Shape, Task
+
+Handler = Callable[["Shape"], "Shape"]
+Found = TypeVar("Found")
+
+MISSING = "MISSING"
+
+
+def invalid(message: str) -> AwsError:
+    """InvalidParameterException, which ECS answers to most mistakes."""
+    return AwsError("InvalidParameterException", message)
+
+
+def at_most(values: Iterable[object], limit: int, what: str) -> None:
+    """Refuse a list that is longer than the API takes, or empty."""
+    count = len(list(values))
+    if count == 0:
+        raise invalid(f"{what} cannot be empty.")
+    if count > limit:
+        raise invalid(f"{what} can have at most {limit} items.")
+
+
+def find_all(
+    asked: Iterable[str], known: Mapping[str, Found], arn_of: Callable[[str], str]
+) -> tuple[list[Found], list[Shape]]:
+    """What is known of those that are asked for, and a failure for each of the others."""
+    found: list[Found] = []
+    failures: list[Shape] = []
+    for name in asked:
+        arn = name if name.startswith("arn:") else arn_of(name)
+        record = known.get(arn)
+        if record is None:
+            failures.append({"arn": arn, "reason": MISSING})
+        else:
+            found.append(record)
+    return found, failures
+
+
+def arn_like(cluster: Cluster, kind: str, name: str) -> str:
+    """The ARN of something in a cluster, from its short id or from itself."""
+    if name.startswith("arn:"):
+        return name
+    return cluster.arn.replace(":cluster/", f":{kind}/") + f"/{last_part(name)}"
+
+
+def instance_of(cluster: Cluster, name: str) -> ContainerInstance:
+    """The container instance that a request names. Raises InvalidParameterException."""
+    found = cluster.instances.get(arn_like(cluster, "container-instance", name))
+    if found is None:
+        raise invalid("Container instance not found.")
+    return found
+
+
+def task_of(cluster: Cluster, name: str) -> Task:
+    """The task that a request names. Raises InvalidParameterException."""
+    found = cluster.tasks.get(arn_like(cluster, "task", name))
+    if found is None:
+        raise invalid("The referenced task was not found.")
+    return found

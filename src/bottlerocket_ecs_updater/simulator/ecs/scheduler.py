@@ -1,0 +1,248 @@
+"""The service scheduler: keeps services at their counts, and empties draining instances within their limits.
+
+Whatever changes wakes only the services and instances that it concerns; a tick later they are looked at.
+A service may have no fewer healthy tasks than minimumHealthyPercent of its desired count (rounded up), and no
+more tasks that are not STOPPED than maximumPercent of it (rounded down), so a replacement waits for one of both.
+Tasks of daemon services are the last to be stopped on a draining instance.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from .model import Bucket, Deployment, Desired, Last, Status, Strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .lifecycle import Lifecycle
+    from .model import Cluster, ContainerInstance, Service, Task, TaskDefinition
+    from .registry import Registry
+
+SCHEDULED = "ServiceSchedulerInitiated"
+NO_ROOM = (
+    "was unable to place a task because no container instance met all of its requirements. "
+    "Reason: No Container Instances with enough resources were found in your cluster."
+)
+
+
+class Scheduler:
+    """Looks at what was woken, one tick after it was woken."""
+
+    def __init__(self, registry: Registry, lifecycle: Lifecycle) -> None:
+        self._registry = registry
+        self._lifecycle = lifecycle
+        self._services: dict[str, Service] = {}
+        self._instances: dict[str, ContainerInstance] = {}
+        self._blocked: dict[str, Service] = {}
+        self._ticking = False
+        registry.on_task.append(self._task_changed)
+        registry.on_instance.append(self._instance_changed)
+
+    def wake(self, service: Service) -> None:
+        """Have a service looked at."""
+        self._services[service.arn] = service
+        self._tick_soon()
+
+    def visit(self, instance: ContainerInstance) -> None:
+        """Have an instance's daemon tasks looked at."""
+        self._instances[instance.arn] = instance
+        self._tick_soon()
+
+    def new_deployment(self, service: Service, definition: TaskDefinition) -> None:
+        """Begin to replace a service's tasks."""
+        now = self._registry.clock.now()
+        deployment_id = f"ecs-svc/{self._registry.chances.randrange(10**18, 10**19)}"
+        service.deployments.insert(0, Deployment(deployment_id, definition, now, now))
+        service.steady = False
+        for task in service.live_tasks():
+            self._lifecycle.reclassify(task)
+            if service.strategy is Strategy.DAEMON and task.instance is not None:
+                self.visit(task.instance)
+        self.wake(service)
+
+    def fill_at_once(self, service: Service) -> None:
+        """Bring a new service to its count as if that had happened long ago."""
+        cluster = service.cluster
+        if service.strategy is Strategy.DAEMON:
+            for instance in list(cluster.placement):
+                self._start(service, instance, already_running=True)
+        else:
+            while service.staying < service.desired:
+                work = service.deployments[0].definition.workload
+                found = cluster.placement.choose(work, service.zones)
+                if found is None:
+                    break
+                self._start(service, found, already_running=True)
+        service.deployments[0].completed = service.steady = True
+
+    def _task_changed(self, task: Task) -> None:
+        if task.service is not None:
+            self.wake(task.service)
+        if task.last is not Last.STOPPED:
+            return
+        if task.instance is not None:
+            self.visit(task.instance)
+        self._wake_blocked(task.cluster)
+
+    def _instance_changed(self, instance: ContainerInstance) -> None:
+        for task in list(instance.tasks.values()):
+            self._lifecycle.reclassify(task)
+            if task.service is not None:
+                self.wake(task.service)
+        self.visit(instance)
+        if instance.accepts_tasks:
+            self._wake_blocked(instance.cluster)
+
+    def _wake_blocked(self, cluster: Cluster) -> None:
+        for service in [each for each in self._blocked.values() if each.cluster is cluster]:
+            self.wake(service)
+
+    def _tick_soon(self) -> None:
+        if not self._ticking:
+            self._ticking = True
+            self._registry.clock.after(self._registry.timing.scheduler_tick, self._tick)
+
+    def _tick(self) -> None:
+        self._ticking = False
+        instances, self._instances = self._instances, {}
+        services, self._services = self._services, {}
+        for instance in instances.values():
+            self._look_at_daemons(instance)
+        for service in services.values():
+            self._look_at(service)
+
+    def _look_at(self, service: Service) -> None:
+        if service.status != "ACTIVE":
+            self._stop(service, service.live_tasks())
+            if service.status == "DRAINING" and not service.live_tasks():
+                service.status = "INACTIVE"
+            return
+        if service.strategy is Strategy.REPLICA:
+            self._stop(service, service.buckets[Bucket.LEAVING_STARTING].values())
+            self._stop_surplus(service)
+            self._start_missing(service)
+            self._stop_leaving(service)
+        self._note_progress(service)
+
+    def _stop_surplus(self, service: Service) -> None:
+        surplus = service.staying - service.desired
+        for bucket in (Bucket.STARTING, Bucket.UNHEALTHY, Bucket.HEALTHY):
+            if surplus <= 0:
+                return
+            newest = [task for task in reversed(service.buckets[bucket].values()) if not self._is_protected(task)]
+            chosen = newest[:surplus]
+            self._stop(service, chosen)
+            surplus -= len(chosen)
+
+    def _start_missing(self, service: Service) -> None:
+        ceiling = service.desired * service.maximum_percent // 100
+        room = ceiling - service.staying - service.leaving - service.count(Bucket.STOPPING)
+        started: list[str] = []
+        work = service.deployments[0].definition.workload
+        for _ in range(min(service.desired - service.staying, room)):
+            found = service.cluster.placement.choose(work, service.zones)
+            if found is None:
+                self._block(service)
+                break
+            started.append(self._start(service, found).arn.rsplit("/", 1)[-1])
+        else:
+            service.blocked = False
+            self._blocked.pop(service.arn, None)
+        if started:
+            names = ", ".join(f"(task {name})" for name in started)
+            self.note(service, f"has started {len(started)} tasks: {names}.")
+
+    def _stop_leaving(self, service: Service) -> None:
+        floor = -(-service.desired * service.minimum_healthy_percent // 100)
+        spare = service.healthy - floor
+        # A task that is not healthy does not count towards the floor, so to stop it costs nothing.
+        self._stop(service, self._unprotected(service, Bucket.LEAVING_UNHEALTHY))
+        self._stop(service, self._unprotected(service, Bucket.LEAVING_HEALTHY)[: max(spare, 0)])
+
+    def _unprotected(self, service: Service, bucket: Bucket) -> list[Task]:
+        return [task for task in service.buckets[bucket].values() if not self._is_protected(task)]
+
+    def _look_at_daemons(self, instance: ContainerInstance) -> None:
+        daemons = {task.service.arn: task for task in instance.tasks.values() if task.service and task.is_daemon}
+        if instance.status is not Status.ACTIVE:
+            if len(daemons) == len(instance.tasks):
+                for task in daemons.values():
+                    assert task.service is not None
+                    self._stop(task.service, [task])
+            return
+        for service in instance.cluster.services.values():
+            if service.strategy is Strategy.DAEMON and service.status == "ACTIVE":
+                self._look_at_daemon(service, instance, daemons.get(service.arn))
+
+    def _look_at_daemon(self, service: Service, instance: ContainerInstance, task: Task | None) -> None:
+        primary = service.deployments[0]
+        if task is not None:
+            if task.deployment != primary.id:
+                self._stop(service, [task])
+        elif not instance.accepts_tasks:
+            return
+        elif instance.has_room_for(primary.definition.workload):
+            name = self._start(service, instance).arn.rsplit("/", 1)[-1]
+            self.note(service, f"has started 1 tasks: (task {name}).")
+        else:
+            self.note(service, NO_ROOM)
+
+    def _start(self, service: Service, instance: ContainerInstance, *, already_running: bool = False) -> Task:
+        primary = service.deployments[0]
+        service.steady = False
+        return self._lifecycle.start(
+            service.cluster,
+            primary.definition,
+            instance,
+            service=service,
+            group=f"service:{service.name}",
+            started_by=primary.id,
+            already_running=already_running,
+        )
+
+    def _stop(self, service: Service, tasks: Iterable[Task]) -> None:
+        chosen = [task for task in tasks if task.desired is Desired.RUNNING]
+        if not chosen:
+            return
+        service.steady = False
+        for task in chosen:
+            self._lifecycle.stop(task, SCHEDULED, f"Scaling activity initiated by (deployment {task.deployment})")
+        names = ", ".join(f"(task {task.arn.rsplit('/', 1)[-1]})" for task in chosen)
+        self.note(service, f"has stopped {len(chosen)} running tasks: {names}.")
+
+    def _is_protected(self, task: Task) -> bool:
+        return task.protected_until is not None and task.protected_until > self._registry.clock.now()
+
+    def _block(self, service: Service) -> None:
+        if not service.blocked:
+            service.blocked = True
+            self.note(service, NO_ROOM)
+        if service.arn not in self._blocked:
+            self._blocked[service.arn] = service
+            self._registry.clock.after(self._registry.timing.retry_placement, lambda: self._unblock(service))
+
+    def _unblock(self, service: Service) -> None:
+        if self._blocked.pop(service.arn, None) is not None:
+            self.wake(service)
+
+    def _note_progress(self, service: Service) -> None:
+        if service.strategy is Strategy.DAEMON:
+            enough = service.count(Bucket.STARTING, Bucket.UNHEALTHY) == 0
+        else:
+            enough = service.count(Bucket.HEALTHY) == service.staying == service.desired
+        if service.steady or not enough or service.leaving:
+            return
+        service.steady = True
+        primary = service.deployments[0]
+        if not primary.completed:
+            primary.completed, primary.updated_at = True, self._registry.clock.now()
+            del service.deployments[1:]
+            self.note(service, f"(deployment {primary.id}) deployment completed.")
+        self.note(service, "has reached a steady state.")
+
+    def note(self, service: Service, message: str) -> None:
+        """Add to the service's events, as DescribeServices shows them."""
+        event_id = str(uuid.UUID(int=self._registry.chances.getrandbits(128), version=4))
+        service.events.appendleft((event_id, self._registry.clock.now(), f"(service {service.name}) {message}"))

@@ -1,0 +1,167 @@
+"""Operations on services."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bottlerocket_ecs_updater.simulator.errors import AwsError
+from bottlerocket_ecs_updater.simulator.names import last_part
+from bottlerocket_ecs_updater.simulator.paging import page
+
+from .model import Service, Strategy, TaskDefinition
+from .requests import MISSING, at_most, invalid
+from .shapes import service_shape
+
+if TYPE_CHECKING:
+    from .model import Cluster, ServiceSpec, Shape
+    from .registry import Registry
+    from .requests import Handler
+    from .scheduler import Scheduler
+
+DESCRIBED_AT_ONCE = 10
+PAGE_DEFAULT = 10
+PAGE_LARGEST = 100
+
+
+class ServiceOperations:
+    """ListServices, CreateService and what goes with them."""
+
+    def __init__(self, registry: Registry, scheduler: Scheduler) -> None:
+        self._registry = registry
+        self._scheduler = scheduler
+
+    def handlers(self) -> dict[str, Handler]:
+        """By the operation's name."""
+        return {
+            "ListServices": self.list_services,
+            "DescribeServices": self.describe,
+            "CreateService": self.create,
+            "UpdateService": self.update,
+            "DeleteService": self.delete,
+        }
+
+    def add(self, cluster: Cluster, spec: ServiceSpec) -> Service:
+        """A service in its steady state, as if it had been there for long."""
+        family = spec.family or spec.name
+        definition = self._registry.define(family, spec.workload, {"family": family})
+        service = self._new(cluster, spec.name, definition, spec.strategy)
+        service.desired = spec.desired
+        service.minimum_healthy_percent = spec.minimum_healthy_percent
+        service.maximum_percent = spec.maximum_percent
+        service.load_balanced = spec.load_balanced
+        self._scheduler.fill_at_once(service)
+        self._scheduler.wake(service)
+        return service
+
+    def list_services(self, request: Shape) -> Shape:
+        """ARNs, 10 a page unless more are asked for."""
+        cluster = self._registry.cluster(request)
+        strategy, launch = request.get("schedulingStrategy"), request.get("launchType")
+        records = (
+            service
+            for service in cluster.services.values()
+            if service.status != "INACTIVE"
+            and strategy in (None, service.strategy.value)
+            and launch in (None, "EC2")
+        )
+        found, token = page(
+            records, request.get("nextToken"), request.get("maxResults"), PAGE_LARGEST, PAGE_DEFAULT
+        )
+        answer: Shape = {"serviceArns": [service.arn for service in found]}
+        return answer if token is None else {**answer, "nextToken": token}
+
+    def describe(self, request: Shape) -> Shape:
+        """Up to 10."""
+        cluster = self._registry.cluster(request)
+        at_most(request["services"], DESCRIBED_AT_ONCE, "Services")
+        services: list[Shape] = []
+        failures: list[Shape] = []
+        for asked in request["services"]:
+            service = cluster.services.get(last_part(asked))
+            if service is None:
+                arn = self._registry.names.ecs("service", cluster.name, last_part(asked))
+                failures.append({"arn": arn, "reason": MISSING})
+            else:
+                services.append(service_shape(service))
+        return {"services": services, "failures": failures}
+
+    def create(self, request: Shape) -> Shape:
+        """A new service, which begins to start its tasks."""
+        cluster = self._registry.cluster(request)
+        name = request["serviceName"]
+        old = cluster.services.get(name)
+        if old is not None and old.status != "INACTIVE":
+            raise invalid("Creation of service was not idempotent.")
+        if not request.get("taskDefinition"):
+            raise invalid("TaskDefinition can not be blank.")
+        definition = self._registry.definition(request["taskDefinition"])
+        strategy = Strategy(request.get("schedulingStrategy", "REPLICA"))
+        service = self._new(cluster, name, definition, strategy)
+        service.registered = dict(request)
+        service.load_balanced = bool(request.get("loadBalancers"))
+        service.desired = request.get("desiredCount", 0)
+        self._configure(service, request)
+        self._wake(service)
+        return {"service": service_shape(service)}
+
+    def update(self, request: Shape) -> Shape:
+        """Another count, other limits, another task definition."""
+        service = self._find(request)
+        if service.status != "ACTIVE":
+            raise AwsError("ServiceNotActiveException", "Service was not ACTIVE.")
+        service.desired = request.get("desiredCount", service.desired)
+        self._configure(service, request)
+        primary = service.deployments[0].definition
+        name = request.get("taskDefinition")
+        definition = self._registry.definition(name) if name else primary
+        if definition is not primary or request.get("forceNewDeployment"):
+            self._scheduler.new_deployment(service, definition)
+        self._wake(service)
+        return {"service": service_shape(service)}
+
+    def delete(self, request: Shape) -> Shape:
+        """Stop it, which needs a count of 0 or force."""
+        service = self._find(request)
+        replicas = service.strategy is Strategy.REPLICA and service.desired > 0
+        if replicas and not request.get("force"):
+            raise invalid("The service cannot be stopped while it is scaled above 0.")
+        service.status, service.desired = "DRAINING", 0
+        self._wake(service)
+        return {"service": service_shape(service)}
+
+    def _find(self, request: Shape) -> Service:
+        cluster = self._registry.cluster(request)
+        service = cluster.services.get(last_part(request["service"]))
+        if service is None:
+            raise AwsError("ServiceNotFoundException", "Service not found.")
+        return service
+
+    def _configure(self, service: Service, request: Shape) -> None:
+        limits = request.get("deploymentConfiguration", {})
+        service.minimum_healthy_percent = limits.get("minimumHealthyPercent", service.minimum_healthy_percent)
+        service.maximum_percent = limits.get("maximumPercent", service.maximum_percent)
+
+    def _new(self, cluster: Cluster, name: str, definition: TaskDefinition, strategy: Strategy) -> Service:
+        daemon = strategy is Strategy.DAEMON
+        service = Service(
+            arn=self._registry.names.ecs("service", cluster.name, name),
+            number=self._registry.number(),
+            name=name,
+            cluster=cluster,
+            desired=0,
+            strategy=strategy,
+            minimum_healthy_percent=0 if daemon else 100,
+            maximum_percent=100 if daemon else 200,
+            load_balanced=False,
+            created_at=self._registry.clock.now(),
+            deployments=[],
+        )
+        cluster.services[name] = service
+        self._scheduler.new_deployment(service, definition)
+        return service
+
+    def _wake(self, service: Service) -> None:
+        self._scheduler.wake(service)
+        if service.strategy is Strategy.DAEMON:
+            for instance in list(service.cluster.placement):
+                self._scheduler.visit(instance)

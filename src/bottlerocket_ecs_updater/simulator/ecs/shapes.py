@@ -1,0 +1,255 @@
+"""Records as the API shows them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .model import Bucket, Desired, Last, Launch, Strategy
+
+if TYPE_CHECKING:
+    from .model import Cluster, ContainerInstance, Deployment, Service, Shape, Task, TaskDefinition
+
+_NOT_RUNNING_YET = (Last.PROVISIONING, Last.PENDING)
+
+
+def instance_shape(instance: ContainerInstance) -> Shape:
+    """A container instance, as DescribeContainerInstances answers."""
+    spec, tasks = instance.spec, instance.tasks.values()
+    return {
+        "containerInstanceArn": instance.arn,
+        "ec2InstanceId": spec.ec2_instance_id,
+        "version": instance.version,
+        "versionInfo": {
+            "agentVersion": spec.agent_version,
+            "agentHash": "*00000000",
+            "dockerVersion": "DockerVersion: 25.0.8",
+        },
+        "remainingResources": _resources(instance.free_cpu, instance.free_memory, sorted(instance.ports)),
+        "registeredResources": _resources(spec.cpu, spec.memory, []),
+        "status": instance.status.value,
+        "agentConnected": instance.agent_connected,
+        # Tasks that are still stopping are in neither count: ECS counts what it wants to run.
+        "runningTasksCount": sum(task.desired is Desired.RUNNING for task in tasks),
+        "pendingTasksCount": sum(
+            task.desired is Desired.RUNNING and task.last in _NOT_RUNNING_YET for task in tasks
+        ),
+        "attributes": [
+            {"name": name} if value is None else {"name": name, "value": value}
+            for attributes in (instance.built_in, instance.custom)
+            for name, value in attributes.items()
+        ],
+        "registeredAt": instance.registered_at,
+        "attachments": [],
+        "tags": [],
+    }
+
+
+def task_shape(task: Task) -> Shape:
+    """A task, as DescribeTasks answers."""
+    work, instance = task.workload, task.instance
+    shape: Shape = {
+        "attachments": [],
+        "attributes": [{"name": "ecs.cpu-architecture", "value": "x86_64"}],
+        "clusterArn": task.cluster.arn,
+        "connectivity": "CONNECTED",
+        "containers": [_container_shape(task)],
+        "cpu": str(work.cpu),
+        "createdAt": task.created_at,
+        "desiredStatus": task.desired.value,
+        "enableExecuteCommand": False,
+        "group": task.group,
+        "healthStatus": "UNKNOWN",
+        "lastStatus": task.last.value,
+        "launchType": task.launch.value,
+        "memory": str(work.memory),
+        "overrides": task.overrides or {"containerOverrides": []},
+        "tags": list(task.tags),
+        "taskArn": task.arn,
+        "taskDefinitionArn": task.definition.arn,
+        "version": task.version,
+    }
+    if instance is not None:
+        shape["containerInstanceArn"] = instance.arn
+        shape["availabilityZone"] = instance.zone
+    optional: dict[str, Any] = {
+        "startedAt": task.started_at,
+        "startedBy": task.started_by or None,
+        "stopCode": task.stop_code or None,
+        "stoppedReason": task.stopped_reason or None,
+        "stoppingAt": task.stopping_at,
+        "stoppedAt": task.stopped_at,
+        "executionStoppedAt": task.stopped_at,
+    }
+    shape.update((name, value) for name, value in optional.items() if value is not None)
+    return shape
+
+
+def service_shape(service: Service) -> Shape:
+    """A service, as DescribeServices answers."""
+    desired = desired_count(service)
+    shape: Shape = {
+        "serviceArn": service.arn,
+        "serviceName": service.name,
+        "clusterArn": service.cluster.arn,
+        "loadBalancers": _load_balancers(service),
+        "serviceRegistries": [],
+        "status": service.status,
+        "desiredCount": desired,
+        "runningCount": service.running,
+        "pendingCount": service.pending,
+        "launchType": "EC2",
+        "taskDefinition": service.deployments[0].definition.arn,
+        "deploymentConfiguration": {
+            "maximumPercent": service.maximum_percent,
+            "minimumHealthyPercent": service.minimum_healthy_percent,
+        },
+        "deployments": [_deployment_shape(service, deployment) for deployment in service.deployments],
+        "events": [
+            {"id": event_id, "createdAt": at, "message": message} for event_id, at, message in service.events
+        ],
+        "createdAt": service.created_at,
+        "placementConstraints": [],
+        "placementStrategy": _spread(service),
+        "schedulingStrategy": service.strategy.value,
+        "deploymentController": {"type": "ECS"},
+        "enableECSManagedTags": False,
+        "propagateTags": "NONE",
+        "enableExecuteCommand": False,
+    }
+    return shape
+
+
+def desired_count(service: Service) -> int:
+    """What a service strives for; of a daemon service one task on each instance that takes tasks."""
+    if service.strategy is Strategy.DAEMON and service.status == "ACTIVE":
+        return len(service.cluster.placement)
+    return service.desired
+
+
+def cluster_shape(cluster: Cluster) -> Shape:
+    """A cluster, as DescribeClusters answers."""
+    live = [task for task in cluster.tasks.values() if task.last is not Last.STOPPED]
+    return {
+        "clusterArn": cluster.arn,
+        "clusterName": cluster.name,
+        "status": "ACTIVE",
+        "registeredContainerInstancesCount": sum(
+            instance.status != "INACTIVE" for instance in cluster.instances.values()
+        ),
+        "runningTasksCount": sum(task.last is Last.RUNNING for task in live),
+        "pendingTasksCount": sum(task.last in _NOT_RUNNING_YET for task in live),
+        "activeServicesCount": sum(service.status == "ACTIVE" for service in cluster.services.values()),
+        "statistics": [],
+        "tags": list(cluster.tags),
+        "settings": [{"name": "containerInsights", "value": "disabled"}],
+        "capacityProviders": [],
+        "defaultCapacityProviderStrategy": [],
+    }
+
+
+def definition_shape(definition: TaskDefinition) -> Shape:
+    """A task definition, as DescribeTaskDefinition answers."""
+    shape: Shape = {
+        "containerDefinitions": [
+            {
+                "name": definition.family,
+                "image": f"example/{definition.family}:latest",
+                "cpu": definition.workload.cpu,
+                "memory": definition.workload.memory,
+                "essential": True,
+                "portMappings": [
+                    {"containerPort": port, "hostPort": port, "protocol": "tcp"}
+                    for port in definition.workload.host_ports
+                ],
+                "stopTimeout": int(definition.workload.stop_timeout.total_seconds()),
+            }
+        ],
+        "volumes": [],
+        "networkMode": "bridge",
+    }
+    shape.update(definition.registered)
+    shape.update(
+        {
+            "taskDefinitionArn": definition.arn,
+            "family": definition.family,
+            "revision": definition.revision,
+            "status": "ACTIVE",
+            "registeredAt": definition.registered_at,
+        }
+    )
+    shape.pop("tags", None)
+    return shape
+
+
+def _container_shape(task: Task) -> Shape:
+    running = task.last in (Last.RUNNING, Last.DEACTIVATING, Last.STOPPING)
+    short = task.arn.rsplit("/", 1)[-1]
+    shape: Shape = {
+        "containerArn": task.arn.replace(":task/", ":container/") + f"/{short[:8]}",
+        "taskArn": task.arn,
+        "name": task.definition.family,
+        "lastStatus": "RUNNING" if running else "STOPPED" if task.last is Last.STOPPED else "PENDING",
+        "networkBindings": [],
+        "networkInterfaces": [],
+        "healthStatus": "UNKNOWN",
+    }
+    if task.exit_code is not None:
+        shape["exitCode"] = task.exit_code
+    return shape
+
+
+def _deployment_shape(service: Service, deployment: Deployment) -> Shape:
+    primary = deployment is service.deployments[0]
+    if len(service.deployments) == 1:
+        running, pending = service.running, service.pending
+    else:
+        mine = [task for task in service.live_tasks() if task.deployment == deployment.id]
+        running = sum(task.last is Last.RUNNING and task.bucket is not Bucket.STOPPING for task in mine)
+        pending = sum(task.last in _NOT_RUNNING_YET and task.bucket is not Bucket.STOPPING for task in mine)
+    return {
+        "id": deployment.id,
+        "status": "PRIMARY" if primary else "ACTIVE",
+        "taskDefinition": deployment.definition.arn,
+        "desiredCount": desired_count(service) if primary else 0,
+        "pendingCount": pending,
+        "runningCount": running,
+        "failedTasks": 0,
+        "createdAt": deployment.created_at,
+        "updatedAt": deployment.updated_at,
+        "launchType": Launch.EC2.value,
+        "rolloutState": "COMPLETED" if deployment.completed else "IN_PROGRESS",
+        "rolloutStateReason": f"ECS deployment {deployment.id} "
+        + ("completed." if deployment.completed else "in progress."),
+    }
+
+
+def _load_balancers(service: Service) -> list[Shape]:
+    if not service.load_balanced:
+        return []
+    given: list[Shape] = service.registered.get("loadBalancers", [])
+    group = service.arn.replace(":ecs:", ":elasticloadbalancing:").replace(":service/", ":targetgroup/")
+    return given or [{"targetGroupArn": group, "containerName": service.name, "containerPort": 80}]
+
+
+def _spread(service: Service) -> list[Shape]:
+    if service.strategy is Strategy.DAEMON:
+        return []
+    return [
+        {"type": "spread", "field": "attribute:ecs.availability-zone"},
+        {"type": "spread", "field": "instanceId"},
+    ]
+
+
+def _resources(cpu: int, memory: int, ports: list[int]) -> list[Shape]:
+    return [
+        {"name": "CPU", "type": "INTEGER", "doubleValue": 0.0, "longValue": 0, "integerValue": cpu},
+        {"name": "MEMORY", "type": "INTEGER", "doubleValue": 0.0, "longValue": 0, "integerValue": memory},
+        {
+            "name": "PORTS",
+            "type": "STRINGSET",
+            "doubleValue": 0.0,
+            "longValue": 0,
+            "integerValue": 0,
+            "stringSetValue": [str(port) for port in (22, 2375, 2376, 51678, 51679, *ports)],
+        },
+    ]

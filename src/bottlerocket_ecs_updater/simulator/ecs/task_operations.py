@@ -1,0 +1,227 @@
+"""Operations on tasks."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from bottlerocket_ecs_updater.simulator.errors import AwsError
+from bottlerocket_ecs_updater.simulator.names import last_part
+from bottlerocket_ecs_updater.simulator.paging import page
+
+from .model import ContainerInstance, Launch, Status, Task
+from .requests import MISSING, arn_like, at_most, find_all, instance_of, invalid, task_of
+from .shapes import task_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from .lifecycle import Lifecycle
+    from .model import Cluster, Shape, TaskDefinition
+    from .registry import Registry
+    from .requests import Handler
+    from .scheduler import Scheduler
+
+DESCRIBED_AT_ONCE = 100
+STARTED_AT_ONCE = 10
+PROTECTED_AT_ONCE = 10
+PAGE = 100
+PROTECTION_DEFAULT_MINUTES = 120
+PROTECTION_MAX_MINUTES = 2880
+
+
+class TaskOperations:
+    """ListTasks, RunTask, StopTask and what goes with them."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        lifecycle: Lifecycle,
+        scheduler: Scheduler,
+        render: Callable[[Task], Shape] = task_shape,
+    ) -> None:
+        self._registry = registry
+        self._lifecycle = lifecycle
+        self._scheduler = scheduler
+        self._render = render
+
+    def handlers(self) -> dict[str, Handler]:
+        """By the operation's name."""
+        return {
+            "ListTasks": self.list_tasks,
+            "DescribeTasks": self.describe,
+            "RunTask": self.run,
+            "StartTask": self.start,
+            "StopTask": self.stop,
+            "GetTaskProtection": self.get_protection,
+            "UpdateTaskProtection": self.update_protection,
+        }
+
+    def list_tasks(self, request: Shape) -> Shape:
+        """Those that ECS wants RUNNING, unless another desired status is asked for."""
+        cluster = self._registry.cluster(request)
+        self._registry.forget_old_tasks(cluster)
+        desired = request.get("desiredStatus", "RUNNING")
+        if desired not in ("RUNNING", "PENDING", "STOPPED"):
+            raise invalid("desiredStatus must be one of RUNNING, PENDING, STOPPED.")
+        records = (
+            task
+            for task in self._candidates(cluster, request)
+            if task.desired.value == desired and _matches(task, request)
+        )
+        found, token = page(records, request.get("nextToken"), request.get("maxResults"), PAGE)
+        answer: Shape = {"taskArns": [task.arn for task in found]}
+        return answer if token is None else {**answer, "nextToken": token}
+
+    def describe(self, request: Shape) -> Shape:
+        """Up to 100."""
+        cluster = self._registry.cluster(request)
+        self._registry.forget_old_tasks(cluster)
+        at_most(request["tasks"], DESCRIBED_AT_ONCE, "Tasks")
+        found, failures = find_all(
+            request["tasks"], cluster.tasks, lambda name: arn_like(cluster, "task", name)
+        )
+        return {"tasks": [self._render(task) for task in found], "failures": failures}
+
+    def run(self, request: Shape) -> Shape:
+        """Place up to 10 tasks where there is room."""
+        cluster = self._registry.cluster(request)
+        definition = self._registry.definition(request["taskDefinition"])
+        count = request.get("count", 1)
+        if not 1 <= count <= STARTED_AT_ONCE:
+            raise invalid(f"count must be between 1 and {STARTED_AT_ONCE}.")
+        tasks: list[Shape] = []
+        failures: list[Shape] = []
+        for _ in range(count):
+            if request.get("launchType") == Launch.FARGATE:
+                tasks.append(self._begin(cluster, definition, None, request))
+            elif (instance := cluster.placement.choose(definition.workload)) is not None:
+                tasks.append(self._begin(cluster, definition, instance, request))
+            else:
+                failures.append(_no_room(cluster, definition))
+        return {"tasks": tasks, "failures": failures}
+
+    def start(self, request: Shape) -> Shape:
+        """Start a task on the instances that are named, up to 10."""
+        cluster = self._registry.cluster(request)
+        at_most(request["containerInstances"], STARTED_AT_ONCE, "Container instances")
+        definition = self._registry.definition(request["taskDefinition"])
+        tasks: list[Shape] = []
+        failures: list[Shape] = []
+        found, failures = find_all(
+            request["containerInstances"],
+            cluster.instances,
+            lambda name: arn_like(cluster, "container-instance", name),
+        )
+        for instance in found:
+            if instance.status is not Status.ACTIVE:
+                failures.append({"arn": instance.arn, "reason": "INACTIVE"})
+            elif not instance.agent_connected:
+                failures.append({"arn": instance.arn, "reason": "AGENT"})
+            elif not instance.has_room_for(definition.workload):
+                failures.append({"arn": instance.arn, "reason": _shortage(instance, definition)})
+            else:
+                tasks.append(self._begin(cluster, definition, instance, request))
+        return {"tasks": tasks, "failures": failures}
+
+    def stop(self, request: Shape) -> Shape:
+        """Stop one task, as a person does."""
+        cluster = self._registry.cluster(request)
+        task = task_of(cluster, request["task"])
+        self._lifecycle.stop(task, "UserInitiated", request.get("reason") or "Task stopped by user")
+        return {"task": task_shape(task)}
+
+    def get_protection(self, request: Shape) -> Shape:
+        """Of the tasks that are named."""
+        cluster = self._registry.cluster(request)
+        found, failures = self._protectable(cluster, request.get("tasks", []))
+        return {"protectedTasks": [self._protection_shape(task) for task in found], "failures": failures}
+
+    def update_protection(self, request: Shape) -> Shape:
+        """Protect service tasks from being stopped by their scheduler, for two hours unless told otherwise."""
+        cluster = self._registry.cluster(request)
+        at_most(request["tasks"], PROTECTED_AT_ONCE, "Tasks")
+        minutes = request.get("expiresInMinutes", PROTECTION_DEFAULT_MINUTES)
+        if not 1 <= minutes <= PROTECTION_MAX_MINUTES:
+            raise invalid(f"expiresInMinutes must be between 1 and {PROTECTION_MAX_MINUTES}.")
+        found, failures = self._protectable(cluster, request["tasks"])
+        for task in found:
+            lasts = timedelta(minutes=minutes) if request["protectionEnabled"] else timedelta()
+            self._protect(task, lasts)
+        return {"protectedTasks": [self._protection_shape(task) for task in found], "failures": failures}
+
+    def _protect(self, task: Task, lasts: timedelta) -> None:
+        service = task.service
+        assert service is not None, "only tasks of services are protected"
+        task.protected_until = self._registry.clock.now() + lasts if lasts else None
+        self._registry.clock.after(lasts, lambda: self._scheduler.wake(service))
+
+    def _protectable(self, cluster: Cluster, names: list[str]) -> tuple[list[Task], list[Shape]]:
+        found, failures = find_all(names, cluster.tasks, lambda name: arn_like(cluster, "task", name))
+        failures += [
+            {"arn": task.arn, "reason": "TASK_NOT_VALID", "detail": "The task is not part of a service."}
+            for task in found
+            if task.service is None
+        ]
+        return [task for task in found if task.service is not None], failures
+
+    def _protection_shape(self, task: Task) -> Shape:
+        until = task.protected_until
+        if until is None or until <= self._registry.clock.now():
+            return {"taskArn": task.arn, "protectionEnabled": False}
+        return {"taskArn": task.arn, "protectionEnabled": True, "expirationDate": until}
+
+    def _begin(
+        self, cluster: Cluster, definition: TaskDefinition, instance: ContainerInstance | None, request: Shape
+    ) -> Shape:
+        task = self._lifecycle.start(
+            cluster,
+            definition,
+            instance,
+            group=request.get("group", ""),
+            started_by=request.get("startedBy", ""),
+        )
+        task.tags, task.overrides = list(request.get("tags", [])), dict(request.get("overrides", {}))
+        return task_shape(task)
+
+    def _candidates(self, cluster: Cluster, request: Shape) -> Iterable[Task]:
+        """The smallest indexed set that holds all that is asked for, in the order of the numbers."""
+        if request.get("containerInstance"):
+            instance = instance_of(cluster, request["containerInstance"])
+            return sorted([*instance.tasks.values(), *instance.ended.values()], key=_by_number)
+        if request.get("serviceName"):
+            service = cluster.services.get(last_part(request["serviceName"]))
+            if service is None:
+                raise AwsError("ServiceNotFoundException", "Service not found.")
+            return sorted([*service.live_tasks(), *service.ended.values()], key=_by_number)
+        return cluster.tasks.values()
+
+
+def _matches(task: Task, request: Shape) -> bool:
+    """Whether a task passes the filters; ECS takes several at once as 'and'."""
+    service = request.get("serviceName")
+    return (
+        (not request.get("family") or task.definition.family == request["family"])
+        and (not request.get("startedBy") or task.started_by == request["startedBy"])
+        and (not request.get("launchType") or task.launch.value == request["launchType"])
+        and (not service or (task.service is not None and task.service.name == last_part(service)))
+    )
+
+
+def _by_number(task: Task) -> int:
+    return task.number
+
+
+def _no_room(cluster: Cluster, definition: TaskDefinition) -> Shape:
+    for instance in cluster.placement:
+        return {"arn": instance.arn, "reason": _shortage(instance, definition)}
+    return {"arn": cluster.arn, "reason": MISSING, "detail": "No Container Instances were found in your cluster."}
+
+
+def _shortage(instance: ContainerInstance, definition: TaskDefinition) -> str:
+    work = definition.workload
+    if not instance.ports.isdisjoint(work.host_ports):
+        return "RESOURCE:PORTS"
+    return "RESOURCE:CPU" if instance.free_cpu < work.cpu else "RESOURCE:MEMORY"
+
+
