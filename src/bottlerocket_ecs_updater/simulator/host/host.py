@@ -169,14 +169,15 @@ class Host:
 
     def kill_applies(self, *, container_restarts: bool) -> None:
         """Kill every script that runs an apply; with the whole control container, if it is that which restarts."""
-        for script in [each for each in self._scripts if any("update apply" in line for line in each.lines)]:
+        applies = [each for each in self._scripts if any("update apply" in line for line in each.lines)]
+        if applies and container_restarts and self.ssm_agent_up:
+            self._set_ssm(up=False)
+            self._later(CONTAINER_RESTART, partial(self._set_ssm, up=True))
+        for script in applies:
             if container_restarts:
                 script.cut(RebootEnding.WORKER_TIMED_OUT)
             else:
                 script.kill()
-        if container_restarts and self.ssm_agent_up:
-            self._set_ssm(up=False)
-            self._later(CONTAINER_RESTART, partial(self._set_ssm, up=True))
 
     def reboot(self, reason: str) -> None:
         """Reboot it from outside, as an operator or EC2 does; it helps where the host hangs."""
@@ -223,13 +224,13 @@ class Host:
     def _stop_services(self, reason: str, ending: RebootEnding | None = None) -> None:
         for died in self.on_containers_die:
             died(self, reason)
-        for script in list(self._scripts):
-            script.cut(ending or self._ending())
-        self._dispatcher.stop()
         if self.ecs_agent_up:
             self._set_ecs(up=False)
         if self.ssm_agent_up:
             self._set_ssm(up=False)
+        for script in list(self._scripts):
+            script.cut(ending or self._ending())
+        self._dispatcher.stop()
 
     def _ending(self) -> RebootEnding:
         # A worker that dies with its host is what the agent finds when it comes back, unless the plan says else.

@@ -1,21 +1,37 @@
-"""Run Command: operations in botocore's shapes."""
+"""Run Command: operations in botocore's shapes.
+
+A command is Pending until a connected agent takes it, Delayed when that takes long, InProgress while its script runs,
+and has one end. Who calls an operation holds the clock's lock and has pumped it; the doors see to that.
+"""
 
 from __future__ import annotations
 
+import uuid
+from collections import defaultdict
+from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bottlerocket_ecs_updater.simulator.errors import AwsError
 
+from . import validate
+from .agent import Agent
+from .documents import RUN_SHELL_SCRIPT, read_plugin
+from .inventory import ManagedInstance, filters_of, passes
+from .invocation import Command, Invocation, State
+from .pages import newest_first, oldest_first
 from .timing import SsmTiming
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bottlerocket_ecs_updater.simulator.clock import Clock
     from bottlerocket_ecs_updater.simulator.host import Host
 
 Shape = dict[str, Any]
+DEFAULT_TIMEOUT_SECONDS = 3600
+DEFAULT_INSTANCES, MIN_INSTANCES, MAX_INSTANCES = 10, 5, 50
 
 
 class RunCommand:
@@ -27,41 +43,210 @@ class RunCommand:
         chances: random.Random,
         timing: SsmTiming | None = None,
         document_source: Callable[[str], str | None] = lambda _: None,
+        account: str = "123456789012",
     ) -> None:
         self._clock = clock
         self._chances = chances
         self._timing = timing or SsmTiming()
         self._document_source = document_source
-        self._hosts: dict[str, Host] = {}
+        self._account = account
+        self._agent = Agent(clock, self._timing)
+        self._made = 0
+        self._managed: dict[str, ManagedInstance] = {}
+        self._commands: dict[str, Command] = {}
+        self._all_commands: list[Command] = []
+        self._invocations: list[Invocation] = []
+        self._of_instance: dict[str, list[Invocation]] = defaultdict(list)
 
     def register(self, host: Host) -> None:
-        """Make a host a managed instance, online from now."""
-        self._hosts[host.instance_id] = host
+        """Make a host a managed instance, connected for a while already; one that never registers is left out."""
+        if not host.managed:
+            return
+        since = self._clock.now() - self._timing.ping * self._chances.random()
+        managed = ManagedInstance(self._number(), self._clock, self._timing, host, since)
+        self._managed[host.instance_id] = managed
+        host.on_ssm_agent.append(partial(self._agent_changed, managed))
 
     def forget(self, instance_id: str) -> None:
         """Drop a managed instance, as SSM does with a terminated one; harmless for one that it never knew."""
-        self._hosts.pop(instance_id, None)
+        self._managed.pop(instance_id, None)
 
     def send_command(self, request: Shape) -> Shape:
-        """SendCommand."""
-        raise AwsError("InvalidDocument", "", 400)
+        """SendCommand: one bad instance id refuses the whole call."""
+        ids = validate.send(request)
+        document, content = self._document(request["DocumentName"])
+        parameters = dict(request.get("Parameters") or {})
+        plugin = read_plugin(content, parameters)
+        unknown = [instance_id for instance_id in ids if instance_id not in self._managed]
+        if unknown:
+            raise AwsError(
+                "InvalidInstanceId",
+                f"Instances [[{', '.join(unknown)}]] not in a valid state for account {self._account}",
+            )
+        now = self._clock.now()
+        deliver_by = now + timedelta(seconds=request.get("TimeoutSeconds") or DEFAULT_TIMEOUT_SECONDS)
+        command = Command(
+            number=self._number(),
+            command_id=str(uuid.UUID(int=self._chances.getrandbits(128), version=4)),
+            document=document,
+            plugin=plugin,
+            comment=request.get("Comment") or "",
+            parameters=parameters,
+            request=dict(request),
+            requested=now,
+            visible=now + self._timing.visible,
+            deliver_by=deliver_by,
+            expires=deliver_by + plugin.timeout,
+        )
+        self._commands[command.command_id] = command
+        self._all_commands.append(command)
+        for instance_id in ids:
+            self._send(command, self._managed[instance_id])
+        return {"Command": command.to_shape(now)}
 
     def get_command_invocation(self, request: Shape) -> Shape:
-        """GetCommandInvocation."""
-        raise AwsError("InvocationDoesNotExist", "", 400)
+        """GetCommandInvocation: what one instance has answered, once the service shows it."""
+        instance_id = validate.required(request, "InstanceId")
+        command = self._commands.get(validate.command_id(request))
+        invocation = command.invocations.get(instance_id) if command else None
+        if command is None or invocation is None or not self._is_visible(command):
+            raise AwsError("InvocationDoesNotExist", "")
+        plugin = request.get("PluginName")
+        if plugin is not None and plugin != command.plugin.name:
+            raise AwsError("InvalidPluginName", "")
+        return invocation.to_answer(self._clock.now())
 
     def list_command_invocations(self, request: Shape) -> Shape:
-        """ListCommandInvocations."""
-        return {"CommandInvocations": []}
+        """ListCommandInvocations: of a command, of an instance, or of everybody, newest first."""
+        size, token = _paging(request)
+        now = self._clock.now()
+        instance_id = request.get("InstanceId")
+        source = self._invocations_of(request.get("CommandId"), instance_id)
+        wanted = _filter(request)
+
+        def shown(invocation: Invocation) -> bool:
+            of_instance = instance_id is None or invocation.instance_id == instance_id
+            visible = self._is_visible(invocation.command)
+            return of_instance and visible and wanted(invocation.command, invocation.settled(now))
+
+        page, following = newest_first(source, token, size, shown)
+        details = bool(request.get("Details", False))
+        shapes = [invocation.to_shape(now, details=details) for invocation in page]
+        return {"CommandInvocations": shapes} | _next(following)
 
     def list_commands(self, request: Shape) -> Shape:
-        """ListCommands."""
-        return {"Commands": []}
+        """ListCommands: newest first."""
+        size, token = _paging(request)
+        now = self._clock.now()
+        command_id, instance_id = request.get("CommandId"), request.get("InstanceId")
+        wanted = _filter(request)
+
+        def shown(command: Command) -> bool:
+            of_instance = instance_id is None or instance_id in command.invocations
+            return of_instance and self._is_visible(command) and wanted(command, command.state(now))
+
+        page, following = newest_first(self._commands_of(command_id, instance_id), token, size, shown)
+        return {"Commands": [command.to_shape(now) for command in page]} | _next(following)
 
     def cancel_command(self, request: Shape) -> Shape:
-        """CancelCommand."""
+        """CancelCommand: best effort; what has begun is killed if its agent is there."""
+        command = self._commands.get(validate.command_id(request))
+        if command is None:
+            raise AwsError("InvalidCommandId", "")
+        ids = request.get("InstanceIds") or list(command.invocations)
+        validate.at_most(ids, "instanceIds", validate.MAX_IDS)
+        if any(instance_id not in command.invocations for instance_id in ids):
+            raise AwsError("InvalidInstanceId", "")
+        for instance_id in ids:
+            self._agent.cancel(command.invocations[instance_id])
         return {}
 
     def describe_instance_information(self, request: Shape) -> Shape:
-        """DescribeInstanceInformation."""
-        return {"InstanceInformationList": []}
+        """DescribeInstanceInformation: every instance that is registered, connected or not."""
+        size = request.get("MaxResults", DEFAULT_INSTANCES)
+        validate.within(size, "maxResults", MIN_INSTANCES, MAX_INSTANCES)
+        filters = filters_of(request)
+        named = filters.get("InstanceIds")
+        source: Sequence[ManagedInstance] = list(self._managed.values())
+        if named is not None:
+            found = (self._managed.get(instance_id) for instance_id in named)
+            source = sorted((each for each in found if each), key=lambda each: each.number)
+        page, following = oldest_first(source, request.get("NextToken"), size, lambda managed: passes(managed, filters))
+        return {"InstanceInformationList": [managed.to_shape() for managed in page]} | _next(following)
+
+    def _document(self, name: str) -> tuple[str, str]:
+        """The bare name and the content of a document that may be named by its ARN."""
+        bare = name.rpartition("/")[2]
+        content = self._document_source(name) or self._document_source(bare)
+        if content is None and bare == "AWS-RunShellScript":
+            content = RUN_SHELL_SCRIPT
+        if content is None:
+            raise AwsError("InvalidDocument", f"Document with name {name} does not exist.")
+        return bare, content
+
+    def _send(self, command: Command, managed: ManagedInstance) -> None:
+        delayed_at = command.requested + self._timing.delayed
+        invocation = Invocation(self._number(), command, managed, delayed_at)
+        command.invocations[managed.host.instance_id] = invocation
+        self._invocations.append(invocation)
+        self._of_instance[managed.host.instance_id].append(invocation)
+        self._agent.deliver(invocation)
+
+    def _agent_changed(self, managed: ManagedInstance, _host: Host, up: bool) -> None:  # noqa: FBT001 - a listener
+        if not up:
+            managed.agent_goes()
+            return
+        for invocation in self._of_instance[managed.host.instance_id]:
+            invocation.settled(self._clock.now())  # before the return hides how long the agent was away
+        managed.agent_comes()
+
+    def _is_visible(self, command: Command) -> bool:
+        return self._clock.now() >= command.visible
+
+    def _invocations_of(self, command_id: str | None, instance_id: str | None) -> Sequence[Invocation]:
+        if command_id is not None:
+            command = self._commands.get(command_id)
+            return list(command.invocations.values()) if command else []
+        return self._of_instance.get(instance_id, []) if instance_id is not None else self._invocations
+
+    def _commands_of(self, command_id: str | None, instance_id: str | None) -> Sequence[Command]:
+        if command_id is not None:
+            return [self._commands[command_id]] if command_id in self._commands else []
+        if instance_id is not None:
+            return [invocation.command for invocation in self._of_instance.get(instance_id, [])]
+        return self._all_commands
+
+    def _number(self) -> int:
+        self._made += 1
+        return self._made
+
+
+def _paging(request: Shape) -> tuple[int, str | None]:
+    size = validate.within(request.get("MaxResults", validate.MAX_RESULTS), "maxResults", 1, validate.MAX_RESULTS)
+    return size, request.get("NextToken")
+
+
+def _next(token: str | None) -> Shape:
+    return {} if token is None else {"NextToken": token}
+
+
+def _filter(request: Shape) -> Callable[[Command, State], bool]:
+    """What the filters of a List operation ask for. Raises InvalidFilterKey for unknown ones."""
+    tests = [_test(each["key"], each["value"]) for each in request.get("Filters") or []]
+    return lambda command, state: all(test(command, state) for test in tests)
+
+
+def _test(key: str, value: str) -> Callable[[Command, State], bool]:
+    match key:
+        case "InvokedAfter":
+            return lambda command, _: command.requested > datetime.fromisoformat(value)
+        case "InvokedBefore":
+            return lambda command, _: command.requested < datetime.fromisoformat(value)
+        case "Status":
+            return lambda _, state: value in {state.status, state.details}
+        case "ExecutionStage":
+            return lambda _, state: state.terminal == (value == "Complete")
+        case "DocumentName":
+            return lambda command, _: command.document == value
+        case _:
+            raise AwsError("InvalidFilterKey", f"The specified key isn't valid: {key}")

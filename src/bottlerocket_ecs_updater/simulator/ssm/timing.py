@@ -11,7 +11,7 @@ class SsmTiming:
     """The delays of the service. The defaults are those of an ordinary day."""
 
     visible: timedelta = timedelta(seconds=1)
-    """From SendCommand until its invocations can be read; until then InvocationDoesNotExist, and empty lists."""
+    """From SendCommand until the command can be read; until then InvocationDoesNotExist, and empty lists."""
     delivery: timedelta = timedelta(milliseconds=500)
     """From SendCommand until a host that is connected begins."""
     report: timedelta = timedelta(milliseconds=300)
@@ -23,4 +23,4 @@ class SsmTiming:
     delayed: timedelta = timedelta(seconds=30)
     """How long a command that reaches nobody is Pending before it is Delayed."""
     worker_timed_out: timedelta = timedelta(seconds=60)
-    """From the agent's return after a boot until it gives up on a worker that died with the old boot."""
+    """From the agent's return until it gives up on a worker that died with the boot before."""

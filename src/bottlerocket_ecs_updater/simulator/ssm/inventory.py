@@ -1,0 +1,131 @@
+"""Managed instances: who is connected, since when, and what SSM shows of them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from bottlerocket_ecs_updater.simulator.errors import AwsError
+
+from .validate import at_most
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.host import Host
+
+    from .timing import SsmTiming
+
+AGENT_VERSION = "3.3.987.0"
+MAX_FILTER_VALUES = 100
+LONG_AGO = timedelta(days=365)
+
+
+class ManagedInstance:
+    """One host as SSM knows it. Signs of life are worked out when somebody asks, not kept by events."""
+
+    def __init__(self, number: int, clock: Clock, timing: SsmTiming, host: Host, since: datetime) -> None:
+        self.number = number
+        self.host = host
+        self.registered = since
+        self.agent_start = since
+        self._clock = clock
+        self._timing = timing
+        self._last_ping: datetime | None = None
+        """Set while the agent is away."""
+        self._platform = host.platform
+        self._when_back: list[Callable[[], None]] = []
+        if not host.ssm_agent_up:
+            self._last_ping = clock.now() - timing.connection_lost
+
+    @property
+    def connected(self) -> bool:
+        """Whether the agent is there now."""
+        return self._last_ping is None
+
+    @property
+    def last_ping(self) -> datetime:
+        """The agent's last sign: at its start, and every few minutes since."""
+        if self._last_ping is not None:
+            return self._last_ping
+        pings = (self._clock.now() - self.agent_start) // self._timing.ping
+        return self.agent_start + pings * self._timing.ping
+
+    @property
+    def ping_status(self) -> str:
+        """Online, for a good while after the last sign; then ConnectionLost."""
+        return "ConnectionLost" if self.lost_by(self._clock.now()) else "Online"
+
+    def lost_by(self, when: datetime) -> bool:
+        """Whether the connection counts as lost at a time, if nothing is heard until then."""
+        return not self.connected and when >= self.last_ping + self._timing.connection_lost
+
+    def agent_goes(self) -> None:
+        """The agent is away; the service does not notice yet."""
+        if self.connected:
+            self._last_ping = self.last_ping
+
+    def agent_comes(self) -> None:
+        """The agent pings, and takes up what waits for it."""
+        self._last_ping = None
+        self.agent_start = self._clock.now()
+        self._platform = self.host.platform
+        waiting, self._when_back = self._when_back, []
+        for action in waiting:
+            action()
+
+    def when_back(self, action: Callable[[], None]) -> None:
+        """Do something as soon as the agent is there: now, if it is."""
+        if self.connected:
+            action()
+        else:
+            self._when_back.append(action)
+
+    def to_shape(self) -> dict[str, Any]:
+        """The instance as DescribeInstanceInformation shows it."""
+        name, version = self._platform
+        instance_id = self.host.instance_id
+        address = f"10.{self.number >> 16 & 255}.{self.number >> 8 & 255}.{self.number & 255}"
+        return {
+            "InstanceId": instance_id,
+            "PingStatus": self.ping_status,
+            "LastPingDateTime": self.last_ping,
+            "AgentVersion": AGENT_VERSION,
+            "IsLatestVersion": False,
+            "PlatformType": "Linux",
+            "PlatformName": name,
+            "PlatformVersion": version,
+            "ResourceType": "EC2Instance",
+            "IPAddress": address,
+            "ComputerName": f"ip-{address.replace('.', '-')}.internal",
+            "SourceId": instance_id,
+            "SourceType": "AWS::EC2::Instance",
+        }
+
+
+_READ: dict[str, Callable[[ManagedInstance], str]] = {
+    "InstanceIds": lambda managed: managed.host.instance_id,
+    "PingStatus": lambda managed: managed.ping_status,
+    "AgentVersion": lambda _: AGENT_VERSION,
+    "PlatformTypes": lambda _: "Linux",
+    "ResourceType": lambda _: "EC2Instance",
+}
+
+
+def filters_of(request: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """The filters of a request, of the newer or the older kind. Raises InvalidFilterKey for unknown ones."""
+    filters: dict[str, frozenset[str]] = {}
+    newer = [(each["Key"], each["Values"]) for each in request.get("Filters") or []]
+    older = [(each["key"], each["valueSet"]) for each in request.get("InstanceInformationFilterList") or []]
+    for key, values in newer + older:
+        if key not in _READ:
+            raise AwsError("InvalidFilterKey", f"The specified key isn't valid: {key}")
+        at_most(values, "filters.1.member.values", MAX_FILTER_VALUES)
+        filters[key] = filters.get(key, frozenset(values)) & frozenset(values)
+    return filters
+
+
+def passes(managed: ManagedInstance, filters: Mapping[str, frozenset[str]]) -> bool:
+    """Whether an instance is what the filters ask for."""
+    return all(_READ[key](managed) in values for key, values in filters.items())

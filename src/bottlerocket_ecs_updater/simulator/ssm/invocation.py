@@ -1,0 +1,227 @@
+"""What the service remembers of a command: one record, and one more for each instance it was sent to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from .output import STDERR_LIMIT, STDOUT_LIMIT, combined, prefix
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from bottlerocket_ecs_updater.simulator.host import Script
+
+    from .documents import Plugin
+    from .inventory import ManagedInstance
+
+NOT_STARTED = -1
+
+
+class State(Enum):
+    """Where an invocation is. Each is a pair of Status and StatusDetails."""
+
+    PENDING = ("Pending", "Pending")
+    DELAYED = ("Delayed", "Delayed")
+    IN_PROGRESS = ("InProgress", "InProgress")
+    CANCELLING = ("Cancelling", "Cancelling")
+    SUCCESS = ("Success", "Success")
+    FAILED = ("Failed", "Failed")
+    CANCELLED = ("Cancelled", "Cancelled")
+    EXECUTION_TIMED_OUT = ("TimedOut", "ExecutionTimedOut")
+    DELIVERY_TIMED_OUT = ("TimedOut", "DeliveryTimedOut")
+    UNDELIVERABLE = ("Failed", "Undeliverable")
+
+    @property
+    def status(self) -> str:
+        """The API's Status."""
+        return self.value[0]
+
+    @property
+    def details(self) -> str:
+        """The API's StatusDetails."""
+        return self.value[1]
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it is the end."""
+        return self not in _OPEN
+
+
+_OPEN = frozenset({State.PENDING, State.DELAYED, State.IN_PROGRESS, State.CANCELLING})
+_WAITING = frozenset({State.PENDING, State.DELAYED})
+
+
+@dataclass(slots=True)
+class Command:
+    """One SendCommand, with what its document says."""
+
+    number: int
+    command_id: str
+    document: str
+    plugin: Plugin
+    comment: str
+    parameters: dict[str, list[str]]
+    request: dict[str, Any]
+    requested: datetime
+    visible: datetime
+    deliver_by: datetime
+    expires: datetime
+    invocations: dict[str, Invocation] = field(default_factory=dict)
+
+    def state(self, now: datetime) -> State:
+        """The command as a whole: the worst end of its invocations, or InProgress as soon as one has moved."""
+        states = {each.settled(now) for each in self.invocations.values()}
+        if any(not state.terminal for state in states):
+            return State.PENDING if states <= _WAITING else State.IN_PROGRESS
+        worst = (State.FAILED, State.UNDELIVERABLE, State.EXECUTION_TIMED_OUT, State.DELIVERY_TIMED_OUT)
+        return next((state for state in (*worst, State.CANCELLED) if state in states), State.SUCCESS)
+
+    def to_shape(self, now: datetime) -> dict[str, Any]:
+        """The command as SendCommand and ListCommands show it."""
+        states = [each.settled(now) for each in self.invocations.values()]
+        state = self.state(now)
+        errors = {State.FAILED, State.UNDELIVERABLE, State.EXECUTION_TIMED_OUT}
+        return {
+            "CommandId": self.command_id,
+            "DocumentName": self.document,
+            "DocumentVersion": self.request.get("DocumentVersion", "$DEFAULT"),
+            "Comment": self.comment,
+            "ExpiresAfter": self.expires,
+            "Parameters": self.parameters,
+            "InstanceIds": list(self.request.get("InstanceIds") or []),
+            "Targets": list(self.request.get("Targets") or []),
+            "RequestedDateTime": self.requested,
+            "Status": state.status,
+            "StatusDetails": state.details,
+            "MaxConcurrency": self.request.get("MaxConcurrency", "50"),
+            "MaxErrors": self.request.get("MaxErrors", "0"),
+            "TargetCount": len(states),
+            "CompletedCount": sum(each.terminal for each in states),
+            "ErrorCount": sum(each in errors for each in states),
+            "DeliveryTimedOutCount": states.count(State.DELIVERY_TIMED_OUT),
+            "TimeoutSeconds": int((self.deliver_by - self.requested).total_seconds()),
+        }
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One command on one instance."""
+
+    number: int
+    command: Command
+    managed: ManagedInstance
+    delayed_at: datetime
+    state: State = State.PENDING
+    response_code: int = NOT_STARTED
+    started: datetime | None = None
+    ended: datetime | None = None
+    stdout: str = ""
+    stderr: str = ""
+    script: Script | None = None
+    attempt: int = 0
+
+    @property
+    def instance_id(self) -> str:
+        """Where it runs."""
+        return self.managed.host.instance_id
+
+    def settled(self, now: datetime) -> State:
+        """The state, after time alone has done what it does: delays and expiry need no event."""
+        command = self.command
+        if self.state in _WAITING:
+            if now >= command.deliver_by and self.managed.lost_by(command.deliver_by):
+                self.end(State.UNDELIVERABLE, command.deliver_by)
+            elif now >= self.delayed_at:
+                self.state = State.DELAYED
+        if not self.state.terminal and now >= command.expires:
+            self.end(State.DELIVERY_TIMED_OUT, command.expires)
+        return self.state
+
+    def end(self, state: State, when: datetime, code: int = NOT_STARTED, stdout: str = "", stderr: str = "") -> None:
+        """Record the end; it stays the end whatever comes later."""
+        self.state, self.ended, self.response_code = state, when, code
+        self.stdout, self.stderr = stdout, stderr
+
+    def to_answer(self, now: datetime) -> dict[str, Any]:
+        """The invocation as GetCommandInvocation shows it."""
+        state = self.settled(now)
+        return {
+            "CommandId": self.command.command_id,
+            "InstanceId": self.instance_id,
+            "Comment": self.command.comment,
+            "DocumentName": self.command.document,
+            "DocumentVersion": self.command.request.get("DocumentVersion", "$DEFAULT"),
+            "PluginName": self.command.plugin.name,
+            "ResponseCode": self.response_code,
+            "ExecutionStartDateTime": _iso(self.started),
+            "ExecutionElapsedTime": _elapsed(self.started, self.ended),
+            "ExecutionEndDateTime": _iso(self.ended if self.started else None),
+            "Status": state.status,
+            "StatusDetails": state.details,
+            "StandardOutputContent": prefix(self.stdout, STDOUT_LIMIT),
+            "StandardOutputUrl": "",
+            "StandardErrorContent": prefix(self.stderr, STDERR_LIMIT),
+            "StandardErrorUrl": "",
+            "CloudWatchOutputConfig": {"CloudWatchLogGroupName": "", "CloudWatchOutputEnabled": False},
+        }
+
+    def to_shape(self, now: datetime, *, details: bool) -> dict[str, Any]:
+        """The invocation as ListCommandInvocations shows it."""
+        state = self.settled(now)
+        return {
+            "CommandId": self.command.command_id,
+            "InstanceId": self.instance_id,
+            "InstanceName": "",
+            "Comment": self.command.comment,
+            "DocumentName": self.command.document,
+            "DocumentVersion": self.command.request.get("DocumentVersion", "$DEFAULT"),
+            "RequestedDateTime": self.command.requested,
+            "Status": state.status,
+            "StatusDetails": state.details,
+            "StandardOutputUrl": "",
+            "StandardErrorUrl": "",
+            "CommandPlugins": [self._plugin(state)] if details else [],
+            "ServiceRole": "",
+        }
+
+    def _plugin(self, state: State) -> dict[str, Any]:
+        # A plugin has no Delayed and no Cancelling of its own.
+        shown = {State.DELAYED: State.PENDING, State.CANCELLING: State.IN_PROGRESS}.get(state, state)
+        plugin: dict[str, Any] = {
+            "Name": self.command.plugin.name,
+            "Status": shown.status,
+            "StatusDetails": shown.details,
+            "ResponseCode": self.response_code,
+            "Output": combined(self.stdout, self.stderr),
+            "StandardOutputUrl": "",
+            "StandardErrorUrl": "",
+            "OutputS3Region": "",
+            "OutputS3BucketName": "",
+            "OutputS3KeyPrefix": "",
+        }
+        if self.started:
+            plugin["ResponseStartDateTime"] = self.started
+        if self.started and self.ended:
+            plugin["ResponseFinishDateTime"] = self.ended
+        return plugin
+
+
+def _iso(when: datetime | None) -> str:
+    return f"{when:%Y-%m-%dT%H:%M:%S}.{when.microsecond // 1000:03d}Z" if when else ""
+
+
+def _elapsed(started: datetime | None, ended: datetime | None) -> str:
+    if started is None or ended is None:
+        return ""
+    return duration(ended - started)
+
+
+def duration(length: timedelta) -> str:
+    """A length of time in ISO 8601, as SSM writes it: PT0.484S, PT1M2.5S."""
+    seconds = length.total_seconds()
+    hours, rest = divmod(seconds, 3600)
+    minutes, rest = divmod(rest, 60)
+    text = "PT" + (f"{hours:.0f}H" if hours else "") + (f"{minutes:.0f}M" if minutes else "")
+    return text + (f"{round(rest, 3):g}S" if rest or text == "PT" else "")

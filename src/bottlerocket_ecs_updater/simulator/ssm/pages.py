@@ -1,0 +1,71 @@
+"""Pages of a list, and the tokens that lead from one to the next."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from bottlerocket_ecs_updater.simulator.errors import AwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class Numbered(Protocol):
+    """Something that was numbered when it was made; what is made later has a higher number."""
+
+    @property
+    def number(self) -> int: ...
+
+
+N = TypeVar("N", bound=Numbered)
+
+
+def newest_first(
+    items: Sequence[N], token: str | None, size: int, wanted: Callable[[N], bool]
+) -> tuple[list[N], str | None]:
+    """A page of what is wanted, from the end of a list in the order of its numbers."""
+    place = len(items)
+    if token is not None:
+        place = bisect_left(items, _number(token), key=lambda item: item.number)
+    page: list[N] = []
+    while place > 0:
+        place -= 1
+        if wanted(items[place]):
+            if len(page) == size:
+                return page, _token(page[-1])
+            page.append(items[place])
+    return page, None
+
+
+def oldest_first(
+    items: Sequence[N], token: str | None, size: int, wanted: Callable[[N], bool]
+) -> tuple[list[N], str | None]:
+    """A page of what is wanted, from the beginning of a list in the order of its numbers."""
+    place = 0
+    if token is not None:
+        place = bisect_right(items, _number(token), key=lambda item: item.number)
+    page: list[N] = []
+    for item in items[place:]:
+        if wanted(item):
+            if len(page) == size:
+                return page, _token(page[-1])
+            page.append(item)
+    return page, None
+
+
+def _token(last: Numbered) -> str:
+    """Leads to what comes after `last`, so that new items neither shift nor repeat the others."""
+    return base64.urlsafe_b64encode(f"after:{last.number}".encode()).decode()
+
+
+def _number(token: str) -> int:
+    try:
+        word, _, number = base64.urlsafe_b64decode(token.encode()).decode().partition(":")
+    except (ValueError, binascii.Error) as error:
+        raise AwsError("InvalidNextToken", "The specified token isn't valid.") from error
+    if word != "after" or not number.isdecimal():
+        raise AwsError("InvalidNextToken", "The specified token isn't valid.")
+    return int(number)

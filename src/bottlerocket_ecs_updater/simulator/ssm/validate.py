@@ -1,0 +1,77 @@
+"""The limits of the API, refused with the API's own error codes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bottlerocket_ecs_updater.simulator.errors import AwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MAX_IDS = 50
+MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 30, 2_592_000
+MAX_COMMENT = 100
+MAX_RESULTS = 50
+COMMAND_ID_LENGTH = 36
+
+
+def invalid(value: object, at: str, constraint: str) -> AwsError:
+    """The error for a value outside its limits, worded as AWS words it."""
+    return AwsError(
+        "ValidationException",
+        f"1 validation error detected: Value '{value}' at '{at}' failed to satisfy constraint: {constraint}",
+    )
+
+
+def within(value: int, at: str, least: int, most: int) -> int:
+    """A number inside its limits. Raises ValidationException otherwise."""
+    if value < least:
+        raise invalid(value, at, f"Member must have value greater than or equal to {least}")
+    if value > most:
+        raise invalid(value, at, f"Member must have value less than or equal to {most}")
+    return value
+
+
+def required(request: Mapping[str, Any], name: str) -> Any:
+    """A field that must be there. Raises ValidationException otherwise."""
+    if request.get(name) is None:
+        raise invalid("null", name[0].lower() + name[1:], "Member must not be null")
+    return request[name]
+
+
+def at_most(values: Sequence[object], at: str, most: int) -> None:
+    """Refuse a list that is too long."""
+    if len(values) > most:
+        raise invalid(list(values), at, f"Member must have length less than or equal to {most}")
+
+
+def command_id(request: Mapping[str, Any]) -> str:
+    """The command id of a request, which has a fixed length."""
+    given: str = required(request, "CommandId")
+    if len(given) != COMMAND_ID_LENGTH:
+        raise invalid(given, "commandId", f"Member must have length equal to {COMMAND_ID_LENGTH}")
+    return given
+
+
+def send(request: Mapping[str, Any]) -> tuple[str, ...]:
+    """Check a SendCommand request but for what only the service knows; the instance ids that it names."""
+    required(request, "DocumentName")
+    ids = list(request.get("InstanceIds") or [])
+    targets = request.get("Targets") or []
+    at_most(ids, "instanceIds", MAX_IDS)
+    at_most(targets, "targets", 5)
+    at_most(request.get("Comment") or "", "comment", MAX_COMMENT)
+    timeout = request.get("TimeoutSeconds")
+    if timeout is not None:
+        within(timeout, "timeoutSeconds", MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS)
+    for target in targets:
+        if target.get("Key") != "InstanceIds":
+            raise AwsError("InvalidParameters", "Only targets by InstanceIds are simulated.")
+        at_most(target.get("Values") or [], "targets.1.member.values", MAX_IDS)
+        ids.extend(target.get("Values") or [])
+    if not ids:
+        raise AwsError("InvalidParameters", "Neither InstanceIds nor Targets name an instance.")
+    if len(set(ids)) != len(ids):
+        raise AwsError("DuplicateInstanceId", "You can't specify an instance ID in more than one place.")
+    return tuple(ids)
