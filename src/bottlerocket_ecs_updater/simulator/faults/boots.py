@@ -1,0 +1,153 @@
+"""Faults of a reboot and of what has to come back after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from .updates import AT_ONCE
+
+
+class RebootEnding(StrEnum):
+    """How the command that rebooted the host ends in SSM."""
+
+    SUCCESS = "success"
+    STUCK = "stuck"
+    WORKER_TIMED_OUT = "worker-timed-out"
+    KILLED = "killed"
+    RUN_AGAIN = "run-again"
+
+
+@dataclass(frozen=True, slots=True)
+class RebootEnds:
+    """F16. What SSM says in the end of a command that the reboot cut off."""
+
+    ending: RebootEnding
+    times: int | None = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RebootRefused:
+    """F17. The host refuses to reboot (500), as with an inhibitor that is not released."""
+
+    times: int | None = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RebootDelayed:
+    """F17. The reboot begins only when the inhibitors are released, 5 minutes later at most."""
+
+    delay: timedelta = timedelta(minutes=5)
+    times: int | None = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RebootIgnored:
+    """F18. The reboot is accepted and never happens."""
+
+    times: int | None = 1
+
+
+@dataclass(frozen=True, slots=True)
+class GrubFails:
+    """F19. GRUB cannot load the new bank: 30 s later the host boots the old one by itself."""
+
+    version: str | None = None
+    times: int | None = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BootHangs:
+    """F20. The new release hangs before it is marked successful; a reboot from outside rolls it back."""
+
+    version: str | None = None
+    times: int | None = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DockerDead:
+    """F21. The release boots and is marked successful, but neither docker nor the ECS agent comes up."""
+
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ControlContainerMissing:
+    """F22. After the update the control container's image cannot be pulled: SSM never returns."""
+
+    version: str | None = None
+    returns_after: timedelta | None = None
+    """How long after each boot the image can be pulled after all; None for never."""
+
+
+@dataclass(frozen=True, slots=True)
+class EcsAgentLate:
+    """F23. After a boot the ECS agent comes up `delay` later, and then loses its connection `flaps` times."""
+
+    delay: timedelta = timedelta(minutes=3)
+    flaps: int = 2
+    every: timedelta = timedelta(seconds=30)
+    outage: timedelta = timedelta(seconds=15)
+    times: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EcsAgentTerminal:
+    """F24. The ECS agent ends with exit status 5 after the next boot, and is not started again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RollsBack:
+    """F25. The release never boots on this host: each try ends on the old bank."""
+
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckStuckAfterBoot:
+    """F27. A command that arrives within `window` of the agent's start stays InProgress until it expires."""
+
+    window: timedelta = timedelta(seconds=30)
+    times: int | None = 1
+
+
+class Unreachable(StrEnum):
+    """In what way SSM cannot reach a host."""
+
+    NEVER_REGISTERED = "never-registered"
+    CONNECTION_LOST = "connection-lost"
+
+
+@dataclass(frozen=True, slots=True)
+class SsmUnreachable:
+    """F28. The control container was never there (InvalidInstanceId), or is gone (Undeliverable)."""
+
+    kind: Unreachable
+    at: timedelta = AT_ONCE
+    lasts: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedUndeliverable:
+    """F29. The command ran on the host, and SSM reports Undeliverable all the same."""
+
+    times: int | None = 1
+
+
+BootFault = (
+    RebootEnds
+    | RebootRefused
+    | RebootDelayed
+    | RebootIgnored
+    | GrubFails
+    | BootHangs
+    | DockerDead
+    | ControlContainerMissing
+    | EcsAgentLate
+    | EcsAgentTerminal
+    | RollsBack
+    | CheckStuckAfterBoot
+    | SsmUnreachable
+    | ReportedUndeliverable
+)

@@ -1,0 +1,104 @@
+"""The catalogue: every fault of the field by its number, what it does, where it was seen, what brings it about.
+
+F1 to F39 are faults of the world that the updater works in; W1 to W4 are those of its own calls and its own life.
+An issue is named as `repository#number`, a source file by the program that it belongs to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from . import boots, updates, world
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .plan import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueEntry:
+    """One line of the catalogue: the effect, where it was seen, and the values that bring it about."""
+
+    effect: str
+    evidence: str
+    kinds: tuple[type[Fault], ...]
+
+
+def _entry(effect: str, evidence: str, *kinds: type[Fault]) -> CatalogueEntry:
+    return CatalogueEntry(effect, evidence, kinds)
+
+
+FAULTS: Mapping[str, CatalogueEntry] = MappingProxyType(
+    {
+        "F1": _entry("the repository refuses connections", "ecs-updater#84", updates.RepositoryDown),
+        "F2": _entry(
+            "the repository does not answer: the client gives up in 10 s, the lock stays for 50 s",
+            "timeouts of apiclient and tough",
+            updates.RepositoryBlackHole,
+        ),
+        "F3": _entry("the repository's URL is wrong", "ecs-updater#84", updates.RepositoryNotFound),
+        "F4": _entry("expired metadata, or a wrong clock", "updog, tough", updates.MetadataExpired),
+        "F5": _entry("the metadata's version goes back", "updog, tough", updates.MetadataRegressed),
+        "F6": _entry("the image's hash is wrong", "updog, tough", updates.HashMismatch),
+        "F7": _entry(
+            "a download longer than the client waits; Staged by the background job",
+            "limits of apiclient",
+            updates.SlowDownload,
+        ),
+        "F8": _entry("the data volume is full", "updog", updates.DataVolumeFull),
+        "F9": _entry("activate fails on the partition table", "signpost", updates.ActivateFails),
+        "F10": _entry("an image with one bank", "signpost", updates.SingleBank),
+        "F11": _entry("the update lock is held by something stuck", "brupop#483", updates.LockBusy),
+        "F12": _entry("an operator at the host", "brupop#459", updates.OutOfBand),
+        "F13": _entry(
+            "a release appears or is taken back in the middle of an update",
+            "bottlerocket#4136, bottlerocket#4262",
+            updates.ReleaseAppears,
+            updates.ReleaseRetracted,
+        ),
+        "F14": _entry("an update was left half done", "ecs-updater#59", updates.StartsWith),
+        "F15": _entry("apply is killed", "thar-be-updates", updates.ApplyKilled),
+        "F16": _entry(
+            "a command cut off by the reboot ends in one of five ways",
+            "ecs-updater#53, ssm-agent#169, ssm-agent#234",
+            boots.RebootEnds,
+        ),
+        "F17": _entry(
+            "the reboot is refused, or delayed by inhibitors",
+            "systemd-logind, apiserver",
+            boots.RebootRefused,
+            boots.RebootDelayed,
+        ),
+        "F18": _entry("the reboot is accepted and does not come", "assumed", boots.RebootIgnored),
+        "F19": _entry("GRUB cannot load the new bank", "bottlerocket#585", boots.GrubFails),
+        "F20": _entry("the boot hangs before it is marked", "bottlerocket#2589, #4136", boots.BootHangs),
+        "F21": _entry("marked successful, but docker is dead", "bottlerocket#4135", boots.DockerDead),
+        "F22": _entry(
+            "up, but the control container cannot be pulled", "bottlerocket#4372", boots.ControlContainerMissing
+        ),
+        "F23": _entry("the ECS agent is late, or flaps", "ecs-agent#618, #782", boots.EcsAgentLate),
+        "F24": _entry("the ECS agent ends for good", "ecs-agent#583", boots.EcsAgentTerminal),
+        "F25": _entry("a release rolls back again and again", "brupop#123", boots.RollsBack),
+        "F26": _entry("another release is written than was chosen", "updog", updates.ThirdVersion),
+        "F27": _entry("a command right after the boot gets stuck", "ecs-updater#54", boots.CheckStuckAfterBoot),
+        "F28": _entry("SSM cannot reach the host", "public incident reports", boots.SsmUnreachable),
+        "F29": _entry("executed, and reported Undeliverable", "public incident report", boots.ReportedUndeliverable),
+        "F30": _entry("the check's output is mutilated", "ecs-updater#38", updates.OddOutput),
+        "F31": _entry("the instance is terminated at any step", "ecs-updater#94", world.InstanceTerminated),
+        "F32": _entry("registered anew after the reboot", "ecs-agent#782, #1507", world.NewContainerInstance),
+        "F33": _entry("somebody else drains or returns", "ecs-updater#43", world.SomebodySets),
+        "F34": _entry("waves divide the cluster", "update_metadata", updates.WaveLate),
+        "F35": _entry("a variant at the end of its life", "Bottlerocket variants", updates.VariantEnded),
+        "F36": _entry("a version lock", "Bottlerocket settings", updates.VersionLocked),
+        "F37": _entry("a downgrade is offered", "bottlerocket#4262", updates.DowngradeOffered),
+        "F38": _entry("throttling, outages, errors of the API", "public incident reports", world.ApiFails),
+        "F39": _entry("a task arrives between the last look and the reboot", "ECS", world.TaskArrives),
+        "W1": _entry("reads that are behind", "eventual consistency of AWS", world.StaleReads),
+        "W2": _entry("carried out, but the reply is lost", "networks", world.RepliesLost),
+        "W3": _entry("the updater is killed at any call", "Spot, deployments, people", world.UpdaterDies),
+        "W4": _entry("two updaters at once", "schedules that overlap", world.SecondUpdater),
+    }
+)

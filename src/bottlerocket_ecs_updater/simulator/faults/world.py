@@ -1,0 +1,117 @@
+"""Faults of what is around the hosts: ECS, other actors, the wire, the updater itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from .updates import AT_ONCE
+
+
+class Step(StrEnum):
+    """A step of an instance's update, as somebody outside sees it."""
+
+    CHECK = "check"
+    APPLY = "apply"
+    DRAIN = "drain"
+    REBOOT = "reboot"
+    BOOT = "boot"
+    RETURN = "return"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceTerminated:
+    """F31. The instance is terminated: at a time, or when a step begins on it."""
+
+    at: timedelta = AT_ONCE
+    step: Step | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewContainerInstance:
+    """F32. The ECS checkpoint is lost in a reboot: the instance registers under a new ARN."""
+
+    times: int | None = 1
+
+
+class Standing(StrEnum):
+    """The two states of a container instance that people set."""
+
+    ACTIVE = "ACTIVE"
+    DRAINING = "DRAINING"
+
+
+@dataclass(frozen=True, slots=True)
+class SomebodySets:
+    """F33. Somebody else drains the instance, or returns it: at a time, or after a step began on it."""
+
+    status: Standing
+    at: timedelta = AT_ONCE
+    step: Step | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiFails:
+    """F38. Calls fail with `code`: every `every`th one of `operation` ('*' for all) in the time given."""
+
+    code: str = "ThrottlingException"
+    status: int = 400
+    operation: str = "*"
+    every: int = 1
+    at: timedelta = AT_ONCE
+    lasts: timedelta | None = None
+    times: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskArrives:
+    """F39. A task is placed on the host between the look that found it empty and the reboot, if ECS may."""
+
+    times: int | None = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StaleReads:
+    """W1. Describe and List answer with the world as it was `lag` ago."""
+
+    lag: timedelta = timedelta(seconds=5)
+    at: timedelta = AT_ONCE
+    lasts: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RepliesLost:
+    """W2. The call is carried out, and its reply never arrives: every `every`th one of `operation`."""
+
+    operation: str = "*"
+    every: int = 5
+    times: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdaterDies:
+    """W3. The updater is killed before, or after, its `call`th call (counted from 1)."""
+
+    call: int
+    after: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SecondUpdater:
+    """W4. A second updater is started at the time given."""
+
+    at: timedelta = AT_ONCE
+
+
+WorldFault = (
+    InstanceTerminated
+    | NewContainerInstance
+    | SomebodySets
+    | ApiFails
+    | TaskArrives
+    | StaleReads
+    | RepliesLost
+    | UpdaterDies
+    | SecondUpdater
+)
