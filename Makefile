@@ -1,0 +1,58 @@
+# Every target sets up what it needs in this folder, and finds it ready the next time.
+#   make simulate   an update run over a simulated cluster, live
+#   make test       all that CI runs: lint, tests, and the wheel that would be shipped
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3 2>/dev/null))
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(wildcard src tests benchmarks)
+
+ARGS ?=
+WORKERS ?= 2
+
+.PHONY: help setup simulate test lint format unit wheel lock clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+simulate: $(VENV)/simulate.stamp ## An update run over a simulated cluster; ARGS="--help" lists what can be changed
+	@$(BIN)/bottlerocket-ecs-updater simulate $(ARGS)
+
+test: lint unit wheel ## All that CI runs
+
+lint: $(VENV)/dev.stamp ## Style, types, import direction, templates, words
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	if compgen -G 'stacks/*.yaml' >/dev/null; then $(BIN)/cfn-lint stacks/*.yaml; fi
+	.ci/words
+
+format: $(VENV)/dev.stamp ## Let ruff mend what it can
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+unit: $(VENV)/dev.stamp ## The tests; ARGS="-k drain" picks some
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+wheel: $(VENV)/dev.stamp ## Build the wheel, install it by its lock in an environment of its own, and run it
+	.ci/wheel $(BIN)/python
+
+lock: ## Resolve the locked versions anew, all from one resolution
+	PYTHON=$(PYTHON) .ci/lock
+
+setup: $(VENV)/dev.stamp ## What a developer needs, in .venv
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# The package itself is installed without looking anything up: the lock is the only list of what is needed.
+$(VENV)/%.stamp: requirements/%.lock pyproject.toml
+	PYTHON=$(PYTHON) .ci/install $(VENV) $*
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
