@@ -1,0 +1,115 @@
+"""The ledger: what outlasts the runs on one cluster, apart from what is written on the instances themselves.
+
+It repeats every open claim by EC2 instance id, since nobody could verify that an attribute survives the agent's
+re-registration, and it remembers what no witness can be asked for: rests, releases that failed, first sightings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeVar
+
+from bottlerocket_ecs_updater.core.claim import Claim
+from bottlerocket_ecs_updater.core.fleet import Rest
+from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId
+from bottlerocket_ecs_updater.core.version import Version
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenClaim:
+    """The copy of a claim, and the registration under which the instance was claimed."""
+
+    claim: Claim
+    arn: ContainerInstanceArn
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What is remembered of one cluster."""
+
+    claims: Mapping[InstanceId, OpenClaim] = field(default_factory=dict)
+    rests: Mapping[InstanceId, Rest] = field(default_factory=dict)
+    failed_on: Mapping[Version, frozenset[InstanceId]] = field(default_factory=dict)
+    """Releases that failed after a reboot since a person last released them, and on which instances."""
+    first_seen: Mapping[Version, datetime] = field(default_factory=dict)
+    """When each release was first offered to an instance of this cluster."""
+    released: Mapping[Version, datetime] = field(default_factory=dict)
+    """Releases that a person declared good, and when."""
+
+    @property
+    def suspects(self) -> Mapping[Version, int]:
+        """On how many instances each release failed."""
+        return {version: len(instances) for version, instances in self.failed_on.items()}
+
+
+Change = Callable[[Ledger], Ledger]
+"""One step from a ledger to the next; gives back the very same ledger where there is nothing to change."""
+
+
+def with_claim(ledger: Ledger, instance: InstanceId, claim: Claim, arn: ContainerInstanceArn) -> Ledger:
+    """Remember an open claim, in place of an earlier one of the same instance."""
+    claims = _with(ledger.claims, instance, OpenClaim(claim, arn))
+    return ledger if claims is ledger.claims else replace(ledger, claims=claims)
+
+
+def without_claim(ledger: Ledger, instance: InstanceId) -> Ledger:
+    """Forget the claim of an instance that was seen restored, or gone."""
+    claims = _without(ledger.claims, instance)
+    return ledger if claims is ledger.claims else replace(ledger, claims=claims)
+
+
+def with_rest(ledger: Ledger, instance: InstanceId, rest: Rest) -> Ledger:
+    """Remember a failed attempt; a version that did not survive its boot is remembered against the version too."""
+    if rest.rolled_back:
+        ledger = with_failure(ledger, rest.version, instance)
+    rests = _with(ledger.rests, instance, rest)
+    return ledger if rests is ledger.rests else replace(ledger, rests=rests)
+
+
+def without_rest(ledger: Ledger, instance: InstanceId) -> Ledger:
+    """Forget the failed attempts of an instance."""
+    rests = _without(ledger.rests, instance)
+    return ledger if rests is ledger.rests else replace(ledger, rests=rests)
+
+
+def with_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledger:
+    """Remember that a release failed on an instance after its reboot; once per instance."""
+    before = ledger.failed_on.get(version, frozenset())
+    failed_on = _with(ledger.failed_on, version, before | {instance})
+    return ledger if failed_on is ledger.failed_on else replace(ledger, failed_on=failed_on)
+
+
+def with_sighting(ledger: Ledger, version: Version, at: datetime) -> Ledger:
+    """Remember when a release was first seen; later sightings change nothing."""
+    if version in ledger.first_seen:
+        return ledger
+    return replace(ledger, first_seen={**ledger.first_seen, version: at})
+
+
+def with_release(ledger: Ledger, version: Version, at: datetime) -> Ledger:
+    """A person says that a release is good: its failures are forgotten, on every instance."""
+    return replace(
+        ledger,
+        released={**ledger.released, version: at},
+        failed_on=_without(ledger.failed_on, version),
+        rests={id_: rest for id_, rest in ledger.rests.items() if rest.version != version},
+    )
+
+
+def without_gone(ledger: Ledger, present: Collection[InstanceId]) -> Ledger:
+    """Forget the rests of instances that left the cluster. Claims stay: letting one go is a decision of its own."""
+    rests = {id_: rest for id_, rest in ledger.rests.items() if id_ in present}
+    return ledger if len(rests) == len(ledger.rests) else replace(ledger, rests=rests)
+
+
+def _with(mapping: Mapping[_K, _V], key: _K, value: _V) -> Mapping[_K, _V]:
+    return mapping if mapping.get(key) == value else {**mapping, key: value}
+
+
+def _without(mapping: Mapping[_K, _V], key: _K) -> Mapping[_K, _V]:
+    return {k: v for k, v in mapping.items() if k != key} if key in mapping else mapping

@@ -1,0 +1,145 @@
+"""A folder with the semantics of the state store: conditional writes that are safe between processes, and durable.
+
+Objects are plain files under their keys, so that a person can read them. Writers take turns by a lock on `.lock`;
+readers need none, since files are replaced whole. A tag is a hash of the content and a count of the replacements
+under the same key, kept beside in `.counts`: content that came back to what it was still has another tag.
+The count is written before the content: a writer that dies between the two costs a rival a needless Conflict,
+never an unnoticed change.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from bottlerocket_ecs_updater.core.errors import Denied, Unreachable
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored
+
+_LOCK = ".lock"
+_COUNTS = ".counts"
+_NEW = ".new"
+"""What is being written; only the holder of the lock touches it, so one name is enough."""
+
+
+class FolderStore:
+    """A `Store` in a folder of this machine, made at the first write.
+
+    Raises Denied where the folder may not be read or written, Unreachable for every other fault of the disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._root = path
+
+    def get(self, key: str) -> Stored | None:
+        path = self._path(key)
+        with _faults("read", path):
+            # The count first: were it read last, it could be newer than the content it is to stand for.
+            count = self._count(key)
+            data = _read(path)
+        return Stored(data, _tag(count, data)) if data is not None else None
+
+    def put(self, key: str, data: bytes, expect: str | None) -> str:
+        path = self._path(key)
+        with _faults("write", path), self._locked():
+            before = self._expected(key, expect)
+            count = self._count(key)
+            if before is not None:
+                count += 1
+                self._write(self._root / _COUNTS / key, str(count).encode())
+            self._write(path, data)
+        return _tag(count, data)
+
+    def delete(self, key: str, expect: str | None) -> None:
+        path = self._path(key)
+        with _faults("delete", path):
+            if expect is None and not path.exists():
+                return
+            with self._locked():
+                if self._expected(key, expect) is not None:
+                    self._write(self._root / _COUNTS / key, str(self._count(key) + 1).encode())
+                    path.unlink()
+                    _sync_folder(path.parent)
+
+    def keys(self, prefix: str) -> Iterable[str]:
+        start = self._root / prefix.rpartition("/")[0]
+        with _faults("list", start):
+            found = [path.relative_to(self._root).as_posix() for path in start.rglob("*") if path.is_file()]
+        return sorted(key for key in found if key.startswith(prefix) and not key.startswith("."))
+
+    def _path(self, key: str) -> Path:
+        parts = key.split("/")
+        if any(not part or part.startswith(".") or "\0" in part or "\\" in part for part in parts):
+            raise ValueError(f"not a key: {key!r}")
+        return self._root / PurePosixPath(*parts)
+
+    def _count(self, key: str) -> int:
+        return int(_read(self._root / _COUNTS / key) or b"0")
+
+    def _expected(self, key: str, expect: str | None) -> bytes | None:
+        """The content before a write. Raises Conflict when it is not what the writer expects."""
+        data = _read(self._path(key))
+        tag = ABSENT if data is None else _tag(self._count(key), data)
+        if expect is not None and tag != expect:
+            raise Conflict(key)
+        return data
+
+    def _write(self, path: Path, data: bytes) -> None:
+        _make_folder(path.parent)
+        new = self._root / _NEW
+        with new.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+        _sync_folder(path.parent)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        _make_folder(self._root)
+        # Each opening of the file is a holder of its own, so threads of one process take turns too;
+        # closing it, also by the death of the process, gives the lock back.
+        with (self._root / _LOCK).open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+@contextmanager
+def _faults(doing: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise Denied(f"the state store's folder refuses to {doing} {path}: {error}", doing, str(path)) from error
+    except OSError as error:
+        raise Unreachable(f"the state store's folder cannot {doing} {path}: {error}") from error
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _tag(count: int, data: bytes) -> str:
+    return f"{count}-{hashlib.sha256(data).hexdigest()}"
+
+
+def _make_folder(path: Path) -> None:
+    if path.is_dir():
+        return
+    _make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a change of names outlast a power cut, as `fsync` does for content."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

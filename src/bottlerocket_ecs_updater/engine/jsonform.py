@@ -1,0 +1,49 @@
+"""The JSON form of the values that every object in the state store is made of.
+
+Times are RFC 3339 in UTC, spans are seconds, releases and claims are their own text.
+cattrs costs a tenth of a second to import, so this module is imported where JSON is first needed.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_origin
+
+from cattrs import Converter
+
+from bottlerocket_ecs_updater.core.claim import Claim
+from bottlerocket_ecs_updater.core.version import Version
+
+
+def converter() -> Converter:
+    """A converter that knows the values of core that have a text of their own."""
+    made = Converter()
+    made.register_unstructure_hook_func(lambda kind: get_origin(kind) is frozenset, sorted)
+    made.register_unstructure_hook(datetime, write_time)
+    made.register_structure_hook(datetime, lambda value, _: read_time(value))
+    made.register_unstructure_hook(timedelta, timedelta.total_seconds)
+    made.register_structure_hook(timedelta, lambda value, _: timedelta(seconds=value))
+    made.register_unstructure_hook(Version, str)
+    made.register_structure_hook(Version, lambda value, _: Version.parse(_text(value)))
+    made.register_unstructure_hook(Claim, Claim.encode)
+    made.register_structure_hook(Claim, lambda value, _: Claim.decode(_text(value)))
+    return made
+
+
+def write_time(at: datetime) -> str:
+    """A time as RFC 3339 writes it, in UTC, with as many digits as it has."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def read_time(value: object) -> datetime:
+    """Read what `write_time` wrote. Raises ValueError for anything without an offset from UTC."""
+    at = datetime.fromisoformat(_text(value))
+    if at.tzinfo is None:
+        raise ValueError(f"a time without its offset from UTC: {value!r}")
+    return at.astimezone(UTC)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"not text: {value!r}")  # noqa: TRY004 - one kind of error for every reader
+    return value
