@@ -122,7 +122,7 @@ def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet
     if report is None or (asked_after and instance.told and instance.told.asked_at < asked_after):
         if passed(claim.since, policy.drain_timeout, fleet.at):
             why = hold(Reason.CHANGED_WHILE_DRAINING, why=_why_unreadable(instance))
-            return _give_back(instance, claim, why, fleet, policy)
+            return _give_back(instance, claim, why, fleet)
         return ask_host(instance, fleet.at, policy)
     if not registration.connected and not passed(claim.since, policy.drain_timeout, fleet.at):
         # What ECS says of its tasks is old news while the agent is away.
@@ -130,7 +130,7 @@ def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet
     changed = _changed(report, claim)
     if changed is not None:
         why = hold(Reason.CHANGED_WHILE_DRAINING, why=changed)
-        return _give_back(instance, claim, why, fleet, policy)
+        return _give_back(instance, claim, why, fleet)
     mark = Mark(instance.id, claim_for_reboot(claim, fleet))
     return Verdict((mark,), look_at=fleet.at)
 
@@ -161,10 +161,10 @@ def _drain_limit(instance: Instance, claim: Claim, registration: Registration, f
         return Verdict(wants_tasks=True, look_at=fleet.at)
     left = ", ".join(task.group or task.arn for task in instance.tasks.left[:5]) if instance.tasks else ""
     why = hold(Reason.DRAIN_TIMED_OUT, limit=spell(policy.drain_timeout), tasks=left or "none that ECS names")
-    return _give_back(instance, claim, why, fleet, policy)
+    return _give_back(instance, claim, why, fleet)
 
 
-def _give_back(instance: Instance, claim: Claim, why: Hold, fleet: Fleet, policy: Policy) -> Verdict:
+def _give_back(instance: Instance, claim: Claim, why: Hold, fleet: Fleet) -> Verdict:
     rest: Rest = next_rest(instance.rest, claim.target, why.reason.code, fleet.at)
     commands: tuple[Command, ...] = (Return(instance.id, why), Note(instance.id, rest))
     return Verdict(commands, look_at=fleet.at)

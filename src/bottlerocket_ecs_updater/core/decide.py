@@ -44,7 +44,11 @@ class Decision:
     look_at: datetime | None
     """None when nothing is left that may be done now: the run is over."""
     wants_full_look: bool = False
-    wants_services: bool = False
+    """Every instance must be described before an instance may begin."""
+    wants_listing: bool = False
+    """The cluster must be listed again: an instance may have left, or come back under another registration."""
+    services_at: datetime | None = None
+    """When the services must be looked at, None when nobody waits for them."""
 
     @property
     def commands(self) -> Iterable[Command]:
@@ -63,7 +67,6 @@ class _Draft:
 
     verdicts: dict[InstanceId, Verdict] = field(default_factory=dict)
     wants_full_look: bool = False
-    wants_services: bool = False
 
 
 def decide(fleet: Fleet, policy: Policy) -> Decision:
@@ -137,7 +140,7 @@ def _stage(
     stageable = {id_: s for id_, s in standings.items() if isinstance(s, Stageable)}
     if not stageable:
         return
-    ordered = in_order([fleet.instances[id_] for id_ in stageable], fleet)
+    ordered = in_order([fleet.instances[id_] for id_ in stageable])
     budget = count_budget(fleet, policy)
     chunk = max(STAGE_AHEAD_MIN, STAGE_AHEAD_FACTOR * budget.limit)
     ahead = sum(1 for s in standings.values() if isinstance(s, Ready | Waiting | Asking))
@@ -165,7 +168,7 @@ def _begin(
     ready = {id_: s for id_, s in standings.items() if isinstance(s, Ready)}
     budget = count_budget(fleet, policy)
     picks: list[Instance] = []
-    for instance in in_order([fleet.instances[id_] for id_ in ready], fleet):
+    for instance in in_order([fleet.instances[id_] for id_ in ready]):
         refusal = barrier or budget.refusal(instance.zone)
         if refusal is not None:
             draft.verdicts[instance.id] = Verdict(hold=refusal)
@@ -202,7 +205,6 @@ def _begin_picks(
     fresh_tasks = all(pick.tasks is not None and pick.tasks.at >= fleet.at for pick in picks)
     if not (fresh_fleet and fresh_tasks):
         draft.wants_full_look = True
-        draft.wants_services = True
         for pick in picks:
             draft.verdicts[pick.id] = Verdict(wants_tasks=True, look_at=fleet.at)
         return
@@ -226,15 +228,14 @@ def claim_of(standing: Ready, fleet: Fleet) -> Claim:
 
 def _close(fleet: Fleet, policy: Policy, halt: Halt | None, draft: _Draft) -> Decision:
     looks = [verdict.look_at for verdict in draft.verdicts.values() if verdict.look_at is not None]
-    settle_look = next_settle_look(fleet, policy)
-    gave_up = halt is not None and any(slot.steady_since is None for slot in fleet.slots) and not looks
-    if settle_look is not None and not gave_up:
-        looks.append(settle_look)
-    listing = any(verdict.wants_listing for verdict in draft.verdicts.values())
+    services_at = next_settle_look(fleet, policy)
+    if services_at is not None:
+        looks.append(services_at)
     return Decision(
         draft.verdicts,
         halt,
         min(looks, default=None),
-        draft.wants_full_look or listing,
-        draft.wants_services or settle_look is not None,
+        wants_full_look=draft.wants_full_look,
+        wants_listing=any(verdict.wants_listing for verdict in draft.verdicts.values()),
+        services_at=fleet.at if draft.wants_full_look else services_at,
     )

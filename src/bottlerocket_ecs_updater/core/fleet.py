@@ -220,6 +220,8 @@ class Trail:
     drain_seen: bool = False
     claim_seen: bool = False
     """Whether we saw our attribute on the instance in this run."""
+    unmarked: bool = False
+    """Whether this run dropped its own claim on it: a reader that lags may still show it."""
     claim_absent_looks: int = 0
     """Looks in a row in which the attribute, once seen, was missing."""
     claimed_at: datetime | None = None
@@ -241,8 +243,8 @@ class Trail:
     return_sent_at: datetime | None = None
     missing_looks: int = 0
     """Looks in a row in which ECS did not list it."""
-    deficits_before: Mapping[ServiceArn, int] = field(default_factory=dict)
-    """How many tasks each service lacked when its drain began."""
+    deficits_before: Mapping[ServiceArn, int] | None = None
+    """How many tasks each service lacked when its drain began, None where another run began it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bottlerocket_ecs_updater.core.budget import in_quarantine
-from bottlerocket_ecs_updater.core.fleet import Fleet, Halt, Instance, Outcome, Quarantined, Slot
+from bottlerocket_ecs_updater.core.fleet import Fleet, Halt, Instance, Outcome, Quarantined
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure
-from bottlerocket_ecs_updater.core.waiting import passed, spell
+from bottlerocket_ecs_updater.core.settling import never_settled
+from bottlerocket_ecs_updater.core.waiting import spell
 
 COUNTED = frozenset({Failure.ROLLED_BACK, Failure.NOT_BACK, Failure.NEVER_REBOOTED, Failure.REBOOT_REFUSED})
 """Failures after a drain began. A failed apply disturbed nobody; another version than expected is healthy."""
@@ -54,13 +55,9 @@ def _quarantine_full(fleet: Fleet, policy: Policy) -> Halt | None:
 
 
 def _never_settled(fleet: Fleet, policy: Policy) -> Halt | None:
-    late = [slot for slot in fleet.slots if _too_late(slot, fleet, policy)]
+    late = [slot for slot in fleet.slots if never_settled(slot, fleet, policy)]
     if not late:
         return None
     services = ", ".join(sorted({name for slot in late for name in slot.unsteady})) or "the services"
     after = ", ".join(sorted(slot.instance for slot in late))
     return Halt(f"{services} did not become steady within {spell(policy.settle_timeout)} after {after} was returned")
-
-
-def _too_late(slot: Slot, fleet: Fleet, policy: Policy) -> bool:
-    return slot.steady_since is None and passed(slot.returned_at, policy.settle_timeout, fleet.at)

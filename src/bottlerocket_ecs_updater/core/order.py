@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.fleet import Instance
 from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.version import Version
 
 _UNKNOWN = Version(0, 0, 0)
 
 
-def in_order(instances: Iterable[Instance], fleet: Fleet) -> list[Instance]:
+def in_order(instances: Iterable[Instance]) -> list[Instance]:
     """The instances in the order in which they are taken; the same for the same fleet."""
     ranked = sorted(instances, key=lambda instance: (_merit(instance), instance.id))
     turns: dict[tuple[int, Version, Zone], int] = {}

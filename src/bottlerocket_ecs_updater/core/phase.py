@@ -32,7 +32,6 @@ class Phase(Enum):
     REBOOTING = "rebooting"
     VERIFYING = "verifying"
     RETURNING = "returning"
-    SETTLING = "settling"
     QUARANTINED = "quarantined"
 
 

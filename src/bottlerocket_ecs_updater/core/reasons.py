@@ -157,6 +157,9 @@ class Reason(Enum):
         "remove one of its custom ECS attributes (ECS allows ten)",
     )
     GONE = _Words("gone", "it left the cluster while we worked on it: {why}", "nothing to do")
+    IN_FLIGHT = _Words(
+        "in-flight", "the run ended while it was {phase}", "the next run finishes what its claim says was begun"
+    )
     UNCLEAR = _Words("unclear", "AWS did not say whether {what} took effect: {why}", "it is looked at again")
 
     @property

@@ -79,11 +79,11 @@ def _not_sent(
     policy: Policy,
 ) -> Verdict:
     """Marked, and no reboot is known to have been sent: by us not yet, or by a run that was killed."""
+    if claim.run != fleet.run:
+        return _resume(instance, claim, registration, report, fleet, policy)
     if registration.status is Status.ACTIVE:
         return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
     over = passed(_limit_from(instance, claim), policy.reboot_timeout, fleet.at)
-    if claim.run != fleet.run:
-        return _resume(instance, claim, registration, report, fleet, policy)
     if instance.trail.claim_absent_looks >= 2:
         why = hold(Reason.CLAIM_REMOVED, status=registration.status.value)
         return Verdict((Unmark(instance.id, why, took_slot=False),), hold=why)
@@ -181,7 +181,7 @@ def _again(
 
 
 def _ask_when_connected(instance: Instance, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
-    """Ask the host once its agent is there again; one that went and came back so fast that we missed it, now and then."""
+    """Ask the host once its agent is there again; now and then one that may have gone and come back unseen."""
     trail = instance.trail
     sent_at = trail.reboot_sent_at or trail.claimed_at or fleet.at
     if instance.flight is not None:

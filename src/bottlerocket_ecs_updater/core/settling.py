@@ -9,6 +9,7 @@ from datetime import datetime
 from bottlerocket_ecs_updater.core.fleet import Fleet, Service, Services, Slot
 from bottlerocket_ecs_updater.core.ids import ServiceArn
 from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.waiting import passed
 
 LOOKS_PER_SETTLE = 3
 """A steady cluster is looked at so many times within its settle time; an unsteady one at every poll."""
@@ -37,10 +38,14 @@ def settled(slot: Slot, at: datetime, policy: Policy) -> bool:
 
 
 def next_settle_look(fleet: Fleet, policy: Policy) -> datetime | None:
-    """When the services must be looked at again, None when nothing settles."""
-    if not fleet.slots:
-        return None
-    return min(_due(slot, fleet, policy) for slot in fleet.slots)
+    """When the services must be looked at again, None when nothing settles that still may."""
+    waited_for = [slot for slot in fleet.slots if not never_settled(slot, fleet, policy)]
+    return min((_due(slot, fleet, policy) for slot in waited_for), default=None)
+
+
+def never_settled(slot: Slot, fleet: Fleet, policy: Policy) -> bool:
+    """Whether the services were not steady within the limit: the run halts, and waits for this slot no longer."""
+    return slot.steady_since is None and passed(slot.returned_at, policy.settle_timeout, fleet.at)
 
 
 def _due(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:

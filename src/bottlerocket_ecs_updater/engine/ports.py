@@ -97,7 +97,7 @@ class Cluster(Protocol):
         """These container instances, described, 100 a call."""
 
     def all_tasks(self) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
-        """Every task of the cluster whose desired status is RUNNING, by container instance. Fargate ones are left out."""
+        """Every task whose desired status is RUNNING, by container instance; Fargate ones are left out."""
 
     def tasks_of(self, arn: ContainerInstanceArn, *, stopping: bool) -> tuple[Task, ...]:
         """The tasks on one container instance whose last status is not STOPPED, in all pages.
@@ -151,6 +151,16 @@ class Clock(Protocol):
         """Wait, interruptibly. True when the whole span passed, False when a signal cut it short."""
 
 
+class Lease(Protocol):
+    """The right to act on the cluster, while a run lives."""
+
+    def keep(self) -> None:
+        """Renew it when that is due. Raises LeaseLost when it is gone, or too old to be sure of."""
+
+    def check_before_act(self) -> None:
+        """Raises LeaseLost unless it is certain that nobody else can have it yet."""
+
+
 class Recorder(Protocol):
     """Whoever wants to know what happened."""
 
@@ -170,7 +180,7 @@ ABSENT = ""
 """The tag that expects that there is no such object."""
 
 
-class Conflict(Exception):  # noqa: N818 - an expected outcome of a conditional write, named as HTTP names it
+class Conflict(Exception):
     """Somebody else wrote the object since it was read."""
 
 

@@ -1,0 +1,162 @@
+"""What a look adds to what was known: pure functions from an instance and new facts to the instance after them.
+
+Here is where facts become history: that the agent was away, that a boot id is new, that a claim vanished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.fleet import Ended, Flight, Instance, Kind, Registration, Status, Told, Trail
+from bottlerocket_ecs_updater.core.host import HostProblem, HostReport, Problem
+from bottlerocket_ecs_updater.core.ids import RunId, ServiceArn
+
+_ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
+
+
+def see_registration(instance: Instance, registration: Registration, run: RunId) -> Instance:
+    """ECS described it."""
+    written = registration.attributes.get(ATTRIBUTE)
+    on_instance, unreadable = _read_claim(written)
+    if on_instance is not None and instance.trail.unmarked and on_instance.run == run:
+        on_instance = None  # our own claim, which we dropped: the reader lags
+    seen = replace(
+        instance,
+        registration=registration,
+        undescribed="",
+        claim=_prevailing(instance.claim, on_instance, run),
+        claim_on_instance=on_instance is not None,
+        claim_unreadable=unreadable,
+    )
+    return replace(seen, trail=_trail_after(seen, registration, run))
+
+
+def _read_claim(text: str | None) -> tuple[Claim | None, str]:
+    if text is None:
+        return None, ""
+    try:
+        return Claim.decode(text), ""
+    except ValueError as error:
+        return None, str(error)
+
+
+def _prevailing(known: Claim | None, on_instance: Claim | None, run: RunId) -> Claim | None:
+    """Of two copies the one that went further; what this run itself wrote last prevails over a reader that lags."""
+    if known is None or on_instance is None:
+        return known or on_instance
+    if known.run == run:
+        return known
+    return max(known, on_instance, key=lambda claim: (_ORDER.index(claim.phase), claim.reboots, claim.since))
+
+
+def _trail_after(instance: Instance, registration: Registration, run: RunId) -> Trail:
+    trail = instance.trail
+    claim = instance.claim
+    if not registration.connected:
+        trail = replace(trail, connected_looks=0)
+        if trail.reboot_sent_at is not None and trail.away_at is None:
+            trail = replace(trail, away_at=registration.at)
+    else:
+        trail = replace(trail, connected_looks=trail.connected_looks + 1)
+    missing = trail.missing_looks + 1 if registration.status is Status.INACTIVE else 0
+    trail = replace(trail, missing_looks=missing)
+    if claim is None:
+        return trail
+    if trail.claimed_at is None:
+        trail = replace(trail, claimed_at=registration.at)
+    drained = trail.drain_sent_at is not None or claim.run != run
+    if registration.status is Status.DRAINING and drained:
+        trail = replace(trail, drain_seen=True)
+    if instance.claim_on_instance:
+        return replace(trail, claim_seen=True, claim_absent_looks=0)
+    absent = trail.claim_absent_looks + 1 if trail.claim_seen else 0
+    return replace(trail, claim_absent_looks=absent)
+
+
+def see_missing(instance: Instance, why: str) -> Instance:
+    """ECS did not list it, or would not describe it."""
+    trail = replace(instance.trail, missing_looks=instance.trail.missing_looks + 1, connected_looks=0)
+    gone = instance.registration is None or trail.missing_looks > 1
+    registration = None if gone else instance.registration
+    return replace(instance, registration=registration, undescribed=why, trail=trail)
+
+
+def see_told(instance: Instance, told: Told) -> Instance:
+    """The host answered a check, or the check came to nothing."""
+    trail = instance.trail
+    match told.answer:
+        case HostReport():
+            trail = replace(trail, checks_failed=0, first_busy_at=None)
+            if _proves_boot(instance, told, told.answer) and trail.proof_at is None:
+                # Where the agent was never seen away, looks from before the reboot must not count.
+                looks = trail.connected_looks if trail.away_at is not None else 0
+                trail = replace(trail, proof_at=told.asked_at, connected_looks=looks)
+        case HostProblem(problem=Problem.BUSY):
+            busy_since = trail.first_busy_at or told.at
+            trail = replace(trail, checks_failed=trail.checks_failed + 1, first_busy_at=busy_since)
+        case HostProblem():
+            trail = replace(trail, checks_failed=trail.checks_failed + 1)
+    return replace(instance, told=told, trail=trail)
+
+
+def _proves_boot(instance: Instance, told: Told, report: HostReport) -> bool:
+    claim = instance.claim
+    if claim is None or report.boot == claim.boot:
+        return False
+    return instance.trail.reboot_sent_at is None or told.asked_at >= instance.trail.reboot_sent_at
+
+
+def see_ended(instance: Instance, ended: Ended) -> Instance:
+    """A command of ours ended on it."""
+    match ended.kind:
+        case Kind.APPLY:
+            return replace(instance, flight=None, applied=ended)
+        case Kind.REBOOT:
+            return replace(instance, reboot_flight=None, rebooted=ended)
+        case Kind.CHECK:
+            return replace(instance, flight=None)
+
+
+def see_sent(instance: Instance, flight: Flight) -> Instance:
+    """A document was sent to it."""
+    trail = instance.trail
+    match flight.kind:
+        case Kind.CHECK:
+            return replace(instance, flight=flight)
+        case Kind.APPLY:
+            return replace(instance, flight=flight, trail=replace(trail, applies=trail.applies + 1))
+        case Kind.REBOOT:
+            trail = replace(
+                trail,
+                reboot_sent_at=flight.sent_at,
+                away_at=None,
+                connected_looks=0,
+                proof_at=None,
+                reboot_end_asked_at=None,
+            )
+            return replace(instance, reboot_flight=flight, rebooted=None, trail=trail)
+
+
+def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
+    """Our claim was written on it. A mark for one more reboot begins the wait for it anew."""
+    trail = instance.trail
+    if claim.phase is ClaimPhase.DRAINING:
+        trail = Trail(claimed_at=now, applies=trail.applies, connected_looks=trail.connected_looks)
+    if claim.phase is ClaimPhase.REBOOTING:
+        trail = replace(trail, reboot_sent_at=None, away_at=None, proof_at=None)
+        return replace(instance, claim=claim, reboot_flight=None, trail=trail)
+    return replace(instance, claim=claim, trail=trail)
+
+
+def see_drain_sent(instance: Instance, now: datetime, deficits: Mapping[ServiceArn, int]) -> Instance:
+    """ECS was asked to drain it."""
+    moving: dict[str, int] = {}
+    for task in instance.tasks.left if instance.tasks is not None else ():
+        if task.group.startswith("service:") and not task.daemon:
+            name = task.group.removeprefix("service:")
+            moving[name] = moving.get(name, 0) + 1
+    trail = replace(instance.trail, drain_sent_at=now, moving=moving, deficits_before=dict(deficits))
+    return replace(instance, trail=trail)

@@ -1,0 +1,366 @@
+"""Act: each command once, in batches, marks before deeds. What fails for one instance costs no other its turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+
+from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.command import (
+    Apply,
+    Cancel,
+    Check,
+    Command,
+    Conclude,
+    Drain,
+    Mark,
+    Note,
+    Quarantine,
+    Reboot,
+    Return,
+    Unmark,
+)
+from bottlerocket_ecs_updater.core.event import (
+    ActUnclear,
+    Claimed,
+    CommandSent,
+    Drained,
+    InstanceFailed,
+    InstanceHeld,
+    InstanceQuarantined,
+    InstanceUpdated,
+    Returned,
+)
+from bottlerocket_ecs_updater.core.fleet import (
+    Flight,
+    Instance,
+    Kind,
+    Outcome,
+    Quarantined,
+    Slot,
+    Status,
+    Told,
+    Trail,
+    Updated,
+    UpToDate,
+)
+from bottlerocket_ecs_updater.core.host import HostProblem, Problem
+from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, InstanceId
+from bottlerocket_ecs_updater.core.ledger import with_claim, with_rest, without_claim
+from bottlerocket_ecs_updater.core.observe import see_drain_sent, see_marked, see_sent, see_told
+from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
+from bottlerocket_ecs_updater.core.settling import deficits
+from bottlerocket_ecs_updater.engine.knowledge import Knowledge
+from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
+from bottlerocket_ecs_updater.engine.ports import (
+    Clock,
+    Cluster,
+    Done,
+    Gone,
+    Hosts,
+    Later,
+    Recorder,
+    Refused,
+    Result,
+    Unclear,
+)
+
+ORDER: tuple[type[Command], ...] = (
+    Conclude,
+    Note,
+    Cancel,
+    Return,
+    Unmark,
+    Quarantine,
+    Mark,
+    Drain,
+    Reboot,
+    Check,
+    Apply,
+)
+"""What is ours is finished before anything begins."""
+
+
+class Acting:
+    """Performs decisions. One instance of this class serves one run."""
+
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        cluster: Cluster,
+        hosts: Hosts,
+        ledger: LedgerKeeping,
+        clock: Clock,
+        recorder: Recorder,
+    ) -> None:
+        self._known = knowledge
+        self._cluster = cluster
+        self._hosts = hosts
+        self._ledger = ledger
+        self._clock = clock
+        self._recorder = recorder
+
+    def perform(self, queues: Iterable[Sequence[Command]]) -> bool:
+        """Do what was decided, each instance's commands in their order; True when anything was done.
+
+        Raises Denied and LeaseLost; every other trouble is an instance's own, and is seen at the next look.
+        """
+        waiting = [list(queue) for queue in queues if queue]
+        acted = bool(waiting)
+        while waiting:
+            kind = next(t for t in ORDER if any(isinstance(queue[0], t) for queue in waiting))
+            batch = [queue[0] for queue in waiting if isinstance(queue[0], kind)]
+            failed = self._perform_batch(batch)
+            for queue in waiting:
+                if isinstance(queue[0], kind):
+                    if queue[0].instance in failed:
+                        queue.clear()
+                    else:
+                        queue.pop(0)
+            waiting = [queue for queue in waiting if queue]
+        self._ledger.flush()
+        return acted
+
+    def _perform_batch(self, batch: Sequence[Command]) -> set[InstanceId]:
+        """Perform commands of one type; gives the instances for which what follows must be left out."""
+        match batch[0]:
+            case Conclude():
+                return self._conclude([c for c in batch if isinstance(c, Conclude)])
+            case Note():
+                return self._note([c for c in batch if isinstance(c, Note)])
+            case Cancel():
+                return self._cancel([c for c in batch if isinstance(c, Cancel)])
+            case Return():
+                return self._return([c for c in batch if isinstance(c, Return)])
+            case Unmark():
+                return self._unmark([c for c in batch if isinstance(c, Unmark)])
+            case Quarantine():
+                return self._quarantine([c for c in batch if isinstance(c, Quarantine)])
+            case Mark():
+                return self._mark([c for c in batch if isinstance(c, Mark)])
+            case Drain():
+                return self._drain([c for c in batch if isinstance(c, Drain)])
+            case Check():
+                return self._send(Kind.CHECK, [c.instance for c in batch])
+            case Apply():
+                return self._send(Kind.APPLY, [c.instance for c in batch])
+            case Reboot():
+                return self._send(Kind.REBOOT, [c.instance for c in batch])
+
+    # What is only remembered
+
+    def _conclude(self, batch: Sequence[Conclude]) -> set[InstanceId]:
+        for command in batch:
+            self._settle_outcome(command.instance, command.outcome)
+        return set()
+
+    def _settle_outcome(self, id_: InstanceId, outcome: Outcome) -> None:
+        instance = self._known.instance(id_)
+        self._known.learn(replace(instance, trail=replace(instance.trail, outcome=outcome)))
+        now = self._clock.now()
+        match outcome:
+            case Updated(source=source, target=target):
+                self._recorder.record(InstanceUpdated(now, id_, source, target, outcome.downgrade))
+            case Failed():
+                self._recorder.record(InstanceFailed(now, id_, outcome))
+            case Quarantined(why=why):
+                self._recorder.record(InstanceQuarantined(now, id_, why))
+            case Hold():
+                self._recorder.record(InstanceHeld(now, id_, outcome))
+            case UpToDate():
+                pass
+
+    def _note(self, batch: Sequence[Note]) -> set[InstanceId]:
+        for command in batch:
+            self._known.learn(replace(self._known.instance(command.instance), rest=command.rest))
+            self._ledger.change(partial(with_rest, instance=command.instance, rest=command.rest))
+        self._known.suspects = self._ledger.value.suspects
+        return set()
+
+    # The claim
+
+    def _mark(self, batch: Sequence[Mark]) -> set[InstanceId]:
+        """The store first, then the instance: whichever of the two survives, the duty to restore is written."""
+        self._write_claims({command.instance: command.claim for command in batch})
+        values = {}
+        for command in batch:
+            arn = self._known.arn_of(command.instance)
+            if arn is not None:
+                values[arn] = command.claim.encode()
+        results = self._by_instance(self._cluster.put_attribute(ATTRIBUTE, values))
+        return {command.instance for command in batch if not self._marked(command, results.get(command.instance))}
+
+    def _write_claims(self, claims: Mapping[InstanceId, Claim]) -> None:
+        """Make sure that the store has the claims. Raises what the store raises: then nothing else may follow."""
+        for id_, claim in claims.items():
+            arn = self._known.arn_of(id_)
+            if arn is not None:
+                self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn))
+        self._ledger.flush()
+
+    def _marked(self, command: Mark, result: Result | None) -> bool:
+        now = self._clock.now()
+        match result:
+            case Done():
+                instance = self._known.instance(command.instance)
+                if instance.claim is None:
+                    claim = command.claim
+                    downgrade = claim.target < claim.source
+                    self._recorder.record(Claimed(now, instance.id, claim.source, claim.target, downgrade))
+                if command.claim.phase is ClaimPhase.REBOOTING and instance.trail.reboot_sent_at is None:
+                    self._known.learn_drain(instance)
+                self._known.learn(see_marked(instance, command.claim, now))
+                return True
+            case Refused(why=why) | Gone(why=why) if self._known.instance(command.instance).claim is None:
+                reason = Reason.GONE if isinstance(result, Gone) else Reason.NO_ROOM_FOR_CLAIM
+                self._settle_outcome(command.instance, hold(reason, why=why))
+                self._ledger.change(partial(without_claim, instance=command.instance))
+            case Unclear(why=why):
+                self._unclear(command.instance, "the claim", why)
+            case Refused() | Gone() | Later() | None:
+                pass
+        return False
+
+    def _unmark(self, batch: Sequence[Unmark]) -> set[InstanceId]:
+        """The instance first, then the store: a claim is forgotten only when no copy of it is left to find."""
+        arns = [arn for command in batch if (arn := self._written_on(command.instance)) is not None]
+        results = self._by_instance(self._cluster.delete_attribute(ATTRIBUTE, arns)) if arns else {}
+        dropped = []
+        for command in batch:
+            written = self._written_on(command.instance) is not None
+            result = results.get(command.instance, Later("no answer")) if written else Done()
+            match result:
+                case Done() | Gone() | Refused():
+                    dropped.append(command)
+                case Later():
+                    pass
+                case Unclear(why=why):
+                    self._unclear(command.instance, "dropping the claim", why)
+        for command in dropped:
+            self._ledger.change(partial(without_claim, instance=command.instance))
+            self._unmarked(command)
+        return {command.instance for command in batch} - {command.instance for command in dropped}
+
+    def _written_on(self, id_: InstanceId) -> ContainerInstanceArn | None:
+        registration = self._known.instance(id_).registration
+        if registration is None or registration.status is Status.INACTIVE:
+            return None
+        return registration.arn
+
+    def _unmarked(self, command: Unmark) -> None:
+        now = self._clock.now()
+        instance = self._known.instance(command.instance)
+        trail = instance.trail
+        if command.took_slot:
+            before = self._known.deficits_at_start if trail.deficits_before is None else trail.deficits_before
+            self._known.slots += (Slot(instance.id, instance.zone, now, before),)
+            out = now - trail.drain_sent_at if trail.drain_sent_at is not None else None
+            self._recorder.record(Returned(now, instance.id, out))
+        kept = replace(trail, unmarked=True) if command.verdict is not None else Trail(unmarked=True)
+        claimless = replace(instance, claim=None, claim_on_instance=False, reboot_flight=None, trail=kept)
+        self._known.learn(claimless)
+        if command.verdict is not None:
+            self._settle_outcome(command.instance, command.verdict)
+
+    def _quarantine(self, batch: Sequence[Quarantine]) -> set[InstanceId]:
+        self._write_claims({command.instance: command.claim for command in batch})
+        values = {}
+        for command in batch:
+            arn = self._written_on(command.instance)
+            if arn is not None:
+                values[arn] = command.claim.encode()
+        results = self._by_instance(self._cluster.put_attribute(ATTRIBUTE, values)) if values else {}
+        later = set()
+        for command in batch:
+            if isinstance(results.get(command.instance), Later | Unclear):
+                later.add(command.instance)
+                continue
+            self._known.learn(replace(self._known.instance(command.instance), claim=command.claim))
+            self._settle_outcome(command.instance, Quarantined(command.why))
+        return later
+
+    # The state in ECS
+
+    def _drain(self, batch: Sequence[Drain]) -> set[InstanceId]:
+        before = deficits(self._known.services)
+        results = self._set_status([command.instance for command in batch], Status.DRAINING)
+        now = self._clock.now()
+        failed = set()
+        for id_, result in results.items():
+            match result:
+                case Done():
+                    self._known.learn(see_drain_sent(self._known.instance(id_), now, before))
+                    self._recorder.record(Drained(now, id_))
+                case Unclear(why=why):
+                    self._known.learn(see_drain_sent(self._known.instance(id_), now, before))
+                    self._unclear(id_, "DRAINING", why)
+                case Gone() | Refused() | Later():
+                    failed.add(id_)
+        return failed
+
+    def _return(self, batch: Sequence[Return]) -> set[InstanceId]:
+        verdicts = {command.instance: command.verdict for command in batch}
+        results = self._set_status(list(verdicts), Status.ACTIVE)
+        now = self._clock.now()
+        failed = set()
+        for id_, result in results.items():
+            if isinstance(result, Done | Unclear):
+                self._known.learn(_return_sent(self._known.instance(id_), now, verdicts[id_]))
+            else:
+                failed.add(id_)
+            if isinstance(result, Unclear):
+                self._unclear(id_, "ACTIVE", result.why)
+        return failed
+
+    def _set_status(self, ids: Sequence[InstanceId], status: Status) -> Mapping[InstanceId, Result]:
+        arns = [arn for id_ in ids if (arn := self._known.arn_of(id_)) is not None]
+        answered = self._by_instance(self._cluster.set_status(arns, status)) if arns else {}
+        return {id_: answered.get(id_, Gone("it is not registered")) for id_ in ids}
+
+    def _by_instance(self, results: Mapping[ContainerInstanceArn, Result]) -> dict[InstanceId, Result]:
+        return {self._known.arns[arn]: result for arn, result in results.items() if arn in self._known.arns}
+
+    def _unclear(self, id_: InstanceId, act: str, why: str) -> None:
+        self._recorder.record(ActUnclear(self._clock.now(), id_, act, why))
+
+    # Commands to hosts
+
+    def _send(self, kind: Kind, ids: Sequence[InstanceId]) -> set[InstanceId]:
+        now = self._clock.now()
+        sent = self._hosts.send(kind, ids)
+        for id_, command in sent.commands.items():
+            self._known.learn(see_sent(self._known.instance(id_), Flight(kind, command, now)))
+            self._recorder.record(CommandSent(now, id_, kind, command))
+        for id_, why in sent.unclear.items():
+            self._unclear(id_, kind.value, why)
+            if kind is not Kind.CHECK:
+                self._known.learn(_maybe_sent(self._known.instance(id_), kind, now))
+        for id_, why in sent.refused.items():
+            self._known.learn(_refused(self._known.instance(id_), why, now))
+        return set(sent.later) | set(sent.unclear) | set(sent.refused)
+
+    def _cancel(self, batch: Sequence[Cancel]) -> set[InstanceId]:
+        for command in batch:
+            flight = self._known.instance(command.instance).reboot_flight
+            if flight is not None and flight.command:
+                self._hosts.cancel(flight.command, [command.instance])
+        return set()
+
+
+def _return_sent(instance: Instance, now: datetime, verdict: Outcome) -> Instance:
+    return replace(instance, trail=replace(instance.trail, return_sent_at=now, verdict=verdict))
+
+
+def _maybe_sent(instance: Instance, kind: Kind, now: datetime) -> Instance:
+    """It may be under way without our knowing its id: an apply is searched for, a reboot shows in the boot id."""
+    sent = see_sent(instance, Flight(kind, CommandId(""), now))
+    return replace(sent, reboot_flight=None)
+
+
+def _refused(instance: Instance, why: str, now: datetime) -> Instance:
+    """Systems Manager would not send to it: final for one that we may leave alone; one of ours is tried again."""
+    if instance.claim is None:
+        return replace(instance, send_refused=why)
+    return see_told(instance, Told(HostProblem(Problem.NO_ANSWER, why), now, now))

@@ -1,0 +1,34 @@
+"""The machine's clock: the one place that asks for the time and that waits."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+
+@dataclass(slots=True)
+class SystemClock:
+    """Real time; or, for a simulated world at speed, `scale` seconds for each real one since `origin`.
+
+    Runs that are given the same scale and origin agree on the time, so that a claim of one makes sense to another.
+    """
+
+    scale: float = 1.0
+    origin: datetime | None = None
+    interrupted: threading.Event = field(default_factory=threading.Event)
+    """Set by a signal handler: every wait ends at once, from then on."""
+
+    def now(self) -> datetime:
+        """The present, aware, in UTC."""
+        real = datetime.now(UTC)  # noqa: TID251 - this is the clock
+        return real if self.origin is None else self.origin + (real - self.origin) * self.scale
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards, in the same scale."""
+        return time.monotonic() * self.scale
+
+    def sleep(self, span: timedelta) -> bool:
+        """Wait. False when a signal cut it short."""
+        return not self.interrupted.wait(max(0.0, span.total_seconds()) / self.scale)

@@ -1,0 +1,89 @@
+"""What the run knows: the last word of every witness, gathered look by look.
+
+Mutable, and only the engine touches it; decisions get the frozen `Fleet` that is taken from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+
+from bottlerocket_ecs_updater.core.fleet import Durations, Fleet, Halt, Instance, Services, Slot
+from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, RunId, ServiceArn
+from bottlerocket_ecs_updater.core.version import Version
+
+
+@dataclass(slots=True)
+class Knowledge:
+    """Everything that the run has learned so far."""
+
+    run: RunId
+    started_at: datetime
+    at: datetime
+    full_at: datetime
+    instances: dict[InstanceId, Instance] = field(default_factory=dict)
+    arns: dict[ContainerInstanceArn, InstanceId] = field(default_factory=dict)
+    services: Services | None = None
+    deficits_at_start: Mapping[ServiceArn, int] = field(default_factory=dict)
+    """How many tasks each service lacked at this run's first look: the baseline for drains of earlier runs."""
+    slots: tuple[Slot, ...] = ()
+    durations: Durations = field(default_factory=Durations)
+    halt: Halt | None = None
+    stopping: str = ""
+    suspects: Mapping[Version, int] = field(default_factory=dict)
+    touched: set[InstanceId] = field(default_factory=set)
+    """Instances whose knowledge changed since the last decision."""
+
+    def instance(self, id_: InstanceId) -> Instance:
+        """What is known of an instance, even when that is nothing."""
+        return self.instances.get(id_) or Instance(id_)
+
+    def learn(self, instance: Instance) -> None:
+        """Replace what is known of an instance."""
+        self.instances[instance.id] = instance
+        self.touched.add(instance.id)
+        if instance.registration is not None:
+            self.arns[instance.registration.arn] = instance.id
+
+    def arn_of(self, id_: InstanceId) -> ContainerInstanceArn | None:
+        """The container instance ARN under which it was last described."""
+        registration = self.instance(id_).registration
+        return registration.arn if registration is not None else None
+
+    def fleet(self) -> Fleet:
+        """The frozen picture of this moment."""
+        return Fleet(
+            run=self.run,
+            started_at=self.started_at,
+            at=self.at,
+            full_at=self.full_at,
+            instances=MappingProxyType(self.instances),
+            services=self.services,
+            slots=self.slots,
+            durations=self.durations,
+            halt=self.halt,
+            stopping=self.stopping,
+            suspects=self.suspects,
+        )
+
+    def trim_slots(self, keep: Callable[[Slot], bool]) -> tuple[Slot, ...]:
+        """Drop the slots that are free, and give them back."""
+        freed = tuple(slot for slot in self.slots if not keep(slot))
+        self.slots = tuple(slot for slot in self.slots if keep(slot))
+        return freed
+
+    def learn_drain(self, instance: Instance) -> None:
+        """Remember how long its drain took, if it was the shortest so far."""
+        began, ended = instance.trail.drain_sent_at, self.at
+        if began is not None and (self.durations.drain is None or ended - began < self.durations.drain):
+            self.durations = replace(self.durations, drain=ended - began)
+
+    def learn_reboot(self, instance: Instance) -> None:
+        """Remember how long its reboot took, if it was the shortest so far."""
+        sent, back = instance.trail.reboot_sent_at, instance.trail.proof_at
+        if sent is not None and back is not None:
+            took = back - sent
+            if self.durations.reboot is None or took < self.durations.reboot:
+                self.durations = replace(self.durations, reboot=took)

@@ -1,0 +1,255 @@
+"""Look: bring what we know up to date, with batched calls, and only for what is due."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.event import ClaimFound, ClusterLooked, HostChecked, Rebooted, Settled
+from bottlerocket_ecs_updater.core.fleet import (
+    End,
+    Ended,
+    Flight,
+    Instance,
+    Kind,
+    Reach,
+    Registration,
+    Services,
+    Status,
+    Tasks,
+    Told,
+)
+from bottlerocket_ecs_updater.core.host import HostProblem, Problem, lock_held, read_check, telling_line
+from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, InstanceId
+from bottlerocket_ecs_updater.core.observe import see_ended, see_missing, see_registration, see_told
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.settling import deficits, moving_tasks, observe, settled
+from bottlerocket_ecs_updater.core.waiting import passed
+from bottlerocket_ecs_updater.engine.knowledge import Knowledge
+from bottlerocket_ecs_updater.engine.ports import Answer, Clock, Cluster, Hosts, Listing, Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """What the next look must bring, beside what it always does."""
+
+    full: bool = False
+    listing: bool = False
+    services: bool = False
+    due: Collection[InstanceId] = ()
+    """Claimed instances to describe."""
+    tasks: Collection[InstanceId] = ()
+    """Instances whose tasks must be listed."""
+    reboot_ends: Collection[InstanceId] = ()
+    """Instances of whose reboot command the end must be asked for."""
+
+
+class Looking:
+    """Takes looks. One instance of this class serves one run."""
+
+    def __init__(
+        self, knowledge: Knowledge, cluster: Cluster, hosts: Hosts, clock: Clock, policy: Policy, recorder: Recorder
+    ) -> None:
+        self._known = knowledge
+        self._cluster = cluster
+        self._hosts = hosts
+        self._clock = clock
+        self._policy = policy
+        self._recorder = recorder
+        self._listed_at: datetime | None = None
+        self._reached_at: datetime | None = None
+
+    def look(self, wants: Wants) -> None:
+        """Take one look. Raises what the ports raise; what was learned until then is kept."""
+        now = self._clock.now()
+        known = self._known
+        known.at = now
+        listing_due = self._listed_at is None or passed(self._listed_at, self._policy.full_look_spacing, now)
+        if wants.listing or listing_due:
+            self._list_all(now)
+        elif wants.full:
+            self._describe([r.arn for r in self._registrations()], now)
+            known.full_at = now
+        else:
+            self._describe([r.arn for r in self._registrations(wants.due)], now)
+        self._hear_answers(now, wants.reboot_ends)
+        self._look_at_tasks(wants.tasks, now)
+        if wants.services or known.services is None:
+            self._look_at_services(now)
+
+    def _registrations(self, ids: Collection[InstanceId] | None = None) -> Iterable[Registration]:
+        instances = self._known.instances
+        chosen = instances.values() if ids is None else [instances[id_] for id_ in ids if id_ in instances]
+        return [instance.registration for instance in chosen if instance.registration is not None]
+
+    # The cluster
+
+    def _list_all(self, now: datetime) -> None:
+        listing = self._cluster.list_all()
+        known = self._known
+        first = self._listed_at is None
+        self._absorb(listing, now)
+        seen = {registration.id for registration in listing.registrations}
+        seen |= {self._id_of(arn) for arn in listing.undescribed}
+        for id_ in [id_ for id_ in known.instances if id_ not in seen]:
+            known.learn(see_missing(known.instances[id_], "ECS lists it no more"))
+        self._listed_at = known.full_at = now
+        self._reach_hosts(now, first=first)
+        if first or any(instance.tasks is None for instance in known.instances.values()):
+            self._all_tasks(now)
+        ours = sum(1 for instance in known.instances.values() if instance.bottlerocket)
+        services = len(known.services.all) if known.services else 0
+        self._recorder.record(ClusterLooked(now, len(known.instances), ours, services))
+
+    def _id_of(self, arn: ContainerInstanceArn) -> InstanceId:
+        """The instance behind an ARN; one that was never described goes by the last part of its ARN."""
+        return self._known.arns.get(arn) or InstanceId(arn.rsplit("/", 1)[-1])
+
+    def _describe(self, arns: Sequence[ContainerInstanceArn], now: datetime) -> None:
+        if arns:
+            self._absorb(self._cluster.describe(arns), now)
+
+    def _absorb(self, listing: Listing, now: datetime) -> None:
+        known = self._known
+        for registration in _one_per_instance(listing.registrations):
+            before = known.instance(registration.id)
+            after = see_registration(before, replace(registration, at=now), known.run)
+            known.learn(after)
+            self._tell_claim(before, after, now)
+        for arn, why in listing.undescribed.items():
+            instance = known.instance(self._id_of(arn))
+            if instance.registration is None or instance.registration.arn == arn:
+                known.learn(see_missing(instance, why))
+
+    def _tell_claim(self, before: Instance, after: Instance, now: datetime) -> None:
+        claim = after.claim
+        if claim is not None and before.claim is None and claim.run != self._known.run:
+            self._recorder.record(ClaimFound(now, after.id, claim.phase.value, claim.run, claim.since))
+
+    def _reach_hosts(self, now: datetime, *, first: bool) -> None:
+        fresh = self._reached_at is not None and not passed(self._reached_at, self._policy.report_max_age, now)
+        if fresh and not first:
+            return
+        reach = self._hosts.reach()
+        self._reached_at = now
+        for instance in list(self._known.instances.values()):
+            current = reach.get(instance.id, Reach.UNKNOWN)
+            if instance.reach is not current:
+                self._known.learn(replace(instance, reach=current))
+
+    # Tasks and services
+
+    def _all_tasks(self, now: datetime) -> None:
+        by_arn = self._cluster.all_tasks()
+        for instance in list(self._known.instances.values()):
+            if instance.registration is not None:
+                left = by_arn.get(instance.registration.arn, ())
+                self._known.learn(replace(instance, tasks=Tasks(left, now)))
+
+    def _look_at_tasks(self, ids: Collection[InstanceId], now: datetime) -> None:
+        for id_ in ids:
+            instance = self._known.instance(id_)
+            if instance.registration is None:
+                continue
+            stopping = instance.claim is not None
+            left = self._cluster.tasks_of(instance.registration.arn, stopping=stopping)
+            self._known.learn(replace(instance, tasks=Tasks(left, now)))
+
+    def _look_at_services(self, now: datetime) -> None:
+        known = self._known
+        first = known.services is None
+        known.services = Services(self._cluster.services(), now)
+        if first:
+            known.deficits_at_start = deficits(known.services)
+        moving = moving_tasks(known.fleet())
+        known.slots = tuple(observe(slot, known.services, moving) for slot in known.slots)
+        for slot in known.trim_slots(lambda slot: not settled(slot, now, self._policy)):
+            self._recorder.record(Settled(now, slot.instance, now - slot.returned_at))
+
+    # Commands
+
+    def _hear_answers(self, now: datetime, reboot_ends: Collection[InstanceId]) -> None:
+        known = self._known
+        waiting: dict[tuple[CommandId, Kind], list[InstanceId]] = {}
+        for instance in known.instances.values():
+            flight = instance.flight
+            if flight is not None:
+                waiting.setdefault((flight.command, flight.kind), []).append(instance.id)
+        for id_ in reboot_ends:
+            reboot = known.instance(id_).reboot_flight
+            if reboot is not None:
+                waiting.setdefault((reboot.command, reboot.kind), []).append(id_)
+        for (command, kind), ids in waiting.items():
+            answers = self._hosts.answers(command, kind) if command else self._adopt(kind, ids)
+            for id_ in ids:
+                self._hear(id_, kind, answers.get(id_), now)
+
+    def _adopt(self, kind: Kind, ids: list[InstanceId]) -> Mapping[InstanceId, Answer]:
+        """Find the id of a command whose sending got no reply, among those that are under way."""
+        oldest = min(flight.sent_at for id_ in ids if (flight := self._known.instance(id_).flight) is not None)
+        for id_, found in self._hosts.under_way(kind, oldest).items():
+            if id_ in ids:
+                self._known.learn(replace(self._known.instance(id_), flight=found))
+        return {}
+
+    def _hear(self, id_: InstanceId, kind: Kind, answer: Answer | None, now: datetime) -> None:
+        instance = self._known.instance(id_)
+        if kind is Kind.REBOOT:
+            instance = replace(instance, trail=replace(instance.trail, reboot_end_asked_at=now))
+            self._known.learn(instance)
+            flight = instance.reboot_flight
+        else:
+            flight = instance.flight
+        if flight is None:
+            return
+        if answer is not None and answer.end is not None:
+            self._ended(instance, flight, answer.end, answer, now)
+        elif kind is not Kind.REBOOT and passed(flight.sent_at, self._listens_for(flight), now):
+            silence = Answer(None, -1, "", "", "nothing was heard of it")
+            self._ended(instance, flight, End.ABANDONED, silence, now)
+
+    def _listens_for(self, flight: Flight) -> timedelta:
+        if flight.kind is Kind.APPLY and flight.command:
+            return self._policy.apply_timeout
+        return self._policy.answer_timeout
+
+    def _ended(self, instance: Instance, flight: Flight, end: End, answer: Answer, now: datetime) -> None:
+        said = telling_line(answer.stdout, answer.stderr) if answer.stdout or answer.stderr else answer.detail
+        busy = end is End.FAILED and lock_held(answer.stderr)
+        ended = Ended(flight.kind, flight.command, flight.sent_at, now, end, answer.exit_code, said, busy)
+        instance = see_ended(instance, ended)
+        if flight.kind is Kind.CHECK:
+            instance = self._told(instance, flight, ended, answer, now)
+        self._known.learn(instance)
+
+    def _told(self, instance: Instance, flight: Flight, ended: Ended, answer: Answer, now: datetime) -> Instance:
+        if ended.end in (End.SUCCESS, End.FAILED):
+            exit_code = answer.exit_code if ended.end is End.FAILED else 0
+            heard = read_check(exit_code, answer.stdout, answer.stderr)
+        else:
+            heard = HostProblem(Problem.NO_ANSWER, ended.detail)
+        proven_before = instance.trail.proof_at
+        after = see_told(instance, Told(heard, flight.sent_at, now))
+        self._recorder.record(HostChecked(now, instance.id, heard))
+        report = after.told.report if after.told else None
+        if proven_before is None and after.trail.proof_at is not None and report is not None:
+            sent = after.trail.reboot_sent_at
+            self._recorder.record(Rebooted(now, after.id, report.running, now - sent if sent else None))
+            self._known.learn_reboot(after)
+        return after
+
+
+def _one_per_instance(registrations: Iterable[Registration]) -> Iterable[Registration]:
+    """One registration for each EC2 instance: after a lost checkpoint the old one stays behind, disconnected."""
+    best: dict[InstanceId, Registration] = {}
+    for registration in registrations:
+        other = best.get(registration.id)
+        if other is None or _rank(registration) > _rank(other):
+            best[registration.id] = registration
+    return best.values()
+
+
+def _rank(registration: Registration) -> tuple[bool, bool, datetime]:
+    in_service = registration.status in (Status.ACTIVE, Status.DRAINING)
+    return in_service, registration.connected, registration.registered_at

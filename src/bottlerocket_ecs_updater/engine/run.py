@@ -1,0 +1,291 @@
+"""The run: look, decide, act, record, until nothing is left that may be done now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.budget import in_quarantine
+from bottlerocket_ecs_updater.core.decide import Decision, decide
+from bottlerocket_ecs_updater.core.errors import Throttled, Unreachable, UpdaterError
+from bottlerocket_ecs_updater.core.event import (
+    InstanceHeld,
+    LookPostponed,
+    PhaseEntered,
+    RunFinished,
+    RunHalted,
+    RunStarted,
+    RunStopping,
+)
+from bottlerocket_ecs_updater.core.fleet import Instance, Kind, Outcome, Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.ids import InstanceId, RunId
+from bottlerocket_ecs_updater.core.phase import Phase, phase_of
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
+from bottlerocket_ecs_updater.core.waiting import passed
+from bottlerocket_ecs_updater.engine.acting import Acting
+from bottlerocket_ecs_updater.engine.knowledge import Knowledge
+from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
+from bottlerocket_ecs_updater.engine.looking import Looking, Wants
+from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, Lease, Recorder
+
+PASSING_REASONS = frozenset({Reason.BUDGET, Reason.ZONE_BUDGET, Reason.SETTLING, Reason.STAGING_AHEAD})
+"""Holds that come and go with every slot: they are in the summary, and not in the log each time."""
+
+OUTAGE_WAIT_MAX_POLLS = 12
+"""How far apart the looks are at most while AWS does not answer."""
+
+WAKE_SHARE_OF_LEASE = 4
+"""A sleeping run wakes so many times per lease term, to renew its lease."""
+
+
+class Stop:
+    """Whether somebody told the run to stop; set by signal handlers, read by the loop."""
+
+    def __init__(self) -> None:
+        self.why = ""
+
+    def request(self, why: str) -> None:
+        """Ask the run to begin and to act no more, and to leave."""
+        self.why = self.why or why
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All that a run talks to."""
+
+    cluster: Cluster
+    hosts: Hosts
+    clock: Clock
+    ledger: LedgerKeeping
+    lease: Lease
+    recorder: Recorder
+
+
+class Run:
+    """One update run over one cluster."""
+
+    def __init__(
+        self,
+        run: RunId,
+        cluster_name: str,
+        world: World,
+        policy: Policy,
+        *,
+        stop: Stop | None = None,
+        wake: timedelta = timedelta(seconds=15),
+        version: str = "",
+    ) -> None:
+        now = world.clock.now()
+        self._run = run
+        self._cluster_name = cluster_name
+        self._world = world
+        self._policy = policy
+        self._stop = stop or Stop()
+        self._wake = wake
+        self._version = version
+        self._known = Knowledge(run, now, now, now)
+        self._looking = Looking(self._known, world.cluster, world.hosts, world.clock, policy, world.recorder)
+        self._acting = Acting(self._known, world.cluster, world.hosts, world.ledger, world.clock, world.recorder)
+        self._phases: dict[InstanceId, tuple[Phase, datetime]] = {}
+        self._holds: dict[InstanceId, Hold] = {}
+        self._outage_since: datetime | None = None
+        self._outages = 0
+
+    def execute(self) -> RunFinished:
+        """Run to the end, and tell how it ended. Raises nothing that is expected: errors are in what it returns."""
+        self._record(RunStarted(self._known.started_at, self._run, self._cluster_name, self._version))
+        why, error = "", False
+        try:
+            self._remember()
+            self._passes()
+        except UpdaterError as problem:
+            why, error = str(problem), True
+        finished = self._finish(why, error=error)
+        self._record(finished)
+        return finished
+
+    def _record(self, event: object) -> None:
+        self._world.recorder.record(event)  # type: ignore[arg-type]
+
+    # Before the first look
+
+    def _remember(self) -> None:
+        """What outlasted earlier runs: open claims, rests, suspect releases."""
+        state = self._world.ledger.load()
+        for id_, record in state.claims.items():
+            self._known.learn(replace(self._known.instance(id_), claim=record.claim))
+        for id_, rest in state.rests.items():
+            self._known.learn(replace(self._known.instance(id_), rest=rest))
+        self._known.suspects = state.suspects
+
+    def _adopt_commands(self) -> None:
+        """Commands that an earlier run, or somebody else, sent by our documents, and that are still under way."""
+        known = self._known
+        since = known.at - self._policy.apply_timeout
+        for id_, flight in self._world.hosts.under_way(Kind.APPLY, since).items():
+            if id_ in known.instances:
+                # Its limit counts from here: whether the other's clock agrees with ours is unknown.
+                known.learn(replace(known.instances[id_], flight=replace(flight, sent_at=known.at)))
+        claimed = [instance for instance in known.instances.values() if instance.claim is not None]
+        if not claimed:
+            return
+        since = known.at - self._policy.reboot_timeout
+        for id_, flight in self._world.hosts.under_way(Kind.REBOOT, since).items():
+            instance = known.instance(id_)
+            if instance.claim is not None:
+                known.learn(replace(instance, reboot_flight=flight))
+
+    # The loop
+
+    def _passes(self) -> None:
+        wants = Wants(full=True, listing=True, services=True)
+        first = True
+        while not self._stopping():
+            try:
+                self._looking.look(wants)
+                if first:
+                    self._adopt_commands()
+                    first = False
+                decision = decide(self._known.fleet(), self._policy)
+                self._tell(decision)
+                if self._stopping():
+                    return
+                acted = self._acting.perform([verdict.commands for verdict in decision.verdicts.values()])
+            except (Throttled, Unreachable) as problem:
+                self._wait_out(problem)
+                continue
+            self._outage_since, self._outages = None, 0
+            self._tell_phases()
+            if decision.look_at is None and not acted:
+                return
+            look_at = self._known.at if decision.look_at is None else decision.look_at
+            self._sleep_until(look_at)
+            wants = self._wants(decision)
+
+    def _stopping(self) -> bool:
+        if self._stop.why and not self._known.stopping:
+            self._known.stopping = self._stop.why
+            self._record(RunStopping(self._world.clock.now(), self._stop.why))
+        return bool(self._known.stopping)
+
+    def _wait_out(self, problem: UpdaterError) -> None:
+        """AWS does not answer: wait, longer each time, within a limit. Claims carry what is open."""
+        now = self._world.clock.now()
+        self._outage_since = self._outage_since or now
+        if passed(self._outage_since, self._policy.drain_timeout, now):
+            raise problem
+        wait = self._policy.poll_interval * min(2**self._outages, OUTAGE_WAIT_MAX_POLLS)
+        self._outages += 1
+        self._record(LookPostponed(now, str(problem), wait))
+        self._sleep_until(now + wait)
+
+    def _sleep_until(self, when: datetime) -> None:
+        """Sleep in spans short enough to renew the lease, and to notice a signal."""
+        clock = self._world.clock
+        while not self._stop.why and (left := when - clock.now()) > timedelta(0):
+            self._world.lease.keep()
+            if not clock.sleep(min(left, self._wake)):
+                return
+
+    def _wants(self, decision: Decision) -> Wants:
+        now = self._world.clock.now()
+        claimed = {id_ for id_, instance in self._known.instances.items() if instance.claim is not None}
+        verdicts = decision.verdicts.items()
+        return Wants(
+            full=decision.wants_full_look,
+            listing=decision.wants_listing,
+            services=decision.services_at is not None and decision.services_at <= now,
+            due={id_ for id_, v in verdicts if id_ in claimed and (v.look_at is None or v.look_at <= now)},
+            tasks=[id_ for id_, verdict in verdicts if verdict.wants_tasks],
+            reboot_ends=[id_ for id_, verdict in verdicts if verdict.wants_reboot_end],
+        )
+
+    # What is told
+
+    def _tell(self, decision: Decision) -> None:
+        now = self._known.at
+        if decision.halt is not None and self._known.halt is None:
+            self._known.halt = decision.halt
+            self._record(RunHalted(now, decision.halt.why))
+        for id_, why in decision.holds.items():
+            before = self._holds.get(id_)
+            if why.reason not in PASSING_REASONS and (before is None or before.reason is not why.reason):
+                self._record(InstanceHeld(now, id_, why))
+        self._holds = dict(decision.holds)
+        self._tell_phases()
+
+    def _tell_phases(self) -> None:
+        now = self._world.clock.now()
+        for id_ in sorted(self._known.touched):
+            instance = self._known.instance(id_)
+            if not instance.bottlerocket:
+                continue
+            phase = phase_of(instance)
+            before, since = self._phases.get(id_, (Phase.UNKNOWN, None))
+            if phase is not before:
+                self._record(PhaseEntered(now, id_, phase, before, now - since if since is not None else None))
+                self._phases[id_] = (phase, now)
+        self._known.touched.clear()
+
+    # The end
+
+    def _finish(self, why: str, *, error: bool) -> RunFinished:
+        known = self._known
+        outcomes = {id_: self._outcome(instance) for id_, instance in sorted(known.instances.items())}
+        counts = count(outcomes)
+        name, exit_code = self._verdict(counts, error=error)
+        if not why and known.halt is not None:
+            why = known.halt.why
+        now = self._world.clock.now()
+        took = now - known.started_at
+        return RunFinished(now, self._run, name, exit_code, counts, took, why or known.stopping, outcomes, {})
+
+    def _verdict(self, counts: Mapping[str, int], *, error: bool) -> tuple[str, int]:
+        """How the run ended, and the exit code that says so."""
+        if error:
+            return "error", 1
+        if self._known.halt is not None:
+            return "halted", 4
+        if counts["failed"] or counts["quarantined"] or in_quarantine(self._known.fleet()):
+            return "failures", 3
+        return ("interrupted" if self._known.stopping else "ok"), 0
+
+    def _outcome(self, instance: Instance) -> Outcome:
+        if instance.trail.outcome is not None:
+            return instance.trail.outcome
+        if instance.claim is not None and instance.trail.verdict is not None:
+            return instance.trail.verdict
+        known = self._holds.get(instance.id)
+        if known is not None:
+            return known
+        if not instance.bottlerocket:
+            return hold(Reason.NOT_BOTTLEROCKET)
+        phase = phase_of(instance)
+        return hold(Reason.IN_FLIGHT, phase=phase.value)
+
+
+def count(outcomes: Mapping[InstanceId, Outcome]) -> dict[str, int]:
+    """How many instances came to each kind of end."""
+    counts = {"updated": 0, "held": 0, "failed": 0, "quarantined": 0, "up_to_date": 0, "not_bottlerocket": 0}
+    for outcome in outcomes.values():
+        counts[kind_of(outcome)] += 1
+    return counts
+
+
+def kind_of(outcome: Outcome) -> str:
+    """The word that an outcome is counted under."""
+    match outcome:
+        case Updated():
+            return "updated"
+        case UpToDate():
+            return "up_to_date"
+        case Failed():
+            return "failed"
+        case Quarantined():
+            return "quarantined"
+        case Hold(reason=Reason.NOT_BOTTLEROCKET):
+            return "not_bottlerocket"
+        case Hold():
+            return "held"
