@@ -1,0 +1,82 @@
+"""The one way a request takes: its turn, the lease's word, the call, its error in our terms; a look is repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import ParamSpec, TypeVar
+
+from bottlerocket_ecs_updater.aws.errors import translated
+from bottlerocket_ecs_updater.aws.operation import Operation
+from bottlerocket_ecs_updater.aws.pace import Calls, Pace
+from bottlerocket_ecs_updater.core.errors import Throttled, Unreachable
+from bottlerocket_ecs_updater.engine.ports import Clock
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LOOK_ATTEMPTS = 4
+"""Enough for a passing fault; an outage is the engine's to sit out, with a look from the start."""
+
+FIRST_PAUSE = timedelta(milliseconds=500)
+"""Doubled for every further attempt: 3.5 s in all."""
+
+
+def no_hook(acting: bool) -> None:  # noqa: FBT001 - the engine's hook takes nothing else
+    """Stand where nobody wants to know of calls."""
+
+
+class Api:
+    """Carries requests to AWS.
+
+    Looks are repeated here rather than by botocore, whose pauses can neither be cut short by a signal nor run in
+    virtual time, and whose repeats would pass the pace and the lease by. Acts are sent once: whoever gets no reply
+    looks before repeating.
+    """
+
+    def __init__(
+        self, clock: Clock, pace: Pace, calls: Calls, before_call: Callable[[bool], None] = no_hook, speed: float = 1.0
+    ) -> None:
+        self._clock = clock
+        self._pace = pace
+        self._calls = calls
+        self._first_pause = FIRST_PAUSE / speed
+        self.before_call = before_call
+        """Called right before each request, with whether it acts; what it raises is raised, and nothing is sent."""
+
+    def look(self, operation: Operation, about: str, method: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Ask something, several times where AWS does not answer or throttles."""
+        pause = self._first_pause
+        for _ in range(LOOK_ATTEMPTS - 1):
+            try:
+                return self._call(False, operation, about, method, *args, **kwargs)
+            except (Throttled, Unreachable):
+                if not self._clock.sleep(pause):
+                    raise
+                pause *= 2
+        return self._call(False, operation, about, method, *args, **kwargs)
+
+    def act(self, operation: Operation, about: str, method: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Ask for a change, once."""
+        return self._call(True, operation, about, method, *args, **kwargs)
+
+    def _call(
+        self,
+        acting: bool,  # noqa: FBT001 - handed on to the hook
+        operation: Operation,
+        about: str,
+        method: Callable[P, R],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        self._pace.wait(operation.bucket)
+        self.before_call(acting)
+        self._calls.note(operation)
+        try:
+            with translated(operation, about):
+                return method(*args, **kwargs)
+        except Throttled:
+            self._calls.note_throttled()
+            self._pace.slow_down(operation.bucket)
+            raise

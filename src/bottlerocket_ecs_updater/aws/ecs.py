@@ -1,0 +1,230 @@
+"""One ECS cluster, behind the engine's port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from bottlerocket_ecs_updater.aws.api import Api
+from bottlerocket_ecs_updater.aws.batches import chunks, narrow, pages
+from bottlerocket_ecs_updater.aws.ecs_shapes import failures, registration, service
+from bottlerocket_ecs_updater.aws.ecs_tasks import EcsTasks
+from bottlerocket_ecs_updater.aws.errors import CallRefused, NeverSent
+from bottlerocket_ecs_updater.aws.operation import Operation
+from bottlerocket_ecs_updater.aws.session import Pair
+from bottlerocket_ecs_updater.core.errors import Throttled, Unreachable
+from bottlerocket_ecs_updater.core.fleet import Registration, Service, Status, Task
+from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn
+from bottlerocket_ecs_updater.engine.ports import Clock, Done, Gone, Later, Listing, Refused, Result, Unclear
+
+if TYPE_CHECKING:
+    from types_boto3_ecs import ECSClient
+    from types_boto3_ecs.type_defs import (
+        AttributeTypeDef,
+        ListContainerInstancesRequestTypeDef,
+        ListServicesRequestTypeDef,
+    )
+
+DESCRIBE_INSTANCES_MAX = 100
+DESCRIBE_SERVICES_MAX = 10
+ACT_MAX = 10
+"""UpdateContainerInstancesState takes so many instances, PutAttributes and DeleteAttributes so many attributes."""
+
+SERVICES_LISTED_EVERY = timedelta(minutes=5)
+"""Services come and go with deployments of people; how many of their tasks run is asked afresh every time."""
+
+_GONE_REASONS = ("MISSING", "INACTIVE")
+_SETTABLE: Mapping[Status, Literal["ACTIVE", "DRAINING"]] = {Status.ACTIVE: "ACTIVE", Status.DRAINING: "DRAINING"}
+_TARGET: Literal["container-instance"] = "container-instance"
+
+Act = Callable[[Sequence[ContainerInstanceArn]], Mapping[ContainerInstanceArn, Result]]
+
+
+class EcsCluster:
+    """Implements `engine.ports.Cluster` for a cluster's name or ARN."""
+
+    def __init__(
+        self,
+        clients: Pair[ECSClient],
+        api: Api,
+        clock: Clock,
+        cluster: str,
+        services_listed_every: timedelta = SERVICES_LISTED_EVERY,
+    ) -> None:
+        self._looking = clients.looking
+        self._acting = clients.acting
+        self._api = api
+        self._clock = clock
+        self._cluster = cluster
+        self._services_listed_every = services_listed_every
+        self._services_listed_at: datetime | None = None
+        self._service_arns: Sequence[str] = ()
+        self._daemons: frozenset[str] = frozenset()
+        self._tasks = EcsTasks(clients.looking, api, cluster, lambda name: name in self._daemons)
+
+    # Container instances
+
+    def list_all(self) -> Listing:
+        """All container instances in all pages, described; without a status ECS leaves out only INACTIVE ones."""
+
+        def ask(token: str | None) -> tuple[Sequence[str], str | None]:
+            request: ListContainerInstancesRequestTypeDef = {"cluster": self._cluster, "maxResults": 100}
+            if token:
+                request["nextToken"] = token
+            method = self._looking.list_container_instances
+            reply = self._api.look(Operation.LIST_CONTAINER_INSTANCES, self._cluster, method, **request)
+            return reply.get("containerInstanceArns", ()), reply.get("nextToken")
+
+        found = pages(ask, lambda page: page[1])
+        return self.describe([ContainerInstanceArn(arn) for arns, _ in found for arn in arns])
+
+    def describe(self, arns: Sequence[ContainerInstanceArn]) -> Listing:
+        """These container instances, 100 a call; one that ECS chokes on is left undescribed, with its reason."""
+        described: dict[ContainerInstanceArn, Registration | str] = {}
+        for some in chunks(arns, DESCRIBE_INSTANCES_MAX):
+            described |= narrow(some, self._describe, lambda _, refusal: str(refusal))
+        return Listing(
+            tuple(found for found in described.values() if isinstance(found, Registration)),
+            {arn: found for arn, found in described.items() if isinstance(found, str)},
+        )
+
+    def _describe(self, arns: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, Registration | str]:
+        at = self._clock.now()
+        reply = self._api.look(
+            Operation.DESCRIBE_CONTAINER_INSTANCES,
+            self._cluster,
+            self._looking.describe_container_instances,
+            cluster=self._cluster,
+            containerInstances=arns,
+        )
+        failed = failures(reply.get("failures"))
+        found: dict[ContainerInstanceArn, Registration | str] = {
+            arn: failed.get(arn, "ECS left it out of its answer") for arn in arns
+        }
+        for shape in reply.get("containerInstances", ()):
+            arn = ContainerInstanceArn(shape.get("containerInstanceArn", ""))
+            try:
+                found[arn] = registration(shape, at)
+            except ValueError as error:
+                found[arn] = str(error)
+        return found
+
+    # Tasks and services
+
+    def all_tasks(self) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
+        """Every task that is desired to run, by container instance; only tasks that are new are described."""
+        return self._tasks.everywhere()
+
+    def tasks_of(self, arn: ContainerInstanceArn, *, stopping: bool) -> tuple[Task, ...]:
+        """The tasks on one container instance that are not STOPPED; with `stopping`, whatever their desired status."""
+        return self._tasks.on(arn, stopping=stopping)
+
+    def services(self) -> tuple[Service, ...]:
+        """All services of the cluster; which there are is asked every few minutes only."""
+        now = self._clock.now()
+        if self._services_listed_at is None or now - self._services_listed_at >= self._services_listed_every:
+            self._service_arns = self._list_services()
+            self._services_listed_at = now
+        found: list[Service] = []
+        for some in chunks(self._service_arns, DESCRIBE_SERVICES_MAX):
+            method = self._looking.describe_services
+            reply = self._api.look(
+                Operation.DESCRIBE_SERVICES, self._cluster, method, cluster=self._cluster, services=some
+            )
+            found += filter(None, map(service, reply.get("services", ())))
+        self._daemons = frozenset(one.name for one in found if one.daemon)
+        return tuple(found)
+
+    def _list_services(self) -> Sequence[str]:
+        def ask(token: str | None) -> tuple[Sequence[str], str | None]:
+            request: ListServicesRequestTypeDef = {"cluster": self._cluster, "maxResults": 100}
+            if token:
+                request["nextToken"] = token
+            reply = self._api.look(Operation.LIST_SERVICES, self._cluster, self._looking.list_services, **request)
+            return reply.get("serviceArns", ()), reply.get("nextToken")
+
+        return [arn for arns, _ in pages(ask, lambda page: page[1]) for arn in arns]
+
+    # Acts
+
+    def set_status(self, arns: Sequence[ContainerInstanceArn], status: Status) -> Mapping[ContainerInstanceArn, Result]:
+        """Set ACTIVE or DRAINING, ten a call. Raises Denied and NotFound."""
+        target = _SETTABLE[status]
+
+        def send(some: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, Result]:
+            reply = self._api.act(
+                Operation.UPDATE_CONTAINER_INSTANCES_STATE,
+                self._cluster,
+                self._acting.update_container_instances_state,
+                cluster=self._cluster,
+                containerInstances=some,
+                status=target,
+            )
+            done = {shape.get("containerInstanceArn") for shape in reply.get("containerInstances", ())}
+            failed = failures(reply.get("failures"))
+            return {arn: _confirmed(arn in done, failed.get(arn)) for arn in some}
+
+        return _act(arns, send)
+
+    def put_attribute(
+        self, name: str, values: Mapping[ContainerInstanceArn, str]
+    ) -> Mapping[ContainerInstanceArn, Result]:
+        """Write one custom attribute on each, ten a call. Raises Denied and NotFound."""
+
+        def send(some: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, Result]:
+            attributes: list[AttributeTypeDef] = [
+                {"name": name, "value": values[arn], "targetType": _TARGET, "targetId": arn} for arn in some
+            ]
+            method = self._acting.put_attributes
+            self._api.act(Operation.PUT_ATTRIBUTES, self._cluster, method, cluster=self._cluster, attributes=attributes)
+            return dict.fromkeys(some, Done())
+
+        return _act(list(values), send)
+
+    def delete_attribute(
+        self, name: str, arns: Sequence[ContainerInstanceArn]
+    ) -> Mapping[ContainerInstanceArn, Result]:
+        """Remove one custom attribute from each, ten a call. Raises Denied and NotFound."""
+
+        def send(some: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, Result]:
+            attributes: list[AttributeTypeDef] = [
+                {"name": name, "targetType": _TARGET, "targetId": arn} for arn in some
+            ]
+            self._api.act(
+                Operation.DELETE_ATTRIBUTES,
+                self._cluster,
+                self._acting.delete_attributes,
+                cluster=self._cluster,
+                attributes=attributes,
+            )
+            return dict.fromkeys(some, Done())
+
+        return _act(arns, send)
+
+
+def _act(arns: Iterable[ContainerInstanceArn], send: Act) -> Mapping[ContainerInstanceArn, Result]:
+    """Send in batches; trouble with a batch becomes the result of each that was in it."""
+
+    def attempt(some: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, Result]:
+        try:
+            return send(some)
+        except (Throttled, NeverSent) as error:
+            return dict.fromkeys(some, Later(str(error)))
+        except Unreachable as error:
+            return dict.fromkeys(some, Unclear(str(error)))
+
+    results: dict[ContainerInstanceArn, Result] = {}
+    for some in chunks(list(dict.fromkeys(arns)), ACT_MAX):
+        results |= narrow(some, attempt, _refused)
+    return results
+
+
+def _refused(_: ContainerInstanceArn, refusal: CallRefused) -> Result:
+    return Gone(str(refusal)) if refusal.code == "TargetNotFoundException" else Refused(str(refusal))
+
+
+def _confirmed(done: bool, failure: str | None) -> Result:  # noqa: FBT001 - two facts of one reply
+    if failure is not None:
+        return Gone(failure) if failure.startswith(_GONE_REASONS) else Refused(failure)
+    return Done() if done else Unclear("ECS left it out of its answer")

@@ -1,0 +1,94 @@
+"""What ECS answers, read once. Reading is lenient: what a later API adds or leaves out never stops a look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from bottlerocket_ecs_updater.core.fleet import Registration, Service, Status
+from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, ServiceArn, Zone
+
+if TYPE_CHECKING:
+    from types_boto3_ecs.type_defs import (
+        AttributeTypeDef,
+        ContainerInstanceTypeDef,
+        FailureTypeDef,
+        ServiceTypeDef,
+    )
+
+VARIANT_ATTRIBUTE = "bottlerocket.variant"
+"""Bottlerocket's ECS agent registers with it; nothing else does."""
+
+ZONE_ATTRIBUTE = "ecs.availability-zone"
+CAPABILITY_PREFIX = "com.amazonaws.ecs.capability."
+"""Dozens of these are on every instance, and nothing here asks for them."""
+
+SERVICE_GROUP_PREFIX = "service:"
+UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
+
+_STATUSES = {status.value: status for status in Status}
+
+
+def registration(shape: ContainerInstanceTypeDef, at: datetime) -> Registration:
+    """A container instance. Raises ValueError where ECS does not say which EC2 instance it is."""
+    arn, id_ = shape.get("containerInstanceArn"), shape.get("ec2InstanceId")
+    if not arn or not id_:
+        raise ValueError("ECS does not say which EC2 instance it is")
+    attributes = _attributes(shape.get("attributes") or ())
+    return Registration(
+        arn=ContainerInstanceArn(arn),
+        id=InstanceId(id_),
+        status=_STATUSES.get(shape.get("status", ""), Status.OTHER),
+        connected=shape.get("agentConnected", False),
+        zone=Zone(attributes.get(ZONE_ATTRIBUTE, "")),
+        variant=attributes.get(VARIANT_ATTRIBUTE),
+        running_tasks=shape.get("runningTasksCount", 0),
+        pending_tasks=shape.get("pendingTasksCount", 0),
+        attributes=attributes,
+        registered_at=moment(shape.get("registeredAt")),
+        at=at,
+    )
+
+
+def _attributes(shapes: Iterable[AttributeTypeDef]) -> dict[str, str]:
+    named = ((shape.get("name", ""), shape.get("value", "")) for shape in shapes)
+    return {name: value for name, value in named if name and not name.startswith(CAPABILITY_PREFIX)}
+
+
+def service(shape: ServiceTypeDef) -> Service | None:
+    """A service, None for one that is deleted already."""
+    arn = shape.get("serviceArn")
+    if not arn or shape.get("status") == "INACTIVE":
+        return None
+    return Service(
+        arn=ServiceArn(arn),
+        name=shape.get("serviceName") or arn.rsplit("/", 1)[-1],
+        desired=shape.get("desiredCount", 0),
+        running=shape.get("runningCount", 0),
+        daemon=shape.get("schedulingStrategy") == "DAEMON",
+    )
+
+
+def service_of_group(group: str) -> str:
+    """The name of the service that a task's group names, empty where it names none."""
+    return group.removeprefix(SERVICE_GROUP_PREFIX) if group.startswith(SERVICE_GROUP_PREFIX) else ""
+
+
+def failures(shapes: Iterable[FailureTypeDef] | None) -> Mapping[str, str]:
+    """The reasons of a reply's `failures`, by ARN."""
+    return {shape.get("arn", ""): reason(shape) for shape in shapes or ()}
+
+
+def reason(shape: FailureTypeDef) -> str:
+    """One failure's reason, in one word where ECS gives no detail."""
+    detail = shape.get("detail")
+    told = shape.get("reason") or "no reason given"
+    return f"{told}: {detail}" if detail else told
+
+
+def moment(value: datetime | None) -> datetime:
+    """A time as botocore gives it, in UTC."""
+    if value is None:
+        return UNKNOWN_TIME
+    return value.astimezone(UTC) if value.tzinfo is not None else value.replace(tzinfo=UTC)

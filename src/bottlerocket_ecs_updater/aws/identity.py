@@ -1,0 +1,133 @@
+"""Who we are among the tasks of ECS: for the rule that the oldest running task of a family acts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from bottlerocket_ecs_updater.aws.api import Api
+from bottlerocket_ecs_updater.aws.batches import chunks, pages
+from bottlerocket_ecs_updater.aws.ecs_shapes import moment
+from bottlerocket_ecs_updater.aws.operation import Operation
+from bottlerocket_ecs_updater.core.ids import TaskArn
+
+if TYPE_CHECKING:
+    from types_boto3_ecs import ECSClient
+    from types_boto3_ecs.type_defs import ListTasksRequestTypeDef
+
+METADATA_VARIABLE = "ECS_CONTAINER_METADATA_URI_V4"
+"""Set by ECS in every container. Source: "Amazon ECS task metadata endpoint version 4"."""
+
+TASK_DEFINITION_VARIABLE = "TASK_DEFINITION_ARN"
+"""Set by the stack that runs the updater, as its predecessor's was."""
+
+METADATA_TIMEOUT = timedelta(seconds=2)
+"""It answers from the same machine."""
+
+_RESOURCE_PREFIX = "task-definition/"
+_ARN_SECTIONS = 6
+_DESCRIBE_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The task that we are."""
+
+    family: str
+    cluster: str
+    """The cluster in which we run, which need not be the one that we look after; empty when unknown."""
+    task: TaskArn | None
+    """None where only the family is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unidentified:
+    """It cannot be said which task we are: most often because we are none."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyTask:
+    """A running task of a family."""
+
+    arn: TaskArn
+    created_at: datetime
+
+
+def identify(environ: Mapping[str, str], fetch: Callable[[str], bytes] | None = None) -> Identity | Unidentified:
+    """Who we are, by the task metadata endpoint, or at least our family by `TASK_DEFINITION_ARN`."""
+    uri = environ.get(METADATA_VARIABLE, "")
+    told = _from_metadata(uri, fetch or _fetch) if uri else Unidentified(f"{METADATA_VARIABLE} is not set")
+    if isinstance(told, Identity):
+        return told
+    arn = environ.get(TASK_DEFINITION_VARIABLE, "")
+    if not arn:
+        return Unidentified(f"{told.why}, {TASK_DEFINITION_VARIABLE} is not set")
+    try:
+        return Identity(family_of(arn), "", None)
+    except ValueError as error:
+        return Unidentified(f"{told.why}, {TASK_DEFINITION_VARIABLE}: {error}")
+
+
+def _from_metadata(uri: str, fetch: Callable[[str], bytes]) -> Identity | Unidentified:
+    try:
+        told = json.loads(fetch(f"{uri}/task"))
+        return Identity(str(told["Family"]), str(told["Cluster"]), TaskArn(str(told["TaskARN"])))
+    except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
+        return Unidentified(f"the task metadata endpoint did not say who we are: {error!r}")
+
+
+def family_of(task_definition_arn: str) -> str:
+    """The family in a task definition's ARN. Raises ValueError for anything else."""
+    if not task_definition_arn.startswith("arn:"):
+        raise ValueError(f"not an ARN, which begins with arn: {task_definition_arn!r}")
+    sections = task_definition_arn.split(":", _ARN_SECTIONS - 1)
+    if len(sections) < _ARN_SECTIONS:
+        raise ValueError(f"an ARN has {_ARN_SECTIONS} sections, this one has not: {task_definition_arn!r}")
+    _, found, family = sections[-1].partition(_RESOURCE_PREFIX)
+    if not found or not family.split(":")[0]:
+        raise ValueError(f"not the ARN of a task definition: {task_definition_arn!r}")
+    return family.split(":")[0]
+
+
+def running_tasks_of_family(client: ECSClient, api: Api, cluster: str, family: str) -> Sequence[FamilyTask]:
+    """The tasks of a family that are meant to run, the oldest first, in the same order for whoever asks."""
+
+    def ask(token: str | None) -> tuple[Sequence[str], str | None]:
+        request: ListTasksRequestTypeDef = {"cluster": cluster, "family": family, "maxResults": 100}
+        if token:
+            request["nextToken"] = token
+        reply = api.look(Operation.LIST_TASKS, cluster, client.list_tasks, **request)
+        return reply.get("taskArns", ()), reply.get("nextToken")
+
+    arns = [arn for found, _ in pages(ask, lambda page: page[1]) for arn in found]
+    tasks: list[FamilyTask] = []
+    for some in chunks(arns, _DESCRIBE_MAX):
+        reply = api.look(Operation.DESCRIBE_TASKS, cluster, client.describe_tasks, cluster=cluster, tasks=some)
+        tasks += [
+            FamilyTask(TaskArn(shape.get("taskArn", "")), moment(shape.get("createdAt")))
+            for shape in reply.get("tasks", ())
+            if shape.get("lastStatus") != "STOPPED"
+        ]
+    return sorted(tasks, key=lambda task: (task.created_at, task.arn))
+
+
+def _fetch(url: str) -> bytes:
+    # Straight to the address: a proxy that is meant for AWS must not be asked for what is on this machine.
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=METADATA_TIMEOUT.total_seconds())
+    try:
+        connection.request("GET", parts.path)
+        reply = connection.getresponse()
+        body = reply.read()
+        if reply.status != 200:
+            raise HTTPException(f"status {reply.status}")
+        return body
+    finally:
+        connection.close()

@@ -1,0 +1,46 @@
+"""Every operation of AWS that the updater uses: this table is the whole of what it asks for."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Bucket(Enum):
+    """What AWS counts together when it limits rates. Source: "Request throttling for the Amazon ECS API"."""
+
+    CLUSTER_RESOURCE_READ = "cluster resource read"
+    CLUSTER_RESOURCE_MODIFY = "cluster resource modify"
+    SERVICE_READ = "service read"
+    CLUSTER_READ = "cluster read"
+    SYSTEMS_MANAGER = "Systems Manager"
+    STORE = "store"
+
+
+class Operation(Enum):
+    """An operation by its name, with the bucket that it draws from, and the IAM action where that is another."""
+
+    DESCRIBE_CLUSTERS = ("ecs:DescribeClusters", Bucket.CLUSTER_READ)
+    LIST_CONTAINER_INSTANCES = ("ecs:ListContainerInstances", Bucket.CLUSTER_RESOURCE_READ)
+    DESCRIBE_CONTAINER_INSTANCES = ("ecs:DescribeContainerInstances", Bucket.CLUSTER_RESOURCE_READ)
+    LIST_TASKS = ("ecs:ListTasks", Bucket.CLUSTER_RESOURCE_READ)
+    DESCRIBE_TASKS = ("ecs:DescribeTasks", Bucket.CLUSTER_RESOURCE_READ)
+    UPDATE_CONTAINER_INSTANCES_STATE = ("ecs:UpdateContainerInstancesState", Bucket.CLUSTER_RESOURCE_MODIFY)
+    PUT_ATTRIBUTES = ("ecs:PutAttributes", Bucket.CLUSTER_RESOURCE_MODIFY)
+    DELETE_ATTRIBUTES = ("ecs:DeleteAttributes", Bucket.CLUSTER_RESOURCE_MODIFY)
+    LIST_SERVICES = ("ecs:ListServices", Bucket.SERVICE_READ)
+    DESCRIBE_SERVICES = ("ecs:DescribeServices", Bucket.SERVICE_READ)
+    SEND_COMMAND = ("ssm:SendCommand", Bucket.SYSTEMS_MANAGER)
+    CANCEL_COMMAND = ("ssm:CancelCommand", Bucket.SYSTEMS_MANAGER)
+    LIST_COMMANDS = ("ssm:ListCommands", Bucket.SYSTEMS_MANAGER)
+    LIST_COMMAND_INVOCATIONS = ("ssm:ListCommandInvocations", Bucket.SYSTEMS_MANAGER)
+    GET_COMMAND_INVOCATION = ("ssm:GetCommandInvocation", Bucket.SYSTEMS_MANAGER)
+    DESCRIBE_INSTANCE_INFORMATION = ("ssm:DescribeInstanceInformation", Bucket.SYSTEMS_MANAGER)
+    GET_OBJECT = ("s3:GetObject", Bucket.STORE)
+    PUT_OBJECT = ("s3:PutObject", Bucket.STORE)
+    DELETE_OBJECT = ("s3:DeleteObject", Bucket.STORE)
+    LIST_OBJECTS = ("s3:ListObjectsV2", Bucket.STORE, "s3:ListBucket")
+
+    def __init__(self, title: str, bucket: Bucket, action: str = "") -> None:
+        self.title = title
+        self.bucket = bucket
+        self.action = action or title

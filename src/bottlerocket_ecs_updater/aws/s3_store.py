@@ -1,0 +1,106 @@
+"""The state store in S3: a prefix of a bucket, written with conditional requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from bottlerocket_ecs_updater.aws.api import Api
+from bottlerocket_ecs_updater.aws.batches import pages
+from bottlerocket_ecs_updater.aws.errors import CallRefused
+from bottlerocket_ecs_updater.aws.operation import Operation
+from bottlerocket_ecs_updater.aws.session import Pair
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+    from types_boto3_s3.type_defs import (
+        DeleteObjectRequestTypeDef,
+        ListObjectsV2OutputTypeDef,
+        ListObjectsV2RequestTypeDef,
+        PutObjectRequestTypeDef,
+    )
+
+_NO_OBJECT_CODES = frozenset({"NoSuchKey", "404", "NotFound"})
+_CONFLICT_CODES = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}) | _NO_OBJECT_CODES
+"""Of a conditional write. An object that is not there any more does not have the tag that was expected either."""
+
+
+class S3Store:
+    """Implements `engine.ports.Store`; an object's ETag is its tag.
+
+    The lease itself lives here, so its requests must not ask the lease first: give it an `Api` without that hook.
+    """
+
+    def __init__(self, clients: Pair[S3Client], api: Api, bucket: str, prefix: str = "") -> None:
+        self._looking = clients.looking
+        self._acting = clients.acting
+        self._api = api
+        self._bucket = bucket
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+
+    def get(self, key: str) -> Stored | None:
+        """Read an object, None when there is none."""
+
+        def read() -> Stored:
+            reply = self._looking.get_object(Bucket=self._bucket, Key=self._prefix + key)
+            return Stored(reply["Body"].read(), reply["ETag"])
+
+        try:
+            return self._api.look(Operation.GET_OBJECT, self._where(key), read)
+        except CallRefused as refusal:
+            if refusal.code in _NO_OBJECT_CODES:
+                return None
+            raise
+
+    def put(self, key: str, data: bytes, expect: str | None) -> str:
+        """Write an object, once. Raises Conflict when the object is not as expected.
+
+        Raises Unreachable where the reply was lost: then it may have been written, and only reading it tells.
+        """
+        request: PutObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._prefix + key, "Body": data}
+        if expect == ABSENT:
+            request["IfNoneMatch"] = "*"
+        elif expect is not None:
+            request["IfMatch"] = expect
+        try:
+            reply = self._api.act(Operation.PUT_OBJECT, self._where(key), self._acting.put_object, **request)
+        except CallRefused as refusal:
+            raise self._conflict(refusal, key, expect) from refusal
+        return reply["ETag"]
+
+    def delete(self, key: str, expect: str | None) -> None:
+        """Remove an object, under the same condition; without one, it is no matter whether it was there."""
+        if expect == ABSENT:
+            if self.get(key) is not None:
+                raise Conflict(f"{self._where(key)} is there")
+            return
+        request: DeleteObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._prefix + key}
+        if expect is not None:
+            request["IfMatch"] = expect
+        try:
+            self._api.act(Operation.DELETE_OBJECT, self._where(key), self._acting.delete_object, **request)
+        except CallRefused as refusal:
+            raise self._conflict(refusal, key, expect) from refusal
+
+    def keys(self, prefix: str) -> Iterable[str]:
+        """The keys under a prefix, in order."""
+
+        def ask(token: str | None) -> ListObjectsV2OutputTypeDef:
+            request: ListObjectsV2RequestTypeDef = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
+            if token:
+                request["ContinuationToken"] = token
+            return self._api.look(Operation.LIST_OBJECTS, self._where(prefix), self._looking.list_objects_v2, **request)
+
+        found = pages(ask, lambda page: page.get("NextContinuationToken"))
+        return sorted(
+            shape.get("Key", "").removeprefix(self._prefix) for page in found for shape in page.get("Contents", ())
+        )
+
+    def _where(self, key: str) -> str:
+        return f"s3://{self._bucket}/{self._prefix}{key}"
+
+    def _conflict(self, refusal: CallRefused, key: str, expect: str | None) -> Exception:
+        if expect is not None and refusal.code in _CONFLICT_CODES:
+            return Conflict(f"{self._where(key)} was written by somebody else")
+        return refusal

@@ -1,0 +1,102 @@
+"""Clients for AWS, from standard configuration: environment, profiles, container credentials, endpoint overrides.
+
+They come from botocore itself: boto3 would add a quarter of a second of imports to every start, for an interface
+that is the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+from botocore.session import Session
+
+from bottlerocket_ecs_updater.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from types_boto3_ecs import ECSClient
+    from types_boto3_s3 import S3Client
+    from types_boto3_ssm import SSMClient
+
+ClientT = TypeVar("ClientT")
+
+CONNECT_TIMEOUT = timedelta(seconds=3)
+READ_TIMEOUT = timedelta(seconds=6)
+"""Both together leave time to go in peace within the ten seconds that a signal gives, even while AWS is silent."""
+
+ACT_LEASE_SHARE = 4
+"""An act ends, one way or the other, within this part of the lease: the lease was looked at right before."""
+
+CONNECT_SHARE = 0.3
+READ_SHARE = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Pair(Generic[ClientT]):
+    """Two clients for one service: one that looks, and one whose calls end within a part of the lease."""
+
+    looking: ClientT
+    acting: ClientT
+
+    @classmethod
+    def of(cls, client: ClientT) -> Pair[ClientT]:
+        """One client for both, where calls take no time."""
+        return cls(client, client)
+
+
+class Clients:
+    """Makes clients when they are first used; all share one session, so credentials are looked up once."""
+
+    def __init__(self, *, version: str, region: str | None = None, lease: timedelta = timedelta(seconds=60)) -> None:
+        self._version = version
+        self._region = region
+        self._lease = lease
+
+    @cached_property
+    def ecs(self) -> Pair[ECSClient]:
+        """Elastic Container Service."""
+        return cast("Pair[ECSClient]", self._pair("ecs"))
+
+    @cached_property
+    def ssm(self) -> Pair[SSMClient]:
+        """Systems Manager."""
+        return cast("Pair[SSMClient]", self._pair("ssm"))
+
+    @cached_property
+    def s3(self) -> Pair[S3Client]:
+        """Simple Storage Service."""
+        return cast("Pair[S3Client]", self._pair("s3"))
+
+    @cached_property
+    def _session(self) -> Session:
+        return Session()
+
+    def _pair(self, service: str) -> Pair[Any]:
+        share = self._lease / ACT_LEASE_SHARE
+        act = self._config(min(CONNECT_TIMEOUT, share * CONNECT_SHARE), min(READ_TIMEOUT, share * READ_SHARE))
+        look = self._config(CONNECT_TIMEOUT, READ_TIMEOUT)
+        return Pair(self._client(service, look), self._client(service, act))
+
+    def _config(self, connect: timedelta, read: timedelta) -> Config:
+        return Config(
+            connect_timeout=connect.total_seconds(),
+            read_timeout=read.total_seconds(),
+            # One attempt each: repeats are made where the pace and the lease see them.
+            retries={"mode": "standard", "total_max_attempts": 1},
+            # The engine calls from one thread.
+            max_pool_connections=1,
+            user_agent_extra=f"bottlerocket-ecs-updater/{self._version}",
+        )
+
+    def _client(self, service: str, config: Config) -> object:
+        try:
+            return self._session.create_client(service, region_name=self._region, config=config)
+        except BotoCoreError as error:
+            raise UsageError(f"cannot talk to {service}: {error}") from error
+        except ValueError as error:
+            # botocore refuses a malformed endpoint so.
+            raise UsageError(f"cannot talk to {service}: {error}") from error

@@ -1,0 +1,275 @@
+"""The hosts, behind Run Command of Systems Manager."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from bottlerocket_ecs_updater.aws.api import Api
+from bottlerocket_ecs_updater.aws.batches import chunks, narrow, pages
+from bottlerocket_ecs_updater.aws.ecs_shapes import moment
+from bottlerocket_ecs_updater.aws.errors import CallRefused, NeverSent
+from bottlerocket_ecs_updater.aws.operation import Operation
+from bottlerocket_ecs_updater.aws.session import Pair
+from bottlerocket_ecs_updater.aws.ssm_shapes import (
+    end_of,
+    fetched_answer,
+    joined_answer,
+    listed_answer,
+    needs_fetching,
+    reach_of,
+)
+from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Throttled, Unreachable
+from bottlerocket_ecs_updater.core.fleet import Flight, Kind, Reach
+from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId
+from bottlerocket_ecs_updater.engine.ports import Answer, Later, Refused, Sent, Unclear
+
+if TYPE_CHECKING:
+    from types_boto3_ssm import SSMClient
+    from types_boto3_ssm.type_defs import (
+        CommandInvocationTypeDef,
+        CommandTypeDef,
+        DescribeInstanceInformationRequestTypeDef,
+        GetCommandInvocationRequestTypeDef,
+        ListCommandInvocationsRequestTypeDef,
+        ListCommandsRequestTypeDef,
+    )
+
+SEND_MAX = 50
+"""SendCommand takes so many instance ids."""
+
+DEFAULT_VERSION = "$DEFAULT"
+"""The version that whoever owns the document says is in use."""
+
+DELIVERY_TIMEOUT_SECONDS: Mapping[Kind, int] = {Kind.CHECK: 30, Kind.APPLY: 60, Kind.REBOOT: 30}
+"""A command that is not delivered by then never is. 30 s is the least that Systems Manager takes."""
+
+AT_ONCE = "50"
+"""MaxConcurrency and MaxErrors: all of a batch. The default of no errors would stop a batch at its first bad host."""
+
+COMMENT_MAX_CHARACTERS = 100
+
+CLOCK_SKEW_MAX = timedelta(minutes=5)
+"""How far our clock may be off when commands are looked for by their time: AWS takes no signature that is older."""
+
+_ENDED_COMMANDS = frozenset({"Success", "Cancelled", "Failed", "TimedOut"})
+_NOT_OFFERED_CODES = frozenset(
+    {"InvalidAction", "NotImplemented", "UnknownOperation", "UnknownOperationException", "UnsupportedOperation"}
+)
+_CULPRIT_CODES = frozenset({"InvalidInstanceId", "UnsupportedPlatformType", "InvalidTarget"})
+_INSTANCE_ID = re.compile(r"\bm?i-[0-9a-zA-Z]+")
+
+
+class SsmHosts:
+    """Implements `engine.ports.Hosts`; `documents` names the Run Command document of each kind."""
+
+    def __init__(self, clients: Pair[SSMClient], api: Api, documents: Mapping[Kind, str], comment: str) -> None:
+        self._looking = clients.looking
+        self._acting = clients.acting
+        self._api = api
+        self._documents = documents
+        self._comment = comment[:COMMENT_MAX_CHARACTERS]
+        self._fetched: dict[CommandId, dict[InstanceId, Answer]] = {}
+
+    def reach(self) -> Mapping[InstanceId, Reach]:
+        """Every instance that Systems Manager knows, and whether it has a connection to it."""
+        found: dict[InstanceId, Reach] = {}
+        request: DescribeInstanceInformationRequestTypeDef = {"MaxResults": 50}
+
+        def ask(token: str | None) -> str | None:
+            asked: DescribeInstanceInformationRequestTypeDef = {**request, "NextToken": token} if token else request
+            method = self._looking.describe_instance_information
+            reply = self._api.look(Operation.DESCRIBE_INSTANCE_INFORMATION, "*", method, **asked)
+            for shape in reply.get("InstanceInformationList", ()):
+                found[InstanceId(shape.get("InstanceId", ""))] = reach_of(shape.get("PingStatus", ""))
+            return reply.get("NextToken")
+
+        for _ in pages(ask, lambda token: token):
+            pass
+        return found
+
+    # Sending
+
+    def send(self, kind: Kind, instances: Sequence[InstanceId]) -> Sent:
+        """Send a document, fifty instances a call, each call once. Raises Denied, and NotFound for the document."""
+        results: dict[InstanceId, CommandId | Refused | Later | Unclear] = {}
+        for some in chunks(list(dict.fromkeys(instances)), SEND_MAX):
+            results |= narrow(some, lambda batch: self._send(kind, batch), _refused, _suspects)
+        return Sent(
+            commands={id_: result for id_, result in results.items() if isinstance(result, str)},
+            refused={id_: result.why for id_, result in results.items() if isinstance(result, Refused)},
+            unclear={id_: result.why for id_, result in results.items() if isinstance(result, Unclear)},
+            later={id_: result.why for id_, result in results.items() if isinstance(result, Later)},
+        )
+
+    def _send(
+        self, kind: Kind, batch: Sequence[InstanceId]
+    ) -> Mapping[InstanceId, CommandId | Refused | Later | Unclear]:
+        document = self._documents[kind]
+        try:
+            reply = self._api.act(
+                Operation.SEND_COMMAND,
+                f"document {document}",
+                self._acting.send_command,
+                DocumentName=document,
+                DocumentVersion=DEFAULT_VERSION,
+                InstanceIds=batch,
+                TimeoutSeconds=DELIVERY_TIMEOUT_SECONDS[kind],
+                Comment=self._comment,
+                MaxConcurrency=AT_ONCE,
+                MaxErrors=AT_ONCE,
+            )
+        except (Throttled, NeverSent) as error:
+            return dict.fromkeys(batch, Later(str(error)))
+        except Unreachable as error:
+            return dict.fromkeys(batch, Unclear(str(error)))
+        except CallRefused as refusal:
+            if refusal.code in _CULPRIT_CODES:
+                raise
+            # What is wrong is the call, not an instance: parts of it would be refused just the same.
+            return dict.fromkeys(batch, Refused(str(refusal)))
+        command = reply.get("Command", {}).get("CommandId")
+        if not command:
+            return dict.fromkeys(batch, Unclear("Systems Manager named no command in its answer"))
+        return dict.fromkeys(batch, CommandId(command))
+
+    def cancel(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
+        """Call a command back where that still can be done."""
+        for some in chunks(instances, SEND_MAX):
+            method = self._acting.cancel_command
+            try:
+                self._api.act(Operation.CANCEL_COMMAND, command, method, CommandId=command, InstanceIds=some)
+            except (CallRefused, Denied, NotFound, Throttled, Unreachable):
+                # Nothing rests on it: a command that was not called back shows in what the host says later.
+                continue
+
+    # Hearing
+
+    def answers(self, command: CommandId, kind: Kind) -> Mapping[InstanceId, Answer]:
+        """What is known of a command, by instance; output is fetched singly only where it matters and may be cut."""
+        found: dict[InstanceId, Answer] = {}
+        for shape in self._invocations(command, details=True):
+            id_ = InstanceId(shape.get("InstanceId", ""))
+            answer = self._in_full(command, kind, id_, shape)
+            if answer is not None:
+                found[id_] = answer
+        if all(answer.end is not None for answer in found.values()):
+            # Nobody asks again about a command that has ended everywhere.
+            self._fetched.pop(command, None)
+        return found
+
+    def _in_full(
+        self, command: CommandId, kind: Kind, id_: InstanceId, shape: CommandInvocationTypeDef
+    ) -> Answer | None:
+        listed = listed_answer(shape)
+        plugins = shape.get("CommandPlugins", ())
+        if not needs_fetching(listed, kind):
+            return listed
+        kept = self._fetched.setdefault(command, {})
+        if id_ not in kept:
+            # A document of several steps has an output for each, and must be asked for them by name.
+            steps = [plugin.get("Name", "") for plugin in plugins] if len(plugins) > 1 else [""]
+            parts = [self._fetch(command, id_, step, listed) for step in steps]
+            whole = [part for part in parts if part is not None]
+            if len(whole) < len(parts):
+                return None
+            kept[id_] = joined_answer(whole)
+        return kept[id_]
+
+    def _fetch(self, command: CommandId, id_: InstanceId, step: str, listed: Answer) -> Answer | None:
+        """One step's output, None where Systems Manager does not have it yet."""
+        request: GetCommandInvocationRequestTypeDef = {"CommandId": command, "InstanceId": id_}
+        if step:
+            request["PluginName"] = step
+        method = self._looking.get_command_invocation
+        try:
+            reply = self._api.look(Operation.GET_COMMAND_INVOCATION, command, method, **request)
+        except CallRefused as refusal:
+            if refusal.code == "InvocationDoesNotExist":
+                return None
+            return listed
+        return fetched_answer(reply, listed)
+
+    def _invocations(self, command: CommandId, *, details: bool) -> Iterator[CommandInvocationTypeDef]:
+        request: ListCommandInvocationsRequestTypeDef = {"CommandId": command, "Details": details, "MaxResults": 50}
+
+        def ask(token: str | None) -> tuple[Sequence[CommandInvocationTypeDef], str | None]:
+            asked: ListCommandInvocationsRequestTypeDef = {**request, "NextToken": token} if token else request
+            method = self._looking.list_command_invocations
+            try:
+                reply = self._api.look(Operation.LIST_COMMAND_INVOCATIONS, command, method, **asked)
+            except CallRefused as refusal:
+                if refusal.code == "InvalidCommandId":
+                    # Sent a moment ago, it is not known everywhere yet.
+                    return (), None
+                raise
+            return reply.get("CommandInvocations", ()), reply.get("NextToken")
+
+        for shapes, _ in pages(ask, lambda page: page[1]):
+            yield from shapes
+
+    # What others, or a run before this one, have sent
+
+    def under_way(self, kind: Kind, since: datetime) -> Mapping[InstanceId, Flight]:
+        """Commands of the kind's document, whoever sent them since then, that have not ended, by instance.
+
+        Where an instance has several, the last one counts. Empty where Systems Manager does not offer the list.
+        """
+        flights: dict[InstanceId, Flight] = {}
+        for shape in sorted(self._open_commands(kind, since), key=lambda shape: moment(shape.get("RequestedDateTime"))):
+            flight = Flight(kind, CommandId(shape.get("CommandId", "")), moment(shape.get("RequestedDateTime")))
+            ends = {
+                InstanceId(one.get("InstanceId", "")): end_of(one.get("Status", ""), one.get("StatusDetails", ""))
+                for one in self._invocations(flight.command, details=False)
+            }
+            # An instance that is not listed yet was only just sent to.
+            targets = ends.keys() | {InstanceId(id_) for id_ in shape.get("InstanceIds", ())}
+            flights |= {id_: flight for id_ in targets if ends.get(id_) is None}
+        return flights
+
+    def _open_commands(self, kind: Kind, since: datetime) -> Sequence[CommandTypeDef]:
+        document = self._documents[kind]
+        since = since.astimezone(UTC).replace(microsecond=0) - CLOCK_SKEW_MAX
+
+        def ask(token: str | None) -> tuple[Sequence[CommandTypeDef], str | None]:
+            request: ListCommandsRequestTypeDef = {
+                "MaxResults": 50,
+                "Filters": [
+                    {"key": "DocumentName", "value": document},
+                    {"key": "InvokedAfter", "value": f"{since:%Y-%m-%dT%H:%M:%SZ}"},
+                ],
+            }
+            if token:
+                request["NextToken"] = token
+            try:
+                reply = self._api.look(Operation.LIST_COMMANDS, "*", self._looking.list_commands, **request)
+            except CallRefused as refusal:
+                if refusal.code in _NOT_OFFERED_CODES:
+                    return (), None
+                raise
+            return reply.get("Commands", ()), reply.get("NextToken")
+
+        return [
+            shape
+            for shapes, _ in pages(ask, lambda page: page[1])
+            for shape in shapes
+            if _same_document(shape.get("DocumentName", ""), document)
+            and shape.get("Status", "") not in _ENDED_COMMANDS
+            and moment(shape.get("RequestedDateTime")) >= since
+        ]
+
+
+def _same_document(one: str, other: str) -> bool:
+    """A document of one's own goes by its name or by its ARN."""
+    return one.rpartition("/")[2] == other.rpartition("/")[2]
+
+
+def _refused(_: InstanceId, refusal: CallRefused) -> Refused:
+    return Refused(str(refusal))
+
+
+def _suspects(refusal: CallRefused) -> Collection[str]:
+    """The instances that a refusal names: "Instances [[i-0123]] not in a valid state for account 111122223333"."""
+    return set(_INSTANCE_ID.findall(refusal.message))

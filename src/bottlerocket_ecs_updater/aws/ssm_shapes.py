@@ -1,0 +1,132 @@
+"""What Systems Manager answers, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, assert_never
+
+from bottlerocket_ecs_updater.core.fleet import End, Kind, Reach
+from bottlerocket_ecs_updater.engine.ports import Answer
+
+if TYPE_CHECKING:
+    from types_boto3_ssm.type_defs import CommandInvocationTypeDef, GetCommandInvocationResultTypeDef
+
+ERROR_SEPARATOR = "----------ERROR-------"
+"""The agent puts it on a line of its own between output and errors where it sends both as one text."""
+
+SURE_CHARACTERS = 2_300
+"""A list's output ends at 2,500 characters; what comes near it may be cut."""
+
+TRUNCATION_MARK = "--output truncated--"
+"""The agent's own words where it cut."""
+
+NOT_STARTED = -1
+"""ResponseCode of a command that has not run."""
+
+_ENDS: Mapping[str, End] = {
+    "success": End.SUCCESS,
+    "failed": End.FAILED,
+    "accessdenied": End.FAILED,
+    "invalidplatform": End.FAILED,
+    "timedout": End.TIMED_OUT,
+    "executiontimedout": End.TIMED_OUT,
+    "deliverytimedout": End.NOT_DELIVERED,
+    "undeliverable": End.NOT_DELIVERED,
+    "cancelled": End.CANCELLED,
+    "terminated": End.CANCELLED,
+}
+"""By StatusDetails, and by Status where the details say nothing that is known."""
+
+_UNDER_WAY = frozenset({"pending", "inprogress", "delayed", "cancelling"})
+
+_REACHES = {
+    "Online": Reach.ONLINE,
+    "ConnectionLost": Reach.CONNECTION_LOST,
+    "Inactive": Reach.CONNECTION_LOST,
+}
+
+
+def end_of(status: str, details: str) -> End | None:
+    """How a command ended on an instance, None while it has not as far as Systems Manager knows."""
+    plain_status, plain_details = _plain(status), _plain(details)
+    if plain_status in _UNDER_WAY:
+        return None
+    return _ENDS.get(plain_details) or _ENDS.get(plain_status)
+
+
+def _plain(words: str) -> str:
+    return words.replace(" ", "").lower()
+
+
+def reach_of(ping_status: str) -> Reach:
+    """Whether Systems Manager has a connection to an instance."""
+    return _REACHES.get(ping_status, Reach.UNKNOWN)
+
+
+def listed_answer(shape: CommandInvocationTypeDef) -> Answer:
+    """What a list of invocations says of one instance; its output may be cut."""
+    details = shape.get("StatusDetails") or shape.get("Status", "")
+    end = end_of(shape.get("Status", ""), details)
+    if end is None:
+        return Answer(None, NOT_STARTED, "", "", details)
+    plugins = shape.get("CommandPlugins", ())
+    codes = [plugin.get("ResponseCode", NOT_STARTED) for plugin in plugins]
+    parts = [_split(plugin.get("Output", "")) for plugin in plugins]
+    return Answer(
+        end,
+        0 if end is End.SUCCESS else _exit_code(codes),
+        "\n".join(output for output, _ in parts if output),
+        "\n".join(errors for _, errors in parts if errors),
+        details,
+    )
+
+
+def fetched_answer(shape: GetCommandInvocationResultTypeDef, listed: Answer) -> Answer:
+    """The same answer with the output in its greater length."""
+    return Answer(
+        listed.end,
+        shape.get("ResponseCode", listed.exit_code),
+        shape.get("StandardOutputContent", ""),
+        shape.get("StandardErrorContent", ""),
+        shape.get("StatusDetails", listed.detail),
+    )
+
+
+def joined_answer(parts: list[Answer]) -> Answer:
+    """One answer from those of several steps."""
+    return Answer(
+        parts[0].end,
+        _exit_code([part.exit_code for part in parts]),
+        "\n".join(part.stdout for part in parts if part.stdout),
+        "\n".join(part.stderr for part in parts if part.stderr),
+        parts[-1].detail,
+    )
+
+
+def _exit_code(codes: list[int]) -> int:
+    """The first step that did not succeed speaks for all."""
+    return next((code for code in codes if code != 0), 0) if codes else NOT_STARTED
+
+
+def _split(output: str) -> tuple[str, str]:
+    stdout, _, stderr = output.partition(ERROR_SEPARATOR)
+    return stdout.strip("\n"), stderr.strip("\n")
+
+
+def needs_fetching(listed: Answer, kind: Kind) -> bool:
+    """Whether the output matters, and the list may not have given all of it."""
+    match listed.end:
+        case None | End.NOT_DELIVERED | End.CANCELLED | End.ABANDONED:
+            return False
+        case End.SUCCESS:
+            # What a check prints last is the end of a JSON object.
+            return kind is Kind.CHECK and (_may_be_cut(listed) or not listed.stdout.rstrip().endswith("}"))
+        case End.FAILED | End.TIMED_OUT:
+            return _may_be_cut(listed)
+        case _:
+            assert_never(listed.end)
+
+
+def _may_be_cut(listed: Answer) -> bool:
+    text = listed.stdout + listed.stderr
+    return not text or len(text) >= SURE_CHARACTERS or TRUNCATION_MARK in text
