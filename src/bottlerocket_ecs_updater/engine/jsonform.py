@@ -7,7 +7,7 @@ cattrs costs a tenth of a second to import, so this module is imported where JSO
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_origin
+from typing import Any
 
 from cattrs import Converter
 
@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.version import Version
 def converter() -> Converter:
     """A converter that knows the values of core that have a text of their own."""
     made = Converter()
-    made.register_unstructure_hook_func(lambda kind: get_origin(kind) is frozenset, sorted)
+    made.register_unstructure_hook_func(lambda kind: getattr(kind, "__origin__", None) is frozenset, sorted)
     made.register_unstructure_hook(datetime, write_time)
     made.register_structure_hook(datetime, lambda value, _: read_time(value))
     made.register_unstructure_hook(timedelta, timedelta.total_seconds)

@@ -1,0 +1,43 @@
+"""A state store that lives as long as the process: for simulated runs that leave nothing behind, and for tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored
+
+
+class MemoryStore:
+    """A `Store` in memory, safe between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._objects: dict[str, Stored] = {}
+        self._writes = 0
+
+    def get(self, key: str) -> Stored | None:
+        with self._lock:
+            return self._objects.get(key)
+
+    def put(self, key: str, data: bytes, expect: str | None) -> str:
+        with self._lock:
+            self._expect(key, expect)
+            self._writes += 1
+            stored = Stored(data, str(self._writes))
+            self._objects[key] = stored
+            return stored.tag
+
+    def delete(self, key: str, expect: str | None) -> None:
+        with self._lock:
+            self._expect(key, expect)
+            self._objects.pop(key, None)
+
+    def keys(self, prefix: str) -> Iterable[str]:
+        with self._lock:
+            return sorted(key for key in self._objects if key.startswith(prefix))
+
+    def _expect(self, key: str, expect: str | None) -> None:
+        stored = self._objects.get(key)
+        if expect is not None and expect != (stored.tag if stored is not None else ABSENT):
+            raise Conflict(key)
