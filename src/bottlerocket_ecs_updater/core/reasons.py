@@ -162,6 +162,102 @@ class Reason(Enum):
     )
     UNCLEAR = _Words("unclear", "AWS did not say whether {what} took effect: {why}", "it is looked at again")
 
+    # What the operator's rules hold back.
+    WINDOW_CLOSED = _Words(
+        "window-closed",
+        "no maintenance window is open; the next one opens {opens}",
+        "it is taken then, or change --window",
+    )
+    CUTOFF = _Words(
+        "cutoff",
+        "the maintenance window closes {closes}, and it is expected to take {needed}",
+        "it is taken in a later window, if one stays open for that long",
+    )
+    FROZEN = _Words(
+        "frozen",
+        "updates are frozen ({freeze}); the next one may begin {opens}",
+        "it is taken then, or change --freeze",
+    )
+    VERSION_DENIED = _Words(
+        "version-denied", "{version} is denied by {rule}", "wait for another release, or change --deny"
+    )
+    VERSION_NOT_PINNED = _Words(
+        "version-not-pinned",
+        "it is offered {version}, and updates are pinned to {rule}",
+        "change --pin, or set settings.updates.version-lock on the host",
+    )
+    VERSION_NOT_ALLOWED = _Words(
+        "version-not-allowed", "{version} is not among the allowed versions: {rule}", "change --allow"
+    )
+    DOWNGRADE_HELD = _Words(
+        "downgrade-held",
+        "it is offered {version}, which is older than the {running} that it runs",
+        "allow it with --downgrades follow, or wait for a newer release",
+    )
+    VERSION_TOO_YOUNG = _Words(
+        "version-too-young",
+        "{version} was first seen {first_seen}, and must be known for {minimum_age}",
+        "it is taken from {until} on, or lower --minimum-age",
+    )
+    VERSION_NEW = _Words(
+        "version-new",
+        "nothing tells since when {version} is known, and it must be known for {minimum_age}",
+        "it is taken that long after it was first noted, or lower --minimum-age",
+    )
+    OPTED_OUT = _Words(
+        "opted-out",
+        "it opted out by its attribute {attribute}",
+        "delete the attribute in ECS, and take it out of the host's user data",
+    )
+    EXCLUDED = _Words("excluded", "the policy leaves it out: {rule}", "change --exclude")
+    NOT_INCLUDED = _Words("not-included", "the policy takes only {rule}", "change --include")
+    MEMBERSHIP_UNKNOWN = _Words(
+        "membership-unknown",
+        "a rule asks for its {what}, which could not be read: {rule}",
+        "see why Auto Scaling did not answer; most often a permission is missing",
+    )
+    CHECKPOINT_WAIT = _Words(
+        "checkpoint-wait",
+        "{done} of {total} instances run {version}; at this checkpoint the roll waits until {until}",
+        "it is taken after that, or change --checkpoint-wait",
+    )
+    CHECKPOINT_FULL = _Words(
+        "checkpoint-full",
+        "{limit} of {total} instances may go to {version} before this checkpoint: {done} did, {under_way} are on the way",
+        "it is taken when those are done and the wait is over",
+    )
+    CHECKPOINT_FAILED = _Words(
+        "checkpoint-failed",
+        "{failed} of the first {limit} instances failed at {version}",
+        "look at them; `release {version}` when it is known to be good, or wait for another release",
+    )
+    DAILY_LIMIT = _Words(
+        "daily-limit",
+        "{begun} instances were begun in the last 24 hours, and {limit} is the limit",
+        "it is taken from {until} on, or raise --max-per-day",
+    )
+    TASK_PROTECTED = _Words(
+        "task-protected",
+        "its task {task} is protected until {until}",
+        "the task's own code gives its protection up when it is done",
+    )
+    SERVICE_DEPLOYING = _Words(
+        "service-deploying",
+        "a deployment is in progress: {services}",
+        "it is taken when the deployment is done; a deployment that hangs must be ended by its owner",
+    )
+    NO_ROOM = _Words("no-room", "the tasks of {service} could not leave it: {missing}", "{advice}")
+    LEAVING_GROUP = _Words(
+        "leaving-group",
+        "its Auto Scaling group {group} has it in the state {state}",
+        "wait until it is InService again, or gone",
+    )
+    GROUP_REFRESHING = _Words(
+        "group-refreshing",
+        "an instance refresh of its Auto Scaling group {group} is in progress",
+        "wait until the refresh is over, or cancel it",
+    )
+
     @property
     def code(self) -> str:
         """The stable word for logs, JSON and metrics."""
