@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from .model import ContainerInstance, ContainerInstanceSpec, Status
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from .lifecycle import Lifecycle
     from .model import Cluster
     from .registry import Registry
@@ -65,10 +67,11 @@ class Agents:
         if checkpoint_lost:
             self._lose_checkpoint.add(instance.arn)
 
-    def went_down(self, instance: ContainerInstance) -> None:
-        """The agent went away. ECS says so a little later."""
+    def went_down(self, instance: ContainerInstance, *, missed: bool = True) -> None:
+        """The agent went away. ECS says so a little later, sooner when the agent could say goodbye."""
+        timing = self._registry.timing
         instance.agent_up = False
-        self._believe_later(instance, connected=False)
+        self._believe_later(instance, connected=False, lag=timing.disconnect_lag if missed else timing.connect_lag)
 
     def came_up(self, instance: ContainerInstance) -> ContainerInstance:
         """The agent connected. Returns the registration that it has now, which may be a new one."""
@@ -82,7 +85,7 @@ class Agents:
             self._reboots.discard(instance.arn)
             self._register_again(instance)
         instance.agent_up = True
-        self._believe_later(instance, connected=True)
+        self._believe_later(instance, connected=True, lag=self._registry.timing.connect_lag)
         for task in list(instance.tasks.values()):
             self._lifecycle.resume(task)
         return instance
@@ -121,14 +124,12 @@ class Agents:
             instance.status, instance.drained_by = Status.ACTIVE, None
         self._registry.instance_changed(instance)
 
-    def _believe_later(self, instance: ContainerInstance, *, connected: bool) -> None:
+    def _believe_later(self, instance: ContainerInstance, *, connected: bool, lag: timedelta) -> None:
         if instance.connection_timer is not None:
             instance.connection_timer.cancel()
             instance.connection_timer = None
         if instance.agent_connected is connected:
             return
-        timing = self._registry.timing
-        lag = timing.connect_lag if connected else timing.disconnect_lag
         instance.connection_timer = self._registry.clock.after(
             lag, lambda: self._believe(instance, connected=connected)
         )

@@ -133,8 +133,6 @@ def _workload(request: Shape) -> Workload:
     memory = int(request.get("memory") or 0) or sum(
         each.get("memory") or each.get("memoryReservation") or DEFAULT_MEMORY for each in containers
     )
-    ports = [
-        port["hostPort"] for each in containers for port in each.get("portMappings", []) if port.get("hostPort")
-    ]
+    ports = [port["hostPort"] for each in containers for port in each.get("portMappings", []) if port.get("hostPort")]
     stop = max((each.get("stopTimeout", 30) for each in containers), default=30)
     return Workload(cpu=cpu, memory=memory, host_ports=tuple(ports), stop_timeout=timedelta(seconds=stop))

@@ -1,6 +1,6 @@
 """The cluster query language, as `filter` of ListContainerInstances takes it.
 
-    attribute:bottlerocket.variant == aws-ecs-2 and not (agentConnected == false or runningTasksCount > 3)
+attribute:bottlerocket.variant == aws-ecs-2 and not (agentConnected == false or runningTasksCount > 3)
 """
 
 from __future__ import annotations

@@ -15,8 +15,9 @@ from .requests import arn_like, at_most, find_all, invalid
 from .shapes import instance_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from .memory import Memory
     from .model import Cluster, Shape
     from .registry import Registry
     from .requests import Handler
@@ -34,11 +35,9 @@ _LISTABLE = ("ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION
 class InstanceOperations:
     """ListContainerInstances and what goes with it."""
 
-    def __init__(
-        self, registry: Registry, render: Callable[[ContainerInstance], Shape] = instance_shape
-    ) -> None:
+    def __init__(self, registry: Registry, memory: Memory) -> None:
         self._registry = registry
-        self._render = render
+        self._memory = memory
 
     def handlers(self) -> dict[str, Handler]:
         """By the operation's name."""
@@ -74,7 +73,7 @@ class InstanceOperations:
         cluster = self._registry.cluster(request)
         at_most(request["containerInstances"], DESCRIBED_AT_ONCE, "Container instances")
         found, failures = self._find(cluster, request)
-        return {"containerInstances": [self._render(instance) for instance in found], "failures": failures}
+        return {"containerInstances": [self._memory.instance(instance) for instance in found], "failures": failures}
 
     def update_state(self, request: Shape) -> Shape:
         """ACTIVE or DRAINING, for up to 10."""

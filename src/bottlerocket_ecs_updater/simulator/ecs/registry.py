@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 class Registry:
     """Everything ECS remembers, and the lists of who wants to hear of changes."""
 
-    def __init__(
-        self, clock: Clock, names: Names, chances: random.Random, timing: EcsTiming | None = None
-    ) -> None:
+    def __init__(self, clock: Clock, names: Names, chances: random.Random, timing: EcsTiming | None = None) -> None:
         self.clock = clock
         self.names = names
         self.chances = chances

@@ -60,13 +60,9 @@ class ServiceOperations:
         records = (
             service
             for service in cluster.services.values()
-            if service.status != "INACTIVE"
-            and strategy in (None, service.strategy.value)
-            and launch in (None, "EC2")
+            if service.status != "INACTIVE" and strategy in (None, service.strategy.value) and launch in (None, "EC2")
         )
-        found, token = page(
-            records, request.get("nextToken"), request.get("maxResults"), PAGE_LARGEST, PAGE_DEFAULT
-        )
+        found, token = page(records, request.get("nextToken"), request.get("maxResults"), PAGE_LARGEST, PAGE_DEFAULT)
         answer: Shape = {"serviceArns": [service.arn for service in found]}
         return answer if token is None else {**answer, "nextToken": token}
 

@@ -30,9 +30,7 @@ def instance_shape(instance: ContainerInstance) -> Shape:
         "agentConnected": instance.agent_connected,
         # Tasks that are still stopping are in neither count: ECS counts what it wants to run.
         "runningTasksCount": sum(task.desired is Desired.RUNNING for task in tasks),
-        "pendingTasksCount": sum(
-            task.desired is Desired.RUNNING and task.last in _NOT_RUNNING_YET for task in tasks
-        ),
+        "pendingTasksCount": sum(task.desired is Desired.RUNNING and task.last in _NOT_RUNNING_YET for task in tasks),
         "attributes": [
             {"name": name} if value is None else {"name": name, "value": value}
             for attributes in (instance.built_in, instance.custom)
@@ -104,9 +102,7 @@ def service_shape(service: Service) -> Shape:
             "minimumHealthyPercent": service.minimum_healthy_percent,
         },
         "deployments": [_deployment_shape(service, deployment) for deployment in service.deployments],
-        "events": [
-            {"id": event_id, "createdAt": at, "message": message} for event_id, at, message in service.events
-        ],
+        "events": [{"id": event_id, "createdAt": at, "message": message} for event_id, at, message in service.events],
         "createdAt": service.created_at,
         "placementConstraints": [],
         "placementStrategy": _spread(service),

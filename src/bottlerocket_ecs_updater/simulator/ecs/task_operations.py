@@ -14,9 +14,10 @@ from .requests import MISSING, arn_like, at_most, find_all, instance_of, invalid
 from .shapes import task_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from .lifecycle import Lifecycle
+    from .memory import Memory
     from .model import Cluster, Shape, TaskDefinition
     from .registry import Registry
     from .requests import Handler
@@ -38,12 +39,12 @@ class TaskOperations:
         registry: Registry,
         lifecycle: Lifecycle,
         scheduler: Scheduler,
-        render: Callable[[Task], Shape] = task_shape,
+        memory: Memory,
     ) -> None:
         self._registry = registry
         self._lifecycle = lifecycle
         self._scheduler = scheduler
-        self._render = render
+        self._memory = memory
 
     def handlers(self) -> dict[str, Handler]:
         """By the operation's name."""
@@ -67,7 +68,7 @@ class TaskOperations:
         records = (
             task
             for task in self._candidates(cluster, request)
-            if task.desired.value == desired and _matches(task, request)
+            if self._memory.desired(task) == desired and _matches(task, request)
         )
         found, token = page(records, request.get("nextToken"), request.get("maxResults"), PAGE)
         answer: Shape = {"taskArns": [task.arn for task in found]}
@@ -78,10 +79,8 @@ class TaskOperations:
         cluster = self._registry.cluster(request)
         self._registry.forget_old_tasks(cluster)
         at_most(request["tasks"], DESCRIBED_AT_ONCE, "Tasks")
-        found, failures = find_all(
-            request["tasks"], cluster.tasks, lambda name: arn_like(cluster, "task", name)
-        )
-        return {"tasks": [self._render(task) for task in found], "failures": failures}
+        found, failures = find_all(request["tasks"], cluster.tasks, lambda name: arn_like(cluster, "task", name))
+        return {"tasks": [self._memory.task(task) for task in found], "failures": failures}
 
     def run(self, request: Shape) -> Shape:
         """Place up to 10 tasks where there is room."""
@@ -223,5 +222,3 @@ def _shortage(instance: ContainerInstance, definition: TaskDefinition) -> str:
     if not instance.ports.isdisjoint(work.host_ports):
         return "RESOURCE:PORTS"
     return "RESOURCE:CPU" if instance.free_cpu < work.cpu else "RESOURCE:MEMORY"
-
-

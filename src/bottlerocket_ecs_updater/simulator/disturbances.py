@@ -1,0 +1,107 @@
+"""What is wrong with the AWS API itself: calls that fail, replies that never arrive, and who may not call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .errors import AwsError
+from .faults import ApiFails, RepliesLost, StaleReads, UpdaterDies
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime, timedelta
+
+    from .calls import Call
+    from .faults import Fault
+
+
+class ReplyLostError(Exception):
+    """The call was carried out, and the caller will never hear of it."""
+
+
+class KilledError(BaseException):
+    """The caller is dead. Not an Exception: nothing that the caller wrote may catch it."""
+
+
+class Disturbances:
+    """The faults of a plan that concern the API, counted as they strike."""
+
+    def __init__(self, faults: Iterable[Fault], began: datetime) -> None:
+        self._began = began
+        faults = tuple(faults)
+        self._fails = [(fault, _Counted(fault)) for fault in faults if isinstance(fault, ApiFails)]
+        self._losses = [_Counted(fault) for fault in faults if isinstance(fault, RepliesLost)]
+        self._stale = [fault for fault in faults if isinstance(fault, StaleReads)]
+        self._deaths = [fault for fault in faults if isinstance(fault, UpdaterDies)]
+
+    def before(self, call: Call) -> None:
+        """Raises KilledError where the caller dies first, AwsError where the call fails without any effect."""
+        self._kill(call, after=False)
+        for fault, counted in self._fails:
+            if self._holds(fault.at, fault.lasts, call.at) and counted.strikes(call):
+                raise AwsError(fault.code, "Rate exceeded" if fault.status == 400 else "", fault.status)
+
+    def after(self, call: Call) -> None:
+        """Raises ReplyLostError or KilledError where the caller never hears of what happened."""
+        self._kill(call, after=True)
+        if any(counted.strikes(call) for counted in self._losses):
+            raise ReplyLostError(call.action)
+
+    def lag(self, now: datetime) -> timedelta | None:
+        """How old the world is that reads show; None for no age at all."""
+        held = [fault.lag for fault in self._stale if self._holds(fault.at, fault.lasts, now)]
+        return max(held, default=None)
+
+    @property
+    def may_be_stale(self) -> bool:
+        """Whether reads will ever be old, so that somebody must remember what was."""
+        return bool(self._stale)
+
+    def _kill(self, call: Call, *, after: bool) -> None:
+        if any(death.call == call.number and death.after is after for death in self._deaths):
+            raise KilledError(call.number)
+
+    def _holds(self, at: timedelta, lasts: timedelta | None, now: datetime) -> bool:
+        age = now - self._began
+        return age >= at and (lasts is None or age < at + lasts)
+
+
+def denying(*actions: str) -> Callable[[Call], None]:
+    """A hook for `World.authorize` that denies these actions, such as `ecs:PutAttributes`, to everybody."""
+
+    def authorize(call: Call) -> None:
+        if call.action in actions:
+            raise denied(call)
+
+    return authorize
+
+
+def denied(call: Call, resource: str = "*") -> AwsError:
+    """The refusal of a call, with the code that its service uses."""
+    text = f"User: {call.caller} is not authorized to perform: {call.action} on resource: {resource}"
+    match call.service:
+        case "ec2":
+            return AwsError("UnauthorizedOperation", text, 403)
+        case "s3":
+            return AwsError("AccessDenied", text, 403)
+        case _:
+            return AwsError("AccessDeniedException", text, 400)
+
+
+class _Counted:
+    """A fault with how many calls it has seen, and how often it struck."""
+
+    def __init__(self, fault: ApiFails | RepliesLost) -> None:
+        self.every, self.times, self.operation = fault.every, fault.times, fault.operation
+        self._seen = 0
+        self._struck = 0
+
+    def strikes(self, call: Call) -> bool:
+        """Count a call, and say whether it is one of those that are struck."""
+        if self.operation not in ("*", call.operation, call.action):
+            return False
+        self._seen += 1
+        if self._seen % self.every or (self.times is not None and self._struck >= self.times):
+            return False
+        self._struck += 1
+        return True

@@ -1,0 +1,238 @@
+"""The world: hosts, ECS, SSM, EC2 and S3 of one account and region, moved by one clock, entered by one door.
+
+Whatever calls AWS goes through `World.call`. Whatever else happens (people, nature) is an action below it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from .calls import Call, CallLog, Rate, Throttles
+from .disturbances import Disturbances
+from .documents import STANDARD, Documents
+from .ec2 import Ec2
+from .ecs import ContainerInstance, ContainerInstanceSpec, ControlPlane, EcsTiming, Service, ServiceSpec, Task, Workload
+from .errors import AwsError
+from .faults import FaultPlan
+from .host import Host, HostSpec
+from .interventions import Interventions
+from .models import answer_problems, request_problem
+from .names import Names
+from .repository import Release, Repository
+from .s3 import ObjectStore
+from .ssm import RunCommand, SsmTiming
+from .watch import Budget, Verdict, Watch
+
+if TYPE_CHECKING:
+    from .clock import Clock
+    from .ecs.model import Shape
+
+Handler = Callable[["Shape"], "Shape"]
+
+OPERATOR = "operator"
+NOBODY = "anonymous"
+
+
+class World:
+    """Everything that is simulated. Whoever reaches into it from another thread holds `clock.lock`."""
+
+    def __init__(  # noqa: PLR0913 - a world is described by keywords, and each has a default
+        self,
+        clock: Clock,
+        seed: int = 0,
+        *,
+        names: Names | None = None,
+        cluster: str = "demo",
+        repository: Repository | None = None,
+        faults: FaultPlan | None = None,
+        ecs_timing: EcsTiming | None = None,
+        ssm_timing: SsmTiming | None = None,
+        rates: tuple[Rate, ...] = (),
+        budget: Budget | None = None,
+        operators: Iterable[str] = (OPERATOR,),
+        documents: Mapping[str, str] = STANDARD,
+        validate_answers: bool = False,
+    ) -> None:
+        self.clock = clock
+        self.names = names or Names()
+        self.repository = repository or Repository()
+        self.faults = faults or FaultPlan(seed=seed)
+        self.hosts: dict[str, Host] = {}
+        self.calls = CallLog()
+        self.authorize: Callable[[Call], None] = lambda _: None
+        self.disturbances = Disturbances(self.faults.world, clock.now())
+        self.documents = Documents(clock, documents)
+        # Each part draws from chances of its own, so that one part's change does not move all the others.
+        self.ecs = ControlPlane(clock, self.names, _chances(seed, "ecs"), ecs_timing)
+        self.ssm = RunCommand(clock, _chances(seed, "ssm"), ssm_timing, self.documents.content)
+        self.ec2 = Ec2(clock)
+        self.s3 = ObjectStore(clock)
+        self.cluster = self.ecs.registry.create_cluster(cluster)
+        self.watch = Watch(self, budget, frozenset(operators))
+        self._seed = seed
+        self._interventions = Interventions(self)
+        self._throttles = Throttles(rates)
+        self._validate_answers = validate_answers
+        self._handlers: dict[str, dict[str, Handler]] = {
+            "ecs": self.ecs.operations,
+            "ssm": {**_run_command_handlers(self.ssm), **self.documents.handlers()},
+            "ec2": self.ec2.handlers(),
+            "s3": self.s3.handlers(),
+            "sts": {"GetCallerIdentity": self._caller_identity},
+        }
+        if self.disturbances.may_be_stale:
+            self.ecs.memory.remember(lambda: self.disturbances.lag(self.clock.now()))
+
+    def call(self, service: str, operation: str, params: Mapping[str, Any], caller: str | None = None) -> Shape:
+        """Serve one call to AWS, whoever makes it.
+
+        Raises AwsError where AWS would refuse or fail, ReplyLostError where the caller never hears of the answer,
+        and KilledError where the caller dies.
+        """
+        with self.clock.lock:
+            self.clock.pump()
+            call = Call(self.calls.total + 1, self.clock.now(), service, operation, params, caller or NOBODY)
+            self.calls.record(call)
+            try:
+                self.disturbances.before(call)
+                answer = self._serve(call)
+            except AwsError as error:
+                self.calls.errors[error.code] += 1
+                raise
+            self.watch.served(call, answer)
+            self._interventions.served(call)
+            self.disturbances.after(call)
+            return answer
+
+    def simulates(self, service: str, operation: str) -> bool:
+        """Whether the world serves an operation."""
+        return operation in self._handlers.get(service, ())
+
+    def verdict(self) -> Verdict:
+        """What the world saw so far."""
+        with self.clock.lock:
+            self.clock.pump()
+            return self.watch.verdict()
+
+    # What is built, and what people and nature do.
+
+    def add_instance(
+        self, host: HostSpec, zone: str, *, bottlerocket: bool = True, spec: ContainerInstanceSpec | None = None
+    ) -> ContainerInstance:
+        """A container instance with its host, which is ACTIVE, connected and known to SSM.
+
+        The faults that the world's plan has for its id are added to those of `host`. With `bottlerocket=False`
+        it is some other Linux: a container instance without the attribute, and without SSM.
+        """
+        host = _with_faults(host, self.faults.on(host.instance_id))
+        machine = Host(self.clock, host, self.repository, _chances(self._seed, host.instance_id))
+        attributes = (("bottlerocket.variant", machine.variant),) if bottlerocket else ()
+        spec = spec or ContainerInstanceSpec(host.instance_id, zone, attributes)
+        self.hosts[host.instance_id] = machine
+        self.watch.follow(machine)
+        instance = self.ecs.agents.register(self.cluster, spec)
+        self.ec2.add(machine, zone, spec.instance_type, spec.ami_id)
+        self._interventions.follow(machine)
+        if bottlerocket:
+            self.ssm.register(machine)
+        return instance
+
+    def add_service(self, spec: ServiceSpec) -> Service:
+        """A service in its steady state, as far as there is room."""
+        return self.ecs.services.add(self.cluster, spec)
+
+    def run_standalone_task(self, instance_id: str, workload: Workload | None = None, family: str = "batch") -> Task:
+        """A task of no service that runs on an instance already."""
+        definition = self.ecs.registry.define(family, workload or Workload(), {"family": family})
+        return self.ecs.lifecycle.start(self.cluster, definition, self.instance(instance_id), already_running=True)
+
+    def run_fargate_task(self, family: str, started_by: str = "events-rule") -> Task:
+        """A task on Fargate, such as the updater itself, which runs already."""
+        definition = self.ecs.registry.define(family, Workload(), {"family": family})
+        return self.ecs.lifecycle.start(self.cluster, definition, None, started_by=started_by, already_running=True)
+
+    def operator_drain(self, *instance_ids: str) -> None:
+        """Somebody sets DRAINING by hand."""
+        self._operator_sets("DRAINING", instance_ids)
+
+    def operator_activate(self, *instance_ids: str) -> None:
+        """Somebody sets ACTIVE by hand."""
+        self._operator_sets("ACTIVE", instance_ids)
+
+    def terminate_instance(self, instance_id: str) -> None:
+        """An Auto Scaling group, or somebody, ends an instance."""
+        self.hosts[instance_id].terminate()
+
+    def publish(self, release: Release) -> None:
+        """The maintainers publish a release."""
+        self.repository.publish(release)
+
+    def retract(self, version: str) -> None:
+        """The maintainers take a release back."""
+        self.repository.retract(version)
+
+    def instance(self, instance_id: str) -> ContainerInstance:
+        """The newest registration of an EC2 instance."""
+        return self.cluster.by_ec2[instance_id]
+
+    def _operator_sets(self, status: str, instance_ids: Iterable[str]) -> None:
+        for instance_id in instance_ids:
+            request = {
+                "cluster": self.cluster.name,
+                "containerInstances": [self.instance(instance_id).arn],
+                "status": status,
+            }
+            self._as(OPERATOR, self.ecs.operations["UpdateContainerInstancesState"], request)
+
+    def _serve(self, call: Call) -> Shape:
+        self._throttles.take(call)
+        self.authorize(call)
+        handler = self._handlers.get(call.service, {}).get(call.operation)
+        if handler is None:
+            raise AwsError("UnsupportedOperation", f"{call.action} is not simulated.", 400)
+        problem = request_problem(call.service, call.operation, call.params)
+        if problem is not None:
+            raise AwsError(_REFUSALS.get(call.service, "ValidationException"), problem)
+        self.watch.about_to_serve(call)
+        answer = self._as(call.caller, handler, dict(call.params))
+        if self._validate_answers:
+            problems = answer_problems(call.service, call.operation, answer)
+            assert not problems, f"{call.action} answers what its model does not allow: {problems}"
+        return answer
+
+    def _as(self, actor: str, handler: Handler, request: Shape) -> Shape:
+        self.ecs.registry.actor = actor
+        try:
+            return handler(request)
+        finally:
+            self.ecs.registry.actor = None
+
+    def _caller_identity(self, _: Shape) -> Shape:
+        partition, account = self.names.partition, self.names.account
+        return {"UserId": "AIDASIMULATED", "Account": account, "Arn": f"arn:{partition}:iam::{account}:root"}
+
+
+_REFUSALS = {"ecs": "InvalidParameterException", "ec2": "InvalidParameterValue", "s3": "InvalidArgument"}
+
+
+def _run_command_handlers(ssm: RunCommand) -> dict[str, Handler]:
+    return {
+        "SendCommand": ssm.send_command,
+        "GetCommandInvocation": ssm.get_command_invocation,
+        "ListCommandInvocations": ssm.list_command_invocations,
+        "ListCommands": ssm.list_commands,
+        "CancelCommand": ssm.cancel_command,
+        "DescribeInstanceInformation": ssm.describe_instance_information,
+    }
+
+
+def _with_faults(host: HostSpec, faults: tuple[Any, ...]) -> HostSpec:
+    return replace(host, faults=(*host.faults, *faults)) if faults else host
+
+
+def _chances(seed: int, part: str) -> random.Random:
+    # Reproducible chances of a simulated world, not secrets.
+    return random.Random(f"{seed}/{part}")  # noqa: S311
