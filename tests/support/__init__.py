@@ -1,0 +1,1 @@
+"""What tests share: builders and a run over a simulated world. No claims are made here."""

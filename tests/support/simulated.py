@@ -1,0 +1,138 @@
+"""A run of the real engine and gateways over a simulated world, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, cast
+
+from bottlerocket_ecs_updater.aws.api import Api
+from bottlerocket_ecs_updater.aws.ecs import EcsCluster
+from bottlerocket_ecs_updater.aws.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.session import Pair
+from bottlerocket_ecs_updater.aws.ssm import SsmHosts
+from bottlerocket_ecs_updater.core.event import Event, RunFinished
+from bottlerocket_ecs_updater.core.fleet import Kind
+from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.engine.lease import NoLease, Right
+from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping, UnkeptLedger
+from bottlerocket_ecs_updater.engine.run import Run, Stop, World as RunWorld
+from bottlerocket_ecs_updater.simulator.clock import VirtualClock
+from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
+from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Strategy
+from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan
+from bottlerocket_ecs_updater.simulator.host import HostSpec
+from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
+from bottlerocket_ecs_updater.simulator.repository import Release, Repository
+from bottlerocket_ecs_updater.simulator.watch import Budget
+from bottlerocket_ecs_updater.simulator.world import World
+
+E = TypeVar("E", bound=Event)
+
+ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
+OLD, NEW = "1.20.0", "1.21.0"
+DOCUMENTS: Mapping[Kind, str] = {Kind.CHECK: CHECK, Kind.APPLY: APPLY, Kind.REBOOT: REBOOT}
+
+
+@dataclass
+class EngineClock:
+    """The world's clock, as the engine sees it."""
+
+    world: World
+
+    def now(self) -> datetime:
+        return self.world.clock.now()
+
+    def monotonic(self) -> float:
+        return self.world.clock.now().timestamp()
+
+    def sleep(self, span: timedelta) -> bool:
+        self.world.clock.sleep(span)
+        return True
+
+
+@dataclass
+class Tape:
+    """Keeps every event."""
+
+    events: list[Event] = field(default_factory=list)
+
+    def record(self, event: Event) -> None:
+        self.events.append(event)
+
+    def of(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def instance_id(number: int) -> str:
+    return f"i-{number:017x}"
+
+
+def row(
+    count: int,
+    *,
+    seed: int = 0,
+    services: int = 2,
+    tasks: int = 2,
+    version: str = OLD,
+    releases: tuple[str, ...] = (OLD, NEW),
+    faults: Mapping[int, tuple[Fault, ...]] | None = None,
+    plan: FaultPlan | None = None,
+    budget: int | None = 1,
+    **world_options: Any,
+) -> World:
+    """A healthy cluster of that many Bottlerocket hosts in three zones, with services and a daemon service."""
+    repository = Repository()
+    for release in releases:
+        repository.publish(Release(release, "aws-ecs-2"))
+    world = World(
+        VirtualClock(),
+        seed,
+        repository=repository,
+        faults=plan,
+        budget=Budget(budget) if budget is not None else None,
+        validate_answers=True,
+        **world_options,
+    )
+    for number in range(count):
+        host = HostSpec(instance_id(number), version=version, faults=(faults or {}).get(number, ()))
+        world.add_instance(host, ZONES[number % len(ZONES)])
+    for number in range(services):
+        world.add_service(ServiceSpec(f"web-{number}", desired=max(1, count * tasks // max(1, services))))
+    world.add_service(ServiceSpec("agent", strategy=Strategy.DAEMON))
+    world.clock.sleep(timedelta(minutes=2))
+    return world
+
+
+@dataclass
+class Updater:
+    """One updater process in one world."""
+
+    world: World
+    policy: Policy = field(default_factory=Policy)
+    name: str = "run-1"
+    ledger: LedgerKeeping = field(default_factory=UnkeptLedger)
+    lease: Right = field(default_factory=NoLease)
+    tape: Tape = field(default_factory=Tape)
+    calls: Calls = field(default_factory=Calls)
+    stop: Stop = field(default_factory=Stop)
+    clients: InProcessClients | None = None
+    before_call: Callable[[bool], None] | None = None
+
+    def run(self) -> RunFinished:
+        clock = EngineClock(self.world)
+        clients = self.clients or InProcessClients(self.world, caller=self.name)
+        api = Api(clock, Pace(clock), self.calls)
+        if self.before_call is not None:
+            api.before_call = self.before_call
+        ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
+        ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
+        talked_to = RunWorld(ecs, ssm, clock, self.ledger, self.lease, self.tape)
+        return Run(RunId(self.name), "demo", talked_to, self.policy, stop=self.stop, version="test").execute()
+
+
+def at_most(number: int) -> Policy:
+    """The default policy with another budget."""
+    return Policy(max_unavailable=Limit(number=number))
