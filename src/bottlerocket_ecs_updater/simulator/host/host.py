@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from .ailments import Ailments
     from .banks import Banks
+    from .dispatcher import Reply
     from .spec import HostSpec, ScriptResult
     from .status import Command, UpdateStatus
 
@@ -163,9 +164,9 @@ class Host:
         self._scripts.append(script)
         return script
 
-    def request(self, command: Command) -> None:
-        """Ask the update dispatcher for something, as somebody at the host would, and do not wait."""
-        self._dispatcher.request(command)
+    def request(self, command: Command) -> Reply:
+        """Ask the update dispatcher for something, as somebody at the host would; its answer, not its result."""
+        return self._dispatcher.request(command)
 
     def kill_applies(self, *, container_restarts: bool) -> None:
         """Kill every script that runs an apply; with the whole control container, if it is that which restarts."""
