@@ -1,0 +1,266 @@
+"""A tiny world of rivals for one lease: true time, one store, and for each rival a network and clocks of its own.
+
+Rivals are threads of which exactly one runs at a time, handed on in the order of true time, so a world is repeatable.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from itertools import cycle
+
+from bottlerocket_ecs_updater.core.errors import LeaseLost, Unreachable
+from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.engine.lease import Lease, Taken
+from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
+from bottlerocket_ecs_updater.engine.ports import Conflict, Stored
+
+TERM = 60.0
+ACT_MAX = TERM / 10
+"""How long an act may take: less than the margin, by what the rates of two clocks may differ."""
+
+_BEGINNING = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+class Way(Enum):
+    """What the network does to a call."""
+
+    WELL = "well"
+    REQUEST_LOST = "the request is lost"
+    REPLY_LOST = "the reply is lost"
+    LATE = "the reply is lost, and the request takes effect long after"
+
+
+@dataclass(frozen=True)
+class Fate:
+    """One call: how long until it takes effect, how long until the reply, and what goes wrong."""
+
+    there: float = 0.1
+    back: float = 0.1
+    way: Way = Way.WELL
+    late: float = 0.0
+    suspended: float = 0.0
+    """How long the whole process stands still while the call is under way."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a holder does between two checks of its lease."""
+
+    busy: float
+    suspended: float = 0.0
+    act: float = 1.0
+
+
+@dataclass(frozen=True)
+class Rival:
+    """One contender."""
+
+    start: float = 0.0
+    rate: float = 1.0
+    offset: float = 0.0
+    """How wrong its wall clock is."""
+    step: float = 0.0
+    """By how much its wall clock jumps, at every sleep; only where its monotonic clock counts suspension."""
+    monotonic_stops: bool = False
+    """Whether its monotonic clock stands still while it is suspended, as on Linux."""
+    fates: Sequence[Fate] = (Fate(),)
+    works: Sequence[Work] = (Work(10.0),)
+    acts: int = 10
+    releases: bool = True
+    """Whether it gives the lease back when its work is done; it dies otherwise."""
+    returns: int = 1
+    """How often it tries again after having been refused, or having lost the lease."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """Something done under the lease."""
+
+    began: float
+    ended: float
+    who: int
+    epoch: int
+
+
+class Ended(Exception):
+    """The time of this world is over."""
+
+
+@dataclass
+class World:
+    """Runs rivals until all are done."""
+
+    now: float = 0.0
+    end: float = 40 * TERM
+    store: MemoryStore = field(default_factory=MemoryStore)
+    acts: list[Act] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+    _agenda: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
+    _made: int = 0
+    _back: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def at(self, when: float, action: Callable[[], None]) -> None:
+        """Do something later."""
+        self._made += 1
+        heapq.heappush(self._agenda, (when, self._made, action))
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass for the rival that calls, and others run meanwhile."""
+        turn = threading.Semaphore(0)
+        self.at(self.now + seconds, lambda: self._hand_to(turn))
+        self._back.release()
+        turn.acquire()
+        if self.now > self.end:
+            raise Ended
+
+    def run(self, rivals: Sequence[Rival]) -> None:
+        """Let them contend until each is done."""
+        threads = []
+        for who, rival in enumerate(rivals):
+            turn = threading.Semaphore(0)
+            thread = threading.Thread(target=self._live, args=(who, rival, turn), daemon=True)
+            threads.append(thread)
+            thread.start()
+            self.at(rival.start, lambda turn=turn: self._hand_to(turn))  # type: ignore[misc]
+        while self._agenda:
+            when, _, action = heapq.heappop(self._agenda)
+            self.now = max(self.now, when)
+            action()
+        for thread in threads:
+            thread.join(10)
+            assert not thread.is_alive()
+
+    def _hand_to(self, turn: threading.Semaphore) -> None:
+        turn.release()
+        self._back.acquire()
+
+    def _live(self, who: int, rival: Rival, turn: threading.Semaphore) -> None:
+        turn.acquire()
+        try:
+            _Life(self, who, rival).live()
+        except Ended:
+            pass
+        except BaseException as error:
+            self.log.append(f"rival {who} died of {error!r}")
+            raise
+        finally:
+            self._back.release()
+
+
+class _Life:
+    """One rival's life; also its clock and its way to the store."""
+
+    def __init__(self, world: World, who: int, rival: Rival) -> None:
+        self._world = world
+        self._who = who
+        self._rival = rival
+        self._fates: Iterator[Fate] = cycle(rival.fates)
+        self._suspended = 0.0
+        self._stepped = 0.0
+
+    def live(self) -> None:
+        for attempt in range(self._rival.returns + 1):
+            if attempt:
+                self._world.wait(TERM / 2)
+            run = RunId(f"run-{self._who}-{attempt}")
+            term = timedelta(seconds=TERM)
+            lease = Lease(self, "lease", f"rival {self._who}", run, term, self, self.monotonic)
+            try:
+                taken = lease.acquire()
+            except Unreachable:
+                continue
+            if not isinstance(taken, Taken):
+                continue
+            try:
+                self._work(lease, taken.epoch)
+            except LeaseLost:
+                continue
+            if self._rival.releases:
+                lease.release()
+            return
+
+    def _work(self, lease: Lease, epoch: int) -> None:
+        works = cycle(self._rival.works)
+        for _ in range(self._rival.acts):
+            work = next(works)
+            self._world.wait(work.busy)
+            self._suspend(work.suspended)
+            lease.keep()
+            lease.check_before_act()
+            act = Act(self._world.now, self._world.now + work.act, self._who, epoch)
+            self._world.acts.append(act)
+            self._world.wait(work.act)
+
+    # Its clock
+
+    def now(self) -> datetime:
+        wall = self._world.now * self._rival.rate + self._rival.offset + self._stepped
+        return _BEGINNING + timedelta(seconds=wall)
+
+    def monotonic(self) -> float:
+        missed = self._suspended if self._rival.monotonic_stops else 0.0
+        return (self._world.now - missed) * self._rival.rate
+
+    def sleep(self, span: timedelta) -> bool:
+        self._world.wait(span.total_seconds() / self._rival.rate)
+        if not self._rival.monotonic_stops:
+            self._stepped += self._rival.step
+        return True
+
+    def _suspend(self, seconds: float) -> None:
+        if seconds:
+            self._world.wait(seconds)
+            self._suspended += seconds
+
+    # Its way to the store
+
+    def get(self, key: str) -> Stored | None:
+        fate = self._set_out()
+        stored = self._world.store.get(key)
+        self._come_back(fate)
+        if fate.way is not Way.WELL:
+            raise Unreachable("no reply")
+        return stored
+
+    def put(self, key: str, data: bytes, expect: str | None) -> str:
+        fate = self._set_out()
+        if fate.way is Way.LATE:
+            self._world.at(self._world.now + fate.late, lambda: self._late(key, data, expect))
+        tag: str | Conflict = ""
+        if fate.way in (Way.WELL, Way.REPLY_LOST):
+            try:
+                tag = self._world.store.put(key, data, expect)
+            except Conflict as conflict:
+                tag = conflict
+        self._come_back(fate)
+        if fate.way is not Way.WELL:
+            raise Unreachable("no reply")
+        if isinstance(tag, Conflict):
+            raise tag
+        return tag
+
+    def delete(self, key: str, expect: str | None) -> None:
+        raise NotImplementedError
+
+    def keys(self, prefix: str) -> Sequence[str]:
+        raise NotImplementedError
+
+    def _late(self, key: str, data: bytes, expect: str | None) -> None:
+        try:
+            self._world.store.put(key, data, expect)
+        except Conflict:
+            self._world.log.append("a late request came too late")
+
+    def _set_out(self) -> Fate:
+        fate = next(self._fates)
+        self._world.wait(fate.there)
+        return fate
+
+    def _come_back(self, fate: Fate) -> None:
+        self._suspend(fate.suspended)
+        self._world.wait(fate.back)
