@@ -78,13 +78,22 @@ HostAnswer = HostReport | HostProblem
 DETAIL_MAX_CHARACTERS = 300
 """Enough for apiclient's longest message that names its cause; the whole output stays in Run Command's history."""
 
+BRACES_TRIED_MAX = 50
+"""Where a status may begin: it is the first brace, or follows a few that others printed."""
+
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _BOOT_ID = re.compile(
     r"^\s*([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\s*$", re.MULTILINE | re.IGNORECASE
 )
-_NOISE = re.compile(r"^(\d\d:\d\d:\d\d )?\[(INFO|WARN)\]|^failed to run commands: exit status|^\s*$")
-_LOCK_HELD = re.compile(r"\b423\b|update lock held|os error 11\b", re.IGNORECASE)
+_NOISE = re.compile(
+    r"^(\d\d:\d\d:\d\d )?\[(INFO|WARN)\]|^failed to run commands: exit status|^-+(output|error) truncated-+$|^\s*$",
+    re.IGNORECASE,
+)
+# apiclient puts the same 240 characters of advice before the cause of every failed prepare.
+_ADVICE = re.compile(r"\s+This could mean that .*?\s+Detail: ")
+# Neither 423 nor "os error 11" alone will do: one is also a wait of 423.5s, the other also a resolver out of resources.
+_LOCK_HELD = re.compile(r"\b(status|code) '?423\b|update lock held|unable to obtain (shared )?lock", re.IGNORECASE)
 _USAGE = re.compile(r"usage: apiclient|unknown argument 'update'", re.IGNORECASE)
 
 
@@ -99,7 +108,7 @@ def telling_line(stdout: str, stderr: str) -> str:
         lines = [line.strip() for line in plain(text).splitlines()]
         telling = [line for line in lines if not _NOISE.search(line)]
         if telling:
-            return telling[-1][:DETAIL_MAX_CHARACTERS]
+            return _ADVICE.sub(" ", telling[-1])[:DETAIL_MAX_CHARACTERS]
     return "it said nothing"
 
 
@@ -148,17 +157,19 @@ def _read_failure(exit_code: int, stdout: str, stderr: str) -> HostProblem:
 
 
 def _status(text: str) -> Mapping[str, Any] | None:
-    """The first JSON object that carries an update state, wherever it begins and whatever surrounds it."""
+    """The first JSON object that carries an update state, whatever surrounds it; of a cut one no part is taken."""
     decoder = json.JSONDecoder()
     start = text.find("{")
-    while start != -1:
+    for _ in range(BRACES_TRIED_MAX):
+        if start == -1:
+            return None
         try:
             value, end = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
-            # A cut or broken object: an inner one would decode, but it is not the status.
-            return None
-        if isinstance(value, dict) and "update_state" in value:
-            return value
+            end = start + 1
+        else:
+            if isinstance(value, dict) and "update_state" in value:
+                return value
         start = text.find("{", end)
     return None
 

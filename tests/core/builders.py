@@ -1,0 +1,272 @@
+"""Small builders of what core decides on: each gives a plain, healthy value, and takes what a test wants different."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.fleet import (
+    End,
+    Ended,
+    Fleet,
+    Flight,
+    Instance,
+    Kind,
+    Reach,
+    Registration,
+    Service,
+    Services,
+    Status,
+    Task,
+    Tasks,
+    Told,
+    Trail,
+)
+from bottlerocket_ecs_updater.core.host import HostAnswer, HostProblem, HostReport, Problem, UpdateState
+from bottlerocket_ecs_updater.core.ids import (
+    BootId,
+    CommandId,
+    ContainerInstanceArn,
+    InstanceId,
+    RunId,
+    ServiceArn,
+    TaskArn,
+    Zone,
+)
+from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.version import Version
+
+NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+
+RUN = RunId("this-run")
+DEAD_RUN = RunId("dead-run")
+OLD, NEW, NEWER = Version(1, 20, 0), Version(1, 21, 0), Version(1, 22, 0)
+BOOT = BootId("0123456789abcdef0123456789abcdef")
+NEXT_BOOT = BootId("fedcba9876543210fedcba9876543210")
+
+POLICY = Policy()
+POLL = POLICY.poll_interval
+
+
+def policy(max_unavailable: int = 1, per_zone: int | None = None, **changes: Any) -> Policy:
+    """The default policy, with budgets as numbers."""
+    limit = None if per_zone is None else Limit(number=per_zone)
+    return replace(POLICY, max_unavailable=Limit(number=max_unavailable), max_unavailable_per_zone=limit, **changes)
+
+
+# Hosts
+
+
+def idle(running: Version = OLD, **changes: Any) -> HostReport:
+    """A host that has nothing to do."""
+    return replace(HostReport(BOOT, UpdateState.IDLE, running, None, None), **changes)
+
+
+def available(chosen: Version | None = NEW, **changes: Any) -> HostReport:
+    """A host that an update is available to."""
+    return replace(HostReport(BOOT, UpdateState.AVAILABLE, OLD, chosen, None), **changes)
+
+
+def staged(version: Version | None = NEW, **changes: Any) -> HostReport:
+    """A host whose update was prepared and not activated."""
+    return replace(HostReport(BOOT, UpdateState.STAGED, OLD, version, version), **changes)
+
+
+def ready(version: Version | None = NEW, **changes: Any) -> HostReport:
+    """A host that boots into the update next."""
+    return replace(HostReport(BOOT, UpdateState.READY, OLD, version, version), **changes)
+
+
+def rebooted(running: Version = NEW, **changes: Any) -> HostReport:
+    """A host on its next boot."""
+    return idle(running, boot=NEXT_BOOT, **changes)
+
+
+def problem(which: Problem, detail: str = "its own words") -> HostProblem:
+    """A check that gave no report."""
+    return HostProblem(which, detail)
+
+
+def told(answer: HostAnswer, asked: datetime = NOW, at: datetime | None = None) -> Told:
+    """A host's answer."""
+    return Told(answer, asked, at or asked)
+
+
+def flight(kind: Kind, sent: datetime = NOW) -> Flight:
+    """A command under way."""
+    return Flight(kind, CommandId(f"{kind.value}-command"), sent)
+
+
+def ended(kind: Kind, end: End = End.SUCCESS, at: datetime = NOW, **changes: Any) -> Ended:
+    """A command that ended."""
+    code = 0 if end is End.SUCCESS else 1
+    return replace(Ended(kind, CommandId(f"{kind.value}-command"), at - 5 * SECOND, at, end, code, "a line"), **changes)
+
+
+# ECS
+
+
+def task(service: str = "web", last_status: str = "RUNNING", **changes: Any) -> Task:
+    """A task of a service."""
+    plain = Task(TaskArn(f"arn:task/{service}"), last_status, "ecs-svc/1234567890", f"service:{service}")
+    return replace(plain, **changes)
+
+
+STANDALONE = Task(TaskArn("arn:task/batch"), "RUNNING", "somebody", "family:batch")
+
+
+def arn_of(name: str) -> ContainerInstanceArn:
+    """The container instance ARN that the builders give an instance."""
+    return ContainerInstanceArn(f"arn:aws:ecs:eu-west-1:123456789012:container-instance/{name}")
+
+
+def registration(name: str = "i-a", **changes: Any) -> Registration:
+    """An ACTIVE, connected, empty Bottlerocket container instance."""
+    plain = Registration(
+        arn=arn_of(name),
+        id=InstanceId(name),
+        status=Status.ACTIVE,
+        connected=True,
+        zone=Zone("eu-west-1a"),
+        variant="aws-ecs-2",
+        running_tasks=0,
+        pending_tasks=0,
+        attributes={},
+        registered_at=NOW - 24 * HOUR,
+        at=NOW,
+    )
+    return replace(plain, **changes)
+
+
+def marked(claim: Claim) -> Mapping[str, str]:
+    """The attributes of an instance that carries a claim."""
+    return {ATTRIBUTE: claim.encode()}
+
+
+def service(name: str = "web", desired: int = 3, running: int | None = None, **changes: Any) -> Service:
+    """A service at its desired count."""
+    return replace(
+        Service(ServiceArn(f"arn:service/{name}"), name, desired, desired if running is None else running), **changes
+    )
+
+
+# Instances and the fleet
+
+
+def instance(
+    name: str = "i-a",
+    says: HostAnswer | None = None,
+    *,
+    asked: datetime = NOW,
+    tasks: tuple[Task, ...] | None = (),
+    trail: Trail | None = None,
+    registered: Registration | None = None,
+    **changes: Any,
+) -> Instance:
+    """An unclaimed instance in service, online; `says` is its last answer to a check."""
+    plain = Instance(
+        InstanceId(name),
+        registration=registered or registration(name, running_tasks=len(tasks or ())),
+        reach=Reach.ONLINE,
+        told=None if says is None else told(says, asked),
+        tasks=None if tasks is None else Tasks(tasks, NOW),
+        trail=trail or Trail(),
+    )
+    return replace(plain, **changes)
+
+
+def a_claim(phase: ClaimPhase = ClaimPhase.DRAINING, *, run: RunId = RUN, **changes: Any) -> Claim:
+    """A claim that was entered a minute ago."""
+    reboots = 0 if phase is ClaimPhase.DRAINING else 1
+    return replace(Claim(phase, run, OLD, NEW, BOOT, NOW - MINUTE, reboots), **changes)
+
+
+def claimed(
+    name: str = "i-a",
+    claim: Claim | None = None,
+    says: HostAnswer | None = None,
+    *,
+    status: Status = Status.DRAINING,
+    connected: bool = True,
+    tasks: tuple[Task, ...] | None = (),
+    asked: datetime = NOW - 2 * MINUTE,
+    trail: Trail | None = None,
+    **changes: Any,
+) -> Instance:
+    """An instance that this run drained a minute ago, and that is empty."""
+    mine = claim or a_claim()
+    seen = registration(name, status=status, connected=connected, running_tasks=len(tasks or ()))
+    plain = instance(
+        name,
+        ready() if says is None else says,
+        asked=asked,
+        tasks=tasks,
+        registered=replace(seen, attributes=marked(mine)),
+        claim=mine,
+        claim_on_instance=True,
+        trail=trail or drained_by_us(mine),
+    )
+    return replace(plain, **changes)
+
+
+def drained_by_us(claim: Claim, **changes: Any) -> Trail:
+    """What this run remembers of an instance with that claim: nothing of its drain where another run began it."""
+    if claim.run != RUN:
+        return replace(Trail(claimed_at=NOW, claim_seen=True, drain_seen=True, connected_looks=1), **changes)
+    plain = Trail(
+        claimed_at=claim.since,
+        claim_seen=True,
+        drain_sent_at=claim.since,
+        drain_seen=True,
+        connected_looks=5,
+        deficits_before={},
+    )
+    return replace(plain, **changes)
+
+
+def fleet(*instances: Instance, **changes: Any) -> Fleet:
+    """A cluster, all of it looked at just now, with one steady service."""
+    plain = Fleet(
+        run=RUN,
+        started_at=NOW - 5 * MINUTE,
+        at=NOW,
+        full_at=NOW,
+        instances={one.id: one for one in instances},
+        services=Services((service(),), NOW),
+    )
+    return replace(plain, **changes)
+
+
+# What a host prints
+
+BOOT_LINE = "01234567-89ab-cdef-0123-456789abcdef\n"
+
+IDLE_STATUS: dict[str, Any] = {
+    "active_partition": {
+        "image": {"arch": "x86_64", "variant": "aws-ecs-2", "version": "1.15.0"},
+        "next_to_boot": True,
+    },
+    "available_updates": ["1.15.0"],
+    "chosen_update": None,
+    "most_recent_command": {
+        "cmd_status": "Success",
+        "cmd_type": "refresh",
+        "exit_status": 0,
+        "stderr": "",
+        "timestamp": "2023-10-13T21:10:58.126609177Z",
+    },
+    "staging_partition": None,
+    "update_state": "Idle",
+}
+
+
+def printed(status: Mapping[str, Any], boot: str = BOOT_LINE) -> str:
+    """The output of the check document: the boot id, then the status as apiclient prints it."""
+    return boot + json.dumps(status, indent=2) + "\n"
