@@ -30,6 +30,8 @@ class Registry:
         self.timing = timing or EcsTiming()
         self.clusters: dict[str, Cluster] = {}
         self.definitions: dict[str, list[TaskDefinition]] = {}
+        self.other_definitions: list[Callable[[str], TaskDefinition | None]] = []
+        """Who else may know a task definition by its name or ARN."""
         self.on_task: list[Callable[[Task], None]] = []
         """Called after each change of a task's desired or last status."""
         self.on_instance: list[Callable[[ContainerInstance], None]] = []
@@ -86,12 +88,22 @@ class Registry:
 
     def definition(self, name: str) -> TaskDefinition:
         """The task definition of `family`, `family:revision` or an ARN. Raises ClientException."""
+        found = self._own_definition(name)
+        for source in self.other_definitions:
+            found = found or source(name)
+        if found is None:
+            raise AwsError("ClientException", "TaskDefinition not found.")
+        return found
+
+    def defines(self, name: str) -> bool:
+        """Whether the task definition is one of the world's own."""
+        return self._own_definition(name) is not None
+
+    def _own_definition(self, name: str) -> TaskDefinition | None:
         family, _, revision = last_part(name).partition(":")
         revisions = self.definitions.get(family, [])
         number = int(revision) if revision.isdecimal() else len(revisions)
-        if not 1 <= number <= len(revisions):
-            raise AwsError("ClientException", "TaskDefinition not found.")
-        return revisions[number - 1]
+        return revisions[number - 1] if 1 <= number <= len(revisions) else None
 
     def forget_old_tasks(self, cluster: Cluster) -> None:
         """Drop the tasks that stopped too long ago to be shown."""

@@ -1,0 +1,8 @@
+"""The door on the wire: any AWS client, over HTTP, on loopback.
+
+Here lives what turns requests into `World.call` and what moto is still asked for. Never here: what an operation does.
+"""
+
+from .server import OPERATOR_KEY, UPDATER_KEY, Wire
+
+__all__ = ["OPERATOR_KEY", "UPDATER_KEY", "Wire"]

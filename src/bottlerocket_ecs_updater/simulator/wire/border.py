@@ -1,0 +1,77 @@
+"""The outermost layer of the server: whatever goes wrong inside still leaves as an AWS error, or as silence."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from moto.backends import list_of_moto_modules
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler
+
+from bottlerocket_ecs_updater.simulator.disturbances import KilledError, ReplyLostError
+
+from .errors import json_error, query_error, rest_xml_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from .errors import ErrorBody
+
+Environ = dict[str, Any]
+
+_LOG = logging.getLogger(__name__)
+
+
+class Border:
+    """A WSGI application around moto's."""
+
+    def __init__(self, inside: Callable[[Environ, Callable[..., Any]], Iterable[bytes]]) -> None:
+        self._inside = inside
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            return self._inside(environ, start_response)
+        except (ReplyLostError, KilledError) as lost:
+            # The server drops a connection whose other end is gone, without a word: that is what a lost reply is.
+            raise ConnectionResetError(str(lost)) from lost
+        except NotImplementedError as error:
+            return _refuse(environ, start_response, str(error))
+        except Exception as error:  # the outermost loop of a request
+            # moto fails where it was not asked for before. A 500 would only make clients ask again.
+            _LOG.debug("moto failed", exc_info=error)
+            return _refuse(environ, start_response, f"moto cannot serve this: {type(error).__name__}: {error}")
+
+
+class QuietHandler(MotoRequestHandler):
+    """Does not log each request."""
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
+        """Say nothing."""
+
+
+class Dispatcher(DomainDispatcherApplication):
+    """moto's choice of a backend by host, without its remarks on standard output about those that it has not."""
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        known = host is None or host == "moto_api" or host in list_of_moto_modules()
+        if known or any(pattern.match(f"http://{host}") for _, pattern in self.backend_url_patterns):
+            return super().get_backend_for_host(host)
+        raise NotImplementedError(f"there is no backend for {host}")
+
+
+def _refuse(environ: Environ, start_response: Callable[..., Any], why: str) -> Iterable[bytes]:
+    """501 is never tried again by clients, unlike the 500 that a server would send by itself."""
+    code, message = "NotImplemented", f"Not simulated: {why}"
+    error = _writer(environ)(code, message)
+    content = error.text.encode()
+    headers = [("Content-Type", error.content_type), ("Content-Length", str(len(content))), ("x-amzn-ErrorType", code)]
+    start_response("501 Not Implemented", headers)
+    return [content]
+
+
+def _writer(environ: Environ) -> Callable[[str, str], ErrorBody]:
+    """The protocol of a request, by what can be seen from outside."""
+    kind = environ.get("CONTENT_TYPE", "")
+    if environ.get("HTTP_X_AMZ_TARGET") or "json" in kind:
+        return json_error
+    return query_error if "x-www-form-urlencoded" in kind else rest_xml_error

@@ -1,0 +1,43 @@
+"""Errors as the protocols of AWS write them."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """The content of an error answer, and what it says it is."""
+
+    content_type: str
+    text: str
+
+
+def json_error(code: str, message: str) -> ErrorBody:
+    """As ECS, SSM and all newer services do."""
+    return ErrorBody("application/x-amz-json-1.1", json.dumps({"__type": code, "message": message}))
+
+
+def ec2_error(code: str, message: str) -> ErrorBody:
+    """As EC2 does."""
+    error = f"<Errors><Error>{_fields(code, message)}</Error></Errors>"
+    body = f"<Response>{error}<RequestID>{uuid.uuid4()}</RequestID></Response>"
+    return ErrorBody("text/xml;charset=UTF-8", body)
+
+
+def query_error(code: str, message: str) -> ErrorBody:
+    """As IAM, SNS and CloudFormation do."""
+    body = f"<ErrorResponse><Error><Type>Sender</Type>{_fields(code, message)}</Error></ErrorResponse>"
+    return ErrorBody("text/xml", body)
+
+
+def rest_xml_error(code: str, message: str) -> ErrorBody:
+    """As S3 does."""
+    return ErrorBody("application/xml", f"<Error>{_fields(code, message)}</Error>")
+
+
+def _fields(code: str, message: str) -> str:
+    return f"<Code>{code}</Code><Message>{escape(message)}</Message>"

@@ -1,0 +1,155 @@
+"""moto's response classes for ECS, SSM and EC2, with the operations that the world serves taken out of moto's hands.
+
+moto finds the class that answers for a service in a table; `install` puts these classes there. A request finds its
+world by the port that it came in by, so several worlds can be served in one process.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import moto.ec2.urls
+import moto.ecs.urls
+import moto.ssm.urls
+from moto.core.parse import PROTOCOL_PARSERS
+from moto.core.responses import ActionResult, BaseResponse
+from moto.core.utils import camelcase_to_underscores, get_service_model, method_names_from_class
+from moto.ec2.responses import EC2Response
+from moto.ecs.responses import EC2ContainerServiceResponse
+from moto.ssm.responses import SimpleSystemManagerResponse
+
+from bottlerocket_ecs_updater.simulator.errors import AwsError
+
+from .errors import ec2_error, json_error
+
+if TYPE_CHECKING:
+    from bottlerocket_ecs_updater.simulator.world import World
+
+Answer = tuple[int, dict[str, str], str | bytes]
+
+WORLDS: dict[int, World] = {}
+"""By the port of their server."""
+
+DOCUMENT_OPERATIONS = frozenset({"CreateDocument", "DescribeDocument", "GetDocument"})
+"""Documents stay moto's, so that those of a CloudFormation stack are the ones that run."""
+
+MOTO_ECS = frozenset(
+    {
+        "DeregisterTaskDefinition",
+        "ListAccountSettings",
+        "ListTagsForResource",
+        "ListTaskDefinitionFamilies",
+        "ListTaskDefinitions",
+        "PutAccountSetting",
+        "RegisterTaskDefinition",
+        "TagResource",
+        "UntagResource",
+    }
+)
+"""What of ECS is left to moto: it holds the task definitions that stacks bring along."""
+
+
+class _WorldResponse(BaseResponse):
+    """What the three classes share: who serves an operation, and how its answer is written."""
+
+    SERVICE = ""
+
+    def call_action(self) -> Answer:
+        """Serve one request, by the world or by moto."""
+        action = self._get_action()
+        world = WORLDS[int(self.normalized_request.environ["SERVER_PORT"])]
+        try:
+            if self.served_by_world(world, action):
+                return self._from_world(world, action)
+        except AwsError as error:
+            return self._refusal(error)
+        if self.left_to_moto(action):
+            return self.from_moto()
+        return self._refusal(AwsError("UnsupportedOperation", f"{self.SERVICE}:{action} is not simulated."))
+
+    def served_by_world(self, world: World, action: str) -> bool:
+        """Whether the world serves this operation, in the region of this request."""
+        return world.simulates(self.SERVICE, action) and self.region == world.names.region
+
+    def left_to_moto(self, action: str) -> bool:
+        """Whether moto may serve it: it knows how, and has the records."""
+        return camelcase_to_underscores(action) in method_names_from_class(self.__class__)
+
+    def from_moto(self) -> Answer:
+        """What moto answers."""
+        return super().call_action()
+
+    def _from_world(self, world: World, action: str) -> Answer:
+        answer = world.call(self.SERVICE, action, self._request(action), self._caller())
+        status, headers, body = self.serialized(ActionResult(answer))
+        headers, body = self._enrich_response(headers, body)
+        return status, headers, body
+
+    def _request(self, action: str) -> dict[str, Any]:
+        service = get_service_model(self.SERVICE)
+        request = self.normalized_request
+        parser = PROTOCOL_PARSERS[service.protocol](service.operation_model(action), map_type=dict)
+        parsed = parser.parse(
+            {
+                "method": request.method,
+                "values": request.values,
+                "headers": request.headers,
+                "body": request.data,
+                "url_path": request.path,
+                "url_params": {},
+            }
+        )
+        return dict(parsed or {})
+
+    def _caller(self) -> str:
+        """The access key that signed the request."""
+        scope = self.headers.get("Authorization", "").partition("Credential=")[2]
+        return str(scope.partition("/")[0]) or "anonymous"
+
+    def _refusal(self, error: AwsError) -> Answer:
+        write = ec2_error if self.SERVICE == "ec2" else json_error
+        body = write(error.code, error.message)
+        headers, text = self._enrich_response({"Content-Type": body.content_type}, body.text)
+        return error.status, headers, text
+
+
+class WorldEcs(_WorldResponse, EC2ContainerServiceResponse):
+    """ECS: the world's, but for task definitions."""
+
+    SERVICE = "ecs"
+    # moto keeps attributes as a mapping and turns them into a list here; the world has the list already.
+    RESPONSE_KEY_PATH_TO_TRANSFORMER: dict[str, Any] = {}  # noqa: RUF012 - moto declares it so
+
+    def served_by_world(self, world: World, action: str) -> bool:
+        if action in MOTO_ECS:
+            return False
+        if self.region != world.names.region:
+            raise AwsError("ClusterNotFoundException", "Cluster not found.")
+        if action == "DescribeTaskDefinition":
+            return world.ecs.registry.defines(self._request(action).get("taskDefinition", ""))
+        return super().served_by_world(world, action)
+
+    def left_to_moto(self, action: str) -> bool:
+        return action in MOTO_ECS or action == "DescribeTaskDefinition"
+
+
+class WorldSsm(_WorldResponse, SimpleSystemManagerResponse):
+    """SSM: Run Command is the world's, documents and parameters are moto's."""
+
+    SERVICE = "ssm"
+
+    def served_by_world(self, world: World, action: str) -> bool:
+        return action not in DOCUMENT_OPERATIONS and super().served_by_world(world, action)
+
+
+class WorldEc2(_WorldResponse, EC2Response):
+    """EC2: instances are the world's, networks and the rest are moto's."""
+
+    SERVICE = "ec2"
+
+
+def install() -> None:
+    """Put the classes where moto looks for them. Has to happen before a server's first request."""
+    moto.ecs.urls.url_paths["{0}/$"] = WorldEcs.dispatch
+    moto.ssm.urls.url_paths["{0}/$"] = WorldSsm.dispatch
+    moto.ec2.urls.url_paths["{0}/"] = WorldEc2.dispatch
