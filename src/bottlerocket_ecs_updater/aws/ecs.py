@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.core.errors import Throttled, Unreachable
 from bottlerocket_ecs_updater.core.fleet import Registration, Service, Status, Task
-from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn
+from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, TaskArn
 from bottlerocket_ecs_updater.engine.ports import Clock, Done, Gone, Later, Listing, Refused, Result, Unclear
 
 if TYPE_CHECKING:
@@ -119,6 +119,10 @@ class EcsCluster:
     def tasks_of(self, arn: ContainerInstanceArn, *, stopping: bool) -> tuple[Task, ...]:
         """The tasks on one container instance that are not STOPPED; with `stopping`, whatever their desired status."""
         return self._tasks.on(arn, stopping=stopping)
+
+    def not_stopped(self, tasks: Sequence[TaskArn]) -> frozenset[TaskArn]:
+        """Those of these tasks that have not stopped, wherever they are, 100 a call."""
+        return self._tasks.not_stopped(tasks)
 
     def services(self) -> tuple[Service, ...]:
         """All services of the cluster; which there are is asked every few minutes only."""

@@ -68,6 +68,15 @@ class EcsTasks:
         self._stopped[instance] = frozenset(listed) - {task.arn for task in left}
         return left
 
+    def not_stopped(self, arns: Sequence[TaskArn]) -> frozenset[TaskArn]:
+        """Those of these tasks that have not stopped, or of which ECS does not say so; gone ones have stopped."""
+        found = self._describe(arns)
+        for where, task in found.tasks.values():
+            if task.stopped:
+                self._stopped[where] = self._stopped.get(where, frozenset()) | {task.arn}
+        left = [task for _, task in found.tasks.values() if not task.stopped]
+        return frozenset(task.arn for task in [*left, *found.unknown])
+
     def _learn(self, arns: Iterable[TaskArn]) -> Sequence[Task]:
         """Describe those that are new to us; gives those about which ECS says nothing."""
         found = self._describe([arn for arn in arns if arn not in self._running])

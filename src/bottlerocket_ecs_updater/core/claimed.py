@@ -16,9 +16,9 @@ from bottlerocket_ecs_updater.core.host import HostReport, UpdateState
 from bottlerocket_ecs_updater.core.policy import MISSING_LOOKS, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.rebooting import quarantined, rebooting
+from bottlerocket_ecs_updater.core.rebooting import not_empty, quarantined, rebooting
 from bottlerocket_ecs_updater.core.rest import next_rest
-from bottlerocket_ecs_updater.core.waiting import next_look, passed, spell
+from bottlerocket_ecs_updater.core.waiting import next_look, passed
 
 RESEND_AFTER_POLLS = 3
 """A state change that a look still does not show after so many polls is asked for again."""
@@ -79,7 +79,7 @@ def _draining(instance: Instance, claim: Claim, registration: Registration, flee
         return _let_go(instance, hold(Reason.DRAINED_BY_OTHERS))
     if trail.claim_absent_looks >= 2:
         return _let_go(instance, hold(Reason.CLAIM_REMOVED, status=registration.status.value))
-    if _counts_say_empty(registration) and not _tasks_are_fresh(instance, registration):
+    if _counts_say_empty(registration) and instance.tasks is None:
         return Verdict(wants_tasks=True, look_at=fleet.at)
     if _counts_say_empty(registration) and instance.tasks is not None and not instance.tasks.left:
         return _emptied(instance, claim, registration, fleet, policy)
@@ -159,9 +159,7 @@ def _why_unreadable(instance: Instance) -> str:
 def _drain_limit(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
     if not _tasks_are_fresh(instance, registration):
         return Verdict(wants_tasks=True, look_at=fleet.at)
-    left = ", ".join(task.group or task.arn for task in instance.tasks.left[:5]) if instance.tasks else ""
-    why = hold(Reason.DRAIN_TIMED_OUT, limit=spell(policy.drain_timeout), tasks=left or "none that ECS names")
-    return _give_back(instance, claim, why, fleet)
+    return not_empty(instance, claim, fleet, policy)
 
 
 def _give_back(instance: Instance, claim: Claim, why: Hold, fleet: Fleet) -> Verdict:

@@ -32,7 +32,7 @@ from bottlerocket_ecs_updater.core.policy import STAGE_AHEAD_FACTOR, STAGE_AHEAD
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rest import next_rest
 from bottlerocket_ecs_updater.core.settling import next_settle_look
-from bottlerocket_ecs_updater.core.waiting import passed, spell
+from bottlerocket_ecs_updater.core.waiting import next_look, passed, spell
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +168,41 @@ def _begin(
     ready = {id_: s for id_, s in standings.items() if isinstance(s, Ready)}
     budget = count_budget(fleet, policy)
     picks: list[Instance] = []
+    waiting: list[Instance] = []
     for instance in in_order([fleet.instances[id_] for id_ in ready]):
         refusal = barrier or budget.refusal(instance.zone)
         if refusal is not None:
             draft.verdicts[instance.id] = Verdict(hold=refusal)
+            waiting.append(instance)
             continue
         budget = budget.take(instance)
         picks.append(instance)
     if picks and not _ask_again_if_old(picks, ready, fleet, policy, draft):
         _begin_picks(picks, ready, fleet, policy, draft)
+    if barrier is None and _work_goes_on(fleet):
+        _renew_aging(waiting, budget.limit, fleet, policy, draft)
+
+
+def _work_goes_on(fleet: Fleet) -> bool:
+    """Whether a slot of ours will be free again in this run."""
+    return bool(fleet.slots) or any(
+        instance.claim is not None and instance.claim.phase is not ClaimPhase.QUARANTINED
+        for instance in fleet.instances.values()
+    )
+
+
+def _renew_aging(waiting: list[Instance], next_in_line: int, fleet: Fleet, policy: Policy, draft: _Draft) -> None:
+    """Ask those that wait in line again, all in one go, before the next of them would have to be asked for its turn."""
+
+    def aging(instance: Instance) -> bool:
+        return instance.told is None or passed(instance.told.asked_at, policy.report_aging, fleet.at)
+
+    if any(aging(instance) for instance in waiting[:next_in_line]):
+        for instance in waiting:
+            if instance.told is None or passed(instance.told.asked_at, policy.report_aging / 2, fleet.at):
+                hold_ = draft.verdicts[instance.id].hold
+                again = Verdict((Check(instance.id),), hold=hold_, look_at=fleet.at + policy.poll_interval)
+                draft.verdicts[instance.id] = again
 
 
 def _ask_again_if_old(
@@ -201,7 +227,13 @@ def _ask_again_if_old(
 def _begin_picks(
     picks: list[Instance], ready: Mapping[InstanceId, Ready], fleet: Fleet, policy: Policy, draft: _Draft
 ) -> None:
-    fresh_fleet = fleet.full_at == fleet.at and fleet.services is not None and fleet.services.at >= fleet.at
+    services = fleet.services
+    fresh_fleet = (
+        fleet.full_at == fleet.at
+        and services is not None
+        # The baseline of the services may be one poll old; what is unavailable may not.
+        and not passed(services.at, policy.poll_interval, fleet.at)
+    )
     fresh_tasks = all(pick.tasks is not None and pick.tasks.at >= fleet.at for pick in picks)
     if not (fresh_fleet and fresh_tasks):
         draft.wants_full_look = True
@@ -210,7 +242,8 @@ def _begin_picks(
         return
     for pick in picks:
         mark = Mark(pick.id, claim_of(ready[pick.id], fleet))
-        draft.verdicts[pick.id] = Verdict((mark, Drain(pick.id)), look_at=fleet.at + policy.poll_interval)
+        due = next_look(fleet.at, fleet.at, policy.poll_interval, fleet.durations.drain)
+        draft.verdicts[pick.id] = Verdict((mark, Drain(pick.id)), look_at=due)
 
 
 def claim_of(standing: Ready, fleet: Fleet) -> Claim:
@@ -237,5 +270,11 @@ def _close(fleet: Fleet, policy: Policy, halt: Halt | None, draft: _Draft) -> De
         min(looks, default=None),
         wants_full_look=draft.wants_full_look,
         wants_listing=any(verdict.wants_listing for verdict in draft.verdicts.values()),
-        services_at=fleet.at if draft.wants_full_look else services_at,
+        services_at=_services_for_begin(fleet, policy) if draft.wants_full_look else services_at,
     )
+
+
+def _services_for_begin(fleet: Fleet, policy: Policy) -> datetime | None:
+    services = fleet.services
+    fresh = services is not None and not passed(services.at, policy.poll_interval, fleet.at)
+    return None if fresh else fleet.at

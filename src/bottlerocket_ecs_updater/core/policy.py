@@ -57,9 +57,14 @@ class Policy:
         return 120 * self.poll_interval
 
     @property
+    def report_aging(self) -> timedelta:
+        """A report older than this is renewed while its host waits in line, so that no slot has to wait for it."""
+        return 80 * self.poll_interval
+
+    @property
     def full_look_spacing(self) -> timedelta:
         """How often the whole cluster is listed while something is in flight."""
-        return 60 * self.poll_interval
+        return 120 * self.poll_interval
 
     @property
     def second_proof_spacing(self) -> timedelta:

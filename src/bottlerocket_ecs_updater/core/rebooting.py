@@ -88,12 +88,16 @@ def _not_sent(
         why = hold(Reason.CLAIM_REMOVED, status=registration.status.value)
         return Verdict((Unmark(instance.id, why, took_slot=False),), hold=why)
     if over:
-        return _give_back(instance, claim, _never_rebooted(claim, instance, policy), fleet)
+        # It never was empty by the last look before the reboot: a drain that did not end, not a failure of the host.
+        return not_empty(instance, claim, fleet, policy)
     if instance.tasks is None or instance.tasks.at < registration.at or registration.at < fleet.at:
         return Verdict(wants_tasks=True, look_at=fleet.at)
     if registration.running_tasks or registration.pending_tasks or instance.tasks.left or not registration.connected:
         return Verdict(look_at=fleet.at + policy.poll_interval)
-    return Verdict((Reboot(instance.id),), look_at=fleet.at + QUIET_POLLS * policy.poll_interval)
+    due = next_look(
+        fleet.at, fleet.at, policy.poll_interval, fleet.durations.reboot, QUIET_POLLS * policy.poll_interval
+    )
+    return Verdict((Reboot(instance.id),), look_at=due)
 
 
 def _resume(
@@ -256,6 +260,14 @@ def _never_rebooted(claim: Claim, instance: Instance, policy: Policy) -> Failed:
     if ended is not None and ended.end is not End.SUCCESS:
         return failed(Failure.REBOOT_REFUSED, detail=ended.detail, tries=claim.reboots)
     return failed(Failure.NEVER_REBOOTED, limit=spell(policy.reboot_timeout))
+
+
+def not_empty(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
+    """Give an instance back that did not become empty in time, and let it rest."""
+    left = ", ".join(task.group or task.arn for task in instance.tasks.left[:5]) if instance.tasks else ""
+    why = hold(Reason.DRAIN_TIMED_OUT, limit=spell(policy.drain_timeout), tasks=left or "none that ECS names")
+    rest = next_rest(instance.rest, claim.target, why.reason.code, fleet.at)
+    return Verdict((Return(instance.id, why), Note(instance.id, rest)), look_at=fleet.at)
 
 
 def _give_back(instance: Instance, claim: Claim, why: Failed, fleet: Fleet) -> Verdict:

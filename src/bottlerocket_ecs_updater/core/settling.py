@@ -11,7 +11,7 @@ from bottlerocket_ecs_updater.core.ids import ServiceArn
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.waiting import passed
 
-LOOKS_PER_SETTLE = 3
+LOOKS_PER_SETTLE = 2
 """A steady cluster is looked at so many times within its settle time; an unsteady one at every poll."""
 
 
@@ -50,7 +50,8 @@ def never_settled(slot: Slot, fleet: Fleet, policy: Policy) -> bool:
 
 def _due(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
     if slot.steady_since is None:
-        return fleet.at + policy.poll_interval
+        # A slot that was just taken is looked at at once: its settle time begins with what is seen then.
+        return fleet.at + policy.poll_interval if slot.unsteady else fleet.at
     spacing = max(policy.poll_interval, policy.settle / LOOKS_PER_SETTLE)
     return min(slot.steady_since + policy.settle, fleet.at + spacing)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-_SPACING_SHARE = 10
-"""A wait is looked at every tenth of what it has taken so far: at most so much is lost by looking late."""
+_SPACING_SHARE = 6
+"""A wait is looked at every sixth of what it has taken so far: at most so much is lost by looking late."""
 
 _SPACING_MAX_POLLS = 6
 
-_LEARNED_SHARE = 0.9
+_LEARNED_SHARE = 0.85
 """How much of the shortest duration seen so far passes before the first look."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from bottlerocket_ecs_updater.core.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.event import ClaimFound, ClusterLooked, HostChecked, Rebooted, Settled
 from bottlerocket_ecs_updater.core.fleet import (
     End,
@@ -72,9 +73,11 @@ class Looking:
             self._describe([r.arn for r in self._registrations()], now)
             known.full_at = now
         else:
-            self._describe([r.arn for r in self._registrations(wants.due)], now)
+            still = self._still_stopping(wants.due, now)
+            self._describe([r.arn for r in self._registrations([id_ for id_ in wants.due if id_ not in still])], now)
+            self._still_stopping([id_ for id_ in wants.due if id_ not in still], now)
         self._hear_answers(now, wants.reboot_ends)
-        self._look_at_tasks(wants.tasks, now)
+        self._look_at_tasks({*wants.tasks, *self._before_reboot(wants.due)}, now)
         if wants.services or known.services is None:
             self._look_at_services(now)
 
@@ -147,8 +150,27 @@ class Looking:
                 left = by_arn.get(instance.registration.arn, ())
                 self._known.learn(replace(instance, tasks=Tasks(left, now)))
 
+    def _still_stopping(self, due: Collection[InstanceId], now: datetime) -> set[InstanceId]:
+        """Of those whose counts had come to none, the instances on which tasks that we know still stop."""
+        stopping = [self._known.instance(id_) for id_ in due if _draining_and_counted_out(self._known.instance(id_))]
+        known = [task.arn for instance in stopping if instance.tasks is not None for task in instance.tasks.left]
+        left = self._cluster.not_stopped(known) if known else frozenset()
+        for instance in stopping:
+            if instance.tasks is not None:
+                still = tuple(task for task in instance.tasks.left if task.arn in left)
+                self._known.learn(replace(instance, tasks=Tasks(still, now)))
+        return {instance.id for instance in stopping if self._has_tasks(instance.id)}
+
+    def _has_tasks(self, id_: InstanceId) -> bool:
+        tasks = self._known.instance(id_).tasks
+        return tasks is not None and bool(tasks.left)
+
+    def _before_reboot(self, due: Collection[InstanceId]) -> set[InstanceId]:
+        """Instances that are marked for a reboot which is not sent: every task on them is listed right before."""
+        return {id_ for id_ in due if _marked_for_reboot(self._known.instance(id_))}
+
     def _look_at_tasks(self, ids: Collection[InstanceId], now: datetime) -> None:
-        for id_ in ids:
+        for id_ in sorted(ids):
             instance = self._known.instance(id_)
             if instance.registration is None:
                 continue
@@ -253,3 +275,19 @@ def _one_per_instance(registrations: Iterable[Registration]) -> Iterable[Registr
 def _rank(registration: Registration) -> tuple[bool, bool, datetime]:
     in_service = registration.status in (Status.ACTIVE, Status.DRAINING)
     return in_service, registration.connected, registration.registered_at
+
+
+def _draining_and_counted_out(instance: Instance) -> bool:
+    """Whether ECS counts no task on it that shall run, while we wait for it to be empty."""
+    registration, claim = instance.registration, instance.claim
+    if registration is None or claim is None or instance.tasks is None or not instance.tasks.left:
+        return False
+    waiting = claim.phase is ClaimPhase.DRAINING and instance.trail.return_sent_at is None
+    counts = registration.running_tasks + registration.pending_tasks
+    return waiting and registration.status is Status.DRAINING and counts == 0
+
+
+def _marked_for_reboot(instance: Instance) -> bool:
+    claim, trail = instance.claim, instance.trail
+    unsent = trail.reboot_sent_at is None and trail.return_sent_at is None and instance.reboot_flight is None
+    return claim is not None and claim.phase is ClaimPhase.REBOOTING and unsent

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from bottlerocket_ecs_updater.core.event import Event
 from bottlerocket_ecs_updater.core.fleet import End, Flight, Kind, Reach, Registration, Service, Status, Task
-from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, InstanceId
+from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,9 @@ class Cluster(Protocol):
 
         With `stopping`, also those whose desired status is STOPPED already: their containers may still run.
         """
+
+    def not_stopped(self, tasks: Sequence[TaskArn]) -> frozenset[TaskArn]:
+        """Those of these tasks, on whatever instances, that have not stopped: one call for a hundred of them."""
 
     def services(self) -> tuple[Service, ...]:
         """All services of the cluster."""
