@@ -1,0 +1,84 @@
+"""The command line: which commands there are, and what each end means to whoever called."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from typing import Any
+
+from cyclopts import App
+
+from bottlerocket_ecs_updater import __version__
+from bottlerocket_ecs_updater.cli.parsing import PREFIX, configure, parse
+from bottlerocket_ecs_updater.core.errors import UpdaterError, UsageError
+
+PROGRAM = "bottlerocket-ecs-updater"
+ROOM = "bottlerocket_ecs_updater.cli"
+
+
+class Exit(IntEnum):
+    """What the exit code says."""
+
+    FINE = 0
+    """Nothing failed. What policy holds back is not a failure."""
+    COULD_NOT_RUN = 1
+    """AWS could not be reached or refused, the lease was lost, or the program is broken."""
+    USAGE = 2
+    """A flag or setting is wrong; nothing was called."""
+    FAILED = 3
+    """At least one instance failed to update, or is quarantined."""
+    HALTED = 4
+    """The run stopped itself, and a person must look."""
+
+
+COMMANDS = {
+    "run": "Update the cluster's Bottlerocket container instances, as far as may be done now.",
+    "simulate": "Run against a simulated cluster on this machine, and watch it.",
+}
+"""What there is, by the module of this room that has it; each is imported when it is called."""
+
+
+def build_app(environ: Mapping[str, str]) -> App:
+    """The application, its settings to be taken from that environment too."""
+    app = App(
+        name=PROGRAM,
+        version=__version__,
+        help="Keeps the Bottlerocket container instances of an Amazon ECS cluster up to date.",
+        help_epilogue=f"Settings may also come from variables ({PREFIX}SETTLE=90s) or a file (settle = '90s').",
+    )
+    for name, meaning in COMMANDS.items():
+        app.command(f"{ROOM}.{name}:{name}", name=name, help=meaning)
+    return configure(app, environ, _definitions)
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run the program and give its exit code; `tokens` are its arguments, by default those of the process."""
+    given = list(sys.argv[1:] if tokens is None else tokens)
+    try:
+        return _outcome(parse(build_app(os.environ), given or ["--help"])())
+    except UpdaterError as error:
+        if {"--verbose", "-v"} & set(given):
+            traceback.print_exc()
+        print(f"{PROGRAM}: {_one_line(error)}", file=sys.stderr)  # noqa: T201 - the one line that says why
+        return Exit.USAGE if isinstance(error, UsageError) else Exit.COULD_NOT_RUN
+    except KeyboardInterrupt:
+        return Exit.COULD_NOT_RUN
+
+
+def _definitions() -> tuple[type, ...]:
+    from bottlerocket_ecs_updater.cli.settings import RunSettings  # noqa: PLC0415 - help and version need none
+
+    return (RunSettings,)
+
+
+def _outcome(result: Any) -> int:
+    """Commands give an exit code; what cyclopts does by itself (help, version) gives nothing."""
+    return Exit.FINE if result is None else Exit(result)
+
+
+def _one_line(error: UpdaterError) -> str:
+    """Names and values in a message may have come from anywhere; a line stays one line."""
+    return " ".join(str(error).split())

@@ -1,0 +1,192 @@
+"""Kinds of settings: how a text becomes a value, and what is allowed, in words.
+
+Each function here makes the `Parameter` of one setting. A text that is not allowed is refused with a ValueError that
+says why and what would be; the name of the setting and where the text came from are added by `parsing`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from cyclopts import Parameter, Token
+
+from bottlerocket_ecs_updater.cli.durations import format_duration, parse_duration
+from bottlerocket_ecs_updater.core.policy import Limit
+
+SECOND = timedelta(seconds=1)
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A prefix of an S3 bucket; the prefix is empty or ends with a slash."""
+
+    name: str
+    prefix: str
+
+    def __str__(self) -> str:
+        return f"s3://{self.name}/{self.prefix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of this machine."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+Place = Bucket | Folder
+"""Where the state store is."""
+
+Reader = Callable[[str], Any]
+
+# Bucket names: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
+_SAFE_KEY = re.compile(r"[A-Za-z0-9!_.*'()/-]{0,512}")
+
+
+def duration(meaning: str, least: timedelta = SECOND, most: timedelta = 30 * DAY) -> Parameter:
+    """A span of time between two bounds."""
+
+    def read(text: str) -> timedelta:
+        span = parse_duration(text)
+        if not least <= span <= most:
+            raise ValueError(f"that is too {'short' if span < least else 'long'}")
+        return span
+
+    span = f"from {format_duration(least)} to {format_duration(most)}"
+    return _setting(meaning, read, f"a duration {span}, such as 300ms, 30s, 25m or 1h30m", "DURATION", format_duration)
+
+
+def limit(meaning: str) -> Parameter:
+    """A number of instances, or a percentage of them."""
+
+    def read(text: str) -> Limit:
+        match = re.fullmatch(r"([0-9]{1,6})(%?)", text)
+        if match is None:
+            raise ValueError("that is neither a number nor a percentage")
+        number = int(match[1])
+        if number < 1 or (match[2] and number > 100):
+            raise ValueError("that is out of range")
+        return Limit(percent=number) if match[2] else Limit(number=number)
+
+    return _setting(meaning, read, "a number from 1 up, or a percentage from 1% to 100%", "NUMBER|PERCENT")
+
+
+def count(meaning: str, least: int = 1, most: int = 1_000_000) -> Parameter:
+    """A whole number between two bounds."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError("that is out of range")
+        return int(text)
+
+    return _setting(meaning, read, f"a whole number from {least} to {most}", "NUMBER")
+
+
+def factor(meaning: str, most: float = 100_000.0) -> Parameter:
+    """A positive number that something is multiplied with; not shown in the help."""
+
+    def read(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            raise ValueError("that is no number") from None
+        if not math.isfinite(number) or not 0 < number <= most:
+            raise ValueError("that is out of range")
+        return number
+
+    return _setting(meaning, read, f"a number above 0, up to {most:.0f}", "FACTOR", show=False)
+
+
+def choice(meaning: str, *choices: str) -> Parameter:
+    """One of a few words."""
+
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError("that is none of the choices")
+        return text
+
+    return _setting(meaning, read, f"one of {', '.join(choices)}", "WORD")
+
+
+def text(meaning: str, pattern: str, allowed: str, metavar: str) -> Parameter:
+    """A text of a certain form."""
+    form = re.compile(pattern)
+
+    def read(given: str) -> str:
+        if not form.fullmatch(given):
+            raise ValueError("that is empty" if not given else "that has another form")
+        return given
+
+    return _setting(meaning, read, allowed, metavar)
+
+
+def place(meaning: str) -> Parameter:
+    """A prefix of an S3 bucket, or a folder."""
+    return _setting(meaning, _read_place, "s3://BUCKET/PREFIX, or the path of a folder", "PLACE")
+
+
+def file(meaning: str) -> Parameter:
+    """The path of a file that is read."""
+
+    def read(given: str) -> Path:
+        if not given:
+            raise ValueError("that is empty")
+        return Path(given)
+
+    return _setting(meaning, read, "the path of a file", "FILE")
+
+
+def switch(meaning: str, letter: str) -> Parameter:
+    """On or off."""
+    return Parameter(help=meaning, show_default=False, negative=(), alias=f"-{letter}")
+
+
+def _read_place(given: str) -> Place:
+    if not given.startswith("s3:"):
+        if not given or "://" in given:
+            raise ValueError("that is no place for state")
+        return Folder(Path(given))
+    match = _BUCKET.fullmatch(given)
+    if match is None:
+        raise ValueError("that names no bucket")
+    prefix = (match[2] or "").strip("/")
+    if not _SAFE_KEY.fullmatch(prefix):
+        raise ValueError("the prefix has characters that are not safe in keys")
+    return Bucket(match[1], f"{prefix}/" if prefix else "")
+
+
+def _setting(
+    meaning: str,
+    read: Reader,
+    allowed: str,
+    metavar: str,
+    write: Callable[[Any], str] = str,
+    *,
+    show: bool = True,
+) -> Parameter:
+    def convert(_: object, tokens: Sequence[Token]) -> object:
+        try:
+            return read(tokens[-1].value)
+        except ValueError as error:
+            raise ValueError(f"{error}; allowed is {allowed}") from error
+
+    return Parameter(
+        help=meaning,
+        converter=convert,
+        n_tokens=1,
+        accepts_keys=False,  # a value of several fields is still written as one text
+        metavar=metavar,
+        show_default=lambda value: None if value is None else write(value),
+        show=show,
+    )
