@@ -1,0 +1,186 @@
+"""A cluster as the gateway sees it: listing, describing, services."""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta, timezone
+
+import pytest
+
+from bottlerocket_ecs_updater.core.errors import NotFound, Throttled, Unreachable
+from bottlerocket_ecs_updater.core.fleet import Status
+
+from .fakes import START, Bench, arn, bench_with, instance, refusal
+
+
+def service(number: int, **changes: object) -> dict[str, object]:
+    return {
+        "serviceArn": f"arn:aws:ecs:eu-west-1:111122223333:service/web/s{number}",
+        "serviceName": f"s{number}",
+        "status": "ACTIVE",
+        "desiredCount": 3,
+        "runningCount": 2,
+        "schedulingStrategy": "REPLICA",
+        **changes,
+    }
+
+
+def test_all_instances_in_all_pages_are_listed_and_described_in_order() -> None:
+    bench = bench_with(instance(number) for number in range(150))
+    listing = bench.cluster().list_all()
+    assert [registration.arn for registration in listing.registrations] == [arn(number) for number in range(150)]
+    assert bench.ecs.count("list_container_instances") == 2
+    assert [len(request["containerInstances"]) for request in bench.ecs.asked("describe_container_instances")] == [
+        100,
+        50,
+    ]
+
+
+def test_listing_asks_for_no_status_so_that_draining_and_registering_instances_are_seen() -> None:
+    bench = bench_with([instance(1, status="DRAINING"), instance(2, status="REGISTERING")])
+    listing = bench.cluster().list_all()
+    assert [registration.status for registration in listing.registrations] == [Status.DRAINING, Status.REGISTERING]
+    assert "status" not in bench.ecs.asked("list_container_instances")[0]
+
+
+def test_an_empty_cluster_is_listed_without_describing_anything() -> None:
+    bench = Bench()
+    listing = bench.cluster().list_all()
+    assert listing.registrations == ()
+    assert bench.ecs.count("describe_container_instances") == 0
+
+
+def test_an_instance_is_bottlerocket_by_the_name_of_its_attribute_whatever_its_value() -> None:
+    shapes = [
+        instance(1, attributes=[{"name": "bottlerocket.variant", "value": "aws-ecs-1-nvidia"}]),
+        instance(2, attributes=[{"name": "bottlerocket.variant"}]),
+        instance(3, attributes=[{"name": "nottlerocket.variant", "value": "aws-ecs-2"}]),
+        instance(4, attributes=[]),
+    ]
+    listing = bench_with(shapes).cluster().list_all()
+    assert [registration.variant for registration in listing.registrations] == ["aws-ecs-1-nvidia", "", None, None]
+
+
+def test_a_hundred_and_twenty_failures_in_a_listing_are_kept_with_their_reasons() -> None:
+    bench = bench_with(instance(number) for number in range(150))
+    bench.ecs.failing = {arn(number): "MISSING" for number in range(120)}
+    listing = bench.cluster().list_all()
+    assert len(listing.registrations) == 30
+    assert dict(listing.undescribed) == {arn(number): "MISSING" for number in range(120)}
+
+
+def test_an_instance_that_ecs_leaves_out_of_its_answer_is_not_lost() -> None:
+    bench = Bench()
+    listing = bench.cluster().describe([arn(7)])
+    assert list(listing.undescribed) == [arn(7)]
+
+
+def test_an_arn_that_ecs_chokes_on_costs_no_other_instance_its_description() -> None:
+    bench = bench_with(instance(number) for number in range(100))
+    bench.ecs.poison = {arn(42)}
+    listing = bench.cluster().list_all()
+    assert len(listing.registrations) == 99
+    assert "malformed" in listing.undescribed[arn(42)]
+
+
+def test_an_instance_of_which_ecs_tells_next_to_nothing_is_still_read() -> None:
+    bench = Bench()
+    bench.ecs.add({"containerInstanceArn": arn(1), "ec2InstanceId": "i-1"})
+    [registration] = bench.cluster().describe([arn(1)]).registrations
+    assert (registration.status, registration.connected, registration.zone) == (Status.OTHER, False, "")
+
+
+def test_an_instance_without_an_ec2_id_is_undescribed() -> None:
+    bench = Bench()
+    bench.ecs.add({"containerInstanceArn": arn(1), "status": "ACTIVE"})
+    assert "EC2" in bench.cluster().describe([arn(1)]).undescribed[arn(1)]
+
+
+def test_a_status_that_a_later_api_adds_is_other() -> None:
+    [registration] = bench_with([instance(1, status="HIBERNATING")]).cluster().list_all().registrations
+    assert registration.status is Status.OTHER
+
+
+def test_a_registration_carries_zone_and_custom_attributes_but_no_capabilities() -> None:
+    claim = {"name": "bottlerocket-ecs-updater.claim", "value": "1 draining"}
+    attributes = [*instance(1)["attributes"], claim]
+    [registration] = bench_with([instance(1, attributes=attributes)]).cluster().list_all().registrations
+    assert registration.zone == "eu-west-1a"
+    assert registration.attributes["bottlerocket-ecs-updater.claim"] == "1 draining"
+    assert not any("capability" in name for name in registration.attributes)
+
+
+def test_times_of_registration_come_in_utc() -> None:
+    local = START.astimezone(timezone(timedelta(hours=2)))
+    [registration] = bench_with([instance(1, registeredAt=local)]).cluster().list_all().registrations
+    assert registration.registered_at.tzinfo is UTC
+    assert registration.registered_at == START
+
+
+def test_a_page_that_is_throttled_is_asked_for_again() -> None:
+    bench = bench_with(instance(number) for number in range(150))
+    bench.ecs.troubles["describe_container_instances"] = [None, refusal("ThrottlingException", "Rate exceeded")]
+    assert len(bench.cluster().list_all().registrations) == 150
+
+
+def test_a_page_that_stays_unanswered_makes_the_look_unreachable_rather_than_short() -> None:
+    bench = bench_with(instance(number) for number in range(150))
+    bench.ecs.troubles["describe_container_instances"] = [None, *[refusal("ServerException", status=500)] * 4]
+    with pytest.raises(Unreachable):
+        bench.cluster().list_all()
+
+
+def test_a_look_that_stays_throttled_says_so() -> None:
+    bench = bench_with([instance(1)])
+    bench.ecs.troubles["list_container_instances"] = [refusal("ThrottlingException")] * 4
+    with pytest.raises(Throttled):
+        bench.cluster().list_all()
+
+
+def test_a_cluster_that_does_not_exist_is_named() -> None:
+    bench = Bench()
+    bench.ecs.troubles["list_container_instances"] = [refusal("ClusterNotFoundException", "Cluster not found.")]
+    with pytest.raises(NotFound, match="web does not exist"):
+        bench.cluster().list_all()
+
+
+def test_a_large_cluster_is_described_in_hundreds() -> None:
+    bench = bench_with(instance(number) for number in range(1_000))
+    bench.cluster().list_all()
+    assert dict(bench.calls) == {"ecs:ListContainerInstances": 10, "ecs:DescribeContainerInstances": 10}
+
+
+def test_all_services_in_all_pages_are_described_ten_a_call() -> None:
+    bench = bench_with(service(number) for number in range(125))
+    services = bench.cluster().services()
+    assert len(services) == 125
+    assert bench.ecs.count("list_services") == 2
+    assert bench.ecs.count("describe_services") == 13
+
+
+def test_a_service_says_how_many_tasks_it_lacks_and_whether_it_is_a_daemon() -> None:
+    bench = bench_with([service(1), service(2, schedulingStrategy="DAEMON", runningCount=3)])
+    web, daemon = bench.cluster().services()
+    assert (web.name, web.deficit, web.daemon) == ("s1", 1, False)
+    assert (daemon.name, daemon.deficit, daemon.daemon) == ("s2", 0, True)
+
+
+def test_a_service_that_was_deleted_is_no_service() -> None:
+    assert bench_with([service(1, status="INACTIVE")]).cluster().services() == ()
+
+
+def test_which_services_there_are_is_asked_every_few_minutes_only() -> None:
+    bench = bench_with([service(1)])
+    cluster = bench.cluster()
+    cluster.services()
+    cluster.services()
+    assert bench.ecs.count("list_services") == 1
+    assert bench.ecs.count("describe_services") == 2
+
+
+def test_a_service_that_came_since_is_found_after_those_minutes() -> None:
+    bench = bench_with([service(1)])
+    cluster = bench.cluster()
+    cluster.services()
+    bench.ecs.add(service(2))
+    bench.clock.time += timedelta(minutes=5)
+    assert [one.name for one in cluster.services()] == ["s1", "s2"]

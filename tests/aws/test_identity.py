@@ -1,0 +1,137 @@
+"""Who we are among the tasks of ECS."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any, cast
+
+import pytest
+
+from bottlerocket_ecs_updater.aws.identity import Identity, Unidentified, family_of, identify, running_tasks_of_family
+from bottlerocket_ecs_updater.core.ids import TaskArn
+
+from .fakes import START, Bench, Shape, task
+
+URI = "ECS_CONTAINER_METADATA_URI_V4"
+DEFINITION = "arn:aws:ecs:eu-west-1:111122223333:task-definition/updater-family:7"
+TOLD = {"Cluster": "web", "TaskARN": "arn:aws:ecs:eu-west-1:111122223333:task/web/me", "Family": "updater-family"}
+
+
+def test_the_family_is_between_the_prefix_and_the_revision() -> None:
+    assert family_of("arn:aws:ecs:region:account:task-definition/updater-family:1") == "updater-family"
+
+
+def test_a_family_needs_no_revision_and_no_partition_of_a_given_name() -> None:
+    assert family_of("arn:aws-cn:ecs:region:account:task-definition/updater-family") == "updater-family"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "begins with arn:"),
+        ("task-definition/updater-family:1", "begins with arn:"),
+        ("arn:aws:ecs:task-definition/updater-family", "6 sections"),
+        ("arn:aws:ecs:region:account:task-def/updater-family:1", "task definition"),
+        ("arn:aws:ecs:region:account:task-definition/", "task definition"),
+    ],
+)
+def test_what_is_no_arn_of_a_task_definition_is_refused(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        family_of(text)
+
+
+def test_the_metadata_endpoint_tells_task_cluster_and_family() -> None:
+    asked: list[str] = []
+
+    def fetch(url: str) -> bytes:
+        asked.append(url)
+        return json.dumps(TOLD).encode()
+
+    told = identify({URI: "http://169.254.170.2/v4/abc"}, fetch)
+    assert told == Identity("updater-family", "web", TaskArn(TOLD["TaskARN"]))
+    assert asked == ["http://169.254.170.2/v4/abc/task"]
+
+
+@pytest.mark.parametrize("said", [b"", b"[]", b"{}", b"<html>"])
+def test_an_endpoint_that_says_something_else_leaves_the_family_to_the_environment(said: bytes) -> None:
+    told = identify({URI: "http://169.254.170.2/v4/abc", "TASK_DEFINITION_ARN": DEFINITION}, lambda _: said)
+    assert told == Identity("updater-family", "", None)
+
+
+def test_without_the_endpoint_the_environment_tells_the_family() -> None:
+    assert identify({"TASK_DEFINITION_ARN": DEFINITION}) == Identity("updater-family", "", None)
+
+
+def test_outside_of_ecs_nobody_is_identified_and_the_reason_is_told() -> None:
+    told = identify({})
+    assert isinstance(told, Unidentified)
+    assert URI in told.why
+    assert "TASK_DEFINITION_ARN" in told.why
+
+
+def test_an_environment_that_names_no_task_definition_identifies_nobody() -> None:
+    told = identify({"TASK_DEFINITION_ARN": "updater-family"})
+    assert isinstance(told, Unidentified)
+    assert "begins with arn:" in told.why
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    class Metadata(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = self.path == "/v4/abc/task"
+            self.send_response(200 if found else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps(TOLD).encode() if found else b"{}")
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that is overridden
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Metadata)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_endpoint_is_asked_over_http_and_past_any_proxy(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert identify({URI: f"{endpoint}/v4/abc"}) == Identity("updater-family", "web", TaskArn(TOLD["TaskARN"]))
+
+
+@pytest.mark.parametrize("path", ["/elsewhere", ""])
+def test_an_endpoint_that_answers_with_an_error_identifies_nobody(endpoint: str, path: str) -> None:
+    assert isinstance(identify({URI: f"{endpoint}{path}"}), Unidentified)
+
+
+def test_an_endpoint_that_nobody_listens_at_identifies_nobody() -> None:
+    assert isinstance(identify({URI: "http://127.0.0.1:1/v4/abc"}), Unidentified)
+
+
+def family(*shapes: Shape) -> list[str]:
+    bench = Bench()
+    bench.ecs.add(*shapes)
+    tasks = running_tasks_of_family(cast("Any", bench.ecs), bench.api, "web", "updater-family")
+    assert all(request["family"] == "updater-family" for request in bench.ecs.asked("list_tasks"))
+    return [one.arn.rsplit("/", 1)[-1] for one in tasks]
+
+
+def test_the_tasks_of_a_family_come_oldest_first() -> None:
+    minute = timedelta(minutes=1)
+    shapes = [task(name, None, createdAt=START + minute * age) for name, age in [("b", 2), ("c", 3), ("a", 1)]]
+    assert family(*shapes) == ["a", "b", "c"]
+
+
+def test_two_tasks_of_the_same_moment_come_in_the_same_order_for_both() -> None:
+    shapes = [task(name, None, createdAt=START) for name in ("b", "a")]
+    assert family(*shapes) == ["a", "b"]
+
+
+def test_a_task_that_has_stopped_meanwhile_is_none_of_the_family() -> None:
+    assert family(task("a", None, createdAt=START, lastStatus="STOPPED"), task("b", None, createdAt=START)) == ["b"]

@@ -1,0 +1,362 @@
+"""Hosts behind Run Command: sending, and hearing what came of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bottlerocket_ecs_updater.core.errors import Denied, NotFound
+from bottlerocket_ecs_updater.core.fleet import End, Flight, Kind, Reach
+from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId
+from bottlerocket_ecs_updater.engine.ports import Answer
+
+from .fakes import START, Bench, refusal
+
+COMMAND = CommandId("c" * 36)
+STATUS = '{\n  "update_state": "Idle"\n}'
+
+
+def ids(count: int) -> list[InstanceId]:
+    return [InstanceId(f"i-{number:017x}") for number in range(count)]
+
+
+def invocation(
+    id_: str, status: str = "Success", details: str = "", output: str | None = None, code: int = 0
+) -> dict[str, Any]:
+    plugins = [] if output is None else [{"Name": "step", "ResponseCode": code, "Output": output}]
+    return {"InstanceId": id_, "Status": status, "StatusDetails": details or status, "CommandPlugins": plugins}
+
+
+def hear(kind: Kind, *invocations: dict[str, Any], **outputs: dict[str, Any]) -> dict[InstanceId, Answer]:
+    bench = Bench()
+    bench.ssm.invocations[COMMAND] = list(invocations)
+    bench.ssm.outputs = {(id_.replace("_", "-"), ""): shape for id_, shape in outputs.items()}
+    return dict(bench.hosts().answers(COMMAND, kind))
+
+
+# Sending
+
+
+def test_a_document_is_sent_in_its_default_version_fifty_instances_a_call() -> None:
+    bench = Bench()
+    sent = bench.hosts().send(Kind.CHECK, ids(120))
+    requests = bench.ssm.asked("send_command")
+    assert [len(request["InstanceIds"]) for request in requests] == [50, 50, 20]
+    assert {(request["DocumentName"], request["DocumentVersion"]) for request in requests} == {
+        ("check-doc", "$DEFAULT")
+    }
+    assert set(sent.commands) == set(ids(120))
+    assert len(set(sent.commands.values())) == 3
+
+
+def test_each_kind_has_its_own_document_and_time_to_be_delivered() -> None:
+    bench = Bench()
+    hosts = bench.hosts()
+    for kind in Kind:
+        hosts.send(kind, ids(1))
+    asked = [(request["DocumentName"], request["TimeoutSeconds"]) for request in bench.ssm.asked("send_command")]
+    assert asked == [("check-doc", 30), ("apply-doc", 60), ("reboot-doc", 30)]
+
+
+def test_a_command_says_who_sent_it_and_is_not_stopped_by_its_first_bad_host() -> None:
+    bench = Bench()
+    bench.hosts().send(Kind.APPLY, ids(3))
+    [request] = bench.ssm.asked("send_command")
+    assert request["Comment"] == "bottlerocket-ecs-updater run r1"
+    assert request["MaxErrors"] == "50"
+
+
+def test_an_instance_named_twice_is_sent_to_once() -> None:
+    bench = Bench()
+    bench.hosts().send(Kind.CHECK, ids(2) * 2)
+    assert set(bench.ssm.sent.values()) == {1}
+
+
+def test_an_instance_that_systems_manager_does_not_take_costs_no_other_its_command() -> None:
+    bench = Bench()
+    bench.ssm.unknown = {ids(50)[17]}
+    sent = bench.hosts().send(Kind.CHECK, ids(50))
+    assert set(sent.refused) == {ids(50)[17]}
+    assert len(sent.commands) == 49
+    assert bench.ssm.count("send_command") == 3
+
+
+@given(culprits=st.sets(st.sampled_from(ids(60))), telling=st.booleans())
+def test_whichever_instances_are_refused_all_others_are_sent_to_exactly_once(
+    culprits: set[InstanceId], telling: bool
+) -> None:
+    bench = Bench()
+    bench.ssm.unknown, bench.ssm.telling = set(culprits), telling
+    sent = bench.hosts().send(Kind.REBOOT, ids(60))
+    assert set(sent.refused) == culprits
+    assert bench.ssm.sent == dict.fromkeys(set(ids(60)) - culprits, 1)
+    assert set(sent.commands) == set(ids(60)) - culprits
+    assert not sent.unclear
+    assert not sent.later
+
+
+@given(st.lists(st.sampled_from(["lost", "throttled", "fine"]), max_size=12), st.sets(st.sampled_from(ids(30))))
+def test_every_instance_is_in_exactly_one_of_the_four(troubles: list[str], culprits: set[InstanceId]) -> None:
+    bench = Bench()
+    kinds = {"lost": refusal("InternalServerError", status=500), "throttled": refusal("ThrottlingException")}
+    bench.ssm.troubles["send_command"] = [kinds.get(trouble) for trouble in troubles]
+    bench.ssm.unknown = set(culprits)
+    sent = bench.hosts().send(Kind.APPLY, ids(30))
+    parts = [set(sent.commands), set(sent.refused), set(sent.unclear), set(sent.later)]
+    assert sorted(id_ for part in parts for id_ in part) == ids(30)
+
+
+def test_a_lost_reply_is_unclear_and_the_document_is_not_sent_again() -> None:
+    bench = Bench()
+    bench.ssm.troubles["send_command"] = [ReadTimeoutError(endpoint_url="https://ssm.eu-west-1.amazonaws.com")]
+    sent = bench.hosts().send(Kind.REBOOT, ids(2))
+    assert set(sent.unclear) == set(ids(2))
+    assert bench.ssm.count("send_command") == 1
+
+
+@pytest.mark.parametrize("trouble", [refusal("ThrottlingException"), EndpointConnectionError(endpoint_url="x")])
+def test_a_command_that_surely_was_not_sent_is_for_later(trouble: BaseException) -> None:
+    bench = Bench()
+    bench.ssm.troubles["send_command"] = [trouble]
+    assert set(bench.hosts().send(Kind.CHECK, ids(2)).later) == set(ids(2))
+
+
+@pytest.mark.parametrize("code", ["InvalidDocument", "InvalidDocumentVersion"])
+def test_a_document_that_does_not_exist_is_named(code: str) -> None:
+    bench = Bench()
+    bench.ssm.troubles["send_command"] = [refusal(code)]
+    with pytest.raises(NotFound, match="document apply-doc does not exist"):
+        bench.hosts().send(Kind.APPLY, ids(1))
+
+
+def test_a_call_that_is_wrong_in_itself_is_not_cut_into_parts() -> None:
+    bench = Bench()
+    bench.ssm.troubles["send_command"] = [refusal("InvalidParameters")]
+    assert set(bench.hosts().send(Kind.CHECK, ids(50)).refused) == set(ids(50))
+    assert bench.ssm.count("send_command") == 1
+
+
+def test_a_command_is_called_back_for_its_instances() -> None:
+    bench = Bench()
+    bench.hosts().cancel(COMMAND, ids(1))
+    assert bench.ssm.asked("cancel_command") == [{"CommandId": COMMAND, "InstanceIds": ids(1)}]
+
+
+@pytest.mark.parametrize(
+    "trouble", [refusal("InvalidCommandId"), refusal("AccessDeniedException"), refusal("", "", 500)]
+)
+def test_a_command_that_cannot_be_called_back_is_let_be(trouble: BaseException) -> None:
+    bench = Bench()
+    bench.ssm.troubles["cancel_command"] = [trouble]
+    bench.hosts().cancel(COMMAND, ids(1))
+    assert bench.ssm.count("cancel_command") == 1
+
+
+# Hearing
+
+
+def test_what_a_check_printed_comes_from_the_list_where_it_is_whole() -> None:
+    answers = hear(Kind.CHECK, invocation("i-1", output=f"boot\n{STATUS}"))
+    assert answers == {InstanceId("i-1"): Answer(End.SUCCESS, 0, f"boot\n{STATUS}", "", "Success")}
+
+
+def test_output_and_errors_are_told_apart() -> None:
+    answers = hear(Kind.APPLY, invocation("i-1", "Failed", output="out\n----------ERROR-------\nfailed to run", code=1))
+    assert (answers[InstanceId("i-1")].stdout, answers[InstanceId("i-1")].stderr) == ("out", "failed to run")
+    assert answers[InstanceId("i-1")].exit_code == 1
+
+
+@pytest.mark.parametrize("listed", ["x" * 2_500, "", "{--output truncated--", '{"update_state"'])
+def test_output_that_may_be_cut_is_fetched(listed: str) -> None:
+    whole = {"ResponseCode": 0, "StandardOutputContent": STATUS, "StandardErrorContent": "", "StatusDetails": "Success"}
+    answers = hear(Kind.CHECK, invocation("i-1", output=listed), i_1=whole)
+    assert answers[InstanceId("i-1")].stdout == STATUS
+
+
+def test_output_that_is_not_listed_at_all_is_fetched() -> None:
+    failed = {"ResponseCode": 2, "StandardErrorContent": "usage: apiclient"}
+    answers = hear(Kind.CHECK, invocation("i-1", "Failed"), i_1=failed)
+    assert (answers[InstanceId("i-1")].exit_code, answers[InstanceId("i-1")].stderr) == (2, "usage: apiclient")
+
+
+def test_output_is_fetched_once_for_each_instance_while_others_are_waited_for() -> None:
+    bench = Bench()
+    bench.ssm.invocations[COMMAND] = [invocation("i-1"), invocation("i-2", "InProgress")]
+    bench.ssm.outputs[("i-1", "")] = {"ResponseCode": 0, "StandardOutputContent": STATUS}
+    hosts = bench.hosts()
+    first, second = hosts.answers(COMMAND, Kind.CHECK), hosts.answers(COMMAND, Kind.CHECK)
+    assert first == second
+    assert bench.ssm.count("get_command_invocation") == 1
+
+
+def test_output_that_is_not_there_yet_leaves_the_instance_out() -> None:
+    assert hear(Kind.CHECK, invocation("i-1")) == {}
+
+
+def test_an_apply_that_succeeded_is_not_asked_for_its_output() -> None:
+    bench = Bench()
+    bench.ssm.invocations[COMMAND] = [invocation("i-1")]
+    assert bench.hosts().answers(COMMAND, Kind.APPLY)[InstanceId("i-1")].end is End.SUCCESS
+    assert bench.ssm.count("get_command_invocation") == 0
+
+
+def test_a_document_of_several_steps_is_read_as_one() -> None:
+    bench = Bench()
+    shape = invocation("i-1")
+    shape["CommandPlugins"] = [{"Name": "boot", "ResponseCode": 0}, {"Name": "check", "ResponseCode": 0}]
+    bench.ssm.invocations[COMMAND] = [shape]
+    bench.ssm.outputs[("i-1", "boot")] = {"ResponseCode": 0, "StandardOutputContent": "boot-id"}
+    bench.ssm.outputs[("i-1", "check")] = {"ResponseCode": 0, "StandardOutputContent": STATUS}
+    assert bench.hosts().answers(COMMAND, Kind.CHECK)[InstanceId("i-1")].stdout == f"boot-id\n{STATUS}"
+
+
+def test_the_answers_of_fifty_hosts_cost_one_call() -> None:
+    bench = Bench()
+    bench.ssm.invocations[COMMAND] = [invocation(id_, output=STATUS) for id_ in ids(50)]
+    assert len(bench.hosts().answers(COMMAND, Kind.CHECK)) == 50
+    assert dict(bench.calls) == {"ssm:ListCommandInvocations": 1}
+
+
+def test_answers_in_all_pages_are_heard() -> None:
+    bench = Bench()
+    bench.ssm.page_size = 7
+    bench.ssm.invocations[COMMAND] = [invocation(id_, output=STATUS) for id_ in ids(50)]
+    assert len(bench.hosts().answers(COMMAND, Kind.CHECK)) == 50
+
+
+@pytest.mark.parametrize("status", ["Pending", "InProgress", "Delayed", "Cancelling", "SomethingNew"])
+def test_a_command_that_has_not_ended_has_no_end(status: str) -> None:
+    assert hear(Kind.CHECK, invocation("i-1", status))[InstanceId("i-1")].end is None
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "end"),
+    [
+        ("Success", "Success", End.SUCCESS),
+        ("Failed", "Failed", End.FAILED),
+        ("Failed", "Undeliverable", End.NOT_DELIVERED),
+        ("Failed", "Terminated", End.CANCELLED),
+        ("Failed", "InvalidPlatform", End.FAILED),
+        ("Failed", "SomethingNew", End.FAILED),
+        ("TimedOut", "DeliveryTimedOut", End.NOT_DELIVERED),
+        ("TimedOut", "Delivery Timed Out", End.NOT_DELIVERED),
+        ("TimedOut", "ExecutionTimedOut", End.TIMED_OUT),
+        ("TimedOut", "", End.TIMED_OUT),
+        ("Cancelled", "Cancelled", End.CANCELLED),
+    ],
+)
+def test_each_way_to_end_is_told_apart(status: str, details: str, end: End) -> None:
+    assert hear(Kind.REBOOT, invocation("i-1", status, details, output="x"))[InstanceId("i-1")].end is end
+
+
+def test_a_command_that_is_not_known_everywhere_yet_has_no_answers() -> None:
+    bench = Bench()
+    bench.ssm.troubles["list_command_invocations"] = [refusal("InvalidCommandId")]
+    assert bench.hosts().answers(COMMAND, Kind.CHECK) == {}
+
+
+# Reach
+
+
+def test_every_instance_that_systems_manager_knows_is_told_with_its_connection() -> None:
+    bench = Bench()
+    pings = ["Online", "ConnectionLost", "Inactive", "SomethingNew"]
+    bench.ssm.information = [{"InstanceId": f"i-{ping}", "PingStatus": ping} for ping in pings]
+    assert bench.hosts().reach() == {
+        "i-Online": Reach.ONLINE,
+        "i-ConnectionLost": Reach.CONNECTION_LOST,
+        "i-Inactive": Reach.CONNECTION_LOST,
+        "i-SomethingNew": Reach.UNKNOWN,
+    }
+
+
+def test_instances_in_all_pages_are_known() -> None:
+    bench = Bench()
+    bench.ssm.information = [{"InstanceId": id_, "PingStatus": "Online"} for id_ in ids(120)]
+    assert len(bench.hosts().reach()) == 120
+    assert bench.ssm.count("describe_instance_information") == 3
+
+
+# Commands under way
+
+
+def command(name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "CommandId": name,
+        "DocumentName": "apply-doc",
+        "Status": "InProgress",
+        "RequestedDateTime": START,
+        "InstanceIds": [],
+        **changes,
+    }
+
+
+def test_an_apply_of_a_run_before_this_one_is_found() -> None:
+    bench = Bench()
+    bench.ssm.commands = [command("a")]
+    bench.ssm.invocations["a"] = [invocation("i-1", "InProgress"), invocation("i-2", "Success")]
+    found = bench.hosts().under_way(Kind.APPLY, START)
+    assert found == {InstanceId("i-1"): Flight(Kind.APPLY, CommandId("a"), START)}
+
+
+def test_an_instance_that_was_only_just_sent_to_counts_as_under_way() -> None:
+    bench = Bench()
+    bench.ssm.commands = [command("a", InstanceIds=["i-1"])]
+    assert set(bench.hosts().under_way(Kind.APPLY, START)) == {"i-1"}
+
+
+def test_commands_that_ended_are_of_another_document_or_older_are_not_under_way() -> None:
+    bench = Bench()
+    bench.ssm.commands = [
+        command("a", InstanceIds=["i-1"], Status="Success"),
+        command("b", InstanceIds=["i-2"], DocumentName="check-doc"),
+        command("c", InstanceIds=["i-3"], RequestedDateTime=START - timedelta(hours=1)),
+    ]
+    assert bench.hosts().under_way(Kind.APPLY, START) == {}
+
+
+def test_a_command_is_found_although_our_clock_is_ahead_of_the_clock_of_aws() -> None:
+    bench = Bench()
+    bench.ssm.commands = [command("a", InstanceIds=["i-1"])]
+    assert set(bench.hosts().under_way(Kind.APPLY, START + timedelta(seconds=90))) == {"i-1"}
+
+
+def test_the_last_of_several_commands_counts() -> None:
+    bench = Bench()
+    late = START + timedelta(minutes=1)
+    bench.ssm.commands = [command("b", InstanceIds=["i-1"], RequestedDateTime=late), command("a", InstanceIds=["i-1"])]
+    assert bench.hosts().under_way(Kind.APPLY, START)[InstanceId("i-1")].command == "b"
+
+
+def test_a_document_goes_by_its_name_or_its_arn() -> None:
+    bench = Bench()
+    document = "arn:aws:ssm:eu-west-1:111122223333:document/apply-doc"
+    bench.ssm.commands = [command("a", InstanceIds=["i-1"], DocumentName=document)]
+    assert set(bench.hosts().under_way(Kind.APPLY, START)) == {"i-1"}
+
+
+def test_systems_manager_is_asked_for_one_document_and_no_longer_ago_than_needed() -> None:
+    bench = Bench()
+    bench.hosts().under_way(Kind.APPLY, START)
+    assert bench.ssm.asked("list_commands")[0]["Filters"] == [
+        {"key": "DocumentName", "value": "apply-doc"},
+        {"key": "InvokedAfter", "value": "2026-01-05T08:55:00Z"},
+    ]
+
+
+def test_where_there_is_no_list_of_commands_nothing_is_known_to_be_under_way() -> None:
+    bench = Bench()
+    bench.ssm.troubles["list_commands"] = [refusal("UnknownOperationException", status=501)]
+    assert bench.hosts().under_way(Kind.APPLY, START) == {}
+
+
+def test_a_list_of_commands_that_is_denied_is_no_empty_list() -> None:
+    bench = Bench()
+    bench.ssm.troubles["list_commands"] = [refusal("AccessDeniedException")]
+    with pytest.raises(Denied, match="ssm:ListCommands"):
+        bench.hosts().under_way(Kind.APPLY, START)
