@@ -18,8 +18,8 @@ ATTRIBUTE = "bottlerocket-ecs-updater.claim"
 VALUE_MAX_CHARACTERS = 128
 """The limit of ECS for an attribute's value."""
 
-_ALLOWED = re.compile(r"[A-Za-z0-9\-_.@/\\: ]+")
 _FORMAT = "1"
+_TEXT = re.compile(r"\S+ \S+ [A-Za-z0-9\-_.@/\\:]+ [A-Za-z0-9\-.]+ [A-Za-z0-9\-.]+ [0-9a-f]{32} \d+ \d+")
 
 
 class ClaimPhase(Enum):
@@ -59,7 +59,7 @@ class Claim:
             self.reboots,
         )
         text = " ".join(str(part) for part in parts)
-        if len(text) > VALUE_MAX_CHARACTERS or _ALLOWED.fullmatch(text) is None:
+        if len(text) > VALUE_MAX_CHARACTERS or _TEXT.fullmatch(text) is None:
             raise ValueError(f"a claim that ECS cannot hold: {text!r}")
         return text
 
@@ -74,7 +74,7 @@ class Claim:
             when = datetime.fromtimestamp(int(since), UTC)
         except (OverflowError, OSError) as error:
             raise ValueError(f"not a time: {since!r}") from error
-        return cls(
+        claim = cls(
             ClaimPhase(phase),
             RunId(run),
             Version.parse(source),
@@ -83,6 +83,10 @@ class Claim:
             when,
             int(reboots),
         )
+        # A boot id in another form, say, would differ from every boot id, and so prove a reboot that never was.
+        if claim.encode() != text:
+            raise ValueError(f"not a claim as we write it: {text[:VALUE_MAX_CHARACTERS]!r}")
+        return claim
 
     def enter(self, phase: ClaimPhase, now: datetime, *, reboots: int | None = None) -> Claim:
         """The same claim, one phase on."""
