@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -53,14 +54,14 @@ class FaultPlan:
     @classmethod
     def from_dict(cls, plan: Mapping[str, Any]) -> FaultPlan:
         """Read what `to_dict` wrote. Raises cattrs' errors for anything else."""
-        return _CONVERTER.structure(plan, cls)
+        return _CONVERTER.structure(deepcopy(plan), cls)  # cattrs takes the tags out of what it reads
 
 
 def _converter() -> Converter:
     converter = Converter(forbid_extra_keys=True)
     converter.register_unstructure_hook(timedelta, timedelta.total_seconds)
     converter.register_structure_hook(timedelta, lambda seconds, _: timedelta(seconds=seconds))
-    configure_tagged_union(Fault, converter, tag_name="kind")
+    configure_tagged_union(Fault, converter, tag_name="is")
     return converter
 
 
