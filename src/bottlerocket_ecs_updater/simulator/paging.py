@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+from bisect import bisect_right
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from .errors import AwsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 
 class Numbered(Protocol):
@@ -22,18 +23,25 @@ class Numbered(Protocol):
 Record = TypeVar("Record", bound=Numbered)
 
 
-def page(
-    records: Iterable[Record], token: str | None, asked: int | None, largest: int, default: int | None = None
+def page(  # noqa: PLR0913 - what a list operation is asked for
+    records: Iterable[Record],
+    token: str | None,
+    asked: int | None,
+    largest: int,
+    default: int | None = None,
+    wanted: Callable[[Record], bool] = lambda _: True,
 ) -> tuple[list[Record], str | None]:
-    """One page of records, which come in the order of their numbers, and the token of the next page.
+    """One page of the records that are wanted, and the token of the next page.
 
-    Raises InvalidParameterException for a token that was not made here, or a page size out of range.
+    Records come in the order of their numbers. Raises InvalidParameterException for a token that was not made here,
+    or a page size out of range.
     """
     size = default or largest if asked is None else asked
     if not 1 <= size <= largest:
         raise AwsError("InvalidParameterException", f"maxResults must be between 1 and {largest}.")
-    after = _decode(token) if token else 0
-    found = list(islice((record for record in records if record.number > after), size + 1))
+    known = list(records)
+    begin = bisect_right(known, _decode(token), key=lambda record: record.number) if token else 0
+    found = list(islice(filter(wanted, islice(known, begin, None)), size + 1))
     if len(found) <= size:
         return found, None
     return found[:size], _encode(found[size - 1].number)

@@ -130,6 +130,8 @@ class Watch:
         self.tasks_killed: list[KilledTask] = []
         self._world = world
         self._seen: dict[str, _Seen] = {}
+        self._out: dict[str, _Seen] = {}
+        """Those that are out of service now."""
         self._out_by_zone: Counter[str] = Counter()
         self._most_out = 0
         self._most_out_by_zone: Counter[str] = Counter()
@@ -208,20 +210,22 @@ class Watch:
         gone = instance.status is Status.INACTIVE
         out = not gone and (instance.status is not Status.ACTIVE or not instance.agent_up)
         if out and seen.outage is None:
-            self._goes_out(seen, by_updater=self._is_updater(self._world.ecs.registry.actor))
+            self._goes_out(name, seen, by_updater=self._is_updater(self._world.ecs.registry.actor))
         elif not out and seen.outage is not None:
-            self._comes_back(seen, seen.outage)
+            self._comes_back(name, seen, seen.outage)
 
-    def _goes_out(self, seen: _Seen, *, by_updater: bool) -> None:
+    def _goes_out(self, name: str, seen: _Seen, *, by_updater: bool) -> None:
         seen.outage = _Outage(self._world.clock.now(), by_updater)
+        self._out[name] = seen
         self._out_by_zone[seen.zone] += 1
         self._most_out = max(self._most_out, self._out_by_zone.total())
         here = self._out_by_zone[seen.zone]
         self._most_out_by_zone[seen.zone] = max(self._most_out_by_zone[seen.zone], here)
 
-    def _comes_back(self, seen: _Seen, outage: _Outage) -> None:
+    def _comes_back(self, name: str, seen: _Seen, outage: _Outage) -> None:
         seen.seconds_out += (self._world.clock.now() - outage.since).total_seconds()
         seen.outage = None
+        del self._out[name]
         self._out_by_zone[seen.zone] -= 1
 
     def _set_status(self, call: Call) -> None:
@@ -236,7 +240,7 @@ class Watch:
 
     def _check_budget(self, name: str, call: Call) -> None:
         zone = self._seen[name].zone
-        out = [each for other, each in self._seen.items() if other != name and self._counts(each)]
+        out = [each for other, each in self._out.items() if other != name and self._counts(each)]
         total, here = len(out) + 1, sum(each.zone == zone for each in out) + 1
         most, most_here = self.budget.max_unavailable, self.budget.max_unavailable_per_zone
         if most is not None and total > most:

@@ -56,15 +56,14 @@ class InstanceOperations:
         status = request.get("status")
         if status is not None and status not in _LISTABLE:
             raise invalid(f"Container instance status must be one of {', '.join(_LISTABLE)}.")
-        wanted = parse(request["filter"]) if request.get("filter") else lambda _: True
-        records = (
-            instance
-            for instance in cluster.instances.values()
-            if instance.status is not Status.INACTIVE
-            and (status is None or instance.status.value == status)
-            and wanted(instance)
-        )
-        found, token = page(records, request.get("nextToken"), request.get("maxResults"), PAGE)
+        matches = parse(request["filter"]) if request.get("filter") else lambda _: True
+
+        def wanted(instance: ContainerInstance) -> bool:
+            listed = instance.status is not Status.INACTIVE and status in (None, instance.status.value)
+            return listed and matches(instance)
+
+        records = cluster.instances.values()
+        found, token = page(records, request.get("nextToken"), request.get("maxResults"), PAGE, wanted=wanted)
         answer: Shape = {"containerInstanceArns": [instance.arn for instance in found]}
         return answer if token is None else {**answer, "nextToken": token}
 

@@ -65,12 +65,12 @@ class TaskOperations:
         desired = request.get("desiredStatus", "RUNNING")
         if desired not in ("RUNNING", "PENDING", "STOPPED"):
             raise invalid("desiredStatus must be one of RUNNING, PENDING, STOPPED.")
-        records = (
-            task
-            for task in self._candidates(cluster, request)
-            if self._memory.desired(task) == desired and _matches(task, request)
-        )
-        found, token = page(records, request.get("nextToken"), request.get("maxResults"), PAGE)
+
+        def wanted(task: Task) -> bool:
+            return self._memory.desired(task) == desired and _matches(task, request)
+
+        records = self._candidates(cluster, request)
+        found, token = page(records, request.get("nextToken"), request.get("maxResults"), PAGE, wanted=wanted)
         answer: Shape = {"taskArns": [task.arn for task in found]}
         return answer if token is None else {**answer, "nextToken": token}
 

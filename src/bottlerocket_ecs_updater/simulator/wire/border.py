@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from moto.backends import list_of_moto_modules
@@ -50,13 +51,25 @@ class QuietHandler(MotoRequestHandler):
 
 
 class Dispatcher(DomainDispatcherApplication):
-    """moto's choice of a backend by host, without its remarks on standard output about those that it has not."""
+    """moto's choice of a backend by host: made once for each host, and without remarks on standard output.
+
+    moto looks through its own folders on every request, which takes longer than to serve it.
+    """
 
     def get_backend_for_host(self, host: str | None) -> Any:
+        return _backend_for_host(self, host)
+
+    def look_for_backend(self, host: str | None) -> Any:
+        """What moto would choose. Raises NotImplementedError where it has nothing."""
         known = host is None or host == "moto_api" or host in list_of_moto_modules()
         if known or any(pattern.match(f"http://{host}") for _, pattern in self.backend_url_patterns):
             return super().get_backend_for_host(host)
         raise NotImplementedError(f"there is no backend for {host}")
+
+
+@lru_cache(maxsize=256)
+def _backend_for_host(dispatcher: Dispatcher, host: str | None) -> Any:
+    return dispatcher.look_for_backend(host)
 
 
 def _refuse(environ: Environ, start_response: Callable[..., Any], why: str) -> Iterable[bytes]:

@@ -1,0 +1,271 @@
+"""Worlds worth having, as values: what is in them, what goes wrong there, and what should become of each instance."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from .ecs import EcsTiming, ServiceSpec, Strategy, Workload
+from .faults import (
+    ActivateFails,
+    BootHangs,
+    ControlContainerMissing,
+    DataVolumeFull,
+    DockerDead,
+    Fault,
+    FaultPlan,
+    HashMismatch,
+    LockBusy,
+    Oddity,
+    OddOutput,
+    RebootIgnored,
+    RebootRefused,
+    RepositoryDown,
+    RollsBack,
+    SingleBank,
+    SsmUnreachable,
+    Unreachable,
+)
+from .host import HostSpec
+from .names import Names
+from .repository import Release, Repository
+from .ssm import SsmTiming
+from .watch import Budget
+from .world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .clock import Clock
+
+VARIANT = "aws-ecs-2"
+OLD, NEW = "1.52.0", "1.53.1"
+TOO_OLD, TOO_OLD_VARIANT = "1.0.3", "aws-ecs-1"
+ZONES = ("a", "b", "c")
+FEWEST_TELLING = 8
+
+
+class Fate(StrEnum):
+    """What should become of an instance in a run that is told nothing special."""
+
+    UPDATED = "updated"
+    UP_TO_DATE = "up to date"
+    HELD = "held"
+    """Not touched, for a reason that is not a failure."""
+    FAILED = "failed"
+    """In service, on its old version."""
+    QUARANTINED = "quarantined"
+    FOREIGN = "foreign"
+    """Not Bottlerocket: not to be touched, and not to be counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One container instance of a scenario."""
+
+    host: HostSpec
+    zone: str
+    """The zone's letter."""
+    fate: Fate = Fate.UPDATED
+    story: str = "has an update available"
+    bottlerocket: bool = True
+    standalone: Workload | None = None
+    """A task of no service that runs on it."""
+    drained_by_operator: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A world that can be built again and again, each time the same."""
+
+    name: str
+    story: str
+    members: tuple[Member, ...]
+    services: tuple[ServiceSpec, ...] = ()
+    releases: tuple[Release, ...] = (Release(NEW, VARIANT), Release(OLD, VARIANT))
+    faults: FaultPlan = FaultPlan()
+    seed: int = 0
+    cluster: str = "demo"
+    names: Names = Names()
+    ecs_timing: EcsTiming = EcsTiming()
+    ssm_timing: SsmTiming = SsmTiming()
+    hints: Mapping[str, str] = field(default_factory=dict)
+    """Settings that suit the scenario, by the long name of their flag."""
+
+    def build(self, clock: Clock, *, budget: Budget | None = None, validate_answers: bool = False) -> World:
+        """A new world on this clock."""
+        world = World(
+            clock,
+            self.seed,
+            names=self.names,
+            cluster=self.cluster,
+            repository=Repository(self.releases),
+            faults=self.faults,
+            ecs_timing=self.ecs_timing,
+            ssm_timing=self.ssm_timing,
+            budget=budget,
+            validate_answers=validate_answers,
+        )
+        for member in self.members:
+            world.add_instance(member.host, self.names.region + member.zone, bottlerocket=member.bottlerocket)
+        for service in self.services:
+            world.add_service(service)
+        for member in self.members:
+            if member.standalone is not None:
+                world.run_standalone_task(member.host.instance_id, member.standalone)
+            if member.drained_by_operator:
+                world.operator_drain(member.host.instance_id)
+        return world
+
+    @property
+    def fates(self) -> dict[str, Fate]:
+        """What should become of each instance, by its id."""
+        return {member.host.instance_id: member.fate for member in self.members}
+
+
+def row(
+    instances: int = 4,
+    *,
+    seed: int = 0,
+    services: tuple[ServiceSpec, ...] | None = None,
+    faults: FaultPlan | None = None,
+) -> Scenario:
+    """A plain healthy cluster: every instance has an update, every service can be moved."""
+    chances = _chances(seed)
+    return Scenario(
+        name="row",
+        story=f"{instances} healthy instances with an update available",
+        members=tuple(_spread(place, _host(chances, place)) for place in range(instances)),
+        services=usual_services(instances) if services is None else services,
+        faults=faults or FaultPlan(seed=seed),
+        seed=seed,
+    )
+
+
+def telling_cluster(instances: int = 12, seed: int = 0) -> Scenario:
+    """A small cluster with one of each: whatever a run may say of an instance, it says of one of these.
+
+    Raises ValueError for fewer than 8 instances: there would be nothing left that is healthy.
+    """
+    if instances < FEWEST_TELLING:
+        raise ValueError(f"a telling cluster needs {FEWEST_TELLING} instances at least, not {instances}")
+    chances = _chances(seed)
+    members = [_spread(place, _host(chances, place)) for place in range(instances)]
+    places = chances.sample(range(instances), len(_ODD_ONES))
+    for place, odd in zip(places, _ODD_ONES, strict=True):
+        members[place] = odd.put_on(members[place])
+    return Scenario(
+        name="telling",
+        story="three zones, two services and a daemon service, and one instance of each kind that may be met",
+        members=tuple(members),
+        services=usual_services(instances),
+        seed=seed,
+    )
+
+
+def thirteen_broken(healthy: int = 13, seed: int = 0) -> Scenario:
+    """Thirteen kinds of broken hosts among healthy ones."""
+    chances = _chances(seed)
+    count = healthy + len(_BROKEN)
+    members = [_spread(place, _host(chances, place)) for place in range(count)]
+    places = chances.sample(range(count), len(_BROKEN))
+    for place, odd in zip(places, _BROKEN, strict=True):
+        members[place] = odd.put_on(members[place])
+    return Scenario(
+        name="thirteen-broken",
+        story="thirteen kinds of broken hosts, and as many healthy ones",
+        members=tuple(members),
+        services=usual_services(count),
+        seed=seed,
+        hints={"max-failures": "20", "max-unavailable": "8"},
+    )
+
+
+def usual_services(instances: int) -> tuple[ServiceSpec, ...]:
+    """Two services and a daemon service, of a size that leaves room to move."""
+    web = Workload(cpu=128, memory=256, shutdown=timedelta(seconds=3))
+    api = Workload(
+        cpu=256,
+        memory=512,
+        shutdown=timedelta(seconds=5),
+        deregistration_delay=timedelta(seconds=10),
+        healthy_after=timedelta(seconds=6),
+    )
+    return (
+        ServiceSpec("web", 2 * instances, web),
+        ServiceSpec("api", instances, api, minimum_healthy_percent=50, maximum_percent=150, load_balanced=True),
+        ServiceSpec("log-router", workload=Workload(cpu=64, memory=128), strategy=Strategy.DAEMON),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Odd:
+    """What makes one instance of a cluster different."""
+
+    story: str
+    fate: Fate
+    faults: tuple[Fault, ...] = ()
+    version: str | None = None
+    variant: str | None = None
+    bottlerocket: bool = True
+    standalone: Workload | None = None
+
+    def put_on(self, member: Member) -> Member:
+        """The member with this about it."""
+        host = replace(
+            member.host,
+            faults=self.faults,
+            version=self.version or member.host.version,
+            variant=self.variant or member.host.variant,
+        )
+        return replace(
+            member,
+            host=host,
+            fate=self.fate,
+            story=self.story,
+            bottlerocket=self.bottlerocket,
+            standalone=self.standalone,
+        )
+
+
+_ODD_ONES = (
+    _Odd("runs the newest release already", Fate.UP_TO_DATE, version=NEW),
+    _Odd("is not Bottlerocket", Fate.FOREIGN, bottlerocket=False),
+    _Odd("is too old to be updated this way", Fate.HELD, version=TOO_OLD, variant=TOO_OLD_VARIANT),
+    _Odd("runs a standalone task", Fate.HELD, standalone=Workload(cpu=128, memory=256)),
+    _Odd("cannot download its update", Fate.FAILED, (HashMismatch(),)),
+    _Odd("rolls back at its first boot", Fate.FAILED, (RollsBack(),)),
+)
+
+_BROKEN = (
+    _Odd("its repository refuses connections", Fate.HELD, (RepositoryDown(),)),
+    _Odd("its downloads have a wrong hash", Fate.FAILED, (HashMismatch(),)),
+    _Odd("its data volume is full", Fate.FAILED, (DataVolumeFull(),)),
+    _Odd("its partition table cannot be changed", Fate.FAILED, (ActivateFails(),)),
+    _Odd("it has one bank only", Fate.FAILED, (SingleBank(),)),
+    _Odd("its update lock is held", Fate.HELD, (LockBusy(),)),
+    _Odd("it refuses to reboot", Fate.QUARANTINED, (RebootRefused(times=None),)),
+    _Odd("it ignores reboots", Fate.QUARANTINED, (RebootIgnored(times=None),)),
+    _Odd("it hangs in its first boot", Fate.QUARANTINED, (BootHangs(times=None),)),
+    _Odd("docker does not start on the new release", Fate.QUARANTINED, (DockerDead(),)),
+    _Odd("SSM never returns after the update", Fate.QUARANTINED, (ControlContainerMissing(),)),
+    _Odd("SSM never knew it", Fate.HELD, (SsmUnreachable(Unreachable.NEVER_REGISTERED),)),
+    _Odd("its checks print garbage", Fate.HELD, (OddOutput(Oddity.GARBAGE),)),
+)
+
+
+def _host(chances: random.Random, place: int) -> HostSpec:
+    instance_id = f"i-{place:03x}{chances.getrandbits(56):014x}"
+    return HostSpec(instance_id, VARIANT, version=OLD, seed=chances.randrange(2048))
+
+
+def _spread(place: int, host: HostSpec) -> Member:
+    return Member(host, ZONES[place % len(ZONES)])
+
+
+def _chances(seed: int) -> random.Random:
+    # Reproducible chances of a simulated world, not secrets.
+    return random.Random(f"{seed}/scenario")  # noqa: S311
