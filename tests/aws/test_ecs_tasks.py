@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bottlerocket_ecs_updater.core.ids import TaskArn
+
 from .fakes import Bench, arn, bench_with, refusal, task
 
 DAEMON_SERVICE = {
@@ -56,20 +58,20 @@ def test_a_task_that_is_listed_no_more_is_forgotten() -> None:
 
 def test_an_instance_without_tasks_is_not_described() -> None:
     bench = Bench()
-    assert bench.cluster().tasks_of(arn(1), stopping=False) == ()
+    assert bench.cluster().tasks_of(arn(1)) == ()
     assert described(bench) == []
 
 
 def test_a_task_tells_whether_a_service_placed_it() -> None:
     bench = bench_with([task("mine", startedBy="somebody", group="family:batch"), task("theirs")])
-    found = {one.arn.rsplit("/", 1)[-1]: one.of_service for one in bench.cluster().tasks_of(arn(1), stopping=False)}
+    found = {one.arn.rsplit("/", 1)[-1]: one.of_service for one in bench.cluster().tasks_of(arn(1))}
     assert found == {"mine": False, "theirs": True}
 
 
 def test_a_task_without_a_starter_is_of_no_service() -> None:
     lonely = task("a")
     del lonely["startedBy"], lonely["group"]
-    [found] = bench_with([lonely]).cluster().tasks_of(arn(1), stopping=False)
+    [found] = bench_with([lonely]).cluster().tasks_of(arn(1))
     assert not found.of_service
 
 
@@ -83,50 +85,73 @@ def test_a_task_of_a_known_daemon_service_is_marked() -> None:
 def test_a_task_that_is_desired_to_stop_but_has_not_is_seen_only_when_asked_for() -> None:
     bench = bench_with([task("a", desiredStatus="STOPPED", lastStatus="DEPROVISIONING")])
     cluster = bench.cluster()
-    assert cluster.tasks_of(arn(1), stopping=False) == ()
-    assert names(cluster.tasks_of(arn(1), stopping=True)) == {"a"}
+    assert cluster.tasks_of(arn(1)) == ()
+    assert names(cluster.stopping_on(arn(1))) == {"a"}
 
 
 def test_stopping_tasks_beyond_the_first_page_are_seen() -> None:
     stopped = [task(f"t{number}", desiredStatus="STOPPED", lastStatus="STOPPED") for number in range(100)]
     last = task("last", desiredStatus="STOPPED", lastStatus="STOPPING")
-    assert names(bench_with([*stopped, last]).cluster().tasks_of(arn(1), stopping=True)) == {"last"}
+    assert names(bench_with([*stopped, last]).cluster().stopping_on(arn(1))) == {"last"}
 
 
 def test_tasks_that_have_stopped_are_not_described_again() -> None:
     stopped = [task(f"t{number}", desiredStatus="STOPPED", lastStatus="STOPPED") for number in range(5)]
-    bench = bench_with([*stopped, task("left")])
+    bench = bench_with([*stopped, task("left", desiredStatus="STOPPED", lastStatus="STOPPING")])
     cluster = bench.cluster()
-    cluster.tasks_of(arn(1), stopping=True)
-    cluster.tasks_of(arn(1), stopping=True)
+    cluster.stopping_on(arn(1))
+    cluster.stopping_on(arn(1))
     assert described(bench) == [6, 1]
 
 
 def test_a_task_that_stops_between_two_looks_is_gone_from_the_second() -> None:
     bench = bench_with([task("a", desiredStatus="STOPPED", lastStatus="DEACTIVATING")])
     cluster = bench.cluster()
-    assert names(cluster.tasks_of(arn(1), stopping=True)) == {"a"}
+    assert names(cluster.stopping_on(arn(1))) == {"a"}
     bench.ecs.add(task("a", desiredStatus="STOPPED", lastStatus="STOPPED"))
-    assert cluster.tasks_of(arn(1), stopping=True) == ()
+    assert cluster.stopping_on(arn(1)) == ()
 
 
 def test_a_listed_task_that_is_missing_when_described_is_gone() -> None:
-    bench = bench_with([task("a")])
-    bench.ecs.failing = {task("a")["taskArn"]: "MISSING"}
-    assert bench.cluster().tasks_of(arn(1), stopping=True) == ()
+    bench = bench_with([task("a", desiredStatus="STOPPED"), task("b")])
+    bench.ecs.failing = {task(name)["taskArn"]: "MISSING" for name in ("a", "b")}
+    cluster = bench.cluster()
+    assert cluster.stopping_on(arn(1)) == ()
+    assert cluster.tasks_of(arn(1)) == ()
 
 
 def test_a_listed_task_that_ecs_will_not_describe_keeps_its_instance_from_being_empty() -> None:
-    bench = bench_with([task("a")])
-    bench.ecs.failing = {task("a")["taskArn"]: "INTERNAL"}
+    bench = bench_with([task("a", desiredStatus="STOPPED"), task("b")])
+    bench.ecs.failing = {task(name)["taskArn"]: "INTERNAL" for name in ("a", "b")}
     cluster = bench.cluster()
-    for stopping in (False, True):
-        [left] = cluster.tasks_of(arn(1), stopping=stopping)
+    for [left] in (cluster.stopping_on(arn(1)), cluster.tasks_of(arn(1))):
         assert not left.stopped
         assert not left.of_service
+
+
+def test_known_tasks_of_several_instances_are_asked_about_together() -> None:
+    shapes = [task(f"t{number}", number) for number in range(150)]
+    bench = bench_with(shapes)
+    assert len(bench.cluster().not_stopped([TaskArn(shape["taskArn"]) for shape in shapes])) == 150
+    assert described(bench) == [100, 50]
+
+
+def test_of_known_tasks_those_that_stopped_or_are_gone_are_left_out_and_the_doubtful_ones_kept() -> None:
+    bench = bench_with([task("left"), task("stopped", lastStatus="STOPPED"), task("doubtful")])
+    arns = {name: TaskArn(task(name)["taskArn"]) for name in ("left", "stopped", "gone", "doubtful")}
+    bench.ecs.failing = {arns["doubtful"]: "INTERNAL"}
+    assert bench.cluster().not_stopped(list(arns.values())) == {arns["left"], arns["doubtful"]}
+
+
+def test_a_task_that_was_seen_to_have_stopped_is_not_described_again_when_its_instance_is_listed() -> None:
+    bench = bench_with([task("a", desiredStatus="STOPPED", lastStatus="STOPPED")])
+    cluster = bench.cluster()
+    cluster.not_stopped([TaskArn(task("a")["taskArn"])])
+    assert cluster.stopping_on(arn(1)) == ()
+    assert described(bench) == [1]
 
 
 def test_a_list_of_tasks_that_fails_once_does_not_fail_the_look() -> None:
     bench = bench_with([task("a")])
     bench.ecs.troubles["list_tasks"] = [refusal("ServerException", status=500)]
-    assert names(bench.cluster().tasks_of(arn(1), stopping=True)) == {"a"}
+    assert names(bench.cluster().tasks_of(arn(1))) == {"a"}

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from bottlerocket_ecs_updater.aws.identity import Identity, Unidentified, family_of, identify, running_tasks_of_family
+from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.core.ids import TaskArn
 
 from .fakes import START, Bench, Shape, task
@@ -117,7 +118,7 @@ def test_an_endpoint_that_nobody_listens_at_identifies_nobody() -> None:
 def family(*shapes: Shape) -> list[str]:
     bench = Bench()
     bench.ecs.add(*shapes)
-    tasks = running_tasks_of_family(cast("Any", bench.ecs), bench.api, "web", "updater-family")
+    tasks = running_tasks_of_family(Pair.of(cast("Any", bench.ecs)), bench.api, "web", "updater-family")
     assert all(request["family"] == "updater-family" for request in bench.ecs.asked("list_tasks"))
     return [one.arn.rsplit("/", 1)[-1] for one in tasks]
 

@@ -77,24 +77,24 @@ def test_the_region_comes_from_the_configuration_where_none_is_given(monkeypatch
 
 def test_no_region_at_all_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="region"):
-        _ = Clients(version="1").ecs
+        _ = Clients(version="1").ecs.looking
 
 
 def test_a_profile_that_does_not_exist_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(UsageError, match="nobody"):
-        _ = Clients(version="1", region="eu-west-1").ecs
+        _ = Clients(version="1", region="eu-west-1").ecs.looking
 
 
 def test_an_endpoint_that_is_no_url_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "no url")
     with pytest.raises(UsageError):
-        _ = Clients(version="1", region="eu-west-1").ecs
+        _ = Clients(version="1", region="eu-west-1").ecs.looking
 
 
 def test_clients_are_made_once() -> None:
     clients = Clients(version="1", region="eu-west-1")
-    assert clients.ecs is clients.ecs
+    assert clients.ecs.looking is clients.ecs.looking
 
 
 def test_the_gateway_is_there_without_boto3_and_what_comes_with_it() -> None:

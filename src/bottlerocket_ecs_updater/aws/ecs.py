@@ -52,8 +52,7 @@ class EcsCluster:
         cluster: str,
         services_listed_every: timedelta = SERVICES_LISTED_EVERY,
     ) -> None:
-        self._looking = clients.looking
-        self._acting = clients.acting
+        self._clients = clients
         self._api = api
         self._clock = clock
         self._cluster = cluster
@@ -61,7 +60,7 @@ class EcsCluster:
         self._services_listed_at: datetime | None = None
         self._service_arns: Sequence[str] = ()
         self._daemons: frozenset[str] = frozenset()
-        self._tasks = EcsTasks(clients.looking, api, cluster, lambda name: name in self._daemons)
+        self._tasks = EcsTasks(clients, api, cluster, lambda name: name in self._daemons)
 
     # Container instances
 
@@ -72,7 +71,7 @@ class EcsCluster:
             request: ListContainerInstancesRequestTypeDef = {"cluster": self._cluster, "maxResults": 100}
             if token:
                 request["nextToken"] = token
-            method = self._looking.list_container_instances
+            method = self._clients.looking.list_container_instances
             reply = self._api.look(Operation.LIST_CONTAINER_INSTANCES, self._cluster, method, **request)
             return reply.get("containerInstanceArns", ()), reply.get("nextToken")
 
@@ -94,7 +93,7 @@ class EcsCluster:
         reply = self._api.look(
             Operation.DESCRIBE_CONTAINER_INSTANCES,
             self._cluster,
-            self._looking.describe_container_instances,
+            self._clients.looking.describe_container_instances,
             cluster=self._cluster,
             containerInstances=arns,
         )
@@ -116,9 +115,13 @@ class EcsCluster:
         """Every task that is desired to run, by container instance; only tasks that are new are described."""
         return self._tasks.everywhere()
 
-    def tasks_of(self, arn: ContainerInstanceArn, *, stopping: bool) -> tuple[Task, ...]:
-        """The tasks on one container instance that are not STOPPED; with `stopping`, whatever their desired status."""
-        return self._tasks.on(arn, stopping=stopping)
+    def tasks_of(self, arn: ContainerInstanceArn) -> tuple[Task, ...]:
+        """The tasks on one container instance whose desired status is RUNNING."""
+        return self._tasks.running_on(arn)
+
+    def stopping_on(self, arn: ContainerInstanceArn) -> tuple[Task, ...]:
+        """The tasks on one container instance that were told to stop, and have not stopped yet."""
+        return self._tasks.stopping_on(arn)
 
     def not_stopped(self, tasks: Sequence[TaskArn]) -> frozenset[TaskArn]:
         """Those of these tasks that have not stopped, wherever they are, 100 a call."""
@@ -132,7 +135,7 @@ class EcsCluster:
             self._services_listed_at = now
         found: list[Service] = []
         for some in chunks(self._service_arns, DESCRIBE_SERVICES_MAX):
-            method = self._looking.describe_services
+            method = self._clients.looking.describe_services
             reply = self._api.look(
                 Operation.DESCRIBE_SERVICES, self._cluster, method, cluster=self._cluster, services=some
             )
@@ -145,7 +148,9 @@ class EcsCluster:
             request: ListServicesRequestTypeDef = {"cluster": self._cluster, "maxResults": 100}
             if token:
                 request["nextToken"] = token
-            reply = self._api.look(Operation.LIST_SERVICES, self._cluster, self._looking.list_services, **request)
+            reply = self._api.look(
+                Operation.LIST_SERVICES, self._cluster, self._clients.looking.list_services, **request
+            )
             return reply.get("serviceArns", ()), reply.get("nextToken")
 
         return [arn for arns, _ in pages(ask, lambda page: page[1]) for arn in arns]
@@ -160,7 +165,7 @@ class EcsCluster:
             reply = self._api.act(
                 Operation.UPDATE_CONTAINER_INSTANCES_STATE,
                 self._cluster,
-                self._acting.update_container_instances_state,
+                self._clients.acting.update_container_instances_state,
                 cluster=self._cluster,
                 containerInstances=some,
                 status=target,
@@ -180,7 +185,7 @@ class EcsCluster:
             attributes: list[AttributeTypeDef] = [
                 {"name": name, "value": values[arn], "targetType": _TARGET, "targetId": arn} for arn in some
             ]
-            method = self._acting.put_attributes
+            method = self._clients.acting.put_attributes
             self._api.act(Operation.PUT_ATTRIBUTES, self._cluster, method, cluster=self._cluster, attributes=attributes)
             return dict.fromkeys(some, Done())
 
@@ -198,7 +203,7 @@ class EcsCluster:
             self._api.act(
                 Operation.DELETE_ATTRIBUTES,
                 self._cluster,
-                self._acting.delete_attributes,
+                self._clients.acting.delete_attributes,
                 cluster=self._cluster,
                 attributes=attributes,
             )

@@ -14,6 +14,7 @@ from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.batches import chunks, pages
 from bottlerocket_ecs_updater.aws.ecs_shapes import failures, service_of_group
 from bottlerocket_ecs_updater.aws.operation import Operation
+from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.core.fleet import Task
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, TaskArn
 
@@ -34,8 +35,8 @@ DesiredStatus = Literal["RUNNING", "STOPPED"]
 class EcsTasks:
     """The tasks of one cluster. `is_daemon` says of a service's name whether it is a daemon service."""
 
-    def __init__(self, client: ECSClient, api: Api, cluster: str, is_daemon: Callable[[str], bool]) -> None:
-        self._client = client
+    def __init__(self, clients: Pair[ECSClient], api: Api, cluster: str, is_daemon: Callable[[str], bool]) -> None:
+        self._clients = clients
         self._api = api
         self._cluster = cluster
         self._is_daemon = is_daemon
@@ -54,15 +55,16 @@ class EcsTasks:
                 by_instance.setdefault(where, []).append(task)
         return {where: self._left(tasks) for where, tasks in by_instance.items()}
 
-    def on(self, instance: ContainerInstanceArn, *, stopping: bool) -> tuple[Task, ...]:
-        """The tasks on one container instance that are not STOPPED; with `stopping`, whatever their desired status."""
+    def running_on(self, instance: ContainerInstanceArn) -> tuple[Task, ...]:
+        """The tasks on one container instance that are desired to run, and not STOPPED."""
         arns = self._list("RUNNING", instance)
-        if not stopping:
-            unknown = self._learn(arns)
-            return self._left([*(self._running[arn][1] for arn in arns if arn in self._running), *unknown])
-        # Desired to stop or not: only its last status says whether its containers are gone.
+        unknown = self._learn(arns)
+        return self._left([*(self._running[arn][1] for arn in arns if arn in self._running), *unknown])
+
+    def stopping_on(self, instance: ContainerInstanceArn) -> tuple[Task, ...]:
+        """The tasks on one container instance that are desired to stop, and not STOPPED."""
         ended = self._stopped.get(instance, frozenset())
-        listed = dict.fromkeys([*arns, *self._list("STOPPED", instance)])
+        listed = self._list("STOPPED", instance)
         found = self._describe([arn for arn in listed if arn not in ended])
         left = self._left([*(task for _, task in found.tasks.values()), *found.unknown])
         self._stopped[instance] = frozenset(listed) - {task.arn for task in left}
@@ -97,7 +99,7 @@ class EcsTasks:
 
         def ask(token: str | None) -> tuple[Sequence[str], str | None]:
             asked: ListTasksRequestTypeDef = {**request, "nextToken": token} if token else request
-            reply = self._api.look(Operation.LIST_TASKS, self._cluster, self._client.list_tasks, **asked)
+            reply = self._api.look(Operation.LIST_TASKS, self._cluster, self._clients.looking.list_tasks, **asked)
             return reply.get("taskArns", ()), reply.get("nextToken")
 
         found = pages(ask, lambda page: page[1])
@@ -107,7 +109,11 @@ class EcsTasks:
         found = _Found({}, [])
         for some in chunks(arns, DESCRIBE_MAX):
             reply = self._api.look(
-                Operation.DESCRIBE_TASKS, self._cluster, self._client.describe_tasks, cluster=self._cluster, tasks=some
+                Operation.DESCRIBE_TASKS,
+                self._cluster,
+                self._clients.looking.describe_tasks,
+                cluster=self._cluster,
+                tasks=some,
             )
             for shape in reply.get("tasks", ()):
                 where, task = _task(shape)

@@ -14,6 +14,7 @@ from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.batches import chunks, pages
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
 from bottlerocket_ecs_updater.aws.operation import Operation
+from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.core.ids import TaskArn
 
 if TYPE_CHECKING:
@@ -96,20 +97,20 @@ def family_of(task_definition_arn: str) -> str:
     return family.split(":")[0]
 
 
-def running_tasks_of_family(client: ECSClient, api: Api, cluster: str, family: str) -> Sequence[FamilyTask]:
+def running_tasks_of_family(clients: Pair[ECSClient], api: Api, cluster: str, family: str) -> Sequence[FamilyTask]:
     """The tasks of a family that are meant to run, the oldest first, in the same order for whoever asks."""
 
     def ask(token: str | None) -> tuple[Sequence[str], str | None]:
         request: ListTasksRequestTypeDef = {"cluster": cluster, "family": family, "maxResults": 100}
         if token:
             request["nextToken"] = token
-        reply = api.look(Operation.LIST_TASKS, cluster, client.list_tasks, **request)
+        reply = api.look(Operation.LIST_TASKS, cluster, clients.looking.list_tasks, **request)
         return reply.get("taskArns", ()), reply.get("nextToken")
 
     arns = [arn for found, _ in pages(ask, lambda page: page[1]) for arn in found]
     tasks: list[FamilyTask] = []
     for some in chunks(arns, _DESCRIBE_MAX):
-        reply = api.look(Operation.DESCRIBE_TASKS, cluster, client.describe_tasks, cluster=cluster, tasks=some)
+        reply = api.look(Operation.DESCRIBE_TASKS, cluster, clients.looking.describe_tasks, cluster=cluster, tasks=some)
         tasks += [
             FamilyTask(TaskArn(shape.get("taskArn", "")), moment(shape.get("createdAt")))
             for shape in reply.get("tasks", ())

@@ -33,8 +33,7 @@ class S3Store:
     """
 
     def __init__(self, clients: Pair[S3Client], api: Api, bucket: str, prefix: str = "") -> None:
-        self._looking = clients.looking
-        self._acting = clients.acting
+        self._clients = clients
         self._api = api
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
@@ -43,7 +42,7 @@ class S3Store:
         """Read an object, None when there is none."""
 
         def read() -> Stored:
-            reply = self._looking.get_object(Bucket=self._bucket, Key=self._prefix + key)
+            reply = self._clients.looking.get_object(Bucket=self._bucket, Key=self._prefix + key)
             return Stored(reply["Body"].read(), reply["ETag"])
 
         try:
@@ -64,7 +63,7 @@ class S3Store:
         elif expect is not None:
             request["IfMatch"] = expect
         try:
-            reply = self._api.act(Operation.PUT_OBJECT, self._where(key), self._acting.put_object, **request)
+            reply = self._api.act(Operation.PUT_OBJECT, self._where(key), self._clients.acting.put_object, **request)
         except CallRefused as refusal:
             raise self._conflict(refusal, key, expect) from refusal
         return reply["ETag"]
@@ -79,7 +78,7 @@ class S3Store:
         if expect is not None:
             request["IfMatch"] = expect
         try:
-            self._api.act(Operation.DELETE_OBJECT, self._where(key), self._acting.delete_object, **request)
+            self._api.act(Operation.DELETE_OBJECT, self._where(key), self._clients.acting.delete_object, **request)
         except CallRefused as refusal:
             raise self._conflict(refusal, key, expect) from refusal
 
@@ -90,7 +89,9 @@ class S3Store:
             request: ListObjectsV2RequestTypeDef = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
             if token:
                 request["ContinuationToken"] = token
-            return self._api.look(Operation.LIST_OBJECTS, self._where(prefix), self._looking.list_objects_v2, **request)
+            return self._api.look(
+                Operation.LIST_OBJECTS, self._where(prefix), self._clients.looking.list_objects_v2, **request
+            )
 
         found = pages(ask, lambda page: page.get("NextContinuationToken"))
         return sorted(

@@ -6,7 +6,7 @@ that is the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -35,21 +35,34 @@ CONNECT_SHARE = 0.3
 READ_SHARE = 0.6
 
 
-@dataclass(frozen=True, slots=True)
 class Pair(Generic[ClientT]):
-    """Two clients for one service: one that looks, and one whose calls end within a part of the lease."""
+    """Two clients for one service, each made when it is first used.
 
-    looking: ClientT
-    acting: ClientT
+    One looks. The calls of the other end within a part of the lease.
+    """
+
+    def __init__(self, make_looking: Callable[[], ClientT], make_acting: Callable[[], ClientT]) -> None:
+        self._make_looking = make_looking
+        self._make_acting = make_acting
 
     @classmethod
     def of(cls, client: ClientT) -> Pair[ClientT]:
         """One client for both, where calls take no time."""
-        return cls(client, client)
+        return cls(lambda: client, lambda: client)
+
+    @cached_property
+    def looking(self) -> ClientT:
+        """For calls that change nothing. Raises UsageError where the configuration gives no client."""
+        return self._make_looking()
+
+    @cached_property
+    def acting(self) -> ClientT:
+        """For calls that change something."""
+        return self._make_acting()
 
 
 class Clients:
-    """Makes clients when they are first used; all share one session, so credentials are looked up once."""
+    """The clients of a run; all share one session, so models are loaded and credentials looked up once."""
 
     def __init__(self, *, version: str, region: str | None = None, lease: timedelta = timedelta(seconds=60)) -> None:
         self._version = version
@@ -79,7 +92,7 @@ class Clients:
         share = self._lease / ACT_LEASE_SHARE
         act = self._config(min(CONNECT_TIMEOUT, share * CONNECT_SHARE), min(READ_TIMEOUT, share * READ_SHARE))
         look = self._config(CONNECT_TIMEOUT, READ_TIMEOUT)
-        return Pair(self._client(service, look), self._client(service, act))
+        return Pair(lambda: self._client(service, look), lambda: self._client(service, act))
 
     def _config(self, connect: timedelta, read: timedelta) -> Config:
         return Config(

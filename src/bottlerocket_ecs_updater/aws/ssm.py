@@ -66,8 +66,7 @@ class SsmHosts:
     """Implements `engine.ports.Hosts`; `documents` names the Run Command document of each kind."""
 
     def __init__(self, clients: Pair[SSMClient], api: Api, documents: Mapping[Kind, str], comment: str) -> None:
-        self._looking = clients.looking
-        self._acting = clients.acting
+        self._clients = clients
         self._api = api
         self._documents = documents
         self._comment = comment[:COMMENT_MAX_CHARACTERS]
@@ -80,7 +79,7 @@ class SsmHosts:
 
         def ask(token: str | None) -> str | None:
             asked: DescribeInstanceInformationRequestTypeDef = {**request, "NextToken": token} if token else request
-            method = self._looking.describe_instance_information
+            method = self._clients.looking.describe_instance_information
             reply = self._api.look(Operation.DESCRIBE_INSTANCE_INFORMATION, "*", method, **asked)
             for shape in reply.get("InstanceInformationList", ()):
                 found[InstanceId(shape.get("InstanceId", ""))] = reach_of(shape.get("PingStatus", ""))
@@ -112,7 +111,7 @@ class SsmHosts:
             reply = self._api.act(
                 Operation.SEND_COMMAND,
                 f"document {document}",
-                self._acting.send_command,
+                self._clients.acting.send_command,
                 DocumentName=document,
                 DocumentVersion=DEFAULT_VERSION,
                 InstanceIds=batch,
@@ -138,7 +137,7 @@ class SsmHosts:
     def cancel(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
         """Call a command back where that still can be done."""
         for some in chunks(instances, SEND_MAX):
-            method = self._acting.cancel_command
+            method = self._clients.acting.cancel_command
             try:
                 self._api.act(Operation.CANCEL_COMMAND, command, method, CommandId=command, InstanceIds=some)
             except (CallRefused, Denied, NotFound, Throttled, Unreachable):
@@ -183,7 +182,7 @@ class SsmHosts:
         request: GetCommandInvocationRequestTypeDef = {"CommandId": command, "InstanceId": id_}
         if step:
             request["PluginName"] = step
-        method = self._looking.get_command_invocation
+        method = self._clients.looking.get_command_invocation
         try:
             reply = self._api.look(Operation.GET_COMMAND_INVOCATION, command, method, **request)
         except CallRefused as refusal:
@@ -197,7 +196,7 @@ class SsmHosts:
 
         def ask(token: str | None) -> tuple[Sequence[CommandInvocationTypeDef], str | None]:
             asked: ListCommandInvocationsRequestTypeDef = {**request, "NextToken": token} if token else request
-            method = self._looking.list_command_invocations
+            method = self._clients.looking.list_command_invocations
             try:
                 reply = self._api.look(Operation.LIST_COMMAND_INVOCATIONS, command, method, **asked)
             except CallRefused as refusal:
@@ -244,7 +243,7 @@ class SsmHosts:
             if token:
                 request["NextToken"] = token
             try:
-                reply = self._api.look(Operation.LIST_COMMANDS, "*", self._looking.list_commands, **request)
+                reply = self._api.look(Operation.LIST_COMMANDS, "*", self._clients.looking.list_commands, **request)
             except CallRefused as refusal:
                 if refusal.code in _NOT_OFFERED_CODES:
                     return (), None
