@@ -227,23 +227,27 @@ def _ask_again_if_old(
 def _begin_picks(
     picks: list[Instance], ready: Mapping[InstanceId, Ready], fleet: Fleet, policy: Policy, draft: _Draft
 ) -> None:
-    services = fleet.services
-    fresh_fleet = (
-        fleet.full_at == fleet.at
-        and services is not None
-        # The baseline of the services may be one poll old; what is unavailable may not.
-        and not passed(services.at, policy.poll_interval, fleet.at)
-    )
-    fresh_tasks = all(pick.tasks is not None and pick.tasks.at >= fleet.at for pick in picks)
-    if not (fresh_fleet and fresh_tasks):
+    if not _fleet_is_fresh(fleet, policy):
         draft.wants_full_look = True
         for pick in picks:
-            draft.verdicts[pick.id] = Verdict(wants_tasks=True, look_at=fleet.at)
+            draft.verdicts[pick.id] = Verdict(look_at=fleet.at)
+        return
+    unseen = [pick for pick in picks if pick.tasks is None or passed(pick.tasks.at, policy.poll_interval, fleet.at)]
+    if unseen:
+        for pick in picks:
+            draft.verdicts[pick.id] = Verdict(wants_tasks=pick in unseen, look_at=fleet.at)
         return
     for pick in picks:
         mark = Mark(pick.id, claim_of(ready[pick.id], fleet))
         due = next_look(fleet.at, fleet.at, policy.poll_interval, fleet.durations.drain)
         draft.verdicts[pick.id] = Verdict((mark, Drain(pick.id)), look_at=due)
+
+
+def _fleet_is_fresh(fleet: Fleet, policy: Policy) -> bool:
+    """Whether all that is unavailable, and the services' baseline, were looked at within the last poll."""
+    if passed(fleet.full_at, policy.poll_interval, fleet.at) or fleet.services is None:
+        return False
+    return not passed(fleet.services.at, policy.poll_interval, fleet.at)
 
 
 def claim_of(standing: Ready, fleet: Fleet) -> Claim:

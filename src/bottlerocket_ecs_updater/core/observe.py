@@ -91,8 +91,8 @@ def see_told(instance: Instance, told: Told) -> Instance:
         case HostReport():
             trail = replace(trail, checks_failed=0, first_busy_at=None)
             if _proves_boot(instance, told, told.answer) and trail.proof_at is None:
-                # Where the agent was never seen away, looks from before the reboot must not count.
-                looks = trail.connected_looks if trail.away_at is not None else 0
+                # Where the agent was never seen away, looks from before the reboot must not count: only this one may.
+                looks = trail.connected_looks if trail.away_at is not None else min(trail.connected_looks, 1)
                 trail = replace(trail, proof_at=told.asked_at, connected_looks=looks)
         case HostProblem(problem=Problem.BUSY):
             busy_since = trail.first_busy_at or told.at

@@ -54,12 +54,12 @@ class Policy:
     @property
     def report_max_age(self) -> timedelta:
         """A host's report older than this is asked for again before the host is drained on its strength."""
-        return 120 * self.poll_interval
+        return 240 * self.poll_interval
 
     @property
     def report_aging(self) -> timedelta:
         """A report older than this is renewed while its host waits in line, so that no slot has to wait for it."""
-        return 80 * self.poll_interval
+        return 160 * self.poll_interval
 
     @property
     def full_look_spacing(self) -> timedelta:

@@ -37,7 +37,7 @@ from bottlerocket_ecs_updater.core.policy import CONNECTED_LOOKS, REBOOT_TRIES, 
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.core.rest import next_rest
-from bottlerocket_ecs_updater.core.waiting import next_look, passed, spell
+from bottlerocket_ecs_updater.core.waiting import LEARNED_SHARE, next_look, passed, spell
 
 QUIET_POLLS = 4
 """No host shuts down and boots faster than this many polls; before, there is nothing to see."""
@@ -209,7 +209,8 @@ def _ask_when_connected(instance: Instance, registration: Registration, fleet: F
 def _ask_one_that_never_left(
     instance: Instance, sent_at: datetime, due: datetime, fleet: Fleet, policy: Policy
 ) -> Verdict:
-    quiet = fleet.durations.reboot or 2 * QUIET_POLLS * policy.poll_interval
+    learned = fleet.durations.reboot
+    quiet = learned * LEARNED_SHARE if learned is not None else 2 * QUIET_POLLS * policy.poll_interval
     if fleet.at < sent_at + quiet:
         return Verdict(look_at=due)
     last = instance.told.asked_at if instance.told and instance.told.asked_at >= sent_at else None

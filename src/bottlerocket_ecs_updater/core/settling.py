@@ -12,7 +12,10 @@ from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.waiting import passed
 
 LOOKS_PER_SETTLE = 2
-"""A steady cluster is looked at so many times within its settle time; an unsteady one at every poll."""
+"""A steady cluster is looked at so many times within its settle time."""
+
+UNSTEADY_POLLS = 2
+"""An unsteady one is looked at every so many polls: a task takes about that long to start."""
 
 
 def deficits(services: Services | None) -> Mapping[ServiceArn, int]:
@@ -51,7 +54,7 @@ def never_settled(slot: Slot, fleet: Fleet, policy: Policy) -> bool:
 def _due(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
     if slot.steady_since is None:
         # A slot that was just taken is looked at at once: its settle time begins with what is seen then.
-        return fleet.at + policy.poll_interval if slot.unsteady else fleet.at
+        return fleet.at + UNSTEADY_POLLS * policy.poll_interval if slot.unsteady else fleet.at
     spacing = max(policy.poll_interval, policy.settle / LOOKS_PER_SETTLE)
     return min(slot.steady_since + policy.settle, fleet.at + spacing)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-_SPACING_SHARE = 6
-"""A wait is looked at every sixth of what it has taken so far: at most so much is lost by looking late."""
+_SPACING_SHARE = 10
+"""A wait is looked at every tenth of what it has taken so far: at most so much is lost by looking late."""
 
 _SPACING_MAX_POLLS = 6
 
-_LEARNED_SHARE = 0.85
+LEARNED_SHARE = 0.9
 """How much of the shortest duration seen so far passes before the first look."""
 
 
@@ -20,7 +20,7 @@ def next_look(
 
     `first` is how long to wait before the first look where nothing has been learned yet.
     """
-    quiet = learned * _LEARNED_SHARE if learned is not None else (first or poll)
+    quiet = learned * LEARNED_SHARE if learned is not None else (first or poll)
     spacing = min(max(poll, (now - began) / _SPACING_SHARE), _SPACING_MAX_POLLS * poll)
     return max(began + quiet, now + poll) if now < began + quiet else now + spacing
 
