@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from typing import Any
 
 from cyclopts import App
 
@@ -57,10 +56,19 @@ def build_app(environ: Mapping[str, str]) -> App:
 def main(tokens: Sequence[str] | None = None) -> int:
     """Run the program and give its exit code; `tokens` are its arguments, by default those of the process."""
     given = list(sys.argv[1:] if tokens is None else tokens)
+    verbose = bool({"--verbose", "-v"} & set(given))
+    return conclude(lambda: parse(build_app(os.environ), given or ["--help"])(), verbose=verbose)
+
+
+def conclude(command: Callable[[], int | None], *, verbose: bool) -> Exit:
+    """Carry out a command; an error that people can act on becomes one line and an exit code.
+
+    Any other exception is a fault of the program, and passes with its traceback (Python's exit code for it is 1 too).
+    """
     try:
-        return _outcome(parse(build_app(os.environ), given or ["--help"])())
+        return Exit(command() or Exit.FINE)
     except UpdaterError as error:
-        if {"--verbose", "-v"} & set(given):
+        if verbose:
             traceback.print_exc()
         print(f"{PROGRAM}: {_one_line(error)}", file=sys.stderr)  # noqa: T201 - the one line that says why
         return Exit.USAGE if isinstance(error, UsageError) else Exit.COULD_NOT_RUN
@@ -72,11 +80,6 @@ def _definitions() -> tuple[type, ...]:
     from bottlerocket_ecs_updater.cli.settings import RunSettings  # noqa: PLC0415 - help and version need none
 
     return (RunSettings,)
-
-
-def _outcome(result: Any) -> int:
-    """Commands give an exit code; what cyclopts does by itself (help, version) gives nothing."""
-    return Exit.FINE if result is None else Exit(result)
 
 
 def _one_line(error: UpdaterError) -> str:
