@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bottlerocket_ecs_updater.core.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Status
@@ -22,35 +22,54 @@ class Budget:
     taken: tuple[tuple[InstanceId, Zone], ...]
     limit: int
     limit_per_zone: dict[Zone, int]
+    settling: frozenset[InstanceId] = frozenset()
+    """Those of the taken that are in service again, and whose slots are not free yet."""
 
     def refusal(self, zone: Zone) -> Hold | None:
         """Why no instance of that zone may be drained now, None when one may."""
-        if len(self.taken) >= self.limit:
-            who = _names(id_ for id_, _ in self.taken)
-            return hold(Reason.BUDGET, unavailable=len(self.taken), limit=self.limit, who=who)
+        return self._total_refusal() or self.zone_refusal(zone)
+
+    def _total_refusal(self) -> Hold | None:
+        taken = [id_ for id_, _ in self.taken]
+        if len(taken) < self.limit:
+            return None
+        return self._settling(taken, self.limit) or hold(
+            Reason.BUDGET, unavailable=len(taken), limit=self.limit, who=_names(taken)
+        )
+
+    def zone_refusal(self, zone: Zone) -> Hold | None:
+        """Why that zone itself can spare no instance now. One whose zone is unknown counts in every zone."""
         limit = self.limit_per_zone.get(zone)
-        in_zone = [id_ for id_, other in self.taken if other == zone]
-        if limit is not None and len(in_zone) >= limit:
-            who = _names(in_zone)
-            return hold(Reason.ZONE_BUDGET, unavailable=len(in_zone), limit=limit, zone=zone, who=who)
-        return None
+        taken = [id_ for id_, other in self.taken if other in (zone, "")]
+        if limit is None or len(taken) < limit:
+            return None
+        return self._settling(taken, limit) or hold(
+            Reason.ZONE_BUDGET, unavailable=len(taken), limit=limit, zone=zone, who=_names(taken)
+        )
+
+    def _settling(self, taken: list[InstanceId], limit: int) -> Hold | None:
+        """What is waited for where only instances that are in service again fill a limit."""
+        settling = [id_ for id_ in taken if id_ in self.settling]
+        full_without = len(taken) - len(settling) >= limit
+        return None if full_without else hold(Reason.SETTLING, instance=_names(settling))
 
     def take(self, instance: Instance) -> Budget:
         """The budget once that instance is taken too."""
-        return Budget((*self.taken, (instance.id, instance.zone)), self.limit, self.limit_per_zone)
+        return replace(self, taken=(*self.taken, (instance.id, instance.zone)))
 
 
 def count_budget(fleet: Fleet, policy: Policy) -> Budget:
     """Every Bottlerocket instance that is DRAINING, disconnected or ours counts, and every slot not yet settled."""
     ours = [instance for instance in fleet.instances.values() if instance.bottlerocket]
     settling = {slot.instance: slot.zone for slot in fleet.slots}
-    taken = {instance.id: instance.zone for instance in ours if unavailable(instance)} | settling
+    down = {instance.id: instance.zone for instance in ours if unavailable(instance)}
     zones: dict[Zone, int] = {}
     for instance in ours:
         zones[instance.zone] = zones.get(instance.zone, 0) + 1
     per_zone = policy.max_unavailable_per_zone
     limits = {zone: per_zone.of(count) for zone, count in zones.items()} if per_zone is not None else {}
-    return Budget(tuple(taken.items()), policy.max_unavailable.of(len(ours)), limits)
+    taken = tuple((down | settling).items())
+    return Budget(taken, policy.max_unavailable.of(len(ours)), limits, frozenset(settling.keys() - down.keys()))
 
 
 def unavailable(instance: Instance) -> bool:
