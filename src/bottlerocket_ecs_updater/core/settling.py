@@ -56,7 +56,7 @@ def _due(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
         # A slot that was just taken is looked at at once: its settle time begins with what is seen then.
         return fleet.at + UNSTEADY_POLLS * policy.poll_interval if slot.unsteady else fleet.at
     spacing = max(policy.poll_interval, policy.settle / LOOKS_PER_SETTLE)
-    return min(slot.steady_since + policy.settle, fleet.at + spacing)
+    return max(fleet.at, min(slot.steady_since + policy.settle, fleet.at + spacing))
 
 
 def moving_tasks(fleet: Fleet) -> Mapping[str, int]:
