@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, assert_never
 from bottlerocket_ecs_updater.simulator.faults import LockBusy, Moment
 
 from . import updog
-from .status import Command, CommandResult, Staged, UpdateState, UpdateStatus, compact, rfc3339
+from .status import Command, CommandResult, Staged, UpdateState, UpdateStatus, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +76,7 @@ class Dispatcher:
             )
         if self.status is None:
             return Reply(NOT_FOUND, "Update status is uninitialized, refresh-updates to initialize it")
-        return Reply(OK, compact(self.status.to_json()), self.status)
+        return Reply(OK, status=self.status)
 
     def request(self, command: Command) -> Reply:
         """POST /actions/…: begin, and answer at once; the work goes on when nobody waits for it."""

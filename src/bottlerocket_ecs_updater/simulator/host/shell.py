@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
 from bottlerocket_ecs_updater.simulator.faults import Oddity, OddOutput
@@ -42,6 +43,14 @@ def run(api: Api, boot_id: str, lines: Sequence[str], streams: Streams) -> Progr
     except _ExitError as end:
         return end.status
     return shell.status
+
+
+@lru_cache(maxsize=256)  # thousands of hosts run the same few lines
+def _split(line: str) -> tuple[str, ...]:
+    """The words and operators of a line. Raises ValueError for quotes that are not closed."""
+    lexer = shlex.shlex(_REDIRECTION.sub(" ", f"{line} "), posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    return tuple(lexer)
 
 
 class _Shell:
@@ -78,11 +87,9 @@ class _Shell:
         if words:
             yield before, words, ";"
 
-    def _tokens(self, line: str) -> list[str]:
-        lexer = shlex.shlex(_REDIRECTION.sub(" ", f"{line} "), posix=True, punctuation_chars=True)
-        lexer.whitespace_split = True
+    def _tokens(self, line: str) -> tuple[str, ...]:
         try:
-            return list(lexer)
+            return _split(line)
         except ValueError as error:
             self._syntax_error(str(error))
 
