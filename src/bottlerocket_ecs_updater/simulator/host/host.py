@@ -197,8 +197,8 @@ class Host:
         if self.power is Power.TERMINATED:
             return
         self._cancel_life()
-        self._stop_services("the instance was terminated", RebootEnding.STUCK)
         self.power = Power.TERMINATED
+        self._stop_services("the instance was terminated", RebootEnding.STUCK)
         for heard in self.on_terminate:
             heard(self)
 
