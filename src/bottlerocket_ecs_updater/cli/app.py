@@ -57,7 +57,13 @@ def main(tokens: Sequence[str] | None = None) -> int:
     """Run the program and give its exit code; `tokens` are its arguments, by default those of the process."""
     given = list(sys.argv[1:] if tokens is None else tokens)
     verbose = bool({"--verbose", "-v"} & set(given))
-    return conclude(lambda: parse(build_app(os.environ), given or ["--help"])(), verbose=verbose)
+
+    def called() -> int | None:
+        # What is wrong with the words themselves is concluded like everything else.
+        command: Callable[[], int | None] = parse(build_app(os.environ), given or ["--help"])
+        return command()
+
+    return conclude(called, verbose=verbose)
 
 
 def conclude(command: Callable[[], int | None], *, verbose: bool) -> Exit:

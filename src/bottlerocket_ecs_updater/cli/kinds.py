@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from cyclopts import Parameter, Token
 from bottlerocket_ecs_updater.cli.durations import format_duration, parse_duration
 from bottlerocket_ecs_updater.core.policy import Limit
 
-SECOND = timedelta(seconds=1)
+MILLISECOND = timedelta(milliseconds=1)
+"""The least that a duration may be: simulated worlds run at a hundred times the speed of real ones."""
 DAY = timedelta(days=1)
 
 
@@ -54,7 +55,22 @@ _BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", re.DO
 _SAFE_KEY = re.compile(r"[A-Za-z0-9!_.*'()/-]{0,512}")
 
 
-def duration(meaning: str, least: timedelta = SECOND, most: timedelta = 30 * DAY) -> Parameter:
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the text of a setting is read, and what is allowed, in words; cyclopts calls it."""
+
+    read: Reader
+    allowed: str
+
+    def __call__(self, _hint: object, tokens: Sequence[Token]) -> object:
+        """The value. Raises ValueError with what is wrong and what is allowed."""
+        try:
+            return self.read(tokens[-1].value)
+        except ValueError as error:
+            raise ValueError(f"{error}; allowed is {self.allowed}") from error
+
+
+def duration(meaning: str, least: timedelta = MILLISECOND, most: timedelta = 30 * DAY) -> Parameter:
     """A span of time between two bounds."""
 
     def read(text: str) -> timedelta:
@@ -106,6 +122,18 @@ def factor(meaning: str, most: float = 100_000.0) -> Parameter:
         return number
 
     return _setting(meaning, read, f"a number above 0, up to {most:.0f}", "FACTOR", show=False)
+
+
+def instant(meaning: str) -> Parameter:
+    """A moment, with its offset from UTC; not shown in the help."""
+
+    def read(text: str) -> datetime:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError("that has no offset from UTC")
+        return moment
+
+    return _setting(meaning, read, "a moment such as 2026-03-29T01:30:00+00:00", "MOMENT", show=False)
 
 
 def choice(meaning: str, *choices: str) -> Parameter:
@@ -175,15 +203,9 @@ def _setting(
     *,
     show: bool = True,
 ) -> Parameter:
-    def convert(_: object, tokens: Sequence[Token]) -> object:
-        try:
-            return read(tokens[-1].value)
-        except ValueError as error:
-            raise ValueError(f"{error}; allowed is {allowed}") from error
-
     return Parameter(
         help=meaning,
-        converter=convert,
+        converter=Reading(read, allowed),
         n_tokens=1,
         accepts_keys=False,  # a value of several fields is still written as one text
         metavar=metavar,

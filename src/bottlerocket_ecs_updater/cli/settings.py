@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -22,7 +22,6 @@ from bottlerocket_ecs_updater.cli.parsing import Conflict, configure, parse
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
 
 INSTANT = timedelta(0)
-MILLISECOND = timedelta(milliseconds=1)
 ONE = Limit(number=1)
 
 LogFormat = Literal["auto", "json", "text"]
@@ -97,9 +96,9 @@ class Limits:
     max_unavailable_per_zone: Annotated[
         Limit | None, kinds.limit("The same, of the instances of one availability zone.")
     ] = None
-    poll_interval: Annotated[
-        timedelta, kinds.duration("Time between two looks.", 100 * MILLISECOND, timedelta(minutes=5))
-    ] = timedelta(seconds=5)
+    poll_interval: Annotated[timedelta, kinds.duration("Time between two looks.", most=timedelta(minutes=5))] = (
+        timedelta(seconds=5)
+    )
     apply_timeout: Annotated[timedelta, kinds.duration("Limit of staging an update on a host.")] = timedelta(minutes=15)
     drain_timeout: Annotated[
         timedelta, kinds.duration("Limit of a drain; past it the instance is given back to service.")
@@ -125,6 +124,9 @@ class Limits:
     time_scale: Annotated[
         float, kinds.factor("For simulators: seconds of the world for each second of this machine.")
     ] = 1.0
+    time_origin: Annotated[
+        datetime | None, kinds.instant("For simulators: when the world's time and this machine's were the same.")
+    ] = None
 
     def __post_init__(self) -> None:
         self._at_least("settle_timeout", "settle")

@@ -46,3 +46,8 @@ class NotFound(UpdaterError):
 @dataclass
 class LeaseLost(UpdaterError):
     """Stop at once: the right to act on this cluster is gone, and somebody else may have it."""
+
+
+@dataclass
+class Interrupted(UpdaterError):
+    """Leave at once: the run was told to stop, and waited long enough for what was under way."""

@@ -194,6 +194,9 @@ class LeaseTaken(Event):
     name: ClassVar[str] = "lease.taken"
     epoch: int
     from_whom: str
+    """The dead run that it was taken from; empty where it was free."""
+    warning: str = ""
+    """What this right does not protect from."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,9 +73,10 @@ class Looking:
             self._describe([r.arn for r in self._registrations()], now)
             known.full_at = now
         else:
-            still = self._still_stopping(wants.due, now)
-            self._describe([r.arn for r in self._registrations([id_ for id_ in wants.due if id_ not in still])], now)
-            self._still_stopping([id_ for id_ in wants.due if id_ not in still], now)
+            asked = self._ask_for_stopping_tasks(wants.due, now)
+            others = [id_ for id_ in wants.due if id_ not in asked]
+            self._describe([registration.arn for registration in self._registrations(others)], now)
+            self._ask_for_stopping_tasks(others, now)
         self._hear_answers(now, wants.reboot_ends)
         self._look_at_tasks({*wants.tasks, *self._before_reboot(wants.due)}, now)
         if wants.services or known.services is None:
@@ -150,8 +151,11 @@ class Looking:
                 left = by_arn.get(instance.registration.arn, ())
                 self._known.learn(replace(instance, tasks=Tasks(left, now)))
 
-    def _still_stopping(self, due: Collection[InstanceId], now: datetime) -> set[InstanceId]:
-        """Of those whose counts had come to none, the instances on which tasks that we know still stop."""
+    def _ask_for_stopping_tasks(self, due: Collection[InstanceId], now: datetime) -> set[InstanceId]:
+        """Ask about the tasks that we know, on all instances that count none any more; gives those instances.
+
+        What we do not know of is listed right before the reboot, when all these have stopped.
+        """
         stopping = [self._known.instance(id_) for id_ in due if _draining_and_counted_out(self._known.instance(id_))]
         known = [task.arn for instance in stopping if instance.tasks is not None for task in instance.tasks.left]
         left = self._cluster.not_stopped(known) if known else frozenset()
@@ -159,11 +163,7 @@ class Looking:
             if instance.tasks is not None:
                 still = tuple(task for task in instance.tasks.left if task.arn in left)
                 self._known.learn(replace(instance, tasks=Tasks(still, now)))
-        return {instance.id for instance in stopping if self._has_tasks(instance.id)}
-
-    def _has_tasks(self, id_: InstanceId) -> bool:
-        tasks = self._known.instance(id_).tasks
-        return tasks is not None and bool(tasks.left)
+        return {instance.id for instance in stopping}
 
     def _before_reboot(self, due: Collection[InstanceId]) -> set[InstanceId]:
         """Instances that are marked for a reboot which is not sent: every task on them is listed right before."""
@@ -174,8 +174,9 @@ class Looking:
             instance = self._known.instance(id_)
             if instance.registration is None:
                 continue
-            stopping = instance.claim is not None
-            left = self._cluster.tasks_of(instance.registration.arn, stopping=stopping)
+            arn = instance.registration.arn
+            # Those that shall run are in the counts that were just looked at, where an instance is to be empty.
+            left = self._cluster.stopping_on(arn) if _counts_none(instance) else self._cluster.tasks_of(arn)
             self._known.learn(replace(instance, tasks=Tasks(left, now)))
 
     def _look_at_services(self, now: datetime) -> None:
@@ -277,14 +278,18 @@ def _rank(registration: Registration) -> tuple[bool, bool, datetime]:
     return in_service, registration.connected, registration.registered_at
 
 
+def _counts_none(instance: Instance) -> bool:
+    registration = instance.registration
+    ours = instance.claim is not None and registration is not None and registration.status is Status.DRAINING
+    return ours and registration is not None and registration.running_tasks + registration.pending_tasks == 0
+
+
 def _draining_and_counted_out(instance: Instance) -> bool:
     """Whether ECS counts no task on it that shall run, while we wait for it to be empty."""
     registration, claim = instance.registration, instance.claim
     if registration is None or claim is None or instance.tasks is None or not instance.tasks.left:
         return False
-    waiting = claim.phase is ClaimPhase.DRAINING and instance.trail.return_sent_at is None
-    counts = registration.running_tasks + registration.pending_tasks
-    return waiting and registration.status is Status.DRAINING and counts == 0
+    return claim.phase is ClaimPhase.DRAINING and instance.trail.return_sent_at is None and _counts_none(instance)
 
 
 def _marked_for_reboot(instance: Instance) -> bool:

@@ -99,10 +99,13 @@ class Cluster(Protocol):
     def all_tasks(self) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
         """Every task whose desired status is RUNNING, by container instance; Fargate ones are left out."""
 
-    def tasks_of(self, arn: ContainerInstanceArn, *, stopping: bool) -> tuple[Task, ...]:
-        """The tasks on one container instance whose last status is not STOPPED, in all pages.
+    def tasks_of(self, arn: ContainerInstanceArn) -> tuple[Task, ...]:
+        """The tasks on one container instance whose desired status is RUNNING, in all pages."""
 
-        With `stopping`, also those whose desired status is STOPPED already: their containers may still run.
+    def stopping_on(self, arn: ContainerInstanceArn) -> tuple[Task, ...]:
+        """The tasks on one container instance that ECS told to stop, and whose last status is not STOPPED yet.
+
+        They are in no count of the instance, and their containers may still run.
         """
 
     def not_stopped(self, tasks: Sequence[TaskArn]) -> frozenset[TaskArn]:

@@ -76,6 +76,7 @@ class Run:
         stop: Stop | None = None,
         wake: timedelta = timedelta(seconds=15),
         version: str = "",
+        calls: Mapping[str, int] | None = None,
     ) -> None:
         now = world.clock.now()
         self._run = run
@@ -85,6 +86,7 @@ class Run:
         self._stop = stop or Stop()
         self._wake = wake
         self._version = version
+        self._calls = calls if calls is not None else {}
         self._known = Knowledge(run, now, now, now)
         self._looking = Looking(self._known, world.cluster, world.hosts, world.clock, policy, world.recorder)
         self._acting = Acting(self._known, world.cluster, world.hosts, world.ledger, world.clock, world.recorder)
@@ -240,7 +242,7 @@ class Run:
             why = known.halt.why
         now = self._world.clock.now()
         took = now - known.started_at
-        return RunFinished(now, self._run, name, exit_code, counts, took, why or known.stopping, outcomes, {})
+        return RunFinished(now, self._run, name, exit_code, counts, took, why or known.stopping, outcomes, dict(self._calls))
 
     def _verdict(self, counts: Mapping[str, int], *, error: bool) -> tuple[str, int]:
         """How the run ended, and the exit code that says so."""

@@ -1,0 +1,120 @@
+"""Wire the rooms together: settings in, everything that a run talks to out."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from bottlerocket_ecs_updater import __version__
+from bottlerocket_ecs_updater.aws.api import Api
+from bottlerocket_ecs_updater.aws.ecs import EcsCluster
+from bottlerocket_ecs_updater.aws.identity import Identity, identify, running_tasks_of_family
+from bottlerocket_ecs_updater.aws.pace import Calls, Pace, speed_of
+from bottlerocket_ecs_updater.aws.s3_store import S3Store
+from bottlerocket_ecs_updater.aws.session import Clients
+from bottlerocket_ecs_updater.aws.ssm import SsmHosts
+from bottlerocket_ecs_updater.cli.kinds import Bucket, Folder
+from bottlerocket_ecs_updater.cli.settings import RunSettings
+from bottlerocket_ecs_updater.core.fleet import Kind
+from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.engine.clock import SystemClock
+from bottlerocket_ecs_updater.engine.folder import FolderStore
+from bottlerocket_ecs_updater.engine.lease import Lease, NoLease, Right, RunningTask, TaskLease, lease_key
+from bottlerocket_ecs_updater.engine.ledger import KeptLedger, LedgerKeeping, UnkeptLedger
+from bottlerocket_ecs_updater.engine.lone_task import LoneTask
+from bottlerocket_ecs_updater.engine.ports import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """All that a command may talk to."""
+
+    run: RunId
+    cluster_name: str
+    clock: SystemClock
+    api: Api
+    calls: Calls
+    cluster: EcsCluster
+    hosts: SsmHosts
+    store: Store | None
+    ledger: LedgerKeeping
+    right: Right
+
+
+def wire(settings: RunSettings, environ: Mapping[str, str]) -> Wired:
+    """Make everything; nothing is asked of AWS yet."""
+    limits = settings.limits
+    clock = SystemClock(limits.time_scale, limits.time_origin)
+    run = new_run_id(clock.now())
+    clients = Clients(version=__version__, region=settings.target.region_named, lease=limits.lease / limits.time_scale)
+    calls = Calls()
+    speed = speed_of(limits.poll_interval)
+    pace = Pace(clock, speed)
+    api = Api(clock, pace, calls, speed=speed)
+    # What keeps the right to act must not ask for it first.
+    own = Api(clock, pace, calls, speed=speed)
+    name = settings.target.cluster.rsplit("/", 1)[-1]
+    store = _store(settings, clients, own)
+    documents = settings.documents
+    names = {
+        Kind.CHECK: documents.check_document,
+        Kind.APPLY: documents.apply_document,
+        Kind.REBOOT: documents.reboot_document,
+    }
+    return Wired(
+        run,
+        name,
+        clock,
+        api,
+        calls,
+        EcsCluster(clients.ecs, api, clock, settings.target.cluster),
+        SsmHosts(clients.ssm, api, names, f"bottlerocket-ecs-updater {__version__} run {run}"),
+        store,
+        KeptLedger(store, name, run) if store is not None else UnkeptLedger(),
+        _right(settings, environ, clients, own, clock, store, run, name),
+    )
+
+
+def new_run_id(now: datetime) -> RunId:
+    """An id that sorts by time and does not repeat: `20260105-0900-3f9c`."""
+    return RunId(f"{now:%Y%m%d-%H%M}-{secrets.token_hex(2)}")
+
+
+def _store(settings: RunSettings, clients: Clients, api: Api) -> Store | None:
+    match settings.target.state:
+        case None:
+            return None
+        case Folder(path=path):
+            return FolderStore(path)
+        case Bucket(name=bucket, prefix=prefix):
+            return S3Store(clients.s3, api, bucket, prefix)
+
+
+def _right(
+    settings: RunSettings,
+    environ: Mapping[str, str],
+    clients: Clients,
+    api: Api,
+    clock: SystemClock,
+    store: Store | None,
+    run: RunId,
+    cluster: str,
+) -> Right:
+    """The lease in the store; without one, the rule of the oldest task; outside ECS, nothing but a warning."""
+    term = settings.limits.lease
+    who = identify(environ)
+    if store is not None:
+        holder = str(who.task) if isinstance(who, Identity) and who.task else socket.gethostname()
+        return Lease(store, lease_key(cluster), holder, run, term, clock, clock.monotonic)
+    if not isinstance(who, Identity):
+        return NoLease()
+    where, family, own = who.cluster or settings.target.cluster, who.family, who.task
+
+    def running() -> list[RunningTask]:
+        tasks = running_tasks_of_family(clients.ecs, api, where, family)
+        return [RunningTask(task.arn, task.created_at) for task in tasks]
+
+    return TaskLease(own, running, term, clock, clock.monotonic) if own is not None else LoneTask(running)
