@@ -153,7 +153,7 @@ def test_a_flag_without_a_value_is_refused() -> None:
 def test_a_refused_value_is_named_with_its_flag_and_what_is_allowed() -> None:
     assert refusal("--drain-timeout", "30") == (
         "drain-timeout cannot be '30' (from --drain-timeout): a number needs a unit, as in 30s; "
-        "allowed is a duration from 1s to 30d, such as 300ms, 30s, 25m or 1h30m"
+        "allowed is a duration from 1ms to 30d, such as 300ms, 30s, 25m or 1h30m"
     )
 
 
@@ -181,7 +181,7 @@ def test_a_refused_value_is_named_with_its_file(tmp_path: Path) -> None:
         ("--max-failures", "0"),
         ("--max-failures", "two"),
         ("--settle", "31d"),
-        ("--poll-interval", "50ms"),
+        ("--poll-interval", "6m"),
         ("--time-scale", "0"),
         ("--time-scale", "nan"),
         ("--time-scale", "fast"),
