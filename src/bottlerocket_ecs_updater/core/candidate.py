@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
+from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.fleet import (
     End,
     Fleet,
@@ -22,7 +23,7 @@ from bottlerocket_ecs_updater.core.fleet import (
     UpToDate,
 )
 from bottlerocket_ecs_updater.core.host import HostProblem, HostReport, Problem, UpdateState
-from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, CHECK_TRIES, SUSPECT_AFTER, Policy
+from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_TRIES, SUSPECT_AFTER, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason, failed, hold
 from bottlerocket_ecs_updater.core.version import Version
@@ -38,7 +39,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """It must be checked before more can be said; `ready` when it already was, and the answer has grown old."""
+    """It must be checked before more can be said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Stageable:
 
     target: Version
     again: bool
-    """An apply was begun on it before: it goes first, and needs no place among those staged ahead."""
+    """An apply was begun on it before: it needs no place among those staged ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,8 @@ def out_of_reach(instance: Instance) -> Hold | None:
         return hold(Reason.NOT_DESCRIBED, why=instance.undescribed or "it is not listed any more")
     if registration.variant is None:
         return hold(Reason.NOT_BOTTLEROCKET)
+    if instance.claim_unreadable:
+        return hold(Reason.CLAIM_UNREADABLE, why=instance.claim_unreadable)
     return _not_in_service(registration) or _not_reachable(instance, registration)
 
 
@@ -169,7 +172,7 @@ def _report(instance: Instance, report: HostReport, fleet: Fleet) -> Standing:
     target = report.target
     if target is None:
         return Held(hold(Reason.NOTHING_CHOSEN))
-    barrier = _not_admitted(instance, target, fleet) or _tasks_hold(instance)
+    barrier = _not_admitted(instance, target, fleet) or _unclaimable(report, target, fleet) or _tasks_hold(instance)
     if barrier is not None:
         return Held(barrier)
     if report.state is UpdateState.READY:
@@ -184,7 +187,7 @@ def _idle(instance: Instance, report: HostReport) -> Standing:
     if instance.trail.applies:
         return Held(hold(Reason.WITHDRAWN, version=report.chosen or "a newer release"))
     variant = instance.registration.variant if instance.registration else None
-    if variant is not None and variant.startswith(END_OF_LIFE_VARIANTS):
+    if variant is not None and any(variant == old or variant.startswith(f"{old}-") for old in END_OF_LIFE_VARIANTS):
         return Held(hold(Reason.END_OF_LIFE_VARIANT, variant=variant, version=report.running))
     return Done(UpToDate(report.running))
 
@@ -197,6 +200,18 @@ def _not_admitted(instance: Instance, target: Version, fleet: Fleet) -> Hold | N
     count = fleet.suspects.get(target, 0)
     if count >= SUSPECT_AFTER:
         return hold(Reason.RELEASE_SUSPECT, version=target, count=count)
+    return None
+
+
+def _unclaimable(report: HostReport, target: Version, fleet: Fleet) -> Hold | None:
+    """Why it could not carry our claim to the end: what cannot be marked in its longest form is not begun."""
+    longest = Claim(
+        ClaimPhase.QUARANTINED, fleet.run, report.running, target, report.boot, fleet.at, reboots=REBOOT_TRIES
+    )
+    try:
+        longest.encode()
+    except ValueError as error:
+        return hold(Reason.UNCLAIMABLE, why=error)
     return None
 
 

@@ -156,6 +156,16 @@ class Reason(Enum):
         "it cannot hold our claim: {why}",
         "remove one of its custom ECS attributes (ECS allows ten)",
     )
+    UNCLAIMABLE = _Words(
+        "unclaimable",
+        "its claim could not be written: {why}",
+        "its releases have names that an ECS attribute cannot hold: update it by hand, or replace it",
+    )
+    CLAIM_UNREADABLE = _Words(
+        "claim-unreadable",
+        "it carries a claim that this version of the updater cannot read: {why}",
+        "run the version that wrote it; or set it to ACTIVE and delete its attribute bottlerocket-ecs-updater.claim",
+    )
     GONE = _Words("gone", "it left the cluster while we worked on it: {why}", "nothing to do")
     IN_FLIGHT = _Words(
         "in-flight", "the run ended while it was {phase}", "the next run finishes what its claim says was begun"
