@@ -176,6 +176,14 @@ def test_a_lost_instance_leaves_its_command_pending_then_delayed_then_undelivera
     assert (answer["StandardOutputContent"], answer["StandardErrorContent"]) == ("", "")
 
 
+def test_what_could_not_be_delivered_stays_undeliverable_when_the_instance_is_back() -> None:
+    bench = ssm_bench(SsmUnreachable(Unreachable.CONNECTION_LOST, lasts=timedelta(minutes=30)))
+    command_id = bench.send("check", TimeoutSeconds=600)
+    bench.pass_time(2000)
+    assert bench.hosts[0].ssm_agent_up
+    assert bench.end(command_id) == ("Failed", "Undeliverable", -1)
+
+
 def test_an_instance_that_is_away_for_a_while_takes_the_command_when_it_is_back() -> None:
     bench = ssm_bench()
     bench.hosts[0].reboot("maintenance")
