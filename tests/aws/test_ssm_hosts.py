@@ -326,6 +326,12 @@ def test_a_command_is_found_although_our_clock_is_ahead_of_the_clock_of_aws() ->
     assert set(bench.hosts().under_way(Kind.APPLY, START + timedelta(seconds=90))) == {"i-1"}
 
 
+def test_a_command_that_was_sent_in_our_future_counts_as_sent_now() -> None:
+    bench = Bench()
+    bench.ssm.commands = [command("a", InstanceIds=["i-1"], RequestedDateTime=START + timedelta(hours=1))]
+    assert bench.hosts().under_way(Kind.APPLY, START)[InstanceId("i-1")].sent_at == START
+
+
 def test_the_last_of_several_commands_counts() -> None:
     bench = Bench()
     late = START + timedelta(minutes=1)

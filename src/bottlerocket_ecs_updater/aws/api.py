@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 from bottlerocket_ecs_updater.aws.errors import translated
@@ -43,6 +43,10 @@ class Api:
         self._first_pause = FIRST_PAUSE / speed
         self.before_call = before_call
         """Called right before each request, with whether it acts; what it raises is raised, and nothing is sent."""
+
+    def now(self) -> datetime:
+        """Our own time."""
+        return self._clock.now()
 
     def look(self, operation: Operation, about: str, method: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Ask something, several times where AWS does not answer or throttles."""

@@ -218,7 +218,9 @@ class SsmHosts:
         """
         flights: dict[InstanceId, Flight] = {}
         for shape in sorted(self._open_commands(kind, since), key=lambda shape: moment(shape.get("RequestedDateTime"))):
-            flight = Flight(kind, CommandId(shape.get("CommandId", "")), moment(shape.get("RequestedDateTime")))
+            # Limits are measured on our clock, on which nothing was sent in the future.
+            sent_at = min(moment(shape.get("RequestedDateTime")), self._api.now())
+            flight = Flight(kind, CommandId(shape.get("CommandId", "")), sent_at)
             ends = {
                 InstanceId(one.get("InstanceId", "")): end_of(one.get("Status", ""), one.get("StatusDetails", ""))
                 for one in self._invocations(flight.command, details=False)
