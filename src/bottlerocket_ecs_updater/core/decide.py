@@ -24,7 +24,7 @@ from bottlerocket_ecs_updater.core.candidate import (
 from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.claimed import proceed
 from bottlerocket_ecs_updater.core.command import Apply, Check, Command, Conclude, Drain, Mark, Note, Verdict
-from bottlerocket_ecs_updater.core.fleet import Fleet, Halt, Instance
+from bottlerocket_ecs_updater.core.fleet import Fleet, Halt, Instance, Outcome
 from bottlerocket_ecs_updater.core.halting import find_halt
 from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.order import in_order
@@ -114,19 +114,15 @@ def _first_verdict(instance: Instance, standing: Standing, fleet: Fleet, policy:
             assert_never(standing)
 
 
-def _concluded(instance: Instance, outcome: object, fleet: Fleet) -> Verdict:
+def _concluded(instance: Instance, outcome: Outcome, fleet: Fleet) -> Verdict:
     if instance.trail.outcome is not None:
-        why = instance.trail.outcome
-        return Verdict(hold=why if isinstance(why, Hold) else None)
-    standing = outcome
-    assert isinstance(standing, Failed) or not isinstance(standing, Hold)  # noqa: S101 - holds are not concluded
-    conclusion = Conclude(instance.id, standing)  # type: ignore[arg-type]
-    if isinstance(standing, Failed) and instance.told is not None and instance.told.report is not None:
-        target = instance.told.report.target
-        if target is not None:
-            rest = next_rest(instance.rest, target, standing.failure.code, fleet.at)
-            return Verdict((conclusion, Note(instance.id, rest)), look_at=fleet.at)
-    return Verdict((conclusion,), look_at=fleet.at)
+        return Verdict(hold=outcome if isinstance(outcome, Hold) else None)
+    conclusion = Conclude(instance.id, outcome)
+    report = instance.told.report if instance.told is not None else None
+    if isinstance(outcome, Failed) and report is not None and report.target is not None:
+        rest = next_rest(instance.rest, report.target, outcome.failure.code, fleet.at)
+        return Verdict((conclusion, Note(instance.id, rest)))
+    return Verdict((conclusion,))
 
 
 def _stage(
@@ -264,7 +260,8 @@ def claim_of(standing: Ready, fleet: Fleet) -> Claim:
 
 
 def _close(fleet: Fleet, policy: Policy, halt: Halt | None, draft: _Draft) -> Decision:
-    looks = [verdict.look_at for verdict in draft.verdicts.values() if verdict.look_at is not None]
+    due = (_due(fleet.instances[id_], verdict, fleet, policy) for id_, verdict in draft.verdicts.items())
+    looks = [look_at for look_at in due if look_at is not None]
     services_at = next_settle_look(fleet, policy)
     if services_at is not None:
         looks.append(services_at)
@@ -276,6 +273,15 @@ def _close(fleet: Fleet, policy: Policy, halt: Halt | None, draft: _Draft) -> De
         wants_listing=any(verdict.wants_listing for verdict in draft.verdicts.values()),
         services_at=_services_for_begin(fleet, policy) if draft.wants_full_look else services_at,
     )
+
+
+def _due(instance: Instance, verdict: Verdict, fleet: Fleet, policy: Policy) -> datetime | None:
+    """When to look because of one instance: who acts looks again, and a run does not end under its own command."""
+    if verdict.look_at is None and verdict.commands:
+        return fleet.at
+    if verdict.look_at is None and instance.flight is not None:
+        return fleet.at + policy.poll_interval
+    return verdict.look_at
 
 
 def _services_for_begin(fleet: Fleet, policy: Policy) -> datetime | None:
