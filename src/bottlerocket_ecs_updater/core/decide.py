@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
-from bottlerocket_ecs_updater.core.budget import count_budget
+from bottlerocket_ecs_updater.core.budget import Budget, count_budget
 from bottlerocket_ecs_updater.core.candidate import (
     Asking,
     Done,
@@ -139,7 +139,7 @@ def _stage(
     ordered = in_order([fleet.instances[id_] for id_ in stageable])
     budget = count_budget(fleet, policy)
     chunk = max(STAGE_AHEAD_MIN, STAGE_AHEAD_FACTOR * budget.limit)
-    ahead = sum(1 for s in standings.values() if isinstance(s, Ready | Waiting | Asking))
+    ahead = sum(1 for id_, standing in standings.items() if _ahead(fleet.instances[id_], standing, budget))
     room = chunk if ahead <= budget.limit else 0
     for instance in ordered:
         standing = stageable[instance.id]
@@ -151,6 +151,18 @@ def _stage(
             draft.verdicts[instance.id] = Verdict((apply,), look_at=fleet.at + policy.poll_interval)
         else:
             draft.verdicts[instance.id] = Verdict(hold=hold(Reason.STAGING_AHEAD))
+
+
+def _ahead(instance: Instance, standing: Standing, budget: Budget) -> bool:
+    """Whether it is staged and its turn may come, or may soon be: only those keep others from being staged."""
+    match standing:
+        case Ready():
+            return budget.zone_refusal(instance.zone) is None
+        case Asking() | Waiting():
+            answers = instance.told is None or instance.told.report is not None
+            return answers or instance.trail.applies > 0
+        case _:
+            return False
 
 
 def _begin(
