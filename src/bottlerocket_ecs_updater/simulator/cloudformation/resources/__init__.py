@@ -1,0 +1,31 @@
+"""How each type of resource is made, changed and removed: one class a type, all of them in `KINDS`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .base import Made, Place, Resource
+from .identity import Role
+from .notices import Alarm, Queue, QueuePolicy, Subscription, Topic
+from .schedules import Rule, Schedule
+from .storage import Bucket, BucketPolicy, LogGroup
+from .tasks import Document, Parameter, TaskDefinition
+
+KINDS: Mapping[str, Resource] = {
+    "AWS::CloudWatch::Alarm": Alarm(),
+    "AWS::ECS::TaskDefinition": TaskDefinition(),
+    "AWS::Events::Rule": Rule(),
+    "AWS::IAM::Role": Role(),
+    "AWS::Logs::LogGroup": LogGroup(),
+    "AWS::S3::Bucket": Bucket(),
+    "AWS::S3::BucketPolicy": BucketPolicy(),
+    "AWS::SNS::Subscription": Subscription(),
+    "AWS::SNS::Topic": Topic(),
+    "AWS::SQS::Queue": Queue(),
+    "AWS::SQS::QueuePolicy": QueuePolicy(),
+    "AWS::SSM::Document": Document(),
+    "AWS::SSM::Parameter": Parameter(),
+    "AWS::Scheduler::Schedule": Schedule(),
+}
+
+__all__ = ["KINDS", "Made", "Place", "Resource"]

@@ -1,0 +1,69 @@
+"""Task definitions, and what tasks and hosts are told: SSM parameters and documents."""
+
+# ruff: noqa: ARG002 - every type of resource is asked in the same words
+
+from __future__ import annotations
+
+from bottlerocket_ecs_updater.simulator.cloudformation.cloud import Cloud
+from bottlerocket_ecs_updater.simulator.cloudformation.requests import as_text, request_of
+
+from .base import Made, Place, Properties, changed, without
+
+
+class TaskDefinition:
+    """AWS::ECS::TaskDefinition. Every change makes a new revision; the family stays."""
+
+    def create(self, cloud: Cloud, place: Place, properties: Properties) -> Made:
+        return self._register(cloud, str(properties.get("Family", place.name)), properties)
+
+    def update(self, cloud: Cloud, place: Place, made: Made, old: Properties, new: Properties) -> Made:
+        if changed(old, new, "Family"):
+            return self.create(cloud, place, new)
+        return self._register(cloud, made.attributes["Family"], new)
+
+    def delete(self, cloud: Cloud, made: Made, properties: Properties) -> None:
+        cloud("ecs", "DeregisterTaskDefinition", {"taskDefinition": made.physical_id})
+
+    def _register(self, cloud: Cloud, family: str, properties: Properties) -> Made:
+        request = request_of("ecs", "RegisterTaskDefinition", {**properties, "Family": family})
+        arn = cloud("ecs", "RegisterTaskDefinition", request)["taskDefinition"]["taskDefinitionArn"]
+        return Made(arn, {"TaskDefinitionArn": arn, "Family": family})
+
+
+class Document:
+    """AWS::SSM::Document. New content makes a new document, as it does without `UpdateMethod: NewVersion`."""
+
+    def create(self, cloud: Cloud, place: Place, properties: Properties) -> Made:
+        name = str(properties.get("Name", place.name))
+        content = {"Name": name, "Content": as_text(properties["Content"])}
+        request = request_of("ssm", "CreateDocument", {"DocumentFormat": "JSON", **properties, **content})
+        cloud("ssm", "CreateDocument", request)
+        return Made(name)
+
+    def update(self, cloud: Cloud, place: Place, made: Made, old: Properties, new: Properties) -> Made:
+        return self.create(cloud, place, new)
+
+    def delete(self, cloud: Cloud, made: Made, properties: Properties) -> None:
+        cloud("ssm", "DeleteDocument", {"Name": made.physical_id})
+
+
+class Parameter:
+    """AWS::SSM::Parameter."""
+
+    def create(self, cloud: Cloud, place: Place, properties: Properties) -> Made:
+        name = str(properties.get("Name", f"CFN-{place.logical_id}-{place.name.rsplit('-', 1)[-1]}"))
+        self._put(cloud, name, properties, overwrite=False)
+        return Made(name, {"Type": properties["Type"], "Value": properties["Value"]})
+
+    def update(self, cloud: Cloud, place: Place, made: Made, old: Properties, new: Properties) -> Made:
+        if changed(old, new, "Name"):
+            return self.create(cloud, place, new)
+        self._put(cloud, made.physical_id, new, overwrite=True)
+        return Made(made.physical_id, {"Type": new["Type"], "Value": new["Value"]})
+
+    def delete(self, cloud: Cloud, made: Made, properties: Properties) -> None:
+        cloud("ssm", "DeleteParameter", {"Name": made.physical_id})
+
+    def _put(self, cloud: Cloud, name: str, properties: Properties, *, overwrite: bool) -> None:
+        request = request_of("ssm", "PutParameter", without(properties, "Name"))
+        cloud("ssm", "PutParameter", {**request, "Name": name, "Overwrite": overwrite})
