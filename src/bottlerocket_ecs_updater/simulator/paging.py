@@ -23,7 +23,7 @@ class Numbered(Protocol):
 Record = TypeVar("Record", bound=Numbered)
 
 
-def page(  # noqa: PLR0913 - what a list operation is asked for
+def page(
     records: Iterable[Record],
     token: str | None,
     asked: int | None,

@@ -86,12 +86,12 @@ class Scenario:
     members: tuple[Member, ...]
     services: tuple[ServiceSpec, ...] = ()
     releases: tuple[Release, ...] = (Release(NEW, VARIANT), Release(OLD, VARIANT))
-    faults: FaultPlan = FaultPlan()
+    faults: FaultPlan = field(default_factory=FaultPlan)
     seed: int = 0
     cluster: str = "demo"
-    names: Names = Names()
-    ecs_timing: EcsTiming = EcsTiming()
-    ssm_timing: SsmTiming = SsmTiming()
+    names: Names = field(default_factory=Names)
+    ecs_timing: EcsTiming = field(default_factory=EcsTiming)
+    ssm_timing: SsmTiming = field(default_factory=SsmTiming)
     hints: Mapping[str, str] = field(default_factory=dict)
     """Settings that suit the scenario, by the long name of their flag."""
 

@@ -44,7 +44,11 @@ class Border:
 
 
 class QuietHandler(MotoRequestHandler):
-    """Does not log each request."""
+    """Does not log each request, and hangs up where a reply is to be lost."""
+
+    def connection_dropped(self, *_: object) -> None:
+        """Hang up: a connection that is kept alive would leave its client waiting."""
+        self.close_connection = True
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
         """Say nothing."""

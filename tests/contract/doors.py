@@ -1,0 +1,102 @@
+"""Two worlds that are the same, one behind each door, and a way to ask both the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from bottlerocket_ecs_updater.simulator.clock import VirtualClock
+from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
+from bottlerocket_ecs_updater.simulator.scenarios import Scenario, row
+from bottlerocket_ecs_updater.simulator.wire import UPDATER_KEY, Wire
+from bottlerocket_ecs_updater.simulator.world import World
+
+ONCE = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+
+
+@dataclass
+class Door:
+    """One world, and clients to it."""
+
+    world: World
+    clients: Any
+    """`clients.client("ecs")` gives what boto3 would."""
+
+    def ask(self, service: str, method: str, **params: Any) -> Any:
+        """The answer without its metadata, or the error's code, message and status, comparable between doors."""
+        try:
+            answer = getattr(self.clients.client(service), method)(**params)
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            return type(error).__name__, error.response["Error"]["Code"], error.response["Error"]["Message"], status
+        answer.pop("ResponseMetadata")
+        return plain(answer)
+
+    def wait(self, seconds: float) -> None:
+        """Let the world's time pass."""
+        clock = self.world.clock
+        assert isinstance(clock, VirtualClock)
+        with clock.lock:
+            clock.advance(timedelta(seconds=seconds))
+
+
+def plain(value: Any) -> Any:
+    """Times to the millisecond in UTC, as far as the wire carries them; bodies read."""
+    match value:
+        case datetime():
+            rounded = value.astimezone(UTC)
+            return rounded.replace(microsecond=rounded.microsecond // 1000 * 1000)
+        case Mapping():
+            return {key: plain(inner) for key, inner in value.items()}
+        case list():
+            return [plain(inner) for inner in value]
+        case _ if hasattr(value, "read"):
+            return value.read()
+        case _:
+            return value
+
+
+@contextmanager
+def wire_door(scenario: Scenario) -> Iterator[Door]:
+    """A world on virtual time behind HTTP, with boto3's own clients, which try once."""
+    world = scenario.build(VirtualClock(), validate_answers=True)
+    with Wire(world) as wire:
+        yield Door(world, WireClients(_session(scenario.names.region), wire.endpoint))
+
+
+def inprocess_door(scenario: Scenario) -> Door:
+    """The same world in process."""
+    world = scenario.build(VirtualClock(), validate_answers=True)
+    return Door(world, InProcessClients(world, caller=UPDATER_KEY))
+
+
+@cache
+def _session(region: str) -> boto3.Session:
+    """One session for all tests: it keeps the service models, which take long to read."""
+    return boto3.Session(UPDATER_KEY, "simulated", region_name=region)
+
+
+class WireClients:
+    """boto3's clients for one endpoint."""
+
+    def __init__(self, session: boto3.Session, endpoint: str) -> None:
+        self._session = session
+        self._endpoint = endpoint
+        self._clients: dict[str, Any] = {}
+
+    def client(self, service: str) -> Any:
+        if service not in self._clients:
+            make: Any = self._session.client
+            self._clients[service] = make(service, endpoint_url=self._endpoint, config=ONCE)
+        return self._clients[service]
+
+
+SMALL = row(4, seed=7)

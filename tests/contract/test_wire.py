@@ -1,0 +1,200 @@
+"""The door on the wire: who serves what, who may come in, and how it says no."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectionClosedError
+from moto.ecs.models import ecs_backends
+from tests.contract.doors import SMALL, Door, wire_door
+
+from bottlerocket_ecs_updater.simulator.clock import VirtualClock
+from bottlerocket_ecs_updater.simulator.documents import CHECK, shell_document
+from bottlerocket_ecs_updater.simulator.ecs import EcsTiming
+from bottlerocket_ecs_updater.simulator.faults import ApiFails, FaultPlan, Placed, RepliesLost
+from bottlerocket_ecs_updater.simulator.names import Names
+from bottlerocket_ecs_updater.simulator.scenarios import row
+from bottlerocket_ecs_updater.simulator.wire import OPERATOR_KEY, Wire
+
+ONE_TRY = Config(retries={"total_max_attempts": 1})
+
+
+@pytest.fixture(scope="module")
+def wired() -> Iterator[Door]:
+    with wire_door(SMALL) as door:
+        yield door
+
+
+def test_the_swap_took_effect_so_that_moto_itself_has_no_instances(wired: Door) -> None:
+    answer = wired.ask("ecs", "list_container_instances", cluster="demo")
+    backend = ecs_backends[SMALL.names.account][SMALL.names.region]
+    assert len(answer["containerInstanceArns"]) == len(SMALL.members)
+    assert backend.container_instances == {}
+
+
+def test_calls_are_counted_under_the_key_that_signed_them(wired: Door) -> None:
+    before = wired.world.calls.by_caller["AKIASIMULATEDUPDATER"]
+    wired.ask("ecs", "list_clusters")
+    assert wired.world.calls.by_caller["AKIASIMULATEDUPDATER"] == before + 1
+
+
+def test_only_loopback_is_listened_on() -> None:
+    with Wire(SMALL.build(VirtualClock())) as wire:
+        assert wire.endpoint.startswith("http://127.0.0.1:")
+        assert wire._server is not None
+        assert wire._server.server_address[0] == "127.0.0.1"
+
+
+def test_a_server_that_was_stopped_can_be_started_again() -> None:
+    wire = Wire(SMALL.build(VirtualClock()))
+    first = wire.start()
+    wire.stop()
+    second = wire.start()
+    wire.stop()
+    assert first.startswith("http://")
+    assert second.startswith("http://")
+
+
+@pytest.mark.parametrize(
+    ("service", "method", "params"),
+    [
+        ("ecs", "create_capacity_provider", {"name": "more"}),
+        ("ssm", "describe_activations", {}),
+        ("cloudwatch", "put_composite_alarm", {"AlarmName": "a", "AlarmRule": "TRUE"}),
+        ("braket", "search_jobs", {"filters": []}),
+        ("appconfig", "list_applications", {}),
+    ],
+)
+def test_what_is_not_simulated_is_refused_at_once_with_an_aws_error(
+    wired: Door, service: str, method: str, params: dict[str, Any]
+) -> None:
+    _, code, message, status = wired.ask(service, method, **params)
+    assert (code, status) in {("UnsupportedOperation", 400), ("NotImplemented", 501)}
+    assert "not simulated" in message.lower()
+
+
+def test_documents_that_were_made_through_the_api_are_the_ones_that_run(wired: Door) -> None:
+    content = shell_document("Say hello", ("echo hello",), 60)
+    wired.ask("ssm", "create_document", Content=content, Name="say-hello", DocumentType="Command")
+    instance = SMALL.members[0].host.instance_id
+    sent = wired.ask("ssm", "send_command", DocumentName="say-hello", InstanceIds=[instance])
+    wired.wait(10)
+    command_id = sent["Command"]["CommandId"]
+    answer = wired.ask("ssm", "get_command_invocation", CommandId=command_id, InstanceId=instance)
+    assert answer["StandardOutputContent"] == "hello\n"
+
+
+def test_the_worlds_own_documents_are_described_by_moto(wired: Door) -> None:
+    assert wired.ask("ssm", "describe_document", Name=CHECK)["Document"]["Status"] == "Active"
+
+
+def test_a_task_definition_that_was_registered_over_the_wire_can_be_run(wired: Door) -> None:
+    container = {"name": "job", "image": "job", "cpu": 128, "memory": 128}
+    wired.ask("ecs", "register_task_definition", family="job", containerDefinitions=[container])
+    answer = wired.ask("ecs", "run_task", cluster="demo", taskDefinition="job")
+    assert [task["taskDefinitionArn"].rsplit("/", 1)[1] for task in answer["tasks"]] == ["job:1"]
+
+
+def test_another_region_has_no_such_cluster(wired: Door) -> None:
+    endpoint = wired.clients._endpoint
+    other = boto3.client(
+        "ecs",
+        region_name="eu-central-1",
+        endpoint_url=endpoint,
+        aws_access_key_id="AKIASIMULATEDUPDATER",
+        aws_secret_access_key="x",
+        config=ONE_TRY,
+    )
+    with pytest.raises(ClientError, match="ClusterNotFoundException"):
+        other.list_container_instances(cluster="demo")
+
+
+def test_other_partitions_have_arns_of_their_own() -> None:
+    scenario = row(1)
+    names = Names(partition="aws-cn", region="cn-north-1")
+    elsewhere = type(scenario)(scenario.name, scenario.story, scenario.members, names=names)
+    with wire_door(elsewhere) as door:
+        arns = door.ask("ecs", "list_container_instances", cluster="demo")["containerInstanceArns"]
+    assert arns[0].startswith("arn:aws-cn:ecs:cn-north-1:123456789012:container-instance/demo/")
+
+
+def test_a_server_error_arrives_as_one_and_is_tried_again() -> None:
+    plan = FaultPlan((Placed(ApiFails("InternalServerError", 500, "ListClusters", every=1, times=2)),))
+    with wire_door(row(1, faults=plan)) as door:
+        client = boto3.client(
+            "ecs",
+            region_name="us-east-1",
+            endpoint_url=door.clients._endpoint,
+            aws_access_key_id="AKIASIMULATEDUPDATER",
+            aws_secret_access_key="x",
+            config=Config(retries={"mode": "standard", "total_max_attempts": 3}),
+        )
+        answer = client.list_clusters()
+    assert answer["ResponseMetadata"]["RetryAttempts"] == 2
+
+
+def test_a_lost_reply_is_a_connection_that_closes_after_the_effect() -> None:
+    plan = FaultPlan((Placed(RepliesLost("UpdateContainerInstancesState", every=1)),))
+    with wire_door(row(1, faults=plan)) as door:
+        arns = door.ask("ecs", "list_container_instances", cluster="demo")["containerInstanceArns"]
+        ecs = door.clients.client("ecs")
+        with pytest.raises(ConnectionClosedError):
+            ecs.update_container_instances_state(cluster="demo", containerInstances=arns, status="DRAINING")
+        shown = door.ask("ecs", "describe_container_instances", cluster="demo", containerInstances=arns)
+    assert shown["containerInstances"][0]["status"] == "DRAINING"
+
+
+def test_a_persons_drain_over_the_wire_is_not_held_against_the_updater() -> None:
+    scenario = row(2)
+    world = scenario.build(VirtualClock())
+    with Wire(world) as wire:
+        aws(wire, OPERATOR_KEY, "update-container-instances-state", "--status", "DRAINING", "--container-instances", *(
+            world.instance(member.host.instance_id).arn for member in scenario.members
+        ))  # fmt: skip
+    assert world.verdict().stranded == ()
+
+
+def test_awscli_reads_pages_and_describes(wired: Door) -> None:
+    with Wire(SMALL.build(VirtualClock())) as wire:
+        arns = aws(wire, "AKIASIMULATEDUPDATER", "list-container-instances", "--page-size", "3")[
+            "containerInstanceArns"
+        ]
+        shown = aws(wire, "AKIASIMULATEDUPDATER", "describe-container-instances", "--container-instances", *arns)
+    assert [each["status"] for each in shown["containerInstances"]] == ["ACTIVE"] * 4
+
+
+def test_an_instance_that_comes_back_by_itself_is_seen_active_over_the_wire() -> None:
+    scenario = row(1)
+    forgetful = type(scenario)(
+        scenario.name, scenario.story, scenario.members, ecs_timing=EcsTiming(draining_survives=False)
+    )
+    instance = forgetful.members[0].host.instance_id
+    with wire_door(forgetful) as door:
+        arn = door.world.instance(instance).arn
+        door.ask("ecs", "update_container_instances_state", cluster="demo", containerInstances=[arn], status="DRAINING")
+        door.world.hosts[instance].reboot("somebody")
+        door.wait(120)
+        shown = door.ask("ecs", "describe_container_instances", cluster="demo", containerInstances=[arn])
+    assert shown["containerInstances"][0]["status"] == "ACTIVE"
+
+
+def aws(wire: Wire, key: str, operation: str, *arguments: str) -> Any:
+    """What awscli answers, as a process of its own."""
+    program = Path(sys.executable).with_name("aws")
+    done = subprocess.run(
+        [program, "ecs", operation, "--cluster", "demo", *arguments],
+        env={**os.environ, **wire.environment(key)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
