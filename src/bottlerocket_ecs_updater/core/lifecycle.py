@@ -1,0 +1,76 @@
+"""What Auto Scaling is doing with an instance: never written to, and never worked against.
+
+An instance that its group is about to take away, has set aside, or is replacing, is left alone. A scale-in that
+comes while we hold an instance is no business of this module: the instance is then gone, and its claim says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
+
+
+class LifecycleState(Enum):
+    """The lifecycle state of an instance in its Auto Scaling group, by what it means for us."""
+
+    IN_SERVICE = "InService"
+    PENDING = "Pending"
+    STANDBY = "Standby"
+    DETACHING = "Detaching"
+    DETACHED = "Detached"
+    TERMINATING = "Terminating"
+    REPLACING_ROOT_VOLUME = "ReplacingRootVolume"
+    WARMED = "Warmed"
+    OTHER = "unknown to this updater"
+
+    @classmethod
+    def parse(cls, text: str) -> LifecycleState:
+        """Read a state as Auto Scaling writes it, with or without the step of a lifecycle hook behind it."""
+        if text == "RootVolumeReplaced":
+            return cls.REPLACING_ROOT_VOLUME
+        state = text.partition(":")[0].removeprefix("Entering").replace("Terminated", "Terminating")
+        return next((known for known in cls if known.value == state), cls.OTHER)
+
+
+_ACTIVE_REFRESHES = frozenset({"Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking"})
+_ENDED_REFRESHES = frozenset({"Successful", "Failed", "Cancelled", "RollbackFailed", "RollbackSuccessful"})
+
+
+def refresh_active(status: str) -> bool:
+    """Whether an instance refresh of that status still replaces instances; one we do not know counts as active."""
+    return status in _ACTIVE_REFRESHES or status not in _ENDED_REFRESHES
+
+
+@dataclass(frozen=True, slots=True)
+class InGroup:
+    """It belongs to an Auto Scaling group."""
+
+    group: str
+    state: LifecycleState
+    refreshing: bool = False
+    """Whether an instance refresh of the group is in progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoGroup:
+    """It belongs to no Auto Scaling group."""
+
+
+Membership = InGroup | NoGroup
+
+
+def leave_to_group(membership: Membership | None) -> Hold | None:
+    """Why an instance is left to its Auto Scaling group, None where it is not, or where nobody asked the group."""
+    match membership:
+        case None | NoGroup():
+            return None
+        case InGroup(state=LifecycleState.DETACHED):
+            return None
+        case InGroup(group=group, state=state) if state is not LifecycleState.IN_SERVICE:
+            return hold(Reason.LEAVING_GROUP, group=group, state=state.value)
+        case InGroup(group=group, refreshing=True):
+            return hold(Reason.GROUP_REFRESHING, group=group)
+        case InGroup():
+            return None

@@ -1,0 +1,58 @@
+import pytest
+
+from bottlerocket_ecs_updater.core.lifecycle import InGroup, LifecycleState, NoGroup, leave_to_group, refresh_active
+from bottlerocket_ecs_updater.core.reasons import Reason
+
+
+def in_state(text: str, *, refreshing: bool = False) -> InGroup:
+    return InGroup("web", LifecycleState.parse(text), refreshing)
+
+
+@pytest.mark.parametrize("state", ["InService", "Detached"])
+def test_an_instance_that_its_group_leaves_in_peace_is_ours_to_update(state: str) -> None:
+    assert leave_to_group(in_state(state)) is None
+
+
+@pytest.mark.parametrize("membership", [None, NoGroup()])
+def test_an_instance_without_a_group_is_ours_to_update(membership: NoGroup | None) -> None:
+    assert leave_to_group(membership) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [
+        ("Terminating", "Terminating"),
+        ("Terminating:Wait", "Terminating"),
+        ("Terminating:Retained", "Terminating"),
+        ("Terminated", "Terminating"),
+        ("Standby", "Standby"),
+        ("EnteringStandby", "Standby"),
+        ("Detaching", "Detaching"),
+        ("Pending:Proceed", "Pending"),
+        ("Warmed:Stopped", "Warmed"),
+        ("Warmed:Terminating:Wait", "Warmed"),
+        ("ReplacingRootVolume:Wait", "ReplacingRootVolume"),
+        ("RootVolumeReplaced", "ReplacingRootVolume"),
+        ("Quarantined", "unknown to this updater"),
+    ],
+)
+def test_an_instance_that_its_group_works_on_is_left_to_it(state: str, shown: str) -> None:
+    held = leave_to_group(in_state(state))
+    assert held is not None
+    assert held.reason is Reason.LEAVING_GROUP
+    assert str(held) == f"its Auto Scaling group web has it in the state {shown}"
+
+
+def test_an_instance_under_an_instance_refresh_is_left_to_it() -> None:
+    held = leave_to_group(in_state("InService", refreshing=True))
+    assert str(held) == "an instance refresh of its Auto Scaling group web is in progress"
+
+
+@pytest.mark.parametrize("status", ["Pending", "InProgress", "Baking", "RollbackInProgress", "Cancelling", "Novel"])
+def test_a_refresh_that_may_still_replace_instances_is_active(status: str) -> None:
+    assert refresh_active(status)
+
+
+@pytest.mark.parametrize("status", ["Successful", "Failed", "Cancelled", "RollbackFailed", "RollbackSuccessful"])
+def test_a_refresh_that_has_ended_is_not(status: str) -> None:
+    assert not refresh_active(status)
