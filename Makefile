@@ -15,7 +15,7 @@ SOURCES := $(wildcard src tests benchmarks)
 ARGS ?=
 WORKERS ?= 2
 
-.PHONY: help setup simulate test lint format unit wheel lock clean
+.PHONY: help setup simulate test lint format unit docs wheel lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -39,6 +39,9 @@ format: $(VENV)/dev.stamp ## Let ruff mend what it can
 
 unit: $(VENV)/dev.stamp ## The tests; ARGS="-k drain" picks some
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+docs: $(VENV)/dev.stamp ## Write those tables of the documentation anew that follow from the program
+	$(BIN)/python -m tests.cli.pages
 
 wheel: $(VENV)/dev.stamp ## Build the wheel, install it by its lock in an environment of its own, and run it
 	.ci/wheel $(BIN)/python

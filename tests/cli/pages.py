@@ -1,0 +1,91 @@
+"""The tables of the documentation that follow from definitions in the program; `make docs` writes them anew."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from cyclopts.argument import Argument
+
+from bottlerocket_ecs_updater.cli.kinds import Reading
+from bottlerocket_ecs_updater.cli.parsing import arguments_of
+from bottlerocket_ecs_updater.cli.settings import RunSettings
+from bottlerocket_ecs_updater.core.reasons import Failure, Reason
+
+OPERATE = Path(__file__).parents[2] / "docs" / "operate"
+
+
+def settings_in_order() -> list[Argument]:
+    """Every setting that operators may set."""
+    return [argument for argument in arguments_of(RunSettings) if not argument.children and argument.show]
+
+
+def settings() -> str:
+    """Every setting: its name, default, what is allowed, and what it means."""
+    return _table("setting | default | allowed | meaning", [_setting_row(each) for each in settings_in_order()])
+
+
+def holds() -> str:
+    """Every reason for which an instance is passed over, and what would free it."""
+    return _table("hold | what it says | what would free it", [_reason_row(each) for each in Reason])
+
+
+def failures() -> str:
+    """Every way in which an update fails, and what a person can do."""
+    return _table("failure | what it says | what to do", [_reason_row(each) for each in Failure])
+
+
+TABLES: dict[Path, tuple[Callable[[], str], ...]] = {
+    OPERATE / "settings.md": (settings,),
+    OPERATE / "reasons.md": (holds, failures),
+}
+"""Which page has which tables, each between two comments that name it."""
+
+
+def rewritten(page: Path) -> str:
+    """A page as it stands, its tables as the definitions have them."""
+    text = page.read_text(encoding="utf-8")
+    for table in TABLES[page]:
+        begin, end = (f"<!-- {table.__name__}, from the program: {word} -->\n" for word in ("begin", "end"))
+        head, _, rest = text.partition(begin)
+        _, _, tail = rest.partition(end)
+        text = head + begin + table() + end + tail
+    return text
+
+
+def _table(head: str, rows: list[tuple[str, ...]]) -> str:
+    rule = "|".join("---" for _ in head.split("|"))
+    lines = [f"| {head} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _setting_row(argument: Argument) -> tuple[str, ...]:
+    parameter = argument.parameter
+    reading = parameter.converter
+    allowed = reading.allowed if isinstance(reading, Reading) else "true or false"
+    return f"`{argument.name.lstrip('-')}`", _default(argument), allowed.replace("|", "\\|"), parameter.help or ""
+
+
+def _default(argument: Argument) -> str:
+    if argument.required:
+        return "*required*"
+    default = argument.field_info.default
+    if default in (None, False):
+        return ""
+    show = argument.show_default
+    return f"`{show(default) if callable(show) else default}`"
+
+
+def _reason_row(reason: Reason | Failure) -> tuple[str, ...]:
+    return f"`{reason.code}`", _blanks(reason.value.sentence), _blanks(reason.value.remedy)
+
+
+def _blanks(sentence: str) -> str:
+    """A sentence in which what is filled in stands in italics."""
+    return re.sub(r"\{(\w+)\}", r"*\1*", sentence)
+
+
+if __name__ == "__main__":
+    for each in TABLES:
+        each.write_text(rewritten(each), encoding="utf-8")
