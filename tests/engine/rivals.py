@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from itertools import cycle
+from itertools import chain, cycle, repeat
 
 from bottlerocket_ecs_updater.core.errors import LeaseLost, Unreachable
 from bottlerocket_ecs_updater.core.ids import RunId
@@ -68,7 +68,10 @@ class Rival:
     """By how much its wall clock jumps, at every sleep; only where its monotonic clock counts suspension."""
     monotonic_stops: bool = False
     """Whether its monotonic clock stands still while it is suspended, as on Linux."""
-    fates: Sequence[Fate] = (Fate(),)
+    fates: Sequence[Fate] = ()
+    """What becomes of its first calls."""
+    then: Fate = Fate()
+    """What becomes of every later call."""
     works: Sequence[Work] = (Work(10.0),)
     acts: int = 10
     releases: bool = True
@@ -159,7 +162,7 @@ class _Life:
         self._world = world
         self._who = who
         self._rival = rival
-        self._fates: Iterator[Fate] = cycle(rival.fates)
+        self._fates: Iterator[Fate] = chain(rival.fates, repeat(rival.then))
         self._suspended = 0.0
         self._stepped = 0.0
 

@@ -313,6 +313,73 @@ def test_a_run_that_slept_while_nobody_took_its_lease_goes_on_with_a_new_renewal
     assert store.writes == 2
 
 
+class Sluggish(Cut):
+    """A store whose reply takes as long as it is told; the call itself takes effect at once."""
+
+    def __init__(self, time: Time) -> None:
+        super().__init__()
+        self.time = time
+        self.reply_takes = timedelta()
+
+    def put(self, key: str, data: bytes, expect: str | None) -> str:
+        tag = super().put(key, data, expect)
+        self.time.move(self.reply_takes)
+        return tag
+
+
+def test_a_renewal_counts_from_when_it_began_not_from_its_reply(time: Time) -> None:
+    store = Sluggish(time)
+    held = lease(store, time)
+    held.acquire()
+    time.move(SPAN / 3)
+    store.reply_takes = SPAN / 2
+    held.keep()
+    store.down = True
+    time.move(SPAN / 4)
+    with pytest.raises(LeaseLost):
+        held.check_before_act()
+
+
+def test_a_take_counts_from_when_it_began_not_from_its_reply(time: Time) -> None:
+    store = Sluggish(time)
+    store.reply_takes = SPAN / 2
+    held = lease(store, time)
+    held.acquire()
+    store.down = True
+    time.move(SPAN / 4)
+    with pytest.raises(LeaseLost):
+        held.check_before_act()
+
+
+def test_a_renewal_that_is_found_later_counts_from_when_it_began(store: Cut, time: Time) -> None:
+    held = lease(store, time)
+    held.acquire()
+    time.move(SPAN / 3)
+    store.replies_lost = 1
+    held.keep()
+    time.move(SPAN / 3)
+    held.keep()
+    store.down = True
+    time.move(SPAN / 2)
+    with pytest.raises(LeaseLost):
+        held.check_before_act()
+
+
+def test_a_take_that_is_found_later_counts_from_when_it_began(store: Cut, time: Time) -> None:
+    class Napping(Time):
+        def sleep(self, span: timedelta) -> bool:
+            return super().sleep(SPAN / 2)
+
+    nap = Napping()
+    store.replies_lost = 1
+    held = lease(store, nap)
+    held.acquire()
+    store.down = True
+    nap.move(SPAN / 4)
+    with pytest.raises(LeaseLost):
+        held.check_before_act()
+
+
 def test_a_lease_that_somebody_removed_is_lost(store: Cut, time: Time) -> None:
     held = lease(store, time)
     held.acquire()
@@ -378,36 +445,37 @@ def test_the_object_in_the_store_says_who_holds_it_in_words(store: Cut, time: Ti
 # Whatever happens
 
 
-def spans(most: float) -> st.SearchStrategy[float]:
-    return st.floats(0, most, allow_nan=False).map(lambda value: round(value, 1))
+def spans(*shares: float) -> st.SearchStrategy[float]:
+    """Shares of the term: what goes wrong here goes wrong at its thirds and quarters."""
+    return st.sampled_from([share * TERM for share in shares])
 
 
+SOMETIMES_SUSPENDED = st.just(0.0) | st.just(0.0) | spans(0.3, 0.7, 1.1, 3)
 FATES = st.builds(
     Fate,
-    there=spans(TERM / 2),
-    back=spans(TERM / 2),
-    way=st.sampled_from([Way.WELL, Way.WELL, Way.WELL, *Way]),
-    late=spans(2 * TERM),
-    suspended=st.just(0.0) | st.just(0.0) | spans(2 * TERM),
-)
-WORKS = st.builds(
-    Work,
-    busy=spans(TERM / 2),
-    suspended=st.just(0.0) | st.just(0.0) | spans(3 * TERM),
-    act=spans(ACT_MAX),
+    there=spans(0, 0.01, 0.2, 0.5),
+    back=spans(0, 0.01, 0.2, 0.5),
+    way=st.sampled_from([Way.WELL, Way.WELL, *Way]),
+    late=spans(0.1, 0.5, 1, 2),
+    suspended=SOMETIMES_SUSPENDED,
 )
 RIVALS = st.builds(
     Rival,
-    start=spans(4 * TERM),
+    start=spans(0, 0, 0.1, 0.3, 0.5, 1, 2),
     rate=st.sampled_from([1.0, 0.95, 1.05]),
-    offset=st.sampled_from([0.0, -86400.0, 30.0, 86400.0]),
+    offset=st.sampled_from([0.0, -86400.0, 86400.0]),
     step=st.sampled_from([0.0, -600.0, 600.0]),
     monotonic_stops=st.booleans(),
-    fates=st.lists(FATES, min_size=1, max_size=6),
-    works=st.lists(WORKS, min_size=1, max_size=4),
-    acts=st.integers(1, 12),
+    fates=st.lists(FATES, max_size=8),
+    then=st.just(Fate()) | FATES,
+    works=st.lists(
+        st.builds(Work, busy=spans(0, 0.05, 0.1), suspended=SOMETIMES_SUSPENDED, act=spans(0.02, ACT_MAX / TERM)),
+        min_size=1,
+        max_size=6,
+    ),
+    acts=st.integers(1, 40),
     releases=st.booleans(),
-    returns=st.integers(0, 3),
+    returns=st.integers(0, 2),
 )
 
 
