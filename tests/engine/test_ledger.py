@@ -1,0 +1,331 @@
+"""What outlasts a run is written before it is needed, by one writer, and never silently forgotten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.errors import LeaseLost, Unreachable
+from bottlerocket_ecs_updater.core.fleet import Rest
+from bottlerocket_ecs_updater.core.ids import BootId, ContainerInstanceArn, InstanceId, RunId
+from bottlerocket_ecs_updater.core.ledger import (
+    Change,
+    Ledger,
+    OpenClaim,
+    with_claim,
+    with_failure,
+    with_release,
+    with_rest,
+    with_sighting,
+    without_claim,
+    without_gone,
+    without_rest,
+)
+from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.engine.ledger import (
+    KeptLedger,
+    LedgerBroken,
+    UnkeptLedger,
+    ledger_key,
+    read_ledger,
+    write_ledger,
+)
+from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
+from bottlerocket_ecs_updater.engine.ports import ABSENT
+
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+OLD, NEW = Version(1, 20, 0), Version(1, 21, 0)
+ONE, TWO = InstanceId("i-1"), InstanceId("i-2")
+ARN = ContainerInstanceArn("arn:aws:ecs:eu-west-1:1:container-instance/web/1")
+CLAIM = Claim(ClaimPhase.DRAINING, RunId("r1"), OLD, NEW, BootId("0b" * 16), NOW)
+REST = Rest(NEW, 1, NOW + timedelta(minutes=30), "apply-failed")
+ROLLED_BACK = Rest(NEW, 1, NOW + timedelta(days=3650), "rolled-back", rolled_back=True)
+KEY = ledger_key("web")
+
+
+class Counting(MemoryStore):
+    """A store that counts writes, and can lose requests or replies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+        self.lose: list[str] = []
+
+    def put(self, key: str, data: bytes, expect: str | None) -> str:
+        self.writes += 1
+        lost = self.lose.pop(0) if self.lose else ""
+        if lost == "request":
+            raise Unreachable("the request was lost")
+        tag = super().put(key, data, expect)
+        if lost == "reply":
+            raise Unreachable("the reply was lost")
+        return tag
+
+
+def kept(store: MemoryStore, run: str = "r1") -> KeptLedger:
+    ledger = KeptLedger(store, "web", RunId(run))
+    ledger.load()
+    return ledger
+
+
+def claiming(id_: InstanceId) -> Change:
+    return lambda ledger: with_claim(ledger, id_, CLAIM, ARN)
+
+
+# Its values
+
+
+def test_a_claim_is_remembered_until_it_is_let_go() -> None:
+    ledger = with_claim(Ledger(), ONE, CLAIM, ARN)
+    assert ledger.claims == {ONE: OpenClaim(CLAIM, ARN)}
+    assert without_claim(ledger, ONE) == Ledger()
+
+
+def test_a_rest_is_remembered_until_it_is_cleared() -> None:
+    assert without_rest(with_rest(Ledger(), ONE, REST), ONE) == Ledger()
+
+
+def test_a_rest_after_a_failed_apply_makes_no_release_suspect() -> None:
+    assert with_rest(Ledger(), ONE, REST).suspects == {}
+
+
+def test_a_release_that_rolled_back_counts_once_per_instance() -> None:
+    ledger = with_rest(with_rest(Ledger(), ONE, ROLLED_BACK), ONE, ROLLED_BACK)
+    assert ledger.suspects == {NEW: 1}
+    assert with_rest(ledger, TWO, ROLLED_BACK).suspects == {NEW: 2}
+
+
+def test_clearing_a_rest_does_not_clear_the_release() -> None:
+    assert without_rest(with_rest(Ledger(), ONE, ROLLED_BACK), ONE).suspects == {NEW: 1}
+
+
+def test_a_person_who_releases_a_version_clears_its_failures_everywhere_and_no_other() -> None:
+    ledger = with_rest(with_rest(Ledger(), ONE, ROLLED_BACK), TWO, Rest(OLD, 2, NOW, "apply-failed"))
+    ledger = with_release(with_failure(ledger, OLD, TWO), NEW, NOW)
+    assert ledger.suspects == {OLD: 1}
+    assert set(ledger.rests) == {TWO}
+    assert ledger.released == {NEW: NOW}
+
+
+def test_a_release_that_fails_again_after_it_was_released_is_counted_from_none() -> None:
+    ledger = with_failure(with_failure(Ledger(), NEW, ONE), NEW, TWO)
+    assert with_failure(with_release(ledger, NEW, NOW), NEW, ONE).suspects == {NEW: 1}
+
+
+def test_the_first_sighting_of_a_version_stays() -> None:
+    ledger = with_sighting(Ledger(), NEW, NOW)
+    assert with_sighting(ledger, NEW, NOW + timedelta(days=1)) is ledger
+
+
+def test_instances_that_are_gone_leave_no_rests_but_their_claims_stay() -> None:
+    ledger = with_rest(with_claim(Ledger(), ONE, CLAIM, ARN), ONE, ROLLED_BACK)
+    assert without_gone(ledger, {TWO}) == Ledger(ledger.claims, {}, ledger.failed_on)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        claiming(ONE),
+        lambda ledger: without_claim(ledger, TWO),
+        lambda ledger: with_rest(ledger, ONE, ROLLED_BACK),
+        lambda ledger: without_rest(ledger, TWO),
+        lambda ledger: with_failure(ledger, NEW, ONE),
+        lambda ledger: without_gone(ledger, {ONE}),
+    ],
+)
+def test_a_change_that_changes_nothing_gives_back_the_same_ledger(change: Change) -> None:
+    ledger = with_rest(with_claim(Ledger(), ONE, CLAIM, ARN), ONE, ROLLED_BACK)
+    assert change(ledger) is ledger
+
+
+# Keeping it
+
+
+def test_the_next_run_reads_what_this_one_made_safe() -> None:
+    store = MemoryStore()
+    ledger = kept(store)
+    ledger.change(claiming(ONE))
+    ledger.flush()
+    assert kept(store, "r2").value.claims == {ONE: OpenClaim(CLAIM, ARN)}
+
+
+def test_many_changes_cost_one_write() -> None:
+    store = Counting()
+    ledger = kept(store)
+    for number in range(50):
+        ledger.change(claiming(InstanceId(f"i-{number}")))
+    ledger.flush()
+    assert store.writes == 1
+
+
+def test_nothing_to_make_safe_costs_no_write() -> None:
+    store = Counting()
+    ledger = kept(store)
+    ledger.flush()
+    ledger.change(claiming(ONE))
+    ledger.change(lambda value: without_claim(value, ONE))
+    ledger.flush()
+    assert store.writes == 0
+
+
+def test_a_stale_writer_loses_its_lease_and_overwrites_nothing() -> None:
+    store = MemoryStore()
+    stale, fresh = kept(store, "stale"), kept(store, "fresh")
+    fresh.change(claiming(ONE))
+    fresh.flush()
+    stale.change(claiming(TWO))
+    with pytest.raises(LeaseLost, match=KEY):
+        stale.flush()
+    assert set(kept(store).value.claims) == {ONE}
+
+
+def test_a_ledger_that_somebody_removed_is_not_written_anew() -> None:
+    store = MemoryStore()
+    ledger = kept(store)
+    ledger.change(claiming(ONE))
+    ledger.flush()
+    store.delete(KEY, None)
+    ledger.change(claiming(TWO))
+    with pytest.raises(LeaseLost):
+        ledger.flush()
+
+
+def test_a_store_that_does_not_answer_keeps_the_changes_for_the_next_time() -> None:
+    store = Counting()
+    ledger = kept(store)
+    ledger.change(claiming(ONE))
+    store.lose = ["request"]
+    with pytest.raises(Unreachable):
+        ledger.flush()
+    ledger.flush()
+    assert set(kept(store).value.claims) == {ONE}
+
+
+@given(
+    lost=st.lists(st.sampled_from(["", "", "request", "reply"]), max_size=12),
+    steps=st.lists(st.tuples(st.booleans(), st.integers(0, 3)), max_size=12),
+)
+def test_whatever_replies_are_lost_a_flush_that_returns_has_made_everything_safe(
+    lost: list[str], steps: list[tuple[bool, int]]
+) -> None:
+    store = Counting()
+    ledger = kept(store)
+    store.lose = lost
+    for add, number in steps:
+        id_ = InstanceId(f"i-{number}")
+        ledger.change(claiming(id_) if add else _letting_go(id_))
+        try:
+            ledger.flush()
+        except Unreachable:
+            continue
+        assert kept(store, "other").value == ledger.value
+
+
+def _letting_go(id_: InstanceId) -> Change:
+    return lambda ledger: without_claim(ledger, id_)
+
+
+def test_a_change_that_was_undone_after_a_lost_reply_is_undone_in_the_store() -> None:
+    store = Counting()
+    ledger = kept(store)
+    ledger.change(claiming(ONE))
+    store.lose = ["reply"]
+    with pytest.raises(Unreachable):
+        ledger.flush()
+    ledger.change(lambda value: without_claim(value, ONE))
+    ledger.flush()
+    assert kept(store).value.claims == {}
+
+
+def test_a_ledger_that_is_not_kept_forgets_with_the_run() -> None:
+    ledger = UnkeptLedger()
+    ledger.change(claiming(ONE))
+    ledger.flush()
+    assert set(ledger.load().claims) == {ONE}
+    assert UnkeptLedger().load() == Ledger()
+
+
+# Its form
+
+
+FULL = with_release(
+    with_sighting(with_rest(with_claim(Ledger(), ONE, CLAIM, ARN), TWO, ROLLED_BACK), NEW, NOW), OLD, NOW
+)
+
+
+def test_a_full_ledger_is_read_as_it_was_written() -> None:
+    assert read_ledger(write_ledger(FULL, {}), KEY) == (FULL, {})
+
+
+def test_a_claim_is_written_in_the_words_of_the_attribute() -> None:
+    written = json.loads(write_ledger(FULL, {}))
+    assert written["claims"][ONE] == {"arn": ARN, "claim": CLAIM.encode()}
+
+
+def test_what_a_newer_updater_wrote_beside_is_kept() -> None:
+    store = MemoryStore()
+    store.put(KEY, write_ledger(FULL, {"promotions": {"a": 1}}), ABSENT)
+    ledger = kept(store)
+    ledger.change(lambda value: without_claim(value, ONE))
+    ledger.flush()
+    stored = store.get(KEY)
+    assert stored is not None
+    assert json.loads(stored.data)["promotions"] == {"a": 1}
+
+
+def test_a_fact_that_a_newer_updater_knows_of_a_rest_is_passed_over() -> None:
+    value = json.loads(write_ledger(FULL, {}))
+    value["rests"][TWO]["mood"] = "bad"
+    assert read_ledger(json.dumps(value).encode(), KEY)[0] == FULL
+
+
+def _claim_cut(value: dict[str, dict[str, dict[str, str]]]) -> None:
+    value["claims"][ONE]["claim"] = "1 draining"
+
+
+def _time_without_offset(value: dict[str, dict[str, str]]) -> None:
+    value["first_seen"][str(NEW)] = "2026-01-05T09:00:00"
+
+
+def _no_claims(value: dict[str, object]) -> None:
+    del value["claims"]
+
+
+def _newer(value: dict[str, object]) -> None:
+    value["format"] = 99
+
+
+def _rests_of_another_shape(value: dict[str, object]) -> None:
+    value["rests"] = [1]
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (_claim_cut, "not a claim"),
+        (_time_without_offset, "first_seen"),
+        (_no_claims, "no claims"),
+        (_newer, "99"),
+        (_rests_of_another_shape, "rests"),
+    ],
+)
+def test_a_broken_ledger_is_an_error_that_names_the_object_and_the_place(
+    harm: Callable[[object], None], says: str
+) -> None:
+    value = json.loads(write_ledger(FULL, {}))
+    harm(value)
+    with pytest.raises(LedgerBroken, match=says) as caught:
+        read_ledger(json.dumps(value).encode(), KEY)
+    assert KEY in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe"])
+def test_what_is_no_ledger_at_all_is_never_taken_for_an_empty_one(data: bytes) -> None:
+    with pytest.raises(LedgerBroken, match=KEY):
+        read_ledger(data, KEY)
