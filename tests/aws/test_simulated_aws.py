@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectionClosedError
 from botocore.session import Session
 
 from bottlerocket_ecs_updater.aws.api import Api
@@ -21,7 +22,7 @@ from bottlerocket_ecs_updater.core.errors import Denied, NotFound
 from bottlerocket_ecs_updater.core.fleet import End, Kind, Reach, Registration, Status
 from bottlerocket_ecs_updater.core.host import HostReport, UpdateState, read_check
 from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, InstanceId
-from bottlerocket_ecs_updater.engine.ports import ABSENT, Answer, Conflict, Done, Gone, Refused
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Answer, Conflict, Done, Gone, Refused, Unclear
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.disturbances import denying
 from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
@@ -347,6 +348,38 @@ def test_the_store_holds_its_conditions(aws: Aws) -> None:
 def test_the_store_says_when_there_is_no_bucket(aws: Aws) -> None:
     with pytest.raises(NotFound, match="s3://nowhere"):
         S3Store(aws.s3, aws.api, "nowhere").get("lease")
+
+
+# Replies that are lost
+
+
+@pytest.fixture
+def losing(world: World) -> Aws:
+    """A world in which the reply to every act is lost."""
+
+    def lose(service: str, operation: str, _: object) -> None:
+        if operation in ("UpdateContainerInstancesState", "PutAttributes", "SendCommand"):
+            raise ConnectionClosedError(endpoint_url=service)
+
+    near = InProcessClients(world, after_call=lose)
+    return Aws(world, Pair.of(near.ecs), Pair.of(near.ssm), Pair.of(near.s3))
+
+
+def test_an_act_whose_reply_was_lost_is_unclear_and_the_next_look_shows_its_effect(losing: Aws) -> None:
+    cluster = losing.cluster()
+    assert isinstance(cluster.set_status([losing.arn(0)], Status.DRAINING)[losing.arn(0)], Unclear)
+    assert isinstance(cluster.put_attribute(CLAIM, {losing.arn(0): "1"})[losing.arn(0)], Unclear)
+    [registration] = cluster.describe([losing.arn(0)]).registrations
+    assert registration.status is Status.DRAINING
+    assert registration.attributes[CLAIM] == "1"
+
+
+def test_a_command_whose_reply_was_lost_was_sent_once_and_is_found_under_way(losing: Aws) -> None:
+    since = losing.world.clock.now()
+    sent = losing.hosts().send(Kind.CHECK, ids(3))
+    assert set(sent.unclear) == set(ids(3))
+    assert losing.calls["ssm:SendCommand"] == 1
+    assert set(losing.hosts().under_way(Kind.CHECK, since)) == set(ids(3))
 
 
 # What only the wire can show

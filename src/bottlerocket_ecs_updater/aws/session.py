@@ -15,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from botocore.session import Session
 
+from bottlerocket_ecs_updater.aws.trimming import trim_replies
 from bottlerocket_ecs_updater.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -107,9 +108,10 @@ class Clients:
 
     def _client(self, service: str, config: Config) -> object:
         try:
-            return self._session.create_client(service, region_name=self._region, config=config)
-        except BotoCoreError as error:
+            client = self._session.create_client(service, region_name=self._region, config=config)
+        except (BotoCoreError, ValueError) as error:
+            # ValueError is how botocore refuses a malformed endpoint.
             raise UsageError(f"cannot talk to {service}: {error}") from error
-        except ValueError as error:
-            # botocore refuses a malformed endpoint so.
-            raise UsageError(f"cannot talk to {service}: {error}") from error
+        if service == "ecs":
+            trim_replies(client.meta.events)
+        return client

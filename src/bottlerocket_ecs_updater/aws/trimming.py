@@ -1,0 +1,77 @@
+"""Cut from the long replies what nobody here reads, before botocore parses them value by value.
+
+A container instance comes with dozens of capabilities and its resources twice, a service with a hundred events.
+Of a cluster of thousands, on a quarter of a processor, reading all that would take longer than asking for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from bottlerocket_ecs_updater.aws.ecs_shapes import CAPABILITY_PREFIX
+
+KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
+    "DescribeContainerInstances": (
+        "containerInstances",
+        frozenset(
+            {
+                "agentConnected",
+                "attributes",
+                "containerInstanceArn",
+                "ec2InstanceId",
+                "pendingTasksCount",
+                "registeredAt",
+                "runningTasksCount",
+                "status",
+            }
+        ),
+    ),
+    "DescribeServices": (
+        "services",
+        frozenset({"desiredCount", "runningCount", "schedulingStrategy", "serviceArn", "serviceName", "status"}),
+    ),
+    "DescribeTasks": (
+        "tasks",
+        frozenset({"containerInstanceArn", "createdAt", "group", "lastStatus", "startedBy", "taskArn"}),
+    ),
+}
+"""What is read of each item, by operation, with the name of the list that it is in."""
+
+
+class Events(Protocol):
+    """What of botocore's event system is used."""
+
+    def register(self, event_name: str, handler: Callable[..., None], /) -> None:
+        """Have a handler called when something happens."""
+
+
+def trim_replies(events: Events) -> None:
+    """Have the replies of one client of ECS trimmed."""
+    for operation, (items, kept) in KEPT.items():
+        events.register(f"before-parse.ecs.{operation}", _trimmer(items, kept))
+
+
+def _trimmer(items: str, kept: frozenset[str]) -> Callable[..., None]:
+    def trim_reply(response_dict: dict[str, Any], **_: object) -> None:
+        response_dict["body"] = trimmed(response_dict["body"], items, kept)
+
+    return trim_reply
+
+
+def trimmed(body: bytes, items: str, kept: frozenset[str]) -> bytes:
+    """A reply's body with less in it; one that is not as expected stays as it is, for botocore to judge."""
+    try:
+        reply = json.loads(body)
+        reply[items] = [_trimmed_item(item, kept) for item in reply[items]]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return body
+    return json.dumps(reply).encode()
+
+
+def _trimmed_item(item: Mapping[str, Any], kept: frozenset[str]) -> dict[str, Any]:
+    less = {name: value for name, value in item.items() if name in kept}
+    if "attributes" in less:
+        less["attributes"] = [one for one in less["attributes"] if not one["name"].startswith(CAPABILITY_PREFIX)]
+    return less

@@ -1,0 +1,194 @@
+"""botocore and the gateway against a server that misbehaves: what arrives on the wire, and what comes of it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from bottlerocket_ecs_updater.aws.api import LOOK_ATTEMPTS, Api
+from bottlerocket_ecs_updater.aws.ecs import EcsCluster
+from bottlerocket_ecs_updater.aws.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.session import Clients
+from bottlerocket_ecs_updater.core.errors import Denied, Throttled, Unreachable
+from bottlerocket_ecs_updater.core.fleet import Status
+from bottlerocket_ecs_updater.engine.ports import Done, Later, Result, Unclear
+
+from .fakes import UNPACED, FakeClock, arn, instance
+
+LEASE = timedelta(seconds=2)
+
+Behaviour = Callable[[BaseHTTPRequestHandler], None]
+
+
+class Server:
+    """Behaves as it is told, and counts what arrives."""
+
+    def __init__(self) -> None:
+        self.arrived = 0
+        self.agents: list[str] = []
+        self.behaviour: Behaviour = replying(200, {})
+        self.released = threading.Event()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                outer.arrived += 1
+                outer.agents.append(self.headers["User-Agent"])
+                outer.behaviour(self)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that is overridden
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def silent(self, handler: BaseHTTPRequestHandler) -> None:
+        """Take the request, and never answer."""
+        self.released.wait()
+        handler.close_connection = True
+
+    def stop(self) -> None:
+        self.released.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def replying(status: int, body: object, content_type: str = "application/x-amz-json-1.1") -> Behaviour:
+    data = body.encode() if isinstance(body, str) else json.dumps(body, default=str).encode()
+
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        handler.send_header("Content-Type", content_type)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    return reply
+
+
+def cutting(handler: BaseHTTPRequestHandler) -> None:
+    """Take the request, begin to answer, and hang up."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b'{"containerInstances"')
+    handler.close_connection = True
+
+
+def hanging_up(handler: BaseHTTPRequestHandler) -> None:
+    """Take the request, and hang up."""
+    handler.close_connection = True
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    server = Server()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def cluster(server: Server) -> Iterator[EcsCluster]:
+    clients = Clients(version="1.2.3", region="eu-west-1", lease=LEASE)
+    clock = FakeClock()
+    yield EcsCluster(clients.ecs, Api(clock, Pace(clock, rates=UNPACED), Calls()), clock, "web")
+    clients.ecs.looking.close()
+    clients.ecs.acting.close()
+
+
+def drain(cluster: EcsCluster) -> Result:
+    return cluster.set_status([arn(1)], Status.DRAINING)[arn(1)]
+
+
+def test_an_act_that_is_answered_is_done(server: Server, cluster: EcsCluster) -> None:
+    shape = {**instance(1), "registeredAt": 1_767_603_600}
+    server.behaviour = replying(200, {"containerInstances": [shape], "failures": []})
+    assert drain(cluster) == Done()
+    assert "bottlerocket-ecs-updater/1.2.3" in server.agents[0]
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        replying(500, {"__type": "ServerException"}),
+        replying(503, "<html>Service Unavailable</html>", "text/html"),
+        replying(200, "<html>Welcome to our network</html>", "text/html"),
+        cutting,
+        hanging_up,
+    ],
+)
+def test_an_act_without_a_proper_answer_arrives_once_and_is_unclear(
+    server: Server, cluster: EcsCluster, behaviour: Behaviour
+) -> None:
+    server.behaviour = behaviour
+    assert isinstance(drain(cluster), Unclear)
+    assert server.arrived == 1
+
+
+def test_an_act_that_is_not_answered_is_given_up_within_a_quarter_of_the_lease(
+    server: Server, cluster: EcsCluster
+) -> None:
+    server.behaviour = server.silent
+    began = time.monotonic()
+    assert isinstance(drain(cluster), Unclear)
+    # Making the client takes its part of this, and so does a busy machine.
+    assert time.monotonic() - began < LEASE.total_seconds() / 4 + 1
+    assert server.arrived == 1
+
+
+def test_an_act_that_is_throttled_arrives_once_and_is_for_later(server: Server, cluster: EcsCluster) -> None:
+    server.behaviour = replying(400, {"__type": "ThrottlingException", "message": "Rate exceeded"})
+    assert isinstance(drain(cluster), Later)
+    assert server.arrived == 1
+
+
+def test_an_act_to_which_nobody_listens_is_for_later(
+    server: Server, cluster: EcsCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    assert isinstance(drain(cluster), Later)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "error"),
+    [
+        (replying(500, {"__type": "ServerException"}), Unreachable),
+        (hanging_up, Unreachable),
+        (replying(400, {"__type": "ThrottlingException"}), Throttled),
+    ],
+)
+def test_a_look_arrives_as_often_as_the_gateway_repeats_it_and_no_more(
+    server: Server, cluster: EcsCluster, behaviour: Behaviour, error: type[Exception]
+) -> None:
+    server.behaviour = behaviour
+    with pytest.raises(error):
+        cluster.list_all()
+    assert server.arrived == LOOK_ATTEMPTS
+
+
+def test_a_denied_look_arrives_once(server: Server, cluster: EcsCluster) -> None:
+    said = "User: arn:aws:iam::111122223333:user/u is not authorized to perform: ecs:ListContainerInstances"
+    server.behaviour = replying(400, {"__type": "AccessDeniedException", "message": said})
+    with pytest.raises(Denied, match="ecs:ListContainerInstances on web"):
+        cluster.list_all()
+    assert server.arrived == 1
