@@ -105,7 +105,7 @@ def stand(instance: Instance, fleet: Fleet, policy: Policy) -> Standing:
         return Asking()
     if isinstance(told.answer, HostProblem):
         return _problem(instance, told.answer, fleet, policy)
-    return _report(instance, told.answer, fleet)
+    return _report(instance, told.answer, fleet, policy)
 
 
 def out_of_reach(instance: Instance) -> Hold | None:
@@ -166,13 +166,15 @@ def _problem(instance: Instance, answer: HostProblem, fleet: Fleet, policy: Poli
     return Asking() if asked.commands else Waiting(asked.look_at or fleet.at + policy.poll_interval)
 
 
-def _report(instance: Instance, report: HostReport, fleet: Fleet) -> Standing:
+def _report(instance: Instance, report: HostReport, fleet: Fleet, policy: Policy) -> Standing:
     if report.state is UpdateState.IDLE:
         return _idle(instance, report)
     target = report.target
     if target is None:
         return Held(hold(Reason.NOTHING_CHOSEN))
-    barrier = _not_admitted(instance, target, fleet) or _unclaimable(report, target, fleet) or _tasks_hold(instance)
+    barrier = (
+        _not_admitted(instance, target, fleet, policy) or _unclaimable(report, target, fleet) or _tasks_hold(instance)
+    )
     if barrier is not None:
         return Held(barrier)
     if report.state is UpdateState.READY:
@@ -192,13 +194,14 @@ def _idle(instance: Instance, report: HostReport) -> Standing:
     return Done(UpToDate(report.running))
 
 
-def _not_admitted(instance: Instance, target: Version, fleet: Fleet) -> Hold | None:
+def _not_admitted(instance: Instance, target: Version, fleet: Fleet, policy: Policy) -> Hold | None:
     rest = instance.rest
     if rest is not None and (rest.version == target) and fleet.at < rest.until:
         until = "a person clears it" if rest.rolled_back else f"{rest.until:%Y-%m-%d %H:%M} UTC"
         return hold(Reason.RESTING, until=until, attempts=rest.attempts, version=target, why=rest.why)
     count = fleet.suspects.get(target, 0)
-    if count >= SUSPECT_AFTER:
+    # Whoever tolerates more failures in a run tolerates them of one release, too.
+    if count >= max(SUSPECT_AFTER, policy.max_failures):
         return hold(Reason.RELEASE_SUSPECT, version=target, count=count)
     return None
 

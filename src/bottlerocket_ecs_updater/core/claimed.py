@@ -10,14 +10,14 @@ from datetime import datetime
 from typing import assert_never
 
 from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.command import Command, Drain, Mark, Note, Return, Unmark, Verdict
-from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Outcome, Registration, Rest, Status
-from bottlerocket_ecs_updater.core.host import HostReport, UpdateState
+from bottlerocket_ecs_updater.core.command import Drain, Mark, Return, Unmark, Verdict
+from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Outcome, Registration, Status
+from bottlerocket_ecs_updater.core.host import HostProblem
 from bottlerocket_ecs_updater.core.policy import MISSING_LOOKS, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.rebooting import not_empty, quarantined, rebooting
-from bottlerocket_ecs_updater.core.rest import next_rest
+from bottlerocket_ecs_updater.core.rebooting import quarantined, rebooting
+from bottlerocket_ecs_updater.core.restoring import changed, give_back_changed, give_back_not_empty
 from bottlerocket_ecs_updater.core.waiting import next_look, passed
 
 RESEND_AFTER_POLLS = 3
@@ -52,9 +52,13 @@ def _returned(instance: Instance, registration: Registration) -> bool:
 
 
 def _returning(instance: Instance, verdict: Outcome, sent_at: datetime, fleet: Fleet, policy: Policy) -> Verdict:
-    if passed(sent_at, RESEND_AFTER_POLLS * policy.poll_interval, fleet.at):
-        return Verdict((Return(instance.id, verdict),), look_at=fleet.at + policy.poll_interval)
-    return Verdict(look_at=fleet.at + policy.poll_interval)
+    """Still shown DRAINING after we set it ACTIVE: the reader lags, the act was lost, or somebody drained it since."""
+    if not passed(sent_at, RESEND_AFTER_POLLS * policy.poll_interval, fleet.at):
+        return Verdict(look_at=fleet.at + policy.poll_interval)
+    if instance.trail.return_confirmed:
+        # ECS had confirmed it, and no reader lags so long: this drain is another's, and stays.
+        return Verdict((Unmark(instance.id, verdict, took_slot=False),))
+    return Verdict((Return(instance.id, verdict),), look_at=fleet.at + policy.poll_interval)
 
 
 def _missing(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
@@ -99,16 +103,21 @@ def _tasks_are_fresh(instance: Instance, registration: Registration) -> bool:
 
 def _marked_but_active(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
     trail = instance.trail
+    soon = fleet.at + policy.poll_interval
+    lag = RESEND_AFTER_POLLS * policy.poll_interval
     if claim.run != fleet.run:
-        # A run marked it and was killed before it drained, or after it returned it. Either way it is in service.
+        # A run marked it and was killed before it drained, or after it returned it. Either way it is in service,
+        # unless the reader lags: a claim that is dropped too early would leave a drain to nobody.
+        if not passed(trail.claimed_at or fleet.at, lag, fleet.at):
+            return Verdict(look_at=soon)
         return Verdict((Unmark(instance.id, None, took_slot=False),), look_at=fleet.at)
+    if trail.drain_sent_at is not None and not passed(trail.drain_sent_at, lag, fleet.at):
+        return Verdict(look_at=soon)
     if trail.drain_seen:
         return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
     if passed(claim.since, policy.drain_timeout, fleet.at):
         return _let_go(instance, hold(Reason.UNCLEAR, what="DRAINING", why="ECS never showed it"))
-    if trail.drain_sent_at is None or passed(trail.drain_sent_at, RESEND_AFTER_POLLS * policy.poll_interval, fleet.at):
-        return Verdict((Drain(instance.id),), look_at=fleet.at + policy.poll_interval)
-    return Verdict(look_at=fleet.at + policy.poll_interval)
+    return Verdict((Drain(instance.id),), look_at=soon)
 
 
 def _let_go(instance: Instance, why: Hold) -> Verdict:
@@ -118,19 +127,21 @@ def _let_go(instance: Instance, why: Hold) -> Verdict:
 def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
     """Nothing runs on it: go on to the reboot, if the host still has what we claimed it for."""
     asked_after = instance.trail.claimed_at if claim.run != fleet.run else None
+    # The drain limit counts from the claim; a run that resumes it after hours gives the host its time to answer.
+    over = passed(max(claim.since, instance.trail.claimed_at or claim.since), policy.drain_timeout, fleet.at)
     report = instance.told.report if instance.told else None
     if report is None or (asked_after and instance.told and instance.told.asked_at < asked_after):
-        if passed(claim.since, policy.drain_timeout, fleet.at):
-            why = hold(Reason.CHANGED_WHILE_DRAINING, why=_why_unreadable(instance))
-            return _give_back(instance, claim, why, fleet)
+        if over:
+            return give_back_changed(instance, claim, _why_unreadable(instance), fleet)
         return ask_host(instance, fleet.at, policy)
-    if not registration.connected and not passed(claim.since, policy.drain_timeout, fleet.at):
+    if not registration.connected:
         # What ECS says of its tasks is old news while the agent is away.
+        if over:
+            return give_back_changed(instance, claim, "its ECS agent is disconnected", fleet)
         return Verdict(look_at=fleet.at + policy.poll_interval)
-    changed = _changed(report, claim)
-    if changed is not None:
-        why = hold(Reason.CHANGED_WHILE_DRAINING, why=changed)
-        return _give_back(instance, claim, why, fleet)
+    difference = changed(report, claim)
+    if difference is not None:
+        return give_back_changed(instance, claim, difference, fleet)
     mark = Mark(instance.id, claim_for_reboot(claim, fleet))
     return Verdict((mark,), look_at=fleet.at)
 
@@ -141,28 +152,12 @@ def claim_for_reboot(claim: Claim, fleet: Fleet) -> Claim:
     return taken.enter(ClaimPhase.REBOOTING, fleet.at, reboots=claim.reboots + 1)
 
 
-def _changed(report: HostReport, claim: Claim) -> str | None:
-    """How the host differs from what it was when we claimed it, None when it does not."""
-    if report.boot != claim.boot:
-        return None  # somebody rebooted it: it is verified as after a reboot of ours
-    if report.state is not UpdateState.READY:
-        return f"it is {report.state.value} now, not Ready"
-    if report.staged != claim.target:
-        return f"it would boot into {report.staged} now, not {claim.target}"
-    return None
-
-
 def _why_unreadable(instance: Instance) -> str:
-    return "it did not answer" if instance.told is None else str(instance.told.answer)
+    answer = instance.told.answer if instance.told is not None else None
+    return f"its update check failed: {answer.detail}" if isinstance(answer, HostProblem) else "it did not answer"
 
 
 def _drain_limit(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
     if not _tasks_are_fresh(instance, registration):
         return Verdict(wants_tasks=True, look_at=fleet.at)
-    return not_empty(instance, claim, fleet, policy)
-
-
-def _give_back(instance: Instance, claim: Claim, why: Hold, fleet: Fleet) -> Verdict:
-    rest: Rest = next_rest(instance.rest, claim.target, why.reason.code, fleet.at)
-    commands: tuple[Command, ...] = (Return(instance.id, why), Note(instance.id, rest))
-    return Verdict(commands, look_at=fleet.at)
+    return give_back_not_empty(instance, claim, fleet, policy)

@@ -218,6 +218,7 @@ class Trail:
     applies: int = 0
     drain_sent_at: datetime | None = None
     drain_seen: bool = False
+    """Whether ECS confirmed our drain, or showed it."""
     claim_seen: bool = False
     """Whether we saw our attribute on the instance in this run."""
     unmarked: bool = False
@@ -241,6 +242,8 @@ class Trail:
     """What it becomes once it is seen ACTIVE."""
     returned_at: datetime | None = None
     return_sent_at: datetime | None = None
+    return_confirmed: bool = False
+    """Whether ECS confirmed that it was set ACTIVE."""
     missing_looks: int = 0
     """Looks in a row in which ECS did not list it."""
     deficits_before: Mapping[ServiceArn, int] | None = None

@@ -151,12 +151,16 @@ def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
     return replace(instance, claim=claim, trail=trail)
 
 
-def see_drain_sent(instance: Instance, now: datetime, deficits: Mapping[ServiceArn, int]) -> Instance:
-    """ECS was asked to drain it."""
+def see_drain_sent(
+    instance: Instance, now: datetime, deficits: Mapping[ServiceArn, int], *, confirmed: bool
+) -> Instance:
+    """ECS was asked to drain it, and confirmed that it does, or may do so."""
     moving: dict[str, int] = {}
     for task in instance.tasks.left if instance.tasks is not None else ():
         if task.group.startswith("service:") and not task.daemon:
             name = task.group.removeprefix("service:")
             moving[name] = moving.get(name, 0) + 1
-    trail = replace(instance.trail, drain_sent_at=now, moving=moving, deficits_before=dict(deficits))
+    trail = replace(
+        instance.trail, drain_sent_at=now, drain_seen=confirmed, moving=moving, deficits_before=dict(deficits)
+    )
     return replace(instance, trail=trail)

@@ -138,8 +138,8 @@ class Reason(Enum):
     )
     RETURNED_BY_OTHERS = _Words(
         "returned-by-others",
-        "somebody set it to ACTIVE while we were draining it",
-        "the next run takes it again",
+        "somebody else set it to ACTIVE before we did",
+        "the next run looks at it again",
     )
     DRAIN_TIMED_OUT = _Words(
         "drain-timed-out",
@@ -299,7 +299,7 @@ class Failure(Enum):
     )
     NEVER_REBOOTED = _Words(
         "never-rebooted",
-        "it accepted a reboot and did not reboot within {limit}",
+        "it was asked to reboot and did not reboot within {limit}",
         "it is in service on its old release; look for what inhibits the shutdown",
     )
     REBOOT_REFUSED = _Words(

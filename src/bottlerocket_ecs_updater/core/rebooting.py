@@ -33,10 +33,11 @@ from bottlerocket_ecs_updater.core.fleet import (
     Updated,
 )
 from bottlerocket_ecs_updater.core.host import HostReport
-from bottlerocket_ecs_updater.core.policy import CONNECTED_LOOKS, REBOOT_TRIES, Policy
+from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, CONNECTED_LOOKS, REBOOT_TRIES, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.core.rest import next_rest
+from bottlerocket_ecs_updater.core.restoring import changed, give_back, give_back_changed, give_back_not_empty
 from bottlerocket_ecs_updater.core.waiting import LEARNED_SHARE, next_look, passed, spell
 
 QUIET_POLLS = 4
@@ -88,16 +89,28 @@ def _not_sent(
         why = hold(Reason.CLAIM_REMOVED, status=registration.status.value)
         return Verdict((Unmark(instance.id, why, took_slot=False),), hold=why)
     if over:
-        # It never was empty by the last look before the reboot: a drain that did not end, not a failure of the host.
-        return not_empty(instance, claim, fleet, policy)
+        return _give_back_unsent(instance, claim, registration, fleet, policy)
     if instance.tasks is None or instance.tasks.at < registration.at or registration.at < fleet.at:
         return Verdict(wants_tasks=True, look_at=fleet.at)
-    if registration.running_tasks or registration.pending_tasks or instance.tasks.left or not registration.connected:
+    empty = not (registration.running_tasks or registration.pending_tasks or instance.tasks.left)
+    if not empty or registration.status is not Status.DRAINING or not registration.connected:
         return Verdict(look_at=fleet.at + policy.poll_interval)
     due = next_look(
         fleet.at, fleet.at, policy.poll_interval, fleet.durations.reboot, QUIET_POLLS * policy.poll_interval
     )
     return Verdict((Reboot(instance.id),), look_at=due)
+
+
+def _give_back_unsent(
+    instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy
+) -> Verdict:
+    """By the last look before the reboot it never was as it must be: no failure of the host."""
+    if instance.tasks is not None and instance.tasks.left:
+        return give_back_not_empty(instance, claim, fleet, policy)
+    if not registration.connected:
+        return give_back_changed(instance, claim, "its ECS agent is disconnected", fleet)
+    why = f"no reboot could be sent to it within {spell(policy.reboot_timeout)}"
+    return give_back_changed(instance, claim, why, fleet)
 
 
 def _resume(
@@ -156,14 +169,15 @@ def _refused(
         return None
     ended = instance.rebooted
     sent_at = instance.trail.reboot_sent_at or claim.since
-    if instance.told is None or instance.told.asked_at < (ended.ended_at if ended else sent_at):
+    # Of a sending that got no reply nothing is known but this: it is delivered within its time-out or never.
+    settled_at = ended.ended_at if ended is not None else sent_at + policy.answer_timeout
+    if instance.told is None or instance.told.asked_at < settled_at:
         return None
     if not passed(sent_at, RETRY_POLLS * policy.poll_interval, fleet.at):
         return None
-    never_ran = ended is None or ended.end in (End.NOT_DELIVERED, End.CANCELLED, End.TIMED_OUT, End.ABANDONED)
-    if never_ran or (ended is not None and ended.end is End.FAILED):
-        return _again(instance, claim, registration, report, fleet, policy)
-    return None
+    if ended is not None and ended.end is End.SUCCESS:
+        return None  # accepted: it may be held up for minutes by what inhibits a shutdown
+    return _again(instance, claim, registration, report, fleet, policy)
 
 
 def _again(
@@ -177,8 +191,11 @@ def _again(
     """Ask for the reboot once more, while tries are left and it is still what we claimed."""
     if registration.status is Status.ACTIVE:
         return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
-    if claim.reboots >= REBOOT_TRIES or report.staged != claim.target:
-        return _give_back(instance, claim, _never_rebooted(claim, instance, policy), fleet)
+    difference = changed(report, claim)
+    if difference is not None:
+        return give_back_changed(instance, claim, difference, fleet)
+    if claim.reboots >= REBOOT_TRIES:
+        return give_back(instance, claim, _never_rebooted(instance, policy), fleet)
     taken = Claim(claim.phase, fleet.run, claim.source, claim.target, claim.boot, claim.since, claim.reboots)
     mark = Mark(instance.id, taken.enter(ClaimPhase.REBOOTING, fleet.at, reboots=claim.reboots + 1))
     return Verdict((mark,), look_at=fleet.at)
@@ -201,9 +218,16 @@ def _ask_when_connected(instance: Instance, registration: Registration, fleet: F
         late = passed(sent_at, LATE_POLLS * policy.poll_interval, fleet.at)
         spacing = 2 * policy.poll_interval if late else timedelta(0)
         return Verdict(look_at=max(due, fleet.at + spacing), wants_listing=late)
-    if trail.away_at is not None or trail.reboot_sent_at is None:
+    if _came_back_unasked(instance):
         return ask_host(instance, fleet.at, policy)
     return _ask_one_that_never_left(instance, sent_at, due, fleet, policy)
+
+
+def _came_back_unasked(instance: Instance) -> bool:
+    """Whether its agent was away, or its claim was found, and the host gave no report since."""
+    trail, told = instance.trail, instance.told
+    since = trail.away_at or (trail.claimed_at if trail.reboot_sent_at is None else None)
+    return since is not None and (told is None or told.report is None or told.asked_at < since)
 
 
 def _ask_one_that_never_left(
@@ -234,47 +258,35 @@ def _limit_over(
     policy: Policy,
 ) -> Verdict:
     if report is not None and registration.connected:
-        return _give_back(instance, claim, _never_rebooted(claim, instance, policy), fleet)
+        return give_back(instance, claim, _never_rebooted(instance, policy), fleet)
     if instance.flight is not None and registration.connected and not _grace_over(instance, claim, fleet, policy):
         return Verdict(look_at=fleet.at + policy.poll_interval)
     if registration.connected:
         detail = "its ECS agent is connected, but it answers no update check"
     else:
         detail = "its ECS agent did not connect"
-    return _quarantine(
-        instance, claim, failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail), fleet
-    )
+    why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
+    return _quarantine(instance, claim, registration, why, fleet)
 
 
 def _grace_over(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> bool:
     return passed(_limit_from(instance, claim), policy.reboot_timeout + policy.answer_timeout, fleet.at)
 
 
-def _quarantine(instance: Instance, claim: Claim, why: Failed, fleet: Fleet) -> Verdict:
-    mark = Quarantine(instance.id, claim.enter(ClaimPhase.QUARANTINED, fleet.at), why)
+def _quarantine(instance: Instance, claim: Claim, registration: Registration, why: Failed, fleet: Fleet) -> Verdict:
     rest = next_rest(instance.rest, claim.target, why.failure.code, fleet.at, rolled_back=True)
-    return Verdict((mark, Note(instance.id, rest)))
+    if registration.status is Status.ACTIVE:
+        # Its DRAINING did not outlast the reboot: there is nothing to leave it in, and nothing to give back.
+        return Verdict((Unmark(instance.id, why, took_slot=False), Note(instance.id, rest)), look_at=fleet.at)
+    mark = Quarantine(instance.id, claim.enter(ClaimPhase.QUARANTINED, fleet.at), why)
+    return Verdict((mark, Note(instance.id, rest)), look_at=fleet.at)
 
 
-def _never_rebooted(claim: Claim, instance: Instance, policy: Policy) -> Failed:
+def _never_rebooted(instance: Instance, policy: Policy) -> Failed:
     ended = instance.rebooted
-    if ended is not None and ended.end is not End.SUCCESS:
-        return failed(Failure.REBOOT_REFUSED, detail=ended.detail, tries=claim.reboots)
+    if ended is not None and ended.end is End.FAILED:
+        return failed(Failure.REBOOT_REFUSED, detail=ended.detail)
     return failed(Failure.NEVER_REBOOTED, limit=spell(policy.reboot_timeout))
-
-
-def not_empty(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
-    """Give an instance back that did not become empty in time, and let it rest."""
-    left = ", ".join(task.group or task.arn for task in instance.tasks.left[:5]) if instance.tasks else ""
-    why = hold(Reason.DRAIN_TIMED_OUT, limit=spell(policy.drain_timeout), tasks=left or "none that ECS names")
-    rest = next_rest(instance.rest, claim.target, why.reason.code, fleet.at)
-    return Verdict((Return(instance.id, why), Note(instance.id, rest)), look_at=fleet.at)
-
-
-def _give_back(instance: Instance, claim: Claim, why: Failed, fleet: Fleet) -> Verdict:
-    rest = next_rest(instance.rest, claim.target, why.failure.code, fleet.at)
-    cancel: tuple[Command, ...] = (Cancel(instance.id),) if instance.reboot_flight is not None else ()
-    return Verdict((*cancel, Return(instance.id, why), Note(instance.id, rest)), look_at=fleet.at)
 
 
 def _verify(
@@ -291,7 +303,7 @@ def _verify(
         if passed(_limit_from(instance, claim), policy.reboot_timeout, fleet.at):
             detail = f"it runs {report.running}, but its ECS agent does not stay connected"
             why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
-            return _quarantine(instance, claim, why, fleet)
+            return _quarantine(instance, claim, registration, why, fleet)
         wants_end = instance.reboot_flight is not None and instance.trail.reboot_end_asked_at is None
         return Verdict(look_at=soon, wants_reboot_end=wants_end)
     unended = _second_reboot_possible(instance, fleet, policy)
@@ -311,9 +323,8 @@ def _second_reboot_possible(instance: Instance, fleet: Fleet, policy: Policy) ->
     if told.asked_at >= second and told.report is not None:
         return None
     if fleet.at < second:
-        first = trail.reboot_end_asked_at <= trail.proof_at + policy.poll_interval
-        cancel: tuple[Command, ...] = (Cancel(instance.id),) if first else ()
-        return Verdict(cancel, wants_reboot_end=True, look_at=fleet.at + 2 * policy.poll_interval)
+        look_at = fleet.at + 2 * policy.poll_interval
+        return Verdict((Cancel(instance.id),), wants_reboot_end=True, look_at=look_at)
     if instance.flight is not None:
         return Verdict(look_at=fleet.at + policy.poll_interval)
     return Verdict((Check(instance.id),), look_at=fleet.at + policy.poll_interval)
@@ -355,12 +366,12 @@ def quarantined(instance: Instance, claim: Claim, registration: Registration, fl
     since = max(claim.since, instance.trail.claimed_at or claim.since)
     told = instance.told if instance.told is not None and instance.told.asked_at >= since else None
     if told is None or told.report is None:
-        if told is not None and instance.trail.checks_failed >= REBOOT_TRIES:
+        if told is not None and instance.trail.checks_failed >= CHECK_TRIES:
             return Verdict(conclusion)
         asked = ask_host(instance, fleet.at, policy)
         return Verdict((*conclusion, *asked.commands), look_at=asked.look_at)
     if instance.trail.connected_looks < CONNECTED_LOOKS:
         return Verdict(conclusion, look_at=fleet.at + policy.poll_interval)
     if told.report.boot == claim.boot:
-        return _give_back(instance, claim, _never_rebooted(claim, instance, policy), fleet)
+        return give_back(instance, claim, _never_rebooted(instance, policy), fleet)
     return _return_verified(instance, claim, registration, told.report, fleet)

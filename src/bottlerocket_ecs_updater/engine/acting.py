@@ -291,10 +291,10 @@ class Acting:
         for id_, result in results.items():
             match result:
                 case Done():
-                    self._known.learn(see_drain_sent(self._known.instance(id_), now, before))
+                    self._known.learn(see_drain_sent(self._known.instance(id_), now, before, confirmed=True))
                     self._recorder.record(Drained(now, id_))
                 case Unclear(why=why):
-                    self._known.learn(see_drain_sent(self._known.instance(id_), now, before))
+                    self._known.learn(see_drain_sent(self._known.instance(id_), now, before, confirmed=False))
                     self._unclear(id_, "DRAINING", why)
                 case Gone() | Refused() | Later():
                     failed.add(id_)
@@ -307,7 +307,8 @@ class Acting:
         failed = set()
         for id_, result in results.items():
             if isinstance(result, Done | Unclear):
-                self._known.learn(_return_sent(self._known.instance(id_), now, verdicts[id_]))
+                confirmed = isinstance(result, Done)
+                self._known.learn(_return_sent(self._known.instance(id_), now, verdicts[id_], confirmed=confirmed))
             else:
                 failed.add(id_)
             if isinstance(result, Unclear):
@@ -349,8 +350,9 @@ class Acting:
         return set()
 
 
-def _return_sent(instance: Instance, now: datetime, verdict: Outcome) -> Instance:
-    return replace(instance, trail=replace(instance.trail, return_sent_at=now, verdict=verdict))
+def _return_sent(instance: Instance, now: datetime, verdict: Outcome, *, confirmed: bool) -> Instance:
+    trail = replace(instance.trail, return_sent_at=now, return_confirmed=confirmed, verdict=verdict)
+    return replace(instance, trail=trail)
 
 
 def _maybe_sent(instance: Instance, kind: Kind, now: datetime) -> Instance:

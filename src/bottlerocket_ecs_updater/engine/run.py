@@ -242,7 +242,9 @@ class Run:
             why = known.halt.why
         now = self._world.clock.now()
         took = now - known.started_at
-        return RunFinished(now, self._run, name, exit_code, counts, took, why or known.stopping, outcomes, dict(self._calls))
+        return RunFinished(
+            now, self._run, name, exit_code, counts, took, why or known.stopping, outcomes, dict(self._calls)
+        )
 
     def _verdict(self, counts: Mapping[str, int], *, error: bool) -> tuple[str, int]:
         """How the run ended, and the exit code that says so."""
