@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import fields
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.cli.settings import RunSettings
 from bottlerocket_ecs_updater.cli.signals import heard
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
-from bottlerocket_ecs_updater.core.event import LeaseRefused, LeaseTaken
+from bottlerocket_ecs_updater.core.event import Event, LeaseRefused, LeaseTaken
 from bottlerocket_ecs_updater.engine.lease import HeldBy, Taken
 from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.engine.run import Run, Stop, World
@@ -18,7 +19,7 @@ from bottlerocket_ecs_updater.engine.run import Run, Stop, World
 def run(settings: RunSettings) -> int:
     """Update the cluster's Bottlerocket container instances, as far as may be done now."""
     wired = wire(settings, os.environ)
-    recorder = log_to(sys.stderr, settings, wired)
+    recorder = _Lines()
     stop = Stop()
     with heard(stop, wired.clock.interrupted):
         try:
@@ -56,3 +57,12 @@ def _with_right(settings: RunSettings, wired: Wired, recorder: Recorder, stop: S
         calls=wired.calls,
     ).execute()
     return finished.exit_code
+
+
+class _Lines:
+    """One plain line per event."""
+
+    def record(self, event: Event) -> None:
+        facts = {f.name: getattr(event, f.name) for f in fields(event) if f.name not in ("at", "outcomes")}
+        shown = " ".join(f"{name}={value}" for name, value in facts.items())
+        print(f"{event.at:%H:%M:%S} {event.name:<20} {shown}", file=sys.stderr, flush=True)  # noqa: T201
