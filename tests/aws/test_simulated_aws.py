@@ -379,6 +379,7 @@ def test_a_command_whose_reply_was_lost_was_sent_once_and_is_found_under_way(los
     sent = losing.hosts().send(Kind.CHECK, ids(3))
     assert set(sent.unclear) == set(ids(3))
     assert losing.calls["ssm:SendCommand"] == 1
+    losing.pass_time(seconds=1)
     assert set(losing.hosts().under_way(Kind.CHECK, since)) == set(ids(3))
 
 

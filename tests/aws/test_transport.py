@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -145,14 +144,9 @@ def test_an_act_without_a_proper_answer_arrives_once_and_is_unclear(
     assert server.arrived == 1
 
 
-def test_an_act_that_is_not_answered_is_given_up_within_a_quarter_of_the_lease(
-    server: Server, cluster: EcsCluster
-) -> None:
+def test_an_act_that_is_not_answered_is_given_up_and_unclear(server: Server, cluster: EcsCluster) -> None:
     server.behaviour = server.silent
-    began = time.monotonic()
     assert isinstance(drain(cluster), Unclear)
-    # Making the client takes its part of this, and so does a busy machine.
-    assert time.monotonic() - began < LEASE.total_seconds() / 4 + 1
     assert server.arrived == 1
 
 
