@@ -18,7 +18,6 @@ ALLOWED = {
     Bucket.CLUSTER_RESOURCE_READ: Rate(20, 100),
     Bucket.CLUSTER_RESOURCE_MODIFY: Rate(40, 100),
     Bucket.SERVICE_READ: Rate(20, 100),
-    Bucket.CLUSTER_READ: Rate(20, 50),
 }
 """Source: "Request throttling for the Amazon ECS API"."""
 
@@ -66,9 +65,9 @@ def test_after_the_burst_calls_come_at_the_rate() -> None:
 
 def test_buckets_do_not_wait_for_each_other() -> None:
     clock = FakeClock()
-    pace = Pace(clock, rates={Bucket.SERVICE_READ: Rate(1, 1), Bucket.CLUSTER_READ: Rate(1, 1)})
+    pace = Pace(clock, rates={Bucket.SERVICE_READ: Rate(1, 1), Bucket.SYSTEMS_MANAGER: Rate(1, 1)})
     pace.wait(Bucket.SERVICE_READ)
-    pace.wait(Bucket.CLUSTER_READ)
+    pace.wait(Bucket.SYSTEMS_MANAGER)
     assert clock.slept == []
 
 

@@ -11,7 +11,6 @@ class Bucket(Enum):
     CLUSTER_RESOURCE_READ = "cluster resource read"
     CLUSTER_RESOURCE_MODIFY = "cluster resource modify"
     SERVICE_READ = "service read"
-    CLUSTER_READ = "cluster read"
     SYSTEMS_MANAGER = "Systems Manager"
     STORE = "store"
 
@@ -19,7 +18,6 @@ class Bucket(Enum):
 class Operation(Enum):
     """An operation by its name, with the bucket that it draws from, and the IAM action where that is another."""
 
-    DESCRIBE_CLUSTERS = ("ecs:DescribeClusters", Bucket.CLUSTER_READ)
     LIST_CONTAINER_INSTANCES = ("ecs:ListContainerInstances", Bucket.CLUSTER_RESOURCE_READ)
     DESCRIBE_CONTAINER_INSTANCES = ("ecs:DescribeContainerInstances", Bucket.CLUSTER_RESOURCE_READ)
     LIST_TASKS = ("ecs:ListTasks", Bucket.CLUSTER_RESOURCE_READ)

@@ -32,7 +32,6 @@ RATES: Mapping[Bucket, Rate] = {
     Bucket.CLUSTER_RESOURCE_READ: Rate(9, 50),
     Bucket.CLUSTER_RESOURCE_MODIFY: Rate(18, 50),
     Bucket.SERVICE_READ: Rate(9, 50),
-    Bucket.CLUSTER_READ: Rate(9, 25),
     Bucket.SYSTEMS_MANAGER: Rate(5, 10),
 }
 """Buckets that are not named here are not paced: what goes to the store is a few calls a minute."""
