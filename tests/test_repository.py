@@ -1,0 +1,71 @@
+"""The repository keeps its word: what a document names is there."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PREDECESSOR = ROOT / "docs" / "develop" / "predecessor.md"
+LOCKS = ("runtime", "simulate", "build")
+
+
+def _pages() -> list[Path]:
+    return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def _tests() -> set[str]:
+    found: set[str] = set()
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    return found
+
+
+def _rows() -> list[str]:
+    lines = PREDECESSOR.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.startswith("| ") and not line.endswith("| test |")]
+
+
+def _pins(lock: str) -> dict[str, set[str]]:
+    """The versions of each package; a package may have one for old and one for new versions of Python."""
+    found: dict[str, set[str]] = {}
+    text = (ROOT / "requirements" / f"{lock}.lock").read_text(encoding="utf-8")
+    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", text, re.MULTILINE):
+        found.setdefault(name, set()).add(version)
+    return found
+
+
+def test_every_behaviour_of_the_predecessor_has_a_test() -> None:
+    assert [row for row in _rows() if "`test_" not in row.rsplit("|", 2)[1]] == []
+
+
+def test_every_test_that_is_named_for_the_predecessor_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", PREDECESSOR.read_text(encoding="utf-8")))
+    assert named - _tests() == set()
+
+
+@pytest.mark.parametrize("page", _pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+    files = [link for link in links if "://" not in link]
+    assert [link for link in files if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_what_is_shipped_is_in_the_versions_that_are_tested(lock: str) -> None:
+    tested = _pins("dev")
+    assert {name: pins for name, pins in _pins(lock).items() if pins != tested.get(name)} == {}
+
+
+def test_the_image_holds_no_simulator() -> None:
+    assert {"moto", "flask", "werkzeug", "hatchling"} & set(_pins("runtime")) == set()
+
+
+def test_no_word_that_does_not_belong_is_in_the_tree() -> None:
+    searched = subprocess.run([ROOT / ".ci" / "words"], capture_output=True, text=True, check=False)
+    assert (searched.returncode, searched.stdout) == (0, "")
