@@ -28,6 +28,8 @@ from bottlerocket_ecs_updater.core.errors import UsageError
 
 PREFIX = "BOTTLEROCKET_ECS_UPDATER_"
 CONFIG = "config"
+CONFIG_TEXT = f"{PREFIX}CONFIG_TEXT"
+"""A whole settings file in one variable, for where there are no files: ECS hands SSM parameters over as variables."""
 # The Go updater took its flags with one dash; its command lines go on working.
 _GO_FLAG = re.compile(r"-(?:cluster|region|(?:check|apply|reboot)-document)(?:=.*)?", re.DOTALL)
 _SHOWN = 80
@@ -57,6 +59,8 @@ class _Sources:
         if chosen is not None and chosen.tokens:
             path = Path(chosen.tokens[-1].value)
             _fill(arguments, _from_file(path), str(path), known)
+        if text := self.environ.get(CONFIG_TEXT):
+            _fill(arguments, _from_toml(text, CONFIG_TEXT), CONFIG_TEXT, known)
 
     def origin(self, setting: str) -> str:
         """Where the value of a setting came from, in words."""
@@ -115,30 +119,38 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
     return {
         name.removeprefix(PREFIX).lower().replace("_", "-"): _Given(name, (value,) if value else ())
         for name, value in sorted(environ.items())
-        if name.startswith(PREFIX)
+        if name.startswith(PREFIX) and name != CONFIG_TEXT
     }
 
 
 def _from_file(path: Path) -> dict[str, _Given]:
+    source = f"config file {path}"
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _from_toml(path.read_text(encoding="utf-8"), source)
     except OSError as error:
-        raise UsageError(f"config file {path}: {error.strerror or error}") from error
-    except ValueError as error:  # both what is no UTF-8 and what is no TOML
-        raise UsageError(f"config file {path}: {error}") from error
-    return {key.replace("_", "-"): _Given(key, _texts(path, key, value)) for key, value in content.items()}
+        raise UsageError(f"{source}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{source}: {error}") from error
 
 
-def _texts(path: Path, key: str, value: object) -> tuple[str, ...]:
+def _from_toml(text: str, source: str) -> dict[str, _Given]:
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{source}: {error}") from error
+    return {key.replace("_", "-"): _Given(key, _texts(source, key, value)) for key, value in content.items()}
+
+
+def _texts(source: str, key: str, value: object) -> tuple[str, ...]:
     match value:
         case bool():
             return ("true" if value else "false",)
         case str() | int() | float():
             return (str(value),)
         case list():
-            return tuple(text for each in value for text in _texts(path, key, each))
+            return tuple(text for each in value for text in _texts(source, key, each))
         case _:
-            raise UsageError(f"config file {path}: {key} must be a text, a number, true or false, or a list of them")
+            raise UsageError(f"{source}: {key} must be a text, a number, true or false, or a list of them")
 
 
 def _fill(

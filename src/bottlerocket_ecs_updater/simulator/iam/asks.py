@@ -56,9 +56,14 @@ class Row:
     asking: Asking
 
 
+OTHER_NAMES = {"s3:ListObjects": "s3:ListBucket", "s3:ListObjectsV2": "s3:ListBucket", "s3:HeadObject": "s3:GetObject"}
+"""Operations that IAM knows by another action's name."""
+
+
 def asks_of(service: str, operation: str, params: Params, facts: Facts) -> list[Ask]:
     """All that must be allowed for a call to be served."""
-    action = f"{service}:{operation}"
+    operation_name = f"{service}:{operation}"
+    action = OTHER_NAMES.get(operation_name, operation_name)
     row = TABLE.get(action)
     return list(row.asking(action, params, facts)) if row else [Ask(action)]
 
@@ -180,9 +185,9 @@ def _with_key(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
         yield Ask(action, key, {VIA_SERVICE: (f"s3.{facts.names.region}.amazonaws.com",)})
 
 
-def _list_bucket(_action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+def _list_bucket(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
     context = {S3_PREFIX: (params["Prefix"],)} if params.get("Prefix") else {}
-    yield Ask("s3:ListBucket", _bucket_arn(params, facts), context)
+    yield Ask(action, _bucket_arn(params, facts), context)
 
 
 # Logs: the agent of ECS calls these for the container.
@@ -229,7 +234,7 @@ TABLE: Mapping[str, Row] = {
     "s3:GetObject": _row("object", _get_object),
     "s3:PutObject": _row("object", _put_object),
     "s3:DeleteObject": _row("object", _object),
-    "s3:ListObjectsV2": _row("bucket", _list_bucket, S3_PREFIX),
+    "s3:ListBucket": _row("bucket", _list_bucket, S3_PREFIX),
     "logs:CreateLogGroup": _row("log-group", _log_stream),
     "logs:CreateLogStream": _row("log-stream", _log_stream),
     "logs:PutLogEvents": _row("log-stream", _log_stream),

@@ -51,7 +51,8 @@ class Gate:
 
 def refused(caller: Caller, ask: Ask, decision: Decision, service: str) -> AwsError:
     """The error, with the service's own code, and the sentence that all of them say."""
-    said = f"User: {caller.arn} is not authorized to perform: {ask.action} on resource: {ask.resource} {_why(decision, ask)}"
+    asked = f"perform: {ask.action} on resource: {ask.resource}"
+    said = f"User: {caller.arn} is not authorized to {asked} {_why(decision, ask)}"
     if service == "ec2":
         return AwsError("UnauthorizedOperation", f"You are not authorized to perform this operation. {said}", 403)
     if service in _JSON_SERVICES:

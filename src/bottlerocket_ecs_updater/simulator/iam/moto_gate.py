@@ -1,0 +1,81 @@
+"""The gate in front of what moto serves itself: S3, IAM, parameters, logs, queues.
+
+moto has one place where it would check signatures and permissions, `_authenticate_and_authorize_action`. Its own check
+knows no resources and few conditions, so the gate stands there in its stead. What the world serves passes its own gate.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from moto.core.authorization import ActionAuthenticatorMixin
+from moto.core.exceptions import AccessDeniedError, JsonRESTError
+from moto.s3.exceptions import S3ClientError
+
+from bottlerocket_ecs_updater.simulator.calls import Call
+from bottlerocket_ecs_updater.simulator.errors import AwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .gate import Gate
+
+SEAM = "_authenticate_and_authorize_action"
+
+GATES: dict[int, tuple[Gate, Callable[[str, str, dict[str, Any], str], Call]]] = {}
+"""By the port of the server: its gate, and how its world writes down a call."""
+
+
+class _Denied(AccessDeniedError):
+    """For protocols of XML."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("", "")
+        self.message = message
+        self.description = self.get_body()
+
+
+def install(port: int, gate: Gate, write_down: Callable[[str, str, dict[str, Any], str], Call]) -> None:
+    """Put the gate in front of moto, for requests that come in by this port."""
+    setattr(ActionAuthenticatorMixin, SEAM, _check)
+    GATES[port] = (gate, write_down)
+
+
+def uninstall(port: int) -> None:
+    """Take it away."""
+    GATES.pop(port, None)
+
+
+def _check(response: Any, _checker: type, resource: str = "*") -> None:
+    environ = getattr(response, "normalized_request", response.request).environ
+    found = GATES.get(int(environ["SERVER_PORT"]))
+    if found is None:
+        return
+    gate, write_down = found
+    service = response.service_name
+    params = _s3_params(response, resource) if service == "s3" else _json_params(response)
+    caller = response.headers.get("Authorization", "").partition("Credential=")[2].partition("/")[0]
+    try:
+        gate.authorize(write_down(service, response._get_action(), params, caller))
+    except AwsError as error:
+        if service == "s3":
+            raise S3ClientError(error.code, error.message) from error
+        if _json_params(response):
+            raise JsonRESTError(error.code, error.message) from error
+        raise _Denied(error.message) from error
+
+
+def _json_params(response: Any) -> dict[str, Any]:
+    if not response.headers.get("X-Amz-Target"):
+        return {}
+    return dict(json.loads(response.body or "{}"))
+
+
+def _s3_params(response: Any, resource: str) -> dict[str, Any]:
+    """From the ARN that moto makes of a request, its query and its headers."""
+    bucket, _, key = resource.split(":::", 1)[1].partition("/")
+    query = parse_qs(urlsplit(response.uri).query)
+    found = {"Bucket": bucket, "Key": key, "Prefix": query.get("prefix", [""])[0]}
+    return {**found, "IfMatch": response.headers.get("If-Match", "")}
