@@ -53,10 +53,21 @@ def never_settled(slot: Slot, fleet: Fleet, policy: Policy) -> bool:
 
 def _due(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
     if slot.steady_since is None:
-        # A slot that was just taken is looked at at once: its settle time begins with what is seen then.
-        return fleet.at + UNSTEADY_POLLS * policy.poll_interval if slot.unsteady else fleet.at
+        return _first_steady_look(slot, fleet, policy)
     spacing = max(policy.poll_interval, policy.settle / LOOKS_PER_SETTLE)
     return max(fleet.at, min(slot.steady_since + policy.settle, fleet.at + spacing))
+
+
+def _first_steady_look(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
+    """A slot that was just taken is looked at at once: its settle time begins with what is seen then.
+
+    Where daemon services start a task on every instance that is back, that would be too early to see them steady.
+    """
+    pause = UNSTEADY_POLLS * policy.poll_interval
+    if slot.unsteady:
+        return fleet.at + pause
+    daemons = fleet.services is not None and any(service.daemon for service in fleet.services.all)
+    return max(fleet.at, slot.returned_at + pause) if daemons else fleet.at
 
 
 def moving_tasks(fleet: Fleet) -> Mapping[str, int]:

@@ -67,6 +67,9 @@ from bottlerocket_ecs_updater.engine.ports import (
     Unclear,
 )
 
+PROBE = "bottlerocket-ecs-updater.probe"
+"""An attribute that is written and dropped at once, to prove that claims can be."""
+
 ORDER: tuple[type[Command], ...] = (
     Conclude,
     Note,
@@ -101,6 +104,7 @@ class Acting:
         self._ledger = ledger
         self._clock = clock
         self._recorder = recorder
+        self._may_claim = False
 
     def perform(self, queues: Iterable[Sequence[Command]]) -> bool:
         """Do what was decided, each instance's commands in their order; True when anything was done.
@@ -328,7 +332,21 @@ class Acting:
 
     # Commands to hosts
 
+    def _prove_claims(self, id_: InstanceId) -> None:
+        """Write and drop an attribute before anything is begun. Raises Denied where that is not permitted.
+
+        Without claims nobody could finish what a killed run began, so a run that may not write them does not start.
+        """
+        arn = self._known.arn_of(id_)
+        if arn is None or self._may_claim:
+            return
+        written = self._cluster.put_attribute(PROBE, {arn: self._known.run}).get(arn)
+        dropped = self._cluster.delete_attribute(PROBE, [arn]).get(arn)
+        self._may_claim = isinstance(written, Done) and isinstance(dropped, Done)
+
     def _send(self, kind: Kind, ids: Sequence[InstanceId]) -> set[InstanceId]:
+        if kind is Kind.APPLY:
+            self._prove_claims(ids[0])
         now = self._clock.now()
         sent = self._hosts.send(kind, ids)
         for id_, command in sent.commands.items():

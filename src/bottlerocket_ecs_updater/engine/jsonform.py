@@ -6,13 +6,14 @@ cattrs costs a tenth of a second to import, so this module is imported where JSO
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from cattrs import Converter
 
 from bottlerocket_ecs_updater.core.claim import Claim
 from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.engine.times import read_time, write_time
 
 
 def converter() -> Converter:
@@ -20,7 +21,7 @@ def converter() -> Converter:
     made = Converter()
     made.register_unstructure_hook_func(lambda kind: getattr(kind, "__origin__", None) is frozenset, sorted)
     made.register_unstructure_hook(datetime, write_time)
-    made.register_structure_hook(datetime, lambda value, _: read_time(value))
+    made.register_structure_hook(datetime, lambda value, _: read_time(_text(value)))
     made.register_unstructure_hook(timedelta, timedelta.total_seconds)
     made.register_structure_hook(timedelta, lambda value, _: timedelta(seconds=value))
     made.register_unstructure_hook(Version, str)
@@ -28,19 +29,6 @@ def converter() -> Converter:
     made.register_unstructure_hook(Claim, Claim.encode)
     made.register_structure_hook(Claim, lambda value, _: Claim.decode(_text(value)))
     return made
-
-
-def write_time(at: datetime) -> str:
-    """A time as RFC 3339 writes it, in UTC, with as many digits as it has."""
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def read_time(value: object) -> datetime:
-    """Read what `write_time` wrote. Raises ValueError for anything without an offset from UTC."""
-    at = datetime.fromisoformat(_text(value))
-    if at.tzinfo is None:
-        raise ValueError(f"a time without its offset from UTC: {value!r}")
-    return at.astimezone(UTC)
 
 
 def _text(value: Any) -> str:
