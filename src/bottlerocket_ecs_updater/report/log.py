@@ -1,0 +1,131 @@
+"""The log: every event a line, JSON for machines and sentences for people; the summary of the run comes last.
+
+structlog and rich would each cost more at start than everything else that `--help` does, and neither is needed:
+an event already is a set of facts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Literal, TextIO
+
+from bottlerocket_ecs_updater.core.event import Event, InstanceEvent, InstanceUpdated, Returned, RunFinished
+from bottlerocket_ecs_updater.engine.ports import Recorder
+from bottlerocket_ecs_updater.engine.times import write_time
+from bottlerocket_ecs_updater.report.facts import Field, facts_of
+from bottlerocket_ecs_updater.report.level import Level, level_of
+from bottlerocket_ecs_updater.report.paint import Paint
+from bottlerocket_ecs_updater.report.recorders import Collected
+from bottlerocket_ecs_updater.report.sentence import sentence
+from bottlerocket_ecs_updater.report.summary import Became, Row, Summary, summarize
+from bottlerocket_ecs_updater.report.summary_text import last_line, summary_text
+from bottlerocket_ecs_updater.report.text import visible
+
+NAMED_IN_LAST_LINE = 50
+"""Instances that need a person, in the last JSON line: an event of CloudWatch Logs has a limit."""
+
+_INSTANCE_WIDTH = 19
+"""Of an EC2 instance id as AWS has made them since 2016."""
+
+Form = Literal["auto", "json", "text"]
+
+
+def log_to(
+    stream: TextIO,
+    *,
+    run: str,
+    cluster: str,
+    form: Form = "auto",
+    level: Level = Level.INFO,
+    colour: bool | None = None,
+) -> Recorder:
+    """The log on a stream: `auto` writes sentences where a person reads at a terminal, and JSON lines elsewhere.
+
+    `colour` is None for colours on a terminal only.
+    """
+    terminal = stream.isatty()
+    if form == "json" or (form == "auto" and not terminal):
+        return JsonLog(stream, run=run, cluster=cluster, level=level)
+    return TextLog(stream, run=run, cluster=cluster, level=level, paint=Paint(terminal if colour is None else colour))
+
+
+class JsonLog:
+    """One JSON object a line: `time`, `level`, `event`, `run`, `cluster`, and the facts of the event."""
+
+    def __init__(self, stream: TextIO, *, run: str, cluster: str, level: Level = Level.INFO) -> None:
+        self._stream = stream
+        self._level = level
+        self._about: dict[str, Field] = {"run": run, "cluster": cluster}
+        self._past = Collected()
+
+    def record(self, event: Event) -> None:
+        self._past.record(event)
+        level = level_of(event)
+        if isinstance(event, RunFinished):
+            facts = last_facts(summarize(self._past.events))
+        elif level >= self._level:
+            facts = facts_of(event)
+        else:
+            return
+        head: dict[str, Field] = {"time": write_time(event.at), "level": level.word, "event": event.name}
+        # ASCII only: no reader of a log stream is left to guess an encoding, and nothing in a line is obeyed.
+        self._stream.write(json.dumps({**head, **self._about, **facts}, separators=(",", ":")) + "\n")
+        self._stream.flush()
+
+
+def last_facts(summary: Summary) -> dict[str, Field]:
+    """The canonical last line of a run as fields; of its instances it names those that need a person."""
+    urgent = [row for row in summary.rows if row.became in (Became.QUARANTINED, Became.FAILED)]
+    held = Counter(row.code for row in summary.rows if row.became is Became.HELD)
+    return {
+        "outcome": summary.outcome,
+        "exit_code": summary.exit_code,
+        "why": visible(summary.why),
+        **{became.value: count for became, count in summary.counts.items()},
+        "duration_seconds": summary.took.total_seconds(),
+        "held_by_reason": dict(held),
+        "needs_a_person": [_row(row) for row in urgent[:NAMED_IN_LAST_LINE]],
+        "calls": dict(summary.calls),
+    }
+
+
+def _row(row: Row) -> Field:
+    return {
+        "instance": visible(row.instance),
+        "became": row.became.value,
+        "failure": row.code,
+        "why": visible(row.why),
+        "to_do": visible(row.remedy),
+    }
+
+
+class TextLog:
+    """One sentence a line, for a person who watches; the summary and its canonical line come last."""
+
+    def __init__(self, stream: TextIO, *, run: str, cluster: str, level: Level, paint: Paint) -> None:
+        self._stream = stream
+        self._level = level
+        self._paint = paint
+        self._past = Collected()
+        self._run, self._cluster = run, cluster
+
+    def record(self, event: Event) -> None:
+        self._past.record(event)
+        level = level_of(event)
+        if isinstance(event, RunFinished):
+            summary = summarize(self._past.events)
+            self._stream.write(f"{summary_text(summary, self._paint)}{last_line(summary)}\n")
+        elif level >= self._level:
+            self._stream.write(self._line(event, level) + "\n")
+        self._stream.flush()
+
+    def _line(self, event: Event, level: Level) -> str:
+        time = self._paint.faint(f"{write_time(event.at)[11:19]}Z")
+        who = visible(event.instance) if isinstance(event, InstanceEvent) else ""
+        said = visible(sentence(event))
+        if isinstance(event, InstanceUpdated | Returned):
+            said = self._paint.good(said)
+        else:
+            said = self._paint.level(level, said)
+        return f"{time}  {who:<{_INSTANCE_WIDTH}}  {said}".rstrip()

@@ -1,0 +1,109 @@
+"""An event as one sentence, for a person who follows a run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import assert_never
+
+from bottlerocket_ecs_updater.core import event as e
+from bottlerocket_ecs_updater.core.host import HostAnswer, HostProblem, HostReport, UpdateState
+from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.core.waiting import spell
+from bottlerocket_ecs_updater.engine.times import write_time
+from bottlerocket_ecs_updater.report.facts import facts_of
+
+
+def sentence(event: e.Event) -> str:
+    """What happened, not yet made safe to show; without the time, and without the instance."""
+    if isinstance(event, e.InstanceEvent):
+        return _of_instance(event) or _bare(event)
+    return _of_run(event) or _bare(event)
+
+
+def span(length: timedelta) -> str:
+    """A measured duration, to the second where it has any."""
+    return spell(timedelta(seconds=round(length.total_seconds()))) if length >= timedelta(seconds=1) else spell(length)
+
+
+def change(source: Version, target: Version) -> str:
+    """From which release to which, said plainly where it is a downgrade."""
+    downgrade = " (a downgrade: its repository withdrew the newer one)" if target < source else ""
+    return f"{source} → {target}{downgrade}"
+
+
+def _of_run(event: e.Event) -> str:
+    match event:
+        case e.RunStarted(run=run, cluster=cluster, updater_version=version):
+            return f"run {run} of updater {version} begins on cluster {cluster}"
+        case e.ClusterLooked(instances=instances, bottlerocket=ours, services=services):
+            return f"the cluster has {instances} instances, {ours} of them Bottlerocket, and {services} services"
+        case e.LookPostponed(why=why, for_=length):
+            return f"AWS did not answer, looking again in {span(length)}: {why}"
+        case e.LeaseTaken(epoch=epoch, from_whom=whom, warning=warning):
+            taken = f"this run may act (epoch {epoch})"
+            return (
+                taken
+                + (f", taken over from {whom}, which is gone" if whom else "")
+                + (f": {warning}" if warning else "")
+            )
+        case e.LeaseRefused(holder=holder, since=since):
+            return f"another run acts on the cluster: {holder}" + (f", since {write_time(since)}" if since else "")
+        case e.RunHalted(why=why):
+            return f"HALTED, nothing more is begun: {why}"
+        case e.RunStopping(why=why):
+            return f"stopping: {why}"
+        case e.RunFinished(outcome=outcome, took=took):
+            return f"finished after {span(took)}: {outcome}"
+        case _:
+            return ""
+
+
+def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one sentence for each event
+    match event:
+        case e.HostChecked(answer=answer):
+            return _answer(answer)
+        case e.CommandSent(kind=kind, command=command):
+            return f"{kind.value} sent, command {command}"
+        case e.PhaseEntered(phase=phase, before=before, took=took):
+            return f"{before.value} → {phase.value}" + (f" after {span(took)}" if took is not None else "")
+        case e.Claimed(source=source, target=target):
+            return f"claimed, {change(source, target)}"
+        case e.ClaimFound(phase=phase, run=run, since=since):
+            return f"run {run} left it {phase} since {write_time(since)}: finished first"
+        case e.Drained():
+            return "draining"
+        case e.Rebooted(version=version, took=took):
+            return f"rebooted into {version}" + (f" within {span(took)}" if took is not None else "")
+        case e.Returned(out_of_service=out):
+            return "back in service" + (f" after {span(out)}" if out is not None else "")
+        case e.Settled(took=took):
+            return f"services are steady, {span(took)} after its return"
+        case e.InstanceHeld(hold=hold):
+            return f"held: {hold}"
+        case e.InstanceUpdated(source=source, target=target):
+            return f"updated {change(source, target)}"
+        case e.InstanceFailed(failure=failure):
+            return f"failed: {failure}. To do: {failure.remedy}"
+        case e.InstanceQuarantined(failure=failure):
+            return f"QUARANTINED, left out of service: {failure}. To do: {failure.remedy}"
+        case e.ActUnclear(act=act, why=why):
+            return f"AWS did not say whether {act} took effect, looking again: {why}"
+        case _:
+            return ""
+
+
+def _answer(answer: HostAnswer) -> str:
+    match answer:
+        case HostProblem(problem=problem, detail=detail):
+            return f"check gave no report ({problem.value}): {detail}"
+        case HostReport(state=UpdateState.IDLE, running=running):
+            return f"runs {running}, no update"
+        case HostReport(state=state, running=running, target=target):
+            return f"runs {running}, {state.value.lower()} {target}"
+        case _:
+            assert_never(answer)
+
+
+def _bare(event: e.Event) -> str:
+    """An event that has no sentence yet is shown as its facts."""
+    return f"{event.name} " + " ".join(f"{name}={fact}" for name, fact in facts_of(event).items() if name != "instance")
