@@ -1,0 +1,394 @@
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bottlerocket_ecs_updater.core.fit import (
+    Capacity,
+    Demand,
+    Fits,
+    Leaving,
+    NoRoom,
+    Port,
+    ServiceRules,
+    room_hold,
+    will_drain,
+    without,
+)
+from bottlerocket_ecs_updater.core.ids import InstanceId, ServiceArn
+from bottlerocket_ecs_updater.core.reasons import Reason
+
+A, B, C, D = (InstanceId(f"i-{letter * 17}") for letter in "abcd")
+SMALL = Demand(cpu=256, memory=512)
+ROOMY = Capacity(cpu=2048, memory=4096)
+FULL = Capacity(cpu=0, memory=0)
+
+
+def arn(name: str) -> ServiceArn:
+    return ServiceArn(f"arn:aws:ecs:eu-central-1:111122223333:service/c/{name}")
+
+
+def service(name: str = "web", desired: int = 2, demand: Demand | None = SMALL, **rules: object) -> ServiceRules:
+    plain = ServiceRules(arn(name), name, desired, desired, demand=demand)
+    return replace(plain, **rules)  # type: ignore[arg-type]  # the fields of a service, by name
+
+
+def on(instance: InstanceId, *names: str) -> list[Leaving]:
+    return [Leaving(instance, arn(name)) for name in names]
+
+
+def drained(
+    services: Iterable[ServiceRules], capacity: Mapping[InstanceId, Capacity], tasks: Sequence[Leaving] | None = None
+) -> Fits | NoRoom:
+    known = {each.arn: each for each in services}
+    return will_drain(A, capacity, known, tasks if tasks is not None else [Leaving(A, key) for key in known])
+
+
+def refused(answer: Fits | NoRoom) -> NoRoom:
+    assert isinstance(answer, NoRoom)
+    return answer
+
+
+# A service's own limits
+
+
+def test_a_service_with_maximum_100_and_minimum_healthy_100_cannot_leave_any_instance() -> None:
+    answer = refused(drained([service(desired=4, maximum_percent=100)], {B: ROOMY}))
+    assert answer.service == "web"
+    assert answer.missing == (
+        "of its 4 task(s) 4 must stay healthy and 4 may exist at a time (minimumHealthyPercent 100, maximumPercent 100)"
+    )
+    assert answer.advice == "set maximumPercent of web to 125 or more, or minimumHealthyPercent to 75 or less"
+
+
+@pytest.mark.parametrize("rules", [{"maximum_percent": 125}, {"maximum_percent": 100, "minimum_healthy_percent": 75}])
+def test_what_the_advice_names_is_enough(rules: Mapping[str, Any]) -> None:
+    assert drained([replace(service(desired=4, maximum_percent=100), **rules)], {B: ROOMY}) == Fits()
+
+
+@pytest.mark.parametrize("rules", [{"maximum_percent": 124}, {"maximum_percent": 100, "minimum_healthy_percent": 76}])
+def test_less_than_what_the_advice_names_is_not_enough(rules: Mapping[str, Any]) -> None:
+    refused(drained([replace(service(desired=4, maximum_percent=100), **rules)], {B: ROOMY}))
+
+
+def test_percentages_that_round_to_the_same_count_leave_no_way_to_move() -> None:
+    answer = refused(drained([service(desired=2, minimum_healthy_percent=75, maximum_percent=100)], {B: ROOMY}))
+    assert answer.advice == "set maximumPercent of web to 150 or more, or minimumHealthyPercent to 50 or less"
+
+
+def test_a_service_that_may_stop_all_its_tasks_leaves_without_room_and_a_note_says_so() -> None:
+    answer = drained([service(desired=1, minimum_healthy_percent=0, maximum_percent=100)], {B: FULL})
+    assert answer == Fits(("web runs on 1 task(s) fewer until the instance is back",))
+
+
+def test_two_drains_at_once_count_together_against_the_minimum() -> None:
+    web = service(desired=2, minimum_healthy_percent=50)
+    assert isinstance(drained([web], {B: FULL, C: FULL}, on(A, "web")), Fits)
+    refused(drained([web], {B: FULL, C: FULL}, on(A, "web") + on(B, "web")))
+
+
+def test_a_service_that_already_lacks_tasks_needs_room_for_those_as_well() -> None:
+    lacking = service(desired=3, running=2)
+    assert drained([lacking], {B: Capacity(512, 1024)}, on(A, "web")) == Fits()
+    refused(drained([lacking], {B: Capacity(256, 512)}, on(A, "web")))
+
+
+def test_a_service_that_is_scaled_to_nothing_leaves() -> None:
+    assert drained([service(desired=0, running=1)], {}) == Fits()
+
+
+def test_a_count_that_lags_behind_the_tasks_that_are_seen_gives_an_answer() -> None:
+    assert drained([service(desired=0, running=0)], {B: ROOMY}) == Fits()
+
+
+def test_tasks_of_daemon_services_never_block() -> None:
+    daemon = service("agent", daemon=True, maximum_percent=100, demand=None)
+    assert drained([daemon], {B: FULL}) == Fits()
+
+
+def test_an_empty_instance_can_be_drained_alone() -> None:
+    assert drained([], {}) == Fits()
+
+
+# Room
+
+
+@pytest.mark.parametrize(
+    ("left", "missing"),
+    [
+        (Capacity(cpu=100, memory=4096), "lacks 156 CPU units"),
+        (Capacity(cpu=2048, memory=500), "lacks 12 MiB of memory"),
+        (Capacity(cpu=0, memory=0), "lacks 256 CPU units and 512 MiB of memory"),
+    ],
+)
+def test_what_is_missing_on_the_nearest_instance_is_named(left: Capacity, missing: str) -> None:
+    answer = refused(drained([service()], {A: ROOMY, B: left}, on(A, "web")))
+    assert answer.missing == f"of 1 other instance(s) none has room; {B}, the nearest, {missing}"
+    assert "add an instance that web may run on" in answer.advice
+
+
+def test_a_fixed_port_is_taken_once_on_each_instance() -> None:
+    web = service(demand=replace(SMALL, ports=frozenset({Port(80)})))
+    taken = replace(ROOMY, ports_taken=frozenset({Port(80)}))
+    assert "lacks the port 80/tcp" in refused(drained([web], {B: taken}, on(A, "web"))).missing
+    assert drained([web], {B: ROOMY, C: taken}, on(A, "web")) == Fits()
+    refused(drained([web], {B: ROOMY, C: taken}, on(A, "web", "web")))
+
+
+def test_the_same_port_of_another_protocol_is_another_port() -> None:
+    dns = service("dns", demand=replace(SMALL, ports=frozenset({Port(53, "udp")})))
+    assert drained([dns], {B: replace(ROOMY, ports_taken=frozenset({Port(53)}))}) == Fits()
+
+
+def test_gpus_are_counted() -> None:
+    model = service("model", demand=replace(SMALL, gpus=1))
+    assert "lacks 1 GPU(s)" in refused(drained([model], {B: ROOMY})).missing
+    assert drained([model], {B: replace(ROOMY, gpus=1)}) == Fits()
+
+
+def test_network_interfaces_are_counted_where_they_are_known() -> None:
+    web = service(demand=replace(SMALL, interfaces=1))
+    assert "lacks a network interface" in refused(drained([web], {B: replace(ROOMY, interfaces=0)})).missing
+    assert drained([web], {B: replace(ROOMY, interfaces=1)}) == Fits()
+
+
+def test_a_note_says_where_network_interfaces_are_not_known() -> None:
+    answer = drained([service(demand=replace(SMALL, interfaces=1))], {B: ROOMY})
+    assert answer == Fits(("whether there are network interfaces left for web is not known",))
+
+
+def test_an_attribute_that_the_task_definition_needs_must_be_there() -> None:
+    web = service(demand=replace(SMALL, required=frozenset({"ecs.capability.efs"})))
+    assert "lacks the attribute ecs.capability.efs" in refused(drained([web], {B: ROOMY})).missing
+    assert drained([web], {B: replace(ROOMY, attributes={"ecs.capability.efs": ""})}) == Fits()
+
+
+def test_a_task_goes_only_where_its_placement_constraint_lets_it() -> None:
+    web = service(member_of=("attribute:ring == prod",))
+    answer = refused(drained([web], {B: replace(ROOMY, attributes={"ring": "test"})}))
+    assert "lacks its placement constraint (attribute:ring == prod)" in answer.missing
+    assert drained([web], {B: replace(ROOMY, attributes={"ring": "prod"})}) == Fits()
+
+
+@pytest.mark.parametrize("text", ["task:group == service:db", "runningTasksCount < 3", "what is this"])
+def test_a_constraint_that_cannot_be_read_lets_a_task_go_nowhere(text: str) -> None:
+    answer = refused(drained([service(member_of=(text,))], {B: ROOMY}))
+    assert f"a placement constraint that the updater cannot read ({text})" in answer.missing
+
+
+def test_distinct_tasks_do_not_share_an_instance() -> None:
+    web = service(distinct=True)
+    free, taken = replace(ROOMY, hosts=frozenset()), replace(ROOMY, hosts=frozenset({arn("web")}))
+    refused(drained([web], {B: taken}))
+    assert drained([web], {B: taken, C: free}) == Fits()
+    refused(drained([web], {C: free}, on(A, "web", "web")))
+
+
+def test_a_distinct_task_goes_nowhere_as_long_as_nobody_looked_at_what_runs_there() -> None:
+    assert "distinctInstance" in refused(drained([service(distinct=True)], {B: ROOMY})).missing
+
+
+def test_instances_that_take_no_tasks_are_no_room() -> None:
+    answer = refused(drained([service()], {A: ROOMY, B: replace(ROOMY, accepts=False)}, on(A, "web")))
+    assert answer.missing == "no other instance takes tasks"
+
+
+def test_what_another_drain_needs_is_set_aside_first() -> None:
+    one_left = Capacity(cpu=256, memory=512)
+    web, db = service("web"), service("db")
+    assert drained([web], {B: ROOMY, C: one_left}, on(A, "web")) == Fits()
+    refused(drained([web, db], {B: FULL, C: one_left}, on(A, "web") + on(B, "db")))
+
+
+def test_an_instance_that_is_picked_in_the_same_pass_is_no_room_for_the_next_one() -> None:
+    capacity = {A: FULL, B: ROOMY}
+    assert drained([service()], capacity, on(A, "web")) == Fits()
+    refused(drained([service()], without(capacity, B), on(A, "web")))
+
+
+def test_a_service_whose_capacity_provider_adds_instances_is_not_short_of_room() -> None:
+    answer = drained([service(grows=True)], {B: FULL})
+    assert isinstance(answer, Fits)
+
+
+def test_the_most_constrained_tasks_are_placed_first() -> None:
+    free = service("free", demand=Demand(cpu=512, memory=512))
+    bound = service("bound", demand=Demand(cpu=256, memory=512), member_of=("attribute:ring == prod",))
+    both = {
+        B: Capacity(cpu=512, memory=4096, attributes={"ring": "prod"}),
+        C: Capacity(cpu=512, memory=4096),
+    }
+    assert drained([free, bound], both) == Fits()
+
+
+# What is not known
+
+
+def test_a_service_that_ecs_did_not_describe_blocks() -> None:
+    answer = refused(drained([], {B: ROOMY}, on(A, "ghost")))
+    assert (answer.service, answer.missing) == ("ghost", "ECS did not describe the service")
+
+
+def test_a_task_definition_that_is_not_known_blocks() -> None:
+    answer = refused(drained([service(demand=None)], {B: ROOMY}))
+    assert answer.missing == "what its task definition asks for is not known"
+
+
+def test_no_room_is_a_hold_with_what_is_missing_and_what_to_change() -> None:
+    held = room_hold(drained([service(desired=1, maximum_percent=100)], {B: ROOMY}))
+    assert held is not None
+    assert held.reason is Reason.NO_ROOM
+    assert str(held).startswith("the tasks of web could not leave it: of its 1 task(s) 1 must stay healthy")
+    assert held.remedy == "set maximumPercent of web to 200 or more, or minimumHealthyPercent to 0 or less"
+    assert room_hold(Fits()) is None
+
+
+# Properties, against a search of everything that ECS could do
+
+sizes = st.integers(0, 3)
+demands = st.builds(
+    Demand,
+    cpu=sizes,
+    memory=sizes,
+    gpus=st.sampled_from([0, 0, 0, 1]),
+    ports=st.sampled_from([frozenset(), frozenset(), frozenset({Port(80)})]),
+)
+rings = st.sampled_from([{}, {"ring": "prod"}])
+capacities = st.builds(
+    Capacity,
+    cpu=st.integers(0, 6),
+    memory=st.integers(0, 6),
+    gpus=st.integers(0, 1),
+    ports_taken=st.sampled_from([frozenset(), frozenset({Port(80)})]),
+    attributes=rings,
+    accepts=st.sampled_from([True, True, True, False]),
+    hosts=st.frozensets(st.sampled_from([arn("s0"), arn("s1")]), max_size=1),
+)
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[dict[InstanceId, Capacity], dict[ServiceArn, ServiceRules], list[Leaving]]:
+    capacity = {id_: draw(capacities) for id_ in (A, B, C, D)[: draw(st.integers(1, 4))]}
+    services: dict[ServiceArn, ServiceRules] = {}
+    tasks: list[Leaving] = []
+    for number in range(draw(st.integers(1, 2))):
+        leaving = draw(st.integers(1, 3))
+        elsewhere = draw(st.integers(0, 2))
+        desired = draw(st.sampled_from([leaving + elsewhere, leaving + elsewhere, leaving + elsewhere + 1, leaving]))
+        each = service(
+            f"s{number}",
+            desired=desired,
+            running=leaving + elsewhere,
+            minimum_healthy_percent=draw(st.sampled_from([0, 50, 75, 100, 100])),
+            maximum_percent=draw(st.sampled_from([100, 100, 125, 150, 200])),
+            distinct=draw(st.booleans()),
+            member_of=draw(st.sampled_from([(), (), ("attribute:ring == prod",)])),
+            demand=draw(demands),
+        )
+        services[each.arn] = each
+        tasks += on(A, *([each.name] * leaving))
+    return capacity, services, tasks
+
+
+def can_finish(
+    capacity: Mapping[InstanceId, Capacity], services: Mapping[ServiceArn, ServiceRules], tasks: Sequence[Leaving]
+) -> bool:
+    """Whether any order of starts and stops that ECS may take empties the instance, found by trying them all."""
+    arns = list(services)
+    targets = [id_ for id_, left in capacity.items() if left.accepts and id_ != A]
+    here = tuple(sum(task.service == each for task in tasks) for each in arns)
+    # What runs elsewhere before the drain begins is in the running count, and in nobody's way.
+    before = {each: services[each].running - count for each, count in zip(arns, here, strict=True)}
+    start = (here, tuple((0,) * len(targets) for _ in arns))
+    seen, queue = {start}, [start]
+    while queue:
+        remaining, placed = queue.pop()
+        if not any(remaining):
+            return True
+        for index, each in enumerate(arns):
+            rules = services[each]
+            live = remaining[index] + before[each] + sum(placed[index])
+            staying = before[each] + sum(placed[index])
+            steps = []
+            if remaining[index] and live - 1 >= rules.floor:
+                steps.append((_with(remaining, index, -1), placed))
+            if live < rules.ceiling and staying < rules.desired:
+                for at, target in enumerate(targets):
+                    added = _with(placed, index, _with(placed[index], at, +1))
+                    if _holds(capacity[target], [(services[a], added[i][at]) for i, a in enumerate(arns)]):
+                        steps.append((remaining, added))
+            for step in steps:
+                if step not in seen:
+                    seen.add(step)
+                    queue.append(step)
+    return False
+
+
+def _with(counts: tuple, index: int, change: object) -> tuple:  # type: ignore[type-arg]
+    value = counts[index] + change if isinstance(change, int) else change
+    return (*counts[:index], value, *counts[index + 1 :])
+
+
+def _holds(capacity: Capacity, load: Iterable[tuple[ServiceRules, int]]) -> bool:
+    cpu = memory = gpus = 0
+    ports = list(capacity.ports_taken)
+    for rules, count in load:
+        if not count:
+            continue
+        assert rules.demand is not None
+        assert capacity.hosts is not None
+        cpu += rules.demand.cpu * count
+        memory += rules.demand.memory * count
+        gpus += rules.demand.gpus * count
+        ports += [*rules.demand.ports] * count
+        if rules.member_of and capacity.attributes.get("ring") != "prod":
+            return False
+        if rules.distinct and (count > 1 or rules.arn in capacity.hosts):
+            return False
+    return cpu <= capacity.cpu and memory <= capacity.memory and gpus <= capacity.gpus and len(ports) == len(set(ports))
+
+
+World = tuple[dict[InstanceId, Capacity], dict[ServiceArn, ServiceRules], list[Leaving]]
+
+
+@settings(max_examples=300, deadline=None)
+@given(worlds())
+def test_it_never_says_that_tasks_fit_where_no_order_of_starts_and_stops_lets_them_leave(world: World) -> None:
+    capacity, services, tasks = world
+    if isinstance(will_drain(A, capacity, services, tasks), Fits):
+        assert can_finish(capacity, services, tasks)
+
+
+@settings(max_examples=200, deadline=None)
+@given(worlds())
+def test_where_a_service_alone_has_room_without_end_only_its_own_limits_hold_it(world: World) -> None:
+    _, services, tasks = world
+    endless = {id_: Capacity(10**6, 10**6, 10**6, attributes={"ring": "prod"}) for id_ in (B, C, D)}
+    free = {key: replace(each, distinct=False, demand=SMALL) for key, each in services.items()}
+    endless = {id_: replace(left, hosts=frozenset()) for id_, left in endless.items()}
+    assert isinstance(will_drain(A, endless, free, tasks), Fits) == can_finish(endless, free, tasks)
+
+
+@given(worlds())
+def test_every_task_definition_that_is_unknown_keeps_the_answer_from_becoming_better(world: World) -> None:
+    capacity, services, tasks = world
+    unknown = {key: replace(each, demand=None) for key, each in services.items()}
+    if isinstance(will_drain(A, capacity, services, tasks), NoRoom):
+        assert isinstance(will_drain(A, capacity, unknown, tasks), NoRoom)
+
+
+@given(worlds())
+def test_the_same_question_gets_the_same_answer_whatever_order_the_facts_come_in(world: World) -> None:
+    capacity, services, tasks = world
+    turned = will_drain(A, dict(reversed(capacity.items())), dict(reversed(services.items())), list(reversed(tasks)))
+    answer = will_drain(A, capacity, services, tasks)
+    assert isinstance(turned, Fits) == isinstance(answer, Fits)
+
+
+def test_the_search_of_the_properties_finds_both_answers() -> None:
+    web = {arn("web"): service(desired=1)}
+    assert can_finish({B: replace(ROOMY, hosts=frozenset())}, web, on(A, "web"))
+    assert not can_finish({B: replace(FULL, hosts=frozenset())}, web, on(A, "web"))
