@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn
+from bottlerocket_ecs_updater.engine.ports import Cluster, Hosts
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 DOCUMENTS = {Kind.CHECK: "check-doc", Kind.APPLY: "apply-doc", Kind.REBOOT: "reboot-doc"}
@@ -279,10 +280,10 @@ class Bench:
     def api(self) -> Api:
         return Api(self.clock, Pace(self.clock, rates=UNPACED), self.calls, self.hook)
 
-    def cluster(self) -> EcsCluster:
+    def cluster(self) -> Cluster:
         return EcsCluster(Pair.of(cast("Any", self.ecs)), self.api, self.clock, "web")
 
-    def hosts(self) -> SsmHosts:
+    def hosts(self) -> Hosts:
         return SsmHosts(Pair.of(cast("Any", self.ssm)), self.api, DOCUMENTS, "bottlerocket-ecs-updater run r1")
 
 

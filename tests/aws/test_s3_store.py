@@ -10,7 +10,7 @@ import pytest
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Unreachable
-from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
 
 from .fakes import Bench, Fake, Shape, refusal
 
@@ -66,57 +66,57 @@ def s3() -> FakeS3:
 
 
 @pytest.fixture
-def store(s3: FakeS3) -> S3Store:
+def store(s3: FakeS3) -> Store:
     return S3Store(Pair.of(cast("Any", s3)), Bench().api, "bucket", "/updater/web/")
 
 
-def test_what_was_written_is_read_with_its_tag(store: S3Store) -> None:
+def test_what_was_written_is_read_with_its_tag(store: Store) -> None:
     tag = store.put("lease", b"mine", ABSENT)
     assert store.get("lease") == Stored(b"mine", tag)
 
 
-def test_an_object_that_is_not_there_is_none(store: S3Store) -> None:
+def test_an_object_that_is_not_there_is_none(store: Store) -> None:
     assert store.get("lease") is None
 
 
-def test_keys_live_under_the_prefix(store: S3Store, s3: FakeS3) -> None:
+def test_keys_live_under_the_prefix(store: Store, s3: FakeS3) -> None:
     store.put("lease", b"mine", None)
     assert list(s3.objects) == ["updater/web/lease"]
 
 
-def test_an_object_that_must_not_be_there_is_not_overwritten(store: S3Store) -> None:
+def test_an_object_that_must_not_be_there_is_not_overwritten(store: Store) -> None:
     store.put("lease", b"theirs", ABSENT)
     with pytest.raises(Conflict):
         store.put("lease", b"mine", ABSENT)
 
 
-def test_an_object_with_another_tag_is_not_overwritten(store: S3Store) -> None:
+def test_an_object_with_another_tag_is_not_overwritten(store: Store) -> None:
     before = store.put("lease", b"old", None)
     store.put("lease", b"theirs", None)
     with pytest.raises(Conflict):
         store.put("lease", b"mine", before)
 
 
-def test_an_object_with_the_expected_tag_is_overwritten(store: S3Store) -> None:
+def test_an_object_with_the_expected_tag_is_overwritten(store: Store) -> None:
     before = store.put("lease", b"old", None)
     after = store.put("lease", b"new", before)
     assert store.get("lease") == Stored(b"new", after)
 
 
-def test_an_expected_object_that_is_gone_is_a_conflict(store: S3Store) -> None:
+def test_an_expected_object_that_is_gone_is_a_conflict(store: Store) -> None:
     tag = store.put("lease", b"mine", None)
     store.delete("lease", None)
     with pytest.raises(Conflict):
         store.put("lease", b"mine", tag)
 
 
-def test_two_writers_at_the_same_moment_are_a_conflict(store: S3Store, s3: FakeS3) -> None:
+def test_two_writers_at_the_same_moment_are_a_conflict(store: Store, s3: FakeS3) -> None:
     s3.troubles["put_object"] = [refusal("ConditionalRequestConflict", status=409)]
     with pytest.raises(Conflict):
         store.put("lease", b"mine", ABSENT)
 
 
-def test_an_object_with_another_tag_is_not_removed(store: S3Store) -> None:
+def test_an_object_with_another_tag_is_not_removed(store: Store) -> None:
     before = store.put("lease", b"old", None)
     store.put("lease", b"theirs", None)
     with pytest.raises(Conflict):
@@ -125,17 +125,17 @@ def test_an_object_with_another_tag_is_not_removed(store: S3Store) -> None:
         store.delete("lease", ABSENT)
 
 
-def test_an_object_with_the_expected_tag_is_removed(store: S3Store) -> None:
+def test_an_object_with_the_expected_tag_is_removed(store: Store) -> None:
     store.delete("lease", store.put("lease", b"mine", None))
     assert store.get("lease") is None
 
 
-def test_removing_what_is_not_there_is_no_matter_where_nothing_was_expected(store: S3Store) -> None:
+def test_removing_what_is_not_there_is_no_matter_where_nothing_was_expected(store: Store) -> None:
     store.delete("lease", None)
     store.delete("lease", ABSENT)
 
 
-def test_all_keys_under_a_prefix_come_in_order(store: S3Store) -> None:
+def test_all_keys_under_a_prefix_come_in_order(store: Store) -> None:
     for name in ("runs/3", "runs/1", "runs/4", "lease", "runs/2"):
         store.put(name, b"", None)
     assert list(store.keys("runs/")) == ["runs/1", "runs/2", "runs/3", "runs/4"]
@@ -147,26 +147,26 @@ def test_a_store_without_a_prefix_uses_the_whole_bucket(s3: FakeS3) -> None:
     assert list(store.keys("")) == ["lease"]
 
 
-def test_a_write_whose_reply_is_lost_is_not_repeated(store: S3Store, s3: FakeS3) -> None:
+def test_a_write_whose_reply_is_lost_is_not_repeated(store: Store, s3: FakeS3) -> None:
     s3.troubles["put_object"] = [refusal("InternalError", status=500)]
     with pytest.raises(Unreachable):
         store.put("lease", b"mine", ABSENT)
     assert s3.count("put_object") == 1
 
 
-def test_a_read_that_fails_is_repeated(store: S3Store, s3: FakeS3) -> None:
+def test_a_read_that_fails_is_repeated(store: Store, s3: FakeS3) -> None:
     store.put("lease", b"mine", None)
     s3.troubles["get_object"] = [refusal("SlowDown", status=503), refusal("InternalError", status=500)]
     assert store.get("lease") is not None
 
 
-def test_a_bucket_that_does_not_exist_is_named(store: S3Store, s3: FakeS3) -> None:
+def test_a_bucket_that_does_not_exist_is_named(store: Store, s3: FakeS3) -> None:
     s3.troubles["get_object"] = [refusal("NoSuchBucket", status=404)]
     with pytest.raises(NotFound, match="s3://bucket/updater/web/lease"):
         store.get("lease")
 
 
-def test_a_denied_write_names_action_and_object(store: S3Store, s3: FakeS3) -> None:
+def test_a_denied_write_names_action_and_object(store: Store, s3: FakeS3) -> None:
     s3.troubles["put_object"] = [refusal("AccessDenied", "Access Denied", 403)]
     with pytest.raises(Denied, match="s3:PutObject on s3://bucket/updater/web/lease"):
         store.put("lease", b"mine", None)

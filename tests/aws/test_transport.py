@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,13 +16,20 @@ from bottlerocket_ecs_updater.aws.api import LOOK_ATTEMPTS, Api
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
 from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.session import Clients
-from bottlerocket_ecs_updater.core.errors import Denied, Throttled, Unreachable
+from bottlerocket_ecs_updater.core.errors import Denied, Throttled, Unreachable, UpdaterError
 from bottlerocket_ecs_updater.core.fleet import Status
 from bottlerocket_ecs_updater.engine.ports import Done, Later, Result, Unclear
 
 from .fakes import UNPACED, FakeClock, arn, instance
 
 LEASE = timedelta(seconds=2)
+
+CONTAINER_CREDENTIALS = {
+    "AccessKeyId": "FROMTHECONTAINER",
+    "SecretAccessKey": "secret",
+    "Token": "token",
+    "Expiration": "2099-01-01T00:00:00Z",
+}
 
 Behaviour = Callable[[BaseHTTPRequestHandler], None]
 
@@ -31,7 +39,7 @@ class Server:
 
     def __init__(self) -> None:
         self.arrived = 0
-        self.agents: list[str] = []
+        self.headers: list[Mapping[str, str]] = []
         self.behaviour: Behaviour = replying(200, {})
         self.released = threading.Event()
         outer = self
@@ -42,8 +50,11 @@ class Server:
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 outer.arrived += 1
-                outer.agents.append(self.headers["User-Agent"])
+                outer.headers.append(dict(self.headers))
                 outer.behaviour(self)
+
+            def do_GET(self) -> None:
+                replying(200, CONTAINER_CREDENTIALS, "application/json")(self)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that is overridden
                 """Say nothing."""
@@ -99,6 +110,7 @@ def hanging_up(handler: BaseHTTPRequestHandler) -> None:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server = Server()
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
@@ -123,7 +135,7 @@ def test_an_act_that_is_answered_is_done(server: Server, cluster: EcsCluster) ->
     shape = {**instance(1), "registeredAt": 1_767_603_600}
     server.behaviour = replying(200, {"containerInstances": [shape], "failures": []})
     assert drain(cluster) == Done()
-    assert "bottlerocket-ecs-updater/1.2.3" in server.agents[0]
+    assert "bottlerocket-ecs-updater/1.2.3" in server.headers[0]["User-Agent"]
 
 
 @pytest.mark.parametrize(
@@ -186,3 +198,27 @@ def test_a_denied_look_arrives_once(server: Server, cluster: EcsCluster) -> None
     with pytest.raises(Denied, match="ecs:ListContainerInstances on web"):
         cluster.list_all()
     assert server.arrived == 1
+
+
+def test_requests_are_signed_with_the_credentials_of_the_container(
+    server: Server, cluster: EcsCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{server.url}/credentials")
+    cluster.list_all()
+    assert "Credential=FROMTHECONTAINER/" in server.headers[0]["Authorization"]
+    assert server.headers[0]["X-Amz-Security-Token"] == "token"
+
+
+def test_without_any_credentials_nothing_is_sent_and_the_reason_is_told(
+    server: Server, cluster: EcsCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(UpdaterError, match="no AWS credentials"):
+        cluster.list_all()
+    assert server.arrived == 0
