@@ -144,7 +144,7 @@ class Reason(Enum):
     DRAIN_TIMED_OUT = _Words(
         "drain-timed-out",
         "it was not empty after {limit}, and was given back; left were {tasks}",
-        "see why these tasks do not stop: stop time-outs, minimumHealthyPercent with no room elsewhere, task protection",
+        "see why these tasks stay: stop time-outs, minimumHealthyPercent with no room elsewhere, task protection",
     )
     CHANGED_WHILE_DRAINING = _Words(
         "changed-while-draining",
@@ -233,7 +233,7 @@ class Reason(Enum):
     )
     CHECKPOINT_FULL = _Words(
         "checkpoint-full",
-        "{limit} of {total} instances may go to {version} before this checkpoint: {done} did, {under_way} are on the way",
+        "{limit} of {total} instances may go to {version} up to this checkpoint: {done} did, {under_way} are on it",
         "it is taken when those are done and the wait is over",
     )
     CHECKPOINT_FAILED = _Words(
