@@ -229,7 +229,7 @@ class Trail:
     """When this run first knew of the claim: limits of a resumed phase count from here."""
     reboot_sent_at: datetime | None = None
     away_at: datetime | None = None
-    """When the agent was first seen disconnected after the reboot was sent."""
+    """When the agent was last seen to go, since it was marked for its reboot and before a new boot was proven."""
     connected_looks: int = 0
     """Looks in a row that saw the agent connected since the reboot (all looks where there was none)."""
     proof_at: datetime | None = None

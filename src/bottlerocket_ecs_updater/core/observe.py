@@ -56,9 +56,10 @@ def _trail_after(instance: Instance, registration: Registration, run: RunId) -> 
     trail = instance.trail
     claim = instance.claim
     if not registration.connected:
-        trail = replace(trail, connected_looks=0)
-        if trail.reboot_sent_at is not None and trail.away_at is None:
+        went = trail.away_at is None or trail.connected_looks > 0
+        if claim is not None and claim.phase is ClaimPhase.REBOOTING and trail.proof_at is None and went:
             trail = replace(trail, away_at=registration.at)
+        trail = replace(trail, connected_looks=0)
     else:
         trail = replace(trail, connected_looks=trail.connected_looks + 1)
     missing = trail.missing_looks + 1 if registration.status is Status.INACTIVE else 0

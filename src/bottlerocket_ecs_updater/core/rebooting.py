@@ -65,10 +65,12 @@ def _report_since(instance: Instance, claim: Claim, fleet: Fleet) -> HostReport 
     told = instance.told
     if told is None:
         return None
-    after = instance.trail.reboot_sent_at
+    trail = instance.trail
+    after = trail.reboot_sent_at
     if after is None and claim.run != fleet.run:
-        after = instance.trail.claimed_at
-    return told.report if after is None or told.asked_at >= after else None
+        after = trail.claimed_at
+    # What it said before its agent went says nothing of the boot that it comes back with.
+    return told.report if all(told.asked_at >= moment for moment in (after, trail.away_at) if moment) else None
 
 
 def _not_sent(
@@ -90,6 +92,8 @@ def _not_sent(
         return Verdict((Unmark(instance.id, why, took_slot=False),), hold=why)
     if over:
         return _give_back_unsent(instance, claim, registration, fleet, policy)
+    if report is None and instance.trail.away_at is not None:
+        return _ask_when_connected(instance, registration, fleet, policy)
     if instance.tasks is None or instance.tasks.at < registration.at or registration.at < fleet.at:
         return Verdict(wants_tasks=True, look_at=fleet.at)
     empty = not (registration.running_tasks or registration.pending_tasks or instance.tasks.left)
@@ -124,7 +128,7 @@ def _resume(
     """A run was killed around its reboot: the host's boot id tells on which side."""
     if passed(_limit_from(instance, claim), policy.reboot_timeout, fleet.at):
         return _limit_over(instance, claim, registration, report, fleet, policy)
-    if report is None:
+    if report is None or not registration.connected:
         return _ask_when_connected(instance, registration, fleet, policy)
     # The old boot still runs. A reboot that was sent is delivered within its time-out or never.
     deliverable_until = claim.since + policy.answer_timeout
@@ -144,7 +148,7 @@ def _await_boot(
     policy: Policy,
 ) -> Verdict:
     """Sent. Wait for the host to go and to come back, within the limit."""
-    if report is not None:
+    if report is not None and registration.connected:
         verdict = _refused(instance, claim, registration, report, fleet, policy)
         if verdict is not None:
             return verdict

@@ -1,0 +1,363 @@
+"""Draining, giving back, letting go: the rows DRAINING and RETURNING of an instance's life."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from bottlerocket_ecs_updater.core.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.claimed import proceed
+from bottlerocket_ecs_updater.core.command import Check, Command, Drain, Mark, Note, Return, Unmark, Verdict
+from bottlerocket_ecs_updater.core.fleet import Durations, Instance, Status, Tasks, Trail, Updated
+from bottlerocket_ecs_updater.core.host import HostAnswer, Problem
+from bottlerocket_ecs_updater.core.policy import MISSING_LOOKS
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
+
+from .builders import (
+    DEAD_RUN,
+    HOUR,
+    MINUTE,
+    NEW,
+    NEWER,
+    NOW,
+    OLD,
+    POLICY,
+    POLL,
+    RUN,
+    SECOND,
+    a_claim,
+    available,
+    claimed,
+    drained_by_us,
+    fleet,
+    idle,
+    problem,
+    ready,
+    rebooted,
+    registration,
+    staged,
+    task,
+)
+
+UPDATED = Updated(OLD, NEW)
+
+
+def next_step(one: Instance, **changes: Any) -> Verdict:
+    assert one.claim is not None
+    return proceed(one, one.claim, fleet(one, **changes), POLICY)
+
+
+def kinds(verdict: Verdict) -> list[type[Command]]:
+    return [type(command) for command in verdict.commands]
+
+
+def let_go(verdict: Verdict) -> Reason:
+    """The reason with which an instance was let go, without another act."""
+    (command,) = verdict.commands
+    assert isinstance(command, Unmark), command
+    assert isinstance(command.verdict, Hold), command
+    assert str(command.verdict)
+    assert command.verdict.remedy
+    return command.verdict.reason
+
+
+def given_back(verdict: Verdict) -> str:
+    """Why an instance was given back; it rests afterwards."""
+    assert kinds(verdict) == [Return, Note]
+    command = verdict.commands[0]
+    assert isinstance(command, Return)
+    return str(command.verdict)
+
+
+def aged(minutes: float, **changes: Any) -> Instance:
+    """An instance that this run claimed so long ago."""
+    claim = a_claim(since=NOW - minutes * MINUTE)
+    return claimed(claim=claim, trail=drained_by_us(claim), **changes)
+
+
+def of_dead_run(minutes: float = 1, known: datetime = NOW, **changes: Any) -> Instance:
+    """An instance whose drain was begun by a run that was killed, and that this run found."""
+    claim = a_claim(run=DEAD_RUN, since=NOW - minutes * MINUTE)
+    return claimed(claim=claim, trail=drained_by_us(claim, claimed_at=known), **changes)
+
+
+# Waiting for it to be empty
+
+
+def test_an_instance_with_tasks_left_is_waited_for() -> None:
+    verdict = next_step(claimed(tasks=(task(),)))
+    assert kinds(verdict) == []
+    assert verdict.look_at is not None
+    assert verdict.look_at > NOW
+
+
+@pytest.mark.parametrize("status", ["DEACTIVATING", "STOPPING", "DEPROVISIONING"])
+def test_a_task_that_is_stopping_is_left_though_ecs_counts_it_no_more(status: str) -> None:
+    """W6, changed: the predecessor listed only tasks that shall run, and rebooted under those that were stopping."""
+    empty_by_count = replace(claimed(), tasks=Tasks((task(last_status=status),), NOW))
+    assert kinds(next_step(empty_by_count)) == []
+
+
+@pytest.mark.parametrize("counts", [{"running_tasks": 1}, {"pending_tasks": 1}])
+def test_a_task_that_ecs_counts_is_left_though_none_was_listed(counts: dict[str, Any]) -> None:
+    one = claimed()
+    assert one.registration is not None
+    assert kinds(next_step(replace(one, registration=replace(one.registration, **counts)))) == []
+
+
+def test_tasks_that_nobody_listed_are_listed() -> None:
+    verdict = next_step(claimed(tasks=None))
+    assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
+
+
+def test_an_empty_instance_is_marked_for_its_reboot_and_not_rebooted_in_the_same_breath() -> None:
+    """DrainContainerInstances/no tasks: an empty instance goes on at once."""
+    (mark,) = next_step(claimed()).commands
+    assert isinstance(mark, Mark)
+    assert (mark.claim.phase, mark.claim.reboots, mark.claim.since) == (ClaimPhase.REBOOTING, 1, NOW)
+
+
+def test_what_was_learned_of_drains_spaces_the_looks() -> None:
+    verdict = next_step(claimed(tasks=(task(),)), durations=Durations(drain=10 * MINUTE))
+    assert verdict.look_at is not None
+    assert verdict.look_at > NOW + 5 * MINUTE
+
+
+def test_no_look_is_later_than_the_drain_limit() -> None:
+    claim = a_claim(since=NOW - POLICY.drain_timeout + 3 * SECOND)
+    one = claimed(claim=claim, tasks=(task(),), trail=drained_by_us(claim))
+    assert next_step(one).look_at == NOW + 3 * SECOND
+
+
+# The drain limit
+
+
+def test_an_instance_that_is_not_empty_past_the_limit_is_given_back() -> None:
+    """P6 and Drain/wait tasks stop err: a drain that does not end is undone."""
+    why = given_back(next_step(aged(25, tasks=(task("web"), task("api", "STOPPING")))))
+    assert why == "it was not empty after 25m, and was given back; left were service:web, service:api"
+
+
+def test_a_drain_that_failed_rests() -> None:
+    note = next_step(aged(25, tasks=(task(),))).commands[1]
+    assert isinstance(note, Note)
+    assert (note.rest.version, note.rest.attempts, note.rest.rolled_back) == (NEW, 1, False)
+
+
+def test_the_limit_counts_from_the_claim_of_the_run_that_began_the_drain() -> None:
+    assert given_back(next_step(of_dead_run(25, tasks=(task(),)))).startswith("it was not empty")
+
+
+def test_the_tasks_that_are_left_are_looked_at_right_before_the_limit_strikes() -> None:
+    one = aged(25, tasks=(task(),))
+    old = replace(one, tasks=Tasks((task(),), NOW - MINUTE))
+    assert next_step(old).wants_tasks
+
+
+def test_an_instance_that_is_empty_at_the_limit_goes_on() -> None:
+    assert kinds(next_step(aged(25))) == [Mark]
+
+
+# Before the reboot: is it still what was claimed?
+
+
+@pytest.mark.parametrize(
+    ("says", "why"),
+    [
+        (available(), "it is Available now, not Ready"),
+        (staged(), "it is Staged now, not Ready"),
+        (idle(), "it is Idle now, not Ready"),
+        (ready(NEWER), "it would boot into 1.22.0 now, not 1.21.0"),
+    ],
+)
+def test_a_host_that_changed_while_draining_is_given_back(says: HostAnswer, why: str) -> None:
+    """P8, P9 and P12: a host that is no longer Ready is not rebooted."""
+    assert given_back(next_step(claimed(says=says))) == f"it was given back before the reboot: {why}"
+
+
+def test_a_host_that_somebody_rebooted_while_draining_is_verified_like_after_our_own_reboot() -> None:
+    assert kinds(next_step(claimed(says=rebooted()))) == [Mark]
+
+
+def test_a_disconnected_agent_is_waited_for_since_its_tasks_are_old_news() -> None:
+    verdict = next_step(claimed(connected=False))
+    assert (verdict.commands, verdict.look_at) == ((), NOW + POLL)
+
+
+def test_a_host_whose_agent_stays_away_is_given_back_unrebooted() -> None:
+    why = given_back(next_step(aged(25, connected=False)))
+    assert why == "it was given back before the reboot: its ECS agent is disconnected"
+
+
+# Finishing what a killed run began
+
+
+def test_the_host_of_a_dead_run_is_asked_before_anything_else_is_done() -> None:
+    assert kinds(next_step(of_dead_run())) == [Check]
+
+
+def test_the_host_of_a_dead_run_is_asked_however_long_ago_its_drain_began() -> None:
+    assert kinds(next_step(of_dead_run(12 * 60))) == [Check]
+
+
+def test_the_host_of_a_dead_run_goes_on_when_it_answered() -> None:
+    one = of_dead_run(12 * 60, known=NOW - MINUTE, asked=NOW - 30 * SECOND)
+    (mark,) = next_step(one).commands
+    assert isinstance(mark, Mark)
+    assert (mark.claim.run, mark.claim.phase) == (RUN, ClaimPhase.REBOOTING)
+
+
+def test_an_answer_from_before_the_claim_was_found_does_not_count() -> None:
+    assert kinds(next_step(of_dead_run(known=NOW - MINUTE, asked=NOW - HOUR))) == [Check]
+
+
+def test_a_host_of_a_dead_run_that_answers_nothing_is_given_back_in_the_end() -> None:
+    one = of_dead_run(
+        12 * 60, known=NOW - POLICY.drain_timeout, says=problem(Problem.FAILED, "exit 1: no route"), asked=NOW - MINUTE
+    )
+    why = given_back(next_step(one))
+    assert why == "it was given back before the reboot: its update check failed: exit 1: no route"
+
+
+def test_a_host_of_a_dead_run_that_was_never_drained_is_let_go_and_open_again() -> None:
+    one = of_dead_run(status=Status.ACTIVE, known=NOW - MINUTE)
+    assert next_step(one).commands == (Unmark(one.id, None, took_slot=False),)
+
+
+def test_it_is_let_go_only_when_no_reader_can_lag_behind_its_drain() -> None:
+    verdict = next_step(of_dead_run(status=Status.ACTIVE))
+    assert (verdict.commands, verdict.look_at) == ((), NOW + POLL)
+
+
+# Marked and not drained
+
+
+def marked_only(minutes: float = 0, **changes: Any) -> Instance:
+    """An instance that this run marked, and whose drain was refused or not asked for."""
+    claim = a_claim(since=NOW - minutes * MINUTE)
+    trail = Trail(claimed_at=claim.since, claim_seen=True)
+    return claimed(claim=claim, trail=trail, **{"status": Status.ACTIVE, **changes})
+
+
+def test_a_drain_that_was_not_sent_is_sent() -> None:
+    assert kinds(next_step(marked_only())) == [Drain]
+
+
+def unclear_drain(seconds: int) -> Instance:
+    """An instance of whose drain nothing is known but when it was asked for."""
+    one = marked_only()
+    return replace(one, trail=replace(one.trail, drain_sent_at=NOW - seconds * SECOND))
+
+
+def test_a_drain_that_may_have_been_sent_is_waited_for() -> None:
+    """W21, changed: a drain that threw after it took effect is neither repeated blindly nor forgotten."""
+    assert kinds(next_step(unclear_drain(5))) == []
+
+
+def test_a_drain_that_no_look_shows_is_sent_again() -> None:
+    assert kinds(next_step(unclear_drain(20))) == [Drain]
+
+
+def test_a_drain_that_never_comes_is_let_go_at_the_limit() -> None:
+    assert let_go(next_step(marked_only(25))) is Reason.UNCLEAR
+
+
+# Other people
+
+
+def test_an_instance_that_somebody_else_drained_between_our_mark_and_our_drain_is_theirs() -> None:
+    assert let_go(next_step(marked_only(status=Status.DRAINING))) is Reason.DRAINED_BY_OTHERS
+
+
+def test_an_instance_that_somebody_returned_while_we_drained_it_is_let_go() -> None:
+    assert let_go(next_step(claimed(status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
+
+
+@pytest.mark.parametrize(("looks", "gone"), [(0, False), (1, False), (2, True)])
+def test_a_claim_that_somebody_removed_is_noticed_when_two_looks_agree(looks: int, *, gone: bool) -> None:
+    one = claimed(tasks=(task(),))
+    verdict = next_step(replace(one, trail=replace(one.trail, claim_absent_looks=looks)))
+    assert bool(verdict.commands) is gone
+    assert not gone or let_go(verdict) is Reason.CLAIM_REMOVED
+
+
+def test_an_instance_whose_claim_was_removed_is_left_as_it_is() -> None:
+    one = claimed()
+    verdict = next_step(replace(one, trail=replace(one.trail, claim_absent_looks=2)))
+    assert kinds(verdict) == [Unmark]
+
+
+# Returning
+
+
+def returning(seconds: int, *, confirmed: bool, status: Status = Status.DRAINING) -> Instance:
+    """An instance that we set ACTIVE so long ago."""
+    claim = a_claim(ClaimPhase.REBOOTING)
+    trail = drained_by_us(claim, return_sent_at=NOW - seconds * SECOND, return_confirmed=confirmed, verdict=UPDATED)
+    return claimed(claim=claim, says=rebooted(), status=status, trail=trail)
+
+
+def test_an_instance_that_is_seen_active_is_unmarked_and_keeps_its_slot() -> None:
+    one = returning(5, confirmed=True, status=Status.ACTIVE)
+    assert next_step(one).commands == (Unmark(one.id, UPDATED, took_slot=True),)
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_an_instance_is_not_unmarked_before_it_is_seen_active(*, confirmed: bool) -> None:
+    verdict = next_step(returning(5, confirmed=confirmed))
+    assert (verdict.commands, verdict.look_at) == ((), NOW + POLL)
+
+
+def test_a_return_that_may_have_been_lost_is_sent_again() -> None:
+    one = returning(20, confirmed=False)
+    assert next_step(one).commands == (Return(one.id, UPDATED),)
+
+
+def test_an_instance_that_somebody_drained_right_after_we_returned_it_is_theirs() -> None:
+    one = returning(20, confirmed=True)
+    assert next_step(one).commands == (Unmark(one.id, UPDATED, took_slot=False),)
+
+
+# Gone
+
+
+def missing(looks: int, phase: ClaimPhase = ClaimPhase.DRAINING, minutes: float = 1) -> Instance:
+    claim = a_claim(phase, since=NOW - minutes * MINUTE)
+    trail = drained_by_us(claim, missing_looks=looks)
+    return claimed(claim=claim, trail=trail, registration=None, undescribed="MISSING")
+
+
+@pytest.mark.parametrize("phase", ClaimPhase)
+def test_one_look_that_misses_an_instance_proves_nothing(phase: ClaimPhase) -> None:
+    verdict = next_step(missing(MISSING_LOOKS - 1, phase))
+    assert (verdict.commands, verdict.wants_listing) == ((), True)
+
+
+def test_an_instance_that_left_the_cluster_is_let_go() -> None:
+    """P15, ActivateInstance/api fail inactive and W11: INACTIVE and MISSING alike are tolerated."""
+    assert let_go(next_step(missing(MISSING_LOOKS))) is Reason.GONE
+
+
+def test_an_instance_that_is_inactive_is_gone_too() -> None:
+    """ActivateInstance/api fail inactive."""
+    one = claimed(registration=registration("i-a", status=Status.INACTIVE))
+    gone = replace(one, trail=replace(one.trail, missing_looks=MISSING_LOOKS))
+    assert let_go(next_step(gone)) is Reason.GONE
+
+
+def test_a_rebooting_host_may_come_back_under_a_new_registration() -> None:
+    verdict = next_step(missing(MISSING_LOOKS + 5, ClaimPhase.REBOOTING))
+    assert (verdict.commands, verdict.wants_listing) == ((), True)
+
+
+def test_a_rebooting_host_that_does_not_come_back_in_a_while_is_gone() -> None:
+    assert let_go(next_step(missing(MISSING_LOOKS + 5, ClaimPhase.REBOOTING, minutes=10))) is Reason.GONE
+
+
+def test_what_ecs_said_of_a_gone_instance_is_told() -> None:
+    (command,) = next_step(missing(MISSING_LOOKS)).commands
+    assert isinstance(command, Unmark)
+    assert command.verdict == hold(Reason.GONE, why="MISSING")

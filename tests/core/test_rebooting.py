@@ -1,0 +1,673 @@
+"""From the marked reboot to the return: the rows REBOOTING, VERIFYING and QUARANTINED of an instance's life."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.claimed import proceed
+from bottlerocket_ecs_updater.core.command import (
+    Cancel,
+    Check,
+    Command,
+    Conclude,
+    Mark,
+    Note,
+    Quarantine,
+    Reboot,
+    Return,
+    Unmark,
+    Verdict,
+)
+from bottlerocket_ecs_updater.core.fleet import (
+    End,
+    Ended,
+    Instance,
+    Kind,
+    Quarantined,
+    Status,
+    Tasks,
+    Updated,
+)
+from bottlerocket_ecs_updater.core.host import HostAnswer, Problem
+from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, CONNECTED_LOOKS, REBOOT_TRIES
+from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason, failed
+
+from .builders import (
+    DEAD_RUN,
+    HOUR,
+    MINUTE,
+    NEW,
+    NEWER,
+    NOW,
+    OLD,
+    POLICY,
+    POLL,
+    RUN,
+    SECOND,
+    a_claim,
+    available,
+    claimed,
+    drained_by_us,
+    ended,
+    fleet,
+    flight,
+    idle,
+    problem,
+    ready,
+    rebooted,
+    staged,
+    task,
+)
+
+UPDATED = Updated(OLD, NEW)
+
+
+def next_step(one: Instance, **changes: Any) -> Verdict:
+    assert one.claim is not None
+    return proceed(one, one.claim, fleet(one, **changes), POLICY)
+
+
+def kinds(verdict: Verdict) -> list[type[Command]]:
+    return [type(command) for command in verdict.commands]
+
+
+def waits(verdict: Verdict) -> bool:
+    """Whether nothing is done now, and something is looked at later."""
+    return not verdict.commands and verdict.look_at is not None
+
+
+def returned(verdict: Verdict) -> object:
+    """What an instance becomes that is set ACTIVE."""
+    command = next(command for command in verdict.commands if isinstance(command, Return))
+    return command.verdict
+
+
+def failure(verdict: Verdict) -> Failed:
+    found = returned(verdict)
+    assert isinstance(found, Failed), found
+    assert found.remedy
+    return found
+
+
+def reason(verdict: Verdict) -> Reason:
+    """The reason with which an instance was given back, or let go."""
+    command = next(command for command in verdict.commands if isinstance(command, Return | Unmark))
+    assert isinstance(command.verdict, Hold), command
+    assert str(command.verdict)
+    return command.verdict.reason
+
+
+def rebooting(
+    claim: Claim | None = None, *, sent: datetime | None = None, away: datetime | None = None, **changes: Any
+) -> Instance:
+    """An instance that is marked for its reboot, which was `sent` then, and whose agent was seen `away` then."""
+    mine = claim or a_claim(ClaimPhase.REBOOTING)
+    trail = replace(drained_by_us(mine, reboot_sent_at=sent, away_at=away), **changes.pop("trail", {}))
+    return claimed(claim=mine, trail=trail, **{"asked": NOW - HOUR, **changes})
+
+
+def sent(minutes: float = 1, **changes: Any) -> Instance:
+    """An instance whose reboot was sent so long ago."""
+    when = NOW - minutes * MINUTE
+    return rebooting(a_claim(ClaimPhase.REBOOTING, since=when), sent=when, **changes)
+
+
+# The last look before the reboot
+
+
+def test_a_marked_empty_draining_instance_is_rebooted() -> None:
+    assert kinds(next_step(rebooting())) == [Reboot]
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.DRAINING])
+def test_an_instance_that_is_not_draining_is_not_rebooted(status: Status) -> None:
+    assert Reboot not in kinds(next_step(rebooting(status=status)))
+
+
+@pytest.mark.parametrize("last_status", ["RUNNING", "STOPPING", "DEPROVISIONING"])
+def test_an_instance_with_a_task_that_is_not_stopped_is_not_rebooted(last_status: str) -> None:
+    assert waits(next_step(rebooting(tasks=(task(last_status=last_status),))))
+
+
+@pytest.mark.parametrize("counts", [{"running_tasks": 1}, {"pending_tasks": 1}])
+def test_an_instance_on_which_ecs_counts_a_task_is_not_rebooted(counts: dict[str, Any]) -> None:
+    one = rebooting()
+    assert one.registration is not None
+    assert waits(next_step(replace(one, registration=replace(one.registration, **counts))))
+
+
+def test_an_instance_whose_agent_is_away_is_not_rebooted() -> None:
+    assert waits(next_step(rebooting(connected=False)))
+
+
+def test_an_instance_is_not_rebooted_on_the_strength_of_an_old_description() -> None:
+    one = rebooting()
+    assert one.registration is not None
+    verdict = next_step(replace(one, registration=replace(one.registration, at=NOW - SECOND)))
+    assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
+
+
+@pytest.mark.parametrize("tasks", [None, Tasks((), NOW - SECOND)])
+def test_an_instance_is_not_rebooted_on_the_strength_of_old_tasks(tasks: Tasks | None) -> None:
+    verdict = next_step(replace(rebooting(), tasks=tasks))
+    assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
+
+
+def test_an_instance_that_somebody_returned_before_its_reboot_is_let_go() -> None:
+    assert reason(next_step(rebooting(status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
+
+
+def test_an_instance_whose_claim_somebody_removed_before_its_reboot_is_let_go() -> None:
+    assert reason(next_step(rebooting(trail={"claim_absent_looks": 2}))) is Reason.CLAIM_REMOVED
+
+
+OVERDUE = a_claim(ClaimPhase.REBOOTING, since=NOW - POLICY.reboot_timeout)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        (
+            {"tasks": (task(),)},
+            "it was not empty after 25m, and was given back; left were service:web",
+        ),
+        ({"connected": False}, "it was given back before the reboot: its ECS agent is disconnected"),
+        (
+            {"says": problem(Problem.NO_ANSWER)},
+            "it was given back before the reboot: no reboot could be sent to it within 20m",
+        ),
+    ],
+    ids=["tasks", "agent", "not sent"],
+)
+def test_an_instance_that_never_could_be_rebooted_is_given_back_and_told_why(changes: dict[str, Any], why: str) -> None:
+    assert str(returned(next_step(rebooting(OVERDUE, **changes)))) == why
+
+
+# While the host is away
+
+
+def test_a_reboot_that_was_just_sent_is_left_alone() -> None:
+    verdict = next_step(sent(0, reboot_flight=flight(Kind.REBOOT)))
+    assert waits(verdict)
+    assert verdict.look_at is not None
+    assert verdict.look_at > NOW + POLL
+
+
+def test_a_host_that_is_away_is_not_asked() -> None:
+    assert waits(next_step(sent(1, connected=False)))
+
+
+def test_a_host_that_is_away_for_long_may_have_a_new_registration() -> None:
+    assert next_step(sent(5, connected=False)).wants_listing
+
+
+def test_a_host_that_came_back_is_asked() -> None:
+    assert kinds(next_step(sent(2, away=NOW - MINUTE))) == [Check]
+
+
+def test_a_host_that_came_back_is_asked_one_question_at_a_time() -> None:
+    assert waits(next_step(sent(2, away=NOW - MINUTE, flight=flight(Kind.CHECK))))
+
+
+def test_a_host_that_came_back_and_gives_no_report_yet_is_asked_again() -> None:
+    one = sent(3, away=NOW - 2 * MINUTE, says=problem(Problem.NO_ANSWER), asked=NOW - MINUTE)
+    assert kinds(next_step(one)) == [Check]
+
+
+def test_a_host_that_was_never_seen_away_is_asked_after_a_while() -> None:
+    """The agent's connection may miss a fast reboot altogether."""
+    assert kinds(next_step(sent(2))) == [Check]
+
+
+def test_a_host_whose_agent_flapped_without_a_reboot_is_not_asked_at_every_look() -> None:
+    one = sent(5, away=NOW - 4 * MINUTE, says=ready(), asked=NOW - 10 * SECOND, rebooted=ended(Kind.REBOOT))
+    assert waits(next_step(one))
+
+
+# Old boot: refused, undelivered, never happening
+
+
+def old_boot(
+    end: End | None, *, minutes: float = 1, reboots: int = 1, says: HostAnswer | None = None, **changes: Any
+) -> Instance:
+    """A host that answered from its old boot after its reboot command ended so; None where it is under way."""
+    when = NOW - minutes * MINUTE
+    claim = a_claim(ClaimPhase.REBOOTING, since=when, reboots=reboots)
+    command: Ended | None = None
+    if end is not None:
+        command = ended(Kind.REBOOT, end, when + 10 * SECOND, sent_at=when, detail="Failed to reboot: Status 500 …")
+    return rebooting(
+        claim,
+        sent=when,
+        says=says or ready(),
+        asked=NOW - 15 * SECOND,
+        rebooted=command,
+        reboot_flight=flight(Kind.REBOOT, when) if end is None else None,
+        **changes,
+    )
+
+
+RAN_NOWHERE = [end for end in End if end is not End.SUCCESS]
+
+
+@pytest.mark.parametrize("end", RAN_NOWHERE)
+def test_a_reboot_that_failed_or_did_not_arrive_is_marked_once_more(end: End) -> None:
+    (mark,) = next_step(old_boot(end)).commands
+    assert isinstance(mark, Mark)
+    assert (mark.claim.phase, mark.claim.reboots) == (ClaimPhase.REBOOTING, 2)
+
+
+def test_a_reboot_that_was_accepted_is_not_asked_for_again() -> None:
+    """What inhibits a shutdown may hold it up for five minutes."""
+    assert Mark not in kinds(next_step(old_boot(End.SUCCESS)))
+
+
+def test_a_second_reboot_is_not_asked_for_in_haste() -> None:
+    assert Mark not in kinds(next_step(old_boot(End.FAILED, minutes=0.3)))
+
+
+def test_an_answer_from_before_the_end_of_the_reboot_command_proves_nothing() -> None:
+    one = replace(old_boot(End.FAILED), rebooted=ended(Kind.REBOOT, End.FAILED, NOW - SECOND))
+    assert Mark not in kinds(next_step(one))
+
+
+def unproven(minutes: float) -> Instance:
+    """An old boot, and a reboot whose sending got no reply."""
+    return replace(old_boot(End.FAILED, minutes=minutes), rebooted=None)
+
+
+def test_a_reboot_that_may_have_been_sent_is_not_repeated_while_it_may_be_delivered() -> None:
+    assert Mark not in kinds(next_step(unproven(1)))
+
+
+def test_a_reboot_that_may_have_been_sent_and_did_not_arrive_is_marked_once_more() -> None:
+    assert kinds(next_step(unproven(2))) == [Mark]
+
+
+def test_the_end_of_a_reboot_command_is_asked_for_where_the_old_boot_answers() -> None:
+    verdict = next_step(old_boot(None))
+    assert (verdict.commands, verdict.wants_reboot_end, verdict.look_at) == ((), True, NOW)
+
+
+def test_the_end_of_a_reboot_command_is_asked_for_once_per_answer() -> None:
+    one = old_boot(None)
+    assert not next_step(replace(one, trail=replace(one.trail, reboot_end_asked_at=NOW))).wants_reboot_end
+
+
+def test_a_host_that_goes_down_late_is_not_asked_to_reboot_again() -> None:
+    assert waits(next_step(old_boot(End.FAILED, connected=False)))
+
+
+def test_a_host_that_went_down_late_is_asked_when_it_is_back_and_not_rebooted_again() -> None:
+    assert kinds(next_step(old_boot(End.FAILED, away=NOW - 10 * SECOND))) == [Check]
+
+
+def test_a_host_that_went_away_between_its_mark_and_its_reboot_is_asked_first() -> None:
+    """Somebody else may have rebooted it."""
+    assert kinds(next_step(rebooting(away=NOW - 30 * SECOND))) == [Check]
+
+
+def test_a_host_that_refuses_every_time_is_given_back_and_named() -> None:
+    why = failure(next_step(old_boot(End.FAILED, reboots=REBOOT_TRIES)))
+    assert (why.failure, str(why)) == (
+        Failure.REBOOT_REFUSED,
+        "it refused to reboot: Failed to reboot: Status 500 …",
+    )
+
+
+@pytest.mark.parametrize("end", [end for end in RAN_NOWHERE if end is not End.FAILED])
+def test_a_host_that_the_reboot_does_not_reach_is_given_back_and_not_called_unwilling(end: End) -> None:
+    assert failure(next_step(old_boot(end, reboots=REBOOT_TRIES))).failure is Failure.NEVER_REBOOTED
+
+
+def test_a_host_that_never_reboots_is_given_back_at_the_limit() -> None:
+    why = failure(next_step(old_boot(End.SUCCESS, minutes=20)))
+    assert str(why) == "it was asked to reboot and did not reboot within 20m"
+
+
+def test_a_reboot_that_is_still_under_way_at_the_limit_is_called_back() -> None:
+    one = old_boot(None, minutes=20, trail={"reboot_end_asked_at": NOW})
+    assert kinds(next_step(one)) == [Cancel, Return, Note]
+
+
+@pytest.mark.parametrize("says", [staged(), available(), idle(), ready(NEWER)])
+def test_a_host_whose_update_was_cancelled_is_not_rebooted_again(says: HostAnswer) -> None:
+    """A cancelled update leaves the host Staged: it would boot into its old release."""
+    assert reason(next_step(old_boot(End.FAILED, says=says))) is Reason.CHANGED_WHILE_DRAINING
+
+
+def test_a_host_that_somebody_returned_before_its_second_reboot_is_let_go() -> None:
+    assert reason(next_step(old_boot(End.FAILED, status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
+
+
+# Proven
+
+
+def back(
+    says: HostAnswer | None = None, *, minutes: float = 2, looks: int = CONNECTED_LOOKS, **changes: Any
+) -> Instance:
+    """A host that answered from a new boot half a minute ago, and whose reboot command ended."""
+    when = NOW - minutes * MINUTE
+    claim = changes.pop("claim", None) or a_claim(ClaimPhase.REBOOTING, since=when)
+    proof = {"proof_at": NOW - 30 * SECOND, "connected_looks": looks}
+    return rebooting(
+        claim,
+        sent=when,
+        away=when + 10 * SECOND,
+        says=says or rebooted(),
+        asked=NOW - 30 * SECOND,
+        trail={**proof, **changes.pop("trail", {})},
+        **changes,
+    )
+
+
+def test_a_proven_connected_host_on_its_target_is_returned_as_updated() -> None:
+    """VerifyUpdate/success; W2, changed: verified before it is returned."""
+    assert next_step(back()).commands == (Return(back().id, UPDATED),)
+
+
+def test_a_host_that_another_release_is_available_to_by_now_is_updated_all_the_same() -> None:
+    """P18 and VerifyUpdate/another version available."""
+    assert returned(next_step(back(rebooted(chosen=NEWER)))) == UPDATED
+
+
+@pytest.mark.parametrize("looks", range(CONNECTED_LOOKS))
+def test_an_agent_must_be_connected_over_several_looks(looks: int) -> None:
+    """W4, changed: the predecessor never looked at the agent's connection."""
+    verdict = next_step(back(looks=looks))
+    assert (verdict.commands, verdict.look_at) == ((), NOW + POLL)
+
+
+def test_an_agent_that_is_away_at_this_look_is_waited_for() -> None:
+    assert waits(next_step(back(connected=False)))
+
+
+def test_an_answer_from_before_the_reboot_was_sent_proves_nothing() -> None:
+    """W3, changed: what was true before the reboot is no proof of it."""
+    one = back()
+    assert one.told is not None
+    old = replace(one, told=replace(one.told, asked_at=NOW - HOUR))
+    assert Return not in kinds(next_step(old))
+
+
+def test_a_host_that_fell_back_to_its_old_release_is_returned_as_rolled_back() -> None:
+    """P18 and VerifyUpdate/version same: `version == recorded` is a failed update."""
+    verdict = next_step(back(rebooted(OLD)))
+    assert str(returned(verdict)) == "it came back on 1.20.0: 1.21.0 did not boot, and the host fell back"
+
+
+def test_a_release_that_rolled_back_is_not_tried_again_there() -> None:
+    note = next_step(back(rebooted(OLD))).commands[-1]
+    assert isinstance(note, Note)
+    assert (note.rest.version, note.rest.rolled_back, note.rest.why) == (NEW, True, "rolled-back")
+
+
+def test_a_host_that_came_up_on_a_third_release_is_returned_and_not_called_updated() -> None:
+    why = failure(next_step(back(rebooted(NEWER))))
+    assert (why.failure, str(why)) == (Failure.WRONG_VERSION, "it came back on 1.22.0, though 1.21.0 was staged")
+
+
+def test_a_downgrade_that_the_repository_chose_is_an_update_like_any_other() -> None:
+    claim = a_claim(ClaimPhase.REBOOTING, source=NEW, target=OLD)
+    found = returned(next_step(back(rebooted(OLD), claim=claim)))
+    assert found == Updated(NEW, OLD)
+    assert isinstance(found, Updated)
+    assert found.downgrade
+
+
+def test_a_host_that_came_back_into_service_by_itself_is_verified_and_let_go() -> None:
+    one = back(status=Status.ACTIVE)
+    assert next_step(one).commands == (Unmark(one.id, UPDATED, took_slot=True),)
+
+
+def test_a_host_that_came_back_without_its_claim_attribute_is_verified_all_the_same() -> None:
+    one = back(claim_on_instance=False, trail={"claim_absent_looks": 5})
+    assert returned(next_step(one)) == UPDATED
+
+
+# A reboot command that never ended may run a second time
+
+
+def unended(seconds: int, *, asked_end: bool = True, **changes: Any) -> Instance:
+    """A proven host of whose reboot command no end is known, so long after the first proof."""
+    proof = NOW - seconds * SECOND
+    trail = {"proof_at": proof, "reboot_end_asked_at": proof + 10 * SECOND if asked_end else None}
+    return back(reboot_flight=flight(Kind.REBOOT, NOW - 3 * MINUTE), trail=trail, **changes)
+
+
+def test_the_end_of_the_reboot_command_is_asked_for_before_the_return() -> None:
+    verdict = next_step(unended(10, asked_end=False))
+    assert (verdict.commands, verdict.wants_reboot_end) == ((), True)
+
+
+@pytest.mark.parametrize("seconds", [10, 20, 50])
+def test_a_reboot_command_that_never_ended_is_called_back(seconds: int) -> None:
+    verdict = next_step(unended(seconds))
+    assert (kinds(verdict), verdict.wants_reboot_end) == ([Cancel], True)
+
+
+def test_the_same_boot_is_proven_twice_before_such_a_host_is_returned() -> None:
+    assert kinds(next_step(unended(70))) == [Check]
+
+
+def test_the_second_proof_is_waited_for() -> None:
+    assert waits(next_step(unended(70, flight=flight(Kind.CHECK))))
+
+
+def test_such_a_host_is_returned_after_its_second_proof() -> None:
+    one = unended(90)
+    again = replace(one, told=replace(one.told, asked_at=NOW - 5 * SECOND)) if one.told else one
+    assert returned(next_step(again)) == UPDATED
+
+
+def test_a_reboot_command_that_ended_after_all_is_waited_for_no_longer() -> None:
+    one = replace(unended(10), reboot_flight=None, rebooted=ended(Kind.REBOOT, End.TIMED_OUT))
+    assert returned(next_step(one)) == UPDATED
+
+
+# The limit: quarantine
+
+
+def quarantine_of(verdict: Verdict) -> Quarantine:
+    assert kinds(verdict) == [Quarantine, Note]
+    command = verdict.commands[0]
+    assert isinstance(command, Quarantine)
+    return command
+
+
+def test_a_host_that_is_not_back_at_the_limit_is_quarantined() -> None:
+    command = quarantine_of(next_step(sent(20, connected=False)))
+    assert (command.claim.phase, command.claim.since) == (ClaimPhase.QUARANTINED, NOW)
+    assert str(command.why) == "it did not come back within 20m after the reboot: its ECS agent did not connect"
+
+
+def test_a_host_whose_agent_is_back_and_which_answers_nothing_is_quarantined() -> None:
+    command = quarantine_of(next_step(sent(20, away=NOW - 19 * MINUTE, says=problem(Problem.NO_ANSWER), asked=NOW)))
+    assert str(command.why).endswith("its ECS agent is connected, but it answers no update check")
+
+
+def test_a_host_whose_agent_flaps_until_the_limit_is_quarantined_though_it_runs_its_target() -> None:
+    command = quarantine_of(next_step(back(minutes=20, looks=2)))
+    assert str(command.why).endswith("it runs 1.21.0, but its ECS agent does not stay connected")
+
+
+def test_a_quarantined_instance_rests_from_the_release_until_a_person_says_so() -> None:
+    note = next_step(sent(20, connected=False)).commands[1]
+    assert isinstance(note, Note)
+    assert note.rest.rolled_back
+
+
+def test_a_question_that_is_under_way_at_the_limit_is_waited_for() -> None:
+    assert waits(next_step(sent(20, away=NOW - MINUTE, flight=flight(Kind.CHECK))))
+
+
+def test_a_question_that_is_never_answered_is_not_waited_for_beyond_its_time() -> None:
+    minutes = (POLICY.reboot_timeout + POLICY.answer_timeout) / MINUTE
+    assert Quarantine in kinds(next_step(sent(minutes, away=NOW - MINUTE, flight=flight(Kind.CHECK))))
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_host_that_is_ill_and_in_service_by_itself_is_reported_and_not_quarantined(*, connected: bool) -> None:
+    one = sent(20, away=NOW - MINUTE, connected=connected, status=Status.ACTIVE, says=problem(Problem.NO_ANSWER))
+    command = next_step(one).commands[0]
+    assert isinstance(command, Unmark)
+    assert isinstance(command.verdict, Failed)
+    assert command.verdict.failure is Failure.NOT_BACK
+
+
+# Finishing the reboot of a run that was killed
+
+
+def resumed(minutes: float = 5, *, known: float = 1, **changes: Any) -> Instance:
+    """An instance that a dead run marked for its reboot, and whose claim this run found."""
+    claim = a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN, since=NOW - minutes * MINUTE)
+    trail = drained_by_us(claim, claimed_at=NOW - known * MINUTE)
+    return claimed(claim=claim, trail=replace(trail, **changes.pop("trail", {})), **{"asked": NOW - HOUR, **changes})
+
+
+def test_the_host_of_a_dead_run_is_asked_on_which_side_of_its_reboot_it_is() -> None:
+    assert kinds(next_step(resumed())) == [Check]
+
+
+def test_the_host_of_a_dead_run_that_is_away_is_waited_for() -> None:
+    assert waits(next_step(resumed(connected=False)))
+
+
+def test_the_host_of_a_dead_run_that_rebooted_is_verified_and_returned() -> None:
+    one = resumed(says=rebooted(), asked=NOW - 30 * SECOND, trail={"connected_looks": CONNECTED_LOOKS})
+    assert returned(next_step(one)) == UPDATED
+
+
+def test_an_answer_from_before_the_claim_was_found_proves_nothing() -> None:
+    assert kinds(next_step(resumed(says=rebooted(), asked=NOW - 2 * MINUTE))) == [Check]
+
+
+def test_a_reboot_that_a_dead_run_may_have_sent_is_waited_for_while_it_may_be_delivered() -> None:
+    one = resumed(0.5, known=0.4, asked=NOW - 5 * SECOND)
+    assert next_step(one).look_at == NOW - 0.5 * MINUTE + POLICY.answer_timeout
+    assert kinds(next_step(one)) == []
+
+
+def test_after_that_the_host_is_asked_once_more() -> None:
+    claim_age = POLICY.answer_timeout / MINUTE
+    assert kinds(next_step(resumed(claim_age, known=0.9, asked=NOW - 30 * SECOND))) == [Check]
+
+
+def test_a_reboot_that_no_dead_run_can_have_sent_any_more_is_marked_as_ours() -> None:
+    (mark,) = next_step(resumed(asked=NOW - 10 * SECOND)).commands
+    assert isinstance(mark, Mark)
+    assert (mark.claim.run, mark.claim.phase, mark.claim.reboots) == (RUN, ClaimPhase.REBOOTING, 2)
+
+
+def test_the_host_of_a_dead_run_that_answers_nothing_is_quarantined_when_this_run_waited_its_limit() -> None:
+    one = resumed(12 * 60, known=20, says=problem(Problem.NO_ANSWER))
+    assert Quarantine in kinds(next_step(one))
+
+
+def test_the_host_of_a_dead_run_is_not_quarantined_unasked() -> None:
+    assert kinds(next_step(resumed(12 * 60))) == [Check]
+
+
+def test_the_host_of_a_dead_run_that_is_back_in_service_is_verified_before_it_is_let_go() -> None:
+    assert kinds(next_step(resumed(status=Status.ACTIVE))) == [Check]
+    verified = resumed(status=Status.ACTIVE, says=rebooted(), asked=NOW, trail={"connected_looks": CONNECTED_LOOKS})
+    assert next_step(verified).commands == (Unmark(verified.id, UPDATED, took_slot=True),)
+
+
+def test_a_reboot_of_a_dead_run_that_is_still_under_way_is_waited_for() -> None:
+    one = resumed(says=ready(), asked=NOW - 10 * SECOND, reboot_flight=flight(Kind.REBOOT, NOW - 5 * MINUTE))
+    assert next_step(one).wants_reboot_end
+
+
+def test_the_host_of_such_a_reboot_is_not_asked_at_every_look() -> None:
+    one = resumed(
+        says=ready(),
+        asked=NOW - 10 * SECOND,
+        reboot_flight=flight(Kind.REBOOT, NOW - 5 * MINUTE),
+        trail={"reboot_end_asked_at": NOW},
+    )
+    assert waits(next_step(one))
+
+
+def test_reboots_are_counted_across_runs() -> None:
+    claim = a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN, since=NOW - 5 * MINUTE, reboots=REBOOT_TRIES)
+    one = claimed(claim=claim, asked=NOW - SECOND, trail=drained_by_us(claim, claimed_at=NOW - MINUTE))
+    assert failure(next_step(one)).failure is Failure.NEVER_REBOOTED
+
+
+# Quarantine, and the ways out of it
+
+
+def in_quarantine(
+    says: HostAnswer | None = None, *, run: RunId = DEAD_RUN, known: float = 1, **changes: Any
+) -> Instance:
+    """An instance that an earlier run left in quarantine."""
+    claim = a_claim(ClaimPhase.QUARANTINED, run=run, since=NOW - 6 * HOUR)
+    trail = drained_by_us(claim, claimed_at=NOW - known * MINUTE, connected_looks=CONNECTED_LOOKS)
+    return claimed(
+        claim=claim,
+        says=says,
+        trail=replace(trail, **changes.pop("trail", {})),
+        **{"asked": NOW - 10 * SECOND if says else NOW - HOUR, **changes},
+    )
+
+
+def test_a_quarantined_instance_is_reported_at_every_run() -> None:
+    (conclusion,) = next_step(in_quarantine(connected=False)).commands
+    assert isinstance(conclusion, Conclude)
+    assert isinstance(conclusion.outcome, Quarantined)
+    assert str(conclusion.outcome.why).endswith("out of service since 2026-03-02 04:00 UTC")
+
+
+def reported(one: Instance) -> Instance:
+    why = failed(Failure.NOT_BACK, limit="20m", detail="…")
+    return replace(one, trail=replace(one.trail, outcome=Quarantined(why)))
+
+
+def test_it_is_reported_once_a_run() -> None:
+    assert next_step(reported(in_quarantine(connected=False))).commands == ()
+
+
+def test_a_quarantined_instance_that_is_away_keeps_no_run_waiting() -> None:
+    assert next_step(reported(in_quarantine(connected=False))).look_at is None
+
+
+def test_a_quarantined_instance_whose_agent_is_connected_is_asked() -> None:
+    assert kinds(next_step(reported(in_quarantine()))) == [Check]
+
+
+def test_a_quarantined_instance_that_gives_no_report_is_asked_so_often_and_no_more() -> None:
+    silent = in_quarantine(problem(Problem.NO_ANSWER), trail={"checks_failed": CHECK_TRIES})
+    verdict = next_step(reported(silent))
+    assert (verdict.commands, verdict.look_at) == ((), None)
+
+
+def test_a_quarantined_instance_that_is_well_again_is_returned() -> None:
+    assert returned(next_step(in_quarantine(rebooted()))) == UPDATED
+
+
+def test_a_quarantined_instance_is_well_only_when_its_agent_stays_connected() -> None:
+    assert waits(next_step(reported(in_quarantine(rebooted(), trail={"connected_looks": 1}))))
+
+
+def test_a_quarantined_instance_that_fell_back_is_returned_as_rolled_back() -> None:
+    assert failure(next_step(in_quarantine(rebooted(OLD)))).failure is Failure.ROLLED_BACK
+
+
+def test_a_quarantined_instance_that_never_rebooted_is_given_back() -> None:
+    assert failure(next_step(in_quarantine(ready()))).failure is Failure.NEVER_REBOOTED
+
+
+def test_a_quarantined_instance_that_a_person_returned_is_let_go() -> None:
+    assert reason(next_step(in_quarantine(status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
+
+
+def test_a_quarantined_instance_is_never_rebooted_again() -> None:
+    for says in (ready(), rebooted(), rebooted(OLD), problem(Problem.NO_ANSWER), None):
+        assert Reboot not in kinds(next_step(in_quarantine(says)))
