@@ -12,10 +12,15 @@ from urllib.parse import parse_qs, urlsplit
 
 from moto.core.authorization import ActionAuthenticatorMixin
 from moto.core.exceptions import AccessDeniedError, JsonRESTError
+from moto.iam.access_control import PermissionResult
 from moto.s3.exceptions import S3ClientError
+from moto.s3.models import FakeBucket
 
 from bottlerocket_ecs_updater.simulator.calls import Call
 from bottlerocket_ecs_updater.simulator.errors import AwsError
+
+from .asks import Ask
+from .policy import Decision, Policy, decide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from .gate import Gate
 
 SEAM = "_authenticate_and_authorize_action"
+BUCKET_SEAM = "get_permission"
 
 GATES: dict[int, tuple[Gate, Callable[[str, str, dict[str, Any], str], Call]]] = {}
 """By the port of the server: its gate, and how its world writes down a call."""
@@ -40,6 +46,7 @@ class _Denied(AccessDeniedError):
 def install(port: int, gate: Gate, write_down: Callable[[str, str, dict[str, Any], str], Call]) -> None:
     """Put the gate in front of moto, for requests that come in by this port."""
     setattr(ActionAuthenticatorMixin, SEAM, _check)
+    setattr(FakeBucket, BUCKET_SEAM, _bucket_permission)
     GATES[port] = (gate, write_down)
 
 
@@ -48,9 +55,19 @@ def uninstall(port: int) -> None:
     GATES.pop(port, None)
 
 
+def _bucket_permission(bucket: FakeBucket, action: str, resource: str) -> PermissionResult:
+    """What a bucket's policy forbids; moto takes a condition that it has no key for as met."""
+    if bucket.policy is None:
+        return PermissionResult.NEUTRAL
+    # Loopback stands for the encrypted connections of real endpoints.
+    ask = Ask(action, resource, {"aws:securetransport": ("true",)})
+    denied = decide(ask, (Policy.read(bucket.policy.decode()),)) is Decision.DENIED
+    return PermissionResult.DENIED if denied else PermissionResult.NEUTRAL
+
+
 def _check(response: Any, _checker: type, resource: str = "*") -> None:
-    environ = getattr(response, "normalized_request", response.request).environ
-    found = GATES.get(int(environ["SERVER_PORT"]))
+    # Not every class of moto's keeps the request; all of them keep its headers.
+    found = GATES.get(int(response.headers["Host"].rpartition(":")[2]))
     if found is None:
         return
     gate, write_down = found
