@@ -35,6 +35,7 @@ class Exit(IntEnum):
 
 COMMANDS = {
     "run": "Update the cluster's Bottlerocket container instances, as far as may be done now.",
+    "release": "Give a quarantined instance back, clear its rest, or declare a version good.",
     "simulate": "Run against a simulated cluster on this machine, and watch it.",
 }
 """What there is, by the module of this room that has it; each is imported when it is called."""

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import fields
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.cli.settings import RunSettings
 from bottlerocket_ecs_updater.cli.signals import heard
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
-from bottlerocket_ecs_updater.core.event import Event, LeaseRefused, LeaseTaken
+from bottlerocket_ecs_updater.core.event import LeaseRefused, LeaseTaken
 from bottlerocket_ecs_updater.engine.lease import HeldBy, Taken
 from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.engine.run import Run, Stop, World
+from bottlerocket_ecs_updater.report.level import level_named
+from bottlerocket_ecs_updater.report.log import log_to
 
 
 def run(settings: RunSettings) -> int:
     """Update the cluster's Bottlerocket container instances, as far as may be done now."""
     wired = wire(settings, os.environ)
-    recorder = _Lines()
+    output = settings.output
+    recorder = log_to(
+        sys.stderr, run=wired.run, cluster=wired.cluster_name, form=output.log_format, level=level_named(output.level)
+    )
     stop = Stop()
     with heard(stop, wired.clock.interrupted):
         try:
@@ -58,11 +62,3 @@ def _with_right(settings: RunSettings, wired: Wired, recorder: Recorder, stop: S
     ).execute()
     return finished.exit_code
 
-
-class _Lines:
-    """One plain line per event."""
-
-    def record(self, event: Event) -> None:
-        facts = {f.name: getattr(event, f.name) for f in fields(event) if f.name not in ("at", "outcomes")}
-        shown = " ".join(f"{name}={value}" for name, value in facts.items())
-        print(f"{event.at:%H:%M:%S} {event.name:<20} {shown}", file=sys.stderr, flush=True)  # noqa: T201

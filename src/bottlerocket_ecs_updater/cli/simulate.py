@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -19,12 +20,16 @@ from bottlerocket_ecs_updater.core.policy import Limit
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.scenarios import Scenario
+    from bottlerocket_ecs_updater.simulator.watch import Verdict
     from bottlerocket_ecs_updater.simulator.wire import Wire
     from bottlerocket_ecs_updater.simulator.world import World
 
 STATE_BUCKET = "simulated-state"
 LEAD = timedelta(minutes=1)
 """How long the world lives before the run begins: services find their places."""
+
+_RUN_ENDED = (0, 3, 4)
+"""Exit codes of a run that came to its end: broken hosts are part of the story that is simulated."""
 
 LEAVE_WITHIN_SECONDS = 15
 """How long the run may take to leave when the simulation is interrupted."""
@@ -46,7 +51,7 @@ class SimulateSettings:
     port: Annotated[int, kinds.count("Port of the server on loopback; 0 takes a free one.", least=0, most=65535)] = 0
 
 
-def simulate(settings: SimulateSettings = SimulateSettings()) -> int:  # noqa: B008 - frozen
+def simulate(settings: SimulateSettings = SimulateSettings()) -> int:
     """Run against a simulated cluster on this machine, and watch it."""
     try:
         from bottlerocket_ecs_updater.simulator.clock import ScaledClock  # noqa: PLC0415 - an extra, and slow to import
@@ -69,8 +74,7 @@ def simulate(settings: SimulateSettings = SimulateSettings()) -> int:  # noqa: B
                 return _serve(wire, scenario, settings, origin.isoformat())
             clock.sleep(LEAD)
             code = _run(settings, wire, scenario, origin.isoformat())
-            _conclude(scenario, world)
-            return code
+            return 0 if _conclude(scenario, world) and code in _RUN_ENDED else 1
     finally:
         clock.stop()
 
@@ -132,9 +136,10 @@ def _run(settings: SimulateSettings, wire: Wire, scenario: Scenario, origin: str
     return code
 
 
-def _conclude(scenario: Scenario, world: World) -> None:
-    """What the world saw: what no real cloud could tell, and whether the run told the truth."""
+def _conclude(scenario: Scenario, world: World) -> bool:
+    """What the world saw, which no real cloud could tell; whether all of it is as it should be."""
     seen = world.verdict()
+    wrong = _not_as_foretold(scenario, seen)
     killed = [task for task in seen.tasks_killed if task.by_updater]
     _say("\nWhat the world saw:")
     _say(f"  tasks killed by a reboot     {len(killed) or 'none'}")
@@ -144,12 +149,26 @@ def _conclude(scenario: Scenario, world: World) -> None:
     _say(f"  broken invariants            {len(seen.violations) or 'none'}")
     for violation in seen.violations:
         _say(f"    {violation.invariant}: {violation.subject} {violation.facts}")
-    updated = sum(1 for version in seen.versions.values() if version == scenario.releases[0].version)
-    _say(f"  instances on the newest      {updated} of {len(seen.versions)}")
+    _say(f"  not as foretold              {'; '.join(wrong) or 'none'}")
     total = sum(seen.calls.values())
     _say(f"  calls by operation           {total} in all, {total / max(1, len(scenario.members)):.1f} per instance")
     for operation, count in sorted(seen.calls.items(), key=lambda item: -item[1]):
         _say(f"    {count:6}  {operation}")
+    return not (wrong or killed or seen.stranded or seen.violations)
+
+
+def _not_as_foretold(scenario: Scenario, seen: Verdict) -> list[str]:
+    """Instances that should have been updated and were not, or should have been left alone and were not."""
+    from bottlerocket_ecs_updater.simulator.scenarios import Fate  # noqa: PLC0415
+
+    newest = scenario.releases[0].version
+    wrong = []
+    for name, fate in scenario.fates.items():
+        if fate is Fate.UPDATED and seen.versions[name] != newest:
+            wrong.append(f"{name} runs {seen.versions[name]}")
+        if fate in (Fate.UP_TO_DATE, Fate.HELD, Fate.FOREIGN) and seen.boots[name] != 0:
+            wrong.append(f"{name} was rebooted")
+    return wrong
 
 
 def _serve(wire: Wire, scenario: Scenario, settings: SimulateSettings, origin: str) -> int:
@@ -164,10 +183,8 @@ def _serve(wire: Wire, scenario: Scenario, settings: SimulateSettings, origin: s
     _say(f"bottlerocket-ecs-updater run {arguments}")
     _say("\nInterrupt (Ctrl-C) to end the world.")
     sys.stdout.flush()
-    try:
+    with suppress(KeyboardInterrupt):
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
-    except KeyboardInterrupt:
-        pass
     return 0
 
 

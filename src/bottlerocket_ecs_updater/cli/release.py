@@ -1,0 +1,94 @@
+"""`release`: a person gives a quarantined instance back, clears a rest, or declares a release good."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bottlerocket_ecs_updater.cli import kinds
+from bottlerocket_ecs_updater.cli.settings import Documents, Limits, RunSettings, Target
+from bottlerocket_ecs_updater.cli.wiring import Wired, wire
+from bottlerocket_ecs_updater.core.errors import UpdaterError, UsageError
+from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.engine.lease import HeldBy
+from bottlerocket_ecs_updater.engine.release import Release, consider_instance, consider_version, perform
+
+NO_DOCUMENT = "none"
+"""Nothing is sent to hosts here."""
+
+
+@Parameter(name="*", group="Release")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseSettings:
+    """What is released, and where."""
+
+    target: Target
+    yes: Annotated[bool, kinds.switch("Do it without asking.", "y")] = False
+    lease: Annotated[timedelta, kinds.duration("As in `run`: how long a silent run keeps its right to act.")] = (
+        timedelta(seconds=60)
+    )
+
+
+def release(
+    what: Annotated[str, Parameter(help="An EC2 instance id, or a version of Bottlerocket.", metavar="WHAT")],
+    /,
+    *,
+    settings: ReleaseSettings,
+) -> int:
+    """Give a quarantined instance back, clear its rest, or declare a version good."""
+    documents = Documents(check_document=NO_DOCUMENT, apply_document=NO_DOCUMENT, reboot_document=NO_DOCUMENT)
+    as_run = RunSettings(target=settings.target, documents=documents, limits=Limits(lease=settings.lease))
+    wired = wire(as_run, os.environ)
+    planned = _consider(what, wired)
+    steps = planned.steps()
+    if not steps:
+        _say(f"Nothing is held against {what}: there is nothing to release.")
+        return 0
+    _say("This would:")
+    for step in steps:
+        _say(f"  {step}")
+    if not settings.yes and not _agreed():
+        _say("Nothing was done.")
+        return 0
+    return _perform(planned, wired)
+
+
+def _consider(what: str, wired: Wired) -> Release:
+    if what.startswith(("i-", "mi-")):
+        return consider_instance(InstanceId(what), wired.cluster, wired.ledger)
+    try:
+        version = Version.parse(what)
+    except ValueError as error:
+        raise UsageError(f"{what!r} is neither an EC2 instance id nor a version") from error
+    if wired.store is None:
+        raise UsageError("which versions failed is remembered in the state store: give --state")
+    return consider_version(version, wired.ledger)
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError("nobody is there to be asked: give --yes")
+    return input("Do it? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _perform(planned: Release, wired: Wired) -> int:
+    answer = wired.right.acquire()
+    if isinstance(answer, HeldBy):
+        raise UpdaterError(f"a run acts on this cluster now ({answer.holder}); ask again when it has ended")
+    try:
+        wired.api.before_call = lambda acting: wired.right.check_before_act() if acting else None
+        perform(planned, wired.cluster, wired.ledger, wired.clock)
+    finally:
+        wired.right.release()
+    _say("Done.")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a command that talks with a person
