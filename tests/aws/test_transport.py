@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -22,7 +23,8 @@ from bottlerocket_ecs_updater.engine.ports import Done, Later, Result, Unclear
 
 from .fakes import UNPACED, FakeClock, arn, instance
 
-LEASE = timedelta(seconds=2)
+LEASE = timedelta(seconds=60)
+SHORT_LEASE = timedelta(seconds=2)
 
 CONTAINER_CREDENTIALS = {
     "AccessKeyId": "FROMTHECONTAINER",
@@ -118,13 +120,19 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server.stop()
 
 
-@pytest.fixture
-def cluster(server: Server) -> Iterator[EcsCluster]:
-    clients = Clients(version="1.2.3", region="eu-west-1", lease=LEASE)
+@contextmanager
+def talking(lease: timedelta) -> Iterator[EcsCluster]:
+    clients = Clients(version="1.2.3", region="eu-west-1", lease=lease)
     clock = FakeClock()
     yield EcsCluster(clients.ecs, Api(clock, Pace(clock, rates=UNPACED), Calls()), clock, "web")
     clients.ecs.looking.close()
     clients.ecs.acting.close()
+
+
+@pytest.fixture
+def cluster(server: Server) -> Iterator[EcsCluster]:
+    with talking(LEASE) as cluster:
+        yield cluster
 
 
 def drain(cluster: EcsCluster) -> Result:
@@ -156,9 +164,10 @@ def test_an_act_without_a_proper_answer_arrives_once_and_is_unclear(
     assert server.arrived == 1
 
 
-def test_an_act_that_is_not_answered_is_given_up_and_unclear(server: Server, cluster: EcsCluster) -> None:
+def test_an_act_that_is_not_answered_is_given_up_and_unclear(server: Server) -> None:
     server.behaviour = server.silent
-    assert isinstance(drain(cluster), Unclear)
+    with talking(SHORT_LEASE) as cluster:
+        assert isinstance(drain(cluster), Unclear)
     assert server.arrived == 1
 
 
