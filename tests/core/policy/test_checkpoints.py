@@ -1,0 +1,208 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bottlerocket_ecs_updater.core.checkpoints import (
+    DAY,
+    FREE,
+    Allowance,
+    Checkpoint,
+    Checkpoints,
+    Roll,
+    allow,
+    allow_today,
+    parse_checkpoints,
+)
+from bottlerocket_ecs_updater.core.reasons import Reason
+from bottlerocket_ecs_updater.core.version import Version
+
+NOW = datetime(2024, 10, 15, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+BAD = Version.parse("1.26.0")
+STEPS = Checkpoints(parse_checkpoints("1, 10%, 50%, 100%"), wait=HOUR)
+
+
+def roll(done: int = 0, *, total: int = 40, ago: timedelta = 2 * HOUR, failed: int = 0, under_way: int = 0) -> Roll:
+    return Roll(BAD, total, (NOW - ago,) * done, failed, under_way)
+
+
+def reason(allowance: Allowance) -> Reason | None:
+    return allowance.hold.reason if allowance.hold else None
+
+
+# Text
+
+
+@pytest.mark.parametrize("text", ["1, 10%, 50%, 100%", "5", "2, 5, 25%"])
+def test_checkpoints_are_written_as_they_are_read(text: str) -> None:
+    assert ", ".join(map(str, parse_checkpoints(text))) == text
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "101%", "0%", "half", "1.5", "10 percent"])
+def test_what_is_no_part_of_a_cluster_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="checkpoint"):
+        parse_checkpoints(text)
+
+
+@pytest.mark.parametrize("text", ["10%, 5%", "5, 1", "1, 1", "1, 50%, 50%"])
+def test_checkpoints_that_do_not_ascend_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must ascend"):
+        Checkpoints(parse_checkpoints(text))
+
+
+def test_no_instance_a_day_is_refused_since_that_is_a_pause() -> None:
+    with pytest.raises(ValueError, match="pause"):
+        Checkpoints(per_day=0)
+
+
+# Checkpoints
+
+
+def test_without_checkpoints_a_roll_is_free() -> None:
+    assert allow(Checkpoints(), roll(), NOW) == FREE
+    assert FREE.take().refusal() is None
+
+
+def test_the_first_of_all_is_one_canary() -> None:
+    assert allow(STEPS, roll(), NOW).room == 1
+    assert allow(STEPS, roll(), NOW).refusal() is None
+
+
+def test_nobody_follows_while_the_canary_is_under_way() -> None:
+    allowance = allow(STEPS, roll(under_way=1), NOW)
+    assert allowance.room == 0
+    assert str(allowance.refusal()) == "1 of 40 instances may go to 1.26.0 up to this checkpoint: 0 did, 1 are on it"
+
+
+def test_after_the_canary_the_roll_waits() -> None:
+    allowance = allow(STEPS, roll(done=1, ago=HOUR / 2), NOW)
+    assert allowance.until == NOW + HOUR / 2
+    assert str(allowance.refusal()) == (
+        "1 of 40 instances run 1.26.0; at this checkpoint the roll waits until 2024-10-15 12:30 UTC"
+    )
+
+
+def test_after_the_wait_a_tenth_may_go() -> None:
+    assert allow(STEPS, roll(done=1, ago=HOUR), NOW).room == 3
+
+
+def test_after_the_last_checkpoint_the_roll_is_free() -> None:
+    two = Checkpoints(parse_checkpoints("1, 10%"), wait=HOUR)
+    assert allow(two, roll(done=4), NOW) == FREE
+
+
+def test_a_wait_counts_from_the_last_instance_of_its_checkpoint() -> None:
+    done = tuple(NOW - minutes * timedelta(minutes=1) for minutes in (200, 100, 90, 59))
+    assert allow(STEPS, Roll(BAD, 40, done), NOW).until == NOW + timedelta(minutes=1)
+
+
+def test_a_canary_that_fails_stops_the_roll() -> None:
+    allowance = allow(STEPS, roll(failed=1), NOW)
+    assert str(allowance.refusal()) == "1 of the first 1 instances failed at 1.26.0"
+    assert allowance.until is None
+
+
+def test_a_release_that_turns_out_bad_after_two_canaries_costs_two_instances() -> None:
+    two = Checkpoints(parse_checkpoints("2, 50%"), wait=HOUR)
+    assert allow(two, roll(), NOW).room == 2
+    assert allow(two, roll(failed=1, under_way=1), NOW).room == 0
+    assert reason(allow(two, roll(failed=2), NOW)) is Reason.CHECKPOINT_FAILED
+    assert reason(allow(two, roll(done=1, failed=1), NOW)) is Reason.CHECKPOINT_FAILED
+
+
+def test_one_bad_host_among_many_does_not_stop_the_roll() -> None:
+    assert allow(STEPS, roll(done=3, failed=1), NOW).room == 16
+    assert allow(STEPS, roll(done=1, failed=1), NOW).room == 2
+
+
+def test_checkpoints_that_mean_the_same_number_in_a_small_cluster_are_one() -> None:
+    small = allow(STEPS, roll(done=1, total=5, ago=HOUR), NOW)
+    assert small.room == 1  # 10% is the canary again; half of five is two
+
+
+# A day
+
+
+def test_at_most_so_many_begin_in_any_24_hours() -> None:
+    limited = Checkpoints(per_day=2)
+    begun = (NOW - 30 * HOUR, NOW - 20 * HOUR, NOW - 3 * HOUR)
+    allowance = allow_today(limited, begun, NOW)
+    assert allowance.until == NOW + 4 * HOUR
+    assert str(allowance.refusal()) == "2 instances were begun in the last 24 hours, and 2 is the limit"
+
+
+def test_what_is_taken_in_this_pass_counts_too() -> None:
+    allowance = allow_today(Checkpoints(per_day=2), (NOW - HOUR,), NOW).take()
+    assert allowance.refusal() is not None
+    assert allowance.until == NOW + 23 * HOUR
+
+
+def test_without_a_daily_limit_any_number_may_begin() -> None:
+    assert allow_today(Checkpoints(), (NOW,) * 1000, NOW) == FREE
+
+
+# Properties
+
+step_lists = st.tuples(
+    st.lists(st.integers(1, 30), max_size=2, unique=True).map(sorted),
+    st.lists(st.integers(1, 100), max_size=3, unique=True).map(sorted),
+).map(lambda both: tuple([Checkpoint(size) for size in both[0]] + [Checkpoint(size, True) for size in both[1]]))
+totals = st.integers(0, 60)
+ages = st.lists(st.integers(0, 300).map(lambda minutes: NOW - timedelta(minutes=minutes)), max_size=40).map(tuple)
+
+
+@given(step_lists)
+def test_what_checkpoints_write_they_read_again(steps: tuple[Checkpoint, ...]) -> None:
+    assert parse_checkpoints(", ".join(map(str, steps))) == steps
+
+
+@given(step_lists, st.integers(1, 60), ages, st.integers(0, 5), st.integers(0, 5))
+def test_what_is_allowed_never_goes_beyond_a_checkpoint_that_is_not_passed(
+    steps: tuple[Checkpoint, ...], total: int, done: tuple[datetime, ...], failed: int, under_way: int
+) -> None:
+    state = Roll(BAD, total, done, failed, under_way)
+    allowance = allow(Checkpoints(steps, HOUR), state, NOW)
+    if not allowance.room and allowance.room is not None:
+        return
+    aged = [at for at in done if at <= NOW - HOUR]
+    tried = len(done) + failed + under_way + (allowance.room or total)
+    sizes = [min(step.of(total), total) for step in steps]
+    for size in (max(sizes[: count + 1]) for count in range(len(sizes))):
+        first = sorted(done)[:size]
+        passed = len(done) + failed >= size and 2 * len(done) > size and all(at in aged for at in first)
+        assert passed or tried <= size
+
+
+@given(step_lists, totals)
+def test_a_roll_in_which_nothing_fails_comes_to_its_end(steps: tuple[Checkpoint, ...], total: int) -> None:
+    checkpoints, now, done = Checkpoints(steps, HOUR), NOW, list[datetime]()
+    for _ in range(2 * len(steps) + 2):
+        allowance = allow(checkpoints, Roll(BAD, total, tuple(done)), now)
+        room = total - len(done) if allowance.room is None else min(allowance.room, total - len(done))
+        if room == 0 and len(done) < total:
+            assert allowance.until is not None
+            now = allowance.until
+        done += [now] * room
+    assert len(done) == total
+
+
+@given(st.integers(1, 5), st.lists(st.integers(0, 72 * 60), max_size=60))
+def test_no_24_hours_see_more_begin_than_a_day_allows(limit: int, minutes: list[int]) -> None:
+    checkpoints, begun = Checkpoints(per_day=limit), list[datetime]()
+    for minute in sorted(minutes):
+        now = NOW + timedelta(minutes=minute)
+        if allow_today(checkpoints, begun, now).refusal() is None:
+            begun.append(now)
+    for at in begun:
+        assert sum(at <= other < at + DAY for other in begun) <= limit
+
+
+@given(st.integers(1, 5), ages)
+def test_when_a_day_is_full_there_is_room_again_when_it_says(limit: int, begun: tuple[datetime, ...]) -> None:
+    checkpoints = Checkpoints(per_day=limit)
+    allowance = allow_today(checkpoints, begun, NOW)
+    if allowance.refusal() is not None:
+        assert allowance.until is not None
+        assert allow_today(checkpoints, begun, allowance.until).refusal() is None
