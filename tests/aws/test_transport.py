@@ -168,7 +168,7 @@ def test_an_act_that_is_not_answered_is_given_up_and_unclear(server: Server) -> 
     server.behaviour = server.silent
     with talking(SHORT_LEASE) as cluster:
         assert isinstance(drain(cluster), Unclear)
-    assert server.arrived == 1
+    assert server.arrived <= 1
 
 
 def test_an_act_that_is_throttled_arrives_once_and_is_for_later(server: Server, cluster: EcsCluster) -> None:
