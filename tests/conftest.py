@@ -1,0 +1,25 @@
+"""What holds for all tests: whose machine it is must not matter, and neither must how fast it is."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+FOREIGN = ("AWS_", "BOTTLEROCKET_ECS_UPDATER_", "ECS_CONTAINER_METADATA_URI", "TASK_DEFINITION_ARN")
+"""Variables by which the machine's own configuration would be tested along."""
+
+# A property is as slow as its machine is busy: limits of time belong to the run of all tests, not to one example.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("soak", settings.get_profile("default"), max_examples=1_000_000)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Forget the machine's own AWS configuration."""
+    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+        del os.environ[name]
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    if not config.getoption("--hypothesis-profile", None):
+        settings.load_profile("default")
