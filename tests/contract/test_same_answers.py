@@ -35,6 +35,20 @@ READS: list[tuple[str, str, dict[str, Any]]] = [
     ("ec2", "describe_instances", {"InstanceIds": [SECOND]}),
 ]
 
+FURTHER_READS: list[tuple[str, str, dict[str, Any]]] = [
+    ("autoscaling", "describe_auto_scaling_instances", {"InstanceIds": [FIRST, SECOND, "i-00000000000000000"]}),
+    ("autoscaling", "describe_auto_scaling_instances", {"MaxRecords": 1}),
+    ("autoscaling", "describe_auto_scaling_groups", {"AutoScalingGroupNames": ["hosts"]}),
+    ("autoscaling", "describe_instance_refreshes", {"AutoScalingGroupName": "hosts"}),
+    ("autoscaling", "describe_instance_refreshes", {"AutoScalingGroupName": "nothing"}),
+    ("cloudwatch", "describe_alarms", {"AlarmNames": ["errors"]}),
+    ("cloudwatch", "describe_alarms", {"AlarmNamePrefix": "er", "AlarmTypes": ["MetricAlarm", "CompositeAlarm"]}),
+    ("cloudwatch", "describe_alarms", {"StateValue": "ALARM"}),
+    ("cloudwatch", "describe_alarms", {"AlarmNames": ["x"] * 101}),
+    ("ec2", "describe_instances", {"Filters": [{"Name": "instance-state-name", "Values": ["running"]}]}),
+    ("ec2", "describe_instances", {"Filters": [{"Name": "colour", "Values": ["blue"]}]}),
+]
+
 REFUSED: list[tuple[str, str, dict[str, Any]]] = [
     ("ecs", "list_container_instances", {"cluster": "nowhere"}),
     ("ecs", "list_container_instances", {"cluster": "demo", "filter": "this is no filter"}),
@@ -83,6 +97,18 @@ def test_a_refusal_is_worded_alike(doors: tuple[Door, Door], service: str, metho
     over_wire, in_process = (door.ask(service, method, **params) for door in doors)
     assert isinstance(in_process, tuple), in_process
     assert over_wire == in_process
+
+
+def test_groups_and_alarms_are_described_alike(fresh_doors: tuple[Door, Door]) -> None:
+    for door in fresh_doors:
+        door.world.autoscaling.add_group("hosts", FIRST, SECOND)
+        door.world.autoscaling.set_lifecycle(SECOND, "Terminating:Wait")
+        door.world.autoscaling.start_refresh("hosts")
+        door.world.cloudwatch.set_alarm("errors", "ALARM")
+        door.world.cloudwatch.set_alarm("error-budget", "OK", rule="ALARM(errors)")
+    for service, method, params in FURTHER_READS:
+        over_wire, in_process = (door.ask(service, method, **params) for door in fresh_doors)
+        assert over_wire == in_process
 
 
 def test_one_instance_is_updated_alike_step_by_step(fresh_doors: tuple[Door, Door]) -> None:

@@ -69,7 +69,7 @@ def test_a_server_that_was_stopped_can_be_started_again() -> None:
     [
         ("ecs", "create_capacity_provider", {"name": "more"}),
         ("ssm", "describe_activations", {}),
-        ("cloudwatch", "put_composite_alarm", {"AlarmName": "a", "AlarmRule": "TRUE"}),
+        ("cloudwatch", "put_anomaly_detector", {"SingleMetricAnomalyDetector": {}}),
         ("braket", "search_jobs", {"filters": []}),
         ("appconfig", "list_applications", {}),
     ],

@@ -138,3 +138,11 @@ def test_a_flap_of_an_agent_keeps_tasks_away_but_kills_none() -> None:
     assert b.show(0)["agentConnected"] is False
     b.wait(60)
     assert (b.show(0)["agentConnected"], b.live(0)) == (True, [task])
+
+
+def test_healthy_agents_can_be_made_to_flap_about_so_often() -> None:
+    b = bench(3, ecs_timing=EcsTiming(flap_every=timedelta(minutes=10)))
+    before = b.show(0)["version"]
+    b.wait(6000)
+    changes = b.show(0)["version"] - before
+    assert 5 * 2 <= changes <= 20 * 2

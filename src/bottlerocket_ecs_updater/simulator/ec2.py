@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from .host import Power
 from .paging import page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from datetime import datetime
 
     from .clock import Clock
@@ -27,7 +28,9 @@ _STATES = {"running": 16, "terminated": 48}
 
 
 @dataclass(slots=True)
-class _Machine:
+class Machine:
+    """An EC2 instance with its host."""
+
     number: int
     host: Host
     zone: str
@@ -46,12 +49,12 @@ class Ec2:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._machines: dict[str, _Machine] = {}
+        self.machines: dict[str, Machine] = {}
 
     def add(self, host: Host, zone: str, instance_type: str, image_id: str) -> None:
         """Take a host in."""
-        machine = _Machine(len(self._machines) + 1, host, zone, instance_type, image_id, self._clock.now())
-        self._machines[host.instance_id] = machine
+        machine = Machine(len(self.machines) + 1, host, zone, instance_type, image_id, self._clock.now())
+        self.machines[host.instance_id] = machine
         host.on_boot.append(self._booted)
 
     def handlers(self) -> dict[str, Callable[[Shape], Shape]]:
@@ -76,7 +79,10 @@ class Ec2:
     def describe_instances(self, request: Shape) -> Shape:
         """Each instance in a reservation of its own."""
         self._check_ids(request)
-        found, token = page(self._asked(request), request.get("NextToken"), request.get("MaxResults"), PAGE)
+        wanted = _filters(request.get("Filters", []))
+        found, token = page(
+            self._asked(request), request.get("NextToken"), request.get("MaxResults"), PAGE, wanted=wanted
+        )
         answer: Shape = {
             "Reservations": [
                 {"ReservationId": f"r-{machine.number:017x}", "Instances": [self._instance(machine)]}
@@ -93,18 +99,18 @@ class Ec2:
             )
         if len(ids) > EXPLICIT_IDS:
             raise AwsError("InvalidParameterValue", f"At most {EXPLICIT_IDS} instance ids may be given.")
-        unknown = [each for each in ids if each not in self._machines]
+        unknown = [each for each in ids if each not in self.machines]
         if unknown:
             raise AwsError("InvalidInstanceID.NotFound", f"The instance IDs '{', '.join(unknown)}' do not exist")
 
-    def _asked(self, request: Shape) -> Iterable[_Machine]:
+    def _asked(self, request: Shape) -> Iterable[Machine]:
         ids = set(request.get("InstanceIds", []))
-        return (machine for name, machine in self._machines.items() if not ids or name in ids)
+        return (machine for name, machine in self.machines.items() if not ids or name in ids)
 
     def _booted(self, host: Host) -> None:
-        self._machines[host.instance_id].impaired_until = self._clock.now() + INITIALIZING
+        self.machines[host.instance_id].impaired_until = self._clock.now() + INITIALIZING
 
-    def _status(self, machine: _Machine) -> Shape:
+    def _status(self, machine: Machine) -> Shape:
         status, detail = self._checks(machine)
         summary = {"Status": status, "Details": [{"Name": "reachability", "Status": detail}]}
         return {
@@ -115,7 +121,7 @@ class Ec2:
             "SystemStatus": {"Status": "ok", "Details": [{"Name": "reachability", "Status": "passed"}]},
         }
 
-    def _checks(self, machine: _Machine) -> tuple[str, str]:
+    def _checks(self, machine: Machine) -> tuple[str, str]:
         if machine.host.power is Power.HUNG:
             return "impaired", "failed"
         # EC2 looks once a minute: right after a reboot it still says "ok", which is why nobody should trust it.
@@ -124,7 +130,7 @@ class Ec2:
             return "initializing", "initializing"
         return "ok", "passed"
 
-    def _instance(self, machine: _Machine) -> Shape:
+    def _instance(self, machine: Machine) -> Shape:
         return {
             "InstanceId": machine.host.instance_id,
             "ImageId": machine.image_id,
@@ -134,3 +140,19 @@ class Ec2:
             "State": {"Code": _STATES[machine.state], "Name": machine.state},
             "Tags": [{"Key": "Name", "Value": machine.host.instance_id}],
         }
+
+
+_FIELDS: dict[str, Callable[[Machine], str]] = {
+    "availability-zone": lambda machine: machine.zone,
+    "image-id": lambda machine: machine.image_id,
+    "instance-id": lambda machine: machine.host.instance_id,
+    "instance-state-name": lambda machine: machine.state,
+    "instance-type": lambda machine: machine.instance_type,
+}
+
+
+def _filters(filters: list[Shape]) -> Callable[[Machine], bool]:
+    unknown = [each["Name"] for each in filters if each["Name"] not in _FIELDS]
+    if unknown:
+        raise AwsError("InvalidParameterValue", f"The filter '{unknown[0]}' is not simulated")
+    return lambda machine: all(_FIELDS[each["Name"]](machine) in each["Values"] for each in filters)

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from .autoscaling import AutoScaling
 from .calls import Call, CallLog, Rate, Throttles
+from .cloudwatch import CloudWatch
 from .disturbances import Disturbances
 from .documents import STANDARD, Documents
 from .ec2 import Ec2
@@ -69,6 +71,8 @@ class World:
         self.ecs = ControlPlane(clock, self.names, _chances(seed, "ecs"), ecs_timing)
         self.ssm = RunCommand(clock, _chances(seed, "ssm"), ssm_timing, self.documents.content)
         self.ec2 = Ec2(clock)
+        self.autoscaling = AutoScaling(clock, self.names, self.ec2, _chances(seed, "autoscaling"))
+        self.cloudwatch = CloudWatch(clock, self.names)
         self.s3 = ObjectStore(clock)
         self.cluster = self.ecs.registry.create_cluster(cluster)
         self.watch = Watch(self, budget, frozenset(operators))
@@ -80,6 +84,8 @@ class World:
             "ecs": self.ecs.operations,
             "ssm": {**_run_command_handlers(self.ssm), **self.documents.handlers()},
             "ec2": self.ec2.handlers(),
+            "autoscaling": self.autoscaling.handlers(),
+            "cloudwatch": self.cloudwatch.handlers(),
             "s3": self.s3.handlers(),
             "sts": {"GetCallerIdentity": self._caller_identity},
         }

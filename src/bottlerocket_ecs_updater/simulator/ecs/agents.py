@@ -54,6 +54,7 @@ class Agents:
         cluster.instances[instance.arn] = instance
         cluster.by_ec2[spec.ec2_instance_id] = instance
         registry.instance_changed(instance)
+        self._flap_some_day(instance)
         return instance
 
     def containers_died(self, instance: ContainerInstance) -> None:
@@ -115,6 +116,18 @@ class Agents:
         for task in list(instance.tasks.values()):
             self._lifecycle.abandon(task, reason)
         self._registry.instance_changed(instance)
+
+    def _flap_some_day(self, instance: ContainerInstance) -> None:
+        every = self._registry.timing.flap_every
+        if every is None or instance.status is Status.INACTIVE:
+            return
+
+        def flap_and_go_on() -> None:
+            self.flap(instance)
+            self._flap_some_day(instance)
+
+        # Between none and twice the time, so that it is that time on the average.
+        self._registry.clock.after(every * (2 * self._registry.chances.random()), flap_and_go_on)
 
     def _register_again(self, instance: ContainerInstance) -> None:
         timing = self._registry.timing

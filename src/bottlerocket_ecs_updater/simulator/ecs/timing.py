@@ -27,7 +27,7 @@ class EcsTiming:
     deregister_terminated: timedelta = timedelta(seconds=45)
     """From an instance's termination until it is INACTIVE."""
     flap_every: timedelta | None = None
-    """Healthy agents lose their connection now and then: about this often each; None for never."""
+    """Healthy agents lose their connection now and then, on the average this often each; None for never."""
     flap_lasts: timedelta = timedelta(seconds=10)
     attributes_survive: bool = True
     """Whether attributes set through the API outlast the agent's registration after a boot."""

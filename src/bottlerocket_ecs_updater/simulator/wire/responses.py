@@ -1,4 +1,4 @@
-"""moto's response classes for ECS, SSM and EC2, with the operations that the world serves taken out of moto's hands.
+"""moto's response classes for ECS, SSM and others, with the operations that the world serves out of moto's hands.
 
 moto finds the class that answers for a service in a table; `install` puts these classes there. A request finds its
 world by the port that it came in by, so several worlds can be served in one process.
@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import moto.autoscaling.urls
+import moto.cloudwatch.urls
 import moto.ec2.urls
 import moto.ecs.urls
 import moto.ssm.urls
+from moto.autoscaling.responses import AutoScalingResponse
+from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.parse import PROTOCOL_PARSERS
+from moto.core.request import determine_request_protocol
 from moto.core.responses import ActionResult, BaseResponse
 from moto.core.utils import camelcase_to_underscores, get_service_model, method_names_from_class
 from moto.ec2.responses import EC2Response
@@ -20,10 +25,14 @@ from moto.ssm.responses import SimpleSystemManagerResponse
 
 from bottlerocket_ecs_updater.simulator.errors import AwsError
 
-from .errors import ec2_error, json_error
+from .errors import ec2_error, json_error, query_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bottlerocket_ecs_updater.simulator.world import World
+
+    from .errors import ErrorBody
 
 Answer = tuple[int, dict[str, str], str | bytes]
 
@@ -50,7 +59,7 @@ MOTO_ECS = frozenset(
 
 
 class _WorldResponse(BaseResponse):
-    """What the three classes share: who serves an operation, and how its answer is written."""
+    """What the classes share: who serves an operation, and how its answer is written."""
 
     SERVICE = ""
 
@@ -88,7 +97,8 @@ class _WorldResponse(BaseResponse):
     def _request(self, action: str) -> dict[str, Any]:
         service = get_service_model(self.SERVICE)
         request = self.normalized_request
-        parser = PROTOCOL_PARSERS[service.protocol](service.operation_model(action), map_type=dict)
+        protocol = determine_request_protocol(service, request.content_type)
+        parser = PROTOCOL_PARSERS[protocol](service.operation_model(action), map_type=dict)
         parsed = parser.parse(
             {
                 "method": request.method,
@@ -107,10 +117,15 @@ class _WorldResponse(BaseResponse):
         return str(scope.partition("/")[0]) or "anonymous"
 
     def _refusal(self, error: AwsError) -> Answer:
-        write = ec2_error if self.SERVICE == "ec2" else json_error
-        body = write(error.code, error.message)
+        body = self._writer()(error.code, error.message)
         headers, text = self._enrich_response({"Content-Type": body.content_type}, body.text)
         return error.status, headers, text
+
+    def _writer(self) -> Callable[[str, str], ErrorBody]:
+        if self.SERVICE == "ec2":
+            return ec2_error
+        form = "x-www-form-urlencoded" in (self.normalized_request.content_type or "")
+        return query_error if form else json_error
 
 
 class WorldEcs(_WorldResponse, EC2ContainerServiceResponse):
@@ -148,8 +163,29 @@ class WorldEc2(_WorldResponse, EC2Response):
     SERVICE = "ec2"
 
 
+class WorldAutoScaling(_WorldResponse, AutoScalingResponse):
+    """Auto Scaling: the world's groups where it has any; moto's otherwise, so that stacks can make some."""
+
+    SERVICE = "autoscaling"
+
+    def served_by_world(self, world: World, action: str) -> bool:
+        return world.autoscaling.has_groups and super().served_by_world(world, action)
+
+
+class WorldCloudWatch(_WorldResponse, CloudWatchResponse):
+    """CloudWatch: the world's alarms where it has any, and composite ones; moto's otherwise."""
+
+    SERVICE = "cloudwatch"
+
+    def served_by_world(self, world: World, action: str) -> bool:
+        ours = world.cloudwatch.has_alarms or action == "PutCompositeAlarm"
+        return ours and super().served_by_world(world, action)
+
+
 def install() -> None:
     """Put the classes where moto looks for them. Has to happen before a server's first request."""
     moto.ecs.urls.url_paths["{0}/$"] = WorldEcs.dispatch
     moto.ssm.urls.url_paths["{0}/$"] = WorldSsm.dispatch
+    moto.autoscaling.urls.url_paths["{0}/$"] = WorldAutoScaling.dispatch
+    moto.cloudwatch.urls.url_paths["{0}/$"] = WorldCloudWatch.dispatch
     moto.ec2.urls.url_paths["{0}/"] = WorldEc2.dispatch
