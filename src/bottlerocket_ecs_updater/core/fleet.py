@@ -222,7 +222,7 @@ class Trail:
     claim_seen: bool = False
     """Whether we saw our attribute on the instance in this run."""
     unmarked: bool = False
-    """Whether this run dropped its own claim on it: a reader that lags may still show it."""
+    """Whether this run dropped the claim on it: a reader that lags may still show it."""
     claim_absent_looks: int = 0
     """Looks in a row in which the attribute, once seen, was missing."""
     claimed_at: datetime | None = None
@@ -240,7 +240,6 @@ class Trail:
     """How many tasks of each service its drain has to move, by service name."""
     verdict: Outcome | None = None
     """What it becomes once it is seen ACTIVE."""
-    returned_at: datetime | None = None
     return_sent_at: datetime | None = None
     return_confirmed: bool = False
     """Whether ECS confirmed that it was set ACTIVE."""

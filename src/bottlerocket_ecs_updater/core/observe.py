@@ -21,8 +21,8 @@ def see_registration(instance: Instance, registration: Registration, run: RunId)
     """ECS described it."""
     written = registration.attributes.get(ATTRIBUTE)
     on_instance, unreadable = _read_claim(written)
-    if on_instance is not None and instance.trail.unmarked and on_instance.run == run:
-        on_instance = None  # our own claim, which we dropped: the reader lags
+    if instance.trail.unmarked:
+        on_instance, unreadable = None, ""  # we dropped it, whoever wrote it: the reader lags
     seen = replace(
         instance,
         registration=registration,

@@ -1,0 +1,343 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.fleet import Instance, Kind, Registration, Status, Trail
+from bottlerocket_ecs_updater.core.host import HostAnswer, Problem
+from bottlerocket_ecs_updater.core.ids import InstanceId, ServiceArn
+from bottlerocket_ecs_updater.core.observe import (
+    see_drain_sent,
+    see_ended,
+    see_marked,
+    see_missing,
+    see_registration,
+    see_sent,
+    see_told,
+)
+
+from .builders import (
+    DEAD_RUN,
+    MINUTE,
+    NEW,
+    NOW,
+    RUN,
+    SECOND,
+    STANDALONE,
+    a_claim,
+    claimed,
+    drained_by_us,
+    ended,
+    flight,
+    instance,
+    marked,
+    problem,
+    ready,
+    rebooted,
+    registration,
+    task,
+    told,
+)
+
+REBOOTING = a_claim(ClaimPhase.REBOOTING)
+DEAD = a_claim(run=DEAD_RUN)
+
+
+def seen(one: Instance, **changes: Any) -> Instance:
+    return see_registration(one, registration(one.id, **changes), RUN)
+
+
+def seen_with(one: Instance, claim: Claim | None, status: Status = Status.DRAINING, **changes: Any) -> Instance:
+    return seen(one, attributes=marked(claim) if claim is not None else {}, status=status, **changes)
+
+
+UNKNOWN = Instance(InstanceId("i-a"))
+
+
+# Registrations
+
+
+def test_a_description_replaces_the_one_before() -> None:
+    assert seen(UNKNOWN, running_tasks=3).registration == registration("i-a", running_tasks=3)
+
+
+def test_a_description_ends_what_was_said_of_not_describing_it() -> None:
+    assert seen(replace(UNKNOWN, undescribed="MISSING")).undescribed == ""
+
+
+def test_connected_looks_are_counted_in_a_row() -> None:
+    looks = [seen(UNKNOWN, connected=connected) for connected in (True,)]
+    for connected in (True, False, True, True):
+        looks.append(seen(looks[-1], connected=connected))
+    assert [one.trail.connected_looks for one in looks] == [1, 2, 0, 1, 2]
+
+
+def test_an_inactive_instance_is_as_good_as_missing() -> None:
+    assert seen(seen(UNKNOWN, status=Status.INACTIVE), status=Status.INACTIVE).trail.missing_looks == 2
+
+
+def test_an_instance_that_is_seen_again_is_not_missing() -> None:
+    assert seen(replace(UNKNOWN, trail=Trail(missing_looks=2))).trail.missing_looks == 0
+
+
+def test_an_instance_that_is_missed_once_keeps_its_description() -> None:
+    once = see_missing(instance(), "MISSING")
+    assert (once.registration, once.undescribed, once.trail.missing_looks) == (instance().registration, "MISSING", 1)
+
+
+def test_an_instance_that_is_missed_twice_has_no_description() -> None:
+    assert see_missing(see_missing(instance(), "MISSING"), "MISSING").registration is None
+
+
+def test_an_instance_under_a_new_registration_keeps_what_we_know_of_it() -> None:
+    """A lost checkpoint gives a host a new ARN; what is remembered hangs on the EC2 instance id."""
+    before = claimed(claim=REBOOTING)
+    after = see_registration(before, registration("i-a", arn="arn:new", status=Status.ACTIVE), RUN)
+    assert (after.claim, after.registration and after.registration.arn) == (REBOOTING, "arn:new")
+
+
+# Claims
+
+
+def test_a_claim_on_an_instance_is_found() -> None:
+    found = seen_with(UNKNOWN, DEAD)
+    assert (found.claim, found.claim_on_instance, found.trail.claimed_at, found.trail.claim_seen) == (
+        DEAD,
+        True,
+        NOW,
+        True,
+    )
+
+
+def test_a_claim_that_only_the_store_remembers_is_enough() -> None:
+    found = seen_with(replace(UNKNOWN, claim=DEAD), None)
+    assert (found.claim, found.claim_on_instance, found.trail.claim_absent_looks) == (DEAD, False, 0)
+
+
+@pytest.mark.parametrize(
+    "further",
+    [
+        replace(DEAD, phase=ClaimPhase.REBOOTING, reboots=1),
+        replace(DEAD, phase=ClaimPhase.QUARANTINED),
+        replace(DEAD, since=NOW),
+    ],
+)
+@pytest.mark.parametrize("store_first", [True, False])
+def test_of_two_copies_the_one_that_went_further_prevails(further: Claim, *, store_first: bool) -> None:
+    known, written = (further, DEAD) if store_first else (DEAD, further)
+    assert seen_with(replace(UNKNOWN, claim=known), written).claim == further
+
+
+def test_what_this_run_wrote_last_prevails_over_a_reader_that_lags() -> None:
+    mine = replace(UNKNOWN, claim=a_claim())
+    assert seen_with(mine, replace(DEAD, phase=ClaimPhase.REBOOTING)).claim == a_claim()
+
+
+@pytest.mark.parametrize("dropped", [a_claim(), DEAD, a_claim(ClaimPhase.QUARANTINED, run=DEAD_RUN)])
+def test_a_claim_that_this_run_dropped_is_not_taken_up_again(dropped: Claim) -> None:
+    found = seen_with(replace(UNKNOWN, trail=Trail(unmarked=True)), dropped, Status.ACTIVE)
+    assert (found.claim, found.claim_on_instance) == (None, False)
+
+
+def test_a_claim_that_cannot_be_read_is_kept_in_its_words() -> None:
+    found = seen(UNKNOWN, attributes={ATTRIBUTE: "2 something"})
+    assert (found.claim, found.claim_on_instance) == (None, False)
+    assert "2 something" in found.claim_unreadable
+
+
+def test_a_claim_that_can_be_read_again_is_not_unreadable() -> None:
+    assert seen_with(seen(UNKNOWN, attributes={ATTRIBUTE: "?"}), DEAD).claim_unreadable == ""
+
+
+def test_looks_without_a_claim_that_was_seen_are_counted() -> None:
+    found = seen_with(UNKNOWN, DEAD)
+    absent = seen_with(seen_with(found, None), None)
+    assert (found.trail.claim_absent_looks, absent.trail.claim_absent_looks, absent.claim) == (0, 2, DEAD)
+
+
+def test_a_claim_that_is_seen_again_was_not_removed() -> None:
+    found = seen_with(seen_with(seen_with(UNKNOWN, DEAD), None), DEAD)
+    assert found.trail.claim_absent_looks == 0
+
+
+def test_limits_of_a_claim_count_from_the_first_look_that_knew_it() -> None:
+    found = seen_with(UNKNOWN, DEAD)
+    later = seen_with(found, DEAD, at=NOW + MINUTE)
+    assert later.trail.claimed_at == NOW
+
+
+def test_a_drain_is_ours_only_when_we_sent_it_or_the_run_before_us_did() -> None:
+    mine = replace(UNKNOWN, claim=a_claim())
+    asked = replace(mine, trail=Trail(drain_sent_at=NOW))
+    drained = [seen_with(one, None).trail.drain_seen for one in (mine, asked, replace(UNKNOWN, claim=DEAD))]
+    assert drained == [False, True, True]
+
+
+# Away and back
+
+
+def away(one: Instance, at: int) -> Instance:
+    return seen_with(one, REBOOTING, connected=False, at=NOW + at * SECOND)
+
+
+def here(one: Instance, at: int) -> Instance:
+    return seen_with(one, REBOOTING, at=NOW + at * SECOND)
+
+
+SENT = claimed(claim=REBOOTING, trail=drained_by_us(REBOOTING, reboot_sent_at=NOW))
+
+
+def test_a_rebooting_agent_is_noted_when_it_goes() -> None:
+    assert away(away(SENT, 10), 20).trail.away_at == NOW + 10 * SECOND
+
+
+def test_an_agent_that_goes_again_is_noted_again() -> None:
+    assert away(here(away(SENT, 10), 20), 30).trail.away_at == NOW + 30 * SECOND
+
+
+def test_an_agent_that_flaps_after_the_proof_went_to_no_reboot() -> None:
+    proven = see_told(away(SENT, 10), told(rebooted(), NOW + 20 * SECOND))
+    assert away(here(proven, 25), 30).trail.away_at == NOW + 10 * SECOND
+
+
+def test_an_agent_that_goes_before_any_reboot_is_asked_is_no_sign_of_one() -> None:
+    draining = claimed(claim=a_claim())
+    assert see_registration(draining, registration("i-a", connected=False), RUN).trail.away_at is None
+
+
+# Answers
+
+
+def heard(one: Instance, answer: HostAnswer, at: int = 30) -> Trail:
+    return see_told(one, told(answer, NOW + at * SECOND)).trail
+
+
+def test_a_new_boot_is_proven_by_an_answer_that_was_asked_for_after_the_reboot() -> None:
+    assert heard(SENT, rebooted()).proof_at == NOW + 30 * SECOND
+
+
+@pytest.mark.parametrize(("answer", "at"), [(ready(), 30), (rebooted(), -5), (problem(Problem.FAILED), 30)])
+def test_anything_else_proves_no_boot(answer: HostAnswer, at: int) -> None:
+    assert heard(SENT, answer, at).proof_at is None
+
+
+def test_a_boot_is_proven_once() -> None:
+    first = see_told(SENT, told(rebooted(), NOW + 30 * SECOND))
+    assert heard(first, rebooted(), 90).proof_at == NOW + 30 * SECOND
+
+
+def test_an_unclaimed_host_proves_nothing() -> None:
+    assert heard(instance(), rebooted()).proof_at is None
+
+
+def test_looks_from_before_the_reboot_do_not_count_as_connected_after_it() -> None:
+    steady = replace(SENT, trail=replace(SENT.trail, connected_looks=50))
+    assert heard(steady, rebooted()).connected_looks <= 1
+
+
+def test_looks_since_the_agent_came_back_count() -> None:
+    back = here(here(away(SENT, 10), 20), 25)
+    assert heard(back, rebooted()).connected_looks == 2
+
+
+def test_checks_without_a_report_are_counted_in_a_row() -> None:
+    twice = see_told(see_told(instance(), told(problem(Problem.FAILED))), told(problem(Problem.NO_ANSWER)))
+    assert twice.trail.checks_failed == 2
+    assert see_told(twice, told(ready())).trail.checks_failed == 0
+
+
+def test_a_held_lock_is_noted_when_it_was_first_met() -> None:
+    busy = problem(Problem.BUSY)
+    twice = see_told(see_told(instance(), told(busy, NOW)), told(busy, NOW + MINUTE))
+    assert twice.trail.first_busy_at == NOW
+    assert see_told(twice, told(ready())).trail.first_busy_at is None
+
+
+# Commands
+
+
+@pytest.mark.parametrize("kind", [Kind.CHECK, Kind.APPLY])
+def test_a_command_is_under_way_from_its_sending_to_its_end(kind: Kind) -> None:
+    sent = see_sent(instance(), flight(kind))
+    assert (sent.flight, see_ended(sent, ended(kind)).flight) == (flight(kind), None)
+
+
+def test_applies_are_counted() -> None:
+    assert see_sent(see_sent(instance(), flight(Kind.APPLY)), flight(Kind.APPLY)).trail.applies == 2
+
+
+def test_the_end_of_an_apply_is_kept() -> None:
+    assert see_ended(instance(), ended(Kind.APPLY)).applied == ended(Kind.APPLY)
+
+
+def test_a_reboot_does_not_keep_a_host_from_being_asked() -> None:
+    sent = see_sent(SENT, flight(Kind.REBOOT))
+    assert (sent.flight, sent.reboot_flight) == (None, flight(Kind.REBOOT))
+
+
+def test_the_end_of_a_reboot_is_kept() -> None:
+    done = see_ended(see_sent(SENT, flight(Kind.REBOOT)), ended(Kind.REBOOT))
+    assert (done.reboot_flight, done.rebooted) == (None, ended(Kind.REBOOT))
+
+
+def test_a_new_reboot_begins_the_wait_anew() -> None:
+    before = replace(
+        SENT,
+        rebooted=ended(Kind.REBOOT),
+        trail=replace(SENT.trail, away_at=NOW, proof_at=NOW, reboot_end_asked_at=NOW),
+    )
+    again = see_sent(before, flight(Kind.REBOOT, NOW + MINUTE))
+    trail = again.trail
+    assert (trail.reboot_sent_at, trail.away_at, trail.proof_at, trail.reboot_end_asked_at, trail.connected_looks) == (
+        NOW + MINUTE,
+        None,
+        None,
+        None,
+        0,
+    )
+    assert again.rebooted is None
+
+
+# Acts
+
+
+def test_a_first_mark_begins_a_new_trail() -> None:
+    one = instance(trail=Trail(applies=1, connected_looks=4, unmarked=True, drain_sent_at=NOW, missing_looks=1))
+    after = see_marked(one, a_claim(), NOW)
+    assert (after.claim, after.trail) == (a_claim(), Trail(claimed_at=NOW, applies=1, connected_looks=4))
+
+
+def test_a_mark_for_a_reboot_keeps_what_is_known_of_the_drain() -> None:
+    after = see_marked(claimed(), REBOOTING, NOW)
+    assert after.trail.drain_sent_at == claimed().trail.drain_sent_at
+    assert (after.claim, after.trail.reboot_sent_at) == (REBOOTING, None)
+
+
+def test_a_mark_for_one_more_reboot_forgets_the_one_before() -> None:
+    once = see_sent(SENT, flight(Kind.REBOOT))
+    again = see_marked(once, replace(REBOOTING, reboots=2), NOW)
+    assert (again.reboot_flight, again.trail.reboot_sent_at, again.trail.away_at) == (None, None, None)
+
+
+def test_a_drain_remembers_what_it_has_to_move_and_what_was_lacking_before() -> None:
+    one = instance(tasks=(task("web"), task("web"), task("api"), task("agent", daemon=True), STANDALONE))
+    trail = see_drain_sent(one, NOW, {ServiceArn("arn:service/web"): 1}, confirmed=True).trail
+    assert (trail.drain_sent_at, trail.moving, trail.deficits_before) == (
+        NOW,
+        {"web": 2, "api": 1},
+        {"arn:service/web": 1},
+    )
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_a_drain_that_ecs_confirmed_is_as_good_as_seen(*, confirmed: bool) -> None:
+    assert see_drain_sent(instance(), NOW, {}, confirmed=confirmed).trail.drain_seen is confirmed
+
+
+def test_a_registration_is_not_changed_by_what_is_learned_from_it() -> None:
+    before: Registration = registration("i-a", attributes=marked(DEAD))
+    see_registration(UNKNOWN, before, RUN)
+    assert before == registration("i-a", attributes=marked(replace(DEAD, target=NEW)))
