@@ -75,7 +75,8 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
     for instance in fleet.instances.values():
         if instance.claim is not None:
             draft.verdicts[instance.id] = proceed(instance, instance.claim, fleet, policy)
-    halt = find_halt(fleet, policy)
+    hopeful = {id_ for id_, verdict in draft.verdicts.items() if verdict.look_at is not None}
+    halt = find_halt(fleet, policy, hopeful)
     standings = {
         instance.id: stand(instance, fleet, policy) for instance in fleet.instances.values() if instance.claim is None
     }

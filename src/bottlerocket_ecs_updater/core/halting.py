@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from bottlerocket_ecs_updater.core.budget import in_quarantine
 from bottlerocket_ecs_updater.core.fleet import Fleet, Halt, Instance, Outcome, Quarantined
+from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure
 from bottlerocket_ecs_updater.core.settling import never_settled
@@ -13,20 +16,27 @@ COUNTED = frozenset({Failure.ROLLED_BACK, Failure.NOT_BACK, Failure.NEVER_REBOOT
 """Failures after a drain began. A failed apply disturbed nobody; another version than expected is healthy."""
 
 
-def find_halt(fleet: Fleet, policy: Policy) -> Halt | None:
-    """Why the run must begin nothing more, None while it may. A halt stays for the rest of the run."""
+def find_halt(fleet: Fleet, policy: Policy, hopeful: Collection[InstanceId] = ()) -> Halt | None:
+    """Why the run must begin nothing more, None while it may. A halt stays for the rest of the run.
+
+    `hopeful` are instances of which more is heard in this run: one that may be well again fills no budget for good.
+    """
     if fleet.halt is not None:
         return fleet.halt
-    return _too_many_failures(fleet, policy) or _quarantine_full(fleet, policy) or _never_settled(fleet, policy)
+    return (
+        _too_many_failures(fleet, policy)
+        or _quarantine_full(fleet, policy, hopeful)
+        or _never_settled(fleet, policy)
+    )
 
 
 def _too_many_failures(fleet: Fleet, policy: Policy) -> Halt | None:
     bad = [instance for instance in fleet.instances.values() if _failed_in_this_run(instance)]
-    if len(bad) < policy.max_failures:
+    if not bad or len(bad) < policy.max_failures:
         return None
     first = bad[0].trail.outcome or bad[0].trail.verdict
     names = ", ".join(sorted(instance.id for instance in bad))
-    return Halt(f"{len(bad)} instances failed after their drain began ({names}); one of them: {_say(first)}")
+    return Halt(f"failed after the drain had begun: {names}; one of them: {_say(first)}")
 
 
 def _failed_in_this_run(instance: Instance) -> bool:
@@ -45,10 +55,10 @@ def _say(outcome: Outcome | None) -> str:
     return str(outcome.why) if isinstance(outcome, Quarantined) else str(outcome)
 
 
-def _quarantine_full(fleet: Fleet, policy: Policy) -> Halt | None:
-    quarantined = in_quarantine(fleet)
+def _quarantine_full(fleet: Fleet, policy: Policy, hopeful: Collection[InstanceId]) -> Halt | None:
+    quarantined = [id_ for id_ in in_quarantine(fleet) if id_ not in hopeful]
     limit = policy.max_unavailable.of(sum(1 for instance in fleet.instances.values() if instance.bottlerocket))
-    if len(quarantined) < limit:
+    if not quarantined or len(quarantined) < limit:
         return None
     names = ", ".join(sorted(quarantined))
     return Halt(f"quarantined instances fill the budget of {limit}: {names}; repair, replace or `release` them")
