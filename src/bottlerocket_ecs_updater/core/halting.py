@@ -24,9 +24,7 @@ def find_halt(fleet: Fleet, policy: Policy, hopeful: Collection[InstanceId] = ()
     if fleet.halt is not None:
         return fleet.halt
     return (
-        _too_many_failures(fleet, policy)
-        or _quarantine_full(fleet, policy, hopeful)
-        or _never_settled(fleet, policy)
+        _too_many_failures(fleet, policy) or _quarantine_full(fleet, policy, hopeful) or _never_settled(fleet, policy)
     )
 
 
