@@ -246,6 +246,11 @@ class Reason(Enum):
         "{begun} instances were begun in the last 24 hours, and {limit} is the limit",
         "it is taken from {until} on, or raise --max-per-day",
     )
+    TASK_HELD = _Words(
+        "task-held",
+        "it runs the task {task}, and a rule holds it for that: {rule}",
+        "it is taken when the task is gone, or change --task",
+    )
     TASK_PROTECTED = _Words(
         "task-protected",
         "its task {task} is protected until {until}",
