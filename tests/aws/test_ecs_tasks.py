@@ -58,20 +58,20 @@ def test_a_task_that_is_listed_no_more_is_forgotten() -> None:
 
 def test_an_instance_without_tasks_is_not_described() -> None:
     bench = Bench()
-    assert bench.cluster().tasks_of(arn(1)) == ()
+    assert bench.cluster().tasks_of([arn(1)])[arn(1)] == ()
     assert described(bench) == []
 
 
 def test_a_task_tells_whether_a_service_placed_it() -> None:
     bench = bench_with([task("mine", startedBy="somebody", group="family:batch"), task("theirs")])
-    found = {one.arn.rsplit("/", 1)[-1]: one.of_service for one in bench.cluster().tasks_of(arn(1))}
+    found = {one.arn.rsplit("/", 1)[-1]: one.of_service for one in bench.cluster().tasks_of([arn(1)])[arn(1)]}
     assert found == {"mine": False, "theirs": True}
 
 
 def test_a_task_without_a_starter_is_of_no_service() -> None:
     lonely = task("a")
     del lonely["startedBy"], lonely["group"]
-    [found] = bench_with([lonely]).cluster().tasks_of(arn(1))
+    [found] = bench_with([lonely]).cluster().tasks_of([arn(1)])[arn(1)]
     assert not found.of_service
 
 
@@ -85,46 +85,46 @@ def test_a_task_of_a_known_daemon_service_is_marked() -> None:
 def test_a_task_that_is_desired_to_stop_but_has_not_is_seen_only_when_asked_for() -> None:
     bench = bench_with([task("a", desiredStatus="STOPPED", lastStatus="DEPROVISIONING")])
     cluster = bench.cluster()
-    assert cluster.tasks_of(arn(1)) == ()
-    assert names(cluster.stopping_on(arn(1))) == {"a"}
+    assert cluster.tasks_of([arn(1)])[arn(1)] == ()
+    assert names(cluster.stopping_on([arn(1)])[arn(1)]) == {"a"}
 
 
 def test_stopping_tasks_beyond_the_first_page_are_seen() -> None:
     stopped = [task(f"t{number}", desiredStatus="STOPPED", lastStatus="STOPPED") for number in range(100)]
     last = task("last", desiredStatus="STOPPED", lastStatus="STOPPING")
-    assert names(bench_with([*stopped, last]).cluster().stopping_on(arn(1))) == {"last"}
+    assert names(bench_with([*stopped, last]).cluster().stopping_on([arn(1)])[arn(1)]) == {"last"}
 
 
 def test_tasks_that_have_stopped_are_not_described_again() -> None:
     stopped = [task(f"t{number}", desiredStatus="STOPPED", lastStatus="STOPPED") for number in range(5)]
     bench = bench_with([*stopped, task("left", desiredStatus="STOPPED", lastStatus="STOPPING")])
     cluster = bench.cluster()
-    cluster.stopping_on(arn(1))
-    cluster.stopping_on(arn(1))
+    cluster.stopping_on([arn(1)])[arn(1)]
+    cluster.stopping_on([arn(1)])[arn(1)]
     assert described(bench) == [6, 1]
 
 
 def test_a_task_that_stops_between_two_looks_is_gone_from_the_second() -> None:
     bench = bench_with([task("a", desiredStatus="STOPPED", lastStatus="DEACTIVATING")])
     cluster = bench.cluster()
-    assert names(cluster.stopping_on(arn(1))) == {"a"}
+    assert names(cluster.stopping_on([arn(1)])[arn(1)]) == {"a"}
     bench.ecs.add(task("a", desiredStatus="STOPPED", lastStatus="STOPPED"))
-    assert cluster.stopping_on(arn(1)) == ()
+    assert cluster.stopping_on([arn(1)])[arn(1)] == ()
 
 
 def test_a_listed_task_that_is_missing_when_described_is_gone() -> None:
     bench = bench_with([task("a", desiredStatus="STOPPED"), task("b")])
     bench.ecs.failing = {task(name)["taskArn"]: "MISSING" for name in ("a", "b")}
     cluster = bench.cluster()
-    assert cluster.stopping_on(arn(1)) == ()
-    assert cluster.tasks_of(arn(1)) == ()
+    assert cluster.stopping_on([arn(1)])[arn(1)] == ()
+    assert cluster.tasks_of([arn(1)])[arn(1)] == ()
 
 
 def test_a_listed_task_that_ecs_will_not_describe_keeps_its_instance_from_being_empty() -> None:
     bench = bench_with([task("a", desiredStatus="STOPPED"), task("b")])
     bench.ecs.failing = {task(name)["taskArn"]: "INTERNAL" for name in ("a", "b")}
     cluster = bench.cluster()
-    for [left] in (cluster.stopping_on(arn(1)), cluster.tasks_of(arn(1))):
+    for [left] in (cluster.stopping_on([arn(1)])[arn(1)], cluster.tasks_of([arn(1)])[arn(1)]):
         assert not left.stopped
         assert not left.of_service
 
@@ -147,11 +147,11 @@ def test_a_task_that_was_seen_to_have_stopped_is_not_described_again_when_its_in
     bench = bench_with([task("a", desiredStatus="STOPPED", lastStatus="STOPPED")])
     cluster = bench.cluster()
     cluster.not_stopped([TaskArn(task("a")["taskArn"])])
-    assert cluster.stopping_on(arn(1)) == ()
+    assert cluster.stopping_on([arn(1)])[arn(1)] == ()
     assert described(bench) == [1]
 
 
 def test_a_list_of_tasks_that_fails_once_does_not_fail_the_look() -> None:
     bench = bench_with([task("a")])
     bench.ecs.troubles["list_tasks"] = [refusal("ServerException", status=500)]
-    assert names(bench.cluster().tasks_of(arn(1))) == {"a"}
+    assert names(bench.cluster().tasks_of([arn(1)])[arn(1)]) == {"a"}

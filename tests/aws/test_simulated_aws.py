@@ -182,7 +182,7 @@ def test_all_tasks_are_told_by_instance_with_daemons_marked(aws: Aws) -> None:
 
 def test_a_standalone_task_is_told_apart(aws: Aws) -> None:
     aws.world.run_standalone_task(id_of(0))
-    assert sum(not one.of_service for one in aws.cluster().tasks_of(aws.arn(0))) == 1
+    assert sum(not one.of_service for one in aws.cluster().tasks_of([aws.arn(0)])[aws.arn(0)]) == 1
 
 
 def test_services_come_with_their_counts(aws: Aws) -> None:
@@ -193,14 +193,14 @@ def test_services_come_with_their_counts(aws: Aws) -> None:
 
 def test_a_drained_instance_is_seen_draining_and_its_tasks_until_they_have_stopped(aws: Aws) -> None:
     cluster = aws.cluster()
-    before = [one.arn for one in cluster.tasks_of(aws.arn(0))]
+    before = [one.arn for one in cluster.tasks_of([aws.arn(0)])[aws.arn(0)]]
     assert cluster.set_status([aws.arn(0)], Status.DRAINING) == {aws.arn(0): Done()}
     [registration] = cluster.describe([aws.arn(0)]).registrations
     assert registration.status is Status.DRAINING
     aws.pass_time(minutes=10)
     [registration] = cluster.describe([aws.arn(0)]).registrations
     assert registration.running_tasks == 0
-    assert cluster.stopping_on(aws.arn(0)) == ()
+    assert cluster.stopping_on([aws.arn(0)])[aws.arn(0)] == ()
     assert cluster.not_stopped(before) == frozenset()
 
 

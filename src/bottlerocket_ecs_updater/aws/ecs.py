@@ -115,13 +115,13 @@ class EcsCluster:
         """Every task that is desired to run, by container instance; only tasks that are new are described."""
         return self._tasks.everywhere()
 
-    def tasks_of(self, arn: ContainerInstanceArn) -> tuple[Task, ...]:
-        """The tasks on one container instance whose desired status is RUNNING."""
-        return self._tasks.running_on(arn)
+    def tasks_of(self, arns: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
+        """The tasks on these container instances whose desired status is RUNNING."""
+        return self._tasks.running_on(arns)
 
-    def stopping_on(self, arn: ContainerInstanceArn) -> tuple[Task, ...]:
-        """The tasks on one container instance that were told to stop, and have not stopped yet."""
-        return self._tasks.stopping_on(arn)
+    def stopping_on(self, arns: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
+        """The tasks on these container instances that were told to stop, and have not stopped yet."""
+        return self._tasks.stopping_on(arns)
 
     def not_stopped(self, tasks: Sequence[TaskArn]) -> frozenset[TaskArn]:
         """Those of these tasks that have not stopped, wherever they are, 100 a call."""

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 DESCRIBE_MAX = 100
 """DescribeTasks takes so many."""
 
+LISTED_AT_ONCE = 100
+"""ListTasks gives so many a page."""
+
 MISSING = "MISSING"
 NOWHERE = ContainerInstanceArn("")
 """Where a task of Fargate runs."""
@@ -42,7 +45,8 @@ class EcsTasks:
         self._is_daemon = is_daemon
         self._running: dict[TaskArn, tuple[ContainerInstanceArn, Task]] = {}
         """Every task that was described, of those that were last listed as desired to run."""
-        self._stopped: dict[ContainerInstanceArn, frozenset[TaskArn]] = {}
+        self._ended: set[TaskArn] = set()
+        """Tasks that are known to have stopped: that is final."""
 
     def everywhere(self) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
         """Every task that is desired to run, by container instance."""
@@ -55,29 +59,50 @@ class EcsTasks:
                 by_instance.setdefault(where, []).append(task)
         return {where: self._left(tasks) for where, tasks in by_instance.items()}
 
-    def running_on(self, instance: ContainerInstanceArn) -> tuple[Task, ...]:
-        """The tasks on one container instance that are desired to run, and not STOPPED."""
-        arns = self._list("RUNNING", instance)
-        unknown = self._learn(arns)
-        return self._left([*(self._running[arn][1] for arn in arns if arn in self._running), *unknown])
+    def running_on(self, instances: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
+        """The tasks on these container instances that are desired to run, and not STOPPED."""
+        if _one_listing_is_less(len(instances), len(self._running)):
+            everywhere = self.everywhere()
+            return {instance: everywhere.get(instance, ()) for instance in instances}
+        listed = {instance: self._list("RUNNING", instance) for instance in instances}
+        unknown = {task.arn: task for task in self._learn([arn for arns in listed.values() for arn in arns])}
+        known = {arn: task for arn, (_, task) in self._running.items()} | unknown
+        return {instance: self._left(known[arn] for arn in arns if arn in known) for instance, arns in listed.items()}
 
-    def stopping_on(self, instance: ContainerInstanceArn) -> tuple[Task, ...]:
-        """The tasks on one container instance that are desired to stop, and not STOPPED."""
-        ended = self._stopped.get(instance, frozenset())
-        listed = self._list("STOPPED", instance)
-        found = self._describe([arn for arn in listed if arn not in ended])
-        left = self._left([*(task for _, task in found.tasks.values()), *found.unknown])
-        self._stopped[instance] = frozenset(listed) - {task.arn for task in left}
-        return left
+    def stopping_on(self, instances: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
+        """The tasks on these container instances that are desired to stop, and not STOPPED.
+
+        A task of which ECS says nothing may be on any of them: it counts for each on which it may be.
+        """
+        if _one_listing_is_less(len(instances), len(self._ended)):
+            arns = self._list("STOPPED")
+            self._ended.intersection_update(arns)
+            listed = dict.fromkeys(instances, arns)
+        else:
+            listed = {instance: self._list("STOPPED", instance) for instance in instances}
+        found = self._describe_open({arn for arns in listed.values() for arn in arns})
+        unknown = {task.arn: task for task in found.unknown}
+        return {
+            instance: self._left(
+                [
+                    *(task for where, task in found.tasks.values() if where == instance),
+                    *(unknown[arn] for arn in arns if arn in unknown),
+                ]
+            )
+            for instance, arns in listed.items()
+        }
 
     def not_stopped(self, arns: Sequence[TaskArn]) -> frozenset[TaskArn]:
         """Those of these tasks that have not stopped, or of which ECS does not say so; gone ones have stopped."""
-        found = self._describe(arns)
-        for where, task in found.tasks.values():
-            if task.stopped:
-                self._stopped[where] = self._stopped.get(where, frozenset()) | {task.arn}
+        found = self._describe_open(arns)
         left = [task for _, task in found.tasks.values() if not task.stopped]
         return frozenset(task.arn for task in [*left, *found.unknown])
+
+    def _describe_open(self, arns: Iterable[TaskArn]) -> _Found:
+        """Describe those of these tasks that are not known to have stopped."""
+        found = self._describe(sorted(arn for arn in arns if arn not in self._ended))
+        self._ended.update(arn for arn, (_, task) in found.tasks.items() if task.stopped)
+        return found
 
     def _learn(self, arns: Iterable[TaskArn]) -> Sequence[Task]:
         """Describe those that are new to us; gives those about which ECS says nothing."""
@@ -93,7 +118,11 @@ class EcsTasks:
         return replace(task, daemon=True) if daemon else task
 
     def _list(self, desired: DesiredStatus, instance: ContainerInstanceArn | None = None) -> Sequence[TaskArn]:
-        request: ListTasksRequestTypeDef = {"cluster": self._cluster, "desiredStatus": desired, "maxResults": 100}
+        request: ListTasksRequestTypeDef = {
+            "cluster": self._cluster,
+            "desiredStatus": desired,
+            "maxResults": LISTED_AT_ONCE,
+        }
         if instance is not None:
             request["containerInstance"] = instance
 
@@ -124,6 +153,11 @@ class EcsTasks:
                 if arn not in found.tasks and not why.startswith(MISSING):
                     found.unknown.append(Task(arn, why, "", ""))
         return found
+
+
+def _one_listing_is_less(instances: int, tasks: int) -> bool:
+    """Whether all pages of the whole cluster are fewer calls than a page for each instance."""
+    return instances > 1 + tasks // LISTED_AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)

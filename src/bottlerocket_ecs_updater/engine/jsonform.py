@@ -9,7 +9,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from cattrs import Converter
+from cattrs import Converter, transform_error
+from cattrs.v import format_exception
 
 from bottlerocket_ecs_updater.core.claim import Claim
 from bottlerocket_ecs_updater.core.version import Version
@@ -29,6 +30,15 @@ def converter() -> Converter:
     made.register_unstructure_hook(Claim, Claim.encode)
     made.register_structure_hook(Claim, lambda value, _: Claim.decode(_text(value)))
     return made
+
+
+def explain(error: BaseException) -> str:
+    """What is wrong with a value that could not be read, and where: in the reader's own words where it has some."""
+    return "; ".join(transform_error(error, format_exception=_say))
+
+
+def _say(error: BaseException, kind: type | None) -> str:
+    return str(error) if isinstance(error, ValueError) else format_exception(error, kind)
 
 
 def _text(value: Any) -> str:

@@ -141,9 +141,9 @@ def write_ledger(ledger: Ledger, beside: dict[str, Any]) -> bytes:
 
 def read_ledger(data: bytes, key: str) -> tuple[Ledger, dict[str, Any]]:
     """The ledger, and what a newer updater wrote beside it. Raises LedgerBroken, naming the object and the place."""
-    from cattrs import BaseValidationError, transform_error  # noqa: PLC0415 - slow to import
+    from cattrs import BaseValidationError  # noqa: PLC0415 - slow to import
 
-    from bottlerocket_ecs_updater.engine.jsonform import converter  # noqa: PLC0415 - slow to import
+    from bottlerocket_ecs_updater.engine.jsonform import converter, explain  # noqa: PLC0415 - slow to import
 
     try:
         value = json.loads(data)
@@ -158,13 +158,6 @@ def read_ledger(data: bytes, key: str) -> tuple[Ledger, dict[str, Any]]:
     try:
         ledger: Ledger = converter().structure(value, Ledger)
     except BaseValidationError as error:
-        raise LedgerBroken(f"{key} is broken: {'; '.join(transform_error(error, format_exception=_say))}") from error
+        raise LedgerBroken(f"{key} is broken: {explain(error)}") from error
     known = {"claims", "rests", "failed_on", "first_seen", "released", "format", "run", "write"}
     return ledger, {name: part for name, part in value.items() if name not in known}
-
-
-def _say(error: BaseException, kind: type | None) -> str:
-    """What is wrong at one place: the reader's own words where it has some."""
-    from cattrs.v import format_exception  # noqa: PLC0415 - slow to import
-
-    return str(error) if isinstance(error, ValueError) else format_exception(error, kind)

@@ -66,6 +66,9 @@ class Looking:
         now = self._clock.now()
         known = self._known
         known.at = now
+        if known.services is None:
+            # First, so that what is listed of tasks can say which of them are daemons.
+            self._look_at_services(now)
         listing_due = self._listed_at is None or passed(self._listed_at, self._policy.full_look_spacing, now)
         if wants.listing or listing_due:
             self._list_all(now)
@@ -79,7 +82,7 @@ class Looking:
             self._ask_for_stopping_tasks(others, now)
         self._hear_answers(now, wants.reboot_ends)
         self._look_at_tasks({*wants.tasks, *self._before_reboot(wants.due)}, now)
-        if wants.services or known.services is None:
+        if wants.services and known.services is not None and known.services.at < now:
             self._look_at_services(now)
 
     def _registrations(self, ids: Collection[InstanceId] | None = None) -> Iterable[Registration]:
@@ -170,14 +173,15 @@ class Looking:
         return {id_ for id_ in due if _marked_for_reboot(self._known.instance(id_))}
 
     def _look_at_tasks(self, ids: Collection[InstanceId], now: datetime) -> None:
-        for id_ in sorted(ids):
-            instance = self._known.instance(id_)
-            if instance.registration is None:
-                continue
-            arn = instance.registration.arn
-            # Those that shall run are in the counts that were just looked at, where an instance is to be empty.
-            left = self._cluster.stopping_on(arn) if _counts_none(instance) else self._cluster.tasks_of(arn)
-            self._known.learn(replace(instance, tasks=Tasks(left, now)))
+        instances = [self._known.instance(id_) for id_ in sorted(ids)]
+        arns = {instance.registration.arn: instance for instance in instances if instance.registration is not None}
+        # Those that shall run are in the counts that were just looked at, where an instance is to be empty.
+        stopping = [arn for arn, instance in arns.items() if _counts_none(instance)]
+        running = [arn for arn, instance in arns.items() if not _counts_none(instance)]
+        left = dict(self._cluster.stopping_on(stopping)) if stopping else {}
+        left |= self._cluster.tasks_of(running) if running else {}
+        for arn, instance in arns.items():
+            self._known.learn(replace(instance, tasks=Tasks(left[arn], now)))
 
     def _look_at_services(self, now: datetime) -> None:
         known = self._known

@@ -99,11 +99,11 @@ class Cluster(Protocol):
     def all_tasks(self) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
         """Every task whose desired status is RUNNING, by container instance; Fargate ones are left out."""
 
-    def tasks_of(self, arn: ContainerInstanceArn) -> tuple[Task, ...]:
-        """The tasks on one container instance whose desired status is RUNNING, in all pages."""
+    def tasks_of(self, arns: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
+        """The tasks on each of these container instances whose desired status is RUNNING, in all pages."""
 
-    def stopping_on(self, arn: ContainerInstanceArn) -> tuple[Task, ...]:
-        """The tasks on one container instance that ECS told to stop, and whose last status is not STOPPED yet.
+    def stopping_on(self, arns: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
+        """The tasks on each that ECS told to stop, and whose last status is not STOPPED yet.
 
         They are in no count of the instance, and their containers may still run.
         """
