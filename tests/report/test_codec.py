@@ -1,0 +1,127 @@
+"""What is written to a record is read back as it was, by this version and by later ones."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from tests.report.strategies import ANY_EVENT
+
+from bottlerocket_ecs_updater.core import event as events
+from bottlerocket_ecs_updater.core.event import (
+    Event,
+    HostChecked,
+    InstanceHeld,
+    InstanceUpdated,
+    LookPostponed,
+    RunFinished,
+)
+from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined, Updated
+from bottlerocket_ecs_updater.core.host import HostReport, UpdateState
+from bottlerocket_ecs_updater.core.ids import BootId, InstanceId, RunId
+from bottlerocket_ecs_updater.core.reasons import Failure, Reason, failed, hold
+from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.report.codec import EVENTS, Unreadable, decode, encode
+
+AT = datetime(2026, 1, 5, 9, 24, 11, tzinfo=UTC)
+ONE = InstanceId("i-1")
+OLD, NEW = Version(1, 20, 0), Version(1, 21, 0)
+
+
+@given(event=ANY_EVENT)
+def test_every_event_is_read_as_it_was_written(event: Event) -> None:
+    assert decode(encode(event)) == event
+
+
+@given(event=ANY_EVENT)
+def test_every_event_is_one_line_of_plain_ascii(event: Event) -> None:
+    line = encode(event)
+    assert line.isascii()
+    assert line.isprintable()
+
+
+@given(event=ANY_EVENT)
+def test_a_key_that_a_newer_updater_added_is_passed_over(event: Event) -> None:
+    value = json.loads(encode(event))
+    assert decode(json.dumps({**value, "mood": "good"})) == event
+
+
+def test_no_event_is_left_out() -> None:
+    public = {kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)}
+    assert public - set(EVENTS.values()) == {Event, events.InstanceEvent}
+
+
+def test_two_events_never_share_a_name() -> None:
+    kinds = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event) and kind.name]
+    assert len({kind.name for kind in kinds}) == len(kinds)
+
+
+@pytest.mark.parametrize(
+    ("event", "form"),
+    [
+        (
+            InstanceUpdated(AT, ONE, OLD, NEW, downgrade=False),
+            {"instance": "i-1", "source": "1.20.0", "target": "1.21.0", "downgrade": False},
+        ),
+        (
+            InstanceHeld(AT, ONE, hold(Reason.STANDALONE_TASK, task="batch")),
+            {"instance": "i-1", "hold": {"reason": "standalone-task", "facts": {"task": "batch"}}},
+        ),
+        (
+            HostChecked(AT, ONE, HostReport(BootId("ab"), UpdateState.READY, OLD, None, NEW)),
+            {
+                "instance": "i-1",
+                "answer": {
+                    "answer": "report",
+                    "boot": "ab",
+                    "state": "Ready",
+                    "running": "1.20.0",
+                    "chosen": None,
+                    "staged": "1.21.0",
+                },
+            },
+        ),
+        (LookPostponed(AT, "Throttled", timedelta(seconds=2.5)), {"why": "Throttled", "for": 2.5}),
+    ],
+)
+def test_the_form_of_an_event_stays_what_it_is(event: Event, form: dict[str, object]) -> None:
+    """Changing one of these means raising the format: records of earlier versions must stay readable."""
+    assert json.loads(encode(event)) == {"format": 1, "event": event.name, "at": "2026-01-05T09:24:11Z", **form}
+
+
+def test_the_outcomes_of_a_run_say_what_became_of_each_instance() -> None:
+    outcomes: dict[InstanceId, Outcome] = {
+        ONE: Updated(OLD, NEW),
+        InstanceId("i-2"): Quarantined(failed(Failure.NOT_BACK, limit="20m", detail="silence")),
+    }
+    finished = RunFinished(AT, RunId("r"), "failures", 3, {"updated": 1}, timedelta(hours=1), "", outcomes, {})
+    assert json.loads(encode(finished))["outcomes"] == {
+        "i-1": {"became": "updated", "source": "1.20.0", "target": "1.21.0"},
+        "i-2": {
+            "became": "quarantined",
+            "why": {"failure": "not-back", "facts": {"limit": "20m", "detail": "silence"}},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("", "not JSON"),
+        ("[]", "object"),
+        ("{}", "format"),
+        ('{"format":2,"event":"instance.drained"}', "format 2"),
+        ('{"format":1,"event":"moon.landed","at":"2026-01-05T09:24:11Z"}', "moon.landed"),
+        ('{"format":1,"event":"instance.drained","at":"2026-01-05T09:24:11Z"}', "instance"),
+        ('{"format":1,"event":"instance.drained","at":"yesterday","instance":"i-1"}', "at"),
+        (
+            '{"format":1,"event":"instance.held","at":"2026-01-05T09:24:11Z","instance":"i-1","hold":{"reason":"mood"}}',
+            "mood",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_an_error_that_says_why(line: str, says: str) -> None:
+    with pytest.raises(Unreadable, match=says):
+        decode(line)
