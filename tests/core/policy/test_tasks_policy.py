@@ -1,0 +1,227 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bottlerocket_ecs_updater.core.fleet import Task
+from bottlerocket_ecs_updater.core.ids import TaskArn
+from bottlerocket_ecs_updater.core.reasons import Reason
+from bottlerocket_ecs_updater.core.tasks_policy import (
+    Keep,
+    StopAfter,
+    TaskRule,
+    TaskRules,
+    WaitFor,
+    Work,
+    hold_for_deployments,
+    longest_wait,
+    may_leave,
+    parse_task_rules,
+    patience,
+)
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+DRAIN = timedelta(minutes=25)
+HOUR = timedelta(hours=1)
+
+
+def standalone(family: str = "nightly-batch", group: str | None = None, number: int = 0) -> Work:
+    task = Task(
+        TaskArn(f"arn:task/{family}/{number}"), "RUNNING", "scheduler", f"family:{family}" if group is None else group
+    )
+    return Work(task, family)
+
+
+def of_service(name: str = "web", *, daemon: bool = False, protected_until: datetime | None = None) -> Work:
+    task = Task(TaskArn(f"arn:task/{name}"), "RUNNING", "ecs-svc/123", f"service:{name}", daemon)
+    return Work(task, name, protected_until)
+
+
+def rules(text: str = "") -> TaskRules:
+    return TaskRules(parse_task_rules(text))
+
+
+# Text
+
+
+@pytest.mark.parametrize("text", ["nightly-batch hold", "nightly-* wait 4h", "report stop 30m", "service:ledger hold"])
+def test_a_rule_is_written_as_it_is_read(text: str) -> None:
+    assert str(TaskRule.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "write a rule as 'FAMILY hold', 'FAMILY wait 4h' or 'FAMILY stop 30m'"),
+        ("batch", "not a rule about tasks"),
+        ("batch wait", "not a rule about tasks"),
+        ("batch ignore 4h", "not a rule about tasks"),
+        ("batch wait long", "not a duration: 'long'"),
+        ("service:web stop 5m", "never stopped by the updater"),
+    ],
+)
+def test_a_text_that_is_no_rule_is_refused_with_what_is_wrong_in_it(text: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        TaskRule.parse(text)
+
+
+# Before a drain
+
+
+def test_tasks_of_services_leave() -> None:
+    assert may_leave([of_service(), of_service("agent", daemon=True)], rules(), NOW) is None
+
+
+def test_a_standalone_task_holds_its_instance_by_default() -> None:
+    held = may_leave([of_service(), standalone()], rules("other wait 4h"), NOW)
+    assert held is not None
+    assert held.reason is Reason.STANDALONE_TASK
+    assert "family:nightly-batch arn:task/nightly-batch/0" in str(held)
+
+
+@pytest.mark.parametrize(
+    "rule", ["nightly-batch wait 4h", "family:nightly-batch wait 4h", "nightly-* stop 4h", "* wait 1h"]
+)
+def test_a_rule_about_its_family_lets_a_standalone_task_be_waited_for(rule: str) -> None:
+    assert may_leave([standalone()], rules(rule), NOW) is None
+
+
+def test_a_rule_about_its_group_is_as_good() -> None:
+    assert may_leave([standalone(group="nightly")], rules("nightly wait 4h"), NOW) is None
+
+
+def test_a_family_is_known_by_its_group_where_nothing_else_tells_it() -> None:
+    unnamed = Work(standalone().task)
+    assert may_leave([unnamed], rules("nightly-batch wait 4h"), NOW) is None
+
+
+def test_the_first_rule_that_matches_counts() -> None:
+    held = may_leave([standalone()], rules("nightly-batch hold; nightly-* wait 4h"), NOW)
+    assert held is not None
+    assert held.reason is Reason.TASK_HELD
+    assert str(held).endswith("a rule holds it for that: nightly-batch hold")
+
+
+def test_a_rule_that_names_a_service_holds_its_instances() -> None:
+    held = may_leave([of_service("ledger")], rules("service:ledger hold"), NOW)
+    assert held is not None
+    assert held.reason is Reason.TASK_HELD
+
+
+def test_a_rule_that_names_no_service_is_not_about_tasks_of_services() -> None:
+    assert may_leave([of_service("web")], rules("web hold; * hold"), NOW) is None
+
+
+def test_a_daemon_holds_nothing_whatever_the_rules_say() -> None:
+    assert may_leave([of_service("agent", daemon=True)], rules("service:* hold"), NOW) is None
+
+
+def test_a_protected_task_holds_its_instance_until_its_protection_ends() -> None:
+    protected = of_service(protected_until=NOW + HOUR)
+    held = may_leave([protected], rules(), NOW)
+    assert str(held) == "its task service:web arn:task/web is protected until 2026-05-01 13:00 UTC"
+    assert may_leave([protected], rules(), NOW + HOUR) is None
+
+
+# During a drain
+
+
+def test_a_batch_family_that_needs_four_hours_gets_them() -> None:
+    four = rules("nightly-batch wait 4h")
+    assert longest_wait([standalone(), of_service()], four) == 4 * HOUR
+    assert patience([standalone()], four, NOW, DRAIN, NOW).until == NOW + 4 * HOUR
+
+
+def test_a_service_task_that_stays_beyond_the_drain_limit_ends_a_drain_that_waits_for_a_batch() -> None:
+    four = rules("nightly-batch wait 4h")
+    assert patience([standalone(), of_service()], four, NOW, DRAIN, NOW).until == NOW + DRAIN
+
+
+def test_a_task_that_may_be_stopped_is_stopped_when_its_time_is_over_and_then_has_time_to_go() -> None:
+    half = rules("report stop 30m")
+    report = standalone("report")
+    before = patience([report], half, NOW - HOUR / 2 + timedelta(seconds=1), DRAIN, NOW)
+    assert before.stop == ()
+    assert before.next_stop == NOW + timedelta(seconds=1)
+    over = patience([report], half, NOW - HOUR / 2, DRAIN, NOW)
+    assert over.stop == (report.task.arn,)
+    assert over.until == NOW + DRAIN
+
+
+def test_an_empty_instance_waits_for_nothing() -> None:
+    assert patience([], rules(), NOW, DRAIN, NOW).until == NOW + DRAIN
+    assert longest_wait([], rules("* wait 4h")) == timedelta()
+
+
+# Deployments
+
+
+def test_services_in_the_middle_of_a_deployment_hold_the_next_drain() -> None:
+    held = hold_for_deployments({"web", "db", "api", "cron"}, rules())
+    assert str(held) == "a deployment is in progress: api, cron, db and 1 more"
+
+
+def test_without_deployments_nothing_is_held_and_the_rule_can_be_turned_off() -> None:
+    assert hold_for_deployments((), rules()) is None
+    assert hold_for_deployments({"web"}, TaskRules(hold_while_deploying=False)) is None
+
+
+# Properties
+
+spans = st.integers(1, 600).map(lambda minutes: timedelta(minutes=minutes))
+treatments = st.one_of(st.just(Keep()), st.builds(WaitFor, spans), st.builds(StopAfter, spans))
+families = st.sampled_from(["batch", "report", "import"])
+rule_sets = st.lists(
+    st.builds(TaskRule, families | st.just("*"), treatments) | st.just(TaskRule("service:web", Keep())), max_size=4
+).map(lambda drawn: TaskRules(tuple(drawn)))
+works = st.lists(
+    st.builds(lambda family, number: standalone(family, number=number), families, st.integers(0, 9))
+    | st.builds(lambda minutes: of_service(protected_until=NOW + timedelta(minutes=minutes)), st.integers(-60, 60))
+    | st.builds(lambda name: of_service(name, daemon=True), st.just("agent")),
+    max_size=5,
+)
+
+
+@given(rule_sets)
+def test_what_rules_write_they_read_again(drawn: TaskRules) -> None:
+    assert parse_task_rules("; ".join(map(str, drawn.rules))) == drawn.rules
+
+
+@given(works, rule_sets, st.integers(0, 1200))
+def test_no_task_is_stopped_but_a_standalone_one_whose_rule_says_so_and_whose_time_is_over(
+    left: list[Work], drawn: TaskRules, minutes: int
+) -> None:
+    since = NOW - timedelta(minutes=minutes)
+    for arn in patience(left, drawn, since, DRAIN, NOW).stop:
+        stopped = next(work for work in left if work.task.arn == arn)
+        rule = next(rule for rule in drawn.rules if rule.means(stopped))
+        assert not stopped.task.of_service
+        assert isinstance(rule.treatment, StopAfter)
+        assert NOW - since >= rule.treatment.limit
+
+
+@given(works, rule_sets)
+def test_an_instance_that_may_be_drained_has_only_tasks_that_ecs_moves_or_a_rule_lets_go(
+    left: list[Work], drawn: TaskRules
+) -> None:
+    if may_leave(left, drawn, NOW) is None:
+        for work in left:
+            assert work.protected_until is None or work.protected_until <= NOW
+            rule = drawn.about(work)
+            assert work.task.of_service or (rule is not None and not isinstance(rule.treatment, Keep))
+
+
+@given(works, rule_sets, st.integers(0, 1200))
+def test_every_drain_has_a_limit_that_its_rules_explain(left: list[Work], drawn: TaskRules, minutes: int) -> None:
+    since = NOW - timedelta(minutes=minutes)
+    until = patience(left, drawn, since, DRAIN, NOW).until
+    assert until <= since + max(DRAIN, longest_wait(left, drawn) + DRAIN)
+
+
+@given(works, works, rule_sets)
+def test_one_more_task_never_makes_an_instance_free_to_leave(
+    left: list[Work], more: list[Work], drawn: TaskRules
+) -> None:
+    if may_leave(left, drawn, NOW) is not None:
+        assert may_leave([*left, *more], drawn, NOW) is not None
