@@ -47,6 +47,23 @@ def test_calls_are_counted_under_the_key_that_signed_them(wired: Door) -> None:
     assert wired.world.calls.by_caller["AKIASIMULATEDUPDATER"] == before + 1
 
 
+@pytest.mark.parametrize(
+    ("service", "method", "params", "action"),
+    [
+        ("s3", "put_object", {"Bucket": "counted", "Key": "a/b", "Body": b""}, "s3:PutObject"),
+        ("s3", "list_objects_v2", {"Bucket": "counted"}, "s3:ListObjectsV2"),
+        ("sts", "get_caller_identity", {}, "sts:GetCallerIdentity"),
+        ("events", "list_rules", {}, "events:ListRules"),
+    ],
+)
+def test_calls_that_moto_serves_are_counted_too(
+    wired: Door, service: str, method: str, params: dict[str, Any], action: str
+) -> None:
+    before = wired.world.calls.by_action[action]
+    wired.ask(service, method, **params)
+    assert wired.world.calls.by_action[action] == before + 1
+
+
 def test_only_loopback_is_listened_on() -> None:
     with Wire(SMALL.build(VirtualClock())) as wire:
         assert wire.endpoint.startswith("http://127.0.0.1:")

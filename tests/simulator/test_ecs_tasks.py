@@ -75,6 +75,40 @@ def test_two_tasks_with_one_host_port_are_on_two_instances() -> None:
     assert (len(b.live(0)), len(b.live(1)), b.service("web")["runningCount"]) == (1, 1, 2)
 
 
+def test_tasks_of_a_service_can_be_kept_on_distinct_instances() -> None:
+    b = bench(2, services=(replica(desired=3, distinct_instances=True),))
+    b.wait(60)
+    assert (len(b.live(0)), len(b.live(1)), b.service("web")["runningCount"]) == (1, 1, 2)
+
+
+def test_a_service_can_be_kept_to_some_instances() -> None:
+    zone = "attribute:ecs.availability-zone == us-east-1b"
+    b = bench(3, services=(replica(desired=4, member_of=zone),))
+    assert [len(b.live(number)) for number in range(3)] == [0, 4, 0]
+    assert b.service("web")["placementConstraints"] == [{"type": "memberOf", "expression": zone}]
+
+
+def test_a_drain_waits_where_constraints_leave_no_other_place() -> None:
+    b = bench(3, services=(replica(desired=1, member_of="attribute:ecs.availability-zone == us-east-1b"),))
+    b.drain(1)
+    b.wait(600)
+    assert len(b.live(1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("work", "reason"),
+    [
+        (Workload(gpus=1), "RESOURCE:GPU"),
+        (Workload(memory=8000), "RESOURCE:MEMORY"),
+        (Workload(required_attributes=("has.something",)), "ATTRIBUTE"),
+    ],
+)
+def test_what_is_missing_is_named(work: Workload, reason: str) -> None:
+    b = bench(1)
+    b.world.ecs.registry.define("job", work)
+    assert b.ecs.run_task(cluster="demo", taskDefinition="job")["failures"][0]["reason"] == reason
+
+
 def test_a_service_is_spread_over_the_zones() -> None:
     b = bench(6, services=(replica(desired=9),))
     zones = Counter(task.instance.zone for number in range(6) for task in b.live(number) if task.instance)

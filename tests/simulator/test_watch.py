@@ -9,6 +9,8 @@ import pytest
 from tests.simulator.world_bench import NEW, Bench, bench, instance_id, replica
 
 from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
+from bottlerocket_ecs_updater.simulator.faults import RebootEnding, RebootEnds
+from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.watch import Budget
 
@@ -229,3 +231,29 @@ def test_a_verdict_can_be_written_as_json() -> None:
     b.wait(20)
     written = json.loads(json.dumps(b.world.verdict().to_dict()))
     assert written["violations"][0]["invariant"] == 2
+
+
+def test_another_linux_that_is_out_does_not_count_against_the_budget() -> None:
+    b = bench(1, budget=Budget(max_unavailable=1))
+    b.world.add_instance(HostSpec("i-0foreign"), "us-east-1b", bottlerocket=False)
+    b.world.operator_drain("i-0foreign")
+    b.wait(600)
+    b.drain(0)
+    assert broken(b) == []
+
+
+def test_a_reboot_command_that_runs_again_after_the_boot_is_still_ours() -> None:
+    b = bench(1, host_faults={0: (RebootEnds(RebootEnding.RUN_AGAIN),)})
+    task = b.world.run_standalone_task(instance_id(0))
+    b.send(REBOOT, 0)
+    b.wait(240)
+    verdict = b.world.verdict()
+    assert verdict.boots[instance_id(0)] == 2
+    assert [(killed.task, killed.by_updater) for killed in verdict.tasks_killed] == [(task.arn, True)]
+
+
+def test_a_verdict_is_clean_or_it_is_not() -> None:
+    b = bench(2)
+    assert b.world.verdict().clean
+    b.drain(0)
+    assert not b.world.verdict().clean

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .host import Host
     from .world import World
 
+VARIANT_ATTRIBUTE = "bottlerocket.variant"
 NOTICEABLE = timedelta(seconds=30)
 """How long somebody else's outage must have lasted before an updater is held to have seen it."""
 
@@ -95,6 +96,12 @@ class Verdict:
     calls: dict[str, int]
     errors: dict[str, int]
 
+    @property
+    def clean(self) -> bool:
+        """Whether an updater has broken nothing, killed nothing and forgotten nothing."""
+        killed = any(task.by_updater for task in self.tasks_killed)
+        return not (self.violations or killed or self.stranded)
+
     def to_dict(self) -> dict[str, Any]:
         """As values that JSON knows; times in ISO 8601."""
         plain: dict[str, Any] = _plain(asdict(self))
@@ -112,10 +119,11 @@ class _Seen:
     """What happened to one instance so far."""
 
     zone: str
+    bottlerocket: bool
     outage: _Outage | None = None
     seconds_out: float = 0.0
     reboot_by: str | None = None
-    """Whose reboot command is on its way to the host."""
+    """Who sent the last reboot command. It may run again after a boot, so it is not forgotten then."""
     applies: dict[str, int] = field(default_factory=dict)
     """Apply commands that may be running, by command id, with the count of boots when they were sent."""
 
@@ -196,7 +204,7 @@ class Watch:
     def _instance_changed(self, instance: ContainerInstance) -> None:
         name = instance.ec2_instance_id
         if name not in self._seen:
-            self._seen[name] = _Seen(instance.zone)
+            self._seen[name] = _Seen(instance.zone, VARIANT_ATTRIBUTE in instance.custom)
         if instance.drained_by is None and instance.status is Status.ACTIVE:
             self._drained_by_updater.discard(name)
         self._look_at(name)
@@ -250,7 +258,11 @@ class Watch:
 
     def _counts(self, seen: _Seen) -> bool:
         outage = seen.outage
-        return outage is not None and (outage.by_updater or self._world.clock.now() - outage.since >= NOTICEABLE)
+        return (
+            outage is not None
+            and seen.bottlerocket
+            and (outage.by_updater or self._world.clock.now() - outage.since >= NOTICEABLE)
+        )
 
     # Tasks.
 
@@ -332,7 +344,6 @@ class Watch:
         seen = self._seen[host.instance_id]
         if seen.reboot_by is not None and host.running in self.budget.denied_versions:
             self._violated(8, host.instance_id, f"{seen.reboot_by} booted it into {host.running}")
-        seen.reboot_by = None
 
     # Callers.
 

@@ -113,6 +113,11 @@ class World:
             self.disturbances.after(call)
             return answer
 
+    def overheard(self, service: str, operation: str, caller: str) -> None:
+        """Count a call that somebody else serves."""
+        with self.clock.lock:
+            self.calls.record(Call(self.calls.total + 1, self.clock.now(), service, operation, {}, caller))
+
     def simulates(self, service: str, operation: str) -> bool:
         """Whether the world serves an operation."""
         return operation in self._handlers.get(service, ())

@@ -50,6 +50,7 @@ class Agents:
             custom={name: value for name, value in spec.attributes if not name.startswith(BUILT_IN_PREFIXES)},
             free_cpu=spec.cpu,
             free_memory=spec.memory,
+            free_gpus=spec.gpus,
         )
         cluster.instances[instance.arn] = instance
         cluster.by_ec2[spec.ec2_instance_id] = instance

@@ -227,6 +227,7 @@ def _occupy(instance: ContainerInstance, task: Task) -> None:
     instance.tasks[task.arn] = task
     instance.free_cpu -= work.cpu
     instance.free_memory -= work.memory
+    instance.free_gpus -= work.gpus
     instance.ports.update(work.host_ports)
 
 
@@ -236,4 +237,5 @@ def _vacate(instance: ContainerInstance, task: Task) -> None:
     instance.ended[task.arn] = task
     instance.free_cpu += work.cpu
     instance.free_memory += work.memory
+    instance.free_gpus += work.gpus
     instance.ports.difference_update(work.host_ports)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from .placement import Placement
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bottlerocket_ecs_updater.simulator.clock import Timer
 
 Shape = dict[str, Any]
@@ -68,6 +70,9 @@ class Workload:
     cpu: int = 256
     memory: int = 256
     host_ports: tuple[int, ...] = ()
+    gpus: int = 0
+    required_attributes: tuple[str, ...] = ()
+    """Names of attributes without which an instance cannot run it."""
     shutdown: timedelta = timedelta(seconds=2)
     """How long it takes to end after SIGTERM; `stop_timeout` cuts it short."""
     stop_timeout: timedelta = timedelta(seconds=30)
@@ -106,6 +111,7 @@ class ContainerInstanceSpec:
     ami_id: str = "ami-0123456789abcdef0"
     cpu: int = 2048
     memory: int = 7680
+    gpus: int = 0
     agent_version: str = "1.89.2"
 
 
@@ -122,6 +128,10 @@ class ServiceSpec:
     load_balanced: bool = False
     family: str = ""
     """Of its task definition; the service's name when empty."""
+    distinct_instances: bool = False
+    """Placement constraint: no two tasks on one instance."""
+    member_of: str = ""
+    """Placement constraint: only where this expression of the cluster query language holds."""
 
 
 @dataclass(slots=True, eq=False)
@@ -145,6 +155,7 @@ class ContainerInstance:
     """Those that are STOPPED and still visible."""
     free_cpu: int = 0
     free_memory: int = 0
+    free_gpus: int = 0
     ports: set[int] = field(default_factory=set)
     drained_by: str | None = None
     """Who set DRAINING, while it is DRAINING."""
@@ -164,12 +175,20 @@ class ContainerInstance:
         return self.status is Status.ACTIVE and self.agent_connected
 
     def has_room_for(self, work: Workload) -> bool:
-        """Whether CPU, memory and host ports suffice."""
-        return (
-            self.free_cpu >= work.cpu
-            and self.free_memory >= work.memory
-            and (not work.host_ports or self.ports.isdisjoint(work.host_ports))
-        )
+        """Whether CPU, memory, GPUs, host ports and attributes suffice."""
+        return self.shortage(work) is None
+
+    def shortage(self, work: Workload) -> str | None:
+        """What is missing for a task, as RunTask's failures say it; None when there is room."""
+        if not all(name in self.custom or name in self.built_in for name in work.required_attributes):
+            return "ATTRIBUTE"
+        if not self.ports.isdisjoint(work.host_ports):
+            return "RESOURCE:PORTS"
+        if self.free_cpu < work.cpu:
+            return "RESOURCE:CPU"
+        if self.free_memory < work.memory:
+            return "RESOURCE:MEMORY"
+        return "RESOURCE:GPU" if self.free_gpus < work.gpus else None
 
 
 class Bucket(Enum):
@@ -260,6 +279,10 @@ class Service:
     ended: dict[str, Task] = field(default_factory=dict)
     events: deque[tuple[str, datetime, str]] = field(default_factory=lambda: deque(maxlen=EVENTS_KEPT))
     steady: bool = False
+    distinct_instances: bool = False
+    member_of: str = ""
+    suits: Callable[[ContainerInstance], bool] = lambda _: True
+    """Whether its placement constraints allow an instance, tasks apart."""
     blocked: bool = False
     """It found no room for a task; woken when there may be some."""
     registered: Shape = field(default_factory=dict)
@@ -287,6 +310,13 @@ class Service:
     @property
     def pending(self) -> int:
         return self.count(Bucket.STARTING, Bucket.LEAVING_STARTING)
+
+    def may_go_to(self, instance: ContainerInstance) -> bool:
+        """Whether its placement constraints allow one more of its tasks on an instance."""
+        taken = self.distinct_instances and any(
+            task.service is self and task.desired is Desired.RUNNING for task in instance.tasks.values()
+        )
+        return not taken and self.suits(instance)
 
     def live_tasks(self) -> list[Task]:
         """All that are not STOPPED, in the order of their start."""

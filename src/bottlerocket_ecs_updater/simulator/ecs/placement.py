@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from .model import ContainerInstance, Workload
 
@@ -28,7 +28,12 @@ class Placement:
             self._loads[instance.arn] = load
             self._zones.setdefault(instance.zone, {}).setdefault(load, {})[instance.arn] = instance
 
-    def choose(self, work: Workload, taken: Mapping[str, int] | None = None) -> ContainerInstance | None:
+    def choose(
+        self,
+        work: Workload,
+        taken: Mapping[str, int] | None = None,
+        suits: Callable[[ContainerInstance], bool] = lambda _: True,
+    ) -> ContainerInstance | None:
         """An instance for one more task; `taken` is how many of its kind each zone has. None without room.
 
         Without `taken` the zones are in the order of their least loaded instance.
@@ -37,7 +42,7 @@ class Placement:
             taken = {zone: min(loads, default=0) for zone, loads in self._zones.items()}
         for zone in sorted(self._zones, key=lambda zone: (taken.get(zone, 0), zone)):
             for instance in self._by_load(zone):
-                if instance.has_room_for(work):
+                if instance.has_room_for(work) and suits(instance):
                     return instance
         return None
 

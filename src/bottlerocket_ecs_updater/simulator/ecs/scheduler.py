@@ -66,12 +66,12 @@ class Scheduler:
         """Bring a new service to its count as if that had happened long ago."""
         cluster = service.cluster
         if service.strategy is Strategy.DAEMON:
-            for instance in list(cluster.placement):
+            for instance in [each for each in cluster.placement if service.may_go_to(each)]:
                 self._start(service, instance, already_running=True)
         else:
             while service.staying < service.desired:
                 work = service.deployments[0].definition.workload
-                found = cluster.placement.choose(work, service.zones)
+                found = cluster.placement.choose(work, service.zones, service.may_go_to)
                 if found is None:
                     break
                 self._start(service, found, already_running=True)
@@ -142,7 +142,7 @@ class Scheduler:
         started: list[str] = []
         work = service.deployments[0].definition.workload
         for _ in range(min(service.desired - service.staying, room)):
-            found = service.cluster.placement.choose(work, service.zones)
+            found = service.cluster.placement.choose(work, service.zones, service.may_go_to)
             if found is None:
                 self._block(service)
                 break
@@ -173,7 +173,7 @@ class Scheduler:
                     self._stop(task.service, [task])
             return
         for service in instance.cluster.services.values():
-            if service.strategy is Strategy.DAEMON and service.status == "ACTIVE":
+            if service.strategy is Strategy.DAEMON and service.status == "ACTIVE" and service.suits(instance):
                 self._look_at_daemon(service, instance, daemons.get(service.arn))
 
     def _look_at_daemon(self, service: Service, instance: ContainerInstance, task: Task | None) -> None:

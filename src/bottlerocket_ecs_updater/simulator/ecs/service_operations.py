@@ -8,6 +8,7 @@ from bottlerocket_ecs_updater.simulator.errors import AwsError
 from bottlerocket_ecs_updater.simulator.names import last_part
 from bottlerocket_ecs_updater.simulator.paging import page
 
+from .expressions import parse
 from .model import Service, Strategy, TaskDefinition
 from .requests import MISSING, at_most, invalid
 from .shapes import service_shape
@@ -49,6 +50,7 @@ class ServiceOperations:
         service.minimum_healthy_percent = spec.minimum_healthy_percent
         service.maximum_percent = spec.maximum_percent
         service.load_balanced = spec.load_balanced
+        _constrain(service, spec.member_of, distinct=spec.distinct_instances)
         self._scheduler.fill_at_once(service)
         self._scheduler.wake(service)
         return service
@@ -134,6 +136,11 @@ class ServiceOperations:
 
     def _configure(self, service: Service, request: Shape) -> None:
         limits = request.get("deploymentConfiguration", {})
+        constraints = request.get("placementConstraints")
+        if constraints is not None:
+            expressions = [each["expression"] for each in constraints if each["type"] == "memberOf"]
+            distinct = any(each["type"] == "distinctInstance" for each in constraints)
+            _constrain(service, " and ".join(f"({each})" for each in expressions), distinct=distinct)
         service.minimum_healthy_percent = limits.get("minimumHealthyPercent", service.minimum_healthy_percent)
         service.maximum_percent = limits.get("maximumPercent", service.maximum_percent)
 
@@ -161,3 +168,8 @@ class ServiceOperations:
         if service.strategy is Strategy.DAEMON:
             for instance in list(service.cluster.placement):
                 self._scheduler.visit(instance)
+
+
+def _constrain(service: Service, member_of: str, *, distinct: bool) -> None:
+    service.distinct_instances, service.member_of = distinct, member_of
+    service.suits = parse(member_of) if member_of else lambda _: True

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 from .model import Bucket, Desired, Last, Launch, Strategy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .model import Cluster, ContainerInstance, Deployment, Service, Shape, Task, TaskDefinition
 
+_AGENTS_PORTS = (22, 2375, 2376, 51678, 51679)
 _NOT_RUNNING_YET = (Last.PROVISIONING, Last.PENDING)
 
 
@@ -24,8 +27,10 @@ def instance_shape(instance: ContainerInstance) -> Shape:
             "agentHash": "*00000000",
             "dockerVersion": "DockerVersion: 25.0.8",
         },
-        "remainingResources": _resources(instance.free_cpu, instance.free_memory, sorted(instance.ports)),
-        "registeredResources": _resources(spec.cpu, spec.memory, []),
+        "remainingResources": _resources(
+            instance.free_cpu, instance.free_memory, instance.free_gpus, sorted(instance.ports)
+        ),
+        "registeredResources": _resources(spec.cpu, spec.memory, spec.gpus, []),
         "status": instance.status.value,
         "agentConnected": instance.agent_connected,
         # Tasks that are still stopping are in neither count: ECS counts what it wants to run.
@@ -104,7 +109,7 @@ def service_shape(service: Service) -> Shape:
         "deployments": [_deployment_shape(service, deployment) for deployment in service.deployments],
         "events": [{"id": event_id, "createdAt": at, "message": message} for event_id, at, message in service.events],
         "createdAt": service.created_at,
-        "placementConstraints": [],
+        "placementConstraints": _constraints(service),
         "placementStrategy": _spread(service),
         "schedulingStrategy": service.strategy.value,
         "deploymentController": {"type": "ECS"},
@@ -118,7 +123,8 @@ def service_shape(service: Service) -> Shape:
 def desired_count(service: Service) -> int:
     """What a service strives for; of a daemon service one task on each instance that takes tasks."""
     if service.strategy is Strategy.DAEMON and service.status == "ACTIVE":
-        return len(service.cluster.placement)
+        placement = service.cluster.placement
+        return sum(service.suits(each) for each in placement) if service.member_of else len(placement)
     return service.desired
 
 
@@ -158,8 +164,13 @@ def definition_shape(definition: TaskDefinition) -> Shape:
                     for port in definition.workload.host_ports
                 ],
                 "stopTimeout": int(definition.workload.stop_timeout.total_seconds()),
+                "resourceRequirements": [{"type": "GPU", "value": str(definition.workload.gpus)}]
+                if definition.workload.gpus
+                else [],
             }
         ],
+        "requiresAttributes": [{"name": name} for name in definition.workload.required_attributes],
+        "placementConstraints": [],
         "volumes": [],
         "networkMode": "bridge",
     }
@@ -236,16 +247,24 @@ def _spread(service: Service) -> list[Shape]:
     ]
 
 
-def _resources(cpu: int, memory: int, ports: list[int]) -> list[Shape]:
-    return [
-        {"name": "CPU", "type": "INTEGER", "doubleValue": 0.0, "longValue": 0, "integerValue": cpu},
-        {"name": "MEMORY", "type": "INTEGER", "doubleValue": 0.0, "longValue": 0, "integerValue": memory},
-        {
-            "name": "PORTS",
-            "type": "STRINGSET",
-            "doubleValue": 0.0,
-            "longValue": 0,
-            "integerValue": 0,
-            "stringSetValue": [str(port) for port in (22, 2375, 2376, 51678, 51679, *ports)],
-        },
-    ]
+def _resources(cpu: int, memory: int, gpus: int, ports: list[int]) -> list[Shape]:
+    resources = [_number("CPU", cpu), _number("MEMORY", memory), _strings("PORTS", [*_AGENTS_PORTS, *ports])]
+    return resources + ([_strings("GPU", [f"GPU-{number:08x}" for number in range(gpus)])] if gpus else [])
+
+
+def _number(name: str, value: int) -> Shape:
+    return {"name": name, "type": "INTEGER", "doubleValue": 0.0, "longValue": 0, "integerValue": value}
+
+
+def _strings(name: str, values: Iterable[object]) -> Shape:
+    strings = [str(value) for value in values]
+    return {**_number(name, 0), "type": "STRINGSET", "stringSetValue": strings}
+
+
+def _constraints(service: Service) -> list[Shape]:
+    constraints: list[Shape] = []
+    if service.distinct_instances:
+        constraints.append({"type": "distinctInstance"})
+    if service.member_of:
+        constraints.append({"type": "memberOf", "expression": service.member_of})
+    return constraints

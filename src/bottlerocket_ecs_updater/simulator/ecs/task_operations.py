@@ -117,8 +117,8 @@ class TaskOperations:
                 failures.append({"arn": instance.arn, "reason": "INACTIVE"})
             elif not instance.agent_connected:
                 failures.append({"arn": instance.arn, "reason": "AGENT"})
-            elif not instance.has_room_for(definition.workload):
-                failures.append({"arn": instance.arn, "reason": _shortage(instance, definition)})
+            elif (shortage := instance.shortage(definition.workload)) is not None:
+                failures.append({"arn": instance.arn, "reason": shortage})
             else:
                 tasks.append(self._begin(cluster, definition, instance, request))
         return {"tasks": tasks, "failures": failures}
@@ -213,12 +213,5 @@ def _by_number(task: Task) -> int:
 
 def _no_room(cluster: Cluster, definition: TaskDefinition) -> Shape:
     for instance in cluster.placement:
-        return {"arn": instance.arn, "reason": _shortage(instance, definition)}
+        return {"arn": instance.arn, "reason": instance.shortage(definition.workload) or MISSING}
     return {"arn": cluster.arn, "reason": MISSING, "detail": "No Container Instances were found in your cluster."}
-
-
-def _shortage(instance: ContainerInstance, definition: TaskDefinition) -> str:
-    work = definition.workload
-    if not instance.ports.isdisjoint(work.host_ports):
-        return "RESOURCE:PORTS"
-    return "RESOURCE:CPU" if instance.free_cpu < work.cpu else "RESOURCE:MEMORY"

@@ -12,9 +12,13 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from bottlerocket_ecs_updater.simulator.disturbances import KilledError, ReplyLostError
 
 from .errors import json_error, query_error, rest_xml_error
+from .requests import read_envelope
+from .responses import SWAPPED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from bottlerocket_ecs_updater.simulator.world import World
 
     from .errors import ErrorBody
 
@@ -26,10 +30,15 @@ _LOG = logging.getLogger(__name__)
 class Border:
     """A WSGI application around moto's."""
 
-    def __init__(self, inside: Callable[[Environ, Callable[..., Any]], Iterable[bytes]]) -> None:
+    def __init__(self, world: World, inside: Callable[[Environ, Callable[..., Any]], Iterable[bytes]]) -> None:
+        self._world = world
         self._inside = inside
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        outside = read_envelope(environ)
+        # What the world serves it counts itself.
+        if outside is not None and outside.service not in SWAPPED:
+            self._world.overheard(outside.service, outside.operation, outside.key)
         try:
             return self._inside(environ, start_response)
         except (ReplyLostError, KilledError) as lost:

@@ -39,6 +39,9 @@ Answer = tuple[int, dict[str, str], str | bytes]
 WORLDS: dict[int, World] = {}
 """By the port of their server."""
 
+SWAPPED = frozenset({"autoscaling", "ec2", "ecs", "monitoring", "ssm"})
+"""The services with a class here, by their names in signatures."""
+
 DOCUMENT_OPERATIONS = frozenset({"CreateDocument", "DescribeDocument", "GetDocument"})
 """Documents stay moto's, so that those of a CloudFormation stack are the ones that run."""
 

@@ -49,7 +49,7 @@ class Wire:
         install()
         world = self._world
         world.watch.operators |= {OPERATOR_KEY}
-        application = Border(Dispatcher(create_backend_app))
+        application = Border(world, Dispatcher(create_backend_app))
         self._server = make_server(LOOPBACK, self._port, application, threaded=True, request_handler=QuietHandler)
         WORLDS[self._server.server_port] = world
         self._share_records()
