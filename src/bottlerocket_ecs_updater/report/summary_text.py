@@ -32,13 +32,13 @@ def last_line(summary: Summary) -> str:
     """The one canonical line that ends a run, in the form that is easy to search for."""
     counts = summary.counts
     numbers = " ".join(f"{became.value}={counts[became]}" for became in COUNTED)
-    return f"run.finished outcome={summary.outcome} {numbers} duration={span(summary.took)}"
+    return f"run.finished outcome={visible(summary.outcome)} {numbers} duration={span(summary.took)}"
 
 
 def _lines(summary: Summary, paint: Paint) -> Iterator[str]:
     yield ""
     if summary.why:
-        word = "HALTED" if summary.halted else summary.outcome.upper()
+        word = "HALTED" if summary.halted else visible(summary.outcome).upper()
         yield from _wrapped(paint.bad(word) + "  ", visible(summary.why), len(word) + 2)
         yield ""
     yield paint.strong(headline(summary))

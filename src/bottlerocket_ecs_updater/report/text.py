@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 SHOWN_MAX_CHARACTERS = 1000
 """Of one text in a line: more than any sentence of ours; the whole output stays in Run Command's history."""
-
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Categories of characters that a terminal obeys or nobody sees: controls, directions, surrogates, line ends."""
 
 
 def visible(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> str:
     """The text on one line, with every control, directional or invisible character written as its escape."""
     cut = text[:limit]
-    shown = cut if cut.isascii() and cut.isprintable() else "".join(map(_escaped, cut))
+    shown = cut if cut.isprintable() else "".join(map(_escaped, cut))
     return shown if len(text) <= limit else f"{shown}… ({len(text) - limit} more characters)"
 
 
 def _escaped(character: str) -> str:
-    if unicodedata.category(character) in _HIDDEN:
-        return character.encode("unicode_escape", "surrogatepass").decode()
-    return character
+    # Not printable, by Unicode: controls, directions, line ends, surrogates, and every space but the ordinary one.
+    return character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()

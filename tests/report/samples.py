@@ -1,0 +1,96 @@
+"""Runs as their events, for tests of everything that reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from bottlerocket_ecs_updater.core.event import (
+    Claimed,
+    Drained,
+    Event,
+    InstanceFailed,
+    InstanceHeld,
+    InstanceQuarantined,
+    InstanceUpdated,
+    RunFinished,
+    RunHalted,
+    RunStarted,
+)
+from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.ids import InstanceId, RunId
+from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason, failed, hold
+from bottlerocket_ecs_updater.core.version import Version
+
+RUN = RunId("20260105-0900-3f9c")
+START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+OLDER, OLD, NEW = Version(1, 19, 5), Version(1, 20, 0), Version(1, 21, 0)
+STARTED = RunStarted(START, RUN, "web", "1.0.0")
+HALT = (
+    "2 instances failed after their drain began; one of them: it did not come back within 20m after the reboot: silence"
+)
+NOT_BACK = failed(Failure.NOT_BACK, limit="20m", detail="silence")
+ROLLED_BACK = failed(Failure.ROLLED_BACK, version=OLD, target=NEW)
+STANDALONE = hold(Reason.STANDALONE_TASK, task="batch/42")
+
+
+def name(number: int) -> InstanceId:
+    """An EC2 instance id of the usual length."""
+    return InstanceId(f"i-0abc{number:013x}")
+
+
+def finished(
+    outcomes: Mapping[InstanceId, Outcome], outcome: str = "ok", exit_code: int = 0, why: str = ""
+) -> RunFinished:
+    """The last event of a run of 24 minutes."""
+    took = timedelta(minutes=24, seconds=9)
+    return RunFinished(START + took, RUN, outcome, exit_code, {}, took, why, outcomes, {"ecs:ListTasks": 12})
+
+
+def told(outcomes: Mapping[InstanceId, Outcome]) -> list[Event]:
+    """The events by which a run says what became of each instance, one a minute."""
+    events: list[Event] = [STARTED]
+    for minute, (instance, outcome) in enumerate(outcomes.items(), 1):
+        at = START + timedelta(minutes=minute)
+        match outcome:
+            case Updated(source=source, target=target):
+                events += [Claimed(at, instance, source, target, outcome.downgrade), Drained(at, instance)]
+                events.append(InstanceUpdated(at, instance, source, target, outcome.downgrade))
+            case Failed():
+                events.append(InstanceFailed(at, instance, outcome))
+            case Quarantined(why=why):
+                events.append(InstanceQuarantined(at, instance, why))
+            case Hold():
+                events.append(InstanceHeld(at, instance, outcome))
+            case UpToDate():
+                pass
+    return events
+
+
+CLEAN: dict[InstanceId, Outcome] = {name(1): Updated(OLD, NEW), name(2): Updated(OLD, NEW), name(3): UpToDate(NEW)}
+
+HALTED: dict[InstanceId, Outcome] = {
+    name(1): Updated(OLD, NEW),
+    name(2): Updated(NEW, OLDER),
+    name(3): Quarantined(NOT_BACK),
+    name(4): ROLLED_BACK,
+    name(5): STANDALONE,
+    name(6): hold(Reason.HALTED, why=HALT),
+    name(7): UpToDate(NEW),
+    name(8): hold(Reason.NOT_BOTTLEROCKET),
+}
+
+LARGE: Mapping[InstanceId, Outcome] = (
+    {name(n): Updated(OLD, NEW) for n in range(40)}
+    | {name(n): hold(Reason.BUDGET, unavailable=5, limit=5, who=name(n % 9)) for n in range(40, 430)}
+    | {name(n): UpToDate(NEW) for n in range(430, 495)}
+    | {name(n): NOT_BACK for n in range(495, 500)}
+)
+
+CLEAN_RUN: list[Event] = [*told(CLEAN), finished(CLEAN)]
+HALTED_RUN: list[Event] = [
+    *told(HALTED),
+    RunHalted(START + timedelta(minutes=20), HALT),
+    finished(HALTED, "halted", 4, HALT),
+]
+LARGE_RUN: list[Event] = [*told(LARGE), finished(LARGE, "failures", 3)]
