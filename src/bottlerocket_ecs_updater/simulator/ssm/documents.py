@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import yaml  # type: ignore[import-untyped]  # it comes with moto; its stubs do not
+import yaml
 
 from bottlerocket_ecs_updater.simulator.errors import AwsError
 
