@@ -1,0 +1,114 @@
+"""The operator's rules, gathered, and the order in which they are asked.
+
+Who, what and when are asked before an update is staged on a host: a host with a staged update takes it at any reboot,
+so none is staged that policy would not let it boot. How fast, which tasks and whether there is room are asked only
+before a drain. Every rule is asked, so that `explain` can show each with its answer; the first that says no is the
+reason that is shown elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.checkpoints import Allowance, Checkpoints
+from bottlerocket_ecs_updater.core.fit import Fits, NoRoom, room_hold
+from bottlerocket_ecs_updater.core.fleet import Registration
+from bottlerocket_ecs_updater.core.lifecycle import Membership, leave_to_group
+from bottlerocket_ecs_updater.core.reasons import Hold
+from bottlerocket_ecs_updater.core.releases import ReleaseRules, admit
+from bottlerocket_ecs_updater.core.selection import Selection, select
+from bottlerocket_ecs_updater.core.tasks_policy import TaskRules, Work, hold_for_deployments, may_leave
+from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.core.windows import Schedule, may_begin
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All that an operator may set. As it is by default, nothing is held back beyond what protects running tasks."""
+
+    selection: Selection = field(default_factory=Selection)
+    releases: ReleaseRules = field(default_factory=ReleaseRules)
+    schedule: Schedule = field(default_factory=Schedule)
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    tasks: TaskRules = field(default_factory=TaskRules)
+    check_room: bool = True
+    """Whether an instance whose tasks have nowhere to go is held instead of drained."""
+
+    @property
+    def needs_memory(self) -> tuple[str, ...]:
+        """The settings that cannot be kept without a state store, since they ask for what earlier runs saw."""
+        asked = {
+            "minimum-age": self.releases.minimum_age > timedelta(),
+            "checkpoints": bool(self.checkpoints.steps),
+            "max-per-day": self.checkpoints.per_day is not None,
+        }
+        return tuple(name for name, needed in asked.items() if needed)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One instance that has an update, with all that the rules ask about it. What was not looked at is None."""
+
+    registration: Registration
+    running: Version
+    target: Version
+    first_seen: Mapping[Version, datetime]
+    capacity_provider: str | None = None
+    """Empty where it has none."""
+    membership: Membership | None = None
+    needed: timedelta = timedelta()
+    """How long it is expected to be out of service."""
+    allowances: tuple[Allowance, ...] = ()
+    """What is left at the checkpoint of its target, and of this day."""
+    left: tuple[Work, ...] | None = None
+    deploying: Collection[str] | None = None
+    """Services in the middle of a deployment."""
+    room: Fits | NoRoom | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one rule said: yes, or no with its reason."""
+
+    rule: str
+    hold: Hold | None
+
+
+def before_staging(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
+    """Whether an update may be staged on the host, rule by rule."""
+    return (*_who_and_what(case, rules, now), Answer("window", may_begin(rules.schedule, now)))
+
+
+def before_drain(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
+    """Whether the instance may be drained, rule by rule."""
+    return (
+        *_who_and_what(case, rules, now),
+        Answer("window", may_begin(rules.schedule, now, case.needed)),
+        *(Answer("pace", allowance.refusal()) for allowance in case.allowances),
+        *_about_tasks(case, rules, now),
+    )
+
+
+def first_hold(answers: Iterable[Answer]) -> Hold | None:
+    """The first no, None where every rule said yes."""
+    return next((answer.hold for answer in answers if answer.hold is not None), None)
+
+
+def _who_and_what(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
+    selected = select(case.registration, rules.selection, case.capacity_provider, case.membership)
+    return (
+        Answer("selection", selected),
+        Answer("auto-scaling", leave_to_group(case.membership)),
+        Answer("release", admit(case.target, case.running, rules.releases, case.first_seen, now)),
+    )
+
+
+def _about_tasks(case: Case, rules: Rules, now: datetime) -> Iterable[Answer]:
+    if case.left is not None:
+        yield Answer("tasks", may_leave(case.left, rules.tasks, now))
+    if case.deploying is not None:
+        yield Answer("deployments", hold_for_deployments(case.deploying, rules.tasks))
+    if case.room is not None and rules.check_room:
+        yield Answer("room", room_hold(case.room))

@@ -1,0 +1,183 @@
+"""The operator's stories, each told through all the rules at once."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bottlerocket_ecs_updater.core.checkpoints import Checkpoints, Roll, allow, allow_today, parse_checkpoints
+from bottlerocket_ecs_updater.core.fit import Capacity, Demand, Leaving, NoRoom, ServiceRules, will_drain
+from bottlerocket_ecs_updater.core.fleet import Registration, Status, Task
+from bottlerocket_ecs_updater.core.forecast import Pace, needed
+from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, ServiceArn, TaskArn, Zone
+from bottlerocket_ecs_updater.core.lifecycle import InGroup, LifecycleState, NoGroup
+from bottlerocket_ecs_updater.core.reasons import Reason
+from bottlerocket_ecs_updater.core.releases import ReleaseRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules import Answer, Case, Rules, before_drain, before_staging, first_hold
+from bottlerocket_ecs_updater.core.selection import Selection, parse_selector
+from bottlerocket_ecs_updater.core.tasks_policy import TaskRules, Work, longest_wait, parse_task_rules
+from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.core.windows import Schedule, parse_freezes, parse_windows
+
+NOW = datetime(2024, 10, 15, 12, tzinfo=UTC)
+OLD, BAD, GOOD = (Version.parse(text) for text in ("1.25.0", "1.26.0", "1.26.1"))
+HOST = Registration(
+    arn=ContainerInstanceArn("arn:aws:ecs:eu-central-1:111122223333:container-instance/c/0"),
+    id=InstanceId("i-0123456789abcdef0"),
+    status=Status.ACTIVE,
+    connected=True,
+    zone=Zone("eu-central-1a"),
+    variant="aws-ecs-2",
+    running_tasks=1,
+    pending_tasks=0,
+    attributes={"ring": "prod"},
+    registered_at=NOW,
+    at=NOW,
+)
+WEB = ServiceArn("arn:aws:ecs:eu-central-1:111122223333:service/c/web")
+BATCH = Work(Task(TaskArn("arn:task/batch"), "RUNNING", "scheduler", "family:nightly-batch"), "nightly-batch")
+
+
+def case(target: Version = BAD, **facts: Any) -> Case:
+    return Case(HOST, OLD, target, facts.pop("first_seen", {target: NOW}), **facts)
+
+
+def reason(answers: tuple[Answer, ...]) -> Reason | None:
+    held = first_hold(answers)
+    return held.reason if held is not None else None
+
+
+def test_without_rules_nothing_is_held_back() -> None:
+    plain = case(left=(), deploying=(), membership=NoGroup(), capacity_provider="")
+    assert reason(before_staging(plain, Rules(), NOW)) is None
+    assert reason(before_drain(plain, Rules(), NOW)) is None
+    assert Rules().needs_memory == ()
+
+
+def test_every_rule_that_was_asked_is_shown_in_order_with_its_answer() -> None:
+    full = case(left=(BATCH,), deploying=("web",), room=NoRoom("web", "room", "add some"), allowances=(_free(),))
+    answers = before_drain(full, Rules(), NOW)
+    assert [(answer.rule, answer.hold is None) for answer in answers] == [
+        ("selection", True),
+        ("auto-scaling", True),
+        ("release", True),
+        ("window", True),
+        ("pace", True),
+        ("tasks", False),
+        ("deployments", False),
+        ("room", False),
+    ]
+    assert reason(answers) is Reason.STANDALONE_TASK
+
+
+def test_over_the_holidays_nothing_is_staged_or_drained_in_a_zone_whose_clocks_change() -> None:
+    frozen = Rules(schedule=Schedule((), parse_freezes("2024-10-26..2024-10-28 Europe/Berlin")))
+    first, last = datetime(2024, 10, 25, 22, tzinfo=UTC), datetime(2024, 10, 28, 23, tzinfo=UTC)
+    second = timedelta(seconds=1)
+    for now, expected in ((first - second, None), (first, Reason.FROZEN), (last - second, Reason.FROZEN), (last, None)):
+        assert reason(before_staging(case(), frozen, now)) is expected
+        assert reason(before_drain(case(), frozen, now)) is expected
+
+
+def test_1_26_0_turns_out_bad_after_two_canaries_and_is_denied_while_its_successor_goes_on() -> None:
+    steps = Checkpoints(parse_checkpoints("2, 100%"), wait=timedelta(days=1))
+    two_done = Roll(BAD, 60, done=(NOW - timedelta(hours=2), NOW - timedelta(hours=1)))
+    held = before_drain(case(allowances=(allow(steps, two_done, NOW),)), Rules(checkpoints=steps), NOW)
+    assert reason(held) is Reason.CHECKPOINT_WAIT
+    denied = Rules(checkpoints=steps, releases=ReleaseRules(deny=parse_ranges("1.26.0")))
+    assert reason(before_staging(case(), denied, NOW + timedelta(days=2))) is Reason.VERSION_DENIED
+    fresh = case(GOOD, allowances=(allow(steps, Roll(GOOD, 60), NOW),))
+    assert reason(before_drain(fresh, denied, NOW)) is None
+
+
+def test_1_26_0_fails_on_both_canaries_and_no_third_instance_takes_it() -> None:
+    steps = Checkpoints(parse_checkpoints("2, 100%"))
+    failed = allow(steps, Roll(BAD, 60, failed=2), NOW)
+    assert reason(before_drain(case(allowances=(failed,)), Rules(checkpoints=steps), NOW)) is Reason.CHECKPOINT_FAILED
+
+
+@pytest.mark.parametrize(("window", "expected"), [("Sat 02:00 4h UTC", Reason.CUTOFF), ("Sat 02:00 6h UTC", None)])
+def test_a_batch_family_that_needs_four_hours_begins_only_in_a_window_that_is_long_enough(
+    window: str, expected: Reason | None
+) -> None:
+    rules = Rules(schedule=Schedule(parse_windows(window)), tasks=TaskRules(parse_task_rules("nightly-batch wait 4h")))
+    takes = needed(Pace(), longest_wait([BATCH], rules.tasks))
+    saturday = datetime(2024, 10, 19, 2, tzinfo=UTC)
+    assert reason(before_drain(case(left=(BATCH,), needed=takes), rules, saturday)) is expected
+
+
+def test_a_service_with_maximum_100_and_minimum_healthy_100_holds_its_instances_and_says_what_to_change() -> None:
+    rigid = ServiceRules(WEB, "web", 2, 2, 100, 100, demand=Demand(256, 512))
+    answer = will_drain(HOST.id, {InstanceId("i-b"): Capacity(4096, 8192)}, {WEB: rigid}, [Leaving(HOST.id, WEB)])
+    held = first_hold(before_drain(case(room=answer), Rules(), NOW))
+    assert held is not None
+    assert held.reason is Reason.NO_ROOM
+    assert held.remedy == "set maximumPercent of web to 150 or more, or minimumHealthyPercent to 50 or less"
+    assert reason(before_drain(case(room=answer), Rules(check_room=False), NOW)) is None
+
+
+def test_production_takes_a_release_only_after_a_week_and_does_not_even_stage_it_before() -> None:
+    production = Rules(releases=ReleaseRules(minimum_age=timedelta(days=7)))
+    for days, expected in ((6, Reason.VERSION_TOO_YOUNG), (7, None)):
+        seen = case(first_seen={BAD: NOW - timedelta(days=days)})
+        assert reason(before_staging(seen, production, NOW)) is expected
+        assert reason(before_drain(seen, production, NOW)) is expected
+
+
+def test_rules_that_ask_for_what_earlier_runs_saw_name_themselves() -> None:
+    remembering = Rules(
+        releases=ReleaseRules(minimum_age=timedelta(days=7)), checkpoints=Checkpoints(parse_checkpoints("1"), per_day=5)
+    )
+    assert remembering.needs_memory == ("minimum-age", "checkpoints", "max-per-day")
+
+
+def test_an_excluded_host_is_held_for_that_even_if_its_group_takes_it_away() -> None:
+    rules = Rules(selection=Selection(exclude=(parse_selector("attribute:ring == prod"),)))
+    leaving = case(membership=InGroup("web", LifecycleState.TERMINATING))
+    assert reason(before_staging(leaving, rules, NOW)) is Reason.EXCLUDED
+    assert reason(before_staging(leaving, Rules(), NOW)) is Reason.LEAVING_GROUP
+
+
+def _free() -> Any:
+    return allow_today(Checkpoints(), (), NOW)
+
+
+rule_sets = st.builds(
+    Rules,
+    selection=st.sampled_from([Selection(), Selection(exclude=(parse_selector("attribute:ring == prod"),))]),
+    releases=st.sampled_from([ReleaseRules(), ReleaseRules(deny=parse_ranges("1.26.0"))]),
+    schedule=st.sampled_from([Schedule(), Schedule(parse_windows("Tue 11:00 90m UTC"))]),
+    tasks=st.sampled_from([TaskRules(), TaskRules(parse_task_rules("* wait 1h"), hold_while_deploying=False)]),
+    check_room=st.booleans(),
+)
+cases = st.builds(
+    case,
+    st.sampled_from([BAD, GOOD]),
+    needed=st.sampled_from([timedelta(), timedelta(minutes=20), timedelta(minutes=40)]),
+    left=st.sampled_from([None, (), (BATCH,)]),
+    deploying=st.sampled_from([None, (), ("web",)]),
+    room=st.none() | st.just(NoRoom("web", "room", "add some")),
+    membership=st.sampled_from([None, NoGroup(), InGroup("web", LifecycleState.STANDBY)]),
+)
+
+
+@given(cases, rule_sets, st.integers(-60, 60))
+def test_what_may_be_drained_might_have_been_staged(drawn: Case, rules: Rules, minutes: int) -> None:
+    now = NOW + timedelta(minutes=minutes)
+    if first_hold(before_drain(drawn, rules, now)) is None:
+        assert first_hold(before_staging(drawn, rules, now)) is None
+
+
+@given(cases, rule_sets, st.integers(-60, 60))
+def test_every_no_can_be_read_with_what_would_free_the_instance(drawn: Case, rules: Rules, minutes: int) -> None:
+    for answer in before_drain(drawn, rules, NOW + timedelta(minutes=minutes)):
+        if answer.hold is not None:
+            assert str(answer.hold)
+            assert answer.hold.remedy
+
+
+@given(cases, rule_sets)
+def test_the_same_case_gets_the_same_answers(drawn: Case, rules: Rules) -> None:
+    assert before_drain(drawn, rules, NOW) == before_drain(drawn, rules, NOW)
