@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def test_another_region_has_no_such_cluster(wired: Door) -> None:
 def test_other_partitions_have_arns_of_their_own() -> None:
     scenario = row(1)
     names = Names(partition="aws-cn", region="cn-north-1")
-    elsewhere = type(scenario)(scenario.name, scenario.story, scenario.members, names=names)
+    elsewhere = replace(scenario, names=names)
     with wire_door(elsewhere) as door:
         arns = door.ask("ecs", "list_container_instances", cluster="demo")["containerInstanceArns"]
     assert arns[0].startswith("arn:aws-cn:ecs:cn-north-1:123456789012:container-instance/demo/")
@@ -170,6 +171,29 @@ def test_a_lost_reply_is_a_connection_that_closes_after_the_effect() -> None:
     assert shown["containerInstances"][0]["status"] == "DRAINING"
 
 
+def test_what_moto_serves_fails_and_loses_replies_by_the_same_plan() -> None:
+    faults = (
+        ApiFails("SlowDown", 503, "s3:CreateBucket", every=1, times=1),
+        RepliesLost("s3:PutObject", every=1, times=1),
+    )
+    with wire_door(row(1, faults=FaultPlan(tuple(Placed(fault) for fault in faults)))) as door:
+        assert door.ask("s3", "create_bucket", Bucket="faulty")[1:4:2] == ("SlowDown", 503)
+        door.ask("s3", "create_bucket", Bucket="faulty")
+        with pytest.raises(ConnectionClosedError):
+            door.clients.client("s3").put_object(Bucket="faulty", Key="a", Body=b"written")
+        assert door.ask("s3", "get_object", Bucket="faulty", Key="a")["Body"] == b"written"
+
+
+def test_another_account_is_the_one_of_all_arns() -> None:
+    scenario = row(1)
+    elsewhere = replace(scenario, names=Names(account="999999999999"))
+    with wire_door(elsewhere) as door:
+        arns = door.ask("ecs", "list_container_instances", cluster="demo")["containerInstanceArns"]
+        who = door.ask("sts", "get_caller_identity")
+        assert door.ask("ssm", "describe_document", Name=CHECK)["Document"]["Owner"] == "999999999999"
+    assert (arns[0].split(":")[4], who["Account"]) == ("999999999999", "999999999999")
+
+
 def test_a_persons_drain_over_the_wire_is_not_held_against_the_updater() -> None:
     scenario = row(2)
     world = scenario.build(VirtualClock())
@@ -191,9 +215,7 @@ def test_awscli_reads_pages_and_describes(wired: Door) -> None:
 
 def test_an_instance_that_comes_back_by_itself_is_seen_active_over_the_wire() -> None:
     scenario = row(1)
-    forgetful = type(scenario)(
-        scenario.name, scenario.story, scenario.members, ecs_timing=EcsTiming(draining_survives=False)
-    )
+    forgetful = replace(scenario, ecs_timing=EcsTiming(draining_survives=False))
     instance = forgetful.members[0].host.instance_id
     with wire_door(forgetful) as door:
         arn = door.world.instance(instance).arn

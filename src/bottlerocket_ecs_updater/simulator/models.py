@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 
 
 @cache
+def _session() -> botocore.session.Session:
+    """A session takes long to make, and only its models are of interest here."""
+    return botocore.session.get_session()
+
+
+@cache
 def service_model(service: str) -> ServiceModel:
     """The model of a service, by botocore's name for it."""
-    return botocore.session.get_session().get_service_model(service)
+    return _session().get_service_model(service)
 
 
 @cache

@@ -113,10 +113,22 @@ class World:
             self.disturbances.after(call)
             return answer
 
-    def overheard(self, service: str, operation: str, caller: str) -> None:
-        """Count a call that somebody else serves."""
+    def overhear(self, service: str, operation: str, caller: str) -> Call:
+        """Count a call that somebody else serves. Raises what `call` would, where the API is at fault."""
         with self.clock.lock:
-            self.calls.record(Call(self.calls.total + 1, self.clock.now(), service, operation, {}, caller))
+            call = Call(self.calls.total + 1, self.clock.now(), service, operation, {}, caller)
+            self.calls.record(call)
+            try:
+                self.disturbances.before(call)
+            except AwsError as error:
+                self.calls.errors[error.code] += 1
+                raise
+            return call
+
+    def overheard(self, call: Call) -> None:
+        """That call has had its effect. Raises what `call` would, where its reply is to be lost."""
+        with self.clock.lock:
+            self.disturbances.after(call)
 
     def simulates(self, service: str, operation: str) -> bool:
         """Whether the world serves an operation."""

@@ -10,6 +10,7 @@ from moto.backends import list_of_moto_modules
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler
 
 from bottlerocket_ecs_updater.simulator.disturbances import KilledError, ReplyLostError
+from bottlerocket_ecs_updater.simulator.errors import AwsError
 
 from .errors import json_error, query_error, rest_xml_error
 from .requests import read_envelope
@@ -35,21 +36,30 @@ class Border:
         self._inside = inside
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        outside = read_envelope(environ)
-        # What the world serves it counts itself.
-        if outside is not None and outside.service not in SWAPPED:
-            self._world.overheard(outside.service, outside.operation, outside.key)
         try:
-            return self._inside(environ, start_response)
+            return self._serve(environ, start_response)
         except (ReplyLostError, KilledError) as lost:
             # The server drops a connection whose other end is gone, without a word: that is what a lost reply is.
             raise ConnectionResetError(str(lost)) from lost
+        except AwsError as error:
+            return _refuse(environ, start_response, error)
         except NotImplementedError as error:
-            return _refuse(environ, start_response, str(error))
+            return _refuse(environ, start_response, _not_simulated(str(error)))
         except Exception as error:  # the outermost loop of a request
             # moto fails where it was not asked for before. A 500 would only make clients ask again.
             _LOG.debug("moto failed", exc_info=error)
-            return _refuse(environ, start_response, f"moto cannot serve this: {type(error).__name__}: {error}")
+            why = f"moto cannot serve this: {type(error).__name__}: {error}"
+            return _refuse(environ, start_response, _not_simulated(why))
+
+    def _serve(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        outside = read_envelope(environ)
+        # What the world serves it counts and disturbs itself.
+        if outside is None or outside.service in SWAPPED:
+            return self._inside(environ, start_response)
+        call = self._world.overhear(outside.service, outside.operation, outside.key)
+        answer = self._inside(environ, start_response)
+        self._world.overheard(call)
+        return answer
 
 
 class QuietHandler(MotoRequestHandler):
@@ -85,13 +95,20 @@ def _backend_for_host(dispatcher: Dispatcher, host: str | None) -> Any:
     return dispatcher.look_for_backend(host)
 
 
-def _refuse(environ: Environ, start_response: Callable[..., Any], why: str) -> Iterable[bytes]:
-    """501 is never tried again by clients, unlike the 500 that a server would send by itself."""
-    code, message = "NotImplemented", f"Not simulated: {why}"
-    error = _writer(environ)(code, message)
-    content = error.text.encode()
-    headers = [("Content-Type", error.content_type), ("Content-Length", str(len(content))), ("x-amzn-ErrorType", code)]
-    start_response("501 Not Implemented", headers)
+def _not_simulated(why: str) -> AwsError:
+    # 501 is never tried again by clients, unlike the 500 that a server would send by itself.
+    return AwsError("NotImplemented", f"Not simulated: {why}", 501)
+
+
+def _refuse(environ: Environ, start_response: Callable[..., Any], error: AwsError) -> Iterable[bytes]:
+    body = _writer(environ)(error.code, error.message)
+    content = body.text.encode()
+    headers = [
+        ("Content-Type", body.content_type),
+        ("Content-Length", str(len(content))),
+        ("x-amzn-ErrorType", error.code),
+    ]
+    start_response(f"{error.status} {error.code}", headers)
     return [content]
 
 

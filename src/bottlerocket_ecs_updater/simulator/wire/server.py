@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.world import World
 
 LOOPBACK = "127.0.0.1"
+_MOTO_ACCOUNT = "MOTO_ACCOUNT_ID"
 UPDATER_KEY = "AKIASIMULATEDUPDATER"
 """The access key that `environment` gives; moto wants twenty characters."""
 OPERATOR_KEY = "AKIAOPERATOROPERATOR"
@@ -65,6 +66,8 @@ class Wire:
         self._thread.join()
         del WORLDS[self._server.server_port]
         self._server.server_close()
+        if self._world.names.account != DEFAULT_ACCOUNT_ID:
+            os.environ.pop(_MOTO_ACCOUNT, None)
         self._server = self._thread = None
 
     def __enter__(self) -> Wire:
@@ -92,7 +95,7 @@ class Wire:
         names = self._world.names
         if names.account != DEFAULT_ACCOUNT_ID:
             # moto takes the account of a request from here, unless the key was made by its own IAM.
-            os.environ["MOTO_ACCOUNT_ID"] = names.account
+            os.environ[_MOTO_ACCOUNT] = names.account
         backend = ssm_backends[names.account][names.region]
         for name, content in self._world.documents.all().items():
             if name not in backend._documents:
@@ -107,8 +110,8 @@ class Wire:
                     target_type="",
                     tags=[],
                 )
-        self._world.documents.sources.append(self._moto_document)
-        self._world.ecs.registry.other_definitions.append(self._moto_definition)
+        self._world.documents.sources = [self._moto_document]
+        self._world.ecs.registry.other_definitions = [self._moto_definition]
 
     def _moto_document(self, name: str) -> str | None:
         names = self._world.names
