@@ -136,7 +136,7 @@ def instant(meaning: str) -> Parameter:
     return _setting(meaning, read, "a moment such as 2026-03-29T01:30:00+00:00", "MOMENT", show=False)
 
 
-def choice(meaning: str, *choices: str) -> Parameter:
+def choice(meaning: str, *choices: str, name: str | None = None) -> Parameter:
     """One of a few words."""
 
     def read(text: str) -> str:
@@ -144,7 +144,7 @@ def choice(meaning: str, *choices: str) -> Parameter:
             raise ValueError("that is none of the choices")
         return text
 
-    return _setting(meaning, read, f"one of {', '.join(choices)}", "WORD")
+    return _setting(meaning, read, f"one of {', '.join(choices)}", "WORD", name=name)
 
 
 def text(meaning: str, pattern: str, allowed: str, metavar: str) -> Parameter:
@@ -202,8 +202,10 @@ def _setting(
     write: Callable[[Any], str] = str,
     *,
     show: bool = True,
+    name: str | None = None,
 ) -> Parameter:
     return Parameter(
+        name=name,
         help=meaning,
         converter=Reading(read, allowed),
         n_tokens=1,

@@ -61,4 +61,3 @@ def _with_right(settings: RunSettings, wired: Wired, recorder: Recorder, stop: S
         calls=wired.calls,
     ).execute()
     return finished.exit_code
-

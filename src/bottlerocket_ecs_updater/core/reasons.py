@@ -167,6 +167,14 @@ class Reason(Enum):
         "run the version that wrote it; or set it to ACTIVE and delete its attribute bottlerocket-ecs-updater.claim",
     )
     GONE = _Words("gone", "it left the cluster while we worked on it: {why}", "nothing to do")
+    NO_PLACE = _Words(
+        "no-place",
+        "no place in the budget, or in a maintenance window, will ever be free for it as things stand",
+        "return what is out of service, raise the budget, or make a window longer",
+    )
+    NOT_ANSWERED = _Words(
+        "not-answered", "it had not answered its update check when the plan was made", "plan again in a moment"
+    )
     IN_FLIGHT = _Words(
         "in-flight", "the run ended while it was {phase}", "the next run finishes what its claim says was begun"
     )

@@ -22,10 +22,11 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 from bottlerocket_ecs_updater.core.errors import LeaseLost, Throttled, Unreachable, UpdaterError
 from bottlerocket_ecs_updater.core.ids import RunId, TaskArn
+from bottlerocket_ecs_updater.engine.lease_note import LONGEST_TERM, LeaseNote, read_lease
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Clock, Conflict, Store, Stored
 
 RENEW_AFTER_SHARE = 1 / 3
@@ -36,9 +37,6 @@ MARGIN_SHARE = 1 / 4
 
 WATCHES_PER_TERM = 8
 """How often a rival looks whether the lease was renewed: a live holder is noticed soon after its next renewal."""
-
-LONGEST_TERM = timedelta(minutes=15)
-"""A rival waits for the holder's term where that is the longer one; no text in the store makes it wait longer."""
 
 LOOKS_MAX = 4 * WATCHES_PER_TERM
 """Looks in one attempt to take the lease; beyond the watch itself, they are for faults of the store."""
@@ -90,17 +88,6 @@ class _Moment:
     monotonic: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Note:
-    """What the object in the store says."""
-
-    holder: str
-    epoch: int
-    since: datetime | None
-    term: timedelta
-    released: bool
-
-
 @dataclass(slots=True)
 class _Held:
     """What the holder knows of its own lease."""
@@ -117,7 +104,7 @@ class _Watch:
     """What a rival watches: whether the object is still the one that it saw first."""
 
     tag: str
-    note: _Note | None
+    note: LeaseNote | None
     began: float
     term: timedelta
 
@@ -172,7 +159,7 @@ class Lease:
     def _look(self, watch: _Watch | None) -> Taken | HeldBy | _Watch:
         """One look at the lease, and an attempt to take it where it is free or was watched for its whole term."""
         seen = self._store.get(self._key)
-        note, now = _read(seen), self._monotonic()
+        note, now = read_lease(seen), self._monotonic()
         if seen is not None and note is not None and seen.data in self._sent:
             return self._have(note.epoch, self._sent[seen.data], seen.tag, from_whom="")
         tag = seen.tag if seen is not None else ABSENT
@@ -186,7 +173,7 @@ class Lease:
             return watch
         return self._take(tag, note, from_whom=note.holder)
 
-    def _take(self, tag: str, note: _Note | None, from_whom: str) -> Taken | _Watch:
+    def _take(self, tag: str, note: LeaseNote | None, from_whom: str) -> Taken | _Watch:
         epoch = (note.epoch if note is not None else 0) + 1
         began = self._moment()
         data = self._write(epoch, began.wall, released=False)
@@ -235,7 +222,7 @@ class Lease:
         except (Throttled, Unreachable):
             return
         if stored is None or stored.data not in self._sent:
-            note = _read(stored)
+            note = read_lease(stored)
             raise self._lose(f"{note.holder} has it" if note is not None else "somebody removed it")
         held.tag, held.began = stored.tag, self._sent[stored.data]
         self._sent.clear()
@@ -300,43 +287,8 @@ def lease_key(cluster: str) -> str:
     return f"clusters/{cluster}/lease.json"
 
 
-def _held_by(note: _Note | None) -> HeldBy:
+def _held_by(note: LeaseNote | None) -> HeldBy:
     return HeldBy(note.holder, note.since) if note is not None else HeldBy("unknown", None)
-
-
-def _read(stored: Stored | None) -> _Note | None:
-    """What the object says, None when there is none.
-
-    Lenient: whatever cannot be read, even the whole object, counts as held for the longest term, so that
-    nothing in the store blocks a cluster for ever, and nothing that a newer updater renews is taken from it.
-    """
-    if stored is None:
-        return None
-    try:
-        value = json.loads(stored.data)
-    except ValueError:
-        value = None
-    facts: dict[str, Any] = value if isinstance(value, dict) else {}
-    return _Note(
-        holder=str(facts.get("holder", "somebody whose lease cannot be read")),
-        epoch=epoch if isinstance(epoch := facts.get("epoch"), int) else 0,
-        since=_time(facts.get("since")),
-        term=_term(facts.get("term_seconds")),
-        released=facts.get("released") is True,
-    )
-
-
-def _time(value: object) -> datetime | None:
-    try:
-        return datetime.fromisoformat(str(value))
-    except ValueError:
-        return None
-
-
-def _term(value: object) -> timedelta:
-    if isinstance(value, int | float) and 0 < value <= LONGEST_TERM.total_seconds():
-        return timedelta(seconds=value)
-    return LONGEST_TERM
 
 
 @dataclass(frozen=True, slots=True)

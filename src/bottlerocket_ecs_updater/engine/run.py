@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.budget import in_quarantine
@@ -18,13 +18,14 @@ from bottlerocket_ecs_updater.core.event import (
     RunStarted,
     RunStopping,
 )
-from bottlerocket_ecs_updater.core.fleet import Instance, Kind, Outcome, Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.fleet import Instance, Outcome, Quarantined, Updated, UpToDate
 from bottlerocket_ecs_updater.core.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.waiting import passed
 from bottlerocket_ecs_updater.engine.acting import Acting
+from bottlerocket_ecs_updater.engine.beginning import adopt_commands, remember
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
 from bottlerocket_ecs_updater.engine.looking import Looking, Wants
@@ -100,7 +101,7 @@ class Run:
         self._record(RunStarted(self._known.started_at, self._run, self._cluster_name, self._version))
         why, error = "", False
         try:
-            self._remember()
+            remember(self._known, self._world.ledger)
             self._passes()
         except UpdaterError as problem:
             why, error = str(problem), True
@@ -111,34 +112,6 @@ class Run:
     def _record(self, event: object) -> None:
         self._world.recorder.record(event)  # type: ignore[arg-type]
 
-    # Before the first look
-
-    def _remember(self) -> None:
-        """What outlasted earlier runs: open claims, rests, suspect releases."""
-        state = self._world.ledger.load()
-        for id_, record in state.claims.items():
-            self._known.learn(replace(self._known.instance(id_), claim=record.claim))
-        for id_, rest in state.rests.items():
-            self._known.learn(replace(self._known.instance(id_), rest=rest))
-        self._known.suspects = state.suspects
-
-    def _adopt_commands(self) -> None:
-        """Commands that an earlier run, or somebody else, sent by our documents, and that are still under way."""
-        known = self._known
-        since = known.at - self._policy.apply_timeout
-        for id_, flight in self._world.hosts.under_way(Kind.APPLY, since).items():
-            if id_ in known.instances:
-                # Its limit counts from here: whether the other's clock agrees with ours is unknown.
-                known.learn(replace(known.instances[id_], flight=replace(flight, sent_at=known.at)))
-        claimed = [instance for instance in known.instances.values() if instance.claim is not None]
-        if not claimed:
-            return
-        since = known.at - self._policy.reboot_timeout
-        for id_, flight in self._world.hosts.under_way(Kind.REBOOT, since).items():
-            instance = known.instance(id_)
-            if instance.claim is not None:
-                known.learn(replace(instance, reboot_flight=flight))
-
     # The loop
 
     def _passes(self) -> None:
@@ -148,7 +121,7 @@ class Run:
             try:
                 self._looking.look(wants)
                 if first:
-                    self._adopt_commands()
+                    adopt_commands(self._known, self._world.hosts, self._policy)
                     first = False
                 decision = decide(self._known.fleet(), self._policy)
                 self._tell(decision)

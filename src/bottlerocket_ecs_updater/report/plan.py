@@ -52,8 +52,6 @@ def _updates(plan: Plan) -> Iterator[str]:
         yield f"  batch {number}: about {took}, from {batch.begins:%Y-%m-%d %H:%M} UTC"
         for id_ in batch.instances:
             yield f"    {_update(by_id[id_])}"
-    for id_ in plan.forecast.left:
-        yield f"  never, as things stand: {_update(by_id[id_])}"
 
 
 def _update(update: Update) -> str:
@@ -64,10 +62,11 @@ def _update(update: Update) -> str:
 
 
 def _when(forecast: Forecast) -> str:
-    if forecast.ends is None:
-        return "and not all of them can be"
+    if not forecast.batches:
+        return "at no time that can be told"
+    ends = forecast.batches[-1].ends
     windows = f", over {forecast.windows} windows" if forecast.windows > 1 else ""
-    return f"done by about {forecast.ends:%Y-%m-%d %H:%M} UTC{windows}"
+    return f"done by about {ends:%Y-%m-%d %H:%M} UTC{windows}"
 
 
 def _failing(plan: Plan) -> Iterator[str]:

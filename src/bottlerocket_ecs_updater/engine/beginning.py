@@ -1,0 +1,35 @@
+"""What a run knows before its first decision: what earlier runs left, in the store and in Systems Manager."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bottlerocket_ecs_updater.core.fleet import Kind
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.engine.knowledge import Knowledge
+from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
+from bottlerocket_ecs_updater.engine.ports import Hosts
+
+
+def remember(known: Knowledge, ledger: LedgerKeeping) -> None:
+    """Take what outlasted earlier runs: open claims, rests, suspect releases."""
+    state = ledger.load()
+    for id_, record in state.claims.items():
+        known.learn(replace(known.instance(id_), claim=record.claim))
+    for id_, rest in state.rests.items():
+        known.learn(replace(known.instance(id_), rest=rest))
+    known.suspects = state.suspects
+
+
+def adopt_commands(known: Knowledge, hosts: Hosts, policy: Policy) -> None:
+    """Take note of commands that an earlier run, or somebody else, sent by our documents, and that are under way."""
+    for id_, flight in hosts.under_way(Kind.APPLY, known.at - policy.apply_timeout).items():
+        if id_ in known.instances:
+            # Its limit counts from here: whether the other's clock agrees with ours is unknown.
+            known.learn(replace(known.instances[id_], flight=replace(flight, sent_at=known.at)))
+    if all(instance.claim is None for instance in known.instances.values()):
+        return
+    for id_, flight in hosts.under_way(Kind.REBOOT, known.at - policy.reboot_timeout).items():
+        instance = known.instance(id_)
+        if instance.claim is not None:
+            known.learn(replace(instance, reboot_flight=flight))

@@ -1,0 +1,67 @@
+"""Look and ask as a run does at its beginning, and do nothing else: what plan, status and explain stand on.
+
+Nothing is written, to the store, to ECS or to a host; the one thing that is sent is the update check.
+"""
+
+from __future__ import annotations
+
+from bottlerocket_ecs_updater.core.command import Check
+from bottlerocket_ecs_updater.core.decide import Decision, decide
+from bottlerocket_ecs_updater.core.event import Event
+from bottlerocket_ecs_updater.core.fleet import Fleet, Kind
+from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, Policy
+from bottlerocket_ecs_updater.core.waiting import passed
+from bottlerocket_ecs_updater.engine.acting import Acting
+from bottlerocket_ecs_updater.engine.beginning import adopt_commands, remember
+from bottlerocket_ecs_updater.engine.knowledge import Knowledge
+from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping, UnkeptLedger
+from bottlerocket_ecs_updater.engine.looking import Looking, Wants
+from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts
+
+NOBODY = RunId("plan")
+"""No run has this id: every claim that is met is another's."""
+
+
+class _Unheard:
+    """Nobody listens: a plan is told as a whole."""
+
+    def record(self, event: Event) -> None:
+        """Let it pass."""
+
+
+def take_picture(
+    cluster: Cluster, hosts: Hosts, clock: Clock, policy: Policy, ledger: LedgerKeeping, *, ask: bool = True
+) -> Fleet:
+    """Look at the whole cluster and, with `ask`, have every host that may be asked say whether it has an update.
+
+    A host that an apply runs on is not asked, and one of ours in the middle of its update is not either.
+    Waits as long as the slowest answer, within the limit of a check and its retries. Raises what the ports raise.
+    """
+    now = clock.now()
+    known = Knowledge(NOBODY, now, now, now)
+    looking = Looking(known, cluster, hosts, clock, policy, _Unheard())
+    asking = Acting(known, cluster, hosts, UnkeptLedger(), clock, _Unheard())
+    remember(known, ledger)
+    looking.look(Wants(full=True, listing=True, services=True))
+    adopt_commands(known, hosts, policy)
+    limit = policy.answer_timeout * CHECK_TRIES
+    while ask and not passed(now, limit, known.at):
+        decision = decide(known.fleet(), policy)
+        checks = _checks(decision, known)
+        asking.perform([(check,) for check in checks])
+        if not checks and not _answers_due(known):
+            break
+        clock.sleep(policy.poll_interval)
+        looking.look(Wants())
+    return known.fleet()
+
+
+def _checks(decision: Decision, known: Knowledge) -> list[Check]:
+    commands = (command for command in decision.commands if isinstance(command, Check))
+    return [check for check in commands if known.instance(check.instance).claim is None]
+
+
+def _answers_due(known: Knowledge) -> bool:
+    flights = (instance.flight for instance in known.instances.values())
+    return any(flight is not None and flight.kind is Kind.CHECK for flight in flights)
