@@ -20,12 +20,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import islice
 
 from bottlerocket_ecs_updater.core.expression import Expression, evaluate, parse_expression, subjects
 from bottlerocket_ecs_updater.core.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
 
 _ATTRIBUTE = "attribute:"
+
+_PLACES_COUNTED = 20
+"""A service that could go to so many instances is not constrained; counting on would be waste."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -287,11 +291,15 @@ def _largest_first(needs: list[_Need], rooms: list[_Room]) -> list[_Need]:
 
     def rank(need: _Need) -> tuple[int, float, str]:
         demand = need.service.demand
-        places = sum(1 for room in rooms if next(room.lacks(need.service), None) is None)
+        places = sum(1 for _ in islice(_places(need.service, rooms), _PLACES_COUNTED))
         size = max(demand.cpu / most_cpu, demand.memory / most_memory) if demand is not None else 0
         return places, -size, need.service.arn
 
     return sorted(needs, key=rank)
+
+
+def _places(service: ServiceRules, rooms: list[_Room]) -> Iterator[_Room]:
+    return (room for room in rooms if next(room.lacks(service), None) is None)
 
 
 def _place(need: _Need, rooms: list[_Room]) -> int:
