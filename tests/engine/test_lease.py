@@ -15,7 +15,6 @@ from tests.engine.rivals import ACT_MAX, TERM, Act, Fate, Rival, Way, Work, Worl
 from bottlerocket_ecs_updater.core.errors import LeaseLost, Throttled, Unreachable
 from bottlerocket_ecs_updater.core.ids import RunId, TaskArn
 from bottlerocket_ecs_updater.engine.lease import (
-    LONGEST_TERM,
     HeldBy,
     Lease,
     NoLease,
@@ -24,6 +23,7 @@ from bottlerocket_ecs_updater.engine.lease import (
     TaskLease,
     lease_key,
 )
+from bottlerocket_ecs_updater.engine.lease_note import LONGEST_TERM
 from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Stored
 

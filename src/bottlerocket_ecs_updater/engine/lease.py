@@ -27,7 +27,7 @@ from typing import Protocol
 from bottlerocket_ecs_updater.core.errors import LeaseLost, Throttled, Unreachable, UpdaterError
 from bottlerocket_ecs_updater.core.ids import RunId, TaskArn
 from bottlerocket_ecs_updater.engine.lease_note import LONGEST_TERM, LeaseNote, read_lease
-from bottlerocket_ecs_updater.engine.ports import ABSENT, Clock, Conflict, Store, Stored
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Clock, Conflict, Store
 
 RENEW_AFTER_SHARE = 1 / 3
 """Of the term: two more renewals fit before the holder must stop, so one lost reply costs nothing."""
