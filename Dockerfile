@@ -1,0 +1,29 @@
+# The updater's image. `make image` assembles what is copied here, so that nothing is run and nothing is downloaded
+# while the image is built: any engine builds it, for any architecture, on any base that has Python 3.11.
+#
+# The default base has no shell and no package manager.
+ARG BASE=gcr.io/distroless/python3-debian12:nonroot
+FROM ${BASE}
+
+# amd64 or arm64, as the engine calls what it builds for; wheels with compiled code differ.
+ARG TARGETARCH=amd64
+ARG VERSION=unknown
+ARG REVISION=unknown
+
+LABEL org.opencontainers.image.title="bottlerocket-ecs-updater" \
+      org.opencontainers.image.description="Keeps the Bottlerocket container instances of an Amazon ECS cluster up to date." \
+      org.opencontainers.image.licenses="Apache-2.0 OR MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+
+COPY build/image/${TARGETARCH}/app /opt/bottlerocket-ecs-updater
+COPY build/image/${TARGETARCH}/licenses /usr/share/licenses/bottlerocket-ecs-updater
+COPY build/image/${TARGETARCH}/sbom.cdx.json /usr/share/sbom/bottlerocket-ecs-updater.cdx.json
+
+# The root file system may be read-only: bytecode is compiled already, and no file is ever written.
+ENV PYTHONPATH=/opt/bottlerocket-ecs-updater \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+
+USER 65532:65532
+ENTRYPOINT ["python3", "-P", "-m", "bottlerocket_ecs_updater"]

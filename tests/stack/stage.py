@@ -1,0 +1,200 @@
+"""What tests of the stack share: the template, deployed on paper or on a site, and runs that its policies judge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from bottlerocket_ecs_updater.aws.api import Api
+from bottlerocket_ecs_updater.aws.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.s3_store import S3Store
+from bottlerocket_ecs_updater.aws.session import Pair
+from bottlerocket_ecs_updater.core.event import RunFinished
+from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.policy import Policy as RunPolicy
+from bottlerocket_ecs_updater.engine.lease import Lease, lease_key
+from bottlerocket_ecs_updater.engine.ledger import KeptLedger
+from bottlerocket_ecs_updater.simulator.cloudformation import CloudFormation
+from bottlerocket_ecs_updater.simulator.cloudformation.stack import Stack
+from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
+from bottlerocket_ecs_updater.simulator.errors import AwsError
+from bottlerocket_ecs_updater.simulator.iam import Caller, Gate, Policy
+from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
+from bottlerocket_ecs_updater.simulator.names import Names
+from bottlerocket_ecs_updater.simulator.world import World
+from tests.support.simulated import EngineClock, Updater
+
+TEMPLATE = Path(__file__).parents[2] / "stacks" / "bottlerocket-ecs-updater.yaml"
+REQUIRED = {"ClusterName": "demo", "Subnets": "subnet-1,subnet-2", "LogGroupName": "/updater"}
+STACK = "updater"
+UPDATER, OPERATOR = "updater", "operator"
+
+DOCUMENTS = {"UpdateCheckCommand": CHECK, "UpdateApplyCommand": APPLY, "RebootCommand": REBOOT}
+
+
+@dataclass
+class PaperCloud:
+    """Services that take everything, and keep it in a list."""
+
+    names: Names
+    requests: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    refuse: str = ""
+    """An operation that fails."""
+
+    def __call__(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        if operation == self.refuse:
+            raise AwsError("ServiceUnavailable", "not today", 503)
+        self.requests.append((service, operation, request))
+        name = str(next((request[key] for key in ("RoleName", "Name", "QueueName", "family") if key in request), ""))
+        role = f"arn:{self.names.partition}:iam::{self.names.account}:role{request.get('Path', '/')}{name}"
+        answers: dict[str, dict[str, Any]] = {
+            "CreateRole": {"Role": {"Arn": role, "RoleId": "AROA"}},
+            "PutRule": {"RuleArn": self.names.arn("events", f"rule/{name}")},
+            "CreateSchedule": {"ScheduleArn": self.names.arn("scheduler", f"schedule/default/{name}")},
+            "CreateTopic": {"TopicArn": self.names.arn("sns", name)},
+            "CreateQueue": {"QueueUrl": f"https://sqs/{name}"},
+            "Subscribe": {"SubscriptionArn": self.names.arn("sns", "topic:1")},
+            "RegisterTaskDefinition": {
+                "taskDefinition": {"taskDefinitionArn": self.names.ecs("task-definition", f"{name}:{self._revision()}")}
+            },
+        }
+        return answers.get(operation, {})
+
+    def of(self, operation: str) -> list[dict[str, Any]]:
+        """The requests of one operation."""
+        return [request for _, asked, request in self.requests if asked == operation]
+
+    def _revision(self) -> int:
+        return len(self.of("RegisterTaskDefinition"))
+
+
+@dataclass
+class Paper:
+    """CloudFormation over services of paper."""
+
+    names: Names = field(default_factory=Names)
+
+    def __post_init__(self) -> None:
+        self.cloud = PaperCloud(self.names)
+        self.service = CloudFormation(self.names, self.cloud, lambda: datetime(2026, 1, 5, tzinfo=UTC))
+
+    def deploy(self, template: str | None = None, /, **parameters: str) -> Stack:
+        """Create the stack, or update it, with the required parameters and these."""
+        known = self.service.describe_stacks({})["Stacks"]
+        operation = self.service.update_stack if known else self.service.create_stack
+        body = TEMPLATE.read_text() if template is None else template
+        operation(
+            {
+                "StackName": STACK,
+                "TemplateBody": body,
+                "Capabilities": ["CAPABILITY_NAMED_IAM"],
+                "Parameters": [
+                    {"ParameterKey": name, "ParameterValue": value} for name, value in {**REQUIRED, **parameters}.items()
+                ],
+            }
+        )
+        stack = self.service._find(STACK)
+        assert stack is not None
+        return stack
+
+
+def deployed(names: Names | None = None, /, **parameters: str) -> Stack:
+    """The stack as it stands after one deployment."""
+    stack = Paper(names or Names()).deploy(**parameters)
+    assert stack.status == "CREATE_COMPLETE", [event.reason for event in stack.events if event.reason]
+    return stack
+
+
+def properties(stack: Stack, logical_id: str) -> Mapping[str, Any]:
+    """A resource's properties, resolved."""
+    return stack.holdings[logical_id].properties
+
+
+def statements(stack: Stack, role: str) -> Iterator[dict[str, Any]]:
+    """All statements of a role's policies."""
+    for policy in properties(stack, role)["Policies"]:
+        yield from policy["PolicyDocument"]["Statement"]
+
+
+def several(value: str | list[str]) -> list[str]:
+    """One or more, as policies write them."""
+    return [value] if isinstance(value, str) else value
+
+
+def policy_of(stack: Stack, role: str, *, without: str = "", without_action: str = "") -> Policy:
+    """A role's policies as one, its documents by the names that the world has for them.
+
+    A statement can be left out, by its Sid, or an action.
+    """
+    kept = [
+        {**statement, "Action": [action for action in several(statement["Action"]) if action != without_action]}
+        for statement in statements(stack, role)
+        if statement["Sid"] != without
+    ]
+    text = json.dumps({"Version": "2012-10-17", "Statement": kept})
+    for logical_id, name in DOCUMENTS.items():
+        text = text.replace(stack.holdings[logical_id].made.physical_id, name)
+    return Policy.read(text)
+
+
+@dataclass
+class WorldFacts:
+    """What the gate must know, from a world in process."""
+
+    world: World
+    key: str | None = None
+
+    @property
+    def names(self) -> Names:
+        return self.world.names
+
+    def instance_tags(self, instance_id: str) -> Mapping[str, str]:
+        return {"aws:autoscaling:groupName": f"group-{instance_id[-1]}", "bottlerocket-ecs-updater": "yes"}
+
+    def object_exists(self, bucket: str, key: str) -> bool:
+        try:
+            self.world.s3.head({"Bucket": bucket, "Key": key})
+        except AwsError:
+            return False
+        return True
+
+    def bucket_key(self, bucket: str) -> str | None:
+        return self.key
+
+    def roles_of(self, task_definition: str) -> tuple[str, ...]:
+        return ()
+
+
+@dataclass
+class Cast:
+    """Everybody may do everything, but for the updater."""
+
+    policy: Policy
+
+    def of(self, access_key: str) -> Caller | None:
+        if access_key != UPDATER:
+            return None
+        return Caller("arn:aws:sts::123456789012:assumed-role/TaskRole/run", (self.policy,))
+
+
+def judged_run(
+    world: World, stack: Stack, *, without: str = "", without_action: str = "", key: str | None = None
+) -> tuple[RunFinished, Gate]:
+    """One run of the real engine over a world that holds its calls against the stack's task role."""
+    bucket = stack.holdings["StateBucket"].made.physical_id
+    InProcessClients(world, OPERATOR).s3.create_bucket(Bucket=bucket)
+    gate = Gate(Cast(policy_of(stack, "TaskRole", without=without, without_action=without_action)), WorldFacts(world, key))
+    world.authorize = gate.authorize
+    clients = InProcessClients(world, UPDATER)
+    clock = EngineClock(world)
+    api = Api(clock, Pace(clock), Calls())
+    store = S3Store(cast("Any", Pair.of(clients.s3)), api, bucket, "updater")
+    run = RunId("run-1")
+    lease = Lease(store, lease_key("demo"), "a task", run, timedelta(seconds=60), clock, clock.monotonic)
+    lease.acquire()
+    updater = Updater(world, RunPolicy(), "run-1", KeptLedger(store, "demo", run), lease, clients=clients)
+    return updater.run(), gate

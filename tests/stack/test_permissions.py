@@ -1,0 +1,167 @@
+"""The task role's statements are enough, each is needed, and none reaches further than the cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bottlerocket_ecs_updater.aws.operation import Operation
+from bottlerocket_ecs_updater.core.errors import Denied
+from bottlerocket_ecs_updater.core.fleet import Updated
+from bottlerocket_ecs_updater.simulator.iam import Ask, Caller, Decision, asks_of
+from bottlerocket_ecs_updater.simulator.world import World
+from tests.stack.stage import WorldFacts, deployed, judged_run, policy_of, several, statements
+from tests.support.simulated import row
+
+STACK = deployed()
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
+NEIGHBOUR = "arn:aws:ecs:us-east-1:123456789012:cluster/other"
+
+BREAKS: dict[str, str] = {
+    "ListInstances": "ecs:ListContainerInstances",
+    "LookAtInstances": "ecs:DescribeContainerInstances",
+    "DrainAndReturnInstances": "ecs:UpdateContainerInstancesState",
+    "ClaimInstances": "ecs:PutAttributes",
+    "ListTasksAndServices": "ecs:ListServices",
+    "LookAtTasks": "ecs:DescribeTasks",
+    "LookAtServices": "ecs:DescribeServices",
+    "SendOwnDocuments": "ssm:SendCommand",
+    "SendToInstances": "ssm:SendCommand",
+    "ReadAnswers": "ssm:DescribeInstanceInformation",
+    "ReadAndWriteState": "s3:GetObject",
+    "ListState": "s3:ListBucket",
+}
+"""The first action that fails without a statement."""
+
+NEEDED_IN_TROUBLE = {"CallBackCommands"}
+"""What only a run with trouble needs; a test of its own shows when."""
+
+ACTIONS = sorted(
+    {action for statement in statements(STACK, "TaskRole") for action in several(statement["Action"])}
+    - {"ssm:CancelCommand", "ssm:GetCommandInvocation"}
+)
+
+
+@pytest.fixture
+def world() -> World:
+    return row(2, services=1, tasks=1)
+
+
+def test_a_whole_run_needs_nothing_that_is_denied(world: World) -> None:
+    finished, gate = judged_run(world, STACK)
+    assert (finished.exit_code, finished.counts["updated"], gate.refusals) == (0, 2, [])
+
+
+def test_a_run_over_an_encrypted_bucket_needs_nothing_that_is_denied(world: World) -> None:
+    finished, gate = judged_run(world, deployed(KmsKeyArn=KEY), key=KEY)
+    assert (finished.exit_code, gate.refusals) == (0, [])
+
+
+def test_every_statement_is_tried_without() -> None:
+    assert {statement["Sid"] for statement in statements(STACK, "TaskRole")} == BREAKS.keys() | NEEDED_IN_TROUBLE
+
+
+@pytest.mark.parametrize("sid", BREAKS)
+def test_without_a_statement_the_run_fails_and_names_the_action_and_resource(world: World, sid: str) -> None:
+    try:
+        finished, gate = judged_run(world, STACK, without=sid)
+    except Denied as denied:
+        # The lease is taken before the run begins.
+        assert (denied.action, bool(denied.resource)) == (BREAKS[sid], True)
+        return
+    [first, *_] = gate.refusals
+    assert first.ask.action == BREAKS[sid]
+    said = [finished.why, *(str(outcome) for outcome in finished.outcomes.values())]
+    assert any(BREAKS[sid] in line and first.ask.resource in line for line in said), said
+    assert finished.exit_code != 0
+    assert not any(isinstance(outcome, Updated) for outcome in finished.outcomes.values())
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_without_an_action_the_run_does_not_end_well_and_names_it(world: World, action: str) -> None:
+    try:
+        finished, gate = judged_run(world, STACK, without_action=action)
+    except Denied as denied:
+        assert denied.action == action
+        return
+    assert {refusal.ask.action for refusal in gate.refusals} == {action}
+    said = [finished.why, *(str(outcome) for outcome in finished.outcomes.values())]
+    assert any(action in line for line in said), said
+    assert finished.exit_code != 0
+
+
+def test_all_that_is_granted_is_what_the_updater_asks_for() -> None:
+    granted = {action for statement in statements(STACK, "TaskRole") for action in several(statement["Action"])}
+    # The store can remove objects; a run never does.
+    assert granted == {operation.action for operation in Operation} - {Operation.DELETE_OBJECT.action}
+
+
+NEIGHBOURS: list[tuple[str, str, dict[str, Any]]] = [
+    ("ecs", "ListContainerInstances", {"cluster": "other"}),
+    ("ecs", "DescribeContainerInstances", {"cluster": "other", "containerInstances": ["abc"]}),
+    ("ecs", "UpdateContainerInstancesState", {"cluster": "other", "containerInstances": ["abc"]}),
+    ("ecs", "ListTasks", {"cluster": "other"}),
+    ("ecs", "DescribeTasks", {"cluster": "other", "tasks": ["abc"]}),
+    ("ecs", "ListServices", {"cluster": "other"}),
+    ("ecs", "DescribeServices", {"cluster": "other", "services": ["web"]}),
+    ("ecs", "PutAttributes", {"cluster": "other", "attributes": [{"name": "a", "targetId": "abc"}]}),
+    ("ecs", "DeleteAttributes", {"cluster": "other", "attributes": [{"name": "a", "targetId": "abc"}]}),
+    ("ecs", "StopTask", {"cluster": "demo", "task": "abc"}),
+    ("ecs", "UpdateService", {"cluster": "demo", "service": "web"}),
+    ("ecs", "DeregisterContainerInstance", {"cluster": "demo", "containerInstance": "abc"}),
+    ("ssm", "SendCommand", {"DocumentName": "AWS-RunShellScript", "InstanceIds": ["i-1"]}),
+    ("ssm", "SendCommand", {"DocumentName": "somebody-elses", "InstanceIds": ["i-1"]}),
+    ("ssm", "StartSession", {"Target": "i-1"}),
+    ("s3", "GetObject", {"Bucket": "another", "Key": "updater/clusters/demo/ledger.json"}),
+    ("iam", "PassRole", {}),
+    ("autoscaling", "UpdateAutoScalingGroup", {}),
+]
+
+
+@pytest.mark.parametrize(("service", "operation", "request_"), NEIGHBOURS)
+def test_what_is_not_ours_is_denied(world: World, service: str, operation: str, request_: dict[str, Any]) -> None:
+    assert Decision.NOT_ALLOWED in _answers(world, service, operation, request_)
+
+
+@pytest.mark.parametrize("operation", ["GetObject", "PutObject", "DeleteObject"])
+@pytest.mark.parametrize("key", ["updater/clusters/other/ledger.json", "updater/clusters/demo2/x", "elsewhere"])
+def test_another_prefix_of_the_state_bucket_is_denied(world: World, operation: str, key: str) -> None:
+    bucket = STACK.holdings["StateBucket"].made.physical_id
+    assert Decision.NOT_ALLOWED in _answers(world, "s3", operation, {"Bucket": bucket, "Key": key})
+
+
+def test_another_prefix_is_not_listed(world: World) -> None:
+    bucket = STACK.holdings["StateBucket"].made.physical_id
+    request = {"Bucket": bucket, "Prefix": "updater/clusters/other/"}
+    assert _answers(world, "s3", "ListObjectsV2", request) == [Decision.NOT_ALLOWED]
+
+
+def test_a_cluster_whose_name_begins_like_ours_is_another(world: World) -> None:
+    request = {"cluster": "demo-2", "containerInstances": ["abc"], "status": "DRAINING"}
+    assert _answers(world, "ecs", "UpdateContainerInstancesState", request) == [Decision.NOT_ALLOWED]
+
+
+def test_commands_go_to_the_named_groups_only(world: World) -> None:
+    stack = deployed(AutoScalingGroups="group-0,group-1")
+    send = {"DocumentName": "bottlerocket-ecs-updater-reboot"}
+    inside = _answers(world, "ssm", "SendCommand", {**send, "InstanceIds": ["i-0"]}, stack)
+    outside = _answers(world, "ssm", "SendCommand", {**send, "InstanceIds": ["i-9"]}, stack)
+    assert (inside, outside) == ([Decision.ALLOWED] * 2, [Decision.ALLOWED, Decision.NOT_ALLOWED])
+
+
+@pytest.mark.parametrize(("value", "last"), [("yes", Decision.ALLOWED), ("no", Decision.NOT_ALLOWED)])
+def test_commands_go_to_tagged_instances_only_when_a_tag_is_named(world: World, value: str, last: Decision) -> None:
+    request = {"DocumentName": "bottlerocket-ecs-updater-check", "InstanceIds": ["i-0"]}
+    assert _answers(world, "ssm", "SendCommand", request, deployed(InstanceTag=value))[-1] is last
+
+
+def test_the_key_is_used_through_s3_only() -> None:
+    caller = Caller("somebody", (policy_of(deployed(KmsKeyArn=KEY), "TaskRole"),))
+    assert caller.may(Ask("kms:Decrypt", KEY, {"kms:viaservice": ("ec2.us-east-1.amazonaws.com",)})) is not Decision.ALLOWED
+    assert caller.may(Ask("kms:Decrypt", KEY)) is not Decision.ALLOWED
+
+
+def _answers(world: World, service: str, operation: str, request: dict[str, Any], stack: Any = STACK) -> list[Decision]:
+    caller = Caller("somebody", (policy_of(stack, "TaskRole"),))
+    return [caller.may(ask) for ask in asks_of(service, operation, request, WorldFacts(world))]
