@@ -37,6 +37,7 @@ def test_help_is_printed_with_exit_code_zero(tokens: tuple[str, ...]) -> None:
         (("rum",), "unknown command rum; did you mean run?"),
         (("--clustre",), "unknown flag --clustre"),
         (("run",), "cluster, check-document, apply-document, reboot-document are required"),
+        (("release",), "WHAT, cluster are required: give --cluster"),
         (("run", *COMPLETE, "--settle", "5"), "settle cannot be '5' (from --settle)"),
     ],
 )

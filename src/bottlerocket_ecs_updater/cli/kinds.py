@@ -109,8 +109,8 @@ def count(meaning: str, least: int = 1, most: int = 1_000_000) -> Parameter:
     return _setting(meaning, read, f"a whole number from {least} to {most}", "NUMBER")
 
 
-def factor(meaning: str, most: float = 100_000.0) -> Parameter:
-    """A positive number that something is multiplied with; not shown in the help."""
+def factor(meaning: str, most: float = 100_000.0, *, show: bool = True) -> Parameter:
+    """A positive number that something is multiplied with."""
 
     def read(text: str) -> float:
         try:
@@ -121,7 +121,7 @@ def factor(meaning: str, most: float = 100_000.0) -> Parameter:
             raise ValueError("that is out of range")
         return number
 
-    return _setting(meaning, read, f"a number above 0, up to {most:.0f}", "FACTOR", show=False)
+    return _setting(meaning, read, f"a number above 0, up to {most:.0f}", "FACTOR", show=show)
 
 
 def instant(meaning: str) -> Parameter:

@@ -207,15 +207,20 @@ def _missing(error: MissingArgumentError, arguments: ArgumentCollection) -> str:
     if error.keyword:
         return f"{error.keyword} needs a value"
     # A required flag that is missing was, more often than not, written with a slip.
-    flags = [token for token in error.unused_tokens or () if token.startswith("-")]
+    known = {name for argument in arguments for name in argument.names}
+    flags = [token for token in error.unused_tokens or () if token.startswith("-") and token not in known]
     if flags:
         return _unknown_flag(flags[0], arguments)
-    names = [_name(each) for each in arguments if each.required and not each.tokens and not each.children]
-    if not names:
+    missing = [each for each in arguments if each.required and not each.tokens and not each.children]
+    if not missing:
         return str(error)
-    verb = "is" if len(names) == 1 else "are"
-    variable = PREFIX + names[0].upper().replace("-", "_")
-    return f"{', '.join(names)} {verb} required: give --{names[0]}, {variable}, or {names[0]} in the --config file"
+    names = [_name(each) for each in missing]
+    required = f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} required"
+    settings = [_name(each) for each in missing if each.name.startswith("--")]
+    if not settings:
+        return required
+    variable = PREFIX + settings[0].upper().replace("-", "_")
+    return f"{required}: give --{settings[0]}, {variable}, or {settings[0]} in the --config file"
 
 
 def _unknown_flag(written: str, arguments: ArgumentCollection) -> str:

@@ -122,7 +122,7 @@ class Limits:
         timedelta | None, kinds.duration("Nothing is begun once the run has lasted this long; what is begun is ended.")
     ] = None
     time_scale: Annotated[
-        float, kinds.factor("For simulators: seconds of the world for each second of this machine.")
+        float, kinds.factor("For simulators: seconds of the world for each second of this machine.", show=False)
     ] = 1.0
     time_origin: Annotated[
         datetime | None, kinds.instant("For simulators: when the world's time and this machine's were the same.")
