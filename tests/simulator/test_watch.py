@@ -12,7 +12,7 @@ from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.faults import RebootEnding, RebootEnds
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
-from bottlerocket_ecs_updater.simulator.watch import Budget
+from bottlerocket_ecs_updater.simulator.verdict import Budget
 
 
 def broken(b: Bench) -> list[int]:

@@ -33,7 +33,7 @@ from .host import HostSpec
 from .names import Names
 from .repository import Release, Repository
 from .ssm import SsmTiming
-from .watch import Budget
+from .verdict import Budget
 from .world import World
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ It knows what came from an updater (a call), from a person (an operator's call) 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, ClaimPhase
 
@@ -16,6 +16,7 @@ from .ecs.model import Desired, Last, Status
 from .ecs.requests import arn_like
 from .ecs.scheduler import SCHEDULED
 from .errors import AwsError
+from .verdict import Budget, KilledTask, Verdict, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from .ecs.model import ContainerInstance, Shape, Task
     from .host import Host
     from .world import World
+
+__all__ = ["Budget", "KilledTask", "Verdict", "Violation", "Watch"]
 
 VARIANT_ATTRIBUTE = "bottlerocket.variant"
 NOTICEABLE = timedelta(seconds=30)
@@ -41,71 +44,6 @@ _WRITES_TO_SERVICES = frozenset(
 )
 _UNDER_WAY = frozenset({"Pending", "InProgress", "Delayed", "Cancelling"})
 _ACTS = frozenset({"ecs:UpdateContainerInstancesState", "ecs:PutAttributes", "ecs:DeleteAttributes"})
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What an updater was told not to exceed, and what it may not install; None where nothing was said."""
-
-    max_unavailable: int | None = None
-    max_unavailable_per_zone: int | None = None
-    denied_versions: frozenset[str] = frozenset()
-    may_stop_standalone_tasks: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """An invariant of the design that was broken, by its number there."""
-
-    invariant: int
-    at: datetime
-    subject: str
-    """An instance id, a task or a caller."""
-    facts: str
-
-
-@dataclass(frozen=True, slots=True)
-class KilledTask:
-    """A task whose containers ran when their host went down."""
-
-    task: str
-    group: str
-    instance: str
-    at: datetime
-    by_updater: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the world saw of one run, or of several."""
-
-    violations: tuple[Violation, ...]
-    tasks_killed: tuple[KilledTask, ...]
-    stranded: tuple[str, ...]
-    """Instances that an updater drained and that are neither ACTIVE nor quarantined."""
-    quarantined: tuple[str, ...]
-    most_out_at_once: int
-    most_out_by_zone: dict[str, int]
-    seconds_out: dict[str, float]
-    """How long each instance was out of service, for whatever reason."""
-    task_moves: int
-    """Service tasks that were stopped because their instance was drained."""
-    boots: dict[str, int]
-    """Boots since the world began, by instance."""
-    versions: dict[str, str]
-    calls: dict[str, int]
-    errors: dict[str, int]
-
-    @property
-    def clean(self) -> bool:
-        """Whether an updater has broken nothing, killed nothing and forgotten nothing."""
-        killed = any(task.by_updater for task in self.tasks_killed)
-        return not (self.violations or killed or self.stranded)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As values that JSON knows; times in ISO 8601."""
-        plain: dict[str, Any] = _plain(asdict(self))
-        return plain
 
 
 @dataclass(slots=True)
@@ -376,15 +314,3 @@ def _is_quarantined(instance: ContainerInstance) -> bool:
 def _seconds(seen: _Seen, now: datetime) -> float:
     still = (now - seen.outage.since).total_seconds() if seen.outage is not None else 0.0
     return seen.seconds_out + still
-
-
-def _plain(value: object) -> Any:
-    match value:
-        case datetime():
-            return value.isoformat()
-        case dict():
-            return {str(key): _plain(inner) for key, inner in value.items()}
-        case list() | tuple() | frozenset():
-            return [_plain(inner) for inner in value]
-        case _:
-            return value

@@ -26,7 +26,8 @@ from .names import Names
 from .repository import Release, Repository
 from .s3 import ObjectStore
 from .ssm import RunCommand, SsmTiming
-from .watch import Budget, Verdict, Watch
+from .verdict import Budget, Verdict
+from .watch import Watch
 
 if TYPE_CHECKING:
     from .clock import Clock
