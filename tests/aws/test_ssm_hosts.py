@@ -267,12 +267,23 @@ def test_every_instance_that_systems_manager_knows_is_told_with_its_connection()
     bench = Bench()
     pings = ["Online", "ConnectionLost", "Inactive", "SomethingNew"]
     bench.ssm.information = [{"InstanceId": f"i-{ping}", "PingStatus": ping} for ping in pings]
-    assert bench.hosts().reach() == {
+    assert {id_: told.reach for id_, told in bench.hosts().reach().items()} == {
         "i-Online": Reach.ONLINE,
         "i-ConnectionLost": Reach.CONNECTION_LOST,
         "i-Inactive": Reach.CONNECTION_LOST,
         "i-SomethingNew": Reach.UNKNOWN,
     }
+
+
+def test_the_release_that_the_agent_names_is_told_for_bottlerocket_only() -> None:
+    bench = Bench()
+    bench.ssm.information = [
+        {"InstanceId": "i-1", "PingStatus": "Online", "PlatformName": "Bottlerocket", "PlatformVersion": "1.20.0"},
+        {"InstanceId": "i-2", "PingStatus": "Online", "PlatformName": "Amazon Linux", "PlatformVersion": "2"},
+        {"InstanceId": "i-3", "PingStatus": "Online", "PlatformName": "Bottlerocket", "PlatformVersion": "?"},
+    ]
+    found = bench.hosts().reach()
+    assert [str(found[InstanceId(id_)].version) for id_ in ("i-1", "i-2", "i-3")] == ["1.20.0", "None", "None"]
 
 
 def test_instances_in_all_pages_are_known() -> None:

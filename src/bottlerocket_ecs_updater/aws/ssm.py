@@ -18,11 +18,11 @@ from bottlerocket_ecs_updater.aws.ssm_shapes import (
     fetched_answer,
     joined_answer,
     listed_answer,
+    managed,
     needs_fetching,
-    reach_of,
 )
 from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Throttled, Unreachable
-from bottlerocket_ecs_updater.core.fleet import Flight, Kind, Reach
+from bottlerocket_ecs_updater.core.fleet import Flight, Kind, Managed
 from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.engine.ports import Answer, Later, Refused, Sent, Unclear
 
@@ -72,9 +72,9 @@ class SsmHosts:
         self._comment = comment[:COMMENT_MAX_CHARACTERS]
         self._fetched: dict[CommandId, dict[InstanceId, Answer]] = {}
 
-    def reach(self) -> Mapping[InstanceId, Reach]:
-        """Every instance that Systems Manager knows, and whether it has a connection to it."""
-        found: dict[InstanceId, Reach] = {}
+    def reach(self) -> Mapping[InstanceId, Managed]:
+        """Every instance that Systems Manager knows: whether it has a connection to it, and what it runs."""
+        found: dict[InstanceId, Managed] = {}
         request: DescribeInstanceInformationRequestTypeDef = {"MaxResults": 50}
 
         def ask(token: str | None) -> str | None:
@@ -82,7 +82,7 @@ class SsmHosts:
             method = self._clients.looking.describe_instance_information
             reply = self._api.look(Operation.DESCRIBE_INSTANCE_INFORMATION, "*", method, **asked)
             for shape in reply.get("InstanceInformationList", ()):
-                found[InstanceId(shape.get("InstanceId", ""))] = reach_of(shape.get("PingStatus", ""))
+                found[InstanceId(shape.get("InstanceId", ""))] = managed(shape)
             return reply.get("NextToken")
 
         for _ in pages(ask, lambda token: token):

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, assert_never
 
-from bottlerocket_ecs_updater.core.fleet import End, Kind, Reach
+from bottlerocket_ecs_updater.core.fleet import End, Kind, Managed, Reach
+from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.engine.ports import Answer
 
 if TYPE_CHECKING:
-    from types_boto3_ssm.type_defs import CommandInvocationTypeDef, GetCommandInvocationResultTypeDef
+    from types_boto3_ssm.type_defs import (
+        CommandInvocationTypeDef,
+        GetCommandInvocationResultTypeDef,
+        InstanceInformationTypeDef,
+    )
 
 ERROR_SEPARATOR = "----------ERROR-------"
 """The agent puts it on a line of its own between output and errors where it sends both as one text."""
@@ -61,6 +67,15 @@ def _plain(words: str) -> str:
 def reach_of(ping_status: str) -> Reach:
     """Whether Systems Manager has a connection to an instance."""
     return _REACHES.get(ping_status, Reach.UNKNOWN)
+
+
+def managed(shape: InstanceInformationTypeDef) -> Managed:
+    """What is known of an instance without asking it. Source: PlatformName is Bottlerocket from 1.7.0 on."""
+    version = None
+    if shape.get("PlatformName") == "Bottlerocket":
+        with suppress(ValueError):
+            version = Version.parse(shape.get("PlatformVersion", ""))
+    return Managed(reach_of(shape.get("PingStatus", "")), version)
 
 
 def listed_answer(shape: CommandInvocationTypeDef) -> Answer:

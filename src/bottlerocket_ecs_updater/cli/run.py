@@ -15,24 +15,28 @@ from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.engine.run import Run, Stop, World
 from bottlerocket_ecs_updater.report.level import level_named
 from bottlerocket_ecs_updater.report.log import log_to
+from bottlerocket_ecs_updater.report.record import Record
+from bottlerocket_ecs_updater.report.recorders import Fan
 
 
 def run(settings: RunSettings) -> int:
     """Update the cluster's Bottlerocket container instances, as far as may be done now."""
     wired = wire(settings, os.environ)
     output = settings.output
-    recorder = log_to(
+    log = log_to(
         sys.stderr, run=wired.run, cluster=wired.cluster_name, form=output.log_format, level=level_named(output.level)
     )
+    record = Record(wired.store, wired.cluster_name, wired.run) if wired.store is not None else None
+    recorder = Fan([log, record] if record is not None else [log])
     stop = Stop()
     with heard(stop, wired.clock.interrupted):
         try:
-            return _with_right(settings, wired, recorder, stop)
+            return _with_right(settings, wired, recorder, record, stop)
         finally:
             wired.right.release()
 
 
-def _with_right(settings: RunSettings, wired: Wired, recorder: Recorder, stop: Stop) -> int:
+def _with_right(settings: RunSettings, wired: Wired, recorder: Recorder, record: Record | None, stop: Stop) -> int:
     """Act where the cluster is ours to act on; leave, with thanks, where it is somebody else's."""
     answer = wired.right.acquire()
     now = wired.clock.now()
@@ -46,6 +50,8 @@ def _with_right(settings: RunSettings, wired: Wired, recorder: Recorder, stop: S
     def before_call(acting: bool) -> None:  # noqa: FBT001 - the hook's form
         wired.right.keep()
         if acting:
+            if record is not None:
+                record.secure()
             wired.right.check_before_act()
 
     wired.api.before_call = before_call

@@ -104,6 +104,15 @@ class Reach(Enum):
     UNKNOWN = "unknown to Systems Manager"
 
 
+@dataclass(frozen=True, slots=True)
+class Managed:
+    """What Systems Manager tells of an instance without asking it."""
+
+    reach: Reach
+    version: Version | None = None
+    """The release that its agent last named; older hosts (before 1.7.0) name none. Minutes old, and never proof."""
+
+
 class Kind(Enum):
     """The three documents."""
 
@@ -259,6 +268,8 @@ class Instance:
     undescribed: str = ""
     """ECS's reason for not describing it."""
     reach: Reach = Reach.UNKNOWN
+    shown_version: Version | None = None
+    """What Systems Manager shows that it runs; for people to read, never to decide by."""
     told: Told | None = None
     flight: Flight | None = None
     applied: Ended | None = None

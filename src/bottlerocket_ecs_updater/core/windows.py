@@ -12,9 +12,10 @@ zone left out of its calendar altogether (Samoa, 30 December 2011) has no window
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from heapq import merge
 from zoneinfo import ZoneInfo
 
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
@@ -81,16 +82,13 @@ class Window:
             if opens.astimezone(self.zone).date() == day or _day_exists(day, self.zone):
                 yield opens, opens + self.duration
 
-    def closes_after(self, at: datetime) -> datetime | None:
-        """The latest moment at which a span that holds this moment closes, None where it is not open."""
-        first = at.astimezone(self.zone).date() - _DAYS_BACK * _DAY
-        closing = [closes for opens, closes in self.spans(first, _DAYS_BACK + 2) if opens <= at < closes]
-        return max(closing, default=None)
+    def local(self, at: datetime) -> date:
+        """The date that calendars in its zone show at that moment."""
+        return at.astimezone(self.zone).date()
 
     def opens_after(self, at: datetime) -> datetime:
         """When it opens next, later than this moment."""
-        first = at.astimezone(self.zone).date() - _DAY
-        return min(opens for opens, _ in self.spans(first, _DAYS_AHEAD + 2) if opens > at)
+        return min(opens for opens, _ in self.spans(self.local(at) - _DAY, _DAYS_AHEAD + 2) if opens > at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,16 +220,12 @@ def _window_closes(windows: Sequence[Window], at: datetime) -> datetime | None:
     if not windows:
         return None
     end = at
-    while end <= at + HORIZON:
-        later = _latest(window.closes_after(end) for window in windows)
-        if later is None:
+    days = _DAYS_BACK + HORIZON.days
+    for opens, closes in merge(*(window.spans(window.local(at) - _DAYS_BACK * _DAY, days) for window in windows)):
+        if opens >= end:
             return end
-        end = later
+        end = max(end, closes)
     return None
-
-
-def _latest(moments: Iterable[datetime | None]) -> datetime | None:
-    return max((moment for moment in moments if moment is not None), default=None)
 
 
 def _frozen_by(freezes: Sequence[Freeze], at: datetime) -> Freeze | None:

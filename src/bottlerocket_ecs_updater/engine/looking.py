@@ -14,6 +14,7 @@ from bottlerocket_ecs_updater.core.fleet import (
     Flight,
     Instance,
     Kind,
+    Managed,
     Reach,
     Registration,
     Services,
@@ -141,9 +142,9 @@ class Looking:
         reach = self._hosts.reach()
         self._reached_at = now
         for instance in list(self._known.instances.values()):
-            current = reach.get(instance.id, Reach.UNKNOWN)
-            if instance.reach is not current:
-                self._known.learn(replace(instance, reach=current))
+            managed = reach.get(instance.id, Managed(Reach.UNKNOWN))
+            if (instance.reach, instance.shown_version) != (managed.reach, managed.version):
+                self._known.learn(replace(instance, reach=managed.reach, shown_version=managed.version))
 
     # Tasks and services
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bottlerocket_ecs_updater.core.event import Event
-from bottlerocket_ecs_updater.core.fleet import End, Flight, Kind, Reach, Registration, Service, Status, Task
+from bottlerocket_ecs_updater.core.fleet import End, Flight, Kind, Managed, Registration, Service, Status, Task
 from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
 
 
@@ -131,8 +131,8 @@ class Cluster(Protocol):
 class Hosts(Protocol):
     """The hosts, behind Systems Manager."""
 
-    def reach(self) -> Mapping[InstanceId, Reach]:
-        """Every instance that Systems Manager knows, and whether it has a connection to it."""
+    def reach(self) -> Mapping[InstanceId, Managed]:
+        """Every instance that Systems Manager knows: whether it has a connection to it, and what it runs."""
 
     def send(self, kind: Kind, instances: Sequence[InstanceId]) -> Sent:
         """Send one of the three documents, fifty a call. Never repeated by the transport: a reply may be lost."""
