@@ -222,7 +222,7 @@ def _window_closes(windows: Sequence[Window], at: datetime) -> datetime | None:
     end = at
     days = _DAYS_BACK + HORIZON.days
     for opens, closes in merge(*(window.spans(window.local(at) - _DAYS_BACK * _DAY, days) for window in windows)):
-        if opens >= end:
+        if opens > end:
             return end
         end = max(end, closes)
     return None
