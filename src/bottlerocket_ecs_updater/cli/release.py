@@ -11,16 +11,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli import kinds
-from bottlerocket_ecs_updater.cli.settings import Documents, Limits, RunSettings, Target
-from bottlerocket_ecs_updater.cli.wiring import Wired, wire
+from bottlerocket_ecs_updater.cli.settings import Target
+from bottlerocket_ecs_updater.cli.wiring import Wired, wire_to_look
 from bottlerocket_ecs_updater.core.errors import UpdaterError, UsageError
 from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.engine.lease import HeldBy
 from bottlerocket_ecs_updater.engine.release import Release, consider_instance, consider_version, perform
-
-NO_DOCUMENT = "none"
-"""Nothing is sent to hosts here."""
 
 
 @Parameter(name="*", group="Release")
@@ -42,9 +39,7 @@ def release(
     settings: ReleaseSettings,
 ) -> int:
     """Give a quarantined instance back, clear its rest, or declare a version good."""
-    documents = Documents(check_document=NO_DOCUMENT, apply_document=NO_DOCUMENT, reboot_document=NO_DOCUMENT)
-    as_run = RunSettings(target=settings.target, documents=documents, limits=Limits(lease=settings.lease))
-    wired = wire(as_run, os.environ)
+    wired = wire_to_look(settings.target, os.environ, settings.lease)
     planned = _consider(what, wired)
     steps = planned.steps()
     if not steps:

@@ -6,7 +6,7 @@ import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.aws.api import Api
@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.session import Clients
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.cli.kinds import Bucket, Folder
-from bottlerocket_ecs_updater.cli.settings import RunSettings
+from bottlerocket_ecs_updater.cli.settings import Documents, Limits, RunSettings, Target
 from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.engine.clock import SystemClock
@@ -26,6 +26,8 @@ from bottlerocket_ecs_updater.engine.lease import Lease, NoLease, Right, Running
 from bottlerocket_ecs_updater.engine.ledger import KeptLedger, LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.engine.lone_task import LoneTask
 from bottlerocket_ecs_updater.engine.ports import Store
+
+NO_DOCUMENT = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,12 @@ def wire(settings: RunSettings, environ: Mapping[str, str]) -> Wired:
         KeptLedger(store, name, run) if store is not None else UnkeptLedger(),
         _right(settings, environ, clients, own, clock, store, run, name),
     )
+
+
+def wire_to_look(target: Target, environ: Mapping[str, str], lease: timedelta = timedelta(seconds=60)) -> Wired:
+    """Make everything for a command that sends nothing to hosts, and so needs no documents."""
+    documents = Documents(check_document=NO_DOCUMENT, apply_document=NO_DOCUMENT, reboot_document=NO_DOCUMENT)
+    return wire(RunSettings(target=target, documents=documents, limits=Limits(lease=lease)), environ)
 
 
 def new_run_id(now: datetime) -> RunId:

@@ -1,0 +1,72 @@
+"""`status`: the state of a cluster, from looks alone; no host is asked, nothing is changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from bottlerocket_ecs_updater.cli import kinds
+from bottlerocket_ecs_updater.cli.settings import Target
+from bottlerocket_ecs_updater.cli.wiring import Wired, wire_to_look
+from bottlerocket_ecs_updater.core.event import RunFinished, RunStarted
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.engine.lease import lease_key
+from bottlerocket_ecs_updater.engine.lease_note import read_lease
+from bottlerocket_ecs_updater.engine.planning import take_picture
+from bottlerocket_ecs_updater.report.record import read_record, runs_of
+from bottlerocket_ecs_updater.report.status import ClusterStatus, LastRun, status_json, status_text
+
+WATCH_EVERY = timedelta(seconds=10)
+
+CLEAR_SCREEN = "\x1b[H\x1b[2J"
+
+
+@Parameter(name="*", group="Status")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusSettings:
+    """Which cluster, and how its status is shown."""
+
+    target: Target
+    form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
+    watch: Annotated[bool, kinds.switch("Show it again every ten seconds, until interrupted.", "w")] = False
+
+
+def status(*, settings: StatusSettings) -> int:
+    """Show instances by release and state, open claims, rests, quarantine, who acts, and the last run."""
+    wired = wire_to_look(settings.target, os.environ)
+    while True:
+        now = _status(wired)
+        text = status_text(now) if settings.form == "text" else json.dumps(status_json(now), indent=1) + "\n"
+        clear = CLEAR_SCREEN if settings.watch and sys.stdout.isatty() else ""
+        print(clear + text, end="", flush=True)  # noqa: T201 - the status itself
+        if not settings.watch or not wired.clock.sleep(WATCH_EVERY):
+            return 0
+
+
+def _status(wired: Wired) -> ClusterStatus:
+    ledger = wired.ledger.load()
+    fleet = take_picture(wired.cluster, wired.hosts, wired.clock, Policy(), wired.ledger, ask=False)
+    store = wired.store
+    lease = read_lease(store.get(lease_key(wired.cluster_name))) if store is not None else None
+    return ClusterStatus(wired.cluster_name, fleet, ledger, lease, _last_run(wired), store is not None)
+
+
+def _last_run(wired: Wired) -> LastRun | None:
+    if wired.store is None:
+        return None
+    runs = runs_of(wired.store, wired.cluster_name)
+    if not runs:
+        return None
+    newest = max(runs)
+    events = read_record(wired.store, wired.cluster_name, newest).events
+    began = next((event.at for event in events if isinstance(event, RunStarted)), None)
+    ended = next((event for event in events if isinstance(event, RunFinished)), None)
+    if ended is None:
+        return LastRun(newest, "", began, None, "", {})
+    return LastRun(newest, ended.outcome, began, ended.at, ended.why, dict(ended.counts))

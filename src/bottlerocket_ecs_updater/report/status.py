@@ -1,0 +1,197 @@
+"""The state of a cluster as a person reads it: who runs what, what is open, what rests, who may act."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.ledger import Ledger
+from bottlerocket_ecs_updater.core.phase import Phase, phase_of
+from bottlerocket_ecs_updater.core.waiting import spell
+from bottlerocket_ecs_updater.engine.lease_note import LeaseNote
+from bottlerocket_ecs_updater.engine.times import write_time
+from bottlerocket_ecs_updater.report.text import visible
+
+SCHEMA = 1
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The newest run in the record."""
+
+    run: RunId
+    outcome: str
+    """Empty while it has not ended, or where it was killed."""
+    began: datetime | None
+    ended: datetime | None
+    why: str
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """All that is known of a cluster without asking its hosts."""
+
+    cluster: str
+    fleet: Fleet
+    ledger: Ledger
+    lease: LeaseNote | None
+    last: LastRun | None
+    kept: bool
+    """Whether there is a state store that remembers."""
+
+
+def status_text(status: ClusterStatus) -> str:
+    """The status in lines; what needs a person comes first."""
+    return "\n".join(_lines(status)) + "\n"
+
+
+def _lines(status: ClusterStatus) -> Iterator[str]:
+    fleet = status.fleet
+    ours = [instance for instance in fleet.instances.values() if instance.bottlerocket]
+    of_all = f"{len(ours)} Bottlerocket instances of {len(fleet.instances)}"
+    yield f"Cluster {status.cluster}, {fleet.at:%Y-%m-%d %H:%M:%S} UTC: {of_all}"
+    yield from _needs_a_person(status)
+    yield from _table("Releases", Counter(_version(instance) for instance in ours))
+    yield from _table("In ECS", Counter(_standing(instance) for instance in ours))
+    yield from _table("Zones", Counter(instance.zone or UNKNOWN for instance in ours))
+    yield from _open_claims(fleet)
+    yield from _rests(status)
+    yield from _who_acts(status)
+
+
+def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
+    quarantined = [i for i in status.fleet.instances.values() if i.claim and phase_of(i) is Phase.QUARANTINED]
+    for instance in quarantined:
+        if instance.claim is not None:
+            since = f"{instance.claim.since:%Y-%m-%d %H:%M} UTC"
+            what = f"since {since}, on the way to {instance.claim.target}"
+            yield f"  QUARANTINED  {instance.id}  {what}: repair, replace or `release` it"
+    for version, names in sorted(status.ledger.failed_on.items()):
+        where = ", ".join(sorted(names))
+        yield f"  SUSPECT      {version} failed on {where}: `release {version}` when it is known to be good"
+
+
+def _table(title: str, counts: Counter[str]) -> Iterator[str]:
+    if counts:
+        yield f"\n{title}"
+        width = max(len(name) for name in counts)
+        for name, count in sorted(counts.items()):
+            yield f"  {visible(name):<{width}}  {count}"
+
+
+def _version(instance: Instance) -> str:
+    if instance.shown_version is None:
+        return f"{UNKNOWN} (older than 1.7.0, or not in Systems Manager)"
+    return str(instance.shown_version)
+
+
+def _standing(instance: Instance) -> str:
+    registration = instance.registration
+    if registration is None:
+        return f"not described ({instance.undescribed})" if instance.undescribed else "gone"
+    agent = "" if registration.connected else ", agent disconnected"
+    ours = ", by us" if instance.claim is not None and registration.status.value == "DRAINING" else ""
+    return f"{registration.status.value}{ours}{agent}"
+
+
+def _open_claims(fleet: Fleet) -> Iterator[str]:
+    claimed = [instance for instance in fleet.instances.values() if instance.claim is not None]
+    if claimed:
+        yield "\nOpen claims"
+    for instance in sorted(claimed, key=lambda each: each.id):
+        claim = instance.claim
+        if claim is not None:
+            age = spell(timedelta(seconds=max(0, int((fleet.at - claim.since).total_seconds()))))
+            way = f"{claim.source} → {claim.target}"
+            yield f"  {instance.id}  {phase_of(instance).value:<12} {way}  run {claim.run}, for {age}"
+
+
+def _rests(status: ClusterStatus) -> Iterator[str]:
+    resting = {id_: rest for id_, rest in status.ledger.rests.items() if rest.until > status.fleet.at}
+    if resting:
+        yield "\nResting"
+    for id_, rest in sorted(resting.items()):
+        until = "until a person clears it" if rest.rolled_back else f"until {rest.until:%Y-%m-%d %H:%M} UTC"
+        yield f"  {id_}  {rest.version} failed {rest.attempts} time(s), {rest.why}; {until}"
+
+
+def _who_acts(status: ClusterStatus) -> Iterator[str]:
+    if not status.kept:
+        yield "\nWithout a state store (--state), leases, rests and past runs are not known."
+        return
+    lease = status.lease
+    if lease is None or lease.released:
+        yield "\nNo run acts on this cluster now."
+    else:
+        since = f" since {lease.since:%Y-%m-%d %H:%M:%S} UTC" if lease.since else ""
+        yield f"\nThe right to act is held by {visible(lease.holder)}{since} (a run, or one that was killed)."
+    last = status.last
+    if last is not None:
+        ended = f"ended {last.ended:%Y-%m-%d %H:%M} UTC" if last.ended else "has not ended, or was killed"
+        counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in last.counts.items() if count)
+        yield f"Last run {last.run} {ended}: {last.outcome or 'open'}{'; ' + counts if counts else ''}"
+        if last.why:
+            yield f"  {visible(last.why)}"
+
+
+def status_json(status: ClusterStatus) -> dict[str, Any]:
+    """The status as values that JSON knows."""
+    fleet, lease, last = status.fleet, status.lease, status.last
+    return {
+        "schema": SCHEMA,
+        "cluster": status.cluster,
+        "at": write_time(fleet.at),
+        "instances": [_instance_json(instance) for _, instance in sorted(fleet.instances.items())],
+        "rests": {
+            id_: {
+                "version": str(rest.version),
+                "attempts": rest.attempts,
+                "until": write_time(rest.until),
+                "why": rest.why,
+                "rolled_back": rest.rolled_back,
+            }
+            for id_, rest in sorted(status.ledger.rests.items())
+        },
+        "suspects": {str(version): sorted(names) for version, names in status.ledger.failed_on.items()},
+        "lease": None
+        if lease is None or lease.released
+        else {"holder": lease.holder, "since": write_time(lease.since) if lease.since else None, "epoch": lease.epoch},
+        "last_run": None
+        if last is None
+        else {
+            "run": last.run,
+            "outcome": last.outcome,
+            "ended": write_time(last.ended) if last.ended else None,
+            "why": last.why,
+            "counts": last.counts,
+        },
+    }
+
+
+def _instance_json(instance: Instance) -> dict[str, Any]:
+    registration, claim = instance.registration, instance.claim
+    return {
+        "instance": instance.id,
+        "bottlerocket": instance.bottlerocket,
+        "version": str(instance.shown_version) if instance.shown_version is not None else None,
+        "zone": instance.zone,
+        "status": registration.status.value if registration is not None else None,
+        "connected": registration.connected if registration is not None else None,
+        "ssm": instance.reach.value,
+        "claim": None
+        if claim is None
+        else {
+            "phase": claim.phase.value,
+            "run": claim.run,
+            "source": str(claim.source),
+            "target": str(claim.target),
+            "since": write_time(claim.since),
+        },
+    }
