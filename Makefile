@@ -15,7 +15,7 @@ SOURCES := $(wildcard src tests benchmarks)
 ARGS ?=
 WORKERS ?= 2
 
-.PHONY: help setup simulate test lint format unit docs wheel lock clean
+.PHONY: help setup simulate test lint format unit docs wheel image lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -45,6 +45,9 @@ docs: $(VENV)/dev.stamp ## Write those tables of the documentation anew that fol
 
 wheel: $(VENV)/dev.stamp ## Build the wheel, install it by its lock in an environment of its own, and run it
 	.ci/wheel $(BIN)/python
+
+image: $(VENV)/dev.stamp ## Build the image; ARGS="--arch arm64 --tag NAME" as image/build has them
+	image/build $(BIN)/python $(ARGS)
 
 lock: ## Resolve the locked versions anew, all from one resolution
 	PYTHON=$(PYTHON) .ci/lock
