@@ -10,6 +10,7 @@ from bottlerocket_ecs_updater.core.budget import in_quarantine
 from bottlerocket_ecs_updater.core.decide import Decision, decide
 from bottlerocket_ecs_updater.core.errors import Throttled, Unreachable, UpdaterError
 from bottlerocket_ecs_updater.core.event import (
+    ClaimFound,
     InstanceHeld,
     LookPostponed,
     PhaseEntered,
@@ -102,6 +103,7 @@ class Run:
         why, error = "", False
         try:
             remember(self._known, self._world.ledger)
+            self._tell_remembered()
             self._passes()
         except UpdaterError as problem:
             why, error = str(problem), True
@@ -178,6 +180,13 @@ class Run:
         )
 
     # What is told
+
+    def _tell_remembered(self) -> None:
+        for id_, instance in sorted(self._known.instances.items()):
+            claim = instance.claim
+            if claim is not None and claim.run != self._run:
+                found = ClaimFound(self._known.started_at, id_, claim.phase.value, claim.run, claim.since)
+                self._record(found)
 
     def _tell(self, decision: Decision) -> None:
         now = self._known.at
