@@ -35,7 +35,7 @@ from bottlerocket_ecs_updater.core.fleet import (
 )
 from bottlerocket_ecs_updater.core.host import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.ids import RunId
-from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, CONNECTED_LOOKS, REBOOT_TRIES
+from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason, failed
 
 from .builders import (
@@ -595,10 +595,18 @@ def test_the_host_of_such_a_reboot_is_not_asked_at_every_look() -> None:
     assert waits(next_step(one))
 
 
-def test_reboots_are_counted_across_runs() -> None:
-    claim = a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN, since=NOW - 5 * MINUTE, reboots=REBOOT_TRIES)
-    one = claimed(claim=claim, asked=NOW - SECOND, trail=drained_by_us(claim, claimed_at=NOW - MINUTE))
-    assert failure(next_step(one)).failure is Failure.NEVER_REBOOTED
+def found_marked(reboots: int) -> Instance:
+    """The host of a dead run that still runs its old boot, and was marked so often."""
+    claim = a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN, since=NOW - 5 * MINUTE, reboots=reboots)
+    return claimed(claim=claim, asked=NOW - SECOND, trail=drained_by_us(claim, claimed_at=NOW - MINUTE))
+
+
+def test_a_host_is_not_blamed_for_runs_that_died_before_they_sent_its_reboot() -> None:
+    assert kinds(next_step(found_marked(REBOOT_TRIES))) == [Mark]
+
+
+def test_reboots_are_bounded_across_runs_all_the_same() -> None:
+    assert failure(next_step(found_marked(REBOOT_MARKS))).failure is Failure.NEVER_REBOOTED
 
 
 # Quarantine, and the ways out of it

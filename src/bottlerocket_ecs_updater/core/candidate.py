@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.core.fleet import (
     UpToDate,
 )
 from bottlerocket_ecs_updater.core.host import HostProblem, HostReport, Problem, UpdateState
-from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_TRIES, SUSPECT_AFTER, Policy
+from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, SUSPECT_AFTER, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason, failed, hold
 from bottlerocket_ecs_updater.core.version import Version
@@ -209,7 +209,7 @@ def _not_admitted(instance: Instance, target: Version, fleet: Fleet, policy: Pol
 def _unclaimable(report: HostReport, target: Version, fleet: Fleet) -> Hold | None:
     """Why it could not carry our claim to the end: what cannot be marked in its longest form is not begun."""
     longest = Claim(
-        ClaimPhase.QUARANTINED, fleet.run, report.running, target, report.boot, fleet.at, reboots=REBOOT_TRIES
+        ClaimPhase.QUARANTINED, fleet.run, report.running, target, report.boot, fleet.at, reboots=REBOOT_MARKS
     )
     try:
         longest.encode()

@@ -81,6 +81,9 @@ APPLY_TRIES = 2
 REBOOT_TRIES = 3
 """Reboots asked for per claim: refused and undelivered ones count."""
 
+REBOOT_MARKS = 40
+"""Reboots marked per claim where run after run died: each may have died between its mark and its reboot."""
+
 CONNECTED_LOOKS = 3
 """Looks in a row that must see the ECS agent connected: it flaps while it comes up."""
 

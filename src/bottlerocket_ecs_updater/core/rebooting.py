@@ -33,7 +33,7 @@ from bottlerocket_ecs_updater.core.fleet import (
     Updated,
 )
 from bottlerocket_ecs_updater.core.host import HostReport
-from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, CONNECTED_LOOKS, REBOOT_TRIES, Policy
+from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.core.rest import next_rest
@@ -198,7 +198,7 @@ def _again(
     difference = changed(report, claim)
     if difference is not None:
         return give_back_changed(instance, claim, difference, fleet)
-    if claim.reboots >= REBOOT_TRIES:
+    if claim.reboots >= (REBOOT_TRIES if claim.run == fleet.run else REBOOT_MARKS):
         return give_back(instance, claim, _never_rebooted(instance, policy), fleet)
     taken = Claim(claim.phase, fleet.run, claim.source, claim.target, claim.boot, claim.since, claim.reboots)
     mark = Mark(instance.id, taken.enter(ClaimPhase.REBOOTING, fleet.at, reboots=claim.reboots + 1))

@@ -1,0 +1,298 @@
+"""A world of a few lines, in which every act takes effect at once: decisions can be followed to their end in it.
+
+It knows nothing of AWS. Faults and death are the simulator's business; here is only what the loop itself must keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from bottlerocket_ecs_updater.core.claim import ATTRIBUTE
+from bottlerocket_ecs_updater.core.command import (
+    Apply,
+    Cancel,
+    Check,
+    Command,
+    Conclude,
+    Drain,
+    Mark,
+    Note,
+    Quarantine,
+    Reboot,
+    Return,
+    Unmark,
+)
+from bottlerocket_ecs_updater.core.decide import Decision, decide
+from bottlerocket_ecs_updater.core.fleet import (
+    End,
+    Fleet,
+    Halt,
+    Instance,
+    Kind,
+    Outcome,
+    Quarantined,
+    Reach,
+    Registration,
+    Rest,
+    Services,
+    Slot,
+    Status,
+    Tasks,
+    Trail,
+)
+from bottlerocket_ecs_updater.core.host import HostAnswer, HostReport, Problem, UpdateState
+from bottlerocket_ecs_updater.core.ids import BootId, InstanceId, RunId, Zone
+from bottlerocket_ecs_updater.core.observe import (
+    see_drain_sent,
+    see_ended,
+    see_marked,
+    see_registration,
+    see_sent,
+    see_told,
+)
+from bottlerocket_ecs_updater.core.phase import Phase, phase_of
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.settling import observe, settled
+from bottlerocket_ecs_updater.core.version import Version
+
+from .builders import NEW, NOW, OLD, SECOND, ended, flight, problem, registration, service, task, told
+
+DRAIN = 30 * SECOND
+APPLY = 20 * SECOND
+REBOOT = 45 * SECOND
+PASSES_MAX = 4000
+"""No run of so few hosts takes more passes; one that does goes round in circles."""
+
+
+class Killed(Exception):
+    """The run died here."""
+
+
+@dataclass
+class Host:
+    """One instance of the world: its operating system, and what ECS knows of it."""
+
+    id: InstanceId
+    zone: Zone
+    running: Version = OLD
+    offered: Version | None = NEW
+    state: UpdateState = UpdateState.AVAILABLE
+    boots: int = 0
+    status: Status = Status.ACTIVE
+    attributes: dict[str, str] = field(default_factory=dict)
+    tasks: int = 2
+    drained_at: datetime | None = None
+    applied_at: datetime | None = None
+    down_at: datetime | None = None
+    rolls_back: bool = False
+    refuses_reboot: bool = False
+    ignores_reboot: bool = False
+    never_returns: bool = False
+    fails_apply: bool = False
+
+    def pass_time(self, now: datetime) -> None:
+        """What happens by itself."""
+        if self.drained_at is not None and now >= self.drained_at + DRAIN:
+            self.tasks, self.drained_at = 0, None
+        if self.applied_at is not None and now >= self.applied_at + APPLY:
+            self.state, self.applied_at = self.state if self.fails_apply else UpdateState.READY, None
+        if self.down_at is not None and now >= self.down_at + REBOOT and not self.never_returns:
+            took = self.state is UpdateState.READY and not self.rolls_back
+            self.running = self.offered if took and self.offered is not None else self.running
+            self.state = UpdateState.IDLE if self.running == self.offered else UpdateState.AVAILABLE
+            self.boots, self.down_at = self.boots + 1, None
+
+    def registered(self, now: datetime) -> Registration:
+        """What ECS says of it."""
+        running = self.tasks if self.status is Status.ACTIVE else 0
+        return registration(
+            self.id,
+            zone=self.zone,
+            status=self.status,
+            connected=self.down_at is None,
+            running_tasks=running,
+            attributes=dict(self.attributes),
+            at=now,
+        )
+
+    def says(self) -> HostAnswer:
+        """What it answers to a check."""
+        if self.down_at is not None:
+            return problem(Problem.NO_ANSWER)
+        chosen = None if self.state is UpdateState.IDLE else self.offered
+        staged = self.offered if self.state is UpdateState.READY else None
+        return HostReport(BootId(f"{self.boots:032x}"), self.state, self.running, chosen, staged)
+
+
+@dataclass
+class World:
+    """All hosts, the clock, the store, and what was noted while a run acted on them."""
+
+    hosts: dict[InstanceId, Host]
+    now: datetime = NOW
+    rests: dict[InstanceId, Rest] = field(default_factory=dict)
+    dies: int | type[Command] | None = None
+    """After how many commands the run dies, or before which kind of command; None for never."""
+    commands: list[Command] = field(default_factory=list)
+    most_out: int = 0
+
+    def spend(self, command: Command) -> None:
+        """Count one command; the run may die before it."""
+        if isinstance(self.dies, int):
+            self.dies -= 1
+            if self.dies < 0:
+                raise Killed
+        elif self.dies is not None and isinstance(command, self.dies):
+            raise Killed
+        self.commands.append(command)
+
+    def check(self) -> None:
+        """What must never be."""
+        self.most_out = max(self.most_out, sum(host.status is Status.DRAINING for host in self.hosts.values()))
+
+
+@dataclass
+class Run:
+    """One run over the world: what it knows, and what became of the instances."""
+
+    world: World
+    policy: Policy
+    id: RunId
+    known: dict[InstanceId, Instance] = field(default_factory=dict)
+    slots: tuple[Slot, ...] = ()
+    halt: Halt | None = None
+    phases: dict[InstanceId, list[Phase]] = field(default_factory=dict)
+
+    def execute(self) -> None:
+        """Look, decide and act until nothing is left that may be done now."""
+        started = self.world.now
+        for _ in range(PASSES_MAX):
+            decision = decide(self._look(started), self.policy)
+            self.halt = decision.halt
+            for command in decision.commands:
+                self._act(command)
+            if decision.look_at is None:
+                return
+            self.world.now = max(decision.look_at, self.world.now)
+            self._wait_if_circling(decision)
+        raise AssertionError("the run goes round in circles")
+
+    def _wait_if_circling(self, decision: Decision) -> None:
+        # An act takes its time in any world, so that no two looks are at one moment.
+        if any(True for _ in decision.commands):
+            self.world.now += timedelta(milliseconds=200)
+
+    @property
+    def outcomes(self) -> dict[InstanceId, Outcome | None]:
+        """What became of each instance."""
+        return {id_: instance.trail.outcome for id_, instance in self.known.items()}
+
+    # Look
+
+    def _look(self, started: datetime) -> Fleet:
+        now = self.world.now
+        for host in self.world.hosts.values():
+            host.pass_time(now)
+            self.known[host.id] = self._looked_at(host)
+            phases = self.phases.setdefault(host.id, [])
+            phase = phase_of(self.known[host.id])
+            if not phases or phases[-1] is not phase:
+                phases.append(phase)
+        self.world.check()
+        services = Services((service(),), now)
+        seen = [observe(slot, services, {}) for slot in self.slots]
+        self.slots = tuple(slot for slot in seen if not settled(slot, now, self.policy))
+        failed: dict[Version, int] = {}
+        for rest in self.world.rests.values():
+            failed[rest.version] = failed.get(rest.version, 0) + rest.rolled_back
+        return Fleet(
+            self.id, started, now, now, dict(self.known), services, self.slots, halt=self.halt, suspects=failed
+        )
+
+    def _looked_at(self, host: Host) -> Instance:
+        now = self.world.now
+        known = self.known.get(host.id) or Instance(host.id, reach=Reach.ONLINE, rest=self.world.rests.get(host.id))
+        instance = see_registration(known, host.registered(now), self.id)
+        left = tuple(task(last_status="STOPPING" if host.drained_at else "RUNNING") for _ in range(host.tasks))
+        instance = replace(instance, tasks=Tasks(left, now))
+        sent = instance.flight
+        if sent is not None and sent.kind is Kind.APPLY and host.applied_at is None:
+            instance = see_ended(instance, ended(Kind.APPLY, End.FAILED if host.fails_apply else End.SUCCESS, now))
+        elif sent is not None and sent.kind is Kind.CHECK and now >= sent.sent_at + SECOND:
+            instance = see_ended(instance, ended(Kind.CHECK, at=now))
+            instance = see_told(instance, told(host.says(), sent.sent_at, now))
+        if instance.reboot_flight is not None:
+            end = End.FAILED if host.refuses_reboot else End.SUCCESS
+            instance = see_ended(instance, ended(Kind.REBOOT, end, now))
+        return instance
+
+    # Act
+
+    def _act(self, command: Command) -> None:
+        self.world.spend(command)
+        now, host, known = self.world.now, self.world.hosts[command.instance], self.known[command.instance]
+        match command:
+            case Check():
+                known = see_sent(known, flight(Kind.CHECK, now))
+            case Apply():
+                host.applied_at = now
+                known = see_sent(known, flight(Kind.APPLY, now))
+            case Mark(claim=claim):
+                host.attributes[ATTRIBUTE] = claim.encode()
+                known = see_marked(known, claim, now)
+            case Drain():
+                host.status, host.drained_at = Status.DRAINING, now
+                known = see_drain_sent(known, now, {}, confirmed=True)
+            case Reboot():
+                self._reboot(host)
+                known = see_sent(known, flight(Kind.REBOOT, now))
+            case Return(verdict=verdict):
+                host.status, host.drained_at, host.tasks = Status.ACTIVE, None, 2
+                trail = replace(known.trail, return_sent_at=now, return_confirmed=True, verdict=verdict)
+                known = replace(known, trail=trail)
+            case Unmark():
+                host.attributes.pop(ATTRIBUTE, None)
+                known = self._unmarked(known, command)
+            case Quarantine(claim=claim, why=why):
+                host.attributes[ATTRIBUTE] = claim.encode()
+                known = replace(known, claim=claim, trail=replace(known.trail, outcome=Quarantined(why)))
+            case Note(rest=rest):
+                self.world.rests[host.id] = rest
+                known = replace(known, rest=rest)
+            case Conclude(outcome=outcome):
+                known = replace(known, trail=replace(known.trail, outcome=outcome))
+            case Cancel():
+                pass
+            case _:
+                assert_never(command)
+        self.known[host.id] = known
+
+    def _reboot(self, host: Host) -> None:
+        assert host.status is Status.DRAINING, f"{host.id} was rebooted while {host.status.value}"
+        assert host.tasks == 0, f"{host.id} was rebooted under its tasks"
+        assert ATTRIBUTE in host.attributes, f"{host.id} was rebooted unmarked"
+        if not host.refuses_reboot and not host.ignores_reboot:
+            host.down_at = self.world.now
+
+    def _unmarked(self, known: Instance, command: Unmark) -> Instance:
+        if command.took_slot:
+            self.slots += (Slot(known.id, known.zone, self.world.now, {}),)
+        trail = Trail(unmarked=True)
+        if command.verdict is not None:
+            trail = replace(known.trail, unmarked=True, outcome=command.verdict)
+        return replace(known, claim=None, claim_on_instance=False, trail=trail)
+
+
+def runs(world: World, policy: Policy, deaths: Sequence[int | type[Command]]) -> Iterator[Run]:
+    """One run after the other: each dies its death, and the last one lives."""
+    for number, death in enumerate([*deaths, None]):
+        world.dies = death
+        run = Run(world, policy, RunId(f"run-{number}"))
+        try:
+            run.execute()
+        except Killed:
+            world.now += 20 * SECOND
+        yield run
