@@ -262,7 +262,7 @@ class _Room:
 
     def take(self, service: ServiceRules) -> None:
         demand = service.demand
-        assert demand is not None  # noqa: S101 - nothing is placed whose demand is not known
+        assert demand is not None  # nothing is placed whose demand is not known
         self.cpu -= demand.cpu
         self.memory -= demand.memory
         self.gpus -= demand.gpus
