@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
+from datetime import datetime
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.cli.settings import RunSettings
-from bottlerocket_ecs_updater.cli.signals import heard
+from bottlerocket_ecs_updater.cli.signals import RELEASE_GRACE_SECONDS, at_most, heard
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
-from bottlerocket_ecs_updater.core.event import LeaseRefused, LeaseTaken
+from bottlerocket_ecs_updater.core.errors import Interrupted, UpdaterError
+from bottlerocket_ecs_updater.core.event import LeaseRefused, LeaseTaken, RunFinished
 from bottlerocket_ecs_updater.engine.lease import HeldBy, Taken
 from bottlerocket_ecs_updater.engine.ports import Recorder
-from bottlerocket_ecs_updater.engine.run import Run, Stop, World
+from bottlerocket_ecs_updater.engine.run import Run, Stop, World, count
 from bottlerocket_ecs_updater.report.level import level_named
 from bottlerocket_ecs_updater.report.log import log_to
 from bottlerocket_ecs_updater.report.record import Record
@@ -33,16 +36,24 @@ def run(settings: RunSettings) -> int:
         try:
             return _with_right(settings, wired, recorder, record, stop)
         finally:
-            wired.right.release()
+            # The next run need not wait for this one; but nobody waits long for that.
+            with at_most(RELEASE_GRACE_SECONDS), suppress(Interrupted):
+                wired.right.release()
 
 
 def _with_right(settings: RunSettings, wired: Wired, recorder: Recorder, record: Record | None, stop: Stop) -> int:
     """Act where the cluster is ours to act on; leave, with thanks, where it is somebody else's."""
-    answer = wired.right.acquire()
+    began = wired.clock.now()
+    try:
+        answer = wired.right.acquire()
+    except UpdaterError as error:
+        recorder.record(_never_began(wired, began, "error", 1, str(error)))
+        raise
     now = wired.clock.now()
     match answer:
         case HeldBy(holder=holder, since=since):
             recorder.record(LeaseRefused(now, holder, since))
+            recorder.record(_never_began(wired, began, "left", 0, f"another run acts on this cluster: {holder}"))
             return 0
         case Taken(epoch=epoch, from_whom=from_whom, warning=warning):
             recorder.record(LeaseTaken(now, epoch, from_whom, warning))
@@ -67,3 +78,9 @@ def _with_right(settings: RunSettings, wired: Wired, recorder: Recorder, record:
         calls=wired.calls,
     ).execute()
     return finished.exit_code
+
+
+def _never_began(wired: Wired, began: datetime, outcome: str, exit_code: int, why: str) -> RunFinished:
+    """The canonical last line of a run that did not come to look at the cluster."""
+    now = wired.clock.now()
+    return RunFinished(now, wired.run, outcome, exit_code, count({}), now - began, why, {}, dict(wired.calls))

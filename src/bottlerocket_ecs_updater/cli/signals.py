@@ -15,6 +15,9 @@ from bottlerocket_ecs_updater.engine.run import Stop
 CALL_GRACE_SECONDS = 4
 """How long a call to AWS that is under way may still take; with the end of the lease it stays below 10 seconds."""
 
+RELEASE_GRACE_SECONDS = 4
+"""How long giving back the lease may take; one that is not given back is taken over a term later."""
+
 EXIT_ON_SECOND_INTERRUPT = 130
 
 
@@ -43,3 +46,13 @@ def heard(stop: Stop, interrupted: threading.Event) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Raises Interrupted in what takes longer; only inside `heard`."""
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
