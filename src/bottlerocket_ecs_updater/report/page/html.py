@@ -1,0 +1,127 @@
+"""The page of one run, and the index of all of them, as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from bottlerocket_ecs_updater.core.event import CommandSent, HostChecked, PhaseEntered, RunHalted
+from bottlerocket_ecs_updater.core.fleet import Kind
+from bottlerocket_ecs_updater.core.host import HostReport
+from bottlerocket_ecs_updater.engine.times import write_time
+from bottlerocket_ecs_updater.report.account import Account
+from bottlerocket_ecs_updater.report.page.lanes import draw, durations
+from bottlerocket_ecs_updater.report.sentence import sentence, span
+from bottlerocket_ecs_updater.report.summary import Became
+from bottlerocket_ecs_updater.report.text import visible
+from bottlerocket_ecs_updater.report.timeline import Lane, Part
+
+if TYPE_CHECKING:
+    from bottlerocket_ecs_updater.report.index import Entry
+
+SAID_MAX_CHARACTERS = 4000
+"""Of what one host said: enough for any message; a whole output of 24,000 characters would bury the page."""
+
+TABLE_MAX_ROWS = 25
+"""Of the instances of one trouble; every one of them is in the table of instances below."""
+
+STORY_MAX_LINES = 60
+"""Of the events of one instance that failed: the last ones, since they led to it."""
+
+_TILES = (Became.UPDATED, Became.FAILED, Became.QUARANTINED, Became.HELD, Became.UP_TO_DATE)
+
+_MEANING = {
+    Part.STAGING: "staging the update, in service",
+    Part.READY: "staged, waiting for its turn, in service",
+    Part.DRAINING: "draining",
+    Part.REBOOTING: "rebooting",
+    Part.VERIFYING: "proving that it is well",
+    Part.RETURNING: "returning",
+    Part.SETTLING: "in service, the cluster settles",
+    Part.QUARANTINED: "in quarantine, out of service",
+}
+
+
+def page(account: Account, moved: int | None = None) -> str:
+    """The page of a run. `moved` is how many tasks were moved, where somebody can know it."""
+    summary, timeline = account.summary, account.timeline
+    lanes = timeline.lanes if timeline is not None else {}
+    failed = [row for row in summary.rows if row.became in (Became.QUARANTINED, Became.FAILED)]
+    halted = (event.at for event in account.events if isinstance(event, RunHalted))
+    return _templates().get_template("report.html.j2").render(
+        a=account,
+        s=summary,
+        d=draw(account, next(halted, None)),
+        lanes={row.instance: lanes.get(row.instance) for row in summary.rows},
+        failed=[(row, lanes.get(row.instance)) for row in failed],
+        tiles=_TILES,
+        became_held=Became.HELD,
+        moved=moved,
+        most=max((max(move.before, move.after) for move in account.moves), default=1),
+        meaning={part.value: words for part, words in _MEANING.items()},
+        durations=durations(account),
+        calls=sorted(summary.calls.items(), key=lambda item: (-item[1], item[0])),
+        style=_style(),
+        table_max=TABLE_MAX_ROWS,
+    )
+
+
+def index_page(cluster: str, entries: Sequence[Entry]) -> str:
+    """The page of all runs of a cluster, in the order in which they are given."""
+    return _templates().get_template("index.html.j2").render(cluster=cluster, entries=entries, style=_style())
+
+
+@cache
+def _templates() -> Environment:
+    made = Environment(autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_source))
+    made.filters |= {
+        "shown": visible,
+        "said": lambda text: visible(text, SAID_MAX_CHARACTERS),
+        "span": span,
+        "clock": lambda at: f"{at.astimezone(UTC):%H:%M:%S}",
+        "day": lambda at: f"{at.astimezone(UTC):%Y-%m-%d}",
+        "machine": write_time,
+        "spent": _spent,
+        "story": _story,
+    }
+    return made
+
+
+def _source(name: str) -> str:
+    return resources.files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
+
+
+@cache
+def _style() -> Markup:
+    return Markup(_source("style.css").strip())  # noqa: S704 - our own file
+
+
+def _spent(lane: Lane, part: str) -> str:
+    lasted = lane.spent(Part(part))
+    return span(lasted) if lasted else ""
+
+
+def _story(lane: Lane) -> Iterable[tuple[datetime, str]]:
+    """What happened to an instance, without what is said twice: checks that go on, phases that others follow."""
+    told: list[tuple[datetime, str]] = []
+    last_answer = ""
+    for event in lane.events:
+        said = sentence(event)
+        match event:
+            case PhaseEntered() | CommandSent(kind=Kind.CHECK):
+                continue
+            case HostChecked(answer=answer):
+                words = f"{type(answer).__name__} {said}" if isinstance(answer, HostReport) else said
+                if words == last_answer:
+                    continue
+                last_answer = words
+            case _:
+                pass
+        told.append((event.at, visible(said, SAID_MAX_CHARACTERS)))
+    return told[-STORY_MAX_LINES:]
