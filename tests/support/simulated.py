@@ -18,7 +18,8 @@ from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine.lease import NoLease, Right
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping, UnkeptLedger
-from bottlerocket_ecs_updater.engine.run import Run, Stop, World as RunWorld
+from bottlerocket_ecs_updater.engine.run import Run, Stop
+from bottlerocket_ecs_updater.engine.run import World as RunWorld
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Strategy
@@ -120,9 +121,11 @@ class Updater:
     stop: Stop = field(default_factory=Stop)
     clients: InProcessClients | None = None
     before_call: Callable[[bool], None] | None = None
+    clock: EngineClock | None = None
+    wake: timedelta = timedelta(seconds=15)
 
     def run(self) -> RunFinished:
-        clock = EngineClock(self.world)
+        clock = self.clock or EngineClock(self.world)
         clients = self.clients or InProcessClients(self.world, caller=self.name)
         api = Api(clock, Pace(clock), self.calls)
         if self.before_call is not None:
@@ -130,7 +133,17 @@ class Updater:
         ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
         ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
         talked_to = RunWorld(ecs, ssm, clock, self.ledger, self.lease, self.tape)
-        return Run(RunId(self.name), "demo", talked_to, self.policy, stop=self.stop, version="test").execute()
+        run = Run(
+            RunId(self.name),
+            "demo",
+            talked_to,
+            self.policy,
+            stop=self.stop,
+            wake=self.wake,
+            version="test",
+            calls=self.calls,
+        )
+        return run.execute()
 
 
 def at_most(number: int) -> Policy:

@@ -35,7 +35,7 @@ def proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> V
     if _returned(instance, registration):
         return Verdict((Unmark(instance.id, instance.trail.verdict, took_slot=True),))
     if instance.trail.return_sent_at is not None and instance.trail.verdict is not None:
-        return _returning(instance, instance.trail.verdict, instance.trail.return_sent_at, fleet, policy)
+        return _returning(instance, instance.trail.verdict, instance.trail.return_sent_at, registration, fleet, policy)
     match claim.phase:
         case ClaimPhase.DRAINING:
             return _draining(instance, claim, registration, fleet, policy)
@@ -51,9 +51,16 @@ def _returned(instance: Instance, registration: Registration) -> bool:
     return instance.trail.return_sent_at is not None and registration.status is Status.ACTIVE
 
 
-def _returning(instance: Instance, verdict: Outcome, sent_at: datetime, fleet: Fleet, policy: Policy) -> Verdict:
+def _returning(
+    instance: Instance,
+    verdict: Outcome,
+    sent_at: datetime,
+    registration: Registration,
+    fleet: Fleet,
+    policy: Policy,
+) -> Verdict:
     """Still shown DRAINING after we set it ACTIVE: the reader lags, the act was lost, or somebody drained it since."""
-    if not passed(sent_at, RESEND_AFTER_POLLS * policy.poll_interval, fleet.at):
+    if not passed(sent_at, RESEND_AFTER_POLLS * policy.poll_interval, registration.at):
         return Verdict(look_at=fleet.at + policy.poll_interval)
     if instance.trail.return_confirmed:
         # ECS had confirmed it, and no reader lags so long: this drain is another's, and stays.
@@ -77,7 +84,7 @@ def _draining(instance: Instance, claim: Claim, registration: Registration, flee
     trail = instance.trail
     marked_by_this_run = claim.run == fleet.run
     if registration.status is Status.ACTIVE:
-        return _marked_but_active(instance, claim, fleet, policy)
+        return _marked_but_active(instance, claim, registration, fleet, policy)
     if marked_by_this_run and trail.drain_sent_at is None:
         # It was ACTIVE when we marked it, and we have not drained it: somebody else did, between the two.
         return _let_go(instance, hold(Reason.DRAINED_BY_OTHERS))
@@ -101,17 +108,20 @@ def _tasks_are_fresh(instance: Instance, registration: Registration) -> bool:
     return instance.tasks is not None and instance.tasks.at >= registration.at
 
 
-def _marked_but_active(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
+def _marked_but_active(
+    instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy
+) -> Verdict:
     trail = instance.trail
     soon = fleet.at + policy.poll_interval
     lag = RESEND_AFTER_POLLS * policy.poll_interval
     if claim.run != fleet.run:
         # A run marked it and was killed before it drained, or after it returned it. Either way it is in service,
         # unless the reader lags: a claim that is dropped too early would leave a drain to nobody.
-        if not passed(trail.claimed_at or fleet.at, lag, fleet.at):
+        if not passed(trail.claimed_at or fleet.at, lag, registration.at):
             return Verdict(look_at=soon)
         return Verdict((Unmark(instance.id, None, took_slot=False),), look_at=fleet.at)
-    if trail.drain_sent_at is not None and not passed(trail.drain_sent_at, lag, fleet.at):
+    if trail.drain_sent_at is not None and not passed(trail.drain_sent_at, lag, registration.at):
+        # Passes that others are due for decide on it too: what they know of it may be older than the drain.
         return Verdict(look_at=soon)
     if trail.drain_seen:
         return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))

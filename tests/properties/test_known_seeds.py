@@ -1,0 +1,24 @@
+"""Stories that once went wrong, each by its name and the seed that found it, or told as plainly as it can be."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.support.story import Story, play
+
+from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
+from bottlerocket_ecs_updater.simulator.scenarios import row
+
+
+def test_a_drain_is_not_taken_for_undone_by_what_was_seen_before_it() -> None:
+    """One drain never ends, and the others are long: passes for the one decide on what was seen of the others before.
+
+    Found by seed 6 of the quiet stories: an instance that had just been drained was held to be returned by somebody,
+    and left DRAINING to nobody.
+    """
+    stuck = ServiceSpec("stuck", 1, Workload(never_stops=True))
+    slow = ServiceSpec("slow", 9, Workload(shutdown=timedelta(seconds=29)))
+    for instances in (5, 6):
+        played = play(Story(row(instances, services=(stuck, slow)), Policy(Limit(number=2), settle=timedelta())))
+        assert played.verdict.stranded == ()

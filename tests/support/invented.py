@@ -1,0 +1,349 @@
+"""Stories invented at random: fleets, services, policies, faults, deaths, rivals, slow and lying answers.
+
+One way of inventing serves properties (hypothesis chooses, and shrinks) and the soak (a seed chooses).
+The first of every choice is the plain one, so that what shrinks becomes plainer.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Protocol, TypeVar
+
+from hypothesis import strategies as st
+from tests.support.story import Nap, Story, Told
+
+from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.simulator import faults as f
+from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Strategy, Workload
+from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
+from bottlerocket_ecs_updater.simulator.host import HostSpec
+from bottlerocket_ecs_updater.simulator.repository import Release
+from bottlerocket_ecs_updater.simulator.scenarios import (
+    NEW,
+    OLD,
+    TOO_OLD,
+    TOO_OLD_VARIANT,
+    VARIANT,
+    ZONES,
+    Fate,
+    Member,
+    Scenario,
+)
+from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
+
+NEXT = "1.54.0"
+"""A release that may come out in the middle of everything."""
+
+T = TypeVar("T")
+
+
+class Chooser(Protocol):
+    """Whoever makes the choices."""
+
+    def number(self, least: int, most: int) -> int:
+        """A number, both ends included; the least is the plain one."""
+
+    def one_of(self, options: Sequence[T]) -> T:
+        """One of them; the first is the plain one."""
+
+    def happens(self, percent: int) -> bool:
+        """Whether it happens; not is the plain one."""
+
+
+class Dice:
+    """Chooses by a seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._chances = random.Random(f"{seed}/story")
+
+    def number(self, least: int, most: int) -> int:
+        return self._chances.randint(least, most)
+
+    def one_of(self, options: Sequence[T]) -> T:
+        return self._chances.choice(options)
+
+    def happens(self, percent: int) -> bool:
+        return self._chances.randrange(100) < percent
+
+
+class Drawn:
+    """Chooses as hypothesis draws."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self._draw = draw
+
+    def number(self, least: int, most: int) -> int:
+        return self._draw(st.integers(least, most))
+
+    def one_of(self, options: Sequence[T]) -> T:
+        return options[self._draw(st.integers(0, len(options) - 1))]
+
+    def happens(self, percent: int) -> bool:
+        return self._draw(st.integers(0, 99)) >= 100 - percent
+
+
+@st.composite
+def stories(draw: st.DrawFn, tell: Callable[[Chooser], Story]) -> Story:
+    """Stories of one kind, chosen by hypothesis."""
+    return tell(Drawn(draw))
+
+
+def seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+# What goes wrong on one instance
+
+
+def host_fault(choose: Chooser) -> Fault:
+    """Any fault of the catalogue that strikes a host or its container instance."""
+    return choose.one_of(_HOST_FAULTS)(choose)
+
+
+def _once_or_always(choose: Chooser) -> int | None:
+    return choose.one_of((1, 2, None))
+
+
+def _moment(choose: Chooser) -> f.Moment:
+    return choose.one_of([moment for moment in f.Moment if moment is not f.Moment.AT])
+
+
+def _passing(choose: Chooser) -> dict[str, timedelta | None]:
+    lasts = choose.one_of((seconds(choose.number(30, 1200)), None))
+    return {"at": seconds(choose.number(0, 300)), "lasts": lasts}
+
+
+_STEPS_BETWEEN = (f.Step.CHECK, f.Step.APPLY, f.Step.DRAIN, f.Step.RETURN)
+"""When somebody may return an instance without that its tasks die in a reboot that is on its way."""
+
+_HOST_FAULTS: tuple[Callable[[Chooser], Fault], ...] = (
+    lambda c: f.RepositoryDown(**_passing(c)),  # type: ignore[arg-type]
+    lambda c: f.RepositoryBlackHole(**_passing(c)),  # type: ignore[arg-type]
+    lambda c: f.RepositoryNotFound(**_passing(c)),  # type: ignore[arg-type]
+    lambda c: f.MetadataExpired(clock_stepped_back=c.happens(50), **_passing(c)),  # type: ignore[arg-type]
+    lambda c: f.MetadataRegressed(**_passing(c)),  # type: ignore[arg-type]
+    lambda c: f.HashMismatch(_once_or_always(c)),
+    lambda c: f.SlowDownload(seconds(c.number(60, 1200)), _once_or_always(c)),
+    lambda c: f.DataVolumeFull(_once_or_always(c)),
+    lambda c: f.ActivateFails(_once_or_always(c), c.one_of(list(f.ActivateError))),
+    lambda _: f.SingleBank(),
+    lambda c: f.LockBusy(**_passing(c)),  # type: ignore[arg-type]
+    lambda c: f.OutOfBand(c.one_of(list(f.Deed)), moment=_moment(c), version=c.one_of((OLD, NEW))),
+    lambda c: f.ReleaseAppears(NEXT, _moment(c)),
+    lambda c: f.ReleaseRetracted(NEW, _moment(c)),
+    lambda c: f.StartsWith(c.one_of(list(f.Leftover)), NEW),
+    lambda c: f.ApplyKilled(_moment(c), c.happens(50), _once_or_always(c)),
+    lambda c: f.RebootEnds(c.one_of(list(f.RebootEnding)), _once_or_always(c)),
+    lambda c: f.RebootRefused(_once_or_always(c)),
+    lambda c: f.RebootDelayed(seconds(c.number(10, 300)), _once_or_always(c)),
+    lambda c: f.RebootIgnored(_once_or_always(c)),
+    lambda c: f.GrubFails(times=_once_or_always(c)),
+    lambda c: f.BootHangs(times=_once_or_always(c)),
+    lambda _: f.DockerDead(),
+    lambda c: f.ControlContainerMissing(returns_after=c.one_of((seconds(c.number(20, 1500)), None))),
+    lambda c: f.EcsAgentLate(seconds(c.number(0, 600)), c.number(0, 3)),
+    lambda _: f.EcsAgentTerminal(),
+    lambda _: f.RollsBack(),
+    lambda _: f.ThirdVersion(NEXT),
+    lambda c: f.CheckStuckAfterBoot(times=_once_or_always(c)),
+    lambda c: f.SsmUnreachable(f.Unreachable.CONNECTION_LOST, **_passing(c)),  # type: ignore[arg-type]
+    lambda _: f.SsmUnreachable(f.Unreachable.NEVER_REGISTERED),
+    lambda c: f.ReportedUndeliverable(_once_or_always(c)),
+    lambda c: f.OddOutput(c.one_of(list(f.Oddity)), _once_or_always(c)),
+    lambda c: f.InstanceTerminated(step=c.one_of(list(f.Step))),
+    lambda c: f.InstanceTerminated(at=seconds(c.number(10, 1500))),
+    lambda c: f.NewContainerInstance(_once_or_always(c)),
+    lambda c: f.SomebodySets(f.Standing.DRAINING, seconds(c.number(0, 10)), c.one_of(_STEPS_BETWEEN)),
+    lambda c: f.SomebodySets(f.Standing.ACTIVE, seconds(c.number(0, 10)), c.one_of(_STEPS_BETWEEN)),
+    lambda c: f.SomebodySets(c.one_of(list(f.Standing)), at=seconds(c.number(10, 1500))),
+    lambda _: f.WaveLate(),
+    lambda _: f.VariantEnded(),
+    lambda c: f.VersionLocked(c.one_of((OLD, NEW))),
+    lambda _: f.DowngradeOffered("1.51.0"),
+    lambda c: f.TaskArrives(_once_or_always(c)),
+)
+
+# What goes wrong around them
+
+
+def api_fault(choose: Chooser) -> Fault:
+    """A fault of AWS itself: it throttles, fails, answers from the past, or loses replies."""
+    return choose.one_of(_API_FAULTS)(choose)
+
+
+_ACTS = ("SendCommand", "UpdateContainerInstancesState", "PutAttributes", "DeleteAttributes", "PutObject")
+
+_API_FAULTS: tuple[Callable[[Chooser], Fault], ...] = (
+    lambda c: f.ApiFails(every=c.one_of((7, 5, 3))),
+    lambda c: f.ApiFails("InternalServerError", 500, every=c.one_of((7, 5))),
+    lambda c: f.ApiFails("ServerException", 500, at=seconds(c.number(0, 600)), lasts=seconds(c.number(20, 500))),
+    lambda c: f.ApiFails("ServiceUnavailable", 503, operation="PutObject", every=c.number(2, 5)),
+    lambda c: f.StaleReads(seconds(c.number(1, 8))),
+    lambda c: f.RepliesLost(every=c.number(3, 11)),
+    lambda c: f.RepliesLost(c.one_of(_ACTS), every=c.number(1, 3), times=c.number(1, 5)),
+)
+
+
+def deaths(choose: Chooser, most: int) -> tuple[Placed, ...]:
+    """The updater is killed at some of the calls of a run, before or after it."""
+    numbers = [choose.number(1, 600) for _ in range(choose.number(0, most))]
+    return tuple(Placed(f.UpdaterDies(number, choose.happens(50))) for number in numbers)
+
+
+def rivals(choose: Chooser) -> tuple[Placed, ...]:
+    """Second updaters that are started while the first is, perhaps, still there."""
+    starts = [seconds(choose.number(0, 1500)) for _ in range(choose.one_of((0, 0, 1, 2)))]
+    return tuple(Placed(f.SecondUpdater(start)) for start in starts)
+
+
+# Fleets, services, policies
+
+
+def members(choose: Chooser, least: int, most: int) -> tuple[Member, ...]:
+    """Some instances in up to three zones, most of them with an update available."""
+    zones = choose.number(1, len(ZONES))
+    return tuple(_member(choose, place, zones) for place in range(choose.number(least, most)))
+
+
+def _member(choose: Chooser, place: int, zones: int) -> Member:
+    host = HostSpec(f"i-{place:017x}", VARIANT, version=OLD, seed=choose.number(0, 2047))
+    member = Member(host, ZONES[place % zones])
+    if choose.happens(80):
+        return member
+    kind = choose.one_of(("current", "foreign", "standalone", "drained", "too old"))
+    match kind:
+        case "current":
+            return replace(member, host=replace(host, version=NEW), fate=Fate.UP_TO_DATE)
+        case "foreign":
+            return replace(member, bottlerocket=False, fate=Fate.FOREIGN)
+        case "standalone":
+            return replace(member, standalone=Workload(cpu=128, memory=256), fate=Fate.HELD)
+        case "drained":
+            return replace(member, drained_by_operator=True, fate=Fate.HELD)
+        case _:
+            return replace(member, host=replace(host, version=TOO_OLD, variant=TOO_OLD_VARIANT), fate=Fate.HELD)
+
+
+def services(choose: Chooser, instances: int) -> tuple[ServiceSpec, ...]:
+    """Some services that leave room to move, and perhaps one on every instance."""
+    several = tuple(_service(choose, number, instances) for number in range(choose.number(0, 3)))
+    daemon = ServiceSpec("agent", workload=Workload(cpu=64, memory=128), strategy=Strategy.DAEMON)
+    return (*several, daemon) if choose.happens(60) else several
+
+
+def _service(choose: Chooser, number: int, instances: int) -> ServiceSpec:
+    work = Workload(
+        cpu=choose.one_of((64, 128, 256)),
+        memory=choose.one_of((128, 256)),
+        shutdown=seconds(choose.number(0, 40)),
+        healthy_after=seconds(choose.one_of((0, 5, 20))),
+        deregistration_delay=seconds(choose.one_of((0, 0, 10, 30))),
+    )
+    healthy, most = choose.one_of(((100, 200), (50, 150), (0, 100), (50, 100)))
+    return ServiceSpec(
+        f"web-{number}",
+        choose.number(1, max(2, instances)),
+        work,
+        minimum_healthy_percent=healthy,
+        maximum_percent=most,
+        load_balanced=work.deregistration_delay > timedelta(),
+    )
+
+
+def policies(choose: Chooser, instances: int) -> Policy:
+    """Budgets in number and percent, in all and per zone; short and long looks and limits."""
+    share = (Limit(number=choose.number(1, max(1, instances // 2))), Limit(percent=choose.number(1, 60)))
+    zone = (None, None, Limit(number=choose.number(1, 2)), Limit(percent=choose.number(1, 60)))
+    return Policy(
+        max_unavailable=choose.one_of(share),
+        max_unavailable_per_zone=choose.one_of(zone),
+        poll_interval=seconds(choose.one_of((5, 5, 2, 10))),
+        settle=seconds(choose.one_of((60, 0, 10, 120))),
+        max_failures=choose.one_of((2, 1, 20)),
+        deadline=seconds(choose.number(60, 3000)) if choose.happens(5) else None,
+    )
+
+
+# Stories
+
+
+def quiet_story(choose: Chooser) -> Story:
+    """Nothing goes wrong."""
+    there = members(choose, 1, 7)
+    scenario = Scenario(
+        "invented",
+        "nothing goes wrong",
+        there,
+        services(choose, len(there)),
+        releases=_releases(),
+        seed=choose.number(0, 999),
+    )
+    return Story(scenario, policies(choose, len(there)), latency=seconds(choose.one_of((0, 0.05, 0.5))))
+
+
+def story_of_faults(choose: Chooser) -> Story:
+    """Hosts, people and nature misbehave; the updater lives."""
+    story = quiet_story(choose)
+    ids = [member.host.instance_id for member in story.scenario.members if member.bottlerocket]
+    placed = [Placed(host_fault(choose), id_) for id_ in ids if choose.happens(40)]
+    placed += [Placed(host_fault(choose), id_) for id_ in ids if choose.happens(10)]
+    scenario = replace(
+        story.scenario,
+        story="hosts and people misbehave",
+        faults=FaultPlan(tuple(placed), story.scenario.seed),
+        ecs_timing=_ecs_timing(choose),
+        ssm_timing=_ssm_timing(choose),
+    )
+    return replace(story, scenario=scenario, right=choose.one_of(("store", "store", "none")))
+
+
+def story_of_deaths(choose: Chooser) -> Story:
+    """Updaters are killed at any call, suspended, told to stop, and run beside each other; the cluster is well."""
+    return _with_trouble(choose, quiet_story(choose), ())
+
+
+def story_of_everything(choose: Chooser) -> Story:
+    """All of it, and AWS throttles, fails, answers late, or from the past."""
+    story = story_of_faults(choose)
+    api = tuple(Placed(api_fault(choose)) for _ in range(choose.one_of((0, 1, 2))))
+    return _with_trouble(choose, story, api)
+
+
+def _with_trouble(choose: Chooser, story: Story, api: tuple[Placed, ...]) -> Story:
+    others = rivals(choose) if story.right != "none" else ()
+    placed = (*story.scenario.faults.faults, *api, *deaths(choose, 4), *others)
+    naps = [Nap(choose.number(0, 3), choose.number(1, 60), seconds(choose.number(1, 1200)), choose.happens(50))]
+    told = [Told(choose.number(0, 3), seconds(choose.number(1, 900)))]
+    right = story.right
+    return replace(
+        story,
+        scenario=replace(story.scenario, faults=FaultPlan(placed, story.scenario.seed)),
+        # Only the store's lease protects from a run that stood still.
+        naps=tuple(naps) if right == "store" and choose.happens(30) else (),
+        told=tuple(told) if choose.happens(20) else (),
+        right=choose.one_of((right, right, right, "task")) if right == "store" else right,
+        spacing=seconds(choose.one_of((70, 5, 600, 4000))),
+    )
+
+
+def _releases() -> tuple[Release, ...]:
+    return (Release(NEW, VARIANT), Release(OLD, VARIANT))
+
+
+def _ecs_timing(choose: Chooser) -> EcsTiming:
+    return EcsTiming(
+        attributes_survive=not choose.happens(15),
+        draining_survives=not choose.happens(15),
+        flap_every=seconds(choose.number(300, 3000)) if choose.happens(10) else None,
+    )
+
+
+def _ssm_timing(choose: Chooser) -> SsmTiming:
+    return SsmTiming(
+        visible=seconds(choose.one_of((1, 0, 4))),
+        delivery=seconds(choose.one_of((0.5, 3, 20))),
+        report=seconds(choose.one_of((0.3, 5))),
+    )

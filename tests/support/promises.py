@@ -1,0 +1,290 @@
+"""What every story must come to: what the world saw, what the updaters said, and whether the two agree.
+
+Each promise is a function from what was played to the sentences that say how it was broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
+
+from tests.support.story import Ending, Played
+
+from bottlerocket_ecs_updater.core.event import InstanceFailed, InstanceHeld, InstanceQuarantined, InstanceUpdated
+from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, REBOOT_TRIES, SUSPECT_AFTER
+from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason
+from bottlerocket_ecs_updater.engine.run import count
+from bottlerocket_ecs_updater.simulator import faults as f
+from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, VARIANT, Member
+
+Broken = Iterator[str]
+
+
+def broken_promises(played: Played) -> list[str]:
+    """Every promise that was not kept, in words; none in a good story."""
+    return [f"{promise.__name__}: {text}" for promise in PROMISES for text in promise(played)]
+
+
+# What the world saw
+
+
+def invariants_hold(played: Played) -> Broken:
+    for violation in played.verdict.violations:
+        if not _caused_by_people(played, violation.invariant, violation.subject):
+            yield f"invariant {violation.invariant}: {violation.subject} {violation.facts} at {violation.at}"
+
+
+def nobody_is_killed(played: Played) -> Broken:
+    for task in played.verdict.tasks_killed:
+        if task.by_updater and not _caused_by_people(played, 2, task.instance):
+            yield f"{task.group} on {task.instance} at {task.at}"
+
+
+def nothing_is_stranded(played: Played) -> Broken:
+    if played.quiet:
+        yield from played.verdict.stranded
+
+
+def _caused_by_people(played: Played, invariant: int, subject: str) -> bool:
+    """Whether somebody returned the instance at a time of their own: in a reboot's last second none can know."""
+    faults = played.story.scenario.faults.on(subject)
+    return invariant == 2 and any(
+        isinstance(fault, f.SomebodySets) and fault.status is f.Standing.ACTIVE and fault.step is None
+        for fault in faults
+    )
+
+
+# What was said
+
+
+def what_is_called_updated_is(played: Played) -> Broken:
+    yield from played.lies
+
+
+def every_run_ends(played: Played) -> Broken:
+    if not played.quiet:
+        yield f"{len(played.endings)} runs, and there is still something to do: {[e.exit_code for e in played.endings]}"
+    policy = played.story.policy
+    each = policy.apply_timeout * 2 + policy.drain_timeout + policy.reboot_timeout * 2 + policy.settle_timeout
+    longest = (len(played.story.scenario.members) + 1) * each + sum(
+        (nap.lasts for nap in played.story.naps), timedelta(hours=1)
+    )
+    for ending in played.endings:
+        if ending.exit_code not in (None, 0, 1, 3, 4):
+            yield f"{ending.run} ended with {ending.exit_code}"
+        if ending.ended - ending.began > longest:
+            yield f"{ending.run} took {ending.ended - ending.began}"
+
+
+def summaries_are_whole(played: Played) -> Broken:
+    for ending in played.endings:
+        finished = ending.finished
+        if finished is None:
+            continue
+        if dict(finished.counts) != count(finished.outcomes):
+            yield f"{ending.run} counts {finished.counts}"
+        said = _exit_code(ending)
+        if finished.exit_code != said:
+            yield f"{ending.run} exits with {finished.exit_code}, its outcomes say {said}"
+        for event in ending.events:
+            if isinstance(event, InstanceUpdated) and not _tells_of(finished.outcomes, event):
+                yield f"{ending.run} updated {event.instance} and sums up {finished.outcomes.get(event.instance)}"
+
+
+def _exit_code(ending: Ending) -> int:
+    finished = ending.finished
+    assert finished is not None
+    if finished.outcome in ("error", "halted"):
+        return {"error": 1, "halted": 4}[finished.outcome]
+    bad = [one for one in finished.outcomes.values() if isinstance(one, Failed | Quarantined)]
+    return 3 if bad else 0
+
+
+def _tells_of(outcomes: Mapping[InstanceId, Outcome], event: InstanceUpdated) -> bool:
+    return outcomes.get(event.instance) == Updated(event.source, event.target)
+
+
+def the_last_run_tells_of_the_world(played: Played) -> Broken:
+    """Every instance is in the summary, and what is said of it is how it is."""
+    finished = played.last.finished
+    if not played.quiet or finished is None:
+        return
+    quarantined = {id_ for id_, one in finished.outcomes.items() if isinstance(one, Quarantined)}
+    if quarantined != set(played.verdict.quarantined):
+        yield f"quarantined are {played.verdict.quarantined}, and {quarantined} are called so"
+    for name, registered in played.world.cluster.by_ec2.items():
+        outcome = finished.outcomes.get(InstanceId(name))
+        if registered.status is not Status.INACTIVE and outcome is None:
+            yield f"{name} is left out of the summary"
+        if isinstance(outcome, UpToDate | Updated) and registered.status is not Status.INACTIVE:
+            version = outcome.version if isinstance(outcome, UpToDate) else outcome.target
+            if str(version) != played.verdict.versions[name]:
+                yield f"{name} runs {played.verdict.versions[name]}, and is called {outcome}"
+
+
+# What became of those that are well
+
+
+def the_healthy_are_up_to_date(played: Played) -> Broken:
+    """Or what is said of them is a reason, and the reason is so."""
+    finished = played.last.finished
+    if not played.quiet or finished is None:
+        return
+    for member in played.story.scenario.members:
+        name = member.host.instance_id
+        if not _is_healthy(played, member):
+            continue
+        outcome = finished.outcomes.get(InstanceId(name))
+        if played.verdict.versions[name] == OLD and not _explained(played, InstanceId(name), outcome):
+            yield f"{name} is not updated: {type(outcome).__name__} {outcome}"
+        if played.world.instance(name).status is not Status.ACTIVE:
+            yield f"{name} is {played.world.instance(name).status}: {outcome}"
+
+
+def _is_healthy(played: Played, member: Member) -> bool:
+    plain = member.bottlerocket and member.standalone is None and not member.drained_by_operator
+    outdated = member.host.version == OLD and member.host.variant == VARIANT
+    return plain and outdated and not played.story.scenario.faults.on(member.host.instance_id)
+
+
+def _explained(played: Played, id_: InstanceId, outcome: Outcome | None) -> bool:
+    if not isinstance(outcome, Hold):
+        return False
+    match outcome.reason:
+        case Reason.BUDGET:
+            return _out(played) >= played.story.policy.max_unavailable.of(len(_ours(played)))
+        case Reason.ZONE_BUDGET:
+            return _zone_is_full(played, id_)
+        case Reason.HALTED:
+            return played.last.exit_code == 4
+        case Reason.RELEASE_SUSPECT:
+            return len(_did_not_survive(played)) >= max(SUSPECT_AFTER, played.story.policy.max_failures)
+        case Reason.RESTING:
+            return _gave_it_up_before(played, id_)
+        case Reason.WITHDRAWN:
+            return any(isinstance(placed.fault, f.ReleaseRetracted) for placed in played.story.scenario.faults.faults)
+        case Reason.STOPPING:
+            return played.story.policy.deadline is not None
+        case _:
+            return False
+
+
+def _ours(played: Played) -> list[str]:
+    """Bottlerocket instances that are still there."""
+    members = [member.host.instance_id for member in played.story.scenario.members if member.bottlerocket]
+    return [name for name in members if played.world.instance(name).status is not Status.INACTIVE]
+
+
+def _is_out(played: Played, name: str) -> bool:
+    instance = played.world.instance(name)
+    return instance.status is not Status.ACTIVE or not instance.agent_up
+
+
+def _out(played: Played) -> int:
+    return sum(_is_out(played, name) for name in _ours(played))
+
+
+def _zone_is_full(played: Played, id_: InstanceId) -> bool:
+    limit = played.story.policy.max_unavailable_per_zone
+    zone = played.world.instance(id_).zone
+    here = [name for name in _ours(played) if played.world.instance(name).zone == zone]
+    return limit is not None and sum(_is_out(played, name) for name in here) >= limit.of(len(here))
+
+
+def _did_not_survive(played: Played) -> set[str]:
+    """Instances that failed after a reboot, in any run."""
+    events = [event for ending in played.endings for event in ending.events]
+    return {event.instance for event in events if isinstance(event, InstanceFailed | InstanceQuarantined)}
+
+
+def _gave_it_up_before(played: Played, id_: InstanceId) -> bool:
+    """Whether a run said that it gave the instance back, or that its update failed."""
+    return any(
+        isinstance(event, InstanceFailed) or event.hold.reason in _GIVEN_BACK
+        for ending in played.endings
+        for event in ending.events
+        if isinstance(event, InstanceFailed | InstanceHeld) and event.instance == id_
+    )
+
+
+_GIVEN_BACK = frozenset({Reason.DRAIN_TIMED_OUT, Reason.CHANGED_WHILE_DRAINING})
+
+
+# What it cost
+
+
+def boots_are_explained(played: Played) -> Broken:
+    """One boot for each release that an instance goes to, and what its faults add."""
+    for member in played.story.scenario.members:
+        name = member.host.instance_id
+        most = sum(_boots_explained(fault, played) for fault in played.story.scenario.faults.on(name))
+        most += _boots_of_updates(played, member)
+        if played.verdict.boots[name] > most:
+            yield f"{name} booted {played.verdict.boots[name]} times, and {most} are explained"
+
+
+def _boots_of_updates(played: Played, member: Member) -> int:
+    if not member.bottlerocket or played.story.scenario.faults.on(member.host.instance_id):
+        # Whoever has faults may see the releases that they bring; the others only where all hosts do.
+        return len(_releases(played))
+    return 1 if member.host.version == OLD and _releases(played) == {NEW} else len(_releases(played))
+
+
+def _releases(played: Played) -> set[str]:
+    """Every release that a host could have gone to."""
+    known = {release.version for releases in played.world.repository.releases().values() for release in releases}
+    later = {
+        placed.fault.version
+        for placed in played.story.scenario.faults.faults
+        if isinstance(placed.fault, f.ReleaseAppears | f.ThirdVersion | f.StartsWith)
+    }
+    return (known | later | {NEW}) - {OLD}
+
+
+def _boots_explained(fault: f.Fault, played: Played) -> int:
+    """How many boots a fault may add. Without a store nobody remembers what failed: each run may try it again."""
+    tries = REBOOT_TRIES * (1 if played.story.right == "store" else len(played.endings))
+    match fault:
+        case f.RebootEnds(ending=f.RebootEnding.RUN_AGAIN, times=times):
+            return times if times is not None else tries
+        case f.OutOfBand(deed=f.Deed.REBOOT | f.Deed.LOCK_VERSION):
+            return 1
+        case f.RebootDelayed() | f.RebootRefused() | f.RebootIgnored():
+            return tries
+        case f.DowngradeOffered() | f.ReleaseRetracted() | f.VersionLocked():
+            return 1
+        case f.RollsBack() | f.GrubFails() | f.NewContainerInstance() if played.story.right != "store":
+            return tries
+        case _:
+            return 0
+
+
+def attempts_are_bounded(played: Played) -> Broken:
+    """Applies in each run, and reboots for each claim, have a limit whatever happens."""
+    for ending in played.endings:
+        sent: dict[tuple[str, str], int] = {}
+        for event in ending.events:
+            if event.name == "command.sent":
+                key = (event.instance, event.kind.value)  # type: ignore[attr-defined]
+                sent[key] = sent.get(key, 0) + 1
+        for (name, kind), times in sent.items():
+            most = {"apply": APPLY_TRIES, "reboot": REBOOT_TRIES}.get(kind)
+            if most is not None and times > most:
+                yield f"{ending.run} sent {times} times {kind} to {name}"
+
+
+PROMISES: tuple[Callable[[Played], Iterable[str]], ...] = (
+    invariants_hold,
+    nobody_is_killed,
+    nothing_is_stranded,
+    what_is_called_updated_is,
+    every_run_ends,
+    summaries_are_whole,
+    the_last_run_tells_of_the_world,
+    the_healthy_are_up_to_date,
+    boots_are_explained,
+    attempts_are_bounded,
+)

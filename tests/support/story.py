@@ -1,0 +1,282 @@
+"""A story: one cluster, what goes wrong in it, and the updaters that come and go; played in virtual time.
+
+Updaters live as `run` makes them live: they ask for the right to act, look, decide, act, and give the right back,
+or die at any call. One line of them runs one after the other until nothing changes any more; second ones come between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from tests.support.simulated import EngineClock, Tape, Updater
+from tests.support.stage import Stage
+
+from bottlerocket_ecs_updater.aws.api import Api
+from bottlerocket_ecs_updater.aws.identity import running_tasks_of_family
+from bottlerocket_ecs_updater.aws.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.s3_store import S3Store
+from bottlerocket_ecs_updater.aws.session import Pair
+from bottlerocket_ecs_updater.core.errors import UpdaterError
+from bottlerocket_ecs_updater.core.event import Claimed, Event, InstanceUpdated, Returned, RunFinished
+from bottlerocket_ecs_updater.core.ids import RunId, TaskArn
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.engine.lease import HeldBy, Lease, NoLease, Right, RunningTask, TaskLease, lease_key
+from bottlerocket_ecs_updater.engine.ledger import KeptLedger, UnkeptLedger
+from bottlerocket_ecs_updater.engine.run import Stop
+from bottlerocket_ecs_updater.simulator.clock import VirtualClock
+from bottlerocket_ecs_updater.simulator.disturbances import KilledError
+from bottlerocket_ecs_updater.simulator.faults import SecondUpdater
+from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
+from bottlerocket_ecs_updater.simulator.scenarios import Scenario
+from bottlerocket_ecs_updater.simulator.watch import Budget, Verdict
+from bottlerocket_ecs_updater.simulator.world import World
+
+BUCKET, FAMILY = "state", "updater"
+CLUSTER = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Nap:
+    """The process stands still, asleep, for so long, after so many of its sleeps; its monotonic clock may, too."""
+
+    run: int
+    after_sleeps: int
+    lasts: timedelta
+    monotonic_stops: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Somebody sends SIGTERM to a run, so long after its start."""
+
+    run: int
+    after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything that decides how a play goes."""
+
+    scenario: Scenario
+    policy: Policy = field(default_factory=Policy)
+    right: str = "store"
+    """What gives the right to act: "store" (and the store keeps the ledger), "task", or "none"."""
+    latency: timedelta = timedelta()
+    """How long a call is under way until it takes effect, and its reply until it is there."""
+    lease: timedelta = timedelta(seconds=60)
+    lead: timedelta = timedelta(minutes=1)
+    """How long the world lives before the first run begins."""
+    spacing: timedelta = timedelta(seconds=70)
+    """From the end, or the death, of one run to the next."""
+    naps: tuple[Nap, ...] = ()
+    told: tuple[Told, ...] = ()
+    runs_max: int = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one updater's life ended."""
+
+    run: RunId
+    rival: bool
+    began: datetime
+    ended: datetime
+    finished: RunFinished | None
+    """None where it died, or never had the right to act."""
+    exit_code: int | None
+    """None where it died."""
+    events: tuple[Event, ...]
+
+    @property
+    def changed_something(self) -> bool:
+        """Whether it took an instance, or gave one back."""
+        return any(isinstance(event, Claimed | Returned) for event in self.events)
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A story, and what came of it."""
+
+    story: Story
+    endings: tuple[Ending, ...]
+    verdict: Verdict
+    lies: tuple[str, ...]
+    """What an updater said that was not so when it said it."""
+    world: World
+    quiet: bool
+    """Whether it was played until a run changed nothing and ended by itself."""
+
+    @property
+    def last(self) -> Ending:
+        """The last run of the line."""
+        return [ending for ending in self.endings if not ending.rival][-1]
+
+
+def play(story: Story, watch: Callable[[World], None] = lambda _: None) -> Played:
+    """Play a story to its end. `watch` sees the world before anything happens."""
+    return _Play(story, watch).perform()
+
+
+def world_of(story: Story) -> World:
+    """The world of a story at its beginning, which holds its updaters to their budget."""
+    scenario, policy = story.scenario, story.policy
+    ours = [member for member in scenario.members if member.bottlerocket]
+    zones = [sum(one.zone == member.zone for one in ours) for member in ours]
+    per_zone = policy.max_unavailable_per_zone
+    budget = Budget(
+        policy.max_unavailable.of(len(ours)),
+        per_zone.of(max(zones, default=1)) if per_zone is not None else None,
+    )
+    return scenario.build(VirtualClock(), budget=budget)
+
+
+@dataclass
+class _Clock(EngineClock):
+    """The world's clock, on which others live too; sleeping may take longer than was asked."""
+
+    stage: Stage
+    stop: Stop
+    naps: tuple[Nap, ...] = ()
+    sleeps: int = 0
+    stood_still: timedelta = timedelta()
+
+    def monotonic(self) -> float:
+        return self.world.clock.now().timestamp() - self.stood_still.total_seconds()
+
+    def sleep(self, span: timedelta) -> bool:
+        self.sleeps += 1
+        self.stage.wait(span)
+        for nap in self.naps:
+            if nap.after_sleeps == self.sleeps:
+                self.stage.wait(nap.lasts)
+                self.stood_still += nap.lasts if nap.monotonic_stops else timedelta()
+        return not self.stop.why
+
+
+class _Witness(Tape):
+    """Keeps every event, and holds what is said against the world at that moment."""
+
+    def __init__(self, world: World, lies: list[str]) -> None:
+        super().__init__()
+        self._world = world
+        self._lies = lies
+
+    def record(self, event: Event) -> None:
+        super().record(event)
+        if not isinstance(event, InstanceUpdated):
+            return
+        host = self._world.hosts[event.instance]
+        if host.boots < 2 or host.running != str(event.target):
+            said = f"{event.instance} is called updated to {event.target}"
+            self._lies.append(f"{said}, and runs {host.running} after {host.boots - 1} boots")
+
+
+class _Play:
+    def __init__(self, story: Story, watch: Callable[[World], None]) -> None:
+        self._story = story
+        self._world = world_of(story)
+        clock = self._world.clock
+        assert isinstance(clock, VirtualClock)
+        self._stage = Stage(clock)
+        self._endings: list[Ending] = []
+        self._lies: list[str] = []
+        self._rivals_left = 0
+        self._quiet = False
+        self._world.s3.create_bucket({"Bucket": BUCKET})
+        watch(self._world)
+
+    def perform(self) -> Played:
+        rivals = [fault for fault in self._story.scenario.faults.world if isinstance(fault, SecondUpdater)]
+        self._rivals_left = len(rivals)
+        self._stage.enter(self._story.lead, self._line)
+        for number, rival in enumerate(rivals):
+            self._stage.enter(self._story.lead + rival.at, lambda number=number: self._rival(number))  # type: ignore[misc]
+        self._stage.play()
+        verdict = self._world.verdict()
+        return Played(self._story, tuple(self._endings), verdict, tuple(self._lies), self._world, self._quiet)
+
+    def _line(self) -> None:
+        """One run after the other, until there is nothing left to do, or there were enough of them."""
+        for number in range(self._story.runs_max):
+            ending = self._live(f"run-{number}", number, rival=False)
+            alone = self._rivals_left == 0
+            by_itself = (
+                ending.finished is not None and ending.exit_code != 1 and ending.finished.outcome != "interrupted"
+            )
+            if alone and by_itself and not ending.changed_something:
+                self._quiet = True
+                return
+            self._stage.wait(self._story.spacing)
+
+    def _rival(self, number: int) -> None:
+        self._live(f"rival-{number}", -1 - number, rival=True)
+        self._rivals_left -= 1
+
+    def _live(self, name: str, number: int, *, rival: bool) -> Ending:
+        """One updater from its start to its end, as the process of `run` lives it."""
+        world = self._world
+        began = world.clock.now()
+        stop = Stop()
+        clock = _Clock(world, self._stage, stop, tuple(nap for nap in self._story.naps if nap.run == number))
+        tape = _Witness(world, self._lies)
+        task = world.run_fargate_task(FAMILY) if self._story.right == "task" else None
+        updater = Updater(world, policy=self._story.policy, name=name, tape=tape, clock=clock, stop=stop)
+        for told in (one for one in self._story.told if one.run == number):
+            world.clock.after(told.after, lambda: stop.request("SIGTERM was received"))
+        finished, exit_code = None, None
+        with suppress(KilledError):
+            finished, exit_code = self._run(updater, clock, TaskArn(task.arn) if task is not None else None)
+        if task is not None:
+            world.ecs.lifecycle.stop(task, "EssentialContainerExited", "it ended")
+        ending = Ending(RunId(name), rival, began, world.clock.now(), finished, exit_code, tuple(tape.events))
+        self._endings.append(ending)
+        return ending
+
+    def _run(self, updater: Updater, clock: _Clock, task: TaskArn | None) -> tuple[RunFinished | None, int]:
+        story, wait = self._story, self._stage.wait
+
+        def under_way(_service: str, _operation: str, _params: dict[str, Any]) -> None:
+            wait(story.latency)
+
+        clients = InProcessClients(self._world, updater.name, before_call=under_way, after_call=under_way)
+        updater.clients, updater.wake = clients, story.lease / 4
+        updater.lease = right = self._right(updater, clients, clock, task)
+
+        def before_call(acting: bool) -> None:
+            right.keep()
+            if acting:
+                right.check_before_act()
+
+        try:
+            answer = right.acquire()
+        except UpdaterError:
+            return None, 1
+        if isinstance(answer, HeldBy):
+            return None, 0
+        updater.before_call = before_call
+        finished = updater.run()
+        right.release()
+        return finished, finished.exit_code
+
+    def _right(self, updater: Updater, clients: InProcessClients, clock: _Clock, task: TaskArn | None) -> Right:
+        api = Api(clock, Pace(clock), Calls())
+        run = RunId(updater.name)
+        if self._story.right == "store":
+            store = S3Store(cast("Any", Pair.of(clients.s3)), api, BUCKET, "updater")
+            updater.ledger = KeptLedger(store, CLUSTER, run)
+            key = lease_key(CLUSTER)
+            return Lease(store, key, updater.name, run, self._story.lease, clock, clock.monotonic)
+        updater.ledger = UnkeptLedger()
+        if task is None:
+            return NoLease()
+        pair = cast("Any", Pair.of(clients.ecs))
+
+        def running() -> list[RunningTask]:
+            found = running_tasks_of_family(pair, api, CLUSTER, FAMILY)
+            return [RunningTask(one.arn, one.created_at) for one in found]
+
+        return TaskLease(task, running, self._story.lease, clock, clock.monotonic)
