@@ -15,7 +15,7 @@ SOURCES := $(wildcard src tests benchmarks)
 ARGS ?=
 WORKERS ?= 2
 
-.PHONY: help setup simulate test lint format unit docs wheel image lock clean
+.PHONY: help setup simulate test lint format unit docs wheel image bench lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -48,6 +48,9 @@ wheel: $(VENV)/dev.stamp ## Build the wheel, install it by its lock in an enviro
 
 image: $(VENV)/dev.stamp ## Build the image; ARGS="--arch arm64 --tag NAME" as image/build has them
 	image/build $(BIN)/python $(ARGS)
+
+bench: $(VENV)/dev.stamp ## Measure what the documentation's figures come from
+	$(BIN)/python -m benchmarks $(ARGS)
 
 lock: ## Resolve the locked versions anew, all from one resolution
 	PYTHON=$(PYTHON) .ci/lock
