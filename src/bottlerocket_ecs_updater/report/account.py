@@ -169,15 +169,7 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
     counts = summary.counts
     ours = len(summary.rows) - counts[Became.NOT_BOTTLEROCKET]
     updated = f"{counts[Became.UPDATED]} of {number(ours, 'instance')} updated{_to_which(summary)}"
-    broken = [
-        text
-        for became, text in (
-            (Became.QUARANTINED, f"{counts[Became.QUARANTINED]} out of service"),
-            (Became.FAILED, f"{counts[Became.FAILED]} failed"),
-        )
-        if counts[became]
-    ]
-    trouble = " and ".join(broken)
+    trouble = _trouble_in_words(counts[Became.QUARANTINED], counts[Became.FAILED])
     match ending:
         case Ending.WELL if counts[Became.UPDATED] == ours:
             every = "The one instance" if ours == 1 else f"All {ours} instances"
@@ -191,7 +183,7 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
         case Ending.HALTED:
             return f"Halted: {trouble or 'a person must look'}; {updated}"
         case Ending.FAILURES:
-            return f"{trouble[:1].upper()}{trouble[1:] or 'An instance is out of service'}; {updated}"
+            return f"{trouble or 'An instance is out of service'}; {updated}"
         case Ending.INTERRUPTED:
             return f"Interrupted after {span(summary.took)}: {updated}" + (f"; {trouble}" if trouble else "")
         case Ending.ERROR:
@@ -201,6 +193,13 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
         case Ending.LEFT:
             holders = [event.holder for event in events if isinstance(event, LeaseRefused)]
             return f"Left at once: another run acts on the cluster ({holders[0]})"
+
+
+def _trouble_in_words(quarantined: int, failed: int) -> str:
+    if not quarantined:
+        return f"{number(failed, 'instance')} failed" if failed else ""
+    out = f"{number(quarantined, 'instance is', 'instances are')} out of service"
+    return f"{out}, {failed} failed" if failed else out
 
 
 def _to_which(summary: Summary) -> str:
@@ -243,15 +242,17 @@ def _quarantine(group: Group, lanes: Mapping[str, Lane], summary: Summary) -> Tr
     them = [lanes[row.instance] for row in group.rows if row.instance in lanes]
     since = min((lane.out_since for lane in them if lane.out_since is not None), default=None)
     what = f"{number(len(group.rows), 'instance is', 'instances are')} out of service, in quarantine"
-    commands = [f"bottlerocket-ecs-updater release {row.instance} --cluster {summary.cluster}" for row in group.rows[:3]]
+    commands = [
+        f"bottlerocket-ecs-updater release {row.instance} --cluster {summary.cluster}" for row in group.rows[:3]
+    ]
     return Trouble(what, since, group.why, group.to_do, tuple(them), _said(group), tuple(commands), out_of_service=True)
 
 
 def _failure(group: Group, lanes: Mapping[str, Lane]) -> Trouble:
     them = [lanes[row.instance] for row in group.rows if row.instance in lanes]
-    many, serve = number(len(group.rows), "instance"), "serves" if len(group.rows) == 1 else "serve"
+    serve = "it is in service" if len(group.rows) == 1 else "they are in service"
     return Trouble(
-        f"{many} {_DID.get(group.code, 'failed')}, and {serve}",
+        f"{number(len(group.rows), 'instance')} {_DID.get(group.code, 'failed')}; {serve}",
         min((at for lane in them if (at := _failed_at(lane)) is not None), default=None),
         group.why,
         group.to_do,

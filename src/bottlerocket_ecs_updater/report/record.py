@@ -149,7 +149,9 @@ def _batches(store: Store, prefix: str) -> Sequence[str]:
 def runs_of(store: Store, cluster: str) -> Sequence[RunId]:
     """The ids of all runs of a cluster that left a record, in their order, which is that of time."""
     start = f"runs/{cluster}/"
-    return sorted({RunId(key[len(start) :].split("/", 1)[0]) for key in store.keys(start)})
+    inside = (key[len(start) :].split("/", 1) for key in store.keys(start))
+    # What lies beside the runs' folders is the index of them.
+    return sorted({RunId(path[0]) for path in inside if len(path) == 2})
 
 
 def record_folder(cluster: str, run: RunId) -> str:

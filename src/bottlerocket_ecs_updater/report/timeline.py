@@ -175,6 +175,8 @@ class _Track:
                 self._enter(Part.QUARANTINED, event.at)
             case e.Settled():
                 self._enter(None, event.at)
+            case e.InstanceFailed() | e.InstanceHeld() if self.part is Part.STAGING:
+                self._enter(None, event.at)
             case e.PhaseEntered(phase=phase, before=before):
                 self._pass(phase, before, event.at)
             case _:

@@ -36,6 +36,8 @@ STORY_MAX_LINES = 60
 
 _TILES = (Became.UPDATED, Became.FAILED, Became.QUARANTINED, Became.HELD, Became.UP_TO_DATE)
 
+_COUNTED = (Became.UPDATED, Became.FAILED, Became.QUARANTINED, Became.HELD)
+
 _MEANING = {
     Part.STAGING: "staging the update, in service",
     Part.READY: "staged, waiting for its turn, in service",
@@ -54,27 +56,35 @@ def page(account: Account, moved: int | None = None) -> str:
     lanes = timeline.lanes if timeline is not None else {}
     failed = [row for row in summary.rows if row.became in (Became.QUARANTINED, Became.FAILED)]
     halted = (event.at for event in account.events if isinstance(event, RunHalted))
-    return _templates().get_template("report.html.j2").render(
-        a=account,
-        s=summary,
-        d=draw(account, next(halted, None)),
-        lanes={row.instance: lanes.get(row.instance) for row in summary.rows},
-        failed=[(row, lanes.get(row.instance)) for row in failed],
-        tiles=_TILES,
-        became_held=Became.HELD,
-        moved=moved,
-        most=max((max(move.before, move.after) for move in account.moves), default=1),
-        meaning={part.value: words for part, words in _MEANING.items()},
-        durations=durations(account),
-        calls=sorted(summary.calls.items(), key=lambda item: (-item[1], item[0])),
-        style=_style(),
-        table_max=TABLE_MAX_ROWS,
+    return (
+        _templates()
+        .get_template("report.html.j2")
+        .render(
+            a=account,
+            s=summary,
+            d=draw(account, next(halted, None)),
+            lanes={row.instance: lanes.get(row.instance) for row in summary.rows},
+            failed=[(row, lanes.get(row.instance)) for row in failed],
+            tiles=_TILES,
+            became_held=Became.HELD,
+            moved=moved,
+            most=max((max(move.before, move.after) for move in account.moves), default=1),
+            meaning={part.value: words for part, words in _MEANING.items()},
+            durations=durations(account),
+            calls=sorted(summary.calls.items(), key=lambda item: (-item[1], item[0])),
+            style=_style(),
+            table_max=TABLE_MAX_ROWS,
+        )
     )
 
 
 def index_page(cluster: str, entries: Sequence[Entry]) -> str:
     """The page of all runs of a cluster, in the order in which they are given."""
-    return _templates().get_template("index.html.j2").render(cluster=cluster, entries=entries, style=_style())
+    return (
+        _templates()
+        .get_template("index.html.j2")
+        .render(cluster=cluster, entries=entries, style=_style(), counted=_COUNTED)
+    )
 
 
 @cache

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.report.account import Account, number
+from bottlerocket_ecs_updater.report.account import Account, number, spent_by_part
 from bottlerocket_ecs_updater.report.sentence import span
 from bottlerocket_ecs_updater.report.summary import Became, Row
 from bottlerocket_ecs_updater.report.text import visible
@@ -180,7 +180,7 @@ def _drawn(row: Row, lane: Lane, scale: _Scale, y: float, height: float) -> Draw
         height=height,
         label="" if thin else visible(lane.instance, 40),
         small=height == _LOW,
-        outcome="" if thin else row.became.words,
+        outcome="" if thin else row.code if row.became is Became.FAILED else row.became.words,
         became=row.became.value,
         title=_in_words(row, lane),
         bars=tuple(_bars(lane, scale, y + gap, height - 2 * gap)),
@@ -231,15 +231,23 @@ def _ticks(timeline: Timeline, scale: _Scale) -> Iterator[Tick]:
         at += step
 
 
-def durations(account: Account) -> Sequence[tuple[str, int, str, str, str]]:
-    """Each part of life with how many stretches there were, and the shortest, middle and longest of them."""
-    from bottlerocket_ecs_updater.report.account import spent_by_part  # noqa: PLC0415
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """How long one part of life took."""
 
+    part: str
+    times: int
+    shortest: str
+    median: str
+    longest: str
+
+
+def durations(account: Account) -> Sequence[Durations]:
+    """Each part of life that occurred, in its order."""
     if account.timeline is None:
         return ()
-    rows = []
-    for part, spans in spent_by_part(account.timeline).items():
-        ordered = sorted(spans)
-        shown = (ordered[0], ordered[len(ordered) // 2], ordered[-1])
-        rows.append((part.value, len(ordered), *(span(one) for one in shown)))
-    return tuple(rows)  # type: ignore[arg-type]
+    spans = {part.value: sorted(lasted) for part, lasted in spent_by_part(account.timeline).items()}
+    return [
+        Durations(part, len(lasted), span(lasted[0]), span(lasted[len(lasted) // 2]), span(lasted[-1]))
+        for part, lasted in spans.items()
+    ]

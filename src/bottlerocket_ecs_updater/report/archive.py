@@ -1,0 +1,84 @@
+"""What is left of a run in the state store when it ends: its page, the same as JSON and Markdown, and the index.
+
+runs/<cluster>/<run>/report.html, report.json, report.md      beside the run's record of events
+runs/<cluster>/index.html, index.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bottlerocket_ecs_updater.core.errors import UpdaterError
+from bottlerocket_ecs_updater.core.event import Event, RunFinished
+from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.engine.ports import Store
+from bottlerocket_ecs_updater.report.account import Account, account_of
+from bottlerocket_ecs_updater.report.index import Entry, enter, entry_of, index_key
+from bottlerocket_ecs_updater.report.record import read_record, record_folder
+
+FORMS = ("html", "json", "md")
+
+
+class Archive:
+    """Keeps the events of a run, and writes its reports when it ends. A store that fails costs the reports only."""
+
+    def __init__(self, store: Store, cluster: str, run: RunId, complain: Callable[[str], None]) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._run = run
+        self._complain = complain
+        self._events: list[Event] = []
+
+    def record(self, event: Event) -> None:
+        self._events.append(event)
+        if isinstance(event, RunFinished):
+            try:
+                write_reports(self._store, self._cluster, self._run, account_of(self._events))
+            except UpdaterError as error:
+                again = f"`report {self._run}` makes it again"
+                self._complain(f"the report could not be written to the state store, {again}: {error}")
+
+
+def render(account: Account, form: str, moved: int | None = None) -> str:
+    """The account in one of FORMS."""
+    # Templates and their engine are slow to import, and only the end of a run needs them.
+    from bottlerocket_ecs_updater.report.jsonreport import report_json  # noqa: PLC0415
+    from bottlerocket_ecs_updater.report.markdown import markdown  # noqa: PLC0415
+    from bottlerocket_ecs_updater.report.page.html import page  # noqa: PLC0415
+
+    match form:
+        case "html":
+            return page(account, moved)
+        case "json":
+            return report_json(account, moved)
+        case "md":
+            return markdown(account, moved)
+        case _:
+            raise ValueError(f"no form of a report: {form!r}")
+
+
+def write_reports(store: Store, cluster: str, run: RunId, account: Account) -> None:
+    """Write every form of the report, and the index. Raises what the store raises."""
+    _write_forms(store, cluster, run, account)
+    entered = enter(store, cluster, entry_of(account))
+    for other in entered.adopted:
+        past = read_record(store, cluster, other)
+        _write_forms(store, cluster, other, account_of(past.events, past.unreadable))
+    write_index_page(store, cluster, entered.entries)
+
+
+def _write_forms(store: Store, cluster: str, run: RunId, account: Account) -> None:
+    for form in FORMS:
+        store.put(report_key(cluster, run, form), render(account, form).encode(), None)
+
+
+def write_index_page(store: Store, cluster: str, entries: Sequence[Entry]) -> None:
+    """Write the page of all runs. Raises what the store raises."""
+    from bottlerocket_ecs_updater.report.page.html import index_page  # noqa: PLC0415
+
+    store.put(index_key(cluster, "html"), index_page(cluster, entries).encode(), None)
+
+
+def report_key(cluster: str, run: RunId, form: str) -> str:
+    """Where a report of a run is kept."""
+    return f"{record_folder(cluster, run)}/report.{form}"

@@ -1,0 +1,136 @@
+"""The account of a run as Markdown: for a ticket, a chat, or a pull request. The same facts as the page, shorter.
+
+Whatever others wrote stands in code, where no Markdown is read; HTML in it is text wherever it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from bottlerocket_ecs_updater.report.account import Account, Group, Trouble, number
+from bottlerocket_ecs_updater.report.page.lanes import durations
+from bottlerocket_ecs_updater.report.sentence import span
+from bottlerocket_ecs_updater.report.summary import Became
+from bottlerocket_ecs_updater.report.text import visible
+
+NAMED_MAX = 50
+"""Instances of one group that are named."""
+
+
+def markdown(account: Account, moved: int | None = None) -> str:
+    """The account as Markdown."""
+    return "\n".join(_lines(account, moved)) + "\n"
+
+
+def _lines(account: Account, moved: int | None) -> Iterator[str]:
+    summary = account.summary
+    yield f"# {escaped(account.headline)}"
+    yield ""
+    yield f"- how it ended: **{account.ending.value}**"
+    yield f"- cluster: {code(summary.cluster)}, run: {code(summary.run)}, updater {escaped(summary.updater_version)}"
+    if summary.began is not None and summary.ended is not None:
+        yield f"- from {_when(summary.began)} to {_when(summary.ended)}, {span(summary.took)}"
+    counted = [f"{summary.counts[became]} {became.words}" for became in Became if summary.counts[became]]
+    if counted:
+        yield f"- {', '.join(counted)}"
+    yield from _out_of_service(account, moved)
+    if account.troubles:
+        yield from ("", "## What is broken, and what to do")
+        for trouble in account.troubles:
+            yield from _trouble(trouble)
+    yield from _releases(account)
+    if account.holds:
+        yield from ("", "## Held back", "", "instances | why | what would free them", "---:|---|---")
+        for group in account.holds:
+            yield _hold(group)
+    yield from _costs(account)
+
+
+def _out_of_service(account: Account, moved: int | None) -> Iterator[str]:
+    if account.median_out_of_service is not None:
+        middle, longest = span(account.median_out_of_service), span(account.out_of_service[-1])
+        yield f"- out of service: {middle} at the median, {longest} at most; {account.most_out_at_once} at once at most"
+    if moved is not None:
+        yield f"- tasks moved: {moved}"
+
+
+def _trouble(trouble: Trouble) -> Iterator[str]:
+    yield from ("", f"### {trouble.what}", "")
+    yield f"- since: {_when(trouble.since) if trouble.since is not None else 'an unknown time'}"
+    if trouble.why and not trouble.said:
+        yield f"- why: {code(trouble.why)}"
+    yield f"- **to do**: {escaped(trouble.to_do)}"
+    if trouble.said:
+        yield from (f"- {code(instance)}: {code(why)}" for instance, why in trouble.said[:NAMED_MAX])
+        if len(trouble.said) > NAMED_MAX:
+            yield f"- … and {len(trouble.said) - NAMED_MAX} more"
+    elif trouble.lanes:
+        yield f"- {_named([lane.instance for lane in trouble.lanes])}"
+    for command in trouble.commands:
+        yield f"- when it is well again: {code(command)}"
+
+
+def _releases(account: Account) -> Iterator[str]:
+    if account.moves:
+        yield from ("", "## Releases", "", "release | before | after", "---|---:|---:")
+        yield from (f"{move.version} | {move.before} | {move.after}" for move in reversed(account.moves))
+
+
+def _hold(group: Group) -> str:
+    example = "" if group.alike else "for example: "
+    why = f"{group.code}: {example}{code(group.why)}; {_named([row.instance for row in group.rows])}"
+    return f"{len(group.rows)} | {_cell(why)} | {_cell(escaped(group.to_do))}"
+
+
+def _costs(account: Account) -> Iterator[str]:
+    told = durations(account)
+    if told:
+        yield from ("", "## Durations", "", "part | times | shortest | median | longest", "---|---:|---:|---:|---:")
+        yield from (f"{one.part} | {one.times} | {one.shortest} | {one.median} | {one.longest}" for one in told)
+    calls = account.summary.calls
+    if calls:
+        yield from ("", f"{number(sum(calls.values()), 'call')} of AWS.")
+
+
+def _named(instances: Sequence[str]) -> str:
+    more = f" … and {len(instances) - NAMED_MAX} more" if len(instances) > NAMED_MAX else ""
+    return " ".join(_codes(instances[:NAMED_MAX])) + more
+
+
+def _codes(texts: Iterable[str]) -> Iterator[str]:
+    return map(code, texts)
+
+
+def code(text: str) -> str:
+    """A text in code, whatever back-ticks it has itself."""
+    shown = visible(text).strip() or " "
+    longest = max((len(run) for run in _ticks(shown)), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if shown[0] == "`" or shown[-1] == "`" else ""
+    return f"{fence}{pad}{shown}{pad}{fence}"
+
+
+def _ticks(text: str) -> Iterator[str]:
+    run = ""
+    for character in text + " ":
+        if character == "`":
+            run += character
+        elif run:
+            yield run
+            run = ""
+
+
+def escaped(text: str) -> str:
+    """A text that Markdown and HTML leave as it is."""
+    shown = visible(text).replace("&", "&amp;").replace("<", "&lt;")
+    return "".join(f"\\{character}" if character in "\\*_[]#|~" else character for character in shown)
+
+
+def _cell(text: str) -> str:
+    """A bar would end the cell, even in code; GitHub's tables take the escape back."""
+    return text.replace("\\|", "|").replace("|", "\\|")
+
+
+def _when(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
