@@ -54,7 +54,7 @@ def phase_of(instance: Instance) -> Phase:
 
 
 def _claimed_phase(instance: Instance) -> Phase:
-    assert instance.claim is not None  # noqa: S101 - the caller asked
+    assert instance.claim is not None
     if instance.claim.phase is ClaimPhase.QUARANTINED:
         return Phase.QUARANTINED
     if instance.trail.return_sent_at is not None or (
