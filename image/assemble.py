@@ -24,7 +24,20 @@ PYTHON_VERSION = "3.11"
 PLATFORMS = {"amd64": "manylinux2014_x86_64", "arm64": "manylinux2014_aarch64"}
 
 SERVICES = frozenset(
-    {"autoscaling", "cloudwatch", "ec2", "ecs", "events", "s3", "secretsmanager", "sns", "ssm", "sso", "sso-oidc", "sts"}
+    {
+        "autoscaling",
+        "cloudwatch",
+        "ec2",
+        "ecs",
+        "events",
+        "s3",
+        "secretsmanager",
+        "sns",
+        "ssm",
+        "sso",
+        "sso-oidc",
+        "sts",
+    }
 )
 """What botocore keeps of its descriptions of AWS: those of all other services are four fifths of the image."""
 
@@ -45,7 +58,7 @@ def main(arch: str) -> None:
     write_sbom(own, [each for each in found if each is not own], target / "sbom.cdx.json")
     compile_bytecode(app)
     shutil.rmtree(target / "wheel")
-    print(own.version)
+    sys.stdout.write(f"{own.version}\n")
 
 
 def install(app: Path, arch: str, scratch: Path) -> None:
@@ -61,7 +74,7 @@ def pip(*arguments: str) -> None:
     """Run pip, quietly; its errors are shown."""
     # What it says goes to standard error: standard output is for the version.
     command = [sys.executable, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"]
-    subprocess.run(command, check=True, stdout=sys.stderr)
+    subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603 - our own words
 
 
 def prune(app: Path) -> None:
@@ -99,9 +112,10 @@ def is_licence(name: str) -> bool:
 
 def compile_bytecode(app: Path) -> None:
     """Ahead of time, because the image is never written to; only the base's own Python makes what it can read."""
-    if PYTHON_VERSION == f"{sys.version_info.major}.{sys.version_info.minor}":
+    if f"{sys.version_info.major}.{sys.version_info.minor}" == PYTHON_VERSION:
         options = ("-q", "--invalidation-mode", "unchecked-hash", "-s", str(app), "-p", "/opt/bottlerocket-ecs-updater")
-        subprocess.run([sys.executable, "-m", "compileall", *options, str(app)], check=True, stdout=sys.stderr)
+        command = [sys.executable, "-m", "compileall", *options, str(app)]
+        subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603 - our own words
 
 
 if __name__ == "__main__":

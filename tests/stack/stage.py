@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+from tests.support.simulated import EngineClock, Updater
+
 from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.session import Pair
+from bottlerocket_ecs_updater.core.errors import Denied
 from bottlerocket_ecs_updater.core.event import RunFinished
 from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.core.policy import Policy as RunPolicy
@@ -22,11 +25,10 @@ from bottlerocket_ecs_updater.simulator.cloudformation import CloudFormation
 from bottlerocket_ecs_updater.simulator.cloudformation.stack import Stack
 from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.errors import AwsError
-from bottlerocket_ecs_updater.simulator.iam import Caller, Gate, Policy
+from bottlerocket_ecs_updater.simulator.iam import Caller, Gate, Policy, Refusal
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.names import Names
 from bottlerocket_ecs_updater.simulator.world import World
-from tests.support.simulated import EngineClock, Updater
 
 TEMPLATE = Path(__file__).parents[2] / "stacks" / "bottlerocket-ecs-updater.yaml"
 REQUIRED = {"ClusterName": "demo", "Subnets": "subnet-1,subnet-2", "LogGroupName": "/updater"}
@@ -93,7 +95,8 @@ class Paper:
                 "TemplateBody": body,
                 "Capabilities": ["CAPABILITY_NAMED_IAM"],
                 "Parameters": [
-                    {"ParameterKey": name, "ParameterValue": value} for name, value in {**REQUIRED, **parameters}.items()
+                    {"ParameterKey": name, "ParameterValue": value}
+                    for name, value in {**REQUIRED, **parameters}.items()
                 ],
             }
         )
@@ -181,13 +184,39 @@ class Cast:
         return Caller("arn:aws:sts::123456789012:assumed-role/TaskRole/run", (self.policy,))
 
 
+@dataclass(frozen=True)
+class Judged:
+    """How a run went, and what it was refused."""
+
+    finished: RunFinished | None
+    """None where it ended before it began: it takes the lease first."""
+    refusals: Sequence[Refusal]
+    why: str
+
+    @property
+    def said(self) -> list[str]:
+        """All the reasons that people are given."""
+        outcomes = self.finished.outcomes.values() if self.finished else ()
+        return [self.why, *(str(outcome) for outcome in outcomes)]
+
+    @property
+    def went_well(self) -> bool:
+        return self.finished is not None and self.finished.exit_code == 0
+
+    @property
+    def updated(self) -> int:
+        return self.finished.counts["updated"] if self.finished else 0
+
+
 def judged_run(
     world: World, stack: Stack, *, without: str = "", without_action: str = "", key: str | None = None
-) -> tuple[RunFinished, Gate]:
+) -> Judged:
     """One run of the real engine over a world that holds its calls against the stack's task role."""
     bucket = stack.holdings["StateBucket"].made.physical_id
     InProcessClients(world, OPERATOR).s3.create_bucket(Bucket=bucket)
-    gate = Gate(Cast(policy_of(stack, "TaskRole", without=without, without_action=without_action)), WorldFacts(world, key))
+    gate = Gate(
+        Cast(policy_of(stack, "TaskRole", without=without, without_action=without_action)), WorldFacts(world, key)
+    )
     world.authorize = gate.authorize
     clients = InProcessClients(world, UPDATER)
     clock = EngineClock(world)
@@ -195,6 +224,10 @@ def judged_run(
     store = S3Store(cast("Any", Pair.of(clients.s3)), api, bucket, "updater")
     run = RunId("run-1")
     lease = Lease(store, lease_key("demo"), "a task", run, timedelta(seconds=60), clock, clock.monotonic)
-    lease.acquire()
+    try:
+        lease.acquire()
+    except Denied as denied:
+        return Judged(None, gate.refusals, str(denied))
     updater = Updater(world, RunPolicy(), "run-1", KeptLedger(store, "demo", run), lease, clients=clients)
-    return updater.run(), gate
+    finished = updater.run()
+    return Judged(finished, gate.refusals, finished.why)

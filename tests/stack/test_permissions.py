@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from bottlerocket_ecs_updater.aws.operation import Operation
-from bottlerocket_ecs_updater.core.errors import Denied
-from bottlerocket_ecs_updater.core.fleet import Updated
-from bottlerocket_ecs_updater.simulator.iam import Ask, Caller, Decision, asks_of
-from bottlerocket_ecs_updater.simulator.world import World
 from tests.stack.stage import WorldFacts, deployed, judged_run, policy_of, several, statements
 from tests.support.simulated import row
+
+from bottlerocket_ecs_updater.aws.operation import Operation
+from bottlerocket_ecs_updater.simulator.faults import RebootEnding, RebootEnds
+from bottlerocket_ecs_updater.simulator.iam import Ask, Caller, Decision, asks_of
+from bottlerocket_ecs_updater.simulator.world import World
 
 STACK = deployed()
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
@@ -49,13 +48,13 @@ def world() -> World:
 
 
 def test_a_whole_run_needs_nothing_that_is_denied(world: World) -> None:
-    finished, gate = judged_run(world, STACK)
-    assert (finished.exit_code, finished.counts["updated"], gate.refusals) == (0, 2, [])
+    run = judged_run(world, STACK)
+    assert (run.went_well, run.updated, run.refusals) == (True, 2, [])
 
 
 def test_a_run_over_an_encrypted_bucket_needs_nothing_that_is_denied(world: World) -> None:
-    finished, gate = judged_run(world, deployed(KmsKeyArn=KEY), key=KEY)
-    assert (finished.exit_code, gate.refusals) == (0, [])
+    run = judged_run(world, deployed(KmsKeyArn=KEY), key=KEY)
+    assert (run.went_well, run.refusals) == (True, [])
 
 
 def test_every_statement_is_tried_without() -> None:
@@ -64,31 +63,26 @@ def test_every_statement_is_tried_without() -> None:
 
 @pytest.mark.parametrize("sid", BREAKS)
 def test_without_a_statement_the_run_fails_and_names_the_action_and_resource(world: World, sid: str) -> None:
-    try:
-        finished, gate = judged_run(world, STACK, without=sid)
-    except Denied as denied:
-        # The lease is taken before the run begins.
-        assert (denied.action, bool(denied.resource)) == (BREAKS[sid], True)
-        return
-    [first, *_] = gate.refusals
-    assert first.ask.action == BREAKS[sid]
-    said = [finished.why, *(str(outcome) for outcome in finished.outcomes.values())]
-    assert any(BREAKS[sid] in line and first.ask.resource in line for line in said), said
-    assert finished.exit_code != 0
-    assert not any(isinstance(outcome, Updated) for outcome in finished.outcomes.values())
+    run = judged_run(world, STACK, without=sid)
+    ask = run.refusals[0].ask
+    assert ask.action == BREAKS[sid]
+    assert any(ask.action in line and ask.resource in line for line in run.said), run.said
+    assert (run.went_well, run.updated) == (False, 0)
 
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_without_an_action_the_run_does_not_end_well_and_names_it(world: World, action: str) -> None:
-    try:
-        finished, gate = judged_run(world, STACK, without_action=action)
-    except Denied as denied:
-        assert denied.action == action
-        return
-    assert {refusal.ask.action for refusal in gate.refusals} == {action}
-    said = [finished.why, *(str(outcome) for outcome in finished.outcomes.values())]
-    assert any(action in line for line in said), said
-    assert finished.exit_code != 0
+    run = judged_run(world, STACK, without_action=action)
+    assert {refusal.ask.action for refusal in run.refusals} == {action}
+    assert any(action in line for line in run.said), run.said
+    assert not run.went_well
+
+
+@pytest.mark.parametrize(("without", "refused"), [("", []), ("CallBackCommands", ["ssm:CancelCommand"])])
+def test_a_reboot_that_never_ended_is_called_back(without: str, refused: list[str]) -> None:
+    world = row(1, services=1, tasks=1, faults={0: (RebootEnds(RebootEnding.STUCK),)})
+    run = judged_run(world, STACK, without=without)
+    assert sorted({refusal.ask.action for refusal in run.refusals}) == refused
 
 
 def test_all_that_is_granted_is_what_the_updater_asks_for() -> None:
@@ -158,7 +152,10 @@ def test_commands_go_to_tagged_instances_only_when_a_tag_is_named(world: World, 
 
 def test_the_key_is_used_through_s3_only() -> None:
     caller = Caller("somebody", (policy_of(deployed(KmsKeyArn=KEY), "TaskRole"),))
-    assert caller.may(Ask("kms:Decrypt", KEY, {"kms:viaservice": ("ec2.us-east-1.amazonaws.com",)})) is not Decision.ALLOWED
+    assert (
+        caller.may(Ask("kms:Decrypt", KEY, {"kms:viaservice": ("ec2.us-east-1.amazonaws.com",)}))
+        is not Decision.ALLOWED
+    )
     assert caller.may(Ask("kms:Decrypt", KEY)) is not Decision.ALLOWED
 
 

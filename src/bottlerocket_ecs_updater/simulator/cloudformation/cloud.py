@@ -18,6 +18,12 @@ UNCHECKED = "simulated"
 """Signatures are not checked, so any secret will do."""
 
 
+@lru_cache(maxsize=1)
+def _session() -> Session:
+    """One for all, because it keeps the descriptions of services that it has read."""
+    return Session()
+
+
 class Cloud(Protocol):
     """Every AWS service of one account and region."""
 
@@ -48,7 +54,7 @@ class HttpCloud:
 
     def _make_client(self, service: str) -> Any:
         key, secret, token = self._credentials
-        return Session().create_client(
+        return _session().create_client(
             service,
             region_name=self._region,
             endpoint_url=self._endpoint,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -59,13 +60,7 @@ class Template:
     @classmethod
     def read(cls, text: str) -> Template:
         """Raises AwsError."""
-        try:
-            body = yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
-        except yaml.YAMLError as error:
-            raise invalid(f"Template format error: {error}") from error
-        if not isinstance(body, dict) or not body.get("Resources"):
-            raise invalid("Template format error: At least one Resources member must be defined.")
-        return cls(text, body)
+        return _read(text)
 
     def section(self, name: str) -> Mapping[str, Any]:
         """A section, empty when the template has none."""
@@ -83,6 +78,17 @@ class Template:
             return None
         named = any("RoleName" in resource.get("Properties", {}) for resource in roles)
         return "CAPABILITY_NAMED_IAM" if named else "CAPABILITY_IAM"
+
+
+@lru_cache(maxsize=32)
+def _read(text: str) -> Template:
+    try:
+        body = yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of the safe loader
+    except yaml.YAMLError as error:
+        raise invalid(f"Template format error: {error}") from error
+    if not isinstance(body, dict) or not body.get("Resources"):
+        raise invalid("Template format error: At least one Resources member must be defined.")
+    return Template(text, body)
 
 
 def settle_parameters(template: Template, given: Mapping[str, str]) -> dict[str, str]:

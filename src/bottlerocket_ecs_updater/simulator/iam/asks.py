@@ -18,7 +18,9 @@ EVERYTHING = "*"
 class Facts(Protocol):
     """What the world knows, and requests do not say."""
 
-    names: Names
+    @property
+    def names(self) -> Names:
+        """Where the world is in AWS."""
 
     def instance_tags(self, instance_id: str) -> Mapping[str, str]:
         """The tags of an EC2 instance."""

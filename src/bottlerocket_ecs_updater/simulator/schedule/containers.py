@@ -6,16 +6,18 @@ What ECS does with the execution role is done with the execution role here too, 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last, Launch
 from bottlerocket_ecs_updater.simulator.errors import AwsError
+from bottlerocket_ecs_updater.simulator.iam.asks import Ask
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.cloudformation.cloud import HttpCloud
@@ -29,6 +31,8 @@ ECS_TASKS = "ecs-tasks.amazonaws.com"
 
 LINES_AT_ONCE = 100
 """Lines that are sent to CloudWatch in one call."""
+
+ECR_IMAGE = re.compile(r"([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)")
 
 Entrypoint = Callable[[str], Sequence[str]]
 """The entry point of an image, by its name: the words that come before a container's command."""
@@ -95,15 +99,15 @@ class Containers:
             # What the world defined itself is there for its own sake: it has no command.
             return
         if task.desired is Desired.RUNNING and task.last is Last.RUNNING and task.arn not in self.ran:
-            self.ran[task.arn] = Container(task.arn, (), {})
-            thread = threading.Thread(target=self._run, args=(task,), name=task.arn, daemon=True)
-            self._threads.append(thread)
+            container = Container(task.arn, (), {})
+            thread = threading.Thread(target=self._run, args=(task, container), name=task.arn, daemon=True)
             thread.start()
+            self._threads.append(thread)
+            self.ran[task.arn] = container
         elif task.desired is Desired.STOPPED and task.arn in self._processes:
             self._processes[task.arn].send_signal(signal.SIGTERM)
 
-    def _run(self, task: Task) -> None:
-        container = self.ran[task.arn]
+    def _run(self, task: Task, container: Container) -> None:
         try:
             definition = self._describe(task)
             shape = definition["containerDefinitions"][0]
@@ -129,6 +133,8 @@ class Containers:
         """What the agent of ECS does before it starts a container, with the task's execution role."""
         role = definition["executionRoleArn"]
         agent = self._roles.cloud(role, ECS_TASKS, _id(task), task.arn)
+        for ask in _pull(shape["image"], self._roles.names.partition):
+            self._roles.check(role, _id(task), ask, "ecr")
         log = Log(agent, shape, _id(task), self._world.clock.now)
         log.open()
         offered = self._endpoint.offer(
@@ -208,6 +214,17 @@ class Log:
         events, self._waiting = self._waiting, []
         if events:
             self._agent("logs", "PutLogEvents", {**self._where, "logEvents": events})
+
+
+def _pull(image: str, partition: str) -> Iterator[Ask]:
+    """What pulling an image asks for, where it is in a private registry of ECR."""
+    found = ECR_IMAGE.match(image)
+    if found is None:
+        return
+    account, region, repository = found.groups()
+    yield Ask("ecr:GetAuthorizationToken")
+    for action in ("BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer"):
+        yield Ask(f"ecr:{action}", f"arn:{partition}:ecr:{region}:{account}:repository/{repository}")
 
 
 def _id(task: Task) -> str:

@@ -9,6 +9,7 @@ import json
 import secrets
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,8 @@ class TaskEndpoint:
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(content)
+                with suppress(ConnectionError):  # whoever asked may have gone by now
+                    self.wfile.write(content)
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""

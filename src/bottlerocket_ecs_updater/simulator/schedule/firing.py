@@ -29,6 +29,9 @@ ATTEMPTS_DEFAULT = 185
 AGE_DEFAULT = timedelta(hours=24)
 """What EventBridge does with a target that says nothing about retries."""
 
+HOPELESS = frozenset({"AccessDenied", "AccessDeniedException", "ClusterNotFoundException", "ClientException"})
+"""What is not tried again: "EventBridge doesn't retry … insufficient permissions or a target that no longer exists"."""
+
 EVENTS = "events.amazonaws.com"
 SCHEDULER = "scheduler.amazonaws.com"
 
@@ -70,6 +73,7 @@ class Schedules:
         self._since: dict[tuple[str, str], tuple[datetime, datetime]] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep_looking, name="schedules", daemon=True)
+        self._firing: list[threading.Thread] = []
         self.starts: list[Start] = []
 
     def start(self) -> None:
@@ -79,7 +83,8 @@ class Schedules:
     def stop(self) -> None:
         """Fire nothing more. The world's clock must go on, or have stopped, until this returns."""
         self._stopping.set()
-        self._thread.join()
+        for thread in (self._thread, *self._firing):
+            thread.join()
 
     def look(self) -> None:
         """Fire what has fallen due since the last look."""
@@ -90,7 +95,9 @@ class Schedules:
             due = read_expression(target.expression, target.zone).after(last, since)
             if due is not None and due <= now:
                 self._since[key] = (since, now)
-                threading.Thread(target=self._fire, args=(target,), name=target.name, daemon=True).start()
+                thread = threading.Thread(target=self._fire, args=(target,), name=target.name, daemon=True)
+                self._firing.append(thread)
+                thread.start()
 
     def _keep_looking(self) -> None:
         while not self._stopping.is_set():
@@ -109,6 +116,8 @@ class Schedules:
                 self.starts.append(Start(self._clock.now(), target.name, self._run_task(target)))
             except AwsError as refusal:
                 error = f"{refusal.code}: {refusal.message}"
+                if refusal.code in HOPELESS:
+                    break
             else:
                 return
         self.starts.append(Start(self._clock.now(), target.name, None, error))

@@ -10,6 +10,7 @@ from bottlerocket_ecs_updater.simulator.errors import AwsError
 from bottlerocket_ecs_updater.simulator.iam.policy import trusts
 
 if TYPE_CHECKING:
+    from bottlerocket_ecs_updater.simulator.iam import Ask, Gate
     from bottlerocket_ecs_updater.simulator.iam.moto_callers import MotoCallers
     from bottlerocket_ecs_updater.simulator.names import Names
 
@@ -21,6 +22,7 @@ class Roles:
     endpoint: str
     names: Names
     callers: MotoCallers
+    gate: Gate
     operator: HttpCloud
 
     def credentials(self, role_arn: str, service: str, session: str, source_arn: str) -> dict[str, Any]:
@@ -32,6 +34,10 @@ class Roles:
         request = {"RoleArn": role_arn, "RoleSessionName": session[:64]}
         found: dict[str, Any] = self.operator("sts", "AssumeRole", request)["Credentials"]
         return found
+
+    def check(self, role_arn: str, session: str, ask: Ask, service: str) -> None:
+        """Whether a role may do what nothing here is there to be asked for. Raises AwsError."""
+        self.gate.check(self.callers.role(role_arn.rsplit("/", 1)[-1], session), ask, service)
 
     def cloud(self, role_arn: str, service: str, session: str, source_arn: str) -> HttpCloud:
         """The services, called with a role's credentials. Raises AwsError."""

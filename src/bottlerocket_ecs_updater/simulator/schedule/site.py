@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 from bottlerocket_ecs_updater.simulator.calls import Call
 from bottlerocket_ecs_updater.simulator.cloudformation import CloudFormation, HttpCloud, door
@@ -42,7 +43,7 @@ class Site:
         self.facts = MotoFacts(world.names)
         self.gate = Gate(self.callers, self.facts)
         self._tasks = TaskEndpoint()
-        self.roles = Roles(endpoint, world.names, self.callers, self.operator)
+        self.roles = Roles(endpoint, world.names, self.callers, self.gate, self.operator)
         self.schedules = Schedules(clock, self.roles)
         told = {**_where(self._wire), **_world_time(clock), **(environment or {})}
         self.containers = Containers(world, self.roles, self._tasks, entrypoint, told)
@@ -65,7 +66,13 @@ class Site:
         self._tasks.stop()
         moto_gate.uninstall(self._port)
         door.uninstall(self._port)
+        self._forget()
         self._wire.stop()
+
+    def _forget(self) -> None:
+        """moto's records are the process's: what is left in them would be found by the next site."""
+        with urlopen(Request(f"{self._wire.endpoint}/moto-api/reset", method="POST"), timeout=10):  # noqa: S310 - loopback
+            pass
 
     def environment(self) -> dict[str, str]:
         """What a person exports to use any AWS client with it."""

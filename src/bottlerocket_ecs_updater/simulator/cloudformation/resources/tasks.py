@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+
 from bottlerocket_ecs_updater.simulator.cloudformation.cloud import Cloud
 from bottlerocket_ecs_updater.simulator.cloudformation.requests import as_text, request_of
 
@@ -25,9 +27,16 @@ class TaskDefinition:
         cloud("ecs", "DeregisterTaskDefinition", {"taskDefinition": made.physical_id})
 
     def _register(self, cloud: Cloud, family: str, properties: Properties) -> Made:
-        request = request_of("ecs", "RegisterTaskDefinition", {**properties, "Family": family})
+        sizes = {key: _size(str(properties[key])) for key in ("Cpu", "Memory") if key in properties}
+        request = request_of("ecs", "RegisterTaskDefinition", {**properties, **sizes, "Family": family})
         arn = cloud("ecs", "RegisterTaskDefinition", request)["taskDefinition"]["taskDefinitionArn"]
         return Made(arn, {"TaskDefinitionArn": arn, "Family": family})
+
+
+def _size(text: str) -> str:
+    """CPU units and MiB, as ECS keeps what may be given as `0.25 vCPU` and `0.5GB`."""
+    found = re.fullmatch(r"([0-9.]+)\s*(GB|vCPU)", text, re.IGNORECASE)
+    return text if found is None else str(int(float(found[1]) * 1024))
 
 
 class Document:

@@ -1,0 +1,106 @@
+"""Sites on which stacks are deployed by the real awscli."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.stack.stage import REQUIRED, STACK, TEMPLATE
+
+from bottlerocket_ecs_updater.simulator.clock import ScaledClock
+from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec
+from bottlerocket_ecs_updater.simulator.host import HostSpec
+from bottlerocket_ecs_updater.simulator.repository import Release, Repository
+from bottlerocket_ecs_updater.simulator.schedule import Site
+from bottlerocket_ecs_updater.simulator.schedule.containers import Container
+from bottlerocket_ecs_updater.simulator.schedule.firing import Start
+from bottlerocket_ecs_updater.simulator.world import World
+
+SPEED = 120
+PATIENCE = timedelta(minutes=2)
+"""Real time: a slow machine is not a failure."""
+
+LEASE = "lease = '15m'"
+"""At this speed a minute's lease is half a second, less than a busy machine may take for one request."""
+
+BINARIES = Path(sys.executable).parent
+
+
+def entrypoint(_image: str) -> list[str]:
+    """The program of this tree, whatever the image is called."""
+    return [sys.executable, "-m", "bottlerocket_ecs_updater"]
+
+
+class PatientClock(ScaledClock):
+    """A clock that tests can wait on, in real time, without guessing how long."""
+
+    def wait_until(self, happened: Any, at_most: timedelta) -> None:
+        """Return once it has happened. Raises TimeoutError."""
+        end = self._monotonic_start + (self._passed() + at_most.total_seconds())
+        while not happened():
+            if self._monotonic_start + self._passed() > end:
+                raise TimeoutError("it has not happened")
+            self._stopping.wait(0.02)
+
+    def _passed(self) -> float:
+        return (self._wall() - self._start).total_seconds() / self.speed
+
+
+@dataclass
+class Ground:
+    """A site, and how people use it."""
+
+    site: Site
+    clock: PatientClock
+
+    def deploy(self, template: Path = TEMPLATE, /, **parameters: str) -> subprocess.CompletedProcess[str]:
+        """The line of the documentation."""
+        command = ["cloudformation", "deploy", "--stack-name", STACK, "--template-file", str(template)]
+        overrides = [f"{name}={value}" for name, value in {**REQUIRED, **parameters}.items()]
+        return self.aws(*command, "--capabilities", "CAPABILITY_NAMED_IAM", "--parameter-overrides", *overrides)
+
+    def aws(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The real awscli, as a person of this account."""
+        environment = {"PATH": str(BINARIES), **self.site.environment()}
+        command = [sys.executable, str(BINARIES / "aws"), *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    def resource(self, logical_id: str) -> str:
+        """The physical id of a resource of the stack."""
+        request = {"StackName": STACK, "LogicalResourceId": logical_id}
+        [found] = self.site.operator("cloudformation", "DescribeStackResources", request)["StackResources"]
+        return str(found["PhysicalResourceId"])
+
+    def outputs(self) -> dict[str, dict[str, Any]]:
+        """The stack's outputs by their keys."""
+        [stack] = self.site.operator("cloudformation", "DescribeStacks", {"StackName": STACK})["Stacks"]
+        return {output["OutputKey"]: output for output in stack["Outputs"]}
+
+    def next_start(self) -> Start:
+        """The first start that succeeds or fails for good, once it has; there are not many more after it."""
+        self.clock.wait_until(lambda: bool(self.site.schedules.starts), PATIENCE)
+        self.site.operator("events", "DisableRule", {"Name": self.resource("BottlerocketUpdaterSchedule")})
+        return self.site.schedules.starts[0]
+
+    def ended(self, task: str) -> Container:
+        """A task's container, once it has ended."""
+        self.clock.wait_until(lambda: task in self.site.containers.ran, PATIENCE)
+        return self.site.containers.wait(task, PATIENCE)
+
+
+@pytest.fixture
+def ground() -> Iterator[Ground]:
+    clock = PatientClock(SPEED)
+    releases = [Release(version, "aws-ecs-2") for version in ("1.20.0", "1.21.0")]
+    world = World(clock, repository=Repository(releases))
+    for number in range(3):
+        world.add_instance(HostSpec(f"i-{number:017x}", version="1.20.0"), f"us-east-1{'abc'[number]}")
+    world.add_service(ServiceSpec("web", desired=3))
+    with Site(world, clock, entrypoint) as site:
+        yield Ground(site, clock)

@@ -1,0 +1,182 @@
+"""From `aws cloudformation deploy` to updated hosts, by the stack's own rule, roles, documents and task."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.stack.conftest import LEASE, PATIENCE, Ground
+from tests.stack.stage import REQUIRED, STACK, TEMPLATE
+
+from bottlerocket_ecs_updater.simulator.cloudformation.cloud import HttpCloud
+from bottlerocket_ecs_updater.simulator.errors import AwsError
+
+PREDECESSOR = Path(__file__).with_name("predecessor.yaml")
+OFTEN = {"ScheduleExpression": "rate(5 minutes)"}
+ECR_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/updater:1"
+NEW = {f"i-{number:017x}": "1.21.0" for number in range(3)}
+
+
+def test_a_deployed_stack_updates_its_cluster_by_itself_and_is_denied_nothing(ground: Ground) -> None:
+    assert ground.deploy(Settings=LEASE, UpdaterImage=ECR_IMAGE, **OFTEN).returncode == 0
+    start = ground.next_start()
+    assert start.task is not None, start.error
+    container = ground.ended(start.task)
+    assert container.exit_code == 0, container.lines[-5:]
+    assert ground.site.gate.refusals == []
+    seen = ground.site.world.verdict()
+    assert (seen.versions, seen.violations, seen.stranded) == (NEW, (), ())
+    assert _log(ground) == container.lines
+
+
+def test_over_the_predecessors_stack_the_same_line_puts_ours_in_its_place(ground: Ground) -> None:
+    assert ground.deploy(PREDECESSOR, ScheduleState="DISABLED").returncode == 0
+    stays = ["TaskRole", "ExecutionRole", "CronRole", "BottlerocketUpdaterSchedule"]
+    before = {logical_id: ground.resource(logical_id) for logical_id in stays}
+    export = ground.outputs()["UpdaterTaskDefinitionArn"]["ExportName"]
+    assert ground.deploy(ScheduleState="ENABLED", Settings=LEASE, **OFTEN).returncode == 0
+    assert {logical_id: ground.resource(logical_id) for logical_id in stays} == before
+    assert ground.outputs()["UpdaterTaskDefinitionArn"]["ExportName"] == export
+    start = ground.next_start()
+    assert start.task is not None, start.error
+    assert ground.ended(start.task).exit_code == 0
+    assert ground.site.gate.refusals == []
+
+
+@pytest.mark.parametrize(
+    ("sid", "action"),
+    [("RunTheTask", "ecs:RunTask"), ("HandOverRoles", "iam:PassRole")],
+)
+def test_a_start_that_is_denied_ends_in_the_queue_with_the_action_it_lacks(
+    ground: Ground, sid: str, action: str, tmp_path: Path
+) -> None:
+    assert ground.deploy(_without(sid, tmp_path), **OFTEN).returncode == 0
+    start = ground.next_start()
+    assert start.task is None
+    queue = ground.resource("FailedStarts")
+    request = {"QueueUrl": queue, "MessageAttributeNames": ["All"], "WaitTimeSeconds": 1}
+    ground.clock.wait_until(lambda: bool(_count(ground, queue)), PATIENCE)
+    [message] = ground.site.operator("sqs", "ReceiveMessage", request)["Messages"]
+    assert f"not authorized to perform: {action}" in message["MessageAttributes"]["ERROR_MESSAGE"]["StringValue"]
+
+
+@pytest.mark.parametrize(
+    ("sid", "action"),
+    [
+        ("CreateLogGroup", "logs:CreateLogGroup"),
+        ("WriteLog", "logs:CreateLogStream"),
+        ("ReadSettings", "ssm:GetParameters"),
+        ("SignInToRegistry", "ecr:GetAuthorizationToken"),
+        ("PullImage", "ecr:BatchCheckLayerAvailability"),
+    ],
+)
+def test_a_task_that_cannot_be_started_says_what_its_execution_role_lacks(
+    ground: Ground, sid: str, action: str, tmp_path: Path
+) -> None:
+    assert ground.deploy(_without(sid, tmp_path), UpdaterImage=ECR_IMAGE, **OFTEN).returncode == 0
+    start = ground.next_start()
+    assert start.task is not None
+    assert f"not authorized to perform: {action}" in ground.ended(start.task).failed_to_start
+    described = ground.site.operator("ecs", "DescribeTasks", {"cluster": "demo", "tasks": [start.task]})
+    assert "ResourceInitializationError" in described["tasks"][0]["stoppedReason"]
+
+
+def test_a_run_without_a_permission_ends_with_exit_code_1_and_names_it(ground: Ground, tmp_path: Path) -> None:
+    template = _without("LookAtServices", tmp_path)
+    assert ground.deploy(template, Settings=LEASE, **OFTEN).returncode == 0
+    start = ground.next_start()
+    assert start.task is not None
+    container = ground.ended(start.task)
+    assert container.exit_code == 1
+    service = "arn:aws:ecs:us-east-1:123456789012:service/demo/web"
+    assert any("ecs:DescribeServices" in line and service in line for line in container.lines)
+    assert ground.site.world.verdict().boots == dict.fromkeys(NEW, 0)
+
+
+def test_with_a_time_zone_the_schedule_starts_the_updater(ground: Ground) -> None:
+    parameters = {"ScheduleTimezone": "Europe/Berlin", "ScheduleExpression": "cron(* * * * ? *)"}
+    assert ground.deploy(Settings=LEASE, **parameters).returncode == 0
+    start = ground.next_start()
+    assert (start.name, bool(start.task)) == (ground.resource("ZonedSchedule"), True)
+
+
+def test_a_second_deployment_without_changes_changes_nothing(ground: Ground) -> None:
+    assert ground.deploy(ScheduleState="DISABLED").returncode == 0
+    again = ground.deploy(ScheduleState="DISABLED")
+    assert "No changes to deploy" in again.stdout + again.stderr
+
+
+def test_deleting_the_stack_keeps_the_record_and_removes_the_rest(ground: Ground) -> None:
+    assert ground.deploy(ScheduleState="DISABLED").returncode == 0
+    bucket = ground.resource("StateBucket")
+    assert ground.aws("cloudformation", "delete-stack", "--stack-name", STACK).returncode == 0
+    buckets = ground.site.operator("s3", "ListBuckets", {})["Buckets"]
+    roles = ground.site.operator("iam", "ListRoles", {})["Roles"]
+    assert ([each["Name"] for each in buckets], roles) == ([bucket], [])
+
+
+def test_a_deployment_that_fails_leaves_the_stack_as_it_was(ground: Ground, tmp_path: Path) -> None:
+    assert ground.deploy(ScheduleState="DISABLED").returncode == 0
+    before = ground.outputs()["UpdaterTaskDefinitionArn"]["OutputValue"]
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(TEMPLATE.read_text().replace("TreatMissingData: breaching", "TreatMissing: breaching"))
+    assert ground.deploy(broken, MaxUnavailable="3").returncode != 0
+    assert ground.outputs()["UpdaterTaskDefinitionArn"]["OutputValue"] == before
+
+
+@pytest.fixture
+def task_role(ground: Ground) -> HttpCloud:
+    """The services, as the task role may use them."""
+    assert ground.deploy(ScheduleState="DISABLED").returncode == 0
+    role = ground.site.operator("iam", "GetRole", {"RoleName": ground.resource("TaskRole")})["Role"]["Arn"]
+    return ground.site.roles.cloud(role, "ecs-tasks.amazonaws.com", "test", "arn:aws:ecs:us-east-1:123456789012:task/1")
+
+
+def test_over_the_wire_too_the_role_reaches_nothing_of_its_neighbours(ground: Ground, task_role: HttpCloud) -> None:
+    ground.site.operator("s3", "CreateBucket", {"Bucket": "another-bucket"})
+    bucket = ground.resource("StateBucket")
+    attempts: list[tuple[str, str, dict[str, Any]]] = [
+        ("ecs", "ListContainerInstances", {"cluster": "other"}),
+        ("ssm", "SendCommand", {"DocumentName": "AWS-RunShellScript", "InstanceIds": ["i-00000000000000000"]}),
+        ("ssm", "GetParameters", {"Names": ["secret"]}),
+        ("s3", "GetObject", {"Bucket": "another-bucket", "Key": "x"}),
+        ("s3", "PutObject", {"Bucket": bucket, "Key": "updater/clusters/other/ledger.json", "Body": b"x"}),
+        ("s3", "DeleteObject", {"Bucket": bucket, "Key": "updater/clusters/demo/ledger.json"}),
+        ("iam", "ListRoles", {}),
+        ("logs", "CreateLogGroup", {"logGroupName": "x"}),
+    ]
+    for service, operation, request in attempts:
+        with pytest.raises(AwsError, match="AccessDenied"):
+            task_role(service, operation, request)
+
+
+def test_a_service_that_a_role_does_not_trust_cannot_assume_it(ground: Ground, task_role: HttpCloud) -> None:
+    role = ground.site.operator("iam", "GetRole", {"RoleName": ground.resource("TaskRole")})["Role"]["Arn"]
+    with pytest.raises(AwsError, match="unable to assume"):
+        ground.site.roles.credentials(role, "events.amazonaws.com", "test", "arn:aws:events:us-east-1:1:rule/x")
+
+
+def _without(sid: str, folder: Path) -> Path:
+    """The template without one statement: from its name to the comment or statement that follows."""
+    text = TEMPLATE.read_text()
+    statement = re.search(rf"^( +)- Sid: {sid}\n(?:\1 .*\n)+", text, re.MULTILINE)
+    assert statement is not None
+    left = folder / "left.yaml"
+    left.write_text(text.replace(statement[0], ""))
+    return left
+
+
+def _count(ground: Ground, queue: str) -> int:
+    request = {"QueueUrl": queue, "AttributeNames": ["ApproximateNumberOfMessages"]}
+    found = ground.site.operator("sqs", "GetQueueAttributes", request)
+    return int(found["Attributes"]["ApproximateNumberOfMessages"])
+
+
+def _log(ground: Ground) -> list[str]:
+    """What CloudWatch holds of the only stream."""
+    group = {"logGroupName": REQUIRED["LogGroupName"]}
+    [stream] = ground.site.operator("logs", "DescribeLogStreams", group)["logStreams"][:1]
+    request = {**group, "logStreamName": stream["logStreamName"], "startFromHead": True}
+    return [event["message"] for event in ground.site.operator("logs", "GetLogEvents", request)["events"]]

@@ -1,0 +1,254 @@
+"""What the template says, for every partition and choice of parameters."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.stack.stage import TEMPLATE, Paper, deployed, properties, several, statements
+
+from bottlerocket_ecs_updater import __version__
+from bottlerocket_ecs_updater.cli.settings import load
+from bottlerocket_ecs_updater.simulator.cloudformation import Template
+from bottlerocket_ecs_updater.simulator.errors import AwsError
+from bottlerocket_ecs_updater.simulator.names import Names
+from bottlerocket_ecs_updater.simulator.schedule import read_expression
+
+TEXT = TEMPLATE.read_text()
+BODY = Template.read(TEXT)
+PREDECESSOR = Template.read(Path(__file__).with_name("predecessor.yaml").read_text())
+STACK = deployed()
+BODY_MAX_BYTES = 51_200
+"""Of a template that is handed over without a bucket."""
+REGIONS = [("aws", "eu-central-1"), ("aws-cn", "cn-north-1"), ("aws-us-gov", "us-gov-west-1")]
+
+EVERYTHING = {
+    "UpdaterImage": "123456789012.dkr.ecr.us-east-1.amazonaws.com/updater:1",
+    "RuntimePlatform": "ARM64",
+    "SecurityGroups": "sg-1,sg-2",
+    "AssignPublicIp": "ENABLED",
+    "ScheduleExpression": "cron(0 3 ? * TUE *)",
+    "ScheduleTimezone": "Europe/Berlin",
+    "MaxUnavailable": "10%",
+    "MaxUnavailablePerZone": "1",
+    "DrainTimeout": "40m",
+    "Settings": "settle = '90s'",
+    "LogRetentionInDays": "30",
+    "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1",
+    "NotificationEmail": "ops@example.com",
+    "PermissionsBoundary": "arn:aws:iam::123456789012:policy/boundary",
+    "AutoScalingGroups": "web-*,batch",
+    "InstanceTag": "yes",
+}
+
+
+def test_it_can_be_deployed_without_a_bucket() -> None:
+    assert len(TEXT.encode()) < BODY_MAX_BYTES
+
+
+def test_the_required_parameters_are_the_predecessors() -> None:
+    assert _required(BODY) == _required(PREDECESSOR) == {"ClusterName", "Subnets", "LogGroupName"}
+
+
+def test_every_parameter_and_resource_of_the_predecessor_is_there_with_its_type() -> None:
+    types = {name: shape["Type"] for name, shape in BODY.resources.items()}
+    assert {name: shape["Type"] for name, shape in PREDECESSOR.resources.items()}.items() <= types.items()
+    assert PREDECESSOR.section("Parameters").keys() <= BODY.section("Parameters").keys()
+
+
+def test_the_export_is_the_predecessors() -> None:
+    exports = {output.key: output.export for output in STACK.outputs if output.export}
+    assert exports == {"UpdaterTaskDefinitionArn": "updater:UpdaterTaskDefinition"}
+
+
+def test_every_parameter_is_described_and_grouped() -> None:
+    parameters = BODY.section("Parameters")
+    groups = BODY.section("Metadata")["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(parameters)
+    assert all(slot.get("Description") for slot in parameters.values())
+
+
+@pytest.mark.parametrize(("partition", "region"), REGIONS)
+def test_every_arn_is_of_the_partition_it_is_deployed_in(partition: str, region: str) -> None:
+    everything = {**EVERYTHING, "KmsKeyArn": "", "PermissionsBoundary": ""}
+    stack = deployed(Names(partition, region), **everything)
+    text = json.dumps([holding.properties for holding in stack.holdings.values()])
+    assert set(re.findall(r"arn:([a-z-]+):", text)) == {partition}
+
+
+def test_no_partition_is_written_into_it() -> None:
+    assert not re.search(r"arn:aws[a-z-]*:", TEXT)
+
+
+@pytest.mark.parametrize(
+    ("document", "steps"),
+    [
+        ("UpdateCheckCommand", ["cat /proc/sys/kernel/random/boot_id", "apiclient update check"]),
+        ("UpdateApplyCommand", ["apiclient update apply"]),
+        ("RebootCommand", ["apiclient reboot"]),
+    ],
+)
+def test_a_document_does_one_thing(document: str, steps: list[str]) -> None:
+    [step] = properties(STACK, document)["Content"]["mainSteps"]
+    assert step["inputs"]["runCommand"] == steps
+    assert step["precondition"] == {"StringEquals": ["platformType", "Linux"]}
+
+
+@pytest.mark.parametrize("parameters", [{}, EVERYTHING])
+def test_the_updater_takes_its_command_line_and_environment(parameters: dict[str, str]) -> None:
+    [container] = properties(deployed(**parameters), "UpdaterTaskDefinition")["ContainerDefinitions"]
+    environment = {each["Name"]: each["Value"] for each in container["Environment"]}
+    secrets = {each["Name"]: parameters.get("Settings", "") for each in container["Secrets"]}
+    settings = load(container["Command"][1:], {**environment, **secrets})
+    assert settings.target.cluster == "demo"
+    assert settings.documents.reboot_document.startswith("updater-RebootCommand-")
+    assert str(settings.limits.max_unavailable) == parameters.get("MaxUnavailable", "1")
+    assert settings.limits.drain_timeout == timedelta(minutes=40 if parameters else 25)
+    assert settings.limits.settle == timedelta(seconds=90 if parameters else 60)
+
+
+def test_the_container_is_locked_down() -> None:
+    [container] = properties(STACK, "UpdaterTaskDefinition")["ContainerDefinitions"]
+    assert (container["ReadonlyRootFilesystem"], container["User"]) == (True, "65532:65532")
+    assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
+
+
+def test_the_image_is_that_of_the_release() -> None:
+    assert _image({}).endswith(f"v{__version__}")
+
+
+def test_an_image_of_the_predecessor_is_replaced_by_ours() -> None:
+    kept = "public.ecr.aws/bottlerocket/bottlerocket-ecs-updater:v0.2.2"
+    assert _image({"UpdaterImage": kept}) == _image({}) != kept
+
+
+def test_an_image_of_ones_own_is_used() -> None:
+    assert _image({"UpdaterImage": "registry.example/updater:1"}) == "registry.example/updater:1"
+
+
+def test_the_task_knows_its_definition_as_the_predecessors_did() -> None:
+    [target] = properties(STACK, "BottlerocketUpdaterSchedule")["Targets"]
+    [override] = json.loads(target["Input"])["containerOverrides"]
+    assert override["environment"] == [
+        {"name": "TASK_DEFINITION_ARN", "value": target["EcsParameters"]["TaskDefinitionArn"]}
+    ]
+
+
+def test_without_a_time_zone_the_rule_starts_the_updater() -> None:
+    assert properties(STACK, "BottlerocketUpdaterSchedule")["State"] == "ENABLED"
+    assert "ZonedSchedule" not in STACK.holdings
+
+
+def test_with_a_time_zone_a_schedule_starts_it_in_the_rules_stead() -> None:
+    stack = deployed(ScheduleTimezone="Europe/Berlin", ScheduleExpression="cron(0 3 ? * TUE *)")
+    assert properties(stack, "BottlerocketUpdaterSchedule")["State"] == "DISABLED"
+    schedule = properties(stack, "ZonedSchedule")
+    due = read_expression(schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"])
+    start = datetime(2026, 7, 1, tzinfo=UTC)
+    assert due.after(start, start) == datetime(2026, 7, 7, 1, tzinfo=UTC)
+
+
+def test_a_start_that_fails_is_tried_again_and_then_kept() -> None:
+    [target] = properties(STACK, "BottlerocketUpdaterSchedule")["Targets"]
+    assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
+    assert target["DeadLetterConfig"]["Arn"] == STACK.holdings["FailedStarts"].made.attributes["Arn"]
+
+
+def test_the_bucket_is_encrypted_private_versioned_and_kept() -> None:
+    bucket = properties(STACK, "StateBucket")
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert STACK.holdings["StateBucket"].retained
+    assert _encryption({}) == {"SSEAlgorithm": "AES256"}
+    assert _encryption({"KmsKeyArn": EVERYTHING["KmsKeyArn"]})["KMSMasterKeyID"] == EVERYTHING["KmsKeyArn"]
+
+
+def test_the_bucket_refuses_connections_that_are_not_encrypted() -> None:
+    [statement] = properties(STACK, "StateBucketPolicy")["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+
+
+def test_the_dead_man_alarm_counts_hours_and_rests_with_the_schedule() -> None:
+    alarm = properties(deployed(DeadManHours="50", ScheduleState="DISABLED"), "DeadManAlarm")
+    assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (3600, "50", "breaching")
+    assert alarm["ActionsEnabled"] is False
+
+
+def test_no_alarm_looks_back_further_than_cloudwatch_does() -> None:
+    longest = BODY.section("Parameters")["DeadManHours"]["MaxValue"]
+    assert timedelta(hours=longest) <= timedelta(days=7)
+
+
+def test_every_alarm_tells_the_topic() -> None:
+    topic = STACK.holdings["Notifications"].made.physical_id
+    alarms = [holding.properties for holding in STACK.holdings.values() if holding.kind == "AWS::CloudWatch::Alarm"]
+    assert len(alarms) == 6
+    assert all(alarm["AlarmActions"] == [topic] and alarm["AlarmDescription"] for alarm in alarms)
+
+
+def test_a_boundary_is_on_every_role() -> None:
+    stack = deployed(PermissionsBoundary=EVERYTHING["PermissionsBoundary"])
+    roles = [holding.properties for holding in stack.holdings.values() if holding.kind == "AWS::IAM::Role"]
+    assert {role["PermissionsBoundary"] for role in roles} == {EVERYTHING["PermissionsBoundary"]}
+
+
+@pytest.mark.parametrize("role", ["TaskRole", "ExecutionRole", "CronRole"])
+def test_every_statement_has_its_own_name_and_its_reason(role: str) -> None:
+    names = [statement["Sid"] for statement in statements(deployed(**EVERYTHING), role)]
+    assert len(set(names)) == len(names)
+    for name in names:
+        assert re.search(rf"#[^\n]*\n(\s*- !If\n\s*- \w+\n)?\s*-? ?- Sid: {name}\n|without either", TEXT) or _follows(
+            name
+        )
+
+
+@pytest.mark.parametrize("role", ["TaskRole", "ExecutionRole", "CronRole"])
+def test_no_role_may_do_everything_of_a_service(role: str) -> None:
+    actions = {action for statement in statements(STACK, role) for action in several(statement["Action"])}
+    assert not [action for action in actions if "*" in action]
+
+
+def test_on_the_clusters_own_instances_no_public_address_is_asked_for() -> None:
+    stack = deployed(LaunchType="EC2", AssignPublicIp="ENABLED")
+    [target] = properties(stack, "BottlerocketUpdaterSchedule")["Targets"]
+    assert target["EcsParameters"]["NetworkConfiguration"]["AwsVpcConfiguration"]["AssignPublicIp"] == "DISABLED"
+    assert properties(stack, "UpdaterTaskDefinition")["RequiresCompatibilities"] == ["EC2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ClusterName", "arn:aws:ecs:us-east-1:123456789012:cluster/demo"),
+        ("MaxUnavailable", "none"),
+        ("ScheduleExpression", "daily"),
+        ("DeadManHours", "200"),
+        ("KmsKeyArn", "alias/key"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_before_anything_is_made(name: str, value: str) -> None:
+    with pytest.raises(AwsError, match="Parameter"):
+        Paper().deploy(**{name: value})
+
+
+def _required(template: Template) -> set[str]:
+    return {name for name, slot in template.section("Parameters").items() if "Default" not in slot}
+
+
+def _image(parameters: dict[str, str]) -> str:
+    [container] = properties(deployed(**parameters), "UpdaterTaskDefinition")["ContainerDefinitions"]
+    return str(container["Image"])
+
+
+def _encryption(parameters: dict[str, str]) -> dict[str, Any]:
+    [rule] = properties(deployed(**parameters), "StateBucket")["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    return dict(rule["ServerSideEncryptionByDefault"])
+
+
+def _follows(name: str) -> bool:
+    """Whether a comment stands between the statement before and this one."""
+    before = TEXT[: TEXT.index(f"Sid: {name}\n")]
+    return "#" in before[before.rindex("Effect:") if "Effect:" in before else 0 :]
