@@ -119,7 +119,7 @@ def test_what_is_not_ours_is_denied(world: World, service: str, operation: str, 
 
 
 @pytest.mark.parametrize("operation", ["GetObject", "PutObject", "DeleteObject"])
-@pytest.mark.parametrize("key", ["updater/clusters/other/ledger.json", "updater/clusters/demo2/x", "elsewhere"])
+@pytest.mark.parametrize("key", ["updater/clusters/other/ledger.json", "updater/runs/other/x", "updater/runs/demo2/x", "elsewhere"])
 def test_another_prefix_of_the_state_bucket_is_denied(world: World, operation: str, key: str) -> None:
     bucket = STACK.holdings["StateBucket"].made.physical_id
     assert Decision.NOT_ALLOWED in _answers(world, "s3", operation, {"Bucket": bucket, "Key": key})
