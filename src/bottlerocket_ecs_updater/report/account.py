@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from statistics import median
 
 from bottlerocket_ecs_updater.core.event import Event, LeaseRefused, RunHalted
 from bottlerocket_ecs_updater.core.fleet import UpToDate
+from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.reasons import Failure
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.report.level import WANTS_A_PERSON
@@ -23,6 +24,9 @@ from bottlerocket_ecs_updater.report.timeline import Lane, Part, Timeline, timel
 
 ALIKE_MAX = 3
 """Sentences of one reason that are told apart; beyond, one of them stands for all."""
+
+COMMANDS_MAX = 3
+"""Instances for which the command that gives them back is spelled out: the others differ in the id only."""
 
 
 class Ending(Enum):
@@ -127,9 +131,10 @@ class Account:
         return timedelta(seconds=median(one.total_seconds() for one in spans)) if spans else None
 
 
-def account_of(events: Sequence[Event], unreadable: Sequence[str] = ()) -> Account:
-    """Work out the account of a run."""
+def account_of(events: Sequence[Event], unreadable: Sequence[str] = (), *, cluster: str = "") -> Account:
+    """Work out the account of a run; `cluster` is for one that left before it could say on which it was."""
     summary, timeline = summarize(events), timeline_of(events)
+    summary = summary if summary.cluster else replace(summary, cluster=cluster)
     ending = _ending(summary, events)
     troubles = tuple(_troubles(summary, timeline, ending, events))
     return Account(
@@ -158,6 +163,8 @@ def _ending(summary: Summary, events: Sequence[Event]) -> Ending:
             return Ending.ERROR
         case "ok":
             return Ending.WELL if summary.counts[Became.UPDATED] else Ending.NOTHING
+        case "left":
+            return Ending.LEFT
         case _:
             return Ending.LEFT if any(isinstance(event, LeaseRefused) for event in events) else Ending.DIED
 
@@ -191,8 +198,8 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
         case Ending.DIED:
             return f"The record of this run ends after {span(summary.took)}, before the run's end: {updated}"
         case Ending.LEFT:
-            holders = [event.holder for event in events if isinstance(event, LeaseRefused)]
-            return f"Left at once: another run acts on the cluster ({holders[0]})"
+            holder = next((event.holder for event in events if isinstance(event, LeaseRefused)), "it did not say which")
+            return f"Left at once: another run acts on the cluster ({holder})"
 
 
 def _trouble_in_words(quarantined: int, failed: int) -> str:
@@ -238,7 +245,7 @@ _DIED_TO_DO = "Look at why its task stopped, in ECS. The next run finishes what 
 _OPEN_TO_DO = "The next run finishes it first. If none is due soon, start one."
 
 
-def _quarantine(group: Group, lanes: Mapping[str, Lane], summary: Summary) -> Trouble:
+def _quarantine(group: Group, lanes: Mapping[InstanceId, Lane], summary: Summary) -> Trouble:
     them = [lanes[row.instance] for row in group.rows if row.instance in lanes]
     since = min((lane.out_since for lane in them if lane.out_since is not None), default=None)
     what = f"{number(len(group.rows), 'instance is', 'instances are')} out of service, in quarantine"
@@ -248,7 +255,7 @@ def _quarantine(group: Group, lanes: Mapping[str, Lane], summary: Summary) -> Tr
     return Trouble(what, since, group.why, group.to_do, tuple(them), _said(group), tuple(commands), out_of_service=True)
 
 
-def _failure(group: Group, lanes: Mapping[str, Lane]) -> Trouble:
+def _failure(group: Group, lanes: Mapping[InstanceId, Lane]) -> Trouble:
     them = [lanes[row.instance] for row in group.rows if row.instance in lanes]
     serve = "it is in service" if len(group.rows) == 1 else "they are in service"
     return Trouble(
@@ -275,7 +282,7 @@ def _failed_at(lane: Lane) -> datetime | None:
     return next((event.at for event in lane.events if event.name == "instance.failed"), None)
 
 
-def _left_open(summary: Summary, lanes: Mapping[str, Lane]) -> Iterable[Trouble]:
+def _left_open(summary: Summary, lanes: Mapping[InstanceId, Lane]) -> Iterable[Trouble]:
     """Instances that are out of service because the run ended while it had them in hand."""
     quarantined = {row.instance for row in summary.rows if row.became is Became.QUARANTINED}
     left = [lane for lane in lanes.values() if lane.out_since is not None and lane.instance not in quarantined]

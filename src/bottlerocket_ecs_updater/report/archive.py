@@ -33,7 +33,7 @@ class Archive:
         self._events.append(event)
         if isinstance(event, RunFinished):
             try:
-                write_reports(self._store, self._cluster, self._run, account_of(self._events))
+                write_reports(self._store, self._cluster, self._run, account_of(self._events, cluster=self._cluster))
             except UpdaterError as error:
                 again = f"`report {self._run}` makes it again"
                 self._complain(f"the report could not be written to the state store, {again}: {error}")
@@ -63,7 +63,7 @@ def write_reports(store: Store, cluster: str, run: RunId, account: Account) -> N
     entered = enter(store, cluster, entry_of(account))
     for other in entered.adopted:
         past = read_record(store, cluster, other)
-        _write_forms(store, cluster, other, account_of(past.events, past.unreadable))
+        _write_forms(store, cluster, other, account_of(past.events, past.unreadable, cluster=cluster))
     write_index_page(store, cluster, entered.entries)
 
 

@@ -132,7 +132,7 @@ def _adopted(store: Store, cluster: str, known: Sequence[Entry], limit: int | No
     for run in missing:
         past = read_record(store, cluster, run)
         if past.events:
-            entry = entry_of(account_of(past.events, past.unreadable))
+            entry = entry_of(account_of(past.events, past.unreadable, cluster=cluster))
             # The folder is the name: a record that lost its first line tells no id of its own.
             found.append(entry if entry.run == run else replace(entry, run=run))
     return found

@@ -46,7 +46,8 @@ _SHOWN: Mapping[Phase, Part | None] = {
     Phase.QUARANTINED: Part.QUARANTINED,
 }
 
-_BEFORE_A_DRAIN = frozenset({Phase.CURRENT, Phase.AVAILABLE, Phase.STAGING, Phase.READY})
+BEFORE_A_DRAIN = frozenset({Phase.CURRENT, Phase.AVAILABLE, Phase.STAGING, Phase.READY})
+"""Nothing returns to service from these: right after them, an ACTIVE that is seen is older than the drain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +155,8 @@ class _Track:
 
     def note(self, event: e.InstanceEvent) -> None:
         self.events.append(event)
+        self._listen(event)
         match event:
-            case e.HostChecked(answer=HostReport(running=running)):
-                self._heard(running)
-            case e.HostChecked(answer=HostProblem(detail=detail)):
-                self.problem = detail
-            case e.Claimed(source=source):
-                self.before = self.before or source
-            case e.Rebooted(version=version):
-                self._heard(version)
-            case e.ClaimFound(run=run, since=since):
-                self.found_from, self.out_since = run, since
             case e.CommandSent(kind=Kind.APPLY):
                 self._enter(Part.STAGING, event.at)
             case e.Drained():
@@ -182,12 +174,23 @@ class _Track:
             case _:
                 pass
 
-    def _heard(self, running: Version) -> None:
-        self.before = self.before or running
-        self.after, self.problem = running, ""
+    def _listen(self, event: e.InstanceEvent) -> None:
+        """Take from an event what it says of releases, and of earlier runs."""
+        match event:
+            case e.HostChecked(answer=HostReport(running=running)) | e.Rebooted(version=running):
+                self.before = self.before or running
+                self.after, self.problem = running, ""
+            case e.HostChecked(answer=HostProblem(detail=detail)):
+                self.problem = detail
+            case e.Claimed(source=source):
+                self.before = self.before or source
+            case e.ClaimFound(run=run, since=since):
+                self.found_from, self.out_since = run, since
+            case _:
+                pass
 
     def _pass(self, phase: Phase, before: Phase, at: datetime) -> None:
-        if phase is Phase.RETURNING and before in _BEFORE_A_DRAIN:
+        if phase is Phase.RETURNING and before in BEFORE_A_DRAIN:
             # ECS confirmed the drain, and the look from before it still says ACTIVE: it is being drained.
             self._enter(Part.DRAINING, at)
         elif phase is Phase.AVAILABLE and self.part is Part.STAGING:
