@@ -16,7 +16,7 @@ from __future__ import annotations
 from enum import Enum
 
 from bottlerocket_ecs_updater.core.claim import ClaimPhase
-from bottlerocket_ecs_updater.core.fleet import Instance, Kind, Status
+from bottlerocket_ecs_updater.core.fleet import Instance, Kind
 from bottlerocket_ecs_updater.core.host import UpdateState
 
 
@@ -57,11 +57,7 @@ def _claimed_phase(instance: Instance) -> Phase:
     assert instance.claim is not None
     if instance.claim.phase is ClaimPhase.QUARANTINED:
         return Phase.QUARANTINED
-    if instance.trail.return_sent_at is not None or (
-        instance.registration is not None
-        and instance.registration.status is Status.ACTIVE
-        and instance.trail.drain_seen
-    ):
+    if instance.trail.return_sent_at is not None:
         return Phase.RETURNING
     if instance.claim.phase is ClaimPhase.DRAINING:
         return Phase.DRAINING
