@@ -29,11 +29,11 @@ def find_halt(fleet: Fleet, policy: Policy, hopeful: Collection[InstanceId] = ()
 
 
 def _too_many_failures(fleet: Fleet, policy: Policy) -> Halt | None:
-    bad = [instance for instance in fleet.instances.values() if _failed_in_this_run(instance)]
+    bad = sorted((one for one in fleet.instances.values() if _failed_in_this_run(one)), key=lambda one: one.id)
     if not bad or len(bad) < policy.max_failures:
         return None
     first = bad[0].trail.outcome or bad[0].trail.verdict
-    names = ", ".join(sorted(instance.id for instance in bad))
+    names = ", ".join(instance.id for instance in bad)
     return Halt(f"failed after the drain had begun: {names}; one of them: {_say(first)}")
 
 
