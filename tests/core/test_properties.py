@@ -1,0 +1,292 @@
+"""What holds for every decision, over generated fleets and policies."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from bottlerocket_ecs_updater.core.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.command import (
+    Apply,
+    Check,
+    Command,
+    Conclude,
+    Drain,
+    Mark,
+    Note,
+    Quarantine,
+    Reboot,
+    Return,
+    Unmark,
+)
+from bottlerocket_ecs_updater.core.decide import decide
+from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Outcome, Quarantined, Status, Updated
+from bottlerocket_ecs_updater.core.host import UpdateState
+from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.policy import SUSPECT_AFTER, Policy
+from bottlerocket_ecs_updater.core.reasons import Failed, Hold
+
+from .builders import NOW
+from .strategies import PURE, crowds, fleets, policies
+
+
+def commands(fleet: Fleet, policy: Policy, kind: type[Command]) -> Iterator[tuple[Instance, Command]]:
+    """The commands of one kind, each with what is known of its instance."""
+    for command in decide(fleet, policy).commands:
+        if isinstance(command, kind):
+            yield fleet.instances[command.instance], command
+
+
+def begun(fleet: Fleet, policy: Policy) -> list[Instance]:
+    """The unclaimed instances that are drained by a decision."""
+    return [one for one, _ in commands(fleet, policy, Drain) if one.claim is None]
+
+
+def is_ours_to_look_after(one: Instance) -> bool:
+    return one.claim is not None if one.registration is None else one.registration.variant is not None
+
+
+def is_out(one: Instance) -> bool:
+    """Whether an instance is unavailable, for whatever reason; counted here without the code that is judged."""
+    seen = one.registration
+    down = seen is not None and (seen.status is Status.DRAINING or not seen.connected)
+    return is_ours_to_look_after(one) and (one.claim is not None or down)
+
+
+def out(fleet: Fleet) -> set[InstanceId]:
+    """Everything that takes a place in the budget before the decision."""
+    return {one.id for one in fleet.instances.values() if is_out(one)} | {slot.instance for slot in fleet.slots}
+
+
+@PURE
+@given(st.one_of(fleets(), crowds(), crowds()), policies)
+def test_no_more_are_begun_than_the_budget_allows_counting_everything_unavailable(fleet: Fleet, policy: Policy) -> None:
+    new = begun(fleet, policy)
+    event(f"begun: {len(new)}")
+    total = sum(is_ours_to_look_after(one) for one in fleet.instances.values())
+    assert not new or len(out(fleet)) + len(new) <= policy.max_unavailable.of(total)
+
+
+@PURE
+@given(st.one_of(fleets(), crowds(), crowds()), policies)
+def test_no_more_of_a_zone_are_begun_than_its_budget_allows(fleet: Fleet, policy: Policy) -> None:
+    if policy.max_unavailable_per_zone is None:
+        return
+    ours = [one for one in fleet.instances.values() if is_ours_to_look_after(one)]
+    size = Counter(one.zone for one in ours)
+    unsettled = {slot.instance: slot.zone for slot in fleet.slots}
+    taken: Counter[Zone] = Counter(unsettled.get(id_) or fleet.instances[id_].zone for id_ in out(fleet))
+    for zone, count in Counter(one.zone for one in begun(fleet, policy)).items():
+        event(f"begun in a zone: {count}")
+        assert taken[zone] + taken[Zone("")] + count <= policy.max_unavailable_per_zone.of(size[zone])
+
+
+@PURE
+@given(crowds(), policies)
+def test_every_slot_that_is_free_is_given_out(fleet: Fleet, policy: Policy) -> None:
+    if policy.max_unavailable_per_zone is None and decide(fleet, policy).halt is None:
+        total = sum(is_ours_to_look_after(one) for one in fleet.instances.values())
+        able = sum(one.claim is None and not is_out(one) and one.bottlerocket for one in fleet.instances.values())
+        free = max(0, policy.max_unavailable.of(total) - len(out(fleet)))
+        assert len(begun(fleet, policy)) == min(free, able)
+
+
+@PURE
+@given(fleets(), policies)
+def test_an_instance_that_somebody_else_drained_gets_no_command(fleet: Fleet, policy: Policy) -> None:
+    decision = decide(fleet, policy)
+    for one in fleet.instances.values():
+        theirs = one.registration is not None and one.registration.status is Status.DRAINING and one.claim is None
+        if theirs:
+            assert not decision.verdicts[one.id].commands
+
+
+@PURE
+@given(fleets(), policies)
+def test_only_a_marked_draining_empty_instance_is_rebooted_and_only_by_a_fresh_look(
+    fleet: Fleet, policy: Policy
+) -> None:
+    for one, _ in commands(fleet, policy, Reboot):
+        event("a reboot")
+        assert one.claim is not None
+        assert (one.claim.phase, one.claim.run) == (ClaimPhase.REBOOTING, fleet.run)
+        assert one.registration is not None
+        assert (one.registration.status, one.registration.at) == (Status.DRAINING, NOW)
+        assert one.registration.running_tasks + one.registration.pending_tasks == 0
+        assert one.tasks is not None
+        assert (one.tasks.left, one.tasks.at) == ((), NOW)
+
+
+@PURE
+@given(fleets(), policies)
+def test_a_drain_is_preceded_by_its_mark_in_the_same_queue_or_by_our_claim(fleet: Fleet, policy: Policy) -> None:
+    for verdict in decide(fleet, policy).verdicts.values():
+        kinds = [type(command) for command in verdict.commands]
+        if Drain in kinds:
+            before = kinds[: kinds.index(Drain)]
+            claim = fleet.instances[verdict.commands[0].instance].claim
+            assert Mark in before or (claim is not None and claim.phase is ClaimPhase.DRAINING)
+
+
+@PURE
+@given(fleets(), policies)
+def test_only_claimed_instances_are_returned_rebooted_quarantined_or_unmarked(fleet: Fleet, policy: Policy) -> None:
+    for kind in (Return, Reboot, Quarantine, Unmark):
+        assert all(one.claim is not None for one, _ in commands(fleet, policy, kind))
+
+
+@PURE
+@given(fleets(), policies)
+def test_the_same_fleet_gives_the_same_decision(fleet: Fleet, policy: Policy) -> None:
+    before = copy.deepcopy(fleet)
+    assert decide(fleet, policy) == decide(before, policy)
+    assert fleet == before
+
+
+@PURE
+@given(fleets(), policies)
+def test_the_order_in_which_instances_are_listed_does_not_matter(fleet: Fleet, policy: Policy) -> None:
+    turned = replace(fleet, instances=dict(reversed(list(fleet.instances.items()))))
+    assert decide(fleet, policy) == decide(turned, policy)
+
+
+def told(fleet: Fleet, policy: Policy) -> Iterable[Outcome]:
+    """Everything that a decision says of instances."""
+    decision = decide(fleet, policy)
+    yield from decision.holds.values()
+    for command in decision.commands:
+        match command:
+            case Return(verdict=outcome) | Conclude(outcome=outcome):
+                yield outcome
+            case Unmark(verdict=outcome) if outcome is not None:
+                yield outcome
+            case Quarantine(why=why):
+                yield why
+            case _:
+                pass
+
+
+@PURE
+@given(fleets(), policies)
+def test_everything_that_is_told_reads_as_a_sentence(fleet: Fleet, policy: Policy) -> None:
+    for outcome in told(fleet, policy):
+        why = outcome.why if isinstance(outcome, Quarantined) else outcome
+        if isinstance(why, Hold | Failed):
+            assert "{" not in str(why) + why.remedy
+            assert "None" not in str(why) + why.remedy
+
+
+@PURE
+@given(fleets(), policies)
+def test_no_look_lies_in_the_past(fleet: Fleet, policy: Policy) -> None:
+    decision = decide(fleet, policy)
+    looks = [verdict.look_at for verdict in decision.verdicts.values()] + [decision.look_at, decision.services_at]
+    assert all(look >= fleet.at for look in looks if look is not None)
+
+
+@PURE
+@given(fleets(), policies)
+def test_a_decision_with_commands_or_flights_never_says_that_the_run_is_over(fleet: Fleet, policy: Policy) -> None:
+    decision = decide(fleet, policy)
+    if list(decision.commands) or any(one.flight is not None for one in fleet.instances.values()):
+        assert decision.look_at is not None
+
+
+@PURE
+@given(fleets(), policies)
+def test_no_check_and_no_apply_is_sent_to_a_host_that_has_one_under_way(fleet: Fleet, policy: Policy) -> None:
+    for kind in (Check, Apply):
+        assert all(one.flight is None for one, _ in commands(fleet, policy, kind))
+
+
+@PURE
+@given(fleets(), policies)
+def test_every_instance_has_a_verdict_and_is_passed_over_with_a_reason_only(fleet: Fleet, policy: Policy) -> None:
+    verdicts = decide(fleet, policy).verdicts
+    assert verdicts.keys() == fleet.instances.keys()
+    for id_, verdict in verdicts.items():
+        goes_on = verdict.commands or verdict.hold is not None or verdict.look_at is not None
+        assert goes_on or fleet.instances[id_].trail.outcome is not None
+
+
+@PURE
+@given(fleets(), policies)
+def test_only_what_its_host_offers_is_applied_and_only_what_is_staged_is_claimed(fleet: Fleet, policy: Policy) -> None:
+    for one, command in commands(fleet, policy, Apply):
+        assert isinstance(command, Apply)
+        assert one.told is not None
+        report = one.told.report
+        assert report is not None
+        assert report.state in (UpdateState.AVAILABLE, UpdateState.STAGED)
+        assert report.chosen == command.target
+    for one in begun(fleet, policy):
+        assert one.told is not None
+        report = one.told.report
+        assert report is not None
+        (mark,) = (mark for other, mark in commands(fleet, policy, Mark) if other is one)
+        assert isinstance(mark, Mark)
+        assert (report.state, report.staged, report.boot) == (UpdateState.READY, mark.claim.target, mark.claim.boot)
+
+
+@PURE
+@given(fleets(), policies)
+def test_a_suspect_or_resting_release_is_neither_applied_nor_begun(fleet: Fleet, policy: Policy) -> None:
+    targets = [(one, c.target) for one, c in commands(fleet, policy, Apply) if isinstance(c, Apply)]
+    targets += [
+        (one, c.claim.target) for one, c in commands(fleet, policy, Mark) if isinstance(c, Mark) and one.claim is None
+    ]
+    for one, target in targets:
+        assert fleet.suspects.get(target, 0) < max(SUSPECT_AFTER, policy.max_failures)
+        assert one.rest is None or one.rest.version != target or one.rest.until <= fleet.at
+
+
+@PURE
+@given(fleets(), policies)
+def test_nothing_begins_in_a_run_that_halted_or_was_told_to_stop(fleet: Fleet, policy: Policy) -> None:
+    decision = decide(fleet, policy)
+    if decision.halt is not None or fleet.stopping:
+        assert not begun(fleet, policy)
+        assert not list(commands(fleet, policy, Apply))
+
+
+@PURE
+@given(fleets(), policies)
+def test_nothing_with_a_standalone_task_is_staged_or_begun(fleet: Fleet, policy: Policy) -> None:
+    touched = [*begun(fleet, policy), *(one for one, _ in commands(fleet, policy, Apply))]
+    assert not [one for one in touched if one.tasks is not None and one.tasks.standalone]
+
+
+@PURE
+@given(fleets(), policies)
+def test_an_instance_is_called_updated_only_on_a_proven_boot_of_its_target(fleet: Fleet, policy: Policy) -> None:
+    for one, command in [*commands(fleet, policy, Return), *commands(fleet, policy, Unmark)]:
+        assert isinstance(command, Return | Unmark)
+        if isinstance(command.verdict, Updated) and one.trail.verdict != command.verdict:
+            event("updated")
+            assert one.claim is not None
+            assert one.told is not None
+            report = one.told.report
+            assert report is not None
+            assert (report.running, report.boot != one.claim.boot) == (one.claim.target, True)
+
+
+@PURE
+@given(fleets(), policies)
+def test_every_claim_that_is_marked_can_be_written(fleet: Fleet, policy: Policy) -> None:
+    for _, command in commands(fleet, policy, Mark):
+        assert isinstance(command, Mark)
+        assert command.claim.encode()
+
+
+@PURE
+@given(fleets(), policies)
+def test_every_failure_that_ends_a_claim_is_noted(fleet: Fleet, policy: Policy) -> None:
+    for verdict in decide(fleet, policy).verdicts.values():
+        kinds = {type(command) for command in verdict.commands}
+        if Quarantine in kinds:
+            assert Note in kinds
