@@ -26,6 +26,7 @@ from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.waiting import passed
 from bottlerocket_ecs_updater.engine.acting import Acting
+from bottlerocket_ecs_updater.engine.agenda import Agenda
 from bottlerocket_ecs_updater.engine.beginning import adopt_commands, remember
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
@@ -92,6 +93,7 @@ class Run:
         self._known = Knowledge(run, now, now, now)
         self._looking = Looking(self._known, world.cluster, world.hosts, world.clock, policy, world.recorder)
         self._acting = Acting(self._known, world.cluster, world.hosts, world.ledger, world.clock, world.recorder)
+        self._agenda = Agenda(policy.poll_interval)
         self._phases: dict[InstanceId, tuple[Phase, datetime]] = {}
         self._holds: dict[InstanceId, Hold] = {}
         self._outage_since: datetime | None = None
@@ -137,8 +139,8 @@ class Run:
             self._tell_phases()
             if decision.look_at is None and not acted:
                 return
-            look_at = self._known.at if decision.look_at is None else decision.look_at
-            self._sleep_until(look_at)
+            self._promise(decision, wants)
+            self._sleep_until(self._agenda.next(decision.look_at) or self._known.at)
             wants = self._wants(decision)
 
     def _stopping(self) -> bool:
@@ -166,15 +168,21 @@ class Run:
             if not clock.sleep(min(left, self._wake)):
                 return
 
+    def _promise(self, decision: Decision, looked: Wants) -> None:
+        ours = [id_ for id_, instance in self._known.instances.items() if instance.claim is not None]
+        self._agenda.take(decision, ours, ours if looked.full or looked.listing else looked.due, self._known.at)
+        services = self._known.services
+        kept = services is not None and services.at == self._known.at
+        self._agenda.take_services(decision.services_at, kept=kept)
+
     def _wants(self, decision: Decision) -> Wants:
         now = self._world.clock.now()
-        claimed = {id_ for id_, instance in self._known.instances.items() if instance.claim is not None}
         verdicts = decision.verdicts.items()
         return Wants(
             full=decision.wants_full_look,
             listing=decision.wants_listing,
-            services=decision.services_at is not None and decision.services_at <= now,
-            due={id_ for id_, v in verdicts if id_ in claimed and (v.look_at is None or v.look_at <= now)},
+            services=self._agenda.services_due(now),
+            due=self._agenda.due(now),
             tasks=[id_ for id_, verdict in verdicts if verdict.wants_tasks],
             reboot_ends=[id_ for id_, verdict in verdicts if verdict.wants_reboot_end],
         )
