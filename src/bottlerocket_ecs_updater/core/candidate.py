@@ -26,6 +26,9 @@ from bottlerocket_ecs_updater.core.host import HostProblem, HostReport, Problem,
 from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, SUSPECT_AFTER, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason, failed, hold
+from bottlerocket_ecs_updater.core.rules import Answer, first_hold
+from bottlerocket_ecs_updater.core.ruling import answers_before_staging, not_selected, works_of
+from bottlerocket_ecs_updater.core.tasks_policy import may_leave
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.core.waiting import passed
 
@@ -93,7 +96,7 @@ def stand(instance: Instance, fleet: Fleet, policy: Policy) -> Standing:
     """What is true now of an instance without a claim."""
     if instance.trail.outcome is not None:
         return Done(instance.trail.outcome)
-    barrier = out_of_reach(instance)
+    barrier = out_of_reach(instance) or not_selected(instance, policy)
     if barrier is not None:
         return Held(barrier)
     if instance.flight is not None:
@@ -172,9 +175,7 @@ def _report(instance: Instance, report: HostReport, fleet: Fleet, policy: Policy
     target = report.target
     if target is None:
         return Held(hold(Reason.NOTHING_CHOSEN))
-    barrier = (
-        _not_admitted(instance, target, fleet, policy) or _unclaimable(report, target, fleet) or _tasks_hold(instance)
-    )
+    barrier = first_hold(answers_about(instance, report, target, fleet, policy))
     if barrier is not None:
         return Held(barrier)
     if report.state is UpdateState.READY:
@@ -183,6 +184,22 @@ def _report(instance: Instance, report: HostReport, fleet: Fleet, policy: Policy
     if applied is not None and not _worth_another_apply(instance, report):
         return Done(_apply_failed(instance))
     return Stageable(target, again=applied is not None)
+
+
+def answers_about(
+    instance: Instance, report: HostReport, target: Version, fleet: Fleet, policy: Policy
+) -> tuple[Answer, ...]:
+    """Whether it may take the release, rule by rule.
+
+    Only tasks of services may be moved: a standalone one would be killed, and nobody would start it again. So one
+    that holds its instance does so before anything is staged on it.
+    """
+    return (
+        Answer("record", _not_admitted(instance, target, fleet, policy)),
+        Answer("claim", _unclaimable(report, target, fleet)),
+        *answers_before_staging(instance, report, target, fleet, policy),
+        Answer("tasks", may_leave(works_of(instance), policy.rules.tasks, fleet.at)),
+    )
 
 
 def _idle(instance: Instance, report: HostReport) -> Standing:
@@ -215,15 +232,6 @@ def _unclaimable(report: HostReport, target: Version, fleet: Fleet) -> Hold | No
         longest.encode()
     except ValueError as error:
         return hold(Reason.UNCLAIMABLE, why=error)
-    return None
-
-
-def _tasks_hold(instance: Instance) -> Hold | None:
-    """Only tasks of services may be moved: a standalone one would be killed, and nobody would start it again."""
-    standalone = instance.tasks.standalone if instance.tasks is not None else ()
-    if standalone:
-        task = standalone[0]
-        return hold(Reason.STANDALONE_TASK, task=f"{task.group or 'task'} {task.arn}")
     return None
 
 

@@ -23,6 +23,7 @@ from bottlerocket_ecs_updater.core.ids import (
     TaskArn,
     Zone,
 )
+from bottlerocket_ecs_updater.core.past import Past
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.version import Version
 
@@ -57,6 +58,8 @@ class Registration:
     registered_at: datetime
     at: datetime
     """When we looked."""
+    capacity_provider: str = ""
+    """Empty where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class Task:
     started_by: str
     group: str
     daemon: bool = False
+    family: str = ""
+    """The family of its task definition; empty where ECS did not tell."""
 
     @property
     def stopped(self) -> bool:
@@ -309,6 +314,8 @@ class Service:
     desired: int
     running: int
     daemon: bool = False
+    deploying: bool = False
+    """Whether it is in the middle of a deployment."""
 
     @property
     def deficit(self) -> int:
@@ -322,6 +329,13 @@ class Services:
 
     all: tuple[Service, ...]
     at: datetime
+    deploying_since: datetime | None = None
+    """Since when every look in a row has seen a deployment in progress, None where the last one saw none."""
+
+    @property
+    def deploying(self) -> tuple[str, ...]:
+        """The services that are in the middle of a deployment."""
+        return tuple(service.name for service in self.all if service.deploying)
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,3 +385,7 @@ class Fleet:
     """Why the run was told to begin nothing more; empty while it may."""
     suspects: Mapping[Version, int] = field(default_factory=dict)
     """Releases that failed after a reboot, and on how many instances of this cluster."""
+    past: Past = field(default_factory=Past)
+    """What this cluster's ledger remembers, this run's own deeds included."""
+    paused: str = ""
+    """Who paused the updates, and why; empty while nobody did."""

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.checkpoints import Allowance, Checkpoints, Roll, allow, allow_today
 from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.past import Recorded
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.core.windows import Closed, Open, Schedule, open_at
 
@@ -39,15 +40,6 @@ class Pace:
 
 STATED = Pace()
 """The defaults: a drain with a deregistration delay of two minutes, and a reboot as a virtual machine does it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """Durations of earlier updates in this cluster, the oldest first."""
-
-    stages: tuple[timedelta, ...] = ()
-    drains: tuple[timedelta, ...] = ()
-    reboots: tuple[timedelta, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.claim import Claim
 from bottlerocket_ecs_updater.core.fleet import Rest
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId
+from bottlerocket_ecs_updater.core.past import Past, PastUpdate, Recorded
 from bottlerocket_ecs_updater.core.version import Version
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
+
+RECORDED_AT_MOST = 50
+"""How many durations of each kind are kept: enough for a median, and what they tell of stays recent."""
+
+BEGUN_FOR = timedelta(hours=24)
+"""How long it is remembered that an instance was begun: `at most N per day` counts back so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,16 @@ class Ledger:
     """When each release was first offered to an instance of this cluster."""
     released: Mapping[Version, datetime] = field(default_factory=dict)
     """Releases that a person declared good, and when."""
+    updated: Mapping[InstanceId, PastUpdate] = field(default_factory=dict)
+    """To which release each instance was last updated, and when."""
+    begun: tuple[datetime, ...] = ()
+    """When instances were begun, as far back as a day."""
+    recorded: Recorded = field(default_factory=Recorded)
+
+    @property
+    def past(self) -> Past:
+        """What the rules ask of it."""
+        return Past(self.first_seen, self.updated, self.begun, self.recorded)
 
     @property
     def suspects(self) -> Mapping[Version, int]:
@@ -86,7 +103,8 @@ def with_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledg
 
 def with_sighting(ledger: Ledger, version: Version, at: datetime) -> Ledger:
     """Remember when a release was first seen; later sightings change nothing."""
-    if version in ledger.first_seen:
+    seen = ledger.first_seen.get(version)
+    if seen is not None and seen <= at:
         return ledger
     return replace(ledger, first_seen={**ledger.first_seen, version: at})
 
@@ -101,10 +119,43 @@ def with_release(ledger: Ledger, version: Version, at: datetime) -> Ledger:
     )
 
 
+def with_begun(ledger: Ledger, at: datetime) -> Ledger:
+    """Remember that an instance is begun now, and forget what was begun more than a day ago."""
+    return replace(ledger, begun=(*(then for then in ledger.begun if then > at - BEGUN_FOR), at))
+
+
+def with_update(ledger: Ledger, instance: InstanceId, version: Version, at: datetime) -> Ledger:
+    """Remember that an instance came back on a release."""
+    return replace(ledger, updated={**ledger.updated, instance: PastUpdate(version, at)})
+
+
+def with_duration(
+    ledger: Ledger, stage: timedelta | None = None, drain: timedelta | None = None, reboot: timedelta | None = None
+) -> Ledger:
+    """Remember how long parts of an update took; None for those of which nothing is known."""
+    recorded = ledger.recorded
+    return replace(
+        ledger,
+        recorded=Recorded(
+            _newest(recorded.stages, stage), _newest(recorded.drains, drain), _newest(recorded.reboots, reboot)
+        ),
+    )
+
+
 def without_gone(ledger: Ledger, present: Collection[InstanceId]) -> Ledger:
-    """Forget the rests of instances that left the cluster. Claims stay: letting one go is a decision of its own."""
+    """Forget what is known of instances that left the cluster.
+
+    Claims stay: letting one go is a decision of its own.
+    """
     rests = {id_: rest for id_, rest in ledger.rests.items() if id_ in present}
-    return ledger if len(rests) == len(ledger.rests) else replace(ledger, rests=rests)
+    updated = {id_: update for id_, update in ledger.updated.items() if id_ in present}
+    if len(rests) == len(ledger.rests) and len(updated) == len(ledger.updated):
+        return ledger
+    return replace(ledger, rests=rests, updated=updated)
+
+
+def _newest(durations: tuple[timedelta, ...], one: timedelta | None) -> tuple[timedelta, ...]:
+    return durations if one is None else (*durations, one)[-RECORDED_AT_MOST:]
 
 
 def _with(mapping: Mapping[_K, _V], key: _K, value: _V) -> Mapping[_K, _V]:

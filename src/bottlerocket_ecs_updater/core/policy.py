@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+
+from bottlerocket_ecs_updater.core.rules import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Policy:
     max_failures: int = 2
     deadline: timedelta | None = None
     """Nothing is begun after this long; what is in flight finishes."""
+    rules: Rules = field(default_factory=Rules)
+    """When, what, where and how fast, as the operator says."""
 
     # What follows is not set by operators: each is a number of looks, so that it scales with the poll interval.
 

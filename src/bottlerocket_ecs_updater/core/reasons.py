@@ -181,6 +181,7 @@ class Reason(Enum):
     UNCLEAR = _Words("unclear", "AWS did not say whether {what} took effect: {why}", "it is looked at again")
 
     # What the operator's rules hold back.
+    PAUSED = _Words("paused", "updates are paused: {why}", "`resume` lets them go on")
     WINDOW_CLOSED = _Words(
         "window-closed",
         "no maintenance window is open; the next one opens {opens}",

@@ -59,7 +59,7 @@ class Case:
     """Empty where it has none."""
     membership: Membership | None = None
     needed: timedelta = timedelta()
-    """How long it is expected to be out of service."""
+    """How long it is expected to take from now until it is back in service."""
     allowances: tuple[Allowance, ...] = ()
     """What is left at the checkpoint of its target, and of this day."""
     left: tuple[Work, ...] | None = None
@@ -78,7 +78,7 @@ class Answer:
 
 def before_staging(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
     """Whether an update may be staged on the host, rule by rule."""
-    return (*_who_and_what(case, rules, now), Answer("window", may_begin(rules.schedule, now)))
+    return (*_who_and_what(case, rules, now), Answer("window", may_begin(rules.schedule, now, case.needed)))
 
 
 def before_drain(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from heapq import merge
 from zoneinfo import ZoneInfo
 
@@ -159,6 +160,12 @@ class Schedule:
 
 def open_at(windows: Sequence[Window], freezes: Sequence[Freeze], now: datetime) -> Open | Closed:
     """Whether something may begin now, until when it stays so, or when it may again."""
+    return _open_at(tuple(windows), tuple(freezes), now) if windows or freezes else Open(None)
+
+
+@lru_cache(maxsize=64)
+def _open_at(windows: tuple[Window, ...], freezes: tuple[Freeze, ...], now: datetime) -> Open | Closed:
+    """Every instance of a pass asks the same."""
     frozen = _frozen_by(freezes, now)
     if frozen is None and _window_closes(windows, now) != now:
         return Open(_closes(windows, freezes, now))

@@ -1,0 +1,149 @@
+"""Each instance's case before the operator's rules, put together from the fleet.
+
+`plan`, `run` and `explain` ask the rules through this module alone, so that they are told the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from functools import lru_cache
+
+from bottlerocket_ecs_updater.core.checkpoints import Allowance, Roll, allow, allow_today
+from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.forecast import Pace, needed, pace_from
+from bottlerocket_ecs_updater.core.host import HostReport
+from bottlerocket_ecs_updater.core.past import Recorded
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.rules import Answer, Case, Rules, before_drain, before_staging
+from bottlerocket_ecs_updater.core.selection import select
+from bottlerocket_ecs_updater.core.tasks_policy import Work, longest_wait
+from bottlerocket_ecs_updater.core.version import Version
+
+CUTOFF_SHARE = 0.9
+"""Nine of ten recorded updates took no longer than what is reckoned with before a window closes."""
+
+
+def not_selected(instance: Instance, policy: Policy) -> Hold | None:
+    """Why an instance is not looked after at all, None when it is. It must be registered."""
+    registration = instance.registration
+    if registration is None:
+        return None
+    return select(registration, policy.rules.selection, registration.capacity_provider, None)
+
+
+def answers_before_staging(
+    instance: Instance, report: HostReport, target: Version, fleet: Fleet, policy: Policy
+) -> tuple[Answer, ...]:
+    """Whether the update may be staged, or a staged one be kept for a drain, rule by rule."""
+    rules = policy.rules
+    case = _case(instance, report, target, fleet, _needed(instance, fleet, policy, staged=False))
+    return (_pause(fleet), *before_staging(case, rules, fleet.at)) if case is not None else ()
+
+
+class Turns:
+    """What the rules leave to those that begin in one pass: counted down as they are picked."""
+
+    def __init__(self, fleet: Fleet, policy: Policy) -> None:
+        self._fleet = fleet
+        self._policy = policy
+        self._today = allow_today(policy.rules.checkpoints, fleet.past.begun, fleet.at)
+        self._allowances: dict[Version, Allowance] = {}
+
+    def answers(self, instance: Instance, report: HostReport, target: Version) -> tuple[Answer, ...]:
+        """Whether the instance may be drained, rule by rule."""
+        fleet, policy = self._fleet, self._policy
+        time = _needed(instance, fleet, policy, staged=True)
+        case = _case(instance, report, target, fleet, time, self._left(target))
+        return (_pause(fleet), *before_drain(case, policy.rules, fleet.at)) if case is not None else ()
+
+    def spent(self, target: Version) -> Hold | None:
+        """Why no further instance may begin to go to that release, None when one may."""
+        return next((why for one in self._left(target) if (why := one.refusal()) is not None), None)
+
+    def take(self, target: Version) -> None:
+        """One more instance goes to that release."""
+        self._allowances[target] = self._of(target).take()
+        self._today = self._today.take()
+
+    def _left(self, target: Version) -> tuple[Allowance, ...]:
+        return self._of(target), self._today
+
+    def _of(self, target: Version) -> Allowance:
+        if target not in self._allowances:
+            checkpoints = self._policy.rules.checkpoints
+            roll = roll_of(target, self._fleet, self._policy) if checkpoints.steps else Roll(target, 0)
+            self._allowances[target] = allow(checkpoints, roll, self._fleet.at)
+        return self._allowances[target]
+
+
+def roll_of(version: Version, fleet: Fleet, policy: Policy) -> Roll:
+    """How far a release has come in the cluster, of the instances that the updater looks after."""
+    ours = [instance for instance in fleet.instances.values() if instance.bottlerocket]
+    selected = [instance for instance in ours if not_selected(instance, policy) is None]
+    past = fleet.past.updated
+    return Roll(
+        version,
+        len(selected),
+        tuple(past[one.id].at for one in selected if one.id in past and past[one.id].version == version),
+        fleet.suspects.get(version, 0),
+        sum(1 for one in ours if one.claim is not None and one.claim.target == version),
+    )
+
+
+def expected_pace(fleet: Fleet, policy: Policy, share: float = 0.5) -> Pace:
+    """How fast updates go here, from what was recorded."""
+    return _pace(fleet.past.recorded, policy.settle, share)
+
+
+def expected_wait(instance: Instance, rules: Rules) -> timedelta:
+    """How long its drain may have to wait for tasks that rules let it wait for."""
+    return longest_wait(works_of(instance), rules.tasks)
+
+
+def works_of(instance: Instance) -> tuple[Work, ...]:
+    """The tasks that are not STOPPED, as the rules see them."""
+    return tuple(Work(task, task.family) for task in instance.tasks.left) if instance.tasks is not None else ()
+
+
+def _case(
+    instance: Instance,
+    report: HostReport,
+    target: Version,
+    fleet: Fleet,
+    time: timedelta,
+    allowances: Iterable[Allowance] = (),
+) -> Case | None:
+    registration = instance.registration
+    if registration is None:
+        return None
+    return Case(
+        registration=registration,
+        running=report.running,
+        target=target,
+        first_seen=fleet.past.first_seen,
+        capacity_provider=registration.capacity_provider,
+        needed=time,
+        allowances=tuple(allowances),
+        left=works_of(instance),
+        deploying=fleet.services.deploying if fleet.services is not None else None,
+    )
+
+
+def _needed(instance: Instance, fleet: Fleet, policy: Policy, *, staged: bool) -> timedelta:
+    """How long it takes from now until it is back; nothing where no window closes."""
+    rules = policy.rules
+    if not rules.schedule.windows and not rules.schedule.freezes:
+        return timedelta()
+    pace = expected_pace(fleet, policy, CUTOFF_SHARE)
+    return needed(pace, expected_wait(instance, rules)) + (timedelta() if staged else pace.stage)
+
+
+def _pause(fleet: Fleet) -> Answer:
+    return Answer("pause", hold(Reason.PAUSED, why=fleet.paused) if fleet.paused else None)
+
+
+@lru_cache(maxsize=8)
+def _pace(recorded: Recorded, settle: timedelta, share: float) -> Pace:
+    return pace_from(recorded, settle, share=share)
