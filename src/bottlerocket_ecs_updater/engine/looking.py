@@ -67,7 +67,8 @@ class Looking:
         now = self._clock.now()
         known = self._known
         known.at = now
-        if known.services is None:
+        first = known.services is None
+        if first:
             # First, so that what is listed of tasks can say which of them are daemons.
             self._look_at_services(now)
         listing_due = self._listed_at is None or passed(self._listed_at, self._policy.full_look_spacing, now)
@@ -83,7 +84,7 @@ class Looking:
             self._ask_for_stopping_tasks(others, now)
         self._hear_answers(now, wants.reboot_ends)
         self._look_at_tasks({*wants.tasks, *self._before_reboot(wants.due)}, now)
-        if wants.services and known.services is not None and known.services.at < now:
+        if wants.services and not first:
             self._look_at_services(now)
 
     def _registrations(self, ids: Collection[InstanceId] | None = None) -> Iterable[Registration]:
