@@ -9,7 +9,6 @@ from tests.stack.stage import WorldFacts, deployed, judged_run, policy_of, sever
 from tests.support.simulated import row
 
 from bottlerocket_ecs_updater.aws.operation import Operation
-from bottlerocket_ecs_updater.simulator.faults import RebootEnding, RebootEnds
 from bottlerocket_ecs_updater.simulator.iam import Ask, Caller, Decision, asks_of
 from bottlerocket_ecs_updater.simulator.world import World
 
@@ -33,12 +32,12 @@ BREAKS: dict[str, str] = {
 }
 """The first action that fails without a statement."""
 
-NEEDED_IN_TROUBLE = {"CallBackCommands"}
-"""What only a run with trouble needs; a test of its own shows when."""
+NEEDED_OTHERWISE = {"CallBackCommands", "TellPeople"}
+"""What only a run with trouble needs, or what fails no run; tests of their own show when."""
 
 ACTIONS = sorted(
     {action for statement in statements(STACK, "TaskRole") for action in several(statement["Action"])}
-    - {"ssm:CancelCommand", "ssm:GetCommandInvocation"}
+    - {"ssm:CancelCommand", "ssm:GetCommandInvocation", "sns:Publish"}
 )
 
 
@@ -58,7 +57,7 @@ def test_a_run_over_an_encrypted_bucket_needs_nothing_that_is_denied(world: Worl
 
 
 def test_every_statement_is_tried_without() -> None:
-    assert {statement["Sid"] for statement in statements(STACK, "TaskRole")} == BREAKS.keys() | NEEDED_IN_TROUBLE
+    assert {statement["Sid"] for statement in statements(STACK, "TaskRole")} == BREAKS.keys() | NEEDED_OTHERWISE
 
 
 @pytest.mark.parametrize("sid", BREAKS)
@@ -78,15 +77,22 @@ def test_without_an_action_the_run_does_not_end_well_and_names_it(world: World, 
     assert not run.went_well
 
 
-@pytest.mark.parametrize(("without", "refused"), [("", []), ("CallBackCommands", ["ssm:CancelCommand"])])
-def test_a_reboot_that_never_ended_is_called_back(without: str, refused: list[str]) -> None:
-    world = row(1, services=1, tasks=1, faults={0: (RebootEnds(RebootEnding.STUCK),)})
-    run = judged_run(world, STACK, without=without)
-    assert sorted({refusal.ask.action for refusal in run.refusals}) == refused
+@pytest.mark.parametrize(
+    ("sid", "ask"),
+    [
+        ("CallBackCommands", Ask("ssm:CancelCommand")),
+        ("TellPeople", Ask("sns:Publish", STACK.holdings["Notifications"].made.physical_id)),
+    ],
+)
+def test_what_no_run_fails_for_is_still_granted_by_its_own_statement_alone(sid: str, ask: Ask) -> None:
+    with_it, without_it = policy_of(STACK, "TaskRole"), policy_of(STACK, "TaskRole", without=sid)
+    assert Caller("somebody", (with_it,)).may(ask) is Decision.ALLOWED
+    assert Caller("somebody", (without_it,)).may(ask) is Decision.NOT_ALLOWED
 
 
 def test_all_that_is_granted_is_what_the_updater_asks_for() -> None:
-    granted = {action for statement in statements(STACK, "TaskRole") for action in several(statement["Action"])}
+    stack = deployed(EventBus="default", WebhookSecret="arn:aws:secretsmanager:us-east-1:123456789012:secret:chat")
+    granted = {action for statement in statements(stack, "TaskRole") for action in several(statement["Action"])}
     # The store can remove objects; a run never does.
     assert granted == {operation.action for operation in Operation} - {Operation.DELETE_OBJECT.action}
 
@@ -119,7 +125,9 @@ def test_what_is_not_ours_is_denied(world: World, service: str, operation: str, 
 
 
 @pytest.mark.parametrize("operation", ["GetObject", "PutObject", "DeleteObject"])
-@pytest.mark.parametrize("key", ["updater/clusters/other/ledger.json", "updater/runs/other/x", "updater/runs/demo2/x", "elsewhere"])
+@pytest.mark.parametrize(
+    "key", ["updater/clusters/other/ledger.json", "updater/runs/other/x", "updater/runs/demo2/x", "elsewhere"]
+)
 def test_another_prefix_of_the_state_bucket_is_denied(world: World, operation: str, key: str) -> None:
     bucket = STACK.holdings["StateBucket"].made.physical_id
     assert Decision.NOT_ALLOWED in _answers(world, "s3", operation, {"Bucket": bucket, "Key": key})

@@ -13,6 +13,7 @@ class Bucket(Enum):
     SERVICE_READ = "service read"
     SYSTEMS_MANAGER = "Systems Manager"
     STORE = "store"
+    MESSAGES = "messages"
 
 
 class Operation(Enum):
@@ -37,8 +38,17 @@ class Operation(Enum):
     PUT_OBJECT = ("s3:PutObject", Bucket.STORE)
     DELETE_OBJECT = ("s3:DeleteObject", Bucket.STORE)
     LIST_OBJECTS = ("s3:ListObjectsV2", Bucket.STORE, "s3:ListBucket")
+    PUBLISH = ("sns:Publish", Bucket.MESSAGES)
+    PUT_EVENTS = ("events:PutEvents", Bucket.MESSAGES)
+    GET_SECRET_VALUE = ("secretsmanager:GetSecretValue", Bucket.MESSAGES)
+    GET_PARAMETER = ("ssm:GetParameter", Bucket.MESSAGES)
 
     def __init__(self, title: str, bucket: Bucket, action: str = "") -> None:
         self.title = title
         self.bucket = bucket
         self.action = action or title
+
+    @property
+    def optional(self) -> bool:
+        """Whether only a setting that names a topic, a bus or a secret makes the updater ask for it."""
+        return self.bucket is Bucket.MESSAGES

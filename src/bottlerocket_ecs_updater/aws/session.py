@@ -85,6 +85,10 @@ class Clients:
         """Simple Storage Service."""
         return cast("Pair[S3Client]", self._pair("s3"))
 
+    def in_region(self, service: str, region: str | None) -> object:
+        """A client for what is named by an ARN, in the Region that the ARN names; it looks and acts."""
+        return self._client(service, self._config(CONNECT_TIMEOUT, READ_TIMEOUT), region)
+
     @cached_property
     def _session(self) -> Session:
         return Session()
@@ -106,9 +110,9 @@ class Clients:
             user_agent_extra=f"bottlerocket-ecs-updater/{self._version}",
         )
 
-    def _client(self, service: str, config: Config) -> object:
+    def _client(self, service: str, config: Config, region: str | None = None) -> object:
         try:
-            client = self._session.create_client(service, region_name=self._region, config=config)
+            client = self._session.create_client(service, region_name=region or self._region, config=config)
         except (BotoCoreError, ValueError) as error:
             # ValueError is how botocore refuses a malformed endpoint.
             raise UsageError(f"cannot talk to {service}: {error}") from error

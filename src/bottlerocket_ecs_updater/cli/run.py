@@ -10,39 +10,32 @@ from datetime import datetime
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.cli.settings import RunSettings
 from bottlerocket_ecs_updater.cli.signals import RELEASE_GRACE_SECONDS, at_most, heard
+from bottlerocket_ecs_updater.cli.telling import Telling, tell
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
 from bottlerocket_ecs_updater.core.errors import Interrupted, UpdaterError
 from bottlerocket_ecs_updater.core.event import LeaseRefused, LeaseTaken, RunFinished
 from bottlerocket_ecs_updater.engine.lease import HeldBy, Taken
-from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.engine.run import Run, Stop, World, count
-from bottlerocket_ecs_updater.report.level import level_named
-from bottlerocket_ecs_updater.report.log import log_to
-from bottlerocket_ecs_updater.report.record import Record
-from bottlerocket_ecs_updater.report.recorders import Fan
 
 
 def run(settings: RunSettings) -> int:
     """Update the cluster's Bottlerocket container instances, as far as may be done now."""
     wired = wire(settings, os.environ)
-    output = settings.output
-    log = log_to(
-        sys.stderr, run=wired.run, cluster=wired.cluster_name, form=output.log_format, level=level_named(output.level)
-    )
-    record = Record(wired.store, wired.cluster_name, wired.run) if wired.store is not None else None
-    recorder = Fan([log, record] if record is not None else [log])
+    telling = tell(settings, wired, sys.stderr)
     stop = Stop()
     with heard(stop, wired.clock.interrupted):
         try:
-            return _with_right(settings, wired, recorder, record, stop)
+            return _with_right(settings, wired, telling, stop)
         finally:
+            telling.close()
             # The next run need not wait for this one; but nobody waits long for that.
             with at_most(RELEASE_GRACE_SECONDS), suppress(Interrupted):
                 wired.right.release()
 
 
-def _with_right(settings: RunSettings, wired: Wired, recorder: Recorder, record: Record | None, stop: Stop) -> int:
+def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Stop) -> int:
     """Act where the cluster is ours to act on; leave, with thanks, where it is somebody else's."""
+    recorder = telling.recorder
     began = wired.clock.now()
     try:
         answer = wired.right.acquire()
@@ -59,10 +52,11 @@ def _with_right(settings: RunSettings, wired: Wired, recorder: Recorder, record:
             recorder.record(LeaseTaken(now, epoch, from_whom, warning))
 
     def before_call(acting: bool) -> None:  # noqa: FBT001 - the hook's form
+        telling.tick()
         wired.right.keep()
         if acting:
-            if record is not None:
-                record.secure()
+            if telling.record is not None:
+                telling.record.secure()
             wired.right.check_before_act()
 
     wired.api.before_call = before_call

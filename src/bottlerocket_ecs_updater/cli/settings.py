@@ -25,6 +25,7 @@ INSTANT = timedelta(0)
 ONE = Limit(number=1)
 
 LogFormat = Literal["auto", "json", "text"]
+OnOff = Literal["auto", "on", "off"]
 LogLevel = Literal["error", "warning", "info", "debug"]
 
 _CLUSTER = r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}|arn:aws[a-z0-9-]*:ecs:([a-z0-9-]+):[0-9]{12}:cluster/[A-Za-z0-9_-]{1,255}"
@@ -170,6 +171,37 @@ class Output:
         return "debug" if self.verbose else self.log_level
 
 
+# Source: the patterns of TopicArn, of EventBusName, and of SecretId and Name in the services' models.
+_TOPIC = r"arn:aws[a-z0-9-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}"
+_BUS = r"(arn:aws[a-z0-9-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/)?[A-Za-z0-9_./-]{1,256}"
+_PLACE = (
+    r"arn:aws[a-z0-9-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,512}"
+    r"|(arn:aws[a-z0-9-]*:ssm:[a-z0-9-]+:[0-9]{12}:parameter)?/[A-Za-z0-9_./-]{1,1000}"
+)
+_PLACE_ALLOWED = "the ARN of a secret of Secrets Manager, or the ARN or /name of a parameter of Systems Manager"
+
+
+@Parameter(name="*", group="Messages")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Messages:
+    """Who is told of what happens."""
+
+    notify_topic: Annotated[
+        str | None, kinds.text("SNS topic for messages to people.", _TOPIC, "the ARN of an SNS topic", "ARN")
+    ] = None
+    event_bus: Annotated[
+        str | None,
+        kinds.text("EventBridge bus for events to programs.", _BUS, "the name or ARN of an event bus", "BUS"),
+    ] = None
+    webhook_secret: Annotated[
+        str | None,
+        kinds.text("Where the URL of a Slack or other webhook is.", _PLACE, _PLACE_ALLOWED, "SECRET"),
+    ] = None
+    metrics: Annotated[
+        OnOff, kinds.choice("Metrics in the log; auto is on where the log is JSON.", "auto", "on", "off")
+    ] = "auto"
+
+
 # Where a part of the settings has a required field, it has no default here.
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +212,7 @@ class RunSettings:
     documents: Documents
     limits: Limits = Limits()
     output: Output = Output()
+    messages: Messages = Messages()
     config: Annotated[Path | None, kinds.file("TOML file with any of these settings.")] = None
 
     @property

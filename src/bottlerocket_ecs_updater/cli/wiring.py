@@ -44,6 +44,9 @@ class Wired:
     store: Store | None
     ledger: LedgerKeeping
     right: Right
+    clients: Clients
+    own_api: Api
+    """For calls that are no part of the work, and ask nobody for the right to act: the store, the lease, messages."""
 
 
 def wire(settings: RunSettings, environ: Mapping[str, str]) -> Wired:
@@ -77,6 +80,8 @@ def wire(settings: RunSettings, environ: Mapping[str, str]) -> Wired:
         store,
         KeptLedger(store, name, run) if store is not None else UnkeptLedger(),
         _right(settings, environ, clients, own, clock, store, run, name),
+        clients,
+        own,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from bottlerocket_ecs_updater.core.event import Event
 from bottlerocket_ecs_updater.engine.ports import Recorder
@@ -25,8 +25,14 @@ ROWS_MAX = 20
 ROWS_SHARE = 3
 """At most this part of the terminal's height: the log is what scrolls, and must stay readable."""
 
-Size = tuple[int, int]
-"""Columns and lines of a terminal."""
+
+class Size(Protocol):
+    """How large a terminal is, as `shutil` tells it."""
+
+    @property
+    def columns(self) -> int: ...
+    @property
+    def lines(self) -> int: ...
 
 
 class Live:
@@ -52,6 +58,10 @@ class Live:
         """Time has passed: show for how long everything has lasted."""
         self._show(now)
 
+    def say(self, line: str) -> None:
+        """Let a line scroll by that is no event."""
+        self._write(f"{line}\n", self._block)
+
     def close(self) -> None:
         """Leave nothing but the log."""
         self._standing.finished = True
@@ -61,8 +71,8 @@ class Live:
         said = self._said.getvalue()
         self._said.seek(0)
         self._said.truncate()
-        columns, lines = self._size()
-        shown = [] if self._standing.finished else list(self._lines(now, columns, lines))
+        size = self._size()
+        shown = [] if self._standing.finished else list(self._lines(now, size.columns, size.lines))
         if said or shown != self._block:
             self._write(said, shown)
 

@@ -1,0 +1,169 @@
+"""Who is told what happens in a run: the log, the terminal, metrics, the record, reports, people, programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO, cast
+
+from bottlerocket_ecs_updater.cli.kinds import Bucket, Place
+from bottlerocket_ecs_updater.cli.settings import Messages, Output, RunSettings
+from bottlerocket_ecs_updater.cli.wiring import Wired
+from bottlerocket_ecs_updater.engine.ports import Clock, Recorder
+from bottlerocket_ecs_updater.engine.times import write_time
+from bottlerocket_ecs_updater.report.archive import Archive, report_key
+from bottlerocket_ecs_updater.report.level import level_named
+from bottlerocket_ecs_updater.report.live import Live
+from bottlerocket_ecs_updater.report.log import TextLog, log_to
+from bottlerocket_ecs_updater.report.messages import Messenger, People, Programs
+from bottlerocket_ecs_updater.report.metrics import Metrics
+from bottlerocket_ecs_updater.report.paint import Paint
+from bottlerocket_ecs_updater.report.record import Record
+from bottlerocket_ecs_updater.report.recorders import Fan
+from bottlerocket_ecs_updater.report.text import visible
+
+if TYPE_CHECKING:
+    from types_boto3_events import EventBridgeClient
+    from types_boto3_secretsmanager import SecretsManagerClient
+    from types_boto3_sns import SNSClient
+    from types_boto3_ssm import SSMClient
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Everybody who is told, as one recorder."""
+
+    recorder: Recorder
+    record: Record | None
+    """The record in the state store, which acts wait for; None without a store."""
+    clock: Clock
+    _live: Live | None
+    _metrics: Metrics | None
+
+    def tick(self) -> None:
+        """Time has passed, maybe without an event: displays and gauges show it."""
+        now = self.clock.now()
+        for reader in (self._live, self._metrics):
+            if reader is not None:
+                reader.tick(now)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._live is not None:
+            self._live.close()
+
+
+def tell(settings: RunSettings, wired: Wired, stream: TextIO) -> Telling:
+    """Gather everybody that the settings name."""
+    output, store, about = settings.output, wired.store, _About(wired.run, wired.cluster_name)
+    as_json = output.log_format == "json" or (output.log_format == "auto" and not stream.isatty())
+    live = _live(output, about, stream)
+    level = level_named(output.level)
+    log = live or log_to(stream, run=about.run, cluster=about.cluster, form=output.log_format, level=level)
+    wanted = settings.messages.metrics
+    metrics = None
+    if wanted == "on" or (wanted == "auto" and as_json):
+        throttled = lambda: wired.calls.throttled  # noqa: E731 - read when it is told
+        metrics = Metrics(stream, run=about.run, cluster=about.cluster, throttled=throttled)
+    complain = _complaints(wired.clock, about, stream, live, as_json=as_json)
+    record = Record(store, about.cluster, wired.run) if store is not None else None
+    archive = Archive(store, about.cluster, wired.run, complain) if store is not None else None
+    messenger = _messenger(settings, wired, complain)
+    # The record comes before the report that is made from it; messages come last, since they name the report.
+    everybody = [one for one in (log, metrics, record, archive, messenger) if one is not None]
+    return Telling(Fan(everybody), record, wired.clock, live, metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What every line of a log is about."""
+
+    run: str
+    cluster: str
+
+
+def _live(output: Output, about: _About, stream: TextIO) -> Live | None:
+    """Progress below the log, where a person watches a terminal that can show it, and did not ask for quiet."""
+    capable = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    if not capable or output.quiet or output.log_format == "json":
+        return None
+    paint, level = Paint(colour=True), level_named(output.level)
+
+    def log(buffer: TextIO) -> Recorder:
+        return TextLog(buffer, run=about.run, cluster=about.cluster, level=level, paint=paint)
+
+    return Live(stream, log, shutil.get_terminal_size, paint)
+
+
+def _complaints(
+    clock: Clock, about: _About, stream: TextIO, live: Live | None, *, as_json: bool
+) -> Callable[[str], None]:
+    """Warnings that are no events of the run: a report or a message that got lost."""
+
+    def complain(text: str) -> None:
+        if as_json:
+            head = {"time": write_time(clock.now()), "level": "warning", "event": "telling.failed"}
+            line = json.dumps({**head, "run": about.run, "cluster": about.cluster, "why": visible(text)})
+        else:
+            line = f"warning: {visible(text)}"
+        if live is not None:
+            live.say(line)
+        else:
+            stream.write(f"{line}\n")
+            stream.flush()
+
+    return complain
+
+
+def _messenger(settings: RunSettings, wired: Wired, complain: Callable[[str], None]) -> Messenger | None:
+    people, programs = _people(settings.messages, wired), _programs(settings.messages, wired)
+    if not people and not programs:
+        return None
+    report = report_place(settings.target.state, wired) if settings.target.state is not None else ""
+    return Messenger(people, programs, run=wired.run, cluster=wired.cluster_name, report=report, complain=complain)
+
+
+def report_place(state: Place, wired: Wired, form: str = "html") -> str:
+    """Where the report of the run is, or will be."""
+    key = report_key(wired.cluster_name, wired.run, form)
+    return f"{state}{key}" if isinstance(state, Bucket) else f"{state}/{key}"
+
+
+def _people(messages: Messages, wired: Wired) -> list[People]:
+    from bottlerocket_ecs_updater.aws.messages import Topic, Webhook  # noqa: PLC0415 - few runs send any
+
+    ways: list[People] = []
+    if messages.notify_topic is not None:
+        arn = messages.notify_topic
+        ways.append(Topic(lambda: cast("SNSClient", _client(wired, "sns", arn)), wired.own_api, arn))
+    if messages.webhook_secret is not None:
+        name = messages.webhook_secret
+        ways.append(Webhook(lambda: _secret(wired, name)))
+    return ways
+
+
+def _programs(messages: Messages, wired: Wired) -> list[Programs]:
+    from bottlerocket_ecs_updater.aws.messages import Bus  # noqa: PLC0415 - few runs send any
+
+    if messages.event_bus is None:
+        return []
+    name = messages.event_bus
+    return [Bus(lambda: cast("EventBridgeClient", _client(wired, "events", name)), wired.own_api, name)]
+
+
+def _secret(wired: Wired, name: str) -> str:
+    from bottlerocket_ecs_updater.aws.messages import read_parameter, read_secret  # noqa: PLC0415
+
+    if ":secretsmanager:" in name:
+        client = lambda: cast("SecretsManagerClient", _client(wired, "secretsmanager", name))  # noqa: E731
+        return read_secret(client, wired.own_api, name)
+    return read_parameter(lambda: cast("SSMClient", _client(wired, "ssm", name)), wired.own_api, name)
+
+
+def _client(wired: Wired, service: str, name: str) -> object:
+    """A client in the Region that an ARN names, else in that of the run."""
+    region = name.split(":")[3] if name.startswith("arn:") else None
+    return wired.clients.in_region(service, region)
