@@ -104,6 +104,13 @@ class Paper:
         assert stack is not None
         return stack
 
+    def deploy_only(self, template: str) -> Stack:
+        """Create a stack of a template that takes no parameters."""
+        self.service.create_stack({"StackName": STACK, "TemplateBody": template})
+        stack = self.service._find(STACK)
+        assert stack is not None
+        return stack
+
 
 def deployed(names: Names | None = None, /, **parameters: str) -> Stack:
     """The stack as it stands after one deployment."""

@@ -13,6 +13,7 @@ from tests.stack.stage import TEMPLATE, Paper, deployed, properties, several, st
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.cli.settings import load
+from bottlerocket_ecs_updater.report.metrics import CLUSTER, METRICS, NAMESPACE
 from bottlerocket_ecs_updater.simulator.cloudformation import Template
 from bottlerocket_ecs_updater.simulator.errors import AwsError
 from bottlerocket_ecs_updater.simulator.names import Names
@@ -40,6 +41,8 @@ EVERYTHING = {
     "LogRetentionInDays": "30",
     "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1",
     "NotificationEmail": "ops@example.com",
+    "WebhookSecret": "arn:aws:secretsmanager:us-east-1:123456789012:secret:chat",
+    "EventBus": "default",
     "PermissionsBoundary": "arn:aws:iam::123456789012:policy/boundary",
     "AutoScalingGroups": "web-*,batch",
     "InstanceTag": "yes",
@@ -74,7 +77,7 @@ def test_every_parameter_is_described_and_grouped() -> None:
 
 @pytest.mark.parametrize(("partition", "region"), REGIONS)
 def test_every_arn_is_of_the_partition_it_is_deployed_in(partition: str, region: str) -> None:
-    everything = {**EVERYTHING, "KmsKeyArn": "", "PermissionsBoundary": ""}
+    everything = {**EVERYTHING, "KmsKeyArn": "", "PermissionsBoundary": "", "WebhookSecret": ""}
     stack = deployed(Names(partition, region), **everything)
     text = json.dumps([holding.properties for holding in stack.holdings.values()])
     assert set(re.findall(r"arn:([a-z-]+):", text)) == {partition}
@@ -188,6 +191,21 @@ def test_every_alarm_tells_the_topic() -> None:
     alarms = [holding.properties for holding in STACK.holdings.values() if holding.kind == "AWS::CloudWatch::Alarm"]
     assert len(alarms) == 6
     assert all(alarm["AlarmActions"] == [topic] and alarm["AlarmDescription"] for alarm in alarms)
+
+
+def test_every_alarm_and_every_graph_is_of_a_metric_that_the_updater_emits() -> None:
+    emitted = {metric.name for metric in METRICS}
+    alarms = [holding.properties for holding in STACK.holdings.values() if holding.kind == "AWS::CloudWatch::Alarm"]
+    ours = [alarm for alarm in alarms if alarm["Namespace"] == NAMESPACE]
+    assert len(ours) == 5
+    assert {alarm["MetricName"] for alarm in ours} <= emitted
+    assert all(alarm["Dimensions"] == [{"Name": CLUSTER, "Value": "demo"}] for alarm in ours)
+    body = json.loads(properties(STACK, "UpdaterDashboard")["DashboardBody"])
+    graphs = [line for widget in body["widgets"] for line in widget["properties"].get("metrics", [])]
+    drawn = {line[1] for line in graphs if isinstance(line[0], str)}
+    searched = {word for line in graphs if isinstance(line[0], dict) for word in re.findall(r"Instances\w+", str(line))}
+    assert drawn | searched <= emitted
+    assert len(drawn) > 5
 
 
 def test_a_boundary_is_on_every_role() -> None:

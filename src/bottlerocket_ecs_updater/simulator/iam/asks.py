@@ -150,6 +150,31 @@ def _parameters(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
         yield Ask(action, facts.names.arn("ssm", f"parameter/{path}"))
 
 
+def _parameter(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+    yield from _parameters(action, {"Names": [params["Name"]]}, facts)
+
+
+# Messages
+
+EVENT_SOURCE = "events:source"
+
+
+def _publish(action: str, params: Params, _facts: Facts) -> Iterable[Ask]:
+    yield Ask(action, params.get("TopicArn") or EVERYTHING)
+
+
+def _put_events(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+    for entry in params.get("Entries", ()):
+        bus = entry.get("EventBusName") or "default"
+        arn = bus if bus.startswith("arn:") else facts.names.arn("events", f"event-bus/{bus}")
+        yield Ask(action, arn, {EVENT_SOURCE: (entry.get("Source", ""),)})
+
+
+def _secret(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+    name = params["SecretId"]
+    yield Ask(action, name if name.startswith("arn:") else facts.names.arn("secretsmanager", f"secret:{name}"))
+
+
 # S3
 
 S3_PREFIX = "s3:prefix"
@@ -233,6 +258,10 @@ TABLE: Mapping[str, Row] = {
     "ssm:CancelCommand": _row("", _nothing_in_particular),
     "ssm:DescribeInstanceInformation": _row("", _nothing_in_particular),
     "ssm:GetParameters": _row("parameter", _parameters),
+    "ssm:GetParameter": _row("parameter", _parameter),
+    "secretsmanager:GetSecretValue": _row("Secret", _secret),
+    "sns:Publish": _row("topic", _publish),
+    "events:PutEvents": _row("event-bus", _put_events, EVENT_SOURCE),
     "s3:GetObject": _row("object", _get_object),
     "s3:PutObject": _row("object", _put_object),
     "s3:DeleteObject": _row("object", _object),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 
@@ -28,11 +27,8 @@ class Wild(Enum):
     ONE = "?"
 
 
-@dataclass(frozen=True, slots=True)
 class Unset(Exception):
     """A variable that the request has no single value for: the pattern can match nothing."""
-
-    variable: str
 
 
 Token = str | Wild

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 from .base import Made, Place, Resource
 from .identity import Role
-from .notices import Alarm, Queue, QueuePolicy, Subscription, Topic
+from .notices import Alarm, Dashboard, Queue, QueuePolicy, Subscription, Topic
 from .schedules import Rule, Schedule
 from .storage import Bucket, BucketPolicy, LogGroup
 from .tasks import Document, Parameter, TaskDefinition
 
 KINDS: Mapping[str, Resource] = {
     "AWS::CloudWatch::Alarm": Alarm(),
+    "AWS::CloudWatch::Dashboard": Dashboard(),
     "AWS::ECS::TaskDefinition": TaskDefinition(),
     "AWS::Events::Rule": Rule(),
     "AWS::IAM::Role": Role(),

@@ -85,6 +85,21 @@ class QueuePolicy:
             cloud("sqs", "SetQueueAttributes", {"QueueUrl": url, "Attributes": {"Policy": ""}})
 
 
+class Dashboard:
+    """AWS::CloudWatch::Dashboard."""
+
+    def create(self, cloud: Cloud, place: Place, properties: Properties) -> Made:
+        name = str(properties.get("DashboardName", place.name))
+        cloud("cloudwatch", "PutDashboard", {"DashboardName": name, "DashboardBody": properties["DashboardBody"]})
+        return Made(name)
+
+    def update(self, cloud: Cloud, place: Place, made: Made, old: Properties, new: Properties) -> Made:
+        return self.create(cloud, place, new)
+
+    def delete(self, cloud: Cloud, made: Made, properties: Properties) -> None:
+        cloud("cloudwatch", "DeleteDashboards", {"DashboardNames": [made.physical_id]})
+
+
 class Alarm:
     """AWS::CloudWatch::Alarm."""
 

@@ -1,0 +1,86 @@
+"""The table of what operations ask of IAM, held against the Service Authorization Reference that parliament carries."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.stack.stage import deployed, several, statements
+
+from bottlerocket_ecs_updater.aws.operation import Operation
+from bottlerocket_ecs_updater.simulator.iam.asks import TABLE
+from bottlerocket_ecs_updater.simulator.iam.matching import like_ignoring_case
+
+ROLES = ["TaskRole", "ExecutionRole", "CronRole"]
+EVERYTHING = {
+    "AutoScalingGroups": "a",
+    "InstanceTag": "b",
+    "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1",
+    "ScheduleTimezone": "Europe/Berlin",
+}
+
+
+@cache
+def reference() -> dict[str, Any]:
+    """Resource types by action: whether each is required, and the condition keys of the action."""
+    found = find_spec("parliament")
+    assert found is not None
+    assert found.origin is not None
+    services = json.loads(Path(found.origin).with_name("iam_definition.json").read_text())
+    return {
+        f"{service['prefix']}:{privilege['privilege']}": privilege["resource_types"]
+        for service in services
+        for privilege in service["privileges"]
+    }
+
+
+def types_of(action: str) -> set[str]:
+    return {each["resource_type"].rstrip("*") for each in reference()[action]} - {""}
+
+
+def required_types_of(action: str) -> set[str]:
+    return {each["resource_type"].rstrip("*") for each in reference()[action] if each["resource_type"].endswith("*")}
+
+
+def keys_of(action: str) -> set[str]:
+    return {key.lower() for each in reference()[action] for key in each["condition_keys"]}
+
+
+@pytest.mark.parametrize("action", sorted(TABLE))
+def test_an_action_asks_about_the_kind_of_resource_that_it_takes(action: str) -> None:
+    assert {TABLE[action].kind} - {""} == required_types_of(action)
+
+
+@pytest.mark.parametrize("action", sorted(TABLE))
+def test_an_action_brings_only_condition_keys_that_it_has(action: str) -> None:
+    assert {key.lower() for key in TABLE[action].keys} <= keys_of(action)
+
+
+def test_everything_that_the_updater_asks_for_is_in_the_table() -> None:
+    assert {operation.action for operation in Operation} <= TABLE.keys()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_action_that_the_stack_grants_exists(role: str) -> None:
+    granted = {action for each in statements(deployed(**EVERYTHING), role) for action in several(each["Action"])}
+    assert granted <= reference().keys()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_condition_of_the_stack_is_on_a_key_that_its_actions_have(role: str) -> None:
+    for statement in statements(deployed(**EVERYTHING), role):
+        keys = {key.lower() for operator in statement.get("Condition", {}).values() for key in operator}
+        for action in several(statement["Action"]):
+            known = {key.replace("${tagkey}", "*") for key in keys_of(action)}
+            assert all(any(like_ignoring_case(pattern, key) for pattern in known) for key in keys), (action, keys)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_only_actions_without_a_resource_of_their_own_are_granted_on_everything(role: str) -> None:
+    for statement in statements(deployed(**EVERYTHING), role):
+        if several(statement["Resource"]) == ["*"] and "Condition" not in statement:
+            assert [action for action in several(statement["Action"]) if types_of(action)] == []
