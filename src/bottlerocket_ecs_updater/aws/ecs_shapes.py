@@ -48,6 +48,7 @@ def registration(shape: ContainerInstanceTypeDef, at: datetime) -> Registration:
         attributes=attributes,
         registered_at=moment(shape.get("registeredAt")),
         at=at,
+        capacity_provider=shape.get("capacityProviderName", ""),
     )
 
 
@@ -67,7 +68,18 @@ def service(shape: ServiceTypeDef) -> Service | None:
         desired=shape.get("desiredCount", 0),
         running=shape.get("runningCount", 0),
         daemon=shape.get("schedulingStrategy") == "DAEMON",
+        deploying=_deploying(shape),
     )
+
+
+def _deploying(shape: ServiceTypeDef) -> bool:
+    """Whether a deployment is in progress: an earlier one is still there, or ECS says so of the one there is.
+
+    A deployment whose circuit broke has FAILED, and one of another controller says nothing: neither is waited for.
+    """
+    deployments = shape.get("deployments") or ()
+    active = [one for one in deployments if one.get("status") in ("PRIMARY", "ACTIVE")]
+    return len(active) > 1 or any(one.get("rolloutState") == "IN_PROGRESS" for one in active)
 
 
 def service_of_group(group: str) -> str:

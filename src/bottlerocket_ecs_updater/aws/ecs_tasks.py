@@ -173,5 +173,6 @@ def _task(shape: TaskTypeDef) -> tuple[ContainerInstanceArn, Task]:
         last_status=shape.get("lastStatus", ""),
         started_by=shape.get("startedBy", ""),
         group=shape.get("group", ""),
+        family=shape.get("taskDefinitionArn", "").rpartition("/")[2].partition(":")[0],
     )
     return ContainerInstanceArn(shape.get("containerInstanceArn", "")), task

@@ -19,6 +19,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
             {
                 "agentConnected",
                 "attributes",
+                "capacityProviderName",
                 "containerInstanceArn",
                 "ec2InstanceId",
                 "pendingTasksCount",
@@ -30,14 +31,36 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
     ),
     "DescribeServices": (
         "services",
-        frozenset({"desiredCount", "runningCount", "schedulingStrategy", "serviceArn", "serviceName", "status"}),
+        frozenset(
+            {
+                "deployments",
+                "desiredCount",
+                "runningCount",
+                "schedulingStrategy",
+                "serviceArn",
+                "serviceName",
+                "status",
+            }
+        ),
     ),
     "DescribeTasks": (
         "tasks",
-        frozenset({"containerInstanceArn", "createdAt", "group", "lastStatus", "startedBy", "taskArn"}),
+        frozenset(
+            {
+                "containerInstanceArn",
+                "createdAt",
+                "group",
+                "lastStatus",
+                "startedBy",
+                "taskArn",
+                "taskDefinitionArn",
+            }
+        ),
     ),
 }
 """What is read of each item, by operation, with the name of the list that it is in."""
+
+DEPLOYMENT_KEPT = ("status", "rolloutState")
 
 
 class Events(Protocol):
@@ -74,4 +97,6 @@ def _trimmed_item(item: Mapping[str, Any], kept: frozenset[str]) -> dict[str, An
     less = {name: value for name, value in item.items() if name in kept}
     if "attributes" in less:
         less["attributes"] = [one for one in less["attributes"] if not one["name"].startswith(CAPABILITY_PREFIX)]
+    if "deployments" in less:
+        less["deployments"] = [{name: one.get(name) for name in DEPLOYMENT_KEPT} for one in less["deployments"]]
     return less

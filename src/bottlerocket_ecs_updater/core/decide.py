@@ -31,7 +31,9 @@ from bottlerocket_ecs_updater.core.order import in_order
 from bottlerocket_ecs_updater.core.policy import STAGE_AHEAD_FACTOR, STAGE_AHEAD_MIN, Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rest import next_rest
-from bottlerocket_ecs_updater.core.settling import next_settle_look
+from bottlerocket_ecs_updater.core.rules import first_hold
+from bottlerocket_ecs_updater.core.ruling import Turns
+from bottlerocket_ecs_updater.core.settling import UNSTEADY_POLLS, next_settle_look
 from bottlerocket_ecs_updater.core.waiting import next_look, passed, spell
 
 
@@ -67,6 +69,23 @@ class _Draft:
 
     verdicts: dict[InstanceId, Verdict] = field(default_factory=dict)
     wants_full_look: bool = False
+    services_at: datetime | None = None
+    """When a deployment that holds an instance is looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Barriers:
+    """What keeps instances from beginning, beside the budget."""
+
+    whole: Hold | None
+    """Why none may, whichever it is."""
+    each: Mapping[InstanceId, Hold]
+    """Why one that is ready may not, by the operator's rules."""
+    turns: Turns
+
+    def against(self, id_: InstanceId, standing: Ready) -> Hold | None:
+        """Why that one may not be drained now."""
+        return self.whole or self.each.get(id_) or self.turns.spent(standing.target)
 
 
 def decide(fleet: Fleet, policy: Policy) -> Decision:
@@ -82,9 +101,9 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
     }
     for id_, standing in standings.items():
         draft.verdicts[id_] = _first_verdict(fleet.instances[id_], standing, fleet, policy)
-    barrier = _nothing_begins(fleet, policy, halt)
-    _stage(fleet, policy, standings, barrier, draft)
-    _begin(fleet, policy, standings, barrier, draft)
+    barriers = _barriers(_nothing_begins(fleet, policy, halt), standings, fleet, policy)
+    _stage(fleet, policy, standings, barriers, draft)
+    _begin(fleet, policy, standings, barriers, draft)
     return _close(fleet, policy, halt, draft)
 
 
@@ -97,6 +116,16 @@ def _nothing_begins(fleet: Fleet, policy: Policy, halt: Halt | None) -> Hold | N
     if policy.deadline is not None and passed(fleet.started_at, policy.deadline, fleet.at):
         return hold(Reason.STOPPING, why=f"its deadline of {spell(policy.deadline)} has passed")
     return None
+
+
+def _barriers(whole: Hold | None, standings: Mapping[InstanceId, Standing], fleet: Fleet, policy: Policy) -> _Barriers:
+    turns = Turns(fleet, policy)
+    answers = {
+        id_: first_hold(turns.answers(fleet.instances[id_], standing.report, standing.target))
+        for id_, standing in standings.items()
+        if isinstance(standing, Ready) and whole is None
+    }
+    return _Barriers(whole, {id_: why for id_, why in answers.items() if why is not None}, turns)
 
 
 def _first_verdict(instance: Instance, standing: Standing, fleet: Fleet, policy: Policy) -> Verdict:
@@ -130,7 +159,7 @@ def _stage(
     fleet: Fleet,
     policy: Policy,
     standings: Mapping[InstanceId, Standing],
-    barrier: Hold | None,
+    barriers: _Barriers,
     draft: _Draft,
 ) -> None:
     """Stage ahead of the drains, a chunk at a time: a bad release is then staged on few hosts, and calls are shared."""
@@ -140,18 +169,36 @@ def _stage(
     ordered = in_order([fleet.instances[id_] for id_ in stageable])
     budget = count_budget(fleet, policy)
     chunk = max(STAGE_AHEAD_MIN, STAGE_AHEAD_FACTOR * budget.limit)
-    ahead = sum(1 for id_, standing in standings.items() if _ahead(fleet.instances[id_], standing, budget))
-    room = chunk if ahead <= budget.limit else 0
+    ahead = [
+        id_
+        for id_, standing in standings.items()
+        if id_ not in barriers.each and _ahead(fleet.instances[id_], standing, budget)
+    ]
+    room = chunk if len(ahead) <= budget.limit else 0
+    turns = _turns_for_staging(ahead, fleet, policy)
     for instance in ordered:
         standing = stageable[instance.id]
-        if barrier is not None:
-            draft.verdicts[instance.id] = Verdict(hold=barrier)
+        refusal = barriers.whole or turns.spent(standing.target)
+        if refusal is not None:
+            draft.verdicts[instance.id] = Verdict(hold=refusal)
         elif standing.again or room > 0:
             room -= 0 if standing.again else 1
+            turns.take(standing.target)
             apply = Apply(instance.id, standing.target)
             draft.verdicts[instance.id] = Verdict((apply,), look_at=fleet.at + policy.poll_interval)
         else:
             draft.verdicts[instance.id] = Verdict(hold=hold(Reason.STAGING_AHEAD))
+
+
+def _turns_for_staging(ahead: Iterable[InstanceId], fleet: Fleet, policy: Policy) -> Turns:
+    """What is left for those that are not staged yet: a release is staged on no more hosts than may go to it now."""
+    turns = Turns(fleet, policy)
+    for id_ in ahead:
+        told = fleet.instances[id_].told
+        report = told.report if told is not None else None
+        if report is not None and report.target is not None:
+            turns.take(report.target)
+    return turns
 
 
 def _ahead(instance: Instance, standing: Standing, budget: Budget) -> bool:
@@ -170,7 +217,7 @@ def _begin(
     fleet: Fleet,
     policy: Policy,
     standings: Mapping[InstanceId, Standing],
-    barrier: Hold | None,
+    barriers: _Barriers,
     draft: _Draft,
 ) -> None:
     """Give free slots to instances that are ready, in order, on the strength of fresh looks only."""
@@ -179,17 +226,32 @@ def _begin(
     picks: list[Instance] = []
     waiting: list[Instance] = []
     for instance in in_order([fleet.instances[id_] for id_ in ready]):
-        refusal = barrier or budget.refusal(instance.zone)
+        refusal = barriers.against(instance.id, ready[instance.id])
+        if refusal is not None:
+            draft.verdicts[instance.id] = _ruled_out(refusal, fleet, policy, draft)
+            continue
+        refusal = budget.refusal(instance.zone)
         if refusal is not None:
             draft.verdicts[instance.id] = Verdict(hold=refusal)
             waiting.append(instance)
             continue
         budget = budget.take(instance)
+        barriers.turns.take(ready[instance.id].target)
         picks.append(instance)
     if picks and not _ask_again_if_old(picks, ready, fleet, policy, draft):
         _begin_picks(picks, ready, fleet, policy, draft)
-    if barrier is None and _work_goes_on(fleet):
+    if _work_goes_on(fleet):
         _renew_aging(waiting, budget.limit, fleet, policy, draft)
+
+
+def _ruled_out(why: Hold, fleet: Fleet, policy: Policy, draft: _Draft) -> Verdict:
+    """Held by a rule. A deployment is waited for, as settling is; everything else is for another run."""
+    services = fleet.services
+    since = services.deploying_since if services is not None else None
+    if why.reason is not Reason.SERVICE_DEPLOYING or since is None or passed(since, policy.settle_timeout, fleet.at):
+        return Verdict(hold=why)
+    draft.services_at = fleet.at + UNSTEADY_POLLS * policy.poll_interval
+    return Verdict(hold=why, look_at=draft.services_at)
 
 
 def _work_goes_on(fleet: Fleet) -> bool:
@@ -275,7 +337,8 @@ def claim_of(standing: Ready, fleet: Fleet) -> Claim:
 def _close(fleet: Fleet, policy: Policy, halt: Halt | None, draft: _Draft) -> Decision:
     due = (_due(fleet.instances[id_], verdict, fleet, policy) for id_, verdict in draft.verdicts.items())
     looks = [look_at for look_at in due if look_at is not None]
-    services_at = next_settle_look(fleet, policy)
+    waited_for = (next_settle_look(fleet, policy), draft.services_at)
+    services_at = min((look for look in waited_for if look is not None), default=None)
     if services_at is not None:
         looks.append(services_at)
     return Decision(

@@ -188,7 +188,10 @@ class Looking:
     def _look_at_services(self, now: datetime) -> None:
         known = self._known
         first = known.services is None
-        known.services = Services(self._cluster.services(), now)
+        before = known.services.deploying_since if known.services is not None else None
+        found = self._cluster.services()
+        deploying = any(service.deploying for service in found)
+        known.services = Services(found, now, (before or now) if deploying else None)
         if first:
             known.deficits_at_start = deficits(known.services)
         moving = moving_tasks(known.fleet())

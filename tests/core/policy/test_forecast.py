@@ -12,13 +12,13 @@ from bottlerocket_ecs_updater.core.forecast import (
     Limits,
     Pace,
     Pending,
-    Recorded,
     Rolls,
     forecast,
     needed,
     pace_from,
 )
 from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.past import Recorded
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.core.windows import Open, Schedule, open_at, parse_freezes, parse_windows
 
