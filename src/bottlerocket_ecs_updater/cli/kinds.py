@@ -61,10 +61,15 @@ class Reading:
 
     read: Reader
     allowed: str
+    separator: str = ""
+    """What stands between values, where there may be several: then each text counts, and else the last one does."""
 
     def __call__(self, _hint: object, tokens: Sequence[Token]) -> object:
         """The value. Raises ValueError with what is wrong and what is allowed."""
         try:
+            if self.separator:
+                texts = [text for token in tokens for text in token.value.split(self.separator)]
+                return tuple(self.read(text.strip()) for text in texts if text.strip())
             return self.read(tokens[-1].value)
         except ValueError as error:
             raise ValueError(f"{error}; allowed is {self.allowed}") from error
@@ -159,6 +164,16 @@ def text(meaning: str, pattern: str, allowed: str, metavar: str) -> Parameter:
     return _setting(meaning, read, allowed, metavar)
 
 
+def parsed(meaning: str, read: Reader, allowed: str, metavar: str) -> Parameter:
+    """A value of core that has a text of its own."""
+    return _setting(meaning, read, allowed, metavar)
+
+
+def several(meaning: str, read: Reader, allowed: str, metavar: str, separator: str = ";") -> Parameter:
+    """Any number of such values."""
+    return _setting(meaning, read, allowed, metavar, lambda values: separator.join(map(str, values)), separator)
+
+
 def place(meaning: str) -> Parameter:
     """A prefix of an S3 bucket, or a folder."""
     return _setting(meaning, _read_place, "s3://BUCKET/PREFIX, or the path of a folder", "PLACE")
@@ -200,6 +215,7 @@ def _setting(
     allowed: str,
     metavar: str,
     write: Callable[[Any], str] = str,
+    separator: str = "",
     *,
     show: bool = True,
     name: str | None = None,
@@ -207,10 +223,11 @@ def _setting(
     return Parameter(
         name=name,
         help=meaning,
-        converter=Reading(read, allowed),
+        converter=Reading(read, allowed, separator),
         n_tokens=1,
+        negative=(),
         accepts_keys=False,  # a value of several fields is still written as one text
         metavar=metavar,
-        show_default=lambda value: None if value is None else write(value),
+        show_default=lambda value: None if value is None or value == () else write(value),
         show=show,
     )

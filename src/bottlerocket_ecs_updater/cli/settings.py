@@ -19,6 +19,7 @@ from bottlerocket_ecs_updater.cli import kinds
 from bottlerocket_ecs_updater.cli.durations import format_duration
 from bottlerocket_ecs_updater.cli.kinds import DAY, Place
 from bottlerocket_ecs_updater.cli.parsing import Conflict, configure, parse
+from bottlerocket_ecs_updater.cli.rules import RuleSettings
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
 
 INSTANT = timedelta(0)
@@ -211,9 +212,16 @@ class RunSettings:
     target: Target
     documents: Documents
     limits: Limits = Limits()
+    rules: RuleSettings = RuleSettings()
     output: Output = Output()
     messages: Messages = Messages()
     config: Annotated[Path | None, kinds.file("TOML file with any of these settings.")] = None
+
+    def __post_init__(self) -> None:
+        lacking = self.rules.rules.needs_memory if self.target.state is None else ()
+        if lacking:
+            what = " and ".join(lacking)
+            raise Conflict(f"{what} can only be kept with a state store: give --state", (*lacking, "state"))
 
     @property
     def policy(self) -> Policy:
@@ -230,6 +238,7 @@ class RunSettings:
             settle_timeout=limits.settle_timeout,
             max_failures=limits.max_failures,
             deadline=limits.deadline,
+            rules=self.rules.rules,
         )
 
 
