@@ -47,8 +47,3 @@ class Operation(Enum):
         self.title = title
         self.bucket = bucket
         self.action = action or title
-
-    @property
-    def optional(self) -> bool:
-        """Whether only a setting that names a topic, a bus or a secret makes the updater ask for it."""
-        return self.bucket is Bucket.MESSAGES

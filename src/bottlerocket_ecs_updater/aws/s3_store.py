@@ -25,6 +25,13 @@ _NO_OBJECT_CODES = frozenset({"NoSuchKey", "404", "NotFound"})
 _CONFLICT_CODES = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}) | _NO_OBJECT_CODES
 """Of a conditional write. An object that is not there any more does not have the tag that was expected either."""
 
+_CONTENT_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "json": "application/json",
+    "md": "text/markdown; charset=utf-8",
+}
+"""What a browser opens by itself, when a person follows a link to a report."""
+
 
 class S3Store:
     """Implements `engine.ports.Store`; an object's ETag is its tag.
@@ -58,6 +65,9 @@ class S3Store:
         Raises Unreachable where the reply was lost: then it may have been written, and only reading it tells.
         """
         request: PutObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._prefix + key, "Body": data}
+        kind = _CONTENT_TYPES.get(key.rpartition(".")[2])
+        if kind is not None:
+            request["ContentType"] = kind
         if expect == ABSENT:
             request["IfNoneMatch"] = "*"
         elif expect is not None:

@@ -37,6 +37,8 @@ COMMANDS = {
     "run": "Update the cluster's Bottlerocket container instances, as far as may be done now.",
     "plan": "Say what `run` would do now, in order, and what it would leave alone, and why; change nothing.",
     "status": "Show instances by release and state, open claims, rests, quarantine, who acts, and the last run.",
+    "report": "Make the report of a run from its record: a page, Markdown or JSON.",
+    "history": "List the runs of a cluster, newest first.",
     "release": "Give a quarantined instance back, clear its rest, or declare a version good.",
     "simulate": "Run against a simulated cluster on this machine, and watch it.",
 }

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.world import World
 
 STATE_BUCKET = "simulated-state"
+STATE_PREFIX = "updater"
 LEAD = timedelta(minutes=1)
 """How long the world lives before the run begins: services find their places."""
 
@@ -48,6 +50,7 @@ class SimulateSettings:
     serve: Annotated[
         bool, kinds.switch("Start no run: keep the world up, and print what any AWS client needs to reach it.", "s")
     ] = False
+    report: Annotated[Path | None, kinds.file("Write the report of the run to this file: .html, .md or .json.")] = None
     port: Annotated[int, kinds.count("Port of the server on loopback; 0 takes a free one.", least=0, most=65535)] = 0
 
 
@@ -74,6 +77,8 @@ def simulate(settings: SimulateSettings = SimulateSettings()) -> int:
                 return _serve(wire, scenario, settings, origin.isoformat())
             clock.sleep(LEAD)
             code = _run(settings, wire, scenario, origin.isoformat())
+            if settings.report is not None:
+                _report(settings.report, wire, scenario.cluster)
             return 0 if _conclude(scenario, world) and code in _RUN_ENDED else 1
     finally:
         clock.stop()
@@ -98,7 +103,7 @@ def _arguments(settings: SimulateSettings, scenario: Scenario, region: str, orig
         "check-document": CHECK,
         "apply-document": APPLY,
         "reboot-document": REBOOT,
-        "state": f"s3://{STATE_BUCKET}/updater",
+        "state": f"s3://{STATE_BUCKET}/{STATE_PREFIX}",
         "max-unavailable": str(settings.max_unavailable),
         "max-failures": str(settings.max_failures),
         "time-scale": str(settings.speed),
@@ -134,6 +139,16 @@ def _run(settings: SimulateSettings, wire: Wire, scenario: Scenario, origin: str
         code = process.wait(timeout=LEAVE_WITHIN_SECONDS)
     _say(f"\nThe run ended with exit code {code} after {time.monotonic() - began:.0f} s of real time.")
     return code
+
+
+def _report(path: Path, wire: Wire, cluster: str) -> None:
+    """The report of the run that just ended, from its record, as anybody makes one."""
+    state, region = f"s3://{STATE_BUCKET}/{STATE_PREFIX}", wire.environment()["AWS_REGION"]
+    where = ["--cluster", cluster, "--region", region, "--state", state, "--to", str(path.absolute())]
+    command = [sys.executable, "-m", "bottlerocket_ecs_updater", "report", "latest", *where]
+    done = subprocess.run(command, env=_environment(wire), check=False)  # noqa: S603 - our own
+    if done.returncode == 0:
+        _say(f"Its report is in {path}.")
 
 
 def _conclude(scenario: Scenario, world: World) -> bool:

@@ -107,6 +107,8 @@ class Drained(InstanceEvent):
     """ECS was asked to drain it, and confirmed."""
 
     name: ClassVar[str] = "instance.drained"
+    tasks: int | None = None
+    """How many tasks of services ECS has to move to other instances; None in records that do not tell."""
 
 
 @dataclass(frozen=True, slots=True)

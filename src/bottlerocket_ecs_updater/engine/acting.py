@@ -295,8 +295,9 @@ class Acting:
         for id_, result in results.items():
             match result:
                 case Done():
-                    self._known.learn(see_drain_sent(self._known.instance(id_), now, before, confirmed=True))
-                    self._recorder.record(Drained(now, id_))
+                    drained = see_drain_sent(self._known.instance(id_), now, before, confirmed=True)
+                    self._known.learn(drained)
+                    self._recorder.record(Drained(now, id_, sum(drained.trail.moving.values())))
                 case Unclear(why=why):
                     self._known.learn(see_drain_sent(self._known.instance(id_), now, before, confirmed=False))
                     self._unclear(id_, "DRAINING", why)

@@ -125,6 +125,13 @@ class Account:
         return tuple(sorted(lane.out_of_service for lane in lanes if lane.worked_on and lane.out_since is None))
 
     @property
+    def moved(self) -> int | None:
+        """How many tasks of services the drains had to move, None where no drain tells."""
+        lanes = self.timeline.lanes.values() if self.timeline is not None else ()
+        told = [lane.moved for lane in lanes if lane.moved is not None]
+        return sum(told) if told else None
+
+    @property
     def median_out_of_service(self) -> timedelta | None:
         """The middle one of these; None where no instance came back."""
         spans = self.out_of_service

@@ -39,7 +39,7 @@ class Archive:
                 self._complain(f"the report could not be written to the state store, {again}: {error}")
 
 
-def render(account: Account, form: str, moved: int | None = None) -> str:
+def render(account: Account, form: str) -> str:
     """The account in one of FORMS."""
     # Templates and their engine are slow to import, and only the end of a run needs them.
     from bottlerocket_ecs_updater.report.jsonreport import report_json  # noqa: PLC0415
@@ -48,11 +48,11 @@ def render(account: Account, form: str, moved: int | None = None) -> str:
 
     match form:
         case "html":
-            return page(account, moved)
+            return page(account)
         case "json":
-            return report_json(account, moved)
+            return report_json(account)
         case "md":
-            return markdown(account, moved)
+            return markdown(account)
         case _:
             raise ValueError(f"no form of a report: {form!r}")
 

@@ -18,12 +18,12 @@ from bottlerocket_ecs_updater.report.summary import Row
 FORMAT = 1
 
 
-def report_json(account: Account, moved: int | None = None) -> str:
+def report_json(account: Account) -> str:
     """The account as JSON, indented, ASCII only, with a line end."""
-    return json.dumps(report_object(account, moved), indent=2) + "\n"
+    return json.dumps(report_object(account), indent=2) + "\n"
 
 
-def report_object(account: Account, moved: int | None = None) -> dict[str, Any]:
+def report_object(account: Account) -> dict[str, Any]:
     """The account as what JSON is made of."""
     summary = account.summary
     return {
@@ -56,7 +56,7 @@ def report_object(account: Account, moved: int | None = None) -> dict[str, Any]:
         "instances": [_instance(account, row) for row in summary.rows],
         "most_out_of_service_at_once": account.most_out_at_once,
         "median_out_of_service_seconds": _seconds(account.median_out_of_service),
-        "tasks_moved": moved,
+        "tasks_moved": account.moved,
         "seconds_by_part": _by_part(account),
         "calls": dict(summary.calls),
         "unreadable": list(account.unreadable),

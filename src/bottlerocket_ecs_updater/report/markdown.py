@@ -18,12 +18,12 @@ NAMED_MAX = 50
 """Instances of one group that are named."""
 
 
-def markdown(account: Account, moved: int | None = None) -> str:
+def markdown(account: Account) -> str:
     """The account as Markdown."""
-    return "\n".join(_lines(account, moved)) + "\n"
+    return "\n".join(_lines(account)) + "\n"
 
 
-def _lines(account: Account, moved: int | None) -> Iterator[str]:
+def _lines(account: Account) -> Iterator[str]:
     summary = account.summary
     yield f"# {escaped(account.headline)}"
     yield ""
@@ -34,7 +34,7 @@ def _lines(account: Account, moved: int | None) -> Iterator[str]:
     counted = [f"{summary.counts[became]} {became.words}" for became in Became if summary.counts[became]]
     if counted:
         yield f"- {', '.join(counted)}"
-    yield from _out_of_service(account, moved)
+    yield from _out_of_service(account)
     if account.troubles:
         yield from ("", "## What is broken, and what to do")
         for trouble in account.troubles:
@@ -47,12 +47,12 @@ def _lines(account: Account, moved: int | None) -> Iterator[str]:
     yield from _costs(account)
 
 
-def _out_of_service(account: Account, moved: int | None) -> Iterator[str]:
+def _out_of_service(account: Account) -> Iterator[str]:
     if account.median_out_of_service is not None:
         middle, longest = span(account.median_out_of_service), span(account.out_of_service[-1])
         yield f"- out of service: {middle} at the median, {longest} at most; {account.most_out_at_once} at once at most"
-    if moved is not None:
-        yield f"- tasks moved: {moved}"
+    if account.moved is not None:
+        yield f"- tasks moved: {account.moved}"
 
 
 def _trouble(trouble: Trouble) -> Iterator[str]:

@@ -9,7 +9,7 @@ not be forgotten: what has been acted on is then in the store, whenever the run 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -123,12 +123,17 @@ class Past:
 
 def read_record(store: Store, cluster: str, run: RunId) -> Past:
     """Every event of a run, in order; empty where there is no such run. Raises what the store raises."""
+    keys = _batches(store, f"{record_folder(cluster, run)}/events-")
+    return read_batches((key, stored.data) for key in keys if (stored := store.get(key)) is not None)
+
+
+def read_batches(batches: Iterable[tuple[str, bytes]]) -> Past:
+    """The events of a record's batches, which come with the names of their places and in their order."""
     events: list[Event] = []
     unreadable: list[str] = []
-    for key in _batches(store, f"{record_folder(cluster, run)}/events-"):
-        stored = store.get(key)
-        for number, line in enumerate(stored.data.splitlines() if stored is not None else (), 1):
-            _read_line(line, f"{key} line {number}", events, unreadable)
+    for place, data in batches:
+        for number, line in enumerate(data.splitlines(), 1):
+            _read_line(line, f"{place} line {number}", events, unreadable)
     return Past(tuple(events), tuple(unreadable))
 
 

@@ -70,8 +70,10 @@ def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one se
             return f"claimed, {change(source, target)}"
         case e.ClaimFound(phase=phase, run=run, since=since):
             return f"run {run} left it {phase} since {write_time(since)}: finished first"
-        case e.Drained():
+        case e.Drained(tasks=None):
             return "draining"
+        case e.Drained(tasks=tasks):
+            return f"draining, with {tasks} {'task' if tasks == 1 else 'tasks'} of services to move"
         case e.Rebooted(version=version, took=took):
             return f"rebooted into {version}" + (f" within {span(took)}" if took is not None else "")
         case e.Returned(out_of_service=out):

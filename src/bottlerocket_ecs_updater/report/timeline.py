@@ -82,6 +82,8 @@ class Lane:
     """The earlier run that had left a claim on it."""
     problem: str
     """The host's words where its last check gave no report."""
+    moved: int | None
+    """How many tasks of services its drain had to move; None where nothing tells."""
     events: tuple[e.InstanceEvent, ...]
 
     def spent(self, part: Part) -> timedelta:
@@ -151,6 +153,7 @@ class _Track:
     after: Version | None = None
     found_from: RunId | None = None
     problem: str = ""
+    moved: int | None = None
     events: list[e.InstanceEvent] = field(default_factory=list)
 
     def note(self, event: e.InstanceEvent) -> None:
@@ -186,6 +189,8 @@ class _Track:
                 self.before = self.before or source
             case e.ClaimFound(run=run, since=since):
                 self.found_from, self.out_since = run, since
+            case e.Drained(tasks=int(tasks)):
+                self.moved = (self.moved or 0) + tasks
             case _:
                 pass
 
@@ -228,6 +233,7 @@ class _Track:
             self.out_since,
             self.found_from,
             self.problem,
+            self.moved,
             tuple(self.events),
         )
 

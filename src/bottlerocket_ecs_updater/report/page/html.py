@@ -50,8 +50,8 @@ _MEANING = {
 }
 
 
-def page(account: Account, moved: int | None = None) -> str:
-    """The page of a run. `moved` is how many tasks were moved, where somebody can know it."""
+def page(account: Account) -> str:
+    """The page of a run."""
     summary, timeline = account.summary, account.timeline
     lanes = timeline.lanes if timeline is not None else {}
     failed = [row for row in summary.rows if row.became in (Became.QUARANTINED, Became.FAILED)]
@@ -67,7 +67,6 @@ def page(account: Account, moved: int | None = None) -> str:
             failed=[(row, lanes.get(row.instance)) for row in failed],
             tiles=_TILES,
             became_held=Became.HELD,
-            moved=moved,
             most=max((max(move.before, move.after) for move in account.moves), default=1),
             meaning={part.value: words for part, words in _MEANING.items()},
             durations=durations(account),

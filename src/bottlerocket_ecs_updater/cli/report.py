@@ -1,0 +1,102 @@
+"""`report`: the report of a run, made from its record; of a run that died too, and by a newer version again."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from bottlerocket_ecs_updater.cli import kinds
+from bottlerocket_ecs_updater.cli.settings import Target
+from bottlerocket_ecs_updater.cli.wiring import wire_to_look
+from bottlerocket_ecs_updater.core.errors import NotFound, UsageError
+from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.engine.ports import Store
+from bottlerocket_ecs_updater.report.account import Account, account_of
+from bottlerocket_ecs_updater.report.archive import FORMS, render, report_key, write_reports
+from bottlerocket_ecs_updater.report.record import read_record, runs_of
+from bottlerocket_ecs_updater.report.text import visible
+
+LATEST = "latest"
+
+Form = Literal["html", "json", "md"]
+
+
+@Parameter(name="*", group="Report")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportSettings:
+    """Where the record is, and where the report goes."""
+
+    target: Target
+    to: Annotated[
+        Path | None, kinds.file("File that it is written to; without it, it is written to the state store.")
+    ] = None
+    out: Annotated[bool, kinds.switch("Print it, and write nothing.", "o")] = False
+    form: Annotated[
+        Form | None, kinds.choice("Form; else by the ending of --to, else html.", *FORMS, name="--format")
+    ] = None
+
+
+def report(
+    run: Annotated[str, Parameter(help="The id of a run, or latest.", metavar="RUN")] = LATEST,
+    /,
+    *,
+    settings: ReportSettings,
+) -> int:
+    """Make the report of a run from its record: a page, Markdown or JSON."""
+    wired = wire_to_look(settings.target, os.environ)
+    if wired.store is None:
+        raise UsageError("the record of runs is in the state store: give --state")
+    name, account = _read(wired.store, wired.cluster_name, run)
+    if settings.out or settings.to is not None:
+        _put(render(account, settings.form or form_of(settings.to)), settings.to)
+    else:
+        write_reports(wired.store, wired.cluster_name, name, account)
+        folder = report_key(wired.cluster_name, name, "").rpartition("/")[0]
+        written = ", ".join(f"report.{one}" for one in FORMS)
+        _say(f"{visible(account.headline)}\nWritten to {folder} in the state store: {written}")
+    return 0
+
+
+def _put(text: str, to: Path | None) -> None:
+    if to is None:
+        sys.stdout.write(text)
+    else:
+        write_file(to, text)
+
+
+def _read(store: Store, cluster: str, run: str) -> tuple[RunId, Account]:
+    name = RunId(run)
+    if run == LATEST:
+        runs = runs_of(store, cluster)
+        if not runs:
+            raise NotFound(f"no run of {cluster} has left a record")
+        name = runs[-1]
+    if "/" in name or not name:
+        raise UsageError(f"{name!r} is no id of a run; `history` lists them")
+    past = read_record(store, cluster, name)
+    if not past.events:
+        raise NotFound(f"run {name} of {cluster} has left no record; `history` lists those that did")
+    return name, account_of(past.events, past.unreadable, cluster=cluster)
+
+
+def form_of(path: Path | None) -> str:
+    """The form that a file's ending asks for; a page where it asks for none."""
+    ending = path.suffix.removeprefix(".") if path is not None else ""
+    return ending if ending in FORMS else FORMS[0]
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a report to a file of this machine. Raises UsageError where that cannot be."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - what a person asked for
