@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.report.messages import Messenger, People, Programs
 from bottlerocket_ecs_updater.report.metrics import Metrics
 from bottlerocket_ecs_updater.report.paint import Paint
 from bottlerocket_ecs_updater.report.record import Record
-from bottlerocket_ecs_updater.report.recorders import Fan
+from bottlerocket_ecs_updater.report.recorders import Fan, LastWord
 from bottlerocket_ecs_updater.report.text import visible
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def tell(settings: RunSettings, wired: Wired, stream: TextIO) -> Telling:
     archive = Archive(store, about.cluster, wired.run, complain) if store is not None else None
     messenger = _messenger(settings, wired, complain)
     # The record comes before the report that is made from it; messages come last, since they name the report.
-    everybody = [one for one in (log, metrics, record, archive, messenger) if one is not None]
-    return Telling(Fan(everybody), record, wired.clock, live, metrics)
+    others = [one for one in (metrics, record, archive, messenger) if one is not None]
+    return Telling(LastWord(log, Fan(others)), record, wired.clock, live, metrics)
 
 
 @dataclass(frozen=True, slots=True)

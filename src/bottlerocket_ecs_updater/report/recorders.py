@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bottlerocket_ecs_updater.core.event import Event
+from bottlerocket_ecs_updater.core.event import Event, RunFinished
 from bottlerocket_ecs_updater.engine.ports import Recorder
 
 
@@ -26,4 +26,17 @@ class Fan:
 
     def record(self, event: Event) -> None:
         for recorder in self._recorders:
+            recorder.record(event)
+
+
+class LastWord:
+    """Tells one recorder first of everything that happens, and last of the end: its line is the last of a run."""
+
+    def __init__(self, speaker: Recorder, others: Recorder) -> None:
+        self._speaker = speaker
+        self._others = others
+
+    def record(self, event: Event) -> None:
+        order = (self._speaker, self._others)
+        for recorder in reversed(order) if isinstance(event, RunFinished) else order:
             recorder.record(event)

@@ -1,0 +1,1 @@
+"""The program as a process, against the world on the wire."""

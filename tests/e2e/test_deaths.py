@@ -1,0 +1,103 @@
+"""Runs that are killed, stopped, suspended, or meet each other."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from pathlib import Path
+from subprocess import Popen
+
+from tests.e2e.town import Told, Town, assert_clean, heard, kill, town
+
+from bottlerocket_ecs_updater.simulator.scenarios import row
+
+KILLS = 12
+CALLS_SURVIVED_MOST = 40
+MANY_ENOUGH = 60
+"""Runs after which a cluster of four must be up to date, kills included."""
+
+
+def test_a_run_that_is_killed_again_and_again_strands_nothing(tmp_path: Path) -> None:
+    chances = random.Random(3)
+    with town(row(4), tmp_path) as here:
+        last = None
+        for number in range(MANY_ENOUGH):
+            process = here.start("--lease", "30s")
+            if number < KILLS:
+                _kill_after(here, process, chances.randrange(1, CALLS_SURVIVED_MOST))
+                continue
+            last = heard(process)
+            if last.exit_code == 0 and not here.not_as_foretold():
+                break
+        assert last is not None
+        assert here.not_as_foretold() == []
+        assert_clean(here.verdict())
+        assert max(here.verdict().boots.values()) <= 2
+        assert here.verdict().most_out_at_once == 1
+
+
+def _kill_after(here: Town, process: Popen[str], calls: int) -> None:
+    before = here.calls()
+    here.wait_until(lambda: here.calls() - before >= calls or process.poll() is not None)
+    kill(process)
+
+
+def test_of_three_rivals_one_acts_and_the_others_say_who_and_leave(tmp_path: Path) -> None:
+    with town(row(3), tmp_path) as here:
+        rivals = [here.start("--lease", "5m") for _ in range(3)]
+        told = [heard(rival) for rival in rivals]
+        assert [each.exit_code for each in told] == [0, 0, 0]
+        assert sorted(each.last["outcome"] for each in told) == ["left", "left", "ok"]
+        assert all(each.of("lease.refused")[0]["holder"] for each in told if each.last["outcome"] == "left")
+        assert_clean(here.verdict())
+        assert here.not_as_foretold() == []
+
+
+def test_a_run_that_is_told_to_stop_leaves_in_time_and_the_next_one_finishes_at_once(tmp_path: Path) -> None:
+    with town(row(3), tmp_path) as here:
+        process = here.start("--lease", "10m")
+        here.wait_until(lambda: here.verdict().most_out_at_once == 1)
+        told, took = _stopped_by(process, signal.SIGTERM)
+        assert took < 10
+        assert told.last["event"] == "run.finished"
+        assert told.last["outcome"] == "interrupted"
+        began = time.monotonic()
+        after = here.run("--lease", "10m")
+        assert after.of("lease.taken"), "the lease was given back"
+        assert time.monotonic() - began < 60
+        assert after.exit_code == 0
+        assert_clean(here.verdict())
+        assert here.not_as_foretold() == []
+
+
+def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:
+    with town(row(3), tmp_path) as here:
+        process = here.start("--lease", "10m")
+        here.wait_until(lambda: here.calls() > 5)
+        process.send_signal(signal.SIGSTOP)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+        assert process.returncode in (130, 0)
+
+
+def test_a_run_that_was_suspended_past_its_lease_does_nothing_more(tmp_path: Path) -> None:
+    with town(row(3), tmp_path) as here:
+        first = here.start("--lease", "30s")
+        here.wait_until(lambda: here.verdict().most_out_at_once == 1)
+        first.send_signal(signal.SIGSTOP)
+        second = here.run("--lease", "2m")
+        first.send_signal(signal.SIGCONT)
+        woken = heard(first)
+        assert woken.exit_code == 1
+        assert second.exit_code == 0
+        assert_clean(here.verdict())
+        assert here.not_as_foretold() == []
+
+
+def _stopped_by(process: Popen[str], number: int) -> tuple[Told, float]:
+    began = time.monotonic()
+    process.send_signal(number)
+    return heard(process), time.monotonic() - began
