@@ -39,6 +39,8 @@ COMMANDS = {
     "status": "Show instances by release and state, open claims, rests, quarantine, who acts, and the last run.",
     "report": "Make the report of a run from its record: a page, Markdown or JSON.",
     "history": "List the runs of a cluster, newest first.",
+    "pause": "Let no run begin anything new on a cluster until `resume`; what is in flight finishes.",
+    "resume": "Let runs begin again on a cluster that was paused.",
     "release": "Give a quarantined instance back, clear its rest, or declare a version good.",
     "simulate": "Run against a simulated cluster on this machine, and watch it.",
 }

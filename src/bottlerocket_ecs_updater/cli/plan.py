@@ -23,7 +23,15 @@ def plan(
 ) -> int:
     """Say what `run` would do now, in order, and what it would leave alone, and why; change nothing."""
     wired = wire(settings, os.environ)
-    fleet = take_picture(wired.cluster, wired.hosts, wired.clock, settings.policy, wired.ledger)
+    fleet = take_picture(
+        wired.cluster,
+        wired.hosts,
+        wired.clock,
+        settings.policy,
+        wired.ledger,
+        store=wired.store,
+        cluster_name=wired.cluster_name,
+    )
     planned = plan_of(fleet, settings.policy)
     if form == "json":
         text = json.dumps(plan_json(planned, wired.cluster_name), indent=1) + "\n"

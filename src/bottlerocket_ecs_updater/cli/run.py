@@ -60,7 +60,7 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
             wired.right.check_before_act()
 
     wired.api.before_call = before_call
-    world = World(wired.cluster, wired.hosts, wired.clock, wired.ledger, wired.right, recorder)
+    world = World(wired.cluster, wired.hosts, wired.clock, wired.ledger, wired.right, recorder, wired.store)
     finished = Run(
         wired.run,
         wired.cluster_name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -212,7 +212,7 @@ class RunSettings:
     target: Target
     documents: Documents
     limits: Limits = Limits()
-    rules: RuleSettings = RuleSettings()
+    rules: RuleSettings = field(default_factory=RuleSettings)
     output: Output = Output()
     messages: Messages = Messages()
     config: Annotated[Path | None, kinds.file("TOML file with any of these settings.")] = None

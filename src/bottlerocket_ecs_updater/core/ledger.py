@@ -26,6 +26,9 @@ RECORDED_AT_MOST = 50
 BEGUN_FOR = timedelta(hours=24)
 """How long it is remembered that an instance was begun: `at most N per day` counts back so far."""
 
+UPDATED_FOR = timedelta(days=180)
+"""How long it is remembered to which release an instance was updated: a roll is long over by then."""
+
 
 @dataclass(frozen=True, slots=True)
 class OpenClaim:
@@ -126,7 +129,8 @@ def with_begun(ledger: Ledger, at: datetime) -> Ledger:
 
 def with_update(ledger: Ledger, instance: InstanceId, version: Version, at: datetime) -> Ledger:
     """Remember that an instance came back on a release."""
-    return replace(ledger, updated={**ledger.updated, instance: PastUpdate(version, at)})
+    kept = {id_: update for id_, update in ledger.updated.items() if update.at > at - UPDATED_FOR}
+    return replace(ledger, updated={**kept, instance: PastUpdate(version, at)})
 
 
 def with_duration(

@@ -34,6 +34,7 @@ from bottlerocket_ecs_updater.core.event import (
     Returned,
 )
 from bottlerocket_ecs_updater.core.fleet import (
+    End,
     Flight,
     Instance,
     Kind,
@@ -48,9 +49,17 @@ from bottlerocket_ecs_updater.core.fleet import (
 )
 from bottlerocket_ecs_updater.core.host import HostProblem, Problem
 from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, InstanceId
-from bottlerocket_ecs_updater.core.ledger import with_claim, with_rest, without_claim
+from bottlerocket_ecs_updater.core.ledger import (
+    with_begun,
+    with_claim,
+    with_duration,
+    with_rest,
+    with_update,
+    without_claim,
+)
 from bottlerocket_ecs_updater.core.observe import see_drain_sent, see_marked, see_sent, see_told
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
+from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.core.settling import deficits
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
@@ -202,7 +211,18 @@ class Acting:
             arn = self._known.arn_of(id_)
             if arn is not None:
                 self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn))
+                self._note_progress(self._known.instance(id_), claim)
         self._ledger.flush()
+
+    def _note_progress(self, instance: Instance, claim: Claim) -> None:
+        """What the rules of later passes and runs ask: what was begun, and how long its parts took."""
+        now, trail, applied = self._known.at, instance.trail, instance.applied
+        if instance.claim is None:
+            took = applied.ended_at - applied.sent_at if applied is not None and applied.end is End.SUCCESS else None
+            self._ledger.change(partial(with_begun, at=now))
+            self._ledger.change(partial(with_duration, stage=took))
+        elif claim.phase is ClaimPhase.REBOOTING and trail.reboot_sent_at is None and trail.drain_sent_at is not None:
+            self._ledger.change(partial(with_duration, drain=now - trail.drain_sent_at))
 
     def _marked(self, command: Mark, result: Result | None) -> bool:
         now = self._clock.now()
@@ -244,8 +264,16 @@ class Acting:
                     self._unclear(command.instance, "dropping the claim", why)
         for command in dropped:
             self._ledger.change(partial(without_claim, instance=command.instance))
+            if isinstance(command.verdict, Updated):
+                self._note_update(command.instance, command.verdict.target)
             self._unmarked(command)
         return {command.instance for command in batch} - {command.instance for command in dropped}
+
+    def _note_update(self, id_: InstanceId, version: Version) -> None:
+        trail = self._known.instance(id_).trail
+        self._ledger.change(partial(with_update, instance=id_, version=version, at=self._known.at))
+        if trail.reboot_sent_at is not None and trail.proof_at is not None:
+            self._ledger.change(partial(with_duration, reboot=trail.proof_at - trail.reboot_sent_at))
 
     def _written_on(self, id_: InstanceId) -> ContainerInstanceArn | None:
         registration = self._known.instance(id_).registration

@@ -19,6 +19,7 @@ def remember(known: Knowledge, ledger: LedgerKeeping) -> None:
     for id_, rest in state.rests.items():
         known.learn(replace(known.instance(id_), rest=rest))
     known.suspects = state.suspects
+    known.past = state.past
 
 
 def adopt_commands(known: Knowledge, hosts: Hosts, policy: Policy) -> None:

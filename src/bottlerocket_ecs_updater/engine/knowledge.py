@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from bottlerocket_ecs_updater.core.fleet import Durations, Fleet, Halt, Instance, Services, Slot
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, RunId, ServiceArn
+from bottlerocket_ecs_updater.core.past import Past
 from bottlerocket_ecs_updater.core.version import Version
 
 
@@ -33,6 +34,8 @@ class Knowledge:
     halt: Halt | None = None
     stopping: str = ""
     suspects: Mapping[Version, int] = field(default_factory=dict)
+    past: Past = field(default_factory=Past)
+    paused: str = ""
     touched: set[InstanceId] = field(default_factory=set)
     """Instances whose knowledge changed since the last decision."""
 
@@ -66,7 +69,15 @@ class Knowledge:
             halt=self.halt,
             stopping=self.stopping,
             suspects=self.suspects,
+            past=self.past,
+            paused=self.paused,
         )
+
+    def releases_told(self) -> set[Version]:
+        """The releases that were named by hosts since the last decision: what they run, and what they are offered."""
+        reports = (told.report for id_ in self.touched if (told := self.instance(id_).told) is not None)
+        named = ((report.running, report.target) for report in reports if report is not None)
+        return {version for both in named for version in both if version is not None}
 
     def trim_slots(self, keep: Callable[[Slot], bool]) -> tuple[Slot, ...]:
         """Drop the slots that are free, and give them back."""

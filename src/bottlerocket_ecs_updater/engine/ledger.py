@@ -6,7 +6,7 @@ Changes are gathered and written at once, so that a pass costs one write however
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from bottlerocket_ecs_updater.core.errors import LeaseLost, UpdaterError
@@ -159,5 +159,5 @@ def read_ledger(data: bytes, key: str) -> tuple[Ledger, dict[str, Any]]:
         ledger: Ledger = converter().structure(value, Ledger)
     except BaseValidationError as error:
         raise LedgerBroken(f"{key} is broken: {explain(error)}") from error
-    known = {"claims", "rests", "failed_on", "first_seen", "released", "format", "run", "write"}
+    known = {"format", "run", "write", *(part.name for part in fields(Ledger))}
     return ledger, {name: part for name, part in value.items() if name not in known}

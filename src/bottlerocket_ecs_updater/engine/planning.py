@@ -5,19 +5,26 @@ Nothing is written, to the store, to ECS or to a host; the one thing that is sen
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
 from bottlerocket_ecs_updater.core.command import Check
 from bottlerocket_ecs_updater.core.decide import Decision, decide
 from bottlerocket_ecs_updater.core.event import Event
 from bottlerocket_ecs_updater.core.fleet import Fleet, Kind
 from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, Policy
+from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.core.waiting import passed
 from bottlerocket_ecs_updater.engine.acting import Acting
 from bottlerocket_ecs_updater.engine.beginning import adopt_commands, remember
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.engine.looking import Looking, Wants
-from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts
+from bottlerocket_ecs_updater.engine.pausing import look_for_pause
+from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, Store
+from bottlerocket_ecs_updater.engine.sightings import Sightings
 
 NOBODY = RunId("plan")
 """No run has this id: every claim that is met is another's."""
@@ -31,7 +38,15 @@ class _Unheard:
 
 
 def take_picture(
-    cluster: Cluster, hosts: Hosts, clock: Clock, policy: Policy, ledger: LedgerKeeping, *, ask: bool = True
+    cluster: Cluster,
+    hosts: Hosts,
+    clock: Clock,
+    policy: Policy,
+    ledger: LedgerKeeping,
+    *,
+    store: Store | None = None,
+    cluster_name: str = "",
+    ask: bool = True,
 ) -> Fleet:
     """Look at the whole cluster and, with `ask`, have every host that may be asked say whether it has an update.
 
@@ -54,7 +69,19 @@ def take_picture(
             break
         clock.sleep(policy.poll_interval)
         looking.look(Wants())
+    known.paused = look_for_pause(store, cluster_name)
+    known.past = replace(known.past, first_seen=_first_seen(known, Sightings(store)))
     return known.fleet()
+
+
+def _first_seen(known: Knowledge, sightings: Sightings) -> Mapping[Version, datetime]:
+    """What the ledger and the shared sightings say together of the releases that hosts named; nothing is noted."""
+    shared = {version: sightings.look(version) for version in known.releases_told()}
+    first_seen = dict(known.past.first_seen)
+    for version, at in shared.items():
+        if at is not None:
+            first_seen[version] = min(at, first_seen.get(version, at))
+    return first_seen
 
 
 def _checks(decision: Decision, known: Knowledge) -> list[Check]:

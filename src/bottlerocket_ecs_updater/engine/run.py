@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from bottlerocket_ecs_updater.core.budget import in_quarantine
 from bottlerocket_ecs_updater.core.decide import Decision, decide
@@ -21,6 +22,7 @@ from bottlerocket_ecs_updater.core.event import (
 )
 from bottlerocket_ecs_updater.core.fleet import Instance, Outcome, Quarantined, Updated, UpToDate
 from bottlerocket_ecs_updater.core.ids import InstanceId, RunId
+from bottlerocket_ecs_updater.core.ledger import with_sighting
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
@@ -31,7 +33,9 @@ from bottlerocket_ecs_updater.engine.beginning import adopt_commands, remember
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
 from bottlerocket_ecs_updater.engine.looking import Looking, Wants
-from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, Lease, Recorder
+from bottlerocket_ecs_updater.engine.pausing import look_for_pause
+from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, Lease, Recorder, Store
+from bottlerocket_ecs_updater.engine.sightings import Sightings
 
 PASSING_REASONS = frozenset({Reason.BUDGET, Reason.ZONE_BUDGET, Reason.SETTLING, Reason.STAGING_AHEAD})
 """Holds that come and go with every slot: they are in the summary, and not in the log each time."""
@@ -64,6 +68,7 @@ class World:
     ledger: LedgerKeeping
     lease: Lease
     recorder: Recorder
+    store: Store | None = None
 
 
 class Run:
@@ -93,6 +98,7 @@ class Run:
         self._known = Knowledge(run, now, now, now)
         self._looking = Looking(self._known, world.cluster, world.hosts, world.clock, policy, world.recorder)
         self._acting = Acting(self._known, world.cluster, world.hosts, world.ledger, world.clock, world.recorder)
+        self._sightings = Sightings(world.store)
         self._agenda = Agenda(policy.poll_interval)
         self._phases: dict[InstanceId, tuple[Phase, datetime]] = {}
         self._holds: dict[InstanceId, Hold] = {}
@@ -127,6 +133,7 @@ class Run:
                 if first:
                     adopt_commands(self._known, self._world.hosts, self._policy)
                     first = False
+                self._look_beyond()
                 decision = decide(self._known.fleet(), self._policy)
                 self._tell(decision)
                 if self._stopping():
@@ -142,6 +149,15 @@ class Run:
             self._promise(decision, wants)
             self._sleep_until(self._agenda.next(decision.look_at) or self._known.at)
             wants = self._wants(decision)
+
+    def _look_beyond(self) -> None:
+        """What the rules ask that is neither of ECS nor of the hosts: the pause switch, and how old releases are."""
+        known, ledger = self._known, self._world.ledger
+        known.paused = look_for_pause(self._world.store, self._cluster_name)
+        for version in known.releases_told():
+            seen = self._sightings.note(version, known.at)
+            ledger.change(partial(with_sighting, version=version, at=seen))
+        known.past = ledger.value.past
 
     def _stopping(self) -> bool:
         if self._stop.why and not self._known.stopping:

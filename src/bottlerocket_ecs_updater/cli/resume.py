@@ -1,0 +1,32 @@
+"""`resume`: let runs begin again on a cluster that was paused."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from cyclopts import Parameter
+
+from bottlerocket_ecs_updater.cli.pause import store_of
+from bottlerocket_ecs_updater.cli.settings import Target
+from bottlerocket_ecs_updater.cli.wiring import wire_to_look
+from bottlerocket_ecs_updater.engine.pausing import clear_pause, look_for_pause
+
+
+@Parameter(name="*", group="Resume")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeSettings:
+    """Which cluster."""
+
+    target: Target
+
+
+def resume(*, settings: ResumeSettings) -> int:
+    """Let runs begin again on a cluster that was paused."""
+    wired = wire_to_look(settings.target, os.environ)
+    store = store_of(wired)
+    was = look_for_pause(store, wired.cluster_name)
+    clear_pause(store, wired.cluster_name)
+    said = f"Updates of {wired.cluster_name} go on; they were paused {was}" if was else "Updates were not paused."
+    print(said)  # noqa: T201 - the answer itself
+    return 0
