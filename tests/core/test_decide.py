@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.core.fleet import (
 )
 from bottlerocket_ecs_updater.core.host import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
-from bottlerocket_ecs_updater.core.policy import STAGE_AHEAD_FACTOR, STAGE_AHEAD_MIN, Policy
+from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, STAGE_AHEAD_FACTOR, STAGE_AHEAD_MIN, Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Reason
 
 from .builders import (
@@ -312,7 +312,7 @@ def test_a_run_past_its_deadline_says_so() -> None:
 
 def failed_apply(**changes: Any) -> Fleet:
     last = ended(Kind.APPLY, End.FAILED, NOW - MINUTE)
-    return fleet(instance(says=available(), applied=last, trail=Trail(applies=1), **changes))
+    return fleet(instance(says=available(), applied=last, trail=Trail(applies=1, offered=NEW), **changes))
 
 
 def test_a_failed_apply_is_concluded_and_rests() -> None:
@@ -321,6 +321,12 @@ def test_a_failed_apply_is_concluded_and_rests() -> None:
     note = commands[1]
     assert isinstance(note, Note)
     assert (note.rest.version, note.rest.attempts, note.rest.rolled_back) == (NEW, 1, False)
+
+
+def test_a_host_that_says_nothing_more_after_its_apply_rests_too() -> None:
+    trail = Trail(applies=1, offered=NEW, checks_failed=CHECK_TRIES)
+    silent = instance(says=problem(Problem.NO_ANSWER), asked=NOW - MINUTE, trail=trail)
+    assert [type(command) for command in decide(fleet(silent), policy()).commands] == [Conclude, Note]
 
 
 def test_what_was_concluded_is_not_concluded_again() -> None:

@@ -28,6 +28,7 @@ from .builders import (
     SECOND,
     STANDALONE,
     a_claim,
+    available,
     claimed,
     drained_by_us,
     ended,
@@ -254,6 +255,11 @@ def test_a_held_lock_is_noted_when_it_was_first_met() -> None:
     twice = see_told(see_told(instance(), told(busy, NOW)), told(busy, NOW + MINUTE))
     assert twice.trail.first_busy_at == NOW
     assert see_told(twice, told(ready())).trail.first_busy_at is None
+
+
+def test_the_release_that_a_host_would_take_is_remembered_while_it_says_nothing() -> None:
+    silent = see_told(see_told(instance(), told(available())), told(problem(Problem.NO_ANSWER)))
+    assert silent.trail.offered == NEW
 
 
 # Commands

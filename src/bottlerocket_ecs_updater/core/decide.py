@@ -148,9 +148,8 @@ def _concluded(instance: Instance, outcome: Outcome, fleet: Fleet) -> Verdict:
     if instance.trail.outcome is not None:
         return Verdict(hold=outcome if isinstance(outcome, Hold) else None)
     conclusion = Conclude(instance.id, outcome)
-    report = instance.told.report if instance.told is not None else None
-    if isinstance(outcome, Failed) and report is not None and report.target is not None:
-        rest = next_rest(instance.rest, report.target, outcome.failure.code, fleet.at)
+    if isinstance(outcome, Failed) and instance.trail.offered is not None:
+        rest = next_rest(instance.rest, instance.trail.offered, outcome.failure.code, fleet.at)
         return Verdict((conclusion, Note(instance.id, rest)))
     return Verdict((conclusion,))
 

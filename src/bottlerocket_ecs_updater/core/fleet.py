@@ -229,6 +229,8 @@ class Trail:
     checks_failed: int = 0
     """Checks without a report in a row."""
     first_busy_at: datetime | None = None
+    offered: Version | None = None
+    """The release that the host last said it would take: what failed, where it says nothing more."""
     applies: int = 0
     drain_sent_at: datetime | None = None
     drain_seen: bool = False

@@ -90,7 +90,7 @@ def see_told(instance: Instance, told: Told) -> Instance:
     trail = instance.trail
     match told.answer:
         case HostReport():
-            trail = replace(trail, checks_failed=0, first_busy_at=None)
+            trail = replace(trail, checks_failed=0, first_busy_at=None, offered=told.answer.target or trail.offered)
             if _proves_boot(instance, told, told.answer) and trail.proof_at is None:
                 # Where the agent was never seen away, looks from before the reboot must not count: only this one may.
                 looks = trail.connected_looks if trail.away_at is not None else min(trail.connected_looks, 1)
@@ -145,7 +145,9 @@ def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
     """Our claim was written on it. A mark for one more reboot begins the wait for it anew."""
     trail = instance.trail
     if claim.phase is ClaimPhase.DRAINING:
-        trail = Trail(claimed_at=now, applies=trail.applies, connected_looks=trail.connected_looks)
+        trail = Trail(
+            claimed_at=now, offered=trail.offered, applies=trail.applies, connected_looks=trail.connected_looks
+        )
     if claim.phase is ClaimPhase.REBOOTING:
         trail = replace(trail, reboot_sent_at=None, away_at=None, proof_at=None)
         return replace(instance, claim=claim, reboot_flight=None, trail=trail)
