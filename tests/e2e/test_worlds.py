@@ -1,0 +1,97 @@
+"""Whole runs over the wire: healthy clusters, broken ones, and a world that knows nothing of the program."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.town import SPEED, Town, assert_clean, town
+
+from bottlerocket_ecs_updater.cli.durations import format_duration
+from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
+from bottlerocket_ecs_updater.simulator.faults import ApiFails, FaultPlan, Placed
+from bottlerocket_ecs_updater.simulator.scenarios import Fate, row, thirteen_broken
+
+PATIENT = ("--lease", "10m")
+"""A busy machine stalls for seconds, which are minutes of the world: not what is tried here."""
+
+
+def test_thirteen_kinds_of_broken_hosts_cost_the_healthy_ones_nothing(tmp_path: Path) -> None:
+    with town(thirteen_broken(healthy=5), tmp_path, budget=8) as here:
+        told = here.run("--max-unavailable", "8", "--max-failures", "20", *PATIENT)
+        assert told.exit_code == 3, told.last
+        assert here.not_as_foretold() == []
+        assert_clean(here.verdict())
+        named = {each["instance"] for each in told.last["needs_a_person"]}
+        broken = {name for name, fate in here.scenario.fates.items() if fate in (Fate.FAILED, Fate.QUARANTINED)}
+        assert named == broken
+        assert told.last["quarantined"] == len(here.verdict().quarantined)
+
+
+def test_throttles_and_server_errors_delay_a_run_and_lose_nothing(tmp_path: Path) -> None:
+    throttled = Placed(ApiFails(every=5))
+    failing = Placed(ApiFails(code="InternalServerError", status=500, every=7))
+    with town(row(3, faults=FaultPlan((throttled, failing))), tmp_path) as here:
+        told = here.run(*PATIENT)
+        assert told.exit_code == 0, told.last
+        assert told.last["updated"] == 3
+        assert_clean(here.verdict())
+
+
+def test_a_drain_that_never_ends_is_given_back_and_the_others_are_updated(tmp_path: Path) -> None:
+    scenario = row(3)
+    stuck = ServiceSpec("stuck", 1, Workload(never_stops=True))
+    with town(replace(scenario, services=(*scenario.services, stuck)), tmp_path) as here:
+        told = here.run("--drain-timeout", "4m", *PATIENT)
+        assert told.exit_code == 0, told.last
+        assert told.last["updated"] == 2
+        assert told.last["held_by_reason"] == {"drain-timed-out": 1}
+        assert {each["status"] for each in _instances(here)} == {"ACTIVE"}
+        assert_clean(here.verdict())
+
+
+def test_what_somebody_else_drained_is_left_alone_as_awscli_sees_it(tmp_path: Path) -> None:
+    with town(row(4), tmp_path, budget=2) as here:
+        first = _instances(here)[0]
+        here.aws(
+            *("ecs", "update-container-instances-state", "--cluster", "demo", "--status", "DRAINING"),
+            *("--container-instances", first["containerInstanceArn"]),
+        )
+        told = here.run("--max-unavailable", "2", *PATIENT)
+        assert told.exit_code == 0, told.last
+        assert told.last["held_by_reason"] == {"drained-by-others": 1}
+        after = {each["ec2InstanceId"]: each for each in _instances(here)}
+        assert after.pop(first["ec2InstanceId"])["status"] == "DRAINING"
+        assert {each["status"] for each in after.values()} == {"ACTIVE"}
+        claims = [one["name"] for each in after.values() for one in each["attributes"] if "updater" in one["name"]]
+        assert claims == []
+        assert here.verdict().boots[first["ec2InstanceId"]] == 0
+        assert_clean(here.verdict())
+
+
+def test_a_world_at_speed_that_scales_only_the_flags_is_updated_too(tmp_path: Path) -> None:
+    """As somebody runs the program who serves ECS and SSM of his own, sixty times as fast as real ones."""
+
+    def scaled(**real: float) -> str:
+        return format_duration(timedelta(milliseconds=round(timedelta(**real) / timedelta(milliseconds=SPEED))))
+
+    with town(row(3), tmp_path) as here:
+        told = here.run(
+            *("--poll-interval", scaled(seconds=5), "--settle", scaled(seconds=60)),
+            *("--drain-timeout", scaled(minutes=25), "--reboot-timeout", scaled(minutes=20)),
+            *("--apply-timeout", scaled(minutes=15), "--lease", "10s"),
+            scaled=False,
+        )
+        assert told.exit_code == 0, told.last
+        assert told.last["updated"] == 3
+        assert here.not_as_foretold() == []
+        assert_clean(here.verdict())
+
+
+def _instances(here: Town) -> list[dict[str, Any]]:
+    listed = here.aws("ecs", "list-container-instances", "--cluster", "demo")["containerInstanceArns"]
+    asked = ("ecs", "describe-container-instances", "--cluster", "demo", "--container-instances", *sorted(listed))
+    described: list[dict[str, Any]] = here.aws(*asked)["containerInstances"]
+    return described
