@@ -23,6 +23,7 @@ from bottlerocket_ecs_updater.core.command import (
     Quarantine,
     Reboot,
     Return,
+    StopTasks,
     Unmark,
 )
 from bottlerocket_ecs_updater.core.decide import Decision, decide
@@ -264,7 +265,7 @@ class Run:
                 known = replace(known, rest=rest)
             case Conclude(outcome=outcome):
                 known = replace(known, trail=replace(known.trail, outcome=outcome))
-            case Cancel():
+            case Cancel() | StopTasks():
                 pass
             case _:
                 assert_never(command)

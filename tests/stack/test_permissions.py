@@ -13,6 +13,7 @@ from bottlerocket_ecs_updater.simulator.iam import Ask, Caller, Decision, asks_o
 from bottlerocket_ecs_updater.simulator.world import World
 
 STACK = deployed()
+BUCKET = STACK.holdings["StateBucket"].made.physical_id
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
 NEIGHBOUR = "arn:aws:ecs:us-east-1:123456789012:cluster/other"
 
@@ -32,7 +33,7 @@ BREAKS: dict[str, str] = {
 }
 """The first action that fails without a statement."""
 
-NEEDED_OTHERWISE = {"CallBackCommands", "TellPeople"}
+NEEDED_OTHERWISE = {"CallBackCommands", "ShareSightings", "TellPeople"}
 """What only a run with trouble needs, or what fails no run; tests of their own show when."""
 
 ACTIONS = sorted(
@@ -81,6 +82,7 @@ def test_without_an_action_the_run_does_not_end_well_and_names_it(world: World, 
     ("sid", "ask"),
     [
         ("CallBackCommands", Ask("ssm:CancelCommand")),
+        ("ShareSightings", Ask("s3:PutObject", f"arn:aws:s3:::{BUCKET}/updater/first-seen/1.21.0.json")),
         ("TellPeople", Ask("sns:Publish", STACK.holdings["Notifications"].made.physical_id)),
     ],
 )
@@ -94,7 +96,8 @@ def test_all_that_is_granted_is_what_the_updater_asks_for() -> None:
     stack = deployed(EventBus="default", WebhookSecret="arn:aws:secretsmanager:us-east-1:123456789012:secret:chat")
     granted = {action for statement in statements(stack, "TaskRole") for action in several(statement["Action"])}
     # The store can remove objects; a run never does.
-    assert granted == {operation.action for operation in Operation} - {Operation.DELETE_OBJECT.action}
+    others = {operation.action for operation in Operation if operation.by_setting} | {Operation.DELETE_OBJECT.action}
+    assert granted == {operation.action for operation in Operation} - others
 
 
 NEIGHBOURS: list[tuple[str, str, dict[str, Any]]] = [
@@ -122,6 +125,13 @@ NEIGHBOURS: list[tuple[str, str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("service", "operation", "request_"), NEIGHBOURS)
 def test_what_is_not_ours_is_denied(world: World, service: str, operation: str, request_: dict[str, Any]) -> None:
     assert Decision.NOT_ALLOWED in _answers(world, service, operation, request_)
+
+
+def test_standalone_tasks_can_be_stopped_only_where_the_stack_says_so(world: World) -> None:
+    request = {"cluster": "demo", "task": "abc"}
+    assert _answers(world, "ecs", "StopTask", request, deployed(StopTasks="ENABLED")) == [Decision.ALLOWED]
+    elsewhere = _answers(world, "ecs", "StopTask", {**request, "cluster": "other"}, deployed(StopTasks="ENABLED"))
+    assert elsewhere == [Decision.NOT_ALLOWED]
 
 
 @pytest.mark.parametrize("operation", ["GetObject", "PutObject", "DeleteObject"])

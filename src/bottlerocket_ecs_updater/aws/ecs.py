@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -33,6 +34,8 @@ ACT_MAX = 10
 
 SERVICES_LISTED_EVERY = timedelta(minutes=5)
 """Services come and go with deployments of people; how many of their tasks run is asked afresh every time."""
+
+STOP_REASON = "bottlerocket-ecs-updater: its instance is to be updated, and a rule says to stop it by now"
 
 _GONE_REASONS = ("MISSING", "INACTIVE")
 _SETTABLE: Mapping[Status, Literal["ACTIVE", "DRAINING"]] = {Status.ACTIVE: "ACTIVE", Status.DRAINING: "DRAINING"}
@@ -175,6 +178,19 @@ class EcsCluster:
             return {arn: _confirmed(arn in done, failed.get(arn)) for arn in some}
 
         return _act(arns, send)
+
+    def stop_tasks(self, tasks: Sequence[TaskArn]) -> None:
+        """Ask each to stop, one a call. Raises Denied; all else is seen at the next look."""
+        for task in tasks:
+            with suppress(CallRefused, Throttled, Unreachable):
+                self._api.act(
+                    Operation.STOP_TASK,
+                    self._cluster,
+                    self._clients.acting.stop_task,
+                    cluster=self._cluster,
+                    task=task,
+                    reason=STOP_REASON,
+                )
 
     def put_attribute(
         self, name: str, values: Mapping[ContainerInstanceArn, str]

@@ -26,6 +26,7 @@ class Operation(Enum):
     UPDATE_CONTAINER_INSTANCES_STATE = ("ecs:UpdateContainerInstancesState", Bucket.CLUSTER_RESOURCE_MODIFY)
     PUT_ATTRIBUTES = ("ecs:PutAttributes", Bucket.CLUSTER_RESOURCE_MODIFY)
     DELETE_ATTRIBUTES = ("ecs:DeleteAttributes", Bucket.CLUSTER_RESOURCE_MODIFY)
+    STOP_TASK = ("ecs:StopTask", Bucket.CLUSTER_RESOURCE_MODIFY)
     LIST_SERVICES = ("ecs:ListServices", Bucket.SERVICE_READ)
     DESCRIBE_SERVICES = ("ecs:DescribeServices", Bucket.SERVICE_READ)
     SEND_COMMAND = ("ssm:SendCommand", Bucket.SYSTEMS_MANAGER)
@@ -42,6 +43,11 @@ class Operation(Enum):
     PUT_EVENTS = ("events:PutEvents", Bucket.MESSAGES)
     GET_SECRET_VALUE = ("secretsmanager:GetSecretValue", Bucket.MESSAGES)
     GET_PARAMETER = ("ssm:GetParameter", Bucket.MESSAGES)
+
+    @property
+    def by_setting(self) -> bool:
+        """Whether it takes a setting that the stack does not offer: whoever sets it adds the permission."""
+        return self in (Operation.STOP_TASK,)
 
     def __init__(self, title: str, bucket: Bucket, action: str = "") -> None:
         self.title = title

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import assert_never
 
 from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.command import Drain, Mark, Return, Unmark, Verdict
+from bottlerocket_ecs_updater.core.command import Drain, Mark, Return, StopTasks, Unmark, Verdict
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Outcome, Registration, Status
 from bottlerocket_ecs_updater.core.host import HostProblem
 from bottlerocket_ecs_updater.core.policy import MISSING_LOOKS, Policy
@@ -18,6 +18,8 @@ from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rebooting import quarantined, rebooting
 from bottlerocket_ecs_updater.core.restoring import changed, give_back_changed, give_back_not_empty
+from bottlerocket_ecs_updater.core.ruling import works_of
+from bottlerocket_ecs_updater.core.tasks_policy import patience
 from bottlerocket_ecs_updater.core.waiting import next_look, passed
 
 RESEND_AFTER_POLLS = 3
@@ -33,7 +35,7 @@ def proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> V
     if registration is None or registration.status is Status.INACTIVE:
         return _missing(instance, claim, fleet, policy)
     if _returned(instance, registration):
-        return Verdict((Unmark(instance.id, instance.trail.verdict, took_slot=True),))
+        return Verdict((Unmark(instance.id, instance.trail.verdict, took_slot=True),), look_at=fleet.at)
     if instance.trail.return_sent_at is not None and instance.trail.verdict is not None:
         return _returning(instance, instance.trail.verdict, instance.trail.return_sent_at, registration, fleet, policy)
     match claim.phase:
@@ -64,7 +66,7 @@ def _returning(
         return Verdict(look_at=fleet.at + policy.poll_interval)
     if instance.trail.return_confirmed:
         # ECS had confirmed it, and no reader lags so long: this drain is another's, and stays.
-        return Verdict((Unmark(instance.id, verdict, took_slot=False),))
+        return Verdict((Unmark(instance.id, verdict, took_slot=False),), look_at=fleet.at)
     return Verdict((Return(instance.id, verdict),), look_at=fleet.at + policy.poll_interval)
 
 
@@ -77,7 +79,7 @@ def _missing(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> 
     if instance.trail.missing_looks < MISSING_LOOKS or may_come_back:
         return Verdict(look_at=fleet.at + 2 * policy.poll_interval, wants_listing=True)
     why = instance.undescribed or "ECS lists it no more"
-    return Verdict((Unmark(instance.id, hold(Reason.GONE, why=why), took_slot=False),))
+    return Verdict((Unmark(instance.id, hold(Reason.GONE, why=why), took_slot=False),), look_at=fleet.at)
 
 
 def _draining(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
@@ -94,10 +96,22 @@ def _draining(instance: Instance, claim: Claim, registration: Registration, flee
         return Verdict(wants_tasks=True, look_at=fleet.at)
     if _counts_say_empty(registration) and instance.tasks is not None and not instance.tasks.left:
         return _emptied(instance, claim, registration, fleet, policy)
-    if passed(claim.since, policy.drain_timeout, fleet.at):
-        return _drain_limit(instance, claim, registration, fleet, policy)
+    return _not_empty(instance, claim, registration, fleet, policy)
+
+
+def _not_empty(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+    """Tasks are left: wait for them as long as the rules say, and stop those that the rules say to stop."""
+    stands = patience(works_of(instance), policy.rules.tasks, claim.since, policy.drain_timeout, fleet.at)
+    over = fleet.at >= stands.until
+    if (over or stands.stop) and not _tasks_are_fresh(instance, registration):
+        return Verdict(wants_tasks=True, look_at=fleet.at)
+    if over:
+        return give_back_not_empty(instance, claim, stands.until - claim.since, fleet)
+    soon = fleet.at + policy.poll_interval
+    if stands.stop:
+        return Verdict((StopTasks(instance.id, stands.stop),), look_at=soon)
     due = next_look(claim.since, fleet.at, policy.poll_interval, fleet.durations.drain)
-    return Verdict(look_at=min(due, claim.since + policy.drain_timeout))
+    return Verdict(look_at=min(due, stands.until, stands.next_stop or due))
 
 
 def _counts_say_empty(registration: Registration) -> bool:
@@ -138,7 +152,8 @@ def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet
     """Nothing runs on it: go on to the reboot, if the host still has what we claimed it for."""
     asked_after = instance.trail.claimed_at if claim.run != fleet.run else None
     # The drain limit counts from the claim; a run that resumes it after hours gives the host its time to answer.
-    over = passed(max(claim.since, instance.trail.claimed_at or claim.since), policy.drain_timeout, fleet.at)
+    limit = policy.drain_timeout + policy.rules.tasks.longest
+    over = passed(max(claim.since, instance.trail.claimed_at or claim.since), limit, fleet.at)
     report = instance.told.report if instance.told else None
     if report is None or (asked_after and instance.told and instance.told.asked_at < asked_after):
         if over:
@@ -167,7 +182,3 @@ def _why_unreadable(instance: Instance) -> str:
     return f"its update check failed: {answer.detail}" if isinstance(answer, HostProblem) else "it did not answer"
 
 
-def _drain_limit(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
-    if not _tasks_are_fresh(instance, registration):
-        return Verdict(wants_tasks=True, look_at=fleet.at)
-    return give_back_not_empty(instance, claim, fleet, policy)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bottlerocket_ecs_updater.core.claim import Claim
 from bottlerocket_ecs_updater.core.fleet import Outcome, Rest
-from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.ids import InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.version import Version
 
@@ -40,6 +40,14 @@ class Drain:
     """Set DRAINING."""
 
     instance: InstanceId
+
+
+@dataclass(frozen=True, slots=True)
+class StopTasks:
+    """Stop standalone tasks on an instance of ours, as a rule of the operator says."""
+
+    instance: InstanceId
+    tasks: tuple[TaskArn, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,7 @@ class Conclude:
     outcome: Outcome
 
 
-Command = Check | Apply | Mark | Drain | Reboot | Cancel | Return | Unmark | Quarantine | Note | Conclude
+Command = Check | Apply | Mark | Drain | StopTasks | Reboot | Cancel | Return | Unmark | Quarantine | Note | Conclude
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ def _give_back_unsent(
 ) -> Verdict:
     """By the last look before the reboot it never was as it must be: no failure of the host."""
     if instance.tasks is not None and instance.tasks.left:
-        return give_back_not_empty(instance, claim, fleet, policy)
+        return give_back_not_empty(instance, claim, policy.drain_timeout, fleet)
     if not registration.connected:
         return give_back_changed(instance, claim, "its ECS agent is disconnected", fleet)
     why = f"no reboot could be sent to it within {spell(policy.reboot_timeout)}"
@@ -358,7 +358,7 @@ def _judge(instance: Instance, claim: Claim, report: HostReport, fleet: Fleet) -
 def quarantined(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
     """Left out of service: given back when it is healthy again, let go when a person returned it."""
     if registration.status is Status.ACTIVE:
-        return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
+        return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),), look_at=fleet.at)
     known = instance.trail.outcome
     conclusion: tuple[Command, ...] = ()
     if not isinstance(known, Quarantined):

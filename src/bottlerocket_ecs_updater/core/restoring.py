@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from bottlerocket_ecs_updater.core.claim import Claim
 from bottlerocket_ecs_updater.core.command import Cancel, Command, Note, Return, Verdict
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
 from bottlerocket_ecs_updater.core.host import HostReport, UpdateState
-from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rest import next_rest
 from bottlerocket_ecs_updater.core.waiting import spell
@@ -28,11 +29,11 @@ def give_back_changed(instance: Instance, claim: Claim, why: str, fleet: Fleet) 
     return give_back(instance, claim, hold(Reason.CHANGED_WHILE_DRAINING, why=why), fleet)
 
 
-def give_back_not_empty(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
+def give_back_not_empty(instance: Instance, claim: Claim, limit: timedelta, fleet: Fleet) -> Verdict:
     """Give back what did not become empty in time, naming what is left on it."""
     tasks = instance.tasks.left[:TASKS_NAMED_AT_MOST] if instance.tasks is not None else ()
     left = ", ".join(task.group or task.arn for task in tasks) or "none that ECS names"
-    why = hold(Reason.DRAIN_TIMED_OUT, limit=spell(policy.drain_timeout), tasks=left)
+    why = hold(Reason.DRAIN_TIMED_OUT, limit=spell(limit), tasks=left)
     return give_back(instance, claim, why, fleet)
 
 

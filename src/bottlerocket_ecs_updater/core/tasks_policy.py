@@ -122,6 +122,11 @@ class TaskRules:
     hold_while_deploying: bool = True
     """Whether a deployment that is in progress holds the next drain."""
 
+    @property
+    def longest(self) -> timedelta:
+        """The longest time for which any rule lets a drain wait for a task."""
+        return max((_wait_of(rule) for rule in self.rules), default=timedelta())
+
     def about(self, work: Work) -> TaskRule | None:
         """The first rule about this task, None where there is none."""
         return next((rule for rule in self.rules if rule.means(work)), None)

@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.core.command import (
     Quarantine,
     Reboot,
     Return,
+    StopTasks,
     Unmark,
 )
 from bottlerocket_ecs_updater.core.event import (
@@ -59,8 +60,8 @@ from bottlerocket_ecs_updater.core.ledger import (
 )
 from bottlerocket_ecs_updater.core.observe import see_drain_sent, see_marked, see_sent, see_told
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
-from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.core.settling import deficits
+from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
 from bottlerocket_ecs_updater.engine.ports import (
@@ -88,11 +89,14 @@ ORDER: tuple[type[Command], ...] = (
     Quarantine,
     Mark,
     Drain,
+    StopTasks,
     Reboot,
     Check,
     Apply,
 )
 """What is ours is finished before anything begins."""
+
+SENT_FOR: Mapping[type[Command], Kind] = {Check: Kind.CHECK, Apply: Kind.APPLY, Reboot: Kind.REBOOT}
 
 
 class Acting:
@@ -155,12 +159,11 @@ class Acting:
                 return self._mark([c for c in batch if isinstance(c, Mark)])
             case Drain():
                 return self._drain([c for c in batch if isinstance(c, Drain)])
-            case Check():
-                return self._send(Kind.CHECK, [c.instance for c in batch])
-            case Apply():
-                return self._send(Kind.APPLY, [c.instance for c in batch])
-            case Reboot():
-                return self._send(Kind.REBOOT, [c.instance for c in batch])
+            case StopTasks():
+                self._cluster.stop_tasks([task for c in batch if isinstance(c, StopTasks) for task in c.tasks])
+                return set()
+            case Check() | Apply() | Reboot():
+                return self._send(SENT_FOR[type(batch[0])], [c.instance for c in batch])
 
     # What is only remembered
 

@@ -117,6 +117,9 @@ class Cluster(Protocol):
     def set_status(self, arns: Sequence[ContainerInstanceArn], status: Status) -> Mapping[ContainerInstanceArn, Result]:
         """Set ACTIVE or DRAINING, ten a call."""
 
+    def stop_tasks(self, tasks: Sequence[TaskArn]) -> None:
+        """Ask each to stop; the next look shows which did. Raises Denied where that is not permitted."""
+
     def put_attribute(
         self, name: str, values: Mapping[ContainerInstanceArn, str]
     ) -> Mapping[ContainerInstanceArn, Result]:
