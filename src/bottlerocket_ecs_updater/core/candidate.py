@@ -203,8 +203,10 @@ def answers_about(
 
 
 def _idle(instance: Instance, report: HostReport) -> Standing:
-    if instance.trail.applies:
-        return Held(hold(Reason.WITHDRAWN, version=report.chosen or "a newer release"))
+    offered = instance.trail.offered
+    # One that runs what it was offered has it: somebody else rebooted it into what we staged.
+    if instance.trail.applies and report.running != offered:
+        return Held(hold(Reason.WITHDRAWN, version=offered or "a newer release"))
     variant = instance.registration.variant if instance.registration else None
     if variant is not None and any(variant == old or variant.startswith(f"{old}-") for old in END_OF_LIFE_VARIANTS):
         return Held(hold(Reason.END_OF_LIFE_VARIANT, variant=variant, version=report.running))

@@ -1,0 +1,186 @@
+"""A small cluster in which one host, the first to be taken, has a fault; told by what runs an hour apart say of it.
+
+Whatever the fault: no task is killed by the updater, nothing is stranded, no invariant is broken, nothing is said that
+is not so. `befall` holds every story to that; a test says what is special about its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import assert_never
+
+from tests.support.promises import broken_promises
+from tests.support.story import Ending, Played, Story, play
+
+from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.reasons import Failed, Hold
+from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
+from bottlerocket_ecs_updater.simulator.repository import Release
+from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, VARIANT, row
+
+HOSTS = 4
+FIRST = 3
+"""The place of the host that a run takes first when all are well."""
+
+NEXT = "1.54.0"
+OLDER = "1.51.0"
+
+USUAL_MINUTES = 3
+"""A host that is drained and rebooted without any trouble is back before that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Town:
+    """What became of the cluster."""
+
+    played: Played
+    sick: InstanceId
+
+    @property
+    def runs(self) -> list[Ending]:
+        """The runs of the line, an hour from each end to the next beginning."""
+        return [ending for ending in self.played.endings if not ending.rival]
+
+    @property
+    def fates(self) -> list[str]:
+        """What each run says of the host with the fault, by its code."""
+        return [word(ending, self.sick) for ending in self.runs]
+
+    @property
+    def exits(self) -> list[int | None]:
+        """With what each run ended."""
+        return [ending.exit_code for ending in self.runs]
+
+    @property
+    def boots(self) -> int:
+        """How often the host with the fault booted."""
+        return self.played.verdict.boots[self.sick]
+
+    @property
+    def minutes_out(self) -> float:
+        """How long the host with the fault was out of service, over all runs and between them."""
+        return self.played.verdict.seconds_out[self.sick] / 60
+
+    @property
+    def version(self) -> str:
+        """What the host with the fault runs in the end."""
+        return self.played.verdict.versions[self.sick]
+
+    @property
+    def others(self) -> list[InstanceId]:
+        """The healthy hosts."""
+        ids = [InstanceId(member.host.instance_id) for member in self.played.story.scenario.members]
+        return [id_ for id_ in ids if id_ != self.sick]
+
+    def of_the_others(self, run: int = 0) -> set[str]:
+        """What a run says of the healthy hosts, by its codes."""
+        return {word(self.runs[run], id_) for id_ in self.others}
+
+    def updated_the_others(self, run: int = 0) -> bool:
+        """Whether that run brought every healthy host to the new release, and they are there, at one boot each."""
+        verdict = self.played.verdict
+        there = all(verdict.versions[id_] == NEW and verdict.boots[id_] == 1 for id_ in self.others)
+        return there and self.of_the_others(run) == {"updated"}
+
+    def took(self, run: int = 0) -> timedelta:
+        """How long a run took."""
+        return self.runs[run].ended - self.runs[run].began
+
+    def sent(self, kind: str, run: int = 0) -> int:
+        """How many commands of a kind a run sent to the host with the fault."""
+        events = self.runs[run].events
+        return sum(
+            event.name == "command.sent" and (event.instance, event.kind.value) == (self.sick, kind)  # type: ignore[attr-defined]
+            for event in events
+        )
+
+    def words(self, run: int = 0) -> str:
+        """What people read of the host with the fault."""
+        finished = self.runs[run].finished
+        outcome = finished.outcomes[self.sick] if finished is not None else None
+        return str(outcome.why if isinstance(outcome, Quarantined) else outcome)
+
+
+def befall(
+    *faults: Fault,
+    world: tuple[Fault, ...] = (),
+    hosts: int = HOSTS,
+    budget: int = 1,
+    releases: tuple[Release, ...] = (Release(NEW, VARIANT), Release(OLD, VARIANT)),
+    seed_of_sick: int | None = None,
+    runs_max: int = 8,
+    quiet: bool = True,
+) -> Town:
+    """Let these faults befall the first host, and `world` the whole; play until nothing changes any more."""
+    town = _told(_story(faults, world, hosts, budget, releases, seed_of_sick, runs_max))
+    broken = broken_promises(town.played)
+    if not quiet:
+        broken = [text for text in broken if not text.startswith("every_run_ends")]
+    assert broken == []
+    assert town.played.verdict.clean
+    assert town.played.quiet == quiet
+    assert town.played.verdict.most_out_at_once <= budget + _down_by_others(faults)
+    return town
+
+
+def _story(
+    faults: tuple[Fault, ...],
+    world: tuple[Fault, ...],
+    hosts: int,
+    budget: int,
+    releases: tuple[Release, ...],
+    seed_of_sick: int | None,
+    runs_max: int,
+) -> Story:
+    scenario = row(hosts)
+    sick = scenario.members[_first(hosts)]
+    if seed_of_sick is not None:
+        late = replace(sick, host=replace(sick.host, seed=seed_of_sick))
+        scenario = replace(scenario, members=tuple(late if one is sick else one for one in scenario.members))
+    name = sick.host.instance_id
+    plan = FaultPlan((*(Placed(fault, name) for fault in faults), *map(Placed, world)))
+    scenario = replace(scenario, faults=plan, releases=releases)
+    policy = Policy(max_unavailable=Limit(number=budget))
+    return Story(scenario, policy, spacing=timedelta(hours=1), runs_max=runs_max)
+
+
+def _told(story: Story) -> Town:
+    hosts = len(story.scenario.members)
+    return Town(play(story), InstanceId(story.scenario.members[_first(hosts)].host.instance_id))
+
+
+def _first(hosts: int) -> int:
+    return FIRST if hosts == HOSTS else 0
+
+
+def _down_by_others(faults: tuple[Fault, ...]) -> int:
+    """One more may be out where somebody else, or nature, puts it out beside what the updater drained."""
+    names = {type(fault).__name__ for fault in faults}
+    return int(bool(names & {"OutOfBand", "InstanceTerminated", "SomebodySets", "ApplyKilled"}))
+
+
+def word(ending: Ending, id_: InstanceId) -> str:
+    """What a run says of an instance, as one word."""
+    if ending.finished is None:
+        return "died"
+    outcome = ending.finished.outcomes.get(id_)
+    return _code(outcome) if outcome is not None else "not mentioned"
+
+
+def _code(outcome: Outcome) -> str:
+    match outcome:
+        case Updated():
+            return "updated"
+        case UpToDate():
+            return "up-to-date"
+        case Hold(reason=reason):
+            return reason.code
+        case Failed(failure=failure):
+            return failure.code
+        case Quarantined(why=why):
+            return f"quarantined:{why.failure.code}"
+        case _:
+            assert_never(outcome)
