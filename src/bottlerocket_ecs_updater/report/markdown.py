@@ -122,7 +122,7 @@ def _ticks(text: str) -> Iterator[str]:
 
 
 def escaped(text: str) -> str:
-    """A text that Markdown and HTML leave as it is."""
+    """A text that Markdown and HTML leave as it is, but for code: our own remedies name commands in back-ticks."""
     shown = visible(text).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{character}" if character in "\\*_[]#|~" else character for character in shown)
 

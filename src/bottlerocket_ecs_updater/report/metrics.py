@@ -50,7 +50,8 @@ class Metric:
 
 
 _PHASES = {phase: f"Instances{phase.value.title()}" for phase in Phase}
-_PARTS = {part: f"Seconds{part.value.title()}" for part in Part if part not in (Part.READY, Part.QUARANTINED)}
+_WORK = (Part.STAGING, Part.DRAINING, Part.REBOOTING, Part.VERIFYING, Part.SETTLING)
+_PARTS = {part: f"Seconds{part.value.title()}" for part in _WORK}
 
 METRICS: tuple[Metric, ...] = (
     Metric("RunsSucceeded", "Count", "1 where a run ended well, else 0."),

@@ -42,11 +42,16 @@ def _lines(plan: Plan, cluster: str) -> Iterator[str]:
 
 
 def _updates(plan: Plan) -> Iterator[str]:
-    if not plan.updates:
+    if plan.updates:
+        yield f"\nWould be updated: {len(plan.updates)}, in this order"
+    else:
         yield "\nNothing would be updated now."
+    if plan.later:
+        yield f"Held until their time comes, and then updated: {len(plan.later)}"
+    if not plan.updates and not plan.later:
         return
-    yield f"\nWould be updated: {len(plan.updates)}, in this order, {_when(plan.forecast)}"
-    by_id = {update.instance: update for update in plan.updates}
+    yield f"Forecast: {_when(plan.forecast)}"
+    by_id = {update.instance: update for update in (*plan.updates, *plan.later)}
     for number, batch in enumerate(plan.forecast.batches, 1):
         took = spell(timedelta(seconds=round((batch.ends - batch.begins).total_seconds())))
         yield f"  batch {number}: about {took}, from {batch.begins:%Y-%m-%d %H:%M} UTC"
@@ -118,6 +123,7 @@ def plan_json(plan: Plan, cluster: str) -> dict[str, Any]:
             }
             for update in plan.updates
         ],
+        "later": [update.instance for update in plan.later],
         "forecast": {
             "ends": write_time(forecast.ends) if forecast.ends is not None else None,
             "windows": forecast.windows,

@@ -172,6 +172,9 @@ class _Track:
                 self._enter(None, event.at)
             case e.InstanceFailed() | e.InstanceHeld() if self.part is Part.STAGING:
                 self._enter(None, event.at)
+            case e.InstanceFailed() | e.InstanceUpdated() if self.part in OUT_OF_SERVICE:
+                # Both are said of what is in service.
+                self._enter(None, event.at)
             case e.PhaseEntered(phase=phase, before=before):
                 self._pass(phase, before, event.at)
             case _:

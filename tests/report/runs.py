@@ -1,0 +1,45 @@
+"""Runs over simulated clusters, as their events: what the readers of events are tried on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import cache
+
+from tests.support.simulated import Updater
+
+from bottlerocket_ecs_updater.core.event import CommandSent, Event, RunFinished
+from bottlerocket_ecs_updater.core.fleet import Kind
+from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.simulator.clock import VirtualClock
+from bottlerocket_ecs_updater.simulator.scenarios import Scenario, row, thirteen_broken
+from bottlerocket_ecs_updater.simulator.watch import Budget
+
+RUN = "20260105-0901-3f9c"
+
+_RUNS: Mapping[str, tuple[Callable[[], Scenario], int, int]] = {
+    "clean": (lambda: row(6), 2, 2),
+    "broken": (thirteen_broken, 8, 20),
+    "halted": (thirteen_broken, 3, 2),
+    "large": (lambda: row(300), 15, 2),
+}
+"""Each by its scenario, its budget, and how many failures it takes before it halts."""
+
+
+@cache
+def events_of(name: str) -> tuple[Event, ...]:
+    """All events of one of the runs; a second ask costs nothing."""
+    make, budget, failures = _RUNS[name]
+    world = make().build(VirtualClock(), budget=Budget(budget))
+    world.clock.sleep(timedelta(minutes=1))
+    updater = Updater(world, policy=Policy(max_unavailable=Limit(number=budget), max_failures=failures), name=RUN)
+    updater.run()
+    return tuple(updater.tape.events)
+
+
+def died(name: str) -> list[Event]:
+    """The same, dead in the middle of its first reboots."""
+    events = list(events_of(name))
+    assert isinstance(events[-1], RunFinished)
+    rebooting = [n for n, event in enumerate(events) if isinstance(event, CommandSent) and event.kind is Kind.REBOOT]
+    return events[: rebooting[0] + 1]
