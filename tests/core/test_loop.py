@@ -174,7 +174,7 @@ def test_a_host_whose_apply_fails_is_never_drained() -> None:
 
 # Death
 
-FEWER = settings(PURE, max_examples=40)
+FEWER = settings(PURE, max_examples=25)
 """Each example is a life of many passes."""
 
 
