@@ -52,6 +52,7 @@ from .builders import (
     instance,
     problem,
     ready,
+    rebooted,
     registration,
     staged,
     task,
@@ -337,6 +338,15 @@ def test_a_host_that_says_nothing_more_after_an_apply_failed() -> None:
 
 def test_a_release_that_was_withdrawn_between_check_and_apply_is_a_hold() -> None:
     assert held(applied(End.FAILED, idle())) is Reason.WITHDRAWN
+
+
+def test_a_release_that_was_withdrawn_is_named() -> None:
+    found = standing(instance(says=idle(), trail=Trail(applies=1, offered=NEW)))
+    assert found == Held(hold(Reason.WITHDRAWN, version=NEW))
+
+
+def test_a_host_that_somebody_rebooted_into_what_we_staged_is_up_to_date() -> None:
+    assert standing(instance(says=rebooted(), trail=Trail(applies=1, offered=NEW))) == Done(UpToDate(NEW))
 
 
 def test_a_release_that_appeared_between_check_and_apply_is_taken() -> None:
