@@ -47,7 +47,7 @@ class Operation(Enum):
     @property
     def by_setting(self) -> bool:
         """Whether it takes a setting that the stack does not offer: whoever sets it adds the permission."""
-        return self in (Operation.STOP_TASK,)
+        return self is Operation.STOP_TASK
 
     def __init__(self, title: str, bucket: Bucket, action: str = "") -> None:
         self.title = title

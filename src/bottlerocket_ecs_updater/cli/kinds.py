@@ -179,7 +179,7 @@ def place(meaning: str) -> Parameter:
     return _setting(meaning, _read_place, "s3://BUCKET/PREFIX, or the path of a folder", "PLACE")
 
 
-def file(meaning: str) -> Parameter:
+def file(meaning: str, name: str | None = None) -> Parameter:
     """The path of a file that is read."""
 
     def read(given: str) -> Path:
@@ -187,7 +187,7 @@ def file(meaning: str) -> Parameter:
             raise ValueError("that is empty")
         return Path(given)
 
-    return _setting(meaning, read, "the path of a file", "FILE")
+    return _setting(meaning, read, "the path of a file", "FILE", name=name)
 
 
 def switch(meaning: str, letter: str) -> Parameter:

@@ -4,38 +4,106 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Literal
 
+from cyclopts import Parameter
+
 from bottlerocket_ecs_updater.cli import kinds
-from bottlerocket_ecs_updater.cli.settings import RunSettings
-from bottlerocket_ecs_updater.cli.wiring import wire
+from bottlerocket_ecs_updater.cli.rules import RuleSettings
+from bottlerocket_ecs_updater.cli.settings import Documents, Limits, Output, RunSettings, Target, policy_of
+from bottlerocket_ecs_updater.cli.wiring import Wired, wire
+from bottlerocket_ecs_updater.core.errors import UsageError
+from bottlerocket_ecs_updater.core.fleet import Fleet
 from bottlerocket_ecs_updater.core.plan import plan as plan_of
+from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.engine.planning import take_picture
 from bottlerocket_ecs_updater.report.plan import plan_json, plan_text
 
-Form = Literal["text", "json"]
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSettings:
+    """The settings of `run`, and where the fleet comes from. A saved one needs neither a cluster nor documents."""
+
+    target: Target | None = None
+    documents: Documents | None = None
+    limits: Limits = field(default_factory=Limits)
+    rules: RuleSettings = field(default_factory=RuleSettings)
+    output: Output = field(default_factory=Output)
+    config: Annotated[Path | None, kinds.file("TOML file with any of these settings.")] = None
+    from_: Annotated[Path | None, kinds.file("Plan from this saved fleet, and ask nothing of AWS.", name="--from")] = (
+        None
+    )
+    save: Annotated[Path | None, kinds.file("Save what was looked up, for `--from`.")] = None
+    form: Annotated[Literal["text", "json"], kinds.choice("Form of the plan.", "text", "json", name="--format")] = (
+        "text"
+    )
+
+    @property
+    def policy(self) -> Policy:
+        """The limits and rules that the plan keeps."""
+        return policy_of(self.limits, self.rules)
+
+    def of_run(self) -> RunSettings:
+        """The settings of the run that is planned. Raises UsageError where its cluster or documents are missing."""
+        if self.target is None or self.documents is None:
+            missing = "cluster" if self.target is None else "check-document, apply-document and reboot-document"
+            raise UsageError(f"required without --from: {missing}; as flags, variables or in the --config file")
+        return RunSettings(
+            target=self.target, documents=self.documents, limits=self.limits, rules=self.rules, output=self.output
+        )
 
 
-def plan(
-    *,
-    settings: RunSettings,
-    form: Annotated[Form, kinds.choice("Form of the plan.", "text", "json", name="--format")] = "text",
-) -> int:
+NO_SETTINGS = PlanSettings()
+
+
+def plan(*, settings: PlanSettings = NO_SETTINGS) -> int:
     """Say what `run` would do now, in order, and what it would leave alone, and why; change nothing."""
-    wired = wire(settings, os.environ)
-    fleet = take_picture(
+    fleet, cluster = _saved(settings.from_) if settings.from_ is not None else _looked_up(settings.of_run())
+    if settings.save is not None:
+        _save(settings.save, fleet, cluster)
+    planned = plan_of(fleet, settings.policy)
+    if settings.form == "json":
+        text = json.dumps(plan_json(planned, cluster), indent=1) + "\n"
+    else:
+        text = plan_text(planned, cluster)
+    print(text, end="")  # noqa: T201 - the plan itself
+    return 0
+
+
+def look(wired: Wired, policy: Policy) -> Fleet:
+    """Look and check, as a run does at its beginning; change nothing. Raises what AWS makes of it."""
+    return take_picture(
         wired.cluster,
         wired.hosts,
         wired.clock,
-        settings.policy,
+        policy,
         wired.ledger,
         store=wired.store,
         cluster_name=wired.cluster_name,
     )
-    planned = plan_of(fleet, settings.policy)
-    if form == "json":
-        text = json.dumps(plan_json(planned, wired.cluster_name), indent=1) + "\n"
-    else:
-        text = plan_text(planned, wired.cluster_name)
-    print(text, end="")  # noqa: T201 - the plan itself
-    return 0
+
+
+def _looked_up(settings: RunSettings) -> tuple[Fleet, str]:
+    wired = wire(settings, os.environ)
+    return look(wired, settings.policy), wired.cluster_name
+
+
+def _saved(path: Path) -> tuple[Fleet, str]:
+    from bottlerocket_ecs_updater.engine.saved import read_fleet  # noqa: PLC0415 - slow to import
+
+    try:
+        return read_fleet(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
+
+
+def _save(path: Path, fleet: Fleet, cluster: str) -> None:
+    from bottlerocket_ecs_updater.engine.saved import write_fleet  # noqa: PLC0415 - slow to import
+
+    try:
+        path.write_text(write_fleet(fleet, cluster), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error

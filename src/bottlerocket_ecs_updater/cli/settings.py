@@ -225,21 +225,25 @@ class RunSettings:
 
     @property
     def policy(self) -> Policy:
-        """The limits that decisions keep."""
-        limits = self.limits
-        return Policy(
-            max_unavailable=limits.max_unavailable,
-            max_unavailable_per_zone=limits.max_unavailable_per_zone,
-            poll_interval=limits.poll_interval,
-            apply_timeout=limits.apply_timeout,
-            drain_timeout=limits.drain_timeout,
-            reboot_timeout=limits.reboot_timeout,
-            settle=limits.settle,
-            settle_timeout=limits.settle_timeout,
-            max_failures=limits.max_failures,
-            deadline=limits.deadline,
-            rules=self.rules.rules,
-        )
+        """The limits and rules that decisions keep."""
+        return policy_of(self.limits, self.rules)
+
+
+def policy_of(limits: Limits, rules: RuleSettings) -> Policy:
+    """What decisions keep, from the settings that say it."""
+    return Policy(
+        max_unavailable=limits.max_unavailable,
+        max_unavailable_per_zone=limits.max_unavailable_per_zone,
+        poll_interval=limits.poll_interval,
+        apply_timeout=limits.apply_timeout,
+        drain_timeout=limits.drain_timeout,
+        reboot_timeout=limits.reboot_timeout,
+        settle=limits.settle,
+        settle_timeout=limits.settle_timeout,
+        max_failures=limits.max_failures,
+        deadline=limits.deadline,
+        rules=rules.rules,
+    )
 
 
 def load(tokens: Sequence[str], environ: Mapping[str, str]) -> RunSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,13 +10,28 @@ from bottlerocket_ecs_updater.core.budget import count_budget, in_quarantine
 from bottlerocket_ecs_updater.core.candidate import Asking, Done, Held, Ready, Stageable, Standing, Waiting, stand
 from bottlerocket_ecs_updater.core.claim import Claim
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, UpToDate
-from bottlerocket_ecs_updater.core.forecast import STATED, Forecast, Limits, Pace, Pending, Rolls, forecast
+from bottlerocket_ecs_updater.core.forecast import Forecast, Limits, Pace, Pending, Rolls, forecast
+from bottlerocket_ecs_updater.core.host import UpdateState
 from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.order import in_order
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
+from bottlerocket_ecs_updater.core.rules import first_hold
+from bottlerocket_ecs_updater.core.ruling import Turns, expected_pace, expected_wait, roll_of
 from bottlerocket_ecs_updater.core.version import Version
+
+HELD_BY_TIME = frozenset(
+    {
+        Reason.WINDOW_CLOSED,
+        Reason.CUTOFF,
+        Reason.FROZEN,
+        Reason.CHECKPOINT_FULL,
+        Reason.CHECKPOINT_WAIT,
+        Reason.DAILY_LIMIT,
+    }
+)
+"""Holds that pass by themselves, when others are done or the time has come: the forecast reckons with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +70,29 @@ class Plan:
     unfinished: tuple[Unfinished, ...]
     updates: tuple[Update, ...]
     """In the order in which they would be taken."""
+    later: tuple[Update, ...]
+    """Held only until their time comes, by a window, a freeze or a checkpoint: part of the forecast, and of `held`."""
     forecast: Forecast
     held: tuple[tuple[InstanceId, Hold], ...]
     failing: tuple[tuple[InstanceId, Failed], ...]
     current: tuple[tuple[InstanceId, Version], ...]
 
 
-def plan(fleet: Fleet, policy: Policy, pace: Pace = STATED) -> Plan:
-    """Plan a run over the fleet as it is now. Pure: the same fleet gives the same plan."""
+def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
+    """Plan a run over the fleet as it is now. Pure: the same fleet gives the same plan.
+
+    Without a pace the forecast goes by what was recorded in this cluster, and by stated defaults.
+    """
     instances = sorted(fleet.instances.values(), key=lambda instance: instance.id)
     standings = {instance.id: stand(instance, fleet, policy) for instance in instances if instance.claim is None}
     able = [fleet.instances[id_] for id_, standing in standings.items() if isinstance(standing, Stageable | Ready)]
-    updates = tuple(_update(instance, standings[instance.id]) for instance in in_order(able))
-    forecast_ = _forecast(updates, fleet, policy, pace)
-    blocked = {id_: _blocked(fleet.instances[id_], fleet, policy) for id_ in forecast_.left}
-    held = {id_: why for id_, standing in standings.items() if (why := _held(standing)) is not None}
+    refused = _refused(able, standings, fleet, policy)
+    held = {id_: why for id_, standing in standings.items() if (why := _held(standing)) is not None} | refused
+    waiting = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
+    updates = tuple(_update(one, standings[one.id]) for one in in_order(able) if one.id not in refused)
+    later = tuple(update for one in in_order(waiting) if (update := _later(one, standings[one.id])) is not None)
+    forecast_ = _forecast((*updates, *later), fleet, policy, pace or expected_pace(fleet, policy))
+    blocked = {one.instance: _blocked(one, fleet, policy) for one in updates if one.instance in forecast_.left}
     return Plan(
         at=fleet.at,
         unfinished=tuple(
@@ -77,6 +101,7 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace = STATED) -> Plan:
             if instance.claim is not None
         ),
         updates=tuple(update for update in updates if update.instance not in blocked),
+        later=later,
         forecast=forecast_,
         held=tuple(sorted((held | blocked).items())),
         failing=tuple(
@@ -92,9 +117,27 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace = STATED) -> Plan:
     )
 
 
-def _blocked(instance: Instance, fleet: Fleet, policy: Policy) -> Hold:
+def _refused(
+    able: Iterable[Instance], standings: Mapping[InstanceId, Standing], fleet: Fleet, policy: Policy
+) -> dict[InstanceId, Hold]:
+    """Those of the able that the rules would not let begin, though they may be staged or are."""
+    turns = Turns(fleet, policy)
+    refused: dict[InstanceId, Hold] = {}
+    for instance in in_order(able):
+        update = _update(instance, standings[instance.id])
+        report = instance.told.report if instance.told is not None else None
+        answers = turns.answers(instance, report, update.target) if report is not None else ()
+        why = first_hold(answers)
+        if why is not None:
+            refused[instance.id] = why
+        else:
+            turns.take(update.target)
+    return refused
+
+
+def _blocked(update: Update, fleet: Fleet, policy: Policy) -> Hold:
     """Why an instance can never begin as things stand: what is out of service for good leaves it no place."""
-    refusal = count_budget(fleet, policy).refusal(instance.zone)
+    refusal = count_budget(fleet, policy).refusal(update.zone)
     return refusal if refusal is not None else hold(Reason.NO_PLACE)
 
 
@@ -110,20 +153,38 @@ def _held(standing: Standing) -> Hold | None:
             return None
 
 
+def _later(instance: Instance, standing: Standing) -> Update | None:
+    """What becomes of one that is held for now, None where no host said what it would take."""
+    report = instance.told.report if instance.told is not None else None
+    if report is None or report.target is None:
+        return None
+    staged = isinstance(standing, Ready) or report.state is UpdateState.READY
+    return Update(instance.id, instance.zone, report.running, report.target, staged, _tasks_on(instance))
+
+
 def _update(instance: Instance, standing: Standing) -> Update:
     report = instance.told.report if instance.told is not None else None
     if report is None or not isinstance(standing, Stageable | Ready):
         raise ValueError(f"{instance.id} has nothing to be updated to")
-    registration = instance.registration
-    tasks = registration.running_tasks + registration.pending_tasks if registration is not None else 0
     ready = isinstance(standing, Ready)
-    return Update(instance.id, instance.zone, report.running, standing.target, ready, tasks)
+    return Update(instance.id, instance.zone, report.running, standing.target, ready, _tasks_on(instance))
+
+
+def _tasks_on(instance: Instance) -> int:
+    registration = instance.registration
+    return registration.running_tasks + registration.pending_tasks if registration is not None else 0
 
 
 def _forecast(updates: tuple[Update, ...], fleet: Fleet, policy: Policy, pace: Pace) -> Forecast:
+    rules = policy.rules
     budget = count_budget(fleet, policy)
     lasting = set(in_quarantine(fleet))
     taken = tuple(zone for id_, zone in budget.taken if id_ in lasting or fleet.instances[id_].claim is None)
     limits = Limits(budget.limit, budget.limit_per_zone, taken)
-    pending = [Pending(update.instance, update.zone, update.target, staged=update.staged) for update in updates]
-    return forecast(pending, pace, limits, Rolls(), fleet.at)
+    pending = [
+        Pending(one.instance, one.zone, one.target, expected_wait(fleet.instances[one.instance], rules), one.staged)
+        for one in updates
+    ]
+    targets = {update.target for update in updates}
+    rolls = {version: roll_of(version, fleet, policy) for version in targets} if rules.checkpoints.steps else {}
+    return forecast(pending, pace, limits, Rolls(rules.schedule, rules.checkpoints, rolls, fleet.past.begun), fleet.at)

@@ -1,0 +1,58 @@
+"""Why an instance is where it is: each rule that is asked about it, in order, with its answer.
+
+The answers come from the functions that decide, so that what is explained is what a run would do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bottlerocket_ecs_updater.core.budget import count_budget
+from bottlerocket_ecs_updater.core.candidate import Standing, answers_about, out_of_reach, stand
+from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.host import HostReport
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.rules import Answer
+from bottlerocket_ecs_updater.core.ruling import Turns, not_selected
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything known of one instance, and every rule that was asked."""
+
+    instance: Instance
+    standing: Standing | None
+    """None where it carries our claim: then nothing is asked, since what was begun is finished."""
+    answers: tuple[Answer, ...]
+
+
+def explain(instance: Instance, fleet: Fleet, policy: Policy) -> Explanation:
+    """Ask every rule about the instance, also those behind the first that says no."""
+    if instance.claim is not None:
+        return Explanation(instance, None, ())
+    return Explanation(instance, stand(instance, fleet, policy), tuple(_answers(instance, fleet, policy)))
+
+
+def _answers(instance: Instance, fleet: Fleet, policy: Policy) -> Iterator[Answer]:
+    yield Answer("reach", out_of_reach(instance))
+    report = instance.told.report if instance.told is not None else None
+    if report is None or report.target is None:
+        yield Answer("selection", not_selected(instance, policy))
+        return
+    asked: set[str] = set()
+    for answer in _about_update(instance, report, fleet, policy):
+        # Both before the staging and before the drain the same is asked of who and what: it is shown once.
+        if answer.rule not in asked or answer.hold is not None:
+            yield answer
+        asked.add(answer.rule)
+
+
+def _about_update(instance: Instance, report: HostReport, fleet: Fleet, policy: Policy) -> Iterator[Answer]:
+    assert report.target is not None
+    before = answers_about(instance, report, report.target, fleet, policy)
+    yield from before
+    said = {(answer.rule, answer.hold) for answer in before}
+    drain = Turns(fleet, policy).answers(instance, report, report.target)
+    yield from (answer for answer in drain if (answer.rule, answer.hold) not in said)
+    yield Answer("budget", count_budget(fleet, policy).refusal(instance.zone))

@@ -1,0 +1,54 @@
+"""A fleet in a file: whoever can read it can plan, without the cluster that it was looked up in."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+from cattrs import BaseValidationError, Converter
+
+from bottlerocket_ecs_updater.core.errors import UsageError
+from bottlerocket_ecs_updater.core.fleet import Fleet
+from bottlerocket_ecs_updater.core.reasons import Failure, Reason
+from bottlerocket_ecs_updater.engine.jsonform import converter, explain
+
+FORMAT = 1
+"""The version of the form: it grows by keys, and counts up when a key changes its meaning."""
+
+
+def write_fleet(fleet: Fleet, cluster: str) -> str:
+    """The fleet as a JSON document that people can read."""
+    value = {"format": FORMAT, "cluster": cluster, "fleet": _converter().unstructure(fleet, Fleet)}
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"
+
+
+def read_fleet(text: str, source: str) -> tuple[Fleet, str]:
+    """The fleet, and the name of its cluster. Raises UsageError that says what is wrong, and where."""
+    try:
+        value = json.loads(text)
+        if value["format"] > FORMAT:
+            raise UsageError(f"{source} has format {value['format']}; this updater knows formats up to {FORMAT}")
+        fleet: Fleet = _converter().structure(value["fleet"], Fleet)
+        return fleet, str(value["cluster"])
+    except BaseValidationError as error:
+        raise UsageError(f"{source} is no saved fleet: {explain(error)}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{source} is no saved fleet: {error!r}") from error
+
+
+@cache
+def _converter() -> Converter:
+    made = converter()
+    reasons: dict[str, Reason | Failure] = {each.code: each for each in (*Reason, *Failure)}
+
+    def read(code: Any, kind: type) -> Any:
+        found = reasons.get(code)
+        if not isinstance(found, kind):
+            raise ValueError(f"unknown reason {code!r}")  # noqa: TRY004 - one kind of error for every reader
+        return found
+
+    for kind in (Reason, Failure):
+        made.register_unstructure_hook(kind, lambda each: each.code)
+        made.register_structure_hook(kind, read)
+    return made

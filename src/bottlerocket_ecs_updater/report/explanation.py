@@ -1,0 +1,149 @@
+"""Why an instance was not updated, as a person reads it, and as a program does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from bottlerocket_ecs_updater.core.candidate import Done
+from bottlerocket_ecs_updater.core.explaining import Explanation
+from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.host import HostReport
+from bottlerocket_ecs_updater.core.phase import phase_of
+from bottlerocket_ecs_updater.core.reasons import Failed, Hold
+from bottlerocket_ecs_updater.core.rules import Answer, first_hold
+from bottlerocket_ecs_updater.core.span import spell_moment
+from bottlerocket_ecs_updater.engine.times import write_time
+from bottlerocket_ecs_updater.report.text import visible
+
+SCHEMA = 1
+"""The version of the JSON form: it grows by keys, and counts up when a key changes its meaning."""
+
+Row = tuple[str, str]
+
+
+def explanation_text(explanation: Explanation, fleet: Fleet, cluster: str) -> str:
+    """What is known, then what was asked, then what follows."""
+    return "\n".join(_lines(explanation, fleet, cluster)) + "\n"
+
+
+def _lines(explanation: Explanation, fleet: Fleet, cluster: str) -> Iterator[str]:
+    instance = explanation.instance
+    yield f"{instance.id} in cluster {cluster}, as of {spell_moment(fleet.at)}"
+    yield f"\n{_conclusion(explanation)}"
+    yield "\nKnown:"
+    for name, value in _known(instance, fleet):
+        yield f"  {name:<16} {visible(value)}"
+    if explanation.answers:
+        yield "\nAsked, in this order:"
+    for answer in explanation.answers:
+        yield f"  {'yes' if answer.hold is None else 'no ':<4} {answer.rule}{_why(answer)}"
+        if answer.hold is not None:
+            yield f"       to do: {visible(answer.hold.remedy)}"
+
+
+def _why(answer: Answer) -> str:
+    return f": {answer.hold.reason.code}: {visible(str(answer.hold))}" if answer.hold is not None else ""
+
+
+def _conclusion(explanation: Explanation) -> str:
+    claim = explanation.instance.claim
+    if claim is not None:
+        phase = phase_of(explanation.instance).value
+        return f"It is {phase}, on its way from {claim.source} to {claim.target}: a run finishes it before all else."
+    held = first_hold(explanation.answers)
+    outcome = explanation.standing.outcome if isinstance(explanation.standing, Done) else held
+    match outcome:
+        case UpToDate(version=version):
+            return f"It is up to date: it runs {version}, and nothing newer is offered to it."
+        case Hold():
+            return f"It is held: {visible(str(outcome))}."
+        case Failed():
+            return f"It failed: {visible(str(outcome))}."
+        case Updated() | Quarantined():
+            return "A run has just dealt with it."
+        case None:
+            return _may_go(explanation)
+
+
+def _may_go(explanation: Explanation) -> str:
+    told = explanation.instance.told
+    if told is None or told.report is None:
+        return "It did not answer the update check yet; ask again in a moment."
+    return f"Nothing holds it: a run would update it to {told.report.target}, as far as others are not before it."
+
+
+def _known(instance: Instance, fleet: Fleet) -> Iterator[Row]:
+    registration = instance.registration
+    if registration is not None:
+        yield "zone", instance.zone or "unknown"
+        yield "status in ECS", f"{registration.status.value}, agent {_connected(registration.connected)}"
+        yield "variant", registration.variant or "none: not a Bottlerocket host"
+        yield "provider", registration.capacity_provider or "no capacity provider"
+    yield "Systems Manager", instance.reach.value
+    yield from _told(instance, fleet)
+    yield from _history(instance, fleet)
+    for task in instance.tasks.left if instance.tasks is not None else ():
+        kind = "daemon" if task.daemon else "service" if task.of_service else "standalone"
+        yield "task", f"{task.group or task.family or task.arn} ({kind}, {task.last_status})"
+
+
+def _connected(connected: bool) -> str:  # noqa: FBT001 - one fact
+    return "connected" if connected else "disconnected"
+
+
+def _told(instance: Instance, fleet: Fleet) -> Iterator[Row]:
+    told = instance.told
+    if told is None:
+        return
+    if not isinstance(told.answer, HostReport):
+        yield "its check", f"{told.answer.problem.value}: {told.answer.detail}"
+        return
+    report = told.answer
+    yield "runs", str(report.running)
+    yield "says", report.state.value
+    if report.target is not None:
+        yield "would take", f"{report.target}{_since(fleet.past.first_seen.get(report.target))}"
+        failed = fleet.suspects.get(report.target, 0)
+        yield "failures", f"{report.target} failed on {failed} instance(s) of this cluster"
+
+
+def _since(at: datetime | None) -> str:
+    return f", first seen {spell_moment(at)}" if at is not None else ""
+
+
+def _history(instance: Instance, fleet: Fleet) -> Iterator[Row]:
+    update = fleet.past.updated.get(instance.id)
+    if update is not None:
+        yield "last updated", f"to {update.version}, {spell_moment(update.at)}"
+    rest = instance.rest
+    if rest is not None:
+        yield (
+            "rests",
+            f"until {spell_moment(rest.until)}, after {rest.attempts} attempt(s) at {rest.version}: {rest.why}",
+        )
+
+
+def explanation_json(explanation: Explanation, fleet: Fleet, cluster: str) -> dict[str, Any]:
+    """The same as values that JSON knows."""
+    held = first_hold(explanation.answers)
+    return {
+        "schema": SCHEMA,
+        "cluster": cluster,
+        "instance": explanation.instance.id,
+        "at": write_time(fleet.at),
+        "conclusion": _conclusion(explanation),
+        "reason": held.reason.code if held is not None else None,
+        "known": [{"what": name, "is": value} for name, value in _known(explanation.instance, fleet)],
+        "asked": [
+            {
+                "rule": answer.rule,
+                "allows": answer.hold is None,
+                "reason": answer.hold.reason.code if answer.hold is not None else None,
+                "why": str(answer.hold) if answer.hold is not None else None,
+                "to_do": answer.hold.remedy if answer.hold is not None else None,
+            }
+            for answer in explanation.answers
+        ],
+    }
