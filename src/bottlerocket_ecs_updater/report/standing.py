@@ -61,10 +61,10 @@ class Standing:
 
     def note(self, event: e.Event) -> None:
         """Take one event into account."""
+        self.waiting = event.why if isinstance(event, e.LookPostponed) else ""
         if isinstance(event, e.InstanceEvent):
             self._note_instance(event)
             return
-        self.waiting = event.why if isinstance(event, e.LookPostponed) else ""
         match event:
             case e.RunStarted(at=at, cluster=cluster):
                 self.began, self.cluster, self.progress_at = at, cluster, at
