@@ -269,7 +269,7 @@ def test_f14_a_host_that_was_left_ready_needs_no_apply() -> None:
 
 @pytest.mark.parametrize("restarts", [False, True])
 def test_f15_a_host_whose_apply_is_killed_before_it_began_fails_and_is_updated_an_hour_later(
-    restarts: bool,  # noqa: FBT001
+    restarts: bool,
 ) -> None:
     town = befall(f.ApplyKilled(f.Moment.BEFORE_PREPARE, container_restarts=restarts))
     check_failed_and_updated_an_hour_later(town)
@@ -279,7 +279,7 @@ def test_f15_a_host_whose_apply_is_killed_before_it_began_fails_and_is_updated_a
 @pytest.mark.parametrize("moment", [f.Moment.DURING_PREPARE, f.Moment.AFTER_PREPARE, f.Moment.BEFORE_ACTIVATE])
 def test_f15_a_host_whose_apply_is_killed_half_way_is_updated_in_the_same_run(
     moment: f.Moment,
-    restarts: bool,  # noqa: FBT001
+    restarts: bool,
 ) -> None:
     assert was_updated_at_the_usual_cost(befall(f.ApplyKilled(moment, container_restarts=restarts)))
 

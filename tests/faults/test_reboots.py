@@ -1,0 +1,192 @@
+"""Faults of a reboot and of what has to come back after it, F16 to F25 and F27 to F29."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from tests.faults.town import USUAL_MINUTES, Town, befall
+
+from bottlerocket_ecs_updater.simulator import faults as f
+from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD
+
+REBOOT_LIMIT_MINUTES = 20
+
+
+def check_updated(town: Town, *, boots: int = 1, minutes: float = USUAL_MINUTES) -> None:
+    """In the first run, like its neighbours, at that cost."""
+    assert town.fates == ["updated", "up-to-date"]
+    assert town.exits == [0, 0]
+    assert (town.boots, town.version) == (boots, NEW)
+    assert town.minutes_out < minutes
+    assert town.updated_the_others()
+
+
+@pytest.mark.parametrize(
+    ("ending", "boots"),
+    [
+        (f.RebootEnding.SUCCESS, 1),
+        (f.RebootEnding.STUCK, 1),
+        (f.RebootEnding.WORKER_TIMED_OUT, 1),
+        (f.RebootEnding.KILLED, 1),
+        (f.RebootEnding.RUN_AGAIN, 2),
+    ],
+)
+def test_f16_however_the_command_ends_that_rebooted_it_a_host_is_updated_by_its_boot(
+    ending: f.RebootEnding, boots: int
+) -> None:
+    town = befall(f.RebootEnds(ending))
+    check_updated(town, boots=boots)
+    assert town.sent("reboot") == 1
+
+
+def test_f17_a_host_that_refuses_a_reboot_once_is_asked_again() -> None:
+    town = befall(f.RebootRefused())
+    check_updated(town, minutes=4)
+    assert town.sent("reboot") == 2
+
+
+def test_f17_a_host_whose_reboot_is_delayed_is_waited_for_and_asked_only_once() -> None:
+    town = befall(f.RebootDelayed())
+    check_updated(town, minutes=8)
+    assert town.sent("reboot") == 1
+
+
+def test_f17_a_host_that_always_refuses_to_reboot_is_returned_and_rests_longer_each_time() -> None:
+    town = befall(f.RebootRefused(times=None))
+    assert town.fates == ["reboot-refused"] * 3 + ["resting"]
+    assert town.exits == [3, 3, 3, 0]
+    assert (town.boots, town.version) == (0, OLD)
+    assert town.minutes_out < 3 * 5
+    assert "inhibited" in town.words()
+    assert town.updated_the_others()
+
+
+def test_f18_a_host_that_ignores_its_reboot_is_returned_at_the_limit_and_updated_an_hour_later() -> None:
+    town = befall(f.RebootIgnored())
+    assert town.fates == ["never-rebooted", "updated", "up-to-date"]
+    assert town.exits == [3, 0, 0]
+    assert (town.boots, town.version) == (1, NEW)
+    assert town.minutes_out < REBOOT_LIMIT_MINUTES + 2 * USUAL_MINUTES
+    assert town.updated_the_others()
+
+
+def test_f18_a_host_that_always_ignores_reboots_rests_longer_each_time() -> None:
+    town = befall(f.RebootIgnored(times=None))
+    assert town.fates == ["never-rebooted"] * 3 + ["resting"]
+    assert town.exits == [3, 3, 3, 0]
+    assert (town.boots, town.version) == (0, OLD)
+    assert town.minutes_out < 3 * (REBOOT_LIMIT_MINUTES + USUAL_MINUTES)
+    assert town.updated_the_others()
+
+
+@pytest.mark.parametrize("fault", [f.GrubFails(), f.RollsBack()], ids=["f19", "f25"])
+def test_f19_f25_a_host_that_falls_back_is_returned_and_not_tried_again_until_a_person_says_so(
+    fault: f.GrubFails | f.RollsBack,
+) -> None:
+    town = befall(fault)
+    assert town.fates == ["rolled-back", "resting"]
+    assert town.exits == [3, 0]
+    assert (town.boots, town.version) == (1, OLD)
+    assert town.minutes_out < USUAL_MINUTES
+    assert town.sent("reboot") == 1
+    assert town.updated_the_others()
+
+
+# What does not come back
+
+NEVER_BACK = [f.BootHangs(), f.DockerDead(), f.ControlContainerMissing(), f.EcsAgentTerminal()]
+NAMES = ["f20", "f21", "f22", "f24"]
+
+
+@pytest.mark.parametrize("fault", NEVER_BACK, ids=NAMES)
+def test_f20_f21_f22_f24_a_host_that_does_not_come_back_is_quarantined_and_halts_what_its_slot_was_all_of(
+    fault: f.Fault,
+) -> None:
+    town = befall(fault)
+    assert town.fates == ["quarantined:not-back"] * 2
+    assert town.exits == [4, 4]
+    assert town.of_the_others() == town.of_the_others(run=1) == {"halted"}
+    assert town.sent("reboot") == 1
+    assert town.took() < timedelta(minutes=REBOOT_LIMIT_MINUTES + USUAL_MINUTES)
+    assert town.took(run=1) < timedelta(minutes=3)
+    assert "20m" in town.words()
+
+
+@pytest.mark.parametrize("fault", NEVER_BACK, ids=NAMES)
+def test_f20_f21_f22_f24_a_host_that_does_not_come_back_costs_one_slot_of_two_and_the_healthy_are_updated(
+    fault: f.Fault,
+) -> None:
+    town = befall(fault, hosts=6, budget=2)
+    assert town.fates == ["quarantined:not-back"] * 2
+    assert town.exits == [3, 3]
+    assert town.boots <= 1
+    assert town.updated_the_others()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [f.ControlContainerMissing(returns_after=timedelta(minutes=30)), f.EcsAgentLate(timedelta(minutes=30))],
+    ids=["f22", "f23"],
+)
+def test_f22_f23_a_host_that_comes_back_after_the_limit_is_returned_by_the_next_run_which_goes_on(
+    fault: f.Fault,
+) -> None:
+    town = befall(fault)
+    assert town.fates == ["quarantined:not-back", "updated", "up-to-date"]
+    assert town.exits == [4, 0, 0]
+    assert (town.boots, town.version) == (1, NEW)
+    assert town.of_the_others() == {"halted"}
+    assert town.updated_the_others(run=1)
+
+
+def test_f22_a_host_whose_control_container_comes_minutes_late_is_waited_for() -> None:
+    check_updated(befall(f.ControlContainerMissing(returns_after=timedelta(minutes=10))), minutes=13)
+
+
+def test_f23_a_host_whose_ecs_agent_is_late_and_flaps_is_returned_when_it_is_steady() -> None:
+    check_updated(befall(f.EcsAgentLate()), minutes=7)
+
+
+# Systems Manager
+
+
+@pytest.mark.parametrize("times", [1, None])
+def test_f27_a_check_that_gets_stuck_after_the_boot_costs_a_minute(times: int | None) -> None:
+    check_updated(befall(f.CheckStuckAfterBoot(times=times)), minutes=USUAL_MINUTES + 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (f.Unreachable.NEVER_REGISTERED, "unknown-to-ssm"),
+        (f.Unreachable.CONNECTION_LOST, "ssm-connection-lost"),
+    ],
+)
+def test_f28_a_host_that_ssm_cannot_reach_is_held_and_sent_nothing(kind: f.Unreachable, reason: str) -> None:
+    town = befall(f.SsmUnreachable(kind))
+    assert town.fates == [reason, reason]
+    assert town.exits == [0, 0]
+    assert town.minutes_out == town.boots == 0
+    assert town.sent("check") == 0
+    assert town.updated_the_others()
+
+
+def test_f28_a_host_that_ssm_loses_while_it_is_drained_is_waited_for_within_the_limit() -> None:
+    town = befall(
+        f.SsmUnreachable(f.Unreachable.CONNECTION_LOST, at=timedelta(seconds=100), lasts=timedelta(minutes=10))
+    )
+    check_updated(town, minutes=REBOOT_LIMIT_MINUTES)
+
+
+def test_f29_a_check_that_ran_and_is_reported_undeliverable_is_sent_again() -> None:
+    town = befall(f.ReportedUndeliverable())
+    check_updated(town)
+
+
+def test_f29_a_host_whose_commands_are_always_reported_undeliverable_is_held_and_not_disturbed() -> None:
+    town = befall(f.ReportedUndeliverable(times=None))
+    assert set(town.fates) == {"no-answer"}
+    assert set(town.exits) == {0}
+    assert town.minutes_out == town.boots == 0
+    assert town.updated_the_others()
