@@ -55,6 +55,11 @@ POLICY = Policy()
 POLL = POLICY.poll_interval
 
 
+def is_soon(look: datetime | None) -> bool:
+    """Whether a look is in the future, and no more than one poll away."""
+    return look is not None and NOW < look <= NOW + POLL
+
+
 def policy(max_unavailable: int = 1, per_zone: int | None = None, **changes: Any) -> Policy:
     """The default policy, with budgets as numbers."""
     limit = None if per_zone is None else Limit(number=per_zone)
