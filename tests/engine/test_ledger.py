@@ -29,6 +29,7 @@ from bottlerocket_ecs_updater.core.ledger import (
 )
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.engine.ledger import (
+    FLUSH_TRIES,
     KeptLedger,
     LedgerBroken,
     UnkeptLedger,
@@ -196,11 +197,20 @@ def test_a_ledger_that_somebody_removed_is_not_written_anew() -> None:
         ledger.flush()
 
 
+def test_a_store_that_loses_one_write_costs_no_more_than_another_write() -> None:
+    store = Counting()
+    ledger = kept(store)
+    ledger.change(claiming(ONE))
+    store.lose = ["reply"]
+    ledger.flush()
+    assert set(kept(store).value.claims) == {ONE}
+
+
 def test_a_store_that_does_not_answer_keeps_the_changes_for_the_next_time() -> None:
     store = Counting()
     ledger = kept(store)
     ledger.change(claiming(ONE))
-    store.lose = ["request"]
+    store.lose = ["request"] * FLUSH_TRIES
     with pytest.raises(Unreachable):
         ledger.flush()
     ledger.flush()
@@ -235,7 +245,7 @@ def test_a_change_that_was_undone_after_a_lost_reply_is_undone_in_the_store() ->
     store = Counting()
     ledger = kept(store)
     ledger.change(claiming(ONE))
-    store.lose = ["reply"]
+    store.lose = ["reply", *["request"] * (FLUSH_TRIES - 1)]
     with pytest.raises(Unreachable):
         ledger.flush()
     ledger.change(lambda value: without_claim(value, ONE))

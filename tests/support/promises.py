@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, REBOOT_TRIES, SUSP
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason
 from bottlerocket_ecs_updater.engine.run import count
 from bottlerocket_ecs_updater.simulator import faults as f
+from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, VARIANT, Member
 
@@ -33,13 +34,13 @@ def broken_promises(played: Played) -> list[str]:
 
 def invariants_hold(played: Played) -> Broken:
     for violation in played.verdict.violations:
-        if not _caused_by_people(played, violation.invariant, violation.subject):
+        if not _excused(played, violation.invariant, violation.subject):
             yield f"invariant {violation.invariant}: {violation.subject} {violation.facts} at {violation.at}"
 
 
 def nobody_is_killed(played: Played) -> Broken:
     for task in played.verdict.tasks_killed:
-        if task.by_updater and not _caused_by_people(played, 2, task.instance):
+        if task.by_updater and not _excused(played, 2, task.instance):
             yield f"{task.group} on {task.instance} at {task.at}"
 
 
@@ -48,13 +49,19 @@ def nothing_is_stranded(played: Played) -> Broken:
         yield from played.verdict.stranded
 
 
-def _caused_by_people(played: Played, invariant: int, subject: str) -> bool:
-    """Whether somebody returned the instance at a time of their own: in a reboot's last second none can know."""
-    faults = played.story.scenario.faults.on(subject)
-    return invariant == 2 and any(
-        isinstance(fault, f.SomebodySets) and fault.status is f.Standing.ACTIVE and fault.step is None
-        for fault in faults
-    )
+def _excused(played: Played, invariant: int, subject: str) -> bool:
+    """Whether nobody could have known better."""
+    return any(_excuses(fault, invariant) for fault in played.story.scenario.faults.on(subject))
+
+
+def _excuses(fault: f.Fault, invariant: int) -> bool:
+    match invariant, fault:
+        case 2, f.SomebodySets(status=f.Standing.ACTIVE, step=None):
+            return True  # returned at a time of their own, perhaps in the last second before the reboot
+        case 12, f.SsmUnreachable(kind=f.Unreachable.CONNECTION_LOST):
+            return True  # to SSM its apply is under way for ever; apiclient gave up long before our limit
+        case _:
+            return False
 
 
 # What was said
@@ -62,6 +69,10 @@ def _caused_by_people(played: Played, invariant: int, subject: str) -> bool:
 
 def what_is_called_updated_is(played: Played) -> Broken:
     yield from played.lies
+
+
+def decisions_are_repeatable_and_reasoned(played: Played) -> Broken:
+    yield from played.odd_decisions
 
 
 def every_run_ends(played: Played) -> Broken:
@@ -138,7 +149,8 @@ def the_healthy_are_up_to_date(played: Played) -> Broken:
         if not _is_healthy(played, member):
             continue
         outcome = finished.outcomes.get(InstanceId(name))
-        if played.verdict.versions[name] == OLD and not _explained(played, InstanceId(name), outcome):
+        updated = played.verdict.versions[name] != OLD or _is_any(played, f.ReleaseRetracted)
+        if not updated and not _explained(played, InstanceId(name), outcome):
             yield f"{name} is not updated: {type(outcome).__name__} {outcome}"
         if played.world.instance(name).status is not Status.ACTIVE:
             yield f"{name} is {played.world.instance(name).status}: {outcome}"
@@ -153,6 +165,8 @@ def _is_healthy(played: Played, member: Member) -> bool:
 def _explained(played: Played, id_: InstanceId, outcome: Outcome | None) -> bool:
     if not isinstance(outcome, Hold):
         return False
+    if outcome.reason in _PASSING and played.story.scenario.ecs_timing.flap_every is not None:
+        return True
     match outcome.reason:
         case Reason.BUDGET:
             return _out(played) >= played.story.policy.max_unavailable.of(len(_ours(played)))
@@ -164,12 +178,40 @@ def _explained(played: Played, id_: InstanceId, outcome: Outcome | None) -> bool
             return len(_did_not_survive(played)) >= max(SUSPECT_AFTER, played.story.policy.max_failures)
         case Reason.RESTING:
             return _gave_it_up_before(played, id_)
-        case Reason.WITHDRAWN:
-            return any(isinstance(placed.fault, f.ReleaseRetracted) for placed in played.story.scenario.faults.faults)
+        case Reason.DRAIN_TIMED_OUT | Reason.NO_ROOM:
+            return not _has_room(played)
         case Reason.STOPPING:
             return played.story.policy.deadline is not None
         case _:
             return False
+
+
+_PASSING = frozenset({Reason.BUDGET, Reason.ZONE_BUDGET, Reason.AGENT_DISCONNECTED})
+"""What agents that lose their connection now and then bring about."""
+
+
+def _is_any(played: Played, kind: type[f.Fault]) -> bool:
+    """Whether the plan has such a fault, wherever: the repository is one for all."""
+    return any(isinstance(placed.fault, kind) for placed in played.story.scenario.faults.faults)
+
+
+def _has_room(played: Played) -> bool:
+    """Whether the tasks of any one instance would find places on the others, with a task's size to spare on each."""
+    others = len(played.story.scenario.members) - _out(played) - 1
+    services = played.story.scenario.services
+    replicas = [service for service in services if service.strategy is Strategy.REPLICA]
+    daemons = sum(service.workload.cpu for service in services if service.strategy is Strategy.DAEMON)
+    largest = max((service.workload.cpu for service in replicas), default=0)
+    room = ContainerInstanceSpec("", "").cpu - daemons - largest
+    fits = others * room >= sum(service.desired * service.workload.cpu for service in replicas)
+    return fits and others > 0 and all(map(_movable, replicas))
+
+
+def _movable(service: ServiceSpec) -> bool:
+    """Whether its own limits let a task go at all: the least is rounded up, and the most down."""
+    least = -(-service.desired * service.minimum_healthy_percent // 100)
+    most = service.desired * service.maximum_percent // 100
+    return least < most
 
 
 def _ours(played: Played) -> list[str]:
@@ -227,10 +269,10 @@ def boots_are_explained(played: Played) -> Broken:
 
 
 def _boots_of_updates(played: Played, member: Member) -> int:
-    if not member.bottlerocket or played.story.scenario.faults.on(member.host.instance_id):
-        # Whoever has faults may see the releases that they bring; the others only where all hosts do.
-        return len(_releases(played))
-    return 1 if member.host.version == OLD and _releases(played) == {NEW} else len(_releases(played))
+    if not member.bottlerocket:
+        return 0
+    # A release that is withdrawn takes whoever runs it back.
+    return len(_releases(played)) + _is_any(played, f.ReleaseRetracted)
 
 
 def _releases(played: Played) -> set[str]:
@@ -254,9 +296,11 @@ def _boots_explained(fault: f.Fault, played: Played) -> int:
             return 1
         case f.RebootDelayed() | f.RebootRefused() | f.RebootIgnored():
             return tries
-        case f.DowngradeOffered() | f.ReleaseRetracted() | f.VersionLocked():
+        case f.DowngradeOffered() | f.VersionLocked():
             return 1
-        case f.RollsBack() | f.GrubFails() | f.NewContainerInstance() if played.story.right != "store":
+        case f.RollsBack() | f.GrubFails() | f.NewContainerInstance() | f.ThirdVersion() if (
+            played.story.right != "store"
+        ):
             return tries
         case _:
             return 0
@@ -281,6 +325,7 @@ PROMISES: tuple[Callable[[Played], Iterable[str]], ...] = (
     nobody_is_killed,
     nothing_is_stranded,
     what_is_called_updated_is,
+    decisions_are_repeatable_and_reasoned,
     every_run_ends,
     summaries_are_whole,
     the_last_run_tells_of_the_world,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from tests.support.overheard import overheard
 from tests.support.simulated import EngineClock, Tape, Updater
 from tests.support.stage import Stage
 
@@ -24,6 +25,7 @@ from bottlerocket_ecs_updater.core.errors import UpdaterError
 from bottlerocket_ecs_updater.core.event import Claimed, Event, InstanceUpdated, Returned, RunFinished
 from bottlerocket_ecs_updater.core.ids import RunId, TaskArn
 from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason
 from bottlerocket_ecs_updater.engine.lease import HeldBy, Lease, NoLease, Right, RunningTask, TaskLease, lease_key
 from bottlerocket_ecs_updater.engine.ledger import KeptLedger, UnkeptLedger
 from bottlerocket_ecs_updater.engine.run import Stop
@@ -74,7 +76,7 @@ class Story:
     """From the end, or the death, of one run to the next."""
     naps: tuple[Nap, ...] = ()
     told: tuple[Told, ...] = ()
-    runs_max: int = 12
+    runs_max: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,34 @@ class Ending:
     events: tuple[Event, ...]
 
     @property
+    def by_itself(self) -> bool:
+        """Whether it came to its own end, and not to one that somebody, or an error, put to it."""
+        return self.finished is not None and self.finished.outcome not in ("error", "interrupted")
+
+    @property
     def changed_something(self) -> bool:
         """Whether it took an instance, or gave one back."""
         return any(isinstance(event, Claimed | Returned) for event in self.events)
+
+    @property
+    def waits_for_others(self) -> bool:
+        """Whether it was held back by what may have passed when the next one looks."""
+        outcomes = self.finished.outcomes.values() if self.finished is not None else ()
+        return any(isinstance(outcome, Hold) and outcome.reason in _PASSING for outcome in outcomes)
+
+    def says_the_same_as(self, other: Ending) -> bool:
+        """Whether both came to the same end with every instance, whatever the words."""
+        return _outcomes(self) == _outcomes(other)
+
+
+_PASSING = frozenset({Reason.BUDGET, Reason.ZONE_BUDGET, Reason.AGENT_DISCONNECTED, Reason.NO_ANSWER})
+
+
+def _outcomes(ending: Ending) -> dict[str, object] | None:
+    if ending.finished is None:
+        return None
+    outcomes = ending.finished.outcomes.items()
+    return {id_: outcome.reason if isinstance(outcome, Hold) else type(outcome) for id_, outcome in outcomes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +133,8 @@ class Played:
     verdict: Verdict
     lies: tuple[str, ...]
     """What an updater said that was not so when it said it."""
+    odd_decisions: tuple[str, ...]
+    """What was wrong with decisions in themselves."""
     world: World
     quiet: bool
     """Whether it was played until a run changed nothing and ended by itself."""
@@ -118,7 +147,9 @@ class Played:
 
 def play(story: Story, watch: Callable[[World], None] = lambda _: None) -> Played:
     """Play a story to its end. `watch` sees the world before anything happens."""
-    return _Play(story, watch).perform()
+    said: list[str] = []
+    with overheard(said):
+        return _Play(story, watch, said).perform()
 
 
 def world_of(story: Story) -> World:
@@ -176,7 +207,8 @@ class _Witness(Tape):
 
 
 class _Play:
-    def __init__(self, story: Story, watch: Callable[[World], None]) -> None:
+    def __init__(self, story: Story, watch: Callable[[World], None], said: list[str]) -> None:
+        self._said = said
         self._story = story
         self._world = world_of(story)
         clock = self._world.clock
@@ -197,20 +229,37 @@ class _Play:
             self._stage.enter(self._story.lead + rival.at, lambda number=number: self._rival(number))  # type: ignore[misc]
         self._stage.play()
         verdict = self._world.verdict()
-        return Played(self._story, tuple(self._endings), verdict, tuple(self._lies), self._world, self._quiet)
+        return Played(
+            self._story,
+            tuple(self._endings),
+            verdict,
+            tuple(self._lies),
+            tuple(self._said),
+            self._world,
+            self._quiet,
+        )
 
     def _line(self) -> None:
-        """One run after the other, until there is nothing left to do, or there were enough of them."""
+        """One run after the other, until nothing is left to do, or there were enough of them."""
+        before: Ending | None = None
         for number in range(self._story.runs_max):
             ending = self._live(f"run-{number}", number, rival=False)
-            alone = self._rivals_left == 0
-            by_itself = (
-                ending.finished is not None and ending.exit_code != 1 and ending.finished.outcome != "interrupted"
-            )
-            if alone and by_itself and not ending.changed_something:
+            nothing_new = ending.by_itself and self._nothing_new(ending, before)
+            if nothing_new and self._rivals_left == 0:
                 self._quiet = True
                 return
+            before = ending
             self._stage.wait(self._story.spacing)
+            while nothing_new and self._rivals_left:
+                self._stage.wait(self._story.spacing)
+
+    def _nothing_new(self, ending: Ending, before: Ending | None) -> bool:
+        """Whether one more run would change nothing. Without a store none remembers what failed, and tries again."""
+        if not ending.changed_something and not ending.waits_for_others:
+            return True
+        remembers = self._story.right == "store"
+        passed = not (remembers and ending.changed_something)
+        return passed and before is not None and ending.says_the_same_as(before)
 
     def _rival(self, number: int) -> None:
         self._live(f"rival-{number}", -1 - number, rival=True)

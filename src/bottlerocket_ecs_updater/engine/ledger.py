@@ -9,12 +9,15 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
-from bottlerocket_ecs_updater.core.errors import LeaseLost, UpdaterError
+from bottlerocket_ecs_updater.core.errors import LeaseLost, Throttled, Unreachable, UpdaterError
 from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.core.ledger import Change, Ledger
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
 
 FORMAT = 1
+
+FLUSH_TRIES = 3
+"""A store that refuses one write now and then costs no pass: what follows the write would else have to begin anew."""
 
 
 @dataclass
@@ -88,6 +91,15 @@ class KeptLedger:
         return self.value
 
     def flush(self) -> None:
+        for _ in range(FLUSH_TRIES - 1):
+            try:
+                return self._flush()
+            except (Throttled, Unreachable):
+                # A repeated write is safe: one whose reply was lost is found to be our own.
+                continue
+        return self._flush()
+
+    def _flush(self) -> None:
         if self.value == self._safe and not self._unconfirmed:
             return
         try:

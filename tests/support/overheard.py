@@ -1,0 +1,66 @@
+"""Every decision of a story's runs, overheard: the same for the same fleet, with a reason for all that is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from bottlerocket_ecs_updater.core.decide import Decision, decide
+from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.policy import Policy
+
+PASSES_AT_ONE_MOMENT_MAX = 100
+"""So many decisions may follow each other while no time passes; more is a run that spins."""
+
+
+class Spins(AssertionError):
+    """A run decides again and again, and waits for nothing."""
+
+
+@contextmanager
+def overheard(said: list[str]) -> Iterator[None]:
+    """While inside, whatever is wrong with a decision is said. Raises Spins where there would be no end."""
+    passes: dict[tuple[object, object], int] = {}
+
+    def decide_aloud(fleet: Fleet, policy: Policy) -> Decision:
+        decision = decide(fleet, policy)
+        if decide(fleet, policy) != decision:
+            said.append(f"{fleet.run} decides otherwise when it decides again at {fleet.at}")
+        said.extend(f"{fleet.run} at {fleet.at}: {text}" for text in _unreasoned(fleet, decision))
+        moment = (fleet.run, fleet.at)
+        passes[moment] = passes.get(moment, 0) + 1
+        if passes[moment] > PASSES_AT_ONE_MOMENT_MAX:
+            raise Spins(f"{fleet.run} at {fleet.at}, over and over: {_open(decision)}")
+        return decision
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bottlerocket_ecs_updater.engine.run.decide", decide_aloud)
+        yield
+
+
+def _unreasoned(fleet: Fleet, decision: Decision) -> Iterator[str]:
+    for instance in fleet.instances.values():
+        verdict = decision.verdicts.get(instance.id)
+        if verdict is None:
+            yield f"{instance.id} is left out of the decision"
+        elif verdict.hold is not None:
+            if not str(verdict.hold) or not verdict.hold.remedy:
+                yield f"{instance.id} is held for a reason without words"
+        elif not (verdict.commands or verdict.look_at or _asks(verdict) or _settled(instance)):
+            yield f"{instance.id} is passed over without a reason"
+
+
+def _asks(verdict: object) -> bool:
+    return any(getattr(verdict, want) for want in ("wants_tasks", "wants_reboot_end", "wants_listing"))
+
+
+def _settled(instance: Instance) -> bool:
+    return instance.trail.outcome is not None or instance.flight is not None
+
+
+def _open(decision: Decision) -> str:
+    due = [(id_, verdict) for id_, verdict in decision.verdicts.items() if verdict.look_at == decision.look_at]
+    services = f"services at {decision.services_at}, "
+    return services + "; ".join(f"{id_} {verdict}" for id_, verdict in due[:3])
