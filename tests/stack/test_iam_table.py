@@ -19,6 +19,9 @@ ROLES = ["TaskRole", "ExecutionRole", "CronRole"]
 EVERYTHING = {
     "AutoScalingGroups": "a",
     "InstanceTag": "b",
+    "EventBus": "default",
+    "StopTasks": "ENABLED",
+    "WebhookSecret": "arn:aws:secretsmanager:us-east-1:123456789012:secret:chat",
     "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1",
     "ScheduleTimezone": "Europe/Berlin",
 }

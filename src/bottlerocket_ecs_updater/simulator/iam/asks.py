@@ -106,6 +106,10 @@ def _about_each(kind: str, parameter: str) -> Asking:
     return asking
 
 
+def _about_task(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+    yield Ask(action, _full_arn("task", params["task"], params, facts), _in_cluster(params, facts))
+
+
 def _about_targets(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
     for attribute in params.get("attributes", ()):
         target = attribute.get("targetId") or EVERYTHING
@@ -248,6 +252,7 @@ TABLE: Mapping[str, Row] = {
     "ecs:DeleteAttributes": _row("container-instance", _about_targets, ECS_CLUSTER),
     "ecs:ListTasks": _row("container-instance", _within_cluster, ECS_CLUSTER),
     "ecs:DescribeTasks": _row("task", _about_each("task", "tasks"), ECS_CLUSTER),
+    "ecs:StopTask": _row("task", _about_task, ECS_CLUSTER),
     "ecs:ListServices": _row("", _within_cluster, ECS_CLUSTER),
     "ecs:DescribeServices": _row("service", _about_each("service", "services"), ECS_CLUSTER),
     "ecs:RunTask": _row("task-definition", _run_task, ECS_CLUSTER),

@@ -72,22 +72,23 @@ def _check(response: Any, _checker: type, resource: str = "*") -> None:
         return
     gate, write_down = found
     service = response.service_name
-    params = _s3_params(response, resource) if service == "s3" else _json_params(response)
+    params = _s3_params(response, resource) if service == "s3" else _params(response)
     caller = response.headers.get("Authorization", "").partition("Credential=")[2].partition("/")[0]
     try:
         gate.authorize(write_down(service, response._get_action(), params, caller))
     except AwsError as error:
         if service == "s3":
             raise S3ClientError(error.code, error.message) from error
-        if _json_params(response):
+        if response.headers.get("X-Amz-Target"):
             raise JsonRESTError(error.code, error.message) from error
         raise _Denied(error.message) from error
 
 
-def _json_params(response: Any) -> dict[str, Any]:
-    if not response.headers.get("X-Amz-Target"):
-        return {}
-    return dict(json.loads(response.body or "{}"))
+def _params(response: Any) -> dict[str, Any]:
+    """A request's members: all of them from JSON, the scalar ones from a query."""
+    if response.headers.get("X-Amz-Target"):
+        return dict(json.loads(response.body or "{}"))
+    return {name: values[0] for name, values in (getattr(response, "querystring", None) or {}).items() if values}
 
 
 def _s3_params(response: Any, resource: str) -> dict[str, Any]:
