@@ -125,7 +125,7 @@ def test_f38_an_operation_that_stays_away_for_minutes_delays_the_run_and_loses_n
     fault = f.ApiFails("ServerException", 500, operation=operation, at=timedelta(minutes=2.2), lasts=OUTAGE)
     town = befall(world=(fault,))
     check_all_updated(town, minutes=USUAL_MINUTES + 6)
-    assert town.took() < timedelta(minutes=30)
+    assert town.took() < timedelta(minutes=20)
 
 
 def test_f38_a_run_that_cannot_renew_its_lease_stops_and_the_next_one_finishes_what_it_began() -> None:

@@ -19,6 +19,7 @@ def check_updated(town: Town, *, boots: int = 1, minutes: float = USUAL_MINUTES)
     assert town.exits == [0, 0]
     assert (town.boots, town.version) == (boots, NEW)
     assert town.minutes_out < minutes
+    assert town.minutes_out_of_the_others < USUAL_MINUTES
     assert town.updated_the_others()
 
 

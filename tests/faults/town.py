@@ -85,6 +85,11 @@ class Town:
         there = all(verdict.versions[id_] == NEW and verdict.boots[id_] == 1 for id_ in self.others)
         return there and self.of_the_others(run) == {"updated"}
 
+    @property
+    def minutes_out_of_the_others(self) -> float:
+        """How long the unluckiest of the healthy hosts was out of service."""
+        return max(self.played.verdict.seconds_out[id_] for id_ in self.others) / 60
+
     def took(self, run: int = 0) -> timedelta:
         """How long a run took."""
         return self.runs[run].ended - self.runs[run].began

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
+from bottlerocket_ecs_updater.core.fit import Definition
 from bottlerocket_ecs_updater.core.fleet import Durations, Fleet, Halt, Instance, Services, Slot
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, RunId, ServiceArn
 from bottlerocket_ecs_updater.core.past import Past
@@ -31,11 +32,15 @@ class Knowledge:
     """How many tasks each service lacked at this run's first look: the baseline for drains of earlier runs."""
     slots: tuple[Slot, ...] = ()
     durations: Durations = field(default_factory=Durations)
+    believed_max: timedelta = timedelta(minutes=2)
+    """What took longer was held up, and tells nothing of others: nobody is left alone for so long because of it."""
     halt: Halt | None = None
     stopping: str = ""
     suspects: Mapping[Version, int] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
     paused: str = ""
+    surveyed: bool = False
+    definitions: Mapping[str, Definition] | None = None
     touched: set[InstanceId] = field(default_factory=set)
     """Instances whose knowledge changed since the last decision."""
 
@@ -71,6 +76,8 @@ class Knowledge:
             suspects=self.suspects,
             past=self.past,
             paused=self.paused,
+            surveyed=self.surveyed,
+            definitions=self.definitions,
         )
 
     def releases_told(self) -> set[Version]:
@@ -88,7 +95,7 @@ class Knowledge:
     def learn_drain(self, instance: Instance) -> None:
         """Remember how long its drain took, if it was the shortest so far."""
         began, ended = instance.trail.drain_sent_at, self.at
-        if began is not None and (self.durations.drain is None or ended - began < self.durations.drain):
+        if began is not None and self._teaches(ended - began, self.durations.drain):
             self.durations = replace(self.durations, drain=ended - began)
 
     def learn_reboot(self, instance: Instance) -> None:
@@ -96,5 +103,8 @@ class Knowledge:
         sent, back = instance.trail.reboot_sent_at, instance.trail.proof_at
         if sent is not None and back is not None:
             took = back - sent
-            if self.durations.reboot is None or took < self.durations.reboot:
+            if self._teaches(took, self.durations.reboot):
                 self.durations = replace(self.durations, reboot=took)
+
+    def _teaches(self, took: timedelta, shortest: timedelta | None) -> bool:
+        return took < (shortest or self.believed_max)

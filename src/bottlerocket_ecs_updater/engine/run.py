@@ -34,7 +34,7 @@ from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
 from bottlerocket_ecs_updater.engine.looking import Looking, Wants
 from bottlerocket_ecs_updater.engine.pausing import look_for_pause
-from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, Lease, Recorder, Store
+from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, Lease, Recorder, Store, Survey
 from bottlerocket_ecs_updater.engine.sightings import Sightings
 
 PASSING_REASONS = frozenset({Reason.BUDGET, Reason.ZONE_BUDGET, Reason.SETTLING, Reason.STAGING_AHEAD})
@@ -42,6 +42,9 @@ PASSING_REASONS = frozenset({Reason.BUDGET, Reason.ZONE_BUDGET, Reason.SETTLING,
 
 OUTAGE_WAIT_MAX_POLLS = 12
 """How far apart the looks are at most while AWS does not answer."""
+
+BELIEVED_POLLS_MAX = 24
+"""A drain or a reboot that took more polls than this was held up: it does not say when to look at others."""
 
 WAKE_SHARE_OF_LEASE = 4
 """A sleeping run wakes so many times per lease term, to renew its lease."""
@@ -69,6 +72,7 @@ class World:
     lease: Lease
     recorder: Recorder
     store: Store | None = None
+    survey: Survey | None = None
 
 
 class Run:
@@ -95,8 +99,10 @@ class Run:
         self._wake = wake
         self._version = version
         self._calls = calls if calls is not None else {}
-        self._known = Knowledge(run, now, now, now)
-        self._looking = Looking(self._known, world.cluster, world.hosts, world.clock, policy, world.recorder)
+        self._known = Knowledge(run, now, now, now, believed_max=BELIEVED_POLLS_MAX * policy.poll_interval)
+        self._looking = Looking(
+            self._known, world.cluster, world.hosts, world.clock, policy, world.recorder, world.survey
+        )
         self._acting = Acting(self._known, world.cluster, world.hosts, world.ledger, world.clock, world.recorder)
         self._sightings = Sightings(world.store)
         self._agenda = Agenda(policy.poll_interval)
