@@ -252,6 +252,8 @@ class Trail:
     """When a check first showed a boot id other than the claim's."""
     reboot_end_asked_at: datetime | None = None
     """When Systems Manager was last asked how the reboot command ended."""
+    connected_at: datetime | None = None
+    """When the last look was that counted among those: one that followed too closely shows nothing new."""
     moving: Mapping[str, int] = field(default_factory=dict)
     """How many tasks of each service its drain has to move, by service name."""
     verdict: Outcome | None = None

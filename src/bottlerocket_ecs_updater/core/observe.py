@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.fleet import Ended, Flight, Instance, Kind, Registration, Status, Told, Trail
@@ -17,8 +17,10 @@ from bottlerocket_ecs_updater.core.ids import RunId, ServiceArn
 _ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
 
 
-def see_registration(instance: Instance, registration: Registration, run: RunId) -> Instance:
-    """ECS described it."""
+def see_registration(
+    instance: Instance, registration: Registration, run: RunId, apart: timedelta = timedelta(0)
+) -> Instance:
+    """ECS described it. Looks that follow each other in less than `apart` count as one look at its connection."""
     written = registration.attributes.get(ATTRIBUTE)
     on_instance, unreadable = _read_claim(written)
     if instance.trail.unmarked:
@@ -31,7 +33,8 @@ def see_registration(instance: Instance, registration: Registration, run: RunId)
         claim_on_instance=on_instance is not None,
         claim_unreadable=unreadable,
     )
-    return replace(seen, trail=_trail_after(seen, registration, run))
+    trail = _connection(seen, registration, apart)
+    return replace(seen, trail=_trail_after(replace(seen, trail=trail), registration, run))
 
 
 def _read_claim(text: str | None) -> tuple[Claim | None, str]:
@@ -52,16 +55,22 @@ def _prevailing(known: Claim | None, on_instance: Claim | None, run: RunId) -> C
     return max(known, on_instance, key=lambda claim: (_ORDER.index(claim.phase), claim.reboots, claim.since))
 
 
+def _connection(instance: Instance, registration: Registration, apart: timedelta) -> Trail:
+    trail, claim = instance.trail, instance.claim
+    if registration.connected:
+        closely = trail.connected_at is not None and registration.at < trail.connected_at + apart
+        if trail.connected_looks and closely:
+            return trail
+        return replace(trail, connected_looks=trail.connected_looks + 1, connected_at=registration.at)
+    went = trail.away_at is None or trail.connected_looks > 0
+    if claim is not None and claim.phase is ClaimPhase.REBOOTING and trail.proof_at is None and went:
+        trail = replace(trail, away_at=registration.at)
+    return replace(trail, connected_looks=0)
+
+
 def _trail_after(instance: Instance, registration: Registration, run: RunId) -> Trail:
     trail = instance.trail
     claim = instance.claim
-    if not registration.connected:
-        went = trail.away_at is None or trail.connected_looks > 0
-        if claim is not None and claim.phase is ClaimPhase.REBOOTING and trail.proof_at is None and went:
-            trail = replace(trail, away_at=registration.at)
-        trail = replace(trail, connected_looks=0)
-    else:
-        trail = replace(trail, connected_looks=trail.connected_looks + 1)
     missing = trail.missing_looks + 1 if registration.status is Status.INACTIVE else 0
     trail = replace(trail, missing_looks=missing)
     if claim is None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from bottlerocket_ecs_updater.core.command import Check, Verdict
 from bottlerocket_ecs_updater.core.fleet import Instance
 from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.waiting import near
 
 
 def ask_host(instance: Instance, now: datetime, policy: Policy) -> Verdict:
@@ -17,4 +18,5 @@ def ask_host(instance: Instance, now: datetime, policy: Policy) -> Verdict:
         due = instance.told.at + policy.retry_spacing * min(instance.trail.checks_failed, 4)
         if now < due:
             return Verdict(look_at=due)
-    return Verdict((Check(instance.id),), look_at=now + policy.poll_interval)
+    # Most answers are there within two or three seconds; what is slower is looked at every poll.
+    return Verdict((Check(instance.id),), look_at=now + near(policy.poll_interval))

@@ -38,7 +38,7 @@ from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.core.rest import next_rest
 from bottlerocket_ecs_updater.core.restoring import changed, give_back, give_back_changed, give_back_not_empty
-from bottlerocket_ecs_updater.core.waiting import LEARNED_SHARE, next_look, passed, spell
+from bottlerocket_ecs_updater.core.waiting import LEARNED_SHARE, near, next_look, passed, spell
 
 QUIET_POLLS = 4
 """No host shuts down and boots faster than this many polls; before, there is nothing to see."""
@@ -302,7 +302,7 @@ def _verify(
     policy: Policy,
 ) -> Verdict:
     """A new boot is proven. Healthy means: the agent connected over several looks, and no second reboot to come."""
-    soon = fleet.at + policy.poll_interval
+    soon = fleet.at + near(policy.poll_interval)
     if instance.trail.connected_looks < CONNECTED_LOOKS or not registration.connected:
         if passed(_limit_from(instance, claim), policy.reboot_timeout, fleet.at):
             detail = f"it runs {report.running}, but its ECS agent does not stay connected"

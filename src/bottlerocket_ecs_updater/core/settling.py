@@ -14,8 +14,11 @@ from bottlerocket_ecs_updater.core.waiting import passed
 LOOKS_PER_SETTLE = 2
 """A steady cluster is looked at so many times within its settle time."""
 
-UNSTEADY_POLLS = 2
-"""An unsteady one is looked at every so many polls: a task takes about that long to start."""
+UNSTEADY_POLLS = 1
+"""An unsteady one is looked at every so many polls."""
+
+START_POLLS = 1.5
+"""A daemon's task takes about that long to start: before, there is nothing to see."""
 
 
 def deficits(services: Services | None) -> Mapping[ServiceArn, int]:
@@ -63,11 +66,10 @@ def _first_steady_look(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
 
     Where daemon services start a task on every instance that is back, that would be too early to see them steady.
     """
-    pause = UNSTEADY_POLLS * policy.poll_interval
     if slot.unsteady:
-        return fleet.at + pause
+        return fleet.at + UNSTEADY_POLLS * policy.poll_interval
     daemons = fleet.services is not None and any(service.daemon for service in fleet.services.all)
-    return max(fleet.at, slot.returned_at + pause) if daemons else fleet.at
+    return max(fleet.at, slot.returned_at + START_POLLS * policy.poll_interval) if daemons else fleet.at
 
 
 def moving_tasks(fleet: Fleet) -> Mapping[str, int]:

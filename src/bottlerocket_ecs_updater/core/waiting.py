@@ -9,6 +9,12 @@ _SPACING_SHARE = 10
 
 _SPACING_MAX_POLLS = 6
 
+_NEAR_SHARE = 4
+"""Once the time has come that was learned, looks are close: every fourth of what has passed since then…"""
+
+_NEAR_POLLS = 0.5
+"""…and never closer than this many polls."""
+
 LEARNED_SHARE = 0.9
 """How much of the shortest duration seen so far passes before the first look."""
 
@@ -21,8 +27,16 @@ def next_look(
     `first` is how long to wait before the first look where nothing has been learned yet.
     """
     quiet = learned * LEARNED_SHARE if learned is not None else (first or poll)
-    spacing = min(max(poll, (now - began) / _SPACING_SHARE), _SPACING_MAX_POLLS * poll)
-    return max(began + quiet, now + poll) if now < began + quiet else now + spacing
+    waited = now - began
+    if waited < quiet:
+        return max(began + quiet, now + near(poll))
+    spacing = min(max(poll, waited / _SPACING_SHARE), _SPACING_MAX_POLLS * poll)
+    return now + (spacing if learned is None else min(spacing, max(near(poll), (waited - quiet) / _NEAR_SHARE)))
+
+
+def near(poll: timedelta) -> timedelta:
+    """How far apart looks are while something may come at any moment, and a place in the budget waits for it."""
+    return poll * _NEAR_POLLS
 
 
 def passed(since: datetime, limit: timedelta, now: datetime) -> bool:

@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, I
 from bottlerocket_ecs_updater.core.observe import see_ended, see_missing, see_registration, see_told
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.settling import deficits, moving_tasks, observe, settled
-from bottlerocket_ecs_updater.core.waiting import passed
+from bottlerocket_ecs_updater.core.waiting import near, passed
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ports import Answer, Clock, Cluster, Hosts, Listing, Recorder
 
@@ -123,7 +123,8 @@ class Looking:
         known = self._known
         for registration in _one_per_instance(listing.registrations):
             before = known.instance(registration.id)
-            after = see_registration(before, replace(registration, at=now), known.run)
+            seen = replace(registration, at=now)
+            after = see_registration(before, seen, known.run, near(self._policy.poll_interval))
             known.learn(after)
             self._tell_claim(before, after, now)
         for arn, why in listing.undescribed.items():
