@@ -12,12 +12,14 @@ from bottlerocket_ecs_updater.aws.ecs import EcsCluster
 from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
+from bottlerocket_ecs_updater.aws.survey import AwsSurvey
 from bottlerocket_ecs_updater.core.event import Event, RunFinished
 from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine.lease import NoLease, Right
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping, UnkeptLedger
+from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.run import Run, Stop
 from bottlerocket_ecs_updater.engine.run import World as RunWorld
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
@@ -123,6 +125,7 @@ class Updater:
     before_call: Callable[[bool], None] | None = None
     clock: EngineClock | None = None
     wake: timedelta = timedelta(seconds=15)
+    store: Store | None = None
 
     def run(self) -> RunFinished:
         clock = self.clock or EngineClock(self.world)
@@ -132,7 +135,8 @@ class Updater:
             api.before_call = self.before_call
         ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
         ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
-        talked_to = RunWorld(ecs, ssm, clock, self.ledger, self.lease, self.tape)
+        survey = AwsSurvey(cast("Any", Pair.of(clients.ecs)), cast("Any", Pair.of(clients.autoscaling)), api, "demo")
+        talked_to = RunWorld(ecs, ssm, clock, self.ledger, self.lease, self.tape, self.store, survey)
         run = Run(
             RunId(self.name),
             "demo",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from bottlerocket_ecs_updater.core.fit import Moving, Port, Remaining
 from bottlerocket_ecs_updater.core.fleet import Registration, Service, Status
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, ServiceArn, Zone
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
         AttributeTypeDef,
         ContainerInstanceTypeDef,
         FailureTypeDef,
+        ResourceOutputTypeDef,
         ServiceTypeDef,
     )
 
@@ -49,6 +51,7 @@ def registration(shape: ContainerInstanceTypeDef, at: datetime) -> Registration:
         registered_at=moment(shape.get("registeredAt")),
         at=at,
         capacity_provider=shape.get("capacityProviderName", ""),
+        remaining=_remaining(shape.get("remainingResources") or ()),
     )
 
 
@@ -69,6 +72,43 @@ def service(shape: ServiceTypeDef) -> Service | None:
         running=shape.get("runningCount", 0),
         daemon=shape.get("schedulingStrategy") == "DAEMON",
         deploying=_deploying(shape),
+        moving=_moving(shape),
+    )
+
+
+def _remaining(shapes: Iterable[ResourceOutputTypeDef]) -> Remaining | None:
+    by_name = {shape.get("name", ""): shape for shape in shapes}
+    if "CPU" not in by_name or "MEMORY" not in by_name:
+        return None
+    taken = {Port(int(text)) for text in _strings(by_name.get("PORTS")) if text.isdigit()}
+    taken |= {Port(int(text), "udp") for text in _strings(by_name.get("PORTS_UDP")) if text.isdigit()}
+    return Remaining(
+        by_name["CPU"].get("integerValue", 0),
+        by_name["MEMORY"].get("integerValue", 0),
+        len(_strings(by_name.get("GPU"))),
+        frozenset(taken),
+    )
+
+
+def _strings(shape: ResourceOutputTypeDef | None) -> Sequence[str]:
+    return shape.get("stringSetValue", []) if shape is not None else []
+
+
+def _moving(shape: ServiceTypeDef) -> Moving | None:
+    """ECS's own defaults are told with every service; one without them is of another controller."""
+    limits = shape.get("deploymentConfiguration") or {}
+    definition = shape.get("taskDefinition", "")
+    if not definition or "minimumHealthyPercent" not in limits or "maximumPercent" not in limits:
+        return None
+    constraints = shape.get("placementConstraints") or ()
+    return Moving(
+        limits["minimumHealthyPercent"],
+        limits["maximumPercent"],
+        definition,
+        any(one.get("type") == "distinctInstance" for one in constraints),
+        tuple(one.get("expression", "") for one in constraints if one.get("type") == "memberOf"),
+        # Whether its provider may still scale is not known: a drain that gets no instance is given back at its limit.
+        grows=bool(shape.get("capacityProviderStrategy")),
     )
 
 

@@ -12,6 +12,7 @@ class Bucket(Enum):
     CLUSTER_RESOURCE_MODIFY = "cluster resource modify"
     SERVICE_READ = "service read"
     SYSTEMS_MANAGER = "Systems Manager"
+    AUTO_SCALING = "Auto Scaling"
     STORE = "store"
     MESSAGES = "messages"
 
@@ -29,6 +30,10 @@ class Operation(Enum):
     STOP_TASK = ("ecs:StopTask", Bucket.CLUSTER_RESOURCE_MODIFY)
     LIST_SERVICES = ("ecs:ListServices", Bucket.SERVICE_READ)
     DESCRIBE_SERVICES = ("ecs:DescribeServices", Bucket.SERVICE_READ)
+    DESCRIBE_TASK_DEFINITION = ("ecs:DescribeTaskDefinition", Bucket.SERVICE_READ)
+    GET_TASK_PROTECTION = ("ecs:GetTaskProtection", Bucket.SERVICE_READ)
+    DESCRIBE_AUTO_SCALING_INSTANCES = ("autoscaling:DescribeAutoScalingInstances", Bucket.AUTO_SCALING)
+    DESCRIBE_INSTANCE_REFRESHES = ("autoscaling:DescribeInstanceRefreshes", Bucket.AUTO_SCALING)
     SEND_COMMAND = ("ssm:SendCommand", Bucket.SYSTEMS_MANAGER)
     CANCEL_COMMAND = ("ssm:CancelCommand", Bucket.SYSTEMS_MANAGER)
     LIST_COMMANDS = ("ssm:ListCommands", Bucket.SYSTEMS_MANAGER)

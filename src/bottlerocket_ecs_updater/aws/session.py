@@ -19,6 +19,7 @@ from bottlerocket_ecs_updater.aws.trimming import trim_replies
 from bottlerocket_ecs_updater.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from types_boto3_autoscaling import AutoScalingClient
     from types_boto3_ecs import ECSClient
     from types_boto3_s3 import S3Client
     from types_boto3_ssm import SSMClient
@@ -84,6 +85,11 @@ class Clients:
     def s3(self) -> Pair[S3Client]:
         """Simple Storage Service."""
         return cast("Pair[S3Client]", self._pair("s3"))
+
+    @cached_property
+    def autoscaling(self) -> Pair[AutoScalingClient]:
+        """Auto Scaling, which is only ever looked at."""
+        return cast("Pair[AutoScalingClient]", self._pair("autoscaling"))
 
     def in_region(self, service: str, region: str | None) -> object:
         """A client for what is named by an ARN, in the Region that the ARN names; it looks and acts."""

@@ -24,6 +24,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
                 "ec2InstanceId",
                 "pendingTasksCount",
                 "registeredAt",
+                "remainingResources",
                 "runningTasksCount",
                 "status",
             }
@@ -33,13 +34,17 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
         "services",
         frozenset(
             {
+                "capacityProviderStrategy",
+                "deploymentConfiguration",
                 "deployments",
                 "desiredCount",
+                "placementConstraints",
                 "runningCount",
                 "schedulingStrategy",
                 "serviceArn",
                 "serviceName",
                 "status",
+                "taskDefinition",
             }
         ),
     ),
@@ -60,6 +65,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
 }
 """What is read of each item, by operation, with the name of the list that it is in."""
 
+RESOURCE_KEPT = ("name", "integerValue", "stringSetValue")
 DEPLOYMENT_KEPT = ("status", "rolloutState")
 
 
@@ -97,6 +103,10 @@ def _trimmed_item(item: Mapping[str, Any], kept: frozenset[str]) -> dict[str, An
     less = {name: value for name, value in item.items() if name in kept}
     if "attributes" in less:
         less["attributes"] = [one for one in less["attributes"] if not one["name"].startswith(CAPABILITY_PREFIX)]
+    if "remainingResources" in less:
+        less["remainingResources"] = [
+            {name: one.get(name) for name in RESOURCE_KEPT} for one in less["remainingResources"]
+        ]
     if "deployments" in less:
         less["deployments"] = [{name: one.get(name) for name in DEPLOYMENT_KEPT} for one in less["deployments"]]
     return less

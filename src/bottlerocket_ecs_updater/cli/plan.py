@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.errors import UsageError
 from bottlerocket_ecs_updater.core.fleet import Fleet
 from bottlerocket_ecs_updater.core.plan import plan as plan_of
 from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.engine.planning import take_picture
+from bottlerocket_ecs_updater.engine.planning import Beyond, take_picture
 from bottlerocket_ecs_updater.report.plan import plan_json, plan_text
 
 
@@ -81,8 +81,7 @@ def look(wired: Wired, policy: Policy) -> Fleet:
         wired.clock,
         policy,
         wired.ledger,
-        store=wired.store,
-        cluster_name=wired.cluster_name,
+        beyond=Beyond(wired.store, wired.cluster_name, wired.survey),
     )
 
 

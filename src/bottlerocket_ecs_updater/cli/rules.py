@@ -107,6 +107,10 @@ class RuleSettings:
         Literal["hold", "ignore"],
         kinds.choice("Whether a deployment of a service in progress holds the next drain.", "hold", "ignore"),
     ] = "hold"
+    room: Annotated[
+        Literal["check", "ignore"],
+        kinds.choice("Whether an instance is held whose tasks have nowhere to go.", "check", "ignore"),
+    ] = "check"
 
     def __post_init__(self) -> None:
         try:
@@ -126,4 +130,5 @@ class RuleSettings:
             schedule=Schedule(self.window, self.freeze),
             checkpoints=self._checkpoints(),
             tasks=TaskRules(self.task, self.deployments == "hold"),
+            check_room=self.room == "check",
         )

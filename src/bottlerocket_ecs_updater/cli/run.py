@@ -60,7 +60,9 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
             wired.right.check_before_act()
 
     wired.api.before_call = before_call
-    world = World(wired.cluster, wired.hosts, wired.clock, wired.ledger, wired.right, recorder, wired.store)
+    world = World(
+        wired.cluster, wired.hosts, wired.clock, wired.ledger, wired.right, recorder, wired.store, wired.survey
+    )
     finished = Run(
         wired.run,
         wired.cluster_name,

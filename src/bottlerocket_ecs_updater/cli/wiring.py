@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.aws.pace import Calls, Pace, speed_of
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.session import Clients
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
+from bottlerocket_ecs_updater.aws.survey import AwsSurvey
 from bottlerocket_ecs_updater.cli.kinds import Bucket, Folder
 from bottlerocket_ecs_updater.cli.settings import Documents, Limits, RunSettings, Target
 from bottlerocket_ecs_updater.core.fleet import Kind
@@ -41,6 +42,7 @@ class Wired:
     calls: Calls
     cluster: EcsCluster
     hosts: SsmHosts
+    survey: AwsSurvey
     store: Store | None
     ledger: LedgerKeeping
     right: Right
@@ -77,6 +79,7 @@ def wire(settings: RunSettings, environ: Mapping[str, str]) -> Wired:
         calls,
         EcsCluster(clients.ecs, api, clock, settings.target.cluster),
         SsmHosts(clients.ssm, api, names, f"bottlerocket-ecs-updater {__version__} run {run}"),
+        AwsSurvey.of(clients, api, settings.target.cluster),
         store,
         KeptLedger(store, name, run) if store is not None else UnkeptLedger(),
         _right(settings, environ, clients, own, clock, store, run, name),

@@ -31,6 +31,7 @@ from bottlerocket_ecs_updater.core.order import in_order
 from bottlerocket_ecs_updater.core.policy import STAGE_AHEAD_FACTOR, STAGE_AHEAD_MIN, Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rest import next_rest
+from bottlerocket_ecs_updater.core.room import unsurveyed
 from bottlerocket_ecs_updater.core.rules import first_hold
 from bottlerocket_ecs_updater.core.ruling import Turns
 from bottlerocket_ecs_updater.core.settling import UNSTEADY_POLLS, next_settle_look
@@ -224,6 +225,7 @@ def _begin(
     budget = count_budget(fleet, policy)
     picks: list[Instance] = []
     waiting: list[Instance] = []
+    roomless: list[Instance] = []
     for instance in in_order([fleet.instances[id_] for id_ in ready]):
         refusal = barriers.against(instance.id, ready[instance.id])
         if refusal is not None:
@@ -234,13 +236,29 @@ def _begin(
             draft.verdicts[instance.id] = Verdict(hold=refusal)
             waiting.append(instance)
             continue
+        refusal = barriers.turns.no_room(instance)
+        if refusal is not None:
+            draft.verdicts[instance.id] = Verdict(hold=refusal)
+            roomless.append(instance)
+            continue
         budget = budget.take(instance)
+        barriers.turns.leave(instance)
         barriers.turns.take(ready[instance.id].target)
         picks.append(instance)
     if picks and not _ask_again_if_old(picks, ready, fleet, policy, draft):
         _begin_picks(picks, ready, fleet, policy, draft)
+    if roomless and not picks and not _work_goes_on(fleet) and not _fleet_is_fresh(fleet, policy):
+        # Before the run ends for want of room, it looks once more what room there is.
+        _look_for_room(roomless, fleet, draft)
     if _work_goes_on(fleet):
         _renew_aging(waiting, budget.limit, fleet, policy, draft)
+
+
+def _look_for_room(roomless: list[Instance], fleet: Fleet, draft: _Draft) -> None:
+    draft.wants_full_look = True
+    for instance in roomless:
+        hold_ = draft.verdicts[instance.id].hold
+        draft.verdicts[instance.id] = Verdict(hold=hold_, look_at=fleet.at, wants_tasks=True)
 
 
 def _ruled_out(why: Hold, fleet: Fleet, policy: Policy, draft: _Draft) -> Verdict:
@@ -302,7 +320,13 @@ def _begin_picks(
         for pick in picks:
             draft.verdicts[pick.id] = Verdict(look_at=fleet.at)
         return
-    unseen = [pick for pick in picks if pick.tasks is None or passed(pick.tasks.at, policy.poll_interval, fleet.at)]
+    unseen = [
+        pick
+        for pick in picks
+        if pick.tasks is None
+        or passed(pick.tasks.at, policy.poll_interval, fleet.at)
+        or unsurveyed(pick, fleet, policy.poll_interval)
+    ]
     if unseen:
         for pick in picks:
             draft.verdicts[pick.id] = Verdict(wants_tasks=pick in unseen, look_at=fleet.at)

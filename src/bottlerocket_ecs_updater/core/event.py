@@ -190,6 +190,15 @@ class LookPostponed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RuleOff(Event):
+    """What a rule asks cannot be had, so the run does without the rule; said once."""
+
+    name: ClassVar[str] = "rule.off"
+    rule: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseTaken(Event):
     """This run has the right to act on the cluster."""
 

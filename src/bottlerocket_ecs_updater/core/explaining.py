@@ -53,6 +53,6 @@ def _about_update(instance: Instance, report: HostReport, fleet: Fleet, policy: 
     before = answers_about(instance, report, report.target, fleet, policy)
     yield from before
     said = {(answer.rule, answer.hold) for answer in before}
-    drain = Turns(fleet, policy).answers(instance, report, report.target)
+    drain = Turns(fleet, policy).answers(instance, report, report.target, room=True)
     yield from (answer for answer in drain if (answer.rule, answer.hold) not in said)
     yield Answer("budget", count_budget(fleet, policy).refusal(instance.zone))

@@ -60,6 +60,39 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
+class Definition:
+    """A task definition, as far as it decides where its tasks may go."""
+
+    demand: Demand
+    member_of: tuple[str, ...] = ()
+    """Its placement constraints, as they are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """What ECS says an instance has left."""
+
+    cpu: int
+    memory: int
+    gpus: int = 0
+    ports_taken: frozenset[Port] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """How a service moves its tasks, and where they may go."""
+
+    minimum_healthy_percent: int
+    maximum_percent: int
+    definition: str
+    """The task definition of its next task."""
+    distinct: bool = False
+    member_of: tuple[str, ...] = ()
+    grows: bool = False
+    """Whether a capacity provider may add instances for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Capacity:
     """What an instance has left for more tasks."""
 

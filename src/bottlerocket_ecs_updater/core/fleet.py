@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from bottlerocket_ecs_updater.core.claim import Claim
+from bottlerocket_ecs_updater.core.fit import Definition, Moving, Remaining
 from bottlerocket_ecs_updater.core.host import HostAnswer, HostReport
 from bottlerocket_ecs_updater.core.ids import (
     CommandId,
@@ -23,6 +24,7 @@ from bottlerocket_ecs_updater.core.ids import (
     TaskArn,
     Zone,
 )
+from bottlerocket_ecs_updater.core.lifecycle import Membership
 from bottlerocket_ecs_updater.core.past import Past
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.version import Version
@@ -60,6 +62,8 @@ class Registration:
     """When we looked."""
     capacity_provider: str = ""
     """Empty where it has none."""
+    remaining: Remaining | None = None
+    """What it has left for more tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,12 +252,12 @@ class Trail:
     """When the agent was last seen to go, since it was marked for its reboot and before a new boot was proven."""
     connected_looks: int = 0
     """Looks in a row that saw the agent connected since the reboot (all looks where there was none)."""
+    connected_at: datetime | None = None
+    """When the last look was that counted among those: one that followed too closely shows nothing new."""
     proof_at: datetime | None = None
     """When a check first showed a boot id other than the claim's."""
     reboot_end_asked_at: datetime | None = None
     """When Systems Manager was last asked how the reboot command ended."""
-    connected_at: datetime | None = None
-    """When the last look was that counted among those: one that followed too closely shows nothing new."""
     moving: Mapping[str, int] = field(default_factory=dict)
     """How many tasks of each service its drain has to move, by service name."""
     verdict: Outcome | None = None
@@ -265,6 +269,17 @@ class Trail:
     """Looks in a row in which ECS did not list it."""
     deficits_before: Mapping[ServiceArn, int] | None = None
     """How many tasks each service lacked when its drain began, None where another run began it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a survey found of one instance, beside its own state."""
+
+    at: datetime
+    membership: Membership | None = None
+    """None where Auto Scaling was not asked, or did not say."""
+    protected: Mapping[TaskArn, datetime] = field(default_factory=dict)
+    """Until when tasks on it are protected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +309,8 @@ class Instance:
     claim_unreadable: str = ""
     rest: Rest | None = None
     tasks: Tasks | None = None
+    around: Around | None = None
+    """None where nobody surveyed it."""
     trail: Trail = field(default_factory=Trail)
 
     @property
@@ -320,6 +337,8 @@ class Service:
     daemon: bool = False
     deploying: bool = False
     """Whether it is in the middle of a deployment."""
+    moving: Moving | None = None
+    """How it moves its tasks, None where ECS did not say."""
 
     @property
     def deficit(self) -> int:
@@ -393,3 +412,7 @@ class Fleet:
     """What this cluster's ledger remembers, this run's own deeds included."""
     paused: str = ""
     """Who paused the updates, and why; empty while nobody did."""
+    surveyed: bool = False
+    """Whether instances are surveyed before they begin."""
+    definitions: Mapping[str, Definition] | None = None
+    """Task definitions that were read so far, None where they cannot be read: then nobody asks whether tasks fit."""

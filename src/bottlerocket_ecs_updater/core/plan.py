@@ -126,7 +126,7 @@ def _refused(
     for instance in in_order(able):
         update = _update(instance, standings[instance.id])
         report = instance.told.report if instance.told is not None else None
-        answers = turns.answers(instance, report, update.target) if report is not None else ()
+        answers = turns.answers(instance, report, update.target, room=True) if report is not None else ()
         why = first_hold(answers)
         if why is not None:
             refused[instance.id] = why

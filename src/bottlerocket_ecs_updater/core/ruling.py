@@ -10,12 +10,14 @@ from datetime import timedelta
 from functools import lru_cache
 
 from bottlerocket_ecs_updater.core.checkpoints import Allowance, Roll, allow, allow_today
+from bottlerocket_ecs_updater.core.fit import Fits, NoRoom, room_hold
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
 from bottlerocket_ecs_updater.core.forecast import Pace, needed, pace_from
 from bottlerocket_ecs_updater.core.host import HostReport
 from bottlerocket_ecs_updater.core.past import Recorded
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.room import Rooms
 from bottlerocket_ecs_updater.core.rules import Answer, Case, Rules, before_drain, before_staging
 from bottlerocket_ecs_updater.core.selection import select
 from bottlerocket_ecs_updater.core.tasks_policy import Work, longest_wait
@@ -30,7 +32,8 @@ def not_selected(instance: Instance, policy: Policy) -> Hold | None:
     registration = instance.registration
     if registration is None:
         return None
-    return select(registration, policy.rules.selection, registration.capacity_provider, None)
+    membership = instance.around.membership if instance.around is not None else None
+    return select(registration, policy.rules.selection, registration.capacity_provider, membership)
 
 
 def answers_before_staging(
@@ -49,14 +52,30 @@ class Turns:
         self._fleet = fleet
         self._policy = policy
         self._today = allow_today(policy.rules.checkpoints, fleet.past.begun, fleet.at)
+        self._rooms = Rooms(fleet)
         self._allowances: dict[Version, Allowance] = {}
 
-    def answers(self, instance: Instance, report: HostReport, target: Version) -> tuple[Answer, ...]:
-        """Whether the instance may be drained, rule by rule."""
+    def answers(
+        self, instance: Instance, report: HostReport, target: Version, *, room: bool = False
+    ) -> tuple[Answer, ...]:
+        """Whether the instance may be drained, rule by rule; with `room`, also whether its tasks fit elsewhere."""
         fleet, policy = self._fleet, self._policy
         time = _needed(instance, fleet, policy, staged=True)
-        case = _case(instance, report, target, fleet, time, self._left(target))
+        case = _case(instance, report, target, fleet, time, self._left(target), self.room(instance) if room else None)
         return (_pause(fleet), *before_drain(case, policy.rules, fleet.at)) if case is not None else ()
+
+    def room(self, instance: Instance) -> Fits | NoRoom | None:
+        """Whether its tasks would fit elsewhere, None where nobody asks, or where too little is known to say."""
+        return self._rooms.for_drain_of(instance) if self._policy.rules.check_room else None
+
+    def no_room(self, instance: Instance) -> Hold | None:
+        """Why its tasks could not leave it, None where they can."""
+        room = self.room(instance)
+        return room_hold(room) if room is not None else None
+
+    def leave(self, instance: Instance) -> None:
+        """Its tasks are to move, too."""
+        self._rooms.take(instance)
 
     def spent(self, target: Version) -> Hold | None:
         """Why no further instance may begin to go to that release, None when one may."""
@@ -104,7 +123,9 @@ def expected_wait(instance: Instance, rules: Rules) -> timedelta:
 
 def works_of(instance: Instance) -> tuple[Work, ...]:
     """The tasks that are not STOPPED, as the rules see them."""
-    return tuple(Work(task, task.family) for task in instance.tasks.left) if instance.tasks is not None else ()
+    protected = instance.around.protected if instance.around is not None else {}
+    tasks = instance.tasks.left if instance.tasks is not None else ()
+    return tuple(Work(task, task.family, protected.get(task.arn)) for task in tasks)
 
 
 def _case(
@@ -114,6 +135,7 @@ def _case(
     fleet: Fleet,
     time: timedelta,
     allowances: Iterable[Allowance] = (),
+    room: Fits | NoRoom | None = None,
 ) -> Case | None:
     registration = instance.registration
     if registration is None:
@@ -124,10 +146,12 @@ def _case(
         target=target,
         first_seen=fleet.past.first_seen,
         capacity_provider=registration.capacity_provider,
+        membership=instance.around.membership if instance.around is not None else None,
         needed=time,
         allowances=tuple(allowances),
         left=works_of(instance),
         deploying=fleet.services.deploying if fleet.services is not None else None,
+        room=room,
     )
 
 

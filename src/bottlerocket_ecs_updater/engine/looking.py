@@ -29,7 +29,8 @@ from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.settling import deficits, moving_tasks, observe, settled
 from bottlerocket_ecs_updater.core.waiting import near, passed
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
-from bottlerocket_ecs_updater.engine.ports import Answer, Clock, Cluster, Hosts, Listing, Recorder
+from bottlerocket_ecs_updater.engine.ports import Answer, Clock, Cluster, Hosts, Listing, Recorder, Survey
+from bottlerocket_ecs_updater.engine.surveying import Surveying
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,14 @@ class Looking:
     """Takes looks. One instance of this class serves one run."""
 
     def __init__(
-        self, knowledge: Knowledge, cluster: Cluster, hosts: Hosts, clock: Clock, policy: Policy, recorder: Recorder
+        self,
+        knowledge: Knowledge,
+        cluster: Cluster,
+        hosts: Hosts,
+        clock: Clock,
+        policy: Policy,
+        recorder: Recorder,
+        survey: Survey | None = None,
     ) -> None:
         self._known = knowledge
         self._cluster = cluster
@@ -59,6 +67,7 @@ class Looking:
         self._clock = clock
         self._policy = policy
         self._recorder = recorder
+        self.surveying = Surveying(knowledge, survey, policy, recorder)
         self._listed_at: datetime | None = None
         self._reached_at: datetime | None = None
 
@@ -84,6 +93,7 @@ class Looking:
             self._ask_for_stopping_tasks(others, now)
         self._hear_answers(now, wants.reboot_ends)
         self._look_at_tasks({*wants.tasks, *self._before_reboot(wants.due)}, now)
+        self.surveying.look_around(wants.tasks, now)
         if wants.services and not first:
             self._look_at_services(now)
 
@@ -107,6 +117,7 @@ class Looking:
         self._reach_hosts(now, first=first)
         if first or any(instance.tasks is None for instance in known.instances.values()):
             self._all_tasks(now)
+        self.surveying.look_at_groups(now)
         ours = sum(1 for instance in known.instances.values() if instance.bottlerocket)
         services = len(known.services.all) if known.services else 0
         self._recorder.record(ClusterLooked(now, len(known.instances), ours, services))

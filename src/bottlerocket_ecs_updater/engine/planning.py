@@ -6,7 +6,7 @@ Nothing is written, to the store, to ECS or to a host; the one thing that is sen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.command import Check
@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.engine.looking import Looking, Wants
 from bottlerocket_ecs_updater.engine.pausing import look_for_pause
-from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, Store
+from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, Store, Survey
 from bottlerocket_ecs_updater.engine.sightings import Sightings
 
 NOBODY = RunId("plan")
@@ -37,6 +37,18 @@ class _Unheard:
         """Let it pass."""
 
 
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """What rules ask that is neither of ECS nor of the hosts. What is None is not asked."""
+
+    store: Store | None = None
+    cluster_name: str = ""
+    survey: Survey | None = None
+
+
+NOTHING_BEYOND = Beyond()
+
+
 def take_picture(
     cluster: Cluster,
     hosts: Hosts,
@@ -44,8 +56,7 @@ def take_picture(
     policy: Policy,
     ledger: LedgerKeeping,
     *,
-    store: Store | None = None,
-    cluster_name: str = "",
+    beyond: Beyond = NOTHING_BEYOND,
     ask: bool = True,
 ) -> Fleet:
     """Look at the whole cluster and, with `ask`, have every host that may be asked say whether it has an update.
@@ -55,7 +66,7 @@ def take_picture(
     """
     now = clock.now()
     known = Knowledge(NOBODY, now, now, now)
-    looking = Looking(known, cluster, hosts, clock, policy, _Unheard())
+    looking = Looking(known, cluster, hosts, clock, policy, _Unheard(), beyond.survey)
     asking = Acting(known, cluster, hosts, UnkeptLedger(), clock, _Unheard())
     remember(known, ledger)
     looking.look(Wants(full=True, listing=True, services=True))
@@ -69,8 +80,10 @@ def take_picture(
             break
         clock.sleep(policy.poll_interval)
         looking.look(Wants())
-    known.paused = look_for_pause(store, cluster_name)
-    known.past = replace(known.past, first_seen=_first_seen(known, Sightings(store)))
+    if ask:
+        looking.surveying.look_around(known.instances.keys(), known.at)
+    known.paused = look_for_pause(beyond.store, beyond.cluster_name)
+    known.past = replace(known.past, first_seen=_first_seen(known, Sightings(beyond.store)))
     return known.fleet()
 
 

@@ -13,8 +13,10 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bottlerocket_ecs_updater.core.event import Event
+from bottlerocket_ecs_updater.core.fit import Definition
 from bottlerocket_ecs_updater.core.fleet import End, Flight, Kind, Managed, Registration, Service, Status, Task
 from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
+from bottlerocket_ecs_updater.core.lifecycle import Membership
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,19 @@ class Hosts(Protocol):
 
     def cancel(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
         """Call a command back; best effort, never raises for an instance."""
+
+
+class Survey(Protocol):
+    """What rules ask of AWS beside the state of the cluster; everything here may be denied, or not be offered."""
+
+    def memberships(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Membership]:
+        """The Auto Scaling group of each, its state there, and whether the group is being refreshed."""
+
+    def definition(self, arn: str) -> Definition:
+        """What a task of this definition asks of an instance; a revision never changes."""
+
+    def protections(self, tasks: Sequence[TaskArn]) -> Mapping[TaskArn, datetime]:
+        """Until when each of these tasks is protected; those that are not are left out."""
 
 
 class Clock(Protocol):

@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.core.event import (
     LeaseTaken,
     LookPostponed,
     PhaseEntered,
+    RuleOff,
     RunFinished,
     RunHalted,
 )
@@ -95,7 +96,7 @@ def level_of(event: Event) -> Level:
             return Level.INFO if exit_code == 0 else Level.ERROR
         case LeaseTaken(warning=warning) if warning:
             return Level.WARNING
-        case ActUnclear() | LookPostponed():
+        case ActUnclear() | LookPostponed() | RuleOff():
             return Level.WARNING
         case ClusterLooked() | HostChecked() | CommandSent() | PhaseEntered():
             return Level.DEBUG

@@ -1,0 +1,146 @@
+"""Will it fit, asked of a fleet: what other instances have left, and what the tasks that must move ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.fit import Capacity, Fits, Leaving, NoRoom, ServiceRules, will_drain
+from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Service, Status
+from bottlerocket_ecs_updater.core.ids import InstanceId, ServiceArn
+from bottlerocket_ecs_updater.core.waiting import passed
+
+GROUP = "service:"
+
+
+class Rooms:
+    """The room in a fleet at one moment, less what those that were picked in this pass leave behind."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        services = fleet.services.all if fleet.services is not None else ()
+        self._by_name = {service.name: service for service in services}
+        self._leaving: list[Leaving] | None = None
+        self._capacity: Mapping[InstanceId, Capacity] | None = None
+
+    def for_drain_of(self, instance: Instance) -> Fits | NoRoom | None:
+        """Whether its tasks can go anywhere, None where too little was told to judge it."""
+        fleet = self._fleet
+        if fleet.definitions is None or instance.tasks is None:
+            return None
+        leaving = [*self._of_others(), *self._tasks_on(instance)]
+        rules = self._rules({task.service for task in leaving})
+        capacity = self._all_capacity()
+        if rules is None or capacity is None:
+            return None
+        return will_drain(instance.id, capacity, rules, leaving)
+
+    def take(self, instance: Instance) -> None:
+        """That instance is to be drained, too."""
+        self._leaving = [*self._of_others(), *self._tasks_on(instance)]
+
+    def services_on(self, instance: Instance) -> Iterable[Service]:
+        """The services with tasks on it that a drain would have to move."""
+        tasks = instance.tasks.left if instance.tasks is not None else ()
+        names = {task.group.removeprefix(GROUP) for task in tasks if task.of_service and not task.daemon}
+        found = (self._by_name.get(name) for name in sorted(names))
+        return [service for service in found if service is not None and not service.daemon]
+
+    def _tasks_on(self, instance: Instance) -> Iterable[Leaving]:
+        tasks = instance.tasks.left if instance.tasks is not None else ()
+        for task in tasks:
+            service = self._by_name.get(task.group.removeprefix(GROUP)) if task.of_service else None
+            if service is not None and not service.daemon:
+                yield Leaving(instance.id, service.arn)
+
+    def _of_others(self) -> list[Leaving]:
+        """Tasks on instances that drain already; those that moved meanwhile run elsewhere, and ask for no more."""
+        if self._leaving is None:
+            draining = (one for one in self._fleet.instances.values() if _drains(one))
+            self._leaving = [leaving for one in draining for leaving in self._tasks_on(one)]
+        return self._leaving
+
+    def _rules(self, arns: Iterable[ServiceArn]) -> Mapping[ServiceArn, ServiceRules] | None:
+        wanted = set(arns)
+        found: dict[ServiceArn, ServiceRules] = {}
+        for service in self._by_name.values():
+            if service.arn in wanted:
+                rules = _rules_of(service, self._fleet)
+                if rules is None:
+                    return None
+                found[service.arn] = rules
+        return found
+
+    def _all_capacity(self) -> Mapping[InstanceId, Capacity] | None:
+        if self._capacity is None:
+            found = {id_: self._capacity_of(one) for id_, one in self._fleet.instances.items() if one.registration}
+            if None in found.values():
+                return None
+            self._capacity = {id_: capacity for id_, capacity in found.items() if capacity is not None}
+        return self._capacity
+
+    def _capacity_of(self, instance: Instance) -> Capacity | None:
+        registration = instance.registration
+        if registration is None or registration.remaining is None:
+            return None
+        left = registration.remaining
+        hosts = {task.service for task in self._tasks_on(instance)}
+        return Capacity(
+            left.cpu,
+            left.memory,
+            left.gpus,
+            left.ports_taken,
+            attributes=registration.attributes,
+            accepts=registration.status is Status.ACTIVE and registration.connected,
+            hosts=frozenset(hosts) if instance.tasks is not None else None,
+        )
+
+
+def unsurveyed(instance: Instance, fleet: Fleet, poll: timedelta) -> bool:
+    """Whether it must be surveyed before it may begin: what was found is too old, or a task definition is not read."""
+    if not fleet.surveyed:
+        return False
+    if instance.around is None or _old(instance.around.at, poll, fleet.at):
+        return True
+    return any(True for _ in unread_definitions(instance, fleet))
+
+
+def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:
+    """The task definitions of the services on it that were not read yet."""
+    known = fleet.definitions
+    if known is None:
+        return
+    for service in Rooms(fleet).services_on(instance):
+        if service.moving is not None and service.moving.definition not in known:
+            yield service.moving.definition
+
+
+def _old(at: datetime, poll: timedelta, now: datetime) -> bool:
+    return passed(at, poll, now)
+
+
+def _drains(instance: Instance) -> bool:
+    registration = instance.registration
+    return registration is not None and registration.status is Status.DRAINING
+
+
+def _rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
+    moving = service.moving
+    if moving is None or fleet.definitions is None:
+        return None
+    definition = fleet.definitions.get(moving.definition)
+    if definition is None:
+        return None
+    return ServiceRules(
+        arn=service.arn,
+        name=service.name,
+        desired=service.desired,
+        running=service.running,
+        minimum_healthy_percent=moving.minimum_healthy_percent,
+        maximum_percent=moving.maximum_percent,
+        daemon=service.daemon,
+        distinct=moving.distinct,
+        member_of=(*moving.member_of, *definition.member_of),
+        demand=definition.demand,
+        grows=moving.grows,
+    )
