@@ -15,8 +15,12 @@ PASSES_AT_ONE_MOMENT_MAX = 100
 """So many decisions may follow each other while no time passes; more is a run that spins."""
 
 
+PASSES_MAX = 5000
+"""A run over a few instances takes some hundreds."""
+
+
 class Spins(AssertionError):
-    """A run decides again and again, and waits for nothing."""
+    """A run decides again and again, and comes to no end."""
 
 
 @contextmanager
@@ -31,7 +35,8 @@ def overheard(said: list[str]) -> Iterator[None]:
         said.extend(f"{fleet.run} at {fleet.at}: {text}" for text in _unreasoned(fleet, decision))
         moment = (fleet.run, fleet.at)
         passes[moment] = passes.get(moment, 0) + 1
-        if passes[moment] > PASSES_AT_ONE_MOMENT_MAX:
+        passes[fleet.run, None] = passes.get((fleet.run, None), 0) + 1
+        if passes[moment] > PASSES_AT_ONE_MOMENT_MAX or passes[fleet.run, None] > PASSES_MAX:
             raise Spins(f"{fleet.run} at {fleet.at}, over and over: {_open(decision)}")
         return decision
 

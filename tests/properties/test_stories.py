@@ -1,0 +1,45 @@
+"""Whatever happens to a cluster and to the updaters that come and go, every promise is kept.
+
+Here hypothesis invents the stories, the same in every run, and makes one that breaks a promise as plain as it can.
+`make soak` tells as many others as one likes, by seeds.
+"""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, given, settings
+from tests.support.invented import quiet_story, stories, story_of_deaths, story_of_everything, story_of_faults
+from tests.support.promises import broken_promises
+from tests.support.story import Story, play
+
+ALWAYS_THE_SAME = settings(
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+"""The same stories on every machine, however slow; a test of such stories has no natural length."""
+
+
+@settings(ALWAYS_THE_SAME, max_examples=40)
+@given(stories(quiet_story))
+def test_a_cluster_in_which_nothing_goes_wrong_is_updated_within_its_budgets(story: Story) -> None:
+    assert broken_promises(play(story)) == []
+
+
+@settings(ALWAYS_THE_SAME, max_examples=70)
+@given(stories(story_of_faults))
+def test_broken_hosts_and_people_who_meddle_keep_no_promise_from_being_kept(story: Story) -> None:
+    assert broken_promises(play(story)) == []
+
+
+@settings(ALWAYS_THE_SAME, max_examples=60)
+@given(stories(story_of_deaths))
+def test_updaters_may_die_stand_still_and_run_beside_each_other_at_any_time(story: Story) -> None:
+    assert broken_promises(play(story)) == []
+
+
+@settings(ALWAYS_THE_SAME, max_examples=60)
+@given(stories(story_of_everything))
+def test_all_of_it_at_once_and_an_aws_that_throttles_fails_and_answers_late(story: Story) -> None:
+    assert broken_promises(play(story)) == []
