@@ -28,9 +28,9 @@ GOLDEN = Path(__file__).parent / "golden"
 
 KNOWN_TAGS = {
     "html head meta title link style body div header span h1 h2 h3 ul li b main section article p time details summary",
-    "table thead tbody tr th td caption pre code svg desc defs pattern rect line text path g footer i",
+    "table thead tbody tr th td caption pre code svg desc defs pattern rect line text path g footer i br",
 }
-VOID = {"meta", "link", "rect", "line", "path"}
+VOID = {"br", "meta", "link", "rect", "line", "path"}
 
 
 class Page(HTMLParser):
