@@ -1,8 +1,9 @@
 """The pace: fewer calls than AWS allows, so that everybody else in the account keeps their share.
 
 ECS limits rates for an account and Region together, by buckets of operations: 20 calls a second sustained for reads,
-40 for modifications, 100 at once. The updater keeps to less than half. Systems Manager publishes no numbers;
-its bucket is a cautious guess, after reports that polling each invocation was throttled.
+40 for modifications, 100 at once. The updater keeps to less than half of what is sustained, in any second: whatever
+else deploys or scales there finds the bursts unused. Systems Manager publishes no numbers; its bucket is a cautious
+guess, after reports that polling each invocation was throttled.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ class Rate:
 
 
 RATES: Mapping[Bucket, Rate] = {
-    Bucket.CLUSTER_RESOURCE_READ: Rate(9, 50),
-    Bucket.CLUSTER_RESOURCE_MODIFY: Rate(18, 50),
-    Bucket.SERVICE_READ: Rate(9, 50),
+    Bucket.CLUSTER_RESOURCE_READ: Rate(8, 2),
+    Bucket.CLUSTER_RESOURCE_MODIFY: Rate(16, 4),
+    Bucket.SERVICE_READ: Rate(8, 2),
     Bucket.SYSTEMS_MANAGER: Rate(5, 10),
 }
 """Buckets that are not named here are not paced: what goes to the store is a few calls a minute."""
