@@ -235,6 +235,6 @@ def judged_run(
         lease.acquire()
     except Denied as denied:
         return Judged(None, gate.refusals, str(denied))
-    updater = Updater(world, RunPolicy(), "run-1", KeptLedger(store, "demo", run), lease, clients=clients)
+    updater = Updater(world, RunPolicy(), "run-1", KeptLedger(store, "demo", run), lease, clients=clients, store=store)
     finished = updater.run()
     return Judged(finished, gate.refusals, finished.why)

@@ -33,12 +33,20 @@ BREAKS: dict[str, str] = {
 }
 """The first action that fails without a statement."""
 
-NEEDED_OTHERWISE = {"CallBackCommands", "ShareSightings", "TellPeople"}
+RULES = {
+    "LookAtDefinitions": ("ecs:DescribeTaskDefinition",),
+    "LookAtProtections": ("ecs:GetTaskProtection",),
+    "LookAtGroups": ("autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeInstanceRefreshes"),
+}
+"""What rules ask beside the state of the cluster: without it the run leaves the rule out, and says so."""
+
+NEEDED_OTHERWISE = {"CallBackCommands", "ShareSightings", "TellPeople", *RULES}
 """What only a run with trouble needs, or what fails no run; tests of their own show when."""
 
 ACTIONS = sorted(
     {action for statement in statements(STACK, "TaskRole") for action in several(statement["Action"])}
     - {"ssm:CancelCommand", "ssm:GetCommandInvocation", "sns:Publish"}
+    - {action for actions in RULES.values() for action in actions}
 )
 
 
@@ -68,6 +76,13 @@ def test_without_a_statement_the_run_fails_and_names_the_action_and_resource(wor
     assert ask.action == BREAKS[sid]
     assert any(ask.action in line and ask.resource in line for line in run.said), run.said
     assert (run.went_well, run.updated) == (False, 0)
+
+
+@pytest.mark.parametrize("sid", RULES)
+def test_without_what_a_rule_asks_the_run_leaves_the_rule_out_and_goes_on(world: World, sid: str) -> None:
+    run = judged_run(world, STACK, without=sid)
+    assert {refusal.ask.action for refusal in run.refusals} <= set(RULES[sid])
+    assert (run.went_well, run.updated) == (True, 2)
 
 
 @pytest.mark.parametrize("action", ACTIONS)
