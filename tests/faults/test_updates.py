@@ -160,7 +160,7 @@ def test_f11_a_host_whose_lock_is_freed_within_minutes_is_updated_in_the_same_ru
 
 # Others at work on the host
 
-MOMENTS = [moment for moment in f.Moment if moment is not f.Moment.AT]
+MOMENTS = [f.Moment.AFTER_CHECK, f.Moment.DURING_PREPARE, f.Moment.AFTER_PREPARE, f.Moment.WHILE_READY]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -230,10 +230,7 @@ def test_f13_hosts_that_find_a_newer_release_than_was_chosen_run_it_and_say_so(m
     assert town.of_the_others() == {"wrong-version"}
 
 
-@pytest.mark.parametrize(
-    "moment",
-    [f.Moment.DURING_PREPARE, f.Moment.AFTER_PREPARE, f.Moment.BEFORE_ACTIVATE, f.Moment.WHILE_READY],
-)
+@pytest.mark.parametrize("moment", [f.Moment.DURING_PREPARE, f.Moment.WHILE_READY])
 def test_f13_a_release_that_appears_too_late_for_this_run_is_taken_by_the_next(moment: f.Moment) -> None:
     town = befall(f.ReleaseAppears(NEXT, moment))
     assert town.fates == ["updated", "updated", "up-to-date"]
@@ -316,7 +313,7 @@ def test_f30_a_host_whose_checks_only_look_different_is_updated_at_the_usual_cos
     assert was_updated_at_the_usual_cost(befall(f.OddOutput(oddity)))
 
 
-@pytest.mark.parametrize("oddity", [one for one in f.Oddity if one not in (f.Oddity.STRUCT_ORDER, f.Oddity.COLOURED)])
+@pytest.mark.parametrize("oddity", [f.Oddity.GARBAGE, f.Oddity.UNKNOWN_STATE, f.Oddity.NO_BOOT_ID])
 def test_f30_a_host_that_printed_nonsense_once_is_updated_in_the_same_run(oddity: f.Oddity) -> None:
     assert was_updated_at_the_usual_cost(befall(f.OddOutput(oddity, times=1)))
 
