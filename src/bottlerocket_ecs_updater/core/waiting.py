@@ -12,7 +12,7 @@ _SPACING_MAX_POLLS = 6
 _NEAR_SHARE = 4
 """Once the time has come that was learned, looks are close: every fourth of what has passed since then…"""
 
-_NEAR_POLLS = 0.5
+_NEAR_POLLS = 1.0
 """…and never closer than this many polls."""
 
 LEARNED_SHARE = 0.9
