@@ -180,5 +180,3 @@ def claim_for_reboot(claim: Claim, fleet: Fleet) -> Claim:
 def _why_unreadable(instance: Instance) -> str:
     answer = instance.told.answer if instance.told is not None else None
     return f"its update check failed: {answer.detail}" if isinstance(answer, HostProblem) else "it did not answer"
-
-

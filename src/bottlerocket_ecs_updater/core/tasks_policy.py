@@ -166,7 +166,11 @@ def patience(
     left: Sequence[Work], rules: TaskRules, since: datetime, drain_timeout: timedelta, now: datetime
 ) -> Patience:
     """How a drain that began then stands. Every task has its own limit, and the first that is over ends the drain."""
-    limits = [since + _limit_of(rules.about(work), drain_timeout) for work in left]
+    # ECS stops daemons last, so they may stay as long as a task that a rule waits for, and then need their own time.
+    limits = [
+        since + _limit_of(rules.about(work), drain_timeout) + (rules.longest if work.task.daemon else timedelta())
+        for work in left
+    ]
     stops = [(_stop_at(rules.about(work), since), work.task.arn) for work in left]
     return Patience(
         until=min(limits, default=since + drain_timeout),

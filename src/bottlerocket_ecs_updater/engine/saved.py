@@ -9,6 +9,7 @@ from typing import Any
 from cattrs import BaseValidationError, Converter
 
 from bottlerocket_ecs_updater.core.errors import UsageError
+from bottlerocket_ecs_updater.core.fit import Port
 from bottlerocket_ecs_updater.core.fleet import Fleet
 from bottlerocket_ecs_updater.core.reasons import Failure, Reason
 from bottlerocket_ecs_updater.engine.jsonform import converter, explain
@@ -48,7 +49,18 @@ def _converter() -> Converter:
             raise ValueError(f"unknown reason {code!r}")  # noqa: TRY004 - one kind of error for every reader
         return found
 
+    made.register_unstructure_hook_func(
+        lambda kind: kind == frozenset[Port], lambda ports: [str(port) for port in sorted(ports)]
+    )
+    made.register_structure_hook(Port, _read_port)
     for kind in (Reason, Failure):
         made.register_unstructure_hook(kind, lambda each: each.code)
         made.register_structure_hook(kind, read)
     return made
+
+
+def _read_port(text: Any, _: object) -> Port:
+    number, slash, protocol = str(text).partition("/")
+    if not slash or not number.isdigit():
+        raise ValueError(f"not a port: {text!r}")
+    return Port(int(number), protocol)

@@ -1,0 +1,1 @@
+"""Stories that are invented by the hundred, each held to every promise."""
