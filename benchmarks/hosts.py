@@ -54,7 +54,7 @@ def cluster(size: Size, seed: int = 1) -> World:
     for release in (OLD, NEW):
         repository.publish(Release(release, "aws-ecs-2"))
     world = World(VirtualClock(), seed, repository=repository, budget=Budget(size.budget))
-    chances = random.Random(seed)  # noqa: S311 - durations of a model
+    chances = random.Random(seed)
     for number in range(size.instances):
         faults = (StartsWith(Leftover.READY, NEW),) if size.prepared else ()
         host = HostSpec(f"i-{number:017x}", version=OLD, timing=_timing(chances), faults=faults)

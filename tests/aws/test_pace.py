@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bottlerocket_ecs_updater.aws.operation import Bucket, Operation
-from bottlerocket_ecs_updater.aws.pace import RATES, Calls, Pace, Rate, speed_of
+from bottlerocket_ecs_updater.aws.pace import Calls, Pace, Rate, speed_of
 
 from .fakes import START, FakeClock
 
