@@ -118,6 +118,8 @@ class Acting:
         self._clock = clock
         self._recorder = recorder
         self._may_claim = False
+        self.faltered = False
+        """Whether anything of the last `perform` has to be asked for again."""
 
     def perform(self, queues: Iterable[Sequence[Command]]) -> bool:
         """Do what was decided, each instance's commands in their order; True when anything was done.
@@ -126,10 +128,12 @@ class Acting:
         """
         waiting = [list(queue) for queue in queues if queue]
         acted = bool(waiting)
+        self.faltered = False
         while waiting:
             kind = next(t for t in ORDER if any(isinstance(queue[0], t) for queue in waiting))
             batch = [queue[0] for queue in waiting if isinstance(queue[0], kind)]
             failed = self._perform_batch(batch)
+            self.faltered = self.faltered or bool(failed)
             for queue in waiting:
                 if isinstance(queue[0], kind):
                     if queue[0].instance in failed:

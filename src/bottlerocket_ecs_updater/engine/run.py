@@ -153,7 +153,11 @@ class Run:
             if decision.look_at is None and not acted:
                 return
             self._promise(decision, wants)
-            self._sleep_until(self._agenda.next(decision.look_at) or self._known.at)
+            again = self._agenda.next(decision.look_at) or self._known.at
+            if self._acting.faltered:
+                # What AWS refused or throttled a moment ago is not asked for again in the same breath.
+                again = max(again, self._known.at + self._policy.poll_interval)
+            self._sleep_until(again)
             wants = self._wants(decision)
 
     def _look_beyond(self) -> None:
