@@ -15,7 +15,7 @@ SOURCES := $(wildcard src tests benchmarks)
 ARGS ?=
 WORKERS ?= 2
 
-.PHONY: help setup simulate test lint format unit docs wheel image bench lock clean
+.PHONY: help setup simulate test lint format unit docs wheel image soak lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -49,8 +49,8 @@ wheel: $(VENV)/dev.stamp ## Build the wheel, install it by its lock in an enviro
 image: $(VENV)/dev.stamp ## Build the image; ARGS="--arch arm64 --tag NAME" as image/build has them
 	image/build $(BIN)/python $(ARGS)
 
-bench: $(VENV)/dev.stamp ## Measure what the documentation's figures come from
-	$(BIN)/python -m benchmarks $(ARGS)
+soak: $(VENV)/dev.stamp ## Invent stories of faults and deaths for SECONDS=60, from FIRST_SEED=1000 on
+	SECONDS_TO_SOAK=$(or $(SECONDS),60) FIRST_SEED=$(or $(FIRST_SEED),1000) $(BIN)/python -m tests.properties.soak
 
 lock: ## Resolve the locked versions anew, all from one resolution
 	PYTHON=$(PYTHON) .ci/lock

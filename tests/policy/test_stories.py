@@ -1,0 +1,249 @@
+"""What operators ask for, tried with whole runs in virtual time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from tests.support.simulated import DOCUMENTS, NEW, EngineClock, Updater, instance_id, row
+
+from bottlerocket_ecs_updater.aws.api import Api
+from bottlerocket_ecs_updater.aws.ecs import EcsCluster
+from bottlerocket_ecs_updater.aws.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.session import Pair
+from bottlerocket_ecs_updater.aws.ssm import SsmHosts
+from bottlerocket_ecs_updater.aws.survey import AwsSurvey
+from bottlerocket_ecs_updater.core.checkpoints import Checkpoints, parse_checkpoints
+from bottlerocket_ecs_updater.core.event import RuleOff, RunFinished
+from bottlerocket_ecs_updater.core.explaining import explain
+from bottlerocket_ecs_updater.core.fleet import Fleet
+from bottlerocket_ecs_updater.core.ids import InstanceId, RunId
+from bottlerocket_ecs_updater.core.plan import Plan, plan
+from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.releases import ReleaseRules
+from bottlerocket_ecs_updater.core.rules import Rules, first_hold
+from bottlerocket_ecs_updater.core.selection import Selection, parse_selector
+from bottlerocket_ecs_updater.core.tasks_policy import TaskRules, parse_task_rules
+from bottlerocket_ecs_updater.core.windows import Schedule, parse_freezes, parse_windows
+from bottlerocket_ecs_updater.engine.folder import FolderStore
+from bottlerocket_ecs_updater.engine.ledger import KeptLedger
+from bottlerocket_ecs_updater.engine.pausing import Pause, clear_pause, set_pause
+from bottlerocket_ecs_updater.engine.planning import Beyond, take_picture
+from bottlerocket_ecs_updater.engine.saved import read_fleet, write_fleet
+from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
+from bottlerocket_ecs_updater.simulator.faults import RollsBack
+from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
+from bottlerocket_ecs_updater.simulator.world import World
+
+DAY = timedelta(days=1)
+
+
+@dataclass
+class Story:
+    """A cluster, a state store, and runs over them, one after another."""
+
+    world: World
+    rules: Rules
+    folder: Path
+    policy: Policy = field(default_factory=Policy)
+    runs: int = 0
+
+    @property
+    def store(self) -> FolderStore:
+        return FolderStore(self.folder)
+
+    def updater(self) -> Updater:
+        self.runs += 1
+        name = f"run-{self.runs}"
+        ledger = KeptLedger(self.store, "demo", RunId(name))
+        return Updater(self.world, replace(self.policy, rules=self.rules), name, ledger, store=self.store)
+
+    def run(self) -> RunFinished:
+        return self.updater().run()
+
+    def reasons(self) -> set[Reason]:
+        return {why.reason for why in self.run().outcomes.values() if isinstance(why, Hold)}
+
+    def picture(self) -> Fleet:
+        clock, clients = EngineClock(self.world), InProcessClients(self.world, caller="plan")
+        api = Api(clock, Pace(clock), Calls())
+        ecs, groups = cast("Any", Pair.of(clients.ecs)), cast("Any", Pair.of(clients.autoscaling))
+        return take_picture(
+            EcsCluster(ecs, api, clock, "demo"),
+            SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test"),
+            clock,
+            replace(self.policy, rules=self.rules),
+            KeptLedger(self.store, "demo", RunId("plan")),
+            beyond=Beyond(self.store, "demo", AwsSurvey(ecs, groups, api, "demo")),
+        )
+
+    def plan(self) -> Plan:
+        return plan(self.picture(), replace(self.policy, rules=self.rules))
+
+
+def updated(finished: RunFinished) -> int:
+    return finished.counts["updated"]
+
+
+def test_over_a_holiday_in_a_zone_whose_clocks_change_nothing_is_begun_until_the_local_day_after(
+    tmp_path: Path,
+) -> None:
+    world = row(2)
+    # Berlin's clocks go forward on 29 March 2026: the freeze ends at 22:00 UTC, not at 23:00.
+    story = Story(world, Rules(schedule=Schedule((), parse_freezes("2026-01-05..2026-03-29 Europe/Berlin"))), tmp_path)
+    assert story.reasons() == {Reason.FROZEN}
+    held = dict(story.plan().held)[InstanceId(instance_id(0))]
+    assert dict(held.facts)["opens"] == "2026-03-29 22:00 UTC"
+
+
+def test_a_roll_that_does_not_fit_into_one_window_is_ended_in_the_next(tmp_path: Path) -> None:
+    world = row(8)
+    story = Story(world, Rules(schedule=Schedule(parse_windows("daily 09:00 15m UTC"))), tmp_path)
+    first = story.run()
+    held = {why.reason for why in first.outcomes.values() if isinstance(why, Hold)}
+    assert 0 < updated(first) < 8
+    assert held <= {Reason.CUTOFF, Reason.WINDOW_CLOSED}
+    while story.plan().later:
+        world.clock.sleep(DAY - timedelta(hours=world.clock.now().hour - 9, minutes=world.clock.now().minute))
+        story.run()
+        assert story.runs < 10
+    assert {str(version) for _, version in story.plan().current} == {NEW}
+    assert len(story.plan().current) == 8
+
+
+def test_a_release_that_turns_out_bad_after_two_canaries_costs_no_third_instance(tmp_path: Path) -> None:
+    world = row(8, faults={number: (RollsBack(),) for number in range(8)})
+    rules = Rules(checkpoints=Checkpoints(parse_checkpoints("2,50%,100%"), timedelta(hours=1)))
+    story = Story(world, rules, tmp_path, Policy(max_failures=5))
+    tried = sum(updated_or_failed(story.run()) for _ in range(3))
+    assert tried == 2
+    assert Reason.CHECKPOINT_FAILED in {why.reason for _, why in story.plan().held}
+
+
+def updated_or_failed(finished: RunFinished) -> int:
+    return finished.counts["updated"] + finished.counts["failed"]
+
+
+def test_canaries_go_first_and_the_others_after_the_wait(tmp_path: Path) -> None:
+    rules = Rules(checkpoints=Checkpoints(parse_checkpoints("1,100%"), timedelta(hours=1)))
+    story = Story(row(3), rules, tmp_path)
+    assert updated(story.run()) == 1
+    assert story.reasons() == {Reason.CHECKPOINT_WAIT}
+    story.world.clock.sleep(timedelta(hours=1))
+    assert updated(story.run()) == 2
+
+
+def test_production_takes_a_release_a_week_after_it_was_first_seen_in_staging(tmp_path: Path) -> None:
+    rules = Rules(releases=ReleaseRules(minimum_age=7 * DAY))
+    staging = Story(row(2), Rules(), tmp_path)
+    assert updated(staging.run()) == 2
+    production = Story(row(2), rules, tmp_path)
+    production.world.clock.sleep(3 * DAY)
+    assert production.reasons() == {Reason.VERSION_TOO_YOUNG}
+    production.world.clock.sleep(4 * DAY)
+    assert updated(production.run()) == 2
+
+
+def test_a_day_has_no_more_instances_than_the_limit(tmp_path: Path) -> None:
+    story = Story(row(3), Rules(checkpoints=Checkpoints(per_day=2)), tmp_path)
+    assert updated(story.run()) == 2
+    assert story.reasons() == {Reason.DAILY_LIMIT}
+    story.world.clock.sleep(DAY)
+    assert updated(story.run()) == 1
+
+
+def test_a_batch_that_needs_four_hours_is_waited_for(tmp_path: Path) -> None:
+    world = row(1, services=0)
+    task = world.run_standalone_task(instance_id(0), Workload(runs_for=timedelta(hours=3)), "nightly")
+    story = Story(world, Rules(tasks=TaskRules(parse_task_rules("nightly wait 4h"))), tmp_path)
+    finished = story.run()
+    assert updated(finished) == 1
+    assert finished.took > timedelta(hours=2)
+    assert task.arn not in {killed.task for killed in world.verdict().tasks_killed}
+
+
+def test_without_a_rule_a_batch_holds_its_instance(tmp_path: Path) -> None:
+    world = row(1)
+    world.run_standalone_task(instance_id(0), Workload(), "nightly")
+    assert Story(world, Rules(), tmp_path).reasons() == {Reason.STANDALONE_TASK}
+
+
+def test_a_service_that_may_neither_shrink_nor_grow_is_not_drained(tmp_path: Path) -> None:
+    world = row(3)
+    world.add_service(ServiceSpec("rigid", desired=3, minimum_healthy_percent=100, maximum_percent=100))
+    world.clock.sleep(timedelta(minutes=2))
+    story = Story(world, Rules(), tmp_path)
+    finished = story.run()
+    held = [why for why in finished.outcomes.values() if isinstance(why, Hold)]
+    assert {why.reason for why in held} == {Reason.NO_ROOM}
+    assert "maximumPercent" in held[0].remedy
+    assert {why.reason for _, why in story.plan().held} == {Reason.NO_ROOM}
+
+
+def test_a_pause_lets_nothing_new_begin_until_somebody_resumes(tmp_path: Path) -> None:
+    story = Story(row(2), Rules(), tmp_path)
+    set_pause(story.store, "demo", Pause(story.world.clock.now(), "ann", "a holiday"))
+    finished = story.run()
+    assert {str(why) for why in finished.outcomes.values()} == {
+        "updates are paused: by ann since 2026-01-05 09:02 UTC: a holiday"
+    }
+    clear_pause(story.store, "demo")
+    assert updated(story.run()) == 2
+
+
+def test_an_excluded_host_is_not_even_asked(tmp_path: Path) -> None:
+    world = row(2)
+    rules = Rules(selection=Selection(exclude=(parse_selector(instance_id(0)),)))
+    finished = Story(world, rules, tmp_path).run()
+    assert updated(finished) == 1
+    assert cast("Hold", finished.outcomes[InstanceId(instance_id(0))]).reason is Reason.EXCLUDED
+
+
+def test_an_instance_in_standby_or_of_a_refreshing_group_is_left_to_its_group(tmp_path: Path) -> None:
+    world = row(3)
+    world.autoscaling.add_group("web", instance_id(0), instance_id(1))
+    world.autoscaling.add_group("api", instance_id(2))
+    world.autoscaling.set_lifecycle(instance_id(0), "Standby")
+    world.autoscaling.start_refresh("api")
+    finished = Story(world, Rules(), tmp_path).run()
+    held = {id_: why.reason for id_, why in finished.outcomes.items() if isinstance(why, Hold)}
+    assert held == {instance_id(0): Reason.LEAVING_GROUP, instance_id(2): Reason.GROUP_REFRESHING}
+    assert updated(finished) == 1
+
+
+def test_why_a_host_was_not_updated_is_told_rule_by_rule(tmp_path: Path) -> None:
+    story = Story(row(2), Rules(schedule=Schedule(parse_windows("Sat 02:00 4h Europe/Berlin"))), tmp_path)
+    fleet = story.picture()
+    told = explain(fleet.instances[InstanceId(instance_id(0))], fleet, replace(story.policy, rules=story.rules))
+    rules = [answer.rule for answer in told.answers]
+    assert {"selection", "release", "window", "tasks", "pace", "room", "budget"} <= set(rules)
+    held = first_hold(told.answers)
+    assert held is not None
+    assert held == dict(story.plan().held)[InstanceId(instance_id(0))]
+
+
+def test_a_plan_from_a_saved_fleet_is_the_plan_of_the_fleet(tmp_path: Path) -> None:
+    story = Story(row(4), Rules(), tmp_path, Policy(max_unavailable=Limit(number=2)))
+    fleet = story.picture()
+    again, cluster = read_fleet(write_fleet(fleet, "demo"), "fleet.json")
+    assert (again, cluster) == (fleet, "demo")
+    assert plan(again, story.policy) == plan(fleet, story.policy)
+
+
+def test_where_auto_scaling_is_not_offered_its_rule_is_left_out_with_one_word(tmp_path: Path) -> None:
+    story = Story(row(2), Rules(), tmp_path)
+    updater = story.updater()
+    del story.world.autoscaling
+    updater.clients = InProcessClients(story.world, caller=updater.name, before_call=_no_auto_scaling)
+    assert updated(updater.run()) == 2
+    assert [event.rule for event in updater.tape.of(RuleOff)] == ["auto-scaling"]
+
+
+def _no_auto_scaling(service: str, operation: str, _params: object) -> None:
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - what the client would raise
+
+    if service == "autoscaling":
+        raise ClientError({"Error": {"Code": "UnknownOperationException", "Message": "no such thing"}}, operation)

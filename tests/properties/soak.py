@@ -1,0 +1,34 @@
+"""Stories without end: `make soak SECONDS=600` tells as many as fit, by seeds, and names those that break a promise."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from itertools import count
+
+from tests.support.invented import Dice, quiet_story, story_of_deaths, story_of_everything, story_of_faults
+from tests.support.promises import broken_promises
+from tests.support.story import play
+
+KINDS = (quiet_story, story_of_faults, story_of_deaths, story_of_everything)
+
+
+def main() -> int:
+    """Play until the time is over; exit 1 where any promise was broken."""
+    ends = time.monotonic() + float(os.environ.get("SECONDS_TO_SOAK", "60"))
+    first = int(os.environ.get("FIRST_SEED", "1000"))
+    broken = 0
+    for seed in count(first):
+        if time.monotonic() > ends:
+            print(f"{seed - first} stories from seed {first} on, {broken} broken")  # noqa: T201 - its result
+            return 1 if broken else 0
+        tell = KINDS[seed % len(KINDS)]
+        for promise in broken_promises(play(tell(Dice(seed)))):
+            broken += 1
+            print(f"{tell.__name__} {seed}: {promise}", flush=True)  # noqa: T201 - its result
+    raise AssertionError("seeds do not end")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
