@@ -1,0 +1,156 @@
+"""A run as a process leaves its reports, its metrics and its messages where people and programs find them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.town import SPEED, Town, heard, town
+
+from bottlerocket_ecs_updater.simulator.scenarios import row
+
+CLUSTER = "demo"
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Iterator[Town]:
+    with town(row(2), tmp_path / "state", speed=SPEED) as made:
+        yield made
+
+
+def ask(built: Town, *words: str) -> str:
+    """What another command of the program prints."""
+    where = ["--cluster", CLUSTER, "--region", built.scenario.names.region, "--state", str(built.state)]
+    done = subprocess.run(
+        [sys.executable, "-m", "bottlerocket_ecs_updater", *words, *where],
+        env=built.environment(),
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    return done.stdout
+
+
+def test_a_run_leaves_its_reports_and_they_can_be_made_again(built: Town) -> None:
+    told = built.run()
+    (run,) = {line["run"] for line in told.lines}
+    folder = built.state / "runs" / CLUSTER
+    page = (folder / run / "report.html").read_text("utf-8")
+    assert "All 2 instances updated to 1.53.1" in page
+    assert f"{run}/report.html" in (folder / "index.html").read_text("utf-8")
+    assert json.loads(ask(built, "report", run, "--out", "--format", "json"))["counts"]["updated"] == 2
+    assert ask(built, "report", "--out", "--format", "html") == page
+    (entry,) = json.loads(ask(built, "history", "--format", "json"))["runs"]
+    assert (entry["run"], entry["ending"]) == (run, "all well")
+
+
+def test_the_last_line_of_a_log_with_metrics_is_still_the_canonical_one(built: Town) -> None:
+    told = built.run()
+    assert told.last["event"] == "run.finished"
+    assert [line["RunsSucceeded"] for line in told.of("metrics") if "RunsSucceeded" in line] == [1]
+
+
+def test_metrics_can_be_turned_off(built: Town) -> None:
+    assert built.run("--metrics", "off").of("metrics") == []
+
+
+def test_a_topic_and_a_bus_deliver_to_a_queue(built: Town) -> None:
+    topic, mail = _queue_behind_a_topic(built)
+    events = _queue_behind_a_rule(built)
+    assert built.run("--notify-topic", topic, "--event-bus", "default").exit_code == 0
+    mails = [json.loads(body) for body in _received(built, mail)]
+    assert mails[0]["Subject"].startswith("[demo] update to 1.53.1 begins")
+    assert any("All 2 instances updated" in mail["Message"] for mail in mails)
+    told = [json.loads(body) for body in _received(built, events)]
+    assert {"run.started", "instance.updated", "run.finished"} <= {event["detail-type"] for event in told}
+    (end,) = [event["detail"] for event in told if event["detail-type"] == "run.finished"]
+    assert (end["updated"], end["cluster"]) == (2, CLUSTER)
+
+
+def test_a_webhook_behind_a_secret_is_told_and_its_address_is_in_no_log(built: Town) -> None:
+    with _listener() as (address, bodies):
+        held = json.dumps({"url": address})
+        secret = built.aws("secretsmanager", "create-secret", "--name", "chat", "--secret-string", held)["ARN"]
+        told = built.run("--webhook-secret", secret)
+    assert any("All 2 instances updated" in body["text"] for body in bodies)
+    assert address not in json.dumps([dict(line) for line in told.lines])
+
+
+def test_nobody_to_be_reached_costs_a_warning_and_no_run(built: Town) -> None:
+    topic = f"arn:aws:sns:{built.scenario.names.region}:{built.scenario.names.account}:gone"
+    told = heard(built.start("--notify-topic", topic))
+    assert told.exit_code == 0
+    assert [line["outcome"] for line in told.of("run.finished")] == ["ok"]
+    assert told.of("telling.failed")
+
+
+def _sqs(built: Town, *words: str) -> Any:
+    """SQS's answer: the wire names no endpoint for a service that the updater does not use."""
+    return built.aws("sqs", *words, "--endpoint-url", built.wire.endpoint)
+
+
+def _queue_behind_a_topic(built: Town) -> tuple[str, str]:
+    url, arn = _queue(built, "mail")
+    topic: str = built.aws("sns", "create-topic", "--name", "people")["TopicArn"]
+    built.aws("sns", "subscribe", "--topic-arn", topic, "--protocol", "sqs", "--notification-endpoint", arn)
+    return topic, url
+
+
+def _queue_behind_a_rule(built: Town) -> str:
+    url, arn = _queue(built, "events")
+    pattern = json.dumps({"source": ["bottlerocket-ecs-updater"]})
+    built.aws("events", "put-rule", "--name", "ours", "--event-pattern", pattern)
+    built.aws("events", "put-targets", "--rule", "ours", "--targets", f"Id=queue,Arn={arn}")
+    return url
+
+
+def _queue(built: Town, name: str) -> tuple[str, str]:
+    url: str = _sqs(built, "create-queue", "--queue-name", name)["QueueUrl"]
+    found = _sqs(built, "get-queue-attributes", "--queue-url", url, "--attribute-names", "QueueArn")
+    return url, found["Attributes"]["QueueArn"]
+
+
+def _received(built: Town, url: str) -> list[str]:
+    """Every message of a queue."""
+    bodies: list[str] = []
+    while True:
+        found = _sqs(built, "receive-message", "--queue-url", url, "--max-number-of-messages", "10")
+        messages = (found or {}).get("Messages", [])
+        if not messages:
+            return bodies
+        for message in messages:
+            bodies.append(message["Body"])
+            _sqs(built, "delete-message", "--queue-url", url, "--receipt-handle", message["ReceiptHandle"])
+
+
+@contextmanager
+def _listener() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A webhook on loopback, and what was posted to it."""
+    bodies: list[dict[str, Any]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Hook)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/T000/secret-path", bodies
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
