@@ -14,10 +14,10 @@ from bottlerocket_ecs_updater.core.waiting import passed
 LOOKS_PER_SETTLE = 2
 """A steady cluster is looked at so many times within its settle time."""
 
-UNSTEADY_POLLS = 1
+UNSTEADY_POLLS = 2
 """An unsteady one is looked at every so many polls."""
 
-START_POLLS = 1.5
+START_POLLS = 2
 """A daemon's task takes about that long to start: before, there is nothing to see."""
 
 
