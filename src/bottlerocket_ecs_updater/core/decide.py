@@ -316,9 +316,11 @@ def _begin_picks(
     picks: list[Instance], ready: Mapping[InstanceId, Ready], fleet: Fleet, policy: Policy, draft: _Draft
 ) -> None:
     if not _fleet_is_fresh(fleet, policy):
+        # All in one look, and so of one moment: where looks take longer than a poll, what was looked at
+        # one after the other would never be fresh together, and nothing would ever begin.
         draft.wants_full_look = True
         for pick in picks:
-            draft.verdicts[pick.id] = Verdict(look_at=fleet.at)
+            draft.verdicts[pick.id] = Verdict(wants_tasks=True, look_at=fleet.at)
         return
     unseen = [
         pick
