@@ -77,7 +77,7 @@ def wire(settings: RunSettings, environ: Mapping[str, str]) -> Wired:
         clock,
         api,
         calls,
-        EcsCluster(clients.ecs, api, clock, settings.target.cluster),
+        EcsCluster(clients.ecs, api, clock, settings.target.cluster, services_listed_every=timedelta(minutes=10)),
         SsmHosts(clients.ssm, api, names, f"bottlerocket-ecs-updater {__version__} run {run}"),
         AwsSurvey.of(clients, api, settings.target.cluster),
         store,
