@@ -7,14 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from tests.support.simulated import DOCUMENTS, NEW, EngineClock, Updater, instance_id, row
+from tests.support.simulated import DOCUMENTS, NEW, EngineClock, Updater, instance_id, row, survey_of
 
 from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
 from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
-from bottlerocket_ecs_updater.aws.survey import AwsSurvey
 from bottlerocket_ecs_updater.core.checkpoints import Checkpoints, parse_checkpoints
 from bottlerocket_ecs_updater.core.event import RuleOff, RunFinished
 from bottlerocket_ecs_updater.core.explaining import explain
@@ -70,14 +69,14 @@ class Story:
     def picture(self) -> Fleet:
         clock, clients = EngineClock(self.world), InProcessClients(self.world, caller="plan")
         api = Api(clock, Pace(clock), Calls())
-        ecs, groups = cast("Any", Pair.of(clients.ecs)), cast("Any", Pair.of(clients.autoscaling))
+        ecs = cast("Any", Pair.of(clients.ecs))
         return take_picture(
             EcsCluster(ecs, api, clock, "demo"),
             SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test"),
             clock,
             replace(self.policy, rules=self.rules),
             KeptLedger(self.store, "demo", RunId("plan")),
-            beyond=Beyond(self.store, "demo", AwsSurvey(ecs, groups, api, "demo")),
+            beyond=Beyond(self.store, "demo", survey_of(clients, api)),
         )
 
     def plan(self) -> Plan:

@@ -109,6 +109,12 @@ def row(
     return world
 
 
+def survey_of(clients: InProcessClients, api: Api) -> AwsSurvey:
+    """Surveys of one caller's clients."""
+    ecs, groups, alarms = (Pair.of(client) for client in (clients.ecs, clients.autoscaling, clients.cloudwatch))
+    return AwsSurvey(cast("Any", ecs), cast("Any", groups), cast("Any", alarms), api, "demo")
+
+
 @dataclass
 class Updater:
     """One updater process in one world."""
@@ -135,7 +141,7 @@ class Updater:
             api.before_call = self.before_call
         ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
         ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
-        survey = AwsSurvey(cast("Any", Pair.of(clients.ecs)), cast("Any", Pair.of(clients.autoscaling)), api, "demo")
+        survey = survey_of(clients, api)
         talked_to = RunWorld(ecs, ssm, clock, self.ledger, self.lease, self.tape, self.store, survey)
         run = Run(
             RunId(self.name),

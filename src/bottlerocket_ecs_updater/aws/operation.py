@@ -13,6 +13,7 @@ class Bucket(Enum):
     SERVICE_READ = "service read"
     SYSTEMS_MANAGER = "Systems Manager"
     AUTO_SCALING = "Auto Scaling"
+    ALARMS = "alarms"
     STORE = "store"
     MESSAGES = "messages"
 
@@ -34,6 +35,7 @@ class Operation(Enum):
     GET_TASK_PROTECTION = ("ecs:GetTaskProtection", Bucket.SERVICE_READ)
     DESCRIBE_AUTO_SCALING_INSTANCES = ("autoscaling:DescribeAutoScalingInstances", Bucket.AUTO_SCALING)
     DESCRIBE_INSTANCE_REFRESHES = ("autoscaling:DescribeInstanceRefreshes", Bucket.AUTO_SCALING)
+    DESCRIBE_ALARMS = ("cloudwatch:DescribeAlarms", Bucket.ALARMS)
     SEND_COMMAND = ("ssm:SendCommand", Bucket.SYSTEMS_MANAGER)
     CANCEL_COMMAND = ("ssm:CancelCommand", Bucket.SYSTEMS_MANAGER)
     LIST_COMMANDS = ("ssm:ListCommands", Bucket.SYSTEMS_MANAGER)

@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.core.errors import UsageError
 
 if TYPE_CHECKING:
     from types_boto3_autoscaling import AutoScalingClient
+    from types_boto3_cloudwatch import CloudWatchClient
     from types_boto3_ecs import ECSClient
     from types_boto3_s3 import S3Client
     from types_boto3_ssm import SSMClient
@@ -90,6 +91,11 @@ class Clients:
     def autoscaling(self) -> Pair[AutoScalingClient]:
         """Auto Scaling, which is only ever looked at."""
         return cast("Pair[AutoScalingClient]", self._pair("autoscaling"))
+
+    @cached_property
+    def cloudwatch(self) -> Pair[CloudWatchClient]:
+        """CloudWatch, whose alarms are only ever looked at."""
+        return cast("Pair[CloudWatchClient]", self._pair("cloudwatch"))
 
     def in_region(self, service: str, region: str | None) -> object:
         """A client for what is named by an ARN, in the Region that the ARN names; it looks and acts."""

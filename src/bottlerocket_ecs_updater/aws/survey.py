@@ -10,18 +10,29 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.aws.api import Api
-from bottlerocket_ecs_updater.aws.batches import chunks
+from bottlerocket_ecs_updater.aws.batches import chunks, pages
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
 from bottlerocket_ecs_updater.aws.operation import Operation
+from bottlerocket_ecs_updater.aws.probe import ask_probe
 from bottlerocket_ecs_updater.aws.session import Clients, Pair
 from bottlerocket_ecs_updater.core.fit import Definition, Demand, Port
+from bottlerocket_ecs_updater.core.health import AlarmRule
 from bottlerocket_ecs_updater.core.ids import InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.lifecycle import InGroup, LifecycleState, Membership, NoGroup, refresh_active
 
 if TYPE_CHECKING:
     from types_boto3_autoscaling import AutoScalingClient
+    from types_boto3_cloudwatch import CloudWatchClient
+    from types_boto3_cloudwatch.literals import AlarmTypeType
+    from types_boto3_cloudwatch.type_defs import DescribeAlarmsInputTypeDef, DescribeAlarmsOutputTypeDef
     from types_boto3_ecs import ECSClient
     from types_boto3_ecs.type_defs import ContainerDefinitionOutputTypeDef, TaskDefinitionTypeDef
+
+ALARMS_MAX = 100
+"""DescribeAlarms takes so many names, and gives so many alarms on a page."""
+
+ALARM_TYPES: Sequence[AlarmTypeType] = ("MetricAlarm", "CompositeAlarm")
+"""Without them, composite alarms are left out."""
 
 GROUP_INSTANCES_MAX = 50
 """DescribeAutoScalingInstances takes so many ids."""
@@ -39,16 +50,51 @@ AWSVPC = "awsvpc"
 class AwsSurvey:
     """Implements `engine.ports.Survey`."""
 
-    def __init__(self, ecs: Pair[ECSClient], groups: Pair[AutoScalingClient], api: Api, cluster: str) -> None:
+    def __init__(
+        self,
+        ecs: Pair[ECSClient],
+        groups: Pair[AutoScalingClient],
+        alarms: Pair[CloudWatchClient],
+        api: Api,
+        cluster: str,
+    ) -> None:
         self._ecs = ecs
         self._groups = groups
+        self._alarms = alarms
         self._api = api
         self._cluster = cluster
 
     @classmethod
     def of(cls, clients: Clients, api: Api, cluster: str) -> AwsSurvey:
         """From the clients of a run; none is made before it is first asked."""
-        return cls(clients.ecs, clients.autoscaling, api, cluster)
+        return cls(clients.ecs, clients.autoscaling, clients.cloudwatch, api, cluster)
+
+    def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
+        """The state of every alarm that a rule names, by name: those with full names a hundred a call."""
+        states: dict[str, str] = {}
+        for names in chunks(sorted({rule.name for rule in rules if not rule.prefix}), ALARMS_MAX):
+            states |= self._states({"AlarmNames": names})
+        for prefix in sorted({rule.name for rule in rules if rule.prefix}):
+            states |= self._states({"AlarmNamePrefix": prefix})
+        return states
+
+    def _states(self, which: DescribeAlarmsInputTypeDef) -> Mapping[str, str]:
+        request: DescribeAlarmsInputTypeDef = {**which, "AlarmTypes": ALARM_TYPES, "MaxRecords": ALARMS_MAX}
+
+        def ask(token: str | None) -> DescribeAlarmsOutputTypeDef:
+            asked: DescribeAlarmsInputTypeDef = {**request, "NextToken": token} if token else request
+            return self._api.look(Operation.DESCRIBE_ALARMS, "*", self._alarms.looking.describe_alarms, **asked)
+
+        return {
+            alarm.get("AlarmName", ""): str(alarm.get("StateValue", ""))
+            for reply in pages(ask, lambda reply: reply.get("NextToken"))
+            for alarm in (*reply.get("MetricAlarms", ()), *reply.get("CompositeAlarms", ()))
+        }
+
+    def probe(self, url: str) -> str:
+        """Ask a URL, and say why it is not well; the right to act is kept alive as before any other call."""
+        self._api.before_call(False)
+        return ask_probe(url)
 
     def memberships(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Membership]:
         """The Auto Scaling group of each, its state there, and whether the group is being refreshed."""

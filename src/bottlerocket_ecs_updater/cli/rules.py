@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from bottlerocket_ecs_updater.cli import kinds
 from bottlerocket_ecs_updater.cli.parsing import Conflict
 from bottlerocket_ecs_updater.core.checkpoints import Checkpoint, Checkpoints
+from bottlerocket_ecs_updater.core.health import AlarmRule, HealthRules, read_probe
 from bottlerocket_ecs_updater.core.releases import Downgrades, ReleaseRules, VersionRange
 from bottlerocket_ecs_updater.core.rules import Rules
 from bottlerocket_ecs_updater.core.selection import Selection, Selector, parse_selector
@@ -107,6 +108,24 @@ class RuleSettings:
         Literal["hold", "ignore"],
         kinds.choice("Whether a deployment of a service in progress holds the next drain.", "hold", "ignore"),
     ] = "hold"
+    alarm: Annotated[
+        tuple[AlarmRule, ...],
+        kinds.several(
+            "CloudWatch alarm that must be OK before the next drain and while services settle; * ends a prefix.",
+            AlarmRule.parse,
+            "the name of an alarm, or a prefix such as 'checkout-*'",
+            "ALARM",
+        ),
+    ] = ()
+    probe: Annotated[
+        tuple[str, ...],
+        kinds.several(
+            "URL that must answer a GET with a status of success, asked when the alarms are.",
+            read_probe,
+            "an http:// or https:// address",
+            "URL",
+        ),
+    ] = ()
     room: Annotated[
         Literal["check", "ignore"],
         kinds.choice("Whether an instance is held whose tasks have nowhere to go.", "check", "ignore"),
@@ -131,4 +150,5 @@ class RuleSettings:
             checkpoints=self._checkpoints(),
             tasks=TaskRules(self.task, self.deployments == "hold"),
             check_room=self.room == "check",
+            health=HealthRules(self.alarm, self.probe),
         )

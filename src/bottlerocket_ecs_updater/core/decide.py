@@ -262,13 +262,23 @@ def _look_for_room(roomless: list[Instance], fleet: Fleet, draft: _Draft) -> Non
 
 
 def _ruled_out(why: Hold, fleet: Fleet, policy: Policy, draft: _Draft) -> Verdict:
-    """Held by a rule. A deployment is waited for, as settling is; everything else is for another run."""
-    services = fleet.services
-    since = services.deploying_since if services is not None else None
-    if why.reason is not Reason.SERVICE_DEPLOYING or since is None or passed(since, policy.settle_timeout, fleet.at):
+    """Held by a rule. What may pass in a moment is waited for, as settling is; everything else is for another run."""
+    since = _passing_since(why, fleet)
+    if since is None or passed(since, policy.settle_timeout, fleet.at):
         return Verdict(hold=why)
     draft.services_at = fleet.at + UNSTEADY_POLLS * policy.poll_interval
     return Verdict(hold=why, look_at=draft.services_at)
+
+
+def _passing_since(why: Hold, fleet: Fleet) -> datetime | None:
+    """Since when a deployment, or something that is not well, holds the next drain; None for every other reason."""
+    match why.reason:
+        case Reason.SERVICE_DEPLOYING:
+            return fleet.services.deploying_since if fleet.services is not None else None
+        case Reason.UNWELL:
+            return fleet.health.since if fleet.health is not None else None
+        case _:
+            return None
 
 
 def _work_goes_on(fleet: Fleet) -> bool:

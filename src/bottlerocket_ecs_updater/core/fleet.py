@@ -14,6 +14,7 @@ from enum import Enum
 
 from bottlerocket_ecs_updater.core.claim import Claim
 from bottlerocket_ecs_updater.core.fit import Definition, Moving, Remaining
+from bottlerocket_ecs_updater.core.health import Health
 from bottlerocket_ecs_updater.core.host import HostAnswer, HostReport
 from bottlerocket_ecs_updater.core.ids import (
     CommandId,
@@ -371,7 +372,7 @@ class Slot:
     deficits_before: Mapping[ServiceArn, int]
     steady_since: datetime | None = None
     unsteady: tuple[str, ...] = ()
-    """Services that were worse off than before at the last look."""
+    """Services that were worse off than before at the last look, and what else was not well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,5 +415,7 @@ class Fleet:
     """Who paused the updates, and why; empty while nobody did."""
     surveyed: bool = False
     """Whether instances are surveyed before they begin."""
+    health: Health | None = None
+    """What the operator watches beside the services, None where that is nothing."""
     definitions: Mapping[str, Definition] | None = None
     """Task definitions that were read so far, None where they cannot be read: then nobody asks whether tasks fit."""

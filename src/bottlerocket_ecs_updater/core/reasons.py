@@ -270,6 +270,11 @@ class Reason(Enum):
         "a deployment is in progress: {services}",
         "it is taken when the deployment is done; a deployment that hangs must be ended by its owner",
     )
+    UNWELL = _Words(
+        "unwell",
+        "not healthy enough to go on: {why}",
+        "it is taken when all alarms are OK and all probes answer again, or change --alarm and --probe",
+    )
     NO_ROOM = _Words("no-room", "the tasks of {service} could not leave it: {missing}", "{advice}")
     LEAVING_GROUP = _Words(
         "leaving-group",

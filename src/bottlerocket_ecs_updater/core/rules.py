@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from bottlerocket_ecs_updater.core.checkpoints import Allowance, Checkpoints
 from bottlerocket_ecs_updater.core.fit import Fits, NoRoom, room_hold
 from bottlerocket_ecs_updater.core.fleet import Registration
+from bottlerocket_ecs_updater.core.health import Health, HealthRules, hold_for_health
 from bottlerocket_ecs_updater.core.lifecycle import Membership, leave_to_group
 from bottlerocket_ecs_updater.core.reasons import Hold
 from bottlerocket_ecs_updater.core.releases import ReleaseRules, admit
@@ -35,6 +36,7 @@ class Rules:
     tasks: TaskRules = field(default_factory=TaskRules)
     check_room: bool = True
     """Whether an instance whose tasks have nowhere to go is held instead of drained."""
+    health: HealthRules = field(default_factory=HealthRules)
 
     @property
     def needs_memory(self) -> tuple[str, ...]:
@@ -66,6 +68,7 @@ class Case:
     deploying: Collection[str] | None = None
     """Services in the middle of a deployment."""
     room: Fits | NoRoom | None = None
+    health: Health | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ def before_drain(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
         *_who_and_what(case, rules, now),
         Answer("window", may_begin(rules.schedule, now, case.needed)),
         *(Answer("pace", allowance.refusal()) for allowance in case.allowances),
+        *_about_health(case, rules),
         *_about_tasks(case, rules, now),
     )
 
@@ -103,6 +107,11 @@ def _who_and_what(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]
         Answer("auto-scaling", leave_to_group(case.membership)),
         Answer("release", admit(case.target, case.running, rules.releases, case.first_seen, now)),
     )
+
+
+def _about_health(case: Case, rules: Rules) -> Iterable[Answer]:
+    if rules.health and case.health is not None:
+        yield Answer("health", hold_for_health(case.health))
 
 
 def _about_tasks(case: Case, rules: Rules, now: datetime) -> Iterable[Answer]:

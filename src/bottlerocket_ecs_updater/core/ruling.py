@@ -152,6 +152,7 @@ def _case(
         left=works_of(instance),
         deploying=fleet.services.deploying if fleet.services is not None else None,
         room=room,
+        health=fleet.health,
     )
 
 

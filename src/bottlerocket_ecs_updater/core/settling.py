@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.fleet import Fleet, Service, Services, Slot
+from bottlerocket_ecs_updater.core.health import Health
 from bottlerocket_ecs_updater.core.ids import ServiceArn
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.waiting import passed
@@ -26,9 +27,10 @@ def deficits(services: Services | None) -> Mapping[ServiceArn, int]:
     return {service.arn: service.deficit for service in services.all if service.deficit} if services else {}
 
 
-def observe(slot: Slot, services: Services, moving: Mapping[str, int]) -> Slot:
+def observe(slot: Slot, services: Services, moving: Mapping[str, int], health: Health | None = None) -> Slot:
     """The slot after one more look; `moving` is what other drains explain, by service name."""
     worse = tuple(service.name for service in services.all if _worse(service, slot, moving))
+    worse += health.unwell if health is not None else ()
     if worse:
         return replace(slot, steady_since=None, unsteady=worse)
     return replace(slot, steady_since=slot.steady_since or max(services.at, slot.returned_at), unsteady=())

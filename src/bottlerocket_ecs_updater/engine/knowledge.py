@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from bottlerocket_ecs_updater.core.fit import Definition
 from bottlerocket_ecs_updater.core.fleet import Durations, Fleet, Halt, Instance, Services, Slot
+from bottlerocket_ecs_updater.core.health import Health
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, RunId, ServiceArn
 from bottlerocket_ecs_updater.core.past import Past
 from bottlerocket_ecs_updater.core.version import Version
@@ -40,6 +41,7 @@ class Knowledge:
     past: Past = field(default_factory=Past)
     paused: str = ""
     surveyed: bool = False
+    health: Health | None = None
     definitions: Mapping[str, Definition] | None = None
     touched: set[InstanceId] = field(default_factory=set)
     """Instances whose knowledge changed since the last decision."""
@@ -77,6 +79,7 @@ class Knowledge:
             past=self.past,
             paused=self.paused,
             surveyed=self.surveyed,
+            health=self.health,
             definitions=self.definitions,
         )
 

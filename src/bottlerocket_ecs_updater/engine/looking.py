@@ -206,8 +206,9 @@ class Looking:
         known.services = Services(found, now, (before or now) if deploying else None)
         if first:
             known.deficits_at_start = deficits(known.services)
+        self.surveying.look_at_health(now)
         moving = moving_tasks(known.fleet())
-        known.slots = tuple(observe(slot, known.services, moving) for slot in known.slots)
+        known.slots = tuple(observe(slot, known.services, moving, known.health) for slot in known.slots)
         for slot in known.trim_slots(lambda slot: not settled(slot, now, self._policy)):
             self._recorder.record(Settled(now, slot.instance, now - slot.returned_at))
 

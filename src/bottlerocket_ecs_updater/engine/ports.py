@@ -15,6 +15,7 @@ from typing import Protocol
 from bottlerocket_ecs_updater.core.event import Event
 from bottlerocket_ecs_updater.core.fit import Definition
 from bottlerocket_ecs_updater.core.fleet import End, Flight, Kind, Managed, Registration, Service, Status, Task
+from bottlerocket_ecs_updater.core.health import AlarmRule
 from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.lifecycle import Membership
 
@@ -160,6 +161,12 @@ class Survey(Protocol):
 
     def definition(self, arn: str) -> Definition:
         """What a task of this definition asks of an instance; a revision never changes."""
+
+    def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
+        """The state of every alarm that a rule names, as CloudWatch writes it, by name; composite alarms too."""
+
+    def probe(self, url: str) -> str:
+        """Ask a URL, and say why it is not well; empty where it answers with a status of success. Raises nothing."""
 
     def protections(self, tasks: Sequence[TaskArn]) -> Mapping[TaskArn, datetime]:
         """Until when each of these tasks is protected; those that are not are left out."""

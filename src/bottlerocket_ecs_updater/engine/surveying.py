@@ -7,7 +7,7 @@ holds then, since what it asks for is not known.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.core.errors import Interrupted, LeaseLost, Throttl
 from bottlerocket_ecs_updater.core.event import RuleOff
 from bottlerocket_ecs_updater.core.fit import Definition
 from bottlerocket_ecs_updater.core.fleet import Around, Instance
+from bottlerocket_ecs_updater.core.health import AlarmRule, judge_alarms, see_health
 from bottlerocket_ecs_updater.core.ids import InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.lifecycle import Membership
 from bottlerocket_ecs_updater.core.policy import Policy
@@ -55,6 +56,30 @@ class Surveying:
         """What Auto Scaling is doing with every instance of ours: taken with every listing of the cluster."""
         ours = [one for one in self._known.instances.values() if one.bottlerocket and one.registration is not None]
         self._learn_groups(ours, now)
+
+    def look_at_health(self, now: datetime) -> None:
+        """What the operator watches beside the services: taken with every look at them. What is not known is unwell."""
+        rules = self._policy.rules.health
+        if rules:
+            unwell = (*self._unwell_alarms(rules.alarms), *self._unwell_probes(rules.probes))
+            self._known.health = see_health(self._known.health, unwell, now)
+
+    def _unwell_alarms(self, rules: Sequence[AlarmRule]) -> tuple[str, ...]:
+        if not rules or self._survey is None:
+            return ("nobody can read the alarms",) if rules else ()
+        try:
+            return judge_alarms(rules, self._survey.alarms(rules))
+        except (LeaseLost, Interrupted):
+            raise
+        except UpdaterError as error:
+            return (f"the alarms could not be read: {error}",)
+
+    def _unwell_probes(self, urls: Sequence[str]) -> tuple[str, ...]:
+        survey = self._survey
+        if survey is None:
+            return tuple(f"nobody can ask {url}" for url in urls)
+        answers = {url: survey.probe(url) for url in urls}
+        return tuple(f"{url} {why}" for url, why in answers.items() if why)
 
     def look_around(self, ids: Collection[InstanceId], now: datetime) -> None:
         """All that is asked of instances right before they begin."""
