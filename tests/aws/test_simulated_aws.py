@@ -73,7 +73,7 @@ class Aws:
 
     def hosts(self, **documents: str) -> SsmHosts:
         return SsmHosts(
-            self.ssm, self.api, {kind: documents.get(kind.value, DOCUMENTS[kind]) for kind in Kind}, "a test"
+            self.ssm, self.api, {kind: documents.get(kind.value, name) for kind, name in DOCUMENTS.items()}, "a test"
         )
 
     def store(self) -> S3Store:

@@ -23,6 +23,8 @@ from bottlerocket_ecs_updater.core.command import (
     Quarantine,
     Reboot,
     Return,
+    RunAfterReboot,
+    RunBeforeDrain,
     StopTasks,
     Unmark,
 )
@@ -93,6 +95,10 @@ class Host:
     ignores_reboot: bool = False
     never_returns: bool = False
     fails_apply: bool = False
+    refuses_drain: bool = False
+    """What the operator's document before the drain finds."""
+    unwell: bool = False
+    """What the one after the reboot finds."""
 
     def pass_time(self, now: datetime) -> None:
         """What happens by itself."""
@@ -225,6 +231,12 @@ class Run:
         elif sent is not None and sent.kind is Kind.CHECK and now >= sent.sent_at + SECOND:
             instance = see_ended(instance, ended(Kind.CHECK, at=now))
             instance = see_told(instance, told(host.says(), sent.sent_at, now))
+        elif sent is not None and sent.kind is Kind.BEFORE_DRAIN and now >= sent.sent_at + SECOND:
+            end = End.FAILED if host.refuses_drain else End.SUCCESS
+            instance = see_ended(instance, ended(Kind.BEFORE_DRAIN, end, now))
+        elif sent is not None and sent.kind is Kind.AFTER_REBOOT and now >= sent.sent_at + SECOND:
+            end = End.FAILED if host.unwell else End.SUCCESS
+            instance = see_ended(instance, ended(Kind.AFTER_REBOOT, end, now))
         if instance.reboot_flight is not None:
             end = End.FAILED if host.refuses_reboot else End.SUCCESS
             instance = see_ended(instance, ended(Kind.REBOOT, end, now))
@@ -236,11 +248,8 @@ class Run:
         self.world.spend(command)
         now, host, known = self.world.now, self.world.hosts[command.instance], self.known[command.instance]
         match command:
-            case Check():
-                known = see_sent(known, flight(Kind.CHECK, now))
-            case Apply():
-                host.applied_at = now
-                known = see_sent(known, flight(Kind.APPLY, now))
+            case Check() | Apply() | RunBeforeDrain() | RunAfterReboot():
+                known = see_sent(known, flight(self._sent(host, command), now))
             case Mark(claim=claim):
                 host.attributes[ATTRIBUTE] = claim.encode()
                 known = see_marked(known, claim, now)
@@ -270,6 +279,20 @@ class Run:
             case _:
                 assert_never(command)
         self.known[host.id] = known
+
+    def _sent(self, host: Host, command: Check | Apply | RunBeforeDrain | RunAfterReboot) -> Kind:
+        match command:
+            case Check():
+                return Kind.CHECK
+            case Apply():
+                host.applied_at = self.world.now
+                return Kind.APPLY
+            case RunBeforeDrain():
+                assert host.status is Status.ACTIVE
+                return Kind.BEFORE_DRAIN
+            case RunAfterReboot():
+                assert host.boots > 0
+                return Kind.AFTER_REBOOT
 
     def _reboot(self, host: Host) -> None:
         assert host.status is Status.DRAINING, f"{host.id} was rebooted while {host.status.value}"

@@ -36,6 +36,7 @@ class Operation(Enum):
     DESCRIBE_AUTO_SCALING_INSTANCES = ("autoscaling:DescribeAutoScalingInstances", Bucket.AUTO_SCALING)
     DESCRIBE_INSTANCE_REFRESHES = ("autoscaling:DescribeInstanceRefreshes", Bucket.AUTO_SCALING)
     DESCRIBE_ALARMS = ("cloudwatch:DescribeAlarms", Bucket.ALARMS)
+    DESCRIBE_DOCUMENT = ("ssm:DescribeDocument", Bucket.SYSTEMS_MANAGER)
     SEND_COMMAND = ("ssm:SendCommand", Bucket.SYSTEMS_MANAGER)
     CANCEL_COMMAND = ("ssm:CancelCommand", Bucket.SYSTEMS_MANAGER)
     LIST_COMMANDS = ("ssm:ListCommands", Bucket.SYSTEMS_MANAGER)

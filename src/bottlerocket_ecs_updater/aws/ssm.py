@@ -43,7 +43,13 @@ SEND_MAX = 50
 DEFAULT_VERSION = "$DEFAULT"
 """The version that whoever owns the document says is in use."""
 
-DELIVERY_TIMEOUT_SECONDS: Mapping[Kind, int] = {Kind.CHECK: 30, Kind.APPLY: 60, Kind.REBOOT: 30}
+DELIVERY_TIMEOUT_SECONDS: Mapping[Kind, int] = {
+    Kind.CHECK: 30,
+    Kind.APPLY: 60,
+    Kind.REBOOT: 30,
+    Kind.BEFORE_DRAIN: 60,
+    Kind.AFTER_REBOOT: 60,
+}
 """A command that is not delivered by then never is. 30 s is the least that Systems Manager takes."""
 
 AT_ONCE = "50"
@@ -91,8 +97,18 @@ class SsmHosts:
 
     # Sending
 
+    def prove_document(self, kind: Kind) -> None:
+        """See that there is such a document. Raises NotFound, and Denied where it may not be looked at."""
+        name = self._documents.get(kind)
+        if name is not None:
+            method = self._clients.looking.describe_document
+            self._api.look(Operation.DESCRIBE_DOCUMENT, f"document {name}", method, Name=name)
+
     def send(self, kind: Kind, instances: Sequence[InstanceId]) -> Sent:
-        """Send a document, fifty instances a call, each call once. Raises Denied, and NotFound for the document."""
+        """Send a document, fifty instances a call, each call once. Raises Denied, and NotFound for the document.
+
+        The operator's document after the reboot raises neither: it is refused then, host by host.
+        """
         results: dict[InstanceId, CommandId | Refused | Later | Unclear] = {}
         for some in chunks(list(dict.fromkeys(instances)), SEND_MAX):
             results |= narrow(some, lambda batch: self._send(kind, batch), _refused, _suspects)
@@ -124,6 +140,12 @@ class SsmHosts:
             return dict.fromkeys(batch, Later(str(error)))
         except Unreachable as error:
             return dict.fromkeys(batch, Unclear(str(error)))
+        except (Denied, NotFound) as error:
+            if kind is not Kind.AFTER_REBOOT:
+                raise
+            # These hosts are out of service because of us: what is wrong with the operator's document ends no run
+            # that has them in hand, and is told of each.
+            return dict.fromkeys(batch, Refused(str(error)))
         except CallRefused as refusal:
             if refusal.code in _CULPRIT_CODES:
                 raise

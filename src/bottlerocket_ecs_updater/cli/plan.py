@@ -44,7 +44,7 @@ class PlanSettings:
     @property
     def policy(self) -> Policy:
         """The limits and rules that the plan keeps."""
-        return policy_of(self.limits, self.rules)
+        return policy_of(self.limits, self.rules, self.documents)
 
     def of_run(self) -> RunSettings:
         """The settings of the run that is planned. Raises UsageError where its cluster or documents are missing."""

@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.cli.durations import format_duration
 from bottlerocket_ecs_updater.cli.kinds import DAY, Place
 from bottlerocket_ecs_updater.cli.parsing import Conflict, configure, parse
 from bottlerocket_ecs_updater.cli.rules import RuleSettings
+from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
 
 INSTANT = timedelta(0)
@@ -80,11 +81,29 @@ class Target:
 @Parameter(name="*", group="Documents")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Documents:
-    """The three Run Command documents."""
+    """The three Run Command documents, and two of the operator's."""
 
     check_document: Annotated[str, _document("Document that checks for an update.")]
     apply_document: Annotated[str, _document("Document that stages an update.")]
     reboot_document: Annotated[str, _document("Document that reboots.")]
+    before_drain_document: Annotated[
+        str | None, _document("Document of yours that must end well on a host before it is drained.")
+    ] = None
+    after_reboot_document: Annotated[
+        str | None, _document("Document of yours that must end well on a host that is back, before it returns.")
+    ] = None
+
+    @property
+    def by_kind(self) -> Mapping[Kind, str]:
+        """The documents that there are, by what they are for."""
+        names = {
+            Kind.CHECK: self.check_document,
+            Kind.APPLY: self.apply_document,
+            Kind.REBOOT: self.reboot_document,
+            Kind.BEFORE_DRAIN: self.before_drain_document,
+            Kind.AFTER_REBOOT: self.after_reboot_document,
+        }
+        return {kind: name for kind, name in names.items() if name is not None}
 
 
 @Parameter(name="*", group="Limits")
@@ -108,6 +127,9 @@ class Limits:
     reboot_timeout: Annotated[
         timedelta, kinds.duration("Limit of a reboot, until the host is proven well; past it, quarantine.")
     ] = timedelta(minutes=20)
+    hook_timeout: Annotated[
+        timedelta, kinds.duration("Limit of the documents before a drain and after a reboot, each.")
+    ] = timedelta(minutes=10)
     settle: Annotated[
         timedelta, kinds.duration("Services must be steady this long before the next drain may begin.", INSTANT)
     ] = timedelta(seconds=60)
@@ -133,7 +155,7 @@ class Limits:
     def __post_init__(self) -> None:
         self._at_least("settle_timeout", "settle")
         self._at_least("lease", "poll_interval", 2)
-        for limit in ("apply_timeout", "drain_timeout", "reboot_timeout", "settle_timeout"):
+        for limit in ("apply_timeout", "drain_timeout", "reboot_timeout", "hook_timeout", "settle_timeout"):
             self._at_least(limit, "poll_interval")
 
     def _at_least(self, long: str, short: str, times: int = 1) -> None:
@@ -226,12 +248,15 @@ class RunSettings:
     @property
     def policy(self) -> Policy:
         """The limits and rules that decisions keep."""
-        return policy_of(self.limits, self.rules)
+        return policy_of(self.limits, self.rules, self.documents)
 
 
-def policy_of(limits: Limits, rules: RuleSettings) -> Policy:
+def policy_of(limits: Limits, rules: RuleSettings, documents: Documents | None = None) -> Policy:
     """What decisions keep, from the settings that say it."""
     return Policy(
+        before_drain=documents is not None and documents.before_drain_document is not None,
+        after_reboot=documents is not None and documents.after_reboot_document is not None,
+        hook_timeout=limits.hook_timeout,
         max_unavailable=limits.max_unavailable,
         max_unavailable_per_zone=limits.max_unavailable_per_zone,
         poll_interval=limits.poll_interval,

@@ -19,7 +19,6 @@ from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.survey import AwsSurvey
 from bottlerocket_ecs_updater.cli.kinds import Bucket, Folder
 from bottlerocket_ecs_updater.cli.settings import Documents, Limits, RunSettings, Target
-from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.engine.clock import SystemClock
 from bottlerocket_ecs_updater.engine.folder import FolderStore
@@ -65,12 +64,6 @@ def wire(settings: RunSettings, environ: Mapping[str, str]) -> Wired:
     own = Api(clock, pace, calls, speed=speed)
     name = settings.target.cluster.rsplit("/", 1)[-1]
     store = _store(settings, clients, own)
-    documents = settings.documents
-    names = {
-        Kind.CHECK: documents.check_document,
-        Kind.APPLY: documents.apply_document,
-        Kind.REBOOT: documents.reboot_document,
-    }
     return Wired(
         run,
         name,
@@ -78,7 +71,7 @@ def wire(settings: RunSettings, environ: Mapping[str, str]) -> Wired:
         api,
         calls,
         EcsCluster(clients.ecs, api, clock, settings.target.cluster, services_listed_every=timedelta(minutes=10)),
-        SsmHosts(clients.ssm, api, names, f"bottlerocket-ecs-updater {__version__} run {run}"),
+        SsmHosts(clients.ssm, api, settings.documents.by_kind, f"bottlerocket-ecs-updater {__version__} run {run}"),
         AwsSurvey.of(clients, api, settings.target.cluster),
         store,
         KeptLedger(store, name, run) if store is not None else UnkeptLedger(),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from bottlerocket_ecs_updater.core.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Status
+from bottlerocket_ecs_updater.core.hooks import being_prepared
 from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
@@ -74,7 +75,7 @@ def count_budget(fleet: Fleet, policy: Policy) -> Budget:
 
 def unavailable(instance: Instance) -> bool:
     """Whether an instance is out of service, or about to be."""
-    if instance.claim is not None:
+    if instance.claim is not None or being_prepared(instance):
         return True
     registration = instance.registration
     if registration is None:

@@ -22,6 +22,7 @@ from bottlerocket_ecs_updater.core.fleet import (
     Status,
     UpToDate,
 )
+from bottlerocket_ecs_updater.core.hooks import before_drain_hold
 from bottlerocket_ecs_updater.core.host import HostProblem, HostReport, Problem, UpdateState
 from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, SUSPECT_AFTER, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host
@@ -179,7 +180,8 @@ def _report(instance: Instance, report: HostReport, fleet: Fleet, policy: Policy
     if barrier is not None:
         return Held(barrier)
     if report.state is UpdateState.READY:
-        return Ready(report, target)
+        refusal = before_drain_hold(instance, policy)
+        return Ready(report, target) if refusal is None else Done(refusal)
     applied = instance.applied
     if applied is not None and not _worth_another_apply(instance, report):
         return Done(_apply_failed(instance))

@@ -51,6 +51,20 @@ class StopTasks:
 
 
 @dataclass(frozen=True, slots=True)
+class RunBeforeDrain:
+    """Run the operator's document that must end well before a drain."""
+
+    instance: InstanceId
+
+
+@dataclass(frozen=True, slots=True)
+class RunAfterReboot:
+    """Run the operator's document that must end well before a host that is back returns to service."""
+
+    instance: InstanceId
+
+
+@dataclass(frozen=True, slots=True)
 class Reboot:
     """Reboot the host, which is DRAINING, empty and marked."""
 
@@ -110,7 +124,22 @@ class Conclude:
     outcome: Outcome
 
 
-Command = Check | Apply | Mark | Drain | StopTasks | Reboot | Cancel | Return | Unmark | Quarantine | Note | Conclude
+Command = (
+    Check
+    | Apply
+    | RunBeforeDrain
+    | Mark
+    | Drain
+    | StopTasks
+    | Reboot
+    | RunAfterReboot
+    | Cancel
+    | Return
+    | Unmark
+    | Quarantine
+    | Note
+    | Conclude
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,20 @@ from bottlerocket_ecs_updater.core.candidate import (
 )
 from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.claimed import proceed
-from bottlerocket_ecs_updater.core.command import Apply, Check, Command, Conclude, Drain, Mark, Note, Verdict
+from bottlerocket_ecs_updater.core.command import (
+    Apply,
+    Check,
+    Command,
+    Conclude,
+    Drain,
+    Mark,
+    Note,
+    RunBeforeDrain,
+    Verdict,
+)
 from bottlerocket_ecs_updater.core.fleet import Fleet, Halt, Instance, Outcome
 from bottlerocket_ecs_updater.core.halting import find_halt
+from bottlerocket_ecs_updater.core.hooks import prepared
 from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.order import in_order
 from bottlerocket_ecs_updater.core.policy import STAGE_AHEAD_FACTOR, STAGE_AHEAD_MIN, Policy
@@ -226,7 +237,11 @@ def _begin(
     picks: list[Instance] = []
     waiting: list[Instance] = []
     roomless: list[Instance] = []
-    for instance in in_order([fleet.instances[id_] for id_ in ready]):
+    in_line = in_order([fleet.instances[id_] for id_ in ready])
+    if policy.before_drain:
+        # What the operator's document prepared is taken before anything else is prepared.
+        in_line.sort(key=lambda instance: not prepared(instance, policy, fleet.at))
+    for instance in in_line:
         refusal = barriers.against(instance.id, ready[instance.id])
         if refusal is not None:
             draft.verdicts[instance.id] = _ruled_out(refusal, fleet, policy, draft)
@@ -344,6 +359,10 @@ def _begin_picks(
             draft.verdicts[pick.id] = Verdict(wants_tasks=pick in unseen, look_at=fleet.at)
         return
     for pick in picks:
+        if not prepared(pick, policy, fleet.at):
+            soon = fleet.at + policy.poll_interval
+            draft.verdicts[pick.id] = Verdict((RunBeforeDrain(pick.id),), look_at=soon)
+            continue
         mark = Mark(pick.id, claim_of(ready[pick.id], fleet))
         due = next_look(fleet.at, fleet.at, policy.poll_interval, fleet.durations.drain)
         draft.verdicts[pick.id] = Verdict((mark, Drain(pick.id)), look_at=due)

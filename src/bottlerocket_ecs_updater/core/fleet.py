@@ -124,11 +124,13 @@ class Managed:
 
 
 class Kind(Enum):
-    """The three documents."""
+    """The three documents, and the two that an operator may add."""
 
     CHECK = "check"
     APPLY = "apply"
     REBOOT = "reboot"
+    BEFORE_DRAIN = "before-drain"
+    AFTER_REBOOT = "after-reboot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +305,10 @@ class Instance:
     """The last reboot command that ended."""
     reboot_flight: Flight | None = None
     """A reboot command of which Systems Manager has not told the end: it does not keep a host from being checked."""
+    prepared: Ended | None = None
+    """How the operator's document before the drain last ended."""
+    vetted: Ended | None = None
+    """How the operator's document after the reboot last ended, since that reboot was asked for."""
     send_refused: str = ""
     claim: Claim | None = None
     """Our claim, from the instance itself or from the store's copy."""

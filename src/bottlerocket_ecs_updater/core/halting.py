@@ -12,7 +12,15 @@ from bottlerocket_ecs_updater.core.reasons import Failed, Failure
 from bottlerocket_ecs_updater.core.settling import never_settled
 from bottlerocket_ecs_updater.core.waiting import spell
 
-COUNTED = frozenset({Failure.ROLLED_BACK, Failure.NOT_BACK, Failure.NEVER_REBOOTED, Failure.REBOOT_REFUSED})
+COUNTED = frozenset(
+    {
+        Failure.ROLLED_BACK,
+        Failure.NOT_BACK,
+        Failure.UNHEALTHY,
+        Failure.NEVER_REBOOTED,
+        Failure.REBOOT_REFUSED,
+    }
+)
 """Failures after a drain began. A failed apply disturbed nobody; another version than expected is healthy."""
 
 

@@ -10,9 +10,20 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.fleet import Ended, Flight, Instance, Kind, Registration, Status, Told, Trail
+from bottlerocket_ecs_updater.core.fleet import (
+    End,
+    Ended,
+    Flight,
+    Instance,
+    Kind,
+    Outcome,
+    Registration,
+    Status,
+    Told,
+    Trail,
+)
 from bottlerocket_ecs_updater.core.host import HostProblem, HostReport, Problem
-from bottlerocket_ecs_updater.core.ids import RunId, ServiceArn
+from bottlerocket_ecs_updater.core.ids import CommandId, RunId, ServiceArn
 
 _ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
 
@@ -128,13 +139,17 @@ def see_ended(instance: Instance, ended: Ended) -> Instance:
             return replace(instance, reboot_flight=None, rebooted=ended)
         case Kind.CHECK:
             return replace(instance, flight=None)
+        case Kind.BEFORE_DRAIN:
+            return replace(instance, flight=None, prepared=ended)
+        case Kind.AFTER_REBOOT:
+            return replace(instance, flight=None, vetted=ended)
 
 
 def see_sent(instance: Instance, flight: Flight) -> Instance:
     """A document was sent to it."""
     trail = instance.trail
     match flight.kind:
-        case Kind.CHECK:
+        case Kind.CHECK | Kind.BEFORE_DRAIN | Kind.AFTER_REBOOT:
             return replace(instance, flight=flight)
         case Kind.APPLY:
             return replace(instance, flight=flight, trail=replace(trail, applies=trail.applies + 1))
@@ -147,7 +162,7 @@ def see_sent(instance: Instance, flight: Flight) -> Instance:
                 proof_at=None,
                 reboot_end_asked_at=None,
             )
-            return replace(instance, reboot_flight=flight, rebooted=None, trail=trail)
+            return replace(instance, reboot_flight=flight, rebooted=None, vetted=None, trail=trail)
 
 
 def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
@@ -159,7 +174,7 @@ def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
         )
     if claim.phase is ClaimPhase.REBOOTING:
         trail = replace(trail, reboot_sent_at=None, away_at=None, proof_at=None)
-        return replace(instance, claim=claim, reboot_flight=None, trail=trail)
+        return replace(instance, claim=claim, reboot_flight=None, vetted=None, trail=trail)
     return replace(instance, claim=claim, trail=trail)
 
 
@@ -176,3 +191,24 @@ def see_drain_sent(
         instance.trail, drain_sent_at=now, drain_seen=confirmed, moving=moving, deficits_before=dict(deficits)
     )
     return replace(instance, trail=trail)
+
+
+def see_return_sent(instance: Instance, now: datetime, verdict: Outcome, *, confirmed: bool) -> Instance:
+    """ECS was asked to set it ACTIVE, and confirmed that it does, or may do so."""
+    trail = replace(instance.trail, return_sent_at=now, return_confirmed=confirmed, verdict=verdict)
+    return replace(instance, trail=trail)
+
+
+def see_maybe_sent(instance: Instance, kind: Kind, now: datetime) -> Instance:
+    """It may be under way without our knowing its id: an apply is searched for, a reboot shows in the boot id."""
+    sent = see_sent(instance, Flight(kind, CommandId(""), now))
+    return replace(sent, reboot_flight=None)
+
+
+def see_refused(instance: Instance, kind: Kind, why: str, now: datetime) -> Instance:
+    """Systems Manager would not send to it: final for one that we may leave alone; one of ours is tried again."""
+    if kind is Kind.AFTER_REBOOT:
+        return see_ended(instance, Ended(kind, CommandId(""), now, now, End.NOT_DELIVERED, -1, why))
+    if instance.claim is None:
+        return replace(instance, send_refused=why)
+    return see_told(instance, Told(HostProblem(Problem.NO_ANSWER, why), now, now))

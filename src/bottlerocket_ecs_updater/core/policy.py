@@ -38,6 +38,12 @@ class Policy:
     settle: timedelta = timedelta(seconds=60)
     settle_timeout: timedelta = timedelta(minutes=10)
     max_failures: int = 2
+    before_drain: bool = False
+    """Whether a document of the operator's must end well on a host before it is drained."""
+    after_reboot: bool = False
+    """Whether one must end well on a host that is back before it returns to service."""
+    hook_timeout: timedelta = timedelta(minutes=10)
+    """Limit of either."""
     deadline: timedelta | None = None
     """Nothing is begun after this long; what is in flight finishes."""
     rules: Rules = field(default_factory=Rules)

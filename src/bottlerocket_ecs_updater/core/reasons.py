@@ -270,6 +270,11 @@ class Reason(Enum):
         "a deployment is in progress: {services}",
         "it is taken when the deployment is done; a deployment that hangs must be ended by its owner",
     )
+    BEFORE_DRAIN_FAILED = _Words(
+        "before-drain-failed",
+        "the document that must end well before its drain did not: {detail}",
+        "see the command in Run Command's history; it is tried again at the next run",
+    )
     UNWELL = _Words(
         "unwell",
         "not healthy enough to go on: {why}",
@@ -315,6 +320,12 @@ class Failure(Enum):
         "not-back",
         "it did not come back within {limit} after the reboot: {detail}",
         "look at its console output; reboot it in EC2, which lets it fall back, or replace it",
+    )
+    UNHEALTHY = _Words(
+        "unhealthy",
+        "it runs {version}, and the document that must end well after its reboot did not: {detail}",
+        "see the command in Run Command's history; repair or replace the host: once the document ends well, the next "
+        "run returns it",
     )
     NEVER_REBOOTED = _Words(
         "never-rebooted",

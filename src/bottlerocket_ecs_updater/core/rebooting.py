@@ -32,6 +32,7 @@ from bottlerocket_ecs_updater.core.fleet import (
     Status,
     Updated,
 )
+from bottlerocket_ecs_updater.core.hooks import Unwell, ask_after_reboot, ask_again
 from bottlerocket_ecs_updater.core.host import HostReport
 from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host
@@ -313,7 +314,27 @@ def _verify(
     unended = _second_reboot_possible(instance, fleet, policy)
     if unended is not None:
         return unended
-    return _return_verified(instance, claim, registration, report, fleet)
+    return _vet(instance, claim, registration, report, fleet, policy)
+
+
+def _vet(
+    instance: Instance,
+    claim: Claim,
+    registration: Registration,
+    report: HostReport,
+    fleet: Fleet,
+    policy: Policy,
+) -> Verdict:
+    """Back and connected: returned as soon as the operator's own document, where there is one, says that it is well."""
+    match ask_after_reboot(instance, fleet.at, policy):
+        case None:
+            return _return_verified(instance, claim, registration, report, fleet)
+        case Verdict() as asked:
+            return asked
+        case Unwell(detail=detail):
+            again = ask_again(instance, claim, fleet.at, policy)
+            why = failed(Failure.UNHEALTHY, version=report.running, detail=detail)
+            return again or _quarantine(instance, claim, registration, why, fleet)
 
 
 def _second_reboot_possible(instance: Instance, fleet: Fleet, policy: Policy) -> Verdict | None:
@@ -378,4 +399,10 @@ def quarantined(instance: Instance, claim: Claim, registration: Registration, fl
         return Verdict(conclusion, look_at=fleet.at + policy.poll_interval)
     if told.report.boot == claim.boot:
         return give_back(instance, claim, _never_rebooted(instance, policy), fleet)
-    return _return_verified(instance, claim, registration, told.report, fleet)
+    match ask_after_reboot(instance, fleet.at, policy):
+        case None:
+            return _return_verified(instance, claim, registration, told.report, fleet)
+        case Verdict(commands=commands, look_at=look_at):
+            return Verdict((*conclusion, *commands), look_at=look_at)
+        case Unwell():
+            return Verdict(conclusion)

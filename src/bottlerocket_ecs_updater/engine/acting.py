@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 
 from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
@@ -20,6 +19,8 @@ from bottlerocket_ecs_updater.core.command import (
     Quarantine,
     Reboot,
     Return,
+    RunAfterReboot,
+    RunBeforeDrain,
     StopTasks,
     Unmark,
 )
@@ -43,13 +44,11 @@ from bottlerocket_ecs_updater.core.fleet import (
     Quarantined,
     Slot,
     Status,
-    Told,
     Trail,
     Updated,
     UpToDate,
 )
-from bottlerocket_ecs_updater.core.host import HostProblem, Problem
-from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, InstanceId
+from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.ledger import (
     with_begun,
     with_claim,
@@ -58,7 +57,14 @@ from bottlerocket_ecs_updater.core.ledger import (
     with_update,
     without_claim,
 )
-from bottlerocket_ecs_updater.core.observe import see_drain_sent, see_marked, see_sent, see_told
+from bottlerocket_ecs_updater.core.observe import (
+    see_drain_sent,
+    see_marked,
+    see_maybe_sent,
+    see_refused,
+    see_return_sent,
+    see_sent,
+)
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.settling import deficits
 from bottlerocket_ecs_updater.core.version import Version
@@ -91,12 +97,24 @@ ORDER: tuple[type[Command], ...] = (
     Drain,
     StopTasks,
     Reboot,
+    RunAfterReboot,
+    RunBeforeDrain,
     Check,
     Apply,
 )
 """What is ours is finished before anything begins."""
 
-SENT_FOR: Mapping[type[Command], Kind] = {Check: Kind.CHECK, Apply: Kind.APPLY, Reboot: Kind.REBOOT}
+SENT_FOR: Mapping[type[Command], Kind] = {
+    Check: Kind.CHECK,
+    Apply: Kind.APPLY,
+    Reboot: Kind.REBOOT,
+    RunBeforeDrain: Kind.BEFORE_DRAIN,
+    RunAfterReboot: Kind.AFTER_REBOOT,
+}
+
+
+HOOKS = (Kind.BEFORE_DRAIN, Kind.AFTER_REBOOT)
+"""Documents of the operator's, where the settings name them."""
 
 
 class Acting:
@@ -118,6 +136,7 @@ class Acting:
         self._clock = clock
         self._recorder = recorder
         self._may_claim = False
+        self._hooks_proven = False
         self.faltered = False
         """Whether anything of the last `perform` has to be asked for again."""
 
@@ -166,7 +185,7 @@ class Acting:
             case StopTasks():
                 self._cluster.stop_tasks([task for c in batch if isinstance(c, StopTasks) for task in c.tasks])
                 return set()
-            case Check() | Apply() | Reboot():
+            case Check() | Apply() | Reboot() | RunBeforeDrain() | RunAfterReboot():
                 return self._send(SENT_FOR[type(batch[0])], [c.instance for c in batch])
 
     # What is only remembered
@@ -203,6 +222,8 @@ class Acting:
 
     def _mark(self, batch: Sequence[Mark]) -> set[InstanceId]:
         """The store first, then the instance: whichever of the two survives, the duty to restore is written."""
+        if any(self._known.instance(command.instance).claim is None for command in batch):
+            self._prove_hooks()
         self._write_claims({command.instance: command.claim for command in batch})
         values = {}
         for command in batch:
@@ -348,7 +369,7 @@ class Acting:
         for id_, result in results.items():
             if isinstance(result, Done | Unclear):
                 confirmed = isinstance(result, Done)
-                self._known.learn(_return_sent(self._known.instance(id_), now, verdicts[id_], confirmed=confirmed))
+                self._known.learn(see_return_sent(self._known.instance(id_), now, verdicts[id_], confirmed=confirmed))
             else:
                 failed.add(id_)
             if isinstance(result, Unclear):
@@ -380,6 +401,13 @@ class Acting:
         dropped = self._cluster.delete_attribute(PROBE, [arn]).get(arn)
         self._may_claim = isinstance(written, Done) and isinstance(dropped, Done)
 
+    def _prove_hooks(self) -> None:
+        """See that the operator's documents are there before the first host waits for one of them, out of service."""
+        if not self._hooks_proven:
+            for kind in HOOKS:
+                self._hosts.prove_document(kind)
+            self._hooks_proven = True
+
     def _send(self, kind: Kind, ids: Sequence[InstanceId]) -> set[InstanceId]:
         if kind is Kind.APPLY:
             self._prove_claims(ids[0])
@@ -391,9 +419,9 @@ class Acting:
         for id_, why in sent.unclear.items():
             self._unclear(id_, kind.value, why)
             if kind is not Kind.CHECK:
-                self._known.learn(_maybe_sent(self._known.instance(id_), kind, now))
+                self._known.learn(see_maybe_sent(self._known.instance(id_), kind, now))
         for id_, why in sent.refused.items():
-            self._known.learn(_refused(self._known.instance(id_), why, now))
+            self._known.learn(see_refused(self._known.instance(id_), kind, why, now))
         return set(sent.later) | set(sent.unclear) | set(sent.refused)
 
     def _cancel(self, batch: Sequence[Cancel]) -> set[InstanceId]:
@@ -402,21 +430,3 @@ class Acting:
             if flight is not None and flight.command:
                 self._hosts.cancel(flight.command, [command.instance])
         return set()
-
-
-def _return_sent(instance: Instance, now: datetime, verdict: Outcome, *, confirmed: bool) -> Instance:
-    trail = replace(instance.trail, return_sent_at=now, return_confirmed=confirmed, verdict=verdict)
-    return replace(instance, trail=trail)
-
-
-def _maybe_sent(instance: Instance, kind: Kind, now: datetime) -> Instance:
-    """It may be under way without our knowing its id: an apply is searched for, a reboot shows in the boot id."""
-    sent = see_sent(instance, Flight(kind, CommandId(""), now))
-    return replace(sent, reboot_flight=None)
-
-
-def _refused(instance: Instance, why: str, now: datetime) -> Instance:
-    """Systems Manager would not send to it: final for one that we may leave alone; one of ours is tried again."""
-    if instance.claim is None:
-        return replace(instance, send_refused=why)
-    return see_told(instance, Told(HostProblem(Problem.NO_ANSWER, why), now, now))

@@ -257,6 +257,8 @@ class Looking:
     def _listens_for(self, flight: Flight) -> timedelta:
         if flight.kind is Kind.APPLY and flight.command:
             return self._policy.apply_timeout
+        if flight.kind in (Kind.BEFORE_DRAIN, Kind.AFTER_REBOOT) and flight.command:
+            return self._policy.hook_timeout
         return self._policy.answer_timeout
 
     def _ended(self, instance: Instance, flight: Flight, end: End, answer: Answer, now: datetime) -> None:

@@ -140,6 +140,9 @@ class Hosts(Protocol):
     def reach(self) -> Mapping[InstanceId, Managed]:
         """Every instance that Systems Manager knows: whether it has a connection to it, and what it runs."""
 
+    def prove_document(self, kind: Kind) -> None:
+        """See that there is a document of that kind, where the settings name one. Raises NotFound and Denied."""
+
     def send(self, kind: Kind, instances: Sequence[InstanceId]) -> Sent:
         """Send one of the three documents, fifty a call. Never repeated by the transport: a reply may be lost."""
 

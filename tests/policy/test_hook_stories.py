@@ -1,0 +1,152 @@
+"""The operator's own documents before a drain and after a reboot, in whole runs in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.policy.test_stories import Story
+from tests.support import simulated
+from tests.support.simulated import DOCUMENTS, instance_id, row
+
+from bottlerocket_ecs_updater.core.event import CommandSent
+from bottlerocket_ecs_updater.core.fleet import Kind, Quarantined, Updated
+from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.reasons import Failure, Hold, Reason
+from bottlerocket_ecs_updater.core.rules import Rules
+from bottlerocket_ecs_updater.simulator.disturbances import denied, denying
+from bottlerocket_ecs_updater.simulator.documents import shell_document
+from bottlerocket_ecs_updater.simulator.world import World
+
+LEAVE, VET = "leave-the-mesh", "vet-the-host"
+FIRST = InstanceId(instance_id(0))
+WELL = ("sleep 4", "true")
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Mapping[Kind, str]:
+    with_hooks = {**DOCUMENTS, Kind.BEFORE_DRAIN: LEAVE, Kind.AFTER_REBOOT: VET}
+    monkeypatch.setattr(simulated, "DOCUMENTS", with_hooks)
+    return with_hooks
+
+
+def cluster(leave: tuple[str, ...] = WELL, vet: tuple[str, ...] = WELL, **options: Any) -> World:
+    world = row(3, **options)
+    world.documents.add(LEAVE, shell_document("Leave the mesh", leave, 60))
+    world.documents.add(VET, shell_document("Is the host well?", vet, 60))
+    return world
+
+
+def story(world: World, folder: Path, **changes: Any) -> Story:
+    return Story(world, Rules(), folder, replace(Policy(before_drain=True, after_reboot=True), **changes))
+
+
+@pytest.mark.usefixtures("names")
+def test_every_host_is_updated_with_both_documents_run_on_it(tmp_path: Path) -> None:
+    world = cluster()
+    updater = story(world, tmp_path).updater()
+    finished = updater.run()
+    assert finished.counts["updated"] == 3
+    sent = [event.kind for event in updater.tape.of(CommandSent) if event.instance == FIRST]
+    assert sent == [Kind.CHECK, Kind.APPLY, Kind.CHECK, Kind.BEFORE_DRAIN, Kind.REBOOT, Kind.CHECK, Kind.AFTER_REBOOT]
+    assert world.verdict().most_out_at_once == 1
+
+
+@pytest.mark.usefixtures("names")
+def test_a_document_that_ends_badly_keeps_the_host_in_service_and_says_what_it_said(tmp_path: Path) -> None:
+    world = cluster(leave=("cat /tmp/no-such-file", "exit 3"))
+    finished = story(world, tmp_path).run()
+    for why in finished.outcomes.values():
+        assert isinstance(why, Hold)
+        assert why.reason is Reason.BEFORE_DRAIN_FAILED
+        assert "exit code 3" in str(why)
+        assert "No such file" in str(why)
+    assert finished.exit_code == 0
+    assert world.verdict().most_out_at_once == 0
+
+
+@pytest.mark.usefixtures("names")
+def test_a_host_that_is_not_well_stays_out_of_service_until_it_is(tmp_path: Path) -> None:
+    world = cluster(vet=("false",))
+    told = story(world, tmp_path)
+    first = told.run()
+    assert first.exit_code == 4
+    [unwell] = [one for one in first.outcomes.values() if isinstance(one, Quarantined)]
+    assert unwell.why.failure is Failure.UNHEALTHY
+    world.documents.add(VET, shell_document("Is the host well?", WELL, 60))
+    second = told.run()
+    assert world.verdict().stranded == ()
+    assert any(isinstance(outcome, Updated) for outcome in second.outcomes.values())
+
+
+@pytest.mark.usefixtures("names")
+def test_a_host_that_needs_some_minutes_to_be_well_is_waited_for(tmp_path: Path) -> None:
+    world = cluster(vet=("false",))
+    mend = lambda: world.documents.add(VET, shell_document("Is the host well?", WELL, 60))  # noqa: E731 - said once
+    world.clock.after(timedelta(minutes=6), mend)
+    assert story(world, tmp_path).run().counts["updated"] == 3
+
+
+@pytest.mark.usefixtures("names")
+def test_a_document_that_hangs_is_given_up_after_its_limit(tmp_path: Path) -> None:
+    world = cluster(leave=("sleep 100000",))
+    world.documents.add(LEAVE, shell_document("Leave the mesh", ("sleep 100000",), 36000))
+    finished = story(world, tmp_path, hook_timeout=timedelta(minutes=2)).run()
+    assert {why.reason for why in finished.outcomes.values() if isinstance(why, Hold)} == {Reason.BEFORE_DRAIN_FAILED}
+    assert finished.took < timedelta(minutes=12)
+
+
+@pytest.mark.usefixtures("names")
+@pytest.mark.parametrize("kind", [Kind.BEFORE_DRAIN, Kind.AFTER_REBOOT])
+def test_a_document_that_does_not_exist_ends_the_run_before_anything_is_begun(
+    tmp_path: Path, kind: Kind, names: Mapping[Kind, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulated, "DOCUMENTS", {**names, kind: "no-such-document"})
+    world = cluster()
+    finished = story(world, tmp_path).run()
+    assert (finished.outcome, finished.exit_code) == ("error", 1)
+    assert "no-such-document" in finished.why
+    assert world.verdict().most_out_at_once == 0
+
+
+@pytest.mark.usefixtures("names")
+def test_a_permission_that_is_missing_for_the_look_at_the_documents_is_named_before_anything_is_begun(
+    tmp_path: Path,
+) -> None:
+    world = cluster()
+    world.authorize = denying("ssm:DescribeDocument")
+    finished = story(world, tmp_path).run()
+    assert finished.exit_code == 1
+    assert "ssm:DescribeDocument" in finished.why
+    assert world.verdict().most_out_at_once == 0
+
+
+@pytest.mark.usefixtures("names")
+def test_one_that_may_not_be_sent_after_the_reboot_quarantines_and_ends_no_run(tmp_path: Path) -> None:
+    world = cluster()
+
+    def authorize(call: Any) -> None:
+        if call.action == "ssm:SendCommand" and call.params["DocumentName"] == VET:
+            raise denied(call, "document/" + VET)
+
+    world.authorize = authorize
+    finished = story(world, tmp_path).run()
+    assert finished.exit_code == 4
+    [unwell] = [one for one in finished.outcomes.values() if isinstance(one, Quarantined)]
+    assert "ssm:SendCommand" in str(unwell.why)
+    assert world.verdict().stranded == ()
+
+
+@pytest.mark.usefixtures("names")
+def test_with_several_at_once_the_documents_go_in_batches(tmp_path: Path) -> None:
+    world = cluster(budget=3)
+    told = story(world, tmp_path, max_unavailable=replace(Policy().max_unavailable, number=3))
+    updater = told.updater()
+    assert updater.run().counts["updated"] == 3
+    sent = [event for event in updater.tape.of(CommandSent) if event.kind is Kind.BEFORE_DRAIN]
+    assert len({event.command for event in sent}) < len(sent)
