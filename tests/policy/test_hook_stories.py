@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.policy.test_stories import Story
-from tests.support import simulated
-from tests.support.simulated import DOCUMENTS, instance_id, row
+from tests.support.simulated import DOCUMENTS, Updater, instance_id, row
 
 from bottlerocket_ecs_updater.core.event import CommandSent
 from bottlerocket_ecs_updater.core.fleet import Kind, Quarantined, Updated
@@ -26,13 +25,17 @@ from bottlerocket_ecs_updater.simulator.world import World
 LEAVE, VET = "leave-the-mesh", "vet-the-host"
 FIRST = InstanceId(instance_id(0))
 WELL = ("sleep 4", "true")
+WITH_HOOKS = {**DOCUMENTS, Kind.BEFORE_DRAIN: LEAVE, Kind.AFTER_REBOOT: VET}
 
 
-@pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> Mapping[Kind, str]:
-    with_hooks = {**DOCUMENTS, Kind.BEFORE_DRAIN: LEAVE, Kind.AFTER_REBOOT: VET}
-    monkeypatch.setattr(simulated, "DOCUMENTS", with_hooks)
-    return with_hooks
+@dataclass
+class Hooked(Story):
+    """A story in which the operator has documents of his own."""
+
+    documents: Mapping[Kind, str] = field(default_factory=lambda: WITH_HOOKS)
+
+    def updater(self) -> Updater:
+        return replace(super().updater(), documents=self.documents)
 
 
 def cluster(leave: tuple[str, ...] = WELL, vet: tuple[str, ...] = WELL, **options: Any) -> World:
@@ -42,11 +45,10 @@ def cluster(leave: tuple[str, ...] = WELL, vet: tuple[str, ...] = WELL, **option
     return world
 
 
-def story(world: World, folder: Path, **changes: Any) -> Story:
-    return Story(world, Rules(), folder, replace(Policy(before_drain=True, after_reboot=True), **changes))
+def story(world: World, folder: Path, **changes: Any) -> Hooked:
+    return Hooked(world, Rules(), folder, replace(Policy(before_drain=True, after_reboot=True), **changes))
 
 
-@pytest.mark.usefixtures("names")
 def test_every_host_is_updated_with_both_documents_run_on_it(tmp_path: Path) -> None:
     world = cluster()
     updater = story(world, tmp_path).updater()
@@ -57,7 +59,6 @@ def test_every_host_is_updated_with_both_documents_run_on_it(tmp_path: Path) -> 
     assert world.verdict().most_out_at_once == 1
 
 
-@pytest.mark.usefixtures("names")
 def test_a_document_that_ends_badly_keeps_the_host_in_service_and_says_what_it_said(tmp_path: Path) -> None:
     world = cluster(leave=("cat /tmp/no-such-file", "exit 3"))
     finished = story(world, tmp_path).run()
@@ -70,7 +71,6 @@ def test_a_document_that_ends_badly_keeps_the_host_in_service_and_says_what_it_s
     assert world.verdict().most_out_at_once == 0
 
 
-@pytest.mark.usefixtures("names")
 def test_a_host_that_is_not_well_stays_out_of_service_until_it_is(tmp_path: Path) -> None:
     world = cluster(vet=("false",))
     told = story(world, tmp_path)
@@ -84,7 +84,6 @@ def test_a_host_that_is_not_well_stays_out_of_service_until_it_is(tmp_path: Path
     assert any(isinstance(outcome, Updated) for outcome in second.outcomes.values())
 
 
-@pytest.mark.usefixtures("names")
 def test_a_host_that_needs_some_minutes_to_be_well_is_waited_for(tmp_path: Path) -> None:
     world = cluster(vet=("false",))
     mend = lambda: world.documents.add(VET, shell_document("Is the host well?", WELL, 60))  # noqa: E731 - said once
@@ -92,7 +91,6 @@ def test_a_host_that_needs_some_minutes_to_be_well_is_waited_for(tmp_path: Path)
     assert story(world, tmp_path).run().counts["updated"] == 3
 
 
-@pytest.mark.usefixtures("names")
 def test_a_document_that_hangs_is_given_up_after_its_limit(tmp_path: Path) -> None:
     world = cluster(leave=("sleep 100000",))
     world.documents.add(LEAVE, shell_document("Leave the mesh", ("sleep 100000",), 36000))
@@ -101,20 +99,16 @@ def test_a_document_that_hangs_is_given_up_after_its_limit(tmp_path: Path) -> No
     assert finished.took < timedelta(minutes=12)
 
 
-@pytest.mark.usefixtures("names")
 @pytest.mark.parametrize("kind", [Kind.BEFORE_DRAIN, Kind.AFTER_REBOOT])
-def test_a_document_that_does_not_exist_ends_the_run_before_anything_is_begun(
-    tmp_path: Path, kind: Kind, names: Mapping[Kind, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(simulated, "DOCUMENTS", {**names, kind: "no-such-document"})
+def test_a_document_that_does_not_exist_ends_the_run_before_anything_is_begun(tmp_path: Path, kind: Kind) -> None:
     world = cluster()
-    finished = story(world, tmp_path).run()
+    told = replace(story(world, tmp_path), documents={**WITH_HOOKS, kind: "no-such-document"})
+    finished = told.run()
     assert (finished.outcome, finished.exit_code) == ("error", 1)
     assert "no-such-document" in finished.why
     assert world.verdict().most_out_at_once == 0
 
 
-@pytest.mark.usefixtures("names")
 def test_a_permission_that_is_missing_for_the_look_at_the_documents_is_named_before_anything_is_begun(
     tmp_path: Path,
 ) -> None:
@@ -126,7 +120,6 @@ def test_a_permission_that_is_missing_for_the_look_at_the_documents_is_named_bef
     assert world.verdict().most_out_at_once == 0
 
 
-@pytest.mark.usefixtures("names")
 def test_one_that_may_not_be_sent_after_the_reboot_quarantines_and_ends_no_run(tmp_path: Path) -> None:
     world = cluster()
 
@@ -142,7 +135,6 @@ def test_one_that_may_not_be_sent_after_the_reboot_quarantines_and_ends_no_run(t
     assert world.verdict().stranded == ()
 
 
-@pytest.mark.usefixtures("names")
 def test_with_several_at_once_the_documents_go_in_batches(tmp_path: Path) -> None:
     world = cluster(budget=3)
     told = story(world, tmp_path, max_unavailable=replace(Policy().max_unavailable, number=3))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+from tests.support.simulated import DOCUMENTS as STANDARD
 from tests.support.simulated import EngineClock, Updater
 
 from bottlerocket_ecs_updater.aws.api import Api
@@ -17,6 +18,7 @@ from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.core.errors import Denied
 from bottlerocket_ecs_updater.core.event import RunFinished
+from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.core.policy import Policy as RunPolicy
 from bottlerocket_ecs_updater.engine.lease import Lease, lease_key
@@ -35,6 +37,7 @@ REQUIRED = {"ClusterName": "demo", "Subnets": "subnet-1,subnet-2", "LogGroupName
 STACK = "updater"
 UPDATER, OPERATOR = "updater", "operator"
 
+DEFAULTS = RunPolicy()
 DOCUMENTS = {"UpdateCheckCommand": CHECK, "UpdateApplyCommand": APPLY, "RebootCommand": REBOOT}
 
 
@@ -216,7 +219,14 @@ class Judged:
 
 
 def judged_run(
-    world: World, stack: Stack, *, without: str = "", without_action: str = "", key: str | None = None
+    world: World,
+    stack: Stack,
+    *,
+    without: str = "",
+    without_action: str = "",
+    key: str | None = None,
+    policy: RunPolicy = DEFAULTS,
+    documents: Mapping[Kind, str] = STANDARD,
 ) -> Judged:
     """One run of the real engine over a world that holds its calls against the stack's task role."""
     bucket = stack.holdings["StateBucket"].made.physical_id
@@ -235,6 +245,7 @@ def judged_run(
         lease.acquire()
     except Denied as denied:
         return Judged(None, gate.refusals, str(denied))
-    updater = Updater(world, RunPolicy(), "run-1", KeptLedger(store, "demo", run), lease, clients=clients, store=store)
+    ledger = KeptLedger(store, "demo", run)
+    updater = Updater(world, policy, "run-1", ledger, lease, clients=clients, store=store, documents=documents)
     finished = updater.run()
     return Judged(finished, gate.refusals, finished.why)

@@ -5,16 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.stack.stage import WorldFacts, deployed, judged_run, policy_of, several, statements
-from tests.support.simulated import row
+from tests.stack.stage import Judged, WorldFacts, deployed, judged_run, policy_of, several, statements
+from tests.support.simulated import DOCUMENTS, row
 
 from bottlerocket_ecs_updater.aws.operation import Operation
+from bottlerocket_ecs_updater.core.fleet import Kind
+from bottlerocket_ecs_updater.core.health import AlarmRule, HealthRules
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.rules import Rules
+from bottlerocket_ecs_updater.simulator.documents import shell_document
 from bottlerocket_ecs_updater.simulator.iam import Ask, Caller, Decision, asks_of
 from bottlerocket_ecs_updater.simulator.world import World
 
 STACK = deployed()
 BUCKET = STACK.holdings["StateBucket"].made.physical_id
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
+LEAVE, VET = "leave-the-mesh", "vet-the-host"
 NEIGHBOUR = "arn:aws:ecs:us-east-1:123456789012:cluster/other"
 
 BREAKS: dict[str, str] = {
@@ -93,6 +99,41 @@ def test_without_an_action_the_run_does_not_end_well_and_names_it(world: World, 
     assert not run.went_well
 
 
+WATCHED = deployed(Alarms="checkout-errors", BeforeDrainDocument=LEAVE, AfterRebootDocument=VET)
+ASKED = Policy(before_drain=True, after_reboot=True, rules=Rules(health=HealthRules((AlarmRule("checkout-errors"),))))
+WITH_HOOKS = {**DOCUMENTS, Kind.BEFORE_DRAIN: LEAVE, Kind.AFTER_REBOOT: VET}
+
+
+def watched_run(world: World, without: str = "") -> Judged:
+    """A run that asks for alarms and for documents of the operator's."""
+    world.cloudwatch.set_alarm("checkout-errors", "OK")
+    for name in (LEAVE, VET):
+        world.documents.add(name, shell_document("Somebody's own", ("true",), 60))
+    return judged_run(world, WATCHED, without=without, policy=ASKED, documents=WITH_HOOKS)
+
+
+def test_a_run_with_alarms_and_documents_of_the_operators_needs_nothing_that_is_denied(world: World) -> None:
+    run = watched_run(world)
+    assert (run.went_well, run.updated, run.refusals) == (True, 2, [])
+
+
+@pytest.mark.parametrize(
+    ("sid", "action"),
+    [
+        ("LookAtAlarms", "cloudwatch:DescribeAlarms"),
+        ("RunBeforeDrain", "ssm:DescribeDocument"),
+        ("RunAfterReboot", "ssm:DescribeDocument"),
+    ],
+)
+def test_without_one_of_their_statements_nothing_is_begun_and_the_action_is_named(
+    world: World, sid: str, action: str
+) -> None:
+    run = watched_run(world, sid)
+    assert {refusal.ask.action for refusal in run.refusals} == {action}
+    assert any(action in line for line in run.said), run.said
+    assert run.updated == 0
+
+
 @pytest.mark.parametrize(
     ("sid", "ask"),
     [
@@ -108,7 +149,8 @@ def test_what_no_run_fails_for_is_still_granted_by_its_own_statement_alone(sid: 
 
 
 def test_all_that_is_granted_is_what_the_updater_asks_for() -> None:
-    stack = deployed(EventBus="default", WebhookSecret="arn:aws:secretsmanager:us-east-1:123456789012:secret:chat")
+    chat = "arn:aws:secretsmanager:us-east-1:123456789012:secret:chat"
+    stack = deployed(EventBus="default", WebhookSecret=chat, Alarms="errors", BeforeDrainDocument=LEAVE)
     granted = {action for statement in statements(stack, "TaskRole") for action in several(statement["Action"])}
     # The store can remove objects; a run never does.
     others = {operation.action for operation in Operation if operation.by_setting} | {Operation.DELETE_OBJECT.action}

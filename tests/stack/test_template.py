@@ -45,6 +45,9 @@ EVERYTHING = {
     "EventBus": "default",
     "PermissionsBoundary": "arn:aws:iam::123456789012:policy/boundary",
     "AutoScalingGroups": "web-*,batch",
+    "Alarms": "checkout-errors,web-*",
+    "BeforeDrainDocument": "leave-the-mesh",
+    "AfterRebootDocument": "vet-the-host",
     "InstanceTag": "yes",
 }
 

@@ -132,6 +132,7 @@ class Updater:
     clock: EngineClock | None = None
     wake: timedelta = timedelta(seconds=15)
     store: Store | None = None
+    documents: Mapping[Kind, str] = field(default_factory=lambda: DOCUMENTS)
 
     def run(self) -> RunFinished:
         clock = self.clock or EngineClock(self.world)
@@ -140,7 +141,7 @@ class Updater:
         if self.before_call is not None:
             api.before_call = self.before_call
         ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
-        ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
+        ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, self.documents, "test")
         survey = survey_of(clients, api)
         talked_to = RunWorld(ecs, ssm, clock, self.ledger, self.lease, self.tape, self.store, survey)
         run = Run(

@@ -411,6 +411,8 @@ class Acting:
     def _send(self, kind: Kind, ids: Sequence[InstanceId]) -> set[InstanceId]:
         if kind is Kind.APPLY:
             self._prove_claims(ids[0])
+        if kind is Kind.BEFORE_DRAIN:
+            self._prove_hooks()
         now = self._clock.now()
         sent = self._hosts.send(kind, ids)
         for id_, command in sent.commands.items():

@@ -158,6 +158,11 @@ def _parameter(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
     yield from _parameters(action, {"Names": [params["Name"]]}, facts)
 
 
+def _document(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+    name = params["Name"]
+    yield Ask(action, name if name.startswith("arn:") else facts.names.arn("ssm", f"document/{name}"))
+
+
 # Messages
 
 EVENT_SOURCE = "events:source"
@@ -260,6 +265,9 @@ TABLE: Mapping[str, Row] = {
     "ecs:RunTask": _row("task-definition", _run_task, ECS_CLUSTER),
     "autoscaling:DescribeAutoScalingInstances": _row("", _nothing_in_particular),
     "autoscaling:DescribeInstanceRefreshes": _row("", _nothing_in_particular),
+    # "You can't return information about composite alarms if your permission has a narrower scope" than everything.
+    "cloudwatch:DescribeAlarms": _row("alarm", _nothing_in_particular),
+    "ssm:DescribeDocument": _row("document", _document),
     "ssm:SendCommand": _row("document", _send_command, f"{RESOURCE_TAG}${{TagKey}}"),
     "ssm:GetCommandInvocation": _row("", _nothing_in_particular),
     "ssm:ListCommandInvocations": _row("", _nothing_in_particular),
