@@ -7,11 +7,18 @@ import sys
 import time
 from itertools import count
 
-from tests.support.invented import Dice, quiet_story, story_of_deaths, story_of_everything, story_of_faults
+from tests.support.invented import (
+    Dice,
+    quiet_story,
+    story_of_deaths,
+    story_of_everything,
+    story_of_faults,
+    story_of_operators,
+)
 from tests.support.promises import broken_promises
 from tests.support.story import play
 
-KINDS = (quiet_story, story_of_faults, story_of_deaths, story_of_everything)
+KINDS = (quiet_story, story_of_faults, story_of_deaths, story_of_everything, story_of_operators)
 
 
 def main() -> int:

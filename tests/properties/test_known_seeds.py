@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
+from tests.support.promises import broken_promises
 from tests.support.story import Story, play
 
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
+from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed, StaleReads
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, row
 
 
@@ -31,4 +34,17 @@ def test_a_look_that_takes_longer_than_a_poll_does_not_keep_everything_from_begi
     """
     polling = Policy(poll_interval=timedelta(seconds=1))
     played = play(Story(row(3), polling, latency=timedelta(seconds=0.6), runs_max=2))
+    assert set(played.verdict.versions.values()) == {NEW}
+
+
+def test_an_ecs_that_lags_behind_for_longer_than_three_polls_leaves_no_drain_to_nobody() -> None:
+    """A claim was dropped as returned by others, six seconds after a drain that ECS only showed after seven.
+
+    Found by seed 5095 of the stories of operators: how long ECS lags does not depend on how often it is asked.
+    """
+    polling = Policy(poll_interval=timedelta(seconds=2))
+    lagging = FaultPlan((Placed(StaleReads(timedelta(seconds=7))),))
+    scenario = row(3)
+    played = play(Story(replace(scenario, faults=lagging), polling, runs_max=3))
+    assert broken_promises(played) == []
     assert set(played.verdict.versions.values()) == {NEW}

@@ -7,7 +7,14 @@ Here hypothesis invents the stories, the same in every run, and makes one that b
 from __future__ import annotations
 
 from hypothesis import HealthCheck, given, settings
-from tests.support.invented import quiet_story, stories, story_of_deaths, story_of_everything, story_of_faults
+from tests.support.invented import (
+    quiet_story,
+    stories,
+    story_of_deaths,
+    story_of_everything,
+    story_of_faults,
+    story_of_operators,
+)
 from tests.support.promises import broken_promises
 from tests.support.story import Story, play
 
@@ -42,4 +49,12 @@ def test_updaters_may_die_stand_still_and_run_beside_each_other_at_any_time(stor
 @settings(ALWAYS_THE_SAME, max_examples=60)
 @given(stories(story_of_everything))
 def test_all_of_it_at_once_and_an_aws_that_throttles_fails_and_answers_late(story: Story) -> None:
+    assert broken_promises(play(story)) == []
+
+
+@settings(ALWAYS_THE_SAME, max_examples=30)
+@given(stories(story_of_operators))
+def test_documents_and_alarms_of_the_operators_that_say_no_now_and_then_keep_no_promise_from_being_kept(
+    story: Story,
+) -> None:
     assert broken_promises(play(story)) == []

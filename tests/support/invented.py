@@ -13,10 +13,12 @@ from datetime import timedelta
 from typing import Protocol, TypeVar
 
 from hypothesis import strategies as st
-from tests.support.story import Nap, Story, Told
+from tests.support.story import AFTER_REBOOT, ALARM, BEFORE_DRAIN, Nap, Ringing, Story, Told
 
+from bottlerocket_ecs_updater.core.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
 from bottlerocket_ecs_updater.simulator import faults as f
+from bottlerocket_ecs_updater.simulator.documents import shell_document
 from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Strategy, Workload
 from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.host import HostSpec
@@ -316,21 +318,49 @@ def story_of_everything(choose: Chooser) -> Story:
     return _with_trouble(choose, story, api)
 
 
+def story_of_operators(choose: Chooser) -> Story:
+    """All of it, and the operator has documents and an alarm of his own, which say no now and then."""
+    story = story_of_everything(choose)
+    before, after = choose.happens(70), choose.happens(70)
+    ringing = [Ringing(seconds(choose.number(0, 3000)), seconds(choose.number(10, 2000))) for _ in range(2)]
+    health = HealthRules((AlarmRule(ALARM),)) if choose.happens(70) else HealthRules()
+    policy = replace(
+        story.policy,
+        before_drain=before,
+        after_reboot=after,
+        hook_timeout=seconds(choose.one_of((600, 30))),
+        rules=replace(story.policy.rules, health=health),
+    )
+    own = {name: shell_document("The operator's own", _own_lines(choose), 900) for name in (BEFORE_DRAIN, AFTER_REBOOT)}
+    return replace(story, policy=policy, documents=own, alarms=tuple(ringing) if health else ())
+
+
+def _own_lines(choose: Chooser) -> tuple[str, ...]:
+    return choose.one_of((("true",), ("sleep 20", "true"), ("sleep 400", "true"), ("echo no room", "exit 4")))
+
+
 def _with_trouble(choose: Chooser, story: Story, api: tuple[Placed, ...]) -> Story:
     others = rivals(choose) if story.right != "none" else ()
     placed = (*story.scenario.faults.faults, *api, *deaths(choose, 4), *others)
     naps = [Nap(choose.number(0, 3), choose.number(1, 60), seconds(choose.number(1, 1200)), choose.happens(50))]
     told = [Told(choose.number(0, 3), seconds(choose.number(1, 900)))]
-    right = story.right
     return replace(
         story,
         scenario=replace(story.scenario, faults=FaultPlan(placed, story.scenario.seed)),
         # Only the store's lease protects from a run that stood still.
-        naps=tuple(naps) if right == "store" and choose.happens(30) else (),
+        naps=tuple(naps) if story.right == "store" and choose.happens(30) else (),
         told=tuple(told) if choose.happens(20) else (),
-        right=choose.one_of((right, right, right, "task")) if right == "store" else right,
+        right=_right_to_act(choose, story),
         spacing=seconds(choose.one_of((70, 5, 600, 4000))),
     )
+
+
+def _right_to_act(choose: Chooser, story: Story) -> str:
+    """Where attributes do not outlast a boot, and there is no store, nobody is left who knows of a claim."""
+    if story.right != "store":
+        return story.right
+    chosen = choose.one_of(("store", "store", "store", "task"))
+    return chosen if story.scenario.ecs_timing.attributes_survive else "store"
 
 
 def _releases() -> tuple[Release, ...]:

@@ -6,14 +6,14 @@ or die at any call. One line of them runs one after the other until nothing chan
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 from tests.support.overheard import overheard
-from tests.support.simulated import EngineClock, Tape, Updater
+from tests.support.simulated import DOCUMENTS, EngineClock, Tape, Updater
 from tests.support.stage import Stage
 
 from bottlerocket_ecs_updater.aws.api import Api
@@ -23,6 +23,7 @@ from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.core.errors import UpdaterError
 from bottlerocket_ecs_updater.core.event import Claimed, Event, InstanceUpdated, Returned, RunFinished
+from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.ids import RunId, TaskArn
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason
@@ -59,6 +60,20 @@ class Told:
     after: timedelta
 
 
+BEFORE_DRAIN, AFTER_REBOOT = "before-drain", "after-reboot"
+WITH_OWN = {**DOCUMENTS, Kind.BEFORE_DRAIN: BEFORE_DRAIN, Kind.AFTER_REBOOT: AFTER_REBOOT}
+ALARM = "errors"
+"""The names under which an operator has documents, and an alarm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    """The alarm is on, from so long after the beginning, for so long."""
+
+    at: timedelta
+    lasts: timedelta
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
     """Everything that decides how a play goes."""
@@ -77,6 +92,9 @@ class Story:
     naps: tuple[Nap, ...] = ()
     told: tuple[Told, ...] = ()
     runs_max: int = 20
+    documents: Mapping[str, str] = field(default_factory=dict)
+    """Documents of the operator's own, by name, with what they say."""
+    alarms: tuple[Ringing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +237,17 @@ class _Play:
         self._rivals_left = 0
         self._quiet = False
         self._world.s3.create_bucket({"Bucket": BUCKET})
+        for name, content in story.documents.items():
+            self._world.documents.add(name, content)
+        self._ring()
         watch(self._world)
+
+    def _ring(self) -> None:
+        world = self._world
+        world.cloudwatch.set_alarm(ALARM, "OK")
+        for ringing in self._story.alarms:
+            world.clock.after(ringing.at, lambda: world.cloudwatch.set_alarm(ALARM, "ALARM"))
+            world.clock.after(ringing.at + ringing.lasts, lambda: world.cloudwatch.set_alarm(ALARM, "OK"))
 
     def perform(self) -> Played:
         rivals = [fault for fault in self._story.scenario.faults.world if isinstance(fault, SecondUpdater)]
@@ -273,7 +301,8 @@ class _Play:
         clock = _Clock(world, self._stage, stop, tuple(nap for nap in self._story.naps if nap.run == number))
         tape = _Witness(world, self._lies)
         task = world.run_fargate_task(FAMILY) if self._story.right == "task" else None
-        updater = Updater(world, policy=self._story.policy, name=name, tape=tape, clock=clock, stop=stop)
+        updater = Updater(world, self._story.policy, name, tape=tape, clock=clock, stop=stop)
+        updater.documents = WITH_OWN if self._story.documents else DOCUMENTS
         for told in (one for one in self._story.told if one.run == number):
             world.clock.after(told.after, lambda: stop.request("SIGTERM was received"))
         finished, exit_code = None, None

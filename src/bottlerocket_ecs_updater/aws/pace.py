@@ -14,11 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.aws.operation import Bucket, Operation
+from bottlerocket_ecs_updater.core.policy import REAL_POLL_MIN, USUAL_POLL
 from bottlerocket_ecs_updater.engine.ports import Clock
-
-USUAL_POLL = timedelta(seconds=5)
-REAL_POLL_MIN = timedelta(seconds=1)
-"""A shorter poll interval is a world that runs faster than ours, where rates are higher by as much."""
 
 
 @dataclass(frozen=True, slots=True)

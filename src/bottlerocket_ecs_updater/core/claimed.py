@@ -22,9 +22,6 @@ from bottlerocket_ecs_updater.core.ruling import works_of
 from bottlerocket_ecs_updater.core.tasks_policy import patience
 from bottlerocket_ecs_updater.core.waiting import next_look, passed
 
-RESEND_AFTER_POLLS = 3
-"""A state change that a look still does not show after so many polls is asked for again."""
-
 GONE_AFTER_POLLS = 36
 """How long a rebooting host may be missing from the cluster: its agent may be registering anew."""
 
@@ -62,7 +59,7 @@ def _returning(
     policy: Policy,
 ) -> Verdict:
     """Still shown DRAINING after we set it ACTIVE: the reader lags, the act was lost, or somebody drained it since."""
-    if not passed(sent_at, RESEND_AFTER_POLLS * policy.poll_interval, registration.at):
+    if not passed(sent_at, policy.reader_lag, registration.at):
         return Verdict(look_at=fleet.at + policy.poll_interval)
     if instance.trail.return_confirmed:
         # ECS had confirmed it, and no reader lags so long: this drain is another's, and stays.
@@ -127,7 +124,7 @@ def _marked_but_active(
 ) -> Verdict:
     trail = instance.trail
     soon = fleet.at + policy.poll_interval
-    lag = RESEND_AFTER_POLLS * policy.poll_interval
+    lag = policy.reader_lag
     if claim.run != fleet.run:
         # A run marked it and was killed before it drained, or after it returned it. Either way it is in service,
         # unless the reader lags: a claim that is dropped too early would leave a drain to nobody.

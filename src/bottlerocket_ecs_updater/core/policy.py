@@ -7,6 +7,13 @@ from datetime import timedelta
 
 from bottlerocket_ecs_updater.core.rules import Rules
 
+USUAL_POLL = timedelta(seconds=5)
+REAL_POLL_MIN = timedelta(seconds=1)
+"""A shorter poll interval is a world that runs faster than ours, where all else is shorter by as much."""
+
+LAG_POLLS = 3
+"""A state change that looks still do not show after so many usual polls is asked for again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -50,6 +57,12 @@ class Policy:
     """When, what, where and how fast, as the operator says."""
 
     # What follows is not set by operators: each is a number of looks, so that it scales with the poll interval.
+
+    @property
+    def reader_lag(self) -> timedelta:
+        """How long ECS may show what was before a change; a claim that is dropped sooner leaves a drain to nobody."""
+        usual = self.poll_interval if self.poll_interval < REAL_POLL_MIN else max(self.poll_interval, USUAL_POLL)
+        return LAG_POLLS * usual
 
     @property
     def answer_timeout(self) -> timedelta:

@@ -86,6 +86,9 @@ def _not_sent(
     if claim.run != fleet.run:
         return _resume(instance, claim, registration, report, fleet, policy)
     if registration.status is Status.ACTIVE:
+        drained_at = instance.trail.drain_sent_at
+        if drained_at is not None and not passed(drained_at, policy.reader_lag, registration.at):
+            return Verdict(look_at=fleet.at + policy.poll_interval)
         return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
     over = passed(_limit_from(instance, claim), policy.reboot_timeout, fleet.at)
     if instance.trail.claim_absent_looks >= 2:
