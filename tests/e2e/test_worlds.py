@@ -10,12 +10,15 @@ from typing import Any
 from tests.e2e.town import SPEED, Town, assert_clean, town
 
 from bottlerocket_ecs_updater.cli.durations import format_duration
+from bottlerocket_ecs_updater.simulator.documents import shell_document
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.faults import ApiFails, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.scenarios import Fate, row, thirteen_broken
 
 PATIENT = ("--lease", "10m")
 """A busy machine stalls for seconds, which are minutes of the world: not what is tried here."""
+
+BECAUSE = ("--state-reason", "somebody said so")
 
 
 def test_thirteen_kinds_of_broken_hosts_cost_the_healthy_ones_nothing(tmp_path: Path) -> None:
@@ -87,6 +90,22 @@ def test_a_world_at_speed_that_scales_only_the_flags_is_updated_too(tmp_path: Pa
         assert told.exit_code == 0, told.last
         assert told.last["updated"] == 3
         assert here.not_as_foretold() == []
+        assert_clean(here.verdict())
+
+
+def test_alarms_and_documents_that_somebody_made_with_awscli_are_asked_of_every_host(tmp_path: Path) -> None:
+    with town(row(2), tmp_path) as here:
+        here.aws("cloudwatch", "put-composite-alarm", "--alarm-name", "errors", "--alarm-rule", "FALSE")
+        here.aws(*("cloudwatch", "set-alarm-state", "--alarm-name", "errors"), *("--state-value", "OK"), *BECAUSE)
+        for name in ("leave", "vet"):
+            content = shell_document("Somebody's own", ("sleep 2", "true"), 60)
+            here.aws(*("ssm", "create-document", "--name", name, "--document-type", "Command"), "--content", content)
+        own = ("--before-drain-document", "leave", "--after-reboot-document", "vet", "--alarm", "err*")
+        told = here.run(*own, *PATIENT)
+        assert told.exit_code == 0, told.last
+        assert told.last["updated"] == 2
+        sent = [line["kind"] for line in told.of("command.sent")]
+        assert (sent.count("before-drain"), sent.count("after-reboot")) == (2, 2)
         assert_clean(here.verdict())
 
 
