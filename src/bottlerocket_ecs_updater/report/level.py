@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.core.event import (
     RunFinished,
     RunHalted,
 )
+from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.reasons import Reason
 
 
@@ -73,6 +74,8 @@ WANTS_A_PERSON = frozenset(
         Reason.RELEASE_SUSPECT,
         Reason.CLAIM_REMOVED,
         Reason.DRAIN_TIMED_OUT,
+        Reason.BEFORE_DRAIN_FAILED,
+        Reason.UNWELL,
         Reason.NO_ROOM_FOR_CLAIM,
         Reason.UNCLAIMABLE,
         Reason.CLAIM_UNREADABLE,
@@ -98,6 +101,8 @@ def level_of(event: Event) -> Level:
             return Level.WARNING
         case ActUnclear() | LookPostponed() | RuleOff():
             return Level.WARNING
+        case CommandSent(kind=Kind.BEFORE_DRAIN | Kind.AFTER_REBOOT):
+            return Level.INFO
         case ClusterLooked() | HostChecked() | CommandSent() | PhaseEntered():
             return Level.DEBUG
         case _:
