@@ -224,6 +224,11 @@ def test_settings_that_contradict_each_other_are_refused_with_where_each_came_fr
     )
 
 
+def test_a_lease_that_a_rival_would_not_wait_for_is_refused() -> None:
+    assert "15m" in refusal(LEASE="15m1s")
+    assert settings(LEASE="15m").limits.lease == timedelta(minutes=15)
+
+
 def test_a_lease_shorter_than_two_looks_is_refused() -> None:
     assert "lease (30s) must not be shorter than twice poll-interval (20s)" in refusal(LEASE="30s", POLL_INTERVAL="20s")
 

@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.errors import UpdaterError, UsageError
 from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.engine.lease import HeldBy
+from bottlerocket_ecs_updater.engine.lease_note import LONGEST_TERM
 from bottlerocket_ecs_updater.engine.release import Release, consider_instance, consider_version, perform
 
 
@@ -27,9 +28,9 @@ class ReleaseSettings:
 
     target: Target
     yes: Annotated[bool, kinds.switch("Do it without asking.", "y")] = False
-    lease: Annotated[timedelta, kinds.duration("As in `run`: how long a silent run keeps its right to act.")] = (
-        timedelta(seconds=60)
-    )
+    lease: Annotated[
+        timedelta, kinds.duration("As in `run`: how long a silent run keeps its right to act.", most=LONGEST_TERM)
+    ] = timedelta(seconds=60)
 
 
 def release(

@@ -17,11 +17,12 @@ from cyclopts import App, Parameter
 
 from bottlerocket_ecs_updater.cli import kinds
 from bottlerocket_ecs_updater.cli.durations import format_duration
-from bottlerocket_ecs_updater.cli.kinds import DAY, Place
+from bottlerocket_ecs_updater.cli.kinds import Place
 from bottlerocket_ecs_updater.cli.parsing import Conflict, configure, parse
 from bottlerocket_ecs_updater.cli.rules import RuleSettings
 from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.engine.lease_note import LONGEST_TERM
 
 INSTANT = timedelta(0)
 ONE = Limit(number=1)
@@ -140,7 +141,7 @@ class Limits:
         int, kinds.count("Instances that may fail after their drain began before the run halts.")
     ] = 2
     lease: Annotated[
-        timedelta, kinds.duration("A run that is silent for this long has lost the right to act.", most=DAY)
+        timedelta, kinds.duration("A run that is silent for this long has lost the right to act.", most=LONGEST_TERM)
     ] = timedelta(seconds=60)
     deadline: Annotated[
         timedelta | None, kinds.duration("Nothing is begun once the run has lasted this long; what is begun is ended.")
