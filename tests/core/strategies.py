@@ -37,8 +37,8 @@ from bottlerocket_ecs_updater.core.fleet import (
     UpToDate,
 )
 from bottlerocket_ecs_updater.core.host import HostAnswer, HostProblem, HostReport, Problem, UpdateState
-from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId, Zone
-from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId, Own, Zone
+from bottlerocket_ecs_updater.core.policy import Limit, OwnHost, Policy
 from bottlerocket_ecs_updater.core.reasons import Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.core.version import Version
 
@@ -320,7 +320,11 @@ def fleets(draw: st.DrawFn) -> Fleet:
         halt=draw(st.sampled_from([None] * 9 + [Halt("two instances failed")])),
         stopping=draw(st.sampled_from([""] * 9 + ["SIGTERM"])),
         suspects=draw(st.sampled_from([{}, {}, {NEW: 1}, {NEW: 5}, {NEWER: 5}])),
+        own=draw(st.sampled_from([None, None, OWN, Own(task("api").arn, "updater")])),
     )
+
+
+OWN = Own(STANDALONE.arn, "updater")
 
 
 OUT = (
@@ -357,4 +361,5 @@ policies = st.builds(
     max_unavailable_per_zone=st.none() | limits,
     max_failures=st.integers(1, 5),
     deadline=st.sampled_from([None, None, None, timedelta(hours=1)]),
+    own_host=st.sampled_from(OwnHost),
 )

@@ -13,6 +13,7 @@ from typing import assert_never
 from bottlerocket_ecs_updater.core.claim import ATTRIBUTE
 from bottlerocket_ecs_updater.core.command import (
     Apply,
+    CallSuccessor,
     Cancel,
     Check,
     Command,
@@ -274,7 +275,7 @@ class Run:
                 known = replace(known, rest=rest)
             case Conclude(outcome=outcome):
                 known = replace(known, trail=replace(known.trail, outcome=outcome))
-            case Cancel() | StopTasks():
+            case Cancel() | StopTasks() | CallSuccessor():
                 pass
             case _:
                 assert_never(command)

@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.aws.batches import chunks, pages
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.session import Pair
-from bottlerocket_ecs_updater.core.ids import TaskArn
+from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, TaskArn
 
 if TYPE_CHECKING:
     from types_boto3_ecs import ECSClient
@@ -59,6 +59,8 @@ class FamilyTask:
 
     arn: TaskArn
     created_at: datetime
+    where: ContainerInstanceArn
+    """The container instance that it is placed on; empty on Fargate."""
 
 
 def identify(environ: Mapping[str, str], fetch: Callable[[str], bytes] | None = None) -> Identity | Unidentified:
@@ -112,7 +114,11 @@ def running_tasks_of_family(clients: Pair[ECSClient], api: Api, cluster: str, fa
     for some in chunks(arns, _DESCRIBE_MAX):
         reply = api.look(Operation.DESCRIBE_TASKS, cluster, clients.looking.describe_tasks, cluster=cluster, tasks=some)
         tasks += [
-            FamilyTask(TaskArn(shape.get("taskArn", "")), moment(shape.get("createdAt")))
+            FamilyTask(
+                TaskArn(shape.get("taskArn", "")),
+                moment(shape.get("createdAt")),
+                ContainerInstanceArn(shape.get("containerInstanceArn", "")),
+            )
             for shape in reply.get("tasks", ())
             if shape.get("lastStatus") != "STOPPED"
         ]

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,18 @@ def choice(meaning: str, *choices: str, name: str | None = None) -> Parameter:
         return text
 
     return _setting(meaning, read, f"one of {', '.join(choices)}", "WORD", name=name)
+
+
+def choice_of(meaning: str, words: type[Enum]) -> Parameter:
+    """One of the words of an enumeration in core."""
+
+    def read(text: str) -> Enum:
+        try:
+            return words(text)
+        except ValueError:
+            raise ValueError("that is none of the choices") from None
+
+    return _setting(meaning, read, f"one of {', '.join(word.value for word in words)}", "WORD", lambda one: one.value)
 
 
 def text(meaning: str, pattern: str, allowed: str, metavar: str) -> Parameter:

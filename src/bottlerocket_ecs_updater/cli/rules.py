@@ -15,6 +15,7 @@ from bottlerocket_ecs_updater.cli import kinds
 from bottlerocket_ecs_updater.cli.parsing import Conflict
 from bottlerocket_ecs_updater.core.checkpoints import Checkpoint, Checkpoints
 from bottlerocket_ecs_updater.core.health import AlarmRule, HealthRules, read_probe
+from bottlerocket_ecs_updater.core.policy import OwnHost
 from bottlerocket_ecs_updater.core.releases import Downgrades, ReleaseRules, VersionRange
 from bottlerocket_ecs_updater.core.rules import Rules
 from bottlerocket_ecs_updater.core.selection import Selection, Selector, parse_selector
@@ -130,6 +131,14 @@ class RuleSettings:
         Literal["check", "ignore"],
         kinds.choice("Whether an instance is held whose tasks have nowhere to go.", "check", "ignore"),
     ] = "check"
+    own_host: Annotated[
+        OwnHost,
+        kinds.choice_of(
+            "What a run does that runs on an instance of the cluster itself: leave that one to a run elsewhere, "
+            "or have one started when all others are done.",
+            OwnHost,
+        ),
+    ] = OwnHost.HOLD
 
     def __post_init__(self) -> None:
         try:

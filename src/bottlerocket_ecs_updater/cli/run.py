@@ -10,7 +10,7 @@ from datetime import datetime
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.cli.settings import RunSettings
 from bottlerocket_ecs_updater.cli.signals import RELEASE_GRACE_SECONDS, at_most, heard
-from bottlerocket_ecs_updater.cli.telling import Telling, tell
+from bottlerocket_ecs_updater.cli.telling import Telling, successors, tell
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
 from bottlerocket_ecs_updater.core.errors import Interrupted, UpdaterError
 from bottlerocket_ecs_updater.core.event import LeaseRefused, LeaseTaken, RunFinished
@@ -61,7 +61,16 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
 
     wired.api.before_call = before_call
     world = World(
-        wired.cluster, wired.hosts, wired.clock, wired.ledger, wired.right, recorder, wired.store, wired.survey
+        wired.cluster,
+        wired.hosts,
+        wired.clock,
+        wired.ledger,
+        wired.right,
+        recorder,
+        wired.store,
+        wired.survey,
+        wired.own,
+        successors(settings, wired),
     )
     finished = Run(
         wired.run,

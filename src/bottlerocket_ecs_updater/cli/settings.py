@@ -269,6 +269,7 @@ def policy_of(limits: Limits, rules: RuleSettings, documents: Documents | None =
         max_failures=limits.max_failures,
         deadline=limits.deadline,
         rules=rules.rules,
+        own_host=rules.own_host,
     )
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TextIO, cast
 from bottlerocket_ecs_updater.cli.kinds import Bucket, Place
 from bottlerocket_ecs_updater.cli.settings import Messages, Output, RunSettings
 from bottlerocket_ecs_updater.cli.wiring import Wired
-from bottlerocket_ecs_updater.engine.ports import Clock, Recorder
+from bottlerocket_ecs_updater.core.policy import OwnHost
+from bottlerocket_ecs_updater.engine.ports import Clock, Recorder, Successors
 from bottlerocket_ecs_updater.engine.times import write_time
 from bottlerocket_ecs_updater.report.archive import Archive, report_key
 from bottlerocket_ecs_updater.report.level import level_named
@@ -152,6 +153,19 @@ def _programs(messages: Messages, wired: Wired) -> list[Programs]:
         return []
     name = messages.event_bus
     return [Bus(lambda: cast("EventBridgeClient", _client(wired, "events", name)), wired.own_api, name)]
+
+
+def successors(settings: RunSettings, wired: Wired) -> Successors | None:
+    """How this run has another one started, None where it need not be able to."""
+    if wired.own is None or settings.policy.own_host is not OwnHost.HAND_OVER:
+        return None
+    from bottlerocket_ecs_updater.aws.messages import Bus  # noqa: PLC0415 - few runs send any
+    from bottlerocket_ecs_updater.aws.successors import DEFAULT_BUS, CalledSuccessors  # noqa: PLC0415 - the same
+
+    name = settings.messages.event_bus or DEFAULT_BUS
+    # It is an act: whoever has lost the right to act starts nobody.
+    bus = Bus(lambda: cast("EventBridgeClient", _client(wired, "events", name)), wired.api, name)
+    return CalledSuccessors(bus, wired.own_family, wired.own.task, wired.cluster_name, wired.run)
 
 
 def _secret(wired: Wired, name: str) -> str:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
-from bottlerocket_ecs_updater.aws.identity import Identity, identify, running_tasks_of_family
+from bottlerocket_ecs_updater.aws.identity import (
+    FamilyTask,
+    Identity,
+    Unidentified,
+    identify,
+    running_tasks_of_family,
+)
 from bottlerocket_ecs_updater.aws.pace import Calls, Pace, speed_of
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.session import Clients
@@ -19,7 +25,7 @@ from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.survey import AwsSurvey
 from bottlerocket_ecs_updater.cli.kinds import Bucket, Folder
 from bottlerocket_ecs_updater.cli.settings import Documents, Limits, RunSettings, Target
-from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.ids import Own, RunId
 from bottlerocket_ecs_updater.engine.clock import SystemClock
 from bottlerocket_ecs_updater.engine.folder import FolderStore
 from bottlerocket_ecs_updater.engine.lease import Lease, NoLease, Right, RunningTask, TaskLease, lease_key
@@ -46,6 +52,10 @@ class Wired:
     ledger: LedgerKeeping
     right: Right
     clients: Clients
+    own: Own | None
+    """The task that this is, None where it is none."""
+    own_family: Callable[[], Sequence[FamilyTask]]
+    """The tasks of its family; none where it is none."""
     own_api: Api
     """For calls that are no part of the work, and ask nobody for the right to act: the store, the lease, messages."""
 
@@ -63,6 +73,8 @@ def wire(settings: RunSettings, environ: Mapping[str, str]) -> Wired:
     # What keeps the right to act must not ask for it first.
     own = Api(clock, pace, calls, speed=speed)
     name = settings.target.cluster.rsplit("/", 1)[-1]
+    who = identify(environ)
+    family = _family(who, settings.target.cluster, clients, own)
     store = _store(settings, clients, own)
     return Wired(
         run,
@@ -75,8 +87,10 @@ def wire(settings: RunSettings, environ: Mapping[str, str]) -> Wired:
         AwsSurvey.of(clients, api, settings.target.cluster),
         store,
         KeptLedger(store, name, run) if store is not None else UnkeptLedger(),
-        _right(settings, environ, clients, own, clock, store, run, name),
+        _right(settings, who, family, clock, store, run, name),
         clients,
+        Own(who.task, who.family) if isinstance(who, Identity) and who.task is not None else None,
+        family,
         own,
     )
 
@@ -102,11 +116,19 @@ def _store(settings: RunSettings, clients: Clients, api: Api) -> Store | None:
             return S3Store(clients.s3, api, bucket, prefix)
 
 
+def _family(
+    who: Identity | Unidentified, cluster: str, clients: Clients, api: Api
+) -> Callable[[], Sequence[FamilyTask]]:
+    if not isinstance(who, Identity):
+        return tuple
+    where, family = who.cluster or cluster, who.family
+    return lambda: running_tasks_of_family(clients.ecs, api, where, family)
+
+
 def _right(
     settings: RunSettings,
-    environ: Mapping[str, str],
-    clients: Clients,
-    api: Api,
+    who: Identity | Unidentified,
+    family: Callable[[], Sequence[FamilyTask]],
     clock: SystemClock,
     store: Store | None,
     run: RunId,
@@ -114,16 +136,13 @@ def _right(
 ) -> Right:
     """The lease in the store; without one, the rule of the oldest task; outside ECS, nothing but a warning."""
     term = settings.limits.lease
-    who = identify(environ)
     if store is not None:
         holder = str(who.task) if isinstance(who, Identity) and who.task else socket.gethostname()
         return Lease(store, lease_key(cluster), holder, run, term, clock, clock.monotonic)
     if not isinstance(who, Identity):
         return NoLease()
-    where, family, own = who.cluster or settings.target.cluster, who.family, who.task
 
     def running() -> list[RunningTask]:
-        tasks = running_tasks_of_family(clients.ecs, api, where, family)
-        return [RunningTask(task.arn, task.created_at) for task in tasks]
+        return [RunningTask(task.arn, task.created_at) for task in family()]
 
-    return TaskLease(own, running, term, clock, clock.monotonic) if own is not None else LoneTask(running)
+    return TaskLease(who.task, running, term, clock, clock.monotonic) if who.task is not None else LoneTask(running)

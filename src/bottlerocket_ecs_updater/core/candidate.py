@@ -24,6 +24,7 @@ from bottlerocket_ecs_updater.core.fleet import (
 )
 from bottlerocket_ecs_updater.core.hooks import before_drain_hold
 from bottlerocket_ecs_updater.core.host import HostProblem, HostReport, Problem, UpdateState
+from bottlerocket_ecs_updater.core.own import own_host_hold
 from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, SUSPECT_AFTER, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason, failed, hold
@@ -200,7 +201,8 @@ def answers_about(
         Answer("record", _not_admitted(instance, target, fleet, policy)),
         Answer("claim", _unclaimable(report, target, fleet)),
         *answers_before_staging(instance, report, target, fleet, policy),
-        Answer("tasks", may_leave(works_of(instance), policy.rules.tasks, fleet.at)),
+        Answer("own-host", own_host_hold(instance, fleet, policy)),
+        Answer("tasks", may_leave(works_of(instance, fleet), policy.rules.tasks, fleet.at)),
     )
 
 

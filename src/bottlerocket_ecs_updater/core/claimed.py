@@ -13,6 +13,7 @@ from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.command import Drain, Mark, Return, StopTasks, Unmark, Verdict
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Outcome, Registration, Status
 from bottlerocket_ecs_updater.core.host import HostProblem
+from bottlerocket_ecs_updater.core.own import GIVEN_BACK, is_own_host
 from bottlerocket_ecs_updater.core.policy import MISSING_LOOKS, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
@@ -89,6 +90,9 @@ def _draining(instance: Instance, claim: Claim, registration: Registration, flee
         return _let_go(instance, hold(Reason.DRAINED_BY_OTHERS))
     if trail.claim_absent_looks >= 2:
         return _let_go(instance, hold(Reason.CLAIM_REMOVED, status=registration.status.value))
+    if is_own_host(instance, fleet):
+        # Another run drained it while this one, on it, waited for the right to act. It never becomes empty now.
+        return Verdict((Return(instance.id, hold(Reason.OWN_HOST, why=GIVEN_BACK)),), look_at=fleet.at)
     if _counts_say_empty(registration) and instance.tasks is None:
         return Verdict(wants_tasks=True, look_at=fleet.at)
     if _counts_say_empty(registration) and instance.tasks is not None and not instance.tasks.left:
@@ -98,7 +102,7 @@ def _draining(instance: Instance, claim: Claim, registration: Registration, flee
 
 def _not_empty(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
     """Tasks are left: wait for them as long as the rules say, and stop those that the rules say to stop."""
-    stands = patience(works_of(instance), policy.rules.tasks, claim.since, policy.drain_timeout, fleet.at)
+    stands = patience(works_of(instance, fleet), policy.rules.tasks, claim.since, policy.drain_timeout, fleet.at)
     over = fleet.at >= stands.until
     if (over or stands.stop) and not _tasks_are_fresh(instance, registration):
         return Verdict(wants_tasks=True, look_at=fleet.at)

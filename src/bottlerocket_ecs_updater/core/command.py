@@ -124,6 +124,13 @@ class Conclude:
     outcome: Outcome
 
 
+@dataclass(frozen=True, slots=True)
+class CallSuccessor:
+    """Ask for another run on another host, because this one runs on the instance itself."""
+
+    instance: InstanceId
+
+
 Command = (
     Check
     | Apply
@@ -139,6 +146,7 @@ Command = (
     | Quarantine
     | Note
     | Conclude
+    | CallSuccessor
 )
 
 

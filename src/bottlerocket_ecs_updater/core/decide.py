@@ -39,6 +39,7 @@ from bottlerocket_ecs_updater.core.halting import find_halt
 from bottlerocket_ecs_updater.core.hooks import prepared
 from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.order import in_order
+from bottlerocket_ecs_updater.core.own import hand_over, is_own_host, own_last
 from bottlerocket_ecs_updater.core.policy import STAGE_AHEAD_FACTOR, STAGE_AHEAD_MIN, Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rest import next_rest
@@ -116,6 +117,7 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
     barriers = _barriers(_nothing_begins(fleet, policy, halt), standings, fleet, policy)
     _stage(fleet, policy, standings, barriers, draft)
     _begin(fleet, policy, standings, barriers, draft)
+    _leave_own_host(fleet, policy, standings, barriers, draft)
     return _close(fleet, policy, halt, draft)
 
 
@@ -177,7 +179,7 @@ def _stage(
     stageable = {id_: s for id_, s in standings.items() if isinstance(s, Stageable)}
     if not stageable:
         return
-    ordered = in_order([fleet.instances[id_] for id_ in stageable])
+    ordered = own_last(in_order([fleet.instances[id_] for id_ in stageable]), fleet)
     budget = count_budget(fleet, policy)
     chunk = max(STAGE_AHEAD_MIN, STAGE_AHEAD_FACTOR * budget.limit)
     ahead = [
@@ -232,7 +234,11 @@ def _begin(
     draft: _Draft,
 ) -> None:
     """Give free slots to instances that are ready, in order, on the strength of fresh looks only."""
-    ready = {id_: s for id_, s in standings.items() if isinstance(s, Ready)}
+    ready = {
+        id_: standing
+        for id_, standing in standings.items()
+        if isinstance(standing, Ready) and not is_own_host(fleet.instances[id_], fleet)
+    }
     budget = count_budget(fleet, policy)
     picks: list[Instance] = []
     waiting: list[Instance] = []
@@ -267,6 +273,32 @@ def _begin(
         _look_for_room(roomless, fleet, draft)
     if _work_goes_on(fleet):
         _renew_aging(waiting, budget.limit, fleet, policy, draft)
+
+
+def _leave_own_host(
+    fleet: Fleet,
+    policy: Policy,
+    standings: Mapping[InstanceId, Standing],
+    barriers: _Barriers,
+    draft: _Draft,
+) -> None:
+    """Last of all, and where nothing keeps it from being drained, have our own host taken by another run."""
+    own = [instance for instance in fleet.instances.values() if is_own_host(instance, fleet)]
+    others = [(fleet.instances[id_], verdict) for id_, verdict in draft.verdicts.items()]
+    awaited = [one.id for one, verdict in others if one not in own and _due(one, verdict, fleet, policy) is not None]
+    for instance in own:
+        standing = standings.get(instance.id)
+        if not isinstance(standing, Ready):
+            continue
+        refusal = barriers.against(instance.id, standing)
+        no_place = count_budget(fleet, policy).refusal(instance.zone) or barriers.turns.no_room(instance)
+        if refusal is not None:
+            draft.verdicts[instance.id] = _ruled_out(refusal, fleet, policy, draft)
+        elif no_place is not None:
+            draft.verdicts[instance.id] = Verdict(hold=no_place)
+        else:
+            done = not awaited and not fleet.slots
+            draft.verdicts[instance.id] = hand_over(instance, fleet, policy, others_done=done)
 
 
 def _look_for_room(roomless: list[Instance], fleet: Fleet, draft: _Draft) -> None:

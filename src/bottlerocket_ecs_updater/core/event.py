@@ -172,6 +172,13 @@ class InstanceQuarantined(InstanceEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class SuccessorCalled(InstanceEvent):
+    """Another run was asked for, on another host, to take the instance that this one runs on."""
+
+    name: ClassVar[str] = "successor.called"
+
+
+@dataclass(frozen=True, slots=True)
 class ActUnclear(InstanceEvent):
     """AWS did not say whether an act took effect; the next look shows it."""
 

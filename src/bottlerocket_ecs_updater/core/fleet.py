@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.core.ids import (
     CommandId,
     ContainerInstanceArn,
     InstanceId,
+    Own,
     RunId,
     ServiceArn,
     TaskArn,
@@ -272,6 +273,10 @@ class Trail:
     """Looks in a row in which ECS did not list it."""
     deficits_before: Mapping[ServiceArn, int] | None = None
     """How many tasks each service lacked when its drain began, None where another run began it."""
+    successor_called_at: datetime | None = None
+    """When another run was asked for that takes it, because this one runs on it."""
+    successor: TaskArn | None = None
+    """The task of that other run, once it was seen on another host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,3 +430,5 @@ class Fleet:
     """What the operator watches beside the services, None where that is nothing."""
     definitions: Mapping[str, Definition] | None = None
     """Task definitions that were read so far, None where they cannot be read: then nobody asks whether tasks fit."""
+    own: Own | None = None
+    """The task that this run is, None where it is none or cannot tell."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NewType
 
 InstanceId = NewType("InstanceId", str)
@@ -16,6 +17,15 @@ RunId = NewType("RunId", str)
 
 BootId = NewType("BootId", str)
 """`/proc/sys/kernel/random/boot_id`, 32 lower-case hexadecimal digits without hyphens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The ECS task that a run is."""
+
+    task: TaskArn
+    family: str
+    """Of its task definition: whoever else is of it is a run of the updater, too."""
 
 
 def boot_id(text: str) -> BootId:

@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.core.fleet import (
     Trail,
 )
 from bottlerocket_ecs_updater.core.host import HostProblem, HostReport, Problem
-from bottlerocket_ecs_updater.core.ids import CommandId, RunId, ServiceArn
+from bottlerocket_ecs_updater.core.ids import CommandId, RunId, ServiceArn, TaskArn
 
 _ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
 
@@ -176,6 +176,16 @@ def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
         trail = replace(trail, reboot_sent_at=None, away_at=None, proof_at=None)
         return replace(instance, claim=claim, reboot_flight=None, vetted=None, trail=trail)
     return replace(instance, claim=claim, trail=trail)
+
+
+def see_successor_called(instance: Instance, now: datetime) -> Instance:
+    """Another run was asked for, since this one runs on it."""
+    return replace(instance, trail=replace(instance.trail, successor_called_at=now))
+
+
+def see_successor(instance: Instance, task: TaskArn) -> Instance:
+    """That other run has its place on another host."""
+    return replace(instance, trail=replace(instance.trail, successor=task))
 
 
 def see_drain_sent(

@@ -14,6 +14,7 @@ from bottlerocket_ecs_updater.core.forecast import Forecast, Limits, Pace, Pendi
 from bottlerocket_ecs_updater.core.host import UpdateState
 from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.order import in_order
+from bottlerocket_ecs_updater.core.own import own_last
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
@@ -89,7 +90,7 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     refused = _refused(able, standings, fleet, policy)
     held = {id_: why for id_, standing in standings.items() if (why := _held(standing)) is not None} | refused
     waiting = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
-    updates = tuple(_update(one, standings[one.id]) for one in in_order(able) if one.id not in refused)
+    updates = tuple(_update(one, standings[one.id]) for one in own_last(in_order(able), fleet) if one.id not in refused)
     later = tuple(update for one in in_order(waiting) if (update := _later(one, standings[one.id])) is not None)
     forecast_ = _forecast((*updates, *later), fleet, policy, pace or expected_pace(fleet, policy))
     blocked = {one.instance: _blocked(one, fleet, policy) for one in updates if one.instance in forecast_.left}
@@ -182,7 +183,9 @@ def _forecast(updates: tuple[Update, ...], fleet: Fleet, policy: Policy, pace: P
     taken = tuple(zone for id_, zone in budget.taken if id_ in lasting or fleet.instances[id_].claim is None)
     limits = Limits(budget.limit, budget.limit_per_zone, taken)
     pending = [
-        Pending(one.instance, one.zone, one.target, expected_wait(fleet.instances[one.instance], rules), one.staged)
+        Pending(
+            one.instance, one.zone, one.target, expected_wait(fleet.instances[one.instance], fleet, rules), one.staged
+        )
         for one in updates
     ]
     targets = {update.target for update in updates}

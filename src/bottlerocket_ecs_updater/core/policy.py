@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import Enum
 
 from bottlerocket_ecs_updater.core.rules import Rules
 
@@ -32,6 +33,15 @@ class Limit:
         return f"{self.percent}%" if self.percent is not None else str(self.number)
 
 
+class OwnHost(Enum):
+    """What a run does about the host that it runs on itself, when that one has an update."""
+
+    HOLD = "hold"
+    """It leaves it to a run on another host."""
+    HAND_OVER = "hand-over"
+    """It stages the update there, and last of all has a run started on another host."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """One run's limits. Every wait of the updater is named here or follows from `poll_interval`."""
@@ -55,6 +65,7 @@ class Policy:
     """Nothing is begun after this long; what is in flight finishes."""
     rules: Rules = field(default_factory=Rules)
     """When, what, where and how fast, as the operator says."""
+    own_host: OwnHost = OwnHost.HOLD
 
     # What follows is not set by operators: each is a number of looks, so that it scales with the poll interval.
 
@@ -93,6 +104,11 @@ class Policy:
     def second_proof_spacing(self) -> timedelta:
         """How far apart two proofs of one boot must be where the reboot command itself never ended."""
         return 12 * self.poll_interval
+
+    @property
+    def successor_timeout(self) -> timedelta:
+        """How long another run that was asked for may take to be placed: EventBridge tries again after minutes."""
+        return 60 * self.poll_interval
 
 
 CHECK_TRIES = 3

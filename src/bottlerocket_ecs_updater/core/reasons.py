@@ -105,6 +105,16 @@ class Reason(Enum):
         "it runs a task that belongs to no service: {task}",
         "the task must end, or be stopped, or be run as a service",
     )
+    OWN_HOST = _Words(
+        "own-host",
+        "this run runs on it itself, {why}",
+        "a run on another host takes it; with `--own-host hand-over` this one has such a run started",
+    )
+    HANDED_OVER = _Words(
+        "handed-over",
+        "this run runs on it itself, so another was started on another host, and takes it: {task}",
+        "nothing to do: that run tells what became of it",
+    )
     RESTING = _Words(
         "resting",
         "it rests until {until} after {attempts} failed attempt(s) at {version}: {why}",

@@ -14,6 +14,7 @@ from bottlerocket_ecs_updater.core.fit import Fits, NoRoom, room_hold
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
 from bottlerocket_ecs_updater.core.forecast import Pace, needed, pace_from
 from bottlerocket_ecs_updater.core.host import HostReport
+from bottlerocket_ecs_updater.core.own import is_updaters
 from bottlerocket_ecs_updater.core.past import Recorded
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
@@ -116,16 +117,16 @@ def expected_pace(fleet: Fleet, policy: Policy, share: float = 0.5) -> Pace:
     return _pace(fleet.past.recorded, policy.settle, share)
 
 
-def expected_wait(instance: Instance, rules: Rules) -> timedelta:
+def expected_wait(instance: Instance, fleet: Fleet, rules: Rules) -> timedelta:
     """How long its drain may have to wait for tasks that rules let it wait for."""
-    return longest_wait(works_of(instance), rules.tasks)
+    return longest_wait(works_of(instance, fleet), rules.tasks)
 
 
-def works_of(instance: Instance) -> tuple[Work, ...]:
+def works_of(instance: Instance, fleet: Fleet) -> tuple[Work, ...]:
     """The tasks that are not STOPPED, as the rules see them."""
     protected = instance.around.protected if instance.around is not None else {}
     tasks = instance.tasks.left if instance.tasks is not None else ()
-    return tuple(Work(task, task.family, protected.get(task.arn)) for task in tasks)
+    return tuple(Work(task, task.family, protected.get(task.arn), is_updaters(task, fleet)) for task in tasks)
 
 
 def _case(
@@ -149,7 +150,7 @@ def _case(
         membership=instance.around.membership if instance.around is not None else None,
         needed=time,
         allowances=tuple(allowances),
-        left=works_of(instance),
+        left=works_of(instance, fleet),
         deploying=fleet.services.deploying if fleet.services is not None else None,
         room=room,
         health=fleet.health,
@@ -162,7 +163,7 @@ def _needed(instance: Instance, fleet: Fleet, policy: Policy, *, staged: bool) -
     if not rules.schedule.windows and not rules.schedule.freezes:
         return timedelta()
     pace = expected_pace(fleet, policy, CUTOFF_SHARE)
-    return needed(pace, expected_wait(instance, rules)) + (timedelta() if staged else pace.stage)
+    return needed(pace, expected_wait(instance, fleet, rules)) + (timedelta() if staged else pace.stage)
 
 
 def _pause(fleet: Fleet) -> Answer:

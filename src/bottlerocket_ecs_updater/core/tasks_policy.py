@@ -39,6 +39,8 @@ class Work:
     """The family of its task definition; empty where only its group tells."""
     protected_until: datetime | None = None
     """When its ECS task protection ends, None without one."""
+    updaters: bool = False
+    """Whether it is a run of the updater: it leaves by itself, and no rule is about it."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -129,7 +131,7 @@ class TaskRules:
 
     def about(self, work: Work) -> TaskRule | None:
         """The first rule about this task, None where there is none."""
-        return next((rule for rule in self.rules if rule.means(work)), None)
+        return next((rule for rule in self.rules if not work.updaters and rule.means(work)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ def may_leave(left: Iterable[Work], rules: TaskRules, now: datetime) -> Hold | N
         if work.protected_until is not None and work.protected_until > now:
             return hold(Reason.TASK_PROTECTED, task=work, until=spell_moment(work.protected_until))
         rule = rules.about(work)
-        if rule is None and not work.task.of_service:
+        if rule is None and not work.task.of_service and not work.updaters:
             return hold(Reason.STANDALONE_TASK, task=work)
         if rule is not None and isinstance(rule.treatment, Keep):
             return hold(Reason.TASK_HELD, task=work, rule=rule)

@@ -9,6 +9,7 @@ from functools import partial
 from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.command import (
     Apply,
+    CallSuccessor,
     Cancel,
     Check,
     Command,
@@ -24,6 +25,7 @@ from bottlerocket_ecs_updater.core.command import (
     StopTasks,
     Unmark,
 )
+from bottlerocket_ecs_updater.core.errors import Interrupted, LeaseLost, UpdaterError, UsageError
 from bottlerocket_ecs_updater.core.event import (
     ActUnclear,
     Claimed,
@@ -34,6 +36,7 @@ from bottlerocket_ecs_updater.core.event import (
     InstanceQuarantined,
     InstanceUpdated,
     Returned,
+    SuccessorCalled,
 )
 from bottlerocket_ecs_updater.core.fleet import (
     End,
@@ -64,7 +67,9 @@ from bottlerocket_ecs_updater.core.observe import (
     see_refused,
     see_return_sent,
     see_sent,
+    see_successor_called,
 )
+from bottlerocket_ecs_updater.core.own import nobody_could_be_called
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.settling import deficits
 from bottlerocket_ecs_updater.core.version import Version
@@ -80,6 +85,7 @@ from bottlerocket_ecs_updater.engine.ports import (
     Recorder,
     Refused,
     Result,
+    Successors,
     Unclear,
 )
 
@@ -101,6 +107,7 @@ ORDER: tuple[type[Command], ...] = (
     RunBeforeDrain,
     Check,
     Apply,
+    CallSuccessor,
 )
 """What is ours is finished before anything begins."""
 
@@ -128,6 +135,7 @@ class Acting:
         ledger: LedgerKeeping,
         clock: Clock,
         recorder: Recorder,
+        successors: Successors | None = None,
     ) -> None:
         self._known = knowledge
         self._cluster = cluster
@@ -135,6 +143,7 @@ class Acting:
         self._ledger = ledger
         self._clock = clock
         self._recorder = recorder
+        self._successors = successors
         self._may_claim = False
         self._hooks_proven = False
         self.faltered = False
@@ -187,6 +196,8 @@ class Acting:
                 return set()
             case Check() | Apply() | Reboot() | RunBeforeDrain() | RunAfterReboot():
                 return self._send(SENT_FOR[type(batch[0])], [c.instance for c in batch])
+            case CallSuccessor():
+                return self._call_successor([c for c in batch if isinstance(c, CallSuccessor)])
 
     # What is only remembered
 
@@ -425,6 +436,25 @@ class Acting:
         for id_, why in sent.refused.items():
             self._known.learn(see_refused(self._known.instance(id_), kind, why, now))
         return set(sent.later) | set(sent.unclear) | set(sent.refused)
+
+    # Another run
+
+    def _call_successor(self, batch: Sequence[CallSuccessor]) -> set[InstanceId]:
+        """Ask once; where that fails, the instance is a later run's."""
+        for command in batch:
+            try:
+                if self._successors is None:
+                    raise UsageError("this run does not know how")
+                self._successors.call()
+            except (LeaseLost, Interrupted):
+                raise
+            except UpdaterError as error:
+                self._settle_outcome(command.instance, nobody_could_be_called(error))
+            else:
+                now = self._clock.now()
+                self._known.learn(see_successor_called(self._known.instance(command.instance), now))
+                self._recorder.record(SuccessorCalled(now, command.instance))
+        return set()
 
     def _cancel(self, batch: Sequence[Cancel]) -> set[InstanceId]:
         for command in batch:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from bottlerocket_ecs_updater.core.fit import Definition
 from bottlerocket_ecs_updater.core.fleet import Durations, Fleet, Halt, Instance, Services, Slot
 from bottlerocket_ecs_updater.core.health import Health
-from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, RunId, ServiceArn
+from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, Own, RunId, ServiceArn
 from bottlerocket_ecs_updater.core.past import Past
 from bottlerocket_ecs_updater.core.version import Version
 
@@ -43,6 +43,7 @@ class Knowledge:
     surveyed: bool = False
     health: Health | None = None
     definitions: Mapping[str, Definition] | None = None
+    own: Own | None = None
     touched: set[InstanceId] = field(default_factory=set)
     """Instances whose knowledge changed since the last decision."""
 
@@ -81,6 +82,7 @@ class Knowledge:
             surveyed=self.surveyed,
             health=self.health,
             definitions=self.definitions,
+            own=self.own,
         )
 
     def releases_told(self) -> set[Version]:

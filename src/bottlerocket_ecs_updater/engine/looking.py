@@ -24,12 +24,12 @@ from bottlerocket_ecs_updater.core.fleet import (
 )
 from bottlerocket_ecs_updater.core.host import HostProblem, Problem, lock_held, read_check, telling_line
 from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, InstanceId
-from bottlerocket_ecs_updater.core.observe import see_ended, see_missing, see_registration, see_told
+from bottlerocket_ecs_updater.core.observe import see_ended, see_missing, see_registration, see_successor, see_told
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.settling import deficits, moving_tasks, observe, settled
 from bottlerocket_ecs_updater.core.waiting import near, passed
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
-from bottlerocket_ecs_updater.engine.ports import Answer, Clock, Cluster, Hosts, Listing, Recorder, Survey
+from bottlerocket_ecs_updater.engine.ports import Answer, Clock, Cluster, Hosts, Listing, Recorder, Successors, Survey
 from bottlerocket_ecs_updater.engine.surveying import Surveying
 
 
@@ -60,6 +60,7 @@ class Looking:
         policy: Policy,
         recorder: Recorder,
         survey: Survey | None = None,
+        successors: Successors | None = None,
     ) -> None:
         self._known = knowledge
         self._cluster = cluster
@@ -67,6 +68,7 @@ class Looking:
         self._clock = clock
         self._policy = policy
         self._recorder = recorder
+        self._successors = successors
         self.surveying = Surveying(knowledge, survey, policy, recorder)
         self._listed_at: datetime | None = None
         self._reached_at: datetime | None = None
@@ -94,6 +96,7 @@ class Looking:
         self._hear_answers(now, wants.reboot_ends)
         self._look_at_tasks({*wants.tasks, *self._before_reboot(wants.due)}, now)
         self.surveying.look_around(wants.tasks, now)
+        self._look_for_successor()
         if wants.services and not first:
             self._look_at_services(now)
 
@@ -211,6 +214,15 @@ class Looking:
         known.slots = tuple(observe(slot, known.services, moving, known.health) for slot in known.slots)
         for slot in known.trim_slots(lambda slot: not settled(slot, now, self._policy)):
             self._recorder.record(Settled(now, slot.instance, now - slot.returned_at))
+
+    def _look_for_successor(self) -> None:
+        """Whether a run that was asked for has its place: asked of ECS only while one is waited for."""
+        for instance in list(self._known.instances.values()):
+            trail = instance.trail
+            waits = trail.successor_called_at is not None and trail.successor is None and trail.outcome is None
+            task = self._successors.placed() if waits and self._successors is not None else None
+            if task is not None:
+                self._known.learn(see_successor(instance, task))
 
     # Commands
 

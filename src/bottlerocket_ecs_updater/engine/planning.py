@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.command import Check
 from bottlerocket_ecs_updater.core.decide import Decision, decide
 from bottlerocket_ecs_updater.core.event import Event
 from bottlerocket_ecs_updater.core.fleet import Fleet, Kind
-from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.ids import Own, RunId
 from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, Policy
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.core.waiting import passed
@@ -44,6 +44,7 @@ class Beyond:
     store: Store | None = None
     cluster_name: str = ""
     survey: Survey | None = None
+    own: Own | None = None
 
 
 NOTHING_BEYOND = Beyond()
@@ -65,7 +66,7 @@ def take_picture(
     Waits as long as the slowest answer, within the limit of a check and its retries. Raises what the ports raise.
     """
     now = clock.now()
-    known = Knowledge(NOBODY, now, now, now)
+    known = Knowledge(NOBODY, now, now, now, own=beyond.own)
     looking = Looking(known, cluster, hosts, clock, policy, _Unheard(), beyond.survey)
     asking = Acting(known, cluster, hosts, UnkeptLedger(), clock, _Unheard())
     remember(known, ledger)

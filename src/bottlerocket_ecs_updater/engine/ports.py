@@ -175,6 +175,16 @@ class Survey(Protocol):
         """Until when each of these tasks is protected; those that are not are left out."""
 
 
+class Successors(Protocol):
+    """Other runs of the updater, for the host that this one runs on."""
+
+    def call(self) -> None:
+        """Ask that another run be started on another host. Raises UpdaterError where nobody could be asked."""
+
+    def placed(self) -> TaskArn | None:
+        """The task of a run that was placed on another host since `call`, None while there is none."""
+
+
 class Clock(Protocol):
     """Time. The engine never asks the machine."""
 

@@ -21,7 +21,7 @@ from bottlerocket_ecs_updater.core.event import (
     RunStopping,
 )
 from bottlerocket_ecs_updater.core.fleet import Instance, Outcome, Quarantined, Updated, UpToDate
-from bottlerocket_ecs_updater.core.ids import InstanceId, RunId
+from bottlerocket_ecs_updater.core.ids import InstanceId, Own, RunId
 from bottlerocket_ecs_updater.core.ledger import with_sighting
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.policy import Policy
@@ -34,7 +34,7 @@ from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
 from bottlerocket_ecs_updater.engine.looking import Looking, Wants
 from bottlerocket_ecs_updater.engine.pausing import look_for_pause
-from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, Lease, Recorder, Store, Survey
+from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, Lease, Recorder, Store, Successors, Survey
 from bottlerocket_ecs_updater.engine.sightings import Sightings
 
 PASSING_REASONS = frozenset({Reason.BUDGET, Reason.ZONE_BUDGET, Reason.SETTLING, Reason.STAGING_AHEAD})
@@ -73,6 +73,8 @@ class World:
     recorder: Recorder
     store: Store | None = None
     survey: Survey | None = None
+    own: Own | None = None
+    successors: Successors | None = None
 
 
 class Run:
@@ -100,10 +102,26 @@ class Run:
         self._version = version
         self._calls = calls if calls is not None else {}
         self._known = Knowledge(run, now, now, now, believed_max=BELIEVED_POLLS_MAX * policy.poll_interval)
+        self._known.own = world.own
         self._looking = Looking(
-            self._known, world.cluster, world.hosts, world.clock, policy, world.recorder, world.survey
+            self._known,
+            world.cluster,
+            world.hosts,
+            world.clock,
+            policy,
+            world.recorder,
+            world.survey,
+            world.successors,
         )
-        self._acting = Acting(self._known, world.cluster, world.hosts, world.ledger, world.clock, world.recorder)
+        self._acting = Acting(
+            self._known,
+            world.cluster,
+            world.hosts,
+            world.ledger,
+            world.clock,
+            world.recorder,
+            world.successors,
+        )
         self._sightings = Sightings(world.store)
         self._agenda = Agenda(policy.poll_interval)
         self._phases: dict[InstanceId, tuple[Phase, datetime]] = {}

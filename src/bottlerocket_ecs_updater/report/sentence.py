@@ -90,6 +90,8 @@ def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one se
             return f"failed: {failure}. To do: {failure.remedy}"
         case e.InstanceQuarantined(failure=failure):
             return f"QUARANTINED, left out of service: {failure}. To do: {failure.remedy}"
+        case e.SuccessorCalled():
+            return "this run runs on it, so another is asked for that takes it from another host"
         case e.ActUnclear(act=act, why=why):
             return f"AWS did not say whether {act} took effect, looking again: {why}"
         case _:

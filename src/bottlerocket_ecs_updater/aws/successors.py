@@ -1,0 +1,70 @@
+"""Another run for the host that this one runs on: asked for by an event, and seen among the tasks of the family.
+
+The stack's rule starts it, with a role that can start this one task and nothing else. To start tasks itself, the
+updater would have to be able to hand roles over, and whoever can do that can do all that those roles can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bottlerocket_ecs_updater.aws.ecs_tasks import NOWHERE
+from bottlerocket_ecs_updater.aws.identity import FamilyTask
+from bottlerocket_ecs_updater.aws.messages import Notice
+from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, TaskArn
+
+WANTED = "successor.wanted"
+"""The detail type that the stack's rule matches; no event of a run has this name, so none starts anything."""
+
+DEFAULT_BUS = "default"
+"""Every account has it, and only its owner puts events there."""
+
+
+class Events(Protocol):
+    """An event bus."""
+
+    def put(self, notices: Sequence[Notice]) -> None:
+        """Put each as an event. Raises UpdaterError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The event that asks for another run."""
+
+    facts: Mapping[str, Any]
+    name: str = WANTED
+
+
+class CalledSuccessors:
+    """Successors by an event. `running` lists the tasks of the updater's family, this one among them."""
+
+    def __init__(
+        self, bus: Events, running: Callable[[], Sequence[FamilyTask]], own: TaskArn, cluster: str, run: str
+    ) -> None:
+        self._bus = bus
+        self._running = running
+        self._own = own
+        self._wanted = Wanted({"cluster": cluster, "run": run, "task": own})
+        self._before = _Before(frozenset(), NOWHERE)
+
+    def call(self) -> None:
+        """Ask for one. Raises UpdaterError."""
+        tasks = self._running()
+        here = next((task.where for task in tasks if task.arn == self._own), NOWHERE)
+        self._before = _Before(frozenset(task.arn for task in tasks), here)
+        self._bus.put([self._wanted])
+
+    def placed(self) -> TaskArn | None:
+        """The first one that was placed elsewhere since then. Raises what looks raise."""
+        new = (task for task in self._running() if task.arn not in self._before.tasks)
+        return next((task.arn for task in new if task.where != self._before.here), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What there was when a successor was asked for."""
+
+    tasks: frozenset[TaskArn]
+    here: ContainerInstanceArn
