@@ -15,11 +15,11 @@ from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.survey import AwsSurvey
 from bottlerocket_ecs_updater.core.event import Event, RunFinished
 from bottlerocket_ecs_updater.core.fleet import Kind
-from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.ids import Own, RunId
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine.lease import NoLease, Right
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping, UnkeptLedger
-from bottlerocket_ecs_updater.engine.ports import Store
+from bottlerocket_ecs_updater.engine.ports import Store, Successors
 from bottlerocket_ecs_updater.engine.run import Run, Stop
 from bottlerocket_ecs_updater.engine.run import World as RunWorld
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
@@ -133,6 +133,8 @@ class Updater:
     wake: timedelta = timedelta(seconds=15)
     store: Store | None = None
     documents: Mapping[Kind, str] = field(default_factory=lambda: DOCUMENTS)
+    own: Own | None = None
+    successors: Successors | None = None
 
     def run(self) -> RunFinished:
         clock = self.clock or EngineClock(self.world)
@@ -143,7 +145,9 @@ class Updater:
         ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
         ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, self.documents, "test")
         survey = survey_of(clients, api)
-        talked_to = RunWorld(ecs, ssm, clock, self.ledger, self.lease, self.tape, self.store, survey)
+        talked_to = RunWorld(
+            ecs, ssm, clock, self.ledger, self.lease, self.tape, self.store, survey, self.own, self.successors
+        )
         run = Run(
             RunId(self.name),
             "demo",
