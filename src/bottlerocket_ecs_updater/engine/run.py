@@ -247,6 +247,8 @@ class Run:
             self._record(RunHalted(now, decision.halt.why))
         for id_, why in decision.holds.items():
             before = self._holds.get(id_)
+            if self._known.instance(id_).trail.outcome is not None:
+                continue  # said when it was settled
             if why.reason not in PASSING_REASONS and (before is None or before.reason is not why.reason):
                 self._record(InstanceHeld(now, id_, why))
         self._holds = dict(decision.holds)
