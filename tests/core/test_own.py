@@ -140,13 +140,13 @@ def test_it_is_staged_as_any_other_and_behind_them() -> None:
 def test_while_anything_goes_on_with_another_it_waits(other: Instance) -> None:
     decision = decide(around(own_host(), other, current()), replace(HAND_OVER, max_unavailable=POLICY.max_unavailable))
     assert CallSuccessor not in commands(decision)
-    assert held(decision).reason in (Reason.OWN_HOST, Reason.BUDGET)
+    assert held(decision).reason in (Reason.OWN_HOST_LAST, Reason.BUDGET)
 
 
 def test_while_the_services_settle_it_waits() -> None:
     slot = Slot(InstanceId("i-b"), Zone("eu-west-1a"), NOW, {})
     roomy = replace(HAND_OVER, max_unavailable=replace(POLICY.max_unavailable, number=3))
-    assert held(decide(around(own_host(), current(), slots=(slot,)), roomy)).reason is Reason.OWN_HOST
+    assert held(decide(around(own_host(), current(), slots=(slot,)), roomy)).reason is Reason.OWN_HOST_LAST
 
 
 def test_what_would_keep_any_other_from_being_drained_keeps_it_from_being_handed_over() -> None:

@@ -22,7 +22,6 @@ from bottlerocket_ecs_updater.core.policy import OwnHost, Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.waiting import near, passed, spell
 
-LAST = "it is taken when all others are done"
 GIVEN_BACK = "so it was given back: an earlier run had begun to drain it"
 NOBODY_ELSE = "no other instance is in service that another run could be started on"
 
@@ -61,7 +60,7 @@ def hand_over(instance: Instance, fleet: Fleet, policy: Policy, *, others_done: 
     if trail.successor is not None:
         return Verdict((Conclude(instance.id, hold(Reason.HANDED_OVER, task=trail.successor)),))
     if not others_done:
-        return Verdict(hold=hold(Reason.OWN_HOST, why=LAST))
+        return Verdict(hold=hold(Reason.OWN_HOST_LAST))
     if not _somewhere_else(instance, fleet.instances.values()):
         return Verdict(hold=hold(Reason.OWN_HOST, why=NOBODY_ELSE))
     soon = fleet.at + near(policy.poll_interval)

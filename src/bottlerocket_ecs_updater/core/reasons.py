@@ -110,6 +110,11 @@ class Reason(Enum):
         "this run runs on it itself, {why}",
         "a run on another host takes it; with `--own-host hand-over` this one has such a run started",
     )
+    OWN_HOST_LAST = _Words(
+        "own-host-last",
+        "this run runs on it itself, and takes all others first",
+        "it is handed over to another run when those are done",
+    )
     HANDED_OVER = _Words(
         "handed-over",
         "this run runs on it itself, so another was started on another host, and takes it: {task}",

@@ -37,7 +37,9 @@ from bottlerocket_ecs_updater.engine.pausing import look_for_pause
 from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, Lease, Recorder, Store, Successors, Survey
 from bottlerocket_ecs_updater.engine.sightings import Sightings
 
-PASSING_REASONS = frozenset({Reason.BUDGET, Reason.ZONE_BUDGET, Reason.SETTLING, Reason.STAGING_AHEAD})
+PASSING_REASONS = frozenset(
+    {Reason.BUDGET, Reason.ZONE_BUDGET, Reason.SETTLING, Reason.STAGING_AHEAD, Reason.OWN_HOST_LAST}
+)
 """Holds that come and go with every slot: they are in the summary, and not in the log each time."""
 
 OUTAGE_WAIT_MAX_POLLS = 12

@@ -50,7 +50,7 @@ PASSES_BY_ITSELF = frozenset(
         Reason.ZONE_BUDGET,
         Reason.SETTLING,
         Reason.STAGING_AHEAD,
-        Reason.HANDED_OVER,
+        Reason.OWN_HOST_LAST,
         Reason.HALTED,
         Reason.STOPPING,
     }

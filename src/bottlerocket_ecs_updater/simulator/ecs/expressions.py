@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Predicate = Callable[["ContainerInstance"], bool]
 
+GROUP = "task:group"
+"""The one subject that has several values: an instance has many tasks."""
+
 _TOKEN = re.compile(r"\s*(\(|\)|\[|\]|,|==|!=|>=|<=|=~|!~|>|<|!|&&|\|\||[^\s()\[\],=!<>~&|]+)")
 _WORDS = {
     "equals": "==",
@@ -90,6 +93,8 @@ class _Parser:
 
     def _comparison(self) -> Predicate:
         subject, operator = self._next(), self._next()
+        if subject == GROUP:
+            return self._about_groups(operator)
         read = _subject(subject)
         match operator:
             case "exists":
@@ -104,6 +109,14 @@ class _Parser:
                 return lambda instance: read(instance) not in wanted
             case _:
                 return _compare(read, operator, self._next())
+
+    def _about_groups(self, operator: str) -> Predicate:
+        """Of the groups of all tasks on an instance that are to run, any one that fits is enough."""
+        wanted = self._list() if operator in ("in", "not_in") else frozenset({self._next()})
+        if operator not in ("==", "!=", "in", "not_in"):
+            raise _refused()
+        negated = operator in ("!=", "not_in")
+        return lambda instance: wanted.isdisjoint(_groups(instance)) is negated
 
     def _list(self) -> frozenset[str]:
         self._need("[")
@@ -149,6 +162,10 @@ def _subject(name: str) -> Reader:
     if name not in readers:
         raise _refused()
     return readers[name]
+
+
+def _groups(instance: ContainerInstance) -> set[str]:
+    return {task.group for task in instance.tasks.values() if task.desired is Desired.RUNNING}
 
 
 def _attribute(instance: ContainerInstance, name: str) -> str | None:

@@ -46,6 +46,10 @@ class Placement:
                     return instance
         return None
 
+    def able(self, work: Workload, suits: Callable[[ContainerInstance], bool]) -> list[ContainerInstance]:
+        """All instances that would take one more task."""
+        return [instance for instance in self if instance.has_room_for(work) and suits(instance)]
+
     def __len__(self) -> int:
         return len(self._loads)
 

@@ -9,6 +9,7 @@ from bottlerocket_ecs_updater.simulator.errors import AwsError
 from bottlerocket_ecs_updater.simulator.names import last_part
 from bottlerocket_ecs_updater.simulator.paging import page
 
+from .expressions import Predicate, parse
 from .model import ContainerInstance, Launch, Status, Task
 from .requests import MISSING, arn_like, at_most, find_all, instance_of, invalid, task_of
 from .shapes import task_shape
@@ -27,6 +28,7 @@ DESCRIBED_AT_ONCE = 100
 STARTED_AT_ONCE = 10
 PROTECTED_AT_ONCE = 10
 PAGE = 100
+UNSATISFIED = "MemberOf placement constraint unsatisfied."
 PROTECTION_DEFAULT_MINUTES = 120
 PROTECTION_MAX_MINUTES = 2880
 
@@ -86,6 +88,7 @@ class TaskOperations:
         """Place up to 10 tasks where there is room."""
         cluster = self._registry.cluster(request)
         definition = self._registry.definition(request["taskDefinition"])
+        suits = _constraints(request)
         count = request.get("count", 1)
         if not 1 <= count <= STARTED_AT_ONCE:
             raise invalid(f"count must be between 1 and {STARTED_AT_ONCE}.")
@@ -94,11 +97,21 @@ class TaskOperations:
         for _ in range(count):
             if request.get("launchType") == Launch.FARGATE:
                 tasks.append(self._begin(cluster, definition, None, request))
-            elif (instance := cluster.placement.choose(definition.workload)) is not None:
+            elif (instance := self._choose(cluster, definition, suits, request)) is not None:
                 tasks.append(self._begin(cluster, definition, instance, request))
             else:
-                failures.append(_no_room(cluster, definition))
+                failures.append(_no_room(cluster, definition, suits))
         return {"tasks": tasks, "failures": failures}
+
+    def _choose(
+        self, cluster: Cluster, definition: TaskDefinition, suits: Predicate, request: Shape
+    ) -> ContainerInstance | None:
+        """Where a task goes: the first strategy decides, and without one it is spread."""
+        strategies = request.get("placementStrategy", [])
+        if strategies and strategies[0].get("type") == "random":
+            able = cluster.placement.able(definition.workload, suits)
+            return self._registry.chances.choice(able) if able else None
+        return cluster.placement.choose(definition.workload, suits=suits)
 
     def start(self, request: Shape) -> Shape:
         """Start a task on the instances that are named, up to 10."""
@@ -211,7 +224,18 @@ def _by_number(task: Task) -> int:
     return task.number
 
 
-def _no_room(cluster: Cluster, definition: TaskDefinition) -> Shape:
+def _constraints(request: Shape) -> Predicate:
+    """Whether its placement constraints let a task on an instance. Raises InvalidParameterException."""
+    expressions = []
+    for constraint in request.get("placementConstraints", []):
+        if constraint.get("type") != "memberOf":
+            raise invalid(f"The placement constraint {constraint.get('type')} is not simulated.")
+        expressions.append(parse(constraint.get("expression", "")))
+    return lambda instance: all(holds(instance) for holds in expressions)
+
+
+def _no_room(cluster: Cluster, definition: TaskDefinition, suits: Predicate) -> Shape:
     for instance in cluster.placement:
-        return {"arn": instance.arn, "reason": instance.shortage(definition.workload) or MISSING}
+        shortage = instance.shortage(definition.workload) or (MISSING if suits(instance) else UNSATISFIED)
+        return {"arn": instance.arn, "reason": shortage}
     return {"arn": cluster.arn, "reason": MISSING, "detail": "No Container Instances were found in your cluster."}

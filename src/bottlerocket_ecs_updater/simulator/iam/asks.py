@@ -166,6 +166,7 @@ def _document(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
 # Messages
 
 EVENT_SOURCE = "events:source"
+EVENT_DETAIL_TYPE = "events:detail-type"
 
 
 def _publish(action: str, params: Params, _facts: Facts) -> Iterable[Ask]:
@@ -176,7 +177,8 @@ def _put_events(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
     for entry in params.get("Entries", ()):
         bus = entry.get("EventBusName") or "default"
         arn = bus if bus.startswith("arn:") else facts.names.arn("events", f"event-bus/{bus}")
-        yield Ask(action, arn, {EVENT_SOURCE: (entry.get("Source", ""),)})
+        said = {EVENT_SOURCE: entry.get("Source", ""), EVENT_DETAIL_TYPE: entry.get("DetailType", "")}
+        yield Ask(action, arn, {key: (value,) for key, value in said.items()})
 
 
 def _secret(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
@@ -278,7 +280,7 @@ TABLE: Mapping[str, Row] = {
     "ssm:GetParameter": _row("parameter", _parameter),
     "secretsmanager:GetSecretValue": _row("Secret", _secret),
     "sns:Publish": _row("topic", _publish),
-    "events:PutEvents": _row("event-bus", _put_events, EVENT_SOURCE),
+    "events:PutEvents": _row("event-bus", _put_events, EVENT_SOURCE, EVENT_DETAIL_TYPE),
     "s3:GetObject": _row("object", _get_object),
     "s3:PutObject": _row("object", _put_object),
     "s3:DeleteObject": _row("object", _object),

@@ -1,5 +1,6 @@
-"""A task on Fargate is started as a process: with its command, its environment, its role, and its log.
+"""A task is started as a process: with its command, its environment, its role, and its log.
 
+On Fargate it lives by itself; on a container instance it dies with its host.
 What ECS does with the execution role is done with the execution role here too, so what it lacks shows.
 """
 
@@ -15,13 +16,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last, Launch
+from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last
 from bottlerocket_ecs_updater.simulator.errors import AwsError
 from bottlerocket_ecs_updater.simulator.iam.asks import Ask
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.cloudformation.cloud import HttpCloud
     from bottlerocket_ecs_updater.simulator.ecs.model import Task
+    from bottlerocket_ecs_updater.simulator.host import Host
     from bottlerocket_ecs_updater.simulator.world import World
 
     from .endpoint import TaskEndpoint
@@ -52,7 +54,7 @@ class Container:
 
 
 class Containers:
-    """Runs the first container of each Fargate task of a world, as long as the task is wanted."""
+    """Runs the first container of each task of a world that no service placed, as long as the task is wanted."""
 
     def __init__(
         self,
@@ -75,10 +77,14 @@ class Containers:
     def start(self) -> None:
         """Begin to start tasks."""
         self._world.ecs.registry.on_task.append(self._task_changed)
+        for host in self._world.hosts.values():
+            host.on_containers_die.append(self._host_goes_down)
 
     def stop(self) -> None:
         """Kill what still runs, and wait for it."""
         self._world.ecs.registry.on_task.remove(self._task_changed)
+        for host in self._world.hosts.values():
+            host.on_containers_die.remove(self._host_goes_down)
         for process in list(self._processes.values()):
             process.kill()
         for thread in self._threads:
@@ -95,7 +101,7 @@ class Containers:
 
     def _task_changed(self, task: Task) -> None:
         """Called under the world's lock: whatever takes time goes to a thread."""
-        if task.launch is not Launch.FARGATE or self._world.ecs.registry.defines(task.definition.arn):
+        if task.service is not None or self._world.ecs.registry.defines(task.definition.arn):
             # What the world defined itself is there for its own sake: it has no command.
             return
         if task.desired is Desired.RUNNING and task.last is Last.RUNNING and task.arn not in self.ran:
@@ -106,6 +112,12 @@ class Containers:
             self.ran[task.arn] = container
         elif task.desired is Desired.STOPPED and task.arn in self._processes:
             self._processes[task.arn].send_signal(signal.SIGTERM)
+
+    def _host_goes_down(self, host: Host, _reason: str) -> None:
+        """Nothing on it gets time to end."""
+        for task in self._world.instance(host.instance_id).tasks.values():
+            if task.arn in self._processes:
+                self._processes[task.arn].kill()
 
     def _run(self, task: Task, container: Container) -> None:
         try:

@@ -1,5 +1,7 @@
 """Rules of EventBridge and schedules of EventBridge Scheduler: each is looked up, and fires when it is due.
 
+A rule with a pattern fires when an event comes that it matches.
+
 A start that fails is tried again as its target says, and ends in the dead-letter queue.
 """
 
@@ -99,6 +101,17 @@ class Schedules:
                 self._firing.append(thread)
                 thread.start()
 
+    def heard(self, rule: str) -> None:
+        """An event came that this rule is about: start what it names, on a thread of its own."""
+        thread = threading.Thread(target=self._fire_rule, args=(rule,), name=rule, daemon=True)
+        self._firing.append(thread)
+        thread.start()
+
+    def _fire_rule(self, name: str) -> None:
+        rule = self._roles.operator("events", "DescribeRule", {"Name": name})
+        for target in self._targets_of(rule, ""):
+            self._fire(target)
+
     def _keep_looking(self) -> None:
         while not self._stopping.is_set():
             self.look()
@@ -136,6 +149,9 @@ class Schedules:
             "overrides": dict(target.overrides),
         }
         network = target.task.get("NetworkConfiguration", {}).get("awsvpcConfiguration")
+        for name in ("PlacementConstraints", "PlacementStrategy", "Group"):
+            if target.task.get(name):
+                request[name[0].lower() + name[1:]] = target.task[name]
         if network:
             lower = {key[0].lower() + key[1:]: value for key, value in network.items()}
             request["networkConfiguration"] = {"awsvpcConfiguration": lower}
@@ -166,9 +182,12 @@ class Schedules:
         for rule in call("events", "ListRules", {})["Rules"]:
             if rule.get("State") != "ENABLED" or not rule.get("ScheduleExpression"):
                 continue
-            for shape in call("events", "ListTargetsByRule", {"Rule": rule["Name"]})["Targets"]:
-                if "EcsParameters" in shape:
-                    yield _target(EVENTS, rule["Arn"], rule["Name"], rule["ScheduleExpression"], "UTC", shape)
+            yield from self._targets_of(rule, rule["ScheduleExpression"])
+
+    def _targets_of(self, rule: Mapping[str, Any], expression: str) -> Iterator[Target]:
+        for shape in self._roles.operator("events", "ListTargetsByRule", {"Rule": rule["Name"]})["Targets"]:
+            if "EcsParameters" in shape:
+                yield _target(EVENTS, rule["Arn"], rule["Name"], expression, "UTC", shape)
 
     def _schedule_targets(self) -> Iterator[Target]:
         call = self._roles.operator

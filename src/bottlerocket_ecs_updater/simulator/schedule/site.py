@@ -15,6 +15,7 @@ from bottlerocket_ecs_updater.simulator.iam.moto_callers import MotoCallers
 from bottlerocket_ecs_updater.simulator.iam.moto_facts import MotoFacts
 from bottlerocket_ecs_updater.simulator.wire import OPERATOR_KEY, Wire
 
+from . import moto_events
 from .containers import Containers, Entrypoint
 from .endpoint import TaskEndpoint
 from .firing import Schedules
@@ -51,6 +52,7 @@ class Site:
     def __enter__(self) -> Site:
         door.install(self._port, self.stacks)
         moto_gate.install(self._port, self.gate, self._write_down)
+        moto_events.install(self.world.names.account, self.schedules.heard)
         self.world.authorize = self.gate.authorize
         self._clock.start()
         self._tasks.start()
@@ -64,6 +66,7 @@ class Site:
         self.schedules.stop()
         self.containers.stop()
         self._tasks.stop()
+        moto_events.uninstall(self.world.names.account)
         moto_gate.uninstall(self._port)
         door.uninstall(self._port)
         self._forget()

@@ -32,7 +32,7 @@ class Rule:
         arn = cloud("events", "PutRule", {**rule, "Name": name})["RuleArn"]
         self._remove_targets(cloud, name, old, new)
         if new.get("Targets"):
-            request = {"Rule": name, "Targets": new["Targets"]}
+            request = {"Rule": name, "Targets": [_target(each) for each in new["Targets"]]}
             cloud("events", "PutTargets", request_of("events", "PutTargets", request))
         return Made(name, {"Arn": arn})
 
@@ -41,6 +41,15 @@ class Rule:
         gone = sorted({target["Id"] for target in old.get("Targets", ())} - kept)
         if gone:
             cloud("events", "RemoveTargets", {"Rule": name, "Ids": gone})
+
+
+def _target(properties: Properties) -> Properties:
+    """A target as EventBridge takes it: CloudFormation has another word for one of its parts."""
+    task = properties.get("EcsParameters")
+    if not task or "PlacementStrategies" not in task:
+        return properties
+    renamed = {**without(task, "PlacementStrategies"), "PlacementStrategy": task["PlacementStrategies"]}
+    return {**properties, "EcsParameters": renamed}
 
 
 class Schedule:
