@@ -30,6 +30,7 @@ REGIONS = [("aws", "eu-central-1"), ("aws-cn", "cn-north-1"), ("aws-us-gov", "us
 EVERYTHING = {
     "UpdaterImage": "123456789012.dkr.ecr.us-east-1.amazonaws.com/updater:1",
     "RuntimePlatform": "ARM64",
+    "LaunchType": "EC2",
     "SecurityGroups": "sg-1,sg-2",
     "AssignPublicIp": "ENABLED",
     "ScheduleExpression": "cron(0 3 ? * TUE *)",
