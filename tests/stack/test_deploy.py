@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.stack.conftest import LEASE, PATIENCE, Ground
+from tests.stack.conftest import BINARIES, LEASE, PATIENCE, Ground
 from tests.stack.stage import REQUIRED, STACK, TEMPLATE
 
 from bottlerocket_ecs_updater.simulator.cloudformation.cloud import HttpCloud
 from bottlerocket_ecs_updater.simulator.errors import AwsError
 
+ROOT = Path(__file__).parents[2]
 PREDECESSOR = Path(__file__).with_name("predecessor.yaml")
 OFTEN = {"ScheduleExpression": "rate(5 minutes)"}
 ECR_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/updater:1"
@@ -125,6 +128,17 @@ def test_a_deployment_that_fails_leaves_the_stack_as_it_was(ground: Ground, tmp_
     broken.write_text(TEMPLATE.read_text().replace("TreatMissingData: breaching", "TreatMissing: breaching"))
     assert ground.deploy(broken, MaxUnavailable="3").returncode != 0
     assert ground.outputs()["UpdaterTaskDefinitionArn"]["OutputValue"] == before
+
+
+def test_the_groups_of_a_cluster_are_found_as_the_page_says(ground: Ground) -> None:
+    for name, hosts in {"web-a": sorted(NEW)[:2], "batch": sorted(NEW)[2:]}.items():
+        ground.site.world.autoscaling.add_group(name, *hosts)
+    page = (ROOT / "docs" / "operate" / "install.md").read_text(encoding="utf-8")
+    [command] = [block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "autoscaling" in block]
+    environment = {"PATH": f"{BINARIES}:{os.environ['PATH']}", **ground.site.environment()}
+    asked = ["bash", "-c", command.replace("--cluster web", "--cluster demo")]
+    found = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+    assert found.stdout.split() == ["batch", "web-a"], found.stderr
 
 
 @pytest.fixture
