@@ -14,11 +14,19 @@ from tests.support.invented import (
     story_of_everything,
     story_of_faults,
     story_of_operators,
+    story_of_own_ground,
 )
 from tests.support.promises import broken_promises
 from tests.support.story import play
 
-KINDS = (quiet_story, story_of_faults, story_of_deaths, story_of_everything, story_of_operators)
+KINDS = (
+    quiet_story,
+    story_of_faults,
+    story_of_deaths,
+    story_of_everything,
+    story_of_operators,
+    story_of_own_ground,
+)
 
 
 def main() -> int:

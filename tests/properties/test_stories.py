@@ -14,6 +14,7 @@ from tests.support.invented import (
     story_of_everything,
     story_of_faults,
     story_of_operators,
+    story_of_own_ground,
 )
 from tests.support.promises import broken_promises
 from tests.support.story import Story, play
@@ -37,6 +38,12 @@ def test_a_cluster_in_which_nothing_goes_wrong_is_updated_within_its_budgets(sto
 @settings(ALWAYS_THE_SAME, max_examples=70)
 @given(stories(story_of_faults))
 def test_broken_hosts_and_people_who_meddle_keep_no_promise_from_being_kept(story: Story) -> None:
+    assert broken_promises(play(story)) == []
+
+
+@settings(ALWAYS_THE_SAME, max_examples=40)
+@given(stories(story_of_own_ground))
+def test_updaters_on_the_hosts_that_they_update_leave_none_behind_and_kill_nobody_themselves(story: Story) -> None:
     assert broken_promises(play(story)) == []
 
 

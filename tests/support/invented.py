@@ -306,6 +306,25 @@ def story_of_faults(choose: Chooser) -> Story:
     return replace(story, scenario=scenario, right=right)
 
 
+def story_of_own_ground(choose: Chooser) -> Story:
+    """Updaters run on the instances that they update, and some of them die, or their hosts do."""
+    story = quiet_story(choose)
+    faults = [
+        Placed(f.OutOfBand(f.Deed.REBOOT, moment=_moment(choose)), member.host.instance_id)
+        for member in story.scenario.members
+        if member.bottlerocket and choose.happens(10)
+    ]
+    return replace(
+        story,
+        scenario=replace(
+            story.scenario,
+            story="the updater is on their own instances",
+            faults=FaultPlan((*faults, *deaths(choose, 2)), story.scenario.seed),
+        ),
+        on_instances=True,
+    )
+
+
 def story_of_deaths(choose: Chooser) -> Story:
     """Updaters are killed at any call, suspended, told to stop, and run beside each other; the cluster is well."""
     return _with_trouble(choose, quiet_story(choose), ())

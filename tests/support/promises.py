@@ -178,6 +178,8 @@ def _explained(played: Played, id_: InstanceId, outcome: Outcome | None) -> bool
             return played.last.exit_code == 4
         case Reason.RELEASE_SUSPECT:
             return len(_did_not_survive(played)) >= max(SUSPECT_AFTER, played.story.policy.max_failures)
+        case Reason.OWN_HOST:
+            return played.story.on_instances and not _others_in_service(played, id_)
         case Reason.RESTING:
             return _gave_it_up_before(played, id_)
         case Reason.DRAIN_TIMED_OUT | Reason.NO_ROOM:
@@ -186,6 +188,12 @@ def _explained(played: Played, id_: InstanceId, outcome: Outcome | None) -> bool
             return played.story.policy.deadline is not None
         case _:
             return False
+
+
+def _others_in_service(played: Played, id_: InstanceId) -> bool:
+    """Whether a second run could be placed anywhere else."""
+    others = (one for name, one in played.world.cluster.by_ec2.items() if name != id_)
+    return any(one.accepts_tasks for one in others)
 
 
 _PASSING = frozenset({Reason.BUDGET, Reason.ZONE_BUDGET, Reason.AGENT_DISCONNECTED})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -24,14 +24,16 @@ from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.core.errors import UpdaterError
 from bottlerocket_ecs_updater.core.event import Claimed, Event, InstanceUpdated, Returned, RunFinished
 from bottlerocket_ecs_updater.core.fleet import Kind
-from bottlerocket_ecs_updater.core.ids import RunId, TaskArn
-from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.ids import Own, RunId, TaskArn
+from bottlerocket_ecs_updater.core.policy import OwnHost, Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason
 from bottlerocket_ecs_updater.engine.lease import HeldBy, Lease, NoLease, Right, RunningTask, TaskLease, lease_key
 from bottlerocket_ecs_updater.engine.ledger import KeptLedger, UnkeptLedger
 from bottlerocket_ecs_updater.engine.run import Stop
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.disturbances import KilledError
+from bottlerocket_ecs_updater.simulator.ecs import ContainerInstance, Task, Workload
+from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last
 from bottlerocket_ecs_updater.simulator.faults import SecondUpdater
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import Scenario
@@ -39,6 +41,9 @@ from bottlerocket_ecs_updater.simulator.watch import Budget, Verdict
 from bottlerocket_ecs_updater.simulator.world import World
 
 BUCKET, FAMILY = "state", "updater"
+SMALL = Workload(cpu=16, memory=32)
+STARTING = timedelta(seconds=6)
+"""From the call of an updater to its task, and from its task to its first request."""
 CLUSTER = "demo"
 
 
@@ -95,6 +100,8 @@ class Story:
     documents: Mapping[str, str] = field(default_factory=dict)
     """Documents of the operator's own, by name, with what they say."""
     alarms: tuple[Ringing, ...] = ()
+    on_instances: bool = False
+    """Whether each updater runs on an instance of the cluster, and calls another for the one that it is on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +124,11 @@ class Ending:
         return self.finished is not None and self.finished.outcome not in ("error", "interrupted")
 
     @property
+    def homeless(self) -> bool:
+        """Whether no instance took its task, so that it never began."""
+        return self.exit_code is None and self.began == self.ended
+
+    @property
     def changed_something(self) -> bool:
         """Whether it took an instance, or gave one back."""
         return any(isinstance(event, Claimed | Returned) for event in self.events)
@@ -132,7 +144,16 @@ class Ending:
         return _outcomes(self) == _outcomes(other)
 
 
-_PASSING = frozenset({Reason.BUDGET, Reason.ZONE_BUDGET, Reason.AGENT_DISCONNECTED, Reason.NO_ANSWER})
+_PASSING = frozenset(
+    {
+        Reason.BUDGET,
+        Reason.ZONE_BUDGET,
+        Reason.AGENT_DISCONNECTED,
+        Reason.NO_ANSWER,
+        Reason.HANDED_OVER,
+        Reason.OWN_HOST,
+    }
+)
 
 
 def _outcomes(ending: Ending) -> dict[str, object] | None:
@@ -206,6 +227,20 @@ class _Clock(EngineClock):
         return not self.stop.why
 
 
+@dataclass
+class _Calls:
+    """Has another updater begin a moment later, on an instance on which none is."""
+
+    begin: Callable[[_Calls], None]
+    task: Task | None = None
+
+    def call(self) -> None:
+        self.begin(self)
+
+    def placed(self) -> TaskArn | None:
+        return TaskArn(self.task.arn) if self.task is not None else None
+
+
 class _Witness(Tape):
     """Keeps every event, and holds what is said against the world at that moment."""
 
@@ -272,6 +307,9 @@ class _Play:
         before: Ending | None = None
         for number in range(self._story.runs_max):
             ending = self._live(f"run-{number}", number, rival=False)
+            if ending.homeless and before is not None and before.homeless:
+                self._quiet = True
+                return
             nothing_new = ending.by_itself and self._nothing_new(ending, before)
             if nothing_new and self._rivals_left == 0:
                 self._quiet = True
@@ -293,36 +331,71 @@ class _Play:
         self._live(f"rival-{number}", -1 - number, rival=True)
         self._rivals_left -= 1
 
-    def _live(self, name: str, number: int, *, rival: bool) -> Ending:
+    def _called(self, name: str, calls: _Calls) -> None:
+        """The life of an updater that another one called."""
+        calls.task = self._place(apart=True)
+        if calls.task is not None:
+            self._stage.wait(STARTING)
+            self._live(name, -1, rival=True, task=calls.task)
+
+    def _place(self, *, apart: bool) -> Task | None:
+        """The task of one more updater, where there is room for it; the instances are taken in turn."""
+        world = self._world
+
+        def suits(instance: ContainerInstance) -> bool:
+            running = (task for task in instance.tasks.values() if task.desired is Desired.RUNNING)
+            return not apart or all(task.definition.family != FAMILY for task in running)
+
+        able = sorted(world.cluster.placement.able(SMALL, suits), key=lambda instance: instance.number)
+        if not able:
+            return None
+        chosen = able[len(self._endings) % len(able)]
+        return world.run_standalone_task(chosen.ec2_instance_id, SMALL, FAMILY)
+
+    def _live(self, name: str, number: int, *, rival: bool, task: Task | None = None) -> Ending:
         """One updater from its start to its end, as the process of `run` lives it."""
         world = self._world
         began = world.clock.now()
         stop = Stop()
         clock = _Clock(world, self._stage, stop, tuple(nap for nap in self._story.naps if nap.run == number))
         tape = _Witness(world, self._lies)
-        task = world.run_fargate_task(FAMILY) if self._story.right == "task" else None
+        called = task is not None
+        if self._story.on_instances and task is None:
+            task = self._place(apart=False)
+            if task is None:
+                self._endings.append(Ending(RunId(name), rival, began, began, None, None, ()))
+                return self._endings[-1]
+        elif self._story.right == "task":
+            task = world.run_fargate_task(FAMILY)
         updater = Updater(world, self._story.policy, name, tape=tape, clock=clock, stop=stop)
         updater.documents = WITH_OWN if self._story.documents else DOCUMENTS
+        if self._story.on_instances and task is not None:
+            updater.own = Own(TaskArn(task.arn), FAMILY)
+            updater.policy = replace(updater.policy, own_host=OwnHost.HOLD if called else OwnHost.HAND_OVER)
+            begin = lambda calls: self._stage.enter(STARTING, lambda: self._called(f"{name}-called", calls))  # noqa: E731
+            updater.successors = _Calls(begin)
         for told in (one for one in self._story.told if one.run == number):
             world.clock.after(told.after, lambda: stop.request("SIGTERM was received"))
         finished, exit_code = None, None
         with suppress(KilledError):
-            finished, exit_code = self._run(updater, clock, TaskArn(task.arn) if task is not None else None)
+            finished, exit_code = self._run(updater, clock, task)
         if task is not None:
             world.ecs.lifecycle.stop(task, "EssentialContainerExited", "it ended")
         ending = Ending(RunId(name), rival, began, world.clock.now(), finished, exit_code, tuple(tape.events))
         self._endings.append(ending)
         return ending
 
-    def _run(self, updater: Updater, clock: _Clock, task: TaskArn | None) -> tuple[RunFinished | None, int]:
+    def _run(self, updater: Updater, clock: _Clock, task: Task | None) -> tuple[RunFinished | None, int]:
         story, wait = self._story, self._stage.wait
 
         def under_way(_service: str, _operation: str, _params: dict[str, Any]) -> None:
             wait(story.latency)
+            if task is not None and (task.containers_dead or task.last is Last.STOPPED):
+                raise KilledError("its host went down")
 
         clients = InProcessClients(self._world, updater.name, before_call=under_way, after_call=under_way)
         updater.clients, updater.wake = clients, story.lease / 4
-        updater.lease = right = self._right(updater, clients, clock, task)
+        updater.lease = right = self._right(updater, clients, clock, TaskArn(task.arn) if task is not None else None)
 
         def before_call(acting: bool) -> None:
             right.keep()

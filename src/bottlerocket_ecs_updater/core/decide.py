@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.claimed import proceed
 from bottlerocket_ecs_updater.core.command import (
     Apply,
+    CallSuccessor,
     Check,
     Command,
     Conclude,
@@ -298,7 +299,11 @@ def _leave_own_host(
             draft.verdicts[instance.id] = Verdict(hold=no_place)
         else:
             done = not awaited and not fleet.slots
-            draft.verdicts[instance.id] = hand_over(instance, fleet, policy, others_done=done)
+            verdict = hand_over(instance, fleet, policy, others_done=done)
+            calls = any(isinstance(command, CallSuccessor) for command in verdict.commands)
+            # Nobody is called for what a fresh look would hold.
+            if not calls or _looked_at([instance], fleet, policy, draft):
+                draft.verdicts[instance.id] = verdict
 
 
 def _look_for_room(roomless: list[Instance], fleet: Fleet, draft: _Draft) -> None:
@@ -372,13 +377,27 @@ def _ask_again_if_old(
 def _begin_picks(
     picks: list[Instance], ready: Mapping[InstanceId, Ready], fleet: Fleet, policy: Policy, draft: _Draft
 ) -> None:
+    if not _looked_at(picks, fleet, policy, draft):
+        return
+    for pick in picks:
+        if not prepared(pick, policy, fleet.at):
+            soon = fleet.at + policy.poll_interval
+            draft.verdicts[pick.id] = Verdict((RunBeforeDrain(pick.id),), look_at=soon)
+            continue
+        mark = Mark(pick.id, claim_of(ready[pick.id], fleet))
+        due = next_look(fleet.at, fleet.at, policy.poll_interval, fleet.durations.drain)
+        draft.verdicts[pick.id] = Verdict((mark, Drain(pick.id)), look_at=due)
+
+
+def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: _Draft) -> bool:
+    """Whether all that a drain of these stands on was looked at just now; if not, have it looked at."""
     if not _fleet_is_fresh(fleet, policy):
         # All in one look, and so of one moment: where looks take longer than a poll, what was looked at
         # one after the other would never be fresh together, and nothing would ever begin.
         draft.wants_full_look = True
         for pick in picks:
             draft.verdicts[pick.id] = Verdict(wants_tasks=True, look_at=fleet.at)
-        return
+        return False
     unseen = [
         pick
         for pick in picks
@@ -389,15 +408,7 @@ def _begin_picks(
     if unseen:
         for pick in picks:
             draft.verdicts[pick.id] = Verdict(wants_tasks=pick in unseen, look_at=fleet.at)
-        return
-    for pick in picks:
-        if not prepared(pick, policy, fleet.at):
-            soon = fleet.at + policy.poll_interval
-            draft.verdicts[pick.id] = Verdict((RunBeforeDrain(pick.id),), look_at=soon)
-            continue
-        mark = Mark(pick.id, claim_of(ready[pick.id], fleet))
-        due = next_look(fleet.at, fleet.at, policy.poll_interval, fleet.durations.drain)
-        draft.verdicts[pick.id] = Verdict((mark, Drain(pick.id)), look_at=due)
+    return not unseen
 
 
 def _fleet_is_fresh(fleet: Fleet, policy: Policy) -> bool:
