@@ -107,18 +107,18 @@ class Reason(Enum):
     )
     OWN_HOST = _Words(
         "own-host",
-        "this run runs on it itself, {why}",
+        "this run is on it itself, {why}",
         "a run on another host takes it; with `--own-host hand-over` this one has such a run started",
     )
     OWN_HOST_LAST = _Words(
         "own-host-last",
-        "this run runs on it itself, and takes all others first",
+        "this run is on it itself, and takes all others first",
         "it is handed over to another run when those are done",
     )
     HANDED_OVER = _Words(
         "handed-over",
-        "this run runs on it itself, so another was started on another host, and takes it: {task}",
-        "nothing to do: that run tells what became of it",
+        "this run is on it itself; another one, on another host, takes it: {task}",
+        "nothing to do; the other run tells what became of it",
     )
     RESTING = _Words(
         "resting",

@@ -91,7 +91,7 @@ def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one se
         case e.InstanceQuarantined(failure=failure):
             return f"QUARANTINED, left out of service: {failure}. To do: {failure.remedy}"
         case e.SuccessorCalled():
-            return "this run runs on it, so another is asked for that takes it from another host"
+            return "this run is on it itself: another one is called, on another host"
         case e.ActUnclear(act=act, why=why):
             return f"AWS did not say whether {act} took effect, looking again: {why}"
         case _:
