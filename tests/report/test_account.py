@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.report.runs import died, events_of
-from tests.report.samples import CLEAN_RUN, HALT, HALTED_RUN, LARGE_RUN, NEW, OLD, RUN, START, finished, name, told
+from tests.report.samples import (
+    CLEAN_RUN,
+    HALT,
+    HALTED_RUN,
+    LARGE_RUN,
+    NEW,
+    NOT_BACK,
+    OLD,
+    RUN,
+    START,
+    STARTED,
+    finished,
+    name,
+    told,
+)
 from tests.report.strategies import ANY_EVENT
 
-from bottlerocket_ecs_updater.core.event import Event, LeaseRefused, RunFinished
-from bottlerocket_ecs_updater.core.fleet import Outcome, Updated, UpToDate
-from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.cli.app import build_app
+from bottlerocket_ecs_updater.cli.parsing import parse
+from bottlerocket_ecs_updater.core.event import Event, HostChecked, LeaseRefused, PhaseEntered, RunFinished
+from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.host import HostReport, UpdateState
+from bottlerocket_ecs_updater.core.ids import BootId, InstanceId
+from bottlerocket_ecs_updater.core.phase import Phase
 from bottlerocket_ecs_updater.core.reasons import Reason, hold
 from bottlerocket_ecs_updater.report.account import Ending, account_of
+from bottlerocket_ecs_updater.report.summary import Became
+from bottlerocket_ecs_updater.report.typed import Reach
 
 ONE = name(1)
 
@@ -104,9 +125,63 @@ def test_every_failed_and_quarantined_instance_is_in_a_trouble() -> None:
 
 
 def test_quarantine_comes_with_the_command_that_ends_it() -> None:
-    (trouble,) = [trouble for trouble in account_of(events_of("broken")).troubles if trouble.commands]
-    assert trouble.commands[0].startswith("bottlerocket-ecs-updater release i-")
-    assert trouble.commands[0].endswith(" --cluster demo")
+    (trouble,) = [trouble for trouble in account_of(events_of("broken")).troubles if trouble.out_of_service]
+    console, release = trouble.commands
+    assert console.lines[0].startswith("aws ec2 get-console-output --instance-id i-")
+    assert release.lines == tuple(
+        f"bottlerocket-ecs-updater release {lane.instance} --cluster demo" for lane in trouble.lanes
+    )
+
+
+def test_a_command_says_all_that_it_needs_to_find_the_cluster() -> None:
+    reach = Reach("web", "eu-central-1", "s3://state of things/updater/")
+    (*_, group) = [group for group in account_of(events_of("halted"), reach=reach).holds if group.commands]
+    (command,) = group.commands
+    assert command.lines == (
+        "bottlerocket-ecs-updater release 1.53.1 --cluster web --region eu-central-1 "
+        "--state 's3://state of things/updater/'",
+    )
+
+
+def test_every_command_is_one_that_the_program_takes() -> None:
+    reach = Reach("web", "eu-central-1", "s3://bucket/updater/")
+    accounts = [account_of(run, reach=reach) for run in (events_of("broken"), events_of("halted"), died("clean"))]
+    typed = [about.commands for account in accounts for about in account.troubles]
+    typed += [group.commands for account in accounts for group in account.holds]
+    told = [line for commands in typed for one in commands for line in one.lines]
+    ours = {tuple(shlex.split(line)[1:]) for line in told if not line.startswith("aws ")}
+    assert {words[0] for words in ours} == {"release", "pause", "resume", "status"}
+    for words in ours:
+        parse(build_app({}), words)
+
+
+def test_an_instance_id_that_would_be_more_than_a_word_stays_one() -> None:
+    account = account_of(run_of({InstanceId("i-; rm -rf /"): Quarantined(NOT_BACK)}))
+    lines = [line for one in account.troubles[0].commands for line in one.lines]
+    assert [shlex.split(line).count("i-; rm -rf /") for line in lines] == [1, 1]
+
+
+def test_of_many_instances_three_commands_are_spelled_out_and_the_rest_is_counted() -> None:
+    account = account_of(run_of({name(number): Quarantined(NOT_BACK) for number in range(12)}))
+    release = account.troubles[0].commands[-1]
+    assert len(release.lines) == 3
+    assert "the other 9" in release.purpose
+
+
+def test_of_a_run_that_died_every_instance_says_where_it_was_last_seen() -> None:
+    rows = account_of(died("clean")).summary.rows
+    assert sorted(row.why for row in rows) == [
+        *["the run ended while it was ready"] * 4,
+        *["the run ended while it was rebooting"] * 2,
+    ]
+
+
+def test_of_a_run_that_died_after_it_had_looked_what_is_up_to_date_is_so() -> None:
+    events = list(events_of("clean"))[:-1]
+    assert account_of(events).summary.counts[Became.UPDATED] == 6
+    checked = HostChecked(START, name(1), HostReport(BootId("boot"), UpdateState.IDLE, NEW, None, None))
+    current = PhaseEntered(START, name(1), Phase.CURRENT, Phase.UNKNOWN, None)
+    assert account_of([STARTED, checked, current]).summary.counts[Became.UP_TO_DATE] == 1
 
 
 def test_a_run_that_died_names_what_it_left_out_of_service() -> None:

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -136,7 +137,7 @@ def test_a_page_is_silent_asks_for_nothing_and_fits(
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("run", ["halted", "clean"])
+@pytest.mark.parametrize("run", ["halted", "clean", "large", "died"])
 def test_every_text_can_be_read(browser: Browser, tmp_path: Path, scheme: Scheme, run: str) -> None:
     seen = visit(browser, tmp_path, page(account_of(run_named(run))), scheme)
     assert seen.tab.evaluate(CONTRAST) == []
@@ -174,11 +175,32 @@ def test_headings_tell_the_page_and_every_table_has_its_head(browser: Browser, t
         "Durations and calls",
     ]
     assert seen.tab.locator("h1").count() == 1
-    assert seen.tab.locator("main").count() == 1
+    for landmark in ("banner", "navigation", "main", "contentinfo"):
+        assert seen.tab.get_by_role(landmark).count() == 1, landmark
+    levels = seen.tab.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map(one => +one.tagName[1])")
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert seen.tab.evaluate("document.documentElement.lang") == "en"
     assert seen.tab.evaluate(
-        """[...document.querySelectorAll('section table')]
-             .every(table => table.querySelector('th[scope]') || table.closest('details'))"""
+        """[...document.querySelectorAll('table')]
+             .every(table => table.querySelector('th[scope]') && table.caption.textContent.trim())"""
     )
+    seen.tab.context.close()
+
+
+def test_all_that_opens_scrolls_or_leads_on_is_reached_by_the_keyboard(browser: Browser, tmp_path: Path) -> None:
+    seen = visit(browser, tmp_path, page(account_of(run_named("halted"))), width=WIDTHS["telephone"])
+    reached = set()
+    for _ in range(60):
+        seen.tab.keyboard.press("Tab")
+        reached.add(
+            seen.tab.evaluate("document.activeElement.tagName + document.activeElement.textContent.slice(0, 99)")
+        )
+    wanted = seen.tab.evaluate(
+        """[...document.querySelectorAll('summary, a, .scroll')]
+             .filter(one => one.tagName != 'DIV' || one.scrollWidth > one.clientWidth)
+             .map(one => one.tagName + one.textContent.slice(0, 99))"""
+    )
+    assert set(wanted) <= reached
     seen.tab.context.close()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,16 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.report.hostile import hostile_run
 from tests.report.runs import RUN, events_of
-from tests.report.samples import CLEAN_RUN, HALTED_RUN, NEW, STARTED, finished, name
+from tests.report.samples import CLEAN_RUN, HALTED_RUN, NEW, START, STARTED, finished, name
 from tests.report.strategies import ANY_EVENT
 
 from bottlerocket_ecs_updater.core.errors import Unreachable
-from bottlerocket_ecs_updater.core.event import Event, InstanceFailed, InstanceQuarantined
-from bottlerocket_ecs_updater.core.fleet import UpToDate
+from bottlerocket_ecs_updater.core.event import Event, InstanceFailed, InstanceQuarantined, RunHalted
+from bottlerocket_ecs_updater.core.fleet import Outcome, UpToDate
+from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.reasons import Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.report.messages import Message, Messenger, Notice, Occasion, ascii_line
+from bottlerocket_ecs_updater.report.typed import Reach
 
 GOLDEN = Path(__file__).parent / "golden"
 REPORT = "s3://state/updater/runs/demo/20260105-0901-3f9c/report.html"
+REACH = Reach("demo", "eu-central-1", "s3://state/updater/")
 
 
 @dataclass
@@ -56,7 +62,8 @@ class Queue:
 def tell(
     events: Iterable[Event], box: Mailbox, queue: Queue | None = None, complain: Callable[[str], None] = lambda _: None
 ) -> None:
-    messenger = Messenger([box], [queue] if queue else [], run=RUN, cluster="demo", report=REPORT, complain=complain)
+    ways = [queue] if queue else []
+    messenger = Messenger([box], ways, run=RUN, cluster="demo", report=REPORT, complain=complain, reach=REACH)
     for event in events:
         messenger.record(event)
 
@@ -105,7 +112,7 @@ def test_the_last_message_names_every_instance_that_needs_a_person() -> None:
     for event in events:
         if isinstance(event, InstanceFailed | InstanceQuarantined):
             assert event.instance in digest
-    assert digest.count("To do:") == 4
+    assert digest.count("To do:") == 8, "four kinds of trouble, and four holds that stay until somebody does something"
 
 
 @pytest.mark.parametrize(("run", "golden"), [(CLEAN_RUN, "clean"), (HALTED_RUN, "halted")])
@@ -131,6 +138,30 @@ def test_programs_hear_of_what_matters_at_once_and_of_the_rest_in_batches() -> N
     tell(events_of("large"), Mailbox(), queue)
     assert max(map(len, queue.batches)) <= 10
     assert len(queue.batches) < len(queue.notices) / 5
+
+
+def test_a_message_of_trouble_brings_the_commands_that_end_it() -> None:
+    texts = {message.occasion: message.text for message in told(events_of("halted"))}
+    flags = "--cluster demo --region eu-central-1 --state s3://state/updater/"
+    assert f"\n    bottlerocket-ecs-updater pause {flags}\n" in texts[Occasion.HALTED]
+    for occasion in (Occasion.FAILED, Occasion.QUARANTINED, Occasion.FINISHED):
+        assert re.search(rf"\n    bottlerocket-ecs-updater release i-[0-9a-f]+ {flags}\n", texts[occasion])
+    assert f"\n    bottlerocket-ecs-updater release 1.53.1 {flags}\n" in texts[Occasion.FINISHED]
+
+
+# Source: PutEvents: the total size of its entries is less than 256 KB, the detail in UTF-8; Publish of SNS: 256 KB.
+@pytest.mark.parametrize("letter", ["x", "\u20ac", "\U0001f4a9", "\x00", '"'])
+def test_five_thousand_instances_with_much_to_say_fit_in_one_event_and_one_mail(letter: str) -> None:
+    why = failed(Failure.APPLY_FAILED, detail=letter * 24_000)
+    outcomes: dict[InstanceId, Outcome] = {name(number): why for number in range(5000)}
+    outcomes |= {name(number): hold(Reason.STANDALONE_TASK, task=letter * 24_000) for number in range(100)}
+    queue, box = Queue(), Mailbox()
+    halted = RunHalted(START, letter * 24_000)
+    tell([STARTED, halted, finished(outcomes, "halted", 4, letter * 24_000)], box, queue)
+    for batch in queue.batches:
+        assert sum(len(json.dumps(dict(notice.facts)).encode()) for notice in batch) < 256_000
+    for message in box.messages:
+        assert len(message.text.encode()) < 256_000
 
 
 def test_a_topic_that_fails_costs_a_complaint_and_nothing_else() -> None:

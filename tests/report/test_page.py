@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -27,8 +28,8 @@ from bottlerocket_ecs_updater.report.page.lanes import WIDTH, draw
 GOLDEN = Path(__file__).parent / "golden"
 
 KNOWN_TAGS = {
-    "html head meta title link style body div header span h1 h2 h3 ul li b main section article p time details summary",
-    "table thead tbody tr th td caption pre code svg desc defs pattern rect line text path g footer i br",
+    "html head meta title link style body div header nav a span h1 h2 h3 ul li b main section article p time details",
+    "summary table thead tbody tr th td caption pre code svg desc defs pattern rect line text path g footer i br",
 }
 VOID = {"br", "meta", "link", "rect", "line", "path"}
 
@@ -82,8 +83,43 @@ def test_a_page_loads_nothing_and_runs_nothing(run: str) -> None:
     page = Page(html)
     assert not {"script", "img", "iframe", "object", "embed"} & set(page.tags)
     assert not [name for name, _ in page.attributes if name.startswith("on")]
-    assert {value for name, value in page.attributes if name in ("href", "src")} == {"data:,"}
+    links = {value for name, value in page.attributes if name in ("href", "src")}
+    assert {link for link in links if not link.startswith("#")} == {"data:,"}
     assert not re.search(r"url\((?!#)|@import", html)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_every_link_of_a_page_leads_to_a_place_on_it(run: str) -> None:
+    page = Page(page_of(events_of(run)))
+    places = [value for name, value in page.attributes if name == "id"]
+    assert {value[1:] for name, value in page.attributes if name == "href" and value[0] == "#"} <= set(places)
+    assert len(places) == len(set(places))
+
+
+def test_only_a_page_that_lies_beside_the_index_links_it() -> None:
+    account = account_of(events_of("clean"))
+    assert 'href="../index.html"' in render(account, "html", index="../index.html")
+    assert "index.html" not in render(account, "html")
+
+
+def test_a_command_is_in_sight_and_not_folded_away() -> None:
+    broken = page_of(events_of("broken")).partition('id="broken"')[2].partition("</section>")[0]
+    assert "<details" not in broken
+    assert "bottlerocket-ecs-updater release i-" in broken
+
+
+def test_a_run_over_midnight_says_the_day_of_every_time() -> None:
+    late = [replace(event, at=event.at + timedelta(hours=14, minutes=55)) for event in events_of("clean")]
+    html = page_of(late)
+    assert "<b>2026-01-05</b>, 23:56:00 to 2026-01-06, 00:04:50 UTC" in html
+    assert '<td class="num">06 Jan 00:0' in html
+    assert "05 Jan" not in page_of(events_of("clean"))
+
+
+def test_what_is_ours_in_a_remedy_is_code_and_an_id_is_not_broken_in_two() -> None:
+    html = page_of(events_of("halted"))
+    assert "<code>release 1.53.1</code>" in html
+    assert '<span class="one">i-' in html
 
 
 def test_what_is_broken_comes_before_everything_else() -> None:

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli import kinds
 from bottlerocket_ecs_updater.cli.settings import Target
+from bottlerocket_ecs_updater.cli.telling import reach_of
 from bottlerocket_ecs_updater.cli.wiring import wire_to_look
 from bottlerocket_ecs_updater.core.errors import NotFound, UsageError
 from bottlerocket_ecs_updater.core.ids import RunId
@@ -20,6 +21,7 @@ from bottlerocket_ecs_updater.report.account import Account, account_of
 from bottlerocket_ecs_updater.report.archive import FORMS, render, report_key, write_reports
 from bottlerocket_ecs_updater.report.record import read_record, runs_of
 from bottlerocket_ecs_updater.report.text import visible
+from bottlerocket_ecs_updater.report.typed import Reach
 
 LATEST = "latest"
 
@@ -51,7 +53,7 @@ def report(
     wired = wire_to_look(settings.target, os.environ)
     if wired.store is None:
         raise UsageError("the record of runs is in the state store: give --state")
-    name, account = _read(wired.store, wired.cluster_name, run)
+    name, account = _read(wired.store, wired.cluster_name, run, reach_of(settings.target))
     if settings.out or settings.to is not None:
         _put(render(account, settings.form or form_of(settings.to)), settings.to)
     else:
@@ -69,7 +71,7 @@ def _put(text: str, to: Path | None) -> None:
         write_file(to, text)
 
 
-def _read(store: Store, cluster: str, run: str) -> tuple[RunId, Account]:
+def _read(store: Store, cluster: str, run: str, reach: Reach) -> tuple[RunId, Account]:
     name = RunId(run)
     if run == LATEST:
         runs = runs_of(store, cluster)
@@ -81,7 +83,7 @@ def _read(store: Store, cluster: str, run: str) -> tuple[RunId, Account]:
     past = read_record(store, cluster, name)
     if not past.events:
         raise NotFound(f"run {name} of {cluster} has left no record; `history` lists those that did")
-    return name, account_of(past.events, past.unreadable, cluster=cluster)
+    return name, account_of(past.events, past.unreadable, cluster=cluster, reach=reach)
 
 
 def form_of(path: Path | None) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO, cast
 
 from bottlerocket_ecs_updater.cli.kinds import Bucket, Place
-from bottlerocket_ecs_updater.cli.settings import Messages, Output, RunSettings
+from bottlerocket_ecs_updater.cli.settings import Messages, Output, RunSettings, Target
 from bottlerocket_ecs_updater.cli.wiring import Wired
 from bottlerocket_ecs_updater.core.policy import OwnHost
 from bottlerocket_ecs_updater.engine.ports import Clock, Recorder, Successors
@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.report.paint import Paint
 from bottlerocket_ecs_updater.report.record import Record
 from bottlerocket_ecs_updater.report.recorders import Fan, LastWord
 from bottlerocket_ecs_updater.report.text import visible
+from bottlerocket_ecs_updater.report.typed import Reach
 
 if TYPE_CHECKING:
     from types_boto3_events import EventBridgeClient
@@ -70,8 +71,9 @@ def tell(settings: RunSettings, wired: Wired, stream: TextIO) -> Telling:
         throttled = lambda: wired.calls.throttled  # noqa: E731 - read when it is told
         metrics = Metrics(stream, run=about.run, cluster=about.cluster, throttled=throttled)
     complain = _complaints(wired.clock, about, stream, live, as_json=as_json)
+    reach = reach_of(settings.target)
     record = Record(store, about.cluster, wired.run) if store is not None else None
-    archive = Archive(store, about.cluster, wired.run, complain) if store is not None else None
+    archive = Archive(store, about.cluster, wired.run, complain, reach) if store is not None else None
     messenger = _messenger(settings, wired, complain)
     # The record comes before the report that is made from it; messages come last, since they name the report.
     others = [one for one in (metrics, record, archive, messenger) if one is not None]
@@ -124,7 +126,20 @@ def _messenger(settings: RunSettings, wired: Wired, complain: Callable[[str], No
     if not people and not programs:
         return None
     report = report_place(settings.target.state, wired) if settings.target.state is not None else ""
-    return Messenger(people, programs, run=wired.run, cluster=wired.cluster_name, report=report, complain=complain)
+    return Messenger(
+        people,
+        programs,
+        run=wired.run,
+        cluster=wired.cluster_name,
+        report=report,
+        complain=complain,
+        reach=reach_of(settings.target),
+    )
+
+
+def reach_of(target: Target) -> Reach:
+    """How a command that a person types finds this cluster."""
+    return Reach(target.cluster, target.region_named or "", str(target.state) if target.state is not None else "")
 
 
 def report_place(state: Place, wired: Wired, form: str = "html") -> str:

@@ -21,12 +21,18 @@ from bottlerocket_ecs_updater.report.level import WANTS_A_PERSON
 from bottlerocket_ecs_updater.report.sentence import span
 from bottlerocket_ecs_updater.report.summary import Became, Row, Summary, summarize
 from bottlerocket_ecs_updater.report.timeline import Lane, Part, Timeline, timeline_of
+from bottlerocket_ecs_updater.report.typed import (
+    Reach,
+    Typed,
+    for_failure,
+    for_halt,
+    for_hold,
+    for_open,
+    for_quarantine,
+)
 
 ALIKE_MAX = 3
 """Sentences of one reason that are told apart; beyond, one of them stands for all."""
-
-COMMANDS_MAX = 3
-"""Instances for which the command that gives them back is spelled out: the others differ in the id only."""
 
 
 class Ending(Enum):
@@ -59,7 +65,7 @@ class Trouble:
     """The instances that it is about; none where it is about the run."""
     said: tuple[tuple[str, str], ...] = ()
     """Instances with what their hosts said, where it differs from one to the other."""
-    commands: tuple[str, ...] = ()
+    commands: tuple[Typed, ...] = ()
     out_of_service: bool = False
 
 
@@ -74,6 +80,7 @@ class Group:
     rows: tuple[Row, ...]
     alike: bool
     """Whether `why` is that of every one of them, not of the first only."""
+    commands: tuple[Typed, ...] = ()
 
     @property
     def wants_a_person(self) -> bool:
@@ -106,6 +113,8 @@ class Account:
     failures: tuple[Group, ...]
     moves: tuple[Move, ...]
     events: tuple[Event, ...]
+    reach: Reach
+    """How commands find the cluster."""
     unreadable: tuple[str, ...] = ()
     """Lines of the record that could not be read."""
 
@@ -138,22 +147,29 @@ class Account:
         return timedelta(seconds=median(one.total_seconds() for one in spans)) if spans else None
 
 
-def account_of(events: Sequence[Event], unreadable: Sequence[str] = (), *, cluster: str = "") -> Account:
-    """Work out the account of a run; `cluster` is for one that left before it could say on which it was."""
+def account_of(
+    events: Sequence[Event], unreadable: Sequence[str] = (), *, cluster: str = "", reach: Reach | None = None
+) -> Account:
+    """Work out the account of a run; `cluster` is for one that left before it could say on which it was.
+
+    `reach` says how commands find the cluster; without it they name the cluster and no more.
+    """
     summary, timeline = summarize(events), timeline_of(events)
-    summary = summary if summary.cluster else replace(summary, cluster=cluster)
+    summary = summary if summary.cluster else replace(summary, cluster=cluster or (reach.cluster if reach else ""))
+    reach = reach or Reach(summary.cluster)
     ending = _ending(summary, events)
-    troubles = tuple(_troubles(summary, timeline, ending, events))
+    troubles = tuple(_troubles(summary, timeline, ending, events, reach))
     return Account(
         summary,
         timeline,
         ending,
         _headline(summary, ending, events),
         troubles,
-        tuple(_groups(summary.rows, {Became.HELD})),
+        tuple(_with_commands(group, reach) for group in _groups(summary.rows, {Became.HELD})),
         tuple(_groups(summary.rows, {Became.QUARANTINED, Became.FAILED})),
         _moves(summary, timeline),
         tuple(events),
+        reach,
         tuple(unreadable),
     )
 
@@ -225,26 +241,33 @@ def _to_which(summary: Summary) -> str:
 
 
 def _troubles(
-    summary: Summary, timeline: Timeline | None, ending: Ending, events: Sequence[Event]
+    summary: Summary, timeline: Timeline | None, ending: Ending, events: Sequence[Event], reach: Reach
 ) -> Iterable[Trouble]:
     lanes = timeline.lanes if timeline is not None else {}
     if ending is Ending.HALTED:
         since = next((event.at for event in events if isinstance(event, RunHalted)), summary.ended)
-        yield Trouble("The run halted: nothing more is begun", since, summary.why, _HALT_TO_DO)
+        to_type = for_halt(reach)
+        yield Trouble("The run halted: nothing more is begun", since, summary.why, _HALT_TO_DO, commands=to_type)
     if ending is Ending.ERROR:
         yield Trouble("The run could not go on", summary.ended, summary.why, _ERROR_TO_DO)
     if ending is Ending.DIED:
-        yield Trouble("The run was ended without being able to say so", summary.ended, _DIED_WHY, _DIED_TO_DO)
+        yield Trouble(
+            "The run was ended without being able to say so",
+            summary.ended,
+            _DIED_WHY,
+            _DIED_TO_DO,
+            commands=for_open(reach),
+        )
     for group in _groups(summary.rows, {Became.QUARANTINED}, alike_max=0):
-        yield _quarantine(group, lanes, summary)
+        yield _quarantine(group, lanes, reach)
     yield from _left_open(summary, lanes)
     for group in _groups(summary.rows, {Became.FAILED}, alike_max=0):
-        yield _failure(group, lanes)
+        yield _failure(group, lanes, reach)
 
 
 _HALT_TO_DO = (
-    "Look at the instances below. The next run begins with what was learned here; to keep it from starting, "
-    "switch its schedule off."
+    "Look at the instances below. The next run begins with what was learned here; to keep every run from beginning "
+    "anything until you have looked, `pause`, or switch its schedule off."
 )
 _ERROR_TO_DO = "Correct what it names. What was begun is on the instances' claims: the next run finishes it first."
 _DIED_WHY = "Its task was stopped or its machine failed, or it is still at work: the record has no end."
@@ -252,17 +275,15 @@ _DIED_TO_DO = "Look at why its task stopped, in ECS. The next run finishes what 
 _OPEN_TO_DO = "The next run finishes it first. If none is due soon, start one."
 
 
-def _quarantine(group: Group, lanes: Mapping[InstanceId, Lane], summary: Summary) -> Trouble:
+def _quarantine(group: Group, lanes: Mapping[InstanceId, Lane], reach: Reach) -> Trouble:
     them = [lanes[row.instance] for row in group.rows if row.instance in lanes]
     since = min((lane.out_since for lane in them if lane.out_since is not None), default=None)
     what = f"{number(len(group.rows), 'instance is', 'instances are')} out of service, in quarantine"
-    commands = [
-        f"bottlerocket-ecs-updater release {row.instance} --cluster {summary.cluster}" for row in group.rows[:3]
-    ]
-    return Trouble(what, since, group.why, group.to_do, tuple(them), _said(group), tuple(commands), out_of_service=True)
+    commands = for_quarantine(group.code, [row.instance for row in group.rows], reach)
+    return Trouble(what, since, group.why, group.to_do, tuple(them), _said(group), commands, out_of_service=True)
 
 
-def _failure(group: Group, lanes: Mapping[InstanceId, Lane]) -> Trouble:
+def _failure(group: Group, lanes: Mapping[InstanceId, Lane], reach: Reach) -> Trouble:
     them = [lanes[row.instance] for row in group.rows if row.instance in lanes]
     serve = "it is in service" if len(group.rows) == 1 else "they are in service"
     return Trouble(
@@ -272,6 +293,7 @@ def _failure(group: Group, lanes: Mapping[InstanceId, Lane]) -> Trouble:
         group.to_do,
         tuple(them),
         _said(group),
+        for_failure(group.code, [row.instance for row in group.rows], reach),
     )
 
 
@@ -329,6 +351,10 @@ def _groups(rows: Iterable[Row], which: set[Became], alike_max: int = ALIKE_MAX)
 def _group(rows: Sequence[Row], *, alike: bool) -> Group:
     first = rows[0]
     return Group(first.became, first.code, first.why, first.remedy, tuple(rows), alike)
+
+
+def _with_commands(group: Group, reach: Reach) -> Group:
+    return replace(group, commands=for_hold(group.to_do, [row.instance for row in group.rows], reach))
 
 
 def _moves(summary: Summary, timeline: Timeline | None) -> tuple[Move, ...]:

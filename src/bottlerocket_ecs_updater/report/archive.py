@@ -15,32 +15,40 @@ from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.report.account import Account, account_of
 from bottlerocket_ecs_updater.report.index import Entry, enter, entry_of, index_key
 from bottlerocket_ecs_updater.report.record import read_record, record_folder
+from bottlerocket_ecs_updater.report.typed import Reach
 
 FORMS = ("html", "json", "md")
+
+_INDEX_BESIDE = "../index.html"
+"""Where the page of all runs is, seen from that of one of them in the state store."""
 
 
 class Archive:
     """Keeps the events of a run, and writes its reports when it ends. A store that fails costs the reports only."""
 
-    def __init__(self, store: Store, cluster: str, run: RunId, complain: Callable[[str], None]) -> None:
+    def __init__(
+        self, store: Store, cluster: str, run: RunId, complain: Callable[[str], None], reach: Reach | None = None
+    ) -> None:
         self._store = store
         self._cluster = cluster
         self._run = run
         self._complain = complain
+        self._reach = reach
         self._events: list[Event] = []
 
     def record(self, event: Event) -> None:
         self._events.append(event)
         if isinstance(event, RunFinished):
             try:
-                write_reports(self._store, self._cluster, self._run, account_of(self._events, cluster=self._cluster))
+                account = account_of(self._events, cluster=self._cluster, reach=self._reach)
+                write_reports(self._store, self._cluster, self._run, account)
             except UpdaterError as error:
                 again = f"`report {self._run}` makes it again"
                 self._complain(f"the report could not be written to the state store, {again}: {error}")
 
 
-def render(account: Account, form: str) -> str:
-    """The account in one of FORMS."""
+def render(account: Account, form: str, index: str = "") -> str:
+    """The account in one of FORMS; `index` is where the page of all runs lies, seen from the page of this one."""
     # Templates and their engine are slow to import, and only the end of a run needs them.
     from bottlerocket_ecs_updater.report.jsonreport import report_json  # noqa: PLC0415
     from bottlerocket_ecs_updater.report.markdown import markdown  # noqa: PLC0415
@@ -48,7 +56,7 @@ def render(account: Account, form: str) -> str:
 
     match form:
         case "html":
-            return page(account)
+            return page(account, index)
         case "json":
             return report_json(account)
         case "md":
@@ -63,13 +71,14 @@ def write_reports(store: Store, cluster: str, run: RunId, account: Account) -> N
     entered = enter(store, cluster, entry_of(account))
     for other in entered.adopted:
         past = read_record(store, cluster, other)
-        _write_forms(store, cluster, other, account_of(past.events, past.unreadable, cluster=cluster))
+        died = account_of(past.events, past.unreadable, cluster=cluster, reach=account.reach)
+        _write_forms(store, cluster, other, died)
     write_index_page(store, cluster, entered.entries)
 
 
 def _write_forms(store: Store, cluster: str, run: RunId, account: Account) -> None:
     for form in FORMS:
-        store.put(report_key(cluster, run, form), render(account, form).encode(), None)
+        store.put(report_key(cluster, run, form), render(account, form, index=_INDEX_BESIDE).encode(), None)
 
 
 def write_index_page(store: Store, cluster: str, entries: Sequence[Entry]) -> None:

@@ -8,12 +8,14 @@ Times are RFC 3339 in UTC, spans are seconds, releases are their text. A change 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 from bottlerocket_ecs_updater.engine.times import write_time
 from bottlerocket_ecs_updater.report.account import Account, Trouble, spent_by_part
 from bottlerocket_ecs_updater.report.summary import Row
+from bottlerocket_ecs_updater.report.typed import Typed
 
 FORMAT = 1
 
@@ -47,6 +49,7 @@ def report_object(account: Account) -> dict[str, Any]:
                 "why": group.why,
                 "to_do": group.to_do,
                 "instances": [row.instance for row in group.rows],
+                "commands": _lines(group.commands),
             }
             for group in account.holds
         ],
@@ -71,6 +74,7 @@ def _trouble(trouble: Trouble) -> dict[str, Any]:
         "to_do": trouble.to_do,
         "out_of_service": trouble.out_of_service,
         "instances": [lane.instance for lane in trouble.lanes],
+        "commands": _lines(trouble.commands),
     }
 
 
@@ -103,6 +107,10 @@ def _by_part(account: Account) -> dict[str, list[float]]:
         return {}
     spans = spent_by_part(account.timeline)
     return {part.value: [one.total_seconds() for one in sorted(lasted)] for part, lasted in spans.items()}
+
+
+def _lines(commands: Iterable[Typed]) -> list[str]:
+    return [line for one in commands for line in one.lines]
 
 
 def _time(at: datetime | None) -> str | None:

@@ -25,6 +25,9 @@ from bottlerocket_ecs_updater.report.text import visible
 NAMED_IN_LAST_LINE = 50
 """Instances that need a person, in the last JSON line: an event of CloudWatch Logs has a limit."""
 
+TOLD_IN_LAST_LINE_MAX_CHARACTERS = 300
+"""Of the reason and the remedy of each: the same facts go to EventBridge, which takes 256 KB."""
+
 _INSTANCE_WIDTH = 19
 """Of an EC2 instance id as AWS has made them since 2016."""
 
@@ -95,8 +98,8 @@ def _row(row: Row) -> Field:
         "instance": visible(row.instance),
         "became": row.became.value,
         "failure": row.code,
-        "why": visible(row.why),
-        "to_do": visible(row.remedy),
+        "why": visible(row.why, TOLD_IN_LAST_LINE_MAX_CHARACTERS),
+        "to_do": visible(row.remedy, TOLD_IN_LAST_LINE_MAX_CHARACTERS),
     }
 
 

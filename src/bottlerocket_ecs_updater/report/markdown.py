@@ -67,8 +67,7 @@ def _trouble(trouble: Trouble) -> Iterator[str]:
             yield f"- … and {len(trouble.said) - NAMED_MAX} more"
     elif trouble.lanes:
         yield f"- {_named([lane.instance for lane in trouble.lanes])}"
-    for command in trouble.commands:
-        yield f"- when it is well again: {code(command)}"
+    yield from (f"- {one.purpose}: {', '.join(map(code, one.lines))}" for one in trouble.commands)
 
 
 def _releases(account: Account) -> Iterator[str]:
@@ -80,7 +79,8 @@ def _releases(account: Account) -> Iterator[str]:
 def _hold(group: Group) -> str:
     example = "" if group.alike else "for example: "
     why = f"{group.code}: {example}{code(group.why)}; {_named([row.instance for row in group.rows])}"
-    return f"{len(group.rows)} | {_cell(why)} | {_cell(escaped(group.to_do))}"
+    typed = "".join(f"; {one.purpose}: {', '.join(map(code, one.lines))}" for one in group.commands)
+    return f"{len(group.rows)} | {_cell(why)} | {_cell(escaped(group.to_do) + typed)}"
 
 
 def _costs(account: Account) -> Iterator[str]:

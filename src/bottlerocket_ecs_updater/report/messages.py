@@ -7,7 +7,7 @@ comes every night is read by nobody. Programs get every event that matters, as i
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -24,11 +24,12 @@ from bottlerocket_ecs_updater.core.event import (
     RunHalted,
     RunStarted,
 )
-from bottlerocket_ecs_updater.report.account import Account, Ending, Trouble, account_of
+from bottlerocket_ecs_updater.report.account import Account, Ending, Group, Trouble, account_of
 from bottlerocket_ecs_updater.report.facts import Field, facts_of
 from bottlerocket_ecs_updater.report.log import last_facts
 from bottlerocket_ecs_updater.report.sentence import sentence
 from bottlerocket_ecs_updater.report.text import visible
+from bottlerocket_ecs_updater.report.typed import Reach, Typed, for_failure, for_halt, for_quarantine
 
 WIDTH = 100
 NAMED_MAX = 20
@@ -111,11 +112,13 @@ class Messenger:
         cluster: str,
         report: str,
         complain: Callable[[str], None],
+        reach: Reach | None = None,
     ) -> None:
         self._people = people
         self._programs = programs
         self._run, self._cluster, self._report = run, cluster, report
         self._complain = complain
+        self._reach = reach or Reach(cluster)
         self._past: list[Event] = []
         self._told: set[Occasion] = set()
         self._notices: list[Notice] = []
@@ -150,19 +153,23 @@ class Messenger:
 
     def _worth_telling(self) -> bool:
         """Whether anything happened: something was begun, or broke."""
-        account = account_of(self._past, cluster=self._cluster)
+        account = account_of(self._past, cluster=self._cluster, reach=self._reach)
         return bool(self._told) or account.ending.bad
 
     def _message(self, occasion: Occasion, event: Event) -> Message:
         if occasion is Occasion.FINISHED:
-            account = account_of(self._past, cluster=self._cluster)
+            account = account_of(self._past, cluster=self._cluster, reach=self._reach)
             subject, text, facts = (
                 finish_subject(account),
                 finish_text(account, self._report),
                 last_facts(account.summary),
             )
         else:
-            subject, text, facts = _subject(occasion, event), _text(occasion, event, self._report), facts_of(event)
+            subject, text, facts = (
+                _subject(occasion, event),
+                _text(occasion, event, self._report, self._reach),
+                facts_of(event),
+            )
         head: dict[str, Field] = {"cluster": self._cluster, "run": self._run}
         line = ascii_line(f"[{self._cluster}] {subject}")
         return Message(occasion, self._cluster, self._run, line, text, head | facts)
@@ -170,7 +177,7 @@ class Messenger:
     def _notice(self, event: Event) -> Notice:
         head: dict[str, Field] = {"cluster": self._cluster, "run": self._run}
         if isinstance(event, RunFinished):
-            account = account_of(self._past, cluster=self._cluster)
+            account = account_of(self._past, cluster=self._cluster, reach=self._reach)
             facts = last_facts(account.summary) | {"headline": account.headline, "report": self._report}
             return Notice(event.name, head | facts)
         return Notice(event.name, head | facts_of(event))
@@ -203,13 +210,19 @@ def finish_text(account: Account, report: str) -> str:
     """The digest of a run: what is broken and what to do first, then what came of it."""
     parts = [account.headline + "."]
     parts += [_trouble(trouble) for trouble in account.troubles]
-    held = [f"  {len(group.rows)}  {group.code}: {group.why}" for group in account.holds]
-    if held:
-        parts.append("\n".join(["Held back:", *map(_line, held)]))
+    if account.holds:
+        parts.append("\n".join(["Held back:", *(line for group in account.holds for line in _held(group))]))
     text = "\n\n".join(parts)
     if len(text) > TEXT_MAX_CHARACTERS:
         text = f"{text[:TEXT_MAX_CHARACTERS]}\n… cut here; the report has all of it."
     return f"{text}\n\n{_foot(report)}"
+
+
+def _held(group: Group) -> Iterator[str]:
+    yield _line(f"  {len(group.rows)}  {group.code}: {group.why}")
+    if group.wants_a_person:
+        yield _line(f"    To do: {group.to_do}")
+        yield from typed_text(group.commands)
 
 
 def _trouble(trouble: Trouble) -> str:
@@ -224,7 +237,15 @@ def _trouble(trouble: Trouble) -> str:
         left = len(trouble.lanes) - NAMED_MAX
     if left > 0:
         lines.append(f"  … and {left} more")
-    return "\n".join([*map(_line, lines), _line(f"To do: {trouble.to_do}")])
+    told = [*map(_line, lines), _line(f"To do: {trouble.to_do}"), *typed_text(trouble.commands)]
+    return "\n".join(told)
+
+
+def typed_text(commands: Sequence[Typed]) -> list[str]:
+    """Commands as lines of their own, never wrapped: they are there to be copied."""
+    return [
+        line for one in commands for line in (_line(f"{one.purpose}:"), *(f"    {visible(it)}" for it in one.lines))
+    ]
 
 
 def _subject(occasion: Occasion, event: Event) -> str:
@@ -242,11 +263,25 @@ def _subject(occasion: Occasion, event: Event) -> str:
             return occasion.value
 
 
-def _text(occasion: Occasion, event: Event, report: str) -> str:
+def _text(occasion: Occasion, event: Event, report: str, reach: Reach) -> str:
     said = sentence(event)
     if isinstance(event, InstanceEvent):
         said = f"{event.instance}: {said}"
-    return f"{_line(said)}.\n\n{_line(_WHAT_NEXT[occasion])}\n\n{_foot(report)}"
+    commands = "\n".join(typed_text(_typed_for(event, reach)))
+    parts = [f"{_line(said)}.", _line(_WHAT_NEXT[occasion]), *([commands] if commands else []), _foot(report)]
+    return "\n\n".join(parts)
+
+
+def _typed_for(event: Event, reach: Reach) -> Sequence[Typed]:
+    match event:
+        case InstanceFailed(instance=instance, failure=failure):
+            return for_failure(failure.failure.code, [instance], reach)
+        case InstanceQuarantined(instance=instance, failure=failure):
+            return for_quarantine(failure.failure.code, [instance], reach)
+        case RunHalted():
+            return for_halt(reach)
+        case _:
+            return ()
 
 
 _WHAT_NEXT = {

@@ -11,18 +11,25 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from bottlerocket_ecs_updater.core.event import (
+    Claimed,
     Event,
+    HostChecked,
+    InstanceEvent,
     InstanceFailed,
     InstanceHeld,
     InstanceQuarantined,
     InstanceUpdated,
+    PhaseEntered,
+    Rebooted,
     RunFinished,
     RunHalted,
     RunStarted,
 )
 from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.host import HostReport
 from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.reasons import Failed, Hold
+from bottlerocket_ecs_updater.core.phase import Phase
+from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.engine.run import kind_of
 
@@ -133,14 +140,45 @@ class Summary:
         return self.outcome == "halted"
 
 
+@dataclass(slots=True)
+class _Seen:
+    """What was last heard of an instance: all that there is to say of it where a run died."""
+
+    phase: Phase = Phase.UNKNOWN
+    running: Version | None = None
+
+    def note(self, event: InstanceEvent) -> None:
+        match event:
+            case PhaseEntered(phase=phase):
+                self.phase = phase
+            case HostChecked(answer=HostReport(running=running)) | Rebooted(version=running):
+                self.running = running
+            case _:
+                pass
+
+    @property
+    def ours(self) -> bool:
+        """Whether it got anywhere: of what is no Bottlerocket host, no phase is told."""
+        return self.phase is not Phase.UNKNOWN
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.phase is Phase.CURRENT and self.running is not None:
+            return UpToDate(self.running)
+        return hold(Reason.IN_FLIGHT, phase=self.phase.value)
+
+
 def summarize(events: Iterable[Event]) -> Summary:
     """Sum a run up from its events, in their order."""
     started: RunStarted | None = None
     finished: RunFinished | None = None
     halted, last = "", None
     outcomes: dict[InstanceId, Outcome] = {}
+    seen: dict[InstanceId, _Seen] = {}
     for event in events:
         last = event.at
+        if isinstance(event, InstanceEvent):
+            seen.setdefault(event.instance, _Seen()).note(event)
         match event:
             case RunStarted():
                 started = event
@@ -154,10 +192,15 @@ def summarize(events: Iterable[Event]) -> Summary:
                 outcomes[instance] = failure
             case InstanceQuarantined(instance=instance, failure=failure):
                 outcomes[instance] = Quarantined(failure)
-            case InstanceHeld(instance=instance, hold=hold):
-                outcomes[instance] = hold
+            case InstanceHeld(instance=instance, hold=held):
+                outcomes[instance] = held
+            case Claimed(instance=instance) if isinstance(outcomes.get(instance), Hold):
+                # Whatever held it is over: it was taken.
+                del outcomes[instance]
             case _:
                 continue
+    if finished is None:
+        outcomes = {id_: one.outcome for id_, one in seen.items() if one.ours} | outcomes
     began = started.at if started is not None else None
     return Summary(
         run=finished.run if finished is not None else started.run if started is not None else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -15,11 +16,11 @@ from bottlerocket_ecs_updater.core.event import CommandSent, HostChecked, PhaseE
 from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.host import HostReport
 from bottlerocket_ecs_updater.engine.times import write_time
-from bottlerocket_ecs_updater.report.account import Account
+from bottlerocket_ecs_updater.report.account import Account, number
 from bottlerocket_ecs_updater.report.page.lanes import draw, durations
 from bottlerocket_ecs_updater.report.sentence import sentence, span
 from bottlerocket_ecs_updater.report.summary import Became
-from bottlerocket_ecs_updater.report.text import visible
+from bottlerocket_ecs_updater.report.text import SHOWN_MAX_CHARACTERS, visible
 from bottlerocket_ecs_updater.report.timeline import Lane, Part
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _COUNTED = (Became.UPDATED, Became.FAILED, Became.QUARANTINED, Became.HELD)
 
 _MEANING = {
     Part.STAGING: "staging the update, in service",
-    Part.READY: "staged, waiting for its turn, in service",
+    Part.READY: "staged, waits for its turn, in service",
     Part.DRAINING: "draining",
     Part.REBOOTING: "rebooting",
     Part.VERIFYING: "proving that it is well",
@@ -50,8 +51,8 @@ _MEANING = {
 }
 
 
-def page(account: Account) -> str:
-    """The page of a run."""
+def page(account: Account, index: str = "") -> str:
+    """The page of a run; `index` is where the page of all runs lies, empty where nobody knows."""
     summary, timeline = account.summary, account.timeline
     lanes = timeline.lanes if timeline is not None else {}
     failed = [row for row in summary.rows if row.became in (Became.QUARANTINED, Became.FAILED)]
@@ -73,6 +74,9 @@ def page(account: Account) -> str:
             calls=sorted(summary.calls.items(), key=lambda item: (-item[1], item[0])),
             style=_style(),
             table_max=TABLE_MAX_ROWS,
+            said_max=SAID_MAX_CHARACTERS,
+            index=index,
+            clock="when" if _over_midnight(account) else "clock",
         )
     )
 
@@ -96,6 +100,9 @@ def _templates() -> Environment:
         "clock": lambda at: f"{at.astimezone(UTC):%H:%M:%S}",
         "day": lambda at: f"{at.astimezone(UTC):%Y-%m-%d}",
         "machine": write_time,
+        "when": lambda at: f"{at.astimezone(UTC):%d %b %H:%M:%S}",
+        "prose": _prose,
+        "number": number,
         "spent": _spent,
         "story": _story,
     }
@@ -109,6 +116,29 @@ def _source(name: str) -> str:
 @cache
 def _style() -> Markup:
     return Markup(_source("style.css").strip())  # noqa: S704 - our own file
+
+
+_MARKED = re.compile(r"(`[^`]+`)|(\bm?i-[0-9a-f]{8,17}\b)")
+
+
+def _prose(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> Markup:
+    """A sentence as a paragraph: what stands in back-ticks is code, and an instance id is not broken in two."""
+    shown, told, done = visible(text, limit), Markup(), 0
+    for found in _MARKED.finditer(shown):
+        code, id_ = found.groups()
+        kind, inside = ("code", code[1:-1]) if code else ("span", id_)
+        opened = Markup("<code>") if kind == "code" else Markup('<span class="one">')
+        told += Markup("{}{}{}</{}>").format(shown[done : found.start()], opened, inside, kind)
+        done = found.end()
+    told += shown[done:]
+    first = told[:1]
+    return first.upper() + told[1:] if first.islower() else told
+
+
+def _over_midnight(account: Account) -> bool:
+    """Whether a time of day alone would not say when."""
+    began, ended = account.summary.began, account.summary.ended
+    return began is not None and ended is not None and began.astimezone(UTC).date() != ended.astimezone(UTC).date()
 
 
 def _spent(lane: Lane, part: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from bottlerocket_ecs_updater.report.account import Account, number, spent_by_part
 from bottlerocket_ecs_updater.report.sentence import span
@@ -87,6 +87,8 @@ class Drawing:
     left: float
     right: float
     top: float
+    day: str
+    """The day on which it began, which the axis does not say."""
     lanes: tuple[Drawn, ...]
     headings: tuple[Heading, ...]
     ticks: tuple[Tick, ...]
@@ -137,6 +139,7 @@ def draw(account: Account, halted_at: datetime | None = None) -> Drawing | None:
         left=_LEFT,
         right=WIDTH - _RIGHT,
         top=top,
+        day=f"{timeline.began.astimezone(UTC):%Y-%m-%d}",
         lanes=tuple(lanes),
         headings=tuple(headings),
         ticks=tuple(_ticks(timeline, scale)),
