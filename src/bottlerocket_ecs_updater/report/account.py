@@ -5,6 +5,7 @@ What is broken comes first, with since when and what to do: whoever reads it at 
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,9 @@ from bottlerocket_ecs_updater.report.typed import (
 
 ALIKE_MAX = 3
 """Sentences of one reason that are told apart; beyond, one of them stands for all."""
+
+WHY_IN_HEADLINE_MAX_CHARACTERS = 120
+"""Of why a run could not begin: there is nothing else to say of it, and the whole stands below the headline."""
 
 
 class Ending(Enum):
@@ -216,6 +220,9 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
             return f"{trouble or 'An instance is out of service'}; {updated}"
         case Ending.INTERRUPTED:
             return f"Interrupted after {span(summary.took)}: {updated}" + (f"; {trouble}" if trouble else "")
+        case Ending.ERROR if not summary.rows:
+            why = textwrap.shorten(summary.why, WHY_IN_HEADLINE_MAX_CHARACTERS, placeholder=" …")
+            return f"The run could not begin: {why}"
         case Ending.ERROR:
             return f"The run could not go on: {updated}" + (f"; {trouble}" if trouble else "")
         case Ending.DIED:

@@ -61,6 +61,11 @@ class Entry:
         return any(ending.value == self.ending and ending.bad for ending in Ending)
 
     @property
+    def well(self) -> bool:
+        """Whether it did all that there was to do."""
+        return self.ending in (Ending.WELL.value, Ending.NOTHING.value)
+
+    @property
     def died(self) -> bool:
         """Whether its record had no end when it was read."""
         return self.ending == Ending.DIED.value

@@ -202,7 +202,7 @@ _OCCASIONS: Mapping[type[Event], Occasion] = {
 
 def finish_subject(account: Account) -> str:
     """What happened, so that it is read without opening the message."""
-    word = "" if account.ending in (Ending.WELL, Ending.NOTHING, Ending.HALTED) else f"{account.ending.value}: "
+    word = f"{account.ending.value}: " if account.ending is Ending.FAILURES else ""
     return f"{word}{account.headline}"
 
 

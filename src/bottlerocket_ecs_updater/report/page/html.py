@@ -86,7 +86,14 @@ def index_page(cluster: str, entries: Sequence[Entry]) -> str:
     return (
         _templates()
         .get_template("index.html.j2")
-        .render(cluster=cluster, entries=entries, style=_style(), counted=_COUNTED)
+        .render(
+            cluster=cluster,
+            entries=entries,
+            last_well=next((entry for entry in entries if entry.well), None),
+            last_bad=next((entry for entry in entries if entry.bad), None),
+            style=_style(),
+            counted=_COUNTED,
+        )
     )
 
 
@@ -98,6 +105,7 @@ def _templates() -> Environment:
         "said": lambda text: visible(text, SAID_MAX_CHARACTERS),
         "span": span,
         "clock": lambda at: f"{at.astimezone(UTC):%H:%M:%S}",
+        "minute": lambda at: f"{at.astimezone(UTC):%Y-%m-%d %H:%M}",
         "day": lambda at: f"{at.astimezone(UTC):%Y-%m-%d}",
         "machine": write_time,
         "when": lambda at: f"{at.astimezone(UTC):%d %b %H:%M:%S}",
