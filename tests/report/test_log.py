@@ -41,7 +41,7 @@ class Terminal(io.StringIO):
 
 
 def logged(
-    events: list[Event], form: Form = "json", level: Level = Level.INFO, stream: io.StringIO | None = None, **more: bool
+    events: list[Event], form: Form = "json", level: Level = Level.INFO, stream: io.StringIO | None = None, **more: Any
 ) -> str:
     stream = stream if stream is not None else io.StringIO()
     log = log_to(stream, run=RUN, cluster="web", form=form, level=level, **more)
@@ -246,3 +246,36 @@ def test_an_ordinary_hold_is_quiet_and_one_that_wants_a_person_is_not() -> None:
 
 def test_the_samples_have_an_instance_for_every_kind_of_end() -> None:
     assert len({type(outcome) for outcome in HALTED.values()}) == 5
+
+
+# On a terminal
+
+
+def lines_of_width(columns: int) -> list[str]:
+    stream = Terminal()
+    log = log_to(stream, run=RUN, cluster="web", width=lambda: columns, colour=False)
+    for event in HALTED_RUN:
+        log.record(event)
+    return stream.getvalue().partition("\n\n")[0].splitlines()
+
+
+def test_on_a_terminal_a_long_sentence_goes_on_below_its_beginning() -> None:
+    lines = lines_of_width(80)
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith(" " * 32) and line[32] != " " for line in lines)
+
+
+def test_a_word_that_is_too_long_stays_whole_to_be_copied() -> None:
+    arn = "arn:aws:ecs:us-east-1:123456789012:task/demo/36a112912eca6b0a6187d05a6241b7c6"
+    stream = Terminal()
+    log_to(stream, run=RUN, cluster="web", width=lambda: 80).record(
+        InstanceHeld(START, ONE, hold(Reason.STANDALONE_TASK, task=arn))
+    )
+    assert arn in stream.getvalue()
+
+
+def test_what_is_no_terminal_gets_a_line_for_an_event_however_long() -> None:
+    text = logged(HALTED_RUN, form="text")
+    held = [line for line in text.splitlines() if "QUARANTINED" in line]
+    assert held[0].endswith("or replace it")
+    assert len(lines_of_width(40)) == len(lines_of_width(1000))

@@ -30,7 +30,7 @@ from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.reasons import Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.report.paint import Paint
 from bottlerocket_ecs_updater.report.summary import UNFINISHED, Became, Summary, rows_of, summarize
-from bottlerocket_ecs_updater.report.summary_text import WIDTH, last_line, summary_text
+from bottlerocket_ecs_updater.report.summary_text import WIDTH_MAX, last_line, summary_text
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -120,7 +120,7 @@ def test_whatever_hosts_and_tasks_said_the_text_only_carries_our_own_colours(
 def test_no_line_of_a_run_without_endless_words_is_wider_than_the_page() -> None:
     for run in (CLEAN_RUN, HALTED_RUN, LARGE_RUN):
         lines = summary_text(summarize(run)).splitlines()
-        assert max(map(len, lines)) <= WIDTH + 40, max(lines, key=len)
+        assert max(map(len, lines)) <= WIDTH_MAX + 40, max(lines, key=len)
 
 
 def test_colours_change_nothing_but_colour() -> None:
@@ -133,3 +133,14 @@ def test_colours_change_nothing_but_colour() -> None:
 def test_a_row_for_an_instance_that_went_well_needs_no_reason() -> None:
     (row,) = rows_of({name(1): HALTED[name(1)]})
     assert (row.code, row.why, row.remedy, row.versions[0]) == ("", "", "", OLD)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_on_a_narrow_terminal_only_a_word_that_is_too_long_passes_the_edge(width: int) -> None:
+    for run in (HALTED_RUN, LARGE_RUN):
+        lines = summary_text(summarize(run), width=width).splitlines()
+        assert [line for line in lines if len(line) > width and len(line.split()) > 1] == []
+
+
+def test_what_is_no_bottlerocket_host_asks_nothing_of_anybody() -> None:
+    assert "to do: nothing to do" not in summary_text(summarize(HALTED_RUN))

@@ -64,7 +64,8 @@ def tell(settings: RunSettings, wired: Wired, stream: TextIO) -> Telling:
     as_json = output.log_format == "json" or (output.log_format == "auto" and not stream.isatty())
     live = _live(output, about, stream)
     level = level_named(output.level)
-    log = live or log_to(stream, run=about.run, cluster=about.cluster, form=output.log_format, level=level)
+    form = output.log_format
+    log = live or log_to(stream, run=about.run, cluster=about.cluster, form=form, level=level, width=_columns)
     wanted = settings.messages.metrics
     metrics = None
     if wanted == "on" or (wanted == "auto" and as_json):
@@ -96,9 +97,13 @@ def _live(output: Output, about: _About, stream: TextIO) -> Live | None:
     paint, level = Paint(colour=True), level_named(output.level)
 
     def log(buffer: TextIO) -> Recorder:
-        return TextLog(buffer, run=about.run, cluster=about.cluster, level=level, paint=paint)
+        return TextLog(buffer, run=about.run, cluster=about.cluster, level=level, paint=paint, width=_columns)
 
     return Live(stream, log, shutil.get_terminal_size, paint)
+
+
+def _columns() -> int:
+    return shutil.get_terminal_size().columns
 
 
 def _complaints(

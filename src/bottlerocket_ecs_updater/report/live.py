@@ -87,7 +87,10 @@ class Live:
         if standing.began is None:
             return
         yield self._paint.faint("─" * min(columns - 1, 100))
-        yield self._paint.strong(_cut(self._counts(now), columns))
+        counts, forecast = self._counts(now), self._forecast(now)
+        both = f"{counts}; {forecast}" if forecast else counts
+        for line in [both] if len(both) < columns else filter(None, (counts, forecast)):
+            yield self._paint.strong(_cut(line, columns))
         if standing.halted:
             yield self._paint.bad(_cut(f"HALTED: {visible(standing.halted)}", columns))
         elif standing.stopping:
@@ -112,13 +115,13 @@ class Live:
         ours = standing.bottlerocket or len(standing.phases)
         told = [f"{visible(standing.cluster)}: {ours} instances", *counts, f"{standing.to_come} to come"]
         began = standing.began or now
-        return ", ".join([*told, f"after {span(now - began)}"]) + self._forecast(now)
+        return ", ".join([*told, f"after {span(now - began)}"])
 
     def _forecast(self, now: datetime) -> str:
         ends = self._standing.ends_at(now)
         if ends is None or ends <= now:
             return ""
-        return f"; likely to end at {ends.astimezone(UTC):%H:%M}Z, in {span(ends - now)}"
+        return f"likely to end at {ends.astimezone(UTC):%H:%M}Z, in {span(ends - now)}"
 
     def _hand(self, instance: str, hand: Hand, now: datetime, columns: int) -> str:
         quarantined = instance in self._standing.quarantined

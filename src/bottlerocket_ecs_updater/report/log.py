@@ -7,7 +7,9 @@ an event already is a set of facts.
 from __future__ import annotations
 
 import json
+import textwrap
 from collections import Counter
+from collections.abc import Callable
 from typing import Literal, TextIO
 
 from bottlerocket_ecs_updater.core.event import Event, InstanceEvent, InstanceUpdated, Returned, RunFinished
@@ -19,7 +21,7 @@ from bottlerocket_ecs_updater.report.paint import Paint
 from bottlerocket_ecs_updater.report.recorders import Collected
 from bottlerocket_ecs_updater.report.sentence import sentence
 from bottlerocket_ecs_updater.report.summary import Became, Row, Summary, summarize
-from bottlerocket_ecs_updater.report.summary_text import last_line, summary_text
+from bottlerocket_ecs_updater.report.summary_text import WIDTH_MAX, last_line, summary_text
 from bottlerocket_ecs_updater.report.text import visible
 
 NAMED_IN_LAST_LINE = 50
@@ -30,6 +32,12 @@ TOLD_IN_LAST_LINE_MAX_CHARACTERS = 300
 
 _INSTANCE_WIDTH = 19
 """Of an EC2 instance id as AWS has made them since 2016."""
+
+_INDENT = " " * (len("09:24:11Z") + 2 + _INSTANCE_WIDTH + 2)
+"""What stands before a sentence."""
+
+ROOM_MIN = 30
+"""Characters that a sentence needs beside its instance; on a narrower terminal it is not indented."""
 
 Form = Literal["auto", "json", "text"]
 
@@ -42,15 +50,24 @@ def log_to(
     form: Form = "auto",
     level: Level = Level.INFO,
     colour: bool | None = None,
+    width: Callable[[], int] | None = None,
 ) -> Recorder:
     """The log on a stream: `auto` writes sentences where a person reads at a terminal, and JSON lines elsewhere.
 
-    `colour` is None for colours on a terminal only.
+    `colour` is None for colours on a terminal only. `width` tells how many columns the terminal has, where it is one.
     """
     terminal = stream.isatty()
     if form == "json" or (form == "auto" and not terminal):
         return JsonLog(stream, run=run, cluster=cluster, level=level)
-    return TextLog(stream, run=run, cluster=cluster, level=level, paint=Paint(terminal if colour is None else colour))
+    paint = Paint(terminal if colour is None else colour)
+    return TextLog(
+        stream, run=run, cluster=cluster, level=level, paint=paint, width=width if terminal and width else unbounded
+    )
+
+
+def unbounded() -> int:
+    """The width of what is no terminal: a line is as long as it is."""
+    return 0
 
 
 class JsonLog:
@@ -106,10 +123,20 @@ def _row(row: Row) -> Field:
 class TextLog:
     """One sentence a line, for a person who watches; the summary and its canonical line come last."""
 
-    def __init__(self, stream: TextIO, *, run: str, cluster: str, level: Level, paint: Paint) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        run: str,
+        cluster: str,
+        level: Level,
+        paint: Paint,
+        width: Callable[[], int] = unbounded,
+    ) -> None:
         self._stream = stream
         self._level = level
         self._paint = paint
+        self._width = width
         self._past = Collected()
         self._run, self._cluster = run, cluster
 
@@ -118,7 +145,8 @@ class TextLog:
         level = level_of(event)
         if isinstance(event, RunFinished):
             summary = summarize(self._past.events)
-            self._stream.write(f"{summary_text(summary, self._paint)}{last_line(summary)}\n")
+            text = summary_text(summary, self._paint, self._width() or WIDTH_MAX)
+            self._stream.write(f"{text}{last_line(summary)}\n")
         elif level >= self._level:
             self._stream.write(self._line(event, level) + "\n")
         self._stream.flush()
@@ -126,9 +154,18 @@ class TextLog:
     def _line(self, event: Event, level: Level) -> str:
         time = self._paint.faint(f"{write_time(event.at)[11:19]}Z")
         who = visible(event.instance) if isinstance(event, InstanceEvent) else ""
-        said = visible(sentence(event))
-        if isinstance(event, InstanceUpdated | Returned):
-            said = self._paint.good(said)
-        else:
-            said = self._paint.level(level, said)
-        return f"{time}  {who:<{_INSTANCE_WIDTH}}  {said}".rstrip()
+        good = isinstance(event, InstanceUpdated | Returned)
+        first, *more = (
+            self._paint.good(line) if good else self._paint.level(level, line)
+            for line in self._fitting(visible(sentence(event)))
+        )
+        return "\n".join(
+            [f"{time}  {who:<{_INSTANCE_WIDTH}}  {first}".rstrip(), *(f"{_INDENT}{line}" for line in more)]
+        )
+
+    def _fitting(self, said: str) -> list[str]:
+        """Broken between words where the terminal would break it in one; a long word stays whole, to be copied."""
+        room = self._width() - len(_INDENT)
+        if room < ROOM_MIN:
+            return [said]
+        return textwrap.wrap(said, room, break_long_words=False, break_on_hyphens=False) or [""]

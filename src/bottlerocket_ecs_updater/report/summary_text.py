@@ -13,7 +13,12 @@ from bottlerocket_ecs_updater.report.sentence import change, span
 from bottlerocket_ecs_updater.report.summary import COUNTED, Became, Row, Summary
 from bottlerocket_ecs_updater.report.text import visible
 
-WIDTH = 110
+WIDTH_MAX = 110
+"""Longer lines are hard to read, however wide the terminal is."""
+
+WIDTH_MIN = 60
+"""Of a narrower terminal the indentation would leave nothing: there the terminal itself breaks lines."""
+
 _INDENT = " " * 20
 _NAMED_AT_MOST = {Became.QUARANTINED: 500, Became.FAILED: 500, Became.UPDATED: 100, Became.HELD: 40}
 _NAMED_AT_MOST_OTHERWISE = 10
@@ -23,9 +28,10 @@ _ALIKE_MAX = 3
 """Sentences of one reason that are told apart; beyond, one of them stands for all."""
 
 
-def summary_text(summary: Summary, paint: Paint = PLAIN) -> str:
-    """The whole summary, without the canonical last line."""
-    return "\n".join(_lines(summary, paint)) + "\n"
+def summary_text(summary: Summary, paint: Paint = PLAIN, width: int = WIDTH_MAX) -> str:
+    """The whole summary, without the canonical last line, in lines of so many characters."""
+    fitting = min(max(width, WIDTH_MIN), WIDTH_MAX)
+    return "\n".join(_lines(summary, paint, fitting)) + "\n"
 
 
 def last_line(summary: Summary) -> str:
@@ -35,16 +41,16 @@ def last_line(summary: Summary) -> str:
     return f"run.finished outcome={visible(summary.outcome)} {numbers} duration={span(summary.took)}"
 
 
-def _lines(summary: Summary, paint: Paint) -> Iterator[str]:
+def _lines(summary: Summary, paint: Paint, width: int) -> Iterator[str]:
     yield ""
     if summary.why:
         word = "HALTED" if summary.halted else visible(summary.outcome).upper()
-        yield from _wrapped(paint.bad(word) + "  ", visible(summary.why), len(word) + 2)
+        yield from _wrapped(paint.bad(word) + "  ", visible(summary.why), len(word) + 2, width)
         yield ""
-    yield paint.strong(headline(summary))
+    yield from (paint.strong(line) for line in _wrapped("", headline(summary), 0, width))
     for group in _groups(summary.rows):
         yield ""
-        yield from _group(group, paint)
+        yield from _group(group, paint, width)
     yield ""
 
 
@@ -71,34 +77,35 @@ def _groups(rows: Sequence[Row]) -> list[list[Row]]:
     return list(alike.values())
 
 
-def _group(rows: Sequence[Row], paint: Paint) -> Iterator[str]:
+def _group(rows: Sequence[Row], paint: Paint, width: int) -> Iterator[str]:
     first = rows[0]
     label = paint.became(first.became, f"{first.became.words:<18}")
     few = len(rows) <= 3
-    yield f"  {label}" + (", ".join(visible(row.instance) for row in rows) if few else f"{len(rows)} instances")
+    names = ", ".join(visible(row.instance) for row in rows) if few else f"{len(rows)} instances"
+    yield from _wrapped(f"  {label}", names, len(_INDENT), width)
     if len(first.versions) == 2:
-        yield f"{_INDENT}{change(*first.versions)}"
+        yield from _wrapped(_INDENT, change(*first.versions), len(_INDENT), width)
     elif first.versions:
         yield f"{_INDENT}on {first.versions[0]}"
     if first.why:
         example = "for example: " if len({row.why for row in rows}) > 1 else ""
-        yield from _wrapped(_INDENT, f"{first.code}: {example}{visible(first.why)}", len(_INDENT))
-    if first.remedy:
-        yield from _wrapped(f"{_INDENT}{paint.faint('to do:')} ", visible(first.remedy), len(_INDENT) + 7)
+        yield from _wrapped(_INDENT, f"{first.code}: {example}{visible(first.why)}", len(_INDENT), width)
+    if first.remedy and first.became is not Became.NOT_BOTTLEROCKET:
+        yield from _wrapped(f"{_INDENT}{paint.faint('to do:')} ", visible(first.remedy), len(_INDENT) + 7, width)
     if not few:
-        yield from _names(rows)
+        yield from _names(rows, width)
 
 
-def _names(rows: Sequence[Row]) -> Iterator[str]:
+def _names(rows: Sequence[Row], width: int) -> Iterator[str]:
     limit = _NAMED_AT_MOST.get(rows[0].became, _NAMED_AT_MOST_OTHERWISE)
     names = " ".join(visible(row.instance) for row in rows[:limit])
     more = f" … and {len(rows) - limit} more" if len(rows) > limit else ""
-    yield from _wrapped(_INDENT, names + more, len(_INDENT))
+    yield from _wrapped(_INDENT, names + more, len(_INDENT), width)
 
 
-def _wrapped(before: str, text: str, indent: int) -> Iterator[str]:
+def _wrapped(before: str, text: str, indent: int, width: int) -> Iterator[str]:
     """The text after `before`, wrapped, its later lines indented; `before` may carry colours that have no width."""
-    lines = textwrap.wrap(text, WIDTH - indent, break_long_words=False, break_on_hyphens=False) or [""]
+    lines = textwrap.wrap(text, width - indent, break_long_words=False, break_on_hyphens=False) or [""]
     yield before + lines[0]
     for line in lines[1:]:
         yield " " * indent + line
