@@ -125,7 +125,7 @@ class Live:
 
     def _hand(self, instance: str, hand: Hand, now: datetime, columns: int) -> str:
         quarantined = instance in self._standing.quarantined
-        phase = "quarantined" if quarantined else hand.phase
+        phase = "quarantined" if quarantined else visible(hand.phase)
         told = f"  {visible(instance):<19}  {phase:<11}  {span(max(now - hand.since, now - now)):>7}  {hand.change}"
         line = _cut(told, columns)
         return self._paint.bad(line) if quarantined else line
