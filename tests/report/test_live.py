@@ -16,7 +16,8 @@ from tests.report.runs import RUN, events_of
 from tests.report.samples import HALTED_RUN, NEW, OLD, START, STARTED, name
 from tests.report.strategies import ANY_EVENT
 
-from bottlerocket_ecs_updater.core.event import Claimed, Event, LookPostponed, RunFinished, Settled
+from bottlerocket_ecs_updater.core.event import Claimed, ClaimFound, Event, LookPostponed, RunFinished, Settled
+from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.report.level import Level
 from bottlerocket_ecs_updater.report.live import Live
 from bottlerocket_ecs_updater.report.log import TextLog
@@ -185,3 +186,17 @@ def test_on_a_narrow_terminal_the_likely_end_has_a_line_of_its_own() -> None:
     assert "; likely to end at " in wide[0]
     assert re.fullmatch(r"likely to end at \d\d:\d\dZ, in \d+m(\d+s)?", narrow[1])
     assert max(map(len, narrow)) < 80
+
+
+def test_what_an_earlier_run_had_taken_does_not_make_the_end_seem_far() -> None:
+    standing = Standing()
+    old = ClaimFound(START, name(1), "rebooting", RunId("20260101-0900-0000"), START - timedelta(days=4))
+    first: list[Event] = [STARTED, old, Settled(START + timedelta(minutes=3), name(1), timedelta(minutes=1))]
+    for event in first:
+        standing.note(event)
+    assert standing.ends_at(START + timedelta(minutes=3)) is None
+    taken = Claimed(START + timedelta(minutes=3), name(2), OLD, NEW, downgrade=False)
+    second: list[Event] = [taken, Settled(START + timedelta(minutes=6), name(2), timedelta(minutes=1))]
+    for event in second:
+        standing.note(event)
+    assert standing.ends_at(START + timedelta(minutes=6)) == START + timedelta(minutes=6)

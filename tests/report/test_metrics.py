@@ -130,7 +130,7 @@ def test_the_schema_here_finds_what_is_wrong(wrong: dict[str, Any], fault: str) 
 
 
 def test_a_line_is_one_of_the_log_as_well() -> None:
-    assert {"time", "event", "run"} <= told(events_of("clean"))[0].keys()
+    assert {"time", "level", "event", "run", "cluster"} <= told(events_of("clean"))[0].keys()
 
 
 # The names

@@ -190,9 +190,7 @@ class Reason(Enum):
     NOT_ANSWERED = _Words(
         "not-answered", "it had not answered its update check when the plan was made", "plan again in a moment"
     )
-    IN_FLIGHT = _Words(
-        "in-flight", "the run ended while it was {phase}", "the next run finishes what its claim says was begun"
-    )
+    IN_FLIGHT = _Words("in-flight", "the run ended while it was {phase}", "the next run goes on with it")
     UNCLEAR = _Words("unclear", "AWS did not say whether {what} took effect: {why}", "it is looked at again")
 
     # What the operator's rules hold back.

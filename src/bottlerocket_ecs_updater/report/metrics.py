@@ -154,7 +154,13 @@ class Metrics:
             self._write(now, {name: values for name, values in chunk.items() if values})
 
     def _write(self, now: datetime, values: Values, dimension: str = "", value: str = "") -> None:
-        about = {"time": write_time(now), "event": "metrics", "run": self._run}
+        about = {
+            "time": write_time(now),
+            "level": "info",
+            "event": "metrics",
+            "run": self._run,
+            "cluster": self._cluster,
+        }
         line = about | emf(now, self._cluster, values, dimension, value)
         self._stream.write(json.dumps(line, separators=(",", ":")) + "\n")
         self._stream.flush()

@@ -31,6 +31,8 @@ class Hand:
     """When it was claimed."""
     change: str = ""
     """From which release to which."""
+    found: bool = False
+    """An earlier run had taken it: how long that was says nothing of how long a slot takes."""
 
 
 @dataclass(slots=True)
@@ -127,11 +129,11 @@ class Standing:
                 self.holds[id_] = hold.reason
                 self._let_go(id_)
             case e.ClaimFound(phase=phase, since=since):
-                self._take(id_, phase, event.at, since, "")
+                self._take(id_, Hand(phase, event.at, since, found=True))
                 if phase == Phase.QUARANTINED.value:
                     self.quarantined.add(id_)
             case e.Claimed(source=source, target=target):
-                self._take(id_, Phase.DRAINING.value, event.at, event.at, f"{source} → {target}")
+                self._take(id_, Hand(Phase.DRAINING.value, event.at, event.at, f"{source} → {target}"))
             case e.InstanceQuarantined():
                 self.quarantined.add(id_)
                 self.became[id_] = Became.QUARANTINED
@@ -148,14 +150,14 @@ class Standing:
         if not isinstance(event, e.HostChecked | e.InstanceHeld):
             self.progress_at = event.at
 
-    def _take(self, id_: InstanceId, phase: str, at: datetime, taken: datetime, change: str) -> None:
-        self.hand.setdefault(id_, Hand(phase, at, taken, change))
+    def _take(self, id_: InstanceId, hand: Hand) -> None:
+        self.hand.setdefault(id_, hand)
         self.most_in_hand = max(self.most_in_hand, len(self.hand))
 
     def _came_back(self, id_: InstanceId, event: e.Returned | e.Settled) -> None:
         hand = self.hand.get(id_)
         if isinstance(event, e.Settled):
-            if hand is not None:
+            if hand is not None and not hand.found:
                 self.slot_spans.append(event.at - hand.taken)
             self.hand.pop(id_, None)
         elif hand is not None:
