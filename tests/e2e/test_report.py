@@ -47,7 +47,8 @@ def test_a_run_leaves_its_reports_and_they_can_be_made_again(built: Town) -> Non
     assert "All 2 instances updated to 1.53.1" in page
     assert f"{run}/report.html" in (folder / "index.html").read_text("utf-8")
     assert json.loads(ask(built, "report", run, "--out", "--format", "json"))["counts"]["updated"] == 2
-    assert ask(built, "report", "--out", "--format", "html") == page
+    link = '<li class="away"><a href="../index.html">All runs</a></li>'
+    assert ask(built, "report", "--out", "--format", "html") == page.replace(link, "")
     (entry,) = json.loads(ask(built, "history", "--format", "json"))["runs"]
     assert (entry["run"], entry["ending"]) == (run, "all well")
 
@@ -154,3 +155,17 @@ def _listener() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_a_simulated_run_leaves_its_report_where_it_was_told_to(tmp_path: Path) -> None:
+    file = tmp_path / "report.md"
+    simulate = [sys.executable, "-m", "bottlerocket_ecs_updater", "simulate"]
+    asked = ["--instances", "8", "--speed", "60", "--report", str(file)]
+    done = subprocess.run([*simulate, *asked], capture_output=True, check=False, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"Its report is in {file}." in done.stdout
+    text = file.read_text("utf-8")
+    assert text.startswith("# 2 instances failed; 2 of 7 instances updated to 1.53.1\n")
+    assert "could not stage the update; it is in service" in text
+    assert "fell back to the old release; it is in service" in text
+    assert "standalone-task" in text

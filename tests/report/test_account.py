@@ -33,7 +33,8 @@ from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined, Updated, U
 from bottlerocket_ecs_updater.core.host import HostReport, UpdateState
 from bottlerocket_ecs_updater.core.ids import BootId, InstanceId
 from bottlerocket_ecs_updater.core.phase import Phase
-from bottlerocket_ecs_updater.core.reasons import Reason, hold
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.rest import UNTIL_CLEARED
 from bottlerocket_ecs_updater.report.account import Ending, account_of
 from bottlerocket_ecs_updater.report.summary import Became
 from bottlerocket_ecs_updater.report.typed import Reach
@@ -221,3 +222,14 @@ def test_whatever_happened_there_is_an_account_of_it(events: list[Event]) -> Non
     account = account_of(events)
     assert account.headline
     assert account.most_out_at_once >= 0
+
+
+def test_a_rest_that_only_a_person_ends_wants_that_person_and_another_does_not() -> None:
+    def resting(until: str) -> Hold:
+        return hold(Reason.RESTING, until=until, attempts=1, version=NEW, why="rolled-back")
+
+    rolled_back, later = account_of(
+        run_of({ONE: resting(UNTIL_CLEARED), name(2): resting("2026-01-05 10:00 UTC")})
+    ).holds
+    assert (rolled_back.wants_a_person, later.wants_a_person) == (True, False)
+    assert rolled_back.commands[0].lines == (f"bottlerocket-ecs-updater release {ONE} --cluster web",)

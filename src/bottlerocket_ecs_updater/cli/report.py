@@ -27,6 +27,8 @@ LATEST = "latest"
 
 Form = Literal["html", "json", "md"]
 
+_FORM_BY_ENDING = {"": "html", "htm": "html", "markdown": "md"} | {form: form for form in FORMS}
+
 
 @Parameter(name="*", group="Report")
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +52,15 @@ def report(
     settings: ReportSettings,
 ) -> int:
     """Make the report of a run from its record: a page, Markdown or JSON."""
+    form = settings.form or form_of(settings.to)
+    if settings.to is not None:
+        check_place(settings.to)
     wired = wire_to_look(settings.target, os.environ)
     if wired.store is None:
         raise UsageError("the record of runs is in the state store: give --state")
     name, account = _read(wired.store, wired.cluster_name, run, reach_of(settings.target))
     if settings.out or settings.to is not None:
-        _put(render(account, settings.form or form_of(settings.to)), settings.to)
+        _put(render(account, form), settings.to)
     else:
         write_reports(wired.store, wired.cluster_name, name, account)
         folder = report_key(wired.cluster_name, name, "").rpartition("/")[0]
@@ -87,9 +92,22 @@ def _read(store: Store, cluster: str, run: str, reach: Reach) -> tuple[RunId, Ac
 
 
 def form_of(path: Path | None) -> str:
-    """The form that a file's ending asks for; a page where it asks for none."""
-    ending = path.suffix.removeprefix(".") if path is not None else ""
-    return ending if ending in FORMS else FORMS[0]
+    """The form that a file's ending asks for; a page where it has none. Raises UsageError for any other ending."""
+    ending = path.suffix.removeprefix(".").lower() if path is not None else ""
+    if ending not in _FORM_BY_ENDING:
+        raise UsageError(f"{path}: no report ends like that; .html, .md and .json are the forms")
+    return _FORM_BY_ENDING[ending]
+
+
+def check_place(path: Path) -> None:
+    """See that a file can be written there, before the work is done that it is to hold. Raises UsageError."""
+    folder = path.absolute().parent
+    if path.is_dir():
+        raise UsageError(f"{path}: that is a folder; name a file in it")
+    if not folder.is_dir():
+        raise UsageError(f"{path}: there is no folder {folder}")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise UsageError(f"{path}: may not be written")
 
 
 def write_file(path: Path, text: str) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli import kinds
+from bottlerocket_ecs_updater.cli.report import check_place, form_of
 from bottlerocket_ecs_updater.core.errors import UsageError
 from bottlerocket_ecs_updater.core.policy import Limit
 
@@ -63,6 +64,9 @@ def simulate(settings: SimulateSettings = SimulateSettings()) -> int:
         from bottlerocket_ecs_updater.simulator.wire import Wire  # noqa: PLC0415
     except ImportError as error:
         raise UsageError(f"the simulator is an extra: install bottlerocket-ecs-updater[simulate] ({error})") from error
+    if settings.report is not None:
+        form_of(settings.report)
+        check_place(settings.report)
     scenario = telling_cluster(settings.instances, settings.seed)
     clock = ScaledClock(settings.speed)
     origin = clock.now()
@@ -77,9 +81,8 @@ def simulate(settings: SimulateSettings = SimulateSettings()) -> int:
                 return _serve(wire, scenario, settings, origin.isoformat())
             clock.sleep(LEAD)
             code = _run(settings, wire, scenario, origin.isoformat())
-            if settings.report is not None:
-                _report(settings.report, wire, scenario.cluster)
-            return 0 if _conclude(scenario, world) and code in _RUN_ENDED else 1
+            reported = settings.report is None or _report(settings.report, wire, scenario.cluster)
+            return 0 if _conclude(scenario, world) and code in _RUN_ENDED and reported else 1
     finally:
         clock.stop()
 
@@ -141,14 +144,15 @@ def _run(settings: SimulateSettings, wire: Wire, scenario: Scenario, origin: str
     return code
 
 
-def _report(path: Path, wire: Wire, cluster: str) -> None:
-    """The report of the run that just ended, from its record, as anybody makes one."""
+def _report(path: Path, wire: Wire, cluster: str) -> bool:
+    """Make the report of the run that just ended, from its record, as anybody makes one; whether that went well."""
     state, region = f"s3://{STATE_BUCKET}/{STATE_PREFIX}", wire.environment()["AWS_REGION"]
     where = ["--cluster", cluster, "--region", region, "--state", state, "--to", str(path.absolute())]
     command = [sys.executable, "-m", "bottlerocket_ecs_updater", "report", "latest", *where]
     done = subprocess.run(command, env=_environment(wire), check=False)  # noqa: S603 - our own
     if done.returncode == 0:
         _say(f"Its report is in {path}.")
+    return done.returncode == 0
 
 
 def _conclude(scenario: Scenario, world: World) -> bool:

@@ -28,6 +28,7 @@ from bottlerocket_ecs_updater.core.own import own_host_hold
 from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, SUSPECT_AFTER, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason, failed, hold
+from bottlerocket_ecs_updater.core.rest import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.rules import Answer, first_hold
 from bottlerocket_ecs_updater.core.ruling import answers_before_staging, not_selected, works_of
 from bottlerocket_ecs_updater.core.tasks_policy import may_leave
@@ -220,7 +221,7 @@ def _idle(instance: Instance, report: HostReport) -> Standing:
 def _not_admitted(instance: Instance, target: Version, fleet: Fleet, policy: Policy) -> Hold | None:
     rest = instance.rest
     if rest is not None and (rest.version == target) and fleet.at < rest.until:
-        until = "a person clears it" if rest.rolled_back else f"{rest.until:%Y-%m-%d %H:%M} UTC"
+        until = UNTIL_CLEARED if rest.rolled_back else f"{rest.until:%Y-%m-%d %H:%M} UTC"
         return hold(Reason.RESTING, until=until, attempts=rest.attempts, version=target, why=rest.why)
     count = fleet.suspects.get(target, 0)
     # Whoever tolerates more failures in a run tolerates them of one release, too.

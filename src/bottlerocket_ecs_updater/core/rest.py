@@ -15,6 +15,9 @@ LONGEST_REST = timedelta(days=2)
 FOR_EVER = timedelta(days=3650)
 """Until a person says otherwise."""
 
+UNTIL_CLEARED = "a person clears it"
+"""In place of a time, where only a person ends a rest."""
+
 
 def next_rest(before: Rest | None, version: Version, why: str, now: datetime, *, rolled_back: bool = False) -> Rest:
     """The rest after one more failure: twice as long as the last one for the same version, within its limits."""

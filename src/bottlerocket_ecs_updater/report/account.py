@@ -16,9 +16,9 @@ from statistics import median
 from bottlerocket_ecs_updater.core.event import Event, LeaseRefused, RunHalted
 from bottlerocket_ecs_updater.core.fleet import UpToDate
 from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.reasons import Failure
+from bottlerocket_ecs_updater.core.reasons import Failure, Hold
 from bottlerocket_ecs_updater.core.version import Version
-from bottlerocket_ecs_updater.report.level import WANTS_A_PERSON
+from bottlerocket_ecs_updater.report.level import wants_a_person
 from bottlerocket_ecs_updater.report.sentence import span
 from bottlerocket_ecs_updater.report.summary import Became, Row, Summary, summarize
 from bottlerocket_ecs_updater.report.timeline import Lane, Part, Timeline, timeline_of
@@ -89,10 +89,7 @@ class Group:
     @property
     def wants_a_person(self) -> bool:
         """Whether it stays until somebody does something."""
-        return self.code in _WANTING_CODES
-
-
-_WANTING_CODES = frozenset(reason.code for reason in WANTS_A_PERSON)
+        return any(isinstance(row.outcome, Hold) and wants_a_person(row.outcome) for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from bottlerocket_ecs_updater.core.event import (
     RunHalted,
 )
 from bottlerocket_ecs_updater.core.fleet import Kind
-from bottlerocket_ecs_updater.core.reasons import Reason
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.rest import UNTIL_CLEARED
 
 
 class Level(IntEnum):
@@ -89,13 +90,19 @@ WANTS_A_PERSON = frozenset(
 """Holds that stay until somebody does something."""
 
 
+def wants_a_person(hold: Hold) -> bool:
+    """Whether it stays until somebody does something."""
+    rests = hold.reason is Reason.RESTING and ("until", UNTIL_CLEARED) in hold.facts
+    return rests or hold.reason in WANTS_A_PERSON
+
+
 def level_of(event: Event) -> Level:
     """How much an event matters to a person."""
     match event:
         case RunHalted() | InstanceFailed() | InstanceQuarantined():
             return Level.ERROR
         case InstanceHeld(hold=hold):
-            return _level_of_hold(hold.reason)
+            return _level_of_hold(hold)
         case RunFinished(exit_code=exit_code):
             return Level.INFO if exit_code == 0 else Level.ERROR
         case LeaseTaken(warning=warning) if warning:
@@ -110,7 +117,7 @@ def level_of(event: Event) -> Level:
             return Level.INFO
 
 
-def _level_of_hold(reason: Reason) -> Level:
-    if reason in WANTS_A_PERSON:
+def _level_of_hold(hold: Hold) -> Level:
+    if wants_a_person(hold):
         return Level.WARNING
-    return Level.DEBUG if reason in PASSES_BY_ITSELF else Level.INFO
+    return Level.DEBUG if hold.reason in PASSES_BY_ITSELF else Level.INFO

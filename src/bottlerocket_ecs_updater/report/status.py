@@ -12,6 +12,7 @@ from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
 from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.core.ledger import Ledger
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
+from bottlerocket_ecs_updater.core.rest import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.waiting import spell
 from bottlerocket_ecs_updater.engine.lease_note import LeaseNote
 from bottlerocket_ecs_updater.engine.times import write_time
@@ -118,7 +119,7 @@ def _rests(status: ClusterStatus) -> Iterator[str]:
     if resting:
         yield "\nResting"
     for id_, rest in sorted(resting.items()):
-        until = "until a person clears it" if rest.rolled_back else f"until {rest.until:%Y-%m-%d %H:%M} UTC"
+        until = f"until {UNTIL_CLEARED}" if rest.rolled_back else f"until {rest.until:%Y-%m-%d %H:%M} UTC"
         yield f"  {id_}  {rest.version} failed {rest.attempts} time(s), {rest.why}; {until}"
 
 

@@ -1,0 +1,53 @@
+"""A report goes to the file that was named, in the form of its ending; what cannot be is said before the work."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bottlerocket_ecs_updater.cli.report import check_place, form_of
+from bottlerocket_ecs_updater.core.errors import UsageError
+
+SIMULATE = [sys.executable, "-m", "bottlerocket_ecs_updater", "simulate"]
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("report.html", "html"),
+        ("report.HTM", "html"),
+        ("report.md", "md"),
+        ("report.markdown", "md"),
+        ("report.json", "json"),
+        ("report", "html"),
+        ("report.2026-01-05.md", "md"),
+    ],
+)
+def test_the_ending_of_a_file_asks_for_its_form(name: str, form: str) -> None:
+    assert form_of(Path(name)) == form
+
+
+@pytest.mark.parametrize("name", ["report.txt", "report.pdf", "report.html.gz"])
+def test_an_ending_that_is_no_form_is_refused_with_those_that_are(name: str) -> None:
+    with pytest.raises(UsageError, match=r"\.html, \.md and \.json are the forms"):
+        form_of(Path(name))
+
+
+def test_a_place_where_nothing_can_be_written_is_known_before_the_work(tmp_path: Path) -> None:
+    check_place(tmp_path / "report.html")
+    with pytest.raises(UsageError, match="that is a folder"):
+        check_place(tmp_path)
+    with pytest.raises(UsageError, match="there is no folder"):
+        check_place(tmp_path / "gone" / "report.html")
+
+
+@pytest.mark.parametrize(("file", "said"), [("report.txt", "no report ends like that"), ("gone/r.html", "no folder")])
+def test_a_simulation_whose_report_could_not_be_written_does_not_begin(tmp_path: Path, file: str, said: str) -> None:
+    done = subprocess.run([*SIMULATE, "--report", file], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"bottlerocket-ecs-updater: {file}: ")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
