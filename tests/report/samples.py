@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from bottlerocket_ecs_updater.core.event import (
@@ -94,3 +95,9 @@ HALTED_RUN: list[Event] = [
     finished(HALTED, "halted", 4, HALT),
 ]
 LARGE_RUN: list[Event] = [*told(LARGE), finished(LARGE, "failures", 3)]
+
+
+def started_as(run: RunId, events: Iterable[Event]) -> Iterator[Event]:
+    """The same run under another id."""
+    for event in events:
+        yield replace(event, run=run) if isinstance(event, RunStarted | RunFinished) else event

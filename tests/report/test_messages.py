@@ -91,7 +91,7 @@ def test_a_run_in_which_nothing_happened_tells_nobody() -> None:
 def test_a_run_that_could_not_go_on_is_told_of_though_nothing_was_begun() -> None:
     (message,) = told([STARTED, finished({}, "error", 1, "no permission for ecs:ListContainerInstances")])
     assert "no permission for ecs:ListContainerInstances" in message.text
-    assert "could not go on" in message.subject
+    assert message.subject == "[demo] The run could not begin: no permission for ecs:ListContainerInstances"
 
 
 def test_the_subject_says_what_happened_on_which_cluster() -> None:

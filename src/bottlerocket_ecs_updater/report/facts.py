@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from bottlerocket_ecs_updater.core.event import Event
+from bottlerocket_ecs_updater.core.event import ClaimFound, Event
 from bottlerocket_ecs_updater.core.fleet import Quarantined
 from bottlerocket_ecs_updater.core.host import HostProblem, HostReport
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason
@@ -26,8 +26,13 @@ def facts_of(event: Event) -> dict[str, Field]:
     told: dict[str, Field] = {}
     for field in fields(event):
         if field.name != "at":
-            told |= _fact(field.name.rstrip("_"), getattr(event, field.name))
+            told |= _fact(_name(event, field.name), getattr(event, field.name))
     return told
+
+
+def _name(event: Event, field: str) -> str:
+    # `run` is the run that tells, in every line; the one that left a claim needs a name of its own.
+    return "of_run" if isinstance(event, ClaimFound) and field == "run" else field.rstrip("_")
 
 
 def _fact(name: str, value: object) -> dict[str, Field]:
