@@ -13,6 +13,7 @@ from tests.stack.stage import TEMPLATE, Paper, deployed, properties, several, st
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.cli.settings import load
+from bottlerocket_ecs_updater.core.phase import Phase
 from bottlerocket_ecs_updater.report.metrics import CLUSTER, METRICS, NAMESPACE
 from bottlerocket_ecs_updater.simulator.cloudformation import Template
 from bottlerocket_ecs_updater.simulator.errors import AwsError
@@ -209,7 +210,22 @@ def test_every_alarm_and_every_graph_is_of_a_metric_that_the_updater_emits() -> 
     drawn = {line[1] for line in graphs if isinstance(line[0], str)}
     searched = {word for line in graphs if isinstance(line[0], dict) for word in re.findall(r"Instances\w+", str(line))}
     assert drawn | searched <= emitted
-    assert len(drawn) > 5
+    # What a person would look for in the log, or sees in another form: waiting, moments of passage, epoch seconds.
+    phases = {f"Instances{phase.value.title()}" for phase in Phase} - {"InstancesQuarantined"}
+    told_otherwise = {"SecondsReady", "SecondsReturning", "LastSuccessTime", "LastProgressTime"}
+    assert emitted - drawn - searched == phases | told_otherwise
+
+
+def test_no_widget_of_the_dashboard_lies_over_another_or_beyond_its_edge() -> None:
+    body = json.loads(properties(STACK, "UpdaterDashboard")["DashboardBody"])
+    taken = [
+        (x, y)
+        for widget in body["widgets"]
+        for x in range(widget["x"], widget["x"] + widget["width"])
+        for y in range(widget["y"], widget["y"] + widget["height"])
+    ]
+    assert len(set(taken)) == len(taken)
+    assert max(x for x, _ in taken) < 24
 
 
 def test_a_boundary_is_on_every_role() -> None:

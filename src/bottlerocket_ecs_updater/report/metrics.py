@@ -50,8 +50,8 @@ class Metric:
 
 
 _PHASES = {phase: f"Instances{phase.value.title()}" for phase in Phase}
-_WORK = (Part.STAGING, Part.DRAINING, Part.REBOOTING, Part.VERIFYING, Part.SETTLING)
-_PARTS = {part: f"Seconds{part.value.title()}" for part in _WORK}
+_PARTS = {part: f"Seconds{part.value.title()}" for part in Part if part is not Part.QUARANTINED}
+"""A quarantine has no length that a run could tell: it goes on."""
 
 METRICS: tuple[Metric, ...] = (
     Metric("RunsSucceeded", "Count", "1 where a run ended well, else 0."),
