@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cyclopts.argument import Argument
+from tests.cli.event_table import event_rows, word_rows
 
 from bottlerocket_ecs_updater.cli.kinds import Reading
 from bottlerocket_ecs_updater.cli.parsing import arguments_of
@@ -36,9 +37,20 @@ def failures() -> str:
     return _table("failure | what it says | what to do", [_reason_row(each) for each in Failure])
 
 
+def events() -> str:
+    """Every event of the record of a run, with its fields."""
+    return _table("event | what it says | fields", event_rows())
+
+
+def words() -> str:
+    """Words that stand for one of a few things."""
+    return _table("form | one of", word_rows())
+
+
 TABLES: dict[Path, tuple[Callable[[], str], ...]] = {
     OPERATE / "settings.md": (settings,),
     OPERATE / "reasons.md": (holds, failures),
+    OPERATE.with_name("develop") / "events.md": (words, events),
 }
 """Which page has which tables, each between two comments that name it."""
 

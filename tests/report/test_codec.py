@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -125,3 +129,63 @@ def test_the_outcomes_of_a_run_say_what_became_of_each_instance() -> None:
 def test_what_cannot_be_read_is_an_error_that_says_why(line: str, says: str) -> None:
     with pytest.raises(Unreadable, match=says):
         decode(line)
+
+
+# The page that describes the form
+
+PAGE = (Path(__file__).parents[2] / "docs" / "develop" / "events.md").read_text("utf-8")
+FIELDS = {
+    row[0]: dict(re.findall(r"`(\w+)`: ((?:(?!; `| \().)+)", row[1]))
+    for row in re.findall(r"^\| `([\w.]+)` \| [^|]+ \| (.+) \|$", PAGE, re.MULTILINE)
+}
+OF_AN_INSTANCE = set(re.findall(r"^\| `([\w.]+)` \| [^|]+ \| \*of an instance\*", PAGE, re.MULTILINE))
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _answer(value: Any) -> bool:
+    keys = value.keys() - {"answer"}
+    return f'"answer": "{value["answer"]}"' in PAGE and all(f'"{key}": …' in PAGE for key in keys)
+
+
+FORMS: Mapping[str, Callable[[Any], bool]] = {
+    "text": lambda value: isinstance(value, str),
+    "number": _number,
+    "seconds": _number,
+    "true or false": lambda value: isinstance(value, bool),
+    "time": lambda value: bool(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", value)),
+    "release": lambda value: str(Version.parse(value)) == value,
+    "phase": lambda value: f"`{value}`" in PAGE,
+    "hold": lambda value: bool(value.keys() == {"reason", "facts"}),
+    "failure": lambda value: bool(value.keys() == {"failure", "facts"}),
+    "answer": _answer,
+    "outcome": lambda value: f"`{value['became']}`" in PAGE,
+}
+
+
+def fits(value: Any, form: str) -> bool:
+    """Whether a value of JSON has the form that the page gives it in words."""
+    if form.endswith(" or null"):
+        return value is None or fits(value, form.removesuffix(" or null"))
+    if form.startswith("object of "):
+        return isinstance(value, dict) and all(fits(one, form.removeprefix("object of ")) for one in value.values())
+    return f"`{value}`" in form if form.startswith("one of ") else FORMS[form](value)
+
+
+def test_the_page_has_every_event() -> None:
+    assert set(FIELDS) == set(EVENTS)
+
+
+@given(event=ANY_EVENT)
+def test_an_event_has_the_fields_that_the_page_says_in_the_form_that_it_says(event: Event) -> None:
+    value = json.loads(encode(event))
+    head = {"format", "event", "at"} | ({"instance"} if event.name in OF_AN_INSTANCE else set())
+    assert value.keys() - head == FIELDS[event.name].keys()
+    assert [name for name, form in FIELDS[event.name].items() if not fits(value[name], form)] == []
+
+
+def test_the_line_that_the_page_shows_can_be_read() -> None:
+    (line,) = re.findall(r"```json\n(.*)\n```", PAGE)
+    assert encode(decode(line)) == line
