@@ -6,6 +6,7 @@ comes every night is read by nobody. Programs get every event that matters, as i
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -208,19 +209,22 @@ def finish_subject(account: Account) -> str:
 
 def finish_text(account: Account, report: str) -> str:
     """The digest of a run: what is broken and what to do first, then what came of it."""
-    parts = [account.headline + "."]
+    parts = [_line(account.headline if account.headline.endswith("…") else f"{account.headline}.")]
     parts += [_trouble(trouble) for trouble in account.troubles]
     if account.holds:
         parts.append("\n".join(["Held back:", *(line for group in account.holds for line in _held(group))]))
     text = "\n\n".join(parts)
     if len(text) > TEXT_MAX_CHARACTERS:
         text = f"{text[:TEXT_MAX_CHARACTERS]}\n… cut here; the report has all of it."
-    return f"{text}\n\n{_foot(report)}"
+    return f"{text}\n\n{_foot(report, 'Report')}"
 
 
 def _held(group: Group) -> Iterator[str]:
     yield _line(f"  {len(group.rows)}  {group.code}: {group.why}")
     if group.wants_a_person:
+        names = [visible(row.instance, 40) for row in group.rows]
+        left = len(names) - NAMED_MAX
+        yield _line(f"    {' '.join(names[:NAMED_MAX])}{f' … and {left} more' if left > 0 else ''}")
         yield _line(f"    To do: {group.to_do}")
         yield from typed_text(group.commands)
 
@@ -294,8 +298,11 @@ _WHAT_NEXT = {
 }
 
 
-def _foot(report: str) -> str:
-    return f"Report: {report}" if report else "This run keeps no state, so there is no report of it."
+def _foot(report: str, what: str = "Report, when the run has ended") -> str:
+    if not report:
+        return "This run keeps no state, so there is no report of it."
+    fetch = f"\n    {shlex.join(['aws', 's3', 'cp', report, 'report.html'])}" if report.startswith("s3://") else ""
+    return f"{what}: {report}{fetch}"
 
 
 def _line(text: str) -> str:

@@ -98,4 +98,4 @@ def _console(code: str, instances: Sequence[str], reach: Reach) -> Iterator[Type
 def _release(purpose: str, instances: Sequence[str], reach: Reach) -> Iterator[Typed]:
     lines = tuple(reach.line("release", instance) for instance in instances[:SPELLED_OUT_MAX])
     others = len(instances) - len(lines)
-    yield Typed(f"{purpose}; for the other {others}, with their ids" if others else purpose, lines)
+    yield Typed(f"{purpose}; the other {others} likewise" if others else purpose, lines)
