@@ -34,6 +34,21 @@ def test_who_has_the_fewest_tasks_to_move_goes_first() -> None:
     assert names(host("i-a", tasks=3), host("i-b", tasks=1)) == ["i-b", "i-a"]
 
 
+def test_tasks_that_are_still_being_started_count_too() -> None:
+    starting = registration("i-a", zone=Zone("a"), running_tasks=1, pending_tasks=3)
+    assert names(instance("i-a", ready(), registered=starting), host("i-b", tasks=2)) == ["i-b", "i-a"]
+
+
+def test_whose_tasks_find_a_place_on_instances_that_are_done_goes_first() -> None:
+    hosts = [host("i-a", tasks=1), host("i-b", tasks=5)]
+    assert [one.id for one in in_order(hosts, lambda one: 1 if one.id == "i-a" else 0)] == ["i-b", "i-a"]
+
+
+def test_who_failed_before_waits_even_where_its_tasks_would_find_a_place() -> None:
+    hosts = [host("i-a", failures=1), host("i-b")]
+    assert [one.id for one in in_order(hosts, lambda one: 1 if one.id == "i-b" else 0)] == ["i-b", "i-a"]
+
+
 def test_zones_take_turns() -> None:
     hosts = [host("i-1", zone="a"), host("i-2", zone="a"), host("i-3", zone="b"), host("i-4", zone="c")]
     assert [one.zone for one in in_order(hosts)] == ["a", "b", "c", "a"]

@@ -180,7 +180,7 @@ def _stage(
     stageable = {id_: s for id_, s in standings.items() if isinstance(s, Stageable)}
     if not stageable:
         return
-    ordered = own_last(in_order([fleet.instances[id_] for id_ in stageable]), fleet)
+    ordered = own_last(in_order([fleet.instances[id_] for id_ in stageable], barriers.turns.strays), fleet)
     budget = count_budget(fleet, policy)
     chunk = max(STAGE_AHEAD_MIN, STAGE_AHEAD_FACTOR * budget.limit)
     ahead = [
@@ -244,7 +244,7 @@ def _begin(
     picks: list[Instance] = []
     waiting: list[Instance] = []
     roomless: list[Instance] = []
-    in_line = in_order([fleet.instances[id_] for id_ in ready])
+    in_line = in_order([fleet.instances[id_] for id_ in ready], barriers.turns.strays)
     if policy.before_drain:
         # What the operator's document prepared is taken before anything else is prepared.
         in_line.sort(key=lambda instance: not prepared(instance, policy, fleet.at))

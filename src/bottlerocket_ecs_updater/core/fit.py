@@ -202,6 +202,11 @@ def without(capacity: Mapping[InstanceId, Capacity], instance: InstanceId) -> Ma
     return {**capacity, instance: replace(capacity[instance], accepts=False)}
 
 
+def takes(instance: InstanceId, capacity: Capacity, service: ServiceRules) -> bool:
+    """Whether an instance with that much left could take one more task of the service."""
+    return next(_Room(instance, capacity).lacks(service), None) is None
+
+
 def room_hold(answer: Fits | NoRoom) -> Hold | None:
     """The hold that says why an instance is not drained, None where its tasks fit."""
     match answer:

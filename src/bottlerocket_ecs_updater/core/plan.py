@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, UpToDate
 from bottlerocket_ecs_updater.core.forecast import Forecast, Limits, Pace, Pending, Rolls, forecast
 from bottlerocket_ecs_updater.core.host import UpdateState
 from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
-from bottlerocket_ecs_updater.core.order import in_order
+from bottlerocket_ecs_updater.core.order import in_order, tasks_to_move
 from bottlerocket_ecs_updater.core.own import own_last
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.policy import Policy
@@ -90,8 +90,10 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     refused = _refused(able, standings, fleet, policy)
     held = {id_: why for id_, standing in standings.items() if (why := _held(standing)) is not None} | refused
     waiting = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
-    updates = tuple(_update(one, standings[one.id]) for one in own_last(in_order(able), fleet) if one.id not in refused)
-    later = tuple(update for one in in_order(waiting) if (update := _later(one, standings[one.id])) is not None)
+    strays = Turns(fleet, policy).strays
+    in_line = own_last(in_order(able, strays), fleet)
+    updates = tuple(_update(one, standings[one.id]) for one in in_line if one.id not in refused)
+    later = tuple(update for one in in_order(waiting, strays) if (update := _later(one, standings[one.id])) is not None)
     forecast_ = _forecast((*updates, *later), fleet, policy, pace or expected_pace(fleet, policy))
     blocked = {one.instance: _blocked(one, fleet, policy) for one in updates if one.instance in forecast_.left}
     return Plan(
@@ -124,7 +126,7 @@ def _refused(
     """Those of the able that the rules would not let begin, though they may be staged or are."""
     turns = Turns(fleet, policy)
     refused: dict[InstanceId, Hold] = {}
-    for instance in in_order(able):
+    for instance in in_order(able, turns.strays):
         update = _update(instance, standings[instance.id])
         report = instance.told.report if instance.told is not None else None
         answers = turns.answers(instance, report, update.target, room=True) if report is not None else ()
@@ -160,7 +162,7 @@ def _later(instance: Instance, standing: Standing) -> Update | None:
     if report is None or report.target is None:
         return None
     staged = isinstance(standing, Ready) or report.state is UpdateState.READY
-    return Update(instance.id, instance.zone, report.running, report.target, staged, _tasks_on(instance))
+    return Update(instance.id, instance.zone, report.running, report.target, staged, tasks_to_move(instance))
 
 
 def _update(instance: Instance, standing: Standing) -> Update:
@@ -168,12 +170,7 @@ def _update(instance: Instance, standing: Standing) -> Update:
     if report is None or not isinstance(standing, Stageable | Ready):
         raise ValueError(f"{instance.id} has nothing to be updated to")
     ready = isinstance(standing, Ready)
-    return Update(instance.id, instance.zone, report.running, standing.target, ready, _tasks_on(instance))
-
-
-def _tasks_on(instance: Instance) -> int:
-    registration = instance.registration
-    return registration.running_tasks + registration.pending_tasks if registration is not None else 0
+    return Update(instance.id, instance.zone, report.running, standing.target, ready, tasks_to_move(instance))
 
 
 def _forecast(updates: tuple[Update, ...], fleet: Fleet, policy: Policy, pace: Pace) -> Forecast:

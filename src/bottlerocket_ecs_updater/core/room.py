@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.fit import Capacity, Fits, Leaving, NoRoom, ServiceRules, will_drain
+from bottlerocket_ecs_updater.core.fit import Capacity, Fits, Leaving, NoRoom, ServiceRules, takes, will_drain
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Service, Status
+from bottlerocket_ecs_updater.core.host import UpdateState
 from bottlerocket_ecs_updater.core.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.waiting import passed
 
 GROUP = "service:"
+
+REFUGES_LOOKED_AT = 50
+"""Of the instances that are done those with the most memory left: what fits on none of them hardly fits on others."""
 
 
 class Rooms:
@@ -22,6 +26,8 @@ class Rooms:
         self._by_name = {service.name: service for service in services}
         self._leaving: list[Leaving] | None = None
         self._capacity: Mapping[InstanceId, Capacity] | None = None
+        self._refuges: Sequence[tuple[InstanceId, Capacity]] | None = None
+        self._settles: dict[str, bool] = {}
 
     def for_drain_of(self, instance: Instance) -> Fits | NoRoom | None:
         """Whether its tasks can go anywhere, None where too little was told to judge it."""
@@ -38,6 +44,33 @@ class Rooms:
     def take(self, instance: Instance) -> None:
         """That instance is to be drained, too."""
         self._leaving = [*self._of_others(), *self._tasks_on(instance)]
+
+    def strays(self, instance: Instance) -> int:
+        """How many of its tasks would go where they must be moved once more: no instance that is done takes one.
+
+        A preference, no promise: each task is tried alone, and what is not known does not count.
+        """
+        tasks = instance.tasks.left if instance.tasks is not None else ()
+        if not tasks or not self._done():
+            return 0
+        return sum(1 for task in tasks if task.of_service and not task.daemon and not self._settles_down(task.group))
+
+    def _settles_down(self, group: str) -> bool:
+        """Whether a task of that service would find a place on an instance that is not drained again in this roll."""
+        if group not in self._settles:
+            service = self._by_name.get(group.removeprefix(GROUP))
+            rules = _rules_of(service, self._fleet) if service is not None else None
+            known = rules is not None and rules.demand is not None
+            self._settles[group] = not known or any(takes(id_, left, rules) for id_, left in self._done() if rules)
+        return self._settles[group]
+
+    def _done(self) -> Sequence[tuple[InstanceId, Capacity]]:
+        if self._refuges is None:
+            found = ((one.id, self._capacity_of(one)) for one in self._fleet.instances.values() if _is_done(one))
+            known = [(id_, left) for id_, left in found if left is not None and left.accepts]
+            known.sort(key=lambda pair: (-pair[1].memory, pair[0]))
+            self._refuges = known[:REFUGES_LOOKED_AT]
+        return self._refuges
 
     def services_on(self, instance: Instance) -> Iterable[Service]:
         """The services with tasks on it that a drain would have to move."""
@@ -122,6 +155,11 @@ def _old(at: datetime, poll: timedelta, now: datetime) -> bool:
 def _drains(instance: Instance) -> bool:
     registration = instance.registration
     return registration is not None and registration.status is Status.DRAINING
+
+
+def _is_done(instance: Instance) -> bool:
+    report = instance.told.report if instance.told is not None else None
+    return instance.claim is None and report is not None and report.state is UpdateState.IDLE
 
 
 def _rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:

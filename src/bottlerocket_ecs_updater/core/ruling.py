@@ -74,6 +74,10 @@ class Turns:
         room = self.room(instance)
         return room_hold(room) if room is not None else None
 
+    def strays(self, instance: Instance) -> int:
+        """How many of its tasks would have to be moved once more."""
+        return self._rooms.strays(instance)
+
     def leave(self, instance: Instance) -> None:
         """Its tasks are to move, too."""
         self._rooms.take(instance)
