@@ -11,6 +11,7 @@ from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
 
 FIRST = SMALL.members[0].host.instance_id
 SECOND = SMALL.members[1].host.instance_id
+OLD_IMAGE = "ami-0123456789abcdef0"
 UNKNOWN_ARN = SMALL.names.ecs("container-instance", "demo", "0" * 32)
 NO_COMMAND = "00000000-0000-0000-0000-000000000000"
 
@@ -39,6 +40,11 @@ FURTHER_READS: list[tuple[str, str, dict[str, Any]]] = [
     ("autoscaling", "describe_auto_scaling_instances", {"InstanceIds": [FIRST, SECOND, "i-00000000000000000"]}),
     ("autoscaling", "describe_auto_scaling_instances", {"MaxRecords": 1}),
     ("autoscaling", "describe_auto_scaling_groups", {"AutoScalingGroupNames": ["hosts"]}),
+    ("ec2", "describe_launch_template_versions", {"LaunchTemplateName": "hosts", "Versions": ["$Latest", "1"]}),
+    ("ec2", "describe_launch_template_versions", {"LaunchTemplateName": "hosts", "Versions": ["7"]}),
+    ("ec2", "describe_launch_template_versions", {"LaunchTemplateName": "nothing", "Versions": ["1"]}),
+    ("ec2", "describe_images", {"Filters": [{"Name": "image-id", "Values": [OLD_IMAGE, "ami-0"]}]}),
+    ("ec2", "describe_images", {"ImageIds": ["ami-0"]}),
     ("autoscaling", "describe_instance_refreshes", {"AutoScalingGroupName": "hosts"}),
     ("autoscaling", "describe_instance_refreshes", {"AutoScalingGroupName": "nothing"}),
     ("cloudwatch", "describe_alarms", {"AlarmNames": ["errors"]}),
@@ -101,6 +107,8 @@ def test_a_refusal_is_worded_alike(doors: tuple[Door, Door], service: str, metho
 
 def test_groups_and_alarms_are_described_alike(fresh_doors: tuple[Door, Door]) -> None:
     for door in fresh_doors:
+        door.world.launching.add_image(OLD_IMAGE, "bottlerocket-aws-ecs-2-x86_64-v1.20.0-0123abcd")
+        door.world.launching.add_template("hosts", OLD_IMAGE, "resolve:ssm:/image", default=2)
         door.world.autoscaling.add_group("hosts", FIRST, SECOND)
         door.world.autoscaling.set_lifecycle(SECOND, "Terminating:Wait")
         door.world.autoscaling.start_refresh("hosts")

@@ -153,7 +153,9 @@ def test_all_that_is_granted_is_what_the_updater_asks_for() -> None:
     stack = deployed(EventBus="default", WebhookSecret=chat, Alarms="errors", BeforeDrainDocument=LEAVE)
     granted = {action for statement in statements(stack, "TaskRole") for action in several(statement["Action"])}
     # The store can remove objects; a run never does.
-    others = {operation.action for operation in Operation if operation.by_setting} | {Operation.DELETE_OBJECT.action}
+    others = {operation.action for operation in Operation if operation.by_setting or operation.by_people} | {
+        Operation.DELETE_OBJECT.action
+    }
     assert granted == {operation.action for operation in Operation} - others
 
 

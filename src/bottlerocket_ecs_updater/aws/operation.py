@@ -14,6 +14,7 @@ class Bucket(Enum):
     SYSTEMS_MANAGER = "Systems Manager"
     AUTO_SCALING = "Auto Scaling"
     ALARMS = "alarms"
+    EC2 = "EC2"
     STORE = "store"
     MESSAGES = "messages"
 
@@ -37,6 +38,10 @@ class Operation(Enum):
     DESCRIBE_INSTANCE_REFRESHES = ("autoscaling:DescribeInstanceRefreshes", Bucket.AUTO_SCALING)
     DESCRIBE_ALARMS = ("cloudwatch:DescribeAlarms", Bucket.ALARMS)
     DESCRIBE_DOCUMENT = ("ssm:DescribeDocument", Bucket.SYSTEMS_MANAGER)
+    DESCRIBE_AUTO_SCALING_GROUPS = ("autoscaling:DescribeAutoScalingGroups", Bucket.AUTO_SCALING)
+    DESCRIBE_LAUNCH_CONFIGURATIONS = ("autoscaling:DescribeLaunchConfigurations", Bucket.AUTO_SCALING)
+    DESCRIBE_LAUNCH_TEMPLATE_VERSIONS = ("ec2:DescribeLaunchTemplateVersions", Bucket.EC2)
+    DESCRIBE_IMAGES = ("ec2:DescribeImages", Bucket.EC2)
     SEND_COMMAND = ("ssm:SendCommand", Bucket.SYSTEMS_MANAGER)
     CANCEL_COMMAND = ("ssm:CancelCommand", Bucket.SYSTEMS_MANAGER)
     LIST_COMMANDS = ("ssm:ListCommands", Bucket.SYSTEMS_MANAGER)
@@ -56,6 +61,16 @@ class Operation(Enum):
     def by_setting(self) -> bool:
         """Whether it takes a setting that the stack does not offer: whoever sets it adds the permission."""
         return self is Operation.STOP_TASK
+
+    @property
+    def by_people(self) -> bool:
+        """Whether only plan and status ask, with the permissions of whoever calls them: a run never does."""
+        return self in (
+            Operation.DESCRIBE_AUTO_SCALING_GROUPS,
+            Operation.DESCRIBE_LAUNCH_CONFIGURATIONS,
+            Operation.DESCRIBE_LAUNCH_TEMPLATE_VERSIONS,
+            Operation.DESCRIBE_IMAGES,
+        )
 
     def __init__(self, title: str, bucket: Bucket, action: str = "") -> None:
         self.title = title

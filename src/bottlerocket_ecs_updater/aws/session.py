@@ -21,6 +21,7 @@ from bottlerocket_ecs_updater.core.errors import UsageError
 if TYPE_CHECKING:
     from types_boto3_autoscaling import AutoScalingClient
     from types_boto3_cloudwatch import CloudWatchClient
+    from types_boto3_ec2 import EC2Client
     from types_boto3_ecs import ECSClient
     from types_boto3_s3 import S3Client
     from types_boto3_ssm import SSMClient
@@ -96,6 +97,11 @@ class Clients:
     def cloudwatch(self) -> Pair[CloudWatchClient]:
         """CloudWatch, whose alarms are only ever looked at."""
         return cast("Pair[CloudWatchClient]", self._pair("cloudwatch"))
+
+    @cached_property
+    def ec2(self) -> Pair[EC2Client]:
+        """EC2, for launch templates and images, which are only ever looked at."""
+        return cast("Pair[EC2Client]", self._pair("ec2"))
 
     def in_region(self, service: str, region: str | None) -> object:
         """A client for what is named by an ARN, in the Region that the ARN names; it looks and acts."""

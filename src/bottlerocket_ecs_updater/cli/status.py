@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.event import RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.engine.lease import lease_key
 from bottlerocket_ecs_updater.engine.lease_note import read_lease
-from bottlerocket_ecs_updater.engine.planning import take_picture
+from bottlerocket_ecs_updater.engine.planning import Beyond, take_picture
 from bottlerocket_ecs_updater.report.record import read_record, runs_of
 from bottlerocket_ecs_updater.report.status import ClusterStatus, LastRun, status_json, status_text
 
@@ -51,7 +51,8 @@ def status(*, settings: StatusSettings) -> int:
 
 def _status(wired: Wired) -> ClusterStatus:
     ledger = wired.ledger.load()
-    fleet = take_picture(wired.cluster, wired.hosts, wired.clock, Policy(), wired.ledger, ask=False)
+    beyond = Beyond(wired.store, wired.cluster_name, wired.survey, launches=wired.launches)
+    fleet = take_picture(wired.cluster, wired.hosts, wired.clock, Policy(), wired.ledger, beyond=beyond, ask=False)
     store = wired.store
     lease = read_lease(store.get(lease_key(wired.cluster_name))) if store is not None else None
     return ClusterStatus(wired.cluster_name, fleet, ledger, lease, _last_run(wired), store is not None)

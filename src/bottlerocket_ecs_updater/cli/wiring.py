@@ -18,6 +18,7 @@ from bottlerocket_ecs_updater.aws.identity import (
     identify,
     running_tasks_of_family,
 )
+from bottlerocket_ecs_updater.aws.launches import AwsLaunches
 from bottlerocket_ecs_updater.aws.pace import Calls, Pace, speed_of
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.session import Clients
@@ -48,6 +49,7 @@ class Wired:
     cluster: EcsCluster
     hosts: SsmHosts
     survey: AwsSurvey
+    launches: AwsLaunches
     store: Store | None
     ledger: LedgerKeeping
     right: Right
@@ -85,6 +87,7 @@ def wire(settings: RunSettings, environ: Mapping[str, str]) -> Wired:
         EcsCluster(clients.ecs, api, clock, settings.target.cluster, services_listed_every=timedelta(minutes=10)),
         SsmHosts(clients.ssm, api, settings.documents.by_kind, f"bottlerocket-ecs-updater {__version__} run {run}"),
         AwsSurvey.of(clients, api, settings.target.cluster),
+        AwsLaunches.of(clients, api),
         store,
         KeptLedger(store, name, run) if store is not None else UnkeptLedger(),
         _right(settings, who, family, clock, store, run, name),

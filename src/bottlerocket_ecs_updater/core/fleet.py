@@ -26,6 +26,7 @@ from bottlerocket_ecs_updater.core.ids import (
     TaskArn,
     Zone,
 )
+from bottlerocket_ecs_updater.core.launch import Launches
 from bottlerocket_ecs_updater.core.lifecycle import Membership
 from bottlerocket_ecs_updater.core.past import Past
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold
@@ -432,3 +433,5 @@ class Fleet:
     """Task definitions that were read so far, None where they cannot be read: then nobody asks whether tasks fit."""
     own: Own | None = None
     """The task that this run is, None where it is none or cannot tell."""
+    launches: Launches | None = None
+    """How its Auto Scaling groups start instances, None where nobody looked."""

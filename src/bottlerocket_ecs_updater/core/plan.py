@@ -13,6 +13,7 @@ from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, UpToDate
 from bottlerocket_ecs_updater.core.forecast import Forecast, Limits, Pace, Pending, Rolls, forecast
 from bottlerocket_ecs_updater.core.host import UpdateState
 from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.launching import Advice, advise
 from bottlerocket_ecs_updater.core.order import in_order, tasks_to_move
 from bottlerocket_ecs_updater.core.own import own_last
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
@@ -77,6 +78,8 @@ class Plan:
     held: tuple[tuple[InstanceId, Hold], ...]
     failing: tuple[tuple[InstanceId, Failed], ...]
     current: tuple[tuple[InstanceId, Version], ...]
+    advice: tuple[Advice, ...] = ()
+    """What a person could mend beside the roll."""
 
 
 def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
@@ -117,6 +120,7 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
             for id_, standing in standings.items()
             if isinstance(standing, Done) and isinstance(standing.outcome, UpToDate)
         ),
+        advice=advise(fleet),
     )
 
 

@@ -11,9 +11,12 @@ from datetime import datetime
 
 from bottlerocket_ecs_updater.core.command import Check
 from bottlerocket_ecs_updater.core.decide import Decision, decide
+from bottlerocket_ecs_updater.core.errors import Interrupted, LeaseLost, UpdaterError
 from bottlerocket_ecs_updater.core.event import Event
 from bottlerocket_ecs_updater.core.fleet import Fleet, Kind
 from bottlerocket_ecs_updater.core.ids import Own, RunId
+from bottlerocket_ecs_updater.core.launch import Launches
+from bottlerocket_ecs_updater.core.launching import groups_of
 from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, Policy
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.core.waiting import passed
@@ -23,7 +26,7 @@ from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.engine.looking import Looking, Wants
 from bottlerocket_ecs_updater.engine.pausing import look_for_pause
-from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, Store, Survey
+from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, LaunchReader, Store, Survey
 from bottlerocket_ecs_updater.engine.sightings import Sightings
 
 NOBODY = RunId("plan")
@@ -45,6 +48,7 @@ class Beyond:
     cluster_name: str = ""
     survey: Survey | None = None
     own: Own | None = None
+    launches: LaunchReader | None = None
 
 
 NOTHING_BEYOND = Beyond()
@@ -85,7 +89,24 @@ def take_picture(
         looking.surveying.look_around(known.instances.keys(), known.at)
     known.paused = look_for_pause(beyond.store, beyond.cluster_name)
     known.past = replace(known.past, first_seen=_first_seen(known, Sightings(beyond.store)))
-    return known.fleet()
+    fleet = known.fleet()
+    return replace(fleet, launches=_launches(fleet, beyond))
+
+
+def _launches(fleet: Fleet, beyond: Beyond) -> Launches | None:
+    """How the groups of the cluster's hosts start instances, or in one line why nobody could say; never an error."""
+    if beyond.launches is None or beyond.survey is None:
+        return None
+    ours = [one for one in fleet.instances.values() if one.bottlerocket and one.registration is not None]
+    if any(one.around is None or one.around.membership is None for one in ours):
+        return Launches({}, "Auto Scaling did not tell which instances are in which group")
+    groups = groups_of(fleet)
+    try:
+        return Launches(beyond.launches.launches(groups) if groups else {})
+    except (LeaseLost, Interrupted):
+        raise
+    except UpdaterError as error:
+        return Launches({}, str(error))
 
 
 def _first_seen(known: Knowledge, sightings: Sightings) -> Mapping[Version, datetime]:

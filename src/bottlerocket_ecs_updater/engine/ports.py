@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.fit import Definition
 from bottlerocket_ecs_updater.core.fleet import End, Flight, Kind, Managed, Registration, Service, Status, Task
 from bottlerocket_ecs_updater.core.health import AlarmRule
 from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
+from bottlerocket_ecs_updater.core.launch import Launch
 from bottlerocket_ecs_updater.core.lifecycle import Membership
 
 
@@ -183,6 +184,13 @@ class Successors(Protocol):
 
     def placed(self) -> TaskArn | None:
         """The task of a run that was placed on another host since `call`, None while there is none."""
+
+
+class LaunchReader(Protocol):
+    """How instances are started, for advice alone: whoever may not ask, or is not offered it, does without."""
+
+    def launches(self, groups: Sequence[str]) -> Mapping[str, tuple[Launch, ...]]:
+        """The ways in which each of these Auto Scaling groups starts instances."""
 
 
 class Clock(Protocol):

@@ -11,6 +11,7 @@ from bottlerocket_ecs_updater.core.plan import Plan, Update
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.waiting import spell
 from bottlerocket_ecs_updater.engine.times import write_time
+from bottlerocket_ecs_updater.report.advice import advice_json, advice_lines
 from bottlerocket_ecs_updater.report.text import visible
 
 SCHEMA = 1
@@ -39,6 +40,7 @@ def _lines(plan: Plan, cluster: str) -> Iterator[str]:
         yield f"\nUp to date: {len(plan.current)}"
         for id_, version in plan.current:
             yield f"  {id_}  {version}"
+    yield from advice_lines(plan.advice)
 
 
 def _updates(plan: Plan) -> Iterator[str]:
@@ -136,6 +138,7 @@ def plan_json(plan: Plan, cluster: str) -> dict[str, Any]:
         "failing": [_held_json(id_, why.failure.code, why) for id_, why in plan.failing],
         "held": [_held_json(id_, why.reason.code, why) for id_, why in plan.held],
         "current": [{"instance": id_, "version": str(version)} for id_, version in plan.current],
+        "advice": advice_json(plan.advice),
     }
 
 

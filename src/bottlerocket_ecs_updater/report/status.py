@@ -10,12 +10,14 @@ from typing import Any
 
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
 from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.launching import advise
 from bottlerocket_ecs_updater.core.ledger import Ledger
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.rest import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.waiting import spell
 from bottlerocket_ecs_updater.engine.lease_note import LeaseNote
 from bottlerocket_ecs_updater.engine.times import write_time
+from bottlerocket_ecs_updater.report.advice import advice_json, advice_lines
 from bottlerocket_ecs_updater.report.text import visible
 
 SCHEMA = 1
@@ -64,6 +66,7 @@ def _lines(status: ClusterStatus) -> Iterator[str]:
     yield from _table("Zones", Counter(instance.zone or UNKNOWN for instance in ours))
     yield from _open_claims(fleet)
     yield from _rests(status)
+    yield from advice_lines(advise(fleet))
     yield from _who_acts(status)
 
 
@@ -160,6 +163,7 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
             }
             for id_, rest in sorted(status.ledger.rests.items())
         },
+        "advice": advice_json(advise(fleet)),
         "suspects": {str(version): sorted(names) for version, names in status.ledger.failed_on.items()},
         "lease": None
         if lease is None or lease.released

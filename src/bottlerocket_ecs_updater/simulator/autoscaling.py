@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .clock import Clock
     from .ec2 import Ec2, Machine
     from .ecs.model import Shape
+    from .launching import Launching
     from .names import Names
 
 INSTANCES_AT_ONCE = 50
@@ -50,10 +51,11 @@ class _Group:
 class AutoScaling:
     """Groups over the world's instances. Nothing is scaled by itself: who writes a test says what happens."""
 
-    def __init__(self, clock: Clock, names: Names, ec2: Ec2, chances: random.Random) -> None:
+    def __init__(self, clock: Clock, names: Names, ec2: Ec2, launching: Launching, chances: random.Random) -> None:
         self._clock = clock
         self._names = names
         self._ec2 = ec2
+        self._launching = launching
         self._chances = chances
         self._groups: dict[str, _Group] = {}
         self._group_of: dict[str, str] = {}
@@ -148,7 +150,7 @@ class AutoScaling:
         return {
             "AutoScalingGroupName": group.name,
             "AutoScalingGroupARN": self._names.arn("autoscaling", f"autoScalingGroup:{group.name}"),
-            "LaunchTemplate": _template(group),
+            "LaunchTemplate": self._template(group),
             "MinSize": 0,
             "MaxSize": 2 * len(members),
             "DesiredCapacity": len(members),
@@ -170,14 +172,13 @@ class AutoScaling:
             "LifecycleState": self._lifecycle[name],
             # Groups use upper case in one answer and not in the other; this is what both are read as.
             "HealthStatus": "HEALTHY" if machine.state == "running" else "UNHEALTHY",
-            "LaunchTemplate": _template(self._groups[self._group_of[name]]),
+            "LaunchTemplate": self._template(self._groups[self._group_of[name]]),
             "ProtectedFromScaleIn": False,
         }
 
-
-def _template(group: _Group) -> Shape:
-    return {
-        "LaunchTemplateId": f"lt-{group.number:017x}",
-        "LaunchTemplateName": group.launch_template,
-        "Version": group.version,
-    }
+    def _template(self, group: _Group) -> Shape:
+        return {
+            "LaunchTemplateId": self._launching.template_id(group.launch_template) or f"lt-{group.number:017x}",
+            "LaunchTemplateName": group.launch_template,
+            "Version": group.version,
+        }

@@ -21,6 +21,7 @@ from .errors import AwsError
 from .faults import FaultPlan
 from .host import Host, HostSpec
 from .interventions import Interventions
+from .launching import Launching
 from .models import answer_problems, request_problem
 from .names import Names
 from .repository import Release, Repository
@@ -72,7 +73,8 @@ class World:
         self.ecs = ControlPlane(clock, self.names, _chances(seed, "ecs"), ecs_timing)
         self.ssm = RunCommand(clock, _chances(seed, "ssm"), ssm_timing, self.documents.content)
         self.ec2 = Ec2(clock)
-        self.autoscaling = AutoScaling(clock, self.names, self.ec2, _chances(seed, "autoscaling"))
+        self.launching = Launching(clock)
+        self.autoscaling = AutoScaling(clock, self.names, self.ec2, self.launching, _chances(seed, "autoscaling"))
         self.cloudwatch = CloudWatch(clock, self.names)
         self.s3 = ObjectStore(clock)
         self.cluster = self.ecs.registry.create_cluster(cluster)
@@ -84,7 +86,7 @@ class World:
         self._handlers: dict[str, dict[str, Handler]] = {
             "ecs": self.ecs.operations,
             "ssm": {**_run_command_handlers(self.ssm), **self.documents.handlers()},
-            "ec2": self.ec2.handlers(),
+            "ec2": {**self.ec2.handlers(), **self.launching.handlers()},
             "autoscaling": self.autoscaling.handlers(),
             "cloudwatch": self.cloudwatch.handlers(),
             "s3": self.s3.handlers(),

@@ -270,6 +270,10 @@ TABLE: Mapping[str, Row] = {
     # "You can't return information about composite alarms if your permission has a narrower scope" than everything.
     "cloudwatch:DescribeAlarms": _row("alarm", _nothing_in_particular),
     "ssm:DescribeDocument": _row("document", _document),
+    "autoscaling:DescribeAutoScalingGroups": _row("", _nothing_in_particular),
+    "autoscaling:DescribeLaunchConfigurations": _row("", _nothing_in_particular),
+    "ec2:DescribeLaunchTemplateVersions": _row("", _nothing_in_particular),
+    "ec2:DescribeImages": _row("", _nothing_in_particular),
     "ssm:SendCommand": _row("document", _send_command, f"{RESOURCE_TAG}${{TagKey}}"),
     "ssm:GetCommandInvocation": _row("", _nothing_in_particular),
     "ssm:ListCommandInvocations": _row("", _nothing_in_particular),

@@ -93,6 +93,8 @@ class _WorldResponse(BaseResponse):
 
     def _from_world(self, world: World, action: str) -> Answer:
         answer = world.call(self.SERVICE, action, self._request(action), self._caller())
+        # moto turns values of its own records into what the wire carries; the world's are in that form already.
+        self.RESPONSE_KEY_PATH_TO_TRANSFORMER = {}
         status, headers, body = self.serialized(ActionResult(answer))
         headers, body = self._enrich_response(headers, body)
         return status, headers, body
@@ -161,9 +163,13 @@ class WorldSsm(_WorldResponse, SimpleSystemManagerResponse):
 
 
 class WorldEc2(_WorldResponse, EC2Response):
-    """EC2: instances are the world's, networks and the rest are moto's."""
+    """EC2: instances are the world's, and what they start from where it has any; networks and the rest are moto's."""
 
     SERVICE = "ec2"
+
+    def served_by_world(self, world: World, action: str) -> bool:
+        moto_has_it = action in world.launching.handlers() and not world.launching.has_templates
+        return not moto_has_it and super().served_by_world(world, action)
 
 
 class WorldAutoScaling(_WorldResponse, AutoScalingResponse):

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+from tests.core.builders import NEW, NOW, OLD, idle, instance, registration
+from tests.core.builders import fleet as a_fleet
+
+from bottlerocket_ecs_updater.core.fleet import Around, Fleet, Instance
+from bottlerocket_ecs_updater.core.host import HostReport
+from bottlerocket_ecs_updater.core.launch import Launch, Launches, LaunchImage, LaunchParameter, LaunchUnknown
+from bottlerocket_ecs_updater.core.launching import StartsOld, StartsUnknown, advise, groups_of
+from bottlerocket_ecs_updater.core.lifecycle import InGroup, LifecycleState, Membership, NoGroup
+
+NAME = "bottlerocket-aws-ecs-2-{arch}-v{version}-0123abcd"
+PARAMETER = "/aws/service/bottlerocket/aws-ecs-2/x86_64/{which}/image_id"
+IN_WEB = InGroup("web", LifecycleState.IN_SERVICE)
+
+
+def host(name: str = "i-a", says: HostReport | None = None, membership: Membership | None = IN_WEB) -> Instance:
+    around = Around(NOW, membership)
+    return instance(name, says or idle(NEW), registered=registration(name), around=around)
+
+
+def starting(boots: LaunchImage | LaunchParameter | LaunchUnknown, *hosts: Instance) -> Fleet:
+    launch = Launch("launch template hosts, version $Default", boots)
+    return a_fleet(*(hosts or (host(),)), launches=Launches({"web": (launch,)}))
+
+
+def image(version: object = OLD, arch: str = "x86_64") -> LaunchImage:
+    return LaunchImage("ami-1", NAME.format(version=version, arch=arch))
+
+
+def test_an_older_image_than_the_hosts_run_is_told_with_what_would_mend_it() -> None:
+    [advice] = advise(starting(image()))
+    assert isinstance(advice, StartsOld)
+    assert str(advice) == (
+        "new instances of Auto Scaling group web start with 1.20.0, though its hosts run up to 1.21.0: each is updated "
+        "after its start, and its tasks are moved once more"
+    )
+    assert advice.remedy == (
+        "have launch template hosts, version $Default (ami-1, bottlerocket-aws-ecs-2-x86_64-v1.20.0-0123abcd) replaced "
+        "by resolve:ssm:/aws/service/bottlerocket/aws-ecs-2/x86_64/latest/image_id, or by a current AMI, in the "
+        "group's launch template"
+    )
+
+
+def test_the_newest_of_its_hosts_counts() -> None:
+    assert advise(starting(image(), host("i-a", idle(OLD)))) == ()
+    assert len(advise(starting(image(), host("i-a", idle(OLD)), host("i-b", idle(NEW))))) == 1
+
+
+@pytest.mark.parametrize("boots", [image(NEW), image("2.0.0"), LaunchParameter(PARAMETER.format(which="latest"))])
+def test_what_starts_as_new_as_its_hosts_or_newer_needs_no_advice(boots: LaunchImage | LaunchParameter) -> None:
+    assert advise(starting(boots)) == ()
+
+
+@pytest.mark.parametrize("which", ["1.20.0", "1.20.0-0123abcd"])
+def test_a_parameter_that_pins_a_release_ages_like_an_image(which: str) -> None:
+    [advice] = advise(starting(LaunchParameter(PARAMETER.format(which=which))))
+    assert isinstance(advice, StartsOld)
+    assert advice.starts_with == OLD
+
+
+def test_the_parameter_of_the_architecture_is_named_as_ec2_writes_it() -> None:
+    [advice] = advise(starting(image(arch="aarch64")))
+    assert isinstance(advice, StartsOld)
+    assert advice.current == "resolve:ssm:/aws/service/bottlerocket/aws-ecs-2/arm64/latest/image_id"
+
+
+@pytest.mark.parametrize(
+    ("boots", "why"),
+    [
+        (LaunchImage("ami-1", "our own"), "its image ami-1 is named 'our own', which tells no release"),
+        (LaunchImage("ami-1", ""), "its image ami-1 is not shown by EC2"),
+        (LaunchParameter("/our/ami"), "its image is what the parameter /our/ami says, which was not read"),
+        (LaunchParameter(f"{PARAMETER.format(which='latest')}:3"), "its image is an older revision of a parameter"),
+        (LaunchUnknown("it names no image"), "it names no image"),
+    ],
+)
+def test_what_cannot_be_told_is_said_in_one_line(
+    boots: LaunchImage | LaunchParameter | LaunchUnknown, why: str
+) -> None:
+    [advice] = advise(starting(boots))
+    assert isinstance(advice, StartsUnknown)
+    assert why in str(advice)
+
+
+def test_groups_that_could_not_be_asked_are_told_of_once() -> None:
+    [advice] = advise(a_fleet(host(), launches=Launches({}, "not allowed: ec2:DescribeImages")))
+    assert str(advice) == (
+        "whether new instances of the Auto Scaling groups start with an old release is not known: "
+        "not allowed: ec2:DescribeImages"
+    )
+
+
+def test_nobody_who_did_not_look_gives_advice() -> None:
+    assert advise(a_fleet(host())) == ()
+
+
+def test_instances_of_no_group_ask_for_none() -> None:
+    assert groups_of(a_fleet(host("i-a", membership=NoGroup()), host("i-b", membership=None), host("i-c"))) == ("web",)
