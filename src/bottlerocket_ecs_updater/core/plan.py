@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.budget import count_budget, in_quarantine
-from bottlerocket_ecs_updater.core.candidate import Asking, Done, Held, Ready, Stageable, Standing, Waiting, stand
+from bottlerocket_ecs_updater.core.candidate import (
+    Asking,
+    Done,
+    Held,
+    Ready,
+    Stageable,
+    Standing,
+    Waiting,
+    answers_about,
+    stand,
+)
 from bottlerocket_ecs_updater.core.claim import Claim
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, UpToDate
 from bottlerocket_ecs_updater.core.forecast import Forecast, Limits, Pace, Pending, Rolls, forecast
@@ -65,6 +75,17 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
+class Reckoning:
+    """What a forecast goes by."""
+
+    pace: Pace
+    stages: int = 0
+    """How many recorded updates of this cluster the pace was taken from; none where it is the stated default."""
+    drains: int = 0
+    reboots: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a run would do now, and what it would leave alone, and why; every instance is in exactly one place."""
 
@@ -78,6 +99,9 @@ class Plan:
     held: tuple[tuple[InstanceId, Hold], ...]
     failing: tuple[tuple[InstanceId, Failed], ...]
     current: tuple[tuple[InstanceId, Version], ...]
+    reckoning: Reckoning
+    windowed: bool
+    """Whether maintenance windows are set."""
     advice: tuple[Advice, ...] = ()
     """What a person could mend beside the roll."""
 
@@ -92,12 +116,18 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     able = [fleet.instances[id_] for id_, standing in standings.items() if isinstance(standing, Stageable | Ready)]
     refused = _refused(able, standings, fleet, policy)
     held = {id_: why for id_, standing in standings.items() if (why := _held(standing)) is not None} | refused
-    waiting = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
-    strays = Turns(fleet, policy).strays
-    in_line = own_last(in_order(able, strays), fleet)
+    turns = Turns(fleet, policy)
+    passing = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
+    waiting = [instance for instance in passing if _only_time_holds(instance, turns, fleet, policy)]
+    in_line = own_last(in_order(able, turns.strays), fleet)
     updates = tuple(_update(one, standings[one.id]) for one in in_line if one.id not in refused)
-    later = tuple(update for one in in_order(waiting, strays) if (update := _later(one, standings[one.id])) is not None)
-    forecast_ = _forecast((*updates, *later), fleet, policy, pace or expected_pace(fleet, policy))
+    later = tuple(
+        update for one in in_order(waiting, turns.strays) if (update := _later(one, standings[one.id])) is not None
+    )
+    recorded = fleet.past.recorded
+    counts = (len(recorded.stages), len(recorded.drains), len(recorded.reboots)) if pace is None else (0, 0, 0)
+    reckoning = Reckoning(pace or expected_pace(fleet, policy), *counts)
+    forecast_ = _forecast((*updates, *later), fleet, policy, reckoning.pace)
     blocked = {one.instance: _blocked(one, fleet, policy) for one in updates if one.instance in forecast_.left}
     return Plan(
         at=fleet.at,
@@ -120,6 +150,8 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
             for id_, standing in standings.items()
             if isinstance(standing, Done) and isinstance(standing.outcome, UpToDate)
         ),
+        reckoning=reckoning,
+        windowed=bool(policy.rules.schedule.windows),
         advice=advise(fleet),
     )
 
@@ -140,6 +172,16 @@ def _refused(
         else:
             turns.take(update.target)
     return refused
+
+
+def _only_time_holds(instance: Instance, turns: Turns, fleet: Fleet, policy: Policy) -> bool:
+    """Whether no rule but those that pass by themselves says no, those behind the first that does among them."""
+    report = instance.told.report if instance.told is not None else None
+    if report is None or report.target is None:
+        return False
+    before = answers_about(instance, report, report.target, fleet, policy)
+    answers = (*before, *turns.answers(instance, report, report.target, room=True))
+    return all(answer.hold is None or answer.hold.reason in HELD_BY_TIME for answer in answers)
 
 
 def _blocked(update: Update, fleet: Fleet, policy: Policy) -> Hold:
