@@ -11,6 +11,7 @@ from tests.support.simulated import DOCUMENTS, NEW, EngineClock, Updater, instan
 
 from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
+from bottlerocket_ecs_updater.aws.launches import AwsLaunches
 from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
@@ -34,7 +35,7 @@ from bottlerocket_ecs_updater.engine.planning import Beyond, take_picture
 from bottlerocket_ecs_updater.engine.saved import read_fleet, write_fleet
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.faults import RollsBack
-from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
+from bottlerocket_ecs_updater.simulator.inprocess import Hook, InProcessClients
 from bottlerocket_ecs_updater.simulator.world import World
 
 DAY = timedelta(days=1)
@@ -49,6 +50,8 @@ class Story:
     folder: Path
     policy: Policy = field(default_factory=Policy)
     runs: int = 0
+    before_call: Hook = field(default=lambda _service, _operation, _params: None)
+    """Before each call of a plan."""
 
     @property
     def store(self) -> FolderStore:
@@ -67,16 +70,17 @@ class Story:
         return {why.reason for why in self.run().outcomes.values() if isinstance(why, Hold)}
 
     def picture(self) -> Fleet:
-        clock, clients = EngineClock(self.world), InProcessClients(self.world, caller="plan")
+        clock, clients = EngineClock(self.world), InProcessClients(self.world, "plan", before_call=self.before_call)
         api = Api(clock, Pace(clock), Calls())
-        ecs = cast("Any", Pair.of(clients.ecs))
+        ecs, groups = cast("Any", Pair.of(clients.ecs)), cast("Any", Pair.of(clients.autoscaling))
+        launches = AwsLaunches(groups, cast("Any", Pair.of(clients.ec2)), api)
         return take_picture(
             EcsCluster(ecs, api, clock, "demo"),
             SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test"),
             clock,
             replace(self.policy, rules=self.rules),
             KeptLedger(self.store, "demo", RunId("plan")),
-            beyond=Beyond(self.store, "demo", survey_of(clients, api)),
+            beyond=Beyond(self.store, "demo", survey_of(clients, api), launches=launches),
         )
 
     def plan(self) -> Plan:

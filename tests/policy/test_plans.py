@@ -1,0 +1,221 @@
+"""A plan names every instance, says the same in all its forms, and changes nothing: in invented worlds, too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from botocore.exceptions import ClientError
+from tests.policy.test_stories import Story
+from tests.support.invented import Dice, story_of_faults
+from tests.support.simulated import NEW, OLD, Updater, instance_id, row
+from tests.support.story import world_of
+
+from bottlerocket_ecs_updater.core.checkpoints import Checkpoints, parse_checkpoints
+from bottlerocket_ecs_updater.core.launching import StartsOld, StartsUnknown
+from bottlerocket_ecs_updater.core.plan import Plan
+from bottlerocket_ecs_updater.core.plan import plan as plan_of
+from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.reasons import Reason
+from bottlerocket_ecs_updater.core.rules import Rules
+from bottlerocket_ecs_updater.core.windows import Schedule, parse_windows
+from bottlerocket_ecs_updater.engine.saved import read_fleet, write_fleet
+from bottlerocket_ecs_updater.report.plan import plan_json, plan_text
+from bottlerocket_ecs_updater.simulator.disturbances import KilledError
+from bottlerocket_ecs_updater.simulator.documents import CHECK
+from bottlerocket_ecs_updater.simulator.ecs import Workload
+from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
+from bottlerocket_ecs_updater.simulator.world import World
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = json.loads((ROOT / "docs" / "operate" / "plan.schema.json").read_text(encoding="utf-8"))
+LOOKS = ("Describe", "List", "Get")
+
+OLD_IMAGE = "ami-0123456789abcdef0"
+
+
+class Calls:
+    """What a plan asked of AWS."""
+
+    def __init__(self) -> None:
+        self.changes: list[str] = []
+
+    def note(self, service: str, operation: str, params: Mapping[str, Any]) -> None:
+        """Keep what is neither a look nor an update check."""
+        check = operation == "SendCommand" and params["DocumentName"] == CHECK
+        if not operation.startswith(LOOKS) and not check:
+            self.changes.append(f"{service}:{operation}")
+
+
+def story_in(
+    world: World, folder: Path, rules: Rules | None = None, policy: Policy | None = None
+) -> tuple[Story, Calls]:
+    calls = Calls()
+    return Story(world, rules or Rules(), folder, policy or Policy(), before_call=calls.note), calls
+
+
+def left_by_a_dead_run(world: World, policy: Policy, calls: int) -> None:
+    """A run that dies in the middle of its work."""
+    left = calls
+
+    def die(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KilledError("dead")
+
+    updater = Updater(world, policy)
+    updater.clients = InProcessClients(world, "run-0", before_call=die)
+    with pytest.raises(KilledError):
+        updater.run()
+    world.clock.sleep(timedelta(minutes=1))
+
+
+def places(plan: Plan) -> list[str]:
+    """Every instance, as often as it is named in one of the places where each is to be once."""
+    told = (plan.held, plan.failing, plan.current)
+    return [
+        *(each.instance for each in plan.unfinished),
+        *(each.instance for each in plan.updates),
+        *(id_ for one in told for id_, _ in one),
+    ]
+
+
+def assert_well_told(plan: Plan, instances: list[str]) -> None:
+    assert sorted(places(plan)) == sorted(instances)
+    jsonschema.validate(json.loads(json.dumps(plan_json(plan, "demo"))), SCHEMA)  # type: ignore[no-untyped-call]  # it has no types
+    text = plan_text(plan, "demo")
+    assert [each for each in instances if each not in text] == []
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_in_an_invented_world_a_plan_names_every_instance_and_changes_nothing(seed: int, tmp_path: Path) -> None:
+    told = story_of_faults(Dice(seed))
+    world = world_of(told)
+    world.clock.sleep(told.lead)
+    story, calls = story_in(world, tmp_path, policy=told.policy)
+    fleet = story.picture()
+    assert_well_told(plan_of(fleet, told.policy), list(fleet.instances))
+    assert len(fleet.instances) == len(world.hosts)
+    assert calls.changes == []
+    assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize("calls_made", [40, 60, 80, 100, 120])
+def test_what_a_dead_run_left_is_planned_and_not_touched(calls_made: int, tmp_path: Path) -> None:
+    world = row(6, budget=2)
+    policy = Policy(max_unavailable=Limit(number=2))
+    left_by_a_dead_run(world, policy, calls_made)
+    before = {each.ec2_instance_id: (each.status, dict(each.custom)) for each in world.cluster.instances.values()}
+    story, calls = story_in(world, tmp_path, policy=policy)
+    plan = story.plan()
+    assert_well_told(plan, list(world.hosts))
+    after = {each.ec2_instance_id: (each.status, dict(each.custom)) for each in world.cluster.instances.values()}
+    assert (calls.changes, after) == ([], before)
+
+
+def test_a_saved_fleet_is_planned_with_its_advice_too(tmp_path: Path) -> None:
+    world = row(3)
+    put_in_group(world, "bottlerocket-aws-ecs-2-x86_64-v1.19.0-0123abcd")
+    story, _ = story_in(world, tmp_path)
+    fleet = story.picture()
+    again, _ = read_fleet(write_fleet(fleet, "demo"), "fleet.json")
+    assert again == fleet
+    assert len(plan_of(again, Policy()).advice) == 1
+
+
+def test_three_hundred_that_are_alike_are_not_three_hundred_paragraphs(tmp_path: Path) -> None:
+    story, _ = story_in(row(300), tmp_path, policy=Policy(max_unavailable=Limit(percent=10)))
+    plan = story.plan()
+    text = plan_text(plan, "demo")
+    assert_well_told(plan, list(story.world.hosts))
+    assert len(text.splitlines()) < 150
+    assert max(map(len, text.splitlines())) < 120
+
+
+def test_a_plan_says_how_many_windows_it_needs_and_what_it_reckons_with(tmp_path: Path) -> None:
+    rules = Rules(schedule=Schedule(parse_windows("Sat 02:00 1h Europe/Berlin")))
+    story, _ = story_in(row(8), tmp_path, rules)
+    text = plan_text(story.plan(), "demo")
+    assert "maintenance window" in text
+    assert "all stated defaults" in text
+    plan = story.plan()
+    assert f"{plan.forecast.windows} maintenance window" in text
+
+
+def test_recorded_updates_take_the_place_of_stated_defaults(tmp_path: Path) -> None:
+    world = row(2)
+    story, _ = story_in(
+        world, tmp_path, Rules(checkpoints=Checkpoints(parse_checkpoints("1,100%"), timedelta(hours=1)))
+    )
+    story.run()
+    plan = story.plan()
+    assert (plan.reckoning.drains, plan.reckoning.reboots) == (1, 1)
+    assert "from what is recorded of this cluster" in plan_text(plan, "demo")
+
+
+def test_what_a_task_holds_anyway_is_not_promised_for_the_next_window(tmp_path: Path) -> None:
+    world = row(2)
+    world.run_standalone_task(instance_id(0), Workload(), "nightly")
+    rules = Rules(schedule=Schedule(parse_windows("Sat 02:00 4h Europe/Berlin")))
+    story, _ = story_in(world, tmp_path, rules)
+    plan = story.plan()
+    assert [each.instance for each in plan.later] == [instance_id(1)]
+    assert {why.reason for _, why in plan.held} == {Reason.WINDOW_CLOSED}
+    assert_well_told(plan, list(world.hosts))
+
+
+# Advice
+
+
+def put_in_group(world: World, name: str) -> None:
+    """All instances in one group, whose template names an image of that name."""
+    world.launching.add_image(OLD_IMAGE, name)
+    world.launching.add_template("hosts", OLD_IMAGE)
+    world.autoscaling.add_group("web", *world.hosts, launch_template="hosts", version="$Latest")
+
+
+def test_a_group_whose_new_instances_start_old_is_told_of(tmp_path: Path) -> None:
+    world = row(3, version=NEW)
+    put_in_group(world, f"bottlerocket-aws-ecs-2-x86_64-v{OLD}-0123abcd")
+    story, calls = story_in(world, tmp_path)
+    [advice] = story.plan().advice
+    assert isinstance(advice, StartsOld)
+    assert (str(advice.starts_with), str(advice.runs)) == (OLD, NEW)
+    assert "launch template hosts, version $Latest" in advice.remedy
+    assert calls.changes == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "code"),
+    [
+        ("DescribeAutoScalingGroups", "AccessDenied"),
+        ("DescribeLaunchTemplateVersions", "UnauthorizedOperation"),
+        ("DescribeImages", "UnauthorizedOperation"),
+        ("DescribeImages", "UnknownOperationException"),
+        ("DescribeAutoScalingInstances", "AccessDenied"),
+    ],
+)
+def test_advice_that_may_not_be_had_is_one_line_and_no_error(tmp_path: Path, operation: str, code: str) -> None:
+    world = row(3)
+    put_in_group(world, f"bottlerocket-aws-ecs-2-x86_64-v{OLD}-0123abcd")
+    story, _ = story_in(world, tmp_path)
+
+    def refuse(_service: str, asked: str, _params: object) -> None:
+        if asked == operation:
+            message = f"User: ann is not authorized to perform: ec2:{operation}"
+            raise ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+    story.before_call = refuse
+    plan = story.plan()
+    [advice] = plan.advice
+    assert isinstance(advice, StartsUnknown)
+    assert len(plan.updates) == 3
+    text = plan_text(replace(plan, updates=()), "demo")
+    assert text.count("Whether new instances") == 1
