@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Literal
@@ -13,14 +14,15 @@ from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli import kinds
 from bottlerocket_ecs_updater.cli.settings import Target
-from bottlerocket_ecs_updater.cli.wiring import Wired, wire_to_look
+from bottlerocket_ecs_updater.cli.wiring import Wired, began_at, wire_to_look
 from bottlerocket_ecs_updater.core.event import RunFinished, RunStarted
+from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.engine.lease import lease_key
 from bottlerocket_ecs_updater.engine.lease_note import read_lease
 from bottlerocket_ecs_updater.engine.planning import Beyond, take_picture
 from bottlerocket_ecs_updater.report.record import read_record, runs_of
-from bottlerocket_ecs_updater.report.status import ClusterStatus, LastRun, status_json, status_text
+from bottlerocket_ecs_updater.report.status import ClusterStatus, LastRun, next_run, status_json, status_text
 
 WATCH_EVERY = timedelta(seconds=10)
 
@@ -55,14 +57,21 @@ def _status(wired: Wired) -> ClusterStatus:
     fleet = take_picture(wired.cluster, wired.hosts, wired.clock, Policy(), wired.ledger, beyond=beyond, ask=False)
     store = wired.store
     lease = read_lease(store.get(lease_key(wired.cluster_name))) if store is not None else None
-    return ClusterStatus(wired.cluster_name, fleet, ledger, lease, _last_run(wired), store is not None)
+    runs = runs_of(store, wired.cluster_name) if store is not None else ()
+    began = [at for run in runs if (at := began_at(run)) is not None]
+    return ClusterStatus(
+        wired.cluster_name,
+        fleet,
+        ledger,
+        lease,
+        _last_run(wired, runs),
+        store is not None,
+        next_run(began, wired.clock.now()),
+    )
 
 
-def _last_run(wired: Wired) -> LastRun | None:
-    if wired.store is None:
-        return None
-    runs = runs_of(wired.store, wired.cluster_name)
-    if not runs:
+def _last_run(wired: Wired, runs: Sequence[RunId]) -> LastRun | None:
+    if wired.store is None or not runs:
         return None
     newest = max(runs)
     events = read_record(wired.store, wired.cluster_name, newest).events

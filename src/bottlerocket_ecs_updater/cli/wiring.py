@@ -6,7 +6,7 @@ import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.aws.api import Api
@@ -107,6 +107,14 @@ def wire_to_look(target: Target, environ: Mapping[str, str], lease: timedelta = 
 def new_run_id(now: datetime) -> RunId:
     """An id that sorts by time and does not repeat: `20260105-0900-3f9c`."""
     return RunId(f"{now:%Y%m%d-%H%M}-{secrets.token_hex(2)}")
+
+
+def began_at(run: RunId) -> datetime | None:
+    """When a run began, as its id says it; None for an id of another make."""
+    try:
+        return datetime.strptime(run[: len("20260105-0900")], "%Y%m%d-%H%M").replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _store(settings: RunSettings, clients: Clients, api: Api) -> Store | None:

@@ -7,14 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from bottlerocket_ecs_updater.core.budget import count_budget
 from bottlerocket_ecs_updater.core.candidate import Standing, answers_about, out_of_reach, stand
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
 from bottlerocket_ecs_updater.core.host import HostReport
+from bottlerocket_ecs_updater.core.plan import plan
 from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.rules import Answer
+from bottlerocket_ecs_updater.core.rules import Answer, first_hold
 from bottlerocket_ecs_updater.core.ruling import Turns, not_selected
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """When it comes to an instance that nothing holds."""
+
+    number: int
+    of: int
+    begins: datetime | None
+    """By the forecast; None where that ends before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +37,26 @@ class Explanation:
     standing: Standing | None
     """None where it carries our claim: then nothing is asked, since what was begun is finished."""
     answers: tuple[Answer, ...]
+    turn: Turn | None = None
+    """None where a run would not update it now."""
 
 
 def explain(instance: Instance, fleet: Fleet, policy: Policy) -> Explanation:
     """Ask every rule about the instance, also those behind the first that says no."""
     if instance.claim is not None:
         return Explanation(instance, None, ())
-    return Explanation(instance, stand(instance, fleet, policy), tuple(_answers(instance, fleet, policy)))
+    answers = tuple(_answers(instance, fleet, policy))
+    turn = _turn(instance, fleet, policy) if first_hold(answers) is None else None
+    return Explanation(instance, stand(instance, fleet, policy), answers, turn)
+
+
+def _turn(instance: Instance, fleet: Fleet, policy: Policy) -> Turn | None:
+    planned = plan(fleet, policy)
+    order = [update.instance for update in planned.updates]
+    if instance.id not in order:
+        return None
+    begins = (batch.begins for batch in planned.forecast.batches if instance.id in batch.instances)
+    return Turn(order.index(instance.id) + 1, len(order), next(begins, None))
 
 
 def _answers(instance: Instance, fleet: Fleet, policy: Policy) -> Iterator[Answer]:

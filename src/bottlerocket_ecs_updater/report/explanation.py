@@ -10,6 +10,7 @@ from bottlerocket_ecs_updater.core.candidate import Done
 from bottlerocket_ecs_updater.core.explaining import Explanation
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Quarantined, Updated, UpToDate
 from bottlerocket_ecs_updater.core.host import HostReport
+from bottlerocket_ecs_updater.core.lifecycle import InGroup, NoGroup
 from bottlerocket_ecs_updater.core.phase import phase_of
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.rules import Answer, first_hold
@@ -17,10 +18,30 @@ from bottlerocket_ecs_updater.core.span import spell_moment
 from bottlerocket_ecs_updater.engine.times import write_time
 from bottlerocket_ecs_updater.report.text import visible
 
+GIVEN = ("ecs.", "com.amazonaws.", "bottlerocket.variant")
+"""Attributes that every instance has from ECS and its agent: not what anybody selects by."""
+
 SCHEMA = 1
 """The version of the JSON form: it grows by keys, and counts up when a key changes its meaning."""
 
 Row = tuple[str, str]
+
+ASKS = {
+    "reach": "it is in service, and can be asked",
+    "record": "no rest, and no failure of this release, keeps it",
+    "claim": "it can carry our claim",
+    "pause": "nobody paused the updates",
+    "selection": "it is one of those that are looked after",
+    "auto-scaling": "its Auto Scaling group has no plans with it",
+    "release": "the release may be taken",
+    "window": "the time is right, and there is enough of it",
+    "tasks": "its tasks may leave",
+    "pace": "neither a checkpoint nor the limit of a day is reached",
+    "deployments": "no deployment is in progress",
+    "room": "its tasks have room elsewhere",
+    "budget": "there is a place in the budget",
+}
+"""What a rule that says yes has found."""
 
 
 def explanation_text(explanation: Explanation, fleet: Fleet, cluster: str) -> str:
@@ -35,16 +56,20 @@ def _lines(explanation: Explanation, fleet: Fleet, cluster: str) -> Iterator[str
     yield "\nKnown:"
     for name, value in _known(instance, fleet):
         yield f"  {name:<16} {visible(value)}"
+    width = max((len(answer.rule) for answer in explanation.answers), default=0)
     if explanation.answers:
         yield "\nAsked, in this order:"
     for answer in explanation.answers:
-        yield f"  {'yes' if answer.hold is None else 'no ':<4} {answer.rule}{_why(answer)}"
+        yield f"  {'yes' if answer.hold is None else 'no ':<4} {answer.rule:<{width}}  {_why(answer)}".rstrip()
         if answer.hold is not None:
             yield f"       to do: {visible(answer.hold.remedy)}"
 
 
 def _why(answer: Answer) -> str:
-    return f": {answer.hold.reason.code}: {visible(str(answer.hold))}" if answer.hold is not None else ""
+    """Why not; or what the rule asks, where it says yes."""
+    if answer.hold is None:
+        return ASKS.get(answer.rule, "")
+    return f"{answer.hold.reason.code}: {visible(str(answer.hold))}"
 
 
 def _conclusion(explanation: Explanation) -> str:
@@ -71,7 +96,13 @@ def _may_go(explanation: Explanation) -> str:
     told = explanation.instance.told
     if told is None or told.report is None:
         return "It did not answer the update check yet; ask again in a moment."
-    return f"Nothing holds it: a run would update it to {told.report.target}, as far as others are not before it."
+    turn = explanation.turn
+    if turn is None:
+        return f"Nothing holds it: a run would update it to {told.report.target}, as far as others are not before it."
+    when = f", about {spell_moment(turn.begins)}" if turn.begins is not None else ""
+    return (
+        f"Nothing holds it: a run would update it to {told.report.target}, as number {turn.number} of {turn.of}{when}."
+    )
 
 
 def _known(instance: Instance, fleet: Fleet) -> Iterator[Row]:
@@ -81,12 +112,32 @@ def _known(instance: Instance, fleet: Fleet) -> Iterator[Row]:
         yield "status in ECS", f"{registration.status.value}, agent {_connected(registration.connected)}"
         yield "variant", registration.variant or "none: not a Bottlerocket host"
         yield "provider", registration.capacity_provider or "no capacity provider"
+        yield from _group(instance)
+        for name, value in sorted(registration.attributes.items()):
+            if not name.startswith(GIVEN):
+                yield "attribute", f"{name} = {value}" if value else name
+        if registration.remaining is not None:
+            left = registration.remaining
+            yield "room left", f"{left.cpu} CPU units, {left.memory} MiB{f', {left.gpus} GPU(s)' if left.gpus else ''}"
     yield "Systems Manager", instance.reach.value
     yield from _told(instance, fleet)
     yield from _history(instance, fleet)
     for task in instance.tasks.left if instance.tasks is not None else ():
         kind = "daemon" if task.daemon else "service" if task.of_service else "standalone"
         yield "task", f"{task.group or task.family or task.arn} ({kind}, {task.last_status})"
+
+
+def _group(instance: Instance) -> Iterator[Row]:
+    match instance.around.membership if instance.around is not None else None:
+        case InGroup(group=group, state=state, refreshing=refreshing):
+            yield (
+                "Auto Scaling",
+                f"{group}, {state.value}{', an instance refresh is in progress' if refreshing else ''}",
+            )
+        case NoGroup():
+            yield "Auto Scaling", "in no group"
+        case None:
+            yield "Auto Scaling", "not known"
 
 
 def _connected(connected: bool) -> str:  # noqa: FBT001 - one fact
@@ -106,7 +157,8 @@ def _told(instance: Instance, fleet: Fleet) -> Iterator[Row]:
     if report.target is not None:
         yield "would take", f"{report.target}{_since(fleet.past.first_seen.get(report.target))}"
         failed = fleet.suspects.get(report.target, 0)
-        yield "failures", f"{report.target} failed on {failed} instance(s) of this cluster"
+        if failed:
+            yield "failures", f"{report.target} failed on {failed} instance(s) of this cluster"
 
 
 def _since(at: datetime | None) -> str:
@@ -135,6 +187,13 @@ def explanation_json(explanation: Explanation, fleet: Fleet, cluster: str) -> di
         "at": write_time(fleet.at),
         "conclusion": _conclusion(explanation),
         "reason": held.reason.code if held is not None else None,
+        "turn": None
+        if explanation.turn is None
+        else {
+            "number": explanation.turn.number,
+            "of": explanation.turn.of,
+            "begins": write_time(explanation.turn.begins) if explanation.turn.begins is not None else None,
+        },
         "known": [{"what": name, "is": value} for name, value in _known(explanation.instance, fleet)],
         "asked": [
             {

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
@@ -14,6 +15,7 @@ from bottlerocket_ecs_updater.core.launching import advise
 from bottlerocket_ecs_updater.core.ledger import Ledger
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.rest import UNTIL_CLEARED
+from bottlerocket_ecs_updater.core.span import spell_moment
 from bottlerocket_ecs_updater.core.waiting import spell
 from bottlerocket_ecs_updater.engine.lease_note import LeaseNote
 from bottlerocket_ecs_updater.engine.times import write_time
@@ -38,6 +40,34 @@ class LastRun:
 
 
 @dataclass(frozen=True, slots=True)
+class NextRun:
+    """When the next run is likely to begin. The schedule itself is known to whoever starts the runs."""
+
+    at: datetime
+    every: timedelta
+
+
+RHYTHM_RUNS = 4
+"""Runs that must have begun evenly, the newest included, before another one is expected."""
+
+RHYTHM_SHARE = 0.1
+"""How far a spacing may be from the usual one."""
+
+
+def next_run(began: Sequence[datetime], now: datetime) -> NextRun | None:
+    """What the beginnings of past runs, in their order, say of the next; None where they show no rhythm."""
+    last = began[-RHYTHM_RUNS:]
+    spacings = [after - before for before, after in pairwise(last)]
+    if len(last) < RHYTHM_RUNS:
+        return None
+    every = sorted(spacings)[len(spacings) // 2]
+    even = all(abs(spacing - every) <= every * RHYTHM_SHARE for spacing in spacings)
+    # One that is long overdue does not come by that rhythm any more.
+    due = last[-1] + every
+    return NextRun(due, every) if even and every and now - due < every else None
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterStatus:
     """All that is known of a cluster without asking its hosts."""
 
@@ -48,6 +78,8 @@ class ClusterStatus:
     last: LastRun | None
     kept: bool
     """Whether there is a state store that remembers."""
+    next_run: NextRun | None = None
+    """None where the last runs show no rhythm."""
 
 
 def status_text(status: ClusterStatus) -> str:
@@ -62,8 +94,9 @@ def _lines(status: ClusterStatus) -> Iterator[str]:
     yield f"Cluster {status.cluster}, {fleet.at:%Y-%m-%d %H:%M:%S} UTC: {of_all}"
     yield from _needs_a_person(status)
     yield from _table("Releases", Counter(_version(instance) for instance in ours))
+    yield from _table("Phases", Counter(_phase(instance, status) for instance in ours))
     yield from _table("In ECS", Counter(_standing(instance) for instance in ours))
-    yield from _table("Zones", Counter(instance.zone or UNKNOWN for instance in ours))
+    yield from _zones(ours)
     yield from _open_claims(fleet)
     yield from _rests(status)
     yield from advice_lines(advise(fleet))
@@ -88,6 +121,30 @@ def _table(title: str, counts: Counter[str]) -> Iterator[str]:
         width = max(len(name) for name in counts)
         for name, count in sorted(counts.items()):
             yield f"  {visible(name):<{width}}  {count}"
+
+
+def _phase(instance: Instance, status: ClusterStatus) -> str:
+    """Where it is in its life, as far as that is known without asking hosts."""
+    if instance.claim is not None:
+        return phase_of(instance).value
+    rest = status.ledger.rests.get(instance.id)
+    if rest is not None and rest.until > status.fleet.at:
+        return "resting"
+    return "nothing under way (`plan` asks the hosts what they would take)"
+
+
+def _zones(ours: list[Instance]) -> Iterator[str]:
+    """Each zone with the releases that its instances run."""
+    zones: dict[str, Counter[str]] = {}
+    for instance in ours:
+        version = str(instance.shown_version) if instance.shown_version is not None else UNKNOWN
+        zones.setdefault(instance.zone or UNKNOWN, Counter())[version] += 1
+    if zones:
+        yield "\nZones"
+        width = max(map(len, zones))
+        for zone, versions in sorted(zones.items()):
+            shares = ", ".join(f"{count} on {version}" for version, count in sorted(versions.items()))
+            yield f"  {visible(zone):<{width}}  {versions.total()}: {shares}"
 
 
 def _version(instance: Instance) -> str:
@@ -143,6 +200,16 @@ def _who_acts(status: ClusterStatus) -> Iterator[str]:
         yield f"Last run {last.run} {ended}: {last.outcome or 'open'}{'; ' + counts if counts else ''}"
         if last.why:
             yield f"  {visible(last.why)}"
+    else:
+        yield "No run is recorded yet."
+    yield _next_run(status)
+
+
+def _next_run(status: ClusterStatus) -> str:
+    if status.next_run is None:
+        return "Next run: as its schedule says, which is not known here."
+    every = spell(status.next_run.every)
+    return f"Next run: about {spell_moment(status.next_run.at)}, if runs go on beginning every {every} as the last did."
 
 
 def status_json(status: ClusterStatus) -> dict[str, Any]:
@@ -168,6 +235,9 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
         "lease": None
         if lease is None or lease.released
         else {"holder": lease.holder, "since": write_time(lease.since) if lease.since else None, "epoch": lease.epoch},
+        "next_run": None
+        if status.next_run is None
+        else {"at": write_time(status.next_run.at), "every_seconds": status.next_run.every.total_seconds()},
         "last_run": None
         if last is None
         else {
@@ -185,6 +255,7 @@ def _instance_json(instance: Instance) -> dict[str, Any]:
     return {
         "instance": instance.id,
         "bottlerocket": instance.bottlerocket,
+        "phase": phase_of(instance).value if claim is not None else None,
         "version": str(instance.shown_version) if instance.shown_version is not None else None,
         "zone": instance.zone,
         "status": registration.status.value if registration is not None else None,
