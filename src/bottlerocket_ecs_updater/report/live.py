@@ -103,7 +103,7 @@ class Live:
         for instance, hand in shown:
             yield self._hand(instance, hand, now, columns)
         if len(hands) > len(shown):
-            yield self._paint.faint(f"  … and {len(hands) - len(shown)} more in hand")
+            yield self._paint.faint(_cut(f"  … and {len(hands) - len(shown)} more in hand", columns))
 
     def _counts(self, now: datetime) -> str:
         standing = self._standing
