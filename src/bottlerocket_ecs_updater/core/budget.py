@@ -26,6 +26,11 @@ class Budget:
     settling: frozenset[InstanceId] = frozenset()
     """Those of the taken that are in service again, and whose slots are not free yet."""
 
+    @property
+    def open(self) -> bool:
+        """Whether a place is free, in whichever zone."""
+        return len(self.taken) < self.limit
+
     def refusal(self, zone: Zone) -> Hold | None:
         """Why no instance of that zone may be drained now, None when one may."""
         return self._total_refusal() or self.zone_refusal(zone)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import assert_never
 
 from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
@@ -24,14 +25,14 @@ from bottlerocket_ecs_updater.core.fleet import (
 )
 from bottlerocket_ecs_updater.core.hooks import before_drain_hold
 from bottlerocket_ecs_updater.core.host import HostProblem, HostReport, Problem, UpdateState
+from bottlerocket_ecs_updater.core.ids import BootId, RunId
 from bottlerocket_ecs_updater.core.own import own_host_hold
 from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, SUSPECT_AFTER, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason, failed, hold
 from bottlerocket_ecs_updater.core.rest import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.rules import Answer, first_hold
-from bottlerocket_ecs_updater.core.ruling import answers_before_staging, not_selected, works_of
-from bottlerocket_ecs_updater.core.tasks_policy import may_leave
+from bottlerocket_ecs_updater.core.ruling import answers_before_staging, not_selected, tasks_hold
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.core.waiting import passed
 
@@ -78,6 +79,9 @@ class Done:
 
     outcome: Outcome
 
+
+CLAIMS_REMEMBERED = 8192
+"""ECS holds 5,000 container instances in a cluster; that a claim fits is asked of each at every pass."""
 
 Standing = Held | Asking | Waiting | Stageable | Ready | Done
 
@@ -203,7 +207,7 @@ def answers_about(
         Answer("claim", _unclaimable(report, target, fleet)),
         *answers_before_staging(instance, report, target, fleet, policy),
         Answer("own-host", own_host_hold(instance, fleet, policy)),
-        Answer("tasks", may_leave(works_of(instance, fleet), policy.rules.tasks, fleet.at)),
+        Answer("tasks", tasks_hold(instance, fleet, policy)),
     )
 
 
@@ -232,14 +236,18 @@ def _not_admitted(instance: Instance, target: Version, fleet: Fleet, policy: Pol
 
 def _unclaimable(report: HostReport, target: Version, fleet: Fleet) -> Hold | None:
     """Why it could not carry our claim to the end: what cannot be marked in its longest form is not begun."""
-    longest = Claim(
-        ClaimPhase.QUARANTINED, fleet.run, report.running, target, report.boot, fleet.at, reboots=REBOOT_MARKS
-    )
+    why = _not_encodable(fleet.run, report.running, target, report.boot, fleet.started_at)
+    return hold(Reason.UNCLAIMABLE, why=why) if why else None
+
+
+@lru_cache(maxsize=CLAIMS_REMEMBERED)
+def _not_encodable(run: RunId, source: Version, target: Version, boot: BootId, at: datetime) -> str:
+    """What is wrong with the longest form of that claim, empty where nothing is; its time is as long at any moment."""
     try:
-        longest.encode()
+        Claim(ClaimPhase.QUARANTINED, run, source, target, boot, at, reboots=REBOOT_MARKS).encode()
     except ValueError as error:
-        return hold(Reason.UNCLAIMABLE, why=error)
-    return None
+        return str(error)
+    return ""
 
 
 def _worth_another_apply(instance: Instance, report: HostReport) -> bool:

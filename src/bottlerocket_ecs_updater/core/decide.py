@@ -38,14 +38,13 @@ from bottlerocket_ecs_updater.core.command import (
 from bottlerocket_ecs_updater.core.fleet import Fleet, Halt, Instance, Outcome
 from bottlerocket_ecs_updater.core.halting import find_halt
 from bottlerocket_ecs_updater.core.hooks import prepared
-from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.order import in_order
 from bottlerocket_ecs_updater.core.own import hand_over, is_own_host, own_last
 from bottlerocket_ecs_updater.core.policy import STAGE_AHEAD_FACTOR, STAGE_AHEAD_MIN, Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rest import next_rest
 from bottlerocket_ecs_updater.core.room import unsurveyed
-from bottlerocket_ecs_updater.core.rules import first_hold
 from bottlerocket_ecs_updater.core.ruling import Turns
 from bottlerocket_ecs_updater.core.settling import UNSTEADY_POLLS, next_settle_look
 from bottlerocket_ecs_updater.core.waiting import next_look, passed, spell
@@ -135,12 +134,10 @@ def _nothing_begins(fleet: Fleet, policy: Policy, halt: Halt | None) -> Hold | N
 
 def _barriers(whole: Hold | None, standings: Mapping[InstanceId, Standing], fleet: Fleet, policy: Policy) -> _Barriers:
     turns = Turns(fleet, policy)
-    answers = {
-        id_: first_hold(turns.answers(fleet.instances[id_], standing.report, standing.target))
-        for id_, standing in standings.items()
-        if isinstance(standing, Ready) and whole is None
-    }
-    return _Barriers(whole, {id_: why for id_, why in answers.items() if why is not None}, turns)
+    ready = {id_: standing.target for id_, standing in standings.items() if isinstance(standing, Ready)}
+    barred = {target: turns.barred(target) for target in set(ready.values())} if whole is None else {}
+    each = {id_: why for id_, target in ready.items() if (why := barred.get(target)) is not None}
+    return _Barriers(whole, each, turns)
 
 
 def _first_verdict(instance: Instance, standing: Standing, fleet: Fleet, policy: Policy) -> Verdict:
@@ -241,11 +238,14 @@ def _begin(
         if isinstance(standing, Ready) and not is_own_host(fleet.instances[id_], fleet)
     }
     budget = count_budget(fleet, policy)
+    refusals: dict[Zone, Hold | None] = {}
+    candidates = [fleet.instances[id_] for id_ in ready]
     picks: list[Instance] = []
     waiting: list[Instance] = []
     roomless: list[Instance] = []
-    in_line = in_order([fleet.instances[id_] for id_ in ready], barriers.turns.strays)
-    if policy.before_drain:
+    # Where no place is free, nobody's turn has come: most passes are spared the sorting.
+    in_line = in_order(candidates, barriers.turns.strays) if budget.open else candidates
+    if policy.before_drain and budget.open:
         # What the operator's document prepared is taken before anything else is prepared.
         in_line.sort(key=lambda instance: not prepared(instance, policy, fleet.at))
     for instance in in_line:
@@ -253,7 +253,9 @@ def _begin(
         if refusal is not None:
             draft.verdicts[instance.id] = _ruled_out(refusal, fleet, policy, draft)
             continue
-        refusal = budget.refusal(instance.zone)
+        if instance.zone not in refusals:
+            refusals[instance.zone] = budget.refusal(instance.zone)
+        refusal = refusals[instance.zone]
         if refusal is not None:
             draft.verdicts[instance.id] = Verdict(hold=refusal)
             waiting.append(instance)
@@ -264,6 +266,7 @@ def _begin(
             roomless.append(instance)
             continue
         budget = budget.take(instance)
+        refusals.clear()
         barriers.turns.leave(instance)
         barriers.turns.take(ready[instance.id].target)
         picks.append(instance)
@@ -273,7 +276,7 @@ def _begin(
         # Before the run ends for want of room, it looks once more what room there is.
         _look_for_room(roomless, fleet, draft)
     if _work_goes_on(fleet):
-        _renew_aging(waiting, budget.limit, fleet, policy, draft)
+        _renew_aging(waiting, budget.limit, barriers.turns, fleet, policy, draft)
 
 
 def _leave_own_host(
@@ -285,6 +288,8 @@ def _leave_own_host(
 ) -> None:
     """Last of all, and where nothing keeps it from being drained, have our own host taken by another run."""
     own = [instance for instance in fleet.instances.values() if is_own_host(instance, fleet)]
+    if not own:
+        return
     others = [(fleet.instances[id_], verdict) for id_, verdict in draft.verdicts.items()]
     awaited = [one.id for one, verdict in others if one not in own and _due(one, verdict, fleet, policy) is not None]
     for instance in own:
@@ -341,13 +346,15 @@ def _work_goes_on(fleet: Fleet) -> bool:
     )
 
 
-def _renew_aging(waiting: list[Instance], next_in_line: int, fleet: Fleet, policy: Policy, draft: _Draft) -> None:
+def _renew_aging(
+    waiting: list[Instance], next_in_line: int, turns: Turns, fleet: Fleet, policy: Policy, draft: _Draft
+) -> None:
     """Ask those that wait in line again, all in one go, before the next of them would have to be asked for its turn."""
 
     def aging(instance: Instance) -> bool:
         return instance.told is None or passed(instance.told.asked_at, policy.report_aging, fleet.at)
 
-    if any(aging(instance) for instance in waiting[:next_in_line]):
+    if any(map(aging, waiting)) and any(map(aging, in_order(waiting, turns.strays)[:next_in_line])):
         for instance in waiting:
             if instance.told is None or passed(instance.told.asked_at, policy.report_aging / 2, fleet.at):
                 hold_ = draft.verdicts[instance.id].hold
@@ -406,8 +413,9 @@ def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: _Draf
         or unsurveyed(pick, fleet, policy.poll_interval)
     ]
     if unseen:
+        unseen_ids = {pick.id for pick in unseen}
         for pick in picks:
-            draft.verdicts[pick.id] = Verdict(wants_tasks=pick in unseen, look_at=fleet.at)
+            draft.verdicts[pick.id] = Verdict(wants_tasks=pick.id in unseen_ids, look_at=fleet.at)
     return not unseen
 
 

@@ -178,12 +178,12 @@ def will_drain(
     here = Counter(task.service for task in tasks if task.instance == instance)
     leaving = Counter(task.service for task in tasks)
     for arn in here:
-        blocked = _blocked_by_limits(arn, services.get(arn), leaving[arn])
+        blocked = blocked_by_limits(arn, services.get(arn), leaving[arn])
         if blocked is not None:
             return blocked
     emptied = {task.instance for task in tasks} | {instance}
-    rooms = [_Room(id_, left) for id_, left in sorted(capacity.items()) if left.accepts and id_ not in emptied]
-    needs = [_Need(services[arn], _must_place(services[arn], leaving[arn])) for arn in leaving if arn in services]
+    rooms = [Room(id_, left) for id_, left in sorted(capacity.items()) if left.accepts and id_ not in emptied]
+    needs = [_Need(services[arn], must_place(services[arn], leaving[arn])) for arn in leaving if arn in services]
     # What was promised to the drains that are under way is set aside first, as far as there is room for it.
     for need in _largest_first([need for need in needs if need.service.arn not in here], rooms):
         _place(need, rooms)
@@ -204,7 +204,7 @@ def without(capacity: Mapping[InstanceId, Capacity], instance: InstanceId) -> Ma
 
 def takes(instance: InstanceId, capacity: Capacity, service: ServiceRules) -> bool:
     """Whether an instance with that much left could take one more task of the service."""
-    return next(_Room(instance, capacity).lacks(service), None) is None
+    return next(Room(instance, capacity).lacks(service), None) is None
 
 
 def room_hold(answer: Fits | NoRoom) -> Hold | None:
@@ -216,14 +216,14 @@ def room_hold(answer: Fits | NoRoom) -> Hold | None:
             return hold(Reason.NO_ROOM, service=service, missing=missing, advice=advice)
 
 
-def _blocked_by_limits(arn: ServiceArn, service: ServiceRules | None, leaving: int) -> NoRoom | None:
+def blocked_by_limits(arn: ServiceArn, service: ServiceRules | None, leaving: int) -> NoRoom | None:
     if service is None:
         name = arn.rsplit("/", 1)[-1]
         return NoRoom(name, "ECS did not describe the service", "look whether it was deleted, or try again later")
     # Below the floor nothing stops, at the ceiling nothing starts: with room for one task between them, one can
     # always be started and one stopped, and so on to the last.
     movable = service.floor < service.ceiling and service.floor <= service.desired
-    if movable or not _must_place(service, leaving):
+    if movable or not must_place(service, leaving):
         return None
     missing = (
         f"of its {service.desired} task(s) {service.floor} must stay healthy and {service.ceiling} may exist at a "
@@ -238,10 +238,14 @@ def _limits_advice(service: ServiceRules) -> str:
     return f"set maximumPercent of {service.name} to {higher} or more, or minimumHealthyPercent to {lower} or less"
 
 
-def _must_place(service: ServiceRules, leaving: int) -> int:
+def must_place(service: ServiceRules, leaving: int) -> int:
     """How many replacements must be healthy elsewhere before the last of the leaving tasks may stop."""
     elsewhere = max(0, service.running - leaving)
     return 0 if service.daemon else max(0, service.floor - elsewhere)
+
+
+Left = tuple[int, int, int, frozenset[Port], int | None, frozenset[ServiceArn] | None]
+"""CPU, memory, GPUs, ports taken, interfaces, and the services that have a task there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +254,10 @@ class _Need:
     count: int
 
 
-class _Room:
-    """What is left on one instance while tasks are placed on it, one after another; never seen outside."""
+class Room:
+    """What is left on one instance while tasks are placed on it, one after another; no part of any answer."""
+
+    __slots__ = ("capacity", "cpu", "gpus", "hosts", "instance", "interfaces", "memory", "ports")
 
     def __init__(self, instance: InstanceId, capacity: Capacity) -> None:
         self.instance = instance
@@ -310,6 +316,14 @@ class _Room:
         if self.hosts is not None:
             self.hosts |= {service.arn}
 
+    def left(self) -> Left:
+        """What is left on it now."""
+        return self.cpu, self.memory, self.gpus, self.ports, self.interfaces, self.hosts
+
+    def restore(self, left: Left) -> None:
+        """Have so much left again."""
+        self.cpu, self.memory, self.gpus, self.ports, self.interfaces, self.hosts = left
+
 
 @lru_cache(maxsize=256)
 def _readable(text: str) -> Expression | None:
@@ -322,7 +336,7 @@ def _readable(text: str) -> Expression | None:
     return expression if known else None
 
 
-def _largest_first(needs: list[_Need], rooms: list[_Room]) -> list[_Need]:
+def _largest_first(needs: list[_Need], rooms: list[Room]) -> list[_Need]:
     """Those with the fewest places first, and of these the largest: the order in which first fit fails least."""
     most_cpu = max((room.cpu for room in rooms), default=1) or 1
     most_memory = max((room.memory for room in rooms), default=1) or 1
@@ -336,11 +350,11 @@ def _largest_first(needs: list[_Need], rooms: list[_Room]) -> list[_Need]:
     return sorted(needs, key=rank)
 
 
-def _places(service: ServiceRules, rooms: list[_Room]) -> Iterator[_Room]:
+def _places(service: ServiceRules, rooms: list[Room]) -> Iterator[Room]:
     return (room for room in rooms if next(room.lacks(service), None) is None)
 
 
-def _place(need: _Need, rooms: list[_Room]) -> int:
+def _place(need: _Need, rooms: list[Room]) -> int:
     """Place as many as there is room for, each where it first fits; how many are left over."""
     left = need.count
     for room in rooms:
@@ -350,7 +364,7 @@ def _place(need: _Need, rooms: list[_Room]) -> int:
     return left
 
 
-def _no_room(service: ServiceRules, rooms: list[_Room]) -> NoRoom:
+def _no_room(service: ServiceRules, rooms: list[Room]) -> NoRoom:
     name = service.name
     if service.demand is None:
         missing = "what its task definition asks for is not known"
@@ -365,7 +379,7 @@ def _no_room(service: ServiceRules, rooms: list[_Room]) -> NoRoom:
     return NoRoom(name, missing + " and ".join(lacking), f"{advice} tasks for a while")
 
 
-def _notes(ours: list[_Need], leaving: Mapping[ServiceArn, int], rooms: list[_Room]) -> Iterator[str]:
+def _notes(ours: list[_Need], leaving: Mapping[ServiceArn, int], rooms: list[Room]) -> Iterator[str]:
     for need in ours:
         service = need.service
         if service.daemon:

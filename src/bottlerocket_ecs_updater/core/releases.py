@@ -146,8 +146,10 @@ def admit(
         return hold(Reason.VERSION_NOT_PINNED, version=target, rule=rules.pin)
     if rules.allow and not any(rule.holds(target) for rule in rules.allow):
         return hold(Reason.VERSION_NOT_ALLOWED, version=target, rule=" or ".join(map(str, rules.allow)))
-    if target < running and rules.downgrades is Downgrades.HOLD:
+    if rules.downgrades is Downgrades.HOLD and target < running:
         return hold(Reason.DOWNGRADE_HELD, version=target, running=running)
+    if rules.minimum_age <= timedelta():
+        return None
     return _too_young(target, rules.minimum_age, first_seen.get(target), now)
 
 
@@ -163,8 +165,6 @@ def parse_ranges(text: str) -> tuple[VersionRange, ...]:
 
 
 def _too_young(target: Version, minimum_age: timedelta, seen: datetime | None, now: datetime) -> Hold | None:
-    if minimum_age <= timedelta():
-        return None
     if seen is None:
         return hold(Reason.VERSION_NEW, version=target, minimum_age=spell(minimum_age))
     if now - seen >= minimum_age:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -9,6 +10,7 @@ from bottlerocket_ecs_updater.core.fit import Capacity, Fits, Leaving, NoRoom, S
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Service, Status
 from bottlerocket_ecs_updater.core.host import UpdateState
 from bottlerocket_ecs_updater.core.ids import InstanceId, ServiceArn
+from bottlerocket_ecs_updater.core.placing import Placing
 from bottlerocket_ecs_updater.core.waiting import passed
 
 GROUP = "service:"
@@ -24,26 +26,46 @@ class Rooms:
         self._fleet = fleet
         services = fleet.services.all if fleet.services is not None else ()
         self._by_name = {service.name: service for service in services}
+        self._arns = {f"{GROUP}{service.name}": service.arn for service in services if not service.daemon}
         self._leaving: list[Leaving] | None = None
+        self._leaving_counts: Counter[ServiceArn] = Counter()
         self._capacity: Mapping[InstanceId, Capacity] | None = None
         self._refuges: Sequence[tuple[InstanceId, Capacity]] | None = None
         self._settles: dict[str, bool] = {}
+        self._rules: dict[ServiceArn, ServiceRules | None] = {}
+        self._placing: Placing | None = None
+        self._placed: InstanceId | None = None
+        """Whose tasks were found places last, by the short way."""
 
     def for_drain_of(self, instance: Instance) -> Fits | NoRoom | None:
         """Whether its tasks can go anywhere, None where too little was told to judge it."""
         fleet = self._fleet
         if fleet.definitions is None or instance.tasks is None:
             return None
-        leaving = [*self._of_others(), *self._tasks_on(instance)]
-        rules = self._rules({task.service for task in leaving})
+        others = self._of_others()
+        here = [task.service for task in self._tasks_on(instance)]
+        leaving = self._leaving_counts + Counter(here)
+        rules = self._rules_of_all(leaving)
         capacity = self._all_capacity()
         if rules is None or capacity is None:
             return None
-        return will_drain(instance.id, capacity, rules, leaving)
+        self._placed = None
+        if self._placing is None:
+            self._placing = Placing(capacity, {task.instance for task in others})
+        if self._placing.fits(instance.id, rules, here, leaving):
+            self._placed = instance.id
+            return Fits()
+        return will_drain(instance.id, capacity, rules, [*others, *self._tasks_on(instance)])
 
     def take(self, instance: Instance) -> None:
         """That instance is to be drained, too."""
-        self._leaving = [*self._of_others(), *self._tasks_on(instance)]
+        tasks = list(self._tasks_on(instance))
+        self._of_others().extend(tasks)
+        self._leaving_counts.update(task.service for task in tasks)
+        if self._placing is not None and self._placed == instance.id:
+            self._placing.keep()
+        else:
+            self._placing = None
 
     def strays(self, instance: Instance) -> int:
         """How many of its tasks would go where they must be moved once more: no instance that is done takes one.
@@ -82,26 +104,27 @@ class Rooms:
     def _tasks_on(self, instance: Instance) -> Iterable[Leaving]:
         tasks = instance.tasks.left if instance.tasks is not None else ()
         for task in tasks:
-            service = self._by_name.get(task.group.removeprefix(GROUP)) if task.of_service else None
-            if service is not None and not service.daemon:
-                yield Leaving(instance.id, service.arn)
+            arn = self._arns.get(task.group)
+            if arn is not None and task.of_service:
+                yield Leaving(instance.id, arn)
 
     def _of_others(self) -> list[Leaving]:
         """Tasks on instances that drain already; those that moved meanwhile run elsewhere, and ask for no more."""
         if self._leaving is None:
             draining = (one for one in self._fleet.instances.values() if _drains(one))
             self._leaving = [leaving for one in draining for leaving in self._tasks_on(one)]
+            self._leaving_counts = Counter(task.service for task in self._leaving)
         return self._leaving
 
-    def _rules(self, arns: Iterable[ServiceArn]) -> Mapping[ServiceArn, ServiceRules] | None:
-        wanted = set(arns)
+    def _rules_of_all(self, arns: Iterable[ServiceArn]) -> Mapping[ServiceArn, ServiceRules] | None:
+        if not self._rules:
+            self._rules = {service.arn: _rules_of(service, self._fleet) for service in self._by_name.values()}
         found: dict[ServiceArn, ServiceRules] = {}
-        for service in self._by_name.values():
-            if service.arn in wanted:
-                rules = _rules_of(service, self._fleet)
-                if rules is None:
-                    return None
-                found[service.arn] = rules
+        for arn in arns:
+            rules = self._rules[arn]
+            if rules is None:
+                return None
+            found[arn] = rules
         return found
 
     def _all_capacity(self) -> Mapping[InstanceId, Capacity] | None:
@@ -117,7 +140,8 @@ class Rooms:
         if registration is None or registration.remaining is None:
             return None
         left = registration.remaining
-        hosts = {task.service for task in self._tasks_on(instance)}
+        tasks = instance.tasks.left if instance.tasks is not None else ()
+        hosts = {arn for task in tasks if task.of_service and (arn := self._arns.get(task.group)) is not None}
         return Capacity(
             left.cpu,
             left.memory,

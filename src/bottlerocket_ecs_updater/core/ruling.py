@@ -13,6 +13,7 @@ from bottlerocket_ecs_updater.core.checkpoints import Allowance, Roll, allow, al
 from bottlerocket_ecs_updater.core.fit import Fits, NoRoom, room_hold
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
 from bottlerocket_ecs_updater.core.forecast import Pace, needed, pace_from
+from bottlerocket_ecs_updater.core.health import hold_for_health
 from bottlerocket_ecs_updater.core.host import HostReport
 from bottlerocket_ecs_updater.core.own import is_updaters
 from bottlerocket_ecs_updater.core.past import Recorded
@@ -21,7 +22,7 @@ from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.room import Rooms
 from bottlerocket_ecs_updater.core.rules import Answer, Case, Rules, before_drain, before_staging
 from bottlerocket_ecs_updater.core.selection import select
-from bottlerocket_ecs_updater.core.tasks_policy import Work, longest_wait
+from bottlerocket_ecs_updater.core.tasks_policy import Work, hold_for_deployments, longest_wait, may_leave
 from bottlerocket_ecs_updater.core.version import Version
 
 CUTOFF_SHARE = 0.9
@@ -46,6 +47,16 @@ def answers_before_staging(
     return (_pause(fleet), *before_staging(case, rules, fleet.at)) if case is not None else ()
 
 
+def tasks_hold(instance: Instance, fleet: Fleet, policy: Policy) -> Hold | None:
+    """Why the tasks on an instance keep it from being drained, None where they do not."""
+    rules = policy.rules.tasks
+    tasks = instance.tasks.left if instance.tasks is not None else ()
+    nothing_special = not rules.rules and (instance.around is None or not instance.around.protected)
+    if nothing_special and all(task.of_service for task in tasks):
+        return None
+    return may_leave(works_of(instance, fleet), rules, fleet.at)
+
+
 class Turns:
     """What the rules leave to those that begin in one pass: counted down as they are picked."""
 
@@ -62,8 +73,27 @@ class Turns:
         """Whether the instance may be drained, rule by rule; with `room`, also whether its tasks fit elsewhere."""
         fleet, policy = self._fleet, self._policy
         time = _needed(instance, fleet, policy, staged=True)
-        case = _case(instance, report, target, fleet, time, self._left(target), self.room(instance) if room else None)
+        case = _case(
+            instance,
+            report,
+            target,
+            fleet,
+            time,
+            left=works_of(instance, fleet),
+            allowances=self._left(target),
+            room=self.room(instance) if room else None,
+        )
         return (_pause(fleet), *before_drain(case, policy.rules, fleet.at)) if case is not None else ()
+
+    def barred(self, target: Version) -> Hold | None:
+        """Why no instance that stands ready for that release may be drained now: pace, health, or a deployment.
+
+        Everything else that is asked before a drain was asked of each when it was said to stand ready.
+        """
+        fleet, rules = self._fleet, self._policy.rules
+        unwell = hold_for_health(fleet.health) if rules.health and fleet.health is not None else None
+        deploying = fleet.services.deploying if fleet.services is not None else ()
+        return self.spent(target) or unwell or hold_for_deployments(deploying, rules.tasks)
 
     def room(self, instance: Instance) -> Fits | NoRoom | None:
         """Whether its tasks would fit elsewhere, None where nobody asks, or where too little is known to say."""
@@ -139,6 +169,8 @@ def _case(
     target: Version,
     fleet: Fleet,
     time: timedelta,
+    *,
+    left: tuple[Work, ...] | None = None,
     allowances: Iterable[Allowance] = (),
     room: Fits | NoRoom | None = None,
 ) -> Case | None:
@@ -154,7 +186,7 @@ def _case(
         membership=instance.around.membership if instance.around is not None else None,
         needed=time,
         allowances=tuple(allowances),
-        left=works_of(instance, fleet),
+        left=left,
         deploying=fleet.services.deploying if fleet.services is not None else None,
         room=room,
         health=fleet.health,

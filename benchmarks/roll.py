@@ -1,0 +1,238 @@
+"""One roll in virtual time: the real engine and gateways, with its lease, ledger and record in a simulated bucket.
+
+The processor's time is split: what the world takes to pretend is measured apart and counts for nobody.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from bottlerocket_ecs_updater.aws.api import Api
+from bottlerocket_ecs_updater.aws.ecs import EcsCluster
+from bottlerocket_ecs_updater.aws.operation import Bucket, Operation
+from bottlerocket_ecs_updater.aws.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.s3_store import S3Store
+from bottlerocket_ecs_updater.aws.session import Pair
+from bottlerocket_ecs_updater.aws.ssm import SsmHosts
+from bottlerocket_ecs_updater.aws.survey import AwsSurvey
+from bottlerocket_ecs_updater.core.event import Event
+from bottlerocket_ecs_updater.core.fleet import Kind
+from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.engine import run as engine_run
+from bottlerocket_ecs_updater.engine.lease import Lease, Taken, lease_key
+from bottlerocket_ecs_updater.engine.ledger import KeptLedger
+from bottlerocket_ecs_updater.engine.run import Run
+from bottlerocket_ecs_updater.engine.run import World as RunWorld
+from bottlerocket_ecs_updater.report.record import Record
+from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
+from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
+
+from .hosts import Size, cluster
+from .stopwatch import Lap, Stopwatch
+
+if TYPE_CHECKING:
+    from bottlerocket_ecs_updater.simulator.verdict import Verdict
+    from bottlerocket_ecs_updater.simulator.world import World
+
+RUN = RunId("benchmark")
+STATE = "state"
+DOCUMENTS: Mapping[Kind, str] = {Kind.CHECK: CHECK, Kind.APPLY: APPLY, Kind.REBOOT: REBOOT}
+LEASE = timedelta(seconds=60)
+SERVICES_LISTED_EVERY = timedelta(minutes=10)
+"""As `run` has them."""
+
+BUCKETS: Mapping[str, Bucket] = {operation.title: operation.bucket for operation in Operation}
+ECS_BUCKETS = (Bucket.CLUSTER_RESOURCE_READ, Bucket.CLUSTER_RESOURCE_MODIFY, Bucket.SERVICE_READ)
+
+
+@dataclass
+class Traffic:
+    """The calls of one caller, by operation, and by bucket in any second."""
+
+    by_operation: Counter[str] = field(default_factory=Counter)
+    moments: dict[Bucket, list[datetime]] = field(default_factory=lambda: defaultdict(list))
+
+    def note(self, operation: str, at: datetime) -> None:
+        """Count one call, such as `ecs:ListTasks`."""
+        self.by_operation[operation] += 1
+        self.moments[BUCKETS.get(operation, Bucket.MESSAGES)].append(at)
+
+    def of(self, *services: str) -> int:
+        """How many calls went to these services."""
+        return sum(count for name, count in self.by_operation.items() if name.partition(":")[0] in services)
+
+    def peak(self, bucket: Bucket) -> int:
+        """The most calls to a bucket in any second, wherever the second begins."""
+        moments, most, first = self.moments[bucket], 0, 0
+        for place, moment in enumerate(moments):
+            while moment - moments[first] >= timedelta(seconds=1):
+                first += 1
+            most = max(most, place - first + 1)
+        return most
+
+
+@dataclass
+class Effort:
+    """Processor time in seconds, by who took it."""
+
+    world: float = 0.0
+    decisions: list[float] = field(default_factory=list)
+    total: float = 0.0
+
+    @property
+    def updater(self) -> float:
+        """What the updater itself took."""
+        return self.total - self.world
+
+
+@dataclass(frozen=True)
+class Rolled:
+    """What came of one roll."""
+
+    size: Size
+    settle: timedelta
+    took: timedelta
+    laps: Sequence[Lap]
+    names: Sequence[str]
+    traffic: Traffic
+    seen: Verdict
+    moves: int
+    events: int
+    effort: Effort
+    timeline: Sequence[tuple[timedelta, int]]
+    """How many hosts ran the new release, by time since the start."""
+
+
+class VirtualTime:
+    """The world's clock, as the engine sees it; what the world does meanwhile is not the updater's effort."""
+
+    def __init__(self, world: World, effort: Effort) -> None:
+        self._world = world
+        self._effort = effort
+
+    def now(self) -> datetime:
+        """The time in the world."""
+        return self._world.clock.now()
+
+    def monotonic(self) -> float:
+        """The same, as a number of seconds."""
+        return self._world.clock.now().timestamp()
+
+    def sleep(self, span: timedelta) -> bool:
+        """Let the world go on."""
+        began = time.process_time()
+        self._world.clock.sleep(span)
+        self._effort.world += time.process_time() - began
+        return True
+
+
+def roll(size: Size, *, settle: timedelta = timedelta(seconds=60), seed: int = 1) -> Rolled:
+    """Roll a cluster of that size with the default policy, apart from the budget and the settle time."""
+    world = cluster(size, seed)
+    world.s3.create_bucket({"Bucket": STATE})
+    watch, traffic, effort = Stopwatch(world), Traffic(), Effort()
+    policy = Policy(max_unavailable=Limit(number=size.budget), settle=settle)
+    began_at, began = world.clock.now(), time.process_time()
+    events = _run(world, policy, traffic, effort)
+    effort.total = time.process_time() - began
+    took = world.clock.now() - began_at
+    seen = world.verdict()
+    assert seen.clean, (seen.violations[:3], seen.stranded[:3])
+    timeline = sorted(lap.back - began_at for lap in watch.laps.values() if lap.back is not None)
+    return Rolled(
+        size=size,
+        settle=settle,
+        took=took,
+        laps=[lap for lap in watch.laps.values() if lap.done],
+        names=[name for name, lap in watch.laps.items() if lap.done],
+        traffic=traffic,
+        seen=seen,
+        moves=seen.task_moves,
+        events=events,
+        effort=effort,
+        timeline=[(at, number) for number, at in enumerate(timeline, 1)],
+    )
+
+
+def _run(world: World, policy: Policy, traffic: Traffic, effort: Effort) -> int:
+    """What `run` does, wired to the world in process; gives the number of events."""
+    clock = VirtualTime(world, effort)
+    clients = InProcessClients(world, caller=RUN)
+    _measure_calls(world, traffic, effort)
+    calls, pace = Calls(), Pace(clock)
+    api, own = Api(clock, pace, calls), Api(clock, pace, calls)
+    store = S3Store(cast("Any", Pair.of(clients.s3)), own, STATE)
+    lease = Lease(store, lease_key(world.cluster.name), "benchmark", RUN, LEASE, clock, clock.monotonic)
+    assert isinstance(lease.acquire(), Taken)
+    tape = _Tape(Record(store, world.cluster.name, RUN))
+
+    def before_call(acting: bool) -> None:  # noqa: FBT001 - the hook's form
+        lease.keep()
+        if acting:
+            tape.record_.secure()
+            lease.check_before_act()
+
+    api.before_call = before_call
+    name = world.cluster.name
+    ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, name, SERVICES_LISTED_EVERY)
+    ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "benchmark")
+    survey = AwsSurvey(cast("Any", Pair.of(clients.ecs)), cast("Any", Pair.of(clients.autoscaling)), api, name)
+    ledger = KeptLedger(store, name, RUN)
+    talked_to = RunWorld(ecs, ssm, clock, ledger, lease, tape, store, survey)
+    with _DecisionsTimed(effort):
+        finished = Run(RUN, name, talked_to, policy, wake=LEASE / 4, version="benchmark", calls=calls).execute()
+    assert finished.exit_code == 0, (finished.outcome, finished.why)
+    assert finished.counts["updated"] == len(world.hosts), finished.counts
+    return tape.count
+
+
+class _Tape:
+    """Keeps the record, and counts."""
+
+    def __init__(self, record: Record) -> None:
+        self.record_ = record
+        self.count = 0
+
+    def record(self, event: Event) -> None:
+        self.count += 1
+        self.record_.record(event)
+
+
+def _measure_calls(world: World, traffic: Traffic, effort: Effort) -> None:
+    serve: Callable[..., Any] = world.call
+
+    def call(service: str, operation: str, params: Mapping[str, Any], caller: str | None = None) -> Any:
+        traffic.note(f"{service}:{operation}", world.clock.now())
+        began = time.process_time()
+        try:
+            return serve(service, operation, params, caller)
+        finally:
+            effort.world += time.process_time() - began
+
+    world.call = call  # type: ignore[method-assign]
+
+
+class _DecisionsTimed:
+    """While it lasts, every decision of the engine is timed."""
+
+    def __init__(self, effort: Effort) -> None:
+        self._effort = effort
+        self._decide = engine_run.decide
+
+    def __enter__(self) -> None:
+        def timed(*args: Any) -> Any:
+            began = time.process_time()
+            decision = self._decide(*args)
+            self._effort.decisions.append(time.process_time() - began)
+            return decision
+
+        engine_run.decide = timed  # type: ignore[assignment]
+
+    def __exit__(self, *_: object) -> None:
+        engine_run.decide = self._decide
