@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.waiting import passed
 LOOKS_PER_SETTLE = 2
 """A steady cluster is looked at so many times within its settle time."""
 
-UNSTEADY_POLLS = 2
+UNSTEADY_POLLS = 1
 """An unsteady one is looked at every so many polls."""
 
 START_POLLS = 2

@@ -47,9 +47,6 @@ class Version:
 
     def _key(self) -> tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...], str]:
         # Semantic Versioning 2.0.0, clause 11: numeric identifiers sort below alphanumeric ones.
-        parts = tuple(
-            (not part.isdecimal(), int(part) if part.isdecimal() else 0, part)
-            for part in self.pre.split(".")
-            if self.pre
-        )
+        named = self.pre.split(".") if self.pre else ()
+        parts = tuple((not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in named)
         return self.major, self.minor, self.patch, not self.pre, parts, self.build

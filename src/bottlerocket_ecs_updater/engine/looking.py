@@ -48,6 +48,10 @@ class Wants:
     """Instances of whose reboot command the end must be asked for."""
 
 
+HEARD_AGAIN_POLLS = 0.5
+"""A command is asked about no more often than this: looks gather within half a poll, so none waits for the next."""
+
+
 class Looking:
     """Takes looks. One instance of this class serves one run."""
 
@@ -72,6 +76,8 @@ class Looking:
         self.surveying = Surveying(knowledge, survey, policy, recorder)
         self._listed_at: datetime | None = None
         self._reached_at: datetime | None = None
+        self._heard: dict[CommandId, datetime] = {}
+        """When each command that is under way was last asked about."""
 
     def look(self, wants: Wants) -> None:
         """Take one look. Raises what the ports raise; what was learned until then is kept."""
@@ -237,10 +243,28 @@ class Looking:
             reboot = known.instance(id_).reboot_flight
             if reboot is not None:
                 waiting.setdefault((reboot.command, reboot.kind), []).append(id_)
+        open_commands = {command for command, _ in waiting}
+        self._heard = {command: at for command, at in self._heard.items() if command in open_commands}
         for (command, kind), ids in waiting.items():
+            if not self._may_answer(command, kind, ids, now):
+                continue
             answers = self._hosts.answers(command, kind) if command else self._adopt(kind, ids)
             for id_ in ids:
                 self._hear(id_, kind, answers.get(id_), now)
+
+    def _may_answer(self, command: CommandId, kind: Kind, ids: Collection[InstanceId], now: datetime) -> bool:
+        """Whether there may be news of a command: it was not sent, nor asked about, in this breath.
+
+        Passes follow each other at once where each has something to do; hosts are not so quick.
+        """
+        if kind is Kind.REBOOT or not command:
+            return True
+        flights = (self._known.instance(id_).flight for id_ in ids)
+        sent = max((flight.sent_at for flight in flights if flight is not None), default=now)
+        if now - self._heard.get(command, sent) < self._policy.poll_interval * HEARD_AGAIN_POLLS:
+            return False
+        self._heard[command] = now
+        return True
 
     def _adopt(self, kind: Kind, ids: list[InstanceId]) -> Mapping[InstanceId, Answer]:
         """Find the id of a command whose sending got no reply, among those that are under way."""
