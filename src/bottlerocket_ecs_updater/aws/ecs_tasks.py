@@ -60,10 +60,10 @@ class EcsTasks:
         return {where: self._left(tasks) for where, tasks in by_instance.items()}
 
     def running_on(self, instances: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
-        """The tasks on these container instances that are desired to run, and not STOPPED."""
+        """The tasks on these container instances that are desired to run, and not STOPPED; others may come along."""
         if _one_listing_is_less(len(instances), len(self._running)):
             everywhere = self.everywhere()
-            return {instance: everywhere.get(instance, ()) for instance in instances}
+            return {**everywhere, **{instance: everywhere.get(instance, ()) for instance in instances}}
         listed = {instance: self._list("RUNNING", instance) for instance in instances}
         unknown = {task.arn: task for task in self._learn([arn for arns in listed.values() for arn in arns])}
         known = {arn: task for arn, (_, task) in self._running.items()} | unknown

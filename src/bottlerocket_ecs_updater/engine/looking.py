@@ -19,6 +19,7 @@ from bottlerocket_ecs_updater.core.fleet import (
     Registration,
     Services,
     Status,
+    Task,
     Tasks,
     Told,
 )
@@ -100,7 +101,7 @@ class Looking:
             self._describe([registration.arn for registration in self._registrations(others)], now)
             self._ask_for_stopping_tasks(others, now)
         self._hear_answers(now, wants.reboot_ends)
-        self._look_at_tasks({*wants.tasks, *self._before_reboot(wants.due)}, now)
+        self._look_at_tasks({*self._unlisted(wants.tasks, now), *self._before_reboot(wants.due)}, now)
         self.surveying.look_around(wants.tasks, now)
         self._look_for_successor()
         if wants.services and not first:
@@ -202,9 +203,33 @@ class Looking:
         stopping = [arn for arn, instance in arns.items() if _counts_none(instance)]
         running = [arn for arn, instance in arns.items() if not _counts_none(instance)]
         left = dict(self._cluster.stopping_on(stopping)) if stopping else {}
-        left |= self._cluster.tasks_of(running) if running else {}
+        others = self._cluster.tasks_of(running) if running else {}
         for arn, instance in arns.items():
-            self._known.learn(replace(instance, tasks=Tasks(left[arn], now)))
+            self._known.learn(replace(instance, tasks=Tasks((left if arn in left else others)[arn], now)))
+        self._learn_what_came_along(others.keys() - arns.keys(), others, now)
+
+    def _learn_what_came_along(
+        self,
+        arns: Collection[ContainerInstanceArn],
+        listed: Mapping[ContainerInstanceArn, tuple[Task, ...]],
+        now: datetime,
+    ) -> None:
+        """Tasks of instances that were not asked about: the next look at who may begin finds them fresh.
+
+        Of those that drain nothing is taken over: what stops on them is in no listing of what shall run.
+        """
+        for arn in arns:
+            instance = self._known.instance(self._id_of(arn))
+            if instance.claim is None and instance.registration is not None and instance.registration.arn == arn:
+                self._known.learn(replace(instance, tasks=Tasks(listed[arn], now)))
+
+    def _unlisted(self, ids: Collection[InstanceId], now: datetime) -> Iterable[InstanceId]:
+        """Those whose tasks must be listed: of ours always, of others where it was not done within the last poll."""
+        poll = self._policy.poll_interval
+        for id_ in ids:
+            instance = self._known.instance(id_)
+            if instance.claim is not None or instance.tasks is None or passed(instance.tasks.at, poll, now):
+                yield id_
 
     def _look_at_services(self, now: datetime) -> None:
         known = self._known

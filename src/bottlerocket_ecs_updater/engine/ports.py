@@ -104,7 +104,10 @@ class Cluster(Protocol):
         """Every task whose desired status is RUNNING, by container instance; Fargate ones are left out."""
 
     def tasks_of(self, arns: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
-        """The tasks on each of these container instances whose desired status is RUNNING, in all pages."""
+        """The tasks on each of these container instances whose desired status is RUNNING, in all pages.
+
+        Those of other instances may come along, where all of the cluster took fewer calls.
+        """
 
     def stopping_on(self, arns: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
         """The tasks on each that ECS told to stop, and whose last status is not STOPPED yet.
