@@ -21,7 +21,7 @@ from bottlerocket_ecs_updater.core.rebooting import quarantined, rebooting
 from bottlerocket_ecs_updater.core.restoring import changed, give_back_changed, give_back_not_empty
 from bottlerocket_ecs_updater.core.ruling import works_of
 from bottlerocket_ecs_updater.core.tasks_policy import patience
-from bottlerocket_ecs_updater.core.waiting import next_look, passed
+from bottlerocket_ecs_updater.core.waiting import next_look, passed, shared
 
 GONE_AFTER_POLLS = 36
 """How long a rebooting host may be missing from the cluster: its agent may be registering anew."""
@@ -111,7 +111,8 @@ def _not_empty(instance: Instance, claim: Claim, registration: Registration, fle
     soon = fleet.at + policy.poll_interval
     if stands.stop:
         return Verdict((StopTasks(instance.id, stands.stop),), look_at=soon)
-    due = next_look(claim.since, fleet.at, policy.poll_interval, fleet.durations.drain)
+    poll, together = policy.poll_interval, policy.max_unavailable.of(len(fleet.instances))
+    due = next_look(claim.since, fleet.at, poll, fleet.durations.drain, closest=shared(poll, together))
     return Verdict(look_at=min(due, stands.until, stands.next_stop or due))
 
 
