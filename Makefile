@@ -15,7 +15,11 @@ SOURCES := $(wildcard src tests benchmarks)
 ARGS ?=
 WORKERS ?= 2
 
-.PHONY: help setup simulate test lint format unit docs wheel image soak lock clean
+# uv leaves no bytecode behind, and where none may be written every start would compile for a second: imported once,
+# what a run and a simulation need is there.
+WARM := bottlerocket_ecs_updater.cli.run, bottlerocket_ecs_updater.cli.simulate, bottlerocket_ecs_updater.simulator.wire
+
+.PHONY: help setup simulate test lint format unit docs wheel image bench soak lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -49,6 +53,9 @@ wheel: $(VENV)/dev.stamp ## Build the wheel, install it by its lock in an enviro
 image: $(VENV)/dev.stamp ## Build the image; ARGS="--arch arm64 --tag NAME" as image/build has them
 	image/build $(BIN)/python $(ARGS)
 
+bench: $(VENV)/dev.stamp ## Measure how fast it is, and write it down; ARGS="--quick" in two minutes, to the terminal only
+	$(BIN)/python -m benchmarks $(ARGS)
+
 soak: $(VENV)/dev.stamp ## Invent stories of faults and deaths for SECONDS=60, from FIRST_SEED=1000 on
 	SECONDS_TO_SOAK=$(or $(SECONDS),60) FIRST_SEED=$(or $(FIRST_SEED),1000) $(BIN)/python -m tests.properties.soak
 
@@ -64,4 +71,5 @@ clean: ## Remove what the targets made
 $(VENV)/%.stamp: requirements/%.lock pyproject.toml
 	PYTHON=$(PYTHON) .ci/install $(VENV) $*
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c 'import $(WARM)'
 	@touch $@
