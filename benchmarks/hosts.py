@@ -15,7 +15,7 @@ import random
 from dataclasses import dataclass
 from datetime import timedelta
 
-from bottlerocket_ecs_updater.simulator.clock import VirtualClock
+from bottlerocket_ecs_updater.simulator.clock import Clock, VirtualClock
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Strategy, Workload
 from bottlerocket_ecs_updater.simulator.faults import Leftover, StartsWith
 from bottlerocket_ecs_updater.simulator.host import HostSpec, HostTiming
@@ -48,12 +48,12 @@ class Size:
         return 4 * self.instances
 
 
-def cluster(size: Size, seed: int = 1) -> World:
-    """A healthy cluster of that size in its steady state, every host one release behind."""
+def cluster(size: Size, seed: int = 1, clock: Clock | None = None) -> World:
+    """A healthy cluster of that size in its steady state, every host one release behind; in virtual time by default."""
     repository = Repository()
     for release in (OLD, NEW):
         repository.publish(Release(release, "aws-ecs-2"))
-    world = World(VirtualClock(), seed, repository=repository, budget=Budget(size.budget))
+    world = World(clock or VirtualClock(), seed, repository=repository, budget=Budget(size.budget))
     chances = random.Random(seed)
     for number in range(size.instances):
         faults = (StartsWith(Leftover.READY, NEW),) if size.prepared else ()

@@ -8,7 +8,7 @@ It still has to wait for what hosts and ECS take, and for the settle time that w
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -120,11 +120,23 @@ class Stopwatch:
 
 def ideal(laps: Sequence[Lap], slots: int, settle: timedelta) -> timedelta:
     """How long the same hosts, in the same order, take with every slot always full."""
+    return max(free for _, free in _ideally(laps, slots, settle))
+
+
+def ideal_timeline(laps: Sequence[Lap], slots: int, settle: timedelta) -> list[tuple[timedelta, int]]:
+    """How many hosts would run the new release by then, with every slot always full."""
+    backs = sorted(back for back, _ in _ideally(laps, slots, settle))
+    return [(back, number) for number, back in enumerate(backs, 1)]
+
+
+def _ideally(laps: Sequence[Lap], slots: int, settle: timedelta) -> Iterator[tuple[timedelta, timedelta]]:
+    """When each host is back, and when its slot is free again."""
     free = [NOTHING] * slots
     for lap in laps:
-        begins = heapq.heappop(free)
-        heapq.heappush(free, begins + lap.drain + lap.reboot + lap.restart + settle)
-    return max(free)
+        back = heapq.heappop(free) + lap.drain + lap.reboot
+        after = back + lap.restart + settle
+        heapq.heappush(free, after)
+        yield back, after
 
 
 def out_of_service(laps: Sequence[Lap]) -> tuple[timedelta, timedelta]:

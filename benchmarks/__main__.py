@@ -1,0 +1,41 @@
+"""`make bench`: measure everything, and write it down; with `--quick` the most of it, to the terminal only."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from .figures import as_json, figures
+from .measuring import QUICK, WHOLE, measure
+from .page import machine, rows, write
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def main() -> int:
+    """Measure, write, and say whether everything that is asked holds."""
+    words = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    words.add_argument("--quick", action="store_true", help="two sizes, one world, no wire; write nothing")
+    words.add_argument("--json", type=Path, help="write the figures to this file, too")
+    asked = words.parse_args()
+    began = time.monotonic()
+
+    def say(what: str) -> None:
+        print(f"{time.monotonic() - began:6.0f} s  {what}", file=sys.stderr, flush=True)
+
+    found = measure(QUICK if asked.quick else WHOLE, say)
+    told = json.dumps({"machine": machine(), **as_json(found)}, indent=1) + "\n"
+    if asked.json is not None:
+        asked.json.write_text(told)
+    if not asked.quick:
+        write(found, DOCS)
+        (DOCS / "develop" / "benchmarks.json").write_text(told)
+    print(machine(), *rows(figures(found)), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""The figures: what was asked, what was got, and whether that holds. The page, the plots and JSON are made from these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .measuring import (
+    LARGEST,
+    MIDDLE,
+    SUSTAINED,
+    Measured,
+    calls_per_instance,
+    decision,
+    middle,
+    moves_per_task,
+    over_ideal,
+    over_physical,
+    peaks,
+    physical,
+)
+from .roll import Rolled
+from .stopwatch import lost, out_of_service
+
+CALLS_ASKED = {50: 12.0, 500: 6.0, 5000: 6.0}
+LIKE_FOR_LIKE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the table."""
+
+    what: str
+    unit: str
+    asked: float | None
+    """At most so much; None where it is told beside the others."""
+    got: float
+    how: str
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether what was asked is kept, None where nothing was asked."""
+        return None if self.asked is None else self.got <= self.asked
+
+
+def figures(found: Measured) -> list[Figure]:
+    """All that was measured, in the order of the table."""
+    return [*_time(found), *_calls(found), *_moves(found), *_process(found), *_growth(found)]
+
+
+def _time(found: Measured) -> Iterator[Figure]:
+    worlds = f"{len(found.one_by_one)} worlds, the middle one" if len(found.one_by_one) > 1 else "one world"
+    yield Figure(
+        "a roll at `--max-unavailable 1`, over its drains, reboots and settle times one after the other",
+        "×",
+        1.15,
+        middle(found.one_by_one, over_physical),
+        f"10 prepared hosts, settle 60 s, {worlds}",
+    )
+    yield Figure(
+        "the same with `--settle 0s`, over drains and reboots alone",
+        "×",
+        None,
+        middle(found.unsettled, over_physical),
+        f"10 prepared hosts, {worlds}; daemon tasks are waited for all the same",
+    )
+    if found.before_prepared is not None:
+        before = found.before_prepared
+        yield Figure("… the predecessor's order and waits", "×", None, before.took / before.physical, "model")
+    if found.ours_unprepared is not None and found.before is not None:
+        ours, before = found.ours_unprepared, found.before
+        how = "10 hosts that must download, settle 0 s"
+        yield Figure("a roll at 1 of hosts that must download", "×", None, ours.took / physical(ours), how)
+        yield Figure("… the predecessor's order and waits", "×", None, before.took / before.physical, "model")
+    yield Figure(
+        "a roll at 10% of 300, over the ideal schedule",
+        "×",
+        1.15,
+        middle(found.tenth, over_ideal),
+        f"{MIDDLE} prepared hosts, 30 at a time, settle 60 s, {worlds}",
+    )
+    minutes = middle(found.tenth, lambda rolled: rolled.took.total_seconds() / 60)
+    yield Figure("… in minutes", "min", None, minutes, "the same")
+    if found.before_large is not None:
+        before = found.before_large
+        yield Figure("… the predecessor's order and waits", "min", None, before.took.total_seconds() / 60, "model")
+    yield from _out_of_service(found)
+
+
+def _out_of_service(found: Measured) -> Iterator[Figure]:
+    rolled = found.by_size[MIDDLE]
+    shown, needed = out_of_service(rolled.laps)
+    parts = lost(rolled.laps)
+    yield Figure("an instance out of service, mean", "s", None, shown.total_seconds(), "300 hosts that must download")
+    yield Figure("… of it drain and reboot", "s", None, needed.total_seconds(), "the world's own clock")
+    yield Figure("… of it to see it empty, and to send the reboot", "s", None, parts["empty to reboot"], "")
+    yield Figure("… of it the looks that prove it", "s", 15.0, parts["back to return"], "three looks, 5 s apart")
+    yield Figure("… of it download", "s", 0.0, 0.0 if _staged_before(rolled) else 1.0, "staged before every drain")
+    if found.before is not None:
+        before = found.before
+        yield Figure("… the predecessor's order and waits", "s", None, before.out_of_service.total_seconds(), "model")
+
+
+def _staged_before(rolled: Rolled) -> bool:
+    """Whether no host was out of service for longer than its drain, its reboot, the looks and what a call takes."""
+    return all(
+        lap.drained is not None
+        and lap.returned is not None
+        and (lap.returned - lap.drained - lap.drain - lap.reboot).total_seconds() < 40
+        for lap in rolled.laps
+    )
+
+
+def _calls(found: Measured) -> Iterator[Figure]:
+    for count, rolled in found.by_size.items():
+        how = f"{count} hosts that must download, {rolled.size.budget} at a time, poll 5 s"
+        asked = CALLS_ASKED.get(count)
+        yield Figure(
+            f"ECS and SSM calls per instance, {count:,}", "", asked, calls_per_instance(rolled, "ecs", "ssm"), how
+        )
+    for count, rolled in found.by_size.items():
+        if count in CALLS_ASKED:
+            other = calls_per_instance(rolled, "s3")
+            yield Figure(f"S3 calls per instance, {count:,}", "", None, other, "lease, ledger and record")
+    for bucket, sustained in SUSTAINED.items():
+        most = max(peaks(rolled)[bucket] for rolled in found.by_size.values())
+        how = f"half of {sustained}/s, any second of any of these rolls"
+        yield Figure(f"most calls in a second, {bucket}", "", sustained / 2, float(most), how)
+
+
+def _moves(found: Measured) -> Iterator[Figure]:
+    for count, rolled in found.by_size.items():
+        how = f"{rolled.size.tasks:,} tasks, default spread strategy"
+        yield Figure(f"task moves per task, {count:,}", "×", 1.3, moves_per_task(rolled), how)
+
+
+def _process(found: Measured) -> Iterator[Figure]:
+    if found.memory is not None:
+        how = f"the process of `run`, over the wire, until {found.memory.updated} of {LARGEST:,} were updated"
+        yield Figure("resident memory at 5,000", "MB", 150, found.memory.resident_megabytes, how)
+    if found.look is not None:
+        how = "over the wire, in a process of its own: every instance, service and list of tasks"
+        yield Figure("CPU of a look at 5,000", "s", 3.0, found.look.full, how)
+        yield Figure("… of the first one, with every task described", "s", None, found.look.first, "the same process")
+    for count, rolled in found.by_size.items():
+        usual, longest = decision(rolled)
+        how = f"the middle of {len(rolled.effort.decisions)}; the longest took {longest:.3f} s"
+        yield Figure(f"CPU of deciding, {count:,}", "s", 0.2 if count == LARGEST else None, usual, how)
+    if found.help is not None and found.first_call is not None:
+        for what, asked, start in (("`--help`", 0.25, found.help), ("first AWS call of `run`", 0.5, found.first_call)):
+            how = f"CPU, middle of {found.plan.starts}; on the wall {start.wall:.2f} s, at best {start.wall_best:.2f} s"
+            yield Figure(f"start until {what}", "s", asked, start.cpu, how)
+
+
+def _growth(found: Measured) -> Iterator[Figure]:
+    sizes = sorted(found.by_size)
+    small, large = found.by_size[sizes[0]], found.by_size[sizes[-1]]
+    span = f"{sizes[0]:,} to {sizes[-1]:,}"
+    times = large.size.instances / small.size.instances
+    how = f"{times:.0f} times the instances; 1 is linear"
+    yield Figure(
+        f"growth of deciding, {span}", "×", LIKE_FOR_LIKE, decision(large)[0] / decision(small)[0] / times, how
+    )
+    calls = calls_per_instance(large, "ecs", "ssm") / calls_per_instance(small, "ecs", "ssm")
+    yield Figure(f"growth of calls, {span}", "×", LIKE_FOR_LIKE, calls, how)
+
+
+def as_json(found: Measured) -> dict[str, Any]:
+    """Everything, for programs: the figures, and of each size what its roll took and asked for."""
+    return {
+        "figures": [{**asdict(figure), "holds": figure.holds} for figure in figures(found)],
+        "rolls": {str(count): _details(rolled) for count, rolled in found.by_size.items()},
+    }
+
+
+def _details(rolled: Rolled) -> dict[str, Any]:
+    usual, longest = decision(rolled)
+    return {
+        "instances": rolled.size.instances,
+        "budget": rolled.size.budget,
+        "minutes": rolled.took.total_seconds() / 60,
+        "over_ideal": over_ideal(rolled),
+        "task_moves": rolled.moves,
+        "calls": dict(sorted(rolled.traffic.by_operation.items())),
+        "peak_calls_per_second": dict(peaks(rolled)),
+        "decision_seconds": {"middle": usual, "longest": longest, "count": len(rolled.effort.decisions)},
+        "updater_cpu_seconds": rolled.effort.updater,
+        "events": rolled.events,
+    }

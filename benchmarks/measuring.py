@@ -1,0 +1,135 @@
+"""What is measured, in which worlds: every figure of the documentation comes from one call of `measure`."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from . import alone, starting
+from .hosts import Size
+from .predecessor import Modelled, roll_as_before
+from .roll import ECS_BUCKETS, Rolled, roll
+from .stopwatch import NOTHING, ideal
+
+SETTLE = timedelta(seconds=60)
+SUSTAINED = {"cluster resource read": 20, "cluster resource modify": 40, "service read": 20}
+"""Calls a second that ECS sustains for an account and Region, as the developer guide gives them."""
+
+SEEDS = (1, 2, 3)
+"""Worlds that differ by chance alone; of ratios the middle one is told."""
+
+SMALL, MIDDLE, LARGE, LARGEST = 50, 300, 500, 5000
+WIRE_SPEED = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure; the short one leaves out what takes minutes."""
+
+    sizes: Sequence[int]
+    seeds: Sequence[int]
+    wire: int
+    looked_at: int
+    starts: int
+    quick: bool
+
+
+WHOLE = Plan((SMALL, 100, MIDDLE, LARGE, 1000, 2000, LARGEST), SEEDS, MIDDLE, LARGEST, starting.REPEATED, quick=False)
+QUICK = Plan((SMALL, MIDDLE), SEEDS[:1], 0, 0, 5, quick=True)
+
+
+@dataclass
+class Measured:
+    """Everything that was measured."""
+
+    plan: Plan
+    one_by_one: list[Rolled] = field(default_factory=list)
+    unsettled: list[Rolled] = field(default_factory=list)
+    tenth: list[Rolled] = field(default_factory=list)
+    by_size: dict[int, Rolled] = field(default_factory=dict)
+    before_prepared: Modelled | None = None
+    before: Modelled | None = None
+    before_large: Modelled | None = None
+    ours_unprepared: Rolled | None = None
+    look: alone.Look | None = None
+    memory: alone.Alone | None = None
+    wire: alone.Alone | None = None
+    help: starting.Start | None = None
+    first_call: starting.Start | None = None
+
+
+def measure(plan: Plan, say: Callable[[str], None]) -> Measured:
+    """Measure it all, telling what is under way."""
+    found = Measured(plan)
+    say("start-up")
+    found.help, found.first_call = starting.help_printed(plan.starts), starting.first_call(plan.starts)
+    for seed in plan.seeds:
+        say(f"ten prepared hosts, one at a time (world {seed})")
+        found.one_by_one.append(roll(Size(10, 1, prepared=True), settle=SETTLE, seed=seed))
+        found.unsettled.append(roll(Size(10, 1, prepared=True), settle=NOTHING, seed=seed))
+        say(f"a tenth of {MIDDLE} prepared hosts at a time (world {seed})")
+        found.tenth.append(roll(Size(MIDDLE, MIDDLE // 10, prepared=True), settle=SETTLE, seed=seed))
+    say("the predecessor's order and waits")
+    found.ours_unprepared = roll(Size(10, 1), settle=NOTHING)
+    found.before_prepared = roll_as_before(Size(10, 1, prepared=True))
+    found.before = roll_as_before(Size(10, 1))
+    if not plan.quick:
+        found.before_large = roll_as_before(Size(MIDDLE, 1))
+    for count in plan.sizes:
+        say(f"a tenth of {count} hosts at a time")
+        found.by_size[count] = roll(Size(count, count // 10), settle=SETTLE)
+    if plan.wire:
+        say(f"{plan.wire} hosts over the wire")
+        found.wire = alone.run(Size(plan.wire, plan.wire // 10, prepared=True), WIRE_SPEED)
+    if plan.looked_at:
+        size = Size(plan.looked_at, plan.looked_at // 10, prepared=True)
+        say(f"looks at {plan.looked_at} hosts over the wire")
+        found.look = alone.look(size)
+        say(f"memory at {plan.looked_at} hosts over the wire, until the first are updated")
+        found.memory = alone.run(size, WIRE_SPEED, until_updated=size.budget // 2)
+    return found
+
+
+# Ratios
+
+
+def physical(rolled: Rolled) -> timedelta:
+    """What drains and reboots took, one after the other."""
+    return sum((lap.drain + lap.reboot for lap in rolled.laps), NOTHING)
+
+
+def over_physical(rolled: Rolled) -> float:
+    """How often the time that drains, reboots and the settle time that was asked for take one after the other."""
+    return rolled.took / (physical(rolled) + rolled.settle * len(rolled.laps))
+
+
+def over_ideal(rolled: Rolled) -> float:
+    """How often the ideal schedule of the same hosts in the same order."""
+    return rolled.took / ideal(rolled.laps, rolled.size.budget, rolled.settle)
+
+
+def middle(rolls: Sequence[Rolled], ratio: Callable[[Rolled], float]) -> float:
+    """The middle of several worlds."""
+    return statistics.median(ratio(one) for one in rolls)
+
+
+def calls_per_instance(rolled: Rolled, *services: str) -> float:
+    """Calls over the whole roll, for each instance."""
+    return rolled.traffic.of(*services) / rolled.size.instances
+
+
+def peaks(rolled: Rolled) -> Mapping[str, int]:
+    """The most calls in any second, by bucket."""
+    return {bucket.value: rolled.traffic.peak(bucket) for bucket in ECS_BUCKETS}
+
+
+def moves_per_task(rolled: Rolled) -> float:
+    """Task moves for each task that ran on an outdated instance when the roll began: all of them."""
+    return rolled.moves / rolled.size.tasks
+
+
+def decision(rolled: Rolled) -> tuple[float, float]:
+    """Seconds of one core for a decision: the middle one, and the longest."""
+    return statistics.median(rolled.effort.decisions), max(rolled.effort.decisions)

@@ -1,0 +1,174 @@
+"""The page of the documentation, and the plots on it."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from .figures import CALLS_ASKED, Figure, figures
+from .measuring import MIDDLE, Measured, calls_per_instance, decision
+from .plots import Axis, Line, plot
+from .stopwatch import ideal_timeline
+
+HEAD = """# Benchmarks
+
+<!-- Written by `make bench`; do not edit. -->
+
+What is asked of the updater's speed, and what was measured. `make bench` measures everything on this page anew and
+writes it, in about half an hour; `make bench ARGS=--quick` prints the most of it in two minutes and writes nothing.
+The same as JSON, with every operation counted: [benchmarks.json](benchmarks.json).
+
+{machine}
+
+**Rolls are simulated.** The real engine and gateways, with lease, ledger and record, run in virtual time against the
+simulated world. Its minutes are those of a host model (`benchmarks/hosts.py`): a drain of about 60 s (a web task's
+replacement starts first, then the load balancer lets go for 30 s; workers take 20 s after SIGTERM), a reboot of about
+54 s, a download of 20 to 40 s; each host draws its own. Nothing here was measured on AWS.
+
+**Start-up, memory and the CPU of a look are real**, taken from processes of their own on the machine named above, with
+the simulated cluster behind the AWS wire protocol in another process. CPU is time of one core, since the machine may
+be busy with something else; ratios come from one run.
+
+**The predecessor is a model** of the Go updater's order and waits (`benchmarks/predecessor.py`): one instance after the
+other; drain, check, download while drained, reboot; fixed waits of 15 s and 20 s; waiters that ask every 15 s. It waits
+for no service to settle and proves less, and not one line of the Go updater ran. It takes one instance at a time
+whatever the size of the cluster.
+
+"""
+
+HOW = """## How the ideal schedule is reckoned
+
+Of every host the world knows what its drain, its reboot and the restart of its daemon tasks took. The ideal updater
+knows everything at once and asks for nothing: it reboots the moment the last task has stopped, returns the host the
+moment its agents are connected, and drains the next one the moment a slot has settled; so every slot is always full.
+What the real one takes beyond that is the looks: a poll until it sees a host empty, three looks that prove the host
+well, and the fresh look at the cluster before the next drains.
+
+With `--max-unavailable 1` the sum is of drain, reboot and settle time of each host, one after the other. With
+`--settle 0s` the updater still waits until daemon tasks run again on the host that came back, about 10 s; that and the
+proof are why it takes longer than drain and reboot alone.
+
+## How calls are counted
+
+At the world's door, every attempt, over the whole roll: the first look and staging included. "In any second" is any
+span of one second, wherever it begins. Half of what ECS sustains for an account and Region is left to everybody else:
+10 of 20 reads, 20 of 40 modifications a second. Auto Scaling is asked about instances beside these, about once in ten
+instances. In CI, `tests/performance` counts the same at two sizes and fails when it becomes more.
+"""
+
+
+def write(found: Measured, docs: Path) -> None:
+    """Write the page and its plots."""
+    images = docs / "images"
+    (images / "bench-roll.svg").write_text(_roll(found))
+    (images / "bench-calls.svg").write_text(_calls(found))
+    (images / "bench-deciding.svg").write_text(_deciding(found))
+    (docs / "develop" / "benchmarks.md").write_text(page(found))
+
+
+def page(found: Measured) -> str:
+    """The page, in Markdown."""
+    pictures = (
+        f"![How many of {MIDDLE} instances run the new release by which minute, of this updater, of the ideal "
+        "schedule and of the predecessor's model](../images/bench-roll.svg)\n\n"
+        "![Calls per instance by size of the cluster](../images/bench-calls.svg)\n\n"
+        "![CPU of a decision by size of the cluster](../images/bench-deciding.svg)\n\n"
+    )
+    table = "\n".join(rows(figures(found)))
+    return HEAD.format(machine=machine()) + f"## Figures\n\n{table}\n\n{pictures}{HOW}"
+
+
+def machine() -> str:
+    """Where and when it was measured."""
+    models = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    busy = (_lines("/proc/loadavg") or ["?"])[0].split()[0]
+    model = f"{len(models)} × {models[0]}" if models else platform.machine()
+    date = time.strftime("%Y-%m-%d")
+    return f"Measured on {date}: {model}, {platform.system()}, Python {platform.python_version()}, load {busy}."
+
+
+def rows(all_: Sequence[Figure]) -> Iterator[str]:
+    """The table, line by line."""
+    yield "| what | at most | got | | how |"
+    yield "|---|---:|---:|---|---|"
+    for figure in all_:
+        asked = _number(figure.asked, figure.unit) if figure.asked is not None else ""
+        holds = {True: "holds", False: "**misses**", None: ""}[figure.holds]
+        yield f"| {figure.what} | {asked} | {_number(figure.got, figure.unit)} | {holds} | {figure.how} |"
+
+
+def _number(value: float, unit: str) -> str:
+    if unit in ("MB", "min"):
+        text = f"{value:.0f}"
+    elif unit == "s" and value >= 10:
+        text = f"{value:.1f}"
+    else:
+        text = f"{value:.2f}"
+    return f"{text} {unit}".strip()
+
+
+def _lines(place: str) -> list[str]:
+    path = Path(place)
+    return path.read_text().splitlines() if path.exists() else []
+
+
+# Plots
+
+
+def _minutes(timeline: Sequence[tuple[timedelta, int]]) -> list[tuple[float, float]]:
+    return [(at.total_seconds() / 60, float(count)) for at, count in timeline]
+
+
+def _roll(found: Measured) -> str:
+    rolled = found.tenth[0]
+    best = ideal_timeline(rolled.laps, rolled.size.budget, rolled.settle)
+    lines = [
+        Line("this updater", "a", _minutes(rolled.timeline), steps=True),
+        Line("ideal schedule", "c", _minutes(best), steps=True),
+    ]
+    if found.before_large is not None:
+        lines.append(Line("predecessor (model)", "b", _minutes(found.before_large.timeline), steps=True))
+    return plot(
+        f"{MIDDLE} instances, a tenth at a time (simulated)",
+        "This updater keeps close to the ideal schedule and is done in little more than half an hour. The model of the "
+        "predecessor takes one instance after the other, and most of a day.",
+        Axis("minutes since the start", [(2, "2"), (5, "5"), (10, "10"), (30, "30"), (100, "100"), (1000, "1000")], True),
+        Axis("instances on the new release", [(0, "0"), (100, "100"), (200, "200"), (300, "300")]),
+        lines,
+    )
+
+
+def _sizes(found: Measured) -> Axis:
+    wanted = (50, 100, 300, 1000, 5000)
+    return Axis("instances", [(count, f"{count:,}") for count in wanted], logarithmic=True)
+
+
+def _calls(found: Measured) -> str:
+    sizes = sorted(found.by_size.items())
+    aws = [(float(count), calls_per_instance(rolled, "ecs", "ssm")) for count, rolled in sizes]
+    store = [(float(count), calls_per_instance(rolled, "s3")) for count, rolled in sizes]
+    limits = [(float(count), limit) for count, limit in sorted(CALLS_ASKED.items())]
+    return plot(
+        "Calls per instance over a whole roll (simulated)",
+        "The larger the cluster, the fewer calls each instance costs: looks, commands and acts are shared.",
+        _sizes(found),
+        Axis("a tenth at a time, poll 5 s", [(0, "0"), (4, "4"), (8, "8"), (12, "12")]),
+        [Line("at most", "limit", limits), Line("ECS and SSM", "a", aws, dots=True), Line("S3", "b", store, dots=True)],
+    )
+
+
+def _deciding(found: Measured) -> str:
+    sizes = sorted(found.by_size.items())
+    usual = [(float(count), 1000 * decision(rolled)[0]) for count, rolled in sizes]
+    first = usual[0][1] / usual[0][0]
+    linear = [(float(count), first * count) for count, _ in sizes]
+    return plot(
+        "CPU of one decision over the whole cluster",
+        "A decision takes time in proportion to the instances, or less.",
+        _sizes(found),
+        Axis("ms of one core", [(1, "1"), (10, "10"), (100, "100"), (1000, "1000")], logarithmic=True),
+        [Line("linear", "c", linear), Line("a decision", "a", usual, dots=True)],
+    )

@@ -1,0 +1,105 @@
+"""Plots as SVG, of a few lines each: they follow the reader's light or dark, and need no library."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT = 720, 320
+LEFT, RIGHT, TOP, BOTTOM = 64, 150, 44, 52
+
+STYLE = """
+text { fill: #24292f } .soft { fill: #57606a } .grid { stroke: #d0d7de } path { fill: none; stroke-width: 2.5 }
+.a { stroke: #1a7f37 } .b { stroke: #bc4c00 } .c { stroke: #8250df; stroke-dasharray: 6 5 } .limit { stroke: #cf222e; stroke-dasharray: 3 4; stroke-width: 1.5 }
+text.a { fill: #1a7f37; stroke: none } text.b { fill: #bc4c00; stroke: none } text.c { fill: #8250df; stroke: none } text.limit { fill: #cf222e; stroke: none }
+circle { stroke: none } circle.a { fill: #1a7f37 } circle.b { fill: #bc4c00 } circle.c { fill: #8250df }
+@media (prefers-color-scheme: dark) {
+text { fill: #e6edf3 } .soft { fill: #9198a1 } .grid { stroke: #3d444d }
+.a { stroke: #3fb950 } .b { stroke: #f0883e } .c { stroke: #bc8cff } .limit { stroke: #ff7b72 }
+text.a { fill: #3fb950 } text.b { fill: #f0883e } text.c { fill: #bc8cff } text.limit { fill: #ff7b72 }
+circle.a { fill: #3fb950 } circle.b { fill: #f0883e } circle.c { fill: #bc8cff }
+}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a plot."""
+
+    name: str
+    style: str
+    """`a`, `b`, `c` or `limit`."""
+    points: Sequence[tuple[float, float]]
+    dots: bool = False
+    steps: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A logarithmic or linear axis with its ticks."""
+
+    name: str
+    ticks: Sequence[tuple[float, str]]
+    logarithmic: bool = False
+
+    def share(self, value: float) -> float:
+        """Where a value is on it, from 0 to 1."""
+        low, high = self.ticks[0][0], self.ticks[-1][0]
+        if self.logarithmic:
+            low, high, value = math.log(low), math.log(high), math.log(max(value, self.ticks[0][0]))
+        return (value - low) / (high - low)
+
+
+def plot(title: str, description: str, across: Axis, up: Axis, lines: Sequence[Line]) -> str:
+    """The plot; the name of each line stands at its end."""
+    right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
+
+    def x(value: float) -> float:
+        return round(LEFT + across.share(value) * (right - LEFT), 1)
+
+    def y(value: float) -> float:
+        return round(bottom - up.share(value) * (bottom - TOP), 1)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="t d" '
+        'font-family="system-ui, sans-serif" font-size="13">',
+        f'<title id="t">{escape(title)}</title>',
+        f'<desc id="d">{escape(description)}</desc>',
+        f"<style>{STYLE}</style>",
+        f'<text x="{LEFT}" y="22" font-weight="600">{escape(title)}</text>',
+    ]
+    for value, label in up.ticks:
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{y(value)}" y2="{y(value)}"/>')
+        parts.append(f'<text class="soft" x="{LEFT - 8}" y="{y(value) + 4}" text-anchor="end">{escape(label)}</text>')
+    for value, label in across.ticks:
+        parts.append(f'<text class="soft" x="{x(value)}" y="{bottom + 20}" text-anchor="middle">{escape(label)}</text>')
+    parts.append(
+        f'<text class="soft" x="{(LEFT + right) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{escape(across.name)}</text>'
+    )
+    parts.append(f'<text class="soft" x="{LEFT}" y="{TOP - 8}" font-size="12">{escape(up.name)}</text>')
+    ends = _spread([y(line.points[-1][1]) for line in lines])
+    for line, end in zip(lines, ends, strict=True):
+        parts.append(f'<path class="{line.style}" d="{_path([(x(a), y(b)) for a, b in line.points], line.steps)}"/>')
+        if line.dots:
+            parts += [f'<circle class="{line.style}" cx="{x(a)}" cy="{y(b)}" r="4"/>' for a, b in line.points]
+        place = x(line.points[-1][0]) + 10
+        parts.append(f'<text class="{line.style}" x="{place}" y="{end + 4}">{escape(line.name)}</text>')
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _path(points: Sequence[tuple[float, float]], steps: bool) -> str:  # noqa: FBT001 - how it is drawn
+    words = [f"M{points[0][0]} {points[0][1]}"]
+    for place, height in points[1:]:
+        words.append(f"H{place}V{height}" if steps else f"L{place} {height}")
+    return "".join(words)
+
+
+def _spread(ends: Sequence[float], apart: float = 16) -> list[float]:
+    """The heights of the names, moved so that none is written over another."""
+    placed: dict[int, float] = {}
+    last = -math.inf
+    for place in sorted(range(len(ends)), key=lambda place: ends[place]):
+        last = placed[place] = max(ends[place], last + apart)
+    return [placed[place] for place in range(len(ends))]
