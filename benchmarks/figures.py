@@ -1,4 +1,4 @@
-"""The figures: what was asked, what was got, and whether that holds. The page, the plots and JSON are made from these."""
+"""The figures: what was asked, what was got, and whether that holds. Page and JSON are made from these."""
 
 from __future__ import annotations
 
@@ -52,30 +52,30 @@ def figures(found: Measured) -> list[Figure]:
 def _time(found: Measured) -> Iterator[Figure]:
     worlds = f"{len(found.one_by_one)} worlds, the middle one" if len(found.one_by_one) > 1 else "one world"
     yield Figure(
-        "a roll at `--max-unavailable 1`, over its drains, reboots and settle times one after the other",
-        "×",
+        "a roll at `--max-unavailable 1`, over drains, reboots and settling one after the other",
+        "x",
         1.15,
-        middle(found.one_by_one, over_physical),
+        middle(found.one_by_one, over_ideal),
         f"10 prepared hosts, settle 60 s, {worlds}",
     )
     yield Figure(
-        "the same with `--settle 0s`, over drains and reboots alone",
-        "×",
-        None,
+        "… with `--settle 0s`, over drains and reboots alone",
+        "x",
+        1.15,
         middle(found.unsettled, over_physical),
-        f"10 prepared hosts, {worlds}; daemon tasks are waited for all the same",
+        "the same; that daemon tasks run again is waited for, and the proof takes its looks",
     )
     if found.before_prepared is not None:
         before = found.before_prepared
-        yield Figure("… the predecessor's order and waits", "×", None, before.took / before.physical, "model")
+        yield Figure("… the predecessor's order and waits", "x", None, before.took / before.physical, "model")
     if found.ours_unprepared is not None and found.before is not None:
         ours, before = found.ours_unprepared, found.before
         how = "10 hosts that must download, settle 0 s"
-        yield Figure("a roll at 1 of hosts that must download", "×", None, ours.took / physical(ours), how)
-        yield Figure("… the predecessor's order and waits", "×", None, before.took / before.physical, "model")
+        yield Figure("a roll at 1 of hosts that must download", "x", None, ours.took / physical(ours), how)
+        yield Figure("… the predecessor's order and waits", "x", None, before.took / before.physical, "model")
     yield Figure(
         "a roll at 10% of 300, over the ideal schedule",
-        "×",
+        "x",
         1.15,
         middle(found.tenth, over_ideal),
         f"{MIDDLE} prepared hosts, 30 at a time, settle 60 s, {worlds}",
@@ -132,7 +132,7 @@ def _calls(found: Measured) -> Iterator[Figure]:
 def _moves(found: Measured) -> Iterator[Figure]:
     for count, rolled in found.by_size.items():
         how = f"{rolled.size.tasks:,} tasks, default spread strategy"
-        yield Figure(f"task moves per task, {count:,}", "×", 1.3, moves_per_task(rolled), how)
+        yield Figure(f"task moves per task, {count:,}", "x", 1.3, moves_per_task(rolled), how)
 
 
 def _process(found: Measured) -> Iterator[Figure]:
@@ -160,10 +160,10 @@ def _growth(found: Measured) -> Iterator[Figure]:
     times = large.size.instances / small.size.instances
     how = f"{times:.0f} times the instances; 1 is linear"
     yield Figure(
-        f"growth of deciding, {span}", "×", LIKE_FOR_LIKE, decision(large)[0] / decision(small)[0] / times, how
+        f"growth of deciding, {span}", "x", LIKE_FOR_LIKE, decision(large)[0] / decision(small)[0] / times, how
     )
     calls = calls_per_instance(large, "ecs", "ssm") / calls_per_instance(small, "ecs", "ssm")
-    yield Figure(f"growth of calls, {span}", "×", LIKE_FOR_LIKE, calls, how)
+    yield Figure(f"growth of calls, {span}", "x", LIKE_FOR_LIKE, calls, how)
 
 
 def as_json(found: Measured) -> dict[str, Any]:

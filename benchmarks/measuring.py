@@ -101,8 +101,8 @@ def physical(rolled: Rolled) -> timedelta:
 
 
 def over_physical(rolled: Rolled) -> float:
-    """How often the time that drains, reboots and the settle time that was asked for take one after the other."""
-    return rolled.took / (physical(rolled) + rolled.settle * len(rolled.laps))
+    """How often the time that drains and reboots alone take one after the other."""
+    return rolled.took / physical(rolled)
 
 
 def over_ideal(rolled: Rolled) -> float:

@@ -47,9 +47,10 @@ moment its agents are connected, and drains the next one the moment a slot has s
 What the real one takes beyond that is the looks: a poll until it sees a host empty, three looks that prove the host
 well, and the fresh look at the cluster before the next drains.
 
-With `--max-unavailable 1` the sum is of drain, reboot and settle time of each host, one after the other. With
-`--settle 0s` the updater still waits until daemon tasks run again on the host that came back, about 10 s; that and the
-proof are why it takes longer than drain and reboot alone.
+With `--max-unavailable 1` the sum is of drain, reboot, restart of daemon tasks and settle time of each host, one after
+the other. With `--settle 0s`, against drain and reboot alone, it misses the figure: of about 30 s beyond those, 12 are
+the looks that prove the host well, 5 go until it is seen empty and the reboot has reached it, and 12 until its daemon
+tasks are seen running again. None of these is given up for speed.
 
 ## How calls are counted
 
@@ -85,7 +86,7 @@ def machine() -> str:
     """Where and when it was measured."""
     models = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     busy = (_lines("/proc/loadavg") or ["?"])[0].split()[0]
-    model = f"{len(models)} × {models[0]}" if models else platform.machine()
+    model = f"{len(models)} x {models[0]}" if models else platform.machine()
     date = time.strftime("%Y-%m-%d")
     return f"Measured on {date}: {model}, {platform.system()}, Python {platform.python_version()}, load {busy}."
 
@@ -117,6 +118,8 @@ def _lines(place: str) -> list[str]:
 
 # Plots
 
+MINUTES = [(2, "2"), (5, "5"), (10, "10"), (30, "30"), (100, "100"), (1000, "1000")]
+
 
 def _minutes(timeline: Sequence[tuple[timedelta, int]]) -> list[tuple[float, float]]:
     return [(at.total_seconds() / 60, float(count)) for at, count in timeline]
@@ -135,15 +138,13 @@ def _roll(found: Measured) -> str:
         f"{MIDDLE} instances, a tenth at a time (simulated)",
         "This updater keeps close to the ideal schedule and is done in little more than half an hour. The model of the "
         "predecessor takes one instance after the other, and most of a day.",
-        Axis("minutes since the start", [(2, "2"), (5, "5"), (10, "10"), (30, "30"), (100, "100"), (1000, "1000")], True),
+        Axis("minutes since the start", MINUTES, logarithmic=True),
         Axis("instances on the new release", [(0, "0"), (100, "100"), (200, "200"), (300, "300")]),
         lines,
     )
 
 
-def _sizes(found: Measured) -> Axis:
-    wanted = (50, 100, 300, 1000, 5000)
-    return Axis("instances", [(count, f"{count:,}") for count in wanted], logarithmic=True)
+SIZES = Axis("instances", [(count, f"{count:,}") for count in (50, 100, 300, 1000, 5000)], logarithmic=True)
 
 
 def _calls(found: Measured) -> str:
@@ -154,7 +155,7 @@ def _calls(found: Measured) -> str:
     return plot(
         "Calls per instance over a whole roll (simulated)",
         "The larger the cluster, the fewer calls each instance costs: looks, commands and acts are shared.",
-        _sizes(found),
+        SIZES,
         Axis("a tenth at a time, poll 5 s", [(0, "0"), (4, "4"), (8, "8"), (12, "12")]),
         [Line("at most", "limit", limits), Line("ECS and SSM", "a", aws, dots=True), Line("S3", "b", store, dots=True)],
     )
@@ -168,7 +169,7 @@ def _deciding(found: Measured) -> str:
     return plot(
         "CPU of one decision over the whole cluster",
         "A decision takes time in proportion to the instances, or less.",
-        _sizes(found),
+        SIZES,
         Axis("ms of one core", [(1, "1"), (10, "10"), (100, "100"), (1000, "1000")], logarithmic=True),
         [Line("linear", "c", linear), Line("a decision", "a", usual, dots=True)],
     )

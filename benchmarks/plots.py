@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 720, 320
 LEFT, RIGHT, TOP, BOTTOM = 64, 150, 44, 52
 
-STYLE = """
-text { fill: #24292f } .soft { fill: #57606a } .grid { stroke: #d0d7de } path { fill: none; stroke-width: 2.5 }
-.a { stroke: #1a7f37 } .b { stroke: #bc4c00 } .c { stroke: #8250df; stroke-dasharray: 6 5 } .limit { stroke: #cf222e; stroke-dasharray: 3 4; stroke-width: 1.5 }
-text.a { fill: #1a7f37; stroke: none } text.b { fill: #bc4c00; stroke: none } text.c { fill: #8250df; stroke: none } text.limit { fill: #cf222e; stroke: none }
-circle { stroke: none } circle.a { fill: #1a7f37 } circle.b { fill: #bc4c00 } circle.c { fill: #8250df }
-@media (prefers-color-scheme: dark) {
-text { fill: #e6edf3 } .soft { fill: #9198a1 } .grid { stroke: #3d444d }
-.a { stroke: #3fb950 } .b { stroke: #f0883e } .c { stroke: #bc8cff } .limit { stroke: #ff7b72 }
-text.a { fill: #3fb950 } text.b { fill: #f0883e } text.c { fill: #bc8cff } text.limit { fill: #ff7b72 }
-circle.a { fill: #3fb950 } circle.b { fill: #f0883e } circle.c { fill: #bc8cff }
-}
+LIGHT = {"a": "#1a7f37", "b": "#bc4c00", "c": "#8250df", "limit": "#cf222e"}
+DARK = {"a": "#3fb950", "b": "#f0883e", "c": "#bc8cff", "limit": "#ff7b72"}
+
+
+def _colours(colours: Mapping[str, str], text: str, soft: str, grid: str) -> str:
+    lines = [f"text {{ fill: {text} }} .soft {{ fill: {soft} }} .grid {{ stroke: {grid} }}"]
+    for style, colour in colours.items():
+        lines.append(f"path.{style} {{ stroke: {colour} }} text.{style}, circle.{style} {{ fill: {colour} }}")
+    return "\n".join(lines)
+
+
+STYLE = f"""
+path {{ fill: none; stroke-width: 2.5 }}
+path.c {{ stroke-dasharray: 6 5 }} path.limit {{ stroke-dasharray: 3 4; stroke-width: 1.5 }}
+{_colours(LIGHT, "#24292f", "#57606a", "#d0d7de")}
+@media (prefers-color-scheme: dark) {{
+{_colours(DARK, "#e6edf3", "#9198a1", "#3d444d")}
+}}
 """
 
 
@@ -75,9 +82,8 @@ def plot(title: str, description: str, across: Axis, up: Axis, lines: Sequence[L
         parts.append(f'<text class="soft" x="{LEFT - 8}" y="{y(value) + 4}" text-anchor="end">{escape(label)}</text>')
     for value, label in across.ticks:
         parts.append(f'<text class="soft" x="{x(value)}" y="{bottom + 20}" text-anchor="middle">{escape(label)}</text>')
-    parts.append(
-        f'<text class="soft" x="{(LEFT + right) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{escape(across.name)}</text>'
-    )
+    middle = (LEFT + right) / 2
+    parts.append(f'<text class="soft" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(across.name)}</text>')
     parts.append(f'<text class="soft" x="{LEFT}" y="{TOP - 8}" font-size="12">{escape(up.name)}</text>')
     ends = _spread([y(line.points[-1][1]) for line in lines])
     for line, end in zip(lines, ends, strict=True):

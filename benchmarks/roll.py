@@ -228,7 +228,7 @@ class _DecisionsTimed:
 
     def __init__(self, effort: Effort) -> None:
         self._effort = effort
-        self._decide = engine_run.decide
+        self._decide = vars(engine_run)["decide"]
 
     def __enter__(self) -> None:
         def timed(*args: Any) -> Any:
@@ -237,7 +237,7 @@ class _DecisionsTimed:
             self._effort.decisions.append(time.process_time() - began)
             return decision
 
-        engine_run.decide = timed  # type: ignore[assignment]
+        vars(engine_run)["decide"] = timed
 
     def __exit__(self, *_: object) -> None:
-        engine_run.decide = self._decide
+        vars(engine_run)["decide"] = self._decide

@@ -1,4 +1,4 @@
-"""How long the program takes to start, measured on processes of its own: until its help is printed, until it first calls.
+"""How long the program takes to start, in processes of its own: until its help is printed, until it first calls.
 
 The first call is made to a socket of ours that never answers. Wall time is what a person waits; the processor's time
 is what the program itself needs for it, whoever else keeps the machine busy.

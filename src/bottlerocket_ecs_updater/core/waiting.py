@@ -41,7 +41,9 @@ def next_look(
     if waited < quiet:
         return max(began + quiet, now + near(poll))
     spacing = min(max(poll, waited / _SPACING_SHARE), _SPACING_MAX_POLLS * poll)
-    return now + (spacing if learned is None else min(spacing, max(closest or near(poll), (waited - quiet) / _NEAR_SHARE)))
+    return now + (
+        spacing if learned is None else min(spacing, max(closest or near(poll), (waited - quiet) / _NEAR_SHARE))
+    )
 
 
 def near(poll: timedelta) -> timedelta:
