@@ -1,4 +1,4 @@
-"""The page of the documentation, and the plots on it."""
+"""The page of the documentation with its plots, and the few lines of the README."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from .figures import CALLS_ASKED, Figure, figures
-from .measuring import MIDDLE, Measured, calls_per_instance, decision
+from .measuring import MIDDLE, Measured, calls_per_instance, decision, middle, moves_per_task, over_ideal
 from .plots import Axis, Line, plot
-from .stopwatch import ideal_timeline
+from .stopwatch import ideal_timeline, out_of_service
+
+BEGIN, END = "<!-- make bench writes these -->", "<!-- until here -->"
 
 HEAD = """# Benchmarks
 
@@ -68,6 +70,39 @@ def write(found: Measured, docs: Path) -> None:
     (images / "bench-calls.svg").write_text(_calls(found))
     (images / "bench-deciding.svg").write_text(_deciding(found))
     (docs / "develop" / "benchmarks.md").write_text(page(found))
+    readme = docs.parent / "README.md"
+    before, _, rest = readme.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    readme.write_text(f"{before}{BEGIN}\n{short(found)}\n{END}{after}")
+
+
+def short(found: Measured) -> str:
+    """What the README says of it, after the whole measurement."""
+    rolled, size = found.tenth[0], found.by_size
+    ratio = middle(found.tenth, over_ideal)
+    shown, needed = out_of_service(size[MIDDLE].laps)
+    before, own, looked = found.before_large, found.memory, found.look
+    assert before is not None
+    assert own is not None
+    assert looked is not None
+    calls = ", ".join(f"{calls_per_instance(size[count], 'ecs', 'ssm'):.1f} of {count:,}" for count in CALLS_ASKED)
+    told = {
+        f"a roll of {MIDDLE} instances, {rolled.size.budget} at a time, settling 60 s": (
+            f"{rolled.took.total_seconds() / 60:.0f} minutes, {ratio:.2f} times the ideal schedule "
+            f"(a model of the Go updater's order and waits: {before.took.total_seconds() / 3600:.0f} hours)"
+        ),
+        "an instance out of service": (
+            f"{shown.total_seconds():.0f} s, of which it drains and reboots for {needed.total_seconds():.0f} s, "
+            f"and downloads for none (that model: {before.out_of_service.total_seconds():.0f} s)"
+        ),
+        "calls to ECS and SSM for each instance": f"{calls}, a tenth at a time",
+        "task moves, in a spread cluster": f"{moves_per_task(size[MIDDLE]):.2f} for each task",
+        "of 5,000 instances": (
+            f"{own.resident_megabytes:.0f} MB resident, {looked.full:.1f} s of one core for a look, "
+            f"{decision(size[max(size)])[0]:.2f} s for a decision"
+        ),
+    }
+    return "\n".join(["| | |", "|---|---|", *(f"| {what} | {got} |" for what, got in told.items())])
 
 
 def page(found: Measured) -> str:
