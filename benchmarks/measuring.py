@@ -36,7 +36,7 @@ class Plan:
     quick: bool
 
 
-WHOLE = Plan((SMALL, 100, MIDDLE, LARGE, 1000, 2000, LARGEST), SEEDS, MIDDLE, LARGEST, starting.REPEATED, quick=False)
+WHOLE = Plan((SMALL, 100, MIDDLE, LARGE, 1000, LARGEST), SEEDS, MIDDLE, LARGEST, starting.REPEATED, quick=False)
 QUICK = Plan((SMALL, MIDDLE), SEEDS[:1], 0, 0, 5, quick=True)
 
 
