@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from sys import intern
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.core.fit import Moving, Port, Remaining
@@ -57,7 +58,9 @@ def registration(shape: ContainerInstanceTypeDef, at: datetime) -> Registration:
 
 def _attributes(shapes: Iterable[AttributeTypeDef]) -> dict[str, str]:
     named = ((shape.get("name", ""), shape.get("value", "")) for shape in shapes)
-    return {name: value for name, value in named if name and not name.startswith(CAPABILITY_PREFIX)}
+    kept = ((name, value) for name, value in named if name and not name.startswith(CAPABILITY_PREFIX))
+    # Thousands of instances have the same names, and mostly the same values: each is kept once.
+    return {intern(name): intern(value) for name, value in kept}
 
 
 def service(shape: ServiceTypeDef) -> Service | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from sys import intern
 from typing import TYPE_CHECKING, Literal
 
 from bottlerocket_ecs_updater.aws.api import Api
@@ -170,9 +171,9 @@ class _Found:
 def _task(shape: TaskTypeDef) -> tuple[ContainerInstanceArn, Task]:
     task = Task(
         arn=TaskArn(shape.get("taskArn", "")),
-        last_status=shape.get("lastStatus", ""),
-        started_by=shape.get("startedBy", ""),
-        group=shape.get("group", ""),
-        family=shape.get("taskDefinitionArn", "").rpartition("/")[2].partition(":")[0],
+        last_status=intern(shape.get("lastStatus", "")),
+        started_by=intern(shape.get("startedBy", "")),
+        group=intern(shape.get("group", "")),
+        family=intern(shape.get("taskDefinitionArn", "").rpartition("/")[2].partition(":")[0]),
     )
-    return ContainerInstanceArn(shape.get("containerInstanceArn", "")), task
+    return ContainerInstanceArn(intern(shape.get("containerInstanceArn", ""))), task
