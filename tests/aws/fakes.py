@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn
 from bottlerocket_ecs_updater.engine.ports import Cluster, Hosts
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-DOCUMENTS = {Kind.CHECK: "check-doc", Kind.APPLY: "apply-doc", Kind.REBOOT: "reboot-doc"}
+DOCUMENTS = {kind: f"{kind.value}-doc" for kind in Kind}
 UNPACED: Mapping[Any, Any] = {}
 
 Shape = dict[str, Any]

@@ -59,8 +59,9 @@ def test_each_kind_has_its_own_document_and_time_to_be_delivered() -> None:
     hosts = bench.hosts()
     for kind in Kind:
         hosts.send(kind, ids(1))
-    asked = [(request["DocumentName"], request["TimeoutSeconds"]) for request in bench.ssm.asked("send_command")]
-    assert asked == [("check-doc", 30), ("apply-doc", 60), ("reboot-doc", 30)]
+    asked = {request["DocumentName"]: request["TimeoutSeconds"] for request in bench.ssm.asked("send_command")}
+    own = {"check-doc": 30, "apply-doc": 60, "reboot-doc": 30}
+    assert asked == {**own, "before-drain-doc": 60, "after-reboot-doc": 60}
 
 
 def test_a_command_says_who_sent_it_and_is_not_stopped_by_its_first_bad_host() -> None:
