@@ -46,6 +46,7 @@ def test_a_run_leaves_its_reports_and_they_can_be_made_again(built: Town) -> Non
     page = (folder / run / "report.html").read_text("utf-8")
     assert "All 2 instances updated to 1.53.1" in page
     assert f"{run}/report.html" in (folder / "index.html").read_text("utf-8")
+    assert f"report {run} --cluster {CLUSTER} --region {built.scenario.names.region} --state {built.state}" in page
     assert json.loads(ask(built, "report", run, "--out", "--format", "json"))["counts"]["updated"] == 2
     link = '<li class="away"><a href="../index.html">All runs</a></li>'
     assert ask(built, "report", "--out", "--format", "html") == page.replace(link, "")

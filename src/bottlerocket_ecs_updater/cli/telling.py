@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO, cast
 
@@ -65,7 +65,15 @@ def tell(settings: RunSettings, wired: Wired, stream: TextIO) -> Telling:
     live = _live(output, about, stream)
     level = level_named(output.level)
     form = output.log_format
-    log = live or log_to(stream, run=about.run, cluster=about.cluster, form=form, level=level, width=_columns)
+    log = live or log_to(
+        stream,
+        run=about.run,
+        cluster=about.cluster,
+        form=form,
+        level=level,
+        colour=colour_of(os.environ),
+        width=_columns,
+    )
     wanted = settings.messages.metrics
     metrics = None
     if wanted == "on" or (wanted == "auto" and as_json):
@@ -94,12 +102,17 @@ def _live(output: Output, about: _About, stream: TextIO) -> Live | None:
     capable = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     if not capable or output.quiet or output.log_format == "json":
         return None
-    paint, level = Paint(colour=True), level_named(output.level)
+    paint, level = Paint(colour=colour_of(os.environ) is None), level_named(output.level)
 
     def log(buffer: TextIO) -> Recorder:
         return TextLog(buffer, run=about.run, cluster=about.cluster, level=level, paint=paint, width=_columns)
 
     return Live(stream, log, shutil.get_terminal_size, paint)
+
+
+def colour_of(environ: Mapping[str, str]) -> bool | None:
+    """Whether to paint: never where NO_COLOR says so, else (None) where a terminal shows it. Source: no-color.org."""
+    return False if environ.get("NO_COLOR") else None
 
 
 def _columns() -> int:
