@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -81,9 +82,9 @@ def _metric_faults(line: dict[str, Any], metrics: Any) -> Iterable[str]:
             yield f"value of {metric['Name']}"
 
 
-def told(events: Iterable[Event], **more: Any) -> list[dict[str, Any]]:
+def told(events: Iterable[Event]) -> list[dict[str, Any]]:
     stream = io.StringIO()
-    metrics = Metrics(stream, run=RUN, cluster="demo", **more)
+    metrics = Metrics(stream, run=RUN, cluster="demo")
     for event in events:
         metrics.record(event)
     return [json.loads(line) for line in stream.getvalue().splitlines()]
@@ -188,8 +189,10 @@ def test_each_instance_is_one_value_of_a_duration() -> None:
     assert all(60 < value < 300 for value in out)
 
 
-def test_throttles_are_asked_for_at_the_end() -> None:
-    assert values(told(events_of("clean"), throttled=lambda: 7), "ApiThrottles") == [7]
+def test_throttles_are_told_at_the_end() -> None:
+    *before, end = events_of("clean")
+    assert isinstance(end, RunFinished)
+    assert values(told([*before, replace(end, throttles=7)]), "ApiThrottles") == [7]
 
 
 def test_held_instances_are_told_apart_by_reason_within_a_bound() -> None:

@@ -88,4 +88,5 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
 def _never_began(wired: Wired, began: datetime, outcome: str, exit_code: int, why: str) -> RunFinished:
     """The canonical last line of a run that did not come to look at the cluster."""
     now = wired.clock.now()
-    return RunFinished(now, wired.run, outcome, exit_code, count({}), now - began, why, {}, dict(wired.calls))
+    calls, throttles = dict(wired.calls), wired.calls.throttled
+    return RunFinished(now, wired.run, outcome, exit_code, count({}), now - began, why, {}, calls, throttles)

@@ -77,8 +77,7 @@ def tell(settings: RunSettings, wired: Wired, stream: TextIO) -> Telling:
     wanted = settings.messages.metrics
     metrics = None
     if wanted == "on" or (wanted == "auto" and as_json):
-        throttled = lambda: wired.calls.throttled  # noqa: E731 - read when it is told
-        metrics = Metrics(stream, run=about.run, cluster=about.cluster, throttled=throttled)
+        metrics = Metrics(stream, run=about.run, cluster=about.cluster)
     complain = _complaints(wired.clock, about, stream, live, as_json=as_json)
     reach = reach_of(settings.target)
     record = Record(store, about.cluster, wired.run) if store is not None else None

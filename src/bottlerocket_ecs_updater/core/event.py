@@ -255,3 +255,5 @@ class RunFinished(Event):
     why: str
     outcomes: Mapping[InstanceId, Outcome]
     calls: Mapping[str, int]
+    throttles: int = 0
+    """How many of them AWS refused for their rate."""

@@ -216,6 +216,17 @@ class Lease(Protocol):
         """Raises LeaseLost unless it is certain that nobody else can have it yet."""
 
 
+class Counted(Protocol):
+    """How often each operation of AWS was asked for, by its name."""
+
+    @property
+    def throttled(self) -> int:
+        """How many of them all AWS refused for their rate."""
+
+    def keys(self) -> Iterable[str]: ...
+    def __getitem__(self, operation: str, /) -> int: ...
+
+
 class Recorder(Protocol):
     """Whoever wants to know what happened."""
 

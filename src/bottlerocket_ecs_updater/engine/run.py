@@ -34,7 +34,17 @@ from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
 from bottlerocket_ecs_updater.engine.looking import Looking, Wants
 from bottlerocket_ecs_updater.engine.pausing import look_for_pause
-from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, Lease, Recorder, Store, Successors, Survey
+from bottlerocket_ecs_updater.engine.ports import (
+    Clock,
+    Cluster,
+    Counted,
+    Hosts,
+    Lease,
+    Recorder,
+    Store,
+    Successors,
+    Survey,
+)
 from bottlerocket_ecs_updater.engine.sightings import Sightings
 
 PASSING_REASONS = frozenset(
@@ -92,7 +102,7 @@ class Run:
         stop: Stop | None = None,
         wake: timedelta = timedelta(seconds=15),
         version: str = "",
-        calls: Mapping[str, int] | None = None,
+        calls: Counted | None = None,
     ) -> None:
         now = world.clock.now()
         self._run = run
@@ -102,7 +112,7 @@ class Run:
         self._stop = stop or Stop()
         self._wake = wake
         self._version = version
-        self._calls = calls if calls is not None else {}
+        self._calls = calls
         self._known = Knowledge(run, now, now, now, believed_max=BELIEVED_POLLS_MAX * policy.poll_interval)
         self._known.own = world.own
         self._looking = Looking(
@@ -280,9 +290,9 @@ class Run:
             why = known.halt.why
         now = self._world.clock.now()
         took = now - known.started_at
-        return RunFinished(
-            now, self._run, name, exit_code, counts, took, why or known.stopping, outcomes, dict(self._calls)
-        )
+        why = why or known.stopping
+        calls, throttles = (dict(self._calls), self._calls.throttled) if self._calls is not None else ({}, 0)
+        return RunFinished(now, self._run, name, exit_code, counts, took, why, outcomes, calls, throttles)
 
     def _verdict(self, counts: Mapping[str, int], *, error: bool) -> tuple[str, int]:
         """How the run ended, and the exit code that says so."""

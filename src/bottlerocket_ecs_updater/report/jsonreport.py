@@ -62,6 +62,7 @@ def report_object(account: Account) -> dict[str, Any]:
         "tasks_moved": account.moved,
         "seconds_by_part": _by_part(account),
         "calls": dict(summary.calls),
+        "throttles": summary.throttles,
         "unreadable": list(account.unreadable),
     }
 

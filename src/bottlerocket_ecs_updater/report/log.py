@@ -105,6 +105,7 @@ def last_facts(summary: Summary) -> dict[str, Field]:
         **{became.value: count for became, count in summary.counts.items()},
         "duration_seconds": summary.took.total_seconds(),
         "held_by_reason": dict(held),
+        "throttles": summary.throttles,
         "calls": dict(summary.calls),
         # Last, since CloudWatch Logs Insights finds the first 200 fields of a line only.
         "needs_a_person": [_row(row) for row in urgent[:NAMED_IN_LAST_LINE]],

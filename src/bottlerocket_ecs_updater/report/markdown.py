@@ -90,7 +90,8 @@ def _costs(account: Account) -> Iterator[str]:
         yield from (f"{one.part} | {one.times} | {one.shortest} | {one.median} | {one.longest}" for one in told)
     calls = account.summary.calls
     if calls:
-        yield from ("", f"{number(sum(calls.values()), 'call')} of AWS.")
+        throttled = f", {account.summary.throttles} of them throttled" if account.summary.throttles else ""
+        yield from ("", f"{number(sum(calls.values()), 'call')} of AWS{throttled}.")
 
 
 def _named(instances: Sequence[str]) -> str:

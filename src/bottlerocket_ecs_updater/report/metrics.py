@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TextIO
@@ -81,11 +81,10 @@ _BY = {metric.name: metric.by for metric in METRICS}
 class Metrics:
     """Writes metrics to the stream of the log, gauges while instances are in hand and everything else at the end."""
 
-    def __init__(self, stream: TextIO, *, run: str, cluster: str, throttled: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, stream: TextIO, *, run: str, cluster: str) -> None:
         self._stream = stream
         self._run = run
         self._cluster = cluster
-        self._throttled = throttled
         self._past: list[Event] = []
         self._standing = Standing()
         self._told_at: datetime | None = None
@@ -142,7 +141,7 @@ class Metrics:
             "InstancesFailed": counts[Became.FAILED],
             "InstancesHeld": counts[Became.HELD],
             "ApiCalls": sum(summary.calls.values()),
-            "ApiThrottles": self._throttled(),
+            "ApiThrottles": summary.throttles,
             **({"LastSuccessTime": now.timestamp()} if well else {}),
             **{_PHASES[phase]: count for phase, count in phases.items()},
         }

@@ -128,6 +128,8 @@ class Summary:
     rows: tuple[Row, ...]
     """Worst first, then by instance id."""
     calls: Mapping[str, int]
+    throttles: int = 0
+    """How many of them AWS refused for their rate."""
 
     @property
     def counts(self) -> Mapping[Became, int]:
@@ -214,6 +216,7 @@ def summarize(events: Iterable[Event]) -> Summary:
         took=finished.took if finished is not None else last - began if last and began else timedelta(),
         rows=rows_of(outcomes),
         calls=dict(finished.calls) if finished is not None else {},
+        throttles=finished.throttles if finished is not None else 0,
     )
 
 
