@@ -20,10 +20,12 @@ from bottlerocket_ecs_updater.core.event import (
     InstanceHeld,
     LeaseTaken,
     LookPostponed,
+    PhaseEntered,
     Rebooted,
 )
 from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.host import HostProblem, Problem
+from bottlerocket_ecs_updater.core.phase import Phase
 from bottlerocket_ecs_updater.core.reasons import Reason, hold
 from bottlerocket_ecs_updater.report.facts import facts_of
 from bottlerocket_ecs_updater.report.level import PASSES_BY_ITSELF, WANTS_A_PERSON, Level, level_named, level_of
@@ -279,3 +281,41 @@ def test_what_is_no_terminal_gets_a_line_for_an_event_however_long() -> None:
     held = [line for line in text.splitlines() if "QUARANTINED" in line]
     assert held[0].endswith("or replace it")
     assert len(lines_of_width(40)) == len(lines_of_width(1000))
+
+
+def held_alike(count: int, stream: io.StringIO, level: Level = Level.INFO) -> list[str]:
+    """So many instances held for one reason, and then one for another."""
+    log = log_to(stream, run=RUN, cluster="web", form="text", level=level, width=lambda: 100, colour=False)
+    opted_out = hold(Reason.OPTED_OUT, attribute="updates")
+    for number in range(count):
+        log.record(InstanceHeld(START, name(number), opted_out))
+        log.record(PhaseEntered(START, name(number), Phase.AVAILABLE, Phase.UNKNOWN, None))
+    log.record(InstanceHeld(START, ONE, STANDALONE))
+    return stream.getvalue().splitlines()
+
+
+def test_what_is_said_of_hundreds_is_said_of_three_and_counted() -> None:
+    lines = held_alike(300, Terminal())
+    assert ["opted out" in line for line in lines] == [True, True, True, False, False]
+    assert lines[3].strip() == "… and the same of 297 more"
+    assert "batch/42" in lines[4]
+
+
+def test_what_is_said_of_three_is_not_counted() -> None:
+    assert len(held_alike(3, Terminal())) == 4
+
+
+def test_a_file_and_whoever_wants_to_know_it_all_get_every_line() -> None:
+    assert len(held_alike(300, io.StringIO())) == 301
+    assert len(held_alike(300, Terminal(), Level.DEBUG)) == 601
+
+
+def test_the_end_of_a_run_counts_what_was_folded_first() -> None:
+    stream = Terminal()
+    log = log_to(stream, run=RUN, cluster="web", width=lambda: 100, colour=False)
+    for number in range(5):
+        log.record(InstanceHeld(START, name(number), hold(Reason.OPTED_OUT, attribute="updates")))
+    log.record(HALTED_RUN[-1])
+    before, _, after = stream.getvalue().partition("… and the same of 2 more\n")
+    assert before.count("opted out") == 3
+    assert "run.finished outcome=halted" in after

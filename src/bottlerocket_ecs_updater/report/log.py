@@ -36,6 +36,9 @@ _INSTANCE_WIDTH = 19
 _INDENT = " " * (len("09:24:11Z") + 2 + _INSTANCE_WIDTH + 2)
 """What stands before a sentence."""
 
+SAME_MAX = 3
+"""Instances of which a terminal says the same one after the other; the others are counted."""
+
 ROOM_MIN = 30
 """Characters that a sentence needs beside its instance; on a narrower terminal it is not indented."""
 
@@ -141,25 +144,46 @@ class TextLog:
         self._width = width
         self._past = Collected()
         self._run, self._cluster = run, cluster
+        self._said, self._times = "", 0
+        """The last sentence, and of how many instances it was said one after the other."""
 
     def record(self, event: Event) -> None:
         self._past.record(event)
         level = level_of(event)
         if isinstance(event, RunFinished):
+            self._count_the_rest()
             summary = summarize(self._past.events)
             text = summary_text(summary, self._paint, self._width() or WIDTH_MAX)
             self._stream.write(f"{text}{last_line(summary)}\n")
         elif level >= self._level:
-            self._stream.write(self._line(event, level) + "\n")
+            self._tell(event, level)
         self._stream.flush()
 
-    def _line(self, event: Event, level: Level) -> str:
+    def _tell(self, event: Event, level: Level) -> None:
+        said = visible(sentence(event))
+        if said != self._said or not self._folds(event):
+            self._count_the_rest()
+            self._said = said
+        self._times += 1
+        if self._times <= SAME_MAX or not self._folds(event):
+            self._stream.write(self._line(event, level, said) + "\n")
+
+    def _folds(self, event: Event) -> bool:
+        """A person who watches has seen it after a few; a file, and whoever wants to know it all, gets every line."""
+        return self._width() > 0 and self._level > Level.DEBUG and isinstance(event, InstanceEvent)
+
+    def _count_the_rest(self) -> None:
+        left = self._times - SAME_MAX
+        if left > 0 and self._width() > 0 and self._level > Level.DEBUG:
+            self._stream.write(f"{_INDENT}{self._paint.faint(f'… and the same of {left} more')}\n")
+        self._said, self._times = "", 0
+
+    def _line(self, event: Event, level: Level, said: str) -> str:
         time = self._paint.faint(f"{write_time(event.at)[11:19]}Z")
         who = visible(event.instance) if isinstance(event, InstanceEvent) else ""
         good = isinstance(event, InstanceUpdated | Returned)
         first, *more = (
-            self._paint.good(line) if good else self._paint.level(level, line)
-            for line in self._fitting(visible(sentence(event)))
+            self._paint.good(line) if good else self._paint.level(level, line) for line in self._fitting(said)
         )
         return "\n".join(
             [f"{time}  {who:<{_INSTANCE_WIDTH}}  {first}".rstrip(), *(f"{_INDENT}{line}" for line in more)]
