@@ -36,7 +36,7 @@ _INSTANCE_WIDTH = 19
 _INDENT = " " * (len("09:24:11Z") + 2 + _INSTANCE_WIDTH + 2)
 """What stands before a sentence."""
 
-SAME_MAX = 3
+SAME_MAX = 5
 """Instances of which a terminal says the same one after the other; the others are counted."""
 
 ROOM_MIN = 30
