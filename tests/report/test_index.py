@@ -172,3 +172,12 @@ def test_history_is_the_golden_text() -> None:
     store = MemoryStore()
     lived(store, CLEAN_RUN, HALTED_RUN, CLEAN_RUN[:-1])
     assert history_text(entries_of(store, "web")) == (GOLDEN / "history.txt").read_text("utf-8")
+
+
+def test_the_index_says_when_a_run_last_ended_well_and_when_one_last_had_trouble() -> None:
+    store = MemoryStore()
+    lived(store, CLEAN_RUN, HALTED_RUN, died("clean"))
+    text = " ".join(Page(index_page("web", entries_of(store, "web"))).text.split())
+    assert "ended well last: 2026-01-05 09:00" in text
+    assert "trouble last: 2026-01-07 09:01, no end recorded" in text
+    assert "trouble last: never" in Page(index_page("web", [entry_of(account_of(CLEAN_RUN))])).text

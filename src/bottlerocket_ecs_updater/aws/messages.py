@@ -112,7 +112,7 @@ class Webhook:
 
     def send(self, message: Message) -> None:
         """Post it; in Slack's form where it is Slack's address. The URL is in no error."""
-        data = json.dumps(_for_slack(message) if self._slack else _for_others(message)).encode()
+        data = json.dumps(slack_form(message) if self._slack else _for_others(message)).encode()
         request = Request(self._url, data, {"Content-Type": "application/json"}, method="POST")  # noqa: S310 - checked
         try:
             with _OPENER.open(request, timeout=WEBHOOK_TIMEOUT_SECONDS):
@@ -173,7 +173,8 @@ def _url_in(secret: str) -> str:
     return text
 
 
-def _for_slack(message: Message) -> dict[str, Any]:
+def slack_form(message: Message) -> dict[str, Any]:
+    """A message as Slack takes it: its subject stands out, and its text keeps its lines, with commands to be copied."""
     # Source: "Formatting text for app surfaces": these three characters, and no others, are control characters.
     text = f"*{message.subject}*\n```{message.text[:SLACK_TEXT_MAX_CHARACTERS].replace('```', chr(0x27) * 3)}```"
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
