@@ -104,6 +104,8 @@ def _lines(status: ClusterStatus) -> Iterator[str]:
 
 
 def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
+    if status.fleet.paused:
+        yield f"  PAUSED       {visible(status.fleet.paused)}: `resume` lets updates go on"
     quarantined = [i for i in status.fleet.instances.values() if i.claim and phase_of(i) is Phase.QUARANTINED]
     for instance in quarantined:
         if instance.claim is not None:
@@ -230,6 +232,7 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
             }
             for id_, rest in sorted(status.ledger.rests.items())
         },
+        "paused": fleet.paused or None,
         "advice": advice_json(advise(fleet)),
         "suspects": {str(version): sorted(names) for version, names in status.ledger.failed_on.items()},
         "lease": None
