@@ -86,7 +86,8 @@ def _default(argument: Argument) -> str:
     if default in (None, False):
         return ""
     show = argument.show_default
-    return f"`{show(default) if callable(show) else default}`"
+    shown = show(default) if callable(show) else default
+    return "" if shown is None else f"`{shown}`"
 
 
 def _reason_row(reason: Reason | Failure) -> tuple[str, ...]:

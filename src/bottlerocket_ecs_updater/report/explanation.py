@@ -36,6 +36,7 @@ ASKS = {
     "release": "the release may be taken",
     "window": "the time is right, and there is enough of it",
     "tasks": "its tasks may leave",
+    "health": "what must be healthy is",
     "pace": "neither a checkpoint nor the limit of a day is reached",
     "deployments": "no deployment is in progress",
     "room": "its tasks have room elsewhere",
