@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.core.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.plan import Plan, plan
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.releases import ReleaseRules
+from bottlerocket_ecs_updater.core.releases import ReleaseRules, VersionRange
 from bottlerocket_ecs_updater.core.rules import Rules, first_hold
 from bottlerocket_ecs_updater.core.selection import Selection, parse_selector
 from bottlerocket_ecs_updater.core.tasks_policy import TaskRules, parse_task_rules
@@ -36,6 +36,7 @@ from bottlerocket_ecs_updater.engine.saved import read_fleet, write_fleet
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.faults import RollsBack
 from bottlerocket_ecs_updater.simulator.inprocess import Hook, InProcessClients
+from bottlerocket_ecs_updater.simulator.repository import Release
 from bottlerocket_ecs_updater.simulator.world import World
 
 DAY = timedelta(days=1)
@@ -49,6 +50,8 @@ class Story:
     rules: Rules
     folder: Path
     policy: Policy = field(default_factory=Policy)
+    cluster: str = "demo"
+    """What the state store knows it by."""
     runs: int = 0
     before_call: Hook = field(default=lambda _service, _operation, _params: None)
     """Before each call of a plan."""
@@ -60,7 +63,7 @@ class Story:
     def updater(self) -> Updater:
         self.runs += 1
         name = f"run-{self.runs}"
-        ledger = KeptLedger(self.store, "demo", RunId(name))
+        ledger = KeptLedger(self.store, self.cluster, RunId(name))
         return Updater(self.world, replace(self.policy, rules=self.rules), name, ledger, store=self.store)
 
     def run(self) -> RunFinished:
@@ -79,7 +82,7 @@ class Story:
             SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test"),
             clock,
             replace(self.policy, rules=self.rules),
-            KeptLedger(self.store, "demo", RunId("plan")),
+            KeptLedger(self.store, self.cluster, RunId("plan")),
             beyond=Beyond(self.store, "demo", survey_of(clients, api), launches=launches),
         )
 
@@ -100,6 +103,11 @@ def test_over_a_holiday_in_a_zone_whose_clocks_change_nothing_is_begun_until_the
     assert story.reasons() == {Reason.FROZEN}
     held = dict(story.plan().held)[InstanceId(instance_id(0))]
     assert dict(held.facts)["opens"] == "2026-03-29 22:00 UTC"
+    ends = datetime(2026, 3, 29, 22, 0, tzinfo=UTC)
+    world.clock.sleep(ends - timedelta(minutes=1) - world.clock.now())
+    assert story.reasons() == {Reason.FROZEN}
+    world.clock.sleep(ends - world.clock.now())
+    assert updated(story.run()) == 2
 
 
 def test_a_roll_that_does_not_fit_into_one_window_is_ended_in_the_next(tmp_path: Path) -> None:
@@ -126,6 +134,30 @@ def test_a_release_that_turns_out_bad_after_two_canaries_costs_no_third_instance
     assert Reason.CHECKPOINT_FAILED in {why.reason for _, why in story.plan().held}
 
 
+def test_when_1_26_0_turns_out_bad_the_canaries_keep_serving_and_the_next_release_goes_on(tmp_path: Path) -> None:
+    bad, good = "1.26.0", "1.26.1"
+    faults = {number: (RollsBack(bad),) for number in range(6)}
+    world = row(6, faults=faults, version="1.25.0", releases=("1.25.0", bad))
+    rules = Rules(checkpoints=Checkpoints(parse_checkpoints("2,100%"), timedelta(hours=1)))
+    story = Story(world, rules, tmp_path, Policy(max_failures=5))
+    assert sum(updated_or_failed(story.run()) for _ in range(2)) == 2
+    assert {str(instance.status) for instance in world.cluster.instances.values()} == {"ACTIVE"}
+    assert story.reasons() == {Reason.RESTING, Reason.CHECKPOINT_FAILED}
+    world.publish(Release(good, "aws-ecs-2"))
+    assert updated(story.run()) == 2
+    world.clock.sleep(timedelta(hours=1))
+    assert updated(story.run()) == 4
+    assert set(world.verdict().versions.values()) == {good}
+
+
+def test_one_line_of_the_policy_keeps_a_release_away_from_the_next_run_on(tmp_path: Path) -> None:
+    world = row(2, version="1.25.0", releases=("1.25.0", "1.26.0"))
+    denied = Rules(releases=ReleaseRules(deny=(VersionRange.parse("1.26.0"),)))
+    assert Story(world, denied, tmp_path).reasons() == {Reason.VERSION_DENIED}
+    world.publish(Release("1.26.1", "aws-ecs-2"))
+    assert updated(Story(world, denied, tmp_path, runs=1).run()) == 2
+
+
 def updated_or_failed(finished: RunFinished) -> int:
     return finished.counts["updated"] + finished.counts["failed"]
 
@@ -141,9 +173,9 @@ def test_canaries_go_first_and_the_others_after_the_wait(tmp_path: Path) -> None
 
 def test_production_takes_a_release_a_week_after_it_was_first_seen_in_staging(tmp_path: Path) -> None:
     rules = Rules(releases=ReleaseRules(minimum_age=7 * DAY))
-    staging = Story(row(2), Rules(), tmp_path)
+    staging = Story(row(2), Rules(), tmp_path, cluster="staging")
     assert updated(staging.run()) == 2
-    production = Story(row(2), rules, tmp_path)
+    production = Story(row(2), rules, tmp_path, cluster="production")
     production.world.clock.sleep(3 * DAY)
     assert production.reasons() == {Reason.VERSION_TOO_YOUNG}
     production.world.clock.sleep(4 * DAY)
@@ -166,6 +198,19 @@ def test_a_batch_that_needs_four_hours_is_waited_for(tmp_path: Path) -> None:
     assert updated(finished) == 1
     assert finished.took > timedelta(hours=2)
     assert task.arn not in {killed.task for killed in world.verdict().tasks_killed}
+
+
+def test_a_batch_that_needs_longer_than_its_rule_waits_is_left_to_end_and_its_instance_given_back(
+    tmp_path: Path,
+) -> None:
+    world = row(1, services=0)
+    task = world.run_standalone_task(instance_id(0), Workload(runs_for=timedelta(hours=6)), "nightly")
+    story = Story(world, Rules(tasks=TaskRules(parse_task_rules("nightly wait 4h"))), tmp_path)
+    finished = story.run()
+    assert {cast("Hold", why).reason for why in finished.outcomes.values()} == {Reason.DRAIN_TIMED_OUT}
+    assert finished.took > timedelta(hours=4)
+    assert world.instance(instance_id(0)).status.value == "ACTIVE"
+    assert task.last.value == "RUNNING"
 
 
 def test_without_a_rule_a_batch_holds_its_instance(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bottlerocket_ecs_updater.core.lifecycle import InGroup, LifecycleState, NoGroup, leave_to_group, refresh_active
 from bottlerocket_ecs_updater.core.reasons import Reason
@@ -11,6 +13,13 @@ def in_state(text: str, *, refreshing: bool = False) -> InGroup:
 @pytest.mark.parametrize("state", ["InService", "Detached"])
 def test_an_instance_that_its_group_leaves_in_peace_is_ours_to_update(state: str) -> None:
     assert leave_to_group(in_state(state)) is None
+
+
+@given(st.text() | st.builds("{}:{}".format, st.sampled_from([state.value for state in LifecycleState]), st.text()))
+def test_whatever_a_group_says_of_an_instance_only_two_states_leave_it_to_us(text: str) -> None:
+    ours = text.partition(":")[0] in ("InService", "Detached")
+    assert (leave_to_group(in_state(text)) is None) == ours
+    assert leave_to_group(in_state(text, refreshing=True)) is not None or text.startswith("Detached")
 
 
 @pytest.mark.parametrize("membership", [None, NoGroup()])
