@@ -227,6 +227,8 @@ class FakeSsm(Fake):
     commands: list[Shape] = field(default_factory=list)
     invocations: dict[str, list[Shape]] = field(default_factory=dict)
     outputs: dict[tuple[str, str], Shape] = field(default_factory=dict)
+    requested_at: datetime | None = None
+    """When a command was requested, by the clock of Systems Manager; untold where None."""
 
     def send_command(self, **request: Any) -> Shape:
         self._enter("send_command", request)
@@ -238,7 +240,10 @@ class FakeSsm(Fake):
             named = ", ".join(culprits) if self.telling else "some"
             raise refusal("InvalidInstanceId", f"Instances [[{named}]] not in a valid state for account 111122223333")
         self.sent.update(ids)
-        return {"Command": {"CommandId": f"{len(self.calls):036d}"}}
+        shape: Shape = {"CommandId": f"{len(self.calls):036d}"}
+        if self.requested_at is not None:
+            shape["RequestedDateTime"] = self.requested_at
+        return {"Command": shape}
 
     def cancel_command(self, **request: Any) -> Shape:
         self._enter("cancel_command", request)

@@ -338,6 +338,29 @@ def test_a_command_is_found_although_our_clock_is_ahead_of_the_clock_of_aws() ->
     assert set(bench.hosts().under_way(Kind.APPLY, START + timedelta(seconds=90))) == {"i-1"}
 
 
+@pytest.mark.parametrize("years", [-1, 6])
+def test_what_runs_before_a_run_begins_is_found_whatever_the_clock_of_aws_says(years: int) -> None:
+    bench = Bench()
+    theirs = START + timedelta(days=365 * years)
+    bench.ssm.commands = [command("a", InstanceIds=["i-1"], RequestedDateTime=theirs)]
+    assert set(bench.hosts().under_way(Kind.APPLY)) == {"i-1"}
+    assert bench.ssm.asked("list_commands")[0]["Filters"] == [{"key": "DocumentName", "value": "apply-doc"}]
+
+
+def test_what_was_sent_since_a_time_is_asked_for_by_the_clock_of_aws_once_that_is_known() -> None:
+    bench = Bench()
+    theirs = START - timedelta(days=365)
+    bench.ssm.requested_at = theirs
+    hosts = bench.hosts()
+    hosts.send(Kind.CHECK, [InstanceId("i-9")])
+    bench.ssm.commands = [
+        command("a", InstanceIds=["i-1"], RequestedDateTime=theirs),
+        command("b", InstanceIds=["i-2"], RequestedDateTime=theirs - timedelta(hours=1)),
+    ]
+    assert set(hosts.under_way(Kind.APPLY, START)) == {"i-1"}
+    assert bench.ssm.asked("list_commands")[0]["Filters"][1]["value"] == "2025-01-05T08:55:00Z"
+
+
 def test_a_command_that_was_sent_in_our_future_counts_as_sent_now() -> None:
     bench = Bench()
     bench.ssm.commands = [command("a", InstanceIds=["i-1"], RequestedDateTime=START + timedelta(hours=1))]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.batches import chunks, narrow, pages
-from bottlerocket_ecs_updater.aws.ecs_shapes import moment
+from bottlerocket_ecs_updater.aws.ecs_shapes import UNKNOWN_TIME, moment
 from bottlerocket_ecs_updater.aws.errors import CallRefused, NeverSent
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.session import Pair
@@ -29,6 +29,7 @@ from bottlerocket_ecs_updater.engine.ports import Answer, Later, Refused, Sent, 
 if TYPE_CHECKING:
     from types_boto3_ssm import SSMClient
     from types_boto3_ssm.type_defs import (
+        CommandFilterTypeDef,
         CommandInvocationTypeDef,
         CommandTypeDef,
         DescribeInstanceInformationRequestTypeDef,
@@ -77,6 +78,8 @@ class SsmHosts:
         self._documents = documents
         self._comment = comment[:COMMENT_MAX_CHARACTERS]
         self._fetched: dict[CommandId, dict[InstanceId, Answer]] = {}
+        self._ahead = timedelta(0)
+        """How far the clock of Systems Manager was ahead of ours when a command was last sent."""
 
     def reach(self) -> Mapping[InstanceId, Managed]:
         """Every instance that Systems Manager knows: whether it has a connection to it, and what it runs."""
@@ -151,7 +154,10 @@ class SsmHosts:
                 raise
             # What is wrong is the call, not an instance: parts of it would be refused just the same.
             return dict.fromkeys(batch, Refused(str(refusal)))
-        command = reply.get("Command", {}).get("CommandId")
+        shape = reply.get("Command", {})
+        if "RequestedDateTime" in shape:
+            self._ahead = moment(shape["RequestedDateTime"]) - self._api.now()
+        command = shape.get("CommandId")
         if not command:
             return dict.fromkeys(batch, Unclear("Systems Manager named no command in its answer"))
         return dict.fromkeys(batch, CommandId(command))
@@ -233,8 +239,8 @@ class SsmHosts:
 
     # What others, or a run before this one, have sent
 
-    def under_way(self, kind: Kind, since: datetime) -> Mapping[InstanceId, Flight]:
-        """Commands of the kind's document, whoever sent them since then, that have not ended, by instance.
+    def under_way(self, kind: Kind, since: datetime | None = None) -> Mapping[InstanceId, Flight]:
+        """Commands of the kind's document, whoever sent them since then or ever, that have not ended, by instance.
 
         Where an instance has several, the last one counts. Empty where Systems Manager does not offer the list.
         """
@@ -252,18 +258,16 @@ class SsmHosts:
             flights |= {id_: flight for id_ in targets if ends.get(id_) is None}
         return flights
 
-    def _open_commands(self, kind: Kind, since: datetime) -> Sequence[CommandTypeDef]:
+    def _open_commands(self, kind: Kind, since: datetime | None) -> Sequence[CommandTypeDef]:
         document = self._documents[kind]
-        since = since.astimezone(UTC).replace(microsecond=0) - CLOCK_SKEW_MAX
+        filters: list[CommandFilterTypeDef] = [{"key": "DocumentName", "value": document}]
+        earliest = UNKNOWN_TIME
+        if since is not None:
+            earliest = since.astimezone(UTC).replace(microsecond=0) + self._ahead - CLOCK_SKEW_MAX
+            filters.append({"key": "InvokedAfter", "value": f"{earliest:%Y-%m-%dT%H:%M:%SZ}"})
 
         def ask(token: str | None) -> tuple[Sequence[CommandTypeDef], str | None]:
-            request: ListCommandsRequestTypeDef = {
-                "MaxResults": 50,
-                "Filters": [
-                    {"key": "DocumentName", "value": document},
-                    {"key": "InvokedAfter", "value": f"{since:%Y-%m-%dT%H:%M:%SZ}"},
-                ],
-            }
+            request: ListCommandsRequestTypeDef = {"MaxResults": 50, "Filters": filters}
             if token:
                 request["NextToken"] = token
             try:
@@ -280,7 +284,7 @@ class SsmHosts:
             for shape in shapes
             if _same_document(shape.get("DocumentName", ""), document)
             and shape.get("Status", "") not in _ENDED_COMMANDS
-            and moment(shape.get("RequestedDateTime")) >= since
+            and moment(shape.get("RequestedDateTime")) >= earliest
         ]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bottlerocket_ecs_updater.core.fleet import Kind
-from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
 from bottlerocket_ecs_updater.engine.ports import Hosts
@@ -22,15 +21,18 @@ def remember(known: Knowledge, ledger: LedgerKeeping) -> None:
     known.past = state.past
 
 
-def adopt_commands(known: Knowledge, hosts: Hosts, policy: Policy) -> None:
-    """Take note of commands that an earlier run, or somebody else, sent by our documents, and that are under way."""
-    for id_, flight in hosts.under_way(Kind.APPLY, known.at - policy.apply_timeout).items():
+def adopt_commands(known: Knowledge, hosts: Hosts) -> None:
+    """Take note of commands that an earlier run, or somebody else, sent by our documents, and that are under way.
+
+    Whether they have ended is for Systems Manager to say, however long ago they were sent: that is by its clock, and
+    whether it agrees with ours is unknown. So their limits count from here, too.
+    """
+    for id_, flight in hosts.under_way(Kind.APPLY).items():
         if id_ in known.instances:
-            # Its limit counts from here: whether the other's clock agrees with ours is unknown.
             known.learn(replace(known.instances[id_], flight=replace(flight, sent_at=known.at)))
     if all(instance.claim is None for instance in known.instances.values()):
         return
-    for id_, flight in hosts.under_way(Kind.REBOOT, known.at - policy.reboot_timeout).items():
+    for id_, flight in hosts.under_way(Kind.REBOOT).items():
         instance = known.instance(id_)
         if instance.claim is not None:
-            known.learn(replace(instance, reboot_flight=flight))
+            known.learn(replace(instance, reboot_flight=replace(flight, sent_at=known.at)))

@@ -293,10 +293,12 @@ class Looking:
 
     def _adopt(self, kind: Kind, ids: list[InstanceId]) -> Mapping[InstanceId, Answer]:
         """Find the id of a command whose sending got no reply, among those that are under way."""
-        oldest = min(flight.sent_at for id_ in ids if (flight := self._known.instance(id_).flight) is not None)
-        for id_, found in self._hosts.under_way(kind, oldest).items():
-            if id_ in ids:
-                self._known.learn(replace(self._known.instance(id_), flight=found))
+        sent = {id_: flight.sent_at for id_ in ids if (flight := self._known.instance(id_).flight) is not None}
+        for id_, found in self._hosts.under_way(kind, min(sent.values())).items():
+            if id_ in sent:
+                # When it was sent is known by our own clock: no other is compared with it.
+                ours = replace(found, sent_at=sent[id_])
+                self._known.learn(replace(self._known.instance(id_), flight=ours))
         return {}
 
     def _hear(self, id_: InstanceId, kind: Kind, answer: Answer | None, now: datetime) -> None:

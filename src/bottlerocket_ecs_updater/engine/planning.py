@@ -75,7 +75,7 @@ def take_picture(
     asking = Acting(known, cluster, hosts, UnkeptLedger(), clock, _Unheard())
     remember(known, ledger)
     looking.look(Wants(full=True, listing=True, services=True))
-    adopt_commands(known, hosts, policy)
+    adopt_commands(known, hosts)
     limit = policy.answer_timeout * CHECK_TRIES
     while ask and not passed(now, limit, known.at):
         decision = decide(known.fleet(), policy)

@@ -153,8 +153,8 @@ class Hosts(Protocol):
     def answers(self, command: CommandId, kind: Kind) -> Mapping[InstanceId, Answer]:
         """What is known of a command; an instance that Systems Manager does not show yet is left out."""
 
-    def under_way(self, kind: Kind, since: datetime) -> Mapping[InstanceId, Flight]:
-        """Commands of one of our documents, whoever sent them since then, that have not ended."""
+    def under_way(self, kind: Kind, since: datetime | None = None) -> Mapping[InstanceId, Flight]:
+        """Commands of one of our documents, whoever sent them since then or ever, that have not ended."""
 
     def cancel(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
         """Call a command back; best effort, never raises for an instance."""

@@ -167,7 +167,7 @@ class Run:
             try:
                 self._looking.look(wants)
                 if first:
-                    adopt_commands(self._known, self._world.hosts, self._policy)
+                    adopt_commands(self._known, self._world.hosts)
                     first = False
                 self._look_beyond()
                 decision = decide(self._known.fleet(), self._policy)
