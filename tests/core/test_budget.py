@@ -159,3 +159,8 @@ def test_a_settling_cluster_names_after_whom() -> None:
 def test_only_quarantined_instances_are_in_quarantine() -> None:
     both = fleet(claimed("i-a"), claimed("i-b", a_claim(ClaimPhase.QUARANTINED)), other("i-c"))
     assert in_quarantine(both) == ("i-b",)
+
+
+def test_an_instance_that_left_the_cluster_takes_no_place() -> None:
+    left = other("i-left", status=Status.INACTIVE, connected=False)
+    assert reason(policy(), left, other("i-a")) is None

@@ -83,7 +83,8 @@ def unavailable(instance: Instance) -> bool:
     if instance.claim is not None or being_prepared(instance):
         return True
     registration = instance.registration
-    if registration is None:
+    if registration is None or registration.status is Status.INACTIVE:
+        # It left the cluster for good: nobody waits for it, and its capacity is not coming back.
         return False
     return registration.status is Status.DRAINING or not registration.connected
 
