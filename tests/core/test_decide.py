@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from .builders import (
     NEWER,
     NOW,
     OLD,
+    POLL,
     RUN,
     SECOND,
     STANDALONE,
@@ -377,3 +379,30 @@ def test_the_earliest_look_is_taken() -> None:
 def test_a_cluster_is_listed_again_where_an_instance_may_have_left_it() -> None:
     gone = claimed("i-a", registration=None, trail=Trail(missing_looks=1))
     assert decide(fleet(gone), policy()).wants_listing
+
+
+# Agents that flap
+
+
+def gone(name: str, since: timedelta) -> Instance:
+    registered = registration(name, connected=False)
+    return instance(name, registered=registered, trail=Trail(disconnected_since=NOW - since))
+
+
+def test_a_run_does_not_end_while_an_agent_that_went_a_moment_ago_takes_the_last_place() -> None:
+    decision = decide(fleet(gone("i-a", 2 * POLL), instance("i-b", ready())), policy())
+    assert reasons(decision) == {"i-a": Reason.AGENT_DISCONNECTED, "i-b": Reason.BUDGET}
+    assert decision.look_at is not None
+    assert decision.wants_full_look
+
+
+@pytest.mark.parametrize(
+    "changes", [{"stopping": "SIGTERM"}, {"halt": Halt("enough")}, {"started_at": NOW - 24 * HOUR}], ids=str
+)
+def test_nobody_waits_for_an_agent_when_nothing_may_begin_anyway(changes: dict[str, Any]) -> None:
+    of_two = fleet(gone("i-a", 2 * POLL), instance("i-b", ready()), **changes)
+    assert decide(of_two, policy(deadline=HOUR)).look_at is None
+
+
+def test_an_agent_that_stays_away_is_not_waited_for() -> None:
+    assert decide(fleet(gone("i-a", 12 * POLL), instance("i-b", ready())), policy()).look_at is None

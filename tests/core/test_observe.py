@@ -76,6 +76,14 @@ def test_connected_looks_are_counted_in_a_row() -> None:
     assert [one.trail.connected_looks for one in looks] == [1, 2, 0, 1, 2]
 
 
+def test_an_agent_is_away_since_the_first_look_that_missed_it_in_a_row() -> None:
+    look, since = UNKNOWN, []
+    for seconds, connected in enumerate((True, False, False, True, False)):
+        look = seen(look, connected=connected, at=NOW + seconds * SECOND)
+        since.append(look.trail.disconnected_since)
+    assert since == [None, NOW + SECOND, NOW + SECOND, None, NOW + 4 * SECOND]
+
+
 def test_an_inactive_instance_is_as_good_as_missing() -> None:
     assert seen(seen(UNKNOWN, status=Status.INACTIVE), status=Status.INACTIVE).trail.missing_looks == 2
 

@@ -98,6 +98,9 @@ _PROBLEM_REASONS = {
 END_OF_LIFE_VARIANTS = ("aws-ecs-1",)
 """Variants that get no more releases, with all their flavours (`aws-ecs-1-nvidia`). Source: Bottlerocket 1.43."""
 
+FLAP_POLLS = 12
+"""An agent that only flaps is connected again within so many polls; a run does not end meanwhile."""
+
 
 def stand(instance: Instance, fleet: Fleet, policy: Policy) -> Standing:
     """What is true now of an instance without a claim."""
@@ -128,6 +131,17 @@ def out_of_reach(instance: Instance) -> Hold | None:
     if instance.claim_unreadable:
         return hold(Reason.CLAIM_UNREADABLE, why=instance.claim_unreadable)
     return _not_in_service(registration) or _not_reachable(instance, registration)
+
+
+def some_may_be_back(fleet: Fleet, policy: Policy) -> bool:
+    """Whether an agent went so lately that it may be connected again in a moment: healthy ones flap."""
+    gone = (one.trail.disconnected_since for one in fleet.instances.values() if _only_disconnected(one))
+    return any(since is not None and not passed(since, FLAP_POLLS * policy.poll_interval, fleet.at) for since in gone)
+
+
+def _only_disconnected(instance: Instance) -> bool:
+    barrier = out_of_reach(instance)
+    return barrier is not None and barrier.reason is Reason.AGENT_DISCONNECTED
 
 
 def _not_in_service(registration: Registration) -> Hold | None:

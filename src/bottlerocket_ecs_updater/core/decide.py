@@ -19,6 +19,7 @@ from bottlerocket_ecs_updater.core.candidate import (
     Stageable,
     Standing,
     Waiting,
+    some_may_be_back,
     stand,
 )
 from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
@@ -446,6 +447,10 @@ def _close(fleet: Fleet, policy: Policy, halt: Halt | None, draft: _Draft) -> De
     services_at = min((look for look in waited_for if look is not None), default=None)
     if services_at is not None:
         looks.append(services_at)
+    if not looks and _nothing_begins(fleet, policy, halt) is None and some_may_be_back(fleet, policy):
+        # It would be passed over, and others for the place that it takes.
+        draft.wants_full_look = True
+        looks.append(fleet.at + 2 * policy.poll_interval)
     return Decision(
         draft.verdicts,
         halt,

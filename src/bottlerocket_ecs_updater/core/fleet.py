@@ -259,6 +259,8 @@ class Trail:
     """Looks in a row that saw the agent connected since the reboot (all looks where there was none)."""
     connected_at: datetime | None = None
     """When the last look was that counted among those: one that followed too closely shows nothing new."""
+    disconnected_since: datetime | None = None
+    """Since when every look saw its agent disconnected, None while it is connected."""
     proof_at: datetime | None = None
     """When a check first showed a boot id other than the claim's."""
     reboot_end_asked_at: datetime | None = None

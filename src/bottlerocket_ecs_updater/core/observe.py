@@ -68,6 +68,8 @@ def _prevailing(known: Claim | None, on_instance: Claim | None, run: RunId) -> C
 
 def _connection(instance: Instance, registration: Registration, apart: timedelta) -> Trail:
     trail, claim = instance.trail, instance.claim
+    since = None if registration.connected else trail.disconnected_since or registration.at
+    trail = replace(trail, disconnected_since=since)
     if registration.connected:
         closely = trail.connected_at is not None and registration.at < trail.connected_at + apart
         if trail.connected_looks and closely:
