@@ -128,6 +128,8 @@ def _nothing_begins(fleet: Fleet, policy: Policy, halt: Halt | None) -> Hold | N
         return hold(Reason.HALTED, why=halt.why)
     if fleet.stopping:
         return hold(Reason.STOPPING, why=fleet.stopping)
+    if fleet.barred:
+        return hold(Reason.HALTED, why=fleet.barred)
     if policy.deadline is not None and passed(fleet.started_at, policy.deadline, fleet.at):
         return hold(Reason.STOPPING, why=f"its deadline of {spell(policy.deadline)} has passed")
     return None

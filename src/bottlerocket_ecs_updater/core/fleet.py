@@ -421,6 +421,8 @@ class Fleet:
     halt: Halt | None = None
     stopping: str = ""
     """Why the run was told to begin nothing more; empty while it may."""
+    barred: str = ""
+    """What AWS does not let us do, so that no update can be brought to its end; empty while it lets us."""
     suspects: Mapping[Version, int] = field(default_factory=dict)
     """Releases that failed after a reboot, and on how many instances of this cluster."""
     past: Past = field(default_factory=Past)

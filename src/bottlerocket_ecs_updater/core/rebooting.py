@@ -38,7 +38,13 @@ from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, CONNECTED_LOOKS, R
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.core.rest import next_rest
-from bottlerocket_ecs_updater.core.restoring import changed, give_back, give_back_changed, give_back_not_empty
+from bottlerocket_ecs_updater.core.restoring import (
+    changed,
+    give_back,
+    give_back_barred,
+    give_back_changed,
+    give_back_not_empty,
+)
 from bottlerocket_ecs_updater.core.waiting import LEARNED_SHARE, near, next_look, passed, spell
 
 QUIET_POLLS = 4
@@ -94,6 +100,8 @@ def _not_sent(
     if instance.trail.claim_absent_looks >= 2:
         why = hold(Reason.CLAIM_REMOVED, status=registration.status.value)
         return Verdict((Unmark(instance.id, why, took_slot=False),), hold=why)
+    if fleet.barred:
+        return give_back_barred(instance, fleet)
     if over:
         return _give_back_unsent(instance, claim, registration, fleet, policy)
     if report is None and instance.trail.away_at is not None:
@@ -199,6 +207,8 @@ def _again(
     """Ask for the reboot once more, while tries are left and it is still what we claimed."""
     if registration.status is Status.ACTIVE:
         return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
+    if fleet.barred:
+        return give_back_barred(instance, fleet)
     difference = changed(report, claim)
     if difference is not None:
         return give_back_changed(instance, claim, difference, fleet)

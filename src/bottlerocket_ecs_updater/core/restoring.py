@@ -29,6 +29,13 @@ def give_back_changed(instance: Instance, claim: Claim, why: str, fleet: Fleet) 
     return give_back(instance, claim, hold(Reason.CHANGED_WHILE_DRAINING, why=why), fleet)
 
 
+def give_back_barred(instance: Instance, fleet: Fleet) -> Verdict:
+    """Give back at once what AWS does not let us reboot. It is no fault of the host's, so it does not rest for it."""
+    cancel: tuple[Command, ...] = (Cancel(instance.id),) if instance.reboot_flight is not None else ()
+    why = hold(Reason.CHANGED_WHILE_DRAINING, why=fleet.barred)
+    return Verdict((*cancel, Return(instance.id, why)), look_at=fleet.at)
+
+
 def give_back_not_empty(instance: Instance, claim: Claim, limit: timedelta, fleet: Fleet) -> Verdict:
     """Give back what did not become empty in time, naming what is left on it."""
     tasks = instance.tasks.left[:TASKS_NAMED_AT_MOST] if instance.tasks is not None else ()

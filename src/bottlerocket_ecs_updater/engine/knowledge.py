@@ -37,6 +37,7 @@ class Knowledge:
     """What took longer was held up, and tells nothing of others: nobody is left alone for so long because of it."""
     halt: Halt | None = None
     stopping: str = ""
+    barred: str = ""
     suspects: Mapping[Version, int] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
     paused: str = ""
@@ -76,6 +77,7 @@ class Knowledge:
             durations=self.durations,
             halt=self.halt,
             stopping=self.stopping,
+            barred=self.barred,
             suspects=self.suspects,
             past=self.past,
             paused=self.paused,

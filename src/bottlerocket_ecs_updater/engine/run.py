@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from bottlerocket_ecs_updater.core.budget import in_quarantine
+from bottlerocket_ecs_updater.core.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.decide import Decision, decide
-from bottlerocket_ecs_updater.core.errors import Throttled, Unreachable, UpdaterError
+from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Throttled, Unreachable, UpdaterError
 from bottlerocket_ecs_updater.core.event import (
     ClaimFound,
     InstanceHeld,
@@ -149,6 +150,8 @@ class Run:
             remember(self._known, self._world.ledger)
             self._tell_remembered()
             self._passes()
+            if self._known.barred:
+                why, error = self._known.barred, True
         except UpdaterError as problem:
             why, error = str(problem), True
         finished = self._finish(why, error=error)
@@ -174,7 +177,7 @@ class Run:
                 self._tell(decision)
                 if self._stopping():
                     return
-                acted = self._acting.perform([verdict.commands for verdict in decision.verdicts.values()])
+                acted = self._act(decision)
             except (Throttled, Unreachable) as problem:
                 self._wait_out(problem)
                 continue
@@ -189,6 +192,19 @@ class Run:
                 again = max(again, self._known.at + self._policy.poll_interval)
             self._sleep_until(again)
             wants = self._wants(decision)
+
+    def _act(self, decision: Decision) -> bool:
+        """Do what was decided. Where AWS does not let us, what is out of service is not left there for that.
+
+        Nothing more begins then: what can still be proven is, the rest is given back, and the run ends with the error.
+        """
+        try:
+            return self._acting.perform([verdict.commands for verdict in decision.verdicts.values()])
+        except (Denied, NotFound) as problem:
+            if self._known.barred or not _in_hand(self._known):
+                raise
+            self._known.barred = str(problem)
+            return True
 
     def _look_beyond(self) -> None:
         """What the rules ask that is neither of ECS nor of the hosts: the pause switch, and how old releases are."""
@@ -316,6 +332,12 @@ class Run:
             return hold(Reason.NOT_BOTTLEROCKET)
         phase = phase_of(instance)
         return hold(Reason.IN_FLIGHT, phase=phase.value)
+
+
+def _in_hand(known: Knowledge) -> bool:
+    """Whether instances are claimed whose update is not settled."""
+    claims = (instance.claim for instance in known.instances.values())
+    return any(claim is not None and claim.phase is not ClaimPhase.QUARANTINED for claim in claims)
 
 
 def count(outcomes: Mapping[InstanceId, Outcome]) -> dict[str, int]:

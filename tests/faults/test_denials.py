@@ -1,0 +1,93 @@
+"""AWS lets a run take instances out of service, and not bring their update to its end: nobody stays out for that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.policy.test_stories import Story
+from tests.support.simulated import DOCUMENTS, at_most, row
+
+from bottlerocket_ecs_updater.core.claim import ATTRIBUTE
+from bottlerocket_ecs_updater.core.event import RunFinished
+from bottlerocket_ecs_updater.core.fleet import Kind
+from bottlerocket_ecs_updater.core.rules import Rules
+from bottlerocket_ecs_updater.simulator.calls import Call
+from bottlerocket_ecs_updater.simulator.disturbances import denied, denying
+from bottlerocket_ecs_updater.simulator.documents import REBOOT
+from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
+from bottlerocket_ecs_updater.simulator.world import World
+
+
+def story(world: World, folder: Path, places: int = 1) -> Story:
+    return Story(world, Rules(), folder, at_most(places))
+
+
+def allowing(_: Call) -> None:
+    """Everything is allowed."""
+
+
+def deny_reboots(world: World, after: int = 0) -> None:
+    """Let so many reboot commands pass, and deny every further one."""
+    passed: list[Call] = []
+
+    def authorize(call: Call) -> None:
+        if call.action == "ssm:SendCommand" and call.params["DocumentName"] == REBOOT:
+            passed.append(call)
+            if len(passed) > after:
+                raise denied(call, f"document/{REBOOT}")
+
+    world.authorize = authorize
+
+
+def claims(world: World) -> int:
+    clients = InProcessClients(world, caller="a test")
+    listed = clients.ecs.list_attributes(cluster="demo", targetType="container-instance")
+    return sum(attribute["name"] == ATTRIBUTE for attribute in listed["attributes"])
+
+
+def assert_given_back(world: World, finished: RunFinished, named: str) -> None:
+    assert finished.exit_code == 1
+    assert named in finished.why
+    assert world.verdict().stranded == ()
+    world.authorize = allowing
+    assert claims(world) == 0
+
+
+def test_a_host_whose_reboot_is_denied_is_given_back_and_the_error_ends_the_run(tmp_path: Path) -> None:
+    world = row(3)
+    deny_reboots(world)
+    told = story(world, tmp_path)
+    assert_given_back(world, told.run(), f"document/{REBOOT}")
+    assert told.run().counts["updated"] == 3
+
+
+def test_a_host_for_which_there_is_no_reboot_document_is_given_back(tmp_path: Path) -> None:
+    world = row(3)
+    lost = replace(story(world, tmp_path).updater(), documents={**DOCUMENTS, Kind.REBOOT: "no-such-document"})
+    assert_given_back(world, lost.run(), "no-such-document does not exist")
+
+
+def test_a_host_that_reboots_already_is_proven_and_returned_when_the_next_reboot_is_denied(tmp_path: Path) -> None:
+    world = row(2, budget=2)
+    deny_reboots(world, after=1)
+    finished = story(world, tmp_path, places=2).run()
+    assert_given_back(world, finished, "ssm:SendCommand")
+    assert finished.counts["updated"] >= 1
+
+
+def test_a_claim_is_dropped_when_the_drain_is_denied(tmp_path: Path) -> None:
+    world = row(3)
+    world.authorize = denying("ecs:UpdateContainerInstancesState")
+    assert_given_back(world, story(world, tmp_path).run(), "ecs:UpdateContainerInstancesState")
+
+
+@pytest.mark.parametrize("action", ["ecs:DeleteAttributes", "ecs:PutAttributes"])
+def test_what_is_denied_before_anything_is_in_hand_ends_the_run_at_once(action: str, tmp_path: Path) -> None:
+    world = row(3)
+    world.authorize = denying(action)
+    finished = story(world, tmp_path).run()
+    assert finished.exit_code == 1
+    assert action in finished.why
+    assert world.verdict().most_out_at_once == 0
