@@ -12,6 +12,7 @@ from typing import assert_never
 
 from bottlerocket_ecs_updater.core.budget import Budget, count_budget
 from bottlerocket_ecs_updater.core.candidate import (
+    FLAP_POLLS,
     Asking,
     Done,
     Held,
@@ -278,6 +279,9 @@ def _begin(
     if roomless and not picks and not _work_goes_on(fleet) and not _fleet_is_fresh(fleet, policy):
         # Before the run ends for want of room, it looks once more what room there is.
         _look_for_room(roomless, fleet, draft)
+    if waiting and not picks and passed(fleet.full_at, FLAP_POLLS * policy.poll_interval, fleet.at):
+        # What fills the budget is not always ours, and may be gone since: a run that goes on anyway looks again.
+        draft.wants_full_look = not _work_goes_on(fleet) or draft.wants_full_look
     if _work_goes_on(fleet):
         _renew_aging(waiting, budget.limit, barriers.turns, fleet, policy, draft)
 

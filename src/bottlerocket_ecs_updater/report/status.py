@@ -221,6 +221,7 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
         "schema": SCHEMA,
         "cluster": status.cluster,
         "at": write_time(fleet.at),
+        "paused": fleet.paused or None,
         "instances": [_instance_json(instance) for _, instance in sorted(fleet.instances.items())],
         "rests": {
             id_: {
