@@ -233,7 +233,6 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
             }
             for id_, rest in sorted(status.ledger.rests.items())
         },
-        "paused": fleet.paused or None,
         "advice": advice_json(advise(fleet)),
         "suspects": {str(version): sorted(names) for version, names in status.ledger.failed_on.items()},
         "lease": None
