@@ -13,6 +13,7 @@ import pytest
 from tests.policy.test_stories import Story
 from tests.support.simulated import row
 
+from bottlerocket_ecs_updater.core.event import HealthChanged
 from bottlerocket_ecs_updater.core.fleet import Updated
 from bottlerocket_ecs_updater.core.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.policy import Policy
@@ -103,6 +104,14 @@ def test_what_an_earlier_run_drained_is_finished_whatever_the_alarms_say(tmp_pat
     finished = story.run()
     assert world.verdict().stranded == ()
     assert finished.counts["updated"] == 1
+
+
+def test_what_is_not_well_is_said_once_and_again_when_all_is_well(tmp_path: Path) -> None:
+    world = cluster(checkout_errors="ALARM")
+    world.clock.after(timedelta(minutes=5), lambda: world.cloudwatch.set_alarm(ERRORS, "OK"))
+    updater = Story(world, watching(ERRORS), tmp_path).updater()
+    updater.run()
+    assert [event.unwell for event in updater.tape.of(HealthChanged)] == [f"alarm {ERRORS} is ALARM", ""]
 
 
 def test_plan_names_the_alarm_for_every_instance(tmp_path: Path) -> None:

@@ -197,6 +197,15 @@ class LookPostponed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class HealthChanged(Event):
+    """Alarms or probes that updates wait for are not well, or all are well again; said when that changes."""
+
+    name: ClassVar[str] = "health.changed"
+    unwell: str
+    """What is not well, and why; empty where all is."""
+
+
+@dataclass(frozen=True, slots=True)
 class RuleOff(Event):
     """What a rule asks cannot be had, so the run does without the rule; said once."""
 

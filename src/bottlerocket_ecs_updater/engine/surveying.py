@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
-from bottlerocket_ecs_updater.core.event import RuleOff
+from bottlerocket_ecs_updater.core.event import HealthChanged, RuleOff
 from bottlerocket_ecs_updater.core.fit import Definition
 from bottlerocket_ecs_updater.core.fleet import Around, Instance
 from bottlerocket_ecs_updater.core.health import AlarmRule, judge_alarms, see_health
@@ -62,7 +62,10 @@ class Surveying:
         rules = self._policy.rules.health
         if rules:
             unwell = (*self._unwell_alarms(rules.alarms), *self._unwell_probes(rules.probes))
+            before = self._known.health.unwell if self._known.health is not None else ()
             self._known.health = see_health(self._known.health, unwell, now)
+            if unwell != before:
+                self._recorder.record(HealthChanged(now, "; ".join(unwell)))
 
     def _unwell_alarms(self, rules: Sequence[AlarmRule]) -> tuple[str, ...]:
         if not rules or self._survey is None:

@@ -9,6 +9,7 @@ from bottlerocket_ecs_updater.core.event import (
     ClusterLooked,
     CommandSent,
     Event,
+    HealthChanged,
     HostChecked,
     InstanceFailed,
     InstanceHeld,
@@ -51,6 +52,7 @@ PASSES_BY_ITSELF = frozenset(
         Reason.ZONE_BUDGET,
         Reason.SETTLING,
         Reason.STAGING_AHEAD,
+        Reason.UNWELL,
         Reason.OWN_HOST_LAST,
         Reason.HALTED,
         Reason.STOPPING,
@@ -77,7 +79,6 @@ WANTS_A_PERSON = frozenset(
         Reason.CLAIM_REMOVED,
         Reason.DRAIN_TIMED_OUT,
         Reason.BEFORE_DRAIN_FAILED,
-        Reason.UNWELL,
         Reason.NO_ROOM_FOR_CLAIM,
         Reason.UNCLAIMABLE,
         Reason.CLAIM_UNREADABLE,
@@ -107,6 +108,8 @@ def level_of(event: Event) -> Level:
             return Level.INFO if exit_code == 0 else Level.ERROR
         case LeaseTaken(warning=warning) if warning:
             return Level.WARNING
+        case HealthChanged(unwell=unwell):
+            return Level.WARNING if unwell else Level.INFO
         case ActUnclear() | LookPostponed() | RuleOff():
             return Level.WARNING
         case CommandSent(kind=Kind.BEFORE_DRAIN | Kind.AFTER_REBOOT):

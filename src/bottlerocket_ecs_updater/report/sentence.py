@@ -39,6 +39,8 @@ def _of_run(event: e.Event) -> str:
             return f"the cluster has {instances} instances, {ours} of them Bottlerocket, and {services} services"
         case e.LookPostponed(why=why, for_=length):
             return f"AWS did not answer, looking again in {span(length)}: {why}"
+        case e.HealthChanged(unwell=unwell):
+            return f"nothing more is drained until this is well: {unwell}" if unwell else "all is well again"
         case e.RuleOff(rule=rule, why=why):
             return f"the rule {rule} cannot be kept, and is left out: {why}"
         case e.LeaseTaken(epoch=epoch, from_whom=whom, warning=warning):
