@@ -54,7 +54,7 @@ def run_of(outcomes: dict[InstanceId, Outcome], outcome: str = "ok", code: int =
         (run_of({ONE: UpToDate(NEW)}), Ending.NOTHING, "Nothing to do: 1 instance, all up to date"),
         (
             run_of({ONE: hold(Reason.OPTED_OUT, attribute="a")}),
-            Ending.NOTHING,
+            Ending.HELD,
             "Nothing was updated: 1 of 1 instance held back",
         ),
         (run_of({}), Ending.NOTHING, "Nothing to look after"),

@@ -44,6 +44,7 @@ class Ending(Enum):
 
     WELL = "all well"
     NOTHING = "nothing to do"
+    HELD = "held back"
     FAILURES = "failures"
     HALTED = "halted"
     INTERRUPTED = "interrupted"
@@ -186,7 +187,9 @@ def _ending(summary: Summary, events: Sequence[Event]) -> Ending:
         case "error":
             return Ending.ERROR
         case "ok":
-            return Ending.WELL if summary.counts[Became.UPDATED] else Ending.NOTHING
+            if summary.counts[Became.UPDATED]:
+                return Ending.WELL
+            return Ending.HELD if summary.counts[Became.HELD] else Ending.NOTHING
         case "left":
             return Ending.LEFT
         case _:
@@ -207,7 +210,7 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
             return f"{every} updated{_to_which(summary)}, in {span(summary.took)}"
         case Ending.WELL:
             return f"{updated}, nothing failed, in {span(summary.took)}"
-        case Ending.NOTHING if counts[Became.HELD]:
+        case Ending.HELD:
             return f"Nothing was updated: {counts[Became.HELD]} of {number(ours, 'instance')} held back"
         case Ending.NOTHING:
             return f"Nothing to do: {number(ours, 'instance')}, all up to date" if ours else "Nothing to look after"

@@ -62,8 +62,8 @@ class Entry:
 
     @property
     def well(self) -> bool:
-        """Whether it did all that there was to do."""
-        return self.ending in (Ending.WELL.value, Ending.NOTHING.value)
+        """Whether nothing kept it from all that policy let it do."""
+        return self.ending in (Ending.WELL.value, Ending.NOTHING.value, Ending.HELD.value)
 
     @property
     def died(self) -> bool:
