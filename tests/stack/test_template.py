@@ -216,16 +216,15 @@ def test_every_alarm_and_every_graph_is_of_a_metric_that_the_updater_emits() -> 
     assert emitted - drawn - searched == phases | told_otherwise
 
 
-def test_no_widget_of_the_dashboard_lies_over_another_or_beyond_its_edge() -> None:
+# Source: "Dashboard body structure": without x and y, a widget is put beside the one before it, or below, of 24 columns.
+def test_the_widgets_of_the_dashboard_fill_its_rows_without_a_hole() -> None:
     body = json.loads(properties(STACK, "UpdaterDashboard")["DashboardBody"])
-    taken = [
-        (x, y)
-        for widget in body["widgets"]
-        for x in range(widget["x"], widget["x"] + widget["width"])
-        for y in range(widget["y"], widget["y"] + widget["height"])
-    ]
-    assert len(set(taken)) == len(taken)
-    assert max(x for x, _ in taken) < 24
+    rows: list[list[int]] = [[]]
+    for widget in body["widgets"]:
+        assert not {"x", "y"} & widget.keys(), "where one says its place, all must"
+        rows = rows if sum(rows[-1]) + widget["width"] <= 24 else [*rows, []]
+        rows[-1].append(widget["width"])
+    assert {sum(row) for row in rows} == {24}
 
 
 def test_a_boundary_is_on_every_role() -> None:
