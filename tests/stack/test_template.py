@@ -216,7 +216,7 @@ def test_every_alarm_and_every_graph_is_of_a_metric_that_the_updater_emits() -> 
     assert emitted - drawn - searched == phases | told_otherwise
 
 
-# Source: "Dashboard body structure": without x and y, a widget is put beside the one before it, or below, of 24 columns.
+# Source: "Dashboard body structure": without x and y a widget is put beside the one before it, or below; 24 columns.
 def test_the_widgets_of_the_dashboard_fill_its_rows_without_a_hole() -> None:
     body = json.loads(properties(STACK, "UpdaterDashboard")["DashboardBody"])
     rows: list[list[int]] = [[]]
