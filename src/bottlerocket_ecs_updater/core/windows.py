@@ -130,7 +130,11 @@ class Freeze:
     @property
     def ends(self) -> datetime:
         """The moment at which the last date is over for good, in UTC."""
-        return _midnights(self.last + _DAY, self.zone)[1]
+        after = self.last + _DAY
+        first, second = _midnights(after, self.zone)
+        # Where clocks go back to midnight, and not to before it, the date does not come again.
+        returns = (second - timedelta.resolution).astimezone(self.zone).date() < after
+        return second if returns else first
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,6 +230,11 @@ def test_a_freeze_whose_last_midnight_comes_twice_ends_at_the_second_one() -> No
     assert freeze.ends == at("2008-11-02T00:00-03:30")
 
 
+def test_a_freeze_ends_at_the_first_midnight_where_the_second_one_is_of_the_same_day() -> None:
+    freeze = Freeze.parse("2025-11-01 America/Havana")
+    assert freeze.ends == at("2025-11-02T00:00-04:00")
+
+
 def test_a_closed_window_is_a_hold_that_says_when_it_opens() -> None:
     held = may_begin(Schedule(one("Sat 02:00 4h UTC")), at("2026-05-01T12:00Z"))
     assert str(held) == "no maintenance window is open; the next one opens 2026-05-02 02:00 UTC"
