@@ -59,6 +59,11 @@ def consider_instance(id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping) 
     written = registration.attributes.get(ATTRIBUTE) if registration is not None else None
     kept = state.claims.get(id_)
     claim = _read(written) or (kept.claim if kept is not None else None)
+    if written is not None and claim is None:
+        raise UsageError(
+            f"{id_} carries a claim that this version of the updater cannot read: {written!r}; "
+            f"run the version that wrote it, or set it to ACTIVE and delete its attribute {ATTRIBUTE}"
+        )
     if registration is None and claim is None and id_ not in state.rests:
         raise UsageError(f"{id_} is not in the cluster, and nothing is remembered of it")
     if claim is not None and claim.phase is not ClaimPhase.QUARANTINED:

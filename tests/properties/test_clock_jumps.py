@@ -1,0 +1,77 @@
+"""A machine's clock that is set while a run is under way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from tests.support.simulated import NEW, EngineClock, Updater, row
+
+from bottlerocket_ecs_updater.engine.clock import SystemClock
+
+HOUR = timedelta(hours=1)
+
+
+@dataclass
+class Jumping(EngineClock):
+    """The world's clock, set by so much after each of some sleeps."""
+
+    jump: timedelta = HOUR
+    after_sleeps: frozenset[int] = frozenset()
+    sleeps: int = 0
+    set_by: timedelta = timedelta(0)
+
+    def __post_init__(self) -> None:
+        self.machine = SystemClock(wall=lambda: self.world.clock.now() + self.set_by)
+
+    def now(self) -> datetime:
+        return self.machine.now()
+
+    def sleep(self, span: timedelta) -> bool:
+        self.sleeps += 1
+        if self.sleeps in self.after_sleeps:
+            self.set_by += self.jump
+        self.world.clock.sleep(span)
+        return True
+
+
+@pytest.mark.parametrize("jump", [-HOUR, timedelta(minutes=-1), timedelta(seconds=20)])
+@pytest.mark.parametrize("after", [5, 20, 45, 80])
+def test_a_clock_that_is_set_costs_the_run_little_and_harms_nobody(jump: timedelta, after: int) -> None:
+    world = row(3)
+    began = world.clock.now()
+    finished = Updater(world, clock=Jumping(world, jump, frozenset({after}))).run()
+    verdict = world.verdict()
+    assert verdict.clean
+    assert finished.exit_code == 0
+    assert set(verdict.versions.values()) == {NEW}
+    assert world.clock.now() - began < 2 * HOUR
+
+
+def test_time_goes_on_where_a_clock_was_set_back() -> None:
+    world = row(1)
+    clock = Jumping(world, -HOUR, frozenset({2}))
+    seen = [clock.now()]
+    for _ in range(3):
+        clock.sleep(timedelta(minutes=1))
+        seen.append(clock.now())
+    # The minute in which the clock was set is lost; no other is.
+    assert [later - earlier for earlier, later in pairwise(seen)] == [
+        timedelta(minutes=1),
+        timedelta(0),
+        timedelta(minutes=1),
+    ]
+
+
+@pytest.mark.parametrize("after", [5, 20, 45, 80])
+def test_a_clock_that_is_set_on_by_hours_ends_waits_early_and_harms_nobody(after: int) -> None:
+    world = row(3)
+    Updater(world, clock=Jumping(world, 5 * HOUR, frozenset({after}))).run()
+    Updater(world, name="run-2").run()
+    verdict = world.verdict()
+    assert verdict.stranded == ()
+    assert verdict.tasks_killed == ()
+    # An apply that is believed to be over for hours is asked after: the host says that its lock is held.
+    assert {violation.invariant for violation in verdict.violations} <= {12}
