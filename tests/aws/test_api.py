@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from bottlerocket_ecs_updater.aws.api import LOOK_ATTEMPTS, Api
+from bottlerocket_ecs_updater.aws.api import ACT_ATTEMPTS, LOOK_ATTEMPTS, Api
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.core.errors import Denied, LeaseLost, Throttled, Unreachable
@@ -89,7 +89,20 @@ def test_a_denied_look_is_not_repeated() -> None:
     assert method.called == 1
 
 
-def test_an_act_is_sent_once_whatever_comes_back() -> None:
+def test_an_act_that_was_refused_for_its_rate_is_sent_again() -> None:
+    way = Way()
+    assert way.act(Scripted(THROTTLED, THROTTLED)) == 3
+    assert way.told == [True, True, True]
+
+
+def test_an_act_is_refused_for_its_rate_only_so_often() -> None:
+    method = Scripted(*[THROTTLED] * 9)
+    with pytest.raises(Throttled):
+        Way().act(method)
+    assert method.called == ACT_ATTEMPTS
+
+
+def test_an_act_that_may_have_taken_effect_is_sent_once() -> None:
     method = Scripted(BROKEN)
     with pytest.raises(Unreachable):
         Way().act(method)

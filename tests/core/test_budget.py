@@ -93,6 +93,13 @@ def test_a_draining_instance_of_another_operating_system_does_not_count() -> Non
     assert reason(policy(), other("i-a", variant=None, status=Status.DRAINING), other("i-b")) is None
 
 
+def test_an_instance_that_was_terminated_is_no_capacity_any_more() -> None:
+    gone = other("i-a", connected=False, status=Status.INACTIVE)
+    assert reason(policy(), gone, other("i-b")) is None
+    half = Policy(max_unavailable=Limit(percent=50))
+    assert count_budget(fleet(gone, other("i-b"), other("i-c"), other("i-d")), half).limit == 1
+
+
 def test_an_instance_that_is_down_in_two_ways_counts_once() -> None:
     assert reason(policy(2), other("i-a", connected=False, status=Status.DRAINING), other("i-b")) is None
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,9 +28,12 @@ from bottlerocket_ecs_updater.core.fleet import (
     UpToDate,
 )
 from bottlerocket_ecs_updater.core.host import HostAnswer, Problem
+from bottlerocket_ecs_updater.core.ids import CommandId
 from bottlerocket_ecs_updater.core.observe import see_registration
-from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, CHECK_TRIES
-from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Reason, hold
+from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, CHECK_TRIES, UNHEARD_APPLIES
+from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason, hold
+from bottlerocket_ecs_updater.core.releases import ReleaseRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules import Rules
 from bottlerocket_ecs_updater.core.version import Version
 
 from .builders import (
@@ -289,6 +293,15 @@ def test_an_unknown_state_names_the_state() -> None:
     assert "'Rebasing'" in str(found.hold)
 
 
+@pytest.mark.parametrize("says", [available(), staged(), ready()])
+def test_a_release_that_the_operator_denies_is_neither_staged_nor_booted(says: HostAnswer) -> None:
+    denied = replace(POLICY, rules=Rules(releases=ReleaseRules(deny=parse_ranges(str(NEW)))))
+    one = instance(says=says)
+    found = stand(one, fleet(one), denied)
+    assert isinstance(found, Held)
+    assert found.hold.reason is Reason.VERSION_DENIED
+
+
 # Applying
 
 
@@ -316,6 +329,23 @@ def test_an_apply_that_met_a_held_lock_is_repeated() -> None:
 def test_an_apply_that_left_the_host_ready_succeeded_however_it_ended(end: End) -> None:
     """P10, changed: the outcome of an apply is what the host says afterwards, not how the command ended."""
     assert isinstance(standing(applied(end, ready())), Ready)
+
+
+def unheard(times: int, applies: int) -> Instance:
+    """An instance whose last apply was sent without a reply, and never found; so were so many in all."""
+    last = replace(ended(Kind.APPLY, End.ABANDONED, NOW - MINUTE), command=CommandId(""))
+    return instance(says=available(), applied=last, trail=Trail(applies=applies, applies_unheard=times))
+
+
+def test_an_apply_that_may_never_have_been_sent_says_nothing_of_the_host() -> None:
+    assert standing(unheard(APPLY_TRIES + 1, applies=APPLY_TRIES + 1)) == Stageable(NEW, again=True)
+
+
+def test_applies_that_may_never_have_been_sent_come_to_an_end_and_are_no_failure() -> None:
+    found = standing(unheard(UNHEARD_APPLIES, applies=UNHEARD_APPLIES))
+    assert isinstance(found, Done)
+    assert isinstance(found.outcome, Hold)
+    assert found.outcome.reason is Reason.UNCLEAR
 
 
 @pytest.mark.parametrize("end", [End.FAILED, End.SUCCESS])

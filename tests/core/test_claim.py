@@ -29,6 +29,7 @@ claims = st.builds(
         lambda when: when.replace(microsecond=0)
     ),
     reboots=st.integers(0, 9),
+    store=st.sampled_from(("", "a1b2c3")),
 )
 
 

@@ -257,6 +257,15 @@ def test_a_drain_that_may_have_been_sent_is_waited_for() -> None:
     assert kinds(next_step(unclear_drain(5))) == []
 
 
+def test_a_drain_is_waited_for_as_long_as_ecs_may_lag_however_close_the_looks_are() -> None:
+    """Found by the soak: looks two seconds apart, and eight seconds behind, took a drain for undone."""
+    one = unclear_drain(8)
+    drained = replace(one, trail=replace(one.trail, drain_seen=True))
+    assert drained.claim is not None
+    close = replace(POLICY, poll_interval=2 * SECOND)
+    assert kinds(proceed(drained, drained.claim, fleet(drained), close)) == []
+
+
 def test_a_drain_that_no_look_shows_is_sent_again() -> None:
     assert kinds(next_step(unclear_drain(20))) == [Drain]
 

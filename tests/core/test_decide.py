@@ -357,6 +357,12 @@ def test_a_run_waits_for_its_own_apply_though_the_agent_disconnected_meanwhile()
     assert is_soon(decide(fleet(one), policy()).look_at)
 
 
+def test_a_run_does_not_wait_for_its_apply_on_an_instance_that_was_terminated() -> None:
+    gone = registration("i-a", connected=False, status=Status.INACTIVE)
+    one = instance(says=available(), registered=gone, flight=flight(Kind.APPLY), trail=Trail(applies=1))
+    assert decide(fleet(one), policy()).look_at is None
+
+
 def test_a_run_that_acts_looks_again() -> None:
     """Whatever the act, its effect is looked at."""
     gone = claimed("i-a", registration=None, trail=Trail(missing_looks=9))

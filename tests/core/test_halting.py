@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bottlerocket_ecs_updater.core.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, ClaimPhase
 from bottlerocket_ecs_updater.core.decide import decide
 from bottlerocket_ecs_updater.core.fleet import (
     Halt,
@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.fleet import (
 )
 from bottlerocket_ecs_updater.core.halting import find_halt
 from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.observe import see_registration
 from bottlerocket_ecs_updater.core.policy import CONNECTED_LOOKS, Limit
 from bottlerocket_ecs_updater.core.reasons import Failure, Reason, failed, hold
 
@@ -28,6 +29,7 @@ from .builders import (
     NOW,
     OLD,
     POLICY,
+    RUN,
     SECOND,
     a_claim,
     claimed,
@@ -99,9 +101,23 @@ def test_the_halt_names_who_failed_and_how() -> None:
     )
 
 
-@pytest.mark.xfail(reason="what a run resumed is not counted: its drain was begun by the run before")
 def test_a_failure_of_what_a_dead_run_began_counts_too() -> None:
     assert why(ended_as("i-a", ROLLED_BACK, drained=False), ended_as("i-b", ROLLED_BACK, drained=False))
+
+
+def test_a_failure_that_an_earlier_run_left_in_quarantine_is_not_one_of_this_run() -> None:
+    claim = a_claim(ClaimPhase.QUARANTINED, run=DEAD_RUN, since=NOW - HOUR)
+    trail = Trail(outcome=Quarantined(NOT_BACK), claimed_at=NOW - MINUTE, found_in_quarantine=True)
+    assert not why(claimed("i-b", claim, trail=trail), ended_as("i-a", ROLLED_BACK))
+
+
+def test_a_claim_that_was_quarantined_when_it_was_found_is_told_from_one_that_became_so() -> None:
+    before = a_claim(ClaimPhase.QUARANTINED, run=DEAD_RUN)
+    found = see_registration(instance(), registration(attributes={ATTRIBUTE: before.encode()}), RUN)
+    assert found.trail.found_in_quarantine
+    dead = a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN)
+    resumed = see_registration(instance(), registration(attributes={ATTRIBUTE: dead.encode()}), RUN)
+    assert not resumed.trail.found_in_quarantine
 
 
 # Quarantine

@@ -59,6 +59,7 @@ from .builders import (
     flight,
     idle,
     is_soon,
+    marked,
     problem,
     ready,
     rebooted,
@@ -488,6 +489,12 @@ def test_a_host_that_is_not_back_at_the_limit_is_quarantined() -> None:
     assert str(command.why) == "it did not come back within 20m after the reboot: its ECS agent did not connect"
 
 
+def test_a_reboot_that_could_be_sent_only_late_has_its_time_all_the_same() -> None:
+    late = sent(20, connected=False)
+    fresh = replace(late, trail=replace(late.trail, reboot_sent_at=NOW - MINUTE))
+    assert waits(next_step(fresh))
+
+
 def test_a_host_whose_agent_is_back_and_which_answers_nothing_is_quarantined() -> None:
     command = quarantine_of(next_step(sent(20, away=NOW - 19 * MINUTE, says=problem(Problem.NO_ANSWER), asked=NOW)))
     assert str(command.why).endswith("its ECS agent is connected, but it answers no update check")
@@ -632,6 +639,18 @@ def test_a_quarantined_instance_is_reported_at_every_run() -> None:
     assert isinstance(conclusion, Conclude)
     assert isinstance(conclusion.outcome, Quarantined)
     assert str(conclusion.outcome.why).endswith("out of service since 2026-03-02 04:00 UTC")
+
+
+def test_a_quarantine_that_only_the_store_was_told_of_is_written_on_the_instance_too() -> None:
+    """Found by a death at every call: the claim on the instance said `rebooting` for ever."""
+    one = in_quarantine(connected=False)
+    assert one.registration is not None
+    stale = replace(one.registration, attributes=marked(a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN)))
+    (command,) = next_step(replace(one, registration=stale)).commands
+    assert isinstance(command, Quarantine)
+    assert command.claim == one.claim
+    removed = replace(one.registration, attributes={})
+    assert kinds(next_step(replace(one, registration=removed))) == [Conclude]
 
 
 def reported(one: Instance) -> Instance:

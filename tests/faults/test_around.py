@@ -6,9 +6,15 @@ from datetime import timedelta
 
 import pytest
 from tests.faults.town import USUAL_MINUTES, Town, befall
+from tests.support.simulated import Updater, instance_id
+from tests.support.simulated import row as cluster_of
 
+from bottlerocket_ecs_updater.core.claim import ATTRIBUTE
+from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.faults.world import Standing, Step
+from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD
 
 SECONDS = timedelta(seconds=2)
@@ -49,7 +55,11 @@ def test_f31_an_instance_that_is_terminated_before_or_after_it_is_ours_keeps_no_
 
 
 def test_f32_a_host_that_registers_anew_after_the_reboot_is_verified_and_let_go() -> None:
-    check_all_updated(befall(f.NewContainerInstance()))
+    town = befall(f.NewContainerInstance())
+    check_all_updated(town)
+    registrations = town.played.world.cluster.instances.values()
+    assert sum(one.ec2_instance_id == town.sick for one in registrations) == 2
+    assert not any(ATTRIBUTE in one.custom for one in registrations), "nor does the old registration keep our claim"
 
 
 # Somebody else
@@ -137,6 +147,22 @@ def test_f38_an_act_that_is_denied_is_asked_for_once_and_nothing_is_drained() ->
     assert "ecs:PutAttributes" in first.why
     assert town.minutes_out == town.boots == 0
     assert town.played.verdict.calls["ecs:PutAttributes"] == 2
+
+
+def test_an_instance_that_has_no_room_for_one_more_attribute_is_held_and_not_drained() -> None:
+    world = cluster_of(3)
+    full = instance_id(0)
+    names = [f"attribute-{number}" for number in range(9)]  # with what Bottlerocket writes there, ten
+    attributes = [{"name": name, "value": "1", "targetId": world.instance(full).arn} for name in names]
+    InProcessClients(world, "operator").ecs.put_attributes(cluster="demo", attributes=attributes)
+    finished = Updater(world).run()
+    verdict = world.verdict()
+    held = finished.outcomes[InstanceId(full)]
+    assert isinstance(held, Hold)
+    assert held.reason is Reason.NO_ROOM_FOR_CLAIM
+    assert verdict.clean
+    assert (verdict.seconds_out[full], verdict.boots[full]) == (0, 0)
+    assert [verdict.boots[instance_id(other)] for other in (1, 2)] == [1, 1]
 
 
 @pytest.mark.parametrize("times", [1, None])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from tests.support.promises import broken_promises
 from tests.support.story import Story, play
 
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed, StaleReads
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, row
@@ -46,5 +48,22 @@ def test_an_ecs_that_lags_behind_for_longer_than_three_polls_leaves_no_drain_to_
     lagging = FaultPlan((Placed(StaleReads(timedelta(seconds=7))),))
     scenario = row(3)
     played = play(Story(replace(scenario, faults=lagging), polling, runs_max=3))
+    assert broken_promises(played) == []
+    assert set(played.verdict.versions.values()) == {NEW}
+
+
+@pytest.mark.parametrize("instances", [2, 3, 4])
+@pytest.mark.parametrize("every", [2, 3, 5, 7])
+@pytest.mark.parametrize(("code", "status"), [("ThrottlingException", 400), ("InternalServerError", 500)])
+def test_calls_that_fail_in_step_with_the_looks_are_no_failure_of_the_hosts(
+    code: str, status: int, every: int, instances: int
+) -> None:
+    """Where passes have as many calls as fail in turn, it is always the same one that fails: the apply, say.
+
+    Found by seeds of the soak in which whole clusters failed at an apply that was never sent, a reboot could never be
+    sent, a lease never be renewed, and a host was given up whose reboot had come late.
+    """
+    plan = FaultPlan((Placed(f.ApiFails(code, status, every=every)),))
+    played = play(Story(row(instances, faults=plan)))
     assert broken_promises(played) == []
     assert set(played.verdict.versions.values()) == {NEW}

@@ -51,13 +51,25 @@ def nothing_is_stranded(played: Played) -> Broken:
 
 def _excused(played: Played, invariant: int, subject: str) -> bool:
     """Whether nobody could have known better."""
-    return any(_excuses(fault, invariant) for fault in played.story.scenario.faults.on(subject))
+    in_flight = played.story.latency > timedelta()
+    unheard = any(_is_any(played, kind) for kind in (f.RepliesLost, f.ApiFails, f.UpdaterDies))
+    faults = played.story.scenario.faults.on(subject)
+    timing = played.story.scenario.ecs_timing
+    forgetful = not (timing.attributes_survive and timing.draining_survives)
+    known = {"in_flight": in_flight, "unheard": unheard, "forgetful": forgetful}
+    return any(_excuses(fault, invariant, **known) for fault in faults)
 
 
-def _excuses(fault: f.Fault, invariant: int) -> bool:
+def _excuses(fault: f.Fault, invariant: int, *, in_flight: bool, unheard: bool, forgetful: bool) -> bool:
     match invariant, fault:
         case 2, f.SomebodySets(status=f.Standing.ACTIVE, step=None):
             return True  # returned at a time of their own, perhaps in the last second before the reboot
+        case 2, f.SomebodySets(status=f.Standing.ACTIVE, step=f.Step.DRAIN):
+            return in_flight  # an instance without tasks may be on its way to the reboot by then
+        case 2, f.RebootEnds(ending=f.RebootEnding.RUN_AGAIN):
+            return forgetful  # its first boot has wiped out the claim, or its DRAINING, and nobody reboots it again
+        case 4, f.SomebodySets(status=f.Standing.DRAINING, step=f.Step.RETURN):
+            return unheard  # that our return took effect before, nobody told
         case 12, f.SsmUnreachable(kind=f.Unreachable.CONNECTION_LOST):
             return True  # to SSM its apply is under way for ever; apiclient gave up long before our limit
         case _:
@@ -207,7 +219,8 @@ def _is_any(played: Played, kind: type[f.Fault]) -> bool:
 
 def _has_room(played: Played) -> bool:
     """Whether the tasks of any one instance would find places on the others, with a task's size to spare on each."""
-    others = len(played.story.scenario.members) - _out(played) - 1
+    members = [played.world.instance(member.host.instance_id) for member in played.story.scenario.members]
+    others = sum(member.status is not Status.INACTIVE for member in members) - _out(played) - 1
     services = played.story.scenario.services
     replicas = [service for service in services if service.strategy is Strategy.REPLICA]
     daemons = sum(service.workload.cpu for service in services if service.strategy is Strategy.DAEMON)

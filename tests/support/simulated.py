@@ -135,6 +135,7 @@ class Updater:
     documents: Mapping[Kind, str] = field(default_factory=lambda: DOCUMENTS)
     own: Own | None = None
     successors: Successors | None = None
+    store_name: str = ""
 
     def run(self) -> RunFinished:
         clock = self.clock or EngineClock(self.world)
@@ -146,7 +147,17 @@ class Updater:
         ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, self.documents, "test")
         survey = survey_of(clients, api)
         talked_to = RunWorld(
-            ecs, ssm, clock, self.ledger, self.lease, self.tape, self.store, survey, self.own, self.successors
+            ecs,
+            ssm,
+            clock,
+            self.ledger,
+            self.lease,
+            self.tape,
+            self.store,
+            survey,
+            self.own,
+            self.successors,
+            self.store_name,
         )
         run = Run(
             RunId(self.name),

@@ -6,10 +6,12 @@ or die at any call. One line of them runs one after the other until nothing chan
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any, cast
 
 from tests.support.overheard import overheard
@@ -22,25 +24,35 @@ from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.core.errors import UpdaterError
-from bottlerocket_ecs_updater.core.event import Claimed, Event, InstanceUpdated, Returned, RunFinished
+from bottlerocket_ecs_updater.core.event import Claimed, Event, InstanceUpdated, Returned, RunFinished, RunStopping
 from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.ids import Own, RunId, TaskArn
 from bottlerocket_ecs_updater.core.policy import OwnHost, Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason
-from bottlerocket_ecs_updater.engine.lease import HeldBy, Lease, NoLease, Right, RunningTask, TaskLease, lease_key
-from bottlerocket_ecs_updater.engine.ledger import KeptLedger, UnkeptLedger
+from bottlerocket_ecs_updater.engine.lease import (
+    HeldBy,
+    Lease,
+    NoLease,
+    Right,
+    RunningTask,
+    TaskLease,
+    asking,
+    lease_key,
+)
+from bottlerocket_ecs_updater.engine.ledger import KeptLedger, UnkeptLedger, ledger_key
 from bottlerocket_ecs_updater.engine.run import Stop
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.disturbances import KilledError
 from bottlerocket_ecs_updater.simulator.ecs import ContainerInstance, Task, Workload
 from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last
+from bottlerocket_ecs_updater.simulator.errors import AwsError
 from bottlerocket_ecs_updater.simulator.faults import SecondUpdater
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import Scenario
 from bottlerocket_ecs_updater.simulator.watch import Budget, Verdict
 from bottlerocket_ecs_updater.simulator.world import World
 
-BUCKET, FAMILY = "state", "updater"
+BUCKET, PREFIX, FAMILY = "state", "updater", "updater"
 SMALL = Workload(cpu=16, memory=32)
 STARTING = timedelta(seconds=6)
 """From the call of an updater to its task, and from its task to its first request."""
@@ -96,6 +108,10 @@ class Story:
     """From the end, or the death, of one run to the next."""
     naps: tuple[Nap, ...] = ()
     told: tuple[Told, ...] = ()
+    rivals_have_own_stores: bool = False
+    """Whether second updaters are of another stack: they share nothing with the line of runs but the cluster."""
+    store_forgets_claims: bool = False
+    """Whether the store's copies of claims are gone after each death: only the instances tell of them."""
     runs_max: int = 20
     documents: Mapping[str, str] = field(default_factory=dict)
     """Documents of the operator's own, by name, with what they say."""
@@ -121,7 +137,13 @@ class Ending:
     @property
     def by_itself(self) -> bool:
         """Whether it came to its own end, and not to one that somebody, or an error, put to it."""
-        return self.finished is not None and self.finished.outcome not in ("error", "interrupted")
+        told_to_stop = any(isinstance(event, RunStopping) for event in self.events)
+        return self.finished is not None and self.finished.outcome != "error" and not told_to_stop
+
+    @property
+    def never_acted(self) -> bool:
+        """Whether somebody else had the right to act, or none could be had."""
+        return self.finished is None and self.exit_code is not None
 
     @property
     def homeless(self) -> bool:
@@ -202,6 +224,13 @@ def world_of(story: Story) -> World:
         per_zone.of(max(zones, default=1)) if per_zone is not None else None,
     )
     return scenario.build(VirtualClock(), budget=budget)
+
+
+def _forget_claims(world: World) -> None:
+    where = {"Bucket": BUCKET, "Key": f"{PREFIX}/{ledger_key(CLUSTER)}"}
+    with suppress(AwsError):
+        ledger = json.loads(world.s3.get(where)["Body"])
+        world.s3.put({**where, "Body": json.dumps({**ledger, "claims": {}}).encode()})
 
 
 @dataclass
@@ -303,29 +332,34 @@ class _Play:
         )
 
     def _line(self) -> None:
-        """One run after the other, until nothing is left to do, or there were enough of them."""
-        before: Ending | None = None
-        for number in range(self._story.runs_max):
+        """One run after the other, until nothing is left to do, or enough of them had the right to act."""
+        before: list[Ending] = []
+        numbers = count()
+        while sum(not ending.never_acted for ending in before) < self._story.runs_max:
+            number = next(numbers)
             ending = self._live(f"run-{number}", number, rival=False)
-            if ending.homeless and before is not None and before.homeless:
+            if ending.homeless and before and before[-1].homeless:
                 self._quiet = True
                 return
             nothing_new = ending.by_itself and self._nothing_new(ending, before)
             if nothing_new and self._rivals_left == 0:
                 self._quiet = True
                 return
-            before = ending
+            before.append(ending)
             self._stage.wait(self._story.spacing)
             while nothing_new and self._rivals_left:
                 self._stage.wait(self._story.spacing)
 
-    def _nothing_new(self, ending: Ending, before: Ending | None) -> bool:
-        """Whether one more run would change nothing. Without a store none remembers what failed, and tries again."""
+    def _nothing_new(self, ending: Ending, before: list[Ending]) -> bool:
+        """Whether one more run would change nothing.
+
+        Without a store none remembers what failed, and tries again: two that fail may take turns for ever.
+        """
         if not ending.changed_something and not ending.waits_for_others:
             return True
         remembers = self._story.right == "store"
         passed = not (remembers and ending.changed_something)
-        return passed and before is not None and ending.says_the_same_as(before)
+        return passed and any(ending.says_the_same_as(earlier) for earlier in before)
 
     def _rival(self, number: int) -> None:
         self._live(f"rival-{number}", -1 - number, rival=True)
@@ -368,6 +402,8 @@ class _Play:
         elif self._story.right == "task":
             task = world.run_fargate_task(FAMILY)
         updater = Updater(world, self._story.policy, name, tape=tape, clock=clock, stop=stop)
+        if rival and self._story.rivals_have_own_stores:
+            updater.store_name = f"{abs(number):x}"
         updater.documents = WITH_OWN if self._story.documents else DOCUMENTS
         if self._story.on_instances and task is not None:
             updater.own = Own(TaskArn(task.arn), FAMILY)
@@ -381,6 +417,8 @@ class _Play:
             finished, exit_code = self._run(updater, clock, task)
         if task is not None:
             world.ecs.lifecycle.stop(task, "EssentialContainerExited", "it ended")
+        if exit_code is None and self._story.store_forgets_claims:
+            _forget_claims(world)
         ending = Ending(RunId(name), rival, began, world.clock.now(), finished, exit_code, tuple(tape.events))
         self._endings.append(ending)
         return ending
@@ -397,18 +435,13 @@ class _Play:
         updater.clients, updater.wake = clients, story.lease / 4
         updater.lease = right = self._right(updater, clients, clock, TaskArn(task.arn) if task is not None else None)
 
-        def before_call(acting: bool) -> None:
-            right.keep()
-            if acting:
-                right.check_before_act()
-
         try:
             answer = right.acquire()
         except UpdaterError:
             return None, 1
         if isinstance(answer, HeldBy):
             return None, 0
-        updater.before_call = before_call
+        updater.before_call = asking(right)
         finished = updater.run()
         right.release()
         return finished, finished.exit_code
@@ -417,7 +450,8 @@ class _Play:
         api = Api(clock, Pace(clock), Calls())
         run = RunId(updater.name)
         if self._story.right == "store":
-            store = S3Store(cast("Any", Pair.of(clients.s3)), api, BUCKET, "updater")
+            prefix = f"{PREFIX}{updater.store_name}"
+            store = S3Store(cast("Any", Pair.of(clients.s3)), api, BUCKET, prefix)
             updater.ledger = KeptLedger(store, CLUSTER, run)
             key = lease_key(CLUSTER)
             return Lease(store, key, updater.name, run, self._story.lease, clock, clock.monotonic)

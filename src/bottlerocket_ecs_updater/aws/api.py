@@ -18,6 +18,9 @@ R = TypeVar("R")
 LOOK_ATTEMPTS = 4
 """Enough for a passing fault; an outage is the engine's to sit out, with a look from the start."""
 
+ACT_ATTEMPTS = 3
+"""Of an act that AWS refused for its rate: it took no effect, so it may be sent again at once."""
+
 FIRST_PAUSE = timedelta(milliseconds=500)
 """Doubled for every further attempt: 3.5 s in all."""
 
@@ -30,8 +33,8 @@ class Api:
     """Carries requests to AWS.
 
     Looks are repeated here rather than by botocore, whose pauses can neither be cut short by a signal nor run in
-    virtual time, and whose repeats would pass the pace and the lease by. Acts are sent once: whoever gets no reply
-    looks before repeating.
+    virtual time, and whose repeats would pass the pace and the lease by. Acts are repeated only where AWS refused them
+    for their rate: whoever gets no reply looks before repeating.
     """
 
     def __init__(
@@ -61,7 +64,13 @@ class Api:
         return self._call(False, operation, about, method, *args, **kwargs)
 
     def act(self, operation: Operation, about: str, method: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Ask for a change, once."""
+        """Ask for a change, so that it happens once at most."""
+        for _ in range(ACT_ATTEMPTS - 1):
+            try:
+                return self._call(True, operation, about, method, *args, **kwargs)
+            except Throttled:
+                if not self._clock.sleep(self._first_pause):
+                    raise
         return self._call(True, operation, about, method, *args, **kwargs)
 
     def _call(

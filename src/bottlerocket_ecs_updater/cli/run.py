@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.cli.telling import Telling, successors, tell
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
 from bottlerocket_ecs_updater.core.errors import Interrupted, UpdaterError
 from bottlerocket_ecs_updater.core.event import LeaseRefused, LeaseTaken, RunFinished
-from bottlerocket_ecs_updater.engine.lease import HeldBy, Taken
+from bottlerocket_ecs_updater.engine.lease import HeldBy, Taken, asking
 from bottlerocket_ecs_updater.engine.run import Run, Stop, World, count
 
 
@@ -51,13 +51,13 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
         case Taken(epoch=epoch, from_whom=from_whom, warning=warning):
             recorder.record(LeaseTaken(now, epoch, from_whom, warning))
 
+    ask = asking(wired.right)
+
     def before_call(acting: bool) -> None:  # noqa: FBT001 - the hook's form
         telling.tick()
-        wired.right.keep()
-        if acting:
-            if telling.record is not None:
-                telling.record.secure()
-            wired.right.check_before_act()
+        if acting and telling.record is not None:
+            telling.record.secure()
+        ask(acting)
 
     wired.api.before_call = before_call
     world = World(
@@ -71,6 +71,7 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
         wired.survey,
         wired.own,
         successors(settings, wired),
+        wired.store_name,
     )
     finished = Run(
         wired.run,

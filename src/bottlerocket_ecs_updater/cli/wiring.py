@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -36,6 +37,9 @@ from bottlerocket_ecs_updater.engine.ports import Store
 
 NO_DOCUMENT = "none"
 
+STORE_NAME_DIGITS = 6
+"""Enough to tell the few stores of one cluster apart; a claim has little room."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wired:
@@ -60,6 +64,8 @@ class Wired:
     """The tasks of its family; none where it is none."""
     own_api: Api
     """For calls that are no part of the work, and ask nobody for the right to act: the store, the lease, messages."""
+    store_name: str
+    """A short name of what keeps this run's rivals apart from it: the same for all that share a store."""
 
 
 def wire(settings: RunSettings, environ: Mapping[str, str]) -> Wired:
@@ -95,6 +101,7 @@ def wire(settings: RunSettings, environ: Mapping[str, str]) -> Wired:
         Own(who.task, who.family) if isinstance(who, Identity) and who.task is not None else None,
         family,
         own,
+        _store_name(settings, environ),
     )
 
 
@@ -125,6 +132,19 @@ def _store(settings: RunSettings, clients: Clients, api: Api) -> Store | None:
             return FolderStore(path)
         case Bucket(name=bucket, prefix=prefix):
             return S3Store(clients.s3, api, bucket, prefix)
+
+
+def _store_name(settings: RunSettings, environ: Mapping[str, str]) -> str:
+    """Six digits for the state store; without one, for the task's family. Empty where nothing keeps runs apart."""
+    match settings.target.state:
+        case Folder(path=path):
+            what = f"folder {path.resolve()}"
+        case Bucket(name=bucket, prefix=prefix):
+            what = f"bucket {bucket}/{prefix.strip('/')}"
+        case None:
+            who = identify(environ)
+            what = f"family {who.family}" if isinstance(who, Identity) else ""
+    return hashlib.sha256(what.encode()).hexdigest()[:STORE_NAME_DIGITS] if what else ""
 
 
 def _family(

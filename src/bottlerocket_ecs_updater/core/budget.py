@@ -66,7 +66,7 @@ class Budget:
 
 def count_budget(fleet: Fleet, policy: Policy) -> Budget:
     """Every Bottlerocket instance that is DRAINING, disconnected or ours counts, and every slot not yet settled."""
-    ours = [instance for instance in fleet.instances.values() if instance.bottlerocket]
+    ours = [instance for instance in fleet.instances.values() if instance.bottlerocket and _is_there(instance)]
     settling = {slot.instance: slot.zone for slot in fleet.slots}
     down = {instance.id: instance.zone for instance in ours if unavailable(instance)}
     zones: dict[Zone, int] = {}
@@ -76,6 +76,11 @@ def count_budget(fleet: Fleet, policy: Policy) -> Budget:
     limits = {zone: per_zone.of(count) for zone, count in zones.items()} if per_zone is not None else {}
     taken = tuple((down | settling).items())
     return Budget(taken, policy.max_unavailable.of(len(ours)), limits, frozenset(settling.keys() - down.keys()))
+
+
+def _is_there(instance: Instance) -> bool:
+    """Whether it is capacity of the cluster: one that was terminated is none any more, and is replaced."""
+    return instance.claim is not None or instance.registered
 
 
 def unavailable(instance: Instance) -> bool:

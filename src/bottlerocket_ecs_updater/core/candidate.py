@@ -27,7 +27,14 @@ from bottlerocket_ecs_updater.core.hooks import before_drain_hold
 from bottlerocket_ecs_updater.core.host import HostProblem, HostReport, Problem, UpdateState
 from bottlerocket_ecs_updater.core.ids import BootId, RunId
 from bottlerocket_ecs_updater.core.own import own_host_hold
-from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, SUSPECT_AFTER, Policy
+from bottlerocket_ecs_updater.core.policy import (
+    APPLY_TRIES,
+    CHECK_TRIES,
+    REBOOT_MARKS,
+    SUSPECT_AFTER,
+    UNHEARD_APPLIES,
+    Policy,
+)
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason, failed, hold
 from bottlerocket_ecs_updater.core.rest import UNTIL_CLEARED
@@ -250,15 +257,15 @@ def _not_admitted(instance: Instance, target: Version, fleet: Fleet, policy: Pol
 
 def _unclaimable(report: HostReport, target: Version, fleet: Fleet) -> Hold | None:
     """Why it could not carry our claim to the end: what cannot be marked in its longest form is not begun."""
-    why = _not_encodable(fleet.run, report.running, target, report.boot, fleet.started_at)
+    why = _not_encodable(fleet.run, report.running, target, report.boot, fleet.started_at, fleet.store)
     return hold(Reason.UNCLAIMABLE, why=why) if why else None
 
 
 @lru_cache(maxsize=CLAIMS_REMEMBERED)
-def _not_encodable(run: RunId, source: Version, target: Version, boot: BootId, at: datetime) -> str:
+def _not_encodable(run: RunId, source: Version, target: Version, boot: BootId, at: datetime, store: str) -> str:
     """What is wrong with the longest form of that claim, empty where nothing is; its time is as long at any moment."""
     try:
-        Claim(ClaimPhase.QUARANTINED, run, source, target, boot, at, reboots=REBOOT_MARKS).encode()
+        Claim(ClaimPhase.QUARANTINED, run, source, target, boot, at, REBOOT_MARKS, store).encode()
     except ValueError as error:
         return str(error)
     return ""
@@ -266,14 +273,18 @@ def _not_encodable(run: RunId, source: Version, target: Version, boot: BootId, a
 
 def _worth_another_apply(instance: Instance, report: HostReport) -> bool:
     """Whether a second apply may mend what the first left: it was cut short, or it never ran, or the lock was held."""
-    applied = instance.applied
-    if applied is None or instance.trail.applies >= APPLY_TRIES:
+    applied, trail = instance.applied, instance.trail
+    if applied is None or trail.applies - trail.applies_unheard >= APPLY_TRIES:
         return False
+    if not applied.command:
+        return trail.applies_unheard < UNHEARD_APPLIES
     cut_short = applied.end in (End.TIMED_OUT, End.NOT_DELIVERED, End.CANCELLED, End.ABANDONED)
     return report.state is UpdateState.STAGED or cut_short or applied.busy
 
 
-def _apply_failed(instance: Instance) -> Failed:
+def _apply_failed(instance: Instance) -> Failed | Hold:
     applied = instance.applied
+    if applied is not None and applied.kind is Kind.APPLY and not applied.command:
+        return hold(Reason.UNCLEAR, what="the apply", why=f"{instance.trail.applies_unheard} got no reply")
     detail = applied.detail if applied is not None and applied.kind is Kind.APPLY else "nothing was heard of it"
     return failed(Failure.APPLY_FAILED, detail=detail)

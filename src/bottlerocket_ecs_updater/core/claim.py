@@ -19,7 +19,7 @@ VALUE_MAX_CHARACTERS = 128
 """The limit of ECS for an attribute's value."""
 
 _FORMAT = "1"
-_TEXT = re.compile(r"\S+ \S+ [A-Za-z0-9\-_.@/\\:]+ [A-Za-z0-9\-.]+ [A-Za-z0-9\-.]+ [0-9a-f]{32} \d+ \d+")
+_TEXT = re.compile(r"\S+ \S+ [A-Za-z0-9\-_.@/\\:]+ [A-Za-z0-9\-.]+ [A-Za-z0-9\-.]+ [0-9a-f]{32} \d+ \d+( [0-9a-f]+)?")
 
 
 class ClaimPhase(Enum):
@@ -44,6 +44,8 @@ class Claim:
     """When this phase was entered, to the second."""
     reboots: int = 0
     """How many reboots were asked for; marked before each is sent."""
+    store: str = ""
+    """A short name of the state store that its run shares with others; empty for a run that has none."""
 
     def encode(self) -> str:
         """The text of the attribute. Raises ValueError where ECS would refuse it."""
@@ -57,6 +59,7 @@ class Claim:
             self.boot,
             since,
             self.reboots,
+            *((self.store,) if self.store else ()),
         )
         text = " ".join(str(part) for part in parts)
         if len(text) > VALUE_MAX_CHARACTERS or _TEXT.fullmatch(text) is None:
@@ -67,9 +70,9 @@ class Claim:
     def decode(cls, text: str) -> Claim:
         """Read an attribute's text. Raises ValueError for anything that `encode` would not have written."""
         parts = text.split(" ")
-        if len(parts) != 8 or parts[0] != _FORMAT:
+        if len(parts) not in (8, 9) or parts[0] != _FORMAT:
             raise ValueError(f"not a claim: {text[:VALUE_MAX_CHARACTERS]!r}")
-        _, phase, run, source, target, boot, since, reboots = parts
+        _, phase, run, source, target, boot, since, reboots, *store = parts
         try:
             when = datetime.fromtimestamp(int(since), UTC)
         except (OverflowError, OSError) as error:
@@ -82,6 +85,7 @@ class Claim:
             BootId(boot),
             when,
             int(reboots),
+            *store,
         )
         # A boot id in another form, say, would differ from every boot id, and so prove a reboot that never was.
         if claim.encode() != text:

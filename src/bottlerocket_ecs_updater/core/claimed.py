@@ -6,6 +6,7 @@ The claim says what was begun; the witnesses say how far it came.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
@@ -25,6 +26,7 @@ from bottlerocket_ecs_updater.core.restoring import (
     give_back_not_empty,
 )
 from bottlerocket_ecs_updater.core.ruling import works_of
+from bottlerocket_ecs_updater.core.strangers import wait_for_rival
 from bottlerocket_ecs_updater.core.tasks_policy import patience
 from bottlerocket_ecs_updater.core.waiting import next_look, passed, shared
 
@@ -87,6 +89,8 @@ def _missing(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> 
 
 def _draining(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
     trail = instance.trail
+    if trail.overwritten_looks:
+        return wait_for_rival(instance, fleet, policy)
     marked_by_this_run = claim.run == fleet.run
     if registration.status is Status.ACTIVE:
         return _marked_but_active(instance, claim, registration, fleet, policy)
@@ -184,7 +188,7 @@ def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet
 
 def claim_for_reboot(claim: Claim, fleet: Fleet) -> Claim:
     """The claim that must stand before a reboot is sent: ours now, and one reboot more."""
-    taken = Claim(claim.phase, fleet.run, claim.source, claim.target, claim.boot, claim.since, claim.reboots)
+    taken = replace(claim, run=fleet.run, store=fleet.store)
     return taken.enter(ClaimPhase.REBOOTING, fleet.at, reboots=claim.reboots + 1)
 
 

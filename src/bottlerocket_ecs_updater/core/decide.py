@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
+from bottlerocket_ecs_updater.core.barriers import Barriers, barriers_of, left_alone, nothing_begins
 from bottlerocket_ecs_updater.core.budget import Budget, count_budget
 from bottlerocket_ecs_updater.core.candidate import (
     FLAP_POLLS,
@@ -49,7 +50,8 @@ from bottlerocket_ecs_updater.core.rest import next_rest
 from bottlerocket_ecs_updater.core.room import unsurveyed
 from bottlerocket_ecs_updater.core.ruling import Turns
 from bottlerocket_ecs_updater.core.settling import UNSTEADY_POLLS, next_settle_look
-from bottlerocket_ecs_updater.core.waiting import next_look, passed, spell
+from bottlerocket_ecs_updater.core.strangers import find_elder, left_to_others
+from bottlerocket_ecs_updater.core.waiting import next_look, passed
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,60 +90,29 @@ class _Draft:
     """When a deployment that holds an instance is looked at again."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Barriers:
-    """What keeps instances from beginning, beside the budget."""
-
-    whole: Hold | None
-    """Why none may, whichever it is."""
-    each: Mapping[InstanceId, Hold]
-    """Why one that is ready may not, by the operator's rules."""
-    turns: Turns
-
-    def against(self, id_: InstanceId, standing: Ready) -> Hold | None:
-        """Why that one may not be drained now."""
-        return self.whole or self.each.get(id_) or self.turns.spent(standing.target)
-
-
 def decide(fleet: Fleet, policy: Policy) -> Decision:
     """Decide one pass over the whole cluster."""
     draft = _Draft()
     for instance in fleet.instances.values():
         if instance.claim is not None:
-            draft.verdicts[instance.id] = proceed(instance, instance.claim, fleet, policy)
+            others = left_to_others(instance, fleet, policy)
+            theirs = Verdict(hold=others) if others is not None else None
+            draft.verdicts[instance.id] = theirs or proceed(instance, instance.claim, fleet, policy)
     hopeful = {id_ for id_, verdict in draft.verdicts.items() if verdict.look_at is not None}
     halt = find_halt(fleet, policy, hopeful)
     standings = {
         instance.id: stand(instance, fleet, policy) for instance in fleet.instances.values() if instance.claim is None
     }
+    elder = find_elder(fleet, policy)
+    if elder is not None:
+        standings = {id_: left_alone(standing, elder) for id_, standing in standings.items()}
     for id_, standing in standings.items():
         draft.verdicts[id_] = _first_verdict(fleet.instances[id_], standing, fleet, policy)
-    barriers = _barriers(_nothing_begins(fleet, policy, halt), standings, fleet, policy)
+    barriers = barriers_of(nothing_begins(fleet, policy, halt), standings, fleet, policy)
     _stage(fleet, policy, standings, barriers, draft)
     _begin(fleet, policy, standings, barriers, draft)
     _leave_own_host(fleet, policy, standings, barriers, draft)
     return _close(fleet, policy, halt, draft)
-
-
-def _nothing_begins(fleet: Fleet, policy: Policy, halt: Halt | None) -> Hold | None:
-    """Why no instance may be staged or drained now, whichever it is."""
-    if halt is not None:
-        return hold(Reason.HALTED, why=halt.why)
-    if fleet.stopping:
-        return hold(Reason.STOPPING, why=fleet.stopping)
-    if fleet.barred:
-        return hold(Reason.HALTED, why=fleet.barred)
-    if policy.deadline is not None and passed(fleet.started_at, policy.deadline, fleet.at):
-        return hold(Reason.STOPPING, why=f"its deadline of {spell(policy.deadline)} has passed")
-    return None
-
-
-def _barriers(whole: Hold | None, standings: Mapping[InstanceId, Standing], fleet: Fleet, policy: Policy) -> _Barriers:
-    turns = Turns(fleet, policy)
-    ready = {id_: standing.target for id_, standing in standings.items() if isinstance(standing, Ready)}
-    barred = {target: turns.barred(target) for target in set(ready.values())} if whole is None else {}
-    each = {id_: why for id_, target in ready.items() if (why := barred.get(target)) is not None}
-    return _Barriers(whole, each, turns)
 
 
 def _first_verdict(instance: Instance, standing: Standing, fleet: Fleet, policy: Policy) -> Verdict:
@@ -174,7 +145,7 @@ def _stage(
     fleet: Fleet,
     policy: Policy,
     standings: Mapping[InstanceId, Standing],
-    barriers: _Barriers,
+    barriers: Barriers,
     draft: _Draft,
 ) -> None:
     """Stage ahead of the drains, a chunk at a time: a bad release is then staged on few hosts, and calls are shared."""
@@ -232,7 +203,7 @@ def _begin(
     fleet: Fleet,
     policy: Policy,
     standings: Mapping[InstanceId, Standing],
-    barriers: _Barriers,
+    barriers: Barriers,
     draft: _Draft,
 ) -> None:
     """Give free slots to instances that are ready, in order, on the strength of fresh looks only."""
@@ -290,7 +261,7 @@ def _leave_own_host(
     fleet: Fleet,
     policy: Policy,
     standings: Mapping[InstanceId, Standing],
-    barriers: _Barriers,
+    barriers: Barriers,
     draft: _Draft,
 ) -> None:
     """Last of all, and where nothing keeps it from being drained, have our own host taken by another run."""
@@ -443,6 +414,7 @@ def claim_of(standing: Ready, fleet: Fleet) -> Claim:
         standing.target,
         report.boot,
         fleet.at.replace(microsecond=0),
+        store=fleet.store,
     )
 
 
@@ -453,7 +425,7 @@ def _close(fleet: Fleet, policy: Policy, halt: Halt | None, draft: _Draft) -> De
     services_at = min((look for look in waited_for if look is not None), default=None)
     if services_at is not None:
         looks.append(services_at)
-    if not looks and _nothing_begins(fleet, policy, halt) is None and some_may_be_back(fleet, policy):
+    if not looks and nothing_begins(fleet, policy, halt) is None and some_may_be_back(fleet, policy):
         # It would be passed over, and others for the place that it takes.
         draft.wants_full_look = True
         looks.append(fleet.at + 2 * policy.poll_interval)
@@ -471,7 +443,7 @@ def _due(instance: Instance, verdict: Verdict, fleet: Fleet, policy: Policy) -> 
     """When to look because of one instance: who acts looks again, and a run does not end under its own command."""
     if verdict.look_at is None and verdict.commands:
         return fleet.at
-    if verdict.look_at is None and instance.flight is not None:
+    if verdict.look_at is None and instance.flight is not None and instance.registered:
         return fleet.at + policy.poll_interval
     return verdict.look_at
 

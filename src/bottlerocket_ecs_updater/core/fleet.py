@@ -241,6 +241,8 @@ class Trail:
     offered: Version | None = None
     """The release that the host last said it would take: what failed, where it says nothing more."""
     applies: int = 0
+    applies_unheard: int = 0
+    """Applies among them whose sending got no reply, and of which nothing was ever found."""
     drain_sent_at: datetime | None = None
     drain_seen: bool = False
     """Whether ECS confirmed our drain, or showed it."""
@@ -250,8 +252,15 @@ class Trail:
     """Whether this run dropped the claim on it: a reader that lags may still show it."""
     claim_absent_looks: int = 0
     """Looks in a row in which the attribute, once seen, was missing."""
+    overwritten_looks: int = 0
+    """Looks in a row that found the claim of another run, which we did not take it over from, in place of ours."""
+    overwritten_by: str = ""
+    taken_from: RunId | None = None
+    """The run whose claim this run took over: a reader that lags may still show it."""
     claimed_at: datetime | None = None
     """When this run first knew of the claim: limits of a resumed phase count from here."""
+    found_in_quarantine: bool = False
+    """Whether it was quarantined already when this run first saw its claim."""
     reboot_sent_at: datetime | None = None
     away_at: datetime | None = None
     """When the agent was last seen to go, since it was marked for its reboot and before a new boot was proven."""
@@ -334,6 +343,11 @@ class Instance:
         if self.registration is None:
             return self.claim is not None
         return self.registration.variant is not None
+
+    @property
+    def registered(self) -> bool:
+        """Whether the cluster has it: ECS calls one INACTIVE that was terminated or deregistered."""
+        return self.registration is not None and self.registration.status is not Status.INACTIVE
 
     @property
     def zone(self) -> Zone:
@@ -429,6 +443,8 @@ class Fleet:
     """What this cluster's ledger remembers, this run's own deeds included."""
     paused: str = ""
     """Who paused the updates, and why; empty while nobody did."""
+    store: str = ""
+    """A short name of the state store that this run shares with others; empty for a run that has none."""
     surveyed: bool = False
     """Whether instances are surveyed before they begin."""
     health: Health | None = None

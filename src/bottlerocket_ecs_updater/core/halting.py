@@ -46,7 +46,8 @@ def _too_many_failures(fleet: Fleet, policy: Policy) -> Halt | None:
 
 
 def _failed_in_this_run(instance: Instance) -> bool:
-    if instance.trail.drain_sent_at is None and instance.trail.reboot_sent_at is None:
+    """Whoever began its drain; one that was found in quarantine had failed before."""
+    if instance.trail.found_in_quarantine:
         return False
     match instance.trail.outcome or instance.trail.verdict:
         case Quarantined():

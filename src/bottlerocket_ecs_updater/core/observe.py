@@ -44,7 +44,7 @@ def see_registration(
         claim_on_instance=on_instance is not None,
         claim_unreadable=unreadable,
     )
-    trail = _connection(seen, registration, apart)
+    trail = _overwriting(_connection(seen, registration, apart), seen.claim, on_instance, run)
     return replace(seen, trail=_trail_after(replace(seen, trail=trail), registration, run))
 
 
@@ -64,6 +64,13 @@ def _prevailing(known: Claim | None, on_instance: Claim | None, run: RunId) -> C
     if known.run == run:
         return known
     return max(known, on_instance, key=lambda claim: (_ORDER.index(claim.phase), claim.reboots, claim.since))
+
+
+def _overwriting(trail: Trail, ours: Claim | None, on_instance: Claim | None, run: RunId) -> Trail:
+    """Count the looks that find the claim of a rival where this run wrote its own."""
+    if ours is None or ours.run != run or on_instance is None or on_instance.run in (run, trail.taken_from):
+        return replace(trail, overwritten_looks=0) if trail.overwritten_looks else trail
+    return replace(trail, overwritten_looks=trail.overwritten_looks + 1, overwritten_by=on_instance.run)
 
 
 def _connection(instance: Instance, registration: Registration, apart: timedelta) -> Trail:
@@ -89,7 +96,8 @@ def _trail_after(instance: Instance, registration: Registration, run: RunId) -> 
     if claim is None:
         return trail
     if trail.claimed_at is None:
-        trail = replace(trail, claimed_at=registration.at)
+        quarantined = claim.phase is ClaimPhase.QUARANTINED
+        trail = replace(trail, claimed_at=registration.at, found_in_quarantine=quarantined)
     drained = trail.drain_sent_at is not None or claim.run != run
     if registration.status is Status.DRAINING and drained:
         trail = replace(trail, drain_seen=True)
@@ -136,7 +144,9 @@ def see_ended(instance: Instance, ended: Ended) -> Instance:
     """A command of ours ended on it."""
     match ended.kind:
         case Kind.APPLY:
-            return replace(instance, flight=None, applied=ended)
+            unheard = instance.trail.applies_unheard + (0 if ended.command else 1)
+            trail = replace(instance.trail, applies_unheard=unheard)
+            return replace(instance, flight=None, applied=ended, trail=trail)
         case Kind.REBOOT:
             return replace(instance, reboot_flight=None, rebooted=ended)
         case Kind.CHECK:
@@ -169,7 +179,9 @@ def see_sent(instance: Instance, flight: Flight) -> Instance:
 
 def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
     """Our claim was written on it. A mark for one more reboot begins the wait for it anew."""
-    trail = instance.trail
+    trail, before = instance.trail, instance.claim
+    if before is not None and before.run != claim.run:
+        trail = replace(trail, taken_from=before.run)
     if claim.phase is ClaimPhase.DRAINING:
         trail = Trail(
             claimed_at=now, offered=trail.offered, applies=trail.applies, connected_looks=trail.connected_looks

@@ -81,6 +81,12 @@ class Policy:
         return 12 * self.poll_interval
 
     @property
+    def longest_phase(self) -> timedelta:
+        """No phase of a claim lasts longer, as long as its run lives."""
+        draining = self.drain_timeout + self.rules.tasks.longest
+        return max(draining, self.reboot_timeout) + self.answer_timeout
+
+    @property
     def retry_spacing(self) -> timedelta:
         """Between two checks of one host that gave no report: its own lock needs time to be free."""
         return 3 * self.poll_interval
@@ -116,6 +122,9 @@ CHECK_TRIES = 3
 
 APPLY_TRIES = 2
 """Applies per instance and run: a second one picks up what an interrupted first one left staged."""
+
+UNHEARD_APPLIES = 6
+"""Applies per instance and run of which nobody knows whether they were sent: those say nothing of the host."""
 
 REBOOT_TRIES = 3
 """Reboots asked for per claim: refused and undelivered ones count."""

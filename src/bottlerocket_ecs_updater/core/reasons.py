@@ -36,6 +36,11 @@ class Reason(Enum):
         "somebody else set it to DRAINING",
         "set it to ACTIVE when the other work is done; the updater never returns what it did not drain",
     )
+    ANOTHER_RUN = _Words(
+        "another-run",
+        "run {run}, which has another state store, acts on this cluster: {instance} is {phase} since {since}",
+        "let one updater look after a cluster, or give all of them one state store",
+    )
     AGENT_DISCONNECTED = _Words(
         "agent-disconnected",
         "its ECS agent is disconnected",

@@ -6,9 +6,10 @@ a reboot Run Command reports success, failure, silence, or runs the command a se
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.command import (
     Cancel,
     Check,
@@ -45,6 +46,7 @@ from bottlerocket_ecs_updater.core.restoring import (
     give_back_changed,
     give_back_not_empty,
 )
+from bottlerocket_ecs_updater.core.strangers import wait_for_rival
 from bottlerocket_ecs_updater.core.waiting import LEARNED_SHARE, near, next_look, passed, spell
 
 QUIET_POLLS = 4
@@ -91,6 +93,8 @@ def _not_sent(
     """Marked, and no reboot is known to have been sent: by us not yet, or by a run that was killed."""
     if claim.run != fleet.run:
         return _resume(instance, claim, registration, report, fleet, policy)
+    if instance.trail.overwritten_looks:
+        return wait_for_rival(instance, fleet, policy)
     if registration.status is Status.ACTIVE:
         drained_at = instance.trail.drain_sent_at
         if drained_at is not None and not passed(drained_at, policy.reader_lag, registration.at):
@@ -214,7 +218,7 @@ def _again(
         return give_back_changed(instance, claim, difference, fleet)
     if claim.reboots >= (REBOOT_TRIES if claim.run == fleet.run else REBOOT_MARKS):
         return give_back(instance, claim, _never_rebooted(instance, policy), fleet)
-    taken = Claim(claim.phase, fleet.run, claim.source, claim.target, claim.boot, claim.since, claim.reboots)
+    taken = replace(claim, run=fleet.run, store=fleet.store)
     mark = Mark(instance.id, taken.enter(ClaimPhase.REBOOTING, fleet.at, reboots=claim.reboots + 1))
     return Verdict((mark,), look_at=fleet.at)
 
@@ -263,8 +267,12 @@ def _ask_one_that_never_left(
 
 
 def _limit_from(instance: Instance, claim: Claim) -> datetime:
-    """Limits run from the claim, but a run that resumes one after hours gives the host its time to answer."""
-    return max(claim.since, instance.trail.claimed_at or claim.since)
+    """Limits run from the claim, but a run that resumes one after hours gives the host its time to answer.
+
+    A reboot that could be sent only late has its time, too.
+    """
+    trail = instance.trail
+    return max(moment for moment in (claim.since, trail.claimed_at, trail.reboot_sent_at) if moment is not None)
 
 
 def _limit_over(
@@ -389,6 +397,17 @@ def _judge(instance: Instance, claim: Claim, report: HostReport, fleet: Fleet) -
     return failed(Failure.WRONG_VERSION, version=report.running, target=claim.target), ()
 
 
+def _say_quarantined(instance: Instance, claim: Claim, registration: Registration, why: Failed) -> Command:
+    """Conclude, or write the claim where a run died after it told the store, and before it told the instance.
+
+    A claim that is not there at all may have been deleted by a person, who is not contradicted.
+    """
+    written = registration.attributes.get(ATTRIBUTE)
+    if written is not None and written != claim.encode():
+        return Quarantine(instance.id, claim, why)
+    return Conclude(instance.id, Quarantined(why))
+
+
 def quarantined(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
     """Left out of service: given back when it is healthy again, let go when a person returned it."""
     if registration.status is Status.ACTIVE:
@@ -398,7 +417,7 @@ def quarantined(instance: Instance, claim: Claim, registration: Registration, fl
     if not isinstance(known, Quarantined):
         detail = f"out of service since {claim.since:%Y-%m-%d %H:%M} UTC"
         why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
-        conclusion = (Conclude(instance.id, Quarantined(why)),)
+        conclusion = (_say_quarantined(instance, claim, registration, why),)
     if not registration.connected:
         return Verdict(conclusion)
     since = max(claim.since, instance.trail.claimed_at or claim.since)

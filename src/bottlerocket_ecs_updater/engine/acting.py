@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -301,12 +301,21 @@ class Acting:
                     pass
                 case Unclear(why=why):
                     self._unclear(command.instance, "dropping the claim", why)
+        self._drop_leftovers({command.instance for command in dropped})
         for command in dropped:
             self._ledger.change(partial(without_claim, instance=command.instance))
             if isinstance(command.verdict, Updated):
                 self._note_update(command.instance, command.verdict.target)
             self._unmarked(command)
         return {command.instance for command in batch} - {command.instance for command in dropped}
+
+    def _drop_leftovers(self, ids: Collection[InstanceId]) -> None:
+        """A registration that a lost checkpoint left behind carries the claim still: a later run would take it up."""
+        ours = {id_ for id_ in ids if not self._known.instance(id_).trail.overwritten_looks}
+        current = {self._known.arn_of(id_) for id_ in ours}
+        left = [arn for arn, id_ in self._known.arns.items() if id_ in ours and arn not in current]
+        if left:
+            self._cluster.delete_attribute(ATTRIBUTE, left)
 
     def _note_update(self, id_: InstanceId, version: Version) -> None:
         trail = self._known.instance(id_).trail
@@ -315,10 +324,11 @@ class Acting:
             self._ledger.change(partial(with_duration, reboot=trail.proof_at - trail.reboot_sent_at))
 
     def _written_on(self, id_: InstanceId) -> ContainerInstanceArn | None:
-        registration = self._known.instance(id_).registration
-        if registration is None or registration.status is Status.INACTIVE:
+        """Where our claim is to be dropped; nowhere where it is gone, or where another run wrote over it."""
+        instance = self._known.instance(id_)
+        if not instance.registered or instance.trail.overwritten_looks:
             return None
-        return registration.arn
+        return self._known.arn_of(id_)
 
     def _unmarked(self, command: Unmark) -> None:
         now = self._clock.now()

@@ -41,6 +41,7 @@ class Knowledge:
     suspects: Mapping[Version, int] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
     paused: str = ""
+    store: str = ""
     surveyed: bool = False
     health: Health | None = None
     definitions: Mapping[str, Definition] | None = None
@@ -81,6 +82,7 @@ class Knowledge:
             suspects=self.suspects,
             past=self.past,
             paused=self.paused,
+            store=self.store,
             surveyed=self.surveyed,
             health=self.health,
             definitions=self.definitions,

@@ -78,6 +78,20 @@ class Right(Protocol):
         """Give it back, so that the next run need not wait. Best effort, quick, never raises."""
 
 
+def asking(right: Right) -> Callable[[bool], None]:
+    """What is called right before each request, with whether it acts: no act without the right to it.
+
+    The request may have waited for its turn since the right was last asked for, and the machine may have slept.
+    """
+
+    def before_call(acting: bool) -> None:  # noqa: FBT001 - the hook's form
+        right.keep()
+        if acting:
+            right.check_before_act()
+
+    return before_call
+
+
 Monotonic = Callable[[], float]
 """Seconds that never go back, at the same scale as the clock."""
 

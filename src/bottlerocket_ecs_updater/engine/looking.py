@@ -28,6 +28,7 @@ from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, I
 from bottlerocket_ecs_updater.core.observe import see_ended, see_missing, see_registration, see_successor, see_told
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.settling import deficits, moving_tasks, observe, settled
+from bottlerocket_ecs_updater.core.strangers import lives
 from bottlerocket_ecs_updater.core.waiting import near, passed
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ports import Answer, Clock, Cluster, Hosts, Listing, Recorder, Successors, Survey
@@ -142,6 +143,7 @@ class Looking:
 
     def _absorb(self, listing: Listing, now: datetime) -> None:
         known = self._known
+        known.arns |= {registration.arn: registration.id for registration in listing.registrations}
         for registration in _one_per_instance(listing.registrations):
             before = known.instance(registration.id)
             seen = replace(registration, at=now)
@@ -155,7 +157,9 @@ class Looking:
 
     def _tell_claim(self, before: Instance, after: Instance, now: datetime) -> None:
         claim = after.claim
-        if claim is not None and before.claim is None and claim.run != self._known.run:
+        if claim is None or before.claim is not None or claim.run == self._known.run:
+            return
+        if not lives(claim, self._known.fleet(), self._policy):
             self._recorder.record(ClaimFound(now, after.id, claim.phase.value, claim.run, claim.since))
 
     def _reach_hosts(self, now: datetime, *, first: bool) -> None:
@@ -313,16 +317,17 @@ class Looking:
             return
         if answer is not None and answer.end is not None:
             self._ended(instance, flight, answer.end, answer, now)
-        elif kind is not Kind.REBOOT and passed(flight.sent_at, self._listens_for(flight), now):
+        elif kind is not Kind.REBOOT and passed(flight.sent_at, self._listens_for(flight, instance), now):
             silence = Answer(None, -1, "", "", "nothing was heard of it")
             self._ended(instance, flight, End.ABANDONED, silence, now)
 
-    def _listens_for(self, flight: Flight) -> timedelta:
+    def _listens_for(self, flight: Flight, instance: Instance) -> timedelta:
         if flight.kind is Kind.APPLY and flight.command:
             return self._policy.apply_timeout
         if flight.kind in (Kind.BEFORE_DRAIN, Kind.AFTER_REBOOT) and flight.command:
             return self._policy.hook_timeout
-        return self._policy.answer_timeout
+        # A little longer each time: what fails in step with us must not stay in step.
+        return self._policy.answer_timeout + instance.trail.applies_unheard * self._policy.poll_interval
 
     def _ended(self, instance: Instance, flight: Flight, end: End, answer: Answer, now: datetime) -> None:
         said = telling_line(answer.stdout, answer.stderr) if answer.stdout or answer.stderr else answer.detail

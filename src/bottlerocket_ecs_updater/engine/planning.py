@@ -49,6 +49,7 @@ class Beyond:
     survey: Survey | None = None
     own: Own | None = None
     launches: LaunchReader | None = None
+    store_name: str = ""
 
 
 NOTHING_BEYOND = Beyond()
@@ -70,7 +71,7 @@ def take_picture(
     Waits as long as the slowest answer, within the limit of a check and its retries. Raises what the ports raise.
     """
     now = clock.now()
-    known = Knowledge(NOBODY, now, now, now, own=beyond.own)
+    known = Knowledge(NOBODY, now, now, now, own=beyond.own, store=beyond.store_name)
     looking = Looking(known, cluster, hosts, clock, policy, _Unheard(), beyond.survey)
     asking = Acting(known, cluster, hosts, UnkeptLedger(), clock, _Unheard())
     remember(known, ledger)

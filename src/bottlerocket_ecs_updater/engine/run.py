@@ -88,6 +88,8 @@ class World:
     survey: Survey | None = None
     own: Own | None = None
     successors: Successors | None = None
+    store_name: str = ""
+    """What tells the claims of runs that share the store from those of others."""
 
 
 class Run:
@@ -114,7 +116,8 @@ class Run:
         self._wake = wake
         self._version = version
         self._calls = calls
-        self._known = Knowledge(run, now, now, now, believed_max=BELIEVED_POLLS_MAX * policy.poll_interval)
+        believed = BELIEVED_POLLS_MAX * policy.poll_interval
+        self._known = Knowledge(run, now, now, now, believed_max=believed, store=world.store_name)
         self._known.own = world.own
         self._looking = Looking(
             self._known,
@@ -235,10 +238,14 @@ class Run:
     def _sleep_until(self, when: datetime) -> None:
         """Sleep in spans short enough to renew the lease, and to notice a signal."""
         clock = self._world.clock
-        while not self._stop.why and (left := when - clock.now()) > timedelta(0):
+        left = when - clock.now()
+        while not self._stop.why and left > timedelta(0):
             self._world.lease.keep()
-            if not clock.sleep(min(left, self._wake)):
+            span = min(left, self._wake)
+            if not clock.sleep(span):
                 return
+            # A clock that is set back meanwhile does not make it sleep again for so long.
+            left = min(left - span, when - clock.now())
 
     def _promise(self, decision: Decision, looked: Wants) -> None:
         ours = [id_ for id_, instance in self._known.instances.items() if instance.claim is not None]

@@ -47,6 +47,10 @@ class Disturbances:
         if any(counted.strikes(call) for counted in self._losses):
             raise ReplyLostError(call.action)
 
+    def after_refusal(self, call: Call) -> None:
+        """Raises KilledError where the caller dies before it hears that its call was refused."""
+        self._kill(call, after=True)
+
     def lag(self, now: datetime) -> timedelta | None:
         """How old the world is that reads show; None for no age at all."""
         held = [fault.lag for fault in self._stale if self._holds(fault.at, fault.lasts, now)]

@@ -110,6 +110,7 @@ class World:
                 answer = self._serve(call)
             except AwsError as error:
                 self.calls.errors[error.code] += 1
+                self.disturbances.after_refusal(call)
                 raise
             self.watch.served(call, answer)
             self._interventions.served(call)

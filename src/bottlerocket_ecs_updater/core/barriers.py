@@ -1,0 +1,64 @@
+"""What keeps instances from beginning, beside the budget: a halt, a stop, the operator's rules, an older run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from bottlerocket_ecs_updater.core.candidate import Asking, Done, Held, Ready, Stageable, Standing, Waiting
+from bottlerocket_ecs_updater.core.fleet import Fleet, Halt
+from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.ruling import Turns
+from bottlerocket_ecs_updater.core.strangers import find_elder
+from bottlerocket_ecs_updater.core.waiting import passed, spell
+
+
+@dataclass(frozen=True, slots=True)
+class Barriers:
+    """What keeps instances from beginning, beside the budget."""
+
+    whole: Hold | None
+    """Why none may, whichever it is."""
+    each: Mapping[InstanceId, Hold]
+    """Why one that is ready may not, by the operator's rules."""
+    turns: Turns
+
+    def against(self, id_: InstanceId, standing: Ready) -> Hold | None:
+        """Why that one may not be drained now."""
+        return self.whole or self.each.get(id_) or self.turns.spent(standing.target)
+
+
+def left_alone(standing: Standing, elder: Hold) -> Standing:
+    """What is true of an instance while an older run acts with another store: nothing is asked, nothing begins."""
+    match standing:
+        case Held() | Done():
+            return standing
+        case Asking() | Waiting() | Stageable() | Ready():
+            return Held(elder)
+        case _:
+            assert_never(standing)
+
+
+def nothing_begins(fleet: Fleet, policy: Policy, halt: Halt | None) -> Hold | None:
+    """Why no instance may be staged or drained now, whichever it is."""
+    if halt is not None:
+        return hold(Reason.HALTED, why=halt.why)
+    if fleet.stopping:
+        return hold(Reason.STOPPING, why=fleet.stopping)
+    if fleet.barred:
+        return hold(Reason.HALTED, why=fleet.barred)
+    if policy.deadline is not None and passed(fleet.started_at, policy.deadline, fleet.at):
+        return hold(Reason.STOPPING, why=f"its deadline of {spell(policy.deadline)} has passed")
+    return find_elder(fleet, policy)
+
+
+def barriers_of(whole: Hold | None, standings: Mapping[InstanceId, Standing], fleet: Fleet, policy: Policy) -> Barriers:
+    """What keeps each of those that are ready from beginning now."""
+    turns = Turns(fleet, policy)
+    ready = {id_: standing.target for id_, standing in standings.items() if isinstance(standing, Ready)}
+    barred = {target: turns.barred(target) for target in set(ready.values())} if whole is None else {}
+    each = {id_: why for id_, target in ready.items() if (why := barred.get(target)) is not None}
+    return Barriers(whole, each, turns)
