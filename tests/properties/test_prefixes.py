@@ -1,0 +1,124 @@
+"""Any prefix of a run is a safe crash: what a run that dies at any of its calls leaves, the next one finishes.
+
+Not by chance but exhaustively: the calls of a whole run are counted, and for each of them a story is played in which
+the run dies before the call takes effect, and one in which it dies after, and never hears of it. Then a run that knows
+nothing of the dead one but what is in the store and on the instances goes on to the end. Where only one of the two
+copies of a claim is left, or more time or less passes, it is done for each act: a look changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache
+
+import pytest
+from tests.support.promises import broken_promises
+from tests.support.story import Played, Story, play
+
+from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.simulator import faults as f
+from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Strategy, Workload
+from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed
+from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, Scenario, row
+
+SHARES = 4
+"""Into so many tests each story is split, so that workers share it."""
+
+ACTS = {"PutObject", "PutAttributes", "DeleteAttributes", "UpdateContainerInstancesState", "SendCommand"}
+
+HEALTHY, BAD, STANDALONE, THEIRS = range(4)
+"""The hosts: one has an update, one does not survive it, one has a task of no service, one is drained by somebody."""
+
+WEB = ServiceSpec("web", 3, Workload(cpu=128, memory=256, shutdown=timedelta(seconds=3)))
+AGENT = ServiceSpec("agent", workload=Workload(cpu=64, memory=128), strategy=Strategy.DAEMON)
+
+
+def cluster(trouble: f.Fault, *, attributes_survive: bool = True) -> Scenario:
+    """Four hosts, one of each."""
+    scenario = row(4, services=(WEB, AGENT))
+    members = list(scenario.members)
+    members[STANDALONE] = replace(members[STANDALONE], standalone=Workload(cpu=128, memory=256))
+    members[THEIRS] = replace(members[THEIRS], drained_by_operator=True)
+    return replace(
+        scenario,
+        members=tuple(members),
+        faults=FaultPlan((Placed(trouble, members[BAD].host.instance_id),)),
+        ecs_timing=EcsTiming(attributes_survive=attributes_survive),
+    )
+
+
+# The one that somebody drained fills a place of the budget, so there is one for us.
+POLICY = Policy(max_unavailable=Limit(number=2), settle=timedelta(seconds=30))
+
+ROLLS_BACK = Story(cluster(f.RollsBack()), POLICY)
+EVERY_CALL = "rolls back"
+STORIES = {
+    EVERY_CALL: ROLLS_BACK,
+    # One that stays out for good must not fill the budget.
+    "never comes back": Story(cluster(f.BootHangs()), replace(POLICY, max_unavailable=Limit(number=3))),
+    "a download outlasts the dead run": Story(cluster(f.SlowDownload(timedelta(minutes=5))), POLICY),
+    "attributes are lost in a boot": replace(ROLLS_BACK, scenario=cluster(f.RollsBack(), attributes_survive=False)),
+    "the store forgets": replace(ROLLS_BACK, store_forgets_claims=True),
+    "an hour passes": replace(ROLLS_BACK, spacing=timedelta(hours=1)),
+    "at once": replace(ROLLS_BACK, spacing=timedelta(seconds=2)),
+}
+
+
+@cache
+def calls_of(name: str) -> list[int]:
+    """The calls of a whole run at which it dies, to AWS and to the store."""
+    played = play(STORIES[name])
+    assert broken_promises(played) == []
+    made = [call for call in played.world.calls.recent if call.caller == "run-0"]
+    assert [call.number for call in made] == list(range(1, len(made) + 1))
+    return [call.number for call in made if name == EVERY_CALL or call.operation in ACTS]
+
+
+def dies(name: str, call: int, *, after: bool) -> Played:
+    """The story, in which the first run dies there."""
+    story = STORIES[name]
+    plan = story.scenario.faults
+    death = Placed(f.UpdaterDies(call, after))
+    return play(replace(story, scenario=replace(story.scenario, faults=replace(plan, faults=(*plan.faults, death)))))
+
+
+def what_is_wrong(played: Played) -> list[str]:
+    """Nothing where a crash was safe."""
+    seen, ids = played.verdict, [member.host.instance_id for member in played.story.scenario.members]
+    boots = [seen.boots[id_] for id_ in ids]
+    wrong = broken_promises(played)
+    if not seen.clean:
+        wrong.append(f"{seen.violations} {seen.tasks_killed} {seen.stranded}")
+    if (seen.versions[ids[HEALTHY]], boots[HEALTHY]) != (NEW, 1):
+        wrong.append(f"the healthy one runs {seen.versions[ids[HEALTHY]]} after {boots[HEALTHY]} boots")
+    if boots[BAD] > 1 or boots[STANDALONE] or boots[THEIRS]:
+        wrong.append(f"boots: {boots}")
+    if played.endings[0].exit_code is not None:
+        wrong.append("nobody died")
+    if len(played.endings) > 3:
+        wrong.append(f"{len(played.endings)} runs")
+    return wrong
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+@pytest.mark.parametrize("name", STORIES)
+def test_a_run_may_die_at_any_of_its_calls(name: str, share: int) -> None:
+    calls = calls_of(name)[share::SHARES]
+    assert len(calls) > 5
+    wrong = {
+        f"dies {'after' if after else 'before'} call {call}": found
+        for call in calls
+        for after in (False, True)
+        if (found := what_is_wrong(dies(name, call, after=after)))
+    }
+    assert wrong == {}
+
+
+def test_the_cluster_of_these_stories_has_one_of_each() -> None:
+    """One that is updated, one that fails, and two that are left alone."""
+    played = play(ROLLS_BACK)
+    ids = [member.host.instance_id for member in ROLLS_BACK.scenario.members]
+    assert [played.verdict.versions[id_] for id_ in ids] == [NEW, OLD, OLD, OLD]
+    assert [played.verdict.boots[id_] for id_ in ids] == [1, 1, 0, 0]
+    assert played.endings[0].exit_code == 3
