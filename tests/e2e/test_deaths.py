@@ -12,7 +12,7 @@ from tests.e2e.town import Told, Town, assert_clean, heard, kill, town
 
 from bottlerocket_ecs_updater.simulator.scenarios import row
 
-KILLS = 12
+KILLS = 25
 CALLS_SURVIVED_MOST = 40
 MANY_ENOUGH = 60
 """Runs after which a cluster of four must be up to date, kills included."""
@@ -21,11 +21,11 @@ MANY_ENOUGH = 60
 def test_a_run_that_is_killed_again_and_again_strands_nothing(tmp_path: Path) -> None:
     chances = random.Random(3)
     with town(row(4), tmp_path) as here:
-        last = None
-        for number in range(MANY_ENOUGH):
+        last, killed = None, 0
+        for _ in range(MANY_ENOUGH):
             process = here.start("--lease", "30s")
-            if number < KILLS:
-                _kill_after(here, process, chances.randrange(1, CALLS_SURVIVED_MOST))
+            if killed < KILLS:
+                killed += _killed_after(here, process, chances.randrange(1, CALLS_SURVIVED_MOST))
                 continue
             last = heard(process)
             if last.exit_code == 0 and not here.not_as_foretold():
@@ -37,10 +37,12 @@ def test_a_run_that_is_killed_again_and_again_strands_nothing(tmp_path: Path) ->
         assert here.verdict().most_out_at_once == 1
 
 
-def _kill_after(here: Town, process: Popen[str], calls: int) -> None:
+def _killed_after(here: Town, process: Popen[str], calls: int) -> bool:
+    """Kill it after so many calls; False where it had come to its own end before."""
     before = here.calls()
     here.wait_until(lambda: here.calls() - before >= calls or process.poll() is not None)
     kill(process)
+    return process.returncode == -signal.SIGKILL
 
 
 def test_of_three_rivals_one_acts_and_the_others_say_who_and_leave(tmp_path: Path) -> None:
