@@ -19,7 +19,7 @@ WORKERS ?= 2
 # what a run and a simulation need is there.
 WARM := bottlerocket_ecs_updater.cli.run, bottlerocket_ecs_updater.cli.simulate, bottlerocket_ecs_updater.simulator.wire
 
-.PHONY: help setup simulate test lint format unit docs wheel image bench soak lock clean
+.PHONY: help setup simulate test lint format unit docs wheel image bench soak mutants lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -58,6 +58,9 @@ bench: $(VENV)/dev.stamp ## Measure how fast it is, and write it down; ARGS="--q
 
 soak: $(VENV)/dev.stamp ## Invent stories of faults and deaths for SECONDS=60, from FIRST_SEED=1000 on
 	SECONDS_TO_SOAK=$(or $(SECONDS),60) FIRST_SEED=$(or $(FIRST_SEED),1000) $(BIN)/python -m tests.properties.soak
+
+mutants: $(VENV)/dev.stamp ## Break the program on purpose, and write down which test notices; ARGS="lease" picks some
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 lock: ## Resolve the locked versions anew, all from one resolution
 	PYTHON=$(PYTHON) .ci/lock
