@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from io import BytesIO, TextIOWrapper
 from typing import Any
 
 from bottlerocket_ecs_updater.engine.times import write_time
@@ -22,7 +23,13 @@ FORMAT = 1
 
 def report_json(account: Account) -> str:
     """The account as JSON, indented, ASCII only, with a line end."""
-    return json.dumps(report_object(account), indent=2) + "\n"
+    # Written piece by piece: `dumps` would hold all pieces in a list first, ten times what the text itself takes.
+    held = BytesIO()
+    with TextIOWrapper(held, encoding="ascii", newline="\n") as text:
+        json.dump(report_object(account), text, indent=2)
+        text.write("\n")
+        text.flush()
+        return held.getvalue().decode("ascii")
 
 
 def report_object(account: Account) -> dict[str, Any]:
