@@ -289,8 +289,10 @@ class Looking:
         if kind is Kind.REBOOT or not command:
             return True
         flights = (self._known.instance(id_).flight for id_ in ids)
-        sent = max((flight.sent_at for flight in flights if flight is not None), default=now)
-        if now - self._heard.get(command, sent) < self._policy.poll_interval * HEARD_AGAIN_POLLS:
+        sent = max((flight.sent_at for flight in flights if flight is not None), default=None)
+        last = self._heard.get(command, sent)
+        # Where the machine's time was set back, the last time is of no use.
+        if last is not None and timedelta(0) <= now - last < self._policy.poll_interval * HEARD_AGAIN_POLLS:
             return False
         self._heard[command] = now
         return True
