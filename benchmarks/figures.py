@@ -10,6 +10,7 @@ from .measuring import (
     LARGEST,
     MIDDLE,
     SUSTAINED,
+    WIRE_SPEED,
     Measured,
     calls_per_instance,
     decision,
@@ -85,6 +86,12 @@ def _time(found: Measured) -> Iterator[Figure]:
     if found.before_large is not None:
         before = found.before_large
         yield Figure("… the predecessor's order and waits", "min", None, before.took.total_seconds() / 60, "model")
+    if found.wire is not None:
+        wire = found.wire
+        how = (
+            f"`run` as a process, {WIRE_SPEED:.0f} s of the world a second; the world shares the machine"
+        )
+        yield Figure("… over the wire", "min", None, wire.world_time.total_seconds() / 60, how)
     yield from _out_of_service(found)
 
 
