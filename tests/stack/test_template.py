@@ -24,6 +24,7 @@ TEXT = TEMPLATE.read_text()
 BODY = Template.read(TEXT)
 PREDECESSOR = Template.read(Path(__file__).with_name("predecessor.yaml").read_text())
 STACK = deployed()
+WIDTH_OF_A_DASHBOARD = 24
 BODY_MAX_BYTES = 51_200
 """Of a template that is handed over without a bucket."""
 REGIONS = [("aws", "eu-central-1"), ("aws-cn", "cn-north-1"), ("aws-us-gov", "us-gov-west-1")]
