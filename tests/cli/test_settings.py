@@ -14,7 +14,7 @@ from tests.cli.settings_bench import COMPLETE, DOCUMENTS, refusal, settings
 
 from bottlerocket_ecs_updater.cli.durations import format_duration
 from bottlerocket_ecs_updater.cli.kinds import Bucket, Folder
-from bottlerocket_ecs_updater.cli.parsing import arguments_of
+from bottlerocket_ecs_updater.cli.parsing import arguments_of, with_command
 from bottlerocket_ecs_updater.cli.settings import RunSettings, load
 from bottlerocket_ecs_updater.core.errors import UsageError
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
@@ -56,6 +56,18 @@ def test_the_command_line_of_the_go_updater_is_understood() -> None:
     documents = ["-check-document", "look", "-apply-document=stage", "-reboot-document", "boot"]
     found = load(["-cluster", "web", "-region=eu-west-1", *documents], {})
     assert (found.target.cluster, found.target.region, found.documents.apply_document) == ("web", "eu-west-1", "stage")
+
+
+@pytest.mark.parametrize("first", ["-cluster", "--cluster", "-region=eu-west-1", "--check-document=a"])
+def test_a_command_line_that_begins_with_a_flag_of_the_go_updater_is_a_run(first: str) -> None:
+    assert with_command([first, "web"]) == ["run", first, "web"]
+
+
+@pytest.mark.parametrize(
+    "line", [[], ["--help"], ["--version"], ["plan", "-cluster", "web"], ["-clusters"], ["cluster"]]
+)
+def test_every_other_command_line_is_left_as_it_is(line: list[str]) -> None:
+    assert with_command(line) == line
 
 
 def test_every_setting_can_come_from_the_environment_alone() -> None:

@@ -11,7 +11,7 @@ from enum import IntEnum
 from cyclopts import App
 
 from bottlerocket_ecs_updater import __version__
-from bottlerocket_ecs_updater.cli.parsing import PREFIX, configure, parse
+from bottlerocket_ecs_updater.cli.parsing import PREFIX, configure, parse, with_command
 from bottlerocket_ecs_updater.core.errors import UpdaterError, UsageError
 
 PROGRAM = "bottlerocket-ecs-updater"
@@ -68,7 +68,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
 
     def called() -> int | None:
         # What is wrong with the words themselves is concluded like everything else.
-        command: Callable[[], int | None] = parse(build_app(os.environ), given or ["--help"])
+        command: Callable[[], int | None] = parse(build_app(os.environ), with_command(given) or ["--help"])
         return command()
 
     return conclude(called, verbose=verbose)

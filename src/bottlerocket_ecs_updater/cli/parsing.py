@@ -36,6 +36,12 @@ _SHOWN = 80
 """Characters of a refused value that are shown."""
 
 
+def with_command(tokens: Sequence[str]) -> list[str]:
+    """The tokens with their command. The Go updater knew one only: what begins with a flag of it is a `run`."""
+    begins = tokens[0].removeprefix("-") if tokens and tokens[0].startswith("--") else "".join(tokens[:1])
+    return ["run", *tokens] if _GO_FLAG.fullmatch(begins) else list(tokens)
+
+
 @dataclass
 class Conflict(UsageError):
     """Settings that are each allowed, but not together."""
