@@ -223,9 +223,9 @@ def test_the_widgets_of_the_dashboard_fill_its_rows_without_a_hole() -> None:
     rows: list[list[int]] = [[]]
     for widget in body["widgets"]:
         assert not {"x", "y"} & widget.keys(), "where one says its place, all must"
-        rows = rows if sum(rows[-1]) + widget["width"] <= 24 else [*rows, []]
+        rows = rows if sum(rows[-1]) + widget["width"] <= WIDTH_OF_A_DASHBOARD else [*rows, []]
         rows[-1].append(widget["width"])
-    assert {sum(row) for row in rows} == {24}
+    assert {sum(row) for row in rows} == {WIDTH_OF_A_DASHBOARD}
 
 
 def test_a_boundary_is_on_every_role() -> None:
