@@ -99,6 +99,9 @@ def test_the_page_names_the_reason_of_every_rule() -> None:
         Reason.SERVICE_DEPLOYING,
         Reason.NO_ROOM,
         Reason.DRAIN_TIMED_OUT,
+        Reason.OWN_HOST,
+        Reason.OWN_HOST_LAST,
+        Reason.HANDED_OVER,
     }
     assert {reason.code for reason in rules} - named == set()
 

@@ -35,6 +35,7 @@ ASKS = {
     "auto-scaling": "its Auto Scaling group has no plans with it",
     "release": "the release may be taken",
     "window": "the time is right, and there is enough of it",
+    "own-host": "the updater does not run on it, or may leave it",
     "tasks": "its tasks may leave",
     "health": "what must be healthy is",
     "pace": "neither a checkpoint nor the limit of a day is reached",
