@@ -30,6 +30,7 @@ from bottlerocket_ecs_updater.report.plan import plan_json, plan_text
 from bottlerocket_ecs_updater.simulator.disturbances import KilledError
 from bottlerocket_ecs_updater.simulator.documents import CHECK
 from bottlerocket_ecs_updater.simulator.ecs import Workload
+from bottlerocket_ecs_updater.simulator.faults import RepositoryDown
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.world import World
 
@@ -137,6 +138,13 @@ def test_three_hundred_that_are_alike_are_not_three_hundred_paragraphs(tmp_path:
     assert_well_told(plan, list(story.world.hosts))
     assert len(text.splitlines()) < 150
     assert max(map(len, text.splitlines())) < 120
+
+
+def test_a_host_whose_check_fails_is_asked_again_as_a_run_does_and_held_for_what_it_said(tmp_path: Path) -> None:
+    story, _ = story_in(row(2, faults={0: (RepositoryDown(),)}), tmp_path)
+    [(id_, why)] = story.plan().held
+    assert (id_, why.reason) == (instance_id(0), Reason.CHECK_FAILED)
+    assert "Failed to check for updates" in str(why)
 
 
 def test_a_plan_says_how_many_windows_it_needs_and_what_it_reckons_with(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from bottlerocket_ecs_updater.core.decide import Decision, decide
 from bottlerocket_ecs_updater.core.errors import Interrupted, LeaseLost, UpdaterError
 from bottlerocket_ecs_updater.core.event import Event
 from bottlerocket_ecs_updater.core.fleet import Fleet, Kind
+from bottlerocket_ecs_updater.core.host import HostProblem, Problem
 from bottlerocket_ecs_updater.core.ids import Own, RunId
 from bottlerocket_ecs_updater.core.launch import Launches
 from bottlerocket_ecs_updater.core.launching import groups_of
@@ -82,7 +83,7 @@ def take_picture(
         decision = decide(known.fleet(), policy)
         checks = _checks(decision, known)
         asking.perform([(check,) for check in checks])
-        if not checks and not _answers_due(known):
+        if not checks and not _answers_due(known) and not _asked_again(decision, known):
             break
         clock.sleep(policy.poll_interval)
         looking.look(Wants())
@@ -128,3 +129,16 @@ def _checks(decision: Decision, known: Knowledge) -> list[Check]:
 def _answers_due(known: Knowledge) -> bool:
     flights = (instance.flight for instance in known.instances.values())
     return any(flight is not None and flight.kind is Kind.CHECK for flight in flights)
+
+
+def _asked_again(decision: Decision, known: Knowledge) -> bool:
+    """Whether hosts whose check failed are asked once more in a moment; whose lock is held may be so for long."""
+    return any(
+        instance.claim is None
+        and instance.told is not None
+        and isinstance(instance.told.answer, HostProblem)
+        and instance.told.answer.problem is not Problem.BUSY
+        and decision.verdicts[id_].look_at is not None
+        for id_, instance in known.instances.items()
+        if id_ in decision.verdicts
+    )
