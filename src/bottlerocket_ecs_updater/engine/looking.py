@@ -204,12 +204,14 @@ class Looking:
         instances = [self._known.instance(id_) for id_ in sorted(ids)]
         arns = {instance.registration.arn: instance for instance in instances if instance.registration is not None}
         # Those that shall run are in the counts that were just looked at, where an instance is to be empty.
-        stopping = [arn for arn, instance in arns.items() if _counts_none(instance)]
+        draining = [arn for arn, instance in arns.items() if _drains_for_us(instance)]
         running = [arn for arn, instance in arns.items() if not _counts_none(instance)]
-        left = dict(self._cluster.stopping_on(stopping)) if stopping else {}
+        left = self._cluster.stopping_on(draining) if draining else {}
         others = self._cluster.tasks_of(running) if running else {}
         for arn, instance in arns.items():
-            self._known.learn(replace(instance, tasks=Tasks((left if arn in left else others)[arn], now)))
+            # What stops and does not end is first: it is what keeps a drain from ending.
+            tasks = (*left.get(arn, ()), *(others[arn] if arn in running else ()))
+            self._known.learn(replace(instance, tasks=Tasks(tasks, now)))
         self._learn_what_came_along(others.keys() - arns.keys(), others, now)
 
     def _learn_what_came_along(
@@ -372,10 +374,15 @@ def _rank(registration: Registration) -> tuple[bool, bool, datetime]:
     return in_service, registration.connected, registration.registered_at
 
 
+def _drains_for_us(instance: Instance) -> bool:
+    registration = instance.registration
+    return instance.claim is not None and registration is not None and registration.status is Status.DRAINING
+
+
 def _counts_none(instance: Instance) -> bool:
     registration = instance.registration
-    ours = instance.claim is not None and registration is not None and registration.status is Status.DRAINING
-    return ours and registration is not None and registration.running_tasks + registration.pending_tasks == 0
+    counted = registration.running_tasks + registration.pending_tasks if registration is not None else 0
+    return _drains_for_us(instance) and counted == 0
 
 
 def _draining_and_counted_out(instance: Instance) -> bool:

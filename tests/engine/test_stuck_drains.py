@@ -1,0 +1,30 @@
+"""What is said of a drain that does not end: what keeps it from ending, first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from tests.support.simulated import Updater, instance_id, row
+
+from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.rules import Rules
+from bottlerocket_ecs_updater.core.tasks_policy import TaskRules, parse_task_rules
+from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
+
+
+def test_a_task_that_was_told_to_stop_and_does_not_is_named_before_those_that_still_shall_run() -> None:
+    world = row(1, services=0)
+    world.add_service(ServiceSpec("stuck", 1, Workload(never_stops=True), minimum_healthy_percent=0))
+    world.run_standalone_task(instance_id(0), Workload(), "batch")
+    world.clock.sleep(timedelta(minutes=1))
+    waiting = Rules(tasks=TaskRules(parse_task_rules("batch wait 5m")), check_room=False)
+    finished = Updater(world, replace(Policy(rules=waiting), drain_timeout=timedelta(minutes=4))).run()
+    why = finished.outcomes[InstanceId(instance_id(0))]
+    assert isinstance(why, Hold)
+    assert why.reason is Reason.DRAIN_TIMED_OUT
+    named = dict(why.facts)["tasks"]
+    assert named.startswith("service:stuck")
+    assert "family:batch" in named
