@@ -79,9 +79,9 @@ MUTANTS = (
     ),
     broken(
         "an instance is drained before it is marked",
-        "core/decide.py",
-        "Verdict((mark, Drain(pick.id)), look_at=due)",
-        "Verdict((Drain(pick.id), mark), look_at=due)",
+        "core/taking.py",
+        "Verdict((mark, Drain(pick.id)), look_at=look_at)",
+        "Verdict((Drain(pick.id), mark), look_at=look_at)",
         f"{CORE}/test_decide.py",
     ),
     broken(

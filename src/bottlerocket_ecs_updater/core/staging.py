@@ -1,0 +1,76 @@
+"""What is staged, and when: ahead of the drains, while tasks run, and no further ahead than will soon be taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from bottlerocket_ecs_updater.core.barriers import Barriers
+from bottlerocket_ecs_updater.core.budget import Budget, count_budget
+from bottlerocket_ecs_updater.core.candidate import Asking, Ready, Stageable, Standing, Waiting
+from bottlerocket_ecs_updater.core.command import Apply, Verdict
+from bottlerocket_ecs_updater.core.draft import Draft
+from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.order import in_order
+from bottlerocket_ecs_updater.core.own import own_last
+from bottlerocket_ecs_updater.core.policy import STAGE_AHEAD_FACTOR, STAGE_AHEAD_MIN, Policy
+from bottlerocket_ecs_updater.core.reasons import Reason, hold
+from bottlerocket_ecs_updater.core.ruling import Turns
+
+
+def stage(
+    fleet: Fleet,
+    policy: Policy,
+    standings: Mapping[InstanceId, Standing],
+    barriers: Barriers,
+    draft: Draft,
+) -> None:
+    """Stage ahead of the drains, a chunk at a time: a bad release is then staged on few hosts, and calls are shared."""
+    stageable = {id_: s for id_, s in standings.items() if isinstance(s, Stageable)}
+    if not stageable:
+        return
+    ordered = own_last(in_order([fleet.instances[id_] for id_ in stageable], barriers.turns.strays), fleet)
+    budget = count_budget(fleet, policy)
+    chunk = max(STAGE_AHEAD_MIN, STAGE_AHEAD_FACTOR * budget.limit)
+    ahead = [
+        id_
+        for id_, standing in standings.items()
+        if id_ not in barriers.each and _ahead(fleet.instances[id_], standing, budget)
+    ]
+    room = chunk if len(ahead) <= budget.limit else 0
+    turns = _turns_for_staging(ahead, fleet, policy)
+    for instance in ordered:
+        standing = stageable[instance.id]
+        refusal = barriers.whole or turns.spent(standing.target)
+        if refusal is not None:
+            draft.verdicts[instance.id] = Verdict(hold=refusal)
+        elif standing.again or room > 0:
+            room -= 0 if standing.again else 1
+            turns.take(standing.target)
+            apply = Apply(instance.id, standing.target)
+            draft.verdicts[instance.id] = Verdict((apply,), look_at=fleet.at + policy.poll_interval)
+        else:
+            draft.verdicts[instance.id] = Verdict(hold=hold(Reason.STAGING_AHEAD))
+
+
+def _turns_for_staging(ahead: Iterable[InstanceId], fleet: Fleet, policy: Policy) -> Turns:
+    """What is left for those that are not staged yet: a release is staged on no more hosts than may go to it now."""
+    turns = Turns(fleet, policy)
+    for id_ in ahead:
+        told = fleet.instances[id_].told
+        report = told.report if told is not None else None
+        if report is not None and report.target is not None:
+            turns.take(report.target)
+    return turns
+
+
+def _ahead(instance: Instance, standing: Standing, budget: Budget) -> bool:
+    """Whether it is staged and its turn may come, or may soon be: only those keep others from being staged."""
+    match standing:
+        case Ready():
+            return budget.zone_refusal(instance.zone) is None
+        case Asking() | Waiting():
+            answers = instance.told is None or instance.told.report is not None
+            return answers or instance.trail.applies > 0
+        case _:
+            return False

@@ -1,0 +1,250 @@
+"""What is taken out of service, and when: the next in line, as far as budget, rules and room allow, on fresh looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from bottlerocket_ecs_updater.core.barriers import Barriers
+from bottlerocket_ecs_updater.core.budget import count_budget
+from bottlerocket_ecs_updater.core.candidate import FLAP_POLLS, Ready, Standing
+from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.command import CallSuccessor, Check, Drain, Mark, RunBeforeDrain, Verdict
+from bottlerocket_ecs_updater.core.draft import Draft, due
+from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.hooks import prepared
+from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.order import in_order
+from bottlerocket_ecs_updater.core.own import hand_over, is_own_host
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.room import unsurveyed
+from bottlerocket_ecs_updater.core.ruling import Turns
+from bottlerocket_ecs_updater.core.settling import UNSTEADY_POLLS
+from bottlerocket_ecs_updater.core.waiting import next_look, passed
+
+
+def begin(
+    fleet: Fleet,
+    policy: Policy,
+    standings: Mapping[InstanceId, Standing],
+    barriers: Barriers,
+    draft: Draft,
+) -> None:
+    """Give free slots to instances that are ready, in order, on the strength of fresh looks only."""
+    ready = {
+        id_: standing
+        for id_, standing in standings.items()
+        if isinstance(standing, Ready) and not is_own_host(fleet.instances[id_], fleet)
+    }
+    budget = count_budget(fleet, policy)
+    refusals: dict[Zone, Hold | None] = {}
+    candidates = [fleet.instances[id_] for id_ in ready]
+    picks: list[Instance] = []
+    waiting: list[Instance] = []
+    roomless: list[Instance] = []
+    # Where no place is free, nobody's turn has come: most passes are spared the sorting.
+    in_line = in_order(candidates, barriers.turns.strays) if budget.open else candidates
+    if policy.before_drain and budget.open:
+        # What the operator's document prepared is taken before anything else is prepared.
+        in_line.sort(key=lambda instance: not prepared(instance, policy, fleet.at))
+    for instance in in_line:
+        refusal = barriers.against(instance.id, ready[instance.id])
+        if refusal is not None:
+            draft.verdicts[instance.id] = _ruled_out(refusal, fleet, policy, draft)
+            continue
+        if instance.zone not in refusals:
+            refusals[instance.zone] = budget.refusal(instance.zone)
+        refusal = refusals[instance.zone]
+        if refusal is not None:
+            draft.verdicts[instance.id] = Verdict(hold=refusal)
+            waiting.append(instance)
+            continue
+        refusal = barriers.turns.no_room(instance)
+        if refusal is not None:
+            draft.verdicts[instance.id] = Verdict(hold=refusal)
+            roomless.append(instance)
+            continue
+        budget = budget.take(instance)
+        refusals.clear()
+        barriers.turns.leave(instance)
+        barriers.turns.take(ready[instance.id].target)
+        picks.append(instance)
+    if picks and not _ask_again_if_old(picks, ready, fleet, policy, draft):
+        _begin_picks(picks, ready, fleet, policy, draft)
+    if roomless and not picks and not _work_goes_on(fleet) and not _fleet_is_fresh(fleet, policy):
+        # Before the run ends for want of room, it looks once more what room there is.
+        _look_for_room(roomless, fleet, draft)
+    if waiting and not picks and passed(fleet.full_at, FLAP_POLLS * policy.poll_interval, fleet.at):
+        # What fills the budget is not always ours, and may be gone since: a run that goes on anyway looks again.
+        draft.wants_full_look = not _work_goes_on(fleet) or draft.wants_full_look
+    if _work_goes_on(fleet):
+        _renew_aging(waiting, budget.limit, barriers.turns, fleet, policy, draft)
+
+
+def leave_own_host(
+    fleet: Fleet,
+    policy: Policy,
+    standings: Mapping[InstanceId, Standing],
+    barriers: Barriers,
+    draft: Draft,
+) -> None:
+    """Last of all, and where nothing keeps it from being drained, have our own host taken by another run."""
+    own = [instance for instance in fleet.instances.values() if is_own_host(instance, fleet)]
+    if not own:
+        return
+    others = [(fleet.instances[id_], verdict) for id_, verdict in draft.verdicts.items()]
+    awaited = [one.id for one, verdict in others if one not in own and due(one, verdict, fleet, policy) is not None]
+    for instance in own:
+        standing = standings.get(instance.id)
+        if not isinstance(standing, Ready):
+            continue
+        refusal = barriers.against(instance.id, standing)
+        no_place = count_budget(fleet, policy).refusal(instance.zone) or barriers.turns.no_room(instance)
+        if refusal is not None:
+            draft.verdicts[instance.id] = _ruled_out(refusal, fleet, policy, draft)
+        elif no_place is not None:
+            draft.verdicts[instance.id] = Verdict(hold=no_place)
+        else:
+            done = not awaited and not fleet.slots
+            verdict = hand_over(instance, fleet, policy, others_done=done)
+            calls = any(isinstance(command, CallSuccessor) for command in verdict.commands)
+            # Nobody is called for what a fresh look would hold.
+            if not calls or _looked_at([instance], fleet, policy, draft):
+                draft.verdicts[instance.id] = verdict
+
+
+def _look_for_room(roomless: list[Instance], fleet: Fleet, draft: Draft) -> None:
+    draft.wants_full_look = True
+    for instance in roomless:
+        hold_ = draft.verdicts[instance.id].hold
+        draft.verdicts[instance.id] = Verdict(hold=hold_, look_at=fleet.at, wants_tasks=True)
+
+
+def _ruled_out(why: Hold, fleet: Fleet, policy: Policy, draft: Draft) -> Verdict:
+    """Held by a rule. What may pass in a moment is waited for, as settling is; everything else is for another run."""
+    since = _passing_since(why, fleet)
+    if since is None or passed(since, policy.settle_timeout, fleet.at):
+        return Verdict(hold=why)
+    draft.services_at = fleet.at + UNSTEADY_POLLS * policy.poll_interval
+    return Verdict(hold=why, look_at=draft.services_at)
+
+
+def _passing_since(why: Hold, fleet: Fleet) -> datetime | None:
+    """Since when a deployment, or something that is not well, holds the next drain; None for every other reason."""
+    match why.reason:
+        case Reason.SERVICE_DEPLOYING:
+            return fleet.services.deploying_since if fleet.services is not None else None
+        case Reason.UNWELL:
+            return fleet.health.since if fleet.health is not None else None
+        case _:
+            return None
+
+
+def _work_goes_on(fleet: Fleet) -> bool:
+    """Whether a slot of ours will be free again in this run."""
+    return bool(fleet.slots) or any(
+        instance.claim is not None and instance.claim.phase is not ClaimPhase.QUARANTINED
+        for instance in fleet.instances.values()
+    )
+
+
+def _renew_aging(
+    waiting: list[Instance], next_in_line: int, turns: Turns, fleet: Fleet, policy: Policy, draft: Draft
+) -> None:
+    """Ask those that wait in line again, all in one go, before the next of them would have to be asked for its turn."""
+
+    def aging(instance: Instance) -> bool:
+        return instance.told is None or passed(instance.told.asked_at, policy.report_aging, fleet.at)
+
+    if any(map(aging, waiting)) and any(map(aging, in_order(waiting, turns.strays)[:next_in_line])):
+        for instance in waiting:
+            if instance.told is None or passed(instance.told.asked_at, policy.report_aging / 2, fleet.at):
+                hold_ = draft.verdicts[instance.id].hold
+                again = Verdict((Check(instance.id),), hold=hold_, look_at=fleet.at + policy.poll_interval)
+                draft.verdicts[instance.id] = again
+
+
+def _ask_again_if_old(
+    picks: list[Instance], ready: Mapping[InstanceId, Ready], fleet: Fleet, policy: Policy, draft: Draft
+) -> bool:
+    """Ask all ready hosts again in one go where what a pick said has grown old; True when that is done first."""
+
+    def old(instance: Instance) -> bool:
+        return instance.told is None or passed(instance.told.asked_at, policy.report_max_age, fleet.at)
+
+    if not any(old(pick) for pick in picks):
+        return False
+    for id_ in ready:
+        if old(fleet.instances[id_]):
+            draft.verdicts[id_] = Verdict((Check(id_),), look_at=fleet.at + policy.poll_interval)
+    for pick in picks:
+        if not old(pick):
+            draft.verdicts[pick.id] = Verdict(look_at=fleet.at + policy.poll_interval)
+    return True
+
+
+def _begin_picks(
+    picks: list[Instance], ready: Mapping[InstanceId, Ready], fleet: Fleet, policy: Policy, draft: Draft
+) -> None:
+    if not _looked_at(picks, fleet, policy, draft):
+        return
+    for pick in picks:
+        if not prepared(pick, policy, fleet.at):
+            soon = fleet.at + policy.poll_interval
+            draft.verdicts[pick.id] = Verdict((RunBeforeDrain(pick.id),), look_at=soon)
+            continue
+        mark = Mark(pick.id, claim_of(ready[pick.id], fleet))
+        look_at = next_look(fleet.at, fleet.at, policy.poll_interval, fleet.durations.drain)
+        draft.verdicts[pick.id] = Verdict((mark, Drain(pick.id)), look_at=look_at)
+
+
+def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: Draft) -> bool:
+    """Whether all that a drain of these stands on was looked at just now; if not, have it looked at."""
+    if not _fleet_is_fresh(fleet, policy):
+        # All in one look, and so of one moment: where looks take longer than a poll, what was looked at
+        # one after the other would never be fresh together, and nothing would ever begin.
+        draft.wants_full_look = True
+        for pick in picks:
+            draft.verdicts[pick.id] = Verdict(wants_tasks=True, look_at=fleet.at)
+        return False
+    unseen = [
+        pick
+        for pick in picks
+        if pick.tasks is None
+        or passed(pick.tasks.at, policy.poll_interval, fleet.at)
+        or unsurveyed(pick, fleet, policy.poll_interval)
+    ]
+    if unseen:
+        unseen_ids = {pick.id for pick in unseen}
+        for pick in picks:
+            draft.verdicts[pick.id] = Verdict(wants_tasks=pick.id in unseen_ids, look_at=fleet.at)
+    return not unseen
+
+
+def _fleet_is_fresh(fleet: Fleet, policy: Policy) -> bool:
+    """Whether all that is unavailable, and the services' baseline, were looked at within the last poll."""
+    if passed(fleet.full_at, policy.poll_interval, fleet.at) or fleet.services is None:
+        return False
+    return not passed(fleet.services.at, policy.poll_interval, fleet.at)
+
+
+def claim_of(standing: Ready, fleet: Fleet) -> Claim:
+    """The claim that is written before an instance is drained."""
+    report = standing.report
+    return Claim(
+        ClaimPhase.DRAINING,
+        fleet.run,
+        report.running,
+        standing.target,
+        report.boot,
+        fleet.at.replace(microsecond=0),
+        store=fleet.store,
+    )
+
+
+def services_for_begin(fleet: Fleet, policy: Policy) -> datetime | None:
+    """When the services must be looked at for one to begin: now, or not at all where that was just done."""
+    services = fleet.services
+    fresh = services is not None and not passed(services.at, policy.poll_interval, fleet.at)
+    return None if fresh else fleet.at
