@@ -88,9 +88,7 @@ def _time(found: Measured) -> Iterator[Figure]:
         yield Figure("… the predecessor's order and waits", "min", None, before.took.total_seconds() / 60, "model")
     if found.wire is not None:
         wire = found.wire
-        how = (
-            f"`run` as a process, {WIRE_SPEED:.0f} s of the world a second; the world shares the machine"
-        )
+        how = f"`run` as a process, {WIRE_SPEED:.0f} s of the world a second; the world shares the machine"
         yield Figure("… over the wire", "min", None, wire.world_time.total_seconds() / 60, how)
     yield from _out_of_service(found)
 
@@ -156,8 +154,10 @@ def _process(found: Measured) -> Iterator[Figure]:
         yield Figure(f"CPU of deciding, {count:,}", "s", 0.2 if count == LARGEST else None, usual, how)
     if found.help is not None and found.first_call is not None:
         for what, asked, start in (("`--help`", 0.25, found.help), ("first AWS call of `run`", 0.5, found.first_call)):
-            how = f"CPU, middle of {found.plan.starts}; on the wall {start.wall:.2f} s, at best {start.wall_best:.2f} s"
-            yield Figure(f"start until {what}", "s", asked, start.cpu, how)
+            how = (
+                f"CPU, the least of {found.plan.starts}, middle {start.cpu:.2f} s; on the wall {start.wall_best:.2f} s"
+            )
+            yield Figure(f"start until {what}", "s", asked, start.cpu_best, f"{how}, middle {start.wall:.2f} s")
 
 
 def _growth(found: Measured) -> Iterator[Figure]:

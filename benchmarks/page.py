@@ -31,8 +31,9 @@ replacement starts first, then the load balancer lets go for 30 s; workers take 
 54 s, a download of 20 to 40 s; each host draws its own. Nothing here was measured on AWS.
 
 **Start-up, memory and the CPU of a look are real**, taken from processes of their own on the machine named above, with
-the simulated cluster behind the AWS wire protocol in another process. CPU is time of one core, since the machine may
-be busy with something else; ratios come from one run.
+the simulated cluster behind the AWS wire protocol in another process. CPU is time of one core; where the machine is
+busy with something else (see its load), even that is inflated, and of starts the least disturbed one counts. Ratios
+come from one run.
 
 **The predecessor is a model** of the Go updater's order and waits (`benchmarks/predecessor.py`): one instance after the
 other; drain, check, download while drained, reboot; fixed waits of 15 s and 20 s; waiters that ask every 15 s. It waits
@@ -73,7 +74,7 @@ def write(found: Measured, docs: Path) -> None:
     readme = docs.parent / "README.md"
     before, _, rest = readme.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    readme.write_text(f"{before}{BEGIN}\n{short(found)}\n{END}{after}")
+    readme.write_text(f"{before}{BEGIN}\n\n{short(found)}\n\n{END}{after}")
 
 
 def short(found: Measured) -> str:
@@ -141,6 +142,8 @@ def _number(value: float, unit: str) -> str:
         text = f"{value:.0f}"
     elif unit == "s" and value >= 10:
         text = f"{value:.1f}"
+    elif unit == "s" and 0 < value < 0.1:
+        return f"{1000 * value:.1f} ms"
     else:
         text = f"{value:.2f}"
     return f"{text} {unit}".strip()

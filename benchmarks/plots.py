@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 720, 320
-LEFT, RIGHT, TOP, BOTTOM = 64, 150, 44, 52
+LEFT, RIGHT, TOP, BOTTOM = 64, 176, 44, 52
 
 LIGHT = {"a": "#1a7f37", "b": "#bc4c00", "c": "#8250df", "limit": "#cf222e"}
 DARK = {"a": "#3fb950", "b": "#f0883e", "c": "#bc8cff", "limit": "#ff7b72"}
@@ -60,7 +60,7 @@ class Axis:
 
 
 def plot(title: str, description: str, across: Axis, up: Axis, lines: Sequence[Line]) -> str:
-    """The plot; the name of each line stands at its end."""
+    """The plot; the names of the lines stand beside it."""
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
 
     def x(value: float) -> float:
@@ -85,13 +85,13 @@ def plot(title: str, description: str, across: Axis, up: Axis, lines: Sequence[L
     middle = (LEFT + right) / 2
     parts.append(f'<text class="soft" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(across.name)}</text>')
     parts.append(f'<text class="soft" x="{LEFT}" y="{TOP - 8}" font-size="12">{escape(up.name)}</text>')
-    ends = _spread([y(line.points[-1][1]) for line in lines])
-    for line, end in zip(lines, ends, strict=True):
+    for place, line in enumerate(lines):
         parts.append(f'<path class="{line.style}" d="{_path([(x(a), y(b)) for a, b in line.points], line.steps)}"/>')
         if line.dots:
             parts += [f'<circle class="{line.style}" cx="{x(a)}" cy="{y(b)}" r="4"/>' for a, b in line.points]
-        place = x(line.points[-1][0]) + 10
-        parts.append(f'<text class="{line.style}" x="{place}" y="{end + 4}">{escape(line.name)}</text>')
+        height = TOP + 14 + 22 * place
+        parts.append(f'<path class="{line.style}" d="M{right + 14} {height - 4}h18"/>')
+        parts.append(f'<text class="{line.style}" x="{right + 38}" y="{height}">{escape(line.name)}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -100,12 +100,3 @@ def _path(points: Sequence[tuple[float, float]], steps: bool) -> str:  # noqa: F
     for place, height in points[1:]:
         words.append(f"H{place}V{height}" if steps else f"L{place} {height}")
     return "".join(words)
-
-
-def _spread(ends: Sequence[float], apart: float = 16) -> list[float]:
-    """The heights of the names, moved so that none is written over another."""
-    placed: dict[int, float] = {}
-    last = -math.inf
-    for place in sorted(range(len(ends)), key=lambda place: ends[place]):
-        last = placed[place] = max(ends[place], last + apart)
-    return [placed[place] for place in range(len(ends))]
