@@ -646,9 +646,10 @@ def test_a_quarantine_that_only_the_store_was_told_of_is_written_on_the_instance
     one = in_quarantine(connected=False)
     assert one.registration is not None
     stale = replace(one.registration, attributes=marked(a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN)))
-    (command,) = next_step(replace(one, registration=stale)).commands
+    command, note = next_step(replace(one, registration=stale)).commands
     assert isinstance(command, Quarantine)
     assert command.claim == one.claim
+    assert isinstance(note, Note)
     removed = replace(one.registration, attributes={})
     assert kinds(next_step(replace(one, registration=removed))) == [Conclude]
 

@@ -110,10 +110,8 @@ MUTANTS = (
         "core/rebooting.py",
         (
             (
-                "    if registration.status is Status.ACTIVE:\n"
-                "        return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))\n"
-                "    over = ",
-                "    over = ",
+                "    if registration.status is Status.ACTIVE:\n        drained_at",
+                "    if not fleet.run:\n        drained_at",
             ),
             (
                 "    if not empty or registration.status is not Status.DRAINING or not registration.connected:\n",
@@ -243,7 +241,7 @@ MUTANTS = (
     broken(
         "a standalone task holds nobody",
         "core/candidate.py",
-        '        Answer("tasks", may_leave(works_of(instance), policy.rules.tasks, fleet.at)),\n',
+        '        Answer("tasks", tasks_hold(instance, fleet, policy)),\n',
         "",
         f"{CORE}/test_candidate.py",
     ),

@@ -397,15 +397,18 @@ def _judge(instance: Instance, claim: Claim, report: HostReport, fleet: Fleet) -
     return failed(Failure.WRONG_VERSION, version=report.running, target=claim.target), ()
 
 
-def _say_quarantined(instance: Instance, claim: Claim, registration: Registration, why: Failed) -> Command:
+def _say_quarantined(
+    instance: Instance, claim: Claim, registration: Registration, why: Failed, fleet: Fleet
+) -> tuple[Command, ...]:
     """Conclude, or write the claim where a run died after it told the store, and before it told the instance.
 
     A claim that is not there at all may have been deleted by a person, who is not contradicted.
     """
     written = registration.attributes.get(ATTRIBUTE)
     if written is not None and written != claim.encode():
-        return Quarantine(instance.id, claim, why)
-    return Conclude(instance.id, Quarantined(why))
+        rest = next_rest(instance.rest, claim.target, why.failure.code, fleet.at, rolled_back=True)
+        return Quarantine(instance.id, claim, why), Note(instance.id, rest)
+    return (Conclude(instance.id, Quarantined(why)),)
 
 
 def quarantined(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
@@ -417,7 +420,7 @@ def quarantined(instance: Instance, claim: Claim, registration: Registration, fl
     if not isinstance(known, Quarantined):
         detail = f"out of service since {claim.since:%Y-%m-%d %H:%M} UTC"
         why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
-        conclusion = (_say_quarantined(instance, claim, registration, why),)
+        conclusion = _say_quarantined(instance, claim, registration, why, fleet)
     if not registration.connected:
         return Verdict(conclusion)
     since = max(claim.since, instance.trail.claimed_at or claim.since)
