@@ -86,7 +86,7 @@ MUTANTS = (
     ),
     broken(
         "the claim is written on the instance alone, and not in the store",
-        "engine/acting.py",
+        "engine/claiming.py",
         "                self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn))\n",
         "",
         LOST_IN_A_BOOT,

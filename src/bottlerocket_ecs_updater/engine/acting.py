@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.command import (
     Apply,
     CallSuccessor,
@@ -27,42 +26,21 @@ from bottlerocket_ecs_updater.core.command import (
 )
 from bottlerocket_ecs_updater.core.errors import Interrupted, LeaseLost, UpdaterError, UsageError
 from bottlerocket_ecs_updater.core.event import (
-    ActUnclear,
-    Claimed,
     CommandSent,
     Drained,
-    InstanceFailed,
-    InstanceHeld,
-    InstanceQuarantined,
-    InstanceUpdated,
-    Returned,
     SuccessorCalled,
 )
 from bottlerocket_ecs_updater.core.fleet import (
-    End,
     Flight,
-    Instance,
     Kind,
-    Outcome,
-    Quarantined,
-    Slot,
     Status,
-    Trail,
-    Updated,
-    UpToDate,
 )
-from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId
+from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.ledger import (
-    with_begun,
-    with_claim,
-    with_duration,
     with_rest,
-    with_update,
-    without_claim,
 )
 from bottlerocket_ecs_updater.core.observe import (
     see_drain_sent,
-    see_marked,
     see_maybe_sent,
     see_refused,
     see_return_sent,
@@ -70,11 +48,11 @@ from bottlerocket_ecs_updater.core.observe import (
     see_successor_called,
 )
 from bottlerocket_ecs_updater.core.own import nobody_could_be_called
-from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.settling import deficits
-from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.engine.claiming import Claiming
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
+from bottlerocket_ecs_updater.engine.outcomes import Outcomes
 from bottlerocket_ecs_updater.engine.ports import (
     Clock,
     Cluster,
@@ -88,9 +66,6 @@ from bottlerocket_ecs_updater.engine.ports import (
     Successors,
     Unclear,
 )
-
-PROBE = "bottlerocket-ecs-updater.probe"
-"""An attribute that is written and dropped at once, to prove that claims can be."""
 
 ORDER: tuple[type[Command], ...] = (
     Conclude,
@@ -144,7 +119,8 @@ class Acting:
         self._clock = clock
         self._recorder = recorder
         self._successors = successors
-        self._may_claim = False
+        self._outcomes = Outcomes(knowledge, clock, recorder)
+        self._claiming = Claiming(knowledge, cluster, ledger, clock, recorder, self._outcomes)
         self._hooks_proven = False
         self.faltered = False
         """Whether anything of the last `perform` has to be asked for again."""
@@ -184,9 +160,9 @@ class Acting:
             case Return():
                 return self._return([c for c in batch if isinstance(c, Return)])
             case Unmark():
-                return self._unmark([c for c in batch if isinstance(c, Unmark)])
+                return self._claiming.unmark([c for c in batch if isinstance(c, Unmark)])
             case Quarantine():
-                return self._quarantine([c for c in batch if isinstance(c, Quarantine)])
+                return self._claiming.quarantine([c for c in batch if isinstance(c, Quarantine)])
             case Mark():
                 return self._mark([c for c in batch if isinstance(c, Mark)])
             case Drain():
@@ -199,28 +175,12 @@ class Acting:
             case CallSuccessor():
                 return self._call_successor([c for c in batch if isinstance(c, CallSuccessor)])
 
-    # What is only remembered
+    # What is only remembered, and claims
 
     def _conclude(self, batch: Sequence[Conclude]) -> set[InstanceId]:
         for command in batch:
-            self._settle_outcome(command.instance, command.outcome)
+            self._outcomes.settle(command.instance, command.outcome)
         return set()
-
-    def _settle_outcome(self, id_: InstanceId, outcome: Outcome) -> None:
-        instance = self._known.instance(id_)
-        self._known.learn(replace(instance, trail=replace(instance.trail, outcome=outcome)))
-        now = self._clock.now()
-        match outcome:
-            case Updated(source=source, target=target):
-                self._recorder.record(InstanceUpdated(now, id_, source, target, outcome.downgrade))
-            case Failed():
-                self._recorder.record(InstanceFailed(now, id_, outcome))
-            case Quarantined(why=why):
-                self._recorder.record(InstanceQuarantined(now, id_, why))
-            case Hold():
-                self._recorder.record(InstanceHeld(now, id_, outcome))
-            case UpToDate():
-                pass
 
     def _note(self, batch: Sequence[Note]) -> set[InstanceId]:
         for command in batch:
@@ -229,138 +189,10 @@ class Acting:
         self._known.suspects = self._ledger.value.suspects
         return set()
 
-    # The claim
-
     def _mark(self, batch: Sequence[Mark]) -> set[InstanceId]:
-        """The store first, then the instance: whichever of the two survives, the duty to restore is written."""
         if any(self._known.instance(command.instance).claim is None for command in batch):
             self._prove_hooks()
-        self._write_claims({command.instance: command.claim for command in batch})
-        values = {}
-        for command in batch:
-            arn = self._known.arn_of(command.instance)
-            if arn is not None:
-                values[arn] = command.claim.encode()
-        results = self._by_instance(self._cluster.put_attribute(ATTRIBUTE, values))
-        return {command.instance for command in batch if not self._marked(command, results.get(command.instance))}
-
-    def _write_claims(self, claims: Mapping[InstanceId, Claim]) -> None:
-        """Make sure that the store has the claims. Raises what the store raises: then nothing else may follow."""
-        for id_, claim in claims.items():
-            arn = self._known.arn_of(id_)
-            if arn is not None:
-                self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn))
-                self._note_progress(self._known.instance(id_), claim)
-        self._ledger.flush()
-
-    def _note_progress(self, instance: Instance, claim: Claim) -> None:
-        """What the rules of later passes and runs ask: what was begun, and how long its parts took."""
-        now, trail, applied = self._known.at, instance.trail, instance.applied
-        if instance.claim is None:
-            took = applied.ended_at - applied.sent_at if applied is not None and applied.end is End.SUCCESS else None
-            self._ledger.change(partial(with_begun, at=now))
-            self._ledger.change(partial(with_duration, stage=took))
-        elif claim.phase is ClaimPhase.REBOOTING and trail.reboot_sent_at is None and trail.drain_sent_at is not None:
-            self._ledger.change(partial(with_duration, drain=now - trail.drain_sent_at))
-
-    def _marked(self, command: Mark, result: Result | None) -> bool:
-        now = self._clock.now()
-        match result:
-            case Done():
-                instance = self._known.instance(command.instance)
-                if instance.claim is None:
-                    claim = command.claim
-                    downgrade = claim.target < claim.source
-                    self._recorder.record(Claimed(now, instance.id, claim.source, claim.target, downgrade))
-                if command.claim.phase is ClaimPhase.REBOOTING and instance.trail.reboot_sent_at is None:
-                    self._known.learn_drain(instance)
-                self._known.learn(see_marked(instance, command.claim, now))
-                return True
-            case Refused(why=why) | Gone(why=why) if self._known.instance(command.instance).claim is None:
-                reason = Reason.GONE if isinstance(result, Gone) else Reason.NO_ROOM_FOR_CLAIM
-                self._settle_outcome(command.instance, hold(reason, why=why))
-                self._ledger.change(partial(without_claim, instance=command.instance))
-            case Unclear(why=why):
-                self._unclear(command.instance, "the claim", why)
-            case Refused() | Gone() | Later() | None:
-                pass
-        return False
-
-    def _unmark(self, batch: Sequence[Unmark]) -> set[InstanceId]:
-        """The instance first, then the store: a claim is forgotten only when no copy of it is left to find."""
-        arns = [arn for command in batch if (arn := self._written_on(command.instance)) is not None]
-        results = self._by_instance(self._cluster.delete_attribute(ATTRIBUTE, arns)) if arns else {}
-        dropped = []
-        for command in batch:
-            written = self._written_on(command.instance) is not None
-            result = results.get(command.instance, Later("no answer")) if written else Done()
-            match result:
-                case Done() | Gone() | Refused():
-                    dropped.append(command)
-                case Later():
-                    pass
-                case Unclear(why=why):
-                    self._unclear(command.instance, "dropping the claim", why)
-        self._drop_leftovers({command.instance for command in dropped})
-        for command in dropped:
-            self._ledger.change(partial(without_claim, instance=command.instance))
-            if isinstance(command.verdict, Updated):
-                self._note_update(command.instance, command.verdict.target)
-            self._unmarked(command)
-        return {command.instance for command in batch} - {command.instance for command in dropped}
-
-    def _drop_leftovers(self, ids: Collection[InstanceId]) -> None:
-        """A registration that a lost checkpoint left behind carries the claim still: a later run would take it up."""
-        ours = {id_ for id_ in ids if not self._known.instance(id_).trail.overwritten_looks}
-        current = {self._known.arn_of(id_) for id_ in ours}
-        left = [arn for arn, id_ in self._known.arns.items() if id_ in ours and arn not in current]
-        if left:
-            self._cluster.delete_attribute(ATTRIBUTE, left)
-
-    def _note_update(self, id_: InstanceId, version: Version) -> None:
-        trail = self._known.instance(id_).trail
-        self._ledger.change(partial(with_update, instance=id_, version=version, at=self._known.at))
-        if trail.reboot_sent_at is not None and trail.proof_at is not None:
-            self._ledger.change(partial(with_duration, reboot=trail.proof_at - trail.reboot_sent_at))
-
-    def _written_on(self, id_: InstanceId) -> ContainerInstanceArn | None:
-        """Where our claim is to be dropped; nowhere where it is gone, or where another run wrote over it."""
-        instance = self._known.instance(id_)
-        if not instance.registered or instance.trail.overwritten_looks:
-            return None
-        return self._known.arn_of(id_)
-
-    def _unmarked(self, command: Unmark) -> None:
-        now = self._clock.now()
-        instance = self._known.instance(command.instance)
-        trail = instance.trail
-        if command.took_slot:
-            before = self._known.deficits_at_start if trail.deficits_before is None else trail.deficits_before
-            self._known.slots += (Slot(instance.id, instance.zone, now, before),)
-            out = now - trail.drain_sent_at if trail.drain_sent_at is not None else None
-            self._recorder.record(Returned(now, instance.id, out))
-        kept = replace(trail, unmarked=True) if command.verdict is not None else Trail(unmarked=True)
-        claimless = replace(instance, claim=None, claim_on_instance=False, reboot_flight=None, trail=kept)
-        self._known.learn(claimless)
-        if command.verdict is not None:
-            self._settle_outcome(command.instance, command.verdict)
-
-    def _quarantine(self, batch: Sequence[Quarantine]) -> set[InstanceId]:
-        self._write_claims({command.instance: command.claim for command in batch})
-        values = {}
-        for command in batch:
-            arn = self._written_on(command.instance)
-            if arn is not None:
-                values[arn] = command.claim.encode()
-        results = self._by_instance(self._cluster.put_attribute(ATTRIBUTE, values)) if values else {}
-        later = set()
-        for command in batch:
-            if isinstance(results.get(command.instance), Later | Unclear):
-                later.add(command.instance)
-                continue
-            self._known.learn(replace(self._known.instance(command.instance), claim=command.claim))
-            self._settle_outcome(command.instance, Quarantined(command.why))
-        return later
+        return self._claiming.mark(batch)
 
     # The state in ECS
 
@@ -377,7 +209,7 @@ class Acting:
                     self._recorder.record(Drained(now, id_, sum(drained.trail.moving.values())))
                 case Unclear(why=why):
                     self._known.learn(see_drain_sent(self._known.instance(id_), now, before, confirmed=False))
-                    self._unclear(id_, "DRAINING", why)
+                    self._outcomes.unclear(id_, "DRAINING", why)
                 case Gone() | Refused() | Later():
                     failed.add(id_)
         return failed
@@ -394,33 +226,15 @@ class Acting:
             else:
                 failed.add(id_)
             if isinstance(result, Unclear):
-                self._unclear(id_, "ACTIVE", result.why)
+                self._outcomes.unclear(id_, "ACTIVE", result.why)
         return failed
 
     def _set_status(self, ids: Sequence[InstanceId], status: Status) -> Mapping[InstanceId, Result]:
         arns = [arn for id_ in ids if (arn := self._known.arn_of(id_)) is not None]
-        answered = self._by_instance(self._cluster.set_status(arns, status)) if arns else {}
+        answered = self._known.by_instance(self._cluster.set_status(arns, status)) if arns else {}
         return {id_: answered.get(id_, Gone("it is not registered")) for id_ in ids}
 
-    def _by_instance(self, results: Mapping[ContainerInstanceArn, Result]) -> dict[InstanceId, Result]:
-        return {self._known.arns[arn]: result for arn, result in results.items() if arn in self._known.arns}
-
-    def _unclear(self, id_: InstanceId, act: str, why: str) -> None:
-        self._recorder.record(ActUnclear(self._clock.now(), id_, act, why))
-
     # Commands to hosts
-
-    def _prove_claims(self, id_: InstanceId) -> None:
-        """Write and drop an attribute before anything is begun. Raises Denied where that is not permitted.
-
-        Without claims nobody could finish what a killed run began, so a run that may not write them does not start.
-        """
-        arn = self._known.arn_of(id_)
-        if arn is None or self._may_claim:
-            return
-        written = self._cluster.put_attribute(PROBE, {arn: self._known.run}).get(arn)
-        dropped = self._cluster.delete_attribute(PROBE, [arn]).get(arn)
-        self._may_claim = isinstance(written, Done) and isinstance(dropped, Done)
 
     def _prove_hooks(self) -> None:
         """See that the operator's documents are there before the first host waits for one of them, out of service."""
@@ -431,7 +245,7 @@ class Acting:
 
     def _send(self, kind: Kind, ids: Sequence[InstanceId]) -> set[InstanceId]:
         if kind is Kind.APPLY:
-            self._prove_claims(ids[0])
+            self._claiming.prove(ids[0])
         if kind is Kind.BEFORE_DRAIN:
             self._prove_hooks()
         now = self._clock.now()
@@ -440,7 +254,7 @@ class Acting:
             self._known.learn(see_sent(self._known.instance(id_), Flight(kind, command, now)))
             self._recorder.record(CommandSent(now, id_, kind, command))
         for id_, why in sent.unclear.items():
-            self._unclear(id_, kind.value, why)
+            self._outcomes.unclear(id_, kind.value, why)
             if kind is not Kind.CHECK:
                 self._known.learn(see_maybe_sent(self._known.instance(id_), kind, now))
         for id_, why in sent.refused.items():
@@ -459,7 +273,7 @@ class Acting:
             except (LeaseLost, Interrupted):
                 raise
             except UpdaterError as error:
-                self._settle_outcome(command.instance, nobody_could_be_called(error))
+                self._outcomes.settle(command.instance, nobody_could_be_called(error))
             else:
                 now = self._clock.now()
                 self._known.learn(see_successor_called(self._known.instance(command.instance), now))

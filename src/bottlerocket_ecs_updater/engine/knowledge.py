@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.fit import Definition
 from bottlerocket_ecs_updater.core.fleet import Durations, Fleet, Halt, Instance, Services, Slot
@@ -16,6 +17,8 @@ from bottlerocket_ecs_updater.core.health import Health
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, Own, RunId, ServiceArn
 from bottlerocket_ecs_updater.core.past import Past
 from bottlerocket_ecs_updater.core.version import Version
+
+V = TypeVar("V")
 
 
 @dataclass(slots=True)
@@ -64,6 +67,10 @@ class Knowledge:
         """The container instance ARN under which it was last described."""
         registration = self.instance(id_).registration
         return registration.arn if registration is not None else None
+
+    def by_instance(self, results: Mapping[ContainerInstanceArn, V]) -> dict[InstanceId, V]:
+        """What was said of container instances, by the instance that each is known to be."""
+        return {self.arns[arn]: result for arn, result in results.items() if arn in self.arns}
 
     def fleet(self) -> Fleet:
         """The frozen picture of this moment."""

@@ -1,0 +1,199 @@
+"""Claims, written and dropped in their two places: in the store before the instance, on the instance before the store.
+
+So one copy stands wherever a run may die, and no claim is forgotten while a copy of it is left to find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.command import Mark, Quarantine, Unmark
+from bottlerocket_ecs_updater.core.event import Claimed, Returned
+from bottlerocket_ecs_updater.core.fleet import End, Instance, Quarantined, Slot, Trail, Updated
+from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId
+from bottlerocket_ecs_updater.core.ledger import with_begun, with_claim, with_duration, with_update, without_claim
+from bottlerocket_ecs_updater.core.observe import see_marked
+from bottlerocket_ecs_updater.core.reasons import Reason, hold
+from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.engine.knowledge import Knowledge
+from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
+from bottlerocket_ecs_updater.engine.outcomes import Outcomes
+from bottlerocket_ecs_updater.engine.ports import (
+    Clock,
+    Cluster,
+    Done,
+    Gone,
+    Later,
+    Recorder,
+    Refused,
+    Result,
+    Unclear,
+)
+
+PROBE = "bottlerocket-ecs-updater.probe"
+"""An attribute that is written and dropped at once, to prove that claims can be."""
+
+
+class Claiming:
+    """Writes and drops claims. Every method gives the instances for which what follows must be left out."""
+
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        cluster: Cluster,
+        ledger: LedgerKeeping,
+        clock: Clock,
+        recorder: Recorder,
+        outcomes: Outcomes,
+    ) -> None:
+        self._known = knowledge
+        self._cluster = cluster
+        self._ledger = ledger
+        self._clock = clock
+        self._recorder = recorder
+        self._outcomes = outcomes
+        self._proven = False
+
+    def mark(self, batch: Sequence[Mark]) -> set[InstanceId]:
+        """The store first, then the instance: whichever of the two survives, the duty to restore is written."""
+        self._write_claims({command.instance: command.claim for command in batch})
+        values = {}
+        for command in batch:
+            arn = self._known.arn_of(command.instance)
+            if arn is not None:
+                values[arn] = command.claim.encode()
+        results = self._known.by_instance(self._cluster.put_attribute(ATTRIBUTE, values))
+        return {command.instance for command in batch if not self._marked(command, results.get(command.instance))}
+
+    def _write_claims(self, claims: Mapping[InstanceId, Claim]) -> None:
+        """Make sure that the store has the claims. Raises what the store raises: then nothing else may follow."""
+        for id_, claim in claims.items():
+            arn = self._known.arn_of(id_)
+            if arn is not None:
+                self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn))
+                self._note_progress(self._known.instance(id_), claim)
+        self._ledger.flush()
+
+    def _note_progress(self, instance: Instance, claim: Claim) -> None:
+        """What the rules of later passes and runs ask: what was begun, and how long its parts took."""
+        now, trail, applied = self._known.at, instance.trail, instance.applied
+        if instance.claim is None:
+            took = applied.ended_at - applied.sent_at if applied is not None and applied.end is End.SUCCESS else None
+            self._ledger.change(partial(with_begun, at=now))
+            self._ledger.change(partial(with_duration, stage=took))
+        elif claim.phase is ClaimPhase.REBOOTING and trail.reboot_sent_at is None and trail.drain_sent_at is not None:
+            self._ledger.change(partial(with_duration, drain=now - trail.drain_sent_at))
+
+    def _marked(self, command: Mark, result: Result | None) -> bool:
+        now = self._clock.now()
+        match result:
+            case Done():
+                instance = self._known.instance(command.instance)
+                if instance.claim is None:
+                    claim = command.claim
+                    downgrade = claim.target < claim.source
+                    self._recorder.record(Claimed(now, instance.id, claim.source, claim.target, downgrade))
+                if command.claim.phase is ClaimPhase.REBOOTING and instance.trail.reboot_sent_at is None:
+                    self._known.learn_drain(instance)
+                self._known.learn(see_marked(instance, command.claim, now))
+                return True
+            case Refused(why=why) | Gone(why=why) if self._known.instance(command.instance).claim is None:
+                reason = Reason.GONE if isinstance(result, Gone) else Reason.NO_ROOM_FOR_CLAIM
+                self._outcomes.settle(command.instance, hold(reason, why=why))
+                self._ledger.change(partial(without_claim, instance=command.instance))
+            case Unclear(why=why):
+                self._outcomes.unclear(command.instance, "the claim", why)
+            case Refused() | Gone() | Later() | None:
+                pass
+        return False
+
+    def unmark(self, batch: Sequence[Unmark]) -> set[InstanceId]:
+        """The instance first, then the store: a claim is forgotten only when no copy of it is left to find."""
+        arns = [arn for command in batch if (arn := self._written_on(command.instance)) is not None]
+        results = self._known.by_instance(self._cluster.delete_attribute(ATTRIBUTE, arns)) if arns else {}
+        dropped = []
+        for command in batch:
+            written = self._written_on(command.instance) is not None
+            result = results.get(command.instance, Later("no answer")) if written else Done()
+            match result:
+                case Done() | Gone() | Refused():
+                    dropped.append(command)
+                case Later():
+                    pass
+                case Unclear(why=why):
+                    self._outcomes.unclear(command.instance, "dropping the claim", why)
+        self._drop_leftovers({command.instance for command in dropped})
+        for command in dropped:
+            self._ledger.change(partial(without_claim, instance=command.instance))
+            if isinstance(command.verdict, Updated):
+                self._note_update(command.instance, command.verdict.target)
+            self._unmarked(command)
+        return {command.instance for command in batch} - {command.instance for command in dropped}
+
+    def _drop_leftovers(self, ids: Collection[InstanceId]) -> None:
+        """A registration that a lost checkpoint left behind carries the claim still: a later run would take it up."""
+        ours = {id_ for id_ in ids if not self._known.instance(id_).trail.overwritten_looks}
+        current = {self._known.arn_of(id_) for id_ in ours}
+        left = [arn for arn, id_ in self._known.arns.items() if id_ in ours and arn not in current]
+        if left:
+            self._cluster.delete_attribute(ATTRIBUTE, left)
+
+    def _note_update(self, id_: InstanceId, version: Version) -> None:
+        trail = self._known.instance(id_).trail
+        self._ledger.change(partial(with_update, instance=id_, version=version, at=self._known.at))
+        if trail.reboot_sent_at is not None and trail.proof_at is not None:
+            self._ledger.change(partial(with_duration, reboot=trail.proof_at - trail.reboot_sent_at))
+
+    def _written_on(self, id_: InstanceId) -> ContainerInstanceArn | None:
+        """Where our claim is to be dropped; nowhere where it is gone, or where another run wrote over it."""
+        instance = self._known.instance(id_)
+        if not instance.registered or instance.trail.overwritten_looks:
+            return None
+        return self._known.arn_of(id_)
+
+    def _unmarked(self, command: Unmark) -> None:
+        now = self._clock.now()
+        instance = self._known.instance(command.instance)
+        trail = instance.trail
+        if command.took_slot:
+            before = self._known.deficits_at_start if trail.deficits_before is None else trail.deficits_before
+            self._known.slots += (Slot(instance.id, instance.zone, now, before),)
+            out = now - trail.drain_sent_at if trail.drain_sent_at is not None else None
+            self._recorder.record(Returned(now, instance.id, out))
+        kept = replace(trail, unmarked=True) if command.verdict is not None else Trail(unmarked=True)
+        claimless = replace(instance, claim=None, claim_on_instance=False, reboot_flight=None, trail=kept)
+        self._known.learn(claimless)
+        if command.verdict is not None:
+            self._outcomes.settle(command.instance, command.verdict)
+
+    def quarantine(self, batch: Sequence[Quarantine]) -> set[InstanceId]:
+        self._write_claims({command.instance: command.claim for command in batch})
+        values = {}
+        for command in batch:
+            arn = self._written_on(command.instance)
+            if arn is not None:
+                values[arn] = command.claim.encode()
+        results = self._known.by_instance(self._cluster.put_attribute(ATTRIBUTE, values)) if values else {}
+        later = set()
+        for command in batch:
+            if isinstance(results.get(command.instance), Later | Unclear):
+                later.add(command.instance)
+                continue
+            self._known.learn(replace(self._known.instance(command.instance), claim=command.claim))
+            self._outcomes.settle(command.instance, Quarantined(command.why))
+        return later
+
+    def prove(self, id_: InstanceId) -> None:
+        """Write and drop an attribute before anything is begun. Raises Denied where that is not permitted.
+
+        Without claims nobody could finish what a killed run began, so a run that may not write them does not start.
+        """
+        arn = self._known.arn_of(id_)
+        if arn is None or self._proven:
+            return
+        written = self._cluster.put_attribute(PROBE, {arn: self._known.run}).get(arn)
+        dropped = self._cluster.delete_attribute(PROBE, [arn]).get(arn)
+        self._proven = isinstance(written, Done) and isinstance(dropped, Done)
