@@ -6,7 +6,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.fit import Capacity, Fits, Leaving, NoRoom, ServiceRules, takes, will_drain
+from bottlerocket_ecs_updater.core.fit import (
+    Capacity,
+    Fits,
+    Leaving,
+    NoRoom,
+    ServiceRules,
+    blocked_by_limits,
+    must_place,
+    takes,
+    will_drain,
+)
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Service, Status
 from bottlerocket_ecs_updater.core.host import UpdateState
 from bottlerocket_ecs_updater.core.ids import InstanceId, ServiceArn
@@ -33,6 +43,10 @@ class Rooms:
         self._refuges: Sequence[tuple[InstanceId, Capacity]] | None = None
         self._settles: dict[str, bool] = {}
         self._rules: dict[ServiceArn, ServiceRules | None] = {}
+        self._open: dict[ServiceArn, bool] = {}
+        """Whether any instance has room for one more task of a service: in one pass room only ever gets less."""
+        self._refusals: dict[str, NoRoom] = {}
+        """What was found of a service that has room nowhere, by its name."""
         self._placing: Placing | None = None
         self._placed: InstanceId | None = None
         """Whose tasks were found places last, by the short way."""
@@ -50,12 +64,31 @@ class Rooms:
         if rules is None or capacity is None:
             return None
         self._placed = None
+        nowhere = {rules[arn].name for arn in here if self._has_room_nowhere(rules[arn], leaving[arn])}
+        for name in nowhere & self._refusals.keys():
+            if f" {instance.id}, the nearest" not in self._refusals[name].missing:
+                return self._refusals[name]
         if self._placing is None:
             self._placing = Placing(capacity, {task.instance for task in others})
         if self._placing.fits(instance.id, rules, here, leaving):
             self._placed = instance.id
             return Fits()
-        return will_drain(instance.id, capacity, rules, [*others, *self._tasks_on(instance)])
+        answer = will_drain(instance.id, capacity, rules, [*others, *self._tasks_on(instance)])
+        if isinstance(answer, NoRoom) and answer.service in nowhere:
+            self._refusals[answer.service] = answer
+        return answer
+
+    def _has_room_nowhere(self, service: ServiceRules, leaving: int) -> bool:
+        """Whether a task of the service must move and no instance at all has room for it.
+
+        In a cluster that is full the long way would else be gone for each of thousands, and say the same of each.
+        """
+        if service.grows or not must_place(service, leaving) or blocked_by_limits(service.arn, service, leaving):
+            return False
+        if service.arn not in self._open:
+            capacity = (self._all_capacity() or {}).items()
+            self._open[service.arn] = any(left.accepts and takes(id_, left, service) for id_, left in capacity)
+        return not self._open[service.arn]
 
     def take(self, instance: Instance) -> None:
         """That instance is to be drained, too."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.core.builders import NEW, NOW, idle, instance, ready, registration, task
 from tests.core.builders import fleet as a_fleet
 
-from bottlerocket_ecs_updater.core.fit import Definition, Demand, Moving, Remaining
+from bottlerocket_ecs_updater.core.fit import Definition, Demand, Moving, NoRoom, Remaining
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Service, Services
 from bottlerocket_ecs_updater.core.host import HostReport
 from bottlerocket_ecs_updater.core.ids import InstanceId, ServiceArn
@@ -47,3 +47,13 @@ def test_what_nobody_knows_of_does_not_count() -> None:
     unread = a_fleet(outdated, done, services=Services((WEB,), NOW), definitions={})
     assert Rooms(unread).strays(outdated) == 0
     assert InstanceId("i-b") in unread.instances
+
+
+def test_in_a_full_cluster_every_instance_is_told_what_another_one_lacks() -> None:
+    full = [host(f"i-{letter}", ready(), 100) for letter in "abcd"]
+    rooms = Rooms(fleet(*full))
+    for one in full:
+        said = rooms.for_drain_of(one)
+        assert isinstance(said, NoRoom)
+        assert "412 MiB of memory" in said.missing
+        assert f"{one.id}, the nearest" not in said.missing
