@@ -279,7 +279,9 @@ def _worth_another_apply(instance: Instance, report: HostReport) -> bool:
     if not applied.command:
         return trail.applies_unheard < UNHEARD_APPLIES
     cut_short = applied.end in (End.TIMED_OUT, End.NOT_DELIVERED, End.CANCELLED, End.ABANDONED)
-    return report.state is UpdateState.STAGED or cut_short or applied.busy
+    # What a check had found is forgotten at a boot, and what it had staged: an apply is refused then, or lost.
+    rebooted = instance.trail.applied_on is not None and instance.trail.applied_on != report.boot
+    return report.state is UpdateState.STAGED or cut_short or applied.busy or rebooted
 
 
 def _apply_failed(instance: Instance) -> Failed | Hold:

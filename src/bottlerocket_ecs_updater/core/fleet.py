@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.fit import Definition, Moving, Remaining
 from bottlerocket_ecs_updater.core.health import Health
 from bottlerocket_ecs_updater.core.host import HostAnswer, HostReport
 from bottlerocket_ecs_updater.core.ids import (
+    BootId,
     CommandId,
     ContainerInstanceArn,
     InstanceId,
@@ -241,6 +242,8 @@ class Trail:
     offered: Version | None = None
     """The release that the host last said it would take: what failed, where it says nothing more."""
     applies: int = 0
+    applied_on: BootId | None = None
+    """The boot that the host was in when it was last told to apply, as far as it had said."""
     applies_unheard: int = 0
     """Applies among them whose sending got no reply, and of which nothing was ever found."""
     drain_sent_at: datetime | None = None

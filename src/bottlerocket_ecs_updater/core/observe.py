@@ -164,7 +164,9 @@ def see_sent(instance: Instance, flight: Flight) -> Instance:
         case Kind.CHECK | Kind.BEFORE_DRAIN | Kind.AFTER_REBOOT:
             return replace(instance, flight=flight)
         case Kind.APPLY:
-            return replace(instance, flight=flight, trail=replace(trail, applies=trail.applies + 1))
+            report = instance.told.report if instance.told is not None else None
+            boot = report.boot if report is not None else None
+            return replace(instance, flight=flight, trail=replace(trail, applies=trail.applies + 1, applied_on=boot))
         case Kind.REBOOT:
             trail = replace(
                 trail,
