@@ -21,6 +21,7 @@ from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.survey import AwsSurvey
+from bottlerocket_ecs_updater.cli.run import MADE_BEFORE_COLLECTED
 from bottlerocket_ecs_updater.core.event import Event
 from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.ids import RunId
@@ -142,9 +143,12 @@ def roll(size: Size, *, settle: timedelta = timedelta(seconds=60), seed: int = 1
     # The collector would search the world for garbage, too, and on the updater's time.
     gc.collect()
     gc.freeze()
+    usual = gc.get_threshold()
+    gc.set_threshold(MADE_BEFORE_COLLECTED)
     began_at, began = world.clock.now(), time.process_time()
     events = _run(world, policy, traffic, effort)
     effort.total = time.process_time() - began
+    gc.set_threshold(*usual)
     gc.unfreeze()
     took = world.clock.now() - began_at
     seen = world.verdict()
