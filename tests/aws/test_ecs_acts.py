@@ -7,6 +7,7 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bottlerocket_ecs_updater.aws.api import ACT_ATTEMPTS
 from bottlerocket_ecs_updater.core.errors import Denied, LeaseLost
 from bottlerocket_ecs_updater.core.fleet import Status
 from bottlerocket_ecs_updater.engine.ports import Done, Gone, Later, Refused, Unclear
@@ -68,7 +69,7 @@ def test_an_act_without_a_clear_reply_is_unclear(trouble: BaseException) -> None
 )
 def test_an_act_that_surely_took_no_effect_may_be_repeated_later(trouble: BaseException) -> None:
     bench = bench_with([instance(1)])
-    bench.ecs.troubles["update_container_instances_state"] = [trouble]
+    bench.ecs.troubles["update_container_instances_state"] = [trouble] * ACT_ATTEMPTS
     assert isinstance(bench.cluster().set_status([arn(1)], Status.DRAINING)[arn(1)], Later)
 
 

@@ -10,6 +10,7 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bottlerocket_ecs_updater.aws.api import ACT_ATTEMPTS
 from bottlerocket_ecs_updater.core.errors import Denied, NotFound
 from bottlerocket_ecs_updater.core.fleet import End, Flight, Kind, Reach
 from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId
@@ -123,7 +124,7 @@ def test_a_lost_reply_is_unclear_and_the_document_is_not_sent_again() -> None:
 @pytest.mark.parametrize("trouble", [refusal("ThrottlingException"), EndpointConnectionError(endpoint_url="x")])
 def test_a_command_that_surely_was_not_sent_is_for_later(trouble: BaseException) -> None:
     bench = Bench()
-    bench.ssm.troubles["send_command"] = [trouble]
+    bench.ssm.troubles["send_command"] = [trouble] * ACT_ATTEMPTS
     assert set(bench.hosts().send(Kind.CHECK, ids(2)).later) == set(ids(2))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bottlerocket_ecs_updater.aws.api import LOOK_ATTEMPTS, Api
+from bottlerocket_ecs_updater.aws.api import ACT_ATTEMPTS, LOOK_ATTEMPTS, Api
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
 from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.session import Clients
@@ -171,10 +171,10 @@ def test_an_act_that_is_not_answered_is_given_up_and_unclear(server: Server) -> 
     assert server.arrived <= 1
 
 
-def test_an_act_that_is_throttled_arrives_once_and_is_for_later(server: Server, cluster: EcsCluster) -> None:
+def test_an_act_that_is_throttled_each_time_is_for_later(server: Server, cluster: EcsCluster) -> None:
     server.behaviour = replying(400, {"__type": "ThrottlingException", "message": "Rate exceeded"})
     assert isinstance(drain(cluster), Later)
-    assert server.arrived == 1
+    assert server.arrived == ACT_ATTEMPTS
 
 
 def test_an_act_to_which_nobody_listens_is_for_later(

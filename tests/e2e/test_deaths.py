@@ -24,13 +24,14 @@ def test_a_run_that_is_killed_again_and_again_strands_nothing(tmp_path: Path) ->
         last, killed = None, 0
         for _ in range(MANY_ENOUGH):
             process = here.start("--lease", "30s")
-            if killed < KILLS:
-                killed += _killed_after(here, process, chances.randrange(1, CALLS_SURVIVED_MOST))
+            if killed < KILLS and _killed_after(here, process, chances.randrange(1, CALLS_SURVIVED_MOST)):
+                killed += 1
                 continue
             last = heard(process)
             if last.exit_code == 0 and not here.not_as_foretold():
                 break
         assert last is not None
+        assert killed > 0
         assert here.not_as_foretold() == []
         assert_clean(here.verdict())
         assert max(here.verdict().boots.values()) <= 2
@@ -38,9 +39,11 @@ def test_a_run_that_is_killed_again_and_again_strands_nothing(tmp_path: Path) ->
 
 
 def _killed_after(here: Town, process: Popen[str], calls: int) -> bool:
-    """Kill it after so many calls; False where it had come to its own end before."""
+    """Kill it after so many calls; False where it came to its own end before."""
     before = here.calls()
     here.wait_until(lambda: here.calls() - before >= calls or process.poll() is not None)
+    if process.poll() is not None:
+        return False
     kill(process)
     return process.returncode == -signal.SIGKILL
 
