@@ -164,7 +164,7 @@ def test_a_quarantined_instance_that_is_well_again_halts_no_run() -> None:
 def test_services_that_never_settle_halt_the_run_and_are_named() -> None:
     slot = Slot(InstanceId("i-a"), Zone("eu-west-1a"), NOW - 10 * MINUTE, {}, unsteady=("web", "api"))
     halt = find_halt(fleet(instance(), slots=(slot,)), policy())
-    assert halt == Halt("api, web did not become steady within 10m after i-a was returned")
+    assert halt == Halt("not steady within 10m after i-a was returned: api, web")
 
 
 # A halt stays

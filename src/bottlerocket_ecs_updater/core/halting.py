@@ -77,4 +77,4 @@ def _never_settled(fleet: Fleet, policy: Policy) -> Halt | None:
         return None
     services = ", ".join(sorted({name for slot in late for name in slot.unsteady})) or "the services"
     after = ", ".join(sorted(slot.instance for slot in late))
-    return Halt(f"{services} did not become steady within {spell(policy.settle_timeout)} after {after} was returned")
+    return Halt(f"not steady within {spell(policy.settle_timeout)} after {after} was returned: {services}")
