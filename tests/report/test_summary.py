@@ -143,4 +143,4 @@ def test_on_a_narrow_terminal_only_a_word_that_is_too_long_passes_the_edge(width
 
 
 def test_what_is_no_bottlerocket_host_asks_nothing_of_anybody() -> None:
-    assert "to do: nothing to do" not in summary_text(summarize(HALTED_RUN))
+    assert "to do: nothing" not in summary_text(summarize(HALTED_RUN))

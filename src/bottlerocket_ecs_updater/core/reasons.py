@@ -23,7 +23,7 @@ class Reason(Enum):
     NOT_BOTTLEROCKET = _Words(
         "not-bottlerocket",
         "it is not a Bottlerocket host: it has no attribute bottlerocket.variant",
-        "nothing to do: the updater leaves other operating systems alone",
+        "nothing: the updater leaves other operating systems alone",
     )
     NOT_DESCRIBED = _Words(
         "not-described",
@@ -104,7 +104,7 @@ class Reason(Enum):
         "an update is staged on it, but its repository offers none now",
         "it goes on when a release is offered; a reboot clears the staged one",
     )
-    WITHDRAWN = _Words("withdrawn", "the update to {version} was withdrawn before it was applied", "nothing to do")
+    WITHDRAWN = _Words("withdrawn", "the update to {version} was withdrawn before it was applied", "nothing")
     STANDALONE_TASK = _Words(
         "standalone-task",
         "it runs a task that belongs to no service: {task}",
@@ -123,7 +123,7 @@ class Reason(Enum):
     HANDED_OVER = _Words(
         "handed-over",
         "this run is on it itself; another one, on another host, takes it: {task}",
-        "nothing to do; the other run tells what became of it",
+        "nothing: the other run tells what became of it",
     )
     RESTING = _Words(
         "resting",
@@ -186,7 +186,7 @@ class Reason(Enum):
         "it carries a claim that this version of the updater cannot read: {why}",
         "run the version that wrote it; or set it to ACTIVE and delete its attribute bottlerocket-ecs-updater.claim",
     )
-    GONE = _Words("gone", "it left the cluster while we worked on it: {why}", "nothing to do")
+    GONE = _Words("gone", "it left the cluster while we worked on it: {why}", "nothing")
     NO_PLACE = _Words(
         "no-place",
         "no place in the budget, or in a maintenance window, will ever be free for it as things stand",
