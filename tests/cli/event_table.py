@@ -57,11 +57,11 @@ def _fields_of(kind: type[Event]) -> str:
     meanings = dict(_meanings(kind))
     # `at`, and the instance, stand above the table once.
     shown = [field.name for field in fields(kind) if field.name not in ("at", "instance")]
-    told = []
+    told = ["*of an instance*"] if issubclass(kind, InstanceEvent) else []
     for name in shown:
         meaning = f" ({meanings[name].rstrip('.').replace('None', 'null')})" if name in meanings else ""
         told.append(f"`{name.rstrip('_')}`: {form_of(hints[name])}{meaning}")
-    return ("*of an instance*; " if issubclass(kind, InstanceEvent) else "") + "; ".join(told)
+    return "; ".join(told)
 
 
 def form_of(hint: Any) -> str:
