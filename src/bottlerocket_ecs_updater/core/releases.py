@@ -37,7 +37,6 @@ class _Comparison(Enum):
 
 _CLAUSE = re.compile(r"(==|!=|>=|<=|>|<)?\s*v?(.+)")
 _NUMBERS = re.compile(r"(?:0|[1-9]\d{0,8})(?:\.(?:0|[1-9]\d{0,8})){0,2}")
-_FORM = "write it as 1.26.0, 1.26.* or >=1.20,<1.26"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +184,7 @@ def _numbers(version: Version, count: int) -> tuple[int, ...]:
 def _parse_clause(text: str, whole: str) -> _Clause:
     match = _CLAUSE.fullmatch(text)
     if match is None:
-        raise ValueError(f"not a version or range of versions: {whole[:80]!r}; {_FORM}")
+        raise ValueError(f"not a version or range of versions: {whole[:80]!r}")
     comparison, body = _Comparison(match[1] or "=="), match[2].strip()
     naming = comparison in (_Comparison.EQUAL, _Comparison.NOT_EQUAL)
     star = body.endswith(".*")
@@ -202,5 +201,5 @@ def _parse_clause(text: str, whole: str) -> _Clause:
     try:
         version = Version.parse(body)
     except ValueError as error:
-        raise ValueError(f"not a version or range of versions: {whole[:80]!r}; {_FORM}") from error
+        raise ValueError(f"not a version or range of versions: {whole[:80]!r}") from error
     return _Clause(comparison, _numbers(version, 3), version)

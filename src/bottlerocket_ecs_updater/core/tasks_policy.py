@@ -26,7 +26,6 @@ from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.span import parse_span, spell_moment
 from bottlerocket_ecs_updater.core.waiting import spell
 
-_FORM = "write a rule as 'FAMILY hold', 'FAMILY wait 4h' or 'FAMILY stop 30m'"
 _NAMED_AT_MOST = 3
 
 
@@ -103,7 +102,7 @@ class TaskRule:
             case [name, "stop", span]:
                 return cls(name, StopAfter(parse_span(span)))
             case _:
-                raise ValueError(f"not a rule about tasks: {text[:80]!r}; {_FORM}")
+                raise ValueError(f"not a rule about tasks: {text[:80]!r}")
 
     def __str__(self) -> str:
         return f"{self.name} {self.treatment}"

@@ -38,9 +38,6 @@ HORIZON = timedelta(days=366)
 
 _LAST_YEAR = 9000
 
-_WINDOW_FORM = "write a window as days, start, duration and time zone: 'Sat,Sun 02:00 4h Europe/Berlin'"
-_FREEZE_FORM = "write a freeze as first..last and time zone: '2026-12-20..2027-01-03 Europe/Berlin'"
-
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -66,7 +63,7 @@ class Window:
         """Read `Sat,Sun 02:00 4h Europe/Berlin`. Raises ValueError that says what is wrong."""
         parts = re.sub(r"\s*,\s*", ",", text).split()
         if len(parts) != 4:
-            raise ValueError(f"not a maintenance window: {text[:80]!r}; {_WINDOW_FORM}")
+            raise ValueError(f"not a maintenance window: {text[:80]!r}")
         days, start, duration, zone = parts
         return cls(_parse_days(days), _parse_start(start), parse_span(duration), zone_named(zone))
 
@@ -112,10 +109,10 @@ class Freeze:
         """Read `2026-12-20..2027-01-03 Europe/Berlin`, or one date. Raises ValueError that says what is wrong."""
         parts = re.sub(r"\s*\.\.\s*", "..", text.strip()).split()
         if len(parts) != 2:
-            raise ValueError(f"not a freeze: {text[:80]!r}; {_FREEZE_FORM}")
+            raise ValueError(f"not a freeze: {text[:80]!r}")
         dates = parts[0].split("..")
         if len(dates) > 2:
-            raise ValueError(f"not a freeze: {text[:80]!r}; {_FREEZE_FORM}")
+            raise ValueError(f"not a freeze: {text[:80]!r}")
         return cls(_parse_date(dates[0]), _parse_date(dates[-1]), zone_named(parts[1]))
 
     def __str__(self) -> str:

@@ -53,7 +53,7 @@ def test_a_rule_is_written_as_it_is_read(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "write a rule as 'FAMILY hold', 'FAMILY wait 4h' or 'FAMILY stop 30m'"),
+        ("", "not a rule about tasks: ''"),
         ("batch", "not a rule about tasks"),
         ("batch wait", "not a rule about tasks"),
         ("batch ignore 4h", "not a rule about tasks"),

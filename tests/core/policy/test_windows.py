@@ -100,7 +100,7 @@ def test_what_a_freeze_writes_it_reads_again(first: date, days: int, zone: str) 
     ("text", "complaint"),
     [
         ("", "not a maintenance window"),
-        ("Sat 02:00 4h", "write a window as days, start, duration and time zone"),
+        ("Sat 02:00 4h", "not a maintenance window: 'Sat 02:00 4h'"),
         ("Sat 02:00 4h Europe/Berlin extra", "not a maintenance window"),
         ("Sab 02:00 4h UTC", "not a day of the week: 'Sab'"),
         ("S 02:00 4h UTC", "not a day of the week: 'S'"),
@@ -123,7 +123,7 @@ def test_a_text_that_is_no_window_is_refused_with_what_is_wrong_in_it(text: str,
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("2026-12-20..2027-01-03", "write a freeze as first..last and time zone"),
+        ("2026-12-20..2027-01-03", "not a freeze"),
         ("2027-01-03..2026-12-20 UTC", "cannot end"),
         ("2026-02-30 UTC", "not a date: '2026-02-30'"),
         ("20.12.2026 UTC", "not a date: '20.12.2026'"),
