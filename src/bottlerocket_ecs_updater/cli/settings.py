@@ -181,7 +181,9 @@ class Output:
         LogLevel, kinds.choice("Least severe event that is logged.", "error", "warning", "info", "debug")
     ] = "info"
     quiet: Annotated[bool, kinds.switch("Log warnings, errors and the summary only.", "q")] = False
-    verbose: Annotated[bool, kinds.switch("Log every look and call; show where an error came from.", "v")] = False
+    verbose: Annotated[
+        bool, kinds.switch("Log looks, checks and commands too; show where an error came from.", "v")
+    ] = False
 
     def __post_init__(self) -> None:
         if self.quiet and self.verbose:
