@@ -92,6 +92,22 @@ def test_a_denied_act_names_action_and_resource() -> None:
     assert (denied.value.action, denied.value.resource) == ("ecs:PutAttributes", arn(1))
 
 
+def test_what_was_done_before_a_denial_is_told_and_the_rest_is_to_be_asked_for_again() -> None:
+    bench = bench_with(instance(number) for number in range(12))
+    bench.ecs.troubles["update_container_instances_state"] = [None, refusal("AccessDeniedException")]
+    results = bench.cluster().set_status([arn(number) for number in range(12)], Status.DRAINING)
+    assert [results[arn(number)] for number in range(10)] == [Done()] * 10
+    assert {type(results[arn(number)]) for number in (10, 11)} == {Later}
+
+
+@pytest.mark.parametrize("first", [refusal("ThrottlingException"), refusal("InvalidParameterException")])
+def test_a_denial_is_raised_where_nothing_was_done_before_it(first: BaseException) -> None:
+    bench = bench_with(instance(number) for number in range(11, 22))
+    bench.ecs.troubles["update_container_instances_state"] = [first, *[refusal("AccessDeniedException")] * 20]
+    with pytest.raises(Denied):
+        bench.cluster().set_status([arn(number) for number in range(11, 22)], Status.DRAINING)
+
+
 def test_attributes_are_written_ten_a_call_each_with_its_own_value() -> None:
     bench = bench_with(instance(number) for number in range(12))
     results = bench.cluster().put_attribute(CLAIM, {arn(number): f"v{number}" for number in range(12)})

@@ -73,6 +73,21 @@ def test_a_command_says_who_sent_it_and_is_not_stopped_by_its_first_bad_host() -
     assert request["MaxErrors"] == "50"
 
 
+def test_hosts_that_were_sent_to_before_a_denial_are_told_and_the_rest_is_to_be_asked_for_again() -> None:
+    bench = Bench()
+    bench.ssm.troubles["send_command"] = [None, refusal("AccessDeniedException")]
+    sent = bench.hosts().send(Kind.REBOOT, ids(60))
+    assert set(sent.commands) == set(ids(60)[:50])
+    assert set(sent.later) == set(ids(60)[50:])
+
+
+def test_hosts_that_may_have_been_sent_to_before_a_denial_are_told_too() -> None:
+    bench = Bench()
+    bench.ssm.troubles["send_command"] = [refusal("", "", 503), refusal("AccessDeniedException")]
+    sent = bench.hosts().send(Kind.REBOOT, ids(60))
+    assert (set(sent.unclear), set(sent.later)) == (set(ids(60)[:50]), set(ids(60)[50:]))
+
+
 def test_an_instance_named_twice_is_sent_to_once() -> None:
     bench = Bench()
     bench.hosts().send(Kind.CHECK, ids(2) * 2)

@@ -83,6 +83,26 @@ def test_a_claim_is_dropped_when_the_drain_is_denied(tmp_path: Path) -> None:
     assert_given_back(world, story(world, tmp_path).run(), "ecs:UpdateContainerInstancesState")
 
 
+def deny_the_second_drain(world: World) -> None:
+    """ECS takes ten instances a call: let the first ten be drained, and deny it for the rest."""
+    passed: list[Call] = []
+
+    def authorize(call: Call) -> None:
+        if call.action == "ecs:UpdateContainerInstancesState" and call.params["status"] == "DRAINING":
+            passed.append(call)
+            if len(passed) > 1:
+                raise denied(call, "cluster/demo")
+
+    world.authorize = authorize
+
+
+def test_hosts_that_were_drained_before_it_was_denied_for_the_rest_of_a_batch_are_given_back(tmp_path: Path) -> None:
+    world = row(12, services=0, budget=12)
+    deny_the_second_drain(world)
+    finished = story(world, tmp_path, places=12).run()
+    assert_given_back(world, finished, "ecs:UpdateContainerInstancesState")
+
+
 @pytest.mark.parametrize("action", ["ecs:DeleteAttributes", "ecs:PutAttributes"])
 def test_what_is_denied_before_anything_is_in_hand_ends_the_run_at_once(action: str, tmp_path: Path) -> None:
     world = row(3)

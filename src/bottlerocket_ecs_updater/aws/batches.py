@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.aws.errors import CallRefused
-from bottlerocket_ecs_updater.core.errors import UpdaterError
+from bottlerocket_ecs_updater.core.errors import Denied, NotFound, UpdaterError
+from bottlerocket_ecs_updater.engine.ports import Gone, Later, Refused
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -30,6 +31,30 @@ def pages(ask: Callable[[str | None], Page], token_of: Callable[[Page], str | No
         if following == token:
             raise UpdaterError("AWS gave the same page token twice, so the list would have no end")
         token = following
+
+
+def told_before_denied(
+    send: Callable[[Sequence[K]], Mapping[K, V]],
+) -> Callable[[Sequence[K]], Mapping[K, V | Later]]:
+    """The same calls; but once one of them may have taken effect, what is denied after it is `Later`.
+
+    An error would lose what was done: an instance that we drained, or a host that reboots, would go by another's deed.
+    The rest is asked for again; nothing is done before it then, and the denial is raised.
+    """
+    acted = False
+
+    def attempt(some: Sequence[K]) -> Mapping[K, V | Later]:
+        nonlocal acted
+        try:
+            results = send(some)
+        except (Denied, NotFound) as error:
+            if not acted:
+                raise
+            return {one: Later(str(error)) for one in some}
+        acted = acted or not all(isinstance(result, Later | Refused | Gone) for result in results.values())
+        return results
+
+    return attempt
 
 
 def narrow(

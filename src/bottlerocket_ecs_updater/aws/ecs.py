@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from bottlerocket_ecs_updater.aws.api import Api
-from bottlerocket_ecs_updater.aws.batches import chunks, narrow, pages
+from bottlerocket_ecs_updater.aws.batches import chunks, narrow, pages, told_before_denied
 from bottlerocket_ecs_updater.aws.ecs_shapes import failures, registration, service
 from bottlerocket_ecs_updater.aws.ecs_tasks import EcsTasks
 from bottlerocket_ecs_updater.aws.errors import CallRefused, NeverSent
@@ -229,7 +229,10 @@ class EcsCluster:
 
 
 def _act(arns: Iterable[ContainerInstanceArn], send: Act) -> Mapping[ContainerInstanceArn, Result]:
-    """Send in batches; trouble with a batch becomes the result of each that was in it."""
+    """Send in batches; trouble with a batch becomes the result of each that was in it.
+
+    Raises Denied and NotFound only where nothing took effect.
+    """
 
     def attempt(some: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, Result]:
         try:
@@ -240,8 +243,9 @@ def _act(arns: Iterable[ContainerInstanceArn], send: Act) -> Mapping[ContainerIn
             return dict.fromkeys(some, Unclear(str(error)))
 
     results: dict[ContainerInstanceArn, Result] = {}
+    telling = told_before_denied(attempt)
     for some in chunks(list(dict.fromkeys(arns)), ACT_MAX):
-        results |= narrow(some, attempt, _refused)
+        results |= narrow(some, telling, _refused)
     return results
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.aws.api import Api
-from bottlerocket_ecs_updater.aws.batches import chunks, narrow, pages
+from bottlerocket_ecs_updater.aws.batches import chunks, narrow, pages, told_before_denied
 from bottlerocket_ecs_updater.aws.ecs_shapes import UNKNOWN_TIME, moment
 from bottlerocket_ecs_updater.aws.errors import CallRefused, NeverSent
 from bottlerocket_ecs_updater.aws.operation import Operation
@@ -108,13 +108,15 @@ class SsmHosts:
             self._api.look(Operation.DESCRIBE_DOCUMENT, f"document {name}", method, Name=name)
 
     def send(self, kind: Kind, instances: Sequence[InstanceId]) -> Sent:
-        """Send a document, fifty instances a call, each call once. Raises Denied, and NotFound for the document.
+        """Send a document, fifty instances a call, each call once.
 
-        The operator's document after the reboot raises neither: it is refused then, host by host.
+        Raises Denied, and NotFound for the document, where nothing was sent. The operator's document after the reboot
+        raises neither: it is refused then, host by host.
         """
         results: dict[InstanceId, CommandId | Refused | Later | Unclear] = {}
+        telling = told_before_denied(lambda batch: self._send(kind, batch))
         for some in chunks(list(dict.fromkeys(instances)), SEND_MAX):
-            results |= narrow(some, lambda batch: self._send(kind, batch), _refused, _suspects)
+            results |= narrow(some, telling, _refused, _suspects)
         return Sent(
             commands={id_: result for id_, result in results.items() if isinstance(result, str)},
             refused={id_: result.why for id_, result in results.items() if isinstance(result, Refused)},
