@@ -127,6 +127,17 @@ def test_a_claim_names_the_store_of_its_run() -> None:
     )
 
 
+@pytest.mark.parametrize("after_reboot", [False, True])
+def test_a_run_whose_reboot_was_sent_late_is_alive_until_the_document_after_it_may_have_ended(
+    after_reboot: bool,
+) -> None:
+    limits = replace(POLICY, after_reboot=after_reboot)
+    lasts = 2 * limits.reboot_timeout + (limits.hook_timeout if after_reboot else timedelta(0))
+    late = claimed("i-x", a_claim(ClaimPhase.REBOOTING, run=YOUNGER, since=NOW - lasts, store=THEIR_STORE))
+    verdict = decide(seen(late), limits).verdicts[InstanceId("i-x")]
+    assert (verdict.commands, verdict.hold and verdict.hold.reason) == ((), Reason.ANOTHER_RUN)
+
+
 def test_no_phase_lasts_longer_than_its_limit() -> None:
     assert POLICY.longest_phase > max(POLICY.drain_timeout, POLICY.reboot_timeout)
     assert POLICY.longest_phase < timedelta(hours=1)

@@ -84,7 +84,10 @@ class Policy:
     def longest_phase(self) -> timedelta:
         """No phase of a claim lasts longer, as long as its run lives."""
         draining = self.drain_timeout + self.rules.tasks.longest
-        return max(draining, self.reboot_timeout) + self.answer_timeout
+        # A reboot that is sent only at the end of its limit has that time once more, and its document comes after that.
+        rebooting = 2 * self.reboot_timeout + self.second_proof_spacing
+        rebooting += self.hook_timeout if self.after_reboot else timedelta()
+        return max(draining, rebooting) + self.answer_timeout
 
     @property
     def retry_spacing(self) -> timedelta:
