@@ -10,14 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bottlerocket_ecs_updater.core.budget import count_budget
+from bottlerocket_ecs_updater.core.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.command import Command, Drain, Mark, Reboot, Return, RunAfterReboot, RunBeforeDrain
+from bottlerocket_ecs_updater.core.decide import decide
 from bottlerocket_ecs_updater.core.fleet import End, Fleet, Kind, Quarantined, Updated
 from bottlerocket_ecs_updater.core.hooks import being_prepared, prepared
 from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason
+from bottlerocket_ecs_updater.core.rules import Rules
 
-from .builders import MINUTE, NEW, NOW, OLD, ended, fleet, flight, instance, policy
+from .builders import MINUTE, NEW, NOW, OLD, ended, fleet, flight, instance, policy, ready
 from .strategies import PURE
 from .test_loop import restored, world
 from .tiny_world import Run, World, runs
@@ -139,6 +142,14 @@ def test_a_host_that_runs_the_document_counts_as_unavailable() -> None:
     assert being_prepared(one)
     counted: Fleet = fleet(one)
     assert [id_ for id_, _ in count_budget(counted, with_hooks()).taken] == [one.id]
+
+
+def test_no_more_hosts_run_the_document_than_may_begin_today() -> None:
+    limits = replace(with_hooks(2), rules=Rules(checkpoints=Checkpoints(per_day=1)))
+    first = instance("i-a", ready(), flight=flight(Kind.BEFORE_DRAIN, NOW))
+    decision = decide(fleet(first, instance("i-b", ready())), limits)
+    assert list(decision.commands) == []
+    assert decision.holds[InstanceId("i-b")].reason is Reason.DAILY_LIMIT
 
 
 def test_the_failure_of_the_document_is_told_with_its_exit_code_and_last_line() -> None:

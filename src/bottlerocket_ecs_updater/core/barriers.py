@@ -8,6 +8,7 @@ from typing import assert_never
 
 from bottlerocket_ecs_updater.core.candidate import Asking, Done, Held, Ready, Stageable, Standing, Waiting
 from bottlerocket_ecs_updater.core.fleet import Fleet, Halt
+from bottlerocket_ecs_updater.core.hooks import being_prepared
 from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
@@ -58,6 +59,11 @@ def nothing_begins(fleet: Fleet, policy: Policy, halt: Halt | None) -> Hold | No
 def barriers_of(whole: Hold | None, standings: Mapping[InstanceId, Standing], fleet: Fleet, policy: Policy) -> Barriers:
     """What keeps each of those that are ready from beginning now."""
     turns = Turns(fleet, policy)
+    for instance in fleet.instances.values():
+        report = instance.told.report if instance.told is not None else None
+        if being_prepared(instance) and report is not None and report.target is not None:
+            # It is about to be taken: else the operator's document would run on others for nothing.
+            turns.take(report.target)
     ready = {id_: standing.target for id_, standing in standings.items() if isinstance(standing, Ready)}
     barred = {target: turns.barred(target) for target in set(ready.values())} if whole is None else {}
     each = {id_: why for id_, target in ready.items() if (why := barred.get(target)) is not None}
