@@ -28,6 +28,7 @@ from bottlerocket_ecs_updater.core.reasons import Failed, Reason
 
 from .builders import (
     BOOT,
+    DEAD_RUN,
     HOUR,
     MINUTE,
     NEW,
@@ -288,6 +289,14 @@ def test_a_run_that_halted_begins_nothing_and_stages_nothing() -> None:
 
 def test_a_run_that_is_told_to_stop_begins_nothing_and_stages_nothing() -> None:
     assert barred(BOTH, stopping="SIGTERM") == ([], {Reason.STOPPING})
+
+
+def test_a_run_that_aws_bars_begins_nothing_stages_nothing_and_asks_nobody_but_what_it_has_in_hand() -> None:
+    unasked, ours = instance("i-c"), claimed("i-d", a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN))
+    decision = decide(fleet(*BOTH, unasked, ours, barred="not allowed: ssm:SendCommand"), policy(2))
+    assert [(type(command), command.instance) for command in decision.commands] == [(Check, "i-d")]
+    held = decision.holds
+    assert {held[InstanceId(name)].reason for name in ("i-a", "i-b", "i-c")} == {Reason.HALTED}
 
 
 def test_a_run_past_its_deadline_begins_nothing_and_stages_nothing() -> None:

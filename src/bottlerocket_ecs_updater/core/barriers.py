@@ -32,13 +32,21 @@ class Barriers:
         return self.whole or self.each.get(id_) or self.turns.spent(standing.target)
 
 
-def left_alone(standing: Standing, elder: Hold) -> Standing:
-    """What is true of an instance while an older run acts with another store: nothing is asked, nothing begins."""
+def nobody_is_asked(fleet: Fleet, policy: Policy) -> Hold | None:
+    """Why only what is in hand is gone on with: an older run acts with another store, or AWS does not let us.
+
+    What was denied once may be the very question: asked again, it would end the run, and what is in hand with it.
+    """
+    return hold(Reason.HALTED, why=fleet.barred) if fleet.barred else find_elder(fleet, policy)
+
+
+def left_alone(standing: Standing, why: Hold) -> Standing:
+    """What is true of an instance while only what is in hand is gone on with: nothing is asked, nothing begins."""
     match standing:
         case Held() | Done():
             return standing
         case Asking() | Waiting() | Stageable() | Ready():
-            return Held(elder)
+            return Held(why)
         case _:
             assert_never(standing)
 
@@ -49,11 +57,9 @@ def nothing_begins(fleet: Fleet, policy: Policy, halt: Halt | None) -> Hold | No
         return hold(Reason.HALTED, why=halt.why)
     if fleet.stopping:
         return hold(Reason.STOPPING, why=fleet.stopping)
-    if fleet.barred:
-        return hold(Reason.HALTED, why=fleet.barred)
     if policy.deadline is not None and passed(fleet.started_at, policy.deadline, fleet.at):
         return hold(Reason.STOPPING, why=f"its deadline of {spell(policy.deadline)} has passed")
-    return find_elder(fleet, policy)
+    return nobody_is_asked(fleet, policy)
 
 
 def barriers_of(whole: Hold | None, standings: Mapping[InstanceId, Standing], fleet: Fleet, policy: Policy) -> Barriers:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
-from bottlerocket_ecs_updater.core.barriers import barriers_of, left_alone, nothing_begins
+from bottlerocket_ecs_updater.core.barriers import barriers_of, left_alone, nobody_is_asked, nothing_begins
 from bottlerocket_ecs_updater.core.candidate import (
     Asking,
     Done,
@@ -39,7 +39,7 @@ from bottlerocket_ecs_updater.core.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.rest import next_rest
 from bottlerocket_ecs_updater.core.settling import next_settle_look
 from bottlerocket_ecs_updater.core.staging import stage
-from bottlerocket_ecs_updater.core.strangers import find_elder, left_to_others
+from bottlerocket_ecs_updater.core.strangers import left_to_others
 from bottlerocket_ecs_updater.core.taking import begin, leave_own_host, services_for_begin
 
 
@@ -82,9 +82,9 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
     standings = {
         instance.id: stand(instance, fleet, policy) for instance in fleet.instances.values() if instance.claim is None
     }
-    elder = find_elder(fleet, policy)
-    if elder is not None:
-        standings = {id_: left_alone(standing, elder) for id_, standing in standings.items()}
+    alone = nobody_is_asked(fleet, policy)
+    if alone is not None:
+        standings = {id_: left_alone(standing, alone) for id_, standing in standings.items()}
     for id_, standing in standings.items():
         draft.verdicts[id_] = _first_verdict(fleet.instances[id_], standing, fleet, policy)
     barriers = barriers_of(nothing_begins(fleet, policy, halt), standings, fleet, policy)
