@@ -36,6 +36,10 @@ GONE_AFTER_POLLS = 36
 
 def proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
     """What to do next with an instance that carries our claim."""
+    in_vain = instance.trail.in_vain_since
+    if fleet.barred and in_vain is not None and passed(in_vain, policy.answer_timeout, fleet.at):
+        # Not even what is left to do with it then is taken: its claim hands it to the next run.
+        return Verdict(hold=hold(Reason.HALTED, why=fleet.barred))
     registration = instance.registration
     if registration is None or registration.status is Status.INACTIVE:
         return _missing(instance, claim, fleet, policy)

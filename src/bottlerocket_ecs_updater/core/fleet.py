@@ -286,6 +286,8 @@ class Trail:
     """Whether ECS confirmed that it was set ACTIVE."""
     missing_looks: int = 0
     """Looks in a row in which ECS did not list it."""
+    in_vain_since: datetime | None = None
+    """Since when AWS has taken no act on it, None where it took the last one."""
     deficits_before: Mapping[ServiceArn, int] | None = None
     """How many tasks each service lacked when its drain began, None where another run began it."""
     successor_called_at: datetime | None = None

@@ -81,6 +81,11 @@ class Policy:
         return 12 * self.poll_interval
 
     @property
+    def vain_timeout(self) -> timedelta:
+        """How long one act may be asked for again and again: nothing else that is in hand waits longer."""
+        return max(self.drain_timeout, self.reboot_timeout)
+
+    @property
     def longest_phase(self) -> timedelta:
         """No phase of a claim lasts longer, as long as its run lives."""
         draining = self.drain_timeout + self.rules.tasks.longest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -95,6 +95,9 @@ SENT_FOR: Mapping[type[Command], Kind] = {
 }
 
 
+SURE = (Conclude, Note, Cancel, StopTasks)
+"""What is only remembered, or tried once: these say nothing of whether AWS takes acts on an instance."""
+
 HOOKS = (Kind.BEFORE_DRAIN, Kind.AFTER_REBOOT)
 """Documents of the operator's, where the settings name them."""
 
@@ -124,6 +127,8 @@ class Acting:
         self._hooks_proven = False
         self.faltered = False
         """Whether anything of the last `perform` has to be asked for again."""
+        self.in_vain: set[InstanceId] = set()
+        """Instances of whose commands in the last `perform` one was not taken, or may not have been."""
 
     def perform(self, queues: Iterable[Sequence[Command]]) -> bool:
         """Do what was decided, each instance's commands in their order; True when anything was done.
@@ -133,11 +138,14 @@ class Acting:
         waiting = [list(queue) for queue in queues if queue]
         acted = bool(waiting)
         self.faltered = False
+        self.in_vain = set()
         while waiting:
             kind = next(t for t in ORDER if any(isinstance(queue[0], t) for queue in waiting))
             batch = [queue[0] for queue in waiting if isinstance(queue[0], kind)]
             failed = self._perform_batch(batch)
             self.faltered = self.faltered or bool(failed)
+            if kind not in SURE:
+                self._note_vain(batch, failed)
             for queue in waiting:
                 if isinstance(queue[0], kind):
                     if queue[0].instance in failed:
@@ -147,6 +155,18 @@ class Acting:
             waiting = [queue for queue in waiting if queue]
         self._ledger.flush()
         return acted
+
+    def _note_vain(self, batch: Sequence[Command], failed: Collection[InstanceId]) -> None:
+        now = self._clock.now()
+        for command in batch:
+            instance = self._known.instance(command.instance)
+            trail = instance.trail
+            vain = instance.id in failed or (isinstance(command, Return) and not trail.return_confirmed)
+            since = (trail.in_vain_since or now) if vain else None
+            if vain:
+                self.in_vain.add(instance.id)
+            if since != trail.in_vain_since:
+                self._known.learn(replace(instance, trail=replace(trail, in_vain_since=since)))
 
     def _perform_batch(self, batch: Sequence[Command]) -> set[InstanceId]:
         """Perform commands of one type; gives the instances for which what follows must be left out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.core.ledger import with_sighting
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
-from bottlerocket_ecs_updater.core.waiting import passed
+from bottlerocket_ecs_updater.core.waiting import passed, spell
 from bottlerocket_ecs_updater.engine.acting import Acting
 from bottlerocket_ecs_updater.engine.agenda import Agenda
 from bottlerocket_ecs_updater.engine.beginning import adopt_commands, remember
@@ -202,12 +202,27 @@ class Run:
         Nothing more begins then: what can still be proven is, the rest is given back, and the run ends with the error.
         """
         try:
-            return self._acting.perform([verdict.commands for verdict in decision.verdicts.values()])
+            acted = self._acting.perform([verdict.commands for verdict in decision.verdicts.values()])
         except (Denied, NotFound) as problem:
             if self._known.barred or not _in_hand(self._known):
                 raise
             self._known.barred = str(problem)
             return True
+        self._bar_what_is_in_vain()
+        return acted
+
+    def _bar_what_is_in_vain(self) -> None:
+        """An act that AWS neither takes nor denies, for so long, is as good as denied."""
+        known, now, limit = self._known, self._world.clock.now(), self._policy.vain_timeout
+        since = {id_: known.instance(id_).trail.in_vain_since for id_ in sorted(self._acting.in_vain)}
+        over = [id_ for id_, at in since.items() if at is not None and passed(at, limit, now)]
+        if known.barred or not over:
+            return
+        known.barred = f"AWS took nothing that was asked of it for {', '.join(over)} within {spell(limit)}"
+        for id_ in over:
+            # What is done with it instead has its own time.
+            instance = known.instance(id_)
+            known.learn(replace(instance, trail=replace(instance.trail, in_vain_since=None)))
 
     def _look_beyond(self) -> None:
         """What the rules ask that is neither of ECS nor of the hosts: the pause switch, and how old releases are."""
