@@ -91,7 +91,9 @@ def main(words: Sequence[str]) -> None:
         sys.stdin.read()
         seen = world.verdict()
         counted = {"updated": sum(boots for boots in seen.boots.values()), "calls": sum(seen.calls.values())}
-        print(json.dumps({**counted, "clean": seen.clean, "moves": seen.task_moves}), flush=True)
+        kept = not (seen.violations or any(task.by_updater for task in seen.tasks_killed))
+        told = {"clean": seen.clean, "kept": kept, "moves": seen.task_moves}
+        print(json.dumps({**counted, **told}), flush=True)
     clock.stop()
 
 
