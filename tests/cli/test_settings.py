@@ -105,10 +105,18 @@ def test_a_budget_is_a_number_or_a_percentage(text: str, limit: Limit) -> None:
         ("s3://bucket/prefix/", Bucket("bucket", "prefix/")),
         ("s3://bucket", Bucket("bucket", "")),
         ("./state", Folder(Path("state"))),
+        ("/var/state", Folder(Path("/var/state"))),
+        ("~/state", Folder(Path.home() / "state")),
     ],
 )
 def test_the_state_is_in_a_bucket_or_in_a_folder(text: str, place: Bucket | Folder) -> None:
     assert settings("--state", text).target.state == place
+
+
+@pytest.mark.parametrize("text", ["bucket/prefix", "state", "s3//bucket", ".state"])
+def test_a_bucket_without_its_scheme_is_no_folder(text: str) -> None:
+    with pytest.raises(UsageError, match="s3://BUCKET/PREFIX"):
+        settings("--state", text)
 
 
 def test_the_region_is_that_of_a_clusters_arn() -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli import kinds
-from bottlerocket_ecs_updater.cli.settings import Target
+from bottlerocket_ecs_updater.cli.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import wire_to_look
 from bottlerocket_ecs_updater.core.errors import UsageError
 from bottlerocket_ecs_updater.report.index import entries_of, history_text, write_index
@@ -23,6 +23,7 @@ class HistorySettings:
     """Which cluster, and how its runs are shown."""
 
     target: Target
+    config: ConfigFile = None
     form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
     last: Annotated[int, kinds.count("At most so many, the newest.")] = 30
 

@@ -53,6 +53,7 @@ Reader = Callable[[str], Any]
 
 # Bucket names: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
+_FOLDER_BEGINS = ("/", "./", "../", "~")
 _SAFE_KEY = re.compile(r"[A-Za-z0-9!_.*'()/-]{0,512}")
 
 
@@ -189,7 +190,7 @@ def several(meaning: str, read: Reader, allowed: str, metavar: str, separator: s
 
 def place(meaning: str) -> Parameter:
     """A prefix of an S3 bucket, or a folder."""
-    return _setting(meaning, _read_place, "s3://BUCKET/PREFIX, or the path of a folder", "PLACE")
+    return _setting(meaning, _read_place, "s3://BUCKET/PREFIX, or a folder such as /var/state or ./state", "PLACE")
 
 
 def file(meaning: str, name: str | None = None) -> Parameter:
@@ -212,7 +213,10 @@ def _read_place(given: str) -> Place:
     if not given.startswith("s3:"):
         if not given or "://" in given:
             raise ValueError("that is no place for state")
-        return Folder(Path(given))
+        if not given.startswith(_FOLDER_BEGINS):
+            # A bucket without its s3:// would quietly become a new and empty folder, in which nobody holds a lease.
+            raise ValueError("that begins neither as a bucket nor as a folder does")
+        return Folder(Path(given).expanduser())
     match = _BUCKET.fullmatch(given)
     if match is None:
         raise ValueError("that names no bucket")

@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli import kinds
-from bottlerocket_ecs_updater.cli.settings import Target
+from bottlerocket_ecs_updater.cli.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire_to_look
 from bottlerocket_ecs_updater.core.errors import UsageError
 from bottlerocket_ecs_updater.engine.pausing import Pause, set_pause
@@ -26,6 +26,7 @@ class PauseSettings:
     """Which cluster, and why."""
 
     target: Target
+    config: ConfigFile = None
     why: Annotated[
         str, kinds.text("Why, for whoever finds it paused.", _REASON, "a line of at most 200 characters", "TEXT")
     ] = ""

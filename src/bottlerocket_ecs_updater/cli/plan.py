@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli import kinds
 from bottlerocket_ecs_updater.cli.rules import RuleSettings
-from bottlerocket_ecs_updater.cli.settings import Documents, Limits, Output, RunSettings, Target, policy_of
+from bottlerocket_ecs_updater.cli.settings import ConfigFile, Documents, Limits, Output, RunSettings, Target, policy_of
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
 from bottlerocket_ecs_updater.core.errors import UsageError
 from bottlerocket_ecs_updater.core.fleet import Fleet
@@ -32,7 +32,7 @@ class PlanSettings:
     limits: Limits = field(default_factory=Limits)
     rules: RuleSettings = field(default_factory=RuleSettings)
     output: Output = field(default_factory=Output)
-    config: Annotated[Path | None, kinds.file("TOML file with any of these settings.")] = None
+    config: ConfigFile = None
     from_: Annotated[Path | None, kinds.file("Plan from this saved fleet, and ask nothing of AWS.", name="--from")] = (
         None
     )

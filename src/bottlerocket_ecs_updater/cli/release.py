@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli import kinds
-from bottlerocket_ecs_updater.cli.settings import Target
+from bottlerocket_ecs_updater.cli.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire_to_look
 from bottlerocket_ecs_updater.core.errors import UpdaterError, UsageError
 from bottlerocket_ecs_updater.core.ids import InstanceId
@@ -27,6 +27,7 @@ class ReleaseSettings:
     """What is released, and where."""
 
     target: Target
+    config: ConfigFile = None
     yes: Annotated[bool, kinds.switch("Do it without asking.", "y")] = False
     lease: Annotated[
         timedelta, kinds.duration("As in `run`: how long a silent run keeps its right to act.", most=LONGEST_TERM)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli import kinds
-from bottlerocket_ecs_updater.cli.settings import Target
+from bottlerocket_ecs_updater.cli.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.telling import reach_of
 from bottlerocket_ecs_updater.cli.wiring import wire_to_look
 from bottlerocket_ecs_updater.core.errors import NotFound, UsageError
@@ -36,6 +36,7 @@ class ReportSettings:
     """Where the record is, and where the report goes."""
 
     target: Target
+    config: ConfigFile = None
     to: Annotated[
         Path | None, kinds.file("File that it is written to; without it, it is written to the state store.")
     ] = None

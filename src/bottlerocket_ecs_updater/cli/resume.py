@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.pause import store_of
-from bottlerocket_ecs_updater.cli.settings import Target
+from bottlerocket_ecs_updater.cli.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import wire_to_look
 from bottlerocket_ecs_updater.engine.pausing import clear_pause, look_for_pause
 
@@ -19,6 +19,7 @@ class ResumeSettings:
     """Which cluster."""
 
     target: Target
+    config: ConfigFile = None
 
 
 def resume(*, settings: ResumeSettings) -> int:

@@ -41,6 +41,10 @@ def _document(meaning: str) -> Parameter:
     return kinds.text(meaning, _DOCUMENT, _DOCUMENT_ALLOWED, "DOCUMENT")
 
 
+ConfigFile = Annotated[Path | None, kinds.file("TOML file with any of these settings.")]
+"""Of every command: one file may serve them all, since what a command does not take is passed over."""
+
+
 @Parameter(name="*", group="Cluster")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -240,7 +244,7 @@ class RunSettings:
     rules: RuleSettings = field(default_factory=RuleSettings)
     output: Output = Output()
     messages: Messages = Messages()
-    config: Annotated[Path | None, kinds.file("TOML file with any of these settings.")] = None
+    config: ConfigFile = None
 
     def __post_init__(self) -> None:
         lacking = self.rules.rules.needs_memory if self.target.state is None else ()

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli import kinds
-from bottlerocket_ecs_updater.cli.settings import Target
+from bottlerocket_ecs_updater.cli.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import Wired, began_at, wire_to_look
 from bottlerocket_ecs_updater.core.event import RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.ids import RunId
@@ -35,6 +35,7 @@ class StatusSettings:
     """Which cluster, and how its status is shown."""
 
     target: Target
+    config: ConfigFile = None
     form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
     watch: Annotated[bool, kinds.switch("Show it again every ten seconds, until interrupted.", "w")] = False
 

@@ -15,6 +15,7 @@ from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
 from bottlerocket_ecs_updater.core.host import HostReport
 from bottlerocket_ecs_updater.core.plan import plan
 from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.reasons import Reason
 from bottlerocket_ecs_updater.core.rules import Answer, first_hold
 from bottlerocket_ecs_updater.core.ruling import Turns, not_selected
 
@@ -60,7 +61,10 @@ def _turn(instance: Instance, fleet: Fleet, policy: Policy) -> Turn | None:
 
 
 def _answers(instance: Instance, fleet: Fleet, policy: Policy) -> Iterator[Answer]:
-    yield Answer("reach", out_of_reach(instance))
+    reach = out_of_reach(instance)
+    yield Answer("reach", reach)
+    if reach is not None and reach.reason is Reason.NOT_BOTTLEROCKET:
+        return
     report = instance.told.report if instance.told is not None else None
     if report is None or report.target is None:
         yield Answer("selection", not_selected(instance, policy))
