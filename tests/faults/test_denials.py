@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.policy.test_stories import Story
-from tests.support.simulated import DOCUMENTS, at_most, row
+from tests.support.simulated import DOCUMENTS, NEW, OLD, at_most, row
 
 from bottlerocket_ecs_updater.core.claim import ATTRIBUTE
 from bottlerocket_ecs_updater.core.event import RunFinished
@@ -111,3 +111,22 @@ def test_what_is_denied_before_anything_is_in_hand_ends_the_run_at_once(action: 
     assert finished.exit_code == 1
     assert action in finished.why
     assert world.verdict().most_out_at_once == 0
+
+
+@pytest.mark.parametrize("key", [f"first-seen/{NEW}.json", f"first-seen/{OLD}.json"])
+def test_what_a_run_left_drained_is_given_back_though_a_note_of_a_release_cannot_be_read(
+    key: str, tmp_path: Path
+) -> None:
+    world = row(3)
+    told = story(world, tmp_path)
+    first = told.updater()
+
+    def authorize(call: Call) -> None:
+        if call.action == "ecs:UpdateContainerInstancesState":
+            first.stop.request("SIGTERM was received")
+
+    world.authorize = authorize
+    assert first.run().outcome == "interrupted"
+    assert claims(world) == 1
+    told.store.put(key, b"nonsense", None)
+    assert_given_back(world, told.run(), "cannot be read")

@@ -24,7 +24,7 @@ from bottlerocket_ecs_updater.core.fleet import Outcome
 from bottlerocket_ecs_updater.core.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.reasons import Failure, failed
-from bottlerocket_ecs_updater.engine.run import kind_of
+from bottlerocket_ecs_updater.engine.outcomes import kind_of
 from bottlerocket_ecs_updater.report.codec import EVENTS
 from bottlerocket_ecs_updater.report.level import Level
 from bottlerocket_ecs_updater.report.log import JsonLog

@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined, Updated, U
 from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, REBOOT_TRIES, SUSPECT_AFTER
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason
-from bottlerocket_ecs_updater.engine.run import count
+from bottlerocket_ecs_updater.engine.outcomes import count
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy
 from bottlerocket_ecs_updater.simulator.ecs.model import Status

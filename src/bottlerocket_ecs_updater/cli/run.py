@@ -16,7 +16,8 @@ from bottlerocket_ecs_updater.cli.wiring import Wired, wire
 from bottlerocket_ecs_updater.core.errors import Interrupted, UpdaterError
 from bottlerocket_ecs_updater.core.event import LeaseRefused, LeaseTaken, RunFinished
 from bottlerocket_ecs_updater.engine.lease import HeldBy, Taken, asking
-from bottlerocket_ecs_updater.engine.run import Run, Stop, World, count
+from bottlerocket_ecs_updater.engine.outcomes import count
+from bottlerocket_ecs_updater.engine.run import Run, Stop, World
 
 MADE_BEFORE_COLLECTED = 50_000
 """Objects, instead of the usual 700. A decision for thousands of instances makes hundreds of thousands, hardly any of

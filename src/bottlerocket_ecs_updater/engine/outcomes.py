@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from bottlerocket_ecs_updater.core.event import (
@@ -13,7 +14,7 @@ from bottlerocket_ecs_updater.core.event import (
 )
 from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined, Updated, UpToDate
 from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.reasons import Failed, Hold
+from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ports import Clock, Recorder
 
@@ -46,3 +47,28 @@ class Outcomes:
     def unclear(self, id_: InstanceId, act: str, why: str) -> None:
         """AWS did not say whether an act took effect; the next look shows it."""
         self._recorder.record(ActUnclear(self._clock.now(), id_, act, why))
+
+
+def count(outcomes: Mapping[InstanceId, Outcome]) -> dict[str, int]:
+    """How many instances came to each kind of end."""
+    counts = {"updated": 0, "held": 0, "failed": 0, "quarantined": 0, "up_to_date": 0, "not_bottlerocket": 0}
+    for outcome in outcomes.values():
+        counts[kind_of(outcome)] += 1
+    return counts
+
+
+def kind_of(outcome: Outcome) -> str:
+    """The word that an outcome is counted under."""
+    match outcome:
+        case Updated():
+            return "updated"
+        case UpToDate():
+            return "up_to_date"
+        case Failed():
+            return "failed"
+        case Quarantined():
+            return "quarantined"
+        case Hold(reason=Reason.NOT_BOTTLEROCKET):
+            return "not_bottlerocket"
+        case Hold():
+            return "held"

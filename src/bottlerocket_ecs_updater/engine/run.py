@@ -10,7 +10,15 @@ from functools import partial
 from bottlerocket_ecs_updater.core.budget import in_quarantine
 from bottlerocket_ecs_updater.core.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.decide import Decision, decide
-from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Throttled, Unreachable, UpdaterError
+from bottlerocket_ecs_updater.core.errors import (
+    Denied,
+    Interrupted,
+    LeaseLost,
+    NotFound,
+    Throttled,
+    Unreachable,
+    UpdaterError,
+)
 from bottlerocket_ecs_updater.core.event import (
     ClaimFound,
     InstanceHeld,
@@ -21,12 +29,12 @@ from bottlerocket_ecs_updater.core.event import (
     RunStarted,
     RunStopping,
 )
-from bottlerocket_ecs_updater.core.fleet import Instance, Outcome, Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.fleet import Instance, Outcome
 from bottlerocket_ecs_updater.core.ids import InstanceId, Own, RunId
 from bottlerocket_ecs_updater.core.ledger import with_sighting
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.waiting import passed, spell
 from bottlerocket_ecs_updater.engine.acting import Acting
 from bottlerocket_ecs_updater.engine.agenda import Agenda
@@ -34,6 +42,7 @@ from bottlerocket_ecs_updater.engine.beginning import adopt_commands, remember
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
 from bottlerocket_ecs_updater.engine.looking import Looking, Wants
+from bottlerocket_ecs_updater.engine.outcomes import count
 from bottlerocket_ecs_updater.engine.pausing import look_for_pause
 from bottlerocket_ecs_updater.engine.ports import (
     Clock,
@@ -225,7 +234,18 @@ class Run:
             known.learn(replace(instance, trail=replace(instance.trail, in_vain_since=None)))
 
     def _look_beyond(self) -> None:
-        """What the rules ask that is neither of ECS nor of the hosts: the pause switch, and how old releases are."""
+        """What the rules ask. What cannot be read of it bars beginning, and not what is in hand."""
+        try:
+            self._look_at_store()
+        except (Throttled, Unreachable, LeaseLost, Interrupted):
+            raise
+        except UpdaterError as problem:
+            if not _in_hand(self._known):
+                raise
+            self._known.barred = self._known.barred or str(problem)
+
+    def _look_at_store(self) -> None:
+        """What is neither of ECS nor of the hosts: the pause switch, and how old releases are."""
         known, ledger = self._known, self._world.ledger
         known.paused = look_for_pause(self._world.store, self._cluster_name)
         for version in known.releases_told():
@@ -360,28 +380,3 @@ def _in_hand(known: Knowledge) -> bool:
     """Whether instances are claimed whose update is not settled."""
     claims = (instance.claim for instance in known.instances.values())
     return any(claim is not None and claim.phase is not ClaimPhase.QUARANTINED for claim in claims)
-
-
-def count(outcomes: Mapping[InstanceId, Outcome]) -> dict[str, int]:
-    """How many instances came to each kind of end."""
-    counts = {"updated": 0, "held": 0, "failed": 0, "quarantined": 0, "up_to_date": 0, "not_bottlerocket": 0}
-    for outcome in outcomes.values():
-        counts[kind_of(outcome)] += 1
-    return counts
-
-
-def kind_of(outcome: Outcome) -> str:
-    """The word that an outcome is counted under."""
-    match outcome:
-        case Updated():
-            return "updated"
-        case UpToDate():
-            return "up_to_date"
-        case Failed():
-            return "failed"
-        case Quarantined():
-            return "quarantined"
-        case Hold(reason=Reason.NOT_BOTTLEROCKET):
-            return "not_bottlerocket"
-        case Hold():
-            return "held"

@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.phase import Phase
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.version import Version
-from bottlerocket_ecs_updater.engine.run import kind_of
+from bottlerocket_ecs_updater.engine.outcomes import kind_of
 
 UNFINISHED = "unfinished"
 """The outcome of a run whose events end before its end."""
