@@ -603,6 +603,19 @@ def test_the_host_of_such_a_reboot_is_not_asked_at_every_look() -> None:
     assert waits(next_step(one))
 
 
+def test_a_reboot_of_a_dead_run_that_its_host_accepted_is_not_asked_for_again() -> None:
+    accepted = ended(Kind.REBOOT, End.SUCCESS, NOW - 5 * SECOND)
+    assert waits(next_step(resumed(says=ready(), asked=NOW - SECOND, rebooted=accepted)))
+    kept_waiting = resumed(25, known=20, says=ready(), asked=NOW - SECOND, rebooted=accepted)
+    assert failure(next_step(kept_waiting)).failure is Failure.NEVER_REBOOTED
+
+
+def test_the_host_of_such_a_reboot_is_asked_again_once_it_has_ended_before_another_one_is_marked() -> None:
+    refused = ended(Kind.REBOOT, End.FAILED, NOW - 5 * SECOND)
+    assert kinds(next_step(resumed(says=ready(), asked=NOW - 10 * SECOND, rebooted=refused))) == [Check]
+    assert kinds(next_step(resumed(says=ready(), asked=NOW - SECOND, rebooted=refused))) == [Mark]
+
+
 def found_marked(reboots: int) -> Instance:
     """The host of a dead run that still runs its old boot, and was marked so often."""
     claim = a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN, since=NOW - 5 * MINUTE, reboots=reboots)

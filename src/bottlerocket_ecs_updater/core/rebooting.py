@@ -150,7 +150,12 @@ def _resume(
     deliverable_until = claim.since + policy.answer_timeout
     if fleet.at < deliverable_until:
         return Verdict(look_at=deliverable_until)
-    if instance.told is not None and instance.told.asked_at < deliverable_until:
+    ended = instance.rebooted
+    if ended is not None and ended.end is End.SUCCESS:
+        # Accepted: a second one could come after the boot, to a host that was returned by then.
+        return _ask_when_connected(instance, registration, fleet, policy)
+    settled_at = max(deliverable_until, ended.ended_at) if ended is not None else deliverable_until
+    if instance.told is not None and instance.told.asked_at < settled_at:
         return ask_host(instance, fleet.at, policy)
     return _again(instance, claim, registration, report, fleet, policy)
 
