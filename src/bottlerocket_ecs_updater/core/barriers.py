@@ -65,9 +65,9 @@ def nothing_begins(fleet: Fleet, policy: Policy, halt: Halt | None) -> Hold | No
 def barriers_of(whole: Hold | None, standings: Mapping[InstanceId, Standing], fleet: Fleet, policy: Policy) -> Barriers:
     """What keeps each of those that are ready from beginning now."""
     turns = Turns(fleet, policy)
-    for instance in fleet.instances.values():
+    for instance in filter(being_prepared, fleet.instances.values()):
         report = instance.told.report if instance.told is not None else None
-        if being_prepared(instance) and report is not None and report.target is not None:
+        if report is not None and report.target is not None:
             # It is about to be taken: else the operator's document would run on others for nothing.
             turns.take(report.target)
     ready = {id_: standing.target for id_, standing in standings.items() if isinstance(standing, Ready)}

@@ -46,8 +46,10 @@ class Budget:
     def zone_refusal(self, zone: Zone) -> Hold | None:
         """Why that zone itself can spare no instance now. One whose zone is unknown counts in every zone."""
         limit = self.limit_per_zone.get(zone)
+        if limit is None:
+            return None
         taken = [id_ for id_, other in self.taken if other in (zone, "")]
-        if limit is None or len(taken) < limit:
+        if len(taken) < limit:
             return None
         return self._settling(taken, limit) or hold(
             Reason.ZONE_BUDGET, unavailable=len(taken), limit=limit, zone=zone, who=_names(taken)

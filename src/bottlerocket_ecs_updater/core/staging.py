@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from bottlerocket_ecs_updater.core.barriers import Barriers
-from bottlerocket_ecs_updater.core.budget import Budget, count_budget
+from bottlerocket_ecs_updater.core.budget import count_budget
 from bottlerocket_ecs_updater.core.candidate import Asking, Ready, Stageable, Standing, Waiting
 from bottlerocket_ecs_updater.core.command import Apply, Verdict
 from bottlerocket_ecs_updater.core.draft import Draft
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
-from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.order import in_order
 from bottlerocket_ecs_updater.core.own import own_last
 from bottlerocket_ecs_updater.core.policy import STAGE_AHEAD_FACTOR, STAGE_AHEAD_MIN, Policy
@@ -32,10 +32,11 @@ def stage(
     ordered = own_last(in_order([fleet.instances[id_] for id_ in stageable], barriers.turns.strays), fleet)
     budget = count_budget(fleet, policy)
     chunk = max(STAGE_AHEAD_MIN, STAGE_AHEAD_FACTOR * budget.limit)
+    full = {zone for zone in budget.limit_per_zone if budget.zone_refusal(zone) is not None}
     ahead = [
         id_
         for id_, standing in standings.items()
-        if id_ not in barriers.each and _ahead(fleet.instances[id_], standing, budget)
+        if id_ not in barriers.each and _ahead(fleet.instances[id_], standing, full)
     ]
     room = chunk if len(ahead) <= budget.limit else 0
     turns = _turns_for_staging(ahead, fleet, policy)
@@ -64,11 +65,14 @@ def _turns_for_staging(ahead: Iterable[InstanceId], fleet: Fleet, policy: Policy
     return turns
 
 
-def _ahead(instance: Instance, standing: Standing, budget: Budget) -> bool:
-    """Whether it is staged and its turn may come, or may soon be: only those keep others from being staged."""
+def _ahead(instance: Instance, standing: Standing, full: Collection[Zone]) -> bool:
+    """Whether it is staged and its turn may come, or may soon be: only those keep others from being staged.
+
+    `full` are the zones that can spare no instance now.
+    """
     match standing:
         case Ready():
-            return budget.zone_refusal(instance.zone) is None
+            return instance.zone not in full
         case Asking() | Waiting():
             answers = instance.told is None or instance.told.report is not None
             return answers or instance.trail.applies > 0
