@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from tests.support.simulated import Updater, row
+from datetime import timedelta
+
+from tests.support.simulated import NEW, Updater, instance_id, row
 
 from bottlerocket_ecs_updater.core.event import InstanceHeld
+from bottlerocket_ecs_updater.core.fleet import Rest
+from bottlerocket_ecs_updater.core.ids import InstanceId, RunId
+from bottlerocket_ecs_updater.core.ledger import with_rest
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Reason
 from bottlerocket_ecs_updater.core.rules import Rules
+from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.engine.ledger import KeptLedger
+from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec
 
 
@@ -18,3 +26,19 @@ def test_why_an_instance_was_given_back_is_said_once() -> None:
     updater.run()
     held = [(event.instance, event.hold.reason) for event in updater.tape.of(InstanceHeld)]
     assert held == [(name, Reason.DRAIN_TIMED_OUT) for name in sorted(world.hosts)]
+
+
+def test_nothing_is_said_of_an_instance_that_failed_once_and_left_the_cluster_since() -> None:
+    world, store = row(2), MemoryStore()
+    here, gone = InstanceId(instance_id(0)), InstanceId(instance_id(7))
+    earlier = KeptLedger(store, "demo", RunId("run-0"))
+    earlier.load()
+    rest = Rest(Version.parse(NEW), 1, world.clock.now() + timedelta(hours=1), "apply-failed")
+    for id_ in (here, gone):
+        earlier.change(lambda ledger, id_=id_: with_rest(ledger, instance=id_, rest=rest))  # type: ignore[misc]
+    earlier.flush()
+    finished = Updater(world, ledger=KeptLedger(store, "demo", RunId("run-1"))).run()
+    assert {id_: getattr(one, "reason", None) for id_, one in finished.outcomes.items()} == {
+        here: Reason.RESTING,
+        InstanceId(instance_id(1)): None,
+    }

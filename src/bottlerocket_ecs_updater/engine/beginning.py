@@ -13,10 +13,9 @@ from bottlerocket_ecs_updater.engine.ports import Hosts
 def remember(known: Knowledge, ledger: LedgerKeeping) -> None:
     """Take what outlasted earlier runs: open claims, rests, suspect releases."""
     state = ledger.load()
+    known.rests = state.rests
     for id_, record in state.claims.items():
         known.learn(replace(known.instance(id_), claim=record.claim))
-    for id_, rest in state.rests.items():
-        known.learn(replace(known.instance(id_), rest=rest))
     known.suspects = state.suspects
     known.past = state.past
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.fit import Definition
-from bottlerocket_ecs_updater.core.fleet import Durations, Fleet, Halt, Instance, Services, Slot
+from bottlerocket_ecs_updater.core.fleet import Durations, Fleet, Halt, Instance, Rest, Services, Slot
 from bottlerocket_ecs_updater.core.health import Health
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, Own, RunId, ServiceArn
 from bottlerocket_ecs_updater.core.past import Past
@@ -41,6 +41,8 @@ class Knowledge:
     halt: Halt | None = None
     stopping: str = ""
     barred: str = ""
+    rests: Mapping[InstanceId, Rest] = field(default_factory=dict)
+    """What earlier runs noted, of instances that may have left the cluster since: nothing is said of those."""
     suspects: Mapping[Version, int] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
     paused: str = ""
@@ -54,7 +56,7 @@ class Knowledge:
 
     def instance(self, id_: InstanceId) -> Instance:
         """What is known of an instance, even when that is nothing."""
-        return self.instances.get(id_) or Instance(id_)
+        return self.instances.get(id_) or Instance(id_, rest=self.rests.get(id_))
 
     def learn(self, instance: Instance) -> None:
         """Replace what is known of an instance."""
