@@ -40,6 +40,7 @@ from .builders import (
     registration,
     staged,
     task,
+    told,
 )
 
 UPDATED = Updated(OLD, NEW)
@@ -162,6 +163,12 @@ def test_an_instance_that_is_empty_at_the_limit_goes_on() -> None:
 
 
 # Before the reboot: is it still what was claimed?
+
+
+def test_what_waited_for_hours_for_its_tasks_is_asked_again_before_it_is_rebooted() -> None:
+    long_ago = told(ready(), NOW - POLICY.report_max_age - SECOND)
+    assert kinds(next_step(claimed(told=long_ago))) == [Check]
+    assert kinds(next_step(claimed(told=told(ready(), NOW - MINUTE)))) == [Mark]
 
 
 @pytest.mark.parametrize(

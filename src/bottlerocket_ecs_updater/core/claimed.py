@@ -169,12 +169,15 @@ def _let_go(instance: Instance, why: Hold) -> Verdict:
 
 def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
     """Nothing runs on it: go on to the reboot, if the host still has what we claimed it for."""
-    asked_after = instance.trail.claimed_at if claim.run != fleet.run else None
+    # What waited for hours for its tasks is held against what the host says now: somebody may have staged another.
+    asked_after = fleet.at - policy.report_max_age
+    if claim.run != fleet.run and instance.trail.claimed_at is not None:
+        asked_after = max(asked_after, instance.trail.claimed_at)
     # The drain limit counts from the claim; a run that resumes it after hours gives the host its time to answer.
     limit = policy.drain_timeout + policy.rules.tasks.longest
     over = passed(max(claim.since, instance.trail.claimed_at or claim.since), limit, fleet.at)
-    report = instance.told.report if instance.told else None
-    if report is None or (asked_after and instance.told and instance.told.asked_at < asked_after):
+    report = instance.told.report if instance.told and instance.told.asked_at >= asked_after else None
+    if report is None:
         if over:
             return give_back_changed(instance, claim, _why_unreadable(instance), fleet)
         return ask_host(instance, fleet.at, policy)

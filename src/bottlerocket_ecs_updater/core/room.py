@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from bottlerocket_ecs_updater.core.fit import (
     Capacity,
@@ -190,7 +190,7 @@ def unsurveyed(instance: Instance, fleet: Fleet, poll: timedelta) -> bool:
     """Whether it must be surveyed before it may begin: what was found is too old, or a task definition is not read."""
     if not fleet.surveyed:
         return False
-    if instance.around is None or _old(instance.around.at, poll, fleet.at):
+    if instance.around is None or passed(instance.around.at, poll, fleet.at):
         return True
     return any(True for _ in unread_definitions(instance, fleet))
 
@@ -203,10 +203,6 @@ def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:
     for service in Rooms(fleet).services_on(instance):
         if service.moving is not None and service.moving.definition not in known:
             yield service.moving.definition
-
-
-def _old(at: datetime, poll: timedelta, now: datetime) -> bool:
-    return passed(at, poll, now)
 
 
 def _drains(instance: Instance) -> bool:

@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.core.event import (
 )
 from bottlerocket_ecs_updater.core.fleet import Instance, Outcome
 from bottlerocket_ecs_updater.core.ids import InstanceId, Own, RunId
-from bottlerocket_ecs_updater.core.ledger import with_sighting
+from bottlerocket_ecs_updater.core.ledger import with_sighting, without_gone
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
@@ -67,9 +67,6 @@ OUTAGE_WAIT_MAX_POLLS = 12
 
 BELIEVED_POLLS_MAX = 24
 """A drain or a reboot that took more polls than this was held up: it does not say when to look at others."""
-
-WAKE_SHARE_OF_LEASE = 4
-"""A sleeping run wakes so many times per lease term, to renew its lease."""
 
 
 class Stop:
@@ -183,6 +180,7 @@ class Run:
                 self._looking.look(wants)
                 if first:
                     adopt_commands(self._known, self._world.hosts)
+                    self._forget_gone()
                     first = False
                 self._look_beyond()
                 decision = decide(self._known.fleet(), self._policy)
@@ -232,6 +230,11 @@ class Run:
             # What is done with it instead has its own time.
             instance = known.instance(id_)
             known.learn(replace(instance, trail=replace(instance.trail, in_vain_since=None)))
+
+    def _forget_gone(self) -> None:
+        """What is remembered of instances that left the cluster is of no use to anybody; claims stay."""
+        present = {id_ for id_, one in self._known.instances.items() if one.registration is not None}
+        self._world.ledger.change(partial(without_gone, present=present))
 
     def _look_beyond(self) -> None:
         """What the rules ask. What cannot be read of it bars beginning, and not what is in hand."""
