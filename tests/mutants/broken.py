@@ -123,21 +123,21 @@ MUTANTS = (
     broken(
         "a reboot command that succeeded is taken for a reboot",
         "core/rebooting.py",
-        "    if report is not None and report.boot != claim.boot:\n        return _verify",
+        "    if report is not None and report.boot != claim.boot:\n        return verify",
         "    told_so = instance.rebooted is not None and instance.rebooted.end is End.SUCCESS\n"
-        "    if report is not None and (report.boot != claim.boot or told_so):\n        return _verify",
+        "    if report is not None and (report.boot != claim.boot or told_so):\n        return verify",
         f"{CORE}/test_rebooting.py",
     ),
     broken(
         "the version is verified, and the boot id is not",
         "core/rebooting.py",
-        "    if report is not None and report.boot != claim.boot:\n        return _verify",
-        "    if report is not None and report.running != claim.source:\n        return _verify",
+        "    if report is not None and report.boot != claim.boot:\n        return verify",
+        "    if report is not None and report.running != claim.source:\n        return verify",
         f"{CORE}/test_rebooting.py",
     ),
     broken(
         "the boot id is verified, and the version is not",
-        "core/rebooting.py",
+        "core/verifying.py",
         "    if report.running == claim.target:\n",
         "    if report.boot != claim.boot:\n",
         f"{CORE}/test_rebooting.py",
@@ -146,19 +146,19 @@ MUTANTS = (
         "an instance is returned before its reboot is proven",
         "core/rebooting.py",
         "    return _await_boot(instance, claim, registration, report, fleet, policy)\n",
-        "    return Verdict((Return(instance.id, Updated(claim.source, claim.target)),), look_at=fleet.at)\n",
+        "    return give_back(instance, claim, never_rebooted(instance, policy), fleet)\n",
         f"{CORE}/test_rebooting.py",
     ),
     broken(
         "one look at the agent is enough",
-        "core/rebooting.py",
+        "core/verifying.py",
         "    if instance.trail.connected_looks < CONNECTED_LOOKS or not registration.connected:\n",
         "    if not registration.connected:\n",
         f"{CORE}/test_rebooting.py",
     ),
     broken(
         "a reboot command that never ended is not called back, and may run again",
-        "core/rebooting.py",
+        "core/verifying.py",
         "    if unended is not None:\n",
         "    if unended is None:\n        pass\n    elif not instance.id:\n",
         f"{CORE}/test_rebooting.py",
@@ -167,7 +167,7 @@ MUTANTS = (
         "an instance that did not come back is given back to its services",
         "core/rebooting.py",
         "    why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)\n"
-        "    return _quarantine(instance, claim, registration, why, fleet)\n",
+        "    return quarantine(instance, claim, registration, why, fleet)\n",
         "    why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)\n"
         "    return give_back(instance, claim, why, fleet)\n",
         f"{CORE}/test_rebooting.py",

@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.own import GIVEN_BACK, is_own_host
 from bottlerocket_ecs_updater.core.policy import MISSING_LOOKS, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.rebooting import quarantined, rebooting
+from bottlerocket_ecs_updater.core.rebooting import rebooting
 from bottlerocket_ecs_updater.core.restoring import (
     changed,
     give_back_barred,
@@ -28,6 +28,7 @@ from bottlerocket_ecs_updater.core.restoring import (
 from bottlerocket_ecs_updater.core.ruling import works_of
 from bottlerocket_ecs_updater.core.strangers import wait_for_rival
 from bottlerocket_ecs_updater.core.tasks_policy import patience
+from bottlerocket_ecs_updater.core.verifying import quarantined
 from bottlerocket_ecs_updater.core.waiting import next_look, passed, shared
 
 GONE_AFTER_POLLS = 36

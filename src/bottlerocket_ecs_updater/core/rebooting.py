@@ -1,4 +1,4 @@
-"""From the marked reboot to the return: ask once, prove it, see the agent come back, and only then give it back.
+"""From the mark to the proof of a reboot: ask once, look again before it is asked once more, and prove it.
 
 A reboot is proven by a boot id other than the claim's. How the reboot command itself ended proves nothing: across
 a reboot Run Command reports success, failure, silence, or runs the command a second time.
@@ -9,17 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.command import (
-    Cancel,
-    Check,
-    Command,
-    Conclude,
     Mark,
-    Note,
-    Quarantine,
     Reboot,
-    Return,
     Unmark,
     Verdict,
 )
@@ -27,18 +20,13 @@ from bottlerocket_ecs_updater.core.fleet import (
     End,
     Fleet,
     Instance,
-    Outcome,
-    Quarantined,
     Registration,
     Status,
-    Updated,
 )
-from bottlerocket_ecs_updater.core.hooks import Unwell, ask_after_reboot, ask_again
 from bottlerocket_ecs_updater.core.host import HostReport
-from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES, Policy
+from bottlerocket_ecs_updater.core.policy import REBOOT_MARKS, REBOOT_TRIES, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host
-from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Reason, failed, hold
-from bottlerocket_ecs_updater.core.rest import next_rest
+from bottlerocket_ecs_updater.core.reasons import Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.core.restoring import (
     changed,
     give_back,
@@ -47,7 +35,8 @@ from bottlerocket_ecs_updater.core.restoring import (
     give_back_not_empty,
 )
 from bottlerocket_ecs_updater.core.strangers import wait_for_rival
-from bottlerocket_ecs_updater.core.waiting import LEARNED_SHARE, near, next_look, passed, spell
+from bottlerocket_ecs_updater.core.verifying import limit_from, never_rebooted, quarantine, verify
+from bottlerocket_ecs_updater.core.waiting import LEARNED_SHARE, next_look, passed, spell
 
 QUIET_POLLS = 4
 """No host shuts down and boots faster than this many polls; before, there is nothing to see."""
@@ -63,7 +52,7 @@ def rebooting(instance: Instance, claim: Claim, registration: Registration, flee
     """The next step for an instance that is marked for its reboot, or comes back from it."""
     report = _report_since(instance, claim, fleet)
     if report is not None and report.boot != claim.boot:
-        return _verify(instance, claim, registration, report, fleet, policy)
+        return verify(instance, claim, registration, report, fleet, policy)
     if instance.trail.reboot_sent_at is None and instance.reboot_flight is None:
         return _not_sent(instance, claim, registration, report, fleet, policy)
     return _await_boot(instance, claim, registration, report, fleet, policy)
@@ -100,7 +89,7 @@ def _not_sent(
         if drained_at is not None and not passed(drained_at, policy.reader_lag, registration.at):
             return Verdict(look_at=fleet.at + policy.poll_interval)
         return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
-    over = passed(_limit_from(instance, claim), policy.reboot_timeout, fleet.at)
+    over = passed(limit_from(instance, claim), policy.reboot_timeout, fleet.at)
     if instance.trail.claim_absent_looks >= 2:
         why = hold(Reason.CLAIM_REMOVED, status=registration.status.value)
         return Verdict((Unmark(instance.id, why, took_slot=False),), hold=why)
@@ -142,7 +131,7 @@ def _resume(
     policy: Policy,
 ) -> Verdict:
     """A run was killed around its reboot: the host's boot id tells on which side."""
-    if passed(_limit_from(instance, claim), policy.reboot_timeout, fleet.at):
+    if passed(limit_from(instance, claim), policy.reboot_timeout, fleet.at):
         return _limit_over(instance, claim, registration, report, fleet, policy)
     if report is None or not registration.connected:
         return _ask_when_connected(instance, registration, fleet, policy)
@@ -173,7 +162,7 @@ def _await_boot(
         verdict = _refused(instance, claim, registration, report, fleet, policy)
         if verdict is not None:
             return verdict
-    if passed(_limit_from(instance, claim), policy.reboot_timeout, fleet.at):
+    if passed(limit_from(instance, claim), policy.reboot_timeout, fleet.at):
         return _limit_over(instance, claim, registration, report, fleet, policy)
     return _ask_when_connected(instance, registration, fleet, policy)
 
@@ -222,7 +211,7 @@ def _again(
     if difference is not None:
         return give_back_changed(instance, claim, difference, fleet)
     if claim.reboots >= (REBOOT_TRIES if claim.run == fleet.run else REBOOT_MARKS):
-        return give_back(instance, claim, _never_rebooted(instance, policy), fleet)
+        return give_back(instance, claim, never_rebooted(instance, policy), fleet)
     taken = replace(claim, run=fleet.run, store=fleet.store)
     mark = Mark(instance.id, taken.enter(ClaimPhase.REBOOTING, fleet.at, reboots=claim.reboots + 1))
     return Verdict((mark,), look_at=fleet.at)
@@ -271,15 +260,6 @@ def _ask_one_that_never_left(
     return ask_host(instance, fleet.at, policy)
 
 
-def _limit_from(instance: Instance, claim: Claim) -> datetime:
-    """Limits run from the claim, but a run that resumes one after hours gives the host its time to answer.
-
-    A reboot that could be sent only late has its time, too.
-    """
-    trail = instance.trail
-    return max(moment for moment in (claim.since, trail.claimed_at, trail.reboot_sent_at) if moment is not None)
-
-
 def _limit_over(
     instance: Instance,
     claim: Claim,
@@ -289,7 +269,7 @@ def _limit_over(
     policy: Policy,
 ) -> Verdict:
     if report is not None and registration.connected:
-        return give_back(instance, claim, _never_rebooted(instance, policy), fleet)
+        return give_back(instance, claim, never_rebooted(instance, policy), fleet)
     if instance.flight is not None and registration.connected and not _grace_over(instance, claim, fleet, policy):
         return Verdict(look_at=fleet.at + policy.poll_interval)
     if registration.connected:
@@ -297,152 +277,8 @@ def _limit_over(
     else:
         detail = "its ECS agent did not connect"
     why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
-    return _quarantine(instance, claim, registration, why, fleet)
+    return quarantine(instance, claim, registration, why, fleet)
 
 
 def _grace_over(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> bool:
-    return passed(_limit_from(instance, claim), policy.reboot_timeout + policy.answer_timeout, fleet.at)
-
-
-def _quarantine(instance: Instance, claim: Claim, registration: Registration, why: Failed, fleet: Fleet) -> Verdict:
-    rest = next_rest(instance.rest, claim.target, why.failure.code, fleet.at, rolled_back=True)
-    if registration.status is Status.ACTIVE:
-        # Its DRAINING did not outlast the reboot: there is nothing to leave it in, and nothing to give back.
-        return Verdict((Unmark(instance.id, why, took_slot=False), Note(instance.id, rest)), look_at=fleet.at)
-    mark = Quarantine(instance.id, claim.enter(ClaimPhase.QUARANTINED, fleet.at), why)
-    return Verdict((mark, Note(instance.id, rest)), look_at=fleet.at)
-
-
-def _never_rebooted(instance: Instance, policy: Policy) -> Failed:
-    ended = instance.rebooted
-    if ended is not None and ended.end is End.FAILED:
-        return failed(Failure.REBOOT_REFUSED, detail=ended.detail)
-    return failed(Failure.NEVER_REBOOTED, limit=spell(policy.reboot_timeout))
-
-
-def _verify(
-    instance: Instance,
-    claim: Claim,
-    registration: Registration,
-    report: HostReport,
-    fleet: Fleet,
-    policy: Policy,
-) -> Verdict:
-    """A new boot is proven. Healthy means: the agent connected over several looks, and no second reboot to come."""
-    soon = fleet.at + near(policy.poll_interval)
-    if instance.trail.connected_looks < CONNECTED_LOOKS or not registration.connected:
-        if passed(_limit_from(instance, claim), policy.reboot_timeout, fleet.at):
-            detail = f"it runs {report.running}, but its ECS agent does not stay connected"
-            why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
-            return _quarantine(instance, claim, registration, why, fleet)
-        wants_end = instance.reboot_flight is not None and instance.trail.reboot_end_asked_at is None
-        return Verdict(look_at=soon, wants_reboot_end=wants_end)
-    unended = _second_reboot_possible(instance, fleet, policy)
-    if unended is not None:
-        return unended
-    return _vet(instance, claim, registration, report, fleet, policy)
-
-
-def _vet(
-    instance: Instance,
-    claim: Claim,
-    registration: Registration,
-    report: HostReport,
-    fleet: Fleet,
-    policy: Policy,
-) -> Verdict:
-    """Back and connected: returned as soon as the operator's own document, where there is one, says that it is well."""
-    match ask_after_reboot(instance, fleet.at, policy):
-        case None:
-            return _return_verified(instance, claim, registration, report, fleet)
-        case Verdict() as asked:
-            return asked
-        case Unwell(detail=detail):
-            again = ask_again(instance, claim, fleet.at, policy)
-            why = failed(Failure.UNHEALTHY, version=report.running, detail=detail)
-            return again or _quarantine(instance, claim, registration, why, fleet)
-
-
-def _second_reboot_possible(instance: Instance, fleet: Fleet, policy: Policy) -> Verdict | None:
-    """A reboot command that never ended may be run again by the agent: call it back, and prove the same boot twice."""
-    trail, told = instance.trail, instance.told
-    if instance.reboot_flight is None or trail.proof_at is None or told is None:
-        return None
-    if trail.reboot_end_asked_at is None:
-        return Verdict(wants_reboot_end=True, look_at=fleet.at)
-    second = trail.proof_at + policy.second_proof_spacing
-    if told.asked_at >= second and told.report is not None:
-        return None
-    if fleet.at < second:
-        look_at = fleet.at + 2 * policy.poll_interval
-        return Verdict((Cancel(instance.id),), wants_reboot_end=True, look_at=look_at)
-    if instance.flight is not None:
-        return Verdict(look_at=fleet.at + policy.poll_interval)
-    return Verdict((Check(instance.id),), look_at=fleet.at + policy.poll_interval)
-
-
-def _return_verified(
-    instance: Instance, claim: Claim, registration: Registration, report: HostReport, fleet: Fleet
-) -> Verdict:
-    verdict, notes = _judge(instance, claim, report, fleet)
-    if registration.status is Status.ACTIVE:
-        # It came back into service by itself, under whatever registration: verified, and let go.
-        return Verdict((Unmark(instance.id, verdict, took_slot=True), *notes), look_at=fleet.at)
-    return Verdict((Return(instance.id, verdict), *notes), look_at=fleet.at)
-
-
-def _judge(instance: Instance, claim: Claim, report: HostReport, fleet: Fleet) -> tuple[Outcome, tuple[Command, ...]]:
-    """What a proven boot came to, and what is to be remembered of it."""
-    if report.running == claim.target:
-        return Updated(claim.source, claim.target), ()
-    if report.running == claim.source:
-        why = failed(Failure.ROLLED_BACK, version=report.running, target=claim.target)
-        rest = next_rest(instance.rest, claim.target, why.failure.code, fleet.at, rolled_back=True)
-        return why, (Note(instance.id, rest),)
-    return failed(Failure.WRONG_VERSION, version=report.running, target=claim.target), ()
-
-
-def _say_quarantined(
-    instance: Instance, claim: Claim, registration: Registration, why: Failed, fleet: Fleet
-) -> tuple[Command, ...]:
-    """Conclude, or write the claim where a run died after it told the store, and before it told the instance.
-
-    A claim that is not there at all may have been deleted by a person, who is not contradicted.
-    """
-    written = registration.attributes.get(ATTRIBUTE)
-    if written is not None and written != claim.encode():
-        rest = next_rest(instance.rest, claim.target, why.failure.code, fleet.at, rolled_back=True)
-        return Quarantine(instance.id, claim, why), Note(instance.id, rest)
-    return (Conclude(instance.id, Quarantined(why)),)
-
-
-def quarantined(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
-    """Left out of service: given back when it is healthy again, let go when a person returned it."""
-    if registration.status is Status.ACTIVE:
-        return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),), look_at=fleet.at)
-    known = instance.trail.outcome
-    conclusion: tuple[Command, ...] = ()
-    if not isinstance(known, Quarantined):
-        detail = f"out of service since {claim.since:%Y-%m-%d %H:%M} UTC"
-        why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
-        conclusion = _say_quarantined(instance, claim, registration, why, fleet)
-    if not registration.connected:
-        return Verdict(conclusion)
-    since = max(claim.since, instance.trail.claimed_at or claim.since)
-    told = instance.told if instance.told is not None and instance.told.asked_at >= since else None
-    if told is None or told.report is None:
-        if told is not None and instance.trail.checks_failed >= CHECK_TRIES:
-            return Verdict(conclusion)
-        asked = ask_host(instance, fleet.at, policy)
-        return Verdict((*conclusion, *asked.commands), look_at=asked.look_at)
-    if instance.trail.connected_looks < CONNECTED_LOOKS:
-        return Verdict(conclusion, look_at=fleet.at + policy.poll_interval)
-    if told.report.boot == claim.boot:
-        return give_back(instance, claim, _never_rebooted(instance, policy), fleet)
-    match ask_after_reboot(instance, fleet.at, policy):
-        case None:
-            return _return_verified(instance, claim, registration, told.report, fleet)
-        case Verdict(commands=commands, look_at=look_at):
-            return Verdict((*conclusion, *commands), look_at=look_at)
-        case Unwell():
-            return Verdict(conclusion)
+    return passed(limit_from(instance, claim), policy.reboot_timeout + policy.answer_timeout, fleet.at)
