@@ -171,7 +171,8 @@ def _let_go(instance: Instance, why: Hold) -> Verdict:
 def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
     """Nothing runs on it: go on to the reboot, if the host still has what we claimed it for."""
     # What waited for hours for its tasks is held against what the host says now: somebody may have staged another.
-    asked_after = fleet.at - policy.report_max_age
+    # Where its mark is refused again and again, a fresh answer would only hide that, and the limit of it.
+    asked_after = (instance.trail.in_vain_since or fleet.at) - policy.report_max_age
     if claim.run != fleet.run and instance.trail.claimed_at is not None:
         asked_after = max(asked_after, instance.trail.claimed_at)
     # The drain limit counts from the claim; a run that resumes it after hours gives the host its time to answer.
