@@ -133,3 +133,8 @@ def moves_per_task(rolled: Rolled) -> float:
 def decision(rolled: Rolled) -> tuple[float, float]:
     """Seconds of one core for a decision: the middle one, and the longest."""
     return statistics.median(rolled.effort.decisions), max(rolled.effort.decisions)
+
+
+def mean_decision(rolled: Rolled) -> float:
+    """CPU seconds of a decision, in the mean of a whole roll."""
+    return statistics.mean(rolled.effort.decisions)
