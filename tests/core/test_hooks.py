@@ -11,16 +11,32 @@ from hypothesis import strategies as st
 
 from bottlerocket_ecs_updater.core.budget import count_budget
 from bottlerocket_ecs_updater.core.checkpoints import Checkpoints
+from bottlerocket_ecs_updater.core.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.command import Command, Drain, Mark, Reboot, Return, RunAfterReboot, RunBeforeDrain
 from bottlerocket_ecs_updater.core.decide import decide
-from bottlerocket_ecs_updater.core.fleet import End, Fleet, Kind, Quarantined, Updated
+from bottlerocket_ecs_updater.core.fleet import End, Fleet, Kind, Quarantined, Trail, Updated
 from bottlerocket_ecs_updater.core.hooks import being_prepared, prepared
 from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.policy import CONNECTED_LOOKS, Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason
 from bottlerocket_ecs_updater.core.rules import Rules
 
-from .builders import MINUTE, NEW, NOW, OLD, ended, fleet, flight, instance, policy, ready
+from .builders import (
+    MINUTE,
+    NEW,
+    NOW,
+    OLD,
+    a_claim,
+    claimed,
+    ended,
+    fleet,
+    flight,
+    instance,
+    policy,
+    ready,
+    rebooted,
+    told,
+)
 from .strategies import PURE
 from .test_loop import restored, world
 from .tiny_world import Run, World, runs
@@ -158,3 +174,14 @@ def test_the_failure_of_the_document_is_told_with_its_exit_code_and_last_line() 
     assert isinstance(outcome, Quarantined)
     assert isinstance(outcome.why, Failed)
     assert "exit code" in str(outcome.why)
+
+
+def test_a_reboot_that_was_sent_late_leaves_the_document_its_time_too() -> None:
+    limits = with_hooks()
+    late = NOW - 5 * MINUTE
+    claim = a_claim(ClaimPhase.REBOOTING, since=NOW - limits.reboot_timeout - 5 * MINUTE, reboots=1)
+    trail = Trail(drain_sent_at=claim.since, reboot_sent_at=late, proof_at=NOW, connected_looks=CONNECTED_LOOKS)
+    said_no = ended(Kind.AFTER_REBOOT, End.FAILED, NOW - 2 * MINUTE)
+    one = claimed(claim=claim, trail=trail, told=told(rebooted()), vetted=said_no)
+    verdict = decide(fleet(one), limits).verdicts[one.id]
+    assert [type(command) for command in verdict.commands] == [RunAfterReboot]

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.claim import Claim
 from bottlerocket_ecs_updater.core.command import RunAfterReboot, Verdict
 from bottlerocket_ecs_updater.core.fleet import End, Ended, Instance, Kind
 from bottlerocket_ecs_updater.core.policy import Policy
@@ -63,12 +62,9 @@ def ask_after_reboot(instance: Instance, now: datetime, policy: Policy) -> Verdi
     return None if instance.vetted.end is End.SUCCESS else Unwell(_said(instance.vetted))
 
 
-def ask_again(instance: Instance, claim: Claim, now: datetime, policy: Policy) -> Verdict | None:
-    """Run the document once more on a host that was not well, None where its limit is over."""
+def ask_again(instance: Instance, now: datetime, policy: Policy) -> Verdict:
+    """Run the document once more on a host that was not well, as soon as it may."""
     assert instance.vetted is not None
-    began = max(claim.since, instance.trail.claimed_at or claim.since)
-    if passed(began, policy.reboot_timeout, now):
-        return None
     due = instance.vetted.ended_at + AGAIN_POLLS * policy.poll_interval
     if now < due:
         return Verdict(look_at=due)

@@ -32,9 +32,7 @@ from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, CONNECTED_LOOKS, P
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.core.rest import next_rest
-from bottlerocket_ecs_updater.core.restoring import (
-    give_back,
-)
+from bottlerocket_ecs_updater.core.restoring import give_back
 from bottlerocket_ecs_updater.core.waiting import near, passed, spell
 
 
@@ -76,9 +74,10 @@ def _vet(
         case Verdict() as asked:
             return asked
         case Unwell(detail=detail):
-            again = ask_again(instance, claim, fleet.at, policy)
+            if not passed(limit_from(instance, claim), policy.reboot_timeout, fleet.at):
+                return ask_again(instance, fleet.at, policy)
             why = failed(Failure.UNHEALTHY, version=report.running, detail=detail)
-            return again or quarantine(instance, claim, registration, why, fleet)
+            return quarantine(instance, claim, registration, why, fleet)
 
 
 def _second_reboot_possible(instance: Instance, fleet: Fleet, policy: Policy) -> Verdict | None:
@@ -115,8 +114,7 @@ def _judge(instance: Instance, claim: Claim, report: HostReport, fleet: Fleet) -
         return Updated(claim.source, claim.target), ()
     if report.running == claim.source:
         why = failed(Failure.ROLLED_BACK, version=report.running, target=claim.target)
-        rest = next_rest(instance.rest, claim.target, why.failure.code, fleet.at, rolled_back=True)
-        return why, (Note(instance.id, rest),)
+        return why, (_note(instance, claim, why, fleet),)
     return failed(Failure.WRONG_VERSION, version=report.running, target=claim.target), ()
 
 
@@ -161,19 +159,24 @@ def _say_quarantined(
     """
     written = registration.attributes.get(ATTRIBUTE)
     if written is not None and written != claim.encode():
-        rest = next_rest(instance.rest, claim.target, why.failure.code, fleet.at, rolled_back=True)
-        return Quarantine(instance.id, claim, why), Note(instance.id, rest)
+        return Quarantine(instance.id, claim, why), _note(instance, claim, why, fleet)
     return (Conclude(instance.id, Quarantined(why)),)
 
 
 def quarantine(instance: Instance, claim: Claim, registration: Registration, why: Failed, fleet: Fleet) -> Verdict:
     """Leave it out of service; one that is in service by itself is let go, and told as failed all the same."""
-    rest = next_rest(instance.rest, claim.target, why.failure.code, fleet.at, rolled_back=True)
+    note = _note(instance, claim, why, fleet)
     if registration.status is Status.ACTIVE:
         # Its DRAINING did not outlast the reboot: there is nothing to leave it in, and nothing to give back.
-        return Verdict((Unmark(instance.id, why, took_slot=False), Note(instance.id, rest)), look_at=fleet.at)
+        return Verdict((Unmark(instance.id, why, took_slot=False), note), look_at=fleet.at)
     mark = Quarantine(instance.id, claim.enter(ClaimPhase.QUARANTINED, fleet.at), why)
-    return Verdict((mark, Note(instance.id, rest)), look_at=fleet.at)
+    return Verdict((mark, note), look_at=fleet.at)
+
+
+def _note(instance: Instance, claim: Claim, why: Failed, fleet: Fleet) -> Note:
+    """What is remembered of a release that the host did not come back well on."""
+    rest = next_rest(instance.rest, claim.target, why.failure.code, fleet.at, rolled_back=True)
+    return Note(instance.id, rest)
 
 
 def never_rebooted(instance: Instance, policy: Policy) -> Failed:
