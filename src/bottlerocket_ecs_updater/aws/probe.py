@@ -11,9 +11,9 @@ PROBE_TIMEOUT_SECONDS = 5.0
 """A probe that takes longer is not well; a run that was told to stop must leave in ten seconds."""
 
 
-def ask_probe(url: str, user_agent: str = "bottlerocket-ecs-updater") -> str:
+def ask_probe(url: str) -> str:
     """Why the URL is not well, empty where it answers with a status of success. Redirects are followed."""
-    request = Request(url, headers={"User-Agent": user_agent})  # noqa: S310 - the settings take http and https only
+    request = Request(url, headers={"User-Agent": "bottlerocket-ecs-updater"})  # noqa: S310 - the settings take http and https only
     try:
         with urlopen(request, timeout=PROBE_TIMEOUT_SECONDS) as answer:  # noqa: S310 - as above
             status = int(answer.status)

@@ -23,6 +23,9 @@ MADE_BEFORE_COLLECTED = 50_000
 """Objects, instead of the usual 700. A decision for thousands of instances makes hundreds of thousands, hardly any of
 them garbage in circles, and the searches for such made the longest decisions twice as long."""
 
+WAKES_PER_LEASE = 4
+"""A sleeping run wakes so many times per lease term, to renew its lease."""
+
 
 def run(settings: RunSettings) -> int:
     """Update the cluster's Bottlerocket container instances, as far as may be done now."""
@@ -86,7 +89,7 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
         world,
         settings.policy,
         stop=stop,
-        wake=settings.limits.lease / 4,
+        wake=settings.limits.lease / WAKES_PER_LEASE,
         version=__version__,
         calls=wired.calls,
     ).execute()

@@ -13,7 +13,6 @@ from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.ruling import Turns
-from bottlerocket_ecs_updater.core.strangers import find_elder
 from bottlerocket_ecs_updater.core.waiting import passed, spell
 
 
@@ -32,12 +31,12 @@ class Barriers:
         return self.whole or self.each.get(id_) or self.turns.spent(standing.target)
 
 
-def nobody_is_asked(fleet: Fleet, policy: Policy) -> Hold | None:
+def nobody_is_asked(fleet: Fleet, elder: Hold | None) -> Hold | None:
     """Why only what is in hand is gone on with: an older run acts with another store, or AWS does not let us.
 
     What was denied once may be the very question: asked again, it would end the run, and what is in hand with it.
     """
-    return hold(Reason.HALTED, why=fleet.barred) if fleet.barred else find_elder(fleet, policy)
+    return hold(Reason.HALTED, why=fleet.barred) if fleet.barred else elder
 
 
 def left_alone(standing: Standing, why: Hold) -> Standing:
@@ -51,25 +50,23 @@ def left_alone(standing: Standing, why: Hold) -> Standing:
             assert_never(standing)
 
 
-def nothing_begins(fleet: Fleet, policy: Policy, halt: Halt | None) -> Hold | None:
-    """Why no instance may be staged or drained now, whichever it is."""
+def nothing_begins(fleet: Fleet, policy: Policy, halt: Halt | None, alone: Hold | None) -> Hold | None:
+    """Why no instance may be staged or drained now, whichever it is; `alone` is why nobody is even asked."""
     if halt is not None:
         return hold(Reason.HALTED, why=halt.why)
     if fleet.stopping:
         return hold(Reason.STOPPING, why=fleet.stopping)
     if policy.deadline is not None and passed(fleet.started_at, policy.deadline, fleet.at):
         return hold(Reason.STOPPING, why=f"its deadline of {spell(policy.deadline)} has passed")
-    return nobody_is_asked(fleet, policy)
+    return alone
 
 
 def barriers_of(whole: Hold | None, standings: Mapping[InstanceId, Standing], fleet: Fleet, policy: Policy) -> Barriers:
     """What keeps each of those that are ready from beginning now."""
     turns = Turns(fleet, policy)
     for instance in filter(being_prepared, fleet.instances.values()):
-        report = instance.told.report if instance.told is not None else None
-        if report is not None and report.target is not None:
-            # It is about to be taken: else the operator's document would run on others for nothing.
-            turns.take(report.target)
+        # It is about to be taken: else the operator's document would run on others for nothing.
+        turns.take_told(instance)
     ready = {id_: standing.target for id_, standing in standings.items() if isinstance(standing, Ready)}
     barred = {target: turns.barred(target) for target in set(ready.values())} if whole is None else {}
     each = {id_: why for id_, target in ready.items() if (why := barred.get(target)) is not None}

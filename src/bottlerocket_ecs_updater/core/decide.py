@@ -39,7 +39,7 @@ from bottlerocket_ecs_updater.core.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.rest import next_rest
 from bottlerocket_ecs_updater.core.settling import next_settle_look
 from bottlerocket_ecs_updater.core.staging import stage
-from bottlerocket_ecs_updater.core.strangers import left_to_others
+from bottlerocket_ecs_updater.core.strangers import find_elder, left_to_others
 from bottlerocket_ecs_updater.core.taking import begin, leave_own_host, services_for_begin
 
 
@@ -72,9 +72,10 @@ class Decision:
 def decide(fleet: Fleet, policy: Policy) -> Decision:
     """Decide one pass over the whole cluster."""
     draft = Draft()
+    elder = find_elder(fleet, policy)
     for instance in fleet.instances.values():
         if instance.claim is not None:
-            others = left_to_others(instance, fleet, policy)
+            others = left_to_others(instance, fleet, policy, elder)
             theirs = Verdict(hold=others) if others is not None else None
             draft.verdicts[instance.id] = theirs or proceed(instance, instance.claim, fleet, policy)
     hopeful = {id_ for id_, verdict in draft.verdicts.items() if verdict.look_at is not None}
@@ -82,16 +83,16 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
     standings = {
         instance.id: stand(instance, fleet, policy) for instance in fleet.instances.values() if instance.claim is None
     }
-    alone = nobody_is_asked(fleet, policy)
+    alone = nobody_is_asked(fleet, elder)
     if alone is not None:
         standings = {id_: left_alone(standing, alone) for id_, standing in standings.items()}
     for id_, standing in standings.items():
         draft.verdicts[id_] = _first_verdict(fleet.instances[id_], standing, fleet, policy)
-    barriers = barriers_of(nothing_begins(fleet, policy, halt), standings, fleet, policy)
+    barriers = barriers_of(nothing_begins(fleet, policy, halt, alone), standings, fleet, policy)
     stage(fleet, policy, standings, barriers, draft)
     begin(fleet, policy, standings, barriers, draft)
     leave_own_host(fleet, policy, standings, barriers, draft)
-    return _close(fleet, policy, halt, draft)
+    return _close(fleet, policy, halt, barriers.whole, draft)
 
 
 def _first_verdict(instance: Instance, standing: Standing, fleet: Fleet, policy: Policy) -> Verdict:
@@ -120,14 +121,14 @@ def _concluded(instance: Instance, outcome: Outcome, fleet: Fleet) -> Verdict:
     return Verdict((conclusion,))
 
 
-def _close(fleet: Fleet, policy: Policy, halt: Halt | None, draft: Draft) -> Decision:
+def _close(fleet: Fleet, policy: Policy, halt: Halt | None, whole: Hold | None, draft: Draft) -> Decision:
     dues = (due(fleet.instances[id_], verdict, fleet, policy) for id_, verdict in draft.verdicts.items())
     looks = [look_at for look_at in dues if look_at is not None]
     waited_for = (next_settle_look(fleet, policy), draft.services_at)
     services_at = min((look for look in waited_for if look is not None), default=None)
     if services_at is not None:
         looks.append(services_at)
-    if not looks and nothing_begins(fleet, policy, halt) is None and some_may_be_back(fleet, policy):
+    if not looks and whole is None and some_may_be_back(fleet, policy):
         # It would be passed over, and others for the place that it takes.
         draft.wants_full_look = True
         looks.append(fleet.at + 2 * policy.poll_interval)

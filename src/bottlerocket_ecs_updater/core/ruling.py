@@ -121,6 +121,12 @@ class Turns:
         self._allowances[target] = self._of(target).take()
         self._today = self._today.take()
 
+    def take_told(self, instance: Instance) -> None:
+        """One more goes to the release that it said it would take, where it said so."""
+        report = instance.told.report if instance.told is not None else None
+        if report is not None and report.target is not None:
+            self.take(report.target)
+
     def _left(self, target: Version) -> tuple[Allowance, ...]:
         return self._of(target), self._today
 

@@ -58,10 +58,7 @@ def _turns_for_staging(ahead: Iterable[InstanceId], fleet: Fleet, policy: Policy
     """What is left for those that are not staged yet: a release is staged on no more hosts than may go to it now."""
     turns = Turns(fleet, policy)
     for id_ in ahead:
-        told = fleet.instances[id_].told
-        report = told.report if told is not None else None
-        if report is not None and report.target is not None:
-            turns.take(report.target)
+        turns.take_told(fleet.instances[id_])
     return turns
 
 

@@ -30,12 +30,12 @@ def lives(claim: Claim, fleet: Fleet, policy: Policy) -> bool:
     return abs(fleet.at - claim.since) < policy.longest_phase
 
 
-def left_to_others(instance: Instance, fleet: Fleet, policy: Policy) -> Hold | None:
+def left_to_others(instance: Instance, fleet: Fleet, policy: Policy, elder: Hold | None) -> Hold | None:
     """Why an instance that carries a claim is not ours to go on with, None where it is."""
     claim = instance.claim
     if claim is None or claim.run == fleet.run:
         return None
-    return _of(instance, claim) if lives(claim, fleet, policy) else find_elder(fleet, policy)
+    return _of(instance, claim) if lives(claim, fleet, policy) else elder
 
 
 def find_elder(fleet: Fleet, policy: Policy) -> Hold | None:
