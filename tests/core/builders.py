@@ -38,6 +38,7 @@ from bottlerocket_ecs_updater.core.ids import (
     Zone,
 )
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.reboots import Acceptance, RebootEnd, SentReboot
 from bottlerocket_ecs_updater.core.version import Version
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
@@ -113,6 +114,26 @@ def ended(kind: Kind, end: End = End.SUCCESS, at: datetime = NOW, **changes: Any
     """A command that ended."""
     code = 0 if end is End.SUCCESS else 1
     return replace(Ended(kind, CommandId(f"{kind.value}-command"), at - 5 * SECOND, at, end, code, "a line"), **changes)
+
+
+def sent_reboot(sent: datetime = NOW, end: RebootEnd | None = None, **changes: Any) -> SentReboot:
+    """A reboot command that this run sent; open, unless an end is given."""
+    return replace(SentReboot(CommandId(f"reboot-{sent:%H%M%S}"), sent, end=end), **changes)
+
+
+def acceptance(heard: datetime = NOW, **changes: Any) -> RebootEnd:
+    """The host took the command, in its first run."""
+    return replace(RebootEnd(Acceptance.ACCEPTED, heard, True, "Rebooting, goodbye...", True), **changes)
+
+
+def refusal(heard: datetime = NOW) -> RebootEnd:
+    """apiclient refused the command."""
+    return RebootEnd(Acceptance.REFUSED, heard, True, "Status 500 when POSTing /actions/reboot")
+
+
+def unknown_end(heard: datetime = NOW) -> RebootEnd:
+    """Systems Manager says that it ended, and nothing of whether the host took it."""
+    return RebootEnd(Acceptance.UNKNOWN, heard, False, "Undeliverable")
 
 
 # ECS
@@ -201,7 +222,7 @@ def claimed(
     status: Status = Status.DRAINING,
     connected: bool = True,
     tasks: tuple[Task, ...] | None = (),
-    asked: datetime = NOW - 2 * MINUTE,
+    asked: datetime = NOW - 5 * SECOND,
     trail: Trail | None = None,
     **changes: Any,
 ) -> Instance:
@@ -224,7 +245,9 @@ def claimed(
 def drained_by_us(claim: Claim, **changes: Any) -> Trail:
     """What this run remembers of an instance with that claim: nothing of its drain where another run began it."""
     if claim.run != RUN:
-        return replace(Trail(claimed_at=NOW, claim_seen=True, drain_seen=True, connected_looks=1), **changes)
+        found = changes.get("claimed_at", NOW)
+        dead = Trail(claimed_at=found, phase_seen_at=found, claim_seen=True, drain_seen=True, connected_looks=1)
+        return replace(dead, **changes)
     plain = Trail(
         claimed_at=claim.since,
         claim_seen=True,

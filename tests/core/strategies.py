@@ -40,6 +40,7 @@ from bottlerocket_ecs_updater.core.host import HostAnswer, HostProblem, HostRepo
 from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId, Own, Zone
 from bottlerocket_ecs_updater.core.policy import Limit, OwnHost, Policy
 from bottlerocket_ecs_updater.core.reasons import Failure, Reason, failed, hold
+from bottlerocket_ecs_updater.core.reboots import Acceptance, RebootEnd, SentReboot
 from bottlerocket_ecs_updater.core.version import Version
 
 from .builders import (
@@ -143,6 +144,23 @@ class Dice:
         """A command under way."""
         return Flight(self.among(*kinds), CommandId("a-command"), self.moment())
 
+    def reboots(self) -> tuple[SentReboot, ...]:
+        """Reboot commands that were sent, or may have been."""
+        return tuple(self.reboot() for _ in range(self.among(0, 1, 1, 2)))
+
+    def reboot(self) -> SentReboot:
+        """A reboot command with any end, or none."""
+        sent, acceptance = self.moment(), self.among(*Acceptance)
+        end = RebootEnd(acceptance, self.moment(), self.mostly(), "its line", acceptance is Acceptance.ACCEPTED)
+        return SentReboot(
+            CommandId(self.among("a-reboot", "")),
+            sent,
+            sent_by_us=self.mostly(),
+            end=self.among(None, end),
+            end_asked_at=self.perhaps(),
+            cancelled=self.among(True, False),
+        )
+
     def trail(self) -> Trail:
         """What the run remembers."""
         return Trail(
@@ -155,11 +173,11 @@ class Dice:
             claim_seen=self.mostly(),
             claim_absent_looks=self.among(0, 0, 0, 1, 2),
             claimed_at=self.perhaps(),
+            phase_seen_at=self.perhaps(),
             reboot_sent_at=self.perhaps(),
             away_at=self.perhaps(),
             connected_looks=self.among(0, 1, 3, 4),
             proof_at=self.perhaps(),
-            reboot_end_asked_at=self.perhaps(),
             moving={"web": 1},
             verdict=self.among(None, *OUTCOMES),
             return_sent_at=self.among(None, None, None, self.moment()),
@@ -196,8 +214,7 @@ class Dice:
             told=told if self.mostly() else None,
             flight=self.among(None, None, None, self.flight(Kind.CHECK, Kind.APPLY)),
             applied=self.among(None, None, self.ended(Kind.APPLY)),
-            rebooted=self.among(None, self.ended(Kind.REBOOT)),
-            reboot_flight=self.among(None, self.flight(Kind.REBOOT)) if claim is not None else None,
+            reboots=self.reboots() if claim is not None else (),
             send_refused=self.among("", "", "", "", "InvalidInstanceId"),
             claim=claim,
             claim_on_instance=claim is not None and seen is not None and bool(seen.attributes),

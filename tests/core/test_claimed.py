@@ -11,10 +11,13 @@ import pytest
 from bottlerocket_ecs_updater.core.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.claimed import proceed
 from bottlerocket_ecs_updater.core.command import Check, Command, Drain, Mark, Note, Return, Unmark, Verdict
-from bottlerocket_ecs_updater.core.fleet import Durations, Instance, Status, Tasks, Trail, Updated
+from bottlerocket_ecs_updater.core.decide import decide
+from bottlerocket_ecs_updater.core.fleet import Durations, Halt, Instance, Kind, Status, Tasks, Trail, Updated
 from bottlerocket_ecs_updater.core.host import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.policy import MISSING_LOOKS
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.releases import ReleaseRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules import Rules
 
 from .builders import (
     DEAD_RUN,
@@ -32,6 +35,7 @@ from .builders import (
     claimed,
     drained_by_us,
     fleet,
+    flight,
     idle,
     is_soon,
     problem,
@@ -166,9 +170,28 @@ def test_an_instance_that_is_empty_at_the_limit_goes_on() -> None:
 
 
 def test_what_waited_for_hours_for_its_tasks_is_asked_again_before_it_is_rebooted() -> None:
-    long_ago = told(ready(), NOW - POLICY.report_max_age - SECOND)
+    """Somebody may have staged another version meanwhile."""
+    long_ago = told(ready(), NOW - POLICY.staged_report_max_age - SECOND)
     assert kinds(next_step(claimed(told=long_ago))) == [Check]
-    assert kinds(next_step(claimed(told=told(ready(), NOW - MINUTE)))) == [Mark]
+    assert kinds(next_step(claimed(told=told(ready(), NOW - 10 * SECOND)))) == [Mark]
+
+
+def test_a_host_is_asked_while_its_last_tasks_stop() -> None:
+    """So that its answer is there, and young, when it is empty."""
+    one = claimed(tasks=(task(last_status="STOPPING"),), asked=NOW - MINUTE)
+    assert one.registration is not None
+    stopping = replace(one, registration=replace(one.registration, running_tasks=0))
+    assert kinds(next_step(stopping)) == [Check]
+    assert kinds(next_step(replace(stopping, flight=flight(Kind.CHECK)))) == []
+    assert kinds(next_step(one)) == []
+
+
+def test_a_version_that_was_denied_since_the_drain_began_is_given_back() -> None:
+    denied = replace(POLICY, rules=Rules(releases=ReleaseRules(deny=parse_ranges(str(NEW)))))
+    one = claimed(tasks=(task(),))
+    assert one.claim is not None
+    verdict = proceed(one, one.claim, fleet(one), denied)
+    assert kinds(verdict) == [Return]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +234,7 @@ def test_the_host_of_a_dead_run_is_asked_however_long_ago_its_drain_began() -> N
 
 
 def test_the_host_of_a_dead_run_goes_on_when_it_answered() -> None:
-    one = of_dead_run(12 * 60, known=NOW - MINUTE, asked=NOW - 30 * SECOND)
+    one = of_dead_run(12 * 60, known=NOW - MINUTE, asked=NOW - 10 * SECOND)
     (mark,) = next_step(one).commands
     assert isinstance(mark, Mark)
     assert (mark.claim.run, mark.claim.phase) == (RUN, ClaimPhase.REBOOTING)
@@ -249,8 +272,39 @@ def marked_only(minutes: float = 0, **changes: Any) -> Instance:
     return claimed(claim=claim, trail=trail, **{"status": Status.ACTIVE, **changes})
 
 
+def decided(one: Instance, *others: Instance, **changes: Any) -> Verdict:
+    return decide(fleet(one, *others, **changes), POLICY).verdicts[one.id]
+
+
 def test_a_drain_that_was_not_sent_is_sent() -> None:
-    assert kinds(next_step(marked_only())) == [Drain]
+    assert kinds(decided(marked_only())) == [Drain]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"halt": Halt("two failed")}, {"paused": "by somebody"}, {"stopping": "SIGTERM"}, {"barred": "denied"}]
+)
+def test_a_drain_that_was_not_sent_waits_in_line_again_where_it_may_not_begin_now(changes: dict[str, Any]) -> None:
+    verdict = decided(marked_only(), **changes)
+    assert kinds(verdict) == [Unmark]
+    assert verdict.hold is not None
+
+
+def test_a_drain_that_was_not_sent_waits_in_line_again_where_its_place_was_taken() -> None:
+    """The reply to its mark was lost, and another instance was drained before a look showed the mark."""
+    other = claimed("i-b", a_claim(), status=Status.DRAINING)
+    assert kinds(decided(marked_only(), other)) == [Unmark]
+
+
+def test_an_instance_is_not_drained_before_a_look_shows_its_mark() -> None:
+    """The reply to the mark was lost: it may never have reached the instance."""
+    unseen = replace(marked_only(1), claim_on_instance=False)
+    assert kinds(decided(unseen)) == [Unmark]
+    just_now = replace(unseen, claim=a_claim(since=NOW - 5 * SECOND))
+    assert kinds(decided(just_now)) == []
+
+
+def test_nothing_is_drained_on_looks_that_are_not_fresh() -> None:
+    assert kinds(decided(marked_only(), full_at=NOW - MINUTE)) == []
 
 
 def unclear_drain(seconds: int) -> Instance:
@@ -278,7 +332,8 @@ def test_a_drain_that_no_look_shows_is_sent_again() -> None:
 
 
 def test_a_drain_that_never_comes_is_let_go_at_the_limit() -> None:
-    assert let_go(next_step(marked_only(25))) is Reason.UNCLEAR
+    assert let_go(decided(marked_only(25))) is Reason.UNCLEAR
+    assert let_go(next_step(replace(unclear_drain(20), claim=a_claim(since=NOW - 25 * MINUTE)))) is Reason.UNCLEAR
 
 
 # Other people
@@ -343,7 +398,7 @@ def test_an_instance_that_somebody_drained_right_after_we_returned_it_is_theirs(
 def missing(looks: int, phase: ClaimPhase = ClaimPhase.DRAINING, minutes: float = 1) -> Instance:
     claim = a_claim(phase, since=NOW - minutes * MINUTE)
     trail = drained_by_us(claim, missing_looks=looks)
-    return claimed(claim=claim, trail=trail, registration=None, undescribed="MISSING")
+    return claimed(claim=claim, trail=trail, registration=None)
 
 
 @pytest.mark.parametrize("phase", ClaimPhase)
@@ -373,7 +428,26 @@ def test_a_rebooting_host_that_does_not_come_back_in_a_while_is_gone() -> None:
     assert let_go(next_step(missing(MISSING_LOOKS + 5, ClaimPhase.REBOOTING, minutes=10))) is Reason.GONE
 
 
-def test_what_ecs_said_of_a_gone_instance_is_told() -> None:
-    (command,) = next_step(missing(MISSING_LOOKS)).commands
-    assert isinstance(command, Unmark)
-    assert command.verdict == hold(Reason.GONE, why="MISSING")
+@pytest.mark.parametrize("phase", ClaimPhase)
+def test_an_instance_that_is_listed_and_not_described_is_not_gone(phase: ClaimPhase) -> None:
+    """A batch fails in part, and its claim would be forgotten for that."""
+    one = replace(missing(MISSING_LOOKS + 5, phase, minutes=60), undescribed="SERVER: try again")
+    verdict = next_step(one, started_at=NOW - MINUTE)
+    assert (verdict.commands, verdict.wants_listing) == ((), True)
+    assert verdict.hold is not None
+    assert verdict.hold.reason is Reason.NOT_DESCRIBED
+
+
+def test_a_run_does_not_wait_for_ever_for_a_description() -> None:
+    one = replace(missing(0, minutes=3 * 60), undescribed="SERVER: try again")
+    verdict = next_step(one, started_at=NOW - 30 * MINUTE)
+    assert (verdict.commands, verdict.look_at) == ((), None)
+
+
+@pytest.mark.parametrize("phase", ClaimPhase)
+def test_a_claim_that_cannot_be_read_on_the_instance_is_held_whatever_the_store_says(phase: ClaimPhase) -> None:
+    one = claimed(claim=a_claim(phase, run=DEAD_RUN), claim_unreadable="not a claim: '2 …'")
+    verdict = next_step(one)
+    assert (verdict.commands, verdict.look_at) == ((), None)
+    assert verdict.hold is not None
+    assert verdict.hold.reason is Reason.CLAIM_UNREADABLE

@@ -27,6 +27,7 @@ from .builders import (
     NOW,
     OLD,
     a_claim,
+    acceptance,
     claimed,
     ended,
     fleet,
@@ -35,6 +36,7 @@ from .builders import (
     policy,
     ready,
     rebooted,
+    sent_reboot,
     told,
 )
 from .strategies import PURE
@@ -182,6 +184,7 @@ def test_a_reboot_that_was_sent_late_leaves_the_document_its_time_too() -> None:
     claim = a_claim(ClaimPhase.REBOOTING, since=NOW - limits.reboot_timeout - 5 * MINUTE, reboots=1)
     trail = Trail(drain_sent_at=claim.since, reboot_sent_at=late, proof_at=NOW, connected_looks=CONNECTED_LOOKS)
     said_no = ended(Kind.AFTER_REBOOT, End.FAILED, NOW - 2 * MINUTE)
-    one = claimed(claim=claim, trail=trail, told=told(rebooted()), vetted=said_no)
+    taken = sent_reboot(late, acceptance(late))
+    one = claimed(claim=claim, trail=trail, told=told(rebooted()), vetted=said_no, reboots=(taken,))
     verdict = decide(fleet(one), limits).verdicts[one.id]
     assert [type(command) for command in verdict.commands] == [RunAfterReboot]

@@ -140,12 +140,26 @@ def test_a_host_that_refuses_to_reboot_is_given_back_and_the_others_go_on() -> N
     assert (restored(place), sum(isinstance(c, Reboot) for c in place.commands)) == (True, REBOOT_TRIES + 2)
 
 
-def test_a_host_that_never_reboots_is_given_back_and_the_others_go_on() -> None:
+def test_a_host_that_accepts_a_reboot_and_never_goes_down_is_quarantined() -> None:
+    """Its shutdown is pending: given back, it would kill the tasks that it got."""
     place = one_bad(ignores_reboot=True)
     outcome = run(place).outcomes[InstanceId("i-00")]
-    assert isinstance(outcome, Failed)
-    assert outcome.failure is Failure.NEVER_REBOOTED
-    assert (restored(place), sum(isinstance(c, Reboot) for c in place.commands)) == (True, 3)
+    assert isinstance(outcome, Quarantined)
+    assert isinstance(outcome.why, Failed)
+    assert outcome.why.failure is Failure.REBOOT_STALLED
+    assert place.hosts[InstanceId("i-00")].status is Status.DRAINING
+    assert sum(isinstance(c, Reboot) for c in place.commands) == 1
+
+
+def test_such_a_host_is_given_back_when_its_reboot_is_a_day_old() -> None:
+    place = one_bad(ignores_reboot=True)
+    run(place)
+    place.now += 23 * HOUR
+    run(place)
+    assert place.hosts[InstanceId("i-00")].status is Status.DRAINING
+    place.now += 2 * HOUR
+    run(place)
+    assert place.hosts[InstanceId("i-00")].status is Status.ACTIVE
 
 
 def test_a_host_that_never_returns_is_quarantined_and_reported_by_the_next_run_too() -> None:

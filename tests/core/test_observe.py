@@ -5,22 +5,29 @@ from typing import Any
 
 import pytest
 
-from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, FINISHED, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.fleet import Instance, Kind, Registration, Status, Trail
 from bottlerocket_ecs_updater.core.host import HostAnswer, Problem
-from bottlerocket_ecs_updater.core.ids import InstanceId, ServiceArn
+from bottlerocket_ecs_updater.core.ids import BootId, CommandId, InstanceId, RunId, ServiceArn
 from bottlerocket_ecs_updater.core.observe import (
     see_drain_sent,
     see_ended,
     see_marked,
     see_missing,
+    see_reboot_end,
+    see_reboot_found,
+    see_reboot_sent,
+    see_reboots_cancelled,
     see_registration,
     see_sent,
     see_told,
+    see_undescribed,
 )
+from bottlerocket_ecs_updater.core.reboots import SentReboot
 
 from .builders import (
     DEAD_RUN,
+    HOUR,
     MINUTE,
     NEW,
     NOW,
@@ -28,6 +35,7 @@ from .builders import (
     SECOND,
     STANDALONE,
     a_claim,
+    acceptance,
     available,
     claimed,
     drained_by_us,
@@ -38,7 +46,9 @@ from .builders import (
     problem,
     ready,
     rebooted,
+    refusal,
     registration,
+    sent_reboot,
     task,
     told,
 )
@@ -93,12 +103,12 @@ def test_an_instance_that_is_seen_again_is_not_missing() -> None:
 
 
 def test_an_instance_that_is_missed_once_keeps_its_description() -> None:
-    once = see_missing(instance(), "MISSING")
-    assert (once.registration, once.undescribed, once.trail.missing_looks) == (instance().registration, "MISSING", 1)
+    once = see_missing(instance())
+    assert (once.registration, once.trail.missing_looks) == (instance().registration, 1)
 
 
 def test_an_instance_that_is_missed_twice_has_no_description() -> None:
-    assert see_missing(see_missing(instance(), "MISSING"), "MISSING").registration is None
+    assert see_missing(see_missing(instance())).registration is None
 
 
 def test_an_instance_under_a_new_registration_keeps_what_we_know_of_it() -> None:
@@ -207,9 +217,68 @@ def test_an_agent_that_goes_again_is_noted_again() -> None:
     assert away(here(away(SENT, 10), 20), 30).trail.away_at == NOW + 30 * SECOND
 
 
-def test_an_agent_that_flaps_after_the_proof_went_to_no_reboot() -> None:
+def test_an_agent_that_goes_after_the_proof_may_have_gone_to_a_second_reboot() -> None:
     proven = see_told(away(SENT, 10), told(rebooted(), NOW + 20 * SECOND))
-    assert away(here(proven, 25), 30).trail.away_at == NOW + 10 * SECOND
+    assert away(here(proven, 25), 30).trail.away_at == NOW + 30 * SECOND
+
+
+def test_another_boot_after_the_proof_is_proven_anew() -> None:
+    proven = see_told(away(SENT, 10), told(rebooted(), NOW + 20 * SECOND))
+    same = see_told(proven, told(rebooted(), NOW + 50 * SECOND))
+    assert same.trail.proof_at == NOW + 20 * SECOND
+    again = see_told(same, told(replace(rebooted(), boot=BootId("a" * 32)), NOW + 80 * SECOND))
+    assert (again.trail.proof_at, again.trail.proof_boot) == (NOW + 80 * SECOND, "a" * 32)
+
+
+def test_an_instance_that_is_listed_and_not_described_keeps_what_is_known_of_it() -> None:
+    before = claimed(trail=Trail(missing_looks=2))
+    after = see_undescribed(before, "SERVER")
+    assert (after.registration, after.claim, after.trail.missing_looks) == (before.registration, before.claim, 0)
+    assert after.undescribed == "SERVER"
+    assert seen(after).undescribed == ""
+
+
+def test_a_reboot_that_a_dead_run_may_have_sent_is_remembered_from_when_its_claim_is_found() -> None:
+    found = seen_with(UNKNOWN, replace(REBOOTING, run=DEAD_RUN), at=NOW)
+    (maybe,) = found.reboots
+    assert (maybe.command, maybe.sent_at, maybe.sent_by_us) == ("", NOW, False)
+    assert seen_with(found, replace(REBOOTING, run=DEAD_RUN), at=NOW + SECOND).reboots == (maybe,)
+
+
+def test_a_reboot_that_is_found_takes_the_place_of_the_unknown_one() -> None:
+    found = seen_with(UNKNOWN, replace(REBOOTING, run=DEAD_RUN), at=NOW)
+    listed = SentReboot(CommandId("listed"), NOW - MINUTE, sent_by_us=False)
+    (known,) = see_reboot_found(found, listed).reboots
+    assert (known.command, known.sent_at) == ("listed", NOW)
+    assert see_reboot_found(see_reboot_found(found, listed), listed).reboots == (known,)
+
+
+def test_the_phase_of_a_claim_is_dated_by_its_first_look() -> None:
+    """So that a claim from a clock that was ahead stretches no limit."""
+    ahead = replace(REBOOTING, run=DEAD_RUN, since=NOW + 20 * HOUR)
+    found = seen_with(UNKNOWN, ahead, at=NOW)
+    assert found.phase_began == NOW
+    assert seen_with(found, ahead, at=NOW + MINUTE).phase_began == NOW
+    past = seen_with(UNKNOWN, replace(ahead, since=NOW - HOUR), at=NOW)
+    assert past.phase_began == NOW - HOUR
+
+
+RIVAL = replace(REBOOTING, run=RunId("rival"), store="abc")
+
+
+def test_an_instance_that_another_updater_has_finished_is_looked_at_as_new() -> None:
+    """Else it would be drained once more on the strength of what it said before."""
+    before = instance(says=ready(), registered=registration("i-a", attributes=marked(RIVAL)))
+    theirs = see_registration(before, registration("i-a", attributes=marked(RIVAL)), RUN, store="xyz")
+    once = see_registration(theirs, registration("i-a"), RUN, store="xyz")
+    assert (once.claim, once.told) == (RIVAL, before.told)
+    twice = see_registration(once, registration("i-a"), RUN, store="xyz")
+    assert (twice.claim, twice.told) == (None, None)
+
+
+def test_a_finished_claim_is_none() -> None:
+    after = seen(UNKNOWN, attributes={ATTRIBUTE: FINISHED})
+    assert (after.claim, after.claim_unreadable, after.claim_on_instance) == (None, "", False)
 
 
 def test_an_agent_that_goes_before_any_reboot_is_asked_is_no_sign_of_one() -> None:
@@ -288,31 +357,30 @@ def test_the_end_of_an_apply_is_kept() -> None:
 
 
 def test_a_reboot_does_not_keep_a_host_from_being_asked() -> None:
-    sent = see_sent(SENT, flight(Kind.REBOOT))
-    assert (sent.flight, sent.reboot_flight) == (None, flight(Kind.REBOOT))
+    sent = see_reboot_sent(SENT, sent_reboot())
+    assert (sent.flight, sent.reboots) == (None, (sent_reboot(),))
 
 
 def test_the_end_of_a_reboot_is_kept() -> None:
-    done = see_ended(see_sent(SENT, flight(Kind.REBOOT)), ended(Kind.REBOOT))
-    assert (done.reboot_flight, done.rebooted) == (None, ended(Kind.REBOOT))
+    done = see_reboot_end(see_reboot_sent(SENT, sent_reboot()), sent_reboot().command, NOW + SECOND, acceptance())
+    assert (done.reboots[0].end, done.reboots[0].end_asked_at) == (acceptance(), NOW + SECOND)
+    still = see_reboot_end(done, sent_reboot().command, NOW + MINUTE, None)
+    assert still.reboots[0].end == acceptance()
 
 
 def test_a_new_reboot_begins_the_wait_anew() -> None:
-    before = replace(
-        SENT,
-        rebooted=ended(Kind.REBOOT),
-        trail=replace(SENT.trail, away_at=NOW, proof_at=NOW, reboot_end_asked_at=NOW),
-    )
-    again = see_sent(before, flight(Kind.REBOOT, NOW + MINUTE))
+    first = sent_reboot(NOW, refusal())
+    before = replace(SENT, reboots=(first,), trail=replace(SENT.trail, away_at=NOW, proof_at=NOW))
+    second = sent_reboot(NOW + MINUTE)
+    again = see_reboot_sent(before, second)
     trail = again.trail
-    assert (trail.reboot_sent_at, trail.away_at, trail.proof_at, trail.reboot_end_asked_at, trail.connected_looks) == (
-        NOW + MINUTE,
-        None,
-        None,
-        None,
-        0,
-    )
-    assert again.rebooted is None
+    assert (trail.reboot_sent_at, trail.away_at, trail.proof_at, trail.connected_looks) == (NOW + MINUTE, None, None, 0)
+    assert again.reboots == (first, second)
+
+
+def test_reboots_that_were_asked_to_be_cancelled_are_not_asked_twice() -> None:
+    before = replace(SENT, reboots=(sent_reboot(NOW, refusal()), sent_reboot(NOW + MINUTE)))
+    assert [one.cancelled for one in see_reboots_cancelled(before).reboots] == [False, True]
 
 
 # Acts
@@ -321,7 +389,8 @@ def test_a_new_reboot_begins_the_wait_anew() -> None:
 def test_a_first_mark_begins_a_new_trail() -> None:
     one = instance(trail=Trail(applies=1, connected_looks=4, unmarked=True, drain_sent_at=NOW, missing_looks=1))
     after = see_marked(one, a_claim(), NOW)
-    assert (after.claim, after.trail) == (a_claim(), Trail(claimed_at=NOW, applies=1, connected_looks=4))
+    kept = Trail(claimed_at=NOW, phase_seen_at=NOW, applies=1, connected_looks=4)
+    assert (after.claim, after.trail) == (a_claim(), kept)
 
 
 def test_a_mark_for_a_reboot_keeps_what_is_known_of_the_drain() -> None:
@@ -330,10 +399,11 @@ def test_a_mark_for_a_reboot_keeps_what_is_known_of_the_drain() -> None:
     assert (after.claim, after.trail.reboot_sent_at) == (REBOOTING, None)
 
 
-def test_a_mark_for_one_more_reboot_forgets_the_one_before() -> None:
-    once = see_sent(SENT, flight(Kind.REBOOT))
+def test_a_mark_for_one_more_reboot_waits_anew_and_remembers_the_one_before() -> None:
+    once = see_reboot_sent(SENT, sent_reboot())
     again = see_marked(once, replace(REBOOTING, reboots=2), NOW)
-    assert (again.reboot_flight, again.trail.reboot_sent_at, again.trail.away_at) == (None, None, None)
+    assert (again.trail.reboot_sent_at, again.trail.away_at) == (None, None)
+    assert again.reboots == once.reboots
 
 
 def test_a_drain_remembers_what_it_has_to_move_and_what_was_lacking_before() -> None:

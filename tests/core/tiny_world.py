@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from bottlerocket_ecs_updater.core.claim import ATTRIBUTE
+from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, ClaimPhase
 from bottlerocket_ecs_updater.core.command import (
     Apply,
     CallSuccessor,
@@ -53,16 +53,35 @@ from bottlerocket_ecs_updater.core.observe import (
     see_drain_sent,
     see_ended,
     see_marked,
+    see_reboot_end,
+    see_reboot_found,
+    see_reboot_sent,
     see_registration,
     see_sent,
     see_told,
 )
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.reboots import SentReboot
 from bottlerocket_ecs_updater.core.settling import observe, settled
 from bottlerocket_ecs_updater.core.version import Version
 
-from .builders import NEW, NOW, OLD, SECOND, ended, flight, problem, registration, service, task, told
+from .builders import (
+    NEW,
+    NOW,
+    OLD,
+    SECOND,
+    acceptance,
+    ended,
+    flight,
+    problem,
+    refusal,
+    registration,
+    sent_reboot,
+    service,
+    task,
+    told,
+)
 
 DRAIN = 30 * SECOND
 APPLY = 20 * SECOND
@@ -89,6 +108,7 @@ class Host:
     attributes: dict[str, str] = field(default_factory=dict)
     tasks: int = 2
     drained_at: datetime | None = None
+    reboots: list[SentReboot] = field(default_factory=list)
     applied_at: datetime | None = None
     down_at: datetime | None = None
     rolls_back: bool = False
@@ -238,9 +258,19 @@ class Run:
         elif sent is not None and sent.kind is Kind.AFTER_REBOOT and now >= sent.sent_at + SECOND:
             end = End.FAILED if host.unwell else End.SUCCESS
             instance = see_ended(instance, ended(Kind.AFTER_REBOOT, end, now))
-        if instance.reboot_flight is not None:
-            end = End.FAILED if host.refuses_reboot else End.SUCCESS
-            instance = see_ended(instance, ended(Kind.REBOOT, end, now))
+        return self._reboots_heard(instance, host)
+
+    def _reboots_heard(self, instance: Instance, host: Host) -> Instance:
+        """Systems Manager lists what was sent, and says at once how each command ended."""
+        now = self.world.now
+        left = instance.claim is not None and instance.claim.phase is ClaimPhase.QUARANTINED and not instance.reboots
+        if left or any(not one.command for one in instance.reboots):
+            for one in host.reboots:
+                instance = see_reboot_found(instance, replace(one, sent_by_us=False))
+        for one in instance.reboots:
+            heard = now if one.sent_by_us else one.sent_at
+            end = refusal(heard) if host.refuses_reboot else acceptance(heard)
+            instance = see_reboot_end(instance, one.command, now, end if one.command else None)
         return instance
 
     # Act
@@ -259,7 +289,8 @@ class Run:
                 known = see_drain_sent(known, now, {}, confirmed=True)
             case Reboot():
                 self._reboot(host)
-                known = see_sent(known, flight(Kind.REBOOT, now))
+                host.reboots.append(sent_reboot(now))
+                known = see_reboot_sent(known, sent_reboot(now))
             case Return(verdict=verdict):
                 host.status, host.drained_at, host.tasks = Status.ACTIVE, None, 2
                 trail = replace(known.trail, return_sent_at=now, return_confirmed=True, verdict=verdict)

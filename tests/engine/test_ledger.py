@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from bottlerocket_ecs_updater.core.errors import LeaseLost, Unreachable
 from bottlerocket_ecs_updater.core.fleet import Rest
 from bottlerocket_ecs_updater.core.ids import BootId, ContainerInstanceArn, InstanceId, RunId
 from bottlerocket_ecs_updater.core.ledger import (
+    ABSENT_FOR,
     Change,
     Ledger,
     OpenClaim,
@@ -124,9 +126,19 @@ def test_the_first_sighting_of_a_version_stays() -> None:
     assert with_sighting(ledger, NEW, NOW + timedelta(days=1)) is ledger
 
 
-def test_instances_that_are_gone_leave_no_rests_but_their_claims_stay() -> None:
+def test_instances_that_are_gone_for_long_leave_no_rests_but_their_claims_stay() -> None:
     ledger = with_rest(with_claim(Ledger(), ONE, CLAIM, ARN), ONE, ROLLED_BACK)
-    assert without_gone(ledger, {TWO}) == Ledger(ledger.claims, {}, ledger.failed_on)
+    missed = without_gone(ledger, {TWO}, NOW)
+    assert missed == replace(ledger, absent_since={ONE: NOW})
+    assert without_gone(missed, {TWO}, NOW + ABSENT_FOR) == Ledger(ledger.claims, {}, ledger.failed_on)
+
+
+def test_an_instance_that_a_list_lacked_for_a_moment_keeps_what_is_remembered() -> None:
+    ledger = with_rest(Ledger(), ONE, ROLLED_BACK)
+    missed = without_gone(ledger, {TWO}, NOW)
+    back = without_gone(missed, {ONE}, NOW + timedelta(days=6))
+    assert back == ledger
+    assert without_gone(back, {TWO}, NOW + timedelta(days=8)).rests == ledger.rests
 
 
 @pytest.mark.parametrize(
@@ -137,7 +149,7 @@ def test_instances_that_are_gone_leave_no_rests_but_their_claims_stay() -> None:
         lambda ledger: with_rest(ledger, ONE, ROLLED_BACK),
         lambda ledger: without_rest(ledger, TWO),
         lambda ledger: with_failure(ledger, NEW, ONE),
-        lambda ledger: without_gone(ledger, {ONE}),
+        lambda ledger: without_gone(ledger, {ONE}, NOW),
     ],
 )
 def test_a_change_that_changes_nothing_gives_back_the_same_ledger(change: Change) -> None:

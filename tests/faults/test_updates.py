@@ -193,12 +193,12 @@ def test_f12_a_host_that_an_operator_reboots_into_what_was_staged_is_up_to_date(
     assert town.updated_the_others()
 
 
-def test_f12_an_update_that_an_operator_cancels_before_the_reboot_looks_as_if_it_had_rolled_back() -> None:
-    """Nothing that the host says afterwards tells the two apart: it serves, and waits for a person."""
+def test_f12_an_update_that_an_operator_cancels_while_the_host_drains_is_given_back_unrebooted() -> None:
+    """The host is asked once more when it is empty: what was staged before its drain may not be staged any more."""
     town = befall(f.OutOfBand(f.Deed.CANCEL, at=timedelta(seconds=85)))
-    assert town.fates == ["rolled-back", "resting"]
-    assert town.exits == [3, 0]
-    assert (town.boots, town.version) == (1, OLD)
+    assert town.fates == ["changed-while-draining", "updated", "up-to-date"]
+    assert town.exits == [0, 0, 0]
+    assert (town.boots, town.version) == (1, NEW)
     assert town.minutes_out < USUAL_MINUTES
     assert town.updated_the_others()
 

@@ -19,7 +19,7 @@ IN_ALL = {50: 655, 300: 1510}
 STORE = {50: 510, 300: 645}
 
 BY_OPERATION: Mapping[str, tuple[int, int]] = {
-    "ecs:DescribeContainerInstances": (177, 277),
+    "ecs:DescribeContainerInstances": (177, 295),
     "ecs:DescribeServices": (58, 73),
     "ecs:DescribeTasks": (48, 126),
     "ecs:DeleteAttributes": (30, 60),
@@ -27,7 +27,7 @@ BY_OPERATION: Mapping[str, tuple[int, int]] = {
     "ecs:PutAttributes": (29, 79),
     "ecs:UpdateContainerInstancesState": (41, 93),
     "ssm:ListCommandInvocations": (110, 240),
-    "ssm:SendCommand": (67, 105),
+    "ssm:SendCommand": (80, 130),
 }
 """At 50 instances, and at 300."""
 

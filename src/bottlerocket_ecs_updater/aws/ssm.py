@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.aws.ssm_shapes import (
     end_of,
     fetched_answer,
     joined_answer,
+    life_of,
     listed_answer,
     managed,
     needs_fetching,
@@ -24,7 +25,7 @@ from bottlerocket_ecs_updater.aws.ssm_shapes import (
 from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Throttled, Unreachable
 from bottlerocket_ecs_updater.core.fleet import Flight, Kind, Managed
 from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId
-from bottlerocket_ecs_updater.engine.ports import Answer, Later, Refused, Sent, Unclear
+from bottlerocket_ecs_updater.engine.ports import Answer, FoundCommand, Later, Refused, Sent, Unclear
 
 if TYPE_CHECKING:
     from types_boto3_ssm import SSMClient
@@ -78,6 +79,8 @@ class SsmHosts:
         self._documents = documents
         self._comment = comment[:COMMENT_MAX_CHARACTERS]
         self._fetched: dict[CommandId, dict[InstanceId, Answer]] = {}
+        self._lives: dict[CommandId, timedelta] = {}
+        """How long after it was sent each reboot command expires."""
         self._ahead = timedelta(0)
         """How far the clock of Systems Manager was ahead of ours when a command was last sent."""
 
@@ -122,6 +125,7 @@ class SsmHosts:
             refused={id_: result.why for id_, result in results.items() if isinstance(result, Refused)},
             unclear={id_: result.why for id_, result in results.items() if isinstance(result, Unclear)},
             later={id_: result.why for id_, result in results.items() if isinstance(result, Later)},
+            lives=self._lives,
         )
 
     def _send(
@@ -162,6 +166,9 @@ class SsmHosts:
         command = shape.get("CommandId")
         if not command:
             return dict.fromkeys(batch, Unclear("Systems Manager named no command in its answer"))
+        life = life_of(shape)
+        if kind is Kind.REBOOT and life is not None:
+            self._lives[CommandId(command)] = life
         return dict.fromkeys(batch, CommandId(command))
 
     def cancel(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
@@ -260,7 +267,24 @@ class SsmHosts:
             flights |= {id_: flight for id_ in targets if ends.get(id_) is None}
         return flights
 
+    def listed(self, kind: Kind, since: datetime) -> Mapping[InstanceId, Sequence[FoundCommand]]:
+        """Commands of the kind's document that were sent since then, ended or not, the oldest first, by instance."""
+        found: dict[InstanceId, list[FoundCommand]] = {}
+        shapes = self._commands(kind, since)
+        for shape in sorted(shapes, key=lambda shape: moment(shape.get("RequestedDateTime"))):
+            command = CommandId(shape.get("CommandId", ""))
+            sent_at = min(moment(shape.get("RequestedDateTime")) - self._ahead, self._api.now())
+            listed = self._invocations(command, details=True)
+            answers = {InstanceId(one.get("InstanceId", "")): listed_answer(one) for one in listed}
+            for id_ in answers.keys() | {InstanceId(id_) for id_ in shape.get("InstanceIds", ())}:
+                one = FoundCommand(command, sent_at, life_of(shape), answers.get(id_))
+                found.setdefault(id_, []).append(one)
+        return found
+
     def _open_commands(self, kind: Kind, since: datetime | None) -> Sequence[CommandTypeDef]:
+        return [shape for shape in self._commands(kind, since) if shape.get("Status", "") not in _ENDED_COMMANDS]
+
+    def _commands(self, kind: Kind, since: datetime | None) -> Sequence[CommandTypeDef]:
         document = self._documents[kind]
         filters: list[CommandFilterTypeDef] = [{"key": "DocumentName", "value": document}]
         earliest = UNKNOWN_TIME
@@ -285,7 +309,6 @@ class SsmHosts:
             for shapes, _ in pages(ask, lambda page: page[1])
             for shape in shapes
             if _same_document(shape.get("DocumentName", ""), document)
-            and shape.get("Status", "") not in _ENDED_COMMANDS
             and moment(shape.get("RequestedDateTime")) >= earliest
         ]
 

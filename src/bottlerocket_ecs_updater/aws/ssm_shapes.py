@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
+from bottlerocket_ecs_updater.aws.ecs_shapes import moment
 from bottlerocket_ecs_updater.core.fleet import End, Kind, Managed, Reach
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.engine.ports import Answer
@@ -13,6 +15,7 @@ from bottlerocket_ecs_updater.engine.ports import Answer
 if TYPE_CHECKING:
     from types_boto3_ssm.type_defs import (
         CommandInvocationTypeDef,
+        CommandTypeDef,
         GetCommandInvocationResultTypeDef,
         InstanceInformationTypeDef,
     )
@@ -93,7 +96,21 @@ def listed_answer(shape: CommandInvocationTypeDef) -> Answer:
         "\n".join(output for output, _ in parts if output),
         "\n".join(errors for _, errors in parts if errors),
         details,
+        _took(shape),
     )
+
+
+def _took(shape: CommandInvocationTypeDef) -> timedelta | None:
+    """From the request to the end of the last step; the agent's clock tells the second, and both are kept in time."""
+    requested = shape.get("RequestedDateTime")
+    finished = [at for plugin in shape.get("CommandPlugins", ()) if (at := plugin.get("ResponseFinishDateTime"))]
+    return moment(max(finished)) - moment(requested) if requested is not None and finished else None
+
+
+def life_of(shape: CommandTypeDef) -> timedelta | None:
+    """How long after it was requested a command expires, None where Systems Manager does not say."""
+    requested, expires = shape.get("RequestedDateTime"), shape.get("ExpiresAfter")
+    return moment(expires) - moment(requested) if requested is not None and expires is not None else None
 
 
 def fetched_answer(shape: GetCommandInvocationResultTypeDef, listed: Answer) -> Answer:
@@ -104,6 +121,7 @@ def fetched_answer(shape: GetCommandInvocationResultTypeDef, listed: Answer) -> 
         shape.get("StandardOutputContent", ""),
         shape.get("StandardErrorContent", ""),
         shape.get("StatusDetails", listed.detail),
+        listed.took,
     )
 
 
@@ -115,6 +133,7 @@ def joined_answer(parts: list[Answer]) -> Answer:
         "\n".join(part.stdout for part in parts if part.stdout),
         "\n".join(part.stderr for part in parts if part.stderr),
         parts[-1].detail,
+        parts[-1].took,
     )
 
 

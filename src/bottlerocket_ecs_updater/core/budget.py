@@ -55,6 +55,17 @@ class Budget:
             Reason.ZONE_BUDGET, unavailable=len(taken), limit=limit, zone=zone, who=_names(taken)
         )
 
+    def overfull(self, zone: Zone) -> Hold | None:
+        """Why an instance that has a place already may not be drained: more places are taken than there are."""
+        taken = [id_ for id_, _ in self.taken]
+        if len(taken) > self.limit:
+            return hold(Reason.BUDGET, unavailable=len(taken), limit=self.limit, who=_names(taken))
+        limit = self.limit_per_zone.get(zone)
+        here = [id_ for id_, other in self.taken if other in (zone, "")]
+        if limit is None or len(here) <= limit:
+            return None
+        return hold(Reason.ZONE_BUDGET, unavailable=len(here), limit=limit, zone=zone, who=_names(here))
+
     def _settling(self, taken: list[InstanceId], limit: int) -> Hold | None:
         """What is waited for where only instances that are in service again fill a limit."""
         settling = [id_ for id_ in taken if id_ in self.settling]

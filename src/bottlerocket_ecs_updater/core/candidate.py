@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import assert_never
 
+from bottlerocket_ecs_updater.core.admission import failed_before
 from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.fleet import (
     End,
@@ -21,6 +22,7 @@ from bottlerocket_ecs_updater.core.fleet import (
     Reach,
     Registration,
     Status,
+    Told,
     UpToDate,
 )
 from bottlerocket_ecs_updater.core.hooks import before_drain_hold
@@ -31,13 +33,11 @@ from bottlerocket_ecs_updater.core.policy import (
     APPLY_TRIES,
     CHECK_TRIES,
     REBOOT_MARKS,
-    SUSPECT_AFTER,
     UNHEARD_APPLIES,
     Policy,
 )
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason, failed, hold
-from bottlerocket_ecs_updater.core.rest import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.rules import Answer, first_hold
 from bottlerocket_ecs_updater.core.ruling import answers_before_staging, not_selected, tasks_hold
 from bottlerocket_ecs_updater.core.version import Version
@@ -121,7 +121,7 @@ def stand(instance: Instance, fleet: Fleet, policy: Policy) -> Standing:
     if instance.send_refused:
         return Held(hold(Reason.SEND_REFUSED, why=instance.send_refused))
     told = instance.told
-    if told is None or _applied_since(instance):
+    if told is None or _applied_since(instance) or _asked_before_rival(told, fleet):
         return Asking()
     if isinstance(told.answer, HostProblem):
         return _problem(instance, told.answer, fleet, policy)
@@ -131,7 +131,7 @@ def stand(instance: Instance, fleet: Fleet, policy: Policy) -> Standing:
 def out_of_reach(instance: Instance) -> Hold | None:
     """Why an instance can not be asked at all, None when it can."""
     registration = instance.registration
-    if registration is None:
+    if registration is None or instance.undescribed:
         return hold(Reason.NOT_DESCRIBED, why=instance.undescribed or "it is not listed any more")
     if registration.variant is None:
         return hold(Reason.NOT_BOTTLEROCKET)
@@ -173,6 +173,11 @@ def _not_reachable(instance: Instance, registration: Registration) -> Hold | Non
             return hold(Reason.UNKNOWN_TO_SSM)
         case _:
             assert_never(instance.reach)
+
+
+def _asked_before_rival(told: Told, fleet: Fleet) -> bool:
+    """Whether a run with another store may have been at work since the host was asked."""
+    return fleet.rival_at is not None and told.asked_at <= fleet.rival_at
 
 
 def _applied_since(instance: Instance) -> bool:
@@ -224,7 +229,7 @@ def answers_about(
     that holds its instance does so before anything is staged on it.
     """
     return (
-        Answer("record", _not_admitted(instance, target, fleet, policy)),
+        Answer("record", failed_before(instance, target, fleet, policy)),
         Answer("claim", _unclaimable(report, target, fleet)),
         *answers_before_staging(instance, report, target, fleet, policy),
         Answer("own-host", own_host_hold(instance, fleet, policy)),
@@ -241,18 +246,6 @@ def _idle(instance: Instance, report: HostReport) -> Standing:
     if variant is not None and any(variant == old or variant.startswith(f"{old}-") for old in END_OF_LIFE_VARIANTS):
         return Held(hold(Reason.END_OF_LIFE_VARIANT, variant=variant, version=report.running))
     return Done(UpToDate(report.running))
-
-
-def _not_admitted(instance: Instance, target: Version, fleet: Fleet, policy: Policy) -> Hold | None:
-    rest = instance.rest
-    if rest is not None and (rest.version == target) and fleet.at < rest.until:
-        until = UNTIL_CLEARED if rest.rolled_back else f"{rest.until:%Y-%m-%d %H:%M} UTC"
-        return hold(Reason.RESTING, until=until, attempts=rest.attempts, version=target, why=rest.why)
-    count = fleet.suspects.get(target, 0)
-    # Whoever tolerates more failures in a run tolerates them of one release, too.
-    if count >= max(SUSPECT_AFTER, policy.max_failures):
-        return hold(Reason.RELEASE_SUSPECT, version=target, count=count)
-    return None
 
 
 def _unclaimable(report: HostReport, target: Version, fleet: Fleet) -> Hold | None:

@@ -18,6 +18,9 @@ ATTRIBUTE = "bottlerocket-ecs-updater.claim"
 VALUE_MAX_CHARACTERS = 128
 """The limit of ECS for an attribute's value."""
 
+FINISHED = "1 finished"
+"""In place of a claim: the instance is not claimed any more, and AWS did not let us delete the attribute."""
+
 _FORMAT = "1"
 _TEXT = re.compile(r"\S+ \S+ [A-Za-z0-9\-_.@/\\:]+ [A-Za-z0-9\-.]+ [A-Za-z0-9\-.]+ [0-9a-f]{32} \d+ \d+( [0-9a-f]+)?")
 
@@ -96,3 +99,8 @@ class Claim:
         """The same claim, one phase on."""
         count = self.reboots if reboots is None else reboots
         return replace(self, phase=phase, since=now.replace(microsecond=0), reboots=count)
+
+
+def read_claim(text: str | None) -> Claim | None:
+    """What an attribute says; None for no attribute, and for a finished claim. Raises ValueError for anything else."""
+    return None if text is None or text == FINISHED else Claim.decode(text)

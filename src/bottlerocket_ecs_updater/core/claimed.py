@@ -14,6 +14,7 @@ from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.command import Drain, Mark, Return, StopTasks, Unmark, Verdict
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Outcome, Registration, Status
 from bottlerocket_ecs_updater.core.host import HostProblem
+from bottlerocket_ecs_updater.core.lost_claims import lost_claim
 from bottlerocket_ecs_updater.core.own import GIVEN_BACK, is_own_host
 from bottlerocket_ecs_updater.core.policy import MISSING_LOOKS, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host
@@ -21,15 +22,23 @@ from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rebooting import rebooting
 from bottlerocket_ecs_updater.core.restoring import (
     changed,
+    give_back,
     give_back_barred,
     give_back_changed,
     give_back_not_empty,
+    staged_report,
+    unwanted_now,
 )
 from bottlerocket_ecs_updater.core.ruling import works_of
 from bottlerocket_ecs_updater.core.strangers import wait_for_rival
 from bottlerocket_ecs_updater.core.tasks_policy import patience
 from bottlerocket_ecs_updater.core.verifying import quarantined
 from bottlerocket_ecs_updater.core.waiting import next_look, passed, shared
+
+LISTED_NO_MORE = "ECS lists it no more"
+
+REPORT_SPACING_SHARE = 4
+"""While the last tasks stop, the host is asked again each time that a quarter of the drain so far has passed."""
 
 GONE_AFTER_POLLS = 36
 """How long a rebooting host may be missing from the cluster: its agent may be registering anew."""
@@ -41,9 +50,17 @@ def proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> V
     if fleet.barred and in_vain is not None and passed(in_vain, policy.answer_timeout, fleet.at):
         # Not even what is left to do with it then is taken: its claim hands it to the next run.
         return Verdict(hold=hold(Reason.HALTED, why=fleet.barred))
+    if instance.claim_unreadable:
+        # Whatever the store's copy says: a newer updater, or a person, wrote something else over it.
+        return Verdict(hold=hold(Reason.CLAIM_UNREADABLE, why=instance.claim_unreadable))
     registration = instance.registration
+    if instance.undescribed:
+        return _undescribed(instance, fleet, policy)
     if registration is None or registration.status is Status.INACTIVE:
         return _missing(instance, claim, fleet, policy)
+    lost = lost_claim(instance, claim, registration, fleet, policy)
+    if lost is not None:
+        return lost
     if _returned(instance, registration):
         return Verdict((Unmark(instance.id, instance.trail.verdict, took_slot=True),), look_at=fleet.at)
     if instance.trail.return_sent_at is not None and instance.trail.verdict is not None:
@@ -80,16 +97,25 @@ def _returning(
     return Verdict((Return(instance.id, verdict),), look_at=fleet.at + policy.poll_interval)
 
 
+def _undescribed(instance: Instance, fleet: Fleet, policy: Policy) -> Verdict:
+    """ECS lists it and does not describe it: nothing is known of it now, and nothing is forgotten for that."""
+    why = hold(Reason.NOT_DESCRIBED, why=instance.undescribed)
+    had_its_time = passed(fleet.started_at, policy.takeover_grace, fleet.at)
+    if had_its_time and passed(instance.phase_began, policy.longest_phase, fleet.at):
+        return Verdict(hold=why)
+    return Verdict(hold=why, look_at=fleet.at + 2 * policy.poll_interval, wants_listing=True)
+
+
 def _missing(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
     """It is not listed, or INACTIVE: terminated, deregistered, or about to come back under a new registration."""
-    began = max(claim.since, instance.trail.claimed_at or claim.since)
     may_come_back = claim.phase is ClaimPhase.REBOOTING and not passed(
-        began, GONE_AFTER_POLLS * policy.poll_interval, fleet.at
+        max(instance.phase_began, instance.trail.claimed_at or instance.phase_began),
+        GONE_AFTER_POLLS * policy.poll_interval,
+        fleet.at,
     )
     if instance.trail.missing_looks < MISSING_LOOKS or may_come_back:
         return Verdict(look_at=fleet.at + 2 * policy.poll_interval, wants_listing=True)
-    why = instance.undescribed or "ECS lists it no more"
-    return Verdict((Unmark(instance.id, hold(Reason.GONE, why=why), took_slot=False),), look_at=fleet.at)
+    return Verdict((Unmark(instance.id, hold(Reason.GONE, why=LISTED_NO_MORE), took_slot=False),), look_at=fleet.at)
 
 
 def _draining(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
@@ -104,11 +130,14 @@ def _draining(instance: Instance, claim: Claim, registration: Registration, flee
         return _let_go(instance, hold(Reason.DRAINED_BY_OTHERS))
     if trail.claim_absent_looks >= 2:
         return _let_go(instance, hold(Reason.CLAIM_REMOVED, status=registration.status.value))
+    if fleet.barred:
+        return give_back_barred(instance, claim, fleet)
     if is_own_host(instance, fleet):
         # Another run drained it while this one, on it, waited for the right to act. It never becomes empty now.
         return Verdict((Return(instance.id, hold(Reason.OWN_HOST, why=GIVEN_BACK)),), look_at=fleet.at)
-    if fleet.barred:
-        return give_back_barred(instance, fleet)
+    unwanted = unwanted_now(instance, claim, fleet, policy)
+    if unwanted is not None:
+        return give_back(instance, claim, unwanted, fleet, rests=False)
     if _counts_say_empty(registration) and instance.tasks is None:
         return Verdict(wants_tasks=True, look_at=fleet.at)
     if _counts_say_empty(registration) and instance.tasks is not None and not instance.tasks.left:
@@ -118,18 +147,33 @@ def _draining(instance: Instance, claim: Claim, registration: Registration, flee
 
 def _not_empty(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
     """Tasks are left: wait for them as long as the rules say, and stop those that the rules say to stop."""
-    stands = patience(works_of(instance, fleet), policy.rules.tasks, claim.since, policy.drain_timeout, fleet.at)
+    began = instance.phase_began
+    stands = patience(works_of(instance, fleet), policy.rules.tasks, began, policy.drain_timeout, fleet.at)
     over = fleet.at >= stands.until
     if (over or stands.stop) and not _tasks_are_fresh(instance, registration):
         return Verdict(wants_tasks=True, look_at=fleet.at)
     if over:
-        return give_back_not_empty(instance, claim, stands.until - claim.since, fleet)
+        return give_back_not_empty(instance, claim, stands.until - began, fleet)
     soon = fleet.at + policy.poll_interval
     if stands.stop:
         return Verdict((StopTasks(instance.id, stands.stop),), look_at=soon)
     poll, together = policy.poll_interval, policy.max_unavailable.of(len(fleet.instances))
-    due = next_look(claim.since, fleet.at, poll, fleet.durations.drain, closest=shared(poll, together))
-    return Verdict(look_at=min(due, stands.until, stands.next_stop or due))
+    due = next_look(began, fleet.at, poll, fleet.durations.drain, closest=shared(poll, together))
+    look_at = min(due, stands.until, stands.next_stop or due)
+    if _counts_say_empty(registration) and _report_is_aging(instance, fleet, policy):
+        # What is left only has to stop: asked now, the host has answered by the time it is empty.
+        return replace(ask_host(instance, fleet.at, policy), look_at=look_at)
+    return Verdict(look_at=look_at)
+
+
+def _report_is_aging(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
+    """Whether what the host said would be too old for a reboot; asked again less and less often."""
+    if instance.flight is not None:
+        return False
+    if instance.told is None:
+        return True
+    spacing = max(policy.staged_report_max_age, (fleet.at - instance.phase_began) / REPORT_SPACING_SHARE)
+    return passed(instance.told.asked_at, spacing, fleet.at)
 
 
 def _counts_say_empty(registration: Registration) -> bool:
@@ -152,14 +196,16 @@ def _marked_but_active(
         if not passed(trail.claimed_at or fleet.at, lag, registration.at):
             return Verdict(look_at=soon)
         return Verdict((Unmark(instance.id, None, took_slot=False),), look_at=fleet.at)
-    if trail.drain_sent_at is not None and not passed(trail.drain_sent_at, lag, registration.at):
+    if trail.drain_sent_at is None:
+        return Verdict(look_at=soon)  # it begins through the same gates as all others: see `taking`
+    if not passed(trail.drain_sent_at, lag, registration.at):
         # Passes that others are due for decide on it too: what they know of it may be older than the drain.
         return Verdict(look_at=soon)
     if trail.drain_seen:
         return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
     if fleet.barred:
         return _let_go(instance, hold(Reason.CHANGED_WHILE_DRAINING, why=fleet.barred))
-    if passed(claim.since, policy.drain_timeout, fleet.at):
+    if passed(instance.phase_began, policy.drain_timeout, fleet.at):
         return _let_go(instance, hold(Reason.UNCLEAR, what="DRAINING", why="ECS never showed it"))
     return Verdict((Drain(instance.id),), look_at=soon)
 
@@ -169,16 +215,9 @@ def _let_go(instance: Instance, why: Hold) -> Verdict:
 
 
 def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
-    """Nothing runs on it: go on to the reboot, if the host still has what we claimed it for."""
-    # What waited for hours for its tasks is held against what the host says now: somebody may have staged another.
-    # Where its mark is refused again and again, a fresh answer would only hide that, and the limit of it.
-    asked_after = (instance.trail.in_vain_since or fleet.at) - policy.report_max_age
-    if claim.run != fleet.run and instance.trail.claimed_at is not None:
-        asked_after = max(asked_after, instance.trail.claimed_at)
-    # The drain limit counts from the claim; a run that resumes it after hours gives the host its time to answer.
-    limit = policy.drain_timeout + policy.rules.tasks.longest
-    over = passed(max(claim.since, instance.trail.claimed_at or claim.since), limit, fleet.at)
-    report = instance.told.report if instance.told and instance.told.asked_at >= asked_after else None
+    """Nothing runs on it: mark it for the reboot, if the host still has what we claimed it for."""
+    over = fleet.at >= _limit_of_drain(instance, claim, fleet, policy)
+    report = staged_report(instance, fleet, policy)
     if report is None:
         if over:
             return give_back_changed(instance, claim, _why_unreadable(instance), fleet)
@@ -193,6 +232,14 @@ def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet
         return give_back_changed(instance, claim, difference, fleet)
     mark = Mark(instance.id, claim_for_reboot(claim, fleet))
     return Verdict((mark,), look_at=fleet.at)
+
+
+def _limit_of_drain(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> datetime:
+    """The limit counts from the claim. A run that takes the claim over gives the host its time to answer."""
+    limit = instance.phase_began + policy.drain_timeout + policy.rules.tasks.longest
+    if claim.run != fleet.run and instance.trail.claimed_at is not None:
+        limit = max(limit, instance.trail.claimed_at + policy.takeover_grace)
+    return limit
 
 
 def claim_for_reboot(claim: Claim, fleet: Fleet) -> Claim:

@@ -73,7 +73,7 @@ class Reboot:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Call back a reboot command that never ended, so that no agent runs it again."""
+    """Cancel the reboot commands that are open, so that no agent runs one again. Nothing may rest on it."""
 
     instance: InstanceId
 
@@ -162,6 +162,6 @@ class Verdict:
     wants_tasks: bool = False
     """Its tasks must be looked at before more can be decided."""
     wants_reboot_end: bool = False
-    """What Systems Manager says of its reboot command must be known before more can be decided."""
+    """The next look must ask Systems Manager how its open reboot commands ended."""
     wants_listing: bool = False
     """It may have left the cluster, or come back under another registration: the cluster must be listed again."""

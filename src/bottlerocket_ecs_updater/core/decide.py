@@ -40,7 +40,7 @@ from bottlerocket_ecs_updater.core.rest import next_rest
 from bottlerocket_ecs_updater.core.settling import next_settle_look
 from bottlerocket_ecs_updater.core.staging import stage
 from bottlerocket_ecs_updater.core.strangers import find_elder, left_to_others
-from bottlerocket_ecs_updater.core.taking import begin, leave_own_host, services_for_begin
+from bottlerocket_ecs_updater.core.taking import begin, drain_marked, leave_own_host, services_for_begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,7 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
         draft.verdicts[id_] = _first_verdict(fleet.instances[id_], standing, fleet, policy)
     barriers = barriers_of(nothing_begins(fleet, policy, halt, alone), standings, fleet, policy)
     stage(fleet, policy, standings, barriers, draft)
+    drain_marked(fleet, policy, barriers, draft)
     begin(fleet, policy, standings, barriers, draft)
     leave_own_host(fleet, policy, standings, barriers, draft)
     return _close(fleet, policy, halt, barriers.whole, draft)
@@ -138,5 +139,11 @@ def _close(fleet: Fleet, policy: Policy, halt: Halt | None, whole: Hold | None, 
         min(looks, default=None),
         wants_full_look=draft.wants_full_look,
         wants_listing=any(verdict.wants_listing for verdict in draft.verdicts.values()),
-        services_at=services_for_begin(fleet, policy) if draft.wants_full_look else services_at,
+        services_at=_services_with(draft, services_at, fleet, policy),
     )
+
+
+def _services_with(draft: Draft, otherwise: datetime | None, fleet: Fleet, policy: Policy) -> datetime | None:
+    if draft.wants_services:
+        return fleet.at
+    return services_for_begin(fleet, policy) if draft.wants_full_look else otherwise

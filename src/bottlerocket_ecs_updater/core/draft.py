@@ -17,6 +17,8 @@ class Draft:
 
     verdicts: dict[InstanceId, Verdict] = field(default_factory=dict)
     wants_full_look: bool = False
+    wants_services: bool = False
+    """Whether a full look must bring the services even where they were looked at just now."""
     services_at: datetime | None = None
     """When a deployment that holds an instance is looked at again."""
 

@@ -31,6 +31,7 @@ from bottlerocket_ecs_updater.core.launch import Launches
 from bottlerocket_ecs_updater.core.lifecycle import Membership
 from bottlerocket_ecs_updater.core.past import Past
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold
+from bottlerocket_ecs_updater.core.reboots import SentReboot
 from bottlerocket_ecs_updater.core.version import Version
 
 
@@ -261,7 +262,9 @@ class Trail:
     taken_from: RunId | None = None
     """The run whose claim this run took over: a reader that lags may still show it."""
     claimed_at: datetime | None = None
-    """When this run first knew of the claim: limits of a resumed phase count from here."""
+    """When this run first knew of the claim."""
+    phase_seen_at: datetime | None = None
+    """When this run first saw, or wrote, the claim in its present phase."""
     found_in_quarantine: bool = False
     """Whether it was quarantined already when this run first saw its claim."""
     reboot_sent_at: datetime | None = None
@@ -274,9 +277,9 @@ class Trail:
     disconnected_since: datetime | None = None
     """Since when every look saw its agent disconnected, None while it is connected."""
     proof_at: datetime | None = None
-    """When a check first showed a boot id other than the claim's."""
-    reboot_end_asked_at: datetime | None = None
-    """When Systems Manager was last asked how the reboot command ended."""
+    """When a check was asked that showed a boot id other than the claim's, and that none before had shown."""
+    proof_boot: BootId | None = None
+    """That boot id: where a later check shows yet another, the host rebooted once more."""
     moving: Mapping[str, int] = field(default_factory=dict)
     """How many tasks of each service its drain has to move, by service name."""
     verdict: Outcome | None = None
@@ -323,10 +326,8 @@ class Instance:
     flight: Flight | None = None
     applied: Ended | None = None
     """The last apply that ended."""
-    rebooted: Ended | None = None
-    """The last reboot command that ended."""
-    reboot_flight: Flight | None = None
-    """A reboot command of which Systems Manager has not told the end: it does not keep a host from being checked."""
+    reboots: tuple[SentReboot, ...] = ()
+    """The reboots that may have been sent under its claim. None of them keeps a host from being checked."""
     prepared: Ended | None = None
     """How the operator's document before the drain last ended."""
     vetted: Ended | None = None
@@ -334,6 +335,8 @@ class Instance:
     send_refused: str = ""
     claim: Claim | None = None
     """Our claim, from the instance itself or from the store's copy."""
+    claimed_arn: ContainerInstanceArn | None = None
+    """The registration under which the store's copy says that it was claimed."""
     claim_on_instance: bool = False
     claim_unreadable: str = ""
     rest: Rest | None = None
@@ -353,6 +356,15 @@ class Instance:
     def registered(self) -> bool:
         """Whether the cluster has it: ECS calls one INACTIVE that was terminated or deregistered."""
         return self.registration is not None and self.registration.status is not Status.INACTIVE
+
+    @property
+    def phase_began(self) -> datetime:
+        """When the phase of its claim began: what limits count from. Only for instances that carry a claim.
+
+        A clock that was wrong may have dated it in the future. It then began when this run first saw it.
+        """
+        assert self.claim is not None
+        return min(self.claim.since, self.trail.phase_seen_at or self.claim.since)
 
     @property
     def zone(self) -> Zone:
@@ -442,12 +454,18 @@ class Fleet:
     """Why the run was told to begin nothing more; empty while it may."""
     barred: str = ""
     """What AWS does not let us do, so that no update can be brought to its end; empty while it lets us."""
+    hosts_mute: bool = False
+    """Whether AWS does not let us send commands to hosts, or hear their answers."""
     suspects: Mapping[Version, int] = field(default_factory=dict)
     """Releases that failed after a reboot, and on how many instances of this cluster."""
     past: Past = field(default_factory=Past)
     """What this cluster's ledger remembers, this run's own deeds included."""
     paused: str = ""
     """Who paused the updates, and why; empty while nobody did."""
+    attributes_survive: bool = False
+    """Whether an attribute was seen on an instance of this cluster after its reboot."""
+    rival_at: datetime | None = None
+    """When the claim of a run with another store last appeared, or was gone."""
     store: str = ""
     """A short name of the state store that this run shares with others; empty for a run that has none."""
     surveyed: bool = False
@@ -456,6 +474,8 @@ class Fleet:
     """What the operator watches beside the services, None where that is nothing."""
     definitions: Mapping[str, Definition] | None = None
     """Task definitions that were read so far, None where they cannot be read: then nobody asks whether tasks fit."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Task definitions that could not be read, again and again, with the reason."""
     own: Own | None = None
     """The task that this run is, None where it is none or cannot tell."""
     launches: Launches | None = None

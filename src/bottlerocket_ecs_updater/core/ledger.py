@@ -26,6 +26,9 @@ RECORDED_AT_MOST = 50
 BEGUN_FOR = timedelta(hours=24)
 """How long it is remembered that an instance was begun: `at most N per day` counts back so far."""
 
+ABSENT_FOR = timedelta(days=7)
+"""How long an instance must have been away before what is remembered of it is forgotten."""
+
 UPDATED_FOR = timedelta(days=180)
 """How long it is remembered to which release an instance was updated: a roll is long over by then."""
 
@@ -55,6 +58,10 @@ class Ledger:
     begun: tuple[datetime, ...] = ()
     """When instances were begun, as far back as a day."""
     recorded: Recorded = field(default_factory=Recorded)
+    attributes_survive: bool = False
+    """Whether an attribute of ours was seen on an instance after its reboot: then none is lost by a reboot."""
+    absent_since: Mapping[InstanceId, datetime] = field(default_factory=dict)
+    """Since when each instance that something is remembered of was not in the cluster."""
 
     @property
     def past(self) -> Past:
@@ -146,16 +153,25 @@ def with_duration(
     )
 
 
-def without_gone(ledger: Ledger, present: Collection[InstanceId]) -> Ledger:
-    """Forget what is known of instances that left the cluster.
+def with_survival(ledger: Ledger) -> Ledger:
+    """Remember that attributes survive reboots."""
+    return ledger if ledger.attributes_survive else replace(ledger, attributes_survive=True)
 
-    Claims stay: letting one go is a decision of its own.
+
+def without_gone(ledger: Ledger, present: Collection[InstanceId], now: datetime) -> Ledger:
+    """Forget what is known of instances that have not been in the cluster for a while.
+
+    A list may lack an instance that is there, for a moment. Claims stay: letting one go is a decision of its own.
     """
-    rests = {id_: rest for id_, rest in ledger.rests.items() if id_ in present}
-    updated = {id_: update for id_, update in ledger.updated.items() if id_ in present}
-    if len(rests) == len(ledger.rests) and len(updated) == len(ledger.updated):
+    remembered = ledger.rests.keys() | ledger.updated.keys()
+    absent = {id_: ledger.absent_since.get(id_, now) for id_ in remembered if id_ not in present}
+    forgotten = {id_ for id_, since in absent.items() if now - since >= ABSENT_FOR}
+    absent = {id_: since for id_, since in absent.items() if id_ not in forgotten}
+    if not forgotten and absent == ledger.absent_since:
         return ledger
-    return replace(ledger, rests=rests, updated=updated)
+    rests = {id_: rest for id_, rest in ledger.rests.items() if id_ not in forgotten}
+    updated = {id_: update for id_, update in ledger.updated.items() if id_ not in forgotten}
+    return replace(ledger, rests=rests, updated=updated, absent_since=absent)
 
 
 def _newest(durations: tuple[timedelta, ...], one: timedelta | None) -> tuple[timedelta, ...]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import assert_never
 
-from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase, read_claim
 from bottlerocket_ecs_updater.core.fleet import (
     End,
     Ended,
@@ -24,18 +25,24 @@ from bottlerocket_ecs_updater.core.fleet import (
 )
 from bottlerocket_ecs_updater.core.host import HostProblem, HostReport, Problem
 from bottlerocket_ecs_updater.core.ids import CommandId, RunId, ServiceArn, TaskArn
+from bottlerocket_ecs_updater.core.reboots import RebootEnd, SentReboot
 
 _ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
 
 
 def see_registration(
-    instance: Instance, registration: Registration, run: RunId, apart: timedelta = timedelta(0)
+    instance: Instance, registration: Registration, run: RunId, apart: timedelta = timedelta(0), store: str = ""
 ) -> Instance:
-    """ECS described it. Looks that follow each other in less than `apart` count as one look at its connection."""
+    """ECS described it. Looks that follow each other in less than `apart` count as one look at its connection.
+
+    `store` is the state store of this run: it tells the claims of earlier runs from those of rivals.
+    """
     written = registration.attributes.get(ATTRIBUTE)
     on_instance, unreadable = _read_claim(written)
     if instance.trail.unmarked:
         on_instance, unreadable = None, ""  # we dropped it, whoever wrote it: the reader lags
+    if _rival_is_done(instance, on_instance, run, store):
+        instance = _as_new(instance)
     seen = replace(
         instance,
         registration=registration,
@@ -45,14 +52,43 @@ def see_registration(
         claim_unreadable=unreadable,
     )
     trail = _overwriting(_connection(seen, registration, apart), seen.claim, on_instance, run)
+    if seen.claim is not None and (seen.claim != instance.claim or trail.phase_seen_at is None):
+        trail = replace(trail, phase_seen_at=registration.at)
+    seen = replace(seen, reboots=_reboots_of_dead_run(seen, registration, run))
     return replace(seen, trail=_trail_after(replace(seen, trail=trail), registration, run))
 
 
+def _reboots_of_dead_run(instance: Instance, registration: Registration, run: RunId) -> tuple[SentReboot, ...]:
+    """A run that marked it for its reboot may have sent one, until just before this run began to look."""
+    claim = instance.claim
+    found = instance.trail.claimed_at is None and claim is not None and claim.run != run
+    if found and claim is not None and claim.phase is ClaimPhase.REBOOTING:
+        return (*instance.reboots, SentReboot(CommandId(""), registration.at, sent_by_us=False))
+    return instance.reboots
+
+
+def _rival_is_done(instance: Instance, on_instance: Claim | None, run: RunId, store: str) -> bool:
+    """Whether the claim of a run with another store is gone from it, over two looks."""
+    known, trail = instance.claim, instance.trail
+    rival = known is not None and known.run != run and known.store != store
+    return rival and on_instance is None and trail.claim_seen and trail.claim_absent_looks >= 1
+
+
+def _as_new(instance: Instance) -> Instance:
+    """Another updater was at work on it: nothing that was asked before says anything about it any more."""
+    return Instance(
+        instance.id,
+        reach=instance.reach,
+        shown_version=instance.shown_version,
+        rest=instance.rest,
+        around=instance.around,
+        trail=Trail(connected_looks=instance.trail.connected_looks),
+    )
+
+
 def _read_claim(text: str | None) -> tuple[Claim | None, str]:
-    if text is None:
-        return None, ""
     try:
-        return Claim.decode(text), ""
+        return read_claim(text), ""
     except ValueError as error:
         return None, str(error)
 
@@ -83,7 +119,7 @@ def _connection(instance: Instance, registration: Registration, apart: timedelta
             return trail
         return replace(trail, connected_looks=trail.connected_looks + 1, connected_at=registration.at)
     went = trail.away_at is None or trail.connected_looks > 0
-    if claim is not None and claim.phase is ClaimPhase.REBOOTING and trail.proof_at is None and went:
+    if claim is not None and claim.phase is not ClaimPhase.DRAINING and went:
         trail = replace(trail, away_at=registration.at)
     return replace(trail, connected_looks=0)
 
@@ -107,12 +143,18 @@ def _trail_after(instance: Instance, registration: Registration, run: RunId) -> 
     return replace(trail, claim_absent_looks=absent)
 
 
-def see_missing(instance: Instance, why: str) -> Instance:
-    """ECS did not list it, or would not describe it."""
+def see_missing(instance: Instance) -> Instance:
+    """ECS does not list it."""
     trail = replace(instance.trail, missing_looks=instance.trail.missing_looks + 1, connected_looks=0)
     gone = instance.registration is None or trail.missing_looks > 1
     registration = None if gone else instance.registration
-    return replace(instance, registration=registration, undescribed=why, trail=trail)
+    return replace(instance, registration=registration, undescribed="", trail=trail)
+
+
+def see_undescribed(instance: Instance, why: str) -> Instance:
+    """ECS lists it and did not describe it: it is there, and what was known of it is out of date."""
+    trail = replace(instance.trail, connected_looks=0, missing_looks=0)
+    return replace(instance, undescribed=why, trail=trail)
 
 
 def see_told(instance: Instance, told: Told) -> Instance:
@@ -121,10 +163,11 @@ def see_told(instance: Instance, told: Told) -> Instance:
     match told.answer:
         case HostReport():
             trail = replace(trail, checks_failed=0, first_busy_at=None, offered=told.answer.target or trail.offered)
-            if _proves_boot(instance, told, told.answer) and trail.proof_at is None:
+            if _proves_boot(instance, told, told.answer) and trail.proof_boot != told.answer.boot:
                 # Where the agent was never seen away, looks from before the reboot must not count: only this one may.
                 looks = trail.connected_looks if trail.away_at is not None else min(trail.connected_looks, 1)
-                trail = replace(trail, proof_at=told.asked_at, connected_looks=looks)
+                boot = told.answer.boot
+                trail = replace(trail, proof_at=told.asked_at, proof_boot=boot, connected_looks=looks)
         case HostProblem(problem=Problem.BUSY):
             busy_since = trail.first_busy_at or told.at
             trail = replace(trail, checks_failed=trail.checks_failed + 1, first_busy_at=busy_since)
@@ -141,14 +184,14 @@ def _proves_boot(instance: Instance, told: Told, report: HostReport) -> bool:
 
 
 def see_ended(instance: Instance, ended: Ended) -> Instance:
-    """A command of ours ended on it."""
+    """A command of ours ended on it. Reboots have an end of their own: `see_reboot_end`."""
     match ended.kind:
         case Kind.APPLY:
             unheard = instance.trail.applies_unheard + (0 if ended.command else 1)
             trail = replace(instance.trail, applies_unheard=unheard)
             return replace(instance, flight=None, applied=ended, trail=trail)
         case Kind.REBOOT:
-            return replace(instance, reboot_flight=None, rebooted=ended)
+            return instance
         case Kind.CHECK:
             return replace(instance, flight=None)
         case Kind.BEFORE_DRAIN:
@@ -158,7 +201,7 @@ def see_ended(instance: Instance, ended: Ended) -> Instance:
 
 
 def see_sent(instance: Instance, flight: Flight) -> Instance:
-    """A document was sent to it."""
+    """A document was sent to it. Reboots are `see_reboot_sent`."""
     trail = instance.trail
     match flight.kind:
         case Kind.CHECK | Kind.BEFORE_DRAIN | Kind.AFTER_REBOOT:
@@ -168,15 +211,46 @@ def see_sent(instance: Instance, flight: Flight) -> Instance:
             boot = report.boot if report is not None else None
             return replace(instance, flight=flight, trail=replace(trail, applies=trail.applies + 1, applied_on=boot))
         case Kind.REBOOT:
-            trail = replace(
-                trail,
-                reboot_sent_at=flight.sent_at,
-                away_at=None,
-                connected_looks=0,
-                proof_at=None,
-                reboot_end_asked_at=None,
-            )
-            return replace(instance, reboot_flight=flight, rebooted=None, vetted=None, trail=trail)
+            return see_reboot_sent(instance, SentReboot(flight.command, flight.sent_at))
+
+
+def see_reboot_sent(instance: Instance, reboot: SentReboot) -> Instance:
+    """It was asked to reboot, or may have been: what was seen of earlier boots proves nothing any more."""
+    trail = replace(
+        instance.trail,
+        reboot_sent_at=reboot.sent_at,
+        away_at=None,
+        connected_looks=0,
+        proof_at=None,
+        proof_boot=None,
+    )
+    return replace(instance, reboots=(*instance.reboots, reboot), vetted=None, trail=trail)
+
+
+def see_reboot_found(instance: Instance, found: SentReboot) -> Instance:
+    """Systems Manager lists a reboot command for it that we did not know: it takes the place of the unknown one."""
+    if any(one.command == found.command for one in instance.reboots):
+        return instance
+    unknown = next((one for one in instance.reboots if not one.command), None)
+    others = tuple(one for one in instance.reboots if one is not unknown)
+    if unknown is not None:
+        found = replace(found, sent_at=max(unknown.sent_at, found.sent_at))
+    return replace(instance, reboots=(*others, found))
+
+
+def see_reboot_end(instance: Instance, command: CommandId, asked_at: datetime, end: RebootEnd | None) -> Instance:
+    """Systems Manager was asked how a reboot command ended; None where it has not."""
+
+    def after(one: SentReboot) -> SentReboot:
+        return replace(one, end_asked_at=asked_at, end=one.end or end) if one.command == command else one
+
+    return replace(instance, reboots=tuple(map(after, instance.reboots)))
+
+
+def see_reboots_cancelled(instance: Instance) -> Instance:
+    """Systems Manager was asked to cancel what is open of its reboots."""
+    cancelled = (replace(one, cancelled=True) if one.open else one for one in instance.reboots)
+    return replace(instance, reboots=tuple(cancelled))
 
 
 def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
@@ -184,14 +258,24 @@ def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
     trail, before = instance.trail, instance.claim
     if before is not None and before.run != claim.run:
         trail = replace(trail, taken_from=before.run)
-    if claim.phase is ClaimPhase.DRAINING:
-        trail = Trail(
-            claimed_at=now, offered=trail.offered, applies=trail.applies, connected_looks=trail.connected_looks
-        )
-    if claim.phase is ClaimPhase.REBOOTING:
-        trail = replace(trail, reboot_sent_at=None, away_at=None, proof_at=None)
-        return replace(instance, claim=claim, reboot_flight=None, vetted=None, trail=trail)
-    return replace(instance, claim=claim, trail=trail)
+    trail = replace(trail, phase_seen_at=now)
+    match claim.phase:
+        case ClaimPhase.DRAINING:
+            trail = Trail(
+                claimed_at=now,
+                phase_seen_at=now,
+                offered=trail.offered,
+                applies=trail.applies,
+                connected_looks=trail.connected_looks,
+            )
+            return replace(instance, claim=claim, reboots=(), trail=trail)
+        case ClaimPhase.REBOOTING:
+            trail = replace(trail, reboot_sent_at=None, away_at=None, proof_at=None, proof_boot=None)
+            return replace(instance, claim=claim, vetted=None, trail=trail)
+        case ClaimPhase.QUARANTINED:
+            return replace(instance, claim=claim, trail=trail)
+        case _:
+            assert_never(claim.phase)
 
 
 def see_successor_called(instance: Instance, now: datetime) -> Instance:
@@ -226,9 +310,8 @@ def see_return_sent(instance: Instance, now: datetime, verdict: Outcome, *, conf
 
 
 def see_maybe_sent(instance: Instance, kind: Kind, now: datetime) -> Instance:
-    """It may be under way without our knowing its id: an apply is searched for, a reboot shows in the boot id."""
-    sent = see_sent(instance, Flight(kind, CommandId(""), now))
-    return replace(sent, reboot_flight=None)
+    """It may be under way without our knowing its id: it is searched for among the commands that were sent."""
+    return see_sent(instance, Flight(kind, CommandId(""), now))
 
 
 def see_refused(instance: Instance, kind: Kind, why: str, now: datetime) -> Instance:

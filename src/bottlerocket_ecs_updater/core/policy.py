@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 
+from bottlerocket_ecs_updater.core.reboots import COMMAND_LIFE, INHIBITED_FOR
 from bottlerocket_ecs_updater.core.rules import Rules
 
 USUAL_POLL = timedelta(seconds=5)
 REAL_POLL_MIN = timedelta(seconds=1)
 """A shorter poll interval is a world that runs faster than ours, where all else is shorter by as much."""
+
+STAGED_REPORT_MAX_AGE = timedelta(seconds=15)
+"""Somebody may stage another version while a host drains. That much time is left in which it would not be noticed."""
 
 LAG_POLLS = 3
 """A state change that looks still do not show after so many usual polls is asked for again."""
@@ -81,6 +85,11 @@ class Policy:
         return 12 * self.poll_interval
 
     @property
+    def takeover_grace(self) -> timedelta:
+        """What a run has for a claim that it found past its limit: time to hear the host once."""
+        return self.answer_timeout + 6 * self.poll_interval
+
+    @property
     def vain_timeout(self) -> timedelta:
         """How long one act may be asked for again and again: nothing else that is in hand waits longer."""
         return max(self.drain_timeout, self.reboot_timeout)
@@ -90,7 +99,7 @@ class Policy:
         """No phase of a claim lasts longer, as long as its run lives."""
         draining = self.drain_timeout + self.rules.tasks.longest
         # A reboot that is sent only at the end of its limit has that time once more, and its document comes after that.
-        rebooting = 2 * self.reboot_timeout + self.second_proof_spacing
+        rebooting = 2 * self.reboot_timeout + self.second_proof_spacing + COMMAND_LIFE + INHIBITED_FOR
         rebooting += self.hook_timeout if self.after_reboot else timedelta()
         return max(draining, rebooting) + self.answer_timeout
 
@@ -103,6 +112,11 @@ class Policy:
     def report_max_age(self) -> timedelta:
         """A host's report older than this is asked for again before the host is drained on its strength."""
         return 240 * self.poll_interval
+
+    @property
+    def staged_report_max_age(self) -> timedelta:
+        """What a host said of its staged version may be so old when it is rebooted. Asked while its last tasks stop."""
+        return STAGED_REPORT_MAX_AGE
 
     @property
     def report_aging(self) -> timedelta:

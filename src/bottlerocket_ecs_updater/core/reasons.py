@@ -156,6 +156,11 @@ class Reason(Enum):
         "somebody removed our claim while it was draining, so it was left to them, {status}",
         "set it to ACTIVE when it may serve again",
     )
+    CLAIM_LOST = _Words(
+        "claim-lost",
+        "run {run} claimed it at {since}, and it does not carry that claim any more: it was left as it is, {status}",
+        "set it to ACTIVE when it may serve again, unless somebody drained it on purpose",
+    )
     RETURNED_BY_OTHERS = _Words(
         "returned-by-others",
         "somebody else set it to ACTIVE before we did",
@@ -299,6 +304,16 @@ class Reason(Enum):
         "it is taken when all alarms are OK and all probes answer again, or change --alarm and --probe",
     )
     NO_ROOM = _Words("no-room", "the tasks of {service} could not leave it: {missing}", "{advice}")
+    FACTS_MISSING = _Words(
+        "facts-missing",
+        "what must be known before it is drained could not be read within {limit}",
+        "look in the log for what AWS did not answer",
+    )
+    ROOM_UNKNOWN = _Words(
+        "room-unknown",
+        "whether the tasks of {service} could leave it is not known: {definition} could not be read: {why}",
+        'try again later; or set room = "ignore" to drain without asking',
+    )
     LEAVING_GROUP = _Words(
         "leaving-group",
         "its Auto Scaling group {group} has it in the state {state}",
@@ -349,6 +364,16 @@ class Failure(Enum):
         "never-rebooted",
         "it was asked to reboot and did not reboot within {limit}",
         "it is in service on its old release; look for what inhibits the shutdown",
+    )
+    REBOOT_STALLED = _Words(
+        "reboot-stalled",
+        "it accepted the reboot and did not go down within {limit}: the reboot may still come",
+        "look at its console for what holds up the shutdown; reboot it in EC2, and the next run returns it",
+    )
+    STILL_QUARANTINED = _Words(
+        "still-quarantined",
+        "an earlier run left it out of service at {since}: {why}",
+        "look at that run's report; repair or replace the host, or return it with `release`",
     )
     REBOOT_REFUSED = _Words(
         "reboot-refused",

@@ -1,7 +1,8 @@
-"""From the mark to the proof of a reboot: ask once, look again before it is asked once more, and prove it.
+"""From the mark to the proof of a reboot: ask once, look again before asking once more, and prove it.
 
-A reboot is proven by a boot id other than the claim's. How the reboot command itself ended proves nothing: across
-a reboot Run Command reports success, failure, silence, or runs the command a second time.
+A boot id other than the claim's proves a reboot. How the reboot command ended proves nothing about it: across a reboot
+Run Command reports success, failure, silence, or runs the command a second time. It does say how long the host may
+still go down because of us (`reboots`), and until then the instance is neither asked again nor given back.
 """
 
 from __future__ import annotations
@@ -10,32 +11,31 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.command import (
-    Mark,
-    Reboot,
-    Unmark,
-    Verdict,
-)
-from bottlerocket_ecs_updater.core.fleet import (
-    End,
-    Fleet,
-    Instance,
-    Registration,
-    Status,
-)
+from bottlerocket_ecs_updater.core.command import Mark, Reboot, Unmark, Verdict
+from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Registration, Status
 from bottlerocket_ecs_updater.core.host import HostReport
-from bottlerocket_ecs_updater.core.policy import REBOOT_MARKS, REBOOT_TRIES, Policy
+from bottlerocket_ecs_updater.core.policy import CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host
-from bottlerocket_ecs_updater.core.reasons import Failure, Reason, failed, hold
+from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
+from bottlerocket_ecs_updater.core.reboots import FIRST_RUN, SentReboot, quiet_from, quiet_unproven
 from bottlerocket_ecs_updater.core.restoring import (
+    barred_hold,
+    cancel_open,
     changed,
     give_back,
-    give_back_barred,
-    give_back_changed,
-    give_back_not_empty,
+    not_empty_hold,
+    staged_report,
+    unwanted_now,
 )
 from bottlerocket_ecs_updater.core.strangers import wait_for_rival
-from bottlerocket_ecs_updater.core.verifying import limit_from, never_rebooted, quarantine, verify
+from bottlerocket_ecs_updater.core.verifying import (
+    limit_of_reboot,
+    never_rebooted,
+    not_back,
+    quarantine,
+    stalled,
+    verify,
+)
 from bottlerocket_ecs_updater.core.waiting import LEARNED_SHARE, next_look, passed, spell
 
 QUIET_POLLS = 4
@@ -53,8 +53,10 @@ def rebooting(instance: Instance, claim: Claim, registration: Registration, flee
     report = _report_since(instance, claim, fleet)
     if report is not None and report.boot != claim.boot:
         return verify(instance, claim, registration, report, fleet, policy)
-    if instance.trail.reboot_sent_at is None and instance.reboot_flight is None:
+    if claim.run == fleet.run and instance.trail.reboot_sent_at is None:
         return _not_sent(instance, claim, registration, report, fleet, policy)
+    if fleet.hosts_mute:
+        return _mute(instance, claim, registration, fleet, policy)
     return _await_boot(instance, claim, registration, report, fleet, policy)
 
 
@@ -71,6 +73,9 @@ def _report_since(instance: Instance, claim: Claim, fleet: Fleet) -> HostReport 
     return told.report if all(told.asked_at >= moment for moment in (after, trail.away_at) if moment) else None
 
 
+# Before the reboot
+
+
 def _not_sent(
     instance: Instance,
     claim: Claim,
@@ -79,9 +84,7 @@ def _not_sent(
     fleet: Fleet,
     policy: Policy,
 ) -> Verdict:
-    """Marked, and no reboot is known to have been sent: by us not yet, or by a run that was killed."""
-    if claim.run != fleet.run:
-        return _resume(instance, claim, registration, report, fleet, policy)
+    """Marked by this run, which has not sent the reboot for this mark."""
     if instance.trail.overwritten_looks:
         return wait_for_rival(instance, fleet, policy)
     if registration.status is Status.ACTIVE:
@@ -89,40 +92,23 @@ def _not_sent(
         if drained_at is not None and not passed(drained_at, policy.reader_lag, registration.at):
             return Verdict(look_at=fleet.at + policy.poll_interval)
         return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
-    over = passed(limit_from(instance, claim), policy.reboot_timeout, fleet.at)
     if instance.trail.claim_absent_looks >= 2:
         why = hold(Reason.CLAIM_REMOVED, status=registration.status.value)
         return Verdict((Unmark(instance.id, why, took_slot=False),), hold=why)
     if fleet.barred:
-        return give_back_barred(instance, fleet)
-    if over:
-        return _give_back_unsent(instance, claim, registration, fleet, policy)
+        return _give_back_when_quiet(instance, claim, barred_hold(fleet), registration, fleet, policy, rests=False)
+    unwanted = unwanted_now(instance, claim, fleet, policy)
+    if unwanted is not None:
+        return _give_back_when_quiet(instance, claim, unwanted, registration, fleet, policy, rests=False)
+    if fleet.at >= limit_of_reboot(instance, claim, fleet, policy):
+        why_unsent = _why_unsent(instance, registration, policy)
+        return _give_back_when_quiet(instance, claim, why_unsent, registration, fleet, policy)
     if report is None and instance.trail.away_at is not None:
         return _ask_when_connected(instance, registration, fleet, policy)
-    if instance.tasks is None or instance.tasks.at < registration.at or registration.at < fleet.at:
-        return Verdict(wants_tasks=True, look_at=fleet.at)
-    empty = not (registration.running_tasks or registration.pending_tasks or instance.tasks.left)
-    if not empty or registration.status is not Status.DRAINING or not registration.connected:
-        return Verdict(look_at=fleet.at + policy.poll_interval)
-    due = next_look(
-        fleet.at, fleet.at, policy.poll_interval, fleet.durations.reboot, QUIET_POLLS * policy.poll_interval
-    )
-    return Verdict((Reboot(instance.id),), look_at=due)
+    return _send(instance, claim, registration, report, fleet, policy)
 
 
-def _give_back_unsent(
-    instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy
-) -> Verdict:
-    """By the last look before the reboot it never was as it must be: no failure of the host."""
-    if instance.tasks is not None and instance.tasks.left:
-        return give_back_not_empty(instance, claim, policy.drain_timeout, fleet)
-    if not registration.connected:
-        return give_back_changed(instance, claim, "its ECS agent is disconnected", fleet)
-    why = f"no reboot could be sent to it within {spell(policy.reboot_timeout)}"
-    return give_back_changed(instance, claim, why, fleet)
-
-
-def _resume(
+def _send(
     instance: Instance,
     claim: Claim,
     registration: Registration,
@@ -130,23 +116,33 @@ def _resume(
     fleet: Fleet,
     policy: Policy,
 ) -> Verdict:
-    """A run was killed around its reboot: the host's boot id tells on which side."""
-    if passed(limit_from(instance, claim), policy.reboot_timeout, fleet.at):
-        return _limit_over(instance, claim, registration, report, fleet, policy)
-    if report is None or not registration.connected:
-        return _ask_when_connected(instance, registration, fleet, policy)
-    # The old boot still runs. A reboot that was sent is delivered within its time-out or never.
-    deliverable_until = claim.since + policy.answer_timeout
-    if fleet.at < deliverable_until:
-        return Verdict(look_at=deliverable_until)
-    ended = instance.rebooted
-    if ended is not None and ended.end is End.SUCCESS:
-        # Accepted: a second one could come after the boot, to a host that was returned by then.
-        return _ask_when_connected(instance, registration, fleet, policy)
-    settled_at = max(deliverable_until, ended.ended_at) if ended is not None else deliverable_until
-    if instance.told is not None and instance.told.asked_at < settled_at:
+    """Ask for the reboot, on looks that were all taken just now."""
+    if instance.tasks is None or instance.tasks.at < registration.at or registration.at < fleet.at:
+        return Verdict(wants_tasks=True, look_at=fleet.at)
+    empty = not (registration.running_tasks or registration.pending_tasks or instance.tasks.left)
+    if not empty or registration.status is not Status.DRAINING or not registration.connected:
+        return Verdict(look_at=fleet.at + policy.poll_interval)
+    if report is None or (staged_report(instance, fleet, policy) is None and instance.trail.in_vain_since is None):
         return ask_host(instance, fleet.at, policy)
-    return _again(instance, claim, registration, report, fleet, policy)
+    difference = changed(report, claim)
+    if difference is not None:
+        why = hold(Reason.CHANGED_WHILE_DRAINING, why=difference)
+        return _give_back_when_quiet(instance, claim, why, registration, fleet, policy)
+    # Soon, and not when the host may be back: how its command ended is asked before it can run a second time.
+    return Verdict((Reboot(instance.id),), look_at=fleet.at + FIRST_RUN / 2, wants_reboot_end=True)
+
+
+def _why_unsent(instance: Instance, registration: Registration, policy: Policy) -> Hold:
+    """By the last look before the reboot it never was as it must be: no failure of the host."""
+    if instance.tasks is not None and instance.tasks.left:
+        return not_empty_hold(instance, policy.drain_timeout)
+    if not registration.connected:
+        return hold(Reason.CHANGED_WHILE_DRAINING, why="its ECS agent is disconnected")
+    why = f"no reboot could be sent to it within {spell(policy.reboot_timeout)}"
+    return hold(Reason.CHANGED_WHILE_DRAINING, why=why)
+
+
+# Until the boot
 
 
 def _await_boot(
@@ -157,41 +153,72 @@ def _await_boot(
     fleet: Fleet,
     policy: Policy,
 ) -> Verdict:
-    """Sent. Wait for the host to go and to come back, within the limit."""
+    """A reboot was sent, by this run or perhaps by one that died: wait for the host to go and to come back."""
+    over = fleet.at >= limit_of_reboot(instance, claim, fleet, policy)
     if report is not None and registration.connected:
-        verdict = _refused(instance, claim, registration, report, fleet, policy)
-        if verdict is not None:
-            return verdict
-    if passed(limit_from(instance, claim), policy.reboot_timeout, fleet.at):
-        return _limit_over(instance, claim, registration, report, fleet, policy)
-    return _ask_when_connected(instance, registration, fleet, policy)
+        return _on_old_boot(instance, claim, registration, report, fleet, policy, over=over)
+    asked = instance.flight is not None and registration.connected and not _grace_over(instance, fleet, policy)
+    if not over or asked:
+        return _ask_when_connected(instance, registration, fleet, policy)
+    return quarantine(instance, claim, registration, not_back(registration, policy), fleet)
 
 
-def _refused(
+def _grace_over(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
+    """Whether the question that is under way had its time to be answered."""
+    return instance.flight is None or passed(instance.flight.sent_at, policy.answer_timeout, fleet.at)
+
+
+def _on_old_boot(
     instance: Instance,
     claim: Claim,
     registration: Registration,
     report: HostReport,
     fleet: Fleet,
     policy: Policy,
-) -> Verdict | None:
-    """The old boot still runs: whether the host refused, or never got the command. None while neither is known."""
-    if instance.reboot_flight is not None:
-        asked = instance.trail.reboot_end_asked_at
-        if asked is None or (instance.told is not None and asked < instance.told.at):
-            return Verdict(wants_reboot_end=True, look_at=fleet.at)
-        return None
-    ended = instance.rebooted
-    sent_at = instance.trail.reboot_sent_at or claim.since
-    # Of a sending that got no reply nothing is known but this: it is delivered within its time-out or never.
-    settled_at = ended.ended_at if ended is not None else sent_at + policy.answer_timeout
-    if instance.told is None or instance.told.asked_at < settled_at:
-        return None
-    if not passed(sent_at, RETRY_POLLS * policy.poll_interval, fleet.at):
-        return None
-    if ended is not None and ended.end is End.SUCCESS:
-        return None  # accepted: it may be held up for minutes by what inhibits a shutdown
+    *,
+    over: bool,
+) -> Verdict:
+    """The old boot still runs: the host refused, or never got the command, or is about to go."""
+    if _end_is_due(instance):
+        return Verdict(look_at=fleet.at, wants_reboot_end=True)
+    if fleet.barred:
+        return _give_back_when_quiet(instance, claim, barred_hold(fleet), registration, fleet, policy, rests=False)
+    if over:
+        why = never_rebooted(instance, policy)
+        return _give_back_when_quiet(instance, claim, why, registration, fleet, policy)
+    if not _may_ask_again(instance, fleet, policy):
+        return _ask_when_connected(instance, registration, fleet, policy)
     return _again(instance, claim, registration, report, fleet, policy)
+
+
+def _end_is_due(instance: Instance) -> bool:
+    """Whether an open command's end is to be asked for, since the host said that it did not reboot yet."""
+    told = instance.told
+    if told is None:
+        return False
+    return any(one.not_asked_since(told.at) for one in instance.reboots)
+
+
+def _may_ask_again(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
+    """Whether one more reboot may be asked for: none of the earlier ones can still happen, as far as is known."""
+    told = instance.told
+    from_ = [_asked_again_from(one, policy) for one in instance.reboots]
+    if told is None or any(moment is None for moment in from_):
+        return False
+    settled = [moment for moment in from_ if moment is not None]
+    return all(told.asked_at >= moment and fleet.at >= moment for moment in settled)
+
+
+def _asked_again_from(one: SentReboot, policy: Policy) -> datetime | None:
+    """From when on that command keeps no other from being sent, None for never."""
+    if one.accepted:
+        return None
+    if one.end is not None and one.refused:
+        return max(one.end.heard_at, one.sent_at + RETRY_POLLS * policy.poll_interval)
+    if not one.command:
+        # Nobody found it: had it been sent, Systems Manager would list it by then.
+        return one.sent_at + policy.answer_timeout
+    return quiet_from((one,))
 
 
 def _again(
@@ -205,24 +232,75 @@ def _again(
     """Ask for the reboot once more, while tries are left and it is still what we claimed."""
     if registration.status is Status.ACTIVE:
         return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
-    if fleet.barred:
-        return give_back_barred(instance, fleet)
     difference = changed(report, claim)
     if difference is not None:
-        return give_back_changed(instance, claim, difference, fleet)
+        why = hold(Reason.CHANGED_WHILE_DRAINING, why=difference)
+        return _give_back_when_quiet(instance, claim, why, registration, fleet, policy)
+    unwanted = unwanted_now(instance, claim, fleet, policy)
+    if unwanted is not None:
+        return _give_back_when_quiet(instance, claim, unwanted, registration, fleet, policy, rests=False)
     if claim.reboots >= (REBOOT_TRIES if claim.run == fleet.run else REBOOT_MARKS):
-        return give_back(instance, claim, never_rebooted(instance, policy), fleet)
+        return _give_back_when_quiet(instance, claim, never_rebooted(instance, policy), registration, fleet, policy)
     taken = replace(claim, run=fleet.run, store=fleet.store)
     mark = Mark(instance.id, taken.enter(ClaimPhase.REBOOTING, fleet.at, reboots=claim.reboots + 1))
     return Verdict((mark,), look_at=fleet.at)
+
+
+# Giving it back on its old boot
+
+
+def _give_back_when_quiet(
+    instance: Instance,
+    claim: Claim,
+    why: Hold | Failed,
+    registration: Registration,
+    fleet: Fleet,
+    policy: Policy,
+    *,
+    rests: bool = True,
+) -> Verdict:
+    """Return it once none of our reboots can happen any more. One that is pending for longer is for a person."""
+    quiet = quiet_from(instance.reboots)
+    if quiet is None:
+        return give_back(instance, claim, why, fleet, rests=rests)
+    if fleet.at < quiet and any(one.accepted for one in instance.reboots):
+        if fleet.at < limit_of_reboot(instance, claim, fleet, policy):
+            return _ask_when_connected(instance, registration, fleet, policy)
+        return quarantine(instance, claim, registration, stalled(policy), fleet)
+    if fleet.at < quiet:
+        look_at = min(quiet, fleet.at + policy.answer_timeout)
+        return Verdict(cancel_open(instance), look_at=look_at, wants_reboot_end=True)
+    if instance.told is None or instance.told.asked_at < quiet:
+        return ask_host(instance, fleet.at, policy)
+    return give_back(instance, claim, why, fleet, rests=rests)
+
+
+def _mute(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+    """AWS does not let us ask hosts: what ECS shows, and time, must do. Its version stays unproven."""
+    trail = instance.trail
+    came_back = trail.away_at is not None and trail.connected_looks >= CONNECTED_LOOKS
+    quiet = quiet_unproven(instance.reboots) if came_back else quiet_from(instance.reboots)
+    if quiet is not None and fleet.at < quiet:
+        if fleet.at >= limit_of_reboot(instance, claim, fleet, policy):
+            return quarantine(instance, claim, registration, stalled(policy), fleet)
+        return Verdict(cancel_open(instance), look_at=min(quiet, fleet.at + policy.answer_timeout))
+    if registration.connected:
+        return give_back(instance, claim, barred_hold(fleet), fleet, rests=False)
+    if fleet.at < limit_of_reboot(instance, claim, fleet, policy):
+        return Verdict(look_at=fleet.at + 2 * policy.poll_interval)
+    return quarantine(instance, claim, registration, not_back(registration, policy), fleet)
+
+
+# Asking
 
 
 def _ask_when_connected(instance: Instance, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
     """Ask the host once its agent is there again; now and then one that may have gone and come back unseen."""
     trail = instance.trail
     sent_at = trail.reboot_sent_at or trail.claimed_at or fleet.at
+    wants_end = _end_unknown(instance)
     if instance.flight is not None:
-        return Verdict(look_at=fleet.at + policy.poll_interval)
+        return Verdict(look_at=fleet.at + policy.poll_interval, wants_reboot_end=wants_end)
     due = next_look(
         sent_at,
         fleet.at,
@@ -233,10 +311,15 @@ def _ask_when_connected(instance: Instance, registration: Registration, fleet: F
     if not registration.connected:
         late = passed(sent_at, LATE_POLLS * policy.poll_interval, fleet.at)
         spacing = 2 * policy.poll_interval if late else timedelta(0)
-        return Verdict(look_at=max(due, fleet.at + spacing), wants_listing=late)
+        return Verdict(look_at=max(due, fleet.at + spacing), wants_listing=late, wants_reboot_end=wants_end)
     if _came_back_unasked(instance):
         return ask_host(instance, fleet.at, policy)
     return _ask_one_that_never_left(instance, sent_at, due, fleet, policy)
+
+
+def _end_unknown(instance: Instance) -> bool:
+    """Whether a command's end was not asked for since it was sent: asked early, it tells a first run from a second."""
+    return any(one.open and one.end_asked_at is None for one in instance.reboots)
 
 
 def _came_back_unasked(instance: Instance) -> bool:
@@ -258,27 +341,3 @@ def _ask_one_that_never_left(
     if last is not None and fleet.at < last + spacing:
         return Verdict(look_at=min(last + spacing, max(due, fleet.at + policy.poll_interval)))
     return ask_host(instance, fleet.at, policy)
-
-
-def _limit_over(
-    instance: Instance,
-    claim: Claim,
-    registration: Registration,
-    report: HostReport | None,
-    fleet: Fleet,
-    policy: Policy,
-) -> Verdict:
-    if report is not None and registration.connected:
-        return give_back(instance, claim, never_rebooted(instance, policy), fleet)
-    if instance.flight is not None and registration.connected and not _grace_over(instance, claim, fleet, policy):
-        return Verdict(look_at=fleet.at + policy.poll_interval)
-    if registration.connected:
-        detail = "its ECS agent is connected, but it answers no update check"
-    else:
-        detail = "its ECS agent did not connect"
-    why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
-    return quarantine(instance, claim, registration, why, fleet)
-
-
-def _grace_over(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> bool:
-    return passed(limit_from(instance, claim), policy.reboot_timeout + policy.answer_timeout, fleet.at)

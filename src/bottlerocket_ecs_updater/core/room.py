@@ -11,6 +11,7 @@ from bottlerocket_ecs_updater.core.fit import (
     Fits,
     Leaving,
     NoRoom,
+    RoomUnknown,
     ServiceRules,
     blocked_by_limits,
     must_place,
@@ -51,11 +52,15 @@ class Rooms:
         self._placed: InstanceId | None = None
         """Whose tasks were found places last, by the short way."""
 
-    def for_drain_of(self, instance: Instance) -> Fits | NoRoom | None:
+    def for_drain_of(self, instance: Instance) -> Fits | NoRoom | RoomUnknown | None:
         """Whether its tasks can go anywhere, None where too little was told to judge it."""
         fleet = self._fleet
         if fleet.definitions is None or instance.tasks is None:
             return None
+        for service in self.services_on(instance) if fleet.unreadable else ():
+            if service.moving is not None and service.moving.definition in fleet.unreadable:
+                definition = service.moving.definition
+                return RoomUnknown(service.name, definition.rpartition("/")[2], fleet.unreadable[definition])
         others = self._of_others()
         here = [task.service for task in self._tasks_on(instance)]
         leaving = self._leaving_counts + Counter(here)
@@ -201,8 +206,9 @@ def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:
     if known is None:
         return
     for service in Rooms(fleet).services_on(instance):
-        if service.moving is not None and service.moving.definition not in known:
-            yield service.moving.definition
+        definition = service.moving.definition if service.moving is not None else None
+        if definition is not None and definition not in known and definition not in fleet.unreadable:
+            yield definition
 
 
 def _drains(instance: Instance) -> bool:

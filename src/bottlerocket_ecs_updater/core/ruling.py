@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import lru_cache
 
 from bottlerocket_ecs_updater.core.checkpoints import Allowance, Roll, allow, allow_today
-from bottlerocket_ecs_updater.core.fit import Fits, NoRoom, room_hold
+from bottlerocket_ecs_updater.core.fit import Fits, NoRoom, RoomUnknown, room_hold
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
 from bottlerocket_ecs_updater.core.forecast import Pace, needed, pace_from
 from bottlerocket_ecs_updater.core.health import hold_for_health
@@ -90,12 +90,16 @@ class Turns:
 
         Everything else that is asked before a drain was asked of each when it was said to stand ready.
         """
+        return self.spent(target) or self.unready()
+
+    def unready(self) -> Hold | None:
+        """Why no instance may be drained now, whatever it goes to: health, or a deployment."""
         fleet, rules = self._fleet, self._policy.rules
         unwell = hold_for_health(fleet.health) if rules.health and fleet.health is not None else None
         deploying = fleet.services.deploying if fleet.services is not None else ()
-        return self.spent(target) or unwell or hold_for_deployments(deploying, rules.tasks)
+        return unwell or hold_for_deployments(deploying, rules.tasks)
 
-    def room(self, instance: Instance) -> Fits | NoRoom | None:
+    def room(self, instance: Instance) -> Fits | NoRoom | RoomUnknown | None:
         """Whether its tasks would fit elsewhere, None where nobody asks, or where too little is known to say."""
         return self._rooms.for_drain_of(instance) if self._policy.rules.check_room else None
 
@@ -178,7 +182,7 @@ def _case(
     *,
     left: tuple[Work, ...] | None = None,
     allowances: Iterable[Allowance] = (),
-    room: Fits | NoRoom | None = None,
+    room: Fits | NoRoom | RoomUnknown | None = None,
 ) -> Case | None:
     registration = instance.registration
     if registration is None:

@@ -7,18 +7,19 @@ from datetime import datetime
 
 from bottlerocket_ecs_updater.core.barriers import Barriers
 from bottlerocket_ecs_updater.core.budget import count_budget
-from bottlerocket_ecs_updater.core.candidate import FLAP_POLLS, Ready, Standing
+from bottlerocket_ecs_updater.core.candidate import FLAP_POLLS, Ready, Standing, answers_about
 from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.command import CallSuccessor, Check, Drain, Mark, RunBeforeDrain, Verdict
+from bottlerocket_ecs_updater.core.command import CallSuccessor, Check, Drain, Mark, RunBeforeDrain, Unmark, Verdict
 from bottlerocket_ecs_updater.core.draft import Draft, due
-from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Status
 from bottlerocket_ecs_updater.core.hooks import prepared
 from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.order import in_order
 from bottlerocket_ecs_updater.core.own import hand_over, is_own_host
 from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.room import unsurveyed
+from bottlerocket_ecs_updater.core.rules import first_hold
 from bottlerocket_ecs_updater.core.ruling import Turns
 from bottlerocket_ecs_updater.core.settling import UNSTEADY_POLLS
 from bottlerocket_ecs_updater.core.waiting import next_look, passed
@@ -80,6 +81,67 @@ def begin(
         draft.wants_full_look = not _work_goes_on(fleet) or draft.wants_full_look
     if _work_goes_on(fleet):
         _renew_aging(waiting, budget.limit, barriers.turns, fleet, policy, draft)
+
+
+def drain_marked(fleet: Fleet, policy: Policy, barriers: Barriers, draft: Draft) -> None:
+    """Drain instances that this run marked, and whose drain did not go through, if all that a drain needs still holds.
+
+    The reply to the mark may have been lost, and others may have been taken meanwhile. What may not be drained any more
+    loses its mark, and waits in line again.
+    """
+    budget = count_budget(fleet, policy)
+    for instance in fleet.instances.values():
+        if not _marked_undrained(instance, fleet) or instance.trail.overwritten_looks:
+            continue
+        if passed(instance.phase_began, policy.drain_timeout, fleet.at):
+            why = hold(Reason.UNCLEAR, what="DRAINING", why="ECS never showed it")
+            draft.verdicts[instance.id] = Verdict((Unmark(instance.id, why, took_slot=False),), hold=why)
+            continue
+        if not instance.claim_on_instance and not _mark_is_late(instance, fleet, policy):
+            draft.verdicts[instance.id] = Verdict(look_at=fleet.at + policy.poll_interval)
+            continue
+        refusal = budget.overfull(instance.zone) or _undrainable(instance, fleet, policy, barriers)
+        if refusal is not None:
+            drop = Unmark(instance.id, None, took_slot=False)
+            draft.verdicts[instance.id] = Verdict((drop,), hold=refusal, look_at=fleet.at + policy.poll_interval)
+        elif _looked_at([instance], fleet, policy, draft):
+            draft.verdicts[instance.id] = Verdict((Drain(instance.id),), look_at=fleet.at + policy.poll_interval)
+
+
+def _marked_undrained(instance: Instance, fleet: Fleet) -> bool:
+    claim, registration = instance.claim, instance.registration
+    return (
+        claim is not None
+        and claim.run == fleet.run
+        and claim.phase is ClaimPhase.DRAINING
+        and instance.trail.drain_sent_at is None
+        and instance.trail.return_sent_at is None
+        and not instance.claim_unreadable
+        and not instance.undescribed
+        and registration is not None
+        and registration.status is Status.ACTIVE
+    )
+
+
+def _mark_is_late(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
+    """Whether looks would show the mark by now, if it had reached the instance."""
+    seen_at = instance.registration.at if instance.registration is not None else fleet.at
+    return passed(instance.phase_began, policy.reader_lag, seen_at)
+
+
+def _undrainable(instance: Instance, fleet: Fleet, policy: Policy, barriers: Barriers) -> Hold | None:
+    """Why a marked instance may not be drained now. Its place at checkpoints is taken already, so pace is not asked."""
+    if not instance.claim_on_instance:
+        return hold(Reason.UNCLEAR, what="the claim", why="no look shows it")
+    report = instance.told.report if instance.told is not None else None
+    if report is None or report.target is None:
+        return hold(Reason.NO_ANSWER, detail="its last answer is out of date")
+    return (
+        barriers.whole
+        or first_hold(answers_about(instance, report, report.target, fleet, policy))
+        or barriers.turns.unready()
+        or barriers.turns.no_room(instance)
+    )
 
 
 def leave_own_host(
@@ -216,6 +278,8 @@ def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: Draft
         or unsurveyed(pick, fleet, policy.poll_interval)
     ]
     if unseen:
+        # With all the rest once more: where looks take longer than a poll, that would be out of date by then.
+        draft.wants_full_look = draft.wants_services = True
         unseen_ids = {pick.id for pick in unseen}
         for pick in picks:
             draft.verdicts[pick.id] = Verdict(wants_tasks=pick.id in unseen_ids, look_at=fleet.at)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.command import (
-    Cancel,
-    Check,
     Command,
     Conclude,
     Note,
@@ -17,7 +16,6 @@ from bottlerocket_ecs_updater.core.command import (
     Verdict,
 )
 from bottlerocket_ecs_updater.core.fleet import (
-    End,
     Fleet,
     Instance,
     Outcome,
@@ -31,9 +29,18 @@ from bottlerocket_ecs_updater.core.host import HostReport
 from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, CONNECTED_LOOKS, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Reason, failed, hold
+from bottlerocket_ecs_updater.core.reboots import (
+    COMMAND_LIFE,
+    INHIBITED_FOR,
+    quiet_after_boot,
+    quiet_from,
+    quiet_unproven,
+    surely_over,
+)
 from bottlerocket_ecs_updater.core.rest import next_rest
-from bottlerocket_ecs_updater.core.restoring import give_back
-from bottlerocket_ecs_updater.core.waiting import near, passed, spell
+from bottlerocket_ecs_updater.core.restoring import cancel_open, give_back
+from bottlerocket_ecs_updater.core.span import spell_moment
+from bottlerocket_ecs_updater.core.waiting import near, spell
 
 
 def verify(
@@ -46,56 +53,63 @@ def verify(
 ) -> Verdict:
     """A new boot is proven. Healthy means: the agent connected over several looks, and no second reboot to come."""
     soon = fleet.at + near(policy.poll_interval)
+    over = fleet.at >= limit_of_reboot(instance, claim, fleet, policy)
     if instance.trail.connected_looks < CONNECTED_LOOKS or not registration.connected:
-        if passed(limit_from(instance, claim), policy.reboot_timeout, fleet.at):
+        if over:
             detail = f"it runs {report.running}, but its ECS agent does not stay connected"
             why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
             return quarantine(instance, claim, registration, why, fleet)
-        wants_end = instance.reboot_flight is not None and instance.trail.reboot_end_asked_at is None
-        return Verdict(look_at=soon, wants_reboot_end=wants_end)
-    unended = _second_reboot_possible(instance, fleet, policy)
-    if unended is not None:
-        return unended
-    return _vet(instance, claim, registration, report, fleet, policy)
-
-
-def _vet(
-    instance: Instance,
-    claim: Claim,
-    registration: Registration,
-    report: HostReport,
-    fleet: Fleet,
-    policy: Policy,
-) -> Verdict:
-    """Back and connected: returned as soon as the operator's own document, where there is one, says that it is well."""
+        return Verdict(look_at=soon, wants_reboot_end=_end_unasked(instance))
+    again = _second_reboot_possible(instance, claim, fleet, policy)
+    if again is not None:
+        return again
     match ask_after_reboot(instance, fleet.at, policy):
         case None:
             return _return_verified(instance, claim, registration, report, fleet)
         case Verdict() as asked:
             return asked
         case Unwell(detail=detail):
-            if not passed(limit_from(instance, claim), policy.reboot_timeout, fleet.at):
+            if not over:
                 return ask_again(instance, fleet.at, policy)
             why = failed(Failure.UNHEALTHY, version=report.running, detail=detail)
             return quarantine(instance, claim, registration, why, fleet)
 
 
-def _second_reboot_possible(instance: Instance, fleet: Fleet, policy: Policy) -> Verdict | None:
-    """A reboot command that never ended may be run again by the agent: call it back, and prove the same boot twice."""
+def _end_unasked(instance: Instance) -> bool:
+    proof = instance.trail.proof_at
+    return any(one.not_asked_since(proof or one.sent_at) for one in instance.reboots)
+
+
+def _second_reboot_possible(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict | None:
+    """What must be seen before a second reboot can be ruled out; None where it is.
+
+    The agent may run a command again that has not ended, and one of several commands may be the one that comes late.
+    Both happen within moments of the agent's start. So open commands are cancelled, and the same boot is proven again
+    some time after the first proof. After that it is asked how the commands ended: one that ran again ends in success,
+    and then the host goes down once more.
+    """
     trail, told = instance.trail, instance.told
-    if instance.reboot_flight is None or trail.proof_at is None or told is None:
+    if trail.proof_at is None or told is None:
         return None
-    if trail.reboot_end_asked_at is None:
-        return Verdict(wants_reboot_end=True, look_at=fleet.at)
+    if claim.reboots <= 1 and surely_over(instance.reboots, trail.proof_at):
+        return None
     second = trail.proof_at + policy.second_proof_spacing
-    if told.asked_at >= second and told.report is not None:
-        return None
-    if fleet.at < second:
-        look_at = fleet.at + 2 * policy.poll_interval
-        return Verdict((Cancel(instance.id),), wants_reboot_end=True, look_at=look_at)
-    if instance.flight is not None:
-        return Verdict(look_at=fleet.at + policy.poll_interval)
-    return Verdict((Check(instance.id),), look_at=fleet.at + policy.poll_interval)
+    quiet = quiet_after_boot(instance.reboots, trail.proof_at)
+    if fleet.hosts_mute:
+        quiet = quiet_unproven(instance.reboots)
+        if quiet is None or fleet.at >= quiet:
+            return None
+        return Verdict(cancel_open(instance), look_at=min(quiet, fleet.at + policy.answer_timeout))
+    due = max(second, quiet) if quiet is not None else second
+    if fleet.at < due:
+        soon = min(due, fleet.at + 2 * policy.poll_interval)
+        return Verdict(cancel_open(instance), look_at=soon, wants_reboot_end=_end_unasked(instance))
+    if told.asked_at < due or told.report is None:
+        asked = ask_host(instance, fleet.at, policy)
+        return Verdict(asked.commands, look_at=asked.look_at, wants_reboot_end=True)
+    if any(one.not_asked_since(told.asked_at) for one in instance.reboots):
+        return Verdict(look_at=fleet.at, wants_reboot_end=True)
+    return None
 
 
 def _return_verified(
@@ -122,15 +136,10 @@ def quarantined(instance: Instance, claim: Claim, registration: Registration, fl
     """Left out of service: given back when it is healthy again, let go when a person returned it."""
     if registration.status is Status.ACTIVE:
         return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),), look_at=fleet.at)
-    known = instance.trail.outcome
-    conclusion: tuple[Command, ...] = ()
-    if not isinstance(known, Quarantined):
-        detail = f"out of service since {claim.since:%Y-%m-%d %H:%M} UTC"
-        why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
-        conclusion = _say_quarantined(instance, claim, registration, why, fleet)
-    if not registration.connected:
+    conclusion = _conclusion(instance, claim, registration, fleet)
+    if not registration.connected or fleet.hosts_mute:
         return Verdict(conclusion)
-    since = max(claim.since, instance.trail.claimed_at or claim.since)
+    since = instance.trail.phase_seen_at or instance.phase_began
     told = instance.told if instance.told is not None and instance.told.asked_at >= since else None
     if told is None or told.report is None:
         if told is not None and instance.trail.checks_failed >= CHECK_TRIES:
@@ -139,15 +148,41 @@ def quarantined(instance: Instance, claim: Claim, registration: Registration, fl
         return Verdict((*conclusion, *asked.commands), look_at=asked.look_at)
     if instance.trail.connected_looks < CONNECTED_LOOKS:
         return Verdict(conclusion, look_at=fleet.at + policy.poll_interval)
-    if told.report.boot == claim.boot:
-        return give_back(instance, claim, never_rebooted(instance, policy), fleet)
+    found = _recovered(instance, claim, registration, told.report, fleet, policy)
+    return replace(found, commands=(*conclusion, *found.commands))
+
+
+def _recovered(
+    instance: Instance, claim: Claim, registration: Registration, report: HostReport, fleet: Fleet, policy: Policy
+) -> Verdict:
+    """A quarantined instance that answers again: what must still be seen before it is given back."""
+    if report.boot == claim.boot:
+        quiet = max(moment for moment in (quiet_from(instance.reboots), _quiet_of_quarantine(instance)) if moment)
+        return Verdict() if fleet.at < quiet else give_back(instance, claim, never_rebooted(instance, policy), fleet)
+    again = _second_reboot_possible(instance, claim, fleet, policy)
+    if again is not None:
+        return again
     match ask_after_reboot(instance, fleet.at, policy):
         case None:
-            return _return_verified(instance, claim, registration, told.report, fleet)
-        case Verdict(commands=commands, look_at=look_at):
-            return Verdict((*conclusion, *commands), look_at=look_at)
+            return _return_verified(instance, claim, registration, report, fleet)
+        case Verdict() as asked:
+            return asked
         case Unwell():
-            return Verdict(conclusion)
+            return Verdict()
+
+
+def _quiet_of_quarantine(instance: Instance) -> datetime:
+    """No reboot was sent after it was quarantined; what was sent before expires, whether it was found or not."""
+    return instance.phase_began + COMMAND_LIFE + INHIBITED_FOR
+
+
+def _conclusion(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet) -> tuple[Command, ...]:
+    if isinstance(instance.trail.outcome, Quarantined):
+        return ()
+    rest = instance.rest
+    reason = rest.why if rest is not None and rest.version == claim.target else "its record says why"
+    why = failed(Failure.STILL_QUARANTINED, since=spell_moment(claim.since), why=reason)
+    return _say_quarantined(instance, claim, registration, why, fleet)
 
 
 def _say_quarantined(
@@ -165,7 +200,8 @@ def _say_quarantined(
 
 def quarantine(instance: Instance, claim: Claim, registration: Registration, why: Failed, fleet: Fleet) -> Verdict:
     """Leave it out of service; one that is in service by itself is let go, and told as failed all the same."""
-    note = _note(instance, claim, why, fleet)
+    # A reboot that did not happen says nothing about the version.
+    note = _note(instance, claim, why, fleet, against_version=why.failure is not Failure.REBOOT_STALLED)
     if registration.status is Status.ACTIVE:
         # Its DRAINING did not outlast the reboot: there is nothing to leave it in, and nothing to give back.
         return Verdict((Unmark(instance.id, why, took_slot=False), note), look_at=fleet.at)
@@ -173,24 +209,41 @@ def quarantine(instance: Instance, claim: Claim, registration: Registration, why
     return Verdict((mark, note), look_at=fleet.at)
 
 
-def _note(instance: Instance, claim: Claim, why: Failed, fleet: Fleet) -> Note:
-    """What is remembered of a release that the host did not come back well on."""
-    rest = next_rest(instance.rest, claim.target, why.failure.code, fleet.at, rolled_back=True)
+def _note(instance: Instance, claim: Claim, why: Failed, fleet: Fleet, *, against_version: bool = True) -> Note:
+    """What is remembered of a version that the host did not come back well on."""
+    rest = next_rest(instance.rest, claim.target, why.failure.code, fleet.at, rolled_back=against_version)
     return Note(instance.id, rest)
 
 
 def never_rebooted(instance: Instance, policy: Policy) -> Failed:
     """Why it is given back on the boot that it had."""
-    ended = instance.rebooted
-    if ended is not None and ended.end is End.FAILED:
-        return failed(Failure.REBOOT_REFUSED, detail=ended.detail)
+    refusal = next((one.end for one in reversed(instance.reboots) if one.end is not None and one.refused), None)
+    if refusal is not None:
+        return failed(Failure.REBOOT_REFUSED, detail=refusal.detail)
     return failed(Failure.NEVER_REBOOTED, limit=spell(policy.reboot_timeout))
 
 
-def limit_from(instance: Instance, claim: Claim) -> datetime:
-    """Limits run from the claim, but a run that resumes one after hours gives the host its time to answer.
+def stalled(policy: Policy) -> Failed:
+    """Why it is quarantined on the boot that it had: the reboot that it accepted may still come."""
+    return failed(Failure.REBOOT_STALLED, limit=spell(policy.reboot_timeout))
 
-    A reboot that could be sent only late has its time, too.
+
+def not_back(registration: Registration, policy: Policy) -> Failed:
+    """Why it is quarantined when nothing was heard of a new boot."""
+    if registration.connected:
+        detail = "its ECS agent is connected, but it answers no update check"
+    else:
+        detail = "its ECS agent did not connect"
+    return failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
+
+
+def limit_of_reboot(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> datetime:
+    """When the reboot has lasted long enough. It counts from the claim, so runs that die early reach it, too.
+
+    A reboot that could be sent only late has its time. A run that takes a claim over has the time to ask the host once.
     """
     trail = instance.trail
-    return max(moment for moment in (claim.since, trail.claimed_at, trail.reboot_sent_at) if moment is not None)
+    limit = (trail.reboot_sent_at or instance.phase_began) + policy.reboot_timeout
+    if claim.run != fleet.run and trail.claimed_at is not None:
+        limit = max(limit, trail.claimed_at + policy.takeover_grace)
+    return limit

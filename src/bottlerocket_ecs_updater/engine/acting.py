@@ -24,7 +24,7 @@ from bottlerocket_ecs_updater.core.command import (
     StopTasks,
     Unmark,
 )
-from bottlerocket_ecs_updater.core.errors import Interrupted, LeaseLost, UpdaterError, UsageError
+from bottlerocket_ecs_updater.core.errors import Denied, Interrupted, LeaseLost, NotFound, UpdaterError, UsageError
 from bottlerocket_ecs_updater.core.event import (
     CommandSent,
     Drained,
@@ -35,19 +35,23 @@ from bottlerocket_ecs_updater.core.fleet import (
     Kind,
     Status,
 )
-from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.core.ledger import (
     with_rest,
+    with_survival,
 )
 from bottlerocket_ecs_updater.core.observe import (
     see_drain_sent,
     see_maybe_sent,
+    see_reboot_sent,
+    see_reboots_cancelled,
     see_refused,
     see_return_sent,
     see_sent,
     see_successor_called,
 )
 from bottlerocket_ecs_updater.core.own import nobody_could_be_called
+from bottlerocket_ecs_updater.core.reboots import COMMAND_LIFE, SentReboot
 from bottlerocket_ecs_updater.core.settling import deficits
 from bottlerocket_ecs_updater.engine.claiming import Claiming
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
@@ -122,29 +126,33 @@ class Acting:
         self._clock = clock
         self._recorder = recorder
         self._successors = successors
-        self._outcomes = Outcomes(knowledge, clock, recorder)
-        self._claiming = Claiming(knowledge, cluster, ledger, clock, recorder, self._outcomes)
+        self.outcomes = Outcomes(knowledge, clock, recorder)
+        self._claiming = Claiming(knowledge, cluster, ledger, clock, recorder, self.outcomes)
         self._hooks_proven = False
         self.faltered = False
         """Whether anything of the last `perform` has to be asked for again."""
+        self.denied: UpdaterError | None = None
+        """The first thing in the last `perform` that AWS did not let us do, or that does not exist."""
         self.in_vain: set[InstanceId] = set()
         """Instances of whose commands in the last `perform` one was not taken, or may not have been."""
 
     def perform(self, queues: Iterable[Sequence[Command]]) -> bool:
         """Do what was decided, each instance's commands in their order; True when anything was done.
 
-        Raises Denied and LeaseLost; every other trouble is an instance's own, and is seen at the next look.
+        What AWS denies keeps nothing else from being done: the first denial is in `denied` then. Raises LeaseLost, and
+        what the store raises; every other trouble is an instance's own, and is seen at the next look.
         """
         waiting = [list(queue) for queue in queues if queue]
         acted = bool(waiting)
         self.faltered = False
+        self.denied = None
         self.in_vain = set()
         while waiting:
             kind = next(t for t in ORDER if any(isinstance(queue[0], t) for queue in waiting))
             batch = [queue[0] for queue in waiting if isinstance(queue[0], kind)]
-            failed = self._perform_batch(batch)
+            failed = self._try_batch(batch)
             self.faltered = self.faltered or bool(failed)
-            if kind not in SURE:
+            if kind not in SURE and not (kind is Check and self._known.hosts_mute):
                 self._note_vain(batch, failed)
             for queue in waiting:
                 if isinstance(queue[0], kind):
@@ -155,6 +163,15 @@ class Acting:
             waiting = [queue for queue in waiting if queue]
         self._ledger.flush()
         return acted
+
+    def _try_batch(self, batch: Sequence[Command]) -> set[InstanceId]:
+        try:
+            return self._perform_batch(batch)
+        except (Denied, NotFound) as problem:
+            self.denied = self.denied or problem
+            if isinstance(batch[0], Check):
+                self._known.hosts_mute = True
+            return {command.instance for command in batch}
 
     def _note_vain(self, batch: Sequence[Command], failed: Collection[InstanceId]) -> None:
         now = self._clock.now()
@@ -199,7 +216,7 @@ class Acting:
 
     def _conclude(self, batch: Sequence[Conclude]) -> set[InstanceId]:
         for command in batch:
-            self._outcomes.settle(command.instance, command.outcome)
+            self.outcomes.settle(command.instance, command.outcome)
         return set()
 
     def _note(self, batch: Sequence[Note]) -> set[InstanceId]:
@@ -229,13 +246,17 @@ class Acting:
                     self._recorder.record(Drained(now, id_, sum(drained.trail.moving.values())))
                 case Unclear(why=why):
                     self._known.learn(see_drain_sent(self._known.instance(id_), now, before, confirmed=False))
-                    self._outcomes.unclear(id_, "DRAINING", why)
+                    self.outcomes.unclear(id_, "DRAINING", why)
                 case Gone() | Refused() | Later():
                     failed.add(id_)
         return failed
 
     def _return(self, batch: Sequence[Return]) -> set[InstanceId]:
         verdicts = {command.instance: command.verdict for command in batch}
+        if self._known.attributes_survive and not self._ledger.value.attributes_survive:
+            # Before the first instance is returned: what a later run thinks of a lost claim depends on it.
+            self._ledger.change(with_survival)
+            self._ledger.flush()
         results = self._set_status(list(verdicts), Status.ACTIVE)
         now = self._clock.now()
         failed = set()
@@ -246,7 +267,7 @@ class Acting:
             else:
                 failed.add(id_)
             if isinstance(result, Unclear):
-                self._outcomes.unclear(id_, "ACTIVE", result.why)
+                self.outcomes.unclear(id_, "ACTIVE", result.why)
         return failed
 
     def _set_status(self, ids: Sequence[InstanceId], status: Status) -> Mapping[InstanceId, Result]:
@@ -271,10 +292,15 @@ class Acting:
         now = self._clock.now()
         sent = self._hosts.send(kind, ids)
         for id_, command in sent.commands.items():
-            self._known.learn(see_sent(self._known.instance(id_), Flight(kind, command, now)))
+            instance = self._known.instance(id_)
+            if kind is Kind.REBOOT:
+                reboot = SentReboot(command, now, sent.lives.get(command, COMMAND_LIFE))
+                self._known.learn(see_reboot_sent(instance, reboot))
+            else:
+                self._known.learn(see_sent(instance, Flight(kind, command, now)))
             self._recorder.record(CommandSent(now, id_, kind, command))
         for id_, why in sent.unclear.items():
-            self._outcomes.unclear(id_, kind.value, why)
+            self.outcomes.unclear(id_, kind.value, why)
             if kind is not Kind.CHECK:
                 self._known.learn(see_maybe_sent(self._known.instance(id_), kind, now))
         for id_, why in sent.refused.items():
@@ -293,7 +319,7 @@ class Acting:
             except (LeaseLost, Interrupted):
                 raise
             except UpdaterError as error:
-                self._outcomes.settle(command.instance, nobody_could_be_called(error))
+                self.outcomes.settle(command.instance, nobody_could_be_called(error))
             else:
                 now = self._clock.now()
                 self._known.learn(see_successor_called(self._known.instance(command.instance), now))
@@ -301,8 +327,14 @@ class Acting:
         return set()
 
     def _cancel(self, batch: Sequence[Cancel]) -> set[InstanceId]:
+        """Ask once for each command, whatever comes of it: nothing rests on it."""
+        by_command: dict[CommandId, list[InstanceId]] = {}
         for command in batch:
-            flight = self._known.instance(command.instance).reboot_flight
-            if flight is not None and flight.command:
-                self._hosts.cancel(flight.command, [command.instance])
+            instance = self._known.instance(command.instance)
+            for one in instance.reboots:
+                if one.open and one.command and not one.cancelled:
+                    by_command.setdefault(one.command, []).append(instance.id)
+            self._known.learn(see_reboots_cancelled(instance))
+        for id_, instances in by_command.items():
+            self._hosts.cancel(id_, instances)
         return set()

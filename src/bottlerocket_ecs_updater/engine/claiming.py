@@ -9,8 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, FINISHED, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.command import Mark, Quarantine, Unmark
+from bottlerocket_ecs_updater.core.errors import Denied
 from bottlerocket_ecs_updater.core.event import Claimed, Returned
 from bottlerocket_ecs_updater.core.fleet import End, Instance, Quarantined, Slot, Trail, Updated
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId
@@ -89,9 +90,9 @@ class Claiming:
 
     def _marked(self, command: Mark, result: Result | None) -> bool:
         now = self._clock.now()
+        instance = self._known.instance(command.instance)
         match result:
             case Done():
-                instance = self._known.instance(command.instance)
                 if instance.claim is None:
                     claim = command.claim
                     downgrade = claim.target < claim.source
@@ -100,38 +101,65 @@ class Claiming:
                     self._known.learn_drain(instance)
                 self._known.learn(see_marked(instance, command.claim, now))
                 return True
-            case Refused(why=why) | Gone(why=why) if self._known.instance(command.instance).claim is None:
-                reason = Reason.GONE if isinstance(result, Gone) else Reason.NO_ROOM_FOR_CLAIM
-                self._outcomes.settle(command.instance, hold(reason, why=why))
-                self._ledger.change(partial(without_claim, instance=command.instance))
             case Unclear(why=why):
                 self._outcomes.unclear(command.instance, "the claim", why)
+                if instance.claim is None:
+                    # It may carry our claim now: it takes a place until a look shows that it does not.
+                    self._known.learn(see_marked(instance, command.claim, now))
+            case Refused(why=why) | Gone(why=why) if instance.claim is None:
+                reason = Reason.GONE if isinstance(result, Gone) else Reason.NO_ROOM_FOR_CLAIM
+                self._outcomes.settle(command.instance, hold(reason, why=why))
+                self._withdraw(instance)
             case Refused() | Gone() | Later() | None:
-                pass
+                self._withdraw(instance)
         return False
 
+    def _withdraw(self, instance: Instance) -> None:
+        """The mark surely did not reach the instance: the store must not remember more than the instance carries."""
+        arn = self._known.arn_of(instance.id)
+        if instance.claim is None:
+            self._ledger.change(partial(without_claim, instance=instance.id))
+        elif arn is not None:
+            self._ledger.change(partial(with_claim, instance=instance.id, claim=instance.claim, arn=arn))
+
     def unmark(self, batch: Sequence[Unmark]) -> set[InstanceId]:
-        """The instance first, then the store: a claim is forgotten only when no copy of it is left to find."""
-        arns = [arn for command in batch if (arn := self._written_on(command.instance)) is not None]
-        results = self._known.by_instance(self._cluster.delete_attribute(ATTRIBUTE, arns)) if arns else {}
+        """The instance first, then the store: a claim is forgotten only when no copy of it is left to find.
+
+        A claim that may not be deleted is overwritten by one that says that it is finished. Raises Denied then, after
+        all are dropped: nothing more is to begin without that permission.
+        """
+        results, denied = self._drop([arn for one in batch if (arn := self._written_on(one.instance)) is not None])
         dropped = []
         for command in batch:
-            written = self._written_on(command.instance) is not None
-            result = results.get(command.instance, Later("no answer")) if written else Done()
-            match result:
+            arn = self._written_on(command.instance)
+            match results.get(arn, Later("no answer")) if arn is not None else Done():
                 case Done() | Gone() | Refused():
                     dropped.append(command)
                 case Later():
                     pass
                 case Unclear(why=why):
                     self._outcomes.unclear(command.instance, "dropping the claim", why)
-        self._drop_leftovers({command.instance for command in dropped})
+        if denied is None:
+            self._drop_leftovers({command.instance for command in dropped})
         for command in dropped:
             self._ledger.change(partial(without_claim, instance=command.instance))
             if isinstance(command.verdict, Updated):
                 self._note_update(command.instance, command.verdict.target)
             self._unmarked(command)
+        if denied is not None:
+            raise denied
         return {command.instance for command in batch} - {command.instance for command in dropped}
+
+    def _drop(
+        self, written: Sequence[ContainerInstanceArn]
+    ) -> tuple[Mapping[ContainerInstanceArn, Result], Denied | None]:
+        """Delete the claims, or overwrite them where that is denied; and the denial."""
+        if not written:
+            return {}, None
+        try:
+            return self._cluster.delete_attribute(ATTRIBUTE, written), None
+        except Denied as denied:
+            return self._cluster.put_attribute(ATTRIBUTE, dict.fromkeys(written, FINISHED)), denied
 
     def _drop_leftovers(self, ids: Collection[InstanceId]) -> None:
         """A registration that a lost checkpoint left behind carries the claim still: a later run would take it up."""
@@ -164,7 +192,7 @@ class Claiming:
             out = now - trail.drain_sent_at if trail.drain_sent_at is not None else None
             self._recorder.record(Returned(now, instance.id, out))
         kept = replace(trail, unmarked=True) if command.verdict is not None else Trail(unmarked=True)
-        claimless = replace(instance, claim=None, claim_on_instance=False, reboot_flight=None, trail=kept)
+        claimless = replace(instance, claim=None, claim_on_instance=False, reboots=(), trail=kept)
         self._known.learn(claimless)
         if command.verdict is not None:
             self._outcomes.settle(command.instance, command.verdict)
@@ -182,7 +210,7 @@ class Claiming:
             if isinstance(results.get(command.instance), Later | Unclear):
                 later.add(command.instance)
                 continue
-            self._known.learn(replace(self._known.instance(command.instance), claim=command.claim))
+            self._known.learn(see_marked(self._known.instance(command.instance), command.claim, self._clock.now()))
             self._outcomes.settle(command.instance, Quarantined(command.why))
         return later
 

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TypeVar
 
+from bottlerocket_ecs_updater.core.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.errors import UpdaterError
 from bottlerocket_ecs_updater.core.fit import Definition
 from bottlerocket_ecs_updater.core.fleet import Durations, Fleet, Halt, Instance, Rest, Services, Slot
 from bottlerocket_ecs_updater.core.health import Health
@@ -41,6 +43,12 @@ class Knowledge:
     halt: Halt | None = None
     stopping: str = ""
     barred: str = ""
+    hosts_mute: bool = False
+    attributes_survive: bool = False
+    rival_at: datetime | None = None
+    listed_whole: bool = False
+    """Whether the last listing came with a description of every instance."""
+    unreadable: Mapping[str, str] = field(default_factory=dict)
     rests: Mapping[InstanceId, Rest] = field(default_factory=dict)
     """What earlier runs noted, of instances that may have left the cluster since: nothing is said of those."""
     suspects: Mapping[Version, int] = field(default_factory=dict)
@@ -74,6 +82,17 @@ class Knowledge:
         """What was said of container instances, by the instance that each is known to be."""
         return {self.arns[arn]: result for arn, result in results.items() if arn in self.arns}
 
+    @property
+    def in_hand(self) -> bool:
+        """Whether instances are claimed whose update is not finished."""
+        claims = (instance.claim for instance in self.instances.values())
+        return any(claim is not None and claim.phase is not ClaimPhase.QUARANTINED for claim in claims)
+
+    def bar(self, problem: UpdaterError, *, mute: bool = False) -> None:
+        """AWS denies what an update needs: nothing more begins, and what is claimed is finished without it."""
+        self.barred = self.barred or str(problem)
+        self.hosts_mute = self.hosts_mute or mute
+
     def fleet(self) -> Fleet:
         """The frozen picture of this moment."""
         return Fleet(
@@ -88,6 +107,10 @@ class Knowledge:
             halt=self.halt,
             stopping=self.stopping,
             barred=self.barred,
+            hosts_mute=self.hosts_mute,
+            attributes_survive=self.attributes_survive,
+            rival_at=self.rival_at,
+            unreadable=self.unreadable,
             suspects=self.suspects,
             past=self.past,
             paused=self.paused,

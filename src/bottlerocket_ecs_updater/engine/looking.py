@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.errors import Denied, NotFound, UpdaterError
 from bottlerocket_ecs_updater.core.event import ClaimFound, ClusterLooked, HostChecked, Rebooted, Settled
 from bottlerocket_ecs_updater.core.fleet import (
     End,
@@ -25,14 +28,33 @@ from bottlerocket_ecs_updater.core.fleet import (
 )
 from bottlerocket_ecs_updater.core.host import HostProblem, Problem, lock_held, read_check, telling_line
 from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, InstanceId
-from bottlerocket_ecs_updater.core.observe import see_ended, see_missing, see_registration, see_successor, see_told
+from bottlerocket_ecs_updater.core.observe import (
+    see_ended,
+    see_missing,
+    see_reboot_end,
+    see_reboot_found,
+    see_registration,
+    see_successor,
+    see_told,
+    see_undescribed,
+)
 from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.reboots import (
+    COMMAND_LIFE,
+    FIRST_RUN,
+    PENDING_FOR,
+    RebootEnd,
+    SentReboot,
+    judge_acceptance,
+)
 from bottlerocket_ecs_updater.core.settling import deficits, moving_tasks, observe, settled
 from bottlerocket_ecs_updater.core.strangers import lives
 from bottlerocket_ecs_updater.core.waiting import near, passed
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ports import Answer, Clock, Cluster, Hosts, Listing, Recorder, Successors, Survey
 from bottlerocket_ecs_updater.engine.surveying import Surveying
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +71,12 @@ class Wants:
     reboot_ends: Collection[InstanceId] = ()
     """Instances of whose reboot command the end must be asked for."""
 
+
+TASKS, ANSWERS = "ecs:ListTasks", "ssm:ListCommandInvocations"
+"""Questions that come in several forms, by the permission that all of them need."""
+
+CLOCKS_APART = timedelta(seconds=60)
+"""How far the clocks of two runs may be apart. No host is updated twice in so short a time."""
 
 HEARD_AGAIN_POLLS = 0.5
 """A command is asked about no more often than this: looks gather within half a poll, so none waits for the next."""
@@ -80,9 +108,18 @@ class Looking:
         self._reached_at: datetime | None = None
         self._heard: dict[CommandId, datetime] = {}
         """When each command that is under way was last asked about."""
+        self._denied: dict[str, UpdaterError] = {}
+        """Questions that AWS denied in this run."""
+        self._rival_came = False
+        self._nameless: dict[ContainerInstanceArn, InstanceId] = {}
+        """Container instances that ECS lists, and never described."""
 
     def look(self, wants: Wants) -> None:
-        """Take one look. Raises what the ports raise; what was learned until then is kept."""
+        """Take one look. Raises what the ports raise; what was learned until then is kept.
+
+        A question that AWS denies is not asked again in this run. While instances are claimed, it raises nothing: they
+        are finished without it, as far as that goes.
+        """
         now = self._clock.now()
         known = self._known
         known.at = now
@@ -101,6 +138,12 @@ class Looking:
             others = [id_ for id_ in wants.due if id_ not in asked]
             self._describe([registration.arn for registration in self._registrations(others)], now)
             self._ask_for_stopping_tasks(others, now)
+        if self._denied and not known.in_hand:
+            raise next(iter(self._denied.values()))
+        if self._rival_came:
+            # It may be staging updates: no host is asked anything while its apply may run there.
+            self._rival_came = False
+            self.adopt_commands()
         self._hear_answers(now, wants.reboot_ends)
         self._look_at_tasks({*self._unlisted(wants.tasks, now), *self._before_reboot(wants.due)}, now)
         self.surveying.look_around(wants.tasks, now)
@@ -108,22 +151,51 @@ class Looking:
         if wants.services and not first:
             self._look_at_services(now)
 
+    def _ask(self, what: str, question: Callable[[], T], *, mute: bool = False) -> T | None:
+        """The answer, None where AWS denies it. `mute` says that without it no host can be heard."""
+        if what in self._denied:
+            return None
+        try:
+            return question()
+        except (Denied, NotFound) as problem:
+            self._denied[what] = problem
+            self._known.bar(problem, mute=mute)
+            return None
+
     def _registrations(self, ids: Collection[InstanceId] | None = None) -> Iterable[Registration]:
         instances = self._known.instances
         chosen = instances.values() if ids is None else [instances[id_] for id_ in ids if id_ in instances]
         return [instance.registration for instance in chosen if instance.registration is not None]
 
+    # What earlier runs, or others, have sent
+
+    def adopt_commands(self) -> None:
+        """Take note of commands that an earlier run, or somebody else, sent by our documents.
+
+        Whether they have ended is for Systems Manager to say, however long ago they were sent. It says so by its own
+        clock, which may not agree with ours, so their limits count from here.
+        """
+        known = self._known
+        for id_, flight in (self._ask("ssm:ListCommands", partial(self._hosts.under_way, Kind.APPLY)) or {}).items():
+            if id_ in known.instances:
+                known.learn(replace(known.instances[id_], flight=replace(flight, sent_at=known.at)))
+        claims = ((one.id, one.claim) for one in known.instances.values() if one.claim is not None)
+        left = [id_ for id_, claim in claims if claim.phase is ClaimPhase.QUARANTINED and claim.run != known.run]
+        self._find_reboots(left, known.at)
+
     # The cluster
 
     def _list_all(self, now: datetime) -> None:
-        listing = self._cluster.list_all()
         known = self._known
         first = self._listed_at is None
-        self._absorb(listing, now)
-        seen = {registration.id for registration in listing.registrations}
-        seen |= {self._id_of(arn) for arn in listing.undescribed}
-        for id_ in [id_ for id_ in known.instances if id_ not in seen]:
-            known.learn(see_missing(known.instances[id_], "ECS lists it no more"))
+        listing = self._ask("ecs:ListContainerInstances", self._cluster.list_all)
+        if listing is not None:
+            self._absorb(listing, now)
+            self._miss_others(listing)
+        else:
+            # What is claimed is known by its registration, and can be described without a list.
+            claimed = (one.claimed_arn for one in known.instances.values() if one.registration is None)
+            self._describe([arn for arn in (*self._known_arns(), *claimed) if arn is not None], now)
         self._listed_at = known.full_at = now
         self._reach_hosts(now, first=first)
         if first or any(instance.tasks is None for instance in known.instances.values()):
@@ -133,9 +205,23 @@ class Looking:
         services = len(known.services.all) if known.services else 0
         self._recorder.record(ClusterLooked(now, len(known.instances), ours, services))
 
-    def _id_of(self, arn: ContainerInstanceArn) -> InstanceId:
-        """The instance behind an ARN; one that was never described goes by the last part of its ARN."""
-        return self._known.arns.get(arn) or InstanceId(arn.rsplit("/", 1)[-1])
+    def _known_arns(self) -> Iterable[ContainerInstanceArn]:
+        return (registration.arn for registration in self._registrations())
+
+    def _miss_others(self, listing: Listing) -> None:
+        """Note which instances the cluster does not list.
+
+        Where ECS did not describe all that it listed, and does not say which instance each of those is, none is missed.
+        """
+        known = self._known
+        unknown = [arn for arn in listing.undescribed if arn not in known.arns]
+        known.listed_whole = not listing.undescribed
+        if unknown:
+            return
+        seen = {registration.id for registration in listing.registrations}
+        seen |= {known.arns[arn] for arn in listing.undescribed}
+        for id_ in [id_ for id_ in known.instances if id_ not in seen]:
+            known.learn(see_missing(known.instances[id_]))
 
     def _describe(self, arns: Sequence[ContainerInstanceArn], now: datetime) -> None:
         if arns:
@@ -147,27 +233,53 @@ class Looking:
         for registration in _one_per_instance(listing.registrations):
             before = known.instance(registration.id)
             seen = replace(registration, at=now)
-            after = see_registration(before, seen, known.run, near(self._policy.poll_interval))
+            after = see_registration(before, seen, known.run, near(self._policy.poll_interval), known.store)
             known.learn(after)
-            self._tell_claim(before, after, now)
+            self._notice_survival(after)
+            self._notice_claim(before, after, now)
+            self._forget_nameless(registration.arn)
         for arn, why in listing.undescribed.items():
-            instance = known.instance(self._id_of(arn))
+            # One that was never described goes by the last part of its ARN, so that it is named at all.
+            instance = known.instance(known.arns.get(arn) or self._nameless.setdefault(arn, _nameless_id(arn)))
             if instance.registration is None or instance.registration.arn == arn:
-                known.learn(see_missing(instance, why))
+                known.learn(see_undescribed(instance, why))
 
-    def _tell_claim(self, before: Instance, after: Instance, now: datetime) -> None:
+    def _forget_nameless(self, arn: ContainerInstanceArn) -> None:
+        """What ECS would not describe before is described now, and has its own name."""
+        if arn in self._nameless:
+            self._known.instances.pop(self._nameless.pop(arn), None)
+
+    def _notice_survival(self, instance: Instance) -> None:
+        """An attribute that is there after a proven reboot survives reboots, in this cluster."""
+        trail, registration = instance.trail, instance.registration
+        proven = trail.proof_at is not None and trail.reboot_sent_at is not None
+        if proven and registration is not None and registration.connected and instance.claim_on_instance:
+            self._known.attributes_survive = True
+
+    def _notice_claim(self, before: Instance, after: Instance, now: datetime) -> None:
+        """Tell of a claim that was not known, and believe nothing older than what a run with another store may do."""
+        claims = [one.claim for one in (before, after) if one.claim is not None and one.claim.run != self._known.run]
+        if not claims:
+            return
+        fleet = self._known.fleet()
+        rivals = [claim for claim in claims if lives(claim, fleet, self._policy)]
+        if rivals and before.claim != after.claim:
+            self._known.rival_at = now
+            self._rival_came = self._rival_came or before.claim is None
         claim = after.claim
         if claim is None or before.claim is not None or claim.run == self._known.run:
             return
-        if not lives(claim, self._known.fleet(), self._policy):
+        if not rivals:
             self._recorder.record(ClaimFound(now, after.id, claim.phase.value, claim.run, claim.since))
 
     def _reach_hosts(self, now: datetime, *, first: bool) -> None:
         fresh = self._reached_at is not None and not passed(self._reached_at, self._policy.report_max_age, now)
         if fresh and not first:
             return
-        reach = self._hosts.reach()
+        reach = self._ask("ssm:DescribeInstanceInformation", self._hosts.reach)
         self._reached_at = now
+        if reach is None:
+            return
         for instance in list(self._known.instances.values()):
             managed = reach.get(instance.id, Managed(Reach.UNKNOWN))
             if (instance.reach, instance.shown_version) != (managed.reach, managed.version):
@@ -176,7 +288,9 @@ class Looking:
     # Tasks and services
 
     def _all_tasks(self, now: datetime) -> None:
-        by_arn = self._cluster.all_tasks()
+        by_arn = self._ask(TASKS, self._cluster.all_tasks)
+        if by_arn is None:
+            return
         for instance in list(self._known.instances.values()):
             if instance.registration is not None:
                 left = by_arn.get(instance.registration.arn, ())
@@ -189,7 +303,9 @@ class Looking:
         """
         stopping = [self._known.instance(id_) for id_ in due if _draining_and_counted_out(self._known.instance(id_))]
         known = [task.arn for instance in stopping if instance.tasks is not None for task in instance.tasks.left]
-        left = self._cluster.not_stopped(known) if known else frozenset()
+        left = self._ask(TASKS, lambda: self._cluster.not_stopped(known)) if known else frozenset()
+        if left is None:
+            return set()
         for instance in stopping:
             if instance.tasks is not None:
                 still = tuple(task for task in instance.tasks.left if task.arn in left)
@@ -206,8 +322,10 @@ class Looking:
         # Those that shall run are in the counts that were just looked at, where an instance is to be empty.
         draining = [arn for arn, instance in arns.items() if _drains_for_us(instance)]
         running = [arn for arn, instance in arns.items() if not _counts_none(instance)]
-        left = self._cluster.stopping_on(draining) if draining else {}
-        others = self._cluster.tasks_of(running) if running else {}
+        left = self._ask(TASKS, lambda: self._cluster.stopping_on(draining)) if draining else {}
+        others = self._ask(TASKS, lambda: self._cluster.tasks_of(running)) if running else {}
+        if left is None or others is None:
+            return
         for arn, instance in arns.items():
             # What stops and does not end is first: it is what keeps a drain from ending.
             tasks = (*left.get(arn, ()), *(others[arn] if arn in running else ()))
@@ -225,7 +343,7 @@ class Looking:
         Of those that drain nothing is taken over: what stops on them is in no listing of what shall run.
         """
         for arn in arns:
-            instance = self._known.instance(self._id_of(arn))
+            instance = self._known.instance(self._known.arns.get(arn, InstanceId("")))
             if instance.claim is None and instance.registration is not None and instance.registration.arn == arn:
                 self._known.learn(replace(instance, tasks=Tasks(listed[arn], now)))
 
@@ -241,7 +359,11 @@ class Looking:
         known = self._known
         first = known.services is None
         before = known.services.deploying_since if known.services is not None else None
-        found = self._cluster.services()
+        found = self._ask("ecs:DescribeServices", self._cluster.services)
+        if found is None:
+            # Nothing settles that cannot be looked at, and nothing more begins: no slot is waited for.
+            known.slots = ()
+            return
         deploying = any(service.deploying for service in found)
         known.services = Services(found, now, (before or now) if deploying else None)
         if first:
@@ -270,25 +392,68 @@ class Looking:
             flight = instance.flight
             if flight is not None:
                 waiting.setdefault((flight.command, flight.kind), []).append(instance.id)
-        for id_ in reboot_ends:
-            reboot = known.instance(id_).reboot_flight
-            if reboot is not None:
-                waiting.setdefault((reboot.command, reboot.kind), []).append(id_)
         open_commands = {command for command, _ in waiting}
         self._heard = {command: at for command, at in self._heard.items() if command in open_commands}
         for (command, kind), ids in waiting.items():
-            if not self._may_answer(command, kind, ids, now):
-                continue
-            answers = self._hosts.answers(command, kind) if command else self._adopt(kind, ids)
-            for id_ in ids:
-                self._hear(id_, kind, answers.get(id_), now)
+            if self._may_answer(command, ids, now):
+                answers = self._ask(ANSWERS, partial(self._answers, command, kind, ids), mute=True) or {}
+                for id_ in ids:
+                    self._hear(id_, answers.get(id_), now)
+        self._hear_reboots(reboot_ends, now)
 
-    def _may_answer(self, command: CommandId, kind: Kind, ids: Collection[InstanceId], now: datetime) -> bool:
+    def _answers(self, command: CommandId, kind: Kind, ids: list[InstanceId]) -> Mapping[InstanceId, Answer]:
+        return self._hosts.answers(command, kind) if command else self._adopt(kind, ids)
+
+    def _hear_reboots(self, ids: Collection[InstanceId], now: datetime) -> None:
+        """Ask how the open reboot commands of these instances ended; one call for all that share a command."""
+        self._find_reboots([id_ for id_ in ids if any(one.open and not one.command for one in self._reboots(id_))], now)
+        commands: dict[CommandId, list[InstanceId]] = {}
+        for id_ in ids:
+            for one in self._reboots(id_):
+                if one.open and one.command:
+                    commands.setdefault(one.command, []).append(id_)
+        for command, asked in commands.items():
+            answers = self._ask(ANSWERS, partial(self._hosts.answers, command, Kind.REBOOT), mute=True) or {}
+            for id_ in asked:
+                end = _reboot_end(self._reboots(id_), command, answers.get(id_), now)
+                self._known.learn(see_reboot_end(self._known.instance(id_), command, now, end))
+
+    def _reboots(self, id_: InstanceId) -> tuple[SentReboot, ...]:
+        return self._known.instance(id_).reboots
+
+    def _find_reboots(self, ids: Collection[InstanceId], now: datetime) -> None:
+        """Look among the commands of the last hours for the reboot that may have been sent without our knowing it.
+
+        Of each instance only the last one counts: before another was asked for, the one before could do nothing more.
+        """
+        wanted = {id_: self._reboots_since(self._known.instance(id_)) for id_ in ids}
+        if not wanted:
+            return
+        earliest = max(min(wanted.values()), now - PENDING_FOR)
+        found = self._ask("ssm:ListCommands", partial(self._hosts.listed, Kind.REBOOT, earliest)) or {}
+        for id_, since in wanted.items():
+            instance = self._known.instance(id_)
+            for one in [each for each in found.get(id_, ()) if each.sent_at >= since][-1:]:
+                sent = SentReboot(one.command, one.sent_at, one.life or COMMAND_LIFE, sent_by_us=False)
+                instance = see_reboot_found(instance, sent)
+                end = _reboot_end(instance.reboots, one.command, one.answer, now)
+                instance = see_reboot_end(instance, one.command, now, end)
+            self._known.learn(see_reboot_end(instance, CommandId(""), now, None))
+
+    def _reboots_since(self, instance: Instance) -> datetime:
+        """When the last reboot of its claim can have been sent at the earliest: it follows its mark."""
+        claim = instance.claim
+        if claim is None:
+            return self._known.at
+        quarantined = claim.phase is ClaimPhase.QUARANTINED
+        return instance.phase_began - (self._policy.longest_phase if quarantined else CLOCKS_APART)
+
+    def _may_answer(self, command: CommandId, ids: Collection[InstanceId], now: datetime) -> bool:
         """Whether there may be news of a command: it was not sent, nor asked about, in this breath.
 
         Passes follow each other at once where each has something to do; hosts are not so quick.
         """
-        if kind is Kind.REBOOT or not command:
+        if not command:
             return True
         flights = (self._known.instance(id_).flight for id_ in ids)
         sent = max((flight.sent_at for flight in flights if flight is not None), default=None)
@@ -309,19 +474,14 @@ class Looking:
                 self._known.learn(replace(self._known.instance(id_), flight=ours))
         return {}
 
-    def _hear(self, id_: InstanceId, kind: Kind, answer: Answer | None, now: datetime) -> None:
+    def _hear(self, id_: InstanceId, answer: Answer | None, now: datetime) -> None:
         instance = self._known.instance(id_)
-        if kind is Kind.REBOOT:
-            instance = replace(instance, trail=replace(instance.trail, reboot_end_asked_at=now))
-            self._known.learn(instance)
-            flight = instance.reboot_flight
-        else:
-            flight = instance.flight
+        flight = instance.flight
         if flight is None:
             return
         if answer is not None and answer.end is not None:
             self._ended(instance, flight, answer.end, answer, now)
-        elif kind is not Kind.REBOOT and passed(flight.sent_at, self._listens_for(flight, instance), now):
+        elif passed(flight.sent_at, self._listens_for(flight, instance), now):
             silence = Answer(None, -1, "", "", "nothing was heard of it")
             self._ended(instance, flight, End.ABANDONED, silence, now)
 
@@ -334,7 +494,7 @@ class Looking:
         return self._policy.answer_timeout + instance.trail.applies_unheard * self._policy.poll_interval
 
     def _ended(self, instance: Instance, flight: Flight, end: End, answer: Answer, now: datetime) -> None:
-        said = telling_line(answer.stdout, answer.stderr) if answer.stdout or answer.stderr else answer.detail
+        said = _said(answer)
         busy = end is End.FAILED and lock_held(answer.stderr)
         ended = Ended(flight.kind, flight.command, flight.sent_at, now, end, answer.exit_code, said, busy)
         instance = see_ended(instance, ended)
@@ -357,6 +517,37 @@ class Looking:
             self._recorder.record(Rebooted(now, after.id, report.running, now - sent if sent else None))
             self._known.learn_reboot(after)
         return after
+
+
+def _nameless_id(arn: ContainerInstanceArn) -> InstanceId:
+    return InstanceId(arn.rsplit("/", 1)[-1])
+
+
+def _said(answer: Answer) -> str:
+    return telling_line(answer.stdout, answer.stderr) if answer.stdout or answer.stderr else answer.detail
+
+
+def _reboot_end(
+    reboots: Iterable[SentReboot], command: CommandId, answer: Answer | None, now: datetime
+) -> RebootEnd | None:
+    """How a reboot command ended on a host, None while it has not."""
+    if answer is None or answer.end is None:
+        return None
+    sent = next(one for one in reboots if one.command == command)
+    soon = answer.took if answer.took is not None else (now - sent.sent_at if sent.sent_by_us else None)
+    heard_at = now if sent.sent_by_us else min(now, sent.sent_at + (answer.took or sent.life))
+    return RebootEnd(
+        judge_acceptance(
+            succeeded=answer.end is End.SUCCESS,
+            failed=answer.end is End.FAILED,
+            exit_code=answer.exit_code,
+            text="\n".join((answer.stdout, answer.stderr, answer.detail)),
+        ),
+        heard_at,
+        first_run=soon is not None and soon <= FIRST_RUN,
+        detail=_said(answer),
+        succeeded=answer.end is End.SUCCESS,
+    )
 
 
 def _one_per_instance(registrations: Iterable[Registration]) -> Iterable[Registration]:
@@ -395,5 +586,5 @@ def _draining_and_counted_out(instance: Instance) -> bool:
 
 def _marked_for_reboot(instance: Instance) -> bool:
     claim, trail = instance.claim, instance.trail
-    unsent = trail.reboot_sent_at is None and trail.return_sent_at is None and instance.reboot_flight is None
+    unsent = trail.reboot_sent_at is None and trail.return_sent_at is None
     return claim is not None and claim.phase is ClaimPhase.REBOOTING and unsent

@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, Policy
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.core.waiting import passed
 from bottlerocket_ecs_updater.engine.acting import Acting
-from bottlerocket_ecs_updater.engine.beginning import adopt_commands, remember
+from bottlerocket_ecs_updater.engine.beginning import remember
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.engine.looking import Looking, Wants
@@ -77,7 +77,7 @@ def take_picture(
     asking = Acting(known, cluster, hosts, UnkeptLedger(), clock, _Unheard())
     remember(known, ledger)
     looking.look(Wants(full=True, listing=True, services=True))
-    adopt_commands(known, hosts)
+    looking.adopt_commands()
     limit = policy.answer_timeout * CHECK_TRIES
     while ask and not passed(now, limit, known.at):
         decision = decide(known.fleet(), policy)

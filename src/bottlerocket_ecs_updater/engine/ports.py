@@ -8,7 +8,7 @@ Methods that act answer per instance: one bad instance never costs the others th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -76,6 +76,8 @@ class Sent:
     """The reply was lost: the command may have been sent."""
     later: Mapping[InstanceId, str]
     """Throttled: it was not sent."""
+    lives: Mapping[CommandId, timedelta] = field(default_factory=dict)
+    """How long after it was sent each command expires, where Systems Manager said so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,21 @@ class Answer:
     stderr: str
     detail: str
     """StatusDetails, as Systems Manager writes them."""
+    took: timedelta | None = None
+    """From the request to the end of its script, by the times that Systems Manager shows. None where it shows none."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCommand:
+    """A command that Systems Manager lists for an instance, whoever sent it."""
+
+    command: CommandId
+    sent_at: datetime
+    """By our clock, as far as the two clocks could be compared."""
+    life: timedelta | None
+    """How long after it was sent it expires, None where that is not shown."""
+    answer: Answer | None
+    """None where it was only just sent, and nothing is shown of the instance yet."""
 
 
 class Cluster(Protocol):
@@ -155,6 +172,9 @@ class Hosts(Protocol):
 
     def under_way(self, kind: Kind, since: datetime | None = None) -> Mapping[InstanceId, Flight]:
         """Commands of one of our documents, whoever sent them since then or ever, that have not ended."""
+
+    def listed(self, kind: Kind, since: datetime) -> Mapping[InstanceId, Sequence[FoundCommand]]:
+        """Commands of one of our documents that were sent since then, ended or not, the oldest first."""
 
     def cancel(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
         """Call a command back; best effort, never raises for an instance."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase, read_claim
 from bottlerocket_ecs_updater.core.errors import UpdaterError, UsageError
 from bottlerocket_ecs_updater.core.fleet import Registration, Rest, Status
 from bottlerocket_ecs_updater.core.ids import InstanceId
@@ -99,10 +99,8 @@ def perform(release: Release, cluster: Cluster, ledger: LedgerKeeping, clock: Cl
 
 
 def _read(text: str | None) -> Claim | None:
-    if text is None:
-        return None
     try:
-        return Claim.decode(text)
+        return read_claim(text)
     except ValueError:
         return None
 

@@ -8,13 +8,10 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from bottlerocket_ecs_updater.core.budget import in_quarantine
-from bottlerocket_ecs_updater.core.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.decide import Decision, decide
 from bottlerocket_ecs_updater.core.errors import (
-    Denied,
     Interrupted,
     LeaseLost,
-    NotFound,
     Throttled,
     Unreachable,
     UpdaterError,
@@ -38,7 +35,7 @@ from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.waiting import passed, spell
 from bottlerocket_ecs_updater.engine.acting import Acting
 from bottlerocket_ecs_updater.engine.agenda import Agenda
-from bottlerocket_ecs_updater.engine.beginning import adopt_commands, remember
+from bottlerocket_ecs_updater.engine.beginning import remember
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
 from bottlerocket_ecs_updater.engine.looking import Looking, Wants
@@ -61,6 +58,9 @@ PASSING_REASONS = frozenset(
     {Reason.BUDGET, Reason.ZONE_BUDGET, Reason.SETTLING, Reason.STAGING_AHEAD, Reason.OWN_HOST_LAST}
 )
 """Holds that come and go with every slot: they are in the summary, and not in the log each time."""
+
+BREATHS_MAX = 5
+"""Passes that may follow each other at once and do nothing: each may want a look for what the last one found."""
 
 OUTAGE_WAIT_MAX_POLLS = 12
 """How far apart the looks are at most while AWS does not answer."""
@@ -150,6 +150,10 @@ class Run:
         self._holds: dict[InstanceId, Hold] = {}
         self._outage_since: datetime | None = None
         self._outages = 0
+        self._breaths = 0
+        """Passes in a row that did nothing, and wanted to look again at once."""
+        self._stuck: dict[InstanceId, datetime] = {}
+        """Since when passes did nothing about each instance, and wanted to look at it again at once."""
 
     def execute(self) -> RunFinished:
         """Run to the end, and tell how it ended. Raises nothing that is expected: errors are in what it returns."""
@@ -179,11 +183,12 @@ class Run:
             try:
                 self._looking.look(wants)
                 if first:
-                    adopt_commands(self._known, self._world.hosts)
+                    self._looking.adopt_commands()
                     self._forget_gone()
                     first = False
                 self._look_beyond()
                 decision = decide(self._known.fleet(), self._policy)
+                self._notice_stuck(decision)
                 self._tell(decision)
                 if self._stopping():
                     return
@@ -197,24 +202,24 @@ class Run:
                 return
             self._promise(decision, wants)
             again = self._agenda.next(decision.look_at) or self._known.at
-            if self._acting.faltered:
-                # What AWS refused or throttled a moment ago is not asked for again in the same breath.
+            self._breaths = 0 if acted or again > self._known.at else self._breaths + 1
+            if self._acting.faltered or self._breaths >= BREATHS_MAX:
+                # What AWS refused or throttled a moment ago is not asked for again in the same breath, and what looks
+                # do not bring in a few of them is not to be had at once.
                 again = max(again, self._known.at + self._policy.poll_interval)
             self._sleep_until(again)
             wants = self._wants(decision)
 
     def _act(self, decision: Decision) -> bool:
-        """Do what was decided. Where AWS does not let us, what is out of service is not left there for that.
+        """Do what was decided. If AWS denies a call, nothing more begins, and what is claimed is finished without it.
 
-        Nothing more begins then: what can still be proven is, the rest is given back, and the run ends with the error.
+        What can still be proven is, the rest is given back, and the run ends with the error.
         """
-        try:
-            acted = self._acting.perform([verdict.commands for verdict in decision.verdicts.values()])
-        except (Denied, NotFound) as problem:
-            if self._known.barred or not _in_hand(self._known):
-                raise
-            self._known.barred = str(problem)
-            return True
+        acted = self._acting.perform([verdict.commands for verdict in decision.verdicts.values()])
+        if self._acting.denied is not None:
+            if not self._known.in_hand:
+                raise self._acting.denied
+            self._known.bar(self._acting.denied)
         self._bar_what_is_in_vain()
         return acted
 
@@ -231,10 +236,19 @@ class Run:
             instance = known.instance(id_)
             known.learn(replace(instance, trail=replace(instance.trail, in_vain_since=None)))
 
+    def _notice_stuck(self, decision: Decision) -> None:
+        """Pass over for good what looks never bring all the facts about that its drain stands on."""
+        now, limit = self._known.at, self._policy.answer_timeout
+        wanted = [id_ for id_, verdict in decision.verdicts.items() if verdict.look_at == now and not verdict.commands]
+        self._stuck = {id_: self._stuck.get(id_, now) for id_ in wanted if self._known.instance(id_).claim is None}
+        for id_ in [id_ for id_, since in self._stuck.items() if passed(since, limit, now)]:
+            self._acting.outcomes.settle(id_, hold(Reason.FACTS_MISSING, limit=spell(limit)))
+
     def _forget_gone(self) -> None:
         """What is remembered of instances that left the cluster is of no use to anybody; claims stay."""
-        present = {id_ for id_, one in self._known.instances.items() if one.registration is not None}
-        self._world.ledger.change(partial(without_gone, present=present))
+        if self._known.listed_whole:
+            present = {id_ for id_, one in self._known.instances.items() if one.registration is not None}
+            self._world.ledger.change(partial(without_gone, present=present, now=self._known.at))
 
     def _look_beyond(self) -> None:
         """What the rules ask. What cannot be read of it bars beginning, and not what is in hand."""
@@ -243,9 +257,9 @@ class Run:
         except (Throttled, Unreachable, LeaseLost, Interrupted):
             raise
         except UpdaterError as problem:
-            if not _in_hand(self._known):
+            if not self._known.in_hand:
                 raise
-            self._known.barred = self._known.barred or str(problem)
+            self._known.bar(problem)
 
     def _look_at_store(self) -> None:
         """What is neither of ECS nor of the hosts: the pause switch, and how old releases are."""
@@ -377,9 +391,3 @@ class Run:
             return hold(Reason.NOT_BOTTLEROCKET)
         phase = phase_of(instance)
         return hold(Reason.IN_FLIGHT, phase=phase.value)
-
-
-def _in_hand(known: Knowledge) -> bool:
-    """Whether instances are claimed whose update is not settled."""
-    claims = (instance.claim for instance in known.instances.values())
-    return any(claim is not None and claim.phase is not ClaimPhase.QUARANTINED for claim in claims)

@@ -29,6 +29,9 @@ T = TypeVar("T")
 
 GROUPS, ROOM, PROTECTION = "auto-scaling", "room", "task-protection"
 
+DEFINITION_TRIES = 4
+"""How often a run asks for one task definition, each time after the looks of AWS's own faults."""
+
 ONE_CALL = 100
 """Tasks whose protection one call tells."""
 
@@ -46,6 +49,8 @@ class Surveying:
         self._recorder = recorder
         self._off: set[str] = set()
         self._answered: set[str] = set()
+        self._unread: dict[str, tuple[datetime | None, int]] = {}
+        """When each task definition was last asked for in vain, and how often."""
         self._protected: Mapping[TaskArn, datetime] = {}
         self._protected_at: datetime | None = None
         known.surveyed = survey is not None
@@ -87,7 +92,7 @@ class Surveying:
     def look_around(self, ids: Collection[InstanceId], now: datetime) -> None:
         """All that is asked of instances right before they begin."""
         chosen = [self._known.instance(id_) for id_ in sorted(ids)]
-        candidates = [one for one in chosen if one.claim is None]
+        candidates = [one for one in chosen if one.claim is None or one.trail.drain_sent_at is None]
         if self._survey is None or not candidates:
             return
         self._read_definitions(candidates)
@@ -115,12 +120,25 @@ class Surveying:
             return
         fleet = known.fleet()
         for arn in sorted({arn for one in instances for arn in unread_definitions(one, fleet)}):
-            found: Definition | None = self._ask(ROOM, lambda wanted=arn: survey.definition(wanted))  # type: ignore[misc]
+            found = self._read_definition(survey, arn)
             if found is not None:
                 known.definitions = {**(known.definitions or {}), arn: found}
             elif ROOM in self._off:
                 known.definitions = None
                 return
+
+    def _read_definition(self, survey: Survey, arn: str) -> Definition | None:
+        """Read one, a few times at most in a run: what stays unreadable holds the instances that it concerns."""
+        at, tries = self._unread.get(arn, (None, 0))
+        now = self._known.at
+        if at is not None and not passed(at, self._policy.poll_interval, now):
+            return None
+        found = self._ask(ROOM, lambda: survey.definition(arn))
+        if found is None and ROOM not in self._off:
+            self._unread[arn] = (now, tries + 1)
+            if tries + 1 >= DEFINITION_TRIES:
+                self._known.unreadable = {**self._known.unreadable, arn: f"{tries + 1} tries failed"}
+        return found
 
     def _look_at_protections(self, candidates: Collection[Instance], now: datetime) -> None:
         survey = self._survey
