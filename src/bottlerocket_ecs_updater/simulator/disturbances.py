@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .errors import AwsError
-from .faults import ApiFails, RepliesLost, StaleReads, UpdaterDies
+from .faults import ApiFails, PartialFailures, RepliesLost, StaleReads, UpdaterDies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
 class ReplyLostError(Exception):
     """The call was carried out, and the caller will never hear of it."""
+
+
+_BATCHES = {
+    "DescribeContainerInstances": "containerInstances",
+    "DescribeTasks": "tasks",
+    "DescribeServices": "services",
+    "UpdateContainerInstancesState": "containerInstances",
+}
+"""Operations that answer with `failures`, and the list that each takes."""
 
 
 class KilledError(BaseException):
@@ -32,6 +42,8 @@ class Disturbances:
         self._fails = [(fault, _Counted(fault)) for fault in faults if isinstance(fault, ApiFails)]
         self._losses = [_Counted(fault) for fault in faults if isinstance(fault, RepliesLost)]
         self._stale = [fault for fault in faults if isinstance(fault, StaleReads)]
+        self._partial = [fault for fault in faults if isinstance(fault, PartialFailures)]
+        self._items = 0
         self._deaths = [fault for fault in faults if isinstance(fault, UpdaterDies)]
 
     def before(self, call: Call) -> None:
@@ -40,6 +52,23 @@ class Disturbances:
         for fault, counted in self._fails:
             if self._holds(fault.at, fault.lasts, call.at) and counted.strikes(call):
                 raise AwsError(fault.code, "Rate exceeded" if fault.status == 400 else "", fault.status)
+
+    def spoil(self, call: Call) -> tuple[Call | None, list[dict[str, str]]]:
+        """The call without the items that AWS fails to handle, None if that is all of them; what is said of those."""
+        items = _BATCHES.get(call.operation)
+        struck = [fault for fault in self._partial if fault.operation == call.operation]
+        struck = [fault for fault in struck if self._holds(fault.at, fault.lasts, call.at)]
+        if items is None or not struck:
+            return call, []
+        kept, failures = [], []
+        for item in call.params.get(items, ()):
+            self._items += 1
+            fault = next((fault for fault in struck if self._items % fault.every == 0), None)
+            if fault is None:
+                kept.append(item)
+            else:
+                failures.append({"arn": item, "reason": fault.reason, "detail": "try again"})
+        return replace(call, params={**call.params, items: kept}) if kept else None, failures
 
     def after(self, call: Call) -> None:
         """Raises ReplyLostError or KilledError where the caller never hears of what happened."""

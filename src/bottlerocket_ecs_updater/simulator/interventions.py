@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .ecs import Workload
 from .ecs.requests import arn_like
-from .faults import InstanceTerminated, NewContainerInstance, SomebodySets, Standing, Step, TaskArrives
+from .faults import InstanceTerminated, NewContainerInstance, SomebodySets, SomebodyStages, Standing, Step, TaskArrives
 from .host import Power
 
 if TYPE_CHECKING:
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from .world import World
 
 
+Person = InstanceTerminated | SomebodySets | SomebodyStages
+"""Those who act once on an instance: at a time, or after a step of its update."""
+
+
 class Interventions:
     """Carries what happens on a host to the services that would notice, and lets the plan's people act."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._waiting: dict[str, list[InstanceTerminated | SomebodySets]] = {}
+        self._waiting: dict[str, list[Person]] = {}
         """By host, those who wait for a step; each acts once."""
 
     def follow(self, host: Host) -> None:
@@ -31,7 +35,7 @@ class Interventions:
         host.on_boot.append(self._booted)
         host.on_terminate.append(self._terminated)
         host.on_step.append(self.step_began)
-        kinds: tuple[type[InstanceTerminated | SomebodySets], ...] = (InstanceTerminated, SomebodySets)
+        kinds: tuple[type[Person], ...] = (InstanceTerminated, SomebodySets, SomebodyStages)
         people = [fault for kind in kinds for fault in host.ailments.all(kind)]
         for fault in people:
             if fault.step is None:
@@ -57,7 +61,7 @@ class Interventions:
             waiting.remove(fault)
             self._world.clock.after(fault.at, partial(self._act, host, fault))
 
-    def _act(self, host: Host, fault: InstanceTerminated | SomebodySets) -> None:
+    def _act(self, host: Host, fault: Person) -> None:
         match fault:
             case InstanceTerminated():
                 host.terminate()
@@ -65,6 +69,8 @@ class Interventions:
                 self._world.operator_activate(host.instance_id)
             case SomebodySets(Standing.DRAINING):
                 self._world.operator_drain(host.instance_id)
+            case SomebodyStages(version):
+                self._world.stage_by_hand(host.instance_id, version)
             case _:
                 raise AssertionError(fault)
 

@@ -16,6 +16,7 @@ from .ecs.model import Desired, Last, Status
 from .ecs.requests import arn_like
 from .ecs.scheduler import SCHEDULED
 from .errors import AwsError
+from .host import Power
 from .verdict import Budget, KilledTask, Verdict, Violation
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Budget", "KilledTask", "Verdict", "Violation", "Watch"]
 
 VARIANT_ATTRIBUTE = "bottlerocket.variant"
+LOOKED_BEFORE = timedelta(seconds=30)
+"""What somebody stages in the last moments before a reboot is sent, no check can show."""
+
 NOTICEABLE = timedelta(seconds=30)
 """How long somebody else's outage must have lasted before an updater is held to have seen it."""
 
@@ -60,6 +64,8 @@ class _Seen:
     bottlerocket: bool
     outage: _Outage | None = None
     seconds_out: float = 0.0
+    reboot_sent_at: datetime | None = None
+    staged_by_hand_at: datetime | None = None
     reboot_by: str | None = None
     """Who sent the last reboot command. It may run again after a boot, so it is not forgotten then."""
     applies: dict[str, int] = field(default_factory=dict)
@@ -93,6 +99,10 @@ class Watch:
         host.on_ecs_agent.append(lambda host, _: self._look_at(host.instance_id))
         host.on_boot.append(self._booted)
         host.on_terminate.append(lambda host: self._look_at(host.instance_id))
+
+    def staged_by_hand(self, instance_id: str) -> None:
+        """Somebody stages another version on a host, behind the updater's back."""
+        self._seen[instance_id].staged_by_hand_at = self._world.clock.now()
 
     def about_to_serve(self, call: Call) -> None:
         """A call is about to take effect: hold it against the world as it is."""
@@ -183,6 +193,15 @@ class Watch:
             elif call.params["status"] == Status.DRAINING and instance.status is Status.ACTIVE:
                 self._drained_by_updater.add(name)
                 self._check_budget(name, call)
+            elif call.params["status"] == Status.ACTIVE:
+                self._check_stays_up(name, call)
+
+    def _check_stays_up(self, name: str, call: Call) -> None:
+        """Nobody gives back a host that is down, or about to go down, by a reboot command of an updater."""
+        host = self._world.hosts[name]
+        if self._seen[name].reboot_by is not None and host.going_down and host.power is not Power.TERMINATED:
+            state = "has a reboot pending" if host.power is Power.RUNNING else f"is {host.power}"
+            self._violated(17, name, f"{call.caller} sets ACTIVE, and the host {state}")
 
     def _check_budget(self, name: str, call: Call) -> None:
         zone = self._seen[name].zone
@@ -246,6 +265,7 @@ class Watch:
                 self._seen[name].applies[command["CommandId"]] = self._world.hosts[name].boots
             if "apiclient reboot" in text:
                 self._seen[name].reboot_by = call.caller
+                self._seen[name].reboot_sent_at = call.at
                 instance = self._world.cluster.by_ec2[name]
                 self._check_reboot(instance, f"SendCommand by {call.caller}", [*instance.tasks.values()])
 
@@ -280,7 +300,9 @@ class Watch:
 
     def _booted(self, host: Host) -> None:
         seen = self._seen[host.instance_id]
-        if seen.reboot_by is not None and host.running in self.budget.denied_versions:
+        sent, staged = seen.reboot_sent_at, seen.staged_by_hand_at
+        too_late = sent is not None and staged is not None and staged > sent - LOOKED_BEFORE
+        if seen.reboot_by is not None and host.running in self.budget.denied_versions and not too_late:
             self._violated(8, host.instance_id, f"{seen.reboot_by} booted it into {host.running}")
 
     # Callers.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from .autoscaling import AutoScaling
@@ -19,7 +20,7 @@ from .ec2 import Ec2
 from .ecs import ContainerInstance, ContainerInstanceSpec, ControlPlane, EcsTiming, Service, ServiceSpec, Task, Workload
 from .errors import AwsError
 from .faults import FaultPlan
-from .host import Host, HostSpec
+from .host import Host, HostSpec, Power
 from .interventions import Interventions
 from .launching import Launching
 from .models import answer_problems, request_problem
@@ -107,7 +108,10 @@ class World:
             self.calls.record(call)
             try:
                 self.disturbances.before(call)
-                answer = self._serve(call)
+                spoiled, failures = self.disturbances.spoil(call)
+                answer = self._serve(spoiled) if spoiled is not None else {}
+                if failures:
+                    answer = {**answer, "failures": [*answer.get("failures", ()), *failures]}
             except AwsError as error:
                 self.calls.errors[error.code] += 1
                 self.disturbances.after_refusal(call)
@@ -188,6 +192,16 @@ class World:
     def operator_activate(self, *instance_ids: str) -> None:
         """Somebody sets ACTIVE by hand."""
         self._operator_sets("ACTIVE", instance_ids)
+
+    def stage_by_hand(self, instance_id: str, version: str) -> None:
+        """Somebody at a host stages another version there, in place of what is staged; it may be too late for it."""
+        host = self.hosts[instance_id]
+        if host.power is Power.RUNNING:
+            self.repository.publish(Release(version, host.variant, host.spec.arch))
+            host.version_lock = version
+            self.watch.staged_by_hand(instance_id)
+            lines = ("apiclient update cancel || true", "apiclient update check", "apiclient update apply")
+            host.execute(lines, lambda _: None, timedelta(minutes=30))
 
     def terminate_instance(self, instance_id: str) -> None:
         """An Auto Scaling group, or somebody, ends an instance."""

@@ -96,9 +96,11 @@ FAULTS: Mapping[str, CatalogueEntry] = MappingProxyType(
         "F37": _entry("a downgrade is offered", "bottlerocket#4262", updates.DowngradeOffered),
         "F38": _entry("throttling, outages, errors of the API", "public incident reports", world.ApiFails),
         "F39": _entry("a task arrives between the last look and the reboot", "ECS", world.TaskArrives),
+        "F40": _entry("somebody stages another version", "brupop#459", world.SomebodyStages),
         "W1": _entry("reads that are behind", "eventual consistency of AWS", world.StaleReads),
         "W2": _entry("carried out, but the reply is lost", "networks", world.RepliesLost),
         "W3": _entry("the updater is killed at any call", "Spot, deployments, people", world.UpdaterDies),
         "W4": _entry("two updaters at once", "schedules that overlap", world.SecondUpdater),
+        "W5": _entry("a batch call fails in part", "`failures` of ECS", world.PartialFailures),
     }
 )

@@ -65,6 +65,26 @@ class ApiFails:
 
 
 @dataclass(frozen=True, slots=True)
+class SomebodyStages:
+    """F12. Somebody stages another version on the host: at a time, or after a step began on it."""
+
+    version: str
+    at: timedelta = AT_ONCE
+    step: Step | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartialFailures:
+    """F38. Batch calls name some of their items in `failures`, and leave them out of the answer and of any effect."""
+
+    operation: str = "DescribeContainerInstances"
+    every: int = 3
+    at: timedelta = AT_ONCE
+    lasts: timedelta | None = None
+    reason: str = "SERVER"
+
+
+@dataclass(frozen=True, slots=True)
 class TaskArrives:
     """F39. A task is placed on the host between the look that found it empty and the reboot, if ECS may."""
 
@@ -108,7 +128,9 @@ WorldFault = (
     InstanceTerminated
     | NewContainerInstance
     | SomebodySets
+    | SomebodyStages
     | ApiFails
+    | PartialFailures
     | TaskArrives
     | StaleReads
     | RepliesLost

@@ -90,6 +90,7 @@ class Host:
         self._dispatcher.status = leftovers.place(self._machine)
         self._scripts: list[Script] = []
         self._life: list[Timer] = []
+        self._delayed_reboot: Timer | None = None
         self.boot_id = self._new_boot_id()
         self.ssm_agent_up = self.ailments.active(SsmUnreachable) is None
         self.ecs_agent_up = True
@@ -121,6 +122,12 @@ class Host:
     def update_status(self) -> UpdateStatus | None:
         """What thar-be-updates remembers, to look at; None until its first command after a boot."""
         return self._dispatcher.status
+
+    @property
+    def going_down(self) -> bool:
+        """Whether it is down, or has accepted a reboot that is held up."""
+        held_up = self._delayed_reboot is not None and self._delayed_reboot.pending
+        return held_up or self.power is not Power.RUNNING
 
     @property
     def version_lock(self) -> str:
@@ -210,6 +217,7 @@ class Host:
         delayed = self.ailments.strike(RebootDelayed)
         if delayed:
             self._later(delayed.delay, partial(self.reboot, "apiclient reboot, delayed"))
+            self._delayed_reboot = self._life[-1]
         else:
             self.reboot("apiclient reboot")
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.simulator.faults import Leftover, StartsWith
+from bottlerocket_ecs_updater.simulator.faults import Leftover, SingleBank, StartsWith
 
 from .status import Command, CommandResult, Staged, UpdateState, UpdateStatus, rfc3339
 
@@ -19,8 +19,8 @@ EARLIER = timedelta(hours=3)
 def place(machine: Machine) -> UpdateStatus | None:
     """Leave what the plan says on the disk; the status that goes with it, or None where nothing was begun."""
     start = machine.ailments.active(StartsWith)
-    if start is None:
-        return None
+    if start is None or machine.ailments.active(SingleBank) is not None:
+        return None  # with one bank only, nothing can have been staged
     _write(machine, start)
     ready = start.leftover is Leftover.READY
     nothing_chosen = start.leftover is Leftover.STAGED_NOTHING_CHOSEN

@@ -11,6 +11,8 @@ from bottlerocket_ecs_updater.simulator.host import Power
 from .invocation import State
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from bottlerocket_ecs_updater.simulator.clock import Clock
     from bottlerocket_ecs_updater.simulator.host import ScriptResult
 
@@ -90,7 +92,8 @@ class Agent:
         invocation.script = None
         match result.cut:
             case None | RebootEnding.KILLED | RebootEnding.SUCCESS:
-                self._clock.after(self._timing.report, partial(self._report, invocation, result))
+                report = partial(self._report, invocation, result, self._clock.now())
+                self._clock.after(self._timing.report, report)
             case RebootEnding.STUCK:
                 pass  # nobody will ever report it: it expires
             case RebootEnding.WORKER_TIMED_OUT:
@@ -109,10 +112,10 @@ class Agent:
         if not invocation.settled(now).terminal:
             invocation.end(State.FAILED, now, stderr=WORKER_TIMED_OUT)
 
-    def _report(self, invocation: Invocation, result: ScriptResult) -> None:
-        invocation.managed.when_back(partial(self._record, invocation, result))
+    def _report(self, invocation: Invocation, result: ScriptResult, finished: datetime) -> None:
+        invocation.managed.when_back(partial(self._record, invocation, result, finished))
 
-    def _record(self, invocation: Invocation, result: ScriptResult) -> None:
+    def _record(self, invocation: Invocation, result: ScriptResult, finished: datetime) -> None:
         now = self._clock.now()
         if invocation.settled(now).terminal:
             return
@@ -121,7 +124,7 @@ class Agent:
             return
         code = 0 if result.cut is RebootEnding.SUCCESS else result.exit_code
         state, stderr = _verdict(invocation, result, code)
-        invocation.end(state, now, code, result.stdout, stderr)
+        invocation.end(state, finished, code, result.stdout, stderr)
 
 
 def _verdict(invocation: Invocation, result: ScriptResult, code: int) -> tuple[State, str]:
