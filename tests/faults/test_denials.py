@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.policy.test_stories import Story
 from tests.support.simulated import DOCUMENTS, NEW, OLD, at_most, row
 
-from bottlerocket_ecs_updater.core.claim import ATTRIBUTE
+from bottlerocket_ecs_updater.aws.operation import Operation
+from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, FINISHED
 from bottlerocket_ecs_updater.core.event import RunFinished
 from bottlerocket_ecs_updater.core.fleet import Kind
+from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules import Rules
 from bottlerocket_ecs_updater.simulator.calls import Call
 from bottlerocket_ecs_updater.simulator.disturbances import denied, denying
 from bottlerocket_ecs_updater.simulator.documents import REBOOT
+from bottlerocket_ecs_updater.simulator.ecs.model import Status
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.world import World
 
@@ -44,7 +49,8 @@ def deny_reboots(world: World, after: int = 0) -> None:
 def claims(world: World) -> int:
     clients = InProcessClients(world, caller="a test")
     listed = clients.ecs.list_attributes(cluster="demo", targetType="container-instance")
-    return sum(attribute["name"] == ATTRIBUTE for attribute in listed["attributes"])
+    values = [attribute.get("value") for attribute in listed["attributes"] if attribute["name"] == ATTRIBUTE]
+    return sum(value != FINISHED for value in values)
 
 
 def assert_given_back(world: World, finished: RunFinished, named: str) -> None:
@@ -130,3 +136,73 @@ def test_what_a_run_left_drained_is_given_back_though_a_note_of_a_release_cannot
     assert claims(world) == 1
     told.store.put(key, b"nonsense", None)
     assert_given_back(world, told.run(), "cannot be read")
+
+
+NEVER_RESTORED = ("ecs:DescribeContainerInstances", "ecs:UpdateContainerInstancesState")
+"""Without these nobody can know, or say, that an instance is in service."""
+
+ASKED = sorted(
+    operation.title
+    for operation in Operation
+    if operation.title.startswith(("ecs:", "ssm:")) and not operation.by_people and not operation.by_setting
+)
+
+
+def out_of_service(world: World) -> list[str]:
+    return [name for name in world.hosts if world.instance(name).status is not Status.ACTIVE]
+
+
+@pytest.mark.parametrize("seconds", [0, 26, 40, 55, 75, 100, 130])
+@pytest.mark.parametrize("action", ASKED)
+def test_whatever_is_denied_from_whenever_on_no_instance_stays_out_of_service(
+    action: str, seconds: int, tmp_path: Path
+) -> None:
+    world = row(4, services=1, tasks=1, budget=2)
+    began = world.clock.now()
+
+    def authorize(call: Call) -> None:
+        if call.action == action and world.clock.now() - began >= timedelta(seconds=seconds):
+            raise denied(call)
+
+    world.authorize = authorize
+    told = story(world, tmp_path, places=2)
+    finished = told.run()
+    assert (finished.exit_code, action in finished.why) in ((0, False), (1, True))
+    if action not in NEVER_RESTORED:
+        assert out_of_service(world) == []
+    again = told.run()
+    if action not in NEVER_RESTORED:
+        assert out_of_service(world) == []
+    assert again.took < timedelta(minutes=15)
+    world.authorize = allowing
+    world.clock.sleep(timedelta(hours=49))
+    told.run()
+    verdict = world.verdict()
+    assert (verdict.stranded, verdict.violations, verdict.tasks_killed) == ((), (), ())
+    assert set(verdict.versions.values()) == {NEW}
+    assert claims(world) == 0
+
+
+def test_a_claim_that_may_not_be_deleted_is_overwritten_by_one_that_is_finished(tmp_path: Path) -> None:
+    """So that a later run does not take a person's drain for its own."""
+    world = row(2, services=0)
+    denies = denying("ecs:DeleteAttributes")
+    boots = [world.hosts[name].boots for name in world.hosts]
+
+    def authorize(call: Call) -> None:
+        if [world.hosts[name].boots for name in world.hosts] != boots:
+            denies(call)
+
+    world.authorize = authorize
+    told = story(world, tmp_path)
+    finished = told.run()
+    assert (finished.exit_code, finished.counts["updated"]) == (1, 1)
+    (name,) = [name for name in world.hosts if world.hosts[name].boots > 1]
+    assert world.instance(name).custom[ATTRIBUTE] == FINISHED
+    world.operator_drain(name)
+    world.authorize = allowing
+    later = told.run()
+    outcome = later.outcomes[InstanceId(name)]
+    assert isinstance(outcome, Hold)
+    assert outcome.reason is Reason.DRAINED_BY_OTHERS
+    assert world.verdict().violations == ()

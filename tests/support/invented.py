@@ -17,6 +17,8 @@ from tests.support.story import AFTER_REBOOT, ALARM, BEFORE_DRAIN, Nap, Ringing,
 
 from bottlerocket_ecs_updater.core.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.releases import ReleaseRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules import Rules
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.documents import shell_document
 from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Strategy, Workload
@@ -35,6 +37,9 @@ from bottlerocket_ecs_updater.simulator.scenarios import (
     Scenario,
 )
 from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
+
+BY_HAND = "1.53.0"
+"""A version that somebody stages by hand. No policy admits it."""
 
 NEXT = "1.54.0"
 """A release that may come out in the middle of everything."""
@@ -166,6 +171,7 @@ _HOST_FAULTS: tuple[Callable[[Chooser], Fault], ...] = (
     lambda c: f.VersionLocked(c.one_of((OLD, NEW))),
     lambda _: f.DowngradeOffered("1.51.0"),
     lambda c: f.TaskArrives(_once_or_always(c)),
+    lambda c: f.SomebodyStages(BY_HAND, seconds(c.number(0, 60)), f.Step.DRAIN),
 )
 
 # What goes wrong around them
@@ -178,6 +184,39 @@ def api_fault(choose: Chooser) -> Fault:
 
 _ACTS = ("SendCommand", "UpdateContainerInstancesState", "PutAttributes", "DeleteAttributes", "PutObject")
 
+_BATCHES = ("DescribeContainerInstances", "DescribeTasks", "DescribeServices", "UpdateContainerInstancesState")
+_STORE = ("PutObject", "GetObject")
+_DENIABLE = (
+    "ListContainerInstances",
+    "ListTasks",
+    "DescribeTasks",
+    "ListServices",
+    "DescribeServices",
+    "DescribeInstanceInformation",
+    "SendCommand",
+    "CancelCommand",
+    "ListCommands",
+    "ListCommandInvocations",
+    "GetCommandInvocation",
+    "UpdateContainerInstancesState",
+    "PutAttributes",
+    "DeleteAttributes",
+    "DescribeContainerInstances",
+)
+"""Operations whose permission may be taken away for a while."""
+
+
+def _outage(choose: Chooser, code: str, status: int, operations: Sequence[str]) -> f.ApiFails:
+    """All calls of one operation fail for seconds or minutes, somewhere in the first runs."""
+    at, lasts = seconds(choose.number(0, 900)), seconds(choose.number(5, 300))
+    return f.ApiFails(code, status, operation=choose.one_of(operations), at=at, lasts=lasts)
+
+
+def _partial(choose: Chooser) -> f.PartialFailures:
+    at, lasts = seconds(choose.number(0, 900)), seconds(choose.number(5, 300))
+    return f.PartialFailures(choose.one_of(_BATCHES), choose.number(1, 5), at, lasts)
+
+
 _API_FAULTS: tuple[Callable[[Chooser], Fault], ...] = (
     lambda c: f.ApiFails(every=c.one_of((7, 5, 3))),
     lambda c: f.ApiFails("InternalServerError", 500, every=c.one_of((7, 5))),
@@ -186,6 +225,9 @@ _API_FAULTS: tuple[Callable[[Chooser], Fault], ...] = (
     lambda c: f.StaleReads(seconds(c.number(1, 8))),
     lambda c: f.RepliesLost(every=c.number(3, 11)),
     lambda c: f.RepliesLost(c.one_of(_ACTS), every=c.number(1, 3), times=c.number(1, 5)),
+    _partial,
+    lambda c: _outage(c, "ServiceUnavailable", 503, _STORE),
+    lambda c: _outage(c, "AccessDeniedException", 400, _DENIABLE),
 )
 
 
@@ -267,6 +309,7 @@ def policies(choose: Chooser, instances: int) -> Policy:
         poll_interval=seconds(choose.one_of((5, 5, 2, 10))),
         settle=seconds(choose.one_of((60, 0, 10, 120))),
         max_failures=choose.one_of((2, 1, 20)),
+        rules=Rules(releases=ReleaseRules(deny=parse_ranges(BY_HAND))),
         deadline=seconds(choose.number(60, 3000)) if choose.happens(5) else None,
     )
 
@@ -304,6 +347,43 @@ def story_of_faults(choose: Chooser) -> Story:
         ssm_timing=_ssm_timing(choose, story.policy),
     )
     return replace(story, scenario=scenario, right=right)
+
+
+def story_of_reboots(choose: Chooser) -> Story:
+    """Shutdowns, agents and deliveries are slow, and reboot commands end in every way that there is."""
+    story = quiet_story(choose)
+    placed = [
+        Placed(fault, member.host.instance_id)
+        for member in story.scenario.members
+        if member.bottlerocket and choose.happens(70)
+        for fault in _reboot_faults(choose)
+    ]
+    lost = (Placed(f.RepliesLost("SendCommand", every=choose.number(2, 5), times=choose.number(1, 6))),)
+    faults = (*placed, *(lost if choose.happens(40) else ()), *deaths(choose, 2))
+    timing = SsmTiming(delivery=seconds(choose.one_of((0.5, 5, 20))), report=seconds(choose.one_of((0.3, 5, 20))))
+    scenario = replace(
+        story.scenario,
+        story="reboots end in every way",
+        faults=FaultPlan(faults, story.scenario.seed),
+        ssm_timing=timing,
+    )
+    return replace(story, scenario=scenario, spacing=seconds(choose.one_of((70, 5, 600))))
+
+
+def _reboot_faults(choose: Chooser) -> list[Fault]:
+    """What may go wrong in one reboot, several things at once."""
+    found: list[Fault] = [f.RebootEnds(choose.one_of(list(f.RebootEnding)), _once_or_always(choose))]
+    if choose.happens(60):
+        found.append(f.RebootDelayed(seconds(choose.number(10, 300)), _once_or_always(choose)))
+    if choose.happens(30):
+        found.append(f.ReportedUndeliverable(_once_or_always(choose)))
+    if choose.happens(30):
+        found.append(f.EcsAgentLate(seconds(choose.number(0, 300)), choose.number(0, 2)))
+    if choose.happens(20):
+        found.append(f.RebootRefused(_once_or_always(choose)))
+    if choose.happens(20):
+        found.append(f.CheckStuckAfterBoot(times=_once_or_always(choose)))
+    return found
 
 
 def story_of_own_ground(choose: Chooser) -> Story:
@@ -363,15 +443,23 @@ def _with_trouble(choose: Chooser, story: Story, api: tuple[Placed, ...]) -> Sto
     placed = (*story.scenario.faults.faults, *api, *deaths(choose, 4), *others)
     naps = [Nap(choose.number(0, 3), choose.number(1, 60), seconds(choose.number(1, 1200)), choose.happens(50))]
     told = [Told(choose.number(0, 3), seconds(choose.number(1, 900)))]
+    ahead = ((choose.number(0, 2), timedelta(hours=choose.number(1, 48))),) if choose.happens(10) else ()
     return replace(
         story,
         scenario=replace(story.scenario, faults=FaultPlan(placed, story.scenario.seed)),
         # Only the store's lease protects from a run that stood still.
+        ahead=ahead,
         naps=tuple(naps) if story.right == "store" and choose.happens(30) else (),
         told=tuple(told) if choose.happens(20) else (),
         right=_right_to_act(choose, story),
-        spacing=seconds(choose.one_of((70, 5, 600, 4000))),
+        spacing=max(seconds(choose.one_of((70, 5, 600, 4000))), _out_of_the_way(api)),
     )
+
+
+def _out_of_the_way(api: tuple[Placed, ...]) -> timedelta:
+    """How far runs must be apart to see the end of what is denied for a while: each ends at once with the error."""
+    denied = any(isinstance(one.fault, f.ApiFails) and one.fault.code.startswith("AccessDenied") for one in api)
+    return seconds(120 if denied else 0)
 
 
 def _right_to_act(choose: Chooser, story: Story) -> str:

@@ -10,9 +10,17 @@ from datetime import timedelta
 
 from tests.support.story import Ending, Played
 
-from bottlerocket_ecs_updater.core.event import InstanceFailed, InstanceHeld, InstanceQuarantined, InstanceUpdated
+from bottlerocket_ecs_updater.core.event import (
+    InstanceFailed,
+    InstanceHeld,
+    InstanceQuarantined,
+    InstanceUpdated,
+    PhaseEntered,
+    Returned,
+)
 from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined, Updated, UpToDate
 from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.phase import Phase
 from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, REBOOT_TRIES, SUSPECT_AFTER
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason
 from bottlerocket_ecs_updater.engine.outcomes import count
@@ -56,11 +64,24 @@ def _excused(played: Played, invariant: int, subject: str) -> bool:
     faults = played.story.scenario.faults.on(subject)
     timing = played.story.scenario.ecs_timing
     forgetful = not (timing.attributes_survive and timing.draining_survives)
-    known = {"in_flight": in_flight, "unheard": unheard, "forgetful": forgetful}
+    died = _died_returning(played, subject)
+    known = {"in_flight": in_flight, "unheard": unheard, "forgetful": forgetful, "died_returning": died}
     return any(_excuses(fault, invariant, **known) for fault in faults)
 
 
-def _excuses(fault: f.Fault, invariant: int, *, in_flight: bool, unheard: bool, forgetful: bool) -> bool:
+def _died_returning(played: Played, subject: str) -> bool:
+    """Whether an updater died between its return of the instance and the end of its claim: both look the same then."""
+    for ending in played.endings:
+        steps = [e for e in ending.events if isinstance(e, PhaseEntered | Returned) and e.instance == subject]
+        last = steps[-1] if steps else None
+        if ending.exit_code is None and isinstance(last, PhaseEntered) and last.phase is Phase.RETURNING:
+            return True
+    return False
+
+
+def _excuses(
+    fault: f.Fault, invariant: int, *, in_flight: bool, unheard: bool, forgetful: bool, died_returning: bool
+) -> bool:
     match invariant, fault:
         case 2, f.SomebodySets(status=f.Standing.ACTIVE, step=None):
             return True  # returned at a time of their own, perhaps in the last second before the reboot
@@ -70,6 +91,8 @@ def _excuses(fault: f.Fault, invariant: int, *, in_flight: bool, unheard: bool, 
             return forgetful  # its first boot has wiped out the claim, or its DRAINING, and nobody reboots it again
         case 4, f.SomebodySets(status=f.Standing.DRAINING, step=f.Step.RETURN):
             return unheard  # that our return took effect before, nobody told
+        case 4, f.SomebodySets(status=f.Standing.DRAINING, step=None):
+            return died_returning or forgetful  # the boot put it into service before any look, and then it was drained
         case 12, f.SsmUnreachable(kind=f.Unreachable.CONNECTION_LOST):
             return True  # to SSM its apply is under way for ever; apiclient gave up long before our limit
         case _:

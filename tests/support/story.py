@@ -110,6 +110,8 @@ class Story:
     """From the end, or the death, of one run to the next."""
     naps: tuple[Nap, ...] = ()
     told: tuple[Told, ...] = ()
+    ahead: tuple[tuple[int, timedelta], ...] = ()
+    """By how much the clock of a run is ahead of the world's, by the number of the run."""
     rivals_have_own_stores: bool = False
     """Whether second updaters are of another stack: they share nothing with the line of runs but the cluster."""
     store_forgets_claims: bool = False
@@ -174,6 +176,9 @@ _PASSING = frozenset(
         Reason.ZONE_BUDGET,
         Reason.AGENT_DISCONNECTED,
         Reason.NO_ANSWER,
+        Reason.NOT_DESCRIBED,
+        Reason.FACTS_MISSING,
+        Reason.ROOM_UNKNOWN,
         Reason.HANDED_OVER,
         Reason.OWN_HOST,
     }
@@ -224,6 +229,7 @@ def world_of(story: Story) -> World:
     budget = Budget(
         policy.max_unavailable.of(len(ours)),
         per_zone.of(max(zones, default=1)) if per_zone is not None else None,
+        frozenset(str(rule) for rule in policy.rules.releases.deny),
     )
     return scenario.build(VirtualClock(), budget=budget)
 
@@ -242,8 +248,12 @@ class _Clock(EngineClock):
     stage: Stage
     stop: Stop
     naps: tuple[Nap, ...] = ()
+    ahead: timedelta = timedelta()
     sleeps: int = 0
     stood_still: timedelta = timedelta()
+
+    def now(self) -> datetime:
+        return self.world.clock.now() + self.ahead
 
     def monotonic(self) -> float:
         return self.world.clock.now().timestamp() - self.stood_still.total_seconds()
@@ -393,7 +403,8 @@ class _Play:
         world = self._world
         began = world.clock.now()
         stop = Stop()
-        clock = _Clock(world, self._stage, stop, tuple(nap for nap in self._story.naps if nap.run == number))
+        naps = tuple(nap for nap in self._story.naps if nap.run == number)
+        clock = _Clock(world, self._stage, stop, naps, dict(self._story.ahead).get(number, timedelta()))
         tape = _Witness(world, self._lies)
         called = task is not None
         if self._story.on_instances and task is None:

@@ -1,0 +1,321 @@
+"""Claims that are lost, stale, unreadable or dated wrongly: nobody's drain is taken for ours, and none is stranded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+import pytest
+from tests.support.simulated import NEW, OLD, EngineClock, Tape, Updater, at_most, instance_id, row
+
+from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.event import CommandSent, Drained, Event, InstanceQuarantined, RunFinished
+from bottlerocket_ecs_updater.core.fleet import Kind, Outcome, Quarantined
+from bottlerocket_ecs_updater.core.ids import BootId, ContainerInstanceArn, InstanceId, RunId
+from bottlerocket_ecs_updater.core.ledger import Ledger, with_claim
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.engine.ledger import KeptLedger
+from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
+from bottlerocket_ecs_updater.engine.run import Stop
+from bottlerocket_ecs_updater.simulator import faults as f
+from bottlerocket_ecs_updater.simulator.disturbances import KilledError
+from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Workload
+from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed
+from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
+from bottlerocket_ecs_updater.simulator.world import OPERATOR, World
+
+HOURS_12 = timedelta(hours=12)
+FORGETFUL = EcsTiming(attributes_survive=False)
+Dies = Callable[[Event], bool]
+
+
+@dataclass
+class DyingTape(Tape):
+    """The updater dies at an event."""
+
+    dies: Dies = field(default=lambda _: False)
+
+    def record(self, event: Event) -> None:
+        super().record(event)
+        if self.dies(event):
+            raise KilledError("the test kills it here")
+
+
+@dataclass
+class Cluster:
+    """A world and a state store, and the runs that come and go in them."""
+
+    world: World
+    policy: Policy = field(default_factory=partial(at_most, 1))
+    store: MemoryStore = field(default_factory=MemoryStore)
+    runs: int = 0
+
+    def run(self, dies: Dies = lambda _: False, **updater: object) -> RunFinished | None:
+        """One run; None where it died."""
+        name = f"run-{self.runs}"
+        self.runs += 1
+        one = Updater(self.world, self.policy, name, ledger=self.ledger(name), tape=DyingTape(dies=dies))
+        with suppress(KilledError):
+            return replace(one, **updater).run()  # type: ignore[arg-type]
+        return None
+
+    def ledger(self, name: str = "a reader") -> KeptLedger:
+        return KeptLedger(self.store, "demo", RunId(name))
+
+    def remembered(self) -> Ledger:
+        return self.ledger().load()
+
+    def outcome(self, finished: RunFinished | None, number: int = 0) -> Outcome:
+        assert finished is not None
+        return finished.outcomes[InstanceId(instance_id(number))]
+
+    def reason(self, finished: RunFinished | None, number: int = 0) -> Reason:
+        outcome = self.outcome(finished, number)
+        assert isinstance(outcome, Hold), outcome
+        return outcome.reason
+
+    def boots(self, number: int = 0) -> int:
+        return self.world.hosts[instance_id(number)].boots
+
+    def status(self, number: int = 0) -> Status:
+        return self.world.instance(instance_id(number)).status
+
+    @property
+    def person(self) -> InProcessClients:
+        return InProcessClients(self.world, OPERATOR)
+
+    def delete_claim(self, number: int = 0) -> None:
+        """A person deletes the attribute, to take the instance over."""
+        where = {"name": ATTRIBUTE, "targetType": "container-instance", "targetId": self.arn(number)}
+        self.person.ecs.delete_attributes(cluster="demo", attributes=[where])
+
+    def write_claim(self, text: str, number: int = 0) -> None:
+        attribute = {"name": ATTRIBUTE, "value": text, "targetId": self.arn(number)}
+        self.person.ecs.put_attributes(cluster="demo", attributes=[attribute])
+
+    def arn(self, number: int = 0) -> str:
+        return self.world.instance(instance_id(number)).arn
+
+    def clean(self) -> bool:
+        verdict = self.world.verdict()
+        return not verdict.violations and not verdict.tasks_killed
+
+
+def single(**options: object) -> Cluster:
+    """One instance, so that it is known which one is taken."""
+    return Cluster(row(1, services=0, **options))  # type: ignore[arg-type]
+
+
+def sent_a_reboot(event: Event) -> bool:
+    return isinstance(event, CommandSent) and event.kind is Kind.REBOOT
+
+
+def drained(event: Event) -> bool:
+    return isinstance(event, Drained)
+
+
+# Claims that only the store remembers
+
+
+def test_a_mark_that_aws_refused_is_not_remembered() -> None:
+    """A later run would take a person's drain for its own."""
+    refused = f.ApiFails("ThrottlingException", 400, operation="PutAttributes", lasts=timedelta(minutes=30))
+    cluster = single(plan=FaultPlan((Placed(refused),)))
+    stop = Stop()
+    cluster.world.clock.after(timedelta(minutes=3), lambda: stop.request("SIGTERM was received"))
+    cluster.run(stop=stop)
+    assert cluster.remembered().claims == {}
+
+
+def remembered_only(cluster: Cluster, phase: ClaimPhase = ClaimPhase.DRAINING) -> None:
+    """A run told the store of its claim, and died before it marked the instance."""
+    boot = BootId(cluster.world.hosts[instance_id(0)].boot_id.replace("-", ""))
+    since = cluster.world.clock.now().replace(microsecond=0)
+    claim = Claim(phase, RunId("dead"), Version.parse(OLD), Version.parse(NEW), boot, since)
+    ledger = cluster.ledger("dead")
+    ledger.load()
+    arn = ContainerInstanceArn(cluster.arn())
+    ledger.change(partial(with_claim, instance=InstanceId(instance_id(0)), claim=claim, arn=arn))
+    ledger.flush()
+
+
+def test_an_instance_that_a_person_drained_is_left_to_them_whatever_the_store_remembers() -> None:
+    cluster = single()
+    remembered_only(cluster)
+    cluster.world.operator_drain(instance_id(0))
+    assert cluster.reason(cluster.run()) is Reason.CLAIM_LOST
+    assert (cluster.boots(), cluster.status()) == (1, Status.DRAINING)
+    assert cluster.clean()
+
+
+def test_a_claim_that_only_the_store_remembers_is_forgotten_where_the_instance_is_in_service() -> None:
+    cluster = single()
+    remembered_only(cluster)
+    finished = cluster.run()
+    assert finished is not None
+    assert finished.counts["updated"] == 1
+    assert cluster.remembered().claims == {}
+
+
+def test_an_instance_whose_claim_a_person_deleted_is_theirs() -> None:
+    cluster = single()
+    cluster.run(drained)
+    cluster.delete_claim()
+    for _ in range(2):
+        cluster.world.clock.sleep(HOURS_12)
+        assert cluster.reason(cluster.run()) is Reason.CLAIM_LOST
+    assert (cluster.boots(), cluster.status()) == (1, Status.DRAINING)
+
+
+def test_a_quarantined_instance_whose_claim_a_person_deleted_is_theirs() -> None:
+    late = f.EcsAgentLate(timedelta(minutes=30), 0)
+    cluster = single(faults={0: (late,)})
+    cluster.policy = replace(cluster.policy, reboot_timeout=timedelta(minutes=10))
+    quarantined = cluster.run()
+    assert isinstance(cluster.outcome(quarantined), Quarantined)
+    cluster.delete_claim()
+    cluster.world.clock.sleep(HOURS_12)
+    assert cluster.reason(cluster.run()) is Reason.CLAIM_LOST
+    assert cluster.status() is Status.DRAINING
+
+
+def test_an_attribute_that_is_lost_by_the_boot_is_made_up_for_by_the_store() -> None:
+    """Where no attribute was ever seen to survive a boot, the store's copy is all that there is."""
+    cluster = single(ecs_timing=FORGETFUL)
+    cluster.run(sent_a_reboot)
+    cluster.world.clock.sleep(timedelta(minutes=30))
+    assert ATTRIBUTE not in cluster.world.instance(instance_id(0)).custom
+    finished = cluster.run()
+    assert finished is not None
+    assert finished.counts["updated"] == 1
+    assert cluster.status() is Status.ACTIVE
+
+
+def test_a_stale_copy_is_not_ours_where_attributes_are_known_to_survive_boots() -> None:
+    """The store was not there to forget the claim of a returned instance, which a person drains later."""
+    cluster = Cluster(row(1, services=0))
+    cluster.run()
+    assert cluster.remembered().attributes_survive
+    remembered_only(cluster, ClaimPhase.REBOOTING)
+    cluster.world.operator_drain(instance_id(0))
+    assert cluster.reason(cluster.run()) is Reason.CLAIM_LOST
+    assert (cluster.boots(), cluster.status()) == (2, Status.DRAINING)
+    assert cluster.clean()
+
+
+# Claims that cannot be read
+
+
+@pytest.mark.parametrize("text", ["2 draining 20300101-0000-abcd newer-format", "hands off", "1", "1 draining x"])
+@pytest.mark.parametrize("dies", [drained, sent_a_reboot])
+def test_an_unreadable_claim_is_held_whatever_the_store_remembers(text: str, dies: Dies) -> None:
+    cluster = single()
+    cluster.run(dies)
+    cluster.write_claim(text)
+    cluster.world.clock.sleep(HOURS_12)
+    before = cluster.boots()
+    assert cluster.reason(cluster.run()) is Reason.CLAIM_UNREADABLE
+    assert (cluster.boots(), cluster.status()) == (before, Status.DRAINING)
+
+
+# Instances that ECS lists and does not describe
+
+
+@pytest.mark.parametrize("reason", ["SERVER", "MISSING", "a reason of a later API"])
+@pytest.mark.parametrize("lasts", [1, 40, 300])
+@pytest.mark.parametrize("dies", [drained, sent_a_reboot])
+def test_w5_a_claim_survives_descriptions_that_fail(dies: Dies, lasts: int, reason: str) -> None:
+    began = timedelta(hours=1)
+    fails = f.PartialFailures(every=1, at=began, lasts=timedelta(seconds=lasts), reason=reason)
+    cluster = single(plan=FaultPlan((Placed(fails),)), ecs_timing=FORGETFUL)
+    cluster.run(dies)
+    age = cluster.world.clock.now() - cluster.world.instance(instance_id(0)).registered_at
+    cluster.world.clock.sleep(began - age)
+    ends = [cluster.run() for _ in range(5)]
+    assert sum(one.counts["updated"] for one in ends if one is not None) == 1
+    assert cluster.status() is Status.ACTIVE
+
+
+def test_w5_what_is_remembered_of_an_instance_survives_descriptions_that_fail() -> None:
+    began = timedelta(hours=12, minutes=30)
+    fails = f.PartialFailures(every=3, at=began, lasts=timedelta(seconds=1), reason="MISSING")
+    cluster = Cluster(row(3, services=1, tasks=1, faults={0: (f.RollsBack(),)}, plan=FaultPlan((Placed(fails),))))
+    cluster.policy = replace(cluster.policy, max_failures=5)
+    cluster.run()
+    before = cluster.remembered()
+    assert before.rests.keys() == {instance_id(0)}
+    for _ in range(3):
+        cluster.world.clock.sleep(timedelta(minutes=30) if cluster.runs > 1 else began - timedelta(minutes=20))
+        cluster.run()
+    after = cluster.remembered()
+    assert (after.rests, after.updated.keys()) == (before.rests, before.updated.keys())
+    assert cluster.boots() == 2
+
+
+# Claims of a clock that was wrong
+
+
+@dataclass
+class Ahead(EngineClock):
+    """A clock that is hours ahead."""
+
+    def now(self) -> datetime:
+        return self.world.clock.now() + timedelta(hours=20)
+
+
+def stuck() -> World:
+    world = row(1, services=0)
+    world.add_service(ServiceSpec("stuck", 1, Workload(never_stops=True), minimum_healthy_percent=0))
+    world.clock.sleep(timedelta(minutes=1))
+    return world
+
+
+def marked_for_reboot(event: Event) -> bool:
+    return getattr(getattr(event, "phase", None), "value", "") == "rebooting"
+
+
+@pytest.mark.parametrize(
+    ("make", "dies", "minutes"),
+    [
+        (stuck, drained, 27),
+        (lambda: row(1, services=0, faults={0: (f.BootHangs(times=None),)}), sent_a_reboot, 22),
+        (lambda: row(1, services=0), marked_for_reboot, 10),
+        (lambda: row(1, services=0), sent_a_reboot, 10),
+        (lambda: row(1, services=0), drained, 6),
+    ],
+    ids=["drain that never ends", "host that does not come back", "marked", "rebooting", "draining"],
+)
+def test_a_claim_that_is_dated_in_the_future_stretches_no_limit(
+    make: Callable[[], World], dies: Dies, minutes: int
+) -> None:
+    cluster = Cluster(make())
+    cluster.run(dies, clock=Ahead(cluster.world))
+    finished = cluster.run()
+    assert finished is not None
+    assert finished.took < timedelta(minutes=minutes)
+
+
+def test_limits_count_from_the_claim_over_runs_that_die_early() -> None:
+    """Each run lives for two minutes: together they reach the limit that none reaches alone."""
+    cluster = single(faults={0: (f.BootHangs(times=None),)})
+    cluster.run(sent_a_reboot)
+    for _ in range(20):
+        stop = Stop()
+        cluster.world.clock.after(timedelta(minutes=2), lambda stop=stop: stop.request("SIGTERM"))  # type: ignore[misc]
+        cluster.run(stop=stop)
+        if ClaimPhase.QUARANTINED.value in (cluster.world.instance(instance_id(0)).custom[ATTRIBUTE] or ""):
+            break
+    assert cluster.runs < 20
+
+
+def test_quarantine_is_told_once_in_a_run() -> None:
+    cluster = single(faults={0: (f.BootHangs(times=None),)})
+    tape = DyingTape()
+    cluster.run(tape=tape)
+    assert len(tape.of(InstanceQuarantined)) == 1
