@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -56,6 +57,7 @@ from bottlerocket_ecs_updater.engine.ports import (
     Survey,
 )
 from bottlerocket_ecs_updater.engine.sightings import Sightings
+from bottlerocket_ecs_updater.engine.unfailing import Unfailing
 
 PASSING_REASONS = frozenset(
     {Reason.BUDGET, Reason.ZONE_BUDGET, Reason.SETTLING, Reason.STAGING_AHEAD, Reason.OWN_HOST_LAST}
@@ -114,6 +116,7 @@ class Run:
         calls: Counted | None = None,
     ) -> None:
         now = world.clock.now()
+        world = replace(world, recorder=Unfailing(world.recorder))
         self._run = run
         self._cluster_name = cluster_name
         self._world = world
@@ -161,10 +164,12 @@ class Run:
             self._passes()
             if self._known.barred:
                 why, error = self._known.barred, True
-        except UpdaterError as problem:
+        except (UpdaterError, LeaseLost, Interrupted) as problem:
             why, error = str(problem), True
         finished = self._finish(why, error=error)
-        self._record(finished)
+        with suppress(Interrupted, LeaseLost):
+            # Whoever raises this has heard of it. The run is over.
+            self._record(finished)
         return finished
 
     def _record(self, event: object) -> None:
