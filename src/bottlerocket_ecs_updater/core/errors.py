@@ -44,10 +44,27 @@ class NotFound(UpdaterError):
 
 
 @dataclass
-class LeaseLost(UpdaterError):
-    """Stop at once: the right to act on this cluster is gone, and somebody else may have it."""
+class LeaseLost(Exception):
+    """Stop at once: the right to act on this cluster is gone, and somebody else may have it.
+
+    No UpdaterError: a handler that passes over a fault of AWS must never pass over this one.
+    """
+
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
 
 
 @dataclass
-class Interrupted(UpdaterError):
-    """Leave at once: the run was told to stop, and waited long enough for what was under way."""
+class Interrupted(BaseException):
+    """Leave at once: the run was told to stop, and waited long enough for what was under way.
+
+    It is raised by a signal, in the middle of whatever runs then. botocore takes every Exception in a request for a
+    fault of the network, so this is none.
+    """
+
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
