@@ -103,12 +103,17 @@ class Record:
         self._sent = None
 
     def _put(self, key: str, data: bytes) -> bool:
-        """Write an object that must not exist yet; True also where an earlier try had taken effect unseen."""
+        """Write an object that must not exist yet; True also where an earlier try had taken effect unseen.
+
+        Raises Unreachable where the store says that it exists, and has none: then it is tried again later.
+        """
         try:
             self._store.put(key, data, ABSENT)
         except Conflict:
             stored = self._store.get(key)
-            return stored is not None and stored.data == data
+            if stored is None:
+                raise Unreachable(f"{key} was not written, though there is none") from None
+            return stored.data == data
         return True
 
 
