@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .errors import AwsError
-from .faults import ApiFails, RepliesLost, StaleReads, UpdaterDies
+from .faults import ApiFails, RepliesLost, StaleReads, StoreOutage, UpdaterDies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from .calls import Call
     from .faults import Fault
+
+
+_STORE_WRITES = ("PutObject", "DeleteObject")
 
 
 class ReplyLostError(Exception):
@@ -32,6 +35,7 @@ class Disturbances:
         self._fails = [(fault, _Counted(fault)) for fault in faults if isinstance(fault, ApiFails)]
         self._losses = [_Counted(fault) for fault in faults if isinstance(fault, RepliesLost)]
         self._stale = [fault for fault in faults if isinstance(fault, StaleReads)]
+        self._outages = [fault for fault in faults if isinstance(fault, StoreOutage)]
         self._deaths = [fault for fault in faults if isinstance(fault, UpdaterDies)]
 
     def before(self, call: Call) -> None:
@@ -40,6 +44,9 @@ class Disturbances:
         for fault, counted in self._fails:
             if self._holds(fault.at, fault.lasts, call.at) and counted.strikes(call):
                 raise AwsError(fault.code, "Rate exceeded" if fault.status == 400 else "", fault.status)
+
+        if any(self._is_out(fault, call) for fault in self._outages):
+            raise AwsError("ServiceUnavailable", "Please reduce your request rate.", 503)
 
     def after(self, call: Call) -> None:
         """Raises ReplyLostError or KilledError where the caller never hears of what happened."""
@@ -60,6 +67,10 @@ class Disturbances:
     def may_be_stale(self) -> bool:
         """Whether reads will ever be old, so that somebody must remember what was."""
         return bool(self._stale)
+
+    def _is_out(self, fault: StoreOutage, call: Call) -> bool:
+        struck = call.operation in _STORE_WRITES if fault.writes_only else call.service == "s3"
+        return struck and fault.caller in ("", call.caller) and self._holds(fault.at, fault.lasts, call.at)
 
     def _kill(self, call: Call, *, after: bool) -> None:
         if any(death.call == call.number and death.after is after for death in self._deaths):

@@ -100,5 +100,6 @@ FAULTS: Mapping[str, CatalogueEntry] = MappingProxyType(
         "W2": _entry("carried out, but the reply is lost", "networks", world.RepliesLost),
         "W3": _entry("the updater is killed at any call", "Spot, deployments, people", world.UpdaterDies),
         "W4": _entry("two updaters at once", "schedules that overlap", world.SecondUpdater),
+        "W5": _entry("the state store is out of order", "public incident reports", world.StoreOutage),
     }
 )
