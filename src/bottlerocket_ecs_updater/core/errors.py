@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 
 @dataclass
@@ -54,6 +55,17 @@ class LeaseLost(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+@dataclass
+class LeaseLapsed(LeaseLost):
+    """Do nothing, and ask for the lease again: it could not be renewed in time. So far nobody else is known to have it.
+
+    Once it is regained, look at everything afresh before anything is done.
+    """
+
+    again: timedelta = timedelta(seconds=1)
+    """When to ask again."""
 
 
 @dataclass

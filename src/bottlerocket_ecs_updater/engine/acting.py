@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -24,7 +25,15 @@ from bottlerocket_ecs_updater.core.command import (
     StopTasks,
     Unmark,
 )
-from bottlerocket_ecs_updater.core.errors import Interrupted, LeaseLost, UpdaterError, UsageError
+from bottlerocket_ecs_updater.core.errors import (
+    Interrupted,
+    LeaseLapsed,
+    LeaseLost,
+    Throttled,
+    Unreachable,
+    UpdaterError,
+    UsageError,
+)
 from bottlerocket_ecs_updater.core.event import (
     CommandSent,
     Drained,
@@ -127,6 +136,8 @@ class Acting:
         self._hooks_proven = False
         self.faltered = False
         """Whether anything of the last `perform` has to be asked for again."""
+        self.unsafe = False
+        """Whether the ledger has changes that the store did not take."""
         self.in_vain: set[InstanceId] = set()
         """Instances of whose commands in the last `perform` one was not taken, or may not have been."""
 
@@ -153,7 +164,12 @@ class Acting:
                     else:
                         queue.pop(0)
             waiting = [queue for queue in waiting if queue]
-        self._ledger.flush()
+        self.unsafe = True
+        with suppress(Throttled, Unreachable, LeaseLapsed):
+            # What was done is not undone by that. It is tried again with every pass, and at the end of the run; what
+            # must be in the store before an act is written before that act.
+            self._ledger.flush()
+            self.unsafe = False
         return acted
 
     def _note_vain(self, batch: Sequence[Command], failed: Collection[InstanceId]) -> None:

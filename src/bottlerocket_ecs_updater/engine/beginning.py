@@ -24,14 +24,14 @@ def adopt_commands(known: Knowledge, hosts: Hosts) -> None:
     """Take note of commands that an earlier run, or somebody else, sent by our documents, and that are under way.
 
     Whether they have ended is for Systems Manager to say, however long ago they were sent: that is by its clock, and
-    whether it agrees with ours is unknown. So their limits count from here, too.
+    whether it agrees with ours is unknown. So their limits count from here, too. What this run sent is known already.
     """
     for id_, flight in hosts.under_way(Kind.APPLY).items():
-        if id_ in known.instances:
+        if id_ in known.instances and known.instances[id_].flight is None:
             known.learn(replace(known.instances[id_], flight=replace(flight, sent_at=known.at)))
     if all(instance.claim is None for instance in known.instances.values()):
         return
     for id_, flight in hosts.under_way(Kind.REBOOT).items():
         instance = known.instance(id_)
-        if instance.claim is not None:
+        if instance.claim is not None and instance.reboot_flight is None:
             known.learn(replace(instance, reboot_flight=replace(flight, sent_at=known.at)))

@@ -6,6 +6,7 @@ Changes are gathered and written at once, so that a pass costs one write however
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -38,6 +39,9 @@ class LedgerKeeping(Protocol):
     def change(self, step: Change) -> Ledger:
         """Take one step; it is not safe before the next `flush`."""
 
+    def ask_first(self, check: Callable[[], None]) -> None:
+        """Have this called right before each write: what it raises is raised by `flush`, and nothing is written."""
+
     def flush(self) -> None:
         """Make every change so far safe: returns only when the store has confirmed it."""
 
@@ -55,6 +59,9 @@ class UnkeptLedger:
         self.value = step(self.value)
         return self.value
 
+    def ask_first(self, check: Callable[[], None]) -> None:
+        """Nothing is ever written."""
+
     def flush(self) -> None:
         """Nothing is kept, so nothing is to be made safe."""
 
@@ -63,7 +70,8 @@ class KeptLedger:
     """The ledger of a cluster in the state store, for the one run that holds the lease.
 
     `flush` raises LeaseLost when somebody else wrote it, and Unreachable, Throttled or Denied as the store does:
-    the changes are kept then, and the next `flush` tries again.
+    the changes are kept then, and the next `flush` tries again. That somebody else wrote it is believed only when the
+    object that is read then is not this run's own.
     """
 
     def __init__(self, store: Store, cluster: str, run: RunId) -> None:
@@ -75,6 +83,7 @@ class KeptLedger:
         """What was sent without an answer: each may be what the store holds."""
         self._safe = Ledger()
         self._unknown: dict[str, Any] = {}
+        self._check: Callable[[], None] = _nothing
         self.key = ledger_key(cluster)
         self.value = self._safe
 
@@ -90,26 +99,33 @@ class KeptLedger:
         self.value = step(self.value)
         return self.value
 
-    def flush(self) -> None:
-        for _ in range(FLUSH_TRIES - 1):
-            try:
-                return self._flush()
-            except (Throttled, Unreachable):
-                # A repeated write is safe: one whose reply was lost is found to be our own.
-                continue
-        return self._flush()
+    def ask_first(self, check: Callable[[], None]) -> None:
+        self._check = check
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        fault: UpdaterError = Unreachable(f"{self.key} was not written, though nobody else wrote it")
+        for _ in range(FLUSH_TRIES):
+            try:
+                if self._written():
+                    return
+            except (Throttled, Unreachable) as error:
+                # A repeated write is safe: one whose reply was lost is found to be our own.
+                fault = error
+        raise fault
+
+    def _written(self) -> bool:
+        """Whether the store has everything, after one try. Raises what the store raises, and LeaseLost."""
         if self.value == self._safe and not self._unconfirmed:
-            return
+            return True
         try:
             self._put()
         except Conflict:
             self._adopt()
-            if self.value != self._safe:
-                self._put_again()
+            return self.value == self._safe and not self._unconfirmed
+        return True
 
     def _put(self) -> None:
+        self._check()
         value = self.value
         self._writes += 1
         # The run and the count make every write different from every other, so that ours can be told from theirs.
@@ -119,15 +135,12 @@ class KeptLedger:
         self._safe = value
         self._unconfirmed.clear()
 
-    def _put_again(self) -> None:
-        try:
-            self._put()
-        except Conflict as conflict:
-            raise self._lost() from conflict
-
     def _adopt(self) -> None:
-        """Find that the unexpected content is a write of our own whose reply was lost. Raises LeaseLost if not."""
+        """Find out whose the unexpected content is. Raises LeaseLost where it is not this run's own."""
         stored = self._store.get(self.key)
+        if (stored.tag if stored is not None else ABSENT) == self._tag:
+            # It is what it was: the write was refused for another reason, and is tried again.
+            return
         if stored is None or stored.data not in self._unconfirmed:
             raise self._lost()
         self._tag = stored.tag
@@ -136,6 +149,10 @@ class KeptLedger:
 
     def _lost(self) -> LeaseLost:
         return LeaseLost(f"somebody else wrote {self.key} while this run believed that it alone acts")
+
+
+def _nothing() -> None:
+    return
 
 
 def ledger_key(cluster: str) -> str:
