@@ -248,7 +248,7 @@ class Looking:
             known.deficits_at_start = deficits(known.services)
         self.surveying.look_at_health(now)
         moving = moving_tasks(known.fleet())
-        known.slots = tuple(observe(slot, known.services, moving, known.health) for slot in known.slots)
+        known.slots = tuple(observe(slot, known.services, moving, known.health, self._policy) for slot in known.slots)
         for slot in known.trim_slots(lambda slot: not settled(slot, now, self._policy)):
             self._recorder.record(Settled(now, slot.instance, now - slot.returned_at))
 
