@@ -224,6 +224,15 @@ class TellingFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class StateUnreadable(Event):
+    """An object of the state store cannot be read, and the run does without it; said once of each."""
+
+    name: ClassVar[str] = "state.unreadable"
+    key: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseTaken(Event):
     """This run has the right to act on the cluster."""
 

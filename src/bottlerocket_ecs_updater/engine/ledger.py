@@ -6,7 +6,7 @@ Changes are gathered and written at once, so that a pass costs one write however
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from bottlerocket_ecs_updater.core.errors import LeaseLost, Throttled, Unreachab
 from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.core.ledger import Change, Ledger
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
+from bottlerocket_ecs_updater.engine.readjson import Unreadable, read_object, whole_of
 
 FORMAT = 1
 
@@ -21,9 +22,19 @@ FLUSH_TRIES = 3
 """A store that refuses one write now and then costs no pass: what follows the write would else have to begin anew."""
 
 
+REMEDY = (
+    "Restore an earlier version of the object, or let the version of the updater run that wrote it. Where neither can "
+    "be had, delete it: claims are found on the instances, and what failed before is forgotten"
+)
+"""What a person does about a ledger that cannot be read."""
+
+
 @dataclass
 class LedgerBroken(UpdaterError):
-    """Call a person: the ledger cannot be read, and guessing that it is empty would strand what it remembers."""
+    """Call a person: the ledger cannot be read, and guessing that it is empty would forget what failed.
+
+    What carries a claim can be given back all the same, since the claim is on the instance; nothing more may begin.
+    """
 
 
 class LedgerKeeping(Protocol):
@@ -71,7 +82,7 @@ class KeptLedger:
 
     `flush` raises LeaseLost when somebody else wrote it, and Unreachable, Throttled or Denied as the store does:
     the changes are kept then, and the next `flush` tries again. That somebody else wrote it is believed only when the
-    object that is read then is not this run's own.
+    object that is read then is not this run's own. After a `load` that raised LedgerBroken nothing is ever written.
     """
 
     def __init__(self, store: Store, cluster: str, run: RunId) -> None:
@@ -83,6 +94,7 @@ class KeptLedger:
         """What was sent without an answer: each may be what the store holds."""
         self._safe = Ledger()
         self._unknown: dict[str, Any] = {}
+        self._broken = False
         self._check: Callable[[], None] = _nothing
         self.key = ledger_key(cluster)
         self.value = self._safe
@@ -91,7 +103,9 @@ class KeptLedger:
         stored = self._store.get(self.key)
         if stored is not None:
             self._tag = stored.tag
+            self._broken = True
             self._safe, self._unknown = read_ledger(stored.data, self.key)
+            self._broken = False
             self.value = self._safe
         return self.value
 
@@ -115,6 +129,9 @@ class KeptLedger:
 
     def _written(self) -> bool:
         """Whether the store has everything, after one try. Raises what the store raises, and LeaseLost."""
+        if self._broken:
+            # What cannot be read is a person's to look at, and never overwritten.
+            return True
         if self.value == self._safe and not self._unconfirmed:
             return True
         try:
@@ -170,23 +187,21 @@ def write_ledger(ledger: Ledger, beside: dict[str, Any]) -> bytes:
 
 def read_ledger(data: bytes, key: str) -> tuple[Ledger, dict[str, Any]]:
     """The ledger, and what a newer updater wrote beside it. Raises LedgerBroken, naming the object and the place."""
-    from cattrs import BaseValidationError  # noqa: PLC0415 - slow to import
-
-    from bottlerocket_ecs_updater.engine.jsonform import converter, explain  # noqa: PLC0415 - slow to import
-
     try:
-        value = json.loads(data)
-    except ValueError as error:
-        raise LedgerBroken(f"{key} is not JSON: {error}") from error
-    if not isinstance(value, dict) or not isinstance(value.get("format"), int):
-        raise LedgerBroken(f"{key} is not a ledger: it is no JSON object with a format")
+        return read_object(data, _ledger)
+    except Unreadable as problem:
+        raise LedgerBroken(f"{key} in the state store cannot be read: {problem}. {REMEDY}") from problem
+
+
+def _ledger(value: Mapping[str, Any]) -> tuple[Ledger, dict[str, Any]]:
+    from bottlerocket_ecs_updater.engine.jsonform import converter, structured  # noqa: PLC0415 - slow to import
+
+    if "format" not in value:
+        raise Unreadable("it is not a ledger: it has no format")
+    if whole_of(value["format"]) > FORMAT:
+        raise Unreadable(f"it has format {value['format']}, and this updater knows formats up to {FORMAT}")
     if missing := {"claims", "rests"} - value.keys():
-        raise LedgerBroken(f"{key} is broken: it has no {' and no '.join(sorted(missing))}")
-    if value["format"] > FORMAT:
-        raise LedgerBroken(f"{key} has format {value['format']}; this updater knows formats up to {FORMAT}")
-    try:
-        ledger: Ledger = converter().structure(value, Ledger)
-    except BaseValidationError as error:
-        raise LedgerBroken(f"{key} is broken: {explain(error)}") from error
+        raise Unreadable(f"it has no {' and no '.join(sorted(missing))}")
     known = {"format", "run", "write", *(part.name for part in fields(Ledger))}
-    return ledger, {name: part for name, part in value.items() if name not in known}
+    beside = {name: part for name, part in value.items() if name not in known}
+    return structured(converter(), value, Ledger), beside

@@ -29,6 +29,7 @@ from bottlerocket_ecs_updater.core.event import (
     RunHalted,
     RunStarted,
     RunStopping,
+    StateUnreadable,
 )
 from bottlerocket_ecs_updater.core.fleet import Instance, Outcome
 from bottlerocket_ecs_updater.core.ids import InstanceId, Own, RunId
@@ -41,7 +42,7 @@ from bottlerocket_ecs_updater.engine.acting import Acting
 from bottlerocket_ecs_updater.engine.agenda import Agenda
 from bottlerocket_ecs_updater.engine.beginning import adopt_commands, remember
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
-from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
+from bottlerocket_ecs_updater.engine.ledger import LedgerBroken, LedgerKeeping
 from bottlerocket_ecs_updater.engine.looking import Looking, Wants
 from bottlerocket_ecs_updater.engine.outcomes import count
 from bottlerocket_ecs_updater.engine.patience import Patience
@@ -164,8 +165,7 @@ class Run:
         self._record(RunStarted(self._known.started_at, self._run, self._cluster_name, self._version))
         why, error, in_haste = "", False, False
         try:
-            remember(self._known, world.ledger)
-            self._tell_remembered()
+            self._remember()
             self._passes()
             self._patience.insist(world.ledger.flush)
             self._stopping()
@@ -180,6 +180,14 @@ class Run:
             # Whoever raises this has heard of it. The run is over.
             self._record(finished)
         return finished
+
+    def _remember(self) -> None:
+        try:
+            remember(self._known, self._world.ledger)
+        except LedgerBroken as problem:
+            # The claims are on the instances, too: what is in hand is given back, and nothing is begun.
+            self._known.barred = str(problem)
+        self._tell_remembered()
 
     def _flush_once_more(self) -> None:
         """Whatever ended the run: a copy of a claim that is left there for nothing is another run's errand."""
@@ -279,6 +287,8 @@ class Run:
         for version in known.releases_told():
             seen = self._sightings.note(version, known.at)
             ledger.change(partial(with_sighting, version=version, at=seen))
+        for key, why in self._sightings.take_unreadable():
+            self._record(StateUnreadable(known.at, key, why))
         known.past = ledger.value.past
 
     def _stopping(self) -> bool:
