@@ -46,7 +46,8 @@ class FakeS3(Fake):
 
     def list_objects_v2(self, **request: Any) -> Shape:
         self._enter("list_objects_v2", request)
-        keys = sorted(key for key in self.objects if key.startswith(request["Prefix"]))
+        after = request.get("StartAfter", "")
+        keys = sorted(key for key in self.objects if key.startswith(request["Prefix"]) and key > after)
         page = self._page(keys, "Contents", request.get("ContinuationToken"), "NextContinuationToken")
         return {**page, "Contents": [{"Key": key} for key in page["Contents"]]}
 
@@ -174,6 +175,13 @@ def test_all_keys_under_a_prefix_come_in_order(store: Store) -> None:
     for name in ("runs/3", "runs/1", "runs/4", "lease", "runs/2"):
         store.put(name, b"", None)
     assert list(store.keys("runs/")) == ["runs/1", "runs/2", "runs/3", "runs/4"]
+
+
+def test_keys_after_one_are_asked_for_as_such(store: Store, s3: FakeS3) -> None:
+    for name in ("runs/1", "runs/2", "runs/3"):
+        store.put(name, b"", None)
+    assert list(store.keys("runs/", "runs/1")) == ["runs/2", "runs/3"]
+    assert s3.asked("list_objects_v2")[-1]["StartAfter"] == "updater/web/runs/1"
 
 
 def test_a_store_without_a_prefix_uses_the_whole_bucket(s3: FakeS3) -> None:

@@ -57,7 +57,7 @@ class Silent:
     def delete(self, key: str, expect: str | None) -> None:
         self._hang()
 
-    def keys(self, prefix: str) -> tuple[str, ...]:
+    def keys(self, prefix: str, after: str = "") -> tuple[str, ...]:
         self._hang()
         return ()
 

@@ -267,7 +267,7 @@ class _Life:
     def delete(self, key: str, expect: str | None) -> None:
         raise NotImplementedError
 
-    def keys(self, prefix: str) -> Sequence[str]:
+    def keys(self, prefix: str, after: str = "") -> Sequence[str]:
         raise NotImplementedError
 
     def _late(self, key: str, data: bytes, expect: str | None) -> None:

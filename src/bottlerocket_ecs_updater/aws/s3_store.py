@@ -97,11 +97,13 @@ class S3Store:
         except CallRefused as refusal:
             raise self._conflict(refusal, key, expect) from refusal
 
-    def keys(self, prefix: str) -> Iterable[str]:
-        """The keys under a prefix, in order."""
+    def keys(self, prefix: str, after: str = "") -> Iterable[str]:
+        """The keys under a prefix that come after that one, in order."""
 
         def ask(token: str | None) -> ListObjectsV2OutputTypeDef:
             request: ListObjectsV2RequestTypeDef = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
+            if after:
+                request["StartAfter"] = self._prefix + after
             if token:
                 request["ContinuationToken"] = token
             return self._api.look(

@@ -271,5 +271,5 @@ class Store(Protocol):
     def delete(self, key: str, expect: str | None) -> None:
         """Remove an object, under the same condition."""
 
-    def keys(self, prefix: str) -> Iterable[str]:
-        """The keys under a prefix, in order."""
+    def keys(self, prefix: str, after: str = "") -> Iterable[str]:
+        """The keys under a prefix that come after that one, in order."""
