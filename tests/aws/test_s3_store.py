@@ -9,7 +9,7 @@ import pytest
 
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.session import Pair
-from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Unreachable
+from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Throttled, Unreachable
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
 
 from .fakes import Bench, Fake, Shape, refusal
@@ -46,7 +46,8 @@ class FakeS3(Fake):
 
     def list_objects_v2(self, **request: Any) -> Shape:
         self._enter("list_objects_v2", request)
-        keys = sorted(key for key in self.objects if key.startswith(request["Prefix"]))
+        after = request.get("StartAfter", "")
+        keys = sorted(key for key in self.objects if key.startswith(request["Prefix"]) and key > after)
         page = self._page(keys, "Contents", request.get("ContinuationToken"), "NextContinuationToken")
         return {**page, "Contents": [{"Key": key} for key in page["Contents"]]}
 
@@ -110,10 +111,45 @@ def test_an_expected_object_that_is_gone_is_a_conflict(store: Store) -> None:
         store.put("lease", b"mine", tag)
 
 
-def test_two_writers_at_the_same_moment_are_a_conflict(store: Store, s3: FakeS3) -> None:
-    s3.troubles["put_object"] = [refusal("ConditionalRequestConflict", status=409)]
+OVERLAPPING: list[BaseException | None] = [
+    refusal("ConditionalRequestConflict", status=409),
+    refusal("OperationAborted", status=409),
+]
+
+
+@pytest.mark.parametrize("answer", OVERLAPPING, ids=["409", "aborted"])
+@pytest.mark.parametrize("expect", [ABSENT, None])
+def test_a_write_that_overlaps_another_one_is_sent_again(
+    store: Store, s3: FakeS3, answer: BaseException, expect: str | None
+) -> None:
+    s3.troubles["put_object"] = [answer, answer]
+    tag = store.put("lease", b"mine", expect)
+    assert store.get("lease") == Stored(b"mine", tag)
+
+
+def test_a_write_that_finds_the_other_one_done_is_a_conflict(store: Store, s3: FakeS3) -> None:
+    before = store.put("lease", b"old", None)
+    s3.troubles["put_object"] = [OVERLAPPING[0]]
+    s3.objects["updater/web/lease"] = (b"theirs", "another")
     with pytest.raises(Conflict):
+        store.put("lease", b"mine", before)
+
+
+def test_a_write_that_overlaps_others_again_and_again_was_not_made(s3: FakeS3) -> None:
+    bench = Bench()
+    store = S3Store(Pair.of(cast("Any", s3)), bench.api, "bucket")
+    s3.troubles["put_object"] = OVERLAPPING * 5
+    with pytest.raises(Throttled):
         store.put("lease", b"mine", ABSENT)
+    assert s3.objects == {}
+    assert bench.calls.throttled == 0, "nobody asked too often"
+
+
+def test_a_removal_that_overlaps_a_write_is_sent_again(store: Store, s3: FakeS3) -> None:
+    tag = store.put("lease", b"mine", None)
+    s3.troubles["delete_object"] = [OVERLAPPING[0]]
+    store.delete("lease", tag)
+    assert store.get("lease") is None
 
 
 def test_an_object_with_another_tag_is_not_removed(store: Store) -> None:
@@ -139,6 +175,13 @@ def test_all_keys_under_a_prefix_come_in_order(store: Store) -> None:
     for name in ("runs/3", "runs/1", "runs/4", "lease", "runs/2"):
         store.put(name, b"", None)
     assert list(store.keys("runs/")) == ["runs/1", "runs/2", "runs/3", "runs/4"]
+
+
+def test_keys_after_one_are_asked_for_as_such(store: Store, s3: FakeS3) -> None:
+    for name in ("runs/1", "runs/2", "runs/3"):
+        store.put(name, b"", None)
+    assert list(store.keys("runs/", "runs/1")) == ["runs/2", "runs/3"]
+    assert s3.asked("list_objects_v2")[-1]["StartAfter"] == "updater/web/runs/1"
 
 
 def test_a_store_without_a_prefix_uses_the_whole_bucket(s3: FakeS3) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -79,6 +80,50 @@ def test_what_another_drain_moves_explains_a_deficit() -> None:
 
 def test_more_running_than_desired_is_steady() -> None:
     assert observe(SLOT, seen(service("web", 3, 5)), {}).steady_since == NOW
+
+
+# Time that nobody saw
+
+
+def looked(slot: Slot, *looks: tuple[int, bool]) -> Slot:
+    """The slot after looks so many seconds after its return, each with whether the services were steady."""
+    for later, well in looks:
+        slot = observe(slot, seen(service("web", 3, 3 if well else 2), later=later), {}, policy=POLICY)
+    return slot
+
+
+def test_time_without_looks_is_not_time_unsteady() -> None:
+    slot = looked(SLOT, (0, False), (900, False), (905, False))
+    assert not never_settled(slot, fleet(slots=(slot,), at=NOW + 905 * SECOND), POLICY)
+
+
+def test_time_with_looks_is_counted_before_and_after_it() -> None:
+    early = tuple((second, False) for second in range(0, 301, 5))
+    late = tuple((second, False) for second in range(1200, 1465, 5))
+    slot = looked(SLOT, *early, *late)
+    assert not never_settled(slot, fleet(slots=(slot,), at=NOW + 1460 * SECOND), POLICY)
+    slot = looked(slot, *((second, False) for second in range(1465, 1480, 5)))
+    assert never_settled(slot, fleet(slots=(slot,), at=NOW + 1475 * SECOND), POLICY)
+
+
+def test_a_slot_is_judged_by_its_last_look_however_long_ago() -> None:
+    slot = looked(SLOT, (0, False), (5, False))
+    assert not never_settled(slot, fleet(slots=(slot,), at=NOW + 60 * MINUTE), POLICY)
+
+
+def test_a_slot_that_nobody_looked_at_is_not_judged_at_all() -> None:
+    assert not never_settled(SLOT, fleet(slots=(SLOT,), at=NOW + 60 * MINUTE), POLICY)
+
+
+def test_time_without_looks_is_not_time_steady() -> None:
+    slot = looked(SLOT, (0, True), (30, True), (900, True))
+    assert not settled(looked(SLOT, (0, True), (900, True)), NOW + 900 * SECOND, POLICY)
+    assert settled(slot, NOW + 900 * SECOND, POLICY)
+
+
+def test_looks_that_come_a_little_late_count_in_full() -> None:
+    slot = looked(SLOT, (0, True), (45, True), (60, True))
+    assert (slot.unseen, settled(slot, NOW + 60 * SECOND, POLICY)) == (timedelta(), True)
 
 
 # When a slot is free

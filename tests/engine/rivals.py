@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from itertools import chain, cycle, repeat
 
-from bottlerocket_ecs_updater.core.errors import LeaseLost, Unreachable
+from bottlerocket_ecs_updater.core.errors import LeaseLapsed, LeaseLost, Unreachable
 from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.engine.lease import Lease, Taken
 from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
@@ -76,6 +76,8 @@ class Rival:
     acts: int = 10
     releases: bool = True
     """Whether it gives the lease back when its work is done; it dies otherwise."""
+    persists: bool = False
+    """Whether it asks again for a lease that lapsed, and works on when it has it."""
     returns: int = 1
     """How often it tries again after having been refused, or having lost the lease."""
 
@@ -193,11 +195,26 @@ class _Life:
             work = next(works)
             self._world.wait(work.busy)
             self._suspend(work.suspended)
-            lease.keep()
-            lease.check_before_act()
+            self._make_sure(lease)
             act = Act(self._world.now, self._world.now + work.act, self._who, epoch)
             self._world.acts.append(act)
             self._world.wait(work.act)
+
+    def _make_sure(self, lease: Lease) -> None:
+        try:
+            lease.keep()
+            return lease.check_before_act()
+        except LeaseLapsed as lapse:
+            if not self._rival.persists:
+                raise
+            self._world.log.append(f"rival {self._who} lapsed")
+            again = lapse.again.total_seconds()
+        while True:
+            try:
+                lease.regain()
+                return lease.check_before_act()
+            except LeaseLapsed:
+                self._world.wait(again)
 
     # Its clock
 
@@ -250,7 +267,7 @@ class _Life:
     def delete(self, key: str, expect: str | None) -> None:
         raise NotImplementedError
 
-    def keys(self, prefix: str) -> Sequence[str]:
+    def keys(self, prefix: str, after: str = "") -> Sequence[str]:
         raise NotImplementedError
 
     def _late(self, key: str, data: bytes, expect: str | None) -> None:

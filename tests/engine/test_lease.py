@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.engine.rivals import ACT_MAX, TERM, Act, Fate, Rival, Way, Work, World
 
-from bottlerocket_ecs_updater.core.errors import LeaseLost, Throttled, Unreachable
+from bottlerocket_ecs_updater.core.errors import LeaseLapsed, LeaseLost, Throttled, Unreachable
 from bottlerocket_ecs_updater.core.ids import RunId, TaskArn
 from bottlerocket_ecs_updater.engine.lease import (
     HeldBy,
@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.engine.lease import (
 )
 from bottlerocket_ecs_updater.engine.lease_note import LONGEST_TERM
 from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
-from bottlerocket_ecs_updater.engine.ports import ABSENT, Stored
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored
 
 KEY = lease_key("web")
 SPAN = timedelta(seconds=60)
@@ -64,6 +64,9 @@ class Cut(MemoryStore):
         self.down = False
         self.replies_lost = 0
         self.writes = 0
+        self.tries = 0
+        self.refuses: list[Exception] = []
+        """What the next writes are answered with, without any effect."""
 
     def get(self, key: str) -> Stored | None:
         if self.down:
@@ -71,8 +74,11 @@ class Cut(MemoryStore):
         return super().get(key)
 
     def put(self, key: str, data: bytes, expect: str | None) -> str:
+        self.tries += 1
         if self.down:
             raise Unreachable("cut")
+        if self.refuses:
+            raise self.refuses.pop(0)
         self.writes += 1
         tag = super().put(key, data, expect)
         if self.replies_lost:
@@ -313,6 +319,175 @@ def test_a_run_that_slept_while_nobody_took_its_lease_goes_on_with_a_new_renewal
     assert store.writes == 2
 
 
+def test_facts_that_were_known_before_a_long_sleep_are_to_be_looked_at_afresh(store: Cut, time: Time) -> None:
+    held = lease(store, time)
+    held.acquire()
+    time.move(timedelta(hours=1))
+    with pytest.raises(LeaseLapsed):
+        held.keep()
+    held.regain()
+    held.keep()
+
+
+# What is refused without being anybody else's
+
+
+@pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412"), Unreachable("503")])
+def test_a_renewal_that_was_refused_without_that_anybody_wrote_is_tried_again(
+    store: Cut, time: Time, answer: Exception
+) -> None:
+    held = lease(store, time)
+    held.acquire()
+    store.refuses = [answer, answer]
+    for _ in range(40):
+        time.move(timedelta(seconds=2))
+        held.check_before_act()
+    assert store.refuses == []
+
+
+@pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412")])
+def test_a_lease_is_given_back_though_that_was_refused_once(store: Cut, time: Time, answer: Exception) -> None:
+    held = lease(store, time)
+    held.acquire()
+    store.refuses = [answer]
+    held.release()
+    assert lease(store, time, "b").acquire() == Taken(epoch=2)
+
+
+@pytest.mark.parametrize("answer", [Throttled("409: another write is under way"), Conflict("412")])
+def test_a_free_lease_is_taken_though_that_was_refused_once(store: Cut, time: Time, answer: Exception) -> None:
+    store.refuses = [answer]
+    assert lease(store, time).acquire() == Taken(epoch=1)
+
+
+def test_a_renewal_that_landed_late_after_its_repeat_was_refused_is_known_for_our_own(time: Time) -> None:
+    class Late(Cut):
+        """The first renewal is silent; its repeat is refused because of it; then it lands."""
+
+        slow: tuple[str, bytes, str | None] | None = None
+
+        def put(self, key: str, data: bytes, expect: str | None) -> str:
+            if self.writes == 1 and self.slow is None:
+                self.slow = (key, data, expect)
+                raise Unreachable("no reply")
+            if self.writes == 1 and self.slow is not None:
+                super().put(*self.slow)
+                raise Throttled("409: another write is under way")
+            return super().put(key, data, expect)
+
+    store = Late()
+    held = lease(store, time)
+    held.acquire()
+    for _ in range(100):
+        time.move(timedelta(seconds=2))
+        held.check_before_act()
+
+
+# While the store takes no renewal
+
+
+def test_a_renewal_that_failed_is_tried_again_within_seconds(store: Cut, time: Time) -> None:
+    held = lease(store, time)
+    held.acquire()
+    store.down = True
+    time.move(SPAN / 3)
+    again = held.keep()
+    assert again <= timedelta(seconds=3)
+    store.down = False
+    time.move(again)
+    held.keep()
+    assert store.writes == 2
+
+
+def test_an_outage_of_a_third_of_the_term_costs_nothing_whenever_it_begins(time: Time) -> None:
+    for begins in range(60, 120):
+        store = Cut()
+        held = lease(store, time)
+        held.acquire()
+        for second in range(180):
+            store.down = begins <= second < begins + 20
+            time.move(timedelta(seconds=1))
+            held.keep()
+        held.release()
+
+
+def test_a_store_that_does_not_answer_is_not_asked_at_every_call(store: Cut, time: Time) -> None:
+    held = lease(store, time)
+    held.acquire()
+    time.move(SPAN / 3)
+    store.down, store.tries = True, 0
+    for _ in range(100):
+        time.move(timedelta(milliseconds=100))
+        held.check_before_act()
+    assert store.tries <= 4
+
+
+def test_a_lease_that_lapsed_is_regained_where_nobody_took_it(store: Cut, time: Time) -> None:
+    held = lease(store, time)
+    held.acquire()
+    store.down = True
+    time.move(timedelta(minutes=3))
+    for _ in range(3):
+        with pytest.raises(LeaseLapsed):
+            held.regain()
+        time.move(timedelta(seconds=3))
+    store.down = False
+    held.regain()
+    assert held.keep() > timedelta()
+    held.check_before_act()
+
+
+def test_nothing_may_be_done_before_it_is_regained_though_a_renewal_went_well(store: Cut, time: Time) -> None:
+    held = lease(store, time)
+    held.acquire()
+    store.down = True
+    time.move(SPAN)
+    with pytest.raises(LeaseLapsed):
+        held.keep()
+    store.down = False
+    time.move(SPAN)
+    for _ in range(2):
+        with pytest.raises(LeaseLapsed):
+            held.keep()
+    held.regain()
+    held.keep()
+
+
+def test_a_lease_that_lapsed_is_lost_where_a_rival_took_it(store: Cut, time: Time) -> None:
+    held = lease(store, time)
+    held.acquire()
+    store.down = True
+    time.move(SPAN)
+    with pytest.raises(LeaseLapsed):
+        held.keep()
+    store.down = False
+    rival = lease(store, time, "b")
+    assert rival.acquire() == Taken(2, "a")
+    with pytest.raises(LeaseLost, match="b has it"):
+        held.regain()
+    rival.release()
+    with pytest.raises(LeaseLost, match="b has it"):
+        held.regain()
+
+
+def test_a_rival_that_watches_sees_that_it_was_regained_and_leaves(store: Cut, time: Time) -> None:
+    held = lease(store, time)
+    held.acquire()
+    time.move(SPAN)
+
+    class Watching(Time):
+        """By its clock three quarters of a term have passed when the holder is back."""
+
+        def sleep(self, span: timedelta) -> bool:
+            super().sleep(span)
+            if self.monotonic >= SPAN.total_seconds() * 3 / 4:
+                held.regain()
+            return True
+
+    assert lease(store, Watching(), "b").acquire() == HeldBy("a", START)
+    held.check_before_act()
+
+
 class Sluggish(Cut):
     """A store whose reply takes as long as it is told; the call itself takes effect at once."""
 
@@ -475,6 +650,7 @@ RIVALS = st.builds(
     ),
     acts=st.integers(1, 40),
     releases=st.booleans(),
+    persists=st.booleans(),
     returns=st.integers(0, 2),
 )
 
@@ -495,6 +671,17 @@ def test_however_rivals_are_delayed_cut_off_suspended_and_misled_one_at_a_time_a
     world.run(rivals)
     assert not [line for line in world.log if "died" in line]
     assert_one_at_a_time(world.acts)
+
+
+def test_a_rival_that_persists_works_on_after_an_outage_and_the_other_waits() -> None:
+    """The world of rivals does lapse, and does regain."""
+    cut = tuple(Fate(way=Way.REQUEST_LOST) for _ in range(30))
+    holder = Rival(fates=(Fate(), Fate(), *cut), acts=30, persists=True, returns=0)
+    world = World()
+    world.run([holder, Rival(start=5 * TERM, acts=1, returns=5)])
+    assert "rival 0 lapsed" in world.log
+    assert [act.who for act in world.acts] == [0] * 30 + [1]
+    assert {act.epoch for act in world.acts if act.who == 0} == {1}
 
 
 @given(

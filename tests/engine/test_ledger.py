@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.errors import LeaseLost, Unreachable
+from bottlerocket_ecs_updater.core.errors import LeaseLapsed, LeaseLost, Throttled, Unreachable
 from bottlerocket_ecs_updater.core.fleet import Rest
 from bottlerocket_ecs_updater.core.ids import BootId, ContainerInstanceArn, InstanceId, RunId
 from bottlerocket_ecs_updater.core.ledger import (
@@ -40,7 +40,7 @@ from bottlerocket_ecs_updater.engine.ledger import (
     write_ledger,
 )
 from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
-from bottlerocket_ecs_updater.engine.ports import ABSENT
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 OLD, NEW = Version(1, 20, 0), Version(1, 21, 0)
@@ -59,9 +59,13 @@ class Counting(MemoryStore):
         super().__init__()
         self.writes = 0
         self.lose: list[str] = []
+        self.refuses: list[Exception] = []
+        """What the next writes are answered with, without any effect."""
 
     def put(self, key: str, data: bytes, expect: str | None) -> str:
         self.writes += 1
+        if self.refuses:
+            raise self.refuses.pop(0)
         lost = self.lose.pop(0) if self.lose else ""
         if lost == "request":
             raise Unreachable("the request was lost")
@@ -207,6 +211,60 @@ def test_a_ledger_that_somebody_removed_is_not_written_anew() -> None:
     ledger.change(claiming(TWO))
     with pytest.raises(LeaseLost):
         ledger.flush()
+
+
+@pytest.mark.parametrize("answer", [Conflict(KEY), Throttled("409: another write is under way")])
+@pytest.mark.parametrize("there", [True, False], ids=["there", "new"])
+def test_a_write_that_was_refused_without_that_anybody_wrote_is_repeated(answer: Exception, *, there: bool) -> None:
+    store = Counting()
+    if there:
+        before = kept(store, "r0")
+        before.change(claiming(TWO))
+        before.flush()
+    ledger = kept(store)
+    ledger.change(claiming(ONE))
+    store.refuses = [answer, answer]
+    ledger.flush()
+    assert ONE in kept(store).value.claims
+
+
+def test_a_store_that_refuses_every_write_though_nobody_wrote_is_unreachable_and_not_lost() -> None:
+    store = Counting()
+    ledger = kept(store)
+    ledger.change(claiming(ONE))
+    store.refuses = [Conflict(KEY)] * FLUSH_TRIES
+    with pytest.raises(Unreachable, match=KEY):
+        ledger.flush()
+    ledger.flush()
+    assert set(kept(store).value.claims) == {ONE}
+
+
+def test_a_write_that_landed_late_after_its_repeat_was_refused_is_known_for_our_own() -> None:
+    store = Counting()
+    ledger = kept(store)
+    ledger.change(claiming(ONE))
+    store.lose = ["reply", *["request"] * (FLUSH_TRIES - 1)]
+    with pytest.raises(Unreachable):
+        ledger.flush()
+    ledger.change(claiming(TWO))
+    store.refuses = [Throttled("409: another write is under way")]
+    ledger.flush()
+    assert set(kept(store).value.claims) == {ONE, TWO}
+
+
+def test_nothing_is_written_before_the_right_to_act_was_asked_for() -> None:
+    store = Counting()
+    ledger = kept(store)
+
+    def lapsed() -> None:
+        raise LeaseLapsed("it could not be renewed in time")
+
+    ledger.ask_first(lapsed)
+    ledger.flush()
+    ledger.change(claiming(ONE))
+    with pytest.raises(LeaseLapsed):
+        ledger.flush()
+    assert store.writes == 0
 
 
 def test_a_store_that_loses_one_write_costs_no_more_than_another_write() -> None:

@@ -99,6 +99,13 @@ def test_keys_are_listed_in_order_by_the_beginning_of_their_names(store: Store) 
     assert list(store.keys("runs/web")) == ["runs/web-2/1/a", "runs/web/10/a", "runs/web/2/a"]
 
 
+def test_keys_after_one_are_listed_without_it(store: Store) -> None:
+    for key in ("runs/web/1/a", "runs/web/2/a", "runs/web/3/a"):
+        store.put(key, b"", ABSENT)
+    assert list(store.keys("runs/web/", "runs/web/1/a")) == ["runs/web/2/a", "runs/web/3/a"]
+    assert list(store.keys("runs/web/", "runs/web/2")) == ["runs/web/2/a", "runs/web/3/a"]
+
+
 def test_an_empty_store_lists_nothing(store: Store) -> None:
     assert list(store.keys("runs/")) == []
     assert list(store.keys("")) == []
@@ -194,6 +201,44 @@ def _dying_at(call: int) -> Callable[[int], None]:
             raise KeyboardInterrupt
 
     return fsync
+
+
+@pytest.mark.parametrize("count", [b"", b"x", b"-1", b"1.5", b"\xff", b"9" * 5000, b"\xef\xbc\x91"])
+def test_a_count_that_cannot_be_read_stands_for_a_content_that_nobody_has_seen(tmp_path: Path, count: bytes) -> None:
+    store = FolderStore(tmp_path)
+    tags = [store.put(KEY, data, None) for data in (b"one", b"two", b"one", b"two")]
+    (tmp_path / ".counts" / KEY).write_bytes(count)
+    stored = store.get(KEY)
+    assert stored is not None
+    assert stored.data == b"two"
+    with pytest.raises(Conflict):
+        store.put(KEY, b"stale", tags[-1])
+    after = store.put(KEY, b"one", stored.tag)
+    last = store.put(KEY, b"two", after)
+    assert len({*tags, stored.tag, after, last}) == len(tags) + 3
+    store.delete(KEY, last)
+
+
+def test_files_that_a_system_leaves_in_folders_are_no_objects(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    store.put("runs/web/1/a", b"", None)
+    for name in ("runs/web/.DS_Store", "runs/web/.trash/a", "runs/web/1/.a.swp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert list(store.keys("runs/")) == ["runs/web/1/a"]
+
+
+@pytest.mark.parametrize("own", [".lock", ".new", ".counts"])
+def test_a_folder_whose_own_files_are_something_else_is_unreachable_with_the_place(tmp_path: Path, own: str) -> None:
+    store = FolderStore(tmp_path)
+    if own == ".counts":
+        (tmp_path / own).write_text("a file")
+    else:
+        (tmp_path / own).mkdir()
+    with contextlib.suppress(Unreachable):
+        store.put(KEY, b"one", None)
+    with pytest.raises(Unreachable, match=own):
+        store.put(KEY, b"two", None)
 
 
 def test_a_folder_where_a_file_is_in_the_way_is_unreachable_with_its_path(tmp_path: Path) -> None:

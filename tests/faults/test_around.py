@@ -1,4 +1,4 @@
-"""Faults of what is around a host, F31 to F33, F38 and F39, and of the updater's own calls and life, W1 to W4."""
+"""Faults of what is around a host, F31 to F33, F38 and F39, and of the updater's own calls and life, W1 to W6."""
 
 from __future__ import annotations
 
@@ -130,8 +130,13 @@ def test_f38_an_operation_that_stays_away_for_minutes_delays_the_run_and_loses_n
     assert town.took() < timedelta(minutes=20)
 
 
-def test_f38_a_run_that_cannot_renew_its_lease_stops_and_the_next_one_finishes_what_it_began() -> None:
+def test_f38_a_run_to_which_nothing_answers_for_minutes_goes_on_where_it_was() -> None:
     town = befall(world=(f.ApiFails("ServerException", 500, at=timedelta(minutes=3), lasts=OUTAGE),))
+    check_all_updated(town, minutes=USUAL_MINUTES + 6)
+
+
+def test_f38_a_run_that_cannot_renew_its_lease_for_long_stops_and_the_next_one_finishes_what_it_began() -> None:
+    town = befall(world=(f.ApiFails("ServerException", 500, at=timedelta(minutes=3), lasts=8 * OUTAGE),))
     assert town.exits == [1, 0, 0]
     assert town.fates[-1] == "up-to-date"
     assert (town.boots, town.version) == (1, NEW)
@@ -217,3 +222,10 @@ def test_w4_a_second_updater_says_who_acts_and_leaves_without_an_act(minutes: in
     second = next(ending for ending in town.played.endings if ending.rival)
     assert second.exit_code == 0
     assert not second.changed_something
+
+
+@pytest.mark.parametrize("writes_only", [False, True])
+@pytest.mark.parametrize("minutes", [2, 5, 9])
+def test_w6_a_store_that_is_out_of_order_for_minutes_only_delays_the_run(minutes: int, writes_only: bool) -> None:
+    town = befall(world=(f.StoreOutage(timedelta(minutes=minutes), timedelta(minutes=3), writes_only),))
+    check_all_updated(town, minutes=USUAL_MINUTES + 4)

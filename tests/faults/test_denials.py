@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules import Rules
+from bottlerocket_ecs_updater.engine.ledger import ledger_key
 from bottlerocket_ecs_updater.simulator.calls import Call
 from bottlerocket_ecs_updater.simulator.disturbances import denied, denying
 from bottlerocket_ecs_updater.simulator.documents import REBOOT
@@ -119,12 +120,8 @@ def test_what_is_denied_before_anything_is_in_hand_ends_the_run_at_once(action: 
     assert world.verdict().most_out_at_once == 0
 
 
-@pytest.mark.parametrize("key", [f"first-seen/{NEW}.json", f"first-seen/{OLD}.json"])
-def test_what_a_run_left_drained_is_given_back_though_a_note_of_a_release_cannot_be_read(
-    key: str, tmp_path: Path
-) -> None:
-    world = row(3)
-    told = story(world, tmp_path)
+def leave_one_drained(told: Story, world: World) -> None:
+    """A run that is told to stop right after its first drain."""
     first = told.updater()
 
     def authorize(call: Call) -> None:
@@ -134,8 +131,42 @@ def test_what_a_run_left_drained_is_given_back_though_a_note_of_a_release_cannot
     world.authorize = authorize
     assert first.run().outcome == "interrupted"
     assert claims(world) == 1
+    world.authorize = allowing
+
+
+@pytest.mark.parametrize("key", [f"first-seen/{NEW}.json", f"first-seen/{OLD}.json"])
+def test_what_a_run_left_drained_is_finished_though_a_note_of_a_release_cannot_be_read(
+    key: str, tmp_path: Path
+) -> None:
+    world = row(3)
+    told = story(world, tmp_path)
+    leave_one_drained(told, world)
     told.store.put(key, b"nonsense", None)
-    assert_given_back(world, told.run(), "cannot be read")
+    assert told.run().counts["updated"] == 3
+    assert world.verdict().stranded == ()
+
+
+def test_what_a_run_left_drained_is_given_back_though_the_ledger_cannot_be_read(tmp_path: Path) -> None:
+    world = row(3)
+    told = story(world, tmp_path)
+    leave_one_drained(told, world)
+    told.store.put(ledger_key("demo"), b"[" * 10_000, None)
+    assert_given_back(world, told.run(), "clusters/demo/ledger.json in the state store cannot be read")
+    stored = told.store.get(ledger_key("demo"))
+    assert stored is not None
+    assert stored.data == b"[" * 10_000, "a person may want to see it"
+    told.store.delete(ledger_key("demo"), None)
+    assert told.run().counts["updated"] == 3
+
+
+def test_a_ledger_that_cannot_be_read_keeps_a_run_from_beginning_anything(tmp_path: Path) -> None:
+    world = row(3)
+    told = story(world, tmp_path)
+    told.store.put(ledger_key("demo"), b'{"format": 99, "claims": {}, "rests": {}}', None)
+    finished = told.run()
+    assert (finished.outcome, finished.exit_code) == ("error", 1)
+    assert "delete it" in finished.why
+    assert world.verdict().most_out_at_once == 0
 
 
 NEVER_RESTORED = ("ecs:DescribeContainerInstances", "ecs:UpdateContainerInstancesState")

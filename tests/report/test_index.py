@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.report.hostile import HTML, hostile_run
@@ -18,6 +20,8 @@ from bottlerocket_ecs_updater.core.errors import Unreachable
 from bottlerocket_ecs_updater.core.event import Event, RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
+from bottlerocket_ecs_updater.engine.ports import Stored
+from bottlerocket_ecs_updater.report import index
 from bottlerocket_ecs_updater.report.account import account_of
 from bottlerocket_ecs_updater.report.archive import FORMS, Archive, report_key
 from bottlerocket_ecs_updater.report.index import (
@@ -115,6 +119,132 @@ def test_an_index_that_cannot_be_read_is_made_again_from_the_records() -> None:
     lived(store, CLEAN_RUN, HALTED_RUN)
     store.put(index_key("web", "json"), b"{half", None)
     assert [entry.ending for entry in entries_of(store, "web")] == ["halted", "all well"]
+
+
+def test_an_index_that_cannot_be_read_is_named_by_the_run_that_makes_it_again() -> None:
+    store = MemoryStore()
+    lived(store, CLEAN_RUN)
+    store.put(index_key("web", "json"), b"[" * 100_000, None)
+    (complaint,) = live_through(store, days_later(HALTED_RUN, 1), "20260106-0900-0000")
+    assert index_key("web", "json") in complaint
+    assert [entry.ending for entry in entries_of(store, "web")] == ["halted", "all well"]
+    assert live_through(store, days_later(CLEAN_RUN, 2), "20260107-0900-0000") == []
+
+
+class Counting(MemoryStore):
+    """Counts what is asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+
+    def get(self, key: str) -> Stored | None:
+        self.calls["get"] += 1
+        return super().get(key)
+
+    def put(self, key: str, data: bytes, expect: str | None) -> str:
+        self.calls["put"] += 1
+        return super().put(key, data, expect)
+
+    def keys(self, prefix: str, after: str = "") -> Iterable[str]:
+        self.calls["list"] += 1
+        found = list(super().keys(prefix, after))
+        self.calls["listed"] += len(found)
+        return found
+
+
+def run_of(day: int, hour: int = 9) -> tuple[RunId, list[Event]]:
+    """A run that found nothing to do, and its id."""
+    at = datetime(2026, 1, 1, hour, tzinfo=UTC) + timedelta(days=day)
+    run = RunId(f"{at:%Y%m%d-%H%M}-0000")
+    end = RunFinished(at + timedelta(minutes=1), run, "ok", 0, {}, timedelta(minutes=1), "", {}, {})
+    return run, [RunStarted(at, run, "web", "1"), end]
+
+
+def live(store: MemoryStore, day: int, hour: int = 9, *, dies: bool = False) -> RunId:
+    run, events = run_of(day, hour)
+    if dies:
+        record = Record(store, "web", run)
+        record.record(events[0])
+        record.flush()
+    else:
+        live_through(store, events, run)
+    return run
+
+
+@pytest.mark.parametrize("most", [5, 1000])
+def test_what_a_run_does_at_its_end_does_not_grow_with_the_years(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(index, "ENTRIES_MAX", most)
+    store = Counting()
+    costs = []
+    for day in range(40):
+        before = Counter(store.calls)
+        live(store, day)
+        costs.append(store.calls - before)
+    assert costs[10:] == [costs[10]] * 30
+    assert costs[10]["listed"] <= 15
+
+
+def test_runs_that_the_index_has_no_room_for_are_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "ENTRIES_MAX", 5)
+    store = Counting()
+    for day in range(8):
+        live(store, day, dies=True)
+    assert len(entries_of(store, "web")) == 5
+    live(store, 8)
+    before = Counter(store.calls)
+    live(store, 9)
+    assert (store.calls - before)["get"] <= 2
+    assert len(entries_of(store, "web")) == 5
+
+
+def test_a_run_that_died_is_found_however_many_lived_before_it() -> None:
+    store = MemoryStore()
+    for day in range(5):
+        live(store, day)
+    dead = live(store, 5, dies=True)
+    live(store, 6)
+    assert dead in {entry.run for entry in entries_of(store, "web")}
+    stored = store.get(index_key("web", "json"))
+    assert stored is not None
+    assert dead in {entry.run for entry in read_index(stored.data)}
+
+
+def test_more_dead_runs_than_are_read_at_once_are_found_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "ADOPTED_MAX", 3)
+    store = MemoryStore()
+    live(store, 0)
+    dead = {live(store, 1 + day, dies=True) for day in range(10)}
+    for day in range(20, 24):
+        live(store, day)
+    stored = store.get(index_key("web", "json"))
+    assert stored is not None
+    assert dead <= {entry.run for entry in read_index(stored.data)}
+
+
+def test_a_run_whose_clock_was_ahead_hides_nobody_that_comes_after_it() -> None:
+    store = MemoryStore()
+    live(store, 0)
+    live(store, 365 * 70)
+    live(store, 1)
+    dead = live(store, 2, dies=True)
+    live(store, 3)
+    stored = store.get(index_key("web", "json"))
+    assert stored is not None
+    assert dead in {entry.run for entry in read_index(stored.data)}
+
+
+def test_where_the_index_was_lost_runs_are_looked_for_as_far_back_as_a_month_and_history_goes_further() -> None:
+    store = Counting()
+    for day in range(0, 100, 10):
+        live(store, day)
+    store.delete(index_key("web", "json"), None)
+    live(store, 100)
+    stored = store.get(index_key("web", "json"))
+    assert stored is not None
+    assert [entry.run[4:8] for entry in read_index(stored.data)] == ["0411", "0401", "0322", "0312"]
+    store.delete(index_key("web", "json"), None)
+    assert len(entries_of(store, "web")) == 11
 
 
 def test_a_store_that_fails_costs_the_report_and_a_complaint_that_says_how_to_make_it() -> None:

@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.event import Claimed, Drained, Event, RunFini
 from bottlerocket_ecs_updater.core.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
-from bottlerocket_ecs_updater.engine.ports import ABSENT
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict
 from bottlerocket_ecs_updater.report.record import (
     BATCH_MAX_AGE,
     BATCH_MAX_EVENTS,
@@ -163,6 +163,25 @@ def test_a_record_never_overwrites_what_somebody_else_wrote() -> None:
     assert stored is not None
     assert stored.data == b"theirs\n"
     assert read_record(store, "web", RUN).events == (claimed(),)
+
+
+def test_a_batch_that_was_refused_though_there_is_none_is_written_later_under_its_number() -> None:
+    class Refusing(MemoryStore):
+        refuses = 1
+
+        def put(self, key: str, data: bytes, expect: str | None) -> str:
+            if self.refuses:
+                self.refuses -= 1
+                raise Conflict(key)
+            return super().put(key, data, expect)
+
+    store = Refusing()
+    record = Record(store, "web", RUN)
+    record.record(claimed())
+    with pytest.raises(Unreachable):
+        record.secure()
+    record.secure()
+    assert list(store.keys("")) == [f"{record_folder('web', RUN)}/events-001.jsonl"]
 
 
 def test_a_line_that_cannot_be_read_is_named_and_the_rest_is_read() -> None:

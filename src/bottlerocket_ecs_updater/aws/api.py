@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 
-from bottlerocket_ecs_updater.aws.errors import translated
+from bottlerocket_ecs_updater.aws.errors import Overlapped, translated
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.core.errors import Throttled, Unreachable
@@ -19,7 +19,7 @@ LOOK_ATTEMPTS = 4
 """Enough for a passing fault; an outage is the engine's to sit out, with a look from the start."""
 
 ACT_ATTEMPTS = 3
-"""Of an act that AWS refused for its rate: it took no effect, so it may be sent again at once."""
+"""Of an act that AWS refused for its rate, or for another write: it took no effect, so it may be sent again at once."""
 
 FIRST_PAUSE = timedelta(milliseconds=500)
 """Doubled for every further attempt: 3.5 s in all."""
@@ -34,7 +34,7 @@ class Api:
 
     Looks are repeated here rather than by botocore, whose pauses can neither be cut short by a signal nor run in
     virtual time, and whose repeats would pass the pace and the lease by. Acts are repeated only where AWS refused them
-    for their rate: whoever gets no reply looks before repeating.
+    without an effect: whoever gets no reply looks before repeating.
     """
 
     def __init__(
@@ -89,6 +89,9 @@ class Api:
         try:
             with translated(operation, about):
                 return method(*args, **kwargs)
+        except Overlapped:
+            # Nobody asked too often.
+            raise
         except Throttled:
             self._calls.note_throttled()
             self._pace.slow_down(operation.bucket)

@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.aws.ecs_tasks import EcsTasks
 from bottlerocket_ecs_updater.aws.errors import CallRefused, NeverSent
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.session import Pair
-from bottlerocket_ecs_updater.core.errors import Throttled, Unreachable
+from bottlerocket_ecs_updater.core.errors import LeaseLapsed, Throttled, Unreachable
 from bottlerocket_ecs_updater.core.fleet import Registration, Service, Status, Task
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, TaskArn
 from bottlerocket_ecs_updater.engine.ports import Clock, Done, Gone, Later, Listing, Refused, Result, Unclear
@@ -237,7 +237,8 @@ def _act(arns: Iterable[ContainerInstanceArn], send: Act) -> Mapping[ContainerIn
     def attempt(some: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, Result]:
         try:
             return send(some)
-        except (Throttled, NeverSent) as error:
+        except (Throttled, NeverSent, LeaseLapsed) as error:
+            # One that lapsed is said again at the next look; what was done before is not lost with an error.
             return dict.fromkeys(some, Later(str(error)))
         except Unreachable as error:
             return dict.fromkeys(some, Unclear(str(error)))

@@ -47,6 +47,11 @@ THROTTLING_CODES = frozenset(
         "TransactionInProgressException",
     }
 )
+_OVERLAPPED_CODES = frozenset({"ConditionalRequestConflict", "OperationAborted"})
+"""Of S3, with status 409: "a conflicting operation occurred during the request. Fetch the object's ETag and retry."
+
+Source: "Error responses" of the S3 API reference, and "Prevent object overwrites with conditional writes".
+"""
 _DENIED_CODES = frozenset(
     {"AccessDenied", "AccessDeniedException", "AuthorizationError", "NotAuthorized", "UnauthorizedOperation"}
 )
@@ -91,6 +96,7 @@ _NOT_FOUND_CODES = frozenset(
     }
 )
 _NOT_OFFERED_STATUS = 501
+_STORE_WRITES = (Operation.PUT_OBJECT, Operation.DELETE_OBJECT)
 
 # "User: arn:… is not authorized to perform: ecs:ListTasks on resource: arn:… because no identity-based policy …"
 _NOT_AUTHORIZED = re.compile(r"not authorized to perform:?\s+([\w-]+:\w+\*?)(?:\s+on resource:?\s+\"?([^\s\"]+))?")
@@ -101,6 +107,11 @@ class CallRefused(UpdaterError):
     """AWS understood the call and refused it as a whole: it took no effect, and will not when repeated."""
 
     code: str = ""
+
+
+@dataclass
+class Overlapped(Throttled):
+    """S3 did not write, because another write of the object was under way: it may be sent again."""
 
 
 @dataclass
@@ -127,6 +138,8 @@ def from_reply(error: ClientError, operation: Operation, about: str) -> UpdaterE
     said = str(error.response.get("Error", {}).get("Message", "")) or "without a message"
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
     line = f"{operation.title}: {code}: {said}"
+    if code in _OVERLAPPED_CODES or (status == 409 and operation in _STORE_WRITES):
+        return Overlapped(line)
     if code in THROTTLING_CODES or status == 429:
         return Throttled(line)
     if code in _DENIED_CODES:

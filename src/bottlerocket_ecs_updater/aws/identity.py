@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http.client import HTTPConnection, HTTPException
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from bottlerocket_ecs_updater.aws.api import Api
@@ -16,6 +15,7 @@ from bottlerocket_ecs_updater.aws.ecs_shapes import moment
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, TaskArn
+from bottlerocket_ecs_updater.engine.readjson import Unreadable, read_object, text_of
 
 if TYPE_CHECKING:
     from types_boto3_ecs import ECSClient
@@ -80,10 +80,13 @@ def identify(environ: Mapping[str, str], fetch: Callable[[str], bytes] | None = 
 
 def _from_metadata(uri: str, fetch: Callable[[str], bytes]) -> Identity | Unidentified:
     try:
-        told = json.loads(fetch(f"{uri}/task"))
-        return Identity(str(told["Family"]), str(told["Cluster"]), TaskArn(str(told["TaskARN"])))
-    except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
+        return read_object(fetch(f"{uri}/task"), _identity)
+    except (OSError, HTTPException, Unreadable) as error:
         return Unidentified(f"the task metadata endpoint did not say who we are: {error!r}")
+
+
+def _identity(told: Mapping[str, Any]) -> Identity:
+    return Identity(text_of(told["Family"]), text_of(told["Cluster"]), TaskArn(text_of(told["TaskARN"])))
 
 
 def family_of(task_definition_arn: str) -> str:

@@ -16,6 +16,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.core.errors import Unreachable, UsageError
+from bottlerocket_ecs_updater.engine.readjson import Unreadable, read_object, text_of
 
 if TYPE_CHECKING:
     from types_boto3_events import EventBridgeClient
@@ -166,10 +167,9 @@ def _url_in(secret: str) -> str:
     text = secret.strip()
     if text.startswith("{"):
         try:
-            value = json.loads(text)
-        except ValueError:
+            return read_object(text, lambda value: text_of(value["url"]))
+        except Unreadable:
             return ""
-        text = str(value.get("url", "")) if isinstance(value, dict) else ""
     return text
 
 

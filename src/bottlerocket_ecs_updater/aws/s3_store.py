@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     )
 
 _NO_OBJECT_CODES = frozenset({"NoSuchKey", "404", "NotFound"})
-_CONFLICT_CODES = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}) | _NO_OBJECT_CODES
-"""Of a conditional write. An object that is not there any more does not have the tag that was expected either."""
+_CONFLICT_CODES = frozenset({"PreconditionFailed", "412"}) | _NO_OBJECT_CODES
+"""Of a conditional write. An object that is not there any more does not have the tag that was expected either.
+
+409 is none of them: S3 did not compare the tags, and wrote nothing, because another write was under way. It may be an
+earlier one of our own whose reply was lost. Such a write is sent again.
+"""
 
 _CONTENT_TYPES = {
     "html": "text/html; charset=utf-8",
@@ -60,9 +64,10 @@ class S3Store:
             raise
 
     def put(self, key: str, data: bytes, expect: str | None) -> str:
-        """Write an object, once. Raises Conflict when the object is not as expected.
+        """Write an object. Raises Conflict when S3 says that the object is not as expected: read it, then decide.
 
-        Raises Unreachable where the reply was lost: then it may have been written, and only reading it tells.
+        Raises Unreachable where the reply was lost: then it may have been written, and only reading it tells. Raises
+        Throttled where other writes of the object were under way again and again: then it was not.
         """
         request: PutObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._prefix + key, "Body": data}
         kind = _CONTENT_TYPES.get(key.rpartition(".")[2])
@@ -92,11 +97,13 @@ class S3Store:
         except CallRefused as refusal:
             raise self._conflict(refusal, key, expect) from refusal
 
-    def keys(self, prefix: str) -> Iterable[str]:
-        """The keys under a prefix, in order."""
+    def keys(self, prefix: str, after: str = "") -> Iterable[str]:
+        """The keys under a prefix that come after that one, in order."""
 
         def ask(token: str | None) -> ListObjectsV2OutputTypeDef:
             request: ListObjectsV2RequestTypeDef = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
+            if after:
+                request["StartAfter"] = self._prefix + after
             if token:
                 request["ContinuationToken"] = token
             return self._api.look(
@@ -113,5 +120,5 @@ class S3Store:
 
     def _conflict(self, refusal: CallRefused, key: str, expect: str | None) -> Exception:
         if expect is not None and refusal.code in _CONFLICT_CODES:
-            return Conflict(f"{self._where(key)} was written by somebody else")
+            return Conflict(f"{self._where(key)} is not as expected")
         return refusal

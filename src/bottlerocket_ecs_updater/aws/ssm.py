@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.aws.ssm_shapes import (
     managed,
     needs_fetching,
 )
-from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Throttled, Unreachable
+from bottlerocket_ecs_updater.core.errors import Denied, LeaseLapsed, NotFound, Throttled, Unreachable
 from bottlerocket_ecs_updater.core.fleet import Flight, Kind, Managed
 from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.engine.ports import Answer, FoundCommand, Later, Refused, Sent, Unclear
@@ -145,7 +145,8 @@ class SsmHosts:
                 MaxConcurrency=AT_ONCE,
                 MaxErrors=AT_ONCE,
             )
-        except (Throttled, NeverSent) as error:
+        except (Throttled, NeverSent, LeaseLapsed) as error:
+            # One that lapsed is said again at the next look; what was done before is not lost with an error.
             return dict.fromkeys(batch, Later(str(error)))
         except Unreachable as error:
             return dict.fromkeys(batch, Unclear(str(error)))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import CAPABILITY_PREFIX
+from bottlerocket_ecs_updater.engine.readjson import MISFITS
 
 KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
     "DescribeContainerInstances": (
@@ -94,9 +95,9 @@ def trimmed(body: bytes, items: str, kept: frozenset[str]) -> bytes:
     try:
         reply = json.loads(body)
         reply[items] = [_trimmed_item(item, kept) for item in reply[items]]
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return json.dumps(reply).encode()
+    except MISFITS:
         return body
-    return json.dumps(reply).encode()
 
 
 def _trimmed_item(item: Mapping[str, Any], kept: frozenset[str]) -> dict[str, Any]:

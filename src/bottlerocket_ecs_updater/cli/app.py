@@ -6,13 +6,15 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from enum import IntEnum
+from io import TextIOWrapper
 
 from cyclopts import App
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.cli.parsing import PREFIX, configure, parse, with_command
-from bottlerocket_ecs_updater.core.errors import UpdaterError, UsageError
+from bottlerocket_ecs_updater.core.errors import Interrupted, LeaseLost, UpdaterError, UsageError
 
 PROGRAM = "bottlerocket-ecs-updater"
 ROOM = "bottlerocket_ecs_updater.cli"
@@ -65,13 +67,16 @@ def main(tokens: Sequence[str] | None = None) -> int:
     """Run the program and give its exit code; `tokens` are its arguments, by default those of the process."""
     given = list(sys.argv[1:] if tokens is None else tokens)
     verbose = bool({"--verbose", "-v"} & set(given))
+    _open_streams()
 
     def called() -> int | None:
         # What is wrong with the words themselves is concluded like everything else.
         command: Callable[[], int | None] = parse(build_app(os.environ), with_command(given) or ["--help"])
         return command()
 
-    return conclude(called, verbose=verbose)
+    code = conclude(called, verbose=verbose)
+    _leave_streams()
+    return code
 
 
 def conclude(command: Callable[[], int | None], *, verbose: bool) -> Exit:
@@ -80,22 +85,57 @@ def conclude(command: Callable[[], int | None], *, verbose: bool) -> Exit:
     Any other exception is a fault of the program, and passes with its traceback (Python's exit code for it is 1 too).
     """
     try:
-        return Exit(command() or Exit.FINE)
-    except UpdaterError as error:
+        return _written_out(Exit(command() or Exit.FINE))
+    except (UpdaterError, LeaseLost) as error:
         if verbose:
             traceback.print_exc()
-        print(f"{PROGRAM}: {_one_line(error)}", file=sys.stderr)  # noqa: T201 - the one line that says why
+        _say(str(error))
         return Exit.USAGE if isinstance(error, UsageError) else Exit.COULD_NOT_RUN
-    except KeyboardInterrupt:
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as `head` has after ten lines.
         return Exit.COULD_NOT_RUN
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        _say(f"the output cannot be written: {error.strerror or error}")
+        return Exit.COULD_NOT_RUN
+    except (KeyboardInterrupt, Interrupted):
+        return Exit.COULD_NOT_RUN
+
+
+def _written_out(code: Exit) -> Exit:
+    sys.stdout.flush()
+    return code
+
+
+def _say(text: str) -> None:
+    """The one line that says why. Names and values in it may have come from anywhere: it stays one line."""
+    with suppress(OSError, ValueError):
+        print(f"{PROGRAM}: {' '.join(text.split())}", file=sys.stderr)  # noqa: T201 - what people read
+
+
+def _open_streams() -> None:
+    """Have something to write to, whatever the process was started with, that takes any text."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            # The caller closed it. The next socket or file would else get its number, and what is written there.
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for the whole process
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _leave_streams() -> None:
+    """Write out what is left. Where nobody reads it any more, let the interpreter not find that out and say so."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _definitions() -> tuple[type, ...]:
     from bottlerocket_ecs_updater.cli.settings import RunSettings  # noqa: PLC0415 - help and version need none
 
     return (RunSettings,)
-
-
-def _one_line(error: UpdaterError) -> str:
-    """Names and values in a message may have come from anywhere; a line stays one line."""
-    return " ".join(str(error).split())

@@ -135,14 +135,18 @@ def _from_file(path: Path) -> dict[str, _Given]:
         return _from_toml(path.read_text(encoding="utf-8"), source)
     except OSError as error:
         raise UsageError(f"{source}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
+    except ValueError as error:
+        # Of a file that is not UTF-8, and of a path that no file can have.
         raise UsageError(f"{source}: {error}") from error
 
 
 def _from_toml(text: str, source: str) -> dict[str, _Given]:
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise UsageError(f"{source}: it is nested too deep") from error
+    except (ValueError, OverflowError) as error:
+        # Beside what is no TOML: dates that no calendar has, and numbers of thousands of digits.
         raise UsageError(f"{source}: {error}") from error
     return {key.replace("_", "-"): _Given(key, _texts(source, key, value)) for key, value in content.items()}
 

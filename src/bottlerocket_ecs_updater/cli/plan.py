@@ -94,9 +94,12 @@ def _saved(path: Path) -> tuple[Fleet, str]:
     from bottlerocket_ecs_updater.engine.saved import read_fleet  # noqa: PLC0415 - slow to import
 
     try:
-        return read_fleet(path.read_text(encoding="utf-8"), str(path))
+        return read_fleet(path.read_bytes(), str(path))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        # A path that no file can have.
+        raise UsageError(f"{str(path)!r}: {error}") from error
 
 
 def _save(path: Path, fleet: Fleet, cluster: str) -> None:

@@ -63,7 +63,8 @@ def report(
     if settings.out or settings.to is not None:
         _put(render(account, form), settings.to)
     else:
-        write_reports(wired.store, wired.cluster_name, name, account)
+        for fault in write_reports(wired.store, wired.cluster_name, name, account):
+            _say(fault)
         folder = report_key(wired.cluster_name, name, "").rpartition("/")[0]
         written = ", ".join(f"report.{one}" for one in FORMS)
         _say(f"{visible(account.headline)}\nWritten to {folder} in the state store: {written}")

@@ -39,7 +39,7 @@ def run(settings: RunSettings) -> int:
         finally:
             telling.close()
             # The next run need not wait for this one; but nobody waits long for that.
-            with at_most(RELEASE_GRACE_SECONDS), suppress(Interrupted):
+            with suppress(Interrupted), at_most(RELEASE_GRACE_SECONDS):
                 wired.right.release()
 
 
@@ -49,7 +49,7 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
     began = wired.clock.now()
     try:
         answer = wired.right.acquire()
-    except UpdaterError as error:
+    except (UpdaterError, Interrupted) as error:
         recorder.record(_never_began(wired, began, "error", 1, str(error)))
         raise
     now = wired.clock.now()

@@ -1,9 +1,17 @@
-"""Signals: the first one asks the run to leave, a second SIGINT ends it at once."""
+"""Signals: the first one asks the run to leave, a second SIGINT ends it at once, and ten seconds are the limit.
+
+    signal ──4 s──▶ what is under way is cut short ──each second──▶ so is what comes after ──9.5 s──▶ the process exits
+
+A run that is told to stop needs a moment: for the call that is under way, the end of the record, the reports, messages
+and the lease. Any of these may hang. Each is cut short by Interrupted, raised by an alarm. Python handles a signal
+between two of its own steps only, and a name lookup that hangs never comes to such a step: a thread has the last limit.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,18 +21,27 @@ from bottlerocket_ecs_updater.core.errors import Interrupted
 from bottlerocket_ecs_updater.engine.run import Stop
 
 CALL_GRACE_SECONDS = 4
-"""How long a call to AWS that is under way may still take; with the end of the lease it stays below 10 seconds."""
+"""How long the call that is under way may still take after the signal."""
 
-RELEASE_GRACE_SECONDS = 4
+NEXT_GRACE_SECONDS = 1
+"""How long each call after it may take. The record, the reports and messages are three that may hang."""
+
+RELEASE_GRACE_SECONDS = 2
 """How long giving back the lease may take; one that is not given back is taken over a term later."""
 
+LEAVE_WITHIN_SECONDS = 9.5
+"""After the first signal. Whoever sends it waits ten seconds at least before the process is killed without a word."""
+
 EXIT_ON_SECOND_INTERRUPT = 130
+EXIT_WHEN_STUCK = 1
 
 
 @contextmanager
-def heard(stop: Stop, interrupted: threading.Event) -> Iterator[None]:
+def heard(
+    stop: Stop, interrupted: threading.Event, leave_within_seconds: float = LEAVE_WITHIN_SECONDS
+) -> Iterator[None]:
     """While inside: SIGTERM and SIGINT cut waits short and tell the run to stop; calls get a moment to come back."""
-    seen = {"interrupts": 0}
+    seen = {"signals": 0, "interrupts": 0}
 
     def on_signal(number: int, _: FrameType | None) -> None:
         if number == signal.SIGINT:
@@ -33,25 +50,57 @@ def heard(stop: Stop, interrupted: threading.Event) -> Iterator[None]:
                 os._exit(EXIT_ON_SECOND_INTERRUPT)
         stop.request(f"{signal.Signals(number).name} was received")
         interrupted.set()
-        signal.setitimer(signal.ITIMER_REAL, CALL_GRACE_SECONDS)
+        seen["signals"] += 1
+        if seen["signals"] == 1:
+            # Whoever repeats the signal must not put the end off.
+            signal.setitimer(signal.ITIMER_REAL, CALL_GRACE_SECONDS, NEXT_GRACE_SECONDS)
 
     def on_alarm(_: int, __: FrameType | None) -> None:
         raise Interrupted("a call to AWS took too long after the run was told to stop")
 
     handlers = {signal.SIGTERM: on_signal, signal.SIGINT: on_signal, signal.SIGALRM: on_alarm}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    with _left_in_time(leave_within_seconds):
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _left_in_time(seconds: float) -> Iterator[None]:
+    """End the process so long after the first signal that asks it to leave, whatever it does then."""
+    ours, written = socket.socketpair()
+    over = threading.Event()
+    written.setblocking(False)
+    before = signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
+    watcher = threading.Thread(target=_watch, args=(ours, over, seconds), name="leave-in-time", daemon=True)
+    watcher.start()
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.set_wakeup_fd(before)
+        over.set()
+        written.close()
+        watcher.join()
+        ours.close()
+
+
+def _watch(signals: socket.socket, over: threading.Event, seconds: float) -> None:
+    """Read the numbers of signals as they come, which needs no step of the main thread."""
+    while told := signals.recv(1):
+        if told[0] in (signal.SIGTERM, signal.SIGINT):
+            if not over.wait(seconds):
+                os._exit(EXIT_WHEN_STUCK)
+            return
 
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
     """Raises Interrupted in what takes longer; only inside `heard`."""
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, NEXT_GRACE_SECONDS)
     try:
         yield
     finally:

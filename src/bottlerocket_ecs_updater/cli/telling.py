@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO, cast
 
@@ -23,7 +24,7 @@ from bottlerocket_ecs_updater.report.messages import Messenger, People, Programs
 from bottlerocket_ecs_updater.report.metrics import Metrics
 from bottlerocket_ecs_updater.report.paint import Paint
 from bottlerocket_ecs_updater.report.record import Record
-from bottlerocket_ecs_updater.report.recorders import Fan, LastWord
+from bottlerocket_ecs_updater.report.recorders import Fan, Faults, LastWord
 from bottlerocket_ecs_updater.report.text import visible
 from bottlerocket_ecs_updater.report.typed import Reach
 
@@ -46,16 +47,18 @@ class Telling:
     _metrics: Metrics | None
 
     def tick(self) -> None:
-        """Time has passed, maybe without an event: displays and gauges show it."""
+        """Time has passed, maybe without an event: displays and gauges show it, where they can."""
         now = self.clock.now()
         for reader in (self._live, self._metrics):
             if reader is not None:
-                reader.tick(now)
+                with suppress(Exception):  # whatever is wrong with a display, the call that it precedes is made
+                    reader.tick(now)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
         if self._live is not None:
-            self._live.close()
+            with suppress(Exception):
+                self._live.close()
 
 
 def tell(settings: RunSettings, wired: Wired, stream: TextIO) -> Telling:
@@ -85,7 +88,9 @@ def tell(settings: RunSettings, wired: Wired, stream: TextIO) -> Telling:
     messenger = _messenger(settings, wired, complain)
     # The record comes before the report that is made from it; messages come last, since they name the report.
     others = [one for one in (metrics, record, archive, messenger) if one is not None]
-    return Telling(LastWord(log, Fan(others)), record, wired.clock, live, metrics)
+    faults = Faults()
+    faults.listener = LastWord(log, Fan(others, faults.note), faults.note)
+    return Telling(faults.listener, record, wired.clock, live, metrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +134,12 @@ def _complaints(
             line = json.dumps({**head, "run": about.run, "cluster": about.cluster, "why": visible(text)})
         else:
             line = f"warning: {visible(text)}"
-        if live is not None:
-            live.say(line)
-        else:
-            stream.write(f"{line}\n")
-            stream.flush()
+        with suppress(Exception):
+            if live is not None:
+                live.say(line)
+            else:
+                stream.write(f"{line}\n")
+                stream.flush()
 
     return complain
 

@@ -20,6 +20,8 @@ VALUE_MAX_CHARACTERS = 128
 
 FINISHED = "1 finished"
 """In place of a claim: the instance is not claimed any more, and AWS did not let us delete the attribute."""
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+"""No claim is of a later time; whatever limit is added to it is a time, too."""
 
 _FORMAT = "1"
 _TEXT = re.compile(r"\S+ \S+ [A-Za-z0-9\-_.@/\\:]+ [A-Za-z0-9\-.]+ [A-Za-z0-9\-.]+ [0-9a-f]{32} \d+ \d+( [0-9a-f]+)?")
@@ -80,6 +82,8 @@ class Claim:
             when = datetime.fromtimestamp(int(since), UTC)
         except (OverflowError, OSError) as error:
             raise ValueError(f"not a time: {since!r}") from error
+        if when > LATEST:
+            raise ValueError(f"a time that no clock shows: {since!r}")
         claim = cls(
             ClaimPhase(phase),
             RunId(run),

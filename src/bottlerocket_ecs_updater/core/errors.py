@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 
 @dataclass
@@ -44,10 +45,38 @@ class NotFound(UpdaterError):
 
 
 @dataclass
-class LeaseLost(UpdaterError):
-    """Stop at once: the right to act on this cluster is gone, and somebody else may have it."""
+class LeaseLost(Exception):
+    """Stop at once: the right to act on this cluster is gone, and somebody else may have it.
+
+    No UpdaterError: a handler that passes over a fault of AWS must never pass over this one.
+    """
+
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
 
 
 @dataclass
-class Interrupted(UpdaterError):
-    """Leave at once: the run was told to stop, and waited long enough for what was under way."""
+class LeaseLapsed(LeaseLost):
+    """Do nothing, and ask for the lease again: it could not be renewed in time. So far nobody else is known to have it.
+
+    Once it is regained, look at everything afresh before anything is done.
+    """
+
+    again: timedelta = timedelta(seconds=1)
+    """When to ask again."""
+
+
+@dataclass
+class Interrupted(BaseException):
+    """Leave at once: the run was told to stop, and waited long enough for what was under way.
+
+    It is raised by a signal, in the middle of whatever runs then. botocore takes every Exception in a request for a
+    fault of the network, so this is none.
+    """
+
+    message: str
+
+    def __str__(self) -> str:
+        return self.message

@@ -215,6 +215,24 @@ class RuleOff(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TellingFailed(Event):
+    """What happened could not be told there: the run goes on, and the others are told; said once of each."""
+
+    name: ClassVar[str] = "telling.failed"
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateUnreadable(Event):
+    """An object of the state store cannot be read, and the run does without it; said once of each."""
+
+    name: ClassVar[str] = "state.unreadable"
+    key: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseTaken(Event):
     """This run has the right to act on the cluster."""
 

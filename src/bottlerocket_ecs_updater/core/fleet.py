@@ -418,6 +418,10 @@ class Slot:
     steady_since: datetime | None = None
     unsteady: tuple[str, ...] = ()
     """Services that were worse off than before at the last look, and what else was not well."""
+    looked_at: datetime | None = None
+    """When the last look at the services was taken, None where none was since the return."""
+    unseen: timedelta = timedelta()
+    """How much of the time since the return nobody looked: AWS, or the state store, did not answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,14 @@
-"""After a return: the slot stays taken until the services have been steady for the settle time."""
+"""After a return: the slot stays taken until the services have been steady for the settle time.
+
+Services are steady or not as looks show them. Time in which no look was taken, because AWS or the state store did not
+answer, is neither: it does not count towards the settle time, nor towards its limit.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.fleet import Fleet, Service, Services, Slot
 from bottlerocket_ecs_updater.core.health import Health
@@ -18,6 +22,9 @@ LOOKS_PER_SETTLE = 2
 UNSTEADY_POLLS = 1
 """An unsteady one is looked at every so many polls."""
 
+LATE_LOOKS = 3
+"""Looks that are further apart than this many are due leave time between them that nobody saw."""
+
 START_POLLS = 2
 """A daemon's task takes about that long to start: before, there is nothing to see."""
 
@@ -27,13 +34,32 @@ def deficits(services: Services | None) -> Mapping[ServiceArn, int]:
     return {service.arn: service.deficit for service in services.all if service.deficit} if services else {}
 
 
-def observe(slot: Slot, services: Services, moving: Mapping[str, int], health: Health | None = None) -> Slot:
+def observe(
+    slot: Slot,
+    services: Services,
+    moving: Mapping[str, int],
+    health: Health | None = None,
+    policy: Policy | None = None,
+) -> Slot:
     """The slot after one more look; `moving` is what other drains explain, by service name."""
+    missed = _missed(slot, services.at, policy) if policy is not None else timedelta()
+    slot = replace(slot, looked_at=services.at, unseen=slot.unseen + missed)
     worse = tuple(service.name for service in services.all if _worse(service, slot, moving))
     worse += health.unwell if health is not None else ()
     if worse:
         return replace(slot, steady_since=None, unsteady=worse)
-    return replace(slot, steady_since=slot.steady_since or max(services.at, slot.returned_at), unsteady=())
+    before = slot.steady_since + missed if slot.steady_since is not None else None
+    return replace(slot, steady_since=before or max(services.at, slot.returned_at), unsteady=())
+
+
+def _missed(slot: Slot, now: datetime, policy: Policy) -> timedelta:
+    """How much of the time since the last look, or since the return, nobody saw."""
+    apart, usual = now - (slot.looked_at or slot.returned_at), _spacing(policy)
+    return apart - usual if apart > LATE_LOOKS * usual else timedelta()
+
+
+def _spacing(policy: Policy) -> timedelta:
+    return max(policy.poll_interval, policy.settle / LOOKS_PER_SETTLE)
 
 
 def _worse(service: Service, slot: Slot, moving: Mapping[str, int]) -> bool:
@@ -52,15 +78,16 @@ def next_settle_look(fleet: Fleet, policy: Policy) -> datetime | None:
 
 
 def never_settled(slot: Slot, fleet: Fleet, policy: Policy) -> bool:
-    """Whether the services were not steady within the limit: the run halts, and waits for this slot no longer."""
-    return slot.steady_since is None and passed(slot.returned_at, policy.settle_timeout, fleet.at)
+    """Whether looks show that the services were not steady within the limit: the run halts, and waits no longer."""
+    if slot.steady_since is not None or not slot.unsteady:
+        return False
+    return passed(slot.returned_at + slot.unseen, policy.settle_timeout, slot.looked_at or fleet.at)
 
 
 def _due(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
     if slot.steady_since is None:
         return _first_steady_look(slot, fleet, policy)
-    spacing = max(policy.poll_interval, policy.settle / LOOKS_PER_SETTLE)
-    return max(fleet.at, min(slot.steady_since + policy.settle, fleet.at + spacing))
+    return max(fleet.at, min(slot.steady_since + policy.settle, fleet.at + _spacing(policy)))
 
 
 def _first_steady_look(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -24,7 +25,17 @@ from bottlerocket_ecs_updater.core.command import (
     StopTasks,
     Unmark,
 )
-from bottlerocket_ecs_updater.core.errors import Denied, Interrupted, LeaseLost, NotFound, UpdaterError, UsageError
+from bottlerocket_ecs_updater.core.errors import (
+    Denied,
+    Interrupted,
+    LeaseLapsed,
+    LeaseLost,
+    NotFound,
+    Throttled,
+    Unreachable,
+    UpdaterError,
+    UsageError,
+)
 from bottlerocket_ecs_updater.core.event import (
     CommandSent,
     Drained,
@@ -133,6 +144,8 @@ class Acting:
         """Whether anything of the last `perform` has to be asked for again."""
         self.denied: UpdaterError | None = None
         """The first thing in the last `perform` that AWS did not let us do, or that does not exist."""
+        self.unsafe = False
+        """Whether the ledger has changes that the store did not take."""
         self.in_vain: set[InstanceId] = set()
         """Instances of whose commands in the last `perform` one was not taken, or may not have been."""
 
@@ -161,7 +174,12 @@ class Acting:
                     else:
                         queue.pop(0)
             waiting = [queue for queue in waiting if queue]
-        self._ledger.flush()
+        self.unsafe = True
+        with suppress(Throttled, Unreachable, LeaseLapsed):
+            # What was done is not undone by that. It is tried again with every pass, and at the end of the run; what
+            # must be in the store before an act is written before that act.
+            self._ledger.flush()
+            self.unsafe = False
         return acted
 
     def _try_batch(self, batch: Sequence[Command]) -> set[InstanceId]:

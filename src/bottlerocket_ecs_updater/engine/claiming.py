@@ -11,7 +11,7 @@ from functools import partial
 
 from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, FINISHED, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.command import Mark, Quarantine, Unmark
-from bottlerocket_ecs_updater.core.errors import Denied
+from bottlerocket_ecs_updater.core.errors import Denied, LeaseLost, UpdaterError
 from bottlerocket_ecs_updater.core.event import Claimed, Returned
 from bottlerocket_ecs_updater.core.fleet import End, Instance, Quarantined, Slot, Trail, Updated
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId
@@ -70,13 +70,21 @@ class Claiming:
         return {command.instance for command in batch if not self._marked(command, results.get(command.instance))}
 
     def _write_claims(self, claims: Mapping[InstanceId, Claim]) -> None:
-        """Make sure that the store has the claims. Raises what the store raises: then nothing else may follow."""
+        """Make sure that the store has the claims. Raises what the store raises: then nothing else may follow.
+
+        Then they are taken back, too: a copy of a claim on an instance that was never marked would be found later.
+        """
+        before = self._ledger.value
         for id_, claim in claims.items():
             arn = self._known.arn_of(id_)
             if arn is not None:
                 self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn))
                 self._note_progress(self._known.instance(id_), claim)
-        self._ledger.flush()
+        try:
+            self._ledger.flush()
+        except (UpdaterError, LeaseLost):
+            self._ledger.change(lambda _: before)
+            raise
 
     def _note_progress(self, instance: Instance, claim: Claim) -> None:
         """What the rules of later passes and runs ask: what was begun, and how long its parts took."""

@@ -21,6 +21,10 @@ from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored
 
 _LOCK = ".lock"
 _COUNTS = ".counts"
+COUNT_MAX_DIGITS = 40
+NEVER_COUNTED = 10**30
+"""No object was replaced so often. Where a count cannot be read, it goes on from a number beyond."""
+
 _NEW = ".new"
 """What is being written; only the holder of the lock touches it, so one name is enough."""
 
@@ -64,20 +68,27 @@ class FolderStore:
                     path.unlink()
                     _sync_folder(path.parent)
 
-    def keys(self, prefix: str) -> Iterable[str]:
+    def keys(self, prefix: str, after: str = "") -> Iterable[str]:
         start = self._root / prefix.rpartition("/")[0]
         with _faults("list", start):
             found = [path.relative_to(self._root).as_posix() for path in start.rglob("*") if path.is_file()]
-        return sorted(key for key in found if key.startswith(prefix) and not key.startswith("."))
+        listed = (key for key in found if key.startswith(prefix) and not any(map(_hidden, key.split("/"))))
+        return sorted(key for key in listed if key > after)
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")
-        if any(not part or part.startswith(".") or "\0" in part or "\\" in part for part in parts):
+        if any(not part or _hidden(part) or "\0" in part or "\\" in part for part in parts):
             raise ValueError(f"not a key: {key!r}")
         return self._root / PurePosixPath(*parts)
 
     def _count(self, key: str) -> int:
-        return int(_read(self._root / _COUNTS / key) or b"0")
+        """How often the object was replaced; of a count that cannot be read, a number that no object ever had."""
+        written = _read(self._root / _COUNTS / key)
+        if written is None:
+            return 0
+        if len(written) <= COUNT_MAX_DIGITS and written.isdigit():
+            return int(written)
+        return NEVER_COUNTED + int.from_bytes(hashlib.sha256(written).digest()[:8], "big")
 
     def _expected(self, key: str, expect: str | None) -> bytes | None:
         """The content before a write. Raises Conflict when it is not what the writer expects."""
@@ -115,6 +126,11 @@ def _faults(doing: str, path: Path) -> Iterator[None]:
         raise Denied(f"the state store's folder refuses to {doing} {path}: {error}", doing, str(path)) from error
     except OSError as error:
         raise Unreachable(f"the state store's folder cannot {doing} {path}: {error}") from error
+
+
+def _hidden(part: str) -> bool:
+    """Whether it is the store's own, or a file that a system leaves in every folder."""
+    return part.startswith(".")
 
 
 def _read(path: Path) -> bytes | None:

@@ -7,14 +7,17 @@ cattrs costs a tenth of a second to import, so this module is imported where JSO
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from cattrs import Converter, transform_error
+from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.v import format_exception
 
 from bottlerocket_ecs_updater.core.claim import Claim
 from bottlerocket_ecs_updater.core.version import Version
-from bottlerocket_ecs_updater.engine.times import read_time, write_time
+from bottlerocket_ecs_updater.engine.readjson import MISFITS, Unreadable, number_of, text_of, whole_of
+from bottlerocket_ecs_updater.engine.times import read_span, read_time, write_time
+
+T = TypeVar("T")
 
 
 def converter() -> Converter:
@@ -22,14 +25,29 @@ def converter() -> Converter:
     made = Converter()
     made.register_unstructure_hook_func(lambda kind: getattr(kind, "__origin__", None) is frozenset, sorted)
     made.register_unstructure_hook(datetime, write_time)
-    made.register_structure_hook(datetime, lambda value, _: read_time(_text(value)))
+    made.register_structure_hook(datetime, lambda value, _: read_time(text_of(value)))
     made.register_unstructure_hook(timedelta, timedelta.total_seconds)
-    made.register_structure_hook(timedelta, lambda value, _: timedelta(seconds=value))
+    made.register_structure_hook(timedelta, lambda value, _: read_span(number_of(value)))
     made.register_unstructure_hook(Version, str)
-    made.register_structure_hook(Version, lambda value, _: Version.parse(_text(value)))
+    made.register_structure_hook(Version, lambda value, _: Version.parse(text_of(value)))
     made.register_unstructure_hook(Claim, Claim.encode)
-    made.register_structure_hook(Claim, lambda value, _: Claim.decode(_text(value)))
+    made.register_structure_hook(Claim, lambda value, _: Claim.decode(text_of(value)))
+    # cattrs would turn whatever it finds into what is wanted: the text "false" into True, an object into its text.
+    made.register_structure_hook(str, lambda value, _: text_of(value))
+    made.register_structure_hook(bool, lambda value, _: _flag(value))
+    made.register_structure_hook(int, lambda value, _: whole_of(value))
+    made.register_structure_hook(float, lambda value, _: number_of(value))
     return made
+
+
+def structured(made: Converter, value: Any, kind: type[T]) -> T:
+    """The value in that form. Raises Unreadable, which says what does not fit, and where."""
+    try:
+        return made.structure(value, kind)
+    except BaseValidationError as error:
+        raise Unreadable(explain(error)) from error
+    except MISFITS as error:
+        raise Unreadable(error) from error
 
 
 def explain(error: BaseException) -> str:
@@ -41,7 +59,7 @@ def _say(error: BaseException, kind: type | None) -> str:
     return str(error) if isinstance(error, ValueError) else format_exception(error, kind)
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"not text: {value!r}")  # noqa: TRY004 - one kind of error for every reader
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Unreadable(f"neither true nor false: {value!r}")
     return value

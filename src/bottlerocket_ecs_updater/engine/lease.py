@@ -3,6 +3,9 @@
 It is one object in the state store, and every write of it is conditional, so that of two writers one gets Conflict.
 
     absent, released ──take──▶ held ──renewed every third of the term──▶ held ──release──▶ released
+                                 │ ▲
+            not renewed in time  ▼ │ renewed after all: nobody wrote it meanwhile
+                               lapsed
                                  └──not renewed for a whole term, as seen by a rival──▶ held by the rival
 
 Why two never act at once, whatever their clocks say:
@@ -10,6 +13,15 @@ a holder stops three quarters of a term after it *began* its last confirmed rene
 a rival takes over a whole term after it first *saw* that renewal, and only if nothing was written since.
 Seeing comes after beginning, so at least a quarter of the term lies between the last act of one and the first of the
 other, as long as their clocks run at rates within a few percent. No time of the other's clock is ever compared.
+
+A lease that lapsed is regained by one more renewal, which is a write under the condition that the object is still the
+holder's own last one. A rival's take-over is a write under the same condition: one of the two gets Conflict. Where the
+holder is first, the rival sees a new object, and watches for a whole term anew; so what was said above holds for the
+renewal that regained it as for every other. In between the holder did nothing, and what it knew is old: it looks at
+everything afresh before it acts again.
+
+A Conflict is believed only when the object that is read afterwards is not the holder's own. S3 answers a write that
+overlaps another one without having written it, and a reply that was lost can be of a write that took effect.
 
 The holder counts the longer of wall-clock and monotonic time: one stands still while a machine is suspended, the other
 can be set back. The rival counts monotonic time alone, since a clock that is set forward must not shorten its watch.
@@ -19,21 +31,27 @@ An act that is sent just before the end must be over within the quarter that is 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
 
-from bottlerocket_ecs_updater.core.errors import LeaseLost, Throttled, Unreachable, UpdaterError
-from bottlerocket_ecs_updater.core.ids import RunId, TaskArn
+from bottlerocket_ecs_updater.core.errors import LeaseLapsed, LeaseLost, Throttled, Unreachable, UpdaterError
+from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.engine.lease_note import LONGEST_TERM, LeaseNote, read_lease
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Clock, Conflict, Store
+from bottlerocket_ecs_updater.engine.right import HeldBy, Right, Taken, asking
+from bottlerocket_ecs_updater.engine.task_lease import Monotonic, NoLease, RunningTask, TaskLease
+
+__all__ = ["HeldBy", "Lease", "NoLease", "Right", "RunningTask", "Taken", "TaskLease", "asking", "lease_key"]
 
 RENEW_AFTER_SHARE = 1 / 3
-"""Of the term: two more renewals fit before the holder must stop, so one lost reply costs nothing."""
+"""Of the term: a third more lies between the first try and the end of the right, for tries again and again."""
 
 MARGIN_SHARE = 1 / 4
 """Of the term: what lies between the end of the holder's right and the earliest take-over."""
+
+TRY_AGAIN_SHARE = 1 / 20
+TRY_AGAIN_MAX = timedelta(seconds=3)
+"""After a renewal that failed, of the term: outages of the store are short, and the right has an end."""
 
 WATCHES_PER_TERM = 8
 """How often a rival looks whether the lease was renewed: a live holder is noticed soon after its next renewal."""
@@ -41,59 +59,8 @@ WATCHES_PER_TERM = 8
 LOOKS_MAX = 4 * WATCHES_PER_TERM
 """Looks in one attempt to take the lease; beyond the watch itself, they are for faults of the store."""
 
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """This run has the right to act."""
-
-    epoch: int
-    from_whom: str = ""
-    """The holder that let it lapse; empty where it was free."""
-    warning: str = ""
-    """What the right does not protect from; empty where it protects fully."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeldBy:
-    """Somebody else has the right to act."""
-
-    holder: str
-    since: datetime | None
-    """By the holder's own clock."""
-
-
-class Right(Protocol):
-    """The right to act, however it is secured."""
-
-    def acquire(self) -> Taken | HeldBy:
-        """Ask for the right; may wait for one term. Raises what the store or AWS raises."""
-
-    def keep(self) -> None:
-        """Renew it when that is due; call it at every pass. Raises LeaseLost when it is gone or too old."""
-
-    def check_before_act(self) -> None:
-        """Make sure of it right before an act. Raises LeaseLost when it is gone or too old."""
-
-    def release(self) -> None:
-        """Give it back, so that the next run need not wait. Best effort, quick, never raises."""
-
-
-def asking(right: Right) -> Callable[[bool], None]:
-    """What is called right before each request, with whether it acts: no act without the right to it.
-
-    The request may have waited for its turn since the right was last asked for, and the machine may have slept.
-    """
-
-    def before_call(acting: bool) -> None:  # noqa: FBT001 - the hook's form
-        right.keep()
-        if acting:
-            right.check_before_act()
-
-    return before_call
-
-
-Monotonic = Callable[[], float]
-"""Seconds that never go back, at the same scale as the clock."""
+RELEASE_TRIES = 3
+"""Of giving it back, all at once: a write may overlap the last renewal, or find it done against all appearance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +76,14 @@ class _Held:
     epoch: int
     since: datetime
     tag: str
+    data: bytes
+    """What the object says, when it was last read or written."""
     began: _Moment
     """When the last confirmed renewal began: from then on the rival's term may be running."""
+    failed: _Moment | None = None
+    """When the last renewal failed, None where none did since the last confirmed one."""
+    lapsed: bool = False
+    """Whether the right had an end since the run last looked at everything afresh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +148,7 @@ class Lease:
         seen = self._store.get(self._key)
         note, now = read_lease(seen), self._monotonic()
         if seen is not None and note is not None and seen.data in self._sent:
-            return self._have(note.epoch, self._sent[seen.data], seen.tag, from_whom="")
+            return self._have(note.epoch, self._sent[seen.data], seen.tag, seen.data, from_whom="")
         tag = seen.tag if seen is not None else ABSENT
         if note is None or note.released:
             return self._take(tag, note, from_whom="")
@@ -193,58 +166,103 @@ class Lease:
         data = self._write(epoch, began.wall, released=False)
         self._sent[data] = began
         try:
-            return self._have(epoch, began, self._store.put(self._key, data, tag), from_whom)
+            return self._have(epoch, began, self._store.put(self._key, data, tag), data, from_whom)
         except Conflict:
             # Whoever was faster, a rival or an earlier write of our own, shows at the next look by another tag.
             return _Watch(tag, note, self._monotonic(), self._term)
 
-    def _have(self, epoch: int, began: _Moment, tag: str, from_whom: str) -> Taken:
-        self._held = _Held(epoch, began.wall, tag, began)
+    def _have(self, epoch: int, began: _Moment, tag: str, data: bytes, from_whom: str) -> Taken:
+        self._held = _Held(epoch, began.wall, tag, data, began)
         self._sent.clear()
         return Taken(epoch, from_whom)
 
     # Keeping it
 
-    def keep(self) -> None:
-        held = self._holding()
-        if self._age(held) >= self._term * RENEW_AFTER_SHARE:
-            self._renew(held)
-        if self._age(held) >= self._term - self.margin:
-            raise self._lose("it could not be renewed in time, so another run may have taken it")
+    def keep(self) -> timedelta:
+        """Renew it when that is due; after a failure, within seconds, until it succeeds or somebody else has it."""
+        held = self._renewed()
+        if held.lapsed:
+            raise self._lapse()
+        return max(self._due_in(held), self._spacing)
 
     def check_before_act(self) -> None:
-        self.keep()
+        if self._too_old(self._renewed()):
+            raise self._lapse()
+
+    def regain(self) -> None:
+        held = self._renewed()
+        if self._too_old(held):
+            raise self._lapse()
+        held.lapsed = False
+
+    def _renewed(self) -> _Held:
+        """What is held, with a try to renew it where one is due. Raises LeaseLost where somebody else has it."""
+        held = self._holding()
+        if self._due_in(held) <= timedelta():
+            self._renew(held)
+        held.lapsed = held.lapsed or self._too_old(held)
+        return held
+
+    def _too_old(self, held: _Held) -> bool:
+        return self._age(held.began) >= self._term - self.margin
+
+    def _due_in(self, held: _Held) -> timedelta:
+        if held.failed is not None:
+            return self._spacing - self._age(held.failed)
+        return self._term * RENEW_AFTER_SHARE - self._age(held.began)
+
+    @property
+    def _spacing(self) -> timedelta:
+        return min(self._term * TRY_AGAIN_SHARE, TRY_AGAIN_MAX)
 
     def _renew(self, held: _Held) -> None:
         began = self._moment()
         data = self._write(held.epoch, held.since, released=False)
         self._sent[data] = began
+        # Until it is known to have gone well, it has not.
+        held.failed = began
         try:
             tag = self._store.put(self._key, data, held.tag)
         except Conflict:
             self._adopt(held)
         except (Throttled, Unreachable):
-            return
+            held.failed = self._moment()
         else:
-            held.tag, held.began = tag, began
-            self._sent.clear()
+            self._confirm(held, tag, data)
 
     def _adopt(self, held: _Held) -> None:
-        """Find that the unexpected content is a renewal of our own whose reply was lost. Raises LeaseLost if not."""
+        """Find out whose the unexpected content is. Raises LeaseLost where it is not this run's own."""
         try:
             stored = self._store.get(self._key)
         except (Throttled, Unreachable):
-            return
-        if stored is None or stored.data not in self._sent:
-            note = read_lease(stored)
-            raise self._lose(f"{note.holder} has it" if note is not None else "somebody removed it")
-        held.tag, held.began = stored.tag, self._sent[stored.data]
+            stored = None
+        else:
+            if stored is None or stored.data not in (held.data, *self._sent):
+                note = read_lease(stored)
+                raise self._lose(f"{note.holder} has it" if note is not None else "somebody removed it")
+        held.failed = self._moment()
+        if stored is not None and stored.data in self._sent:
+            # A renewal whose reply was lost. It counts from when it began.
+            self._confirm(held, stored.tag, stored.data)
+        elif stored is not None:
+            # Nobody wrote it, and the write was refused all the same: it is tried again.
+            held.tag = stored.tag
+
+    def _confirm(self, held: _Held, tag: str, data: bytes) -> None:
+        began = self._sent[data]
+        # Between the end of what was known to be held and this renewal, nobody knew.
+        held.lapsed = held.lapsed or _between(held.began, began) >= self._term - self.margin
+        held.tag, held.data, held.began, held.failed = tag, data, began, None
         self._sent.clear()
 
     def _holding(self) -> _Held:
         if self._held is None:
             raise LeaseLost(self._lost or "this run never had the lease of the cluster")
         return self._held
+
+    def _lapse(self) -> LeaseLapsed:
+        why = "the lease of the cluster could not be renewed in time, so another run may have taken it"
+        return LeaseLapsed(why, self._spacing)
 
     def _lose(self, why: str) -> LeaseLost:
         self._held = None
@@ -258,28 +276,31 @@ class Lease:
         if held is None:
             return
         data = self._write(held.epoch, held.since, released=True)
+        ours = {held.data, data, *self._sent}
         try:
-            self._put_last(data, held.tag)
-        except (Conflict, UpdaterError):
+            tag: str | None = held.tag
+            for _ in range(RELEASE_TRIES):
+                tag = self._put_last(data, tag, ours) if tag is not None else None
+        except UpdaterError:
             # Whoever has it now keeps it; whoever wants it waits one term.
             return
 
-    def _put_last(self, data: bytes, tag: str) -> None:
+    def _put_last(self, data: bytes, tag: str, ours: set[bytes]) -> str | None:
+        """Write it under that tag; gives the one to try next, None where it is done, or somebody else's."""
         try:
             self._store.put(self._key, data, tag)
+        except Throttled:
+            return tag
         except Conflict:
             stored = self._store.get(self._key)
-            if stored is None or stored.data not in self._sent:
-                raise
-            self._store.put(self._key, data, stored.tag)
+            return stored.tag if stored is not None and stored.data in ours - {data} else None
+        return None
 
     def _moment(self) -> _Moment:
         return _Moment(self._clock.now(), self._monotonic())
 
-    def _age(self, held: _Held) -> timedelta:
-        now = self._moment()
-        monotonic = timedelta(seconds=now.monotonic - held.began.monotonic)
-        return max(now.wall - held.began.wall, monotonic)
+    def _age(self, then: _Moment) -> timedelta:
+        return _between(then, self._moment())
 
     def _write(self, epoch: int, since: datetime, *, released: bool) -> bytes:
         # The run and the count make every write different from every other: a tag may be no more than a hash.
@@ -296,6 +317,10 @@ class Lease:
         return json.dumps(value, indent=1).encode()
 
 
+def _between(then: _Moment, now: _Moment) -> timedelta:
+    return max(now.wall - then.wall, timedelta(seconds=now.monotonic - then.monotonic))
+
+
 def lease_key(cluster: str) -> str:
     """Where the lease of a cluster is kept."""
     return f"clusters/{cluster}/lease.json"
@@ -303,94 +328,3 @@ def lease_key(cluster: str) -> str:
 
 def _held_by(note: LeaseNote | None) -> HeldBy:
     return HeldBy(note.holder, note.since) if note is not None else HeldBy("unknown", None)
-
-
-@dataclass(frozen=True, slots=True)
-class RunningTask:
-    """A running task of the updater's own family."""
-
-    arn: TaskArn
-    created_at: datetime
-
-
-class TaskLease:
-    """The right to act without a state store: the oldest running task of the updater's own family has it.
-
-    Weaker than `Lease`: it knows nothing of runs outside ECS, and trusts that ECS lists every running task.
-    """
-
-    def __init__(
-        self,
-        own: TaskArn,
-        running: Callable[[], Sequence[RunningTask]],
-        term: timedelta,
-        clock: Clock,
-        monotonic: Monotonic,
-    ) -> None:
-        self._own = own
-        self._running = running
-        self._term = term
-        self._clock = clock
-        self._monotonic = monotonic
-        self._asked: float | None = None
-
-    def acquire(self) -> Taken | HeldBy:
-        """Have the right where no older task is listed; waits at most one term until ECS lists this one itself."""
-        began = self._monotonic()
-        while True:
-            tasks = self._running()
-            first = _oldest(tasks)
-            if first is not None and any(task.arn == self._own for task in tasks):
-                break
-            if self._monotonic() - began >= self._term.total_seconds():
-                break
-            if not self._clock.sleep(self._term / WATCHES_PER_TERM):
-                break
-        if first is None or first.arn != self._own:
-            return HeldBy(first.arn, first.created_at) if first is not None else HeldBy("unknown", None)
-        self._asked = self._monotonic()
-        return Taken(0)
-
-    def keep(self) -> None:
-        if self._asked is None:
-            raise LeaseLost("this run does not have the right to act on the cluster")
-        now = self._monotonic()
-        if now - self._asked < self._term.total_seconds():
-            return
-        try:
-            first = _oldest(self._running())
-        except (Throttled, Unreachable):
-            # An older task cannot begin later than this one: not knowing for a while takes nothing away.
-            return
-        if first is not None and first.arn != self._own:
-            self._asked = None
-            raise LeaseLost(f"an older task of this family runs: {first.arn}")
-        self._asked = now
-
-    def check_before_act(self) -> None:
-        self.keep()
-
-    def release(self) -> None:
-        self._asked = None
-
-
-def _oldest(tasks: Sequence[RunningTask]) -> RunningTask | None:
-    return min(tasks, key=lambda task: (task.created_at, task.arn), default=None)
-
-
-class NoLease:
-    """No protection at all: for a run outside ECS and without a state store. It acts, and says so."""
-
-    WARNING = "nothing keeps another run from acting on this cluster at the same time: use a state store"
-
-    def acquire(self) -> Taken | HeldBy:
-        return Taken(0, warning=self.WARNING)
-
-    def keep(self) -> None:
-        """There is nothing to renew."""
-
-    def check_before_act(self) -> None:
-        """There is nothing to lose."""
-
-    def release(self) -> None:
-        """There is nothing to give back."""

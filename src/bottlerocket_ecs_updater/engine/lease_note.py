@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from bottlerocket_ecs_updater.engine.ports import Stored
+from bottlerocket_ecs_updater.engine.readjson import Unreadable, number_of, read_object, shaped, text_of, whole_of
+from bottlerocket_ecs_updater.engine.times import read_time
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+UNKNOWN_HOLDER = "somebody whose lease cannot be read"
+HOLDER_MAX_CHARACTERS = 300
+"""The ARN of a task, or the name of a machine, has less."""
 
 LONGEST_TERM = timedelta(minutes=15)
 """A rival waits for the holder's term where that is the longer one; no text in the store makes it wait longer."""
@@ -33,27 +42,25 @@ def read_lease(stored: Stored | None) -> LeaseNote | None:
     if stored is None:
         return None
     try:
-        value = json.loads(stored.data)
-    except ValueError:
-        value = None
-    facts: dict[str, Any] = value if isinstance(value, dict) else {}
+        facts = read_object(stored.data, dict)
+    except Unreadable:
+        facts = {}
     return LeaseNote(
-        holder=str(facts.get("holder", "somebody whose lease cannot be read")),
-        epoch=epoch if isinstance(epoch := facts.get("epoch"), int) else 0,
-        since=_time(facts.get("since")),
-        term=_term(facts.get("term_seconds")),
+        holder=_read(facts, "holder", lambda value: text_of(value)[:HOLDER_MAX_CHARACTERS], UNKNOWN_HOLDER),
+        epoch=_read(facts, "epoch", lambda value: max(0, whole_of(value)), 0),
+        since=_read(facts, "since", lambda value: read_time(text_of(value)), None),
+        term=_read(facts, "term_seconds", _term, LONGEST_TERM),
         released=facts.get("released") is True,
     )
 
 
-def _time(value: object) -> datetime | None:
+def _read(facts: Mapping[str, Any], name: str, shape: Callable[[Any], T], otherwise: U) -> T | U:
     try:
-        return datetime.fromisoformat(str(value))
-    except ValueError:
-        return None
+        return shaped(facts.get(name), shape)
+    except Unreadable:
+        return otherwise
 
 
 def _term(value: object) -> timedelta:
-    if isinstance(value, int | float) and 0 < value <= LONGEST_TERM.total_seconds():
-        return timedelta(seconds=value)
-    return LONGEST_TERM
+    seconds = number_of(value)
+    return timedelta(seconds=seconds) if 0 < seconds <= LONGEST_TERM.total_seconds() else LONGEST_TERM

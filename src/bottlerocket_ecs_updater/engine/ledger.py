@@ -6,6 +6,7 @@ Changes are gathered and written at once, so that a pass costs one write however
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from bottlerocket_ecs_updater.core.errors import LeaseLost, Throttled, Unreachab
 from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.core.ledger import Change, Ledger
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
+from bottlerocket_ecs_updater.engine.readjson import Unreadable, read_object, whole_of
 
 FORMAT = 1
 
@@ -20,9 +22,19 @@ FLUSH_TRIES = 3
 """A store that refuses one write now and then costs no pass: what follows the write would else have to begin anew."""
 
 
+REMEDY = (
+    "Restore an earlier version of the object, or let the version of the updater run that wrote it. Where neither can "
+    "be had, delete it: claims are found on the instances, and what failed before is forgotten"
+)
+"""What a person does about a ledger that cannot be read."""
+
+
 @dataclass
 class LedgerBroken(UpdaterError):
-    """Call a person: the ledger cannot be read, and guessing that it is empty would strand what it remembers."""
+    """Call a person: the ledger cannot be read, and guessing that it is empty would forget what failed.
+
+    What carries a claim can be given back all the same, since the claim is on the instance; nothing more may begin.
+    """
 
 
 class LedgerKeeping(Protocol):
@@ -37,6 +49,9 @@ class LedgerKeeping(Protocol):
 
     def change(self, step: Change) -> Ledger:
         """Take one step; it is not safe before the next `flush`."""
+
+    def ask_first(self, check: Callable[[], None]) -> None:
+        """Have this called right before each write: what it raises is raised by `flush`, and nothing is written."""
 
     def flush(self) -> None:
         """Make every change so far safe: returns only when the store has confirmed it."""
@@ -55,6 +70,9 @@ class UnkeptLedger:
         self.value = step(self.value)
         return self.value
 
+    def ask_first(self, check: Callable[[], None]) -> None:
+        """Nothing is ever written."""
+
     def flush(self) -> None:
         """Nothing is kept, so nothing is to be made safe."""
 
@@ -63,7 +81,8 @@ class KeptLedger:
     """The ledger of a cluster in the state store, for the one run that holds the lease.
 
     `flush` raises LeaseLost when somebody else wrote it, and Unreachable, Throttled or Denied as the store does:
-    the changes are kept then, and the next `flush` tries again.
+    the changes are kept then, and the next `flush` tries again. That somebody else wrote it is believed only when the
+    object that is read then is not this run's own. After a `load` that raised LedgerBroken nothing is ever written.
     """
 
     def __init__(self, store: Store, cluster: str, run: RunId) -> None:
@@ -75,6 +94,8 @@ class KeptLedger:
         """What was sent without an answer: each may be what the store holds."""
         self._safe = Ledger()
         self._unknown: dict[str, Any] = {}
+        self._broken = False
+        self._check: Callable[[], None] = _nothing
         self.key = ledger_key(cluster)
         self.value = self._safe
 
@@ -82,7 +103,9 @@ class KeptLedger:
         stored = self._store.get(self.key)
         if stored is not None:
             self._tag = stored.tag
+            self._broken = True
             self._safe, self._unknown = read_ledger(stored.data, self.key)
+            self._broken = False
             self.value = self._safe
         return self.value
 
@@ -90,26 +113,36 @@ class KeptLedger:
         self.value = step(self.value)
         return self.value
 
-    def flush(self) -> None:
-        for _ in range(FLUSH_TRIES - 1):
-            try:
-                return self._flush()
-            except (Throttled, Unreachable):
-                # A repeated write is safe: one whose reply was lost is found to be our own.
-                continue
-        return self._flush()
+    def ask_first(self, check: Callable[[], None]) -> None:
+        self._check = check
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        fault: UpdaterError = Unreachable(f"{self.key} was not written, though nobody else wrote it")
+        for _ in range(FLUSH_TRIES):
+            try:
+                if self._written():
+                    return
+            except (Throttled, Unreachable) as error:
+                # A repeated write is safe: one whose reply was lost is found to be our own.
+                fault = error
+        raise fault
+
+    def _written(self) -> bool:
+        """Whether the store has everything, after one try. Raises what the store raises, and LeaseLost."""
+        if self._broken:
+            # What cannot be read is a person's to look at, and never overwritten.
+            return True
         if self.value == self._safe and not self._unconfirmed:
-            return
+            return True
         try:
             self._put()
         except Conflict:
             self._adopt()
-            if self.value != self._safe:
-                self._put_again()
+            return self.value == self._safe and not self._unconfirmed
+        return True
 
     def _put(self) -> None:
+        self._check()
         value = self.value
         self._writes += 1
         # The run and the count make every write different from every other, so that ours can be told from theirs.
@@ -119,15 +152,12 @@ class KeptLedger:
         self._safe = value
         self._unconfirmed.clear()
 
-    def _put_again(self) -> None:
-        try:
-            self._put()
-        except Conflict as conflict:
-            raise self._lost() from conflict
-
     def _adopt(self) -> None:
-        """Find that the unexpected content is a write of our own whose reply was lost. Raises LeaseLost if not."""
+        """Find out whose the unexpected content is. Raises LeaseLost where it is not this run's own."""
         stored = self._store.get(self.key)
+        if (stored.tag if stored is not None else ABSENT) == self._tag:
+            # It is what it was: the write was refused for another reason, and is tried again.
+            return
         if stored is None or stored.data not in self._unconfirmed:
             raise self._lost()
         self._tag = stored.tag
@@ -136,6 +166,10 @@ class KeptLedger:
 
     def _lost(self) -> LeaseLost:
         return LeaseLost(f"somebody else wrote {self.key} while this run believed that it alone acts")
+
+
+def _nothing() -> None:
+    return
 
 
 def ledger_key(cluster: str) -> str:
@@ -153,23 +187,21 @@ def write_ledger(ledger: Ledger, beside: dict[str, Any]) -> bytes:
 
 def read_ledger(data: bytes, key: str) -> tuple[Ledger, dict[str, Any]]:
     """The ledger, and what a newer updater wrote beside it. Raises LedgerBroken, naming the object and the place."""
-    from cattrs import BaseValidationError  # noqa: PLC0415 - slow to import
-
-    from bottlerocket_ecs_updater.engine.jsonform import converter, explain  # noqa: PLC0415 - slow to import
-
     try:
-        value = json.loads(data)
-    except ValueError as error:
-        raise LedgerBroken(f"{key} is not JSON: {error}") from error
-    if not isinstance(value, dict) or not isinstance(value.get("format"), int):
-        raise LedgerBroken(f"{key} is not a ledger: it is no JSON object with a format")
+        return read_object(data, _ledger)
+    except Unreadable as problem:
+        raise LedgerBroken(f"{key} in the state store cannot be read: {problem}. {REMEDY}") from problem
+
+
+def _ledger(value: Mapping[str, Any]) -> tuple[Ledger, dict[str, Any]]:
+    from bottlerocket_ecs_updater.engine.jsonform import converter, structured  # noqa: PLC0415 - slow to import
+
+    if "format" not in value:
+        raise Unreadable("it is not a ledger: it has no format")
+    if whole_of(value["format"]) > FORMAT:
+        raise Unreadable(f"it has format {value['format']}, and this updater knows formats up to {FORMAT}")
     if missing := {"claims", "rests"} - value.keys():
-        raise LedgerBroken(f"{key} is broken: it has no {' and no '.join(sorted(missing))}")
-    if value["format"] > FORMAT:
-        raise LedgerBroken(f"{key} has format {value['format']}; this updater knows formats up to {FORMAT}")
-    try:
-        ledger: Ledger = converter().structure(value, Ledger)
-    except BaseValidationError as error:
-        raise LedgerBroken(f"{key} is broken: {explain(error)}") from error
+        raise Unreadable(f"it has no {' and no '.join(sorted(missing))}")
     known = {"format", "run", "write", *(part.name for part in fields(Ledger))}
-    return ledger, {name: part for name, part in value.items() if name not in known}
+    beside = {name: part for name, part in value.items() if name not in known}
+    return structured(converter(), value, Ledger), beside

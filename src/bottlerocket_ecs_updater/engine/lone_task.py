@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bottlerocket_ecs_updater.engine.lease import HeldBy, RunningTask, Taken
+from bottlerocket_ecs_updater.engine.right import HeldBy, Taken
+from bottlerocket_ecs_updater.engine.task_lease import RunningTask
 
 
 class LoneTask:
@@ -28,6 +29,9 @@ class LoneTask:
         """A later task finds this one, and leaves."""
 
     def check_before_act(self) -> None:
+        """See `keep`."""
+
+    def regain(self) -> None:
         """See `keep`."""
 
     def release(self) -> None:

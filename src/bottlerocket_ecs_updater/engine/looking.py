@@ -177,7 +177,7 @@ class Looking:
         """
         known = self._known
         for id_, flight in (self._ask("ssm:ListCommands", partial(self._hosts.under_way, Kind.APPLY)) or {}).items():
-            if id_ in known.instances:
+            if id_ in known.instances and known.instances[id_].flight is None:
                 known.learn(replace(known.instances[id_], flight=replace(flight, sent_at=known.at)))
         claims = ((one.id, one.claim) for one in known.instances.values() if one.claim is not None)
         left = [id_ for id_, claim in claims if claim.phase is ClaimPhase.QUARANTINED and claim.run != known.run]
@@ -370,7 +370,7 @@ class Looking:
             known.deficits_at_start = deficits(known.services)
         self.surveying.look_at_health(now)
         moving = moving_tasks(known.fleet())
-        known.slots = tuple(observe(slot, known.services, moving, known.health) for slot in known.slots)
+        known.slots = tuple(observe(slot, known.services, moving, known.health, self._policy) for slot in known.slots)
         for slot in known.trim_slots(lambda slot: not settled(slot, now, self._policy)):
             self._recorder.record(Settled(now, slot.instance, now - slot.returned_at))
 

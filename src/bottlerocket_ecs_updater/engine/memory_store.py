@@ -33,9 +33,9 @@ class MemoryStore:
             self._expect(key, expect)
             self._objects.pop(key, None)
 
-    def keys(self, prefix: str) -> Iterable[str]:
+    def keys(self, prefix: str, after: str = "") -> Iterable[str]:
         with self._lock:
-            return sorted(key for key in self._objects if key.startswith(prefix))
+            return sorted(key for key in self._objects if key.startswith(prefix) and key > after)
 
     def _expect(self, key: str, expect: str | None) -> None:
         stored = self._objects.get(key)

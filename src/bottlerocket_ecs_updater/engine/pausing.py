@@ -6,14 +6,20 @@ It is read at every pass, so it takes effect within one; what is in flight finis
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from bottlerocket_ecs_updater.core.span import spell_moment
 from bottlerocket_ecs_updater.engine.ports import Store
+from bottlerocket_ecs_updater.engine.readjson import Unreadable, read_object, text_of
 from bottlerocket_ecs_updater.engine.times import read_time, write_time
 
 UNREADABLE = "by an object in the state store that cannot be read"
+
+SHOWN_MAX_CHARACTERS = 500
+"""Of who paused, and why: it stands beside every instance that is held for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +55,17 @@ def look_for_pause(store: Store | None, cluster: str) -> str:
 
     An object that cannot be read pauses too: somebody wanted something.
     """
-    stored = store.get(pause_key(cluster)) if store is not None else None
+    key = pause_key(cluster)
+    stored = store.get(key) if store is not None else None
     if stored is None:
         return ""
     try:
-        value = json.loads(stored.data)
-        return str(Pause(read_time(value["since"]), str(value["who"]), str(value["why"])))
-    except (ValueError, KeyError, TypeError):
-        return UNREADABLE
+        return read_object(stored.data, _paused)
+    except Unreadable as problem:
+        return f"{UNREADABLE}, {key} ({problem}); `resume` removes it"
+
+
+def _paused(value: Mapping[str, Any]) -> str:
+    pause = Pause(read_time(text_of(value["since"])), text_of(value["who"]), text_of(value["why"]))
+    text = str(pause)
+    return text if len(text) <= SHOWN_MAX_CHARACTERS else f"{text[:SHOWN_MAX_CHARACTERS]}…"

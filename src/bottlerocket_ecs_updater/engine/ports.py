@@ -229,11 +229,17 @@ class Clock(Protocol):
 class Lease(Protocol):
     """The right to act on the cluster, while a run lives."""
 
-    def keep(self) -> None:
-        """Renew it when that is due. Raises LeaseLost when it is gone, or too old to be sure of."""
+    def keep(self) -> timedelta | None:
+        """Renew it when that is due, and say when to come again; None for whenever.
+
+        Raises LeaseLapsed where it lapsed and was not regained since, and LeaseLost when it is gone.
+        """
 
     def check_before_act(self) -> None:
-        """Raises LeaseLost unless it is certain that nobody else can have it yet."""
+        """Raises LeaseLapsed, or LeaseLost, unless it is certain that nobody else can have it yet."""
+
+    def regain(self) -> None:
+        """Ask again for one that lapsed. Raises LeaseLapsed while it cannot be had, and LeaseLost when it is gone."""
 
 
 class Counted(Protocol):
@@ -267,7 +273,7 @@ ABSENT = ""
 
 
 class Conflict(Exception):
-    """Somebody else wrote the object since it was read."""
+    """The object is not as the writer expects. Read it, then decide: it may be its own write, whose reply was lost."""
 
 
 class Store(Protocol):
@@ -285,5 +291,5 @@ class Store(Protocol):
     def delete(self, key: str, expect: str | None) -> None:
         """Remove an object, under the same condition."""
 
-    def keys(self, prefix: str) -> Iterable[str]:
-        """The keys under a prefix, in order."""
+    def keys(self, prefix: str, after: str = "") -> Iterable[str]:
+        """The keys under a prefix that come after that one, in order."""

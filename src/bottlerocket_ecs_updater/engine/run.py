@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,6 +12,7 @@ from bottlerocket_ecs_updater.core.budget import in_quarantine
 from bottlerocket_ecs_updater.core.decide import Decision, decide
 from bottlerocket_ecs_updater.core.errors import (
     Interrupted,
+    LeaseLapsed,
     LeaseLost,
     Throttled,
     Unreachable,
@@ -19,12 +21,12 @@ from bottlerocket_ecs_updater.core.errors import (
 from bottlerocket_ecs_updater.core.event import (
     ClaimFound,
     InstanceHeld,
-    LookPostponed,
     PhaseEntered,
     RunFinished,
     RunHalted,
     RunStarted,
     RunStopping,
+    StateUnreadable,
 )
 from bottlerocket_ecs_updater.core.fleet import Instance, Outcome
 from bottlerocket_ecs_updater.core.ids import InstanceId, Own, RunId
@@ -37,9 +39,10 @@ from bottlerocket_ecs_updater.engine.acting import Acting
 from bottlerocket_ecs_updater.engine.agenda import Agenda
 from bottlerocket_ecs_updater.engine.beginning import remember
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
-from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
+from bottlerocket_ecs_updater.engine.ledger import LedgerBroken, LedgerKeeping
 from bottlerocket_ecs_updater.engine.looking import Looking, Wants
 from bottlerocket_ecs_updater.engine.outcomes import count
+from bottlerocket_ecs_updater.engine.patience import Patience
 from bottlerocket_ecs_updater.engine.pausing import look_for_pause
 from bottlerocket_ecs_updater.engine.ports import (
     Clock,
@@ -52,7 +55,9 @@ from bottlerocket_ecs_updater.engine.ports import (
     Successors,
     Survey,
 )
+from bottlerocket_ecs_updater.engine.right import asking
 from bottlerocket_ecs_updater.engine.sightings import Sightings
+from bottlerocket_ecs_updater.engine.unfailing import Unfailing
 
 PASSING_REASONS = frozenset(
     {Reason.BUDGET, Reason.ZONE_BUDGET, Reason.SETTLING, Reason.STAGING_AHEAD, Reason.OWN_HOST_LAST}
@@ -62,11 +67,12 @@ PASSING_REASONS = frozenset(
 BREATHS_MAX = 5
 """Passes that may follow each other at once and do nothing: each may want a look for what the last one found."""
 
-OUTAGE_WAIT_MAX_POLLS = 12
-"""How far apart the looks are at most while AWS does not answer."""
-
 BELIEVED_POLLS_MAX = 24
 """A drain or a reboot that took more polls than this was held up: it does not say when to look at others."""
+
+
+EVERYTHING = Wants(full=True, listing=True, services=True)
+"""What is wanted of the first look, and of the first after the right to act had an end."""
 
 
 class Stop:
@@ -114,12 +120,15 @@ class Run:
         calls: Counted | None = None,
     ) -> None:
         now = world.clock.now()
+        world = replace(world, recorder=Unfailing(world.recorder))
         self._run = run
         self._cluster_name = cluster_name
         self._world = world
         self._policy = policy
-        self._stop = stop or Stop()
-        self._wake = wake
+        self._stop = told_to_stop = stop or Stop()
+        self._patience = Patience(
+            world.clock, world.lease, policy, world.recorder, wake, lambda: bool(told_to_stop.why)
+        )
         self._version = version
         self._calls = calls
         believed = BELIEVED_POLLS_MAX * policy.poll_interval
@@ -135,6 +144,7 @@ class Run:
             world.survey,
             world.successors,
         )
+        world.ledger.ask_first(partial(asking(world.lease), True))
         self._acting = Acting(
             self._known,
             world.cluster,
@@ -148,8 +158,6 @@ class Run:
         self._agenda = Agenda(policy.poll_interval)
         self._phases: dict[InstanceId, tuple[Phase, datetime]] = {}
         self._holds: dict[InstanceId, Hold] = {}
-        self._outage_since: datetime | None = None
-        self._outages = 0
         self._breaths = 0
         """Passes in a row that did nothing, and wanted to look again at once."""
         self._stuck: dict[InstanceId, datetime] = {}
@@ -157,19 +165,38 @@ class Run:
 
     def execute(self) -> RunFinished:
         """Run to the end, and tell how it ended. Raises nothing that is expected: errors are in what it returns."""
+        world = self._world
         self._record(RunStarted(self._known.started_at, self._run, self._cluster_name, self._version))
-        why, error = "", False
+        why, error, in_haste = "", False, False
         try:
-            remember(self._known, self._world.ledger)
-            self._tell_remembered()
+            self._remember()
             self._passes()
+            self._patience.insist(world.ledger.flush)
+            self._stopping()
             if self._known.barred:
                 why, error = self._known.barred, True
-        except UpdaterError as problem:
-            why, error = str(problem), True
+        except (UpdaterError, LeaseLost, Interrupted) as problem:
+            why, error, in_haste = str(problem), True, isinstance(problem, Interrupted)
+        if not in_haste:
+            self._flush_once_more()
         finished = self._finish(why, error=error)
-        self._record(finished)
+        with suppress(Interrupted, LeaseLost):
+            # Whoever raises this has heard of it. The run is over.
+            self._record(finished)
         return finished
+
+    def _remember(self) -> None:
+        try:
+            remember(self._known, self._world.ledger)
+        except LedgerBroken as problem:
+            # The claims are on the instances, too: what is in hand is given back, and nothing is begun.
+            self._known.barred = str(problem)
+        self._tell_remembered()
+
+    def _flush_once_more(self) -> None:
+        """Whatever ended the run: a copy of a claim that is left there for nothing is another run's errand."""
+        with suppress(UpdaterError, LeaseLost, Interrupted):
+            self._world.ledger.flush()
 
     def _record(self, event: object) -> None:
         self._world.recorder.record(event)  # type: ignore[arg-type]
@@ -177,15 +204,14 @@ class Run:
     # The loop
 
     def _passes(self) -> None:
-        wants = Wants(full=True, listing=True, services=True)
-        first = True
+        wants, afresh = EVERYTHING, True
         while not self._stopping():
             try:
                 self._looking.look(wants)
-                if first:
+                if afresh:
                     self._looking.adopt_commands()
                     self._forget_gone()
-                    first = False
+                    afresh = False
                 self._look_beyond()
                 decision = decide(self._known.fleet(), self._policy)
                 self._notice_stuck(decision)
@@ -193,10 +219,17 @@ class Run:
                 if self._stopping():
                     return
                 acted = self._act(decision)
-            except (Throttled, Unreachable) as problem:
-                self._wait_out(problem)
+            except LeaseLapsed as lapse:
+                self._patience.regain(lapse)
+                wants, afresh = EVERYTHING, True
                 continue
-            self._outage_since, self._outages = None, 0
+            except (Throttled, Unreachable) as problem:
+                self._patience.wait_out(problem)
+                # However long that took: how services fare is known by looks alone.
+                wants = replace(wants, services=True)
+                continue
+            if not self._acting.unsafe:
+                self._patience.answered()
             self._tell_phases()
             if decision.look_at is None and not acted:
                 return
@@ -207,7 +240,7 @@ class Run:
                 # What AWS refused or throttled a moment ago is not asked for again in the same breath, and what looks
                 # do not bring in a few of them is not to be had at once.
                 again = max(again, self._known.at + self._policy.poll_interval)
-            self._sleep_until(again)
+            self._patience.sleep_until(again)
             wants = self._wants(decision)
 
     def _act(self, decision: Decision) -> bool:
@@ -268,6 +301,8 @@ class Run:
         for version in known.releases_told():
             seen = self._sightings.note(version, known.at)
             ledger.change(partial(with_sighting, version=version, at=seen))
+        for key, why in self._sightings.take_unreadable():
+            self._record(StateUnreadable(known.at, key, why))
         known.past = ledger.value.past
 
     def _stopping(self) -> bool:
@@ -275,29 +310,6 @@ class Run:
             self._known.stopping = self._stop.why
             self._record(RunStopping(self._world.clock.now(), self._stop.why))
         return bool(self._known.stopping)
-
-    def _wait_out(self, problem: UpdaterError) -> None:
-        """AWS does not answer: wait, longer each time, within a limit. Claims carry what is open."""
-        now = self._world.clock.now()
-        self._outage_since = self._outage_since or now
-        if passed(self._outage_since, self._policy.drain_timeout, now):
-            raise problem
-        wait = self._policy.poll_interval * min(2**self._outages, OUTAGE_WAIT_MAX_POLLS)
-        self._outages += 1
-        self._record(LookPostponed(now, str(problem), wait))
-        self._sleep_until(now + wait)
-
-    def _sleep_until(self, when: datetime) -> None:
-        """Sleep in spans short enough to renew the lease, and to notice a signal."""
-        clock = self._world.clock
-        left = when - clock.now()
-        while not self._stop.why and left > timedelta(0):
-            self._world.lease.keep()
-            span = min(left, self._wake)
-            if not clock.sleep(span):
-                return
-            # A clock that is set back meanwhile does not make it sleep again for so long.
-            left = min(left - span, when - clock.now())
 
     def _promise(self, decision: Decision, looked: Wants) -> None:
         ours = [id_ for id_, instance in self._known.instances.items() if instance.claim is not None]

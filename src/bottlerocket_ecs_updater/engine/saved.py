@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from cattrs import BaseValidationError, Converter
+from cattrs import Converter
 
 from bottlerocket_ecs_updater.core.errors import UsageError
 from bottlerocket_ecs_updater.core.fit import Port
 from bottlerocket_ecs_updater.core.fleet import Fleet
 from bottlerocket_ecs_updater.core.reasons import Failure, Reason
-from bottlerocket_ecs_updater.engine.jsonform import converter, explain
+from bottlerocket_ecs_updater.engine.jsonform import converter, structured
+from bottlerocket_ecs_updater.engine.readjson import Unreadable, read_object, text_of, whole_of
 
 FORMAT = 1
 """The version of the form: it grows by keys, and counts up when a key changes its meaning."""
@@ -24,18 +26,18 @@ def write_fleet(fleet: Fleet, cluster: str) -> str:
     return json.dumps(value, indent=1, sort_keys=True) + "\n"
 
 
-def read_fleet(text: str, source: str) -> tuple[Fleet, str]:
+def read_fleet(text: bytes | str, source: str) -> tuple[Fleet, str]:
     """The fleet, and the name of its cluster. Raises UsageError that says what is wrong, and where."""
     try:
-        value = json.loads(text)
-        if value["format"] > FORMAT:
-            raise UsageError(f"{source} has format {value['format']}; this updater knows formats up to {FORMAT}")
-        fleet: Fleet = _converter().structure(value["fleet"], Fleet)
-        return fleet, str(value["cluster"])
-    except BaseValidationError as error:
-        raise UsageError(f"{source} is no saved fleet: {explain(error)}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{source} is no saved fleet: {error!r}") from error
+        return read_object(text, _saved, halves=True)
+    except Unreadable as error:
+        raise UsageError(f"{source} is no saved fleet: {error}") from error
+
+
+def _saved(value: Mapping[str, Any]) -> tuple[Fleet, str]:
+    if whole_of(value["format"]) > FORMAT:
+        raise Unreadable(f"it has format {value['format']}; this updater knows formats up to {FORMAT}")
+    return structured(_converter(), value["fleet"], Fleet), text_of(value["cluster"])
 
 
 @cache

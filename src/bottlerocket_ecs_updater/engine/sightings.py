@@ -1,17 +1,19 @@
 """When a release was first seen by any cluster that shares the state store: one object for each release.
 
 The object is written once, under the condition that there is none, so that of two clusters that see a release at the
-same time one is first, and both know it.
+same time one is first, and both know it. One that cannot be read says nothing: the release then counts as first seen
+when this cluster first saw it, which matters only where releases must have a minimum age.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.errors import UpdaterError
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
+from bottlerocket_ecs_updater.engine.readjson import Unreadable, read_object, text_of
 from bottlerocket_ecs_updater.engine.times import read_time, write_time
 
 
@@ -21,35 +23,44 @@ class Sightings:
     def __init__(self, store: Store | None) -> None:
         self._store = store
         self._known: dict[Version, datetime] = {}
+        self._unreadable: list[tuple[str, str]] = []
 
     def note(self, version: Version, at: datetime) -> datetime:
         """Remember that the release was seen, and give when it was first seen. Raises what the store raises."""
         if version not in self._known:
-            self._known[version] = at if self._store is None else min(at, _noted(self._store, version, at))
+            noted = _noted(self._store, version, at) if self._store is not None else None
+            self._known[version] = min(at, self._read(noted, version) or at)
         return self._known[version]
 
     def look(self, version: Version) -> datetime | None:
-        """When the release was first seen, None where nobody noted it; nothing is written."""
-        stored = self._store.get(_key(version)) if self._store is not None else None
-        return _read(stored, version) if stored is not None else None
+        """When the release was first seen, None where nobody noted it, or not legibly; nothing is written."""
+        return self._read(self._store.get(_key(version)) if self._store is not None else None, version)
+
+    def take_unreadable(self) -> Sequence[tuple[str, str]]:
+        """The objects that could not be read since this was asked for last, each with why not."""
+        taken, self._unreadable = self._unreadable, []
+        return taken
+
+    def _read(self, stored: Stored | None, version: Version) -> datetime | None:
+        if stored is None:
+            return None
+        try:
+            return read_object(stored.data, lambda value: read_time(text_of(value["first_seen"])))
+        except Unreadable as problem:
+            self._unreadable.append((_key(version), str(problem)))
+            return None
 
 
-def _noted(store: Store, version: Version, at: datetime) -> datetime:
+def _noted(store: Store, version: Version, at: datetime) -> Stored | None:
+    """What is noted by somebody else; None where nobody noted it before."""
     stored = store.get(_key(version))
     if stored is None:
         try:
             store.put(_key(version), json.dumps({"first_seen": write_time(at)}).encode(), ABSENT)
         except Conflict:
             stored = store.get(_key(version))
-    return _read(stored, version) if stored is not None else at
+    return stored
 
 
 def _key(version: Version) -> str:
     return f"first-seen/{version}.json"
-
-
-def _read(stored: Stored, version: Version) -> datetime:
-    try:
-        return read_time(json.loads(stored.data)["first_seen"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise UpdaterError(f"{_key(version)} in the state store cannot be read: {error!r}") from error

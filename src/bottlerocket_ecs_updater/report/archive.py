@@ -41,7 +41,8 @@ class Archive:
         if isinstance(event, RunFinished):
             try:
                 account = account_of(self._events, cluster=self._cluster, reach=self._reach)
-                write_reports(self._store, self._cluster, self._run, account)
+                for fault in write_reports(self._store, self._cluster, self._run, account):
+                    self._complain(fault)
             except UpdaterError as error:
                 again = f"`report {self._run}` makes it again"
                 self._complain(f"the report could not be written to the state store, {again}: {error}")
@@ -65,8 +66,8 @@ def render(account: Account, form: str, index: str = "") -> str:
             raise ValueError(f"no form of a report: {form!r}")
 
 
-def write_reports(store: Store, cluster: str, run: RunId, account: Account) -> None:
-    """Write every form of the report, and the index. Raises what the store raises."""
+def write_reports(store: Store, cluster: str, run: RunId, account: Account) -> Sequence[str]:
+    """Write every form of the report, and the index; gives what could not be read. Raises what the store raises."""
     _write_forms(store, cluster, run, account)
     entered = enter(store, cluster, entry_of(account))
     for other in entered.adopted:
@@ -74,6 +75,8 @@ def write_reports(store: Store, cluster: str, run: RunId, account: Account) -> N
         died = account_of(past.events, past.unreadable, cluster=cluster, reach=account.reach)
         _write_forms(store, cluster, other, died)
     write_index_page(store, cluster, entered.entries)
+    key = index_key(cluster, "json")
+    return [f"{key} could not be read, and was made again from the records: {entered.fault}"] if entered.fault else []
 
 
 def _write_forms(store: Store, cluster: str, run: RunId, account: Account) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from cattrs import BaseValidationError, Converter
+from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.strategies import configure_tagged_union
 
@@ -26,7 +26,9 @@ from bottlerocket_ecs_updater.core.event import Event, LookPostponed
 from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined, Updated, UpToDate
 from bottlerocket_ecs_updater.core.host import HostAnswer, HostProblem, HostReport
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason
-from bottlerocket_ecs_updater.engine.jsonform import converter, explain
+from bottlerocket_ecs_updater.engine import readjson
+from bottlerocket_ecs_updater.engine.jsonform import converter, structured
+from bottlerocket_ecs_updater.engine.readjson import read_object
 
 FORMAT = 1
 
@@ -63,21 +65,21 @@ def encode(event: Event) -> str:
 def decode(line: str | bytes) -> Event:
     """Read what `encode` wrote. Raises Unreadable for anything else, and for what a newer updater wrote."""
     try:
-        value = json.loads(line)
-    except ValueError as error:
-        raise Unreadable(f"not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise Unreadable("not a JSON object")
+        return read_object(line, _event, halves=True)
+    except readjson.Unreadable as problem:
+        raise Unreadable(str(problem)) from problem
+
+
+def _event(value: Mapping[str, Any]) -> Event:
     if value.get("format") != FORMAT:
-        raise Unreadable(f"format {value.get('format')!r}; this updater reads format {FORMAT}")
+        raise readjson.Unreadable(f"format {value.get('format')!r}; this updater reads format {FORMAT}")
     kind = EVENTS.get(str(value.get("event")))
     if kind is None:
-        raise Unreadable(f"no event that this updater knows: {value.get('event')!r}")
+        raise readjson.Unreadable(f"no event that this updater knows: {value.get('event')!r}")
     try:
-        event: Event = _converter().structure(value, kind)
-    except BaseValidationError as error:
-        raise Unreadable(f"{kind.name}: {explain(error)}") from error
-    return event
+        return structured(_converter(), value, kind)
+    except readjson.Unreadable as problem:
+        raise readjson.Unreadable(f"{kind.name}: {problem}") from problem
 
 
 @cache

@@ -5,11 +5,15 @@
 
 Each run adds its own entry to the JSON, with a conditional write, so that an index of years costs two reads. Runs
 that died could not; whoever writes next finds them by the folders that they left, and adds them.
+
+What that costs does not grow with the years. The JSON says up to which run everybody was looked for (`looked_to`), and
+only what comes after it is listed. The index has room for so many runs; those that it dropped are not looked for again.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,7 +22,8 @@ from typing import Any
 from bottlerocket_ecs_updater.core.errors import Unreachable
 from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
-from bottlerocket_ecs_updater.engine.times import read_time, write_time
+from bottlerocket_ecs_updater.engine.readjson import Unreadable, number_of, read_object, shaped, text_of, whole_of
+from bottlerocket_ecs_updater.engine.times import read_span, read_time, write_time
 from bottlerocket_ecs_updater.report.account import Account, Ending, account_of
 from bottlerocket_ecs_updater.report.record import read_record, runs_of
 from bottlerocket_ecs_updater.report.sentence import span
@@ -35,6 +40,12 @@ ADOPTED_MAX = 20
 
 ATTEMPTS_MAX = 5
 """Writers of one index that come between each other's read and write; there is one run at a time."""
+
+_BEGUN = re.compile(r"\d{8}-\d{4}")
+"""How the ids of runs begin that are made by the program: with the minute in which they began."""
+
+LOOKED_BACK = timedelta(days=30)
+"""Where there is no index, or none that can be read, runs are looked for so far back; `history` goes further."""
 
 STILL_AT_WORK = timedelta(hours=24)
 """A run without an end that began within this time may be at work: its entry is not yet final."""
@@ -104,37 +115,82 @@ class Entered:
     entries: tuple[Entry, ...]
     adopted: tuple[RunId, ...]
     """Runs that died, and were found by their records: nobody wrote their reports."""
+    fault: str = ""
+    """Why the index before could not be read; empty where it could, or there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """The JSON, as it was read."""
+
+    entries: Sequence[Entry] = ()
+    looked_to: str = ""
+    """Runs up to here are in the index, or are not to be."""
+    fault: str = ""
+
+    @property
+    def dropped(self) -> str:
+        """The run up to which others had no room; empty while there is room for more."""
+        full = len(self.entries) >= ENTRIES_MAX
+        return min(entry.run for entry in self.entries) if full else ""
 
 
 def enter(store: Store, cluster: str, entry: Entry) -> Entered:
     """Put a run into the index. Raises what the store raises."""
     for _ in range(ATTEMPTS_MAX):
         stored = store.get(index_key(cluster, "json"))
-        known = read_index(stored.data) if stored is not None else []
-        adopted = _adopted(store, cluster, [entry, *known])
-        entries = _newest_first([entry, *adopted, *known])
+        index = _read(stored.data) if stored is not None else _Index()
+        floor = _floor(index, entry)
+        missing = _missing(store, cluster, [entry, *index.entries], floor)
+        adopted = _adopted(store, cluster, missing[:ADOPTED_MAX])
+        entries = _newest_first([entry, *adopted, *index.entries])
+        data = write_index(entries, _looked_to(floor, entry, missing[ADOPTED_MAX:]))
         try:
-            store.put(index_key(cluster, "json"), write_index(entries), stored.tag if stored is not None else ABSENT)
+            store.put(index_key(cluster, "json"), data, stored.tag if stored is not None else ABSENT)
         except Conflict:
             continue
-        return Entered(tuple(entries), tuple(one.run for one in adopted))
+        return Entered(tuple(entries), tuple(one.run for one in adopted), index.fault)
     raise Unreachable(f"{index_key(cluster, 'json')} is written by somebody else again and again")
+
+
+def _floor(index: _Index, entry: Entry) -> str:
+    if not index.entries:
+        return _days_before(entry.began, LOOKED_BACK)
+    # A run whose clock was ahead must not hide those that come after it for ever.
+    settled = _days_before(entry.began, STILL_AT_WORK)
+    return max(index.dropped, min(index.looked_to, settled) if settled else "")
+
+
+def _looked_to(floor: str, entry: Entry, left: Sequence[RunId]) -> str:
+    """Up to which run nobody has to be looked for again: a run that may be at work is, and one that is left is."""
+    settled = _days_before(entry.began, STILL_AT_WORK)
+    return max(floor, settled) if not left or min(left) > settled else floor
+
+
+def _days_before(at: datetime | None, span: timedelta) -> str:
+    """How the ids of runs begin that began so long before, or nothing."""
+    return f"{(at - span).astimezone(UTC):%Y%m%d-%H%M}" if at is not None else ""
 
 
 def entries_of(store: Store, cluster: str) -> list[Entry]:
     """Every run of a cluster, newest first, also those that died. Raises what the store raises."""
     stored = store.get(index_key(cluster, "json"))
-    known = read_index(stored.data) if stored is not None else []
-    return _newest_first([*_adopted(store, cluster, known, limit=None), *known])
+    index = _read(stored.data) if stored is not None else _Index()
+    missing = _missing(store, cluster, index.entries, max(index.looked_to, index.dropped))
+    return _newest_first([*_adopted(store, cluster, missing[:ENTRIES_MAX]), *index.entries])
 
 
-def _adopted(store: Store, cluster: str, known: Sequence[Entry], limit: int | None = ADOPTED_MAX) -> list[Entry]:
-    """Entries for runs that left a record and are not in the index, the newest of them; and for those that lived on."""
+def _missing(store: Store, cluster: str, known: Sequence[Entry], floor: str) -> Sequence[RunId]:
+    """Runs that left a record, and are not in the index, or not with their end; the newest first."""
     last = max((entry.ended for entry in known if entry.ended is not None), default=None)
     final = {entry.run for entry in known if not (entry.died and _may_live(entry, last))}
-    missing = [run for run in reversed(runs_of(store, cluster)) if run not in final][:limit]
+    return [run for run in reversed(runs_of(store, cluster, floor)) if run not in final]
+
+
+def _adopted(store: Store, cluster: str, runs: Iterable[RunId]) -> list[Entry]:
+    """Entries for runs that are not in the index, and for those that lived on; none where there is no event."""
     found = []
-    for run in missing:
+    for run in runs:
         past = read_record(store, cluster, run)
         if past.events:
             entry = entry_of(account_of(past.events, past.unreadable, cluster=cluster))
@@ -157,21 +213,31 @@ def _newest_first(entries: Iterable[Entry]) -> list[Entry]:
     return ordered[:ENTRIES_MAX]
 
 
-def write_index(entries: Sequence[Entry]) -> bytes:
+def write_index(entries: Sequence[Entry], looked_to: str = "") -> bytes:
     """The index as JSON, a line for each run."""
     lines = ",\n".join(json.dumps(_to_json(entry), separators=(",", ":")) for entry in entries)
-    return f'{{"format":{FORMAT},"runs":[\n{lines}\n]}}\n'.encode()
+    looked = f'"looked_to":{json.dumps(looked_to)},' if looked_to else ""
+    return f'{{"format":{FORMAT},{looked}"runs":[\n{lines}\n]}}\n'.encode()
 
 
 def read_index(data: bytes) -> list[Entry]:
     """Read what `write_index` wrote; what cannot be read is left out, and found again by its record."""
+    return list(_read(data).entries)
+
+
+def _read(data: bytes) -> _Index:
     try:
-        value = json.loads(data)
-    except ValueError:
-        return []
-    if not isinstance(value, dict) or value.get("format") != FORMAT or not isinstance(value.get("runs"), list):
-        return []
-    return [entry for one in value["runs"] if (entry := _from_json(one)) is not None]
+        return read_object(data, _index)
+    except Unreadable as problem:
+        return _Index(fault=str(problem))
+
+
+def _index(value: Mapping[str, Any]) -> _Index:
+    if value["format"] != FORMAT or not isinstance(value["runs"], list):
+        raise Unreadable(f"format {value['format']!r}; this updater reads format {FORMAT}")
+    entries = [entry for one in value["runs"] if (entry := _from_json(one)) is not None]
+    looked_to = text_of(value.get("looked_to", ""))
+    return _Index(entries, looked_to if _BEGUN.fullmatch(looked_to) else "")
 
 
 def _to_json(entry: Entry) -> dict[str, Any]:
@@ -190,19 +256,23 @@ def _to_json(entry: Entry) -> dict[str, Any]:
 
 def _from_json(value: Any) -> Entry | None:
     try:
-        return Entry(
-            RunId(str(value["run"])),
-            str(value["ending"]),
-            int(value["exit_code"]) if value["exit_code"] is not None else None,
-            read_time(value["began"]) if value["began"] is not None else None,
-            read_time(value["ended"]) if value["ended"] is not None else None,
-            timedelta(seconds=float(value["took_seconds"])),
-            {str(name): int(count) for name, count in value["counts"].items()},
-            tuple(str(target) for target in value["targets"]),
-            str(value["headline"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return shaped(value, _entry)
+    except Unreadable:
         return None
+
+
+def _entry(value: Mapping[str, Any]) -> Entry:
+    return Entry(
+        RunId(text_of(value["run"])),
+        text_of(value["ending"]),
+        whole_of(value["exit_code"]) if value["exit_code"] is not None else None,
+        read_time(text_of(value["began"])) if value["began"] is not None else None,
+        read_time(text_of(value["ended"])) if value["ended"] is not None else None,
+        read_span(number_of(value["took_seconds"])),
+        {text_of(name): whole_of(count) for name, count in value["counts"].items()},
+        tuple(text_of(target) for target in value["targets"]),
+        text_of(value["headline"]),
+    )
 
 
 def history_text(entries: Sequence[Entry]) -> str:

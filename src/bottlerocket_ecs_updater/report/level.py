@@ -20,6 +20,8 @@ from bottlerocket_ecs_updater.core.event import (
     RuleOff,
     RunFinished,
     RunHalted,
+    StateUnreadable,
+    TellingFailed,
 )
 from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason
@@ -110,7 +112,7 @@ def level_of(event: Event) -> Level:
             return Level.WARNING
         case HealthChanged(unwell=unwell):
             return Level.WARNING if unwell else Level.INFO
-        case ActUnclear() | LookPostponed() | RuleOff():
+        case ActUnclear() | LookPostponed() | RuleOff() | StateUnreadable() | TellingFailed():
             return Level.WARNING
         case CommandSent(kind=Kind.BEFORE_DRAIN | Kind.AFTER_REBOOT):
             return Level.INFO

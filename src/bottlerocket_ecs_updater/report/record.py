@@ -103,12 +103,17 @@ class Record:
         self._sent = None
 
     def _put(self, key: str, data: bytes) -> bool:
-        """Write an object that must not exist yet; True also where an earlier try had taken effect unseen."""
+        """Write an object that must not exist yet; True also where an earlier try had taken effect unseen.
+
+        Raises Unreachable where the store says that it exists, and has none: then it is tried again later.
+        """
         try:
             self._store.put(key, data, ABSENT)
         except Conflict:
             stored = self._store.get(key)
-            return stored is not None and stored.data == data
+            if stored is None:
+                raise Unreachable(f"{key} was not written, though there is none") from None
+            return stored.data == data
         return True
 
 
@@ -151,12 +156,13 @@ def _batches(store: Store, prefix: str) -> Sequence[str]:
     return sorted((key for key in store.keys(prefix) if key.endswith(".jsonl")), key=lambda key: (len(key), key))
 
 
-def runs_of(store: Store, cluster: str) -> Sequence[RunId]:
-    """The ids of all runs of a cluster that left a record, in their order, which is that of time."""
+def runs_of(store: Store, cluster: str, after: str = "") -> Sequence[RunId]:
+    """The ids of the runs of a cluster that left a record, in their order, which is that of time; those after one."""
     start = f"runs/{cluster}/"
-    inside = (key[len(start) :].split("/", 1) for key in store.keys(start))
+    keys = store.keys(start, f"{start}{after}") if after else store.keys(start)
+    inside = (key[len(start) :].split("/") for key in keys)
     # What lies beside the runs' folders is the index of them.
-    return sorted({RunId(path[0]) for path in inside if len(path) == 2})
+    return sorted({RunId(path[0]) for path in inside if len(path) == 2 and path[0] > after})
 
 
 def record_folder(cluster: str, run: RunId) -> str:

@@ -17,7 +17,7 @@ def sentence(event: e.Event) -> str:
     """What happened, not yet made safe to show; without the time, and without the instance."""
     if isinstance(event, e.InstanceEvent):
         return _of_instance(event) or _bare(event)
-    return _of_run(event) or _bare(event)
+    return _of_run(event) or _of_what_is_kept(event) or _bare(event)
 
 
 def span(length: timedelta) -> str:
@@ -43,6 +43,22 @@ def _of_run(event: e.Event) -> str:
             return f"nothing more is drained until this is well: {unwell}" if unwell else "all is well again"
         case e.RuleOff(rule=rule, why=why):
             return f"the rule {rule} cannot be kept, and is left out: {why}"
+        case e.RunHalted(why=why):
+            return f"HALTED, nothing more is begun: {why}"
+        case e.RunStopping(why=why):
+            return f"stopping: {why}"
+        case e.RunFinished(outcome=outcome, took=took):
+            return f"finished after {span(took)}: {outcome}"
+        case _:
+            return ""
+
+
+def _of_what_is_kept(event: e.Event) -> str:
+    match event:
+        case e.TellingFailed(what=what, why=why):
+            return f"{what} could not be written, and the run goes on: {why}"
+        case e.StateUnreadable(key=key, why=why):
+            return f"{key} in the state store cannot be read, and the run does without it: {why}"
         case e.LeaseTaken(epoch=epoch, from_whom=whom, warning=warning):
             taken = f"this run may act (epoch {epoch})"
             return (
@@ -52,12 +68,6 @@ def _of_run(event: e.Event) -> str:
             )
         case e.LeaseRefused(holder=holder, since=since):
             return f"another run acts on the cluster: {holder}" + (f", since {write_time(since)}" if since else "")
-        case e.RunHalted(why=why):
-            return f"HALTED, nothing more is begun: {why}"
-        case e.RunStopping(why=why):
-            return f"stopping: {why}"
-        case e.RunFinished(outcome=outcome, took=took):
-            return f"finished after {span(took)}: {outcome}"
         case _:
             return ""
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .errors import AwsError
-from .faults import ApiFails, PartialFailures, RepliesLost, StaleReads, UpdaterDies
+from .faults import ApiFails, PartialFailures, RepliesLost, StaleReads, StoreOutage, UpdaterDies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from .calls import Call
     from .faults import Fault
+
+
+_STORE_WRITES = ("PutObject", "DeleteObject")
 
 
 class ReplyLostError(Exception):
@@ -44,6 +47,7 @@ class Disturbances:
         self._stale = [fault for fault in faults if isinstance(fault, StaleReads)]
         self._partial = [fault for fault in faults if isinstance(fault, PartialFailures)]
         self._items = 0
+        self._outages = [fault for fault in faults if isinstance(fault, StoreOutage)]
         self._deaths = [fault for fault in faults if isinstance(fault, UpdaterDies)]
 
     def before(self, call: Call) -> None:
@@ -52,6 +56,9 @@ class Disturbances:
         for fault, counted in self._fails:
             if self._holds(fault.at, fault.lasts, call.at) and counted.strikes(call):
                 raise AwsError(fault.code, "Rate exceeded" if fault.status == 400 else "", fault.status)
+
+        if any(self._is_out(fault, call) for fault in self._outages):
+            raise AwsError("ServiceUnavailable", "Please reduce your request rate.", 503)
 
     def spoil(self, call: Call) -> tuple[Call | None, list[dict[str, str]]]:
         """The call without the items that AWS fails to handle, None if that is all of them; what is said of those."""
@@ -89,6 +96,10 @@ class Disturbances:
     def may_be_stale(self) -> bool:
         """Whether reads will ever be old, so that somebody must remember what was."""
         return bool(self._stale)
+
+    def _is_out(self, fault: StoreOutage, call: Call) -> bool:
+        struck = call.operation in _STORE_WRITES if fault.writes_only else call.service == "s3"
+        return struck and fault.caller in ("", call.caller) and self._holds(fault.at, fault.lasts, call.at)
 
     def _kill(self, call: Call, *, after: bool) -> None:
         if any(death.call == call.number and death.after is after for death in self._deaths):

@@ -102,5 +102,6 @@ FAULTS: Mapping[str, CatalogueEntry] = MappingProxyType(
         "W3": _entry("the updater is killed at any call", "Spot, deployments, people", world.UpdaterDies),
         "W4": _entry("two updaters at once", "schedules that overlap", world.SecondUpdater),
         "W5": _entry("a batch call fails in part", "`failures` of ECS", world.PartialFailures),
+        "W6": _entry("the state store is out of order", "public incident reports", world.StoreOutage),
     }
 )

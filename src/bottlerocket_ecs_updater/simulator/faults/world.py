@@ -124,6 +124,16 @@ class SecondUpdater:
     at: timedelta = AT_ONCE
 
 
+@dataclass(frozen=True, slots=True)
+class StoreOutage:
+    """W6. S3 answers no request, or takes no write, in the time given: of `caller`, or of anybody."""
+
+    at: timedelta = AT_ONCE
+    lasts: timedelta | None = None
+    writes_only: bool = False
+    caller: str = ""
+
+
 WorldFault = (
     InstanceTerminated
     | NewContainerInstance
@@ -136,4 +146,5 @@ WorldFault = (
     | RepliesLost
     | UpdaterDies
     | SecondUpdater
+    | StoreOutage
 )

@@ -1,0 +1,184 @@
+"""Told to stop, the process leaves within its ten seconds, whatever hangs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bottlerocket_ecs_updater.cli import signals
+from bottlerocket_ecs_updater.cli.signals import at_most, heard
+from bottlerocket_ecs_updater.core.errors import Interrupted
+from bottlerocket_ecs_updater.core.event import Event, RunFinished
+from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.engine.run import Stop
+from bottlerocket_ecs_updater.report.archive import Archive
+from bottlerocket_ecs_updater.report.record import Record
+from bottlerocket_ecs_updater.report.recorders import Collected, Fan, LastWord
+
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+FINISHED = RunFinished(NOW, RunId("r"), "interrupted", 0, {}, timedelta(), "SIGTERM", {}, {})
+LONG = 60.0
+
+
+def hang() -> None:
+    """What a call does to a service that is silent."""
+    threading.Event().wait(LONG)
+
+
+def hang_in_a_library() -> None:
+    """botocore takes every Exception in a request for a fault of the network."""
+    try:
+        hang()
+    except Exception as error:
+        raise OSError("a fault of the network") from error
+
+
+class Silent:
+    """A store that never answers."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def get(self, key: str) -> None:
+        self._hang()
+
+    def put(self, key: str, data: bytes, expect: str | None) -> str:
+        self._hang()
+        return ""
+
+    def delete(self, key: str, expect: str | None) -> None:
+        self._hang()
+
+    def keys(self, prefix: str, after: str = "") -> tuple[str, ...]:
+        self._hang()
+        return ()
+
+    def _hang(self) -> None:
+        self.calls += 1
+        hang()
+
+
+class Hanging:
+    """A recorder that never comes back."""
+
+    def record(self, event: Event) -> None:
+        hang()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(signals, "CALL_GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(signals, "NEXT_GRACE_SECONDS", 0.2)
+    # One that comes late must not end the tests.
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def tell_to_stop(number: int = signal.SIGTERM, after_seconds: float = 0.05) -> None:
+    threading.Timer(after_seconds, lambda: os.kill(os.getpid(), number)).start()
+
+
+def test_a_signal_asks_the_run_to_stop_and_ends_its_waits() -> None:
+    stop, interrupted = Stop(), threading.Event()
+    with heard(stop, interrupted):
+        tell_to_stop()
+        assert interrupted.wait(LONG)
+    assert stop.why == "SIGTERM was received"
+
+
+def test_a_call_that_hangs_is_cut_short_whatever_the_library_around_it_catches() -> None:
+    began = time.monotonic()
+    with heard(Stop(), threading.Event()):
+        tell_to_stop()
+        with pytest.raises(Interrupted):
+            hang_in_a_library()
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("kind", [Record, Archive])
+def test_the_record_and_the_reports_do_not_take_it_for_a_fault_of_the_store(kind: type[Record | Archive]) -> None:
+    store = Silent()
+    recorder = Record(store, "web", RunId("r")) if kind is Record else Archive(store, "web", RunId("r"), lambda _: None)
+    with heard(Stop(), threading.Event()):
+        tell_to_stop()
+        with pytest.raises(Interrupted):
+            recorder.record(FINISHED)
+    assert store.calls == 1
+
+
+def test_each_thing_that_hangs_after_the_first_is_cut_short_too_and_the_log_has_its_last_word() -> None:
+    log, record = Collected(), Record(Silent(), "web", RunId("r"))
+    told = LastWord(log, Fan([record, Hanging(), Hanging()]))
+    began = time.monotonic()
+    with heard(Stop(), threading.Event()):
+        tell_to_stop()
+        with pytest.raises(Interrupted):
+            told.record(FINISHED)
+    assert log.events == [FINISHED]
+    assert time.monotonic() - began < 5
+
+
+def test_who_repeats_the_signal_does_not_put_the_end_off() -> None:
+    began = time.monotonic()
+    with heard(Stop(), threading.Event()):
+        for number in range(12):
+            tell_to_stop(after_seconds=0.1 * number)
+        with pytest.raises(Interrupted):
+            hang()
+    assert time.monotonic() - began < 1
+    threading.Event().wait(1)
+
+
+def test_what_is_done_at_the_very_end_has_a_limit_of_its_own() -> None:
+    with heard(Stop(), threading.Event()), pytest.raises(Interrupted), at_most(0.1):
+        hang()
+
+
+def test_the_limits_add_up_to_less_than_the_ten_seconds_that_a_process_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
+    store_reports_messages = 3
+    steps = signals.CALL_GRACE_SECONDS + store_reports_messages * signals.NEXT_GRACE_SECONDS
+    assert steps + signals.RELEASE_GRACE_SECONDS < signals.LEAVE_WITHIN_SECONDS < 10
+
+
+DEAF = """
+import ctypes, os, signal, sys, threading
+from bottlerocket_ecs_updater.cli.signals import heard
+from bottlerocket_ecs_updater.engine.run import Stop
+lock = ctypes.create_string_buffer(256)
+libc = ctypes.CDLL(None)
+libc.pthread_mutex_lock(lock)
+with heard(Stop(), threading.Event(), leave_within_seconds=0.5):
+    print("ready", flush=True)
+    libc.pthread_mutex_lock(lock)
+"""
+
+
+def test_a_process_that_hangs_where_python_hears_no_signal_is_ended_all_the_same() -> None:
+    """A name lookup of the C library is such a place."""
+    with subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE) as deaf:
+        assert deaf.stdout is not None
+        deaf.stdout.readline()
+        deaf.send_signal(signal.SIGTERM)
+        assert deaf.wait(20) == 1
+
+
+def test_after_it_signals_do_what_they_did_before() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with heard(Stop(), threading.Event(), leave_within_seconds=0.1):
+        tell_to_stop()
+        threading.Event().wait(0.1)
+    threading.Event().wait(0.3)
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert signal.set_wakeup_fd(-1) == -1

@@ -1,0 +1,87 @@
+"""Objects of the state store that nobody can read: each has the effect that is said of it, and none ends a run."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from tests.support.simulated import NEW, OLD, Tape, Updater, row
+
+from bottlerocket_ecs_updater.core.event import Drained, Event, StateUnreadable
+from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.releases import ReleaseRules
+from bottlerocket_ecs_updater.core.rules import Rules
+from bottlerocket_ecs_updater.engine.ledger import KeptLedger
+from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
+from bottlerocket_ecs_updater.engine.pausing import look_for_pause, pause_key
+from bottlerocket_ecs_updater.simulator.disturbances import KilledError
+from bottlerocket_ecs_updater.simulator.world import World
+
+GARBAGE = {
+    "nested": b"[" * 200_000,
+    "the first year": b'{"since": "0001-01-01T00:00:00+14:00", "first_seen": "0001-01-01T00:00:00+14:00"}',
+    "empty": b"",
+    "text": b"oops",
+    "a list": b"[]",
+    "kinds": b'{"since": 7, "who": [], "why": {}, "first_seen": NaN}',
+}
+
+
+class Dying(Tape):
+    """The run dies right after its first drain."""
+
+    def record(self, event: Event) -> None:
+        super().record(event)
+        if isinstance(event, Drained):
+            raise KilledError("dead")
+
+
+def updater(world: World, store: MemoryStore, name: str = "run-1", **changes: object) -> Updater:
+    return Updater(world, name=name, ledger=KeptLedger(store, "demo", RunId(name)), store=store, **changes)  # type: ignore[arg-type]
+
+
+def left_drained(world: World) -> MemoryStore:
+    store = MemoryStore()
+    with suppress(KilledError):
+        updater(world, store, "run-0", tape=Dying()).run()
+    return store
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_a_pause_that_cannot_be_read_pauses_and_what_is_in_hand_is_finished(name: str) -> None:
+    world = row(2)
+    store = left_drained(world)
+    store.put(pause_key("demo"), GARBAGE[name], None)
+    finished = updater(world, store).run()
+    assert (finished.outcome, finished.exit_code) == ("ok", 0)
+    assert world.verdict().stranded == ()
+    (held,) = [one for one in finished.outcomes.values() if isinstance(one, Hold)]
+    assert held.reason is Reason.PAUSED
+    assert pause_key("demo") in str(held)
+    assert pause_key("demo") in look_for_pause(store, "demo")
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_a_sighting_that_cannot_be_read_matters_to_nobody_who_asks_for_no_age(name: str) -> None:
+    world, store = row(2), MemoryStore()
+    for version in (OLD, NEW):
+        store.put(f"first-seen/{version}.json", GARBAGE[name], None)
+    told = updater(world, store)
+    assert told.run().counts["updated"] == 2
+    assert [event.key for event in told.tape.of(StateUnreadable)].count(f"first-seen/{NEW}.json") == 1
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_a_sighting_that_cannot_be_read_counts_from_when_this_cluster_saw_the_release(name: str) -> None:
+    world, store = row(2), MemoryStore()
+    store.put(f"first-seen/{NEW}.json", GARBAGE[name], None)
+    policy = Policy(rules=Rules(releases=ReleaseRules(minimum_age=timedelta(days=2))))
+    finished = updater(world, store, policy=policy).run()
+    assert finished.exit_code == 0
+    reasons = {one.reason for one in finished.outcomes.values() if isinstance(one, Hold)}
+    assert reasons == {Reason.VERSION_TOO_YOUNG}
+    world.clock.sleep(timedelta(days=2))
+    assert updater(world, store, "run-2", policy=policy).run().counts["updated"] == 2
