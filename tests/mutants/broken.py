@@ -59,7 +59,7 @@ MUTANTS = (
     broken(
         "only what we took out of service ourselves counts against the budget",
         "core/budget.py",
-        "    return registration.status is Status.DRAINING or not registration.connected\n",
+        "    return registration.status is not Status.ACTIVE or not registration.connected\n",
         "    return False\n",
         f"{CORE}/test_budget.py",
     ),

@@ -166,6 +166,7 @@ _HOST_FAULTS: tuple[Callable[[Chooser], Fault], ...] = (
     lambda c: f.VersionLocked(c.one_of((OLD, NEW))),
     lambda _: f.DowngradeOffered("1.51.0"),
     lambda c: f.TaskArrives(_once_or_always(c)),
+    lambda c: f.InBetween(c.one_of(list(f.Between)), seconds(c.number(0, 1500)), c.one_of((seconds(120), None))),
 )
 
 # What goes wrong around them

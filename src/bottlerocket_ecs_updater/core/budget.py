@@ -67,10 +67,14 @@ class Budget:
 
 
 def count_budget(fleet: Fleet, policy: Policy) -> Budget:
-    """Every Bottlerocket instance that is DRAINING, disconnected or ours counts, and every slot not yet settled."""
+    """Every Bottlerocket instance that is ours, or not ACTIVE and connected, counts, and every slot not yet settled.
+
+    So does one that ECS lists and does not describe: it may be out of service, and may be a Bottlerocket host.
+    """
     ours = [instance for instance in fleet.instances.values() if instance.bottlerocket and _is_there(instance)]
     settling = {slot.instance: slot.zone for slot in fleet.slots}
-    down = {instance.id: instance.zone for instance in ours if unavailable(instance)}
+    unknown = [one for one in fleet.instances.values() if one.unknown and one.registration is None and not one.claim]
+    down = {instance.id: instance.zone for instance in [*ours, *unknown] if unavailable(instance)}
     zones: dict[Zone, int] = {}
     for instance in ours:
         zones[instance.zone] = zones.get(instance.zone, 0) + 1
@@ -90,10 +94,13 @@ def unavailable(instance: Instance) -> bool:
     if instance.claim is not None or being_prepared(instance):
         return True
     registration = instance.registration
-    if registration is None or registration.status is Status.INACTIVE:
+    if registration is not None and registration.status is Status.INACTIVE:
         # It left the cluster for good: nobody waits for it, and its capacity is not coming back.
         return False
-    return registration.status is Status.DRAINING or not registration.connected
+    if registration is None or instance.unknown:
+        return instance.unknown
+    # REGISTERING, DEREGISTERING and every status of a later API take no tasks, as DRAINING does.
+    return registration.status is not Status.ACTIVE or not registration.connected
 
 
 def in_quarantine(fleet: Fleet) -> tuple[InstanceId, ...]:

@@ -101,7 +101,9 @@ def _draining(instance: Instance, claim: Claim, registration: Registration, flee
         return _marked_but_active(instance, claim, registration, fleet, policy)
     if marked_by_this_run and trail.drain_sent_at is None:
         # It was ACTIVE when we marked it, and we have not drained it: somebody else did, between the two.
-        return _let_go(instance, hold(Reason.DRAINED_BY_OTHERS))
+        drained = registration.status is Status.DRAINING
+        status = registration.status.value
+        return _let_go(instance, hold(Reason.DRAINED_BY_OTHERS) if drained else hold(Reason.NOT_ACTIVE, status=status))
     if trail.claim_absent_looks >= 2:
         return _let_go(instance, hold(Reason.CLAIM_REMOVED, status=registration.status.value))
     if is_own_host(instance, fleet):

@@ -33,6 +33,12 @@ from bottlerocket_ecs_updater.core.past import Past
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.version import Version
 
+NOT_LISTED = "ECS lists it no more"
+"""Why an instance is not described that is not in the cluster any more."""
+
+NAMELESS = "ECS does not say which EC2 instance it is"
+"""Why one is left out that was described: it is left alone. Every other reason is ECS's own."""
+
 
 class Status(Enum):
     """The status of a container instance, as ECS writes it; OTHER for one that a later API may add."""
@@ -353,6 +359,11 @@ class Instance:
     def registered(self) -> bool:
         """Whether the cluster has it: ECS calls one INACTIVE that was terminated or deregistered."""
         return self.registration is not None and self.registration.status is not Status.INACTIVE
+
+    @property
+    def unknown(self) -> bool:
+        """Whether ECS lists it and did not describe it at the last look: nobody knows how it stands."""
+        return self.undescribed not in ("", NOT_LISTED, NAMELESS)
 
     @property
     def zone(self) -> Zone:

@@ -207,7 +207,7 @@ def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:
 
 def _drains(instance: Instance) -> bool:
     registration = instance.registration
-    return registration is not None and registration.status is Status.DRAINING
+    return registration is not None and registration.status in (Status.DRAINING, Status.DEREGISTERING)
 
 
 def _is_done(instance: Instance) -> bool:

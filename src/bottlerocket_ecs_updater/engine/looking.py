@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from bottlerocket_ecs_updater.core.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.event import ClaimFound, ClusterLooked, HostChecked, Rebooted, Settled
 from bottlerocket_ecs_updater.core.fleet import (
+    NOT_LISTED,
     End,
     Ended,
     Flight,
@@ -91,7 +92,7 @@ class Looking:
             # First, so that what is listed of tasks can say which of them are daemons.
             self._look_at_services(now)
         listing_due = self._listed_at is None or passed(self._listed_at, self._policy.full_look_spacing, now)
-        if wants.listing or listing_due:
+        if wants.listing or listing_due or (wants.full and self._some_are_unknown()):
             self._list_all(now)
         elif wants.full:
             self._describe([r.arn for r in self._registrations()], now)
@@ -108,6 +109,10 @@ class Looking:
         if wants.services and not first:
             self._look_at_services(now)
 
+    def _some_are_unknown(self) -> bool:
+        """Whether one was listed and not described: only a new listing tells whether it is still there."""
+        return any(instance.unknown for instance in self._known.instances.values())
+
     def _registrations(self, ids: Collection[InstanceId] | None = None) -> Iterable[Registration]:
         instances = self._known.instances
         chosen = instances.values() if ids is None else [instances[id_] for id_ in ids if id_ in instances]
@@ -123,7 +128,7 @@ class Looking:
         seen = {registration.id for registration in listing.registrations}
         seen |= {self._id_of(arn) for arn in listing.undescribed}
         for id_ in [id_ for id_ in known.instances if id_ not in seen]:
-            known.learn(see_missing(known.instances[id_], "ECS lists it no more"))
+            known.learn(see_missing(known.instances[id_], NOT_LISTED))
         self._listed_at = known.full_at = now
         self._reach_hosts(now, first=first)
         if first or any(instance.tasks is None for instance in known.instances.values()):

@@ -60,6 +60,8 @@ from .updates import (
 )
 from .world import (
     ApiFails,
+    Between,
+    InBetween,
     InstanceTerminated,
     NewContainerInstance,
     RepliesLost,
@@ -79,6 +81,7 @@ __all__ = [
     "ActivateFails",
     "ApiFails",
     "ApplyKilled",
+    "Between",
     "BootFault",
     "BootHangs",
     "CatalogueEntry",
@@ -94,6 +97,7 @@ __all__ = [
     "FaultPlan",
     "GrubFails",
     "HashMismatch",
+    "InBetween",
     "InstanceTerminated",
     "Leftover",
     "LockBusy",

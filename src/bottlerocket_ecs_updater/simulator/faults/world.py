@@ -71,6 +71,23 @@ class TaskArrives:
     times: int | None = 1
 
 
+class Between(StrEnum):
+    """States of a container instance that nobody sets, and in which it takes no tasks."""
+
+    REGISTERING = "REGISTERING"
+    DEREGISTERING = "DEREGISTERING"
+    REGISTRATION_FAILED = "REGISTRATION_FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class InBetween:
+    """F40. An instance that was ACTIVE is in another state for a time, and nobody drained it."""
+
+    status: Between = Between.REGISTERING
+    at: timedelta = AT_ONCE
+    lasts: timedelta | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class StaleReads:
     """W1. Describe and List answer with the world as it was `lag` ago."""
@@ -110,6 +127,7 @@ WorldFault = (
     | SomebodySets
     | ApiFails
     | TaskArrives
+    | InBetween
     | StaleReads
     | RepliesLost
     | UpdaterDies
