@@ -71,7 +71,7 @@ def count_budget(fleet: Fleet, policy: Policy) -> Budget:
 
     So does one that ECS lists and does not describe: it may be out of service, and may be a Bottlerocket host.
     """
-    ours = [instance for instance in fleet.instances.values() if instance.bottlerocket and _is_there(instance)]
+    ours = [instance for instance in fleet.instances.values() if instance.bottlerocket and is_there(instance)]
     settling = {slot.instance: slot.zone for slot in fleet.slots}
     unknown = [one for one in fleet.instances.values() if one.unknown and one.registration is None and not one.claim]
     down = {instance.id: instance.zone for instance in [*ours, *unknown] if unavailable(instance)}
@@ -84,7 +84,7 @@ def count_budget(fleet: Fleet, policy: Policy) -> Budget:
     return Budget(taken, policy.max_unavailable.of(len(ours)), limits, frozenset(settling.keys() - down.keys()))
 
 
-def _is_there(instance: Instance) -> bool:
+def is_there(instance: Instance) -> bool:
     """Whether it is capacity of the cluster: one that was terminated is none any more, and is replaced."""
     return instance.claim is not None or instance.registered
 

@@ -255,12 +255,13 @@ class Reason(Enum):
     )
     CHECKPOINT_WAIT = _Words(
         "checkpoint-wait",
-        "{done} of {total} instances run {version}; at this checkpoint the roll waits until {until}",
+        "{version} is done on {done} of {total} instances; at this checkpoint the roll waits until {until}",
         "it is taken after that, or change --checkpoint-wait",
     )
     CHECKPOINT_FULL = _Words(
         "checkpoint-full",
-        "{limit} of {total} instances may go to {version} up to this checkpoint: {done} did, {under_way} are on it",
+        "up to this checkpoint {limit} of {total} instances may go to {version}: {done} done, {failed} failed, "
+        "{under_way} in progress",
         "it is taken when those are done and the wait is over",
     )
     CHECKPOINT_FAILED = _Words(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from bottlerocket_ecs_updater.core.fleet import Kind
+from bottlerocket_ecs_updater.core.ledger import without_future
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
 from bottlerocket_ecs_updater.engine.ports import Hosts
@@ -12,7 +14,8 @@ from bottlerocket_ecs_updater.engine.ports import Hosts
 
 def remember(known: Knowledge, ledger: LedgerKeeping) -> None:
     """Take what outlasted earlier runs: open claims, rests, suspect releases."""
-    state = ledger.load()
+    ledger.load()
+    state = ledger.change(partial(without_future, now=known.at))
     known.rests = state.rests
     for id_, record in state.claims.items():
         known.learn(replace(known.instance(id_), claim=record.claim))

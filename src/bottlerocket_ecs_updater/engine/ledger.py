@@ -6,7 +6,7 @@ Changes are gathered and written at once, so that a pass costs one write however
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bottlerocket_ecs_updater.core.errors import LeaseLost, Throttled, Unreachable, UpdaterError
@@ -145,9 +145,9 @@ def ledger_key(cluster: str) -> str:
 
 def write_ledger(ledger: Ledger, beside: dict[str, Any]) -> bytes:
     """The JSON object, in a form that people can read and compare."""
-    from bottlerocket_ecs_updater.engine.jsonform import converter  # noqa: PLC0415 - slow to import
+    from bottlerocket_ecs_updater.engine.jsonform import ledger_converter  # noqa: PLC0415 - slow to import
 
-    value = {**beside, "format": FORMAT, **converter().unstructure(ledger, Ledger)}
+    value = {**beside, "format": FORMAT, **ledger_converter().unstructure(ledger, Ledger)}
     return json.dumps(value, indent=1, sort_keys=True).encode()
 
 
@@ -155,7 +155,7 @@ def read_ledger(data: bytes, key: str) -> tuple[Ledger, dict[str, Any]]:
     """The ledger, and what a newer updater wrote beside it. Raises LedgerBroken, naming the object and the place."""
     from cattrs import BaseValidationError  # noqa: PLC0415 - slow to import
 
-    from bottlerocket_ecs_updater.engine.jsonform import converter, explain  # noqa: PLC0415 - slow to import
+    from bottlerocket_ecs_updater.engine.jsonform import explain, ledger_converter  # noqa: PLC0415 - slow to import
 
     try:
         value = json.loads(data)
@@ -168,8 +168,8 @@ def read_ledger(data: bytes, key: str) -> tuple[Ledger, dict[str, Any]]:
     if value["format"] > FORMAT:
         raise LedgerBroken(f"{key} has format {value['format']}; this updater knows formats up to {FORMAT}")
     try:
-        ledger: Ledger = converter().structure(value, Ledger)
+        ledger: Ledger = ledger_converter().structure(value, Ledger)
     except BaseValidationError as error:
         raise LedgerBroken(f"{key} is broken: {explain(error)}") from error
-    known = {"format", "run", "write", *(part.name for part in fields(Ledger))}
+    known = {"format", "run", "write", *ledger_converter().unstructure(Ledger(), Ledger)}
     return ledger, {name: part for name, part in value.items() if name not in known}

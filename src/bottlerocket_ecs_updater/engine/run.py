@@ -31,10 +31,11 @@ from bottlerocket_ecs_updater.core.event import (
 )
 from bottlerocket_ecs_updater.core.fleet import Instance, Outcome
 from bottlerocket_ecs_updater.core.ids import InstanceId, Own, RunId
-from bottlerocket_ecs_updater.core.ledger import with_sighting, without_gone
+from bottlerocket_ecs_updater.core.ledger import with_found, with_sighting, without_gone
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.ruling import newly_found
 from bottlerocket_ecs_updater.core.waiting import passed, spell
 from bottlerocket_ecs_updater.engine.acting import Acting
 from bottlerocket_ecs_updater.engine.agenda import Agenda
@@ -232,9 +233,9 @@ class Run:
             known.learn(replace(instance, trail=replace(instance.trail, in_vain_since=None)))
 
     def _forget_gone(self) -> None:
-        """What is remembered of instances that left the cluster is of no use to anybody; claims stay."""
+        """What is remembered of instances that left the cluster is dropped where nothing asks for it; claims stay."""
         present = {id_ for id_, one in self._known.instances.items() if one.registration is not None}
-        self._world.ledger.change(partial(without_gone, present=present))
+        self._world.ledger.change(partial(without_gone, present=present, now=self._known.at))
 
     def _look_beyond(self) -> None:
         """What the rules ask. What cannot be read of it bars beginning, and not what is in hand."""
@@ -254,6 +255,8 @@ class Run:
         for version in known.releases_told():
             seen = self._sightings.note(version, known.at)
             ledger.change(partial(with_sighting, version=version, at=seen))
+        for id_, version in newly_found(known.fleet(), self._policy).items():
+            ledger.change(partial(with_found, instance=id_, version=version, at=known.at))
         known.past = ledger.value.past
 
     def _stopping(self) -> bool:

@@ -73,14 +73,16 @@ def test_the_first_of_all_is_one_canary() -> None:
 def test_nobody_follows_while_the_canary_is_under_way() -> None:
     allowance = allow(STEPS, roll(under_way=1), NOW)
     assert allowance.room == 0
-    assert str(allowance.refusal()) == "1 of 40 instances may go to 1.26.0 up to this checkpoint: 0 did, 1 are on it"
+    assert str(allowance.refusal()) == (
+        "up to this checkpoint 1 of 40 instances may go to 1.26.0: 0 done, 0 failed, 1 in progress"
+    )
 
 
 def test_after_the_canary_the_roll_waits() -> None:
     allowance = allow(STEPS, roll(done=1, ago=HOUR / 2), NOW)
     assert allowance.until == NOW + HOUR / 2
     assert str(allowance.refusal()) == (
-        "1 of 40 instances run 1.26.0; at this checkpoint the roll waits until 2024-10-15 12:30 UTC"
+        "1.26.0 is done on 1 of 40 instances; at this checkpoint the roll waits until 2024-10-15 12:30 UTC"
     )
 
 
