@@ -311,6 +311,12 @@ class Around:
     """None where Auto Scaling was not asked, or did not say."""
     protected: Mapping[TaskArn, datetime] = field(default_factory=dict)
     """Until when tasks on it are protected."""
+    asked_at: datetime | None = None
+    """When all of it was last asked together, as it is before a drain; None where that never was."""
+    unasked: str = ""
+    """What AWS did not say then, though a rule asks for it, and why; empty where it said all."""
+    unasked_since: datetime | None = None
+    """Since when every such survey in a row has missed something."""
 
 
 @dataclass(frozen=True, slots=True)

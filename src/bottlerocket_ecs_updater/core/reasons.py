@@ -284,6 +284,11 @@ class Reason(Enum):
         "its task {task} is protected until {until}",
         "the task's own code gives its protection up when it is done",
     )
+    SURVEY_FAILED = _Words(
+        "survey-failed",
+        "AWS did not say what is asked before a drain: {what}",
+        "it is asked again, at the latest by the next run; see why AWS did not answer",
+    )
     SERVICE_DEPLOYING = _Words(
         "service-deploying",
         "a deployment is in progress: {services}",

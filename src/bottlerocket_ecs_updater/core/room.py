@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from bottlerocket_ecs_updater.core.fit import (
     Capacity,
@@ -21,6 +21,8 @@ from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Service, Status
 from bottlerocket_ecs_updater.core.host import UpdateState
 from bottlerocket_ecs_updater.core.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.placing import Placing
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.waiting import passed
 
 GROUP = "service:"
@@ -186,13 +188,36 @@ class Rooms:
         )
 
 
+UNASKED_POLLS = 12
+"""What AWS does not say of an instance is asked again at every poll for so long, and more rarely after that."""
+
+
 def unsurveyed(instance: Instance, fleet: Fleet, poll: timedelta) -> bool:
     """Whether it must be surveyed before it may begin: what was found is too old, or a task definition is not read."""
     if not fleet.surveyed:
         return False
-    if instance.around is None or passed(instance.around.at, poll, fleet.at):
+    around = instance.around
+    if around is None or around.asked_at is None or passed(around.asked_at, poll, fleet.at):
         return True
-    return any(True for _ in unread_definitions(instance, fleet))
+    return not around.unasked and any(True for _ in unread_definitions(instance, fleet))
+
+
+def missed(instance: Instance) -> Hold | None:
+    """What AWS did not say of it at its last survey, None where it said all."""
+    around = instance.around
+    return hold(Reason.SURVEY_FAILED, what=around.unasked) if around is not None and around.unasked else None
+
+
+def ask_again_at(instance: Instance, policy: Policy) -> tuple[datetime, bool]:
+    """When AWS is asked once more what it did not say, and whether the run waits for that.
+
+    At first at the next poll; when it has not been said for a while only now and then, while the run goes on anyway.
+    """
+    around = instance.around
+    if around is None or around.asked_at is None or around.unasked_since is None:
+        return datetime.min.replace(tzinfo=UTC), False
+    long_since = passed(around.unasked_since, UNASKED_POLLS * policy.poll_interval, around.asked_at)
+    return around.asked_at + (policy.full_look_spacing if long_since else policy.poll_interval), not long_since
 
 
 def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:
