@@ -345,6 +345,20 @@ MUTANTS = (
         f"{CORE}/test_budget.py",
     ),
     broken(
+        "a release does what a person was told, whatever has changed meanwhile",
+        "engine/release.py",
+        "    if now.differs_from(said):\n",
+        "    if not now:\n",
+        "tests/engine/test_release.py",
+    ),
+    broken(
+        "a release lets go of the claim on the registration that it chose alone",
+        "engine/release.py",
+        "frozenset(), tuple(written), drained_by_us)",
+        "frozenset(), tuple(written)[-1:], drained_by_us)",
+        "tests/engine/test_release.py",
+    ),
+    broken(
         "a quarantined instance takes two places at a checkpoint",
         "core/ruling.py",
         "    under_way = {id_ for id_, claim in claims if claim.phase is not ClaimPhase.QUARANTINED}\n",

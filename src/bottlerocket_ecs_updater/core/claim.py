@@ -7,6 +7,7 @@ Its text keeps to what ECS allows in an attribute value: 128 characters of lette
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -96,3 +97,11 @@ class Claim:
         """The same claim, one phase on."""
         count = self.reboots if reboots is None else reboots
         return replace(self, phase=phase, since=now.replace(microsecond=0), reboots=count)
+
+
+_ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
+
+
+def furthest(claims: Iterable[Claim]) -> Claim | None:
+    """Of several copies of a claim the one that went further; None of none."""
+    return max(claims, key=lambda claim: (_ORDER.index(claim.phase), claim.reboots, claim.since), default=None)

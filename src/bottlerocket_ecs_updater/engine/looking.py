@@ -33,6 +33,7 @@ from bottlerocket_ecs_updater.core.strangers import lives
 from bottlerocket_ecs_updater.core.waiting import near, passed
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ports import Answer, Clock, Cluster, Hosts, Listing, Recorder, Successors, Survey
+from bottlerocket_ecs_updater.engine.registrations import one_per_instance
 from bottlerocket_ecs_updater.engine.surveying import Surveying
 
 
@@ -149,7 +150,7 @@ class Looking:
     def _absorb(self, listing: Listing, now: datetime) -> None:
         known = self._known
         known.arns |= {registration.arn: registration.id for registration in listing.registrations}
-        for registration in _one_per_instance(listing.registrations):
+        for registration in one_per_instance(listing.registrations):
             before = known.instance(registration.id)
             seen = replace(registration, at=now)
             after = see_registration(before, seen, known.run, near(self._policy.poll_interval))
@@ -362,21 +363,6 @@ class Looking:
             self._recorder.record(Rebooted(now, after.id, report.running, now - sent if sent else None))
             self._known.learn_reboot(after)
         return after
-
-
-def _one_per_instance(registrations: Iterable[Registration]) -> Iterable[Registration]:
-    """One registration for each EC2 instance: after a lost checkpoint the old one stays behind, disconnected."""
-    best: dict[InstanceId, Registration] = {}
-    for registration in registrations:
-        other = best.get(registration.id)
-        if other is None or _rank(registration) > _rank(other):
-            best[registration.id] = registration
-    return best.values()
-
-
-def _rank(registration: Registration) -> tuple[bool, bool, datetime]:
-    in_service = registration.status in (Status.ACTIVE, Status.DRAINING)
-    return in_service, registration.connected, registration.registered_at
 
 
 def _drains_for_us(instance: Instance) -> bool:
