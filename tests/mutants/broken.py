@@ -359,6 +359,13 @@ MUTANTS = (
         "tests/engine/test_release.py",
     ),
     broken(
+        "a run that is told to stop says that all is well, whatever it leaves out of service",
+        "engine/run.py",
+        'return "interrupted", 3 if left_out(self._known.fleet(), self._policy) else 0\n',
+        'return "interrupted", 0\n',
+        "tests/engine/test_interrupted.py",
+    ),
+    broken(
         "a quarantined instance takes two places at a checkpoint",
         "core/ruling.py",
         "    under_way = {id_ for id_, claim in claims if claim.phase is not ClaimPhase.QUARANTINED}\n",

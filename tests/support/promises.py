@@ -123,7 +123,21 @@ def _exit_code(ending: Ending) -> int:
     if finished.outcome in ("error", "halted"):
         return {"error": 1, "halted": 4}[finished.outcome]
     bad = [one for one in finished.outcomes.values() if isinstance(one, Failed | Quarantined)]
+    if not bad and finished.outcome == "interrupted" and finished.exit_code == 3:
+        return 3  # what it leaves is no outcome: `an_interrupted_run_says_what_it_leaves` is about that
     return 3 if bad else 0
+
+
+def an_interrupted_run_says_what_it_leaves(played: Played) -> Broken:
+    """With exit code 0 it leaves no instance out of service, as far as it could know of one."""
+    story, timing = played.story, played.story.scenario.ecs_timing
+    forgotten = story.store_forgets_claims or not (timing.attributes_survive and timing.draining_survives)
+    if forgotten or story.rivals_have_own_stores:
+        return
+    for ending in played.endings:
+        interrupted = ending.finished is not None and ending.finished.outcome == "interrupted"
+        if interrupted and ending.exit_code == 0 and ending.left_out:
+            yield f"{ending.run} was interrupted, exits with 0, and leaves {', '.join(ending.left_out)} out of service"
 
 
 def _tells_of(outcomes: Mapping[InstanceId, Outcome], event: InstanceUpdated) -> bool:
@@ -351,6 +365,7 @@ PROMISES: tuple[Callable[[Played], Iterable[str]], ...] = (
     decisions_are_repeatable_and_reasoned,
     every_run_ends,
     summaries_are_whole,
+    an_interrupted_run_says_what_it_leaves,
     the_last_run_tells_of_the_world,
     the_healthy_are_up_to_date,
     boots_are_explained,

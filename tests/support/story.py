@@ -135,6 +135,8 @@ class Ending:
     exit_code: int | None
     """None where it died."""
     events: tuple[Event, ...]
+    left_out: tuple[str, ...] = ()
+    """Instances that updaters drained, and that were neither returned nor quarantined when it ended."""
 
     @property
     def by_itself(self) -> bool:
@@ -421,7 +423,8 @@ class _Play:
             world.ecs.lifecycle.stop(task, "EssentialContainerExited", "it ended")
         if exit_code is None and self._story.store_forgets_claims:
             _forget_claims(world)
-        ending = Ending(RunId(name), rival, began, world.clock.now(), finished, exit_code, tuple(tape.events))
+        left_out = world.verdict().stranded
+        ending = Ending(RunId(name), rival, began, world.clock.now(), finished, exit_code, tuple(tape.events), left_out)
         self._endings.append(ending)
         return ending
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from bottlerocket_ecs_updater.core.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Status
 from bottlerocket_ecs_updater.core.hooks import being_prepared
 from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.strangers import lives
 
 NAMED_AT_MOST = 3
 """How many of those that fill a budget are named in the reason."""
@@ -110,6 +111,27 @@ def in_quarantine(fleet: Fleet) -> tuple[InstanceId, ...]:
         for instance in fleet.instances.values()
         if instance.claim is not None and instance.claim.phase is ClaimPhase.QUARANTINED
     )
+
+
+def left_out(fleet: Fleet, policy: Policy) -> tuple[InstanceId, ...]:
+    """Instances that are, or may be, out of service in the middle of an update that no living run goes on with."""
+    return tuple(
+        instance.id
+        for instance in fleet.instances.values()
+        if instance.claim is not None
+        and instance.claim.phase is not ClaimPhase.QUARANTINED
+        and not lives(instance.claim, fleet, policy)
+        and _may_be_out(instance, instance.claim, fleet)
+    )
+
+
+def _may_be_out(instance: Instance, claim: Claim, fleet: Fleet) -> bool:
+    """What a claim of another run did to it is not known before it is finished, whatever a reader that lags shows."""
+    registration, trail = instance.registration, instance.trail
+    if trail.return_confirmed or (registration is not None and registration.status is Status.INACTIVE):
+        return False
+    never_drained = claim.run == fleet.run and trail.drain_sent_at is None
+    return not (never_drained and registration is not None and registration.status is Status.ACTIVE)
 
 
 def _names(ids: Iterable[InstanceId]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from bottlerocket_ecs_updater.core.budget import in_quarantine
+from bottlerocket_ecs_updater.core.budget import in_quarantine, left_out
 from bottlerocket_ecs_updater.core.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.decide import Decision, decide
 from bottlerocket_ecs_updater.core.errors import (
@@ -366,7 +366,9 @@ class Run:
             return "halted", 4
         if counts["failed"] or counts["quarantined"] or in_quarantine(self._known.fleet()):
             return "failures", 3
-        return ("interrupted" if self._known.stopping else "ok"), 0
+        if self._known.stopping:
+            return "interrupted", 3 if left_out(self._known.fleet(), self._policy) else 0
+        return "ok", 0
 
     def _outcome(self, instance: Instance) -> Outcome:
         if instance.trail.outcome is not None:
