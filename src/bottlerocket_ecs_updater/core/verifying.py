@@ -128,7 +128,8 @@ def quarantined(instance: Instance, claim: Claim, registration: Registration, fl
         detail = f"out of service since {claim.since:%Y-%m-%d %H:%M} UTC"
         why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
         conclusion = _say_quarantined(instance, claim, registration, why, fleet)
-    if not registration.connected:
+    if not registration.connected or registration.status is not Status.DRAINING:
+        # What is REGISTERING or the like cannot be returned.
         return Verdict(conclusion)
     since = max(claim.since, instance.trail.claimed_at or claim.since)
     told = instance.told if instance.told is not None and instance.told.asked_at >= since else None
