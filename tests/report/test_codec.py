@@ -56,7 +56,7 @@ def test_a_reason_whose_sentence_has_grown_since_it_was_recorded_can_still_be_sa
     recorded = InstanceHeld(AT, ONE, hold(Reason.CHECKPOINT_FULL, limit=1, total=4, version=NEW, done=0, under_way=1))
     read = decode(encode(recorded))
     assert isinstance(read, InstanceHeld)
-    assert "0 done, ? failed, 1 in progress" in str(read.hold)
+    assert "0 done, ? failed, 1 in progress, ? next in line" in str(read.hold)
 
 
 def test_no_event_is_left_out() -> None:

@@ -136,7 +136,7 @@ def allow_today(checkpoints: Checkpoints, begun: Sequence[datetime], now: dateti
     recent = sorted(at for at in begun if at > now - DAY)
     room = max(0, limit - len(recent))
     until = (recent + [now] * room)[-limit] + DAY
-    held = hold(Reason.DAILY_LIMIT, begun=len(recent) + room, limit=limit, until=spell_moment(until))
+    held = hold(Reason.DAILY_LIMIT, begun=len(recent), next=room, limit=limit, until=spell_moment(until))
     return Allowance(room, held, until)
 
 
@@ -165,6 +165,7 @@ def _up_to(size: int, roll: Roll, done: int) -> Allowance:
         done=done,
         under_way=roll.under_way,
         failed=roll.failed,
+        next=room,
     )
     return Allowance(room, full)
 

@@ -261,7 +261,7 @@ class Reason(Enum):
     CHECKPOINT_FULL = _Words(
         "checkpoint-full",
         "up to this checkpoint {limit} of {total} instances may go to {version}: {done} done, {failed} failed, "
-        "{under_way} in progress",
+        "{under_way} in progress, {next} next in line",
         "it is taken when those are done and the wait is over",
     )
     CHECKPOINT_FAILED = _Words(
@@ -271,7 +271,7 @@ class Reason(Enum):
     )
     DAILY_LIMIT = _Words(
         "daily-limit",
-        "{begun} instances were begun in the last 24 hours, and {limit} is the limit",
+        "all {limit} places for 24 hours are taken: {begun} begun, {next} next in line",
         "it is taken from {until} on, or raise --max-per-day",
     )
     TASK_HELD = _Words(
