@@ -76,6 +76,9 @@ class Told:
     after: timedelta
 
 
+PATIENCE = timedelta(minutes=1)
+"""Nobody starts the next run sooner after one that had no right to act: it would meet the same, or its shadow."""
+
 RUNS_STARTED_PER_ACTED = 10
 """Where the store refuses every lease, no run ever acts: a line of them comes to its end all the same."""
 
@@ -178,6 +181,7 @@ _PASSING = frozenset(
         Reason.NO_ANSWER,
         Reason.HANDED_OVER,
         Reason.OWN_HOST,
+        Reason.CHECKPOINT_WAIT,
     }
 )
 
@@ -350,7 +354,7 @@ class _Play:
                 self._quiet = True
                 return
             before.append(ending)
-            self._stage.wait(self._story.spacing)
+            self._stage.wait(max(self._story.spacing, PATIENCE) if ending.never_acted else self._story.spacing)
             while nothing_new and self._rivals_left:
                 self._stage.wait(self._story.spacing)
 
