@@ -7,15 +7,16 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from bottlerocket_ecs_updater.core.command import Drain
+from bottlerocket_ecs_updater.core.command import CallSuccessor, Drain
 from bottlerocket_ecs_updater.core.decide import Decision, decide
 from bottlerocket_ecs_updater.core.fit import Moving
-from bottlerocket_ecs_updater.core.fleet import Around, Instance, Services
-from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.fleet import Around, Instance, Services, Tasks, Trail, UpToDate
+from bottlerocket_ecs_updater.core.ids import InstanceId, Own, TaskArn
+from bottlerocket_ecs_updater.core.policy import OwnHost
 from bottlerocket_ecs_updater.core.reasons import Reason
 from bottlerocket_ecs_updater.core.room import UNASKED_POLLS
 
-from .builders import NOW, POLICY, POLL, SECOND, fleet, instance, is_soon, ready, service, task
+from .builders import NOW, OLD, POLICY, POLL, SECOND, fleet, idle, instance, is_soon, ready, service, task
 
 ONE, TWO = InstanceId("i-a"), InstanceId("i-b")
 MISSED = Around(NOW, asked_at=NOW, unasked="the protection of its tasks: slow down", unasked_since=NOW)
@@ -88,3 +89,16 @@ def test_a_definition_that_cannot_be_read_holds_and_is_not_asked_for_in_the_same
     decision = decided(one(missed), services=services, definitions={})
     assert decision.holds[ONE].reason is Reason.SURVEY_FAILED
     assert is_soon(decision.look_at)
+
+
+def test_nobody_is_called_for_our_own_host_while_aws_does_not_say_all_of_it() -> None:
+    mine = task("updater", group="family:updater", arn=TaskArn("arn:task/own"), family="updater")
+    own = Own(TaskArn("arn:task/own"), "updater")
+    policy = replace(POLICY, own_host=OwnHost.HAND_OVER)
+    host = replace(one(MISSED), tasks=Tasks((mine,), NOW))
+    other = instance("i-b", idle(), trail=Trail(outcome=UpToDate(OLD)))
+    said = decide(fleet(host, other, surveyed=True, own=own), policy)
+    assert said.holds[ONE].reason is Reason.SURVEY_FAILED
+    well = replace(host, around=Around(NOW, asked_at=NOW))
+    calls = decide(fleet(well, other, surveyed=True, own=own), policy)
+    assert [type(command) for command in calls.commands if command.instance == ONE] == [CallSuccessor]

@@ -333,8 +333,8 @@ MUTANTS = (
     broken(
         "a drain stands on what AWS said last where it does not say it now",
         "core/taking.py",
-        "        if refusal is not None and fleet.at < again_at:\n",
-        "        if fleet.at < fleet.started_at:\n",
+        "        unsaid = held_for_survey(instance, fleet, policy)\n",
+        "        unsaid = None\n",
         f"{CORE}/test_fresh_facts.py",
     ),
     broken(

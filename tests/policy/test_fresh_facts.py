@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.support.simulated import Tape, Updater, instance_id, row
 
-from bottlerocket_ecs_updater.core.event import Drained, InstanceHeld, RunFinished
+from bottlerocket_ecs_updater.core.event import Drained, InstanceHeld, RuleOff, RunFinished
 from bottlerocket_ecs_updater.core.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.policy import Policy
@@ -140,6 +140,14 @@ def test_what_aws_never_says_of_one_service_holds_its_hosts_and_ends() -> None:
     held = {id_: why.reason for id_, why in finished.outcomes.items() if isinstance(why, Hold)}
     assert held == {on.ec2_instance_id: Reason.SURVEY_FAILED}
     assert finished.counts["updated"] == 3
+
+
+@pytest.mark.parametrize("operation", ["GetTaskProtection", "DescribeAutoScalingInstances", "DescribeTaskDefinition"])
+def test_what_never_answers_at_all_may_not_be_there_and_its_rule_is_off(operation: str) -> None:
+    there = scene(f.ApiFails("InternalFailure", 500, operation=operation))
+    finished = play(there)
+    assert len(there.tape.of(RuleOff)) == 1
+    assert finished.counts["updated"] == 4
 
 
 def _unreadable(family: str) -> Hook:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.fit import (
     Capacity,
@@ -208,16 +208,20 @@ def missed(instance: Instance) -> Hold | None:
     return hold(Reason.SURVEY_FAILED, what=around.unasked) if around is not None and around.unasked else None
 
 
-def ask_again_at(instance: Instance, policy: Policy) -> tuple[datetime, bool]:
-    """When AWS is asked once more what it did not say, and whether the run waits for that.
+def held_for_survey(instance: Instance, fleet: Fleet, policy: Policy) -> tuple[Hold, datetime | None] | None:
+    """Why it may not begin where AWS did not say all of it, None where it did, or where it is to be asked again now.
 
-    At first at the next poll; when it has not been said for a while only now and then, while the run goes on anyway.
+    With the hold comes when to ask again: at first at the next poll. When it has not been said for a while, it is asked
+    now and then while the run goes on anyway, and the run does not wait for it: None.
     """
-    around = instance.around
-    if around is None or around.asked_at is None or around.unasked_since is None:
-        return datetime.min.replace(tzinfo=UTC), False
+    around, why = instance.around, missed(instance)
+    if around is None or why is None or around.asked_at is None or around.unasked_since is None:
+        return None
     long_since = passed(around.unasked_since, UNASKED_POLLS * policy.poll_interval, around.asked_at)
-    return around.asked_at + (policy.full_look_spacing if long_since else policy.poll_interval), not long_since
+    again_at = around.asked_at + (policy.full_look_spacing if long_since else policy.poll_interval)
+    if fleet.at >= again_at:
+        return None
+    return why, None if long_since else again_at
 
 
 def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:

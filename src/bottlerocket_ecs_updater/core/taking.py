@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.order import in_order
 from bottlerocket_ecs_updater.core.own import hand_over, is_own_host
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.room import ask_again_at, missed, unsurveyed
+from bottlerocket_ecs_updater.core.room import held_for_survey, missed, unsurveyed
 from bottlerocket_ecs_updater.core.ruling import Turns
 from bottlerocket_ecs_updater.core.settling import UNSTEADY_POLLS
 from bottlerocket_ecs_updater.core.waiting import next_look, passed
@@ -65,10 +65,9 @@ def begin(
             draft.verdicts[instance.id] = Verdict(hold=refusal)
             roomless.append(instance)
             continue
-        refusal = missed(instance)
-        again_at, waits = ask_again_at(instance, policy)
-        if refusal is not None and fleet.at < again_at:
-            draft.verdicts[instance.id] = Verdict(hold=refusal, look_at=again_at if waits else None)
+        unsaid = held_for_survey(instance, fleet, policy)
+        if unsaid is not None:
+            draft.verdicts[instance.id] = Verdict(hold=unsaid[0], look_at=unsaid[1])
             continue
         budget = budget.take(instance)
         refusals.clear()
@@ -110,6 +109,8 @@ def leave_own_host(
             draft.verdicts[instance.id] = _ruled_out(refusal, fleet, policy, draft)
         elif no_place is not None:
             draft.verdicts[instance.id] = Verdict(hold=no_place)
+        elif (unsaid := held_for_survey(instance, fleet, policy)) is not None:
+            draft.verdicts[instance.id] = Verdict(hold=unsaid[0], look_at=unsaid[1])
         else:
             done = not awaited and not fleet.slots
             verdict = hand_over(instance, fleet, policy, others_done=done)
