@@ -9,7 +9,7 @@ import pytest
 from bottlerocket_ecs_updater.core.errors import NotFound, Throttled, Unreachable
 from bottlerocket_ecs_updater.core.fleet import Status
 
-from .fakes import START, Bench, arn, bench_with, instance, refusal
+from .fakes import START, Bench, arn, bench_with, instance, refusal, task
 
 
 def service(number: int, **changes: object) -> dict[str, object]:
@@ -184,3 +184,16 @@ def test_a_service_that_came_since_is_found_after_those_minutes() -> None:
     bench.ecs.add(service(2))
     bench.clock.time += timedelta(minutes=5)
     assert [one.name for one in cluster.services()] == ["s1", "s2"]
+
+
+def test_a_task_of_a_service_that_is_not_known_has_the_services_listed_once_more() -> None:
+    """A service may be gone while a task of it still stops: it is not looked for again and again."""
+    bench = bench_with([service(1), service(2, schedulingStrategy="DAEMON")])
+    cluster = bench.cluster()
+    cluster.services()
+    bench.ecs.add(service(3), *(task(name, group=f"service:{name}") for name in ("s2", "s3", "gone")))
+    assert [one.daemon for one in cluster.all_tasks()[arn(1)]] == [True, False, False]
+    assert [one.name for one in cluster.services()] == ["s1", "s2", "s3"]
+    cluster.all_tasks()
+    cluster.services()
+    assert bench.ecs.count("list_services") == 2

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bottlerocket_ecs_updater.core.budget import count_budget, in_quarantine
 from bottlerocket_ecs_updater.core.claim import ClaimPhase
-from bottlerocket_ecs_updater.core.fleet import Instance, Slot, Status
+from bottlerocket_ecs_updater.core.fleet import NAMELESS, Instance, Slot, Status
 from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.reasons import Reason
@@ -98,6 +100,49 @@ def test_an_instance_that_was_terminated_is_no_capacity_any_more() -> None:
     assert reason(policy(), gone, other("i-b")) is None
     half = Policy(max_unavailable=Limit(percent=50))
     assert count_budget(fleet(gone, other("i-b"), other("i-c"), other("i-d")), half).limit == 1
+
+
+OUT = [status for status in Status if status not in (Status.ACTIVE, Status.INACTIVE)]
+
+
+@pytest.mark.parametrize("status", OUT)
+def test_every_status_but_active_takes_no_tasks_and_counts(status: Status) -> None:
+    down = other("i-a", status=status)
+    assert reason(policy(), down, other("i-b")) is Reason.BUDGET
+    assert reason(policy(3, per_zone=1), down, other("i-b"), zone=A) is Reason.ZONE_BUDGET
+
+
+@pytest.mark.parametrize("status", OUT)
+def test_one_of_a_status_of_its_own_fills_a_share_of_the_cluster_too(status: Status) -> None:
+    half = Policy(max_unavailable=Limit(percent=50))
+    two = [other("i-a", status=status), other("i-b", status=status)]
+    assert reason(half, *two, other("i-c"), other("i-d")) is Reason.BUDGET
+
+
+@pytest.mark.parametrize("described_before", [True, False])
+def test_an_instance_that_ecs_lists_and_does_not_describe_counts(*, described_before: bool) -> None:
+    seen = other("i-a", zone=B) if described_before else Instance(InstanceId("i-a"))
+    dark = replace(seen, undescribed="SERVER: try again")
+    assert reason(policy(), dark, other("i-b")) is Reason.BUDGET
+    # Where its zone is not known it may be in any.
+    in_that_zone = None if described_before else Reason.ZONE_BUDGET
+    assert reason(policy(3, per_zone=1), dark, other("i-b"), zone=A) is in_that_zone
+
+
+@pytest.mark.parametrize("why", ["", NAMELESS])
+def test_an_instance_that_is_not_there_is_not_unknown(why: str) -> None:
+    gone = Instance(InstanceId("i-a"), undescribed=why)
+    assert reason(policy(), gone, other("i-b")) is None
+
+
+def test_one_that_was_gone_when_it_was_last_described_takes_no_place() -> None:
+    gone = replace(other("i-a", status=Status.INACTIVE, connected=False), undescribed="MISSING")
+    assert reason(policy(), gone, other("i-b")) is None
+
+
+def test_an_instance_of_another_operating_system_that_is_not_described_does_not_count() -> None:
+    foreign = replace(other("i-a", variant=None), undescribed="SERVER")
+    assert reason(policy(), foreign, other("i-b")) is None
 
 
 def test_an_instance_that_is_down_in_two_ways_counts_once() -> None:

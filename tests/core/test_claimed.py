@@ -14,6 +14,7 @@ from bottlerocket_ecs_updater.core.command import Check, Command, Drain, Mark, N
 from bottlerocket_ecs_updater.core.decide import decide
 from bottlerocket_ecs_updater.core.fleet import Durations, Halt, Instance, Kind, Status, Tasks, Trail, Updated
 from bottlerocket_ecs_updater.core.host import HostAnswer, Problem
+from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.core.policy import MISSING_LOOKS
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.releases import ReleaseRules, parse_ranges
@@ -451,3 +452,41 @@ def test_a_claim_that_cannot_be_read_on_the_instance_is_held_whatever_the_store_
     assert (verdict.commands, verdict.look_at) == ((), None)
     assert verdict.hold is not None
     assert verdict.hold.reason is Reason.CLAIM_UNREADABLE
+
+
+# In between
+
+
+BETWEEN = (Status.REGISTERING, Status.DEREGISTERING, Status.REGISTRATION_FAILED, Status.OTHER)
+
+
+@pytest.mark.parametrize("status", BETWEEN)
+@pytest.mark.parametrize("phase", [ClaimPhase.DRAINING, ClaimPhase.REBOOTING])
+@pytest.mark.parametrize("run", [RUN, DEAD_RUN])
+def test_what_ecs_neither_drains_nor_returns_is_looked_at_again_for_a_while(
+    status: Status, phase: ClaimPhase, run: RunId
+) -> None:
+    one = claimed("i-a", a_claim(phase, run=run), rebooted(), status=status)
+    verdict = next_step(one)
+    assert kinds(verdict) == []
+    assert verdict.look_at is not None
+    assert verdict.hold is not None
+    assert (verdict.hold.reason, dict(verdict.hold.facts)) == (Reason.NOT_ACTIVE, {"status": status.value})
+
+
+@pytest.mark.parametrize("run", [RUN, DEAD_RUN])
+def test_what_stays_in_between_keeps_its_claim_for_the_next_run(run: RunId) -> None:
+    claim = a_claim(run=run, since=NOW - HOUR)
+    trail = replace(drained_by_us(claim), claimed_at=NOW - HOUR)
+    verdict = next_step(claimed("i-a", claim, status=Status.REGISTRATION_FAILED, trail=trail))
+    assert (kinds(verdict), verdict.look_at) == ([], None)
+    assert verdict.hold is not None
+
+
+@pytest.mark.parametrize("status", BETWEEN)
+def test_a_quarantined_host_that_is_well_is_not_returned_while_ecs_would_refuse_it(status: Status) -> None:
+    claim = a_claim(ClaimPhase.QUARANTINED, run=DEAD_RUN)
+    trail = replace(drained_by_us(claim), connected_looks=5)
+    well = {one: claimed("i-a", claim, rebooted(), status=one, asked=NOW, trail=trail) for one in Status}
+    assert Return not in kinds(next_step(well[status]))
+    assert Return in kinds(next_step(well[Status.DRAINING]))

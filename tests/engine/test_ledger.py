@@ -17,15 +17,22 @@ from bottlerocket_ecs_updater.core.fleet import Rest
 from bottlerocket_ecs_updater.core.ids import BootId, ContainerInstanceArn, InstanceId, RunId
 from bottlerocket_ecs_updater.core.ledger import (
     ABSENT_FOR,
+    FAILED_RELEASES_MAX,
+    GONE_FOR,
     Change,
     Ledger,
     OpenClaim,
+    with_begun,
     with_claim,
     with_failure,
+    with_found,
     with_release,
     with_rest,
     with_sighting,
+    with_update,
     without_claim,
+    without_failure,
+    without_future,
     without_gone,
     without_rest,
 )
@@ -145,6 +152,62 @@ def test_an_instance_that_a_list_lacked_for_a_moment_keeps_what_is_remembered() 
     assert without_gone(back, {TWO}, NOW + timedelta(days=8)).rests == ledger.rests
 
 
+def test_what_a_release_came_to_on_an_instance_that_is_gone_is_remembered_longer_than_any_wait() -> None:
+    ledger = with_found(with_update(Ledger(), ONE, NEW, NOW), TWO, NEW, NOW)
+    missed = without_gone(ledger, set(), NOW)
+    soon, late = NOW + GONE_FOR - timedelta(minutes=1), NOW + GONE_FOR
+    assert without_gone(missed, set(), soon) is missed
+    assert without_gone(missed, {ONE}, late) == with_update(Ledger(), ONE, NEW, NOW)
+    assert without_gone(missed, set(), late) == Ledger()
+
+
+def test_a_proven_update_withdraws_what_had_failed_there_and_no_more() -> None:
+    failed = with_rest(with_rest(with_failure(Ledger(), OLD, ONE), ONE, ROLLED_BACK), TWO, ROLLED_BACK)
+    proven = with_update(failed, ONE, NEW, NOW)
+    assert proven.failed_on == {OLD: {ONE}, NEW: {TWO}}
+    assert set(proven.rests) == {TWO}
+    assert with_update(proven, TWO, NEW, NOW).failed_on == {OLD: {ONE}}
+
+
+def test_an_update_to_another_release_leaves_what_failed_there() -> None:
+    failed = with_rest(Ledger(), ONE, ROLLED_BACK)
+    assert with_update(failed, ONE, OLD, NOW).failed_on == {NEW: {ONE}}
+    assert with_update(failed, ONE, OLD, NOW).rests == {ONE: ROLLED_BACK}
+
+
+def test_one_that_fails_after_its_update_has_failed() -> None:
+    assert with_failure(with_update(Ledger(), ONE, NEW, NOW), NEW, ONE).suspects == {NEW: 1}
+
+
+def test_the_releases_that_failed_are_remembered_in_bounds_the_newest_of_them() -> None:
+    ledger = Ledger()
+    for minor in range(FAILED_RELEASES_MAX + 5):
+        ledger = with_failure(ledger, Version(1, minor, 0), ONE)
+    assert len(ledger.failed_on) == FAILED_RELEASES_MAX
+    assert min(ledger.failed_on) == Version(1, 5, 0)
+
+
+def test_an_instance_is_found_on_a_release_once() -> None:
+    ledger = with_found(Ledger(), ONE, NEW, NOW)
+    assert with_found(ledger, ONE, NEW, NOW + timedelta(days=1)) is ledger
+    assert with_found(ledger, ONE, OLD, NOW).found_on[ONE].version == OLD
+    assert with_update(ledger, ONE, NEW, NOW).found_on == {}
+
+
+def test_an_instance_is_begun_once_however_often_it_is_written() -> None:
+    ledger = with_begun(with_begun(Ledger(), ONE, NOW), ONE, NOW + timedelta(hours=1))
+    assert ledger.begun == {ONE: NOW + timedelta(hours=1)}
+    assert with_begun(ledger, TWO, NOW + timedelta(days=1, hours=1)).begun.keys() == {TWO}
+
+
+def test_what_was_written_by_a_fast_clock_counts_from_now() -> None:
+    later = NOW + timedelta(days=3650)
+    ledger = with_found(with_update(with_begun(Ledger(), ONE, later), ONE, NEW, later), TWO, NEW, later)
+    assert without_future(ledger, NOW) == with_found(
+        with_update(with_begun(Ledger(), ONE, NOW), ONE, NEW, NOW), TWO, NEW, NOW
+    )
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -154,6 +217,8 @@ def test_an_instance_that_a_list_lacked_for_a_moment_keeps_what_is_remembered() 
         lambda ledger: without_rest(ledger, TWO),
         lambda ledger: with_failure(ledger, NEW, ONE),
         lambda ledger: without_gone(ledger, {ONE}, NOW),
+        lambda ledger: without_failure(ledger, NEW, TWO),
+        lambda ledger: without_future(ledger, NOW),
     ],
 )
 def test_a_change_that_changes_nothing_gives_back_the_same_ledger(change: Change) -> None:
@@ -170,6 +235,16 @@ def test_the_next_run_reads_what_this_one_made_safe() -> None:
     ledger.change(claiming(ONE))
     ledger.flush()
     assert kept(store, "r2").value.claims == {ONE: OpenClaim(CLAIM, ARN)}
+
+
+def test_what_an_older_updater_wrote_of_instances_that_were_begun_is_read_without_their_names() -> None:
+    old = {"format": 1, "claims": {}, "rests": {}, "begun": ["2026-01-05T08:00:00Z"]}
+    ledger, _ = read_ledger(json.dumps(old).encode(), KEY)
+    assert ledger.past.begun == (NOW - timedelta(hours=1),)
+    written = json.loads(write_ledger(with_begun(ledger, ONE, NOW), {}))
+    assert (written["begun"], written["begun_on"]) == (["2026-01-05T08:00:00Z"], {ONE: "2026-01-05T09:00:00Z"})
+    assert read_ledger(json.dumps(written).encode(), KEY) == (with_begun(ledger, ONE, NOW), {})
+    assert with_begun(ledger, ONE, NOW + timedelta(hours=23)).begun_nameless == ()
 
 
 def test_many_changes_cost_one_write() -> None:

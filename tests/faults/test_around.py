@@ -1,4 +1,4 @@
-"""Faults of what is around a host, F31 to F33, F38 and F39, and of the updater's own calls and life, W1 to W6."""
+"""Faults of what is around a host, F31 to F33 and F38 to F41, and of the updater's own calls and life, W1 to W6."""
 
 from __future__ import annotations
 
@@ -106,6 +106,25 @@ def test_f33_an_instance_that_somebody_returns_while_we_drain_it_is_left_in_serv
     assert town.sent("reboot") == 0
     assert town.boots == 1
     assert town.updated_the_others()
+
+
+# Nobody
+
+
+@pytest.mark.parametrize("status", f.Between)
+def test_f40_an_instance_in_a_state_in_which_it_takes_no_tasks_fills_the_budget(status: f.Between) -> None:
+    town = befall(f.InBetween(status))
+    assert town.fates == ["not-active", "not-active"]
+    assert town.exits == [0, 0]
+    assert (town.boots, town.version) == (0, OLD)
+    assert town.of_the_others() == {"budget"}
+
+
+def test_f40_an_instance_that_is_registering_for_a_time_is_updated_with_the_others_after_it() -> None:
+    town = befall(f.InBetween(lasts=timedelta(minutes=2)))
+    assert town.fates == ["not-active", "updated", "up-to-date"]
+    assert town.of_the_others(0) == {"budget"}
+    assert town.updated_the_others(1)
 
 
 # AWS

@@ -70,6 +70,11 @@ def run_of(outcomes: dict[InstanceId, Outcome], outcome: str = "ok", code: int =
             "Interrupted after 24m9s: 1 of 1 instance updated to 1.21.0",
         ),
         (
+            run_of({ONE: hold(Reason.IN_FLIGHT, phase="draining")}, "interrupted", 3, "SIGTERM was received"),
+            Ending.CUT_SHORT,
+            "Interrupted after 24m9s in the middle of an update: 0 of 1 instance updated",
+        ),
+        (
             run_of({ONE: Updated(OLD, NEW)}, "error", 1, "no permission"),
             Ending.ERROR,
             "The run could not go on: 1 of 1 instance updated to 1.21.0",

@@ -52,6 +52,13 @@ def test_a_key_that_a_newer_updater_added_is_passed_over(event: Event) -> None:
     assert decode(json.dumps({**value, "mood": "good"})) == event
 
 
+def test_a_reason_whose_sentence_has_grown_since_it_was_recorded_can_still_be_said() -> None:
+    recorded = InstanceHeld(AT, ONE, hold(Reason.CHECKPOINT_FULL, limit=1, total=4, version=NEW, done=0, under_way=1))
+    read = decode(encode(recorded))
+    assert isinstance(read, InstanceHeld)
+    assert "0 done, ? failed, 1 in progress, ? next in line" in str(read.hold)
+
+
 def test_no_event_is_left_out() -> None:
     public = {kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)}
     assert public - set(EVENTS.values()) == {Event, events.InstanceEvent}

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from hypothesis import strategies as st
 from tests.support.story import AFTER_REBOOT, ALARM, BEFORE_DRAIN, Nap, Ringing, Story, Told
 
+from bottlerocket_ecs_updater.core.checkpoints import Checkpoints, parse_checkpoints
 from bottlerocket_ecs_updater.core.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.releases import ReleaseRules, parse_ranges
@@ -151,7 +152,7 @@ _HOST_FAULTS: tuple[Callable[[Chooser], Fault], ...] = (
     lambda c: f.BootHangs(times=_once_or_always(c)),
     lambda _: f.DockerDead(),
     lambda c: f.ControlContainerMissing(returns_after=c.one_of((seconds(c.number(20, 1500)), None))),
-    lambda c: f.EcsAgentLate(seconds(c.number(0, 600)), c.number(0, 3)),
+    lambda c: f.EcsAgentLate(seconds(c.number(0, 600) + c.one_of((0, 0, 1500))), c.number(0, 3)),
     lambda _: f.EcsAgentTerminal(),
     lambda _: f.RollsBack(),
     lambda _: f.ThirdVersion(NEXT),
@@ -172,6 +173,7 @@ _HOST_FAULTS: tuple[Callable[[Chooser], Fault], ...] = (
     lambda _: f.DowngradeOffered("1.51.0"),
     lambda c: f.TaskArrives(_once_or_always(c)),
     lambda c: f.SomebodyStages(BY_HAND, seconds(c.number(0, 60)), f.Step.DRAIN),
+    lambda c: f.InBetween(c.one_of(list(f.Between)), seconds(c.number(0, 1500))),
 )
 
 # What goes wrong around them
@@ -407,11 +409,15 @@ def story_of_own_ground(choose: Chooser) -> Story:
 
 def story_of_deaths(choose: Chooser) -> Story:
     """Updaters are killed at any call, suspended, told to stop, and run beside each other; the cluster is well."""
-    return _with_trouble(choose, quiet_story(choose), ())
+    return _paced(choose, _with_trouble(choose, quiet_story(choose), ()))
 
 
 def story_of_everything(choose: Chooser) -> Story:
     """All of it, and AWS throttles, fails, answers late, or from the past."""
+    return _paced(choose, _everything(choose))
+
+
+def _everything(choose: Chooser) -> Story:
     story = story_of_faults(choose)
     api = tuple(Placed(api_fault(choose)) for _ in range(choose.one_of((0, 1, 2))))
     return _with_trouble(choose, story, api)
@@ -419,7 +425,7 @@ def story_of_everything(choose: Chooser) -> Story:
 
 def story_of_operators(choose: Chooser) -> Story:
     """All of it, and the operator has documents and an alarm of his own, which say no now and then."""
-    story = story_of_everything(choose)
+    story = _everything(choose)
     before, after = choose.happens(70), choose.happens(70)
     ringing = [Ringing(seconds(choose.number(0, 3000)), seconds(choose.number(10, 2000))) for _ in range(2)]
     health = HealthRules((AlarmRule(ALARM),)) if choose.happens(70) else HealthRules()
@@ -436,6 +442,16 @@ def story_of_operators(choose: Chooser) -> Story:
 
 def _own_lines(choose: Chooser) -> tuple[str, ...]:
     return choose.one_of((("true",), ("sleep 20", "true"), ("sleep 400", "true"), ("echo no room", "exit 4")))
+
+
+def _paced(choose: Chooser, story: Story) -> Story:
+    """Now and then the operator lets a release go through the cluster in steps, or so many instances a day."""
+    if story.right != "store" or not choose.happens(30):
+        return story
+    steps = choose.one_of(("", "1,100%", "1,50%", "2,100%"))
+    per_day = choose.one_of((choose.number(1, 4), None))
+    checkpoints = Checkpoints(parse_checkpoints(steps), seconds(choose.one_of((60, 300))), per_day)
+    return replace(story, policy=replace(story.policy, rules=replace(story.policy.rules, checkpoints=checkpoints)))
 
 
 def _with_trouble(choose: Chooser, story: Story, api: tuple[Placed, ...]) -> Story:

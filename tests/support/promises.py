@@ -7,10 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
+from typing import TypeGuard
 
 from tests.support.story import Ending, Played
 
+from bottlerocket_ecs_updater.core.checkpoints import DAY
 from bottlerocket_ecs_updater.core.event import (
+    Claimed,
+    ClaimFound,
+    Drained,
+    Event,
     InstanceFailed,
     InstanceHeld,
     InstanceQuarantined,
@@ -146,7 +152,21 @@ def _exit_code(ending: Ending) -> int:
     if finished.outcome in ("error", "halted"):
         return {"error": 1, "halted": 4}[finished.outcome]
     bad = [one for one in finished.outcomes.values() if isinstance(one, Failed | Quarantined)]
+    if not bad and finished.outcome == "interrupted" and finished.exit_code == 3:
+        return 3  # what it leaves is no outcome: `an_interrupted_run_says_what_it_leaves` is about that
     return 3 if bad else 0
+
+
+def an_interrupted_run_says_what_it_leaves(played: Played) -> Broken:
+    """With exit code 0 it leaves no instance out of service, as far as it could know of one."""
+    story, timing = played.story, played.story.scenario.ecs_timing
+    forgotten = story.store_forgets_claims or not (timing.attributes_survive and timing.draining_survives)
+    if forgotten or story.rivals_have_own_stores:
+        return
+    for ending in played.endings:
+        interrupted = ending.finished is not None and ending.finished.outcome == "interrupted"
+        if interrupted and ending.exit_code == 0 and ending.left_out:
+            yield f"{ending.run} was interrupted, exits with 0, and leaves {', '.join(ending.left_out)} out of service"
 
 
 def _tells_of(outcomes: Mapping[InstanceId, Outcome], event: InstanceUpdated) -> bool:
@@ -169,6 +189,60 @@ def the_last_run_tells_of_the_world(played: Played) -> Broken:
             version = outcome.version if isinstance(outcome, UpToDate) else outcome.target
             if str(version) != played.verdict.versions[name]:
                 yield f"{name} runs {played.verdict.versions[name]}, and is called {outcome}"
+
+
+# How fast it goes
+
+
+def no_more_are_begun_than_a_day_has(played: Played) -> Broken:
+    """As many instances as the operator allows, and none is held for those that were not begun."""
+    limit = played.story.policy.rules.checkpoints.per_day
+    if limit is None or _forgotten(played):
+        return
+    drains = [(event.at, event.instance) for ending in played.endings for event in ending.events if _is_drain(event)]
+    for at, _ in drains:
+        begun = {instance for then, instance in drains if at - DAY < then <= at}
+        if len(begun) > limit:
+            yield f"{len(begun)} instances were begun in the day before {at}, of {limit}"
+    touched: set[str] = set()
+    for ending in played.endings:
+        touched |= {event.instance for event in ending.events if isinstance(event, Claimed | ClaimFound | Drained)}
+        for name, hold in _holds(ending, Reason.DAILY_LIMIT):
+            # A mark whose reply was lost may have been made.
+            if int(dict(hold.facts)["begun"]) > len(touched) and not _is_any(played, f.RepliesLost):
+                yield f"{ending.run} holds {name}, since {hold}; {len(touched)} ever were"
+
+
+def checkpoints_count_each_instance_once(played: Played) -> Broken:
+    """What has ended is not in progress, and what was proven since has not failed."""
+    last_word: dict[str, Event] = {}
+    for ending in sorted(played.endings, key=lambda ending: ending.ended):
+        for event in ending.events:
+            if isinstance(event, InstanceFailed | InstanceQuarantined | InstanceUpdated):
+                last_word[event.instance] = event
+        failed = sum(not isinstance(event, InstanceUpdated) for event in last_word.values())
+        for name, hold in _holds(ending, Reason.CHECKPOINT_FULL):
+            if ending.by_itself and not ending.rival and dict(hold.facts)["under_way"] != "0":
+                yield f"{ending.run} has ended, and holds {name}: {hold}"
+        for name, hold in _holds(ending, Reason.CHECKPOINT_FAILED):
+            if int(dict(hold.facts)["failed"]) > failed and not _forgotten(played):
+                yield f"{ending.run} holds {name}, since {hold}; {failed} did not come to the release later"
+
+
+def _holds(ending: Ending, reason: Reason) -> Iterator[tuple[InstanceId, Hold]]:
+    outcomes = ending.finished.outcomes.items() if ending.finished is not None else ()
+    return ((id_, one) for id_, one in outcomes if isinstance(one, Hold) and one.reason is reason)
+
+
+def _is_drain(event: Event) -> TypeGuard[Drained]:
+    return isinstance(event, Drained)
+
+
+def _forgotten(played: Played) -> bool:
+    """Whether what was done may be remembered nowhere: a run died before it wrote it down, or it was wiped out."""
+    timing = played.story.scenario.ecs_timing
+    survives = timing.attributes_survive and timing.draining_survives
+    return played.story.store_forgets_claims or not survives or _is_any(played, f.UpdaterDies)
 
 
 # What became of those that are well
@@ -221,6 +295,9 @@ def _explained(played: Played, id_: InstanceId, outcome: Outcome | None) -> bool
             return not _has_room(played)
         case Reason.STOPPING:
             return played.story.policy.deadline is not None
+        case Reason.CHECKPOINT_WAIT | Reason.CHECKPOINT_FULL | Reason.CHECKPOINT_FAILED | Reason.DAILY_LIMIT:
+            checkpoints = played.story.policy.rules.checkpoints
+            return bool(checkpoints.steps) or checkpoints.per_day is not None
         case _:
             return False
 
@@ -283,9 +360,15 @@ def _zone_is_full(played: Played, id_: InstanceId) -> bool:
 
 
 def _did_not_survive(played: Played) -> set[str]:
-    """Instances that failed after a reboot, in any run."""
-    events = [event for ending in played.endings for event in ending.events]
-    return {event.instance for event in events if isinstance(event, InstanceFailed | InstanceQuarantined)}
+    """Instances that failed after a reboot, in any run, and were not updated later."""
+    bad: set[str] = set()
+    for ending in sorted(played.endings, key=lambda ending: ending.ended):
+        for event in ending.events:
+            if isinstance(event, InstanceFailed | InstanceQuarantined):
+                bad.add(event.instance)
+            elif isinstance(event, InstanceUpdated) and not _forgotten(played):
+                bad.discard(event.instance)
+    return bad
 
 
 def _gave_it_up_before(played: Played, id_: InstanceId) -> bool:
@@ -374,6 +457,9 @@ PROMISES: tuple[Callable[[Played], Iterable[str]], ...] = (
     decisions_are_repeatable_and_reasoned,
     every_run_ends,
     summaries_are_whole,
+    an_interrupted_run_says_what_it_leaves,
+    no_more_are_begun_than_a_day_has,
+    checkpoints_count_each_instance_once,
     the_last_run_tells_of_the_world,
     the_healthy_are_up_to_date,
     boots_are_explained,

@@ -76,6 +76,9 @@ class Told:
     after: timedelta
 
 
+PATIENCE = timedelta(minutes=1)
+"""Nobody starts the next run sooner after one that had no right to act: it would meet the same, or its shadow."""
+
 RUNS_STARTED_PER_ACTED = 10
 """Where the store refuses every lease, no run ever acts: a line of them comes to its end all the same."""
 
@@ -137,6 +140,8 @@ class Ending:
     exit_code: int | None
     """None where it died."""
     events: tuple[Event, ...]
+    left_out: tuple[str, ...] = ()
+    """Instances that updaters drained, and that were neither returned nor quarantined when it ended."""
 
     @property
     def by_itself(self) -> bool:
@@ -178,9 +183,10 @@ _PASSING = frozenset(
         Reason.NO_ANSWER,
         Reason.NOT_DESCRIBED,
         Reason.FACTS_MISSING,
-        Reason.ROOM_UNKNOWN,
+        Reason.SURVEY_FAILED,
         Reason.HANDED_OVER,
         Reason.OWN_HOST,
+        Reason.CHECKPOINT_WAIT,
     }
 )
 
@@ -358,7 +364,7 @@ class _Play:
                 self._quiet = True
                 return
             before.append(ending)
-            self._stage.wait(self._story.spacing)
+            self._stage.wait(max(self._story.spacing, PATIENCE) if ending.never_acted else self._story.spacing)
             while nothing_new and self._rivals_left:
                 self._stage.wait(self._story.spacing)
 
@@ -432,7 +438,8 @@ class _Play:
             world.ecs.lifecycle.stop(task, "EssentialContainerExited", "it ended")
         if exit_code is None and self._story.store_forgets_claims:
             _forget_claims(world)
-        ending = Ending(RunId(name), rival, began, world.clock.now(), finished, exit_code, tuple(tape.events))
+        left_out = world.verdict().stranded
+        ending = Ending(RunId(name), rival, began, world.clock.now(), finished, exit_code, tuple(tape.events), left_out)
         self._endings.append(ending)
         return ending
 

@@ -63,7 +63,12 @@ class EcsCluster:
         self._services_listed_at: datetime | None = None
         self._service_arns: Sequence[str] = ()
         self._daemons: frozenset[str] = frozenset()
-        self._tasks = EcsTasks(clients, api, cluster, lambda name: name in self._daemons)
+        self._listed: frozenset[str] = frozenset()
+        """The names of the services in the last listing."""
+        self._strange: set[str] = set()
+        """Services of tasks that were in no listing; each has the services listed once more."""
+        self._looked_for: set[str] = set()
+        self._tasks = EcsTasks(clients, api, cluster, self._is_daemon)
 
     # Container instances
 
@@ -131,10 +136,13 @@ class EcsCluster:
         return self._tasks.not_stopped(tasks)
 
     def services(self) -> tuple[Service, ...]:
-        """All services of the cluster; which there are is asked every few minutes only."""
+        """All services of the cluster. They are listed every few minutes, and when a task is of one not listed."""
         now = self._clock.now()
-        if self._services_listed_at is None or now - self._services_listed_at >= self._services_listed_every:
+        due = self._services_listed_at is None or now - self._services_listed_at >= self._services_listed_every
+        if due or self._strange - self._looked_for:
+            self._looked_for |= self._strange
             self._service_arns = self._list_services()
+            self._listed = frozenset(arn.rsplit("/", 1)[-1] for arn in self._service_arns)
             self._services_listed_at = now
         found: list[Service] = []
         for some in chunks(self._service_arns, DESCRIBE_SERVICES_MAX):
@@ -145,6 +153,11 @@ class EcsCluster:
             found += filter(None, map(service, reply.get("services", ())))
         self._daemons = frozenset(one.name for one in found if one.daemon)
         return tuple(found)
+
+    def _is_daemon(self, service: str) -> bool:
+        if service and service not in self._listed:
+            self._strange.add(service)
+        return service in self._daemons
 
     def _list_services(self) -> Sequence[str]:
         def ask(token: str | None) -> tuple[Sequence[str], str | None]:

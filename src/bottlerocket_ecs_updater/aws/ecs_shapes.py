@@ -8,7 +8,7 @@ from sys import intern
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.core.fit import Moving, Port, Remaining
-from bottlerocket_ecs_updater.core.fleet import Registration, Service, Status
+from bottlerocket_ecs_updater.core.fleet import NAMELESS, Registration, Service, Status
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, ServiceArn, Zone
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def registration(shape: ContainerInstanceTypeDef, at: datetime) -> Registration:
     """A container instance. Raises ValueError where ECS does not say which EC2 instance it is."""
     arn, id_ = shape.get("containerInstanceArn"), shape.get("ec2InstanceId")
     if not arn or not id_:
-        raise ValueError("ECS does not say which EC2 instance it is")
+        raise ValueError(NAMELESS)
     attributes = _attributes(shape.get("attributes") or ())
     return Registration(
         arn=ContainerInstanceArn(arn),

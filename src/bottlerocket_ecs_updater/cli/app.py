@@ -30,7 +30,7 @@ class Exit(IntEnum):
     USAGE = 2
     """A flag or setting is wrong; nothing was called."""
     FAILED = 3
-    """At least one instance failed to update, or is quarantined."""
+    """At least one instance failed to update, is quarantined, or is out of service because the run was interrupted."""
     HALTED = 4
     """The run stopped itself, and a person must look."""
 

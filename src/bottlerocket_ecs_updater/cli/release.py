@@ -40,7 +40,10 @@ def release(
     *,
     settings: ReleaseSettings,
 ) -> int:
-    """Give a quarantined instance back, clear its rest, or declare a version good."""
+    """Give a quarantined instance back, clear its rest, or declare a version good.
+
+    What would be done is shown first. If something else would be done once you have agreed, nothing is done.
+    """
     wired = wire_to_look(settings.target, os.environ, settings.lease)
     planned = _consider(what, wired)
     steps = planned.steps()
@@ -71,7 +74,10 @@ def _consider(what: str, wired: Wired) -> Release:
 def _agreed() -> bool:
     if not sys.stdin.isatty():
         raise UsageError("nobody is there to be asked: give --yes")
-    return input("Do it? [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input("Do it? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 def _perform(planned: Release, wired: Wired) -> int:

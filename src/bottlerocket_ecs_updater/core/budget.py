@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from bottlerocket_ecs_updater.core.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Status
 from bottlerocket_ecs_updater.core.hooks import being_prepared
 from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.strangers import lives
 
 NAMED_AT_MOST = 3
 """How many of those that fill a budget are named in the reason."""
@@ -78,10 +79,14 @@ class Budget:
 
 
 def count_budget(fleet: Fleet, policy: Policy) -> Budget:
-    """Every Bottlerocket instance that is DRAINING, disconnected or ours counts, and every slot not yet settled."""
-    ours = [instance for instance in fleet.instances.values() if instance.bottlerocket and _is_there(instance)]
+    """Every Bottlerocket instance that is ours, or not ACTIVE and connected, counts, and every slot not yet settled.
+
+    So does one that ECS lists and does not describe: it may be out of service, and may be a Bottlerocket host.
+    """
+    ours = [instance for instance in fleet.instances.values() if instance.bottlerocket and is_there(instance)]
     settling = {slot.instance: slot.zone for slot in fleet.slots}
-    down = {instance.id: instance.zone for instance in ours if unavailable(instance)}
+    unknown = [one for one in fleet.instances.values() if one.unknown and one.registration is None and not one.claim]
+    down = {instance.id: instance.zone for instance in [*ours, *unknown] if unavailable(instance)}
     zones: dict[Zone, int] = {}
     for instance in ours:
         zones[instance.zone] = zones.get(instance.zone, 0) + 1
@@ -91,7 +96,7 @@ def count_budget(fleet: Fleet, policy: Policy) -> Budget:
     return Budget(taken, policy.max_unavailable.of(len(ours)), limits, frozenset(settling.keys() - down.keys()))
 
 
-def _is_there(instance: Instance) -> bool:
+def is_there(instance: Instance) -> bool:
     """Whether it is capacity of the cluster: one that was terminated is none any more, and is replaced."""
     return instance.claim is not None or instance.registered
 
@@ -101,10 +106,13 @@ def unavailable(instance: Instance) -> bool:
     if instance.claim is not None or being_prepared(instance):
         return True
     registration = instance.registration
-    if registration is None or registration.status is Status.INACTIVE:
+    if registration is not None and registration.status is Status.INACTIVE:
         # It left the cluster for good: nobody waits for it, and its capacity is not coming back.
         return False
-    return registration.status is Status.DRAINING or not registration.connected
+    if registration is None or instance.unknown:
+        return instance.unknown
+    # REGISTERING, DEREGISTERING and every status of a later API take no tasks, as DRAINING does.
+    return registration.status is not Status.ACTIVE or not registration.connected
 
 
 def in_quarantine(fleet: Fleet) -> tuple[InstanceId, ...]:
@@ -114,6 +122,27 @@ def in_quarantine(fleet: Fleet) -> tuple[InstanceId, ...]:
         for instance in fleet.instances.values()
         if instance.claim is not None and instance.claim.phase is ClaimPhase.QUARANTINED
     )
+
+
+def left_out(fleet: Fleet, policy: Policy) -> tuple[InstanceId, ...]:
+    """Instances that are, or may be, out of service in the middle of an update that no living run goes on with."""
+    return tuple(
+        instance.id
+        for instance in fleet.instances.values()
+        if instance.claim is not None
+        and instance.claim.phase is not ClaimPhase.QUARANTINED
+        and not lives(instance.claim, fleet, policy)
+        and _may_be_out(instance, instance.claim, fleet)
+    )
+
+
+def _may_be_out(instance: Instance, claim: Claim, fleet: Fleet) -> bool:
+    """What a claim of another run did to it is not known before it is finished, whatever a reader that lags shows."""
+    registration, trail = instance.registration, instance.trail
+    if trail.return_confirmed or (registration is not None and registration.status is Status.INACTIVE):
+        return False
+    never_drained = claim.run == fleet.run and trail.drain_sent_at is None
+    return not (never_drained and registration is not None and registration.status is Status.ACTIVE)
 
 
 def _names(ids: Iterable[InstanceId]) -> str:

@@ -109,6 +109,10 @@ FLAP_POLLS = 12
 """An agent that only flaps is connected again within so many polls; a run does not end meanwhile."""
 
 
+DARK_LOOKS = 6
+"""After so many looks in a row that did not describe an instance, a run does not wait for the next one."""
+
+
 def stand(instance: Instance, fleet: Fleet, policy: Policy) -> Standing:
     """What is true now of an instance without a claim."""
     if instance.trail.outcome is not None:
@@ -141,7 +145,12 @@ def out_of_reach(instance: Instance) -> Hold | None:
 
 
 def some_may_be_back(fleet: Fleet, policy: Policy) -> bool:
-    """Whether an agent went so lately that it may be connected again in a moment: healthy ones flap."""
+    """Whether an agent went so lately that it may be connected again in a moment: healthy ones flap.
+
+    What ECS did not describe at the last few looks may be described at the next.
+    """
+    if any(one.unknown and one.trail.dark_looks <= DARK_LOOKS for one in fleet.instances.values()):
+        return True
     gone = (one.trail.disconnected_since for one in fleet.instances.values() if _only_disconnected(one))
     return any(since is not None and not passed(since, FLAP_POLLS * policy.poll_interval, fleet.at) for since in gone)
 

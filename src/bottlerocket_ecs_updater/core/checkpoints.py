@@ -5,6 +5,9 @@ to a tenth of the cluster, and so on. Those that failed at the release take a pl
 bad release costs as many instances as the first checkpoint has; a checkpoint is passed only if more than half of
 its instances are done. After the last one the roll is free. In a cluster so small that two checkpoints mean the
 same number of instances, they are one.
+
+Each instance is in one state: done, failed, or under way. An instance that failed and is proven on the release later
+is done. An instance that ran the release before its turn came is done, too, from when it was first found on it.
 """
 
 from __future__ import annotations
@@ -78,13 +81,13 @@ class Roll:
 
     version: Version
     total: int
-    """Instances that the updater looks after, wherever they stand."""
+    """Instances that the updater looks after, wherever they stand, and those that came to something and left."""
     done: tuple[datetime, ...] = ()
-    """When each instance that was updated to the release was done."""
+    """When each instance that runs the release, or ran it when it left, was done."""
     failed: int = 0
     """Instances on which it failed, and has not been released since."""
     under_way: int = 0
-    """Instances that are on their way to it."""
+    """Instances that are on their way to it: neither done nor failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def allow(checkpoints: Checkpoints, roll: Roll, now: datetime) -> Allowance:
         if tried < size:
             return _up_to(size, roll, len(done))
         if len(done) <= size // 2:
-            held = hold(Reason.CHECKPOINT_FAILED, failed=roll.failed, limit=size, version=roll.version)
+            held = hold(Reason.CHECKPOINT_FAILED, failed=roll.failed, limit=tried, version=roll.version)
             return Allowance(0, held)
         until = done[min(size, len(done)) - 1] + checkpoints.wait
         if now < until:
@@ -133,7 +136,7 @@ def allow_today(checkpoints: Checkpoints, begun: Sequence[datetime], now: dateti
     recent = sorted(at for at in begun if at > now - DAY)
     room = max(0, limit - len(recent))
     until = (recent + [now] * room)[-limit] + DAY
-    held = hold(Reason.DAILY_LIMIT, begun=len(recent) + room, limit=limit, until=spell_moment(until))
+    held = hold(Reason.DAILY_LIMIT, begun=len(recent), next=room, limit=limit, until=spell_moment(until))
     return Allowance(room, held, until)
 
 
@@ -161,6 +164,8 @@ def _up_to(size: int, roll: Roll, done: int) -> Allowance:
         version=roll.version,
         done=done,
         under_way=roll.under_way,
+        failed=roll.failed,
+        next=room,
     )
     return Allowance(room, full)
 

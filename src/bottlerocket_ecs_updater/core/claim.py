@@ -7,6 +7,7 @@ Its text keeps to what ECS allows in an attribute value: 128 characters of lette
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
@@ -108,3 +109,11 @@ class Claim:
 def read_claim(text: str | None) -> Claim | None:
     """What an attribute says; None for no attribute, and for a finished claim. Raises ValueError for anything else."""
     return None if text is None or text == FINISHED else Claim.decode(text)
+
+
+_ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
+
+
+def furthest(claims: Iterable[Claim]) -> Claim | None:
+    """Of several copies of a claim the one that went further; None of none."""
+    return max(claims, key=lambda claim: (_ORDER.index(claim.phase), claim.reboots, claim.since), default=None)

@@ -44,6 +44,10 @@ GONE_AFTER_POLLS = 36
 """How long a rebooting host may be missing from the cluster: its agent may be registering anew."""
 
 
+SET_BY_US = frozenset({Status.ACTIVE, Status.DRAINING})
+"""Between these two an instance can be set; in every other status ECS refuses it."""
+
+
 def proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
     """What to do next with an instance that carries our claim."""
     in_vain = instance.trail.in_vain_since
@@ -61,6 +65,8 @@ def proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> V
     lost = lost_claim(instance, claim, registration, fleet, policy)
     if lost is not None:
         return lost
+    if registration.status not in SET_BY_US and claim.phase is not ClaimPhase.QUARANTINED:
+        return _in_between(instance, claim, registration, fleet, policy)
     if _returned(instance, registration):
         return Verdict((Unmark(instance.id, instance.trail.verdict, took_slot=True),), look_at=fleet.at)
     if instance.trail.return_sent_at is not None and instance.trail.verdict is not None:
@@ -116,6 +122,19 @@ def _missing(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> 
     if instance.trail.missing_looks < MISSING_LOOKS or may_come_back:
         return Verdict(look_at=fleet.at + 2 * policy.poll_interval, wants_listing=True)
     return Verdict((Unmark(instance.id, hold(Reason.GONE, why=LISTED_NO_MORE), took_slot=False),), look_at=fleet.at)
+
+
+def _in_between(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+    """It is REGISTERING, DEREGISTERING or the like: ECS neither drains nor returns it.
+
+    Most often that passes, or it is gone. Its claim stays for the run that finds it in service, or gone.
+    """
+    why = hold(Reason.NOT_ACTIVE, status=registration.status.value)
+    began = max(claim.since, instance.trail.claimed_at or claim.since)
+    limit = policy.drain_timeout if claim.run == fleet.run else GONE_AFTER_POLLS * policy.poll_interval
+    if passed(began, limit, fleet.at):
+        return Verdict(hold=why)
+    return Verdict(hold=why, look_at=fleet.at + 2 * policy.poll_interval)
 
 
 def _draining(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:

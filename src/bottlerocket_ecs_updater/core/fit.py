@@ -165,15 +165,6 @@ class NoRoom:
     advice: str
 
 
-@dataclass(frozen=True, slots=True)
-class RoomUnknown:
-    """Whether its tasks can leave is not known: a task definition could not be read, again and again."""
-
-    service: str
-    definition: str
-    why: str
-
-
 def will_drain(
     instance: InstanceId,
     capacity: Mapping[InstanceId, Capacity],
@@ -216,15 +207,13 @@ def takes(instance: InstanceId, capacity: Capacity, service: ServiceRules) -> bo
     return next(Room(instance, capacity).lacks(service), None) is None
 
 
-def room_hold(answer: Fits | NoRoom | RoomUnknown) -> Hold | None:
+def room_hold(answer: Fits | NoRoom) -> Hold | None:
     """The hold that says why an instance is not drained, None where its tasks fit."""
     match answer:
         case Fits():
             return None
         case NoRoom(service=service, missing=missing, advice=advice):
             return hold(Reason.NO_ROOM, service=service, missing=missing, advice=advice)
-        case RoomUnknown(service=service, definition=definition, why=why):
-            return hold(Reason.ROOM_UNKNOWN, service=service, definition=definition, why=why)
 
 
 def blocked_by_limits(arn: ServiceArn, service: ServiceRules | None, leaving: int) -> NoRoom | None:

@@ -34,6 +34,9 @@ from bottlerocket_ecs_updater.core.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.reboots import SentReboot
 from bottlerocket_ecs_updater.core.version import Version
 
+NAMELESS = "ECS does not say which EC2 instance it is"
+"""Why one is left out that was described: it is left alone. Every other reason is ECS's own."""
+
 
 class Status(Enum):
     """The status of a container instance, as ECS writes it; OTHER for one that a later API may add."""
@@ -289,6 +292,8 @@ class Trail:
     """Whether ECS confirmed that it was set ACTIVE."""
     missing_looks: int = 0
     """Looks in a row in which ECS did not list it."""
+    dark_looks: int = 0
+    """Looks in a row in which ECS listed it and did not describe it."""
     in_vain_since: datetime | None = None
     """Since when AWS has taken no act on it, None where it took the last one."""
     deficits_before: Mapping[ServiceArn, int] | None = None
@@ -308,6 +313,12 @@ class Around:
     """None where Auto Scaling was not asked, or did not say."""
     protected: Mapping[TaskArn, datetime] = field(default_factory=dict)
     """Until when tasks on it are protected."""
+    asked_at: datetime | None = None
+    """When all of it was last asked together, as it is before a drain; None where that never was."""
+    unasked: str = ""
+    """What AWS did not say then, though a rule asks for it, and why; empty where it said all."""
+    unasked_since: datetime | None = None
+    """Since when every such survey in a row has missed something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +376,11 @@ class Instance:
         """
         assert self.claim is not None
         return min(self.claim.since, self.trail.phase_seen_at or self.claim.since)
+
+    @property
+    def unknown(self) -> bool:
+        """Whether ECS lists it and did not describe it at the last look: nobody knows how it stands."""
+        return self.undescribed not in ("", NAMELESS)
 
     @property
     def zone(self) -> Zone:
@@ -478,8 +494,6 @@ class Fleet:
     """What the operator watches beside the services, None where that is nothing."""
     definitions: Mapping[str, Definition] | None = None
     """Task definitions that were read so far, None where they cannot be read: then nobody asks whether tasks fit."""
-    unreadable: Mapping[str, str] = field(default_factory=dict)
-    """Task definitions that could not be read, again and again, with the reason."""
     own: Own | None = None
     """The task that this run is, None where it is none or cannot tell."""
     launches: Launches | None = None

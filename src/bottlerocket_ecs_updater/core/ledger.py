@@ -15,6 +15,7 @@ from bottlerocket_ecs_updater.core.claim import Claim
 from bottlerocket_ecs_updater.core.fleet import Rest
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.past import Past, PastUpdate, Recorded
+from bottlerocket_ecs_updater.core.rest import longest
 from bottlerocket_ecs_updater.core.version import Version
 
 _K = TypeVar("_K")
@@ -31,6 +32,12 @@ ABSENT_FOR = timedelta(days=7)
 
 UPDATED_FOR = timedelta(days=180)
 """How long it is remembered to which release an instance was updated: a roll is long over by then."""
+
+GONE_FOR = timedelta(days=30)
+"""How long it is remembered of one that left the cluster: no wait at a checkpoint is longer."""
+
+FAILED_RELEASES_MAX = 50
+"""Of how many releases it is remembered that they failed: of the newest, since no host is offered the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +62,12 @@ class Ledger:
     """Releases that a person declared good, and when."""
     updated: Mapping[InstanceId, PastUpdate] = field(default_factory=dict)
     """To which release each instance was last updated, and when."""
-    begun: tuple[datetime, ...] = ()
-    """When instances were begun, as far back as a day."""
+    found_on: Mapping[InstanceId, PastUpdate] = field(default_factory=dict)
+    """Instances that ran a release to which no run had brought them, and when they were first found on it."""
+    begun: Mapping[InstanceId, datetime] = field(default_factory=dict)
+    """When each instance was last drained for an update, as far back as a day."""
+    begun_nameless: tuple[datetime, ...] = ()
+    """When instances were begun, as an older updater wrote it: without their names. Nothing is added to it."""
     recorded: Recorded = field(default_factory=Recorded)
     attributes_survive: bool = False
     """Whether an attribute of ours was seen on an instance after its reboot: then none is lost by a reboot."""
@@ -66,7 +77,16 @@ class Ledger:
     @property
     def past(self) -> Past:
         """What the rules ask of it."""
-        return Past(self.first_seen, self.updated, self.begun, self.recorded)
+        return Past(
+            self.first_seen,
+            self.updated,
+            self.begun_nameless,
+            self.recorded,
+            self.begun,
+            self.found_on,
+            self.failed_on,
+            self.released,
+        )
 
     @property
     def suspects(self) -> Mapping[Version, int]:
@@ -108,7 +128,20 @@ def with_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledg
     """Remember that a release failed on an instance after its reboot; once per instance."""
     before = ledger.failed_on.get(version, frozenset())
     failed_on = _with(ledger.failed_on, version, before | {instance})
-    return ledger if failed_on is ledger.failed_on else replace(ledger, failed_on=failed_on)
+    if failed_on is ledger.failed_on:
+        return ledger
+    kept = sorted(failed_on, reverse=True)[:FAILED_RELEASES_MAX]
+    return replace(ledger, failed_on={each: failed_on[each] for each in kept})
+
+
+def without_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledger:
+    """Forget that a release failed on an instance, and that the instance rests for it: it is proven there since."""
+    failed = ledger.failed_on.get(version, frozenset())
+    if instance in failed:
+        left = {**ledger.failed_on, version: failed - {instance}}
+        ledger = replace(ledger, failed_on={each: ids for each, ids in left.items() if ids})
+    rest = ledger.rests.get(instance)
+    return without_rest(ledger, instance) if rest is not None and rest.version == version else ledger
 
 
 def with_sighting(ledger: Ledger, version: Version, at: datetime) -> Ledger:
@@ -129,15 +162,26 @@ def with_release(ledger: Ledger, version: Version, at: datetime) -> Ledger:
     )
 
 
-def with_begun(ledger: Ledger, at: datetime) -> Ledger:
-    """Remember that an instance is begun now, and forget what was begun more than a day ago."""
-    return replace(ledger, begun=(*(then for then in ledger.begun if then > at - BEGUN_FOR), at))
+def with_begun(ledger: Ledger, instance: InstanceId, at: datetime) -> Ledger:
+    """Remember when an instance was drained for an update, and forget what was begun more than a day before."""
+    kept = {id_: then for id_, then in ledger.begun.items() if then > at - BEGUN_FOR}
+    nameless = tuple(then for then in ledger.begun_nameless if then > at - BEGUN_FOR)
+    return replace(ledger, begun={**kept, instance: at}, begun_nameless=nameless)
 
 
 def with_update(ledger: Ledger, instance: InstanceId, version: Version, at: datetime) -> Ledger:
-    """Remember that an instance came back on a release."""
-    kept = {id_: update for id_, update in ledger.updated.items() if update.at > at - UPDATED_FOR}
-    return replace(ledger, updated={**kept, instance: PastUpdate(version, at)})
+    """Remember that an instance came back on a release, and is in service. It has not failed there any more."""
+    ledger = without_failure(ledger, version, instance)
+    updated = {**_since(ledger.updated, at - UPDATED_FOR), instance: PastUpdate(version, at)}
+    return replace(ledger, updated=updated, found_on=_without(ledger.found_on, instance))
+
+
+def with_found(ledger: Ledger, instance: InstanceId, version: Version, at: datetime) -> Ledger:
+    """Remember when an instance was first found on a release to which no run had brought it."""
+    known = ledger.found_on.get(instance)
+    if known is not None and known.version == version:
+        return ledger
+    return replace(ledger, found_on={**_since(ledger.found_on, at - UPDATED_FOR), instance: PastUpdate(version, at)})
 
 
 def with_duration(
@@ -161,17 +205,50 @@ def with_survival(ledger: Ledger) -> Ledger:
 def without_gone(ledger: Ledger, present: Collection[InstanceId], now: datetime) -> Ledger:
     """Forget what is known of instances that have not been in the cluster for a while.
 
-    A list may lack an instance that is there, for a moment. Claims stay: letting one go is a decision of its own.
+    A list may lack an instance that is there, for a moment. Claims stay: letting one go is a decision of its own. What
+    a release came to on an instance stays longer, since a canary that is terminated has proven something; failures stay
+    until a person releases them.
     """
-    remembered = ledger.rests.keys() | ledger.updated.keys()
+    remembered = ledger.rests.keys() | ledger.updated.keys() | ledger.found_on.keys()
     absent = {id_: ledger.absent_since.get(id_, now) for id_ in remembered if id_ not in present}
-    forgotten = {id_ for id_, since in absent.items() if now - since >= ABSENT_FOR}
-    absent = {id_: since for id_, since in absent.items() if id_ not in forgotten}
-    if not forgotten and absent == ledger.absent_since:
-        return ledger
-    rests = {id_: rest for id_, rest in ledger.rests.items() if id_ not in forgotten}
-    updated = {id_: update for id_, update in ledger.updated.items() if id_ not in forgotten}
-    return replace(ledger, rests=rests, updated=updated, absent_since=absent)
+    gone = {id_ for id_, since in absent.items() if now - since >= ABSENT_FOR}
+
+    def kept(past: Mapping[InstanceId, PastUpdate]) -> Mapping[InstanceId, PastUpdate]:
+        return {id_: one for id_, one in past.items() if id_ not in gone or one.at > now - GONE_FOR}
+
+    rests = {id_: rest for id_, rest in ledger.rests.items() if id_ not in gone}
+    updated, found_on = kept(ledger.updated), kept(ledger.found_on)
+    absent = {id_: since for id_, since in absent.items() if id_ in rests or id_ in updated or id_ in found_on}
+    left = replace(ledger, rests=rests, updated=updated, found_on=found_on, absent_since=absent)
+    return ledger if left == ledger else left
+
+
+def without_future(ledger: Ledger, now: datetime) -> Ledger:
+    """What a machine whose clock was fast has written counts from now: no wait is longer for it, and no limit."""
+    clamped = replace(
+        ledger,
+        begun=_no_later(ledger.begun, now),
+        begun_nameless=tuple(min(at, now) for at in ledger.begun_nameless),
+        updated=_until(ledger.updated, now),
+        found_on=_until(ledger.found_on, now),
+        first_seen=_no_later(ledger.first_seen, now),
+        released=_no_later(ledger.released, now),
+        absent_since=_no_later(ledger.absent_since, now),
+        rests={id_: replace(rest, until=min(rest.until, now + longest(rest))) for id_, rest in ledger.rests.items()},
+    )
+    return ledger if clamped == ledger else clamped
+
+
+def _no_later(times: Mapping[_K, datetime], now: datetime) -> Mapping[_K, datetime]:
+    return {key: min(at, now) for key, at in times.items()}
+
+
+def _until(past: Mapping[InstanceId, PastUpdate], now: datetime) -> Mapping[InstanceId, PastUpdate]:
+    return {id_: replace(one, at=min(one.at, now)) for id_, one in past.items()}
+
+
+def _since(past: Mapping[InstanceId, PastUpdate], then: datetime) -> Mapping[InstanceId, PastUpdate]:
+    return {id_: one for id_, one in past.items() if one.at > then}
 
 
 def _newest(durations: tuple[timedelta, ...], one: timedelta | None) -> tuple[timedelta, ...]:

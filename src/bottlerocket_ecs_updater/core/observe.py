@@ -128,7 +128,7 @@ def _trail_after(instance: Instance, registration: Registration, run: RunId) -> 
     trail = instance.trail
     claim = instance.claim
     missing = trail.missing_looks + 1 if registration.status is Status.INACTIVE else 0
-    trail = replace(trail, missing_looks=missing)
+    trail = replace(trail, missing_looks=missing, dark_looks=0)
     if claim is None:
         return trail
     if trail.claimed_at is None:
@@ -145,7 +145,7 @@ def _trail_after(instance: Instance, registration: Registration, run: RunId) -> 
 
 def see_missing(instance: Instance) -> Instance:
     """ECS does not list it."""
-    trail = replace(instance.trail, missing_looks=instance.trail.missing_looks + 1, connected_looks=0)
+    trail = replace(instance.trail, missing_looks=instance.trail.missing_looks + 1, dark_looks=0, connected_looks=0)
     gone = instance.registration is None or trail.missing_looks > 1
     registration = None if gone else instance.registration
     return replace(instance, registration=registration, undescribed="", trail=trail)
@@ -153,7 +153,7 @@ def see_missing(instance: Instance) -> Instance:
 
 def see_undescribed(instance: Instance, why: str) -> Instance:
     """ECS lists it and did not describe it: it is there, and what was known of it is out of date."""
-    trail = replace(instance.trail, connected_looks=0, missing_looks=0)
+    trail = replace(instance.trail, dark_looks=instance.trail.dark_looks + 1, missing_looks=0, connected_looks=0)
     return replace(instance, undescribed=why, trail=trail)
 
 

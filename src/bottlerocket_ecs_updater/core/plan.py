@@ -30,7 +30,7 @@ from bottlerocket_ecs_updater.core.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rules import first_hold
-from bottlerocket_ecs_updater.core.ruling import Turns, expected_pace, expected_wait, roll_of
+from bottlerocket_ecs_updater.core.ruling import Turns, begun_lately, expected_pace, expected_wait, roll_of
 from bottlerocket_ecs_updater.core.version import Version
 
 HELD_BY_TIME = frozenset(
@@ -233,4 +233,5 @@ def _forecast(updates: tuple[Update, ...], fleet: Fleet, policy: Policy, pace: P
     ]
     targets = {update.target for update in updates}
     rolls = {version: roll_of(version, fleet, policy) for version in targets} if rules.checkpoints.steps else {}
-    return forecast(pending, pace, limits, Rolls(rules.schedule, rules.checkpoints, rolls, fleet.past.begun), fleet.at)
+    lately = begun_lately(fleet)
+    return forecast(pending, pace, limits, Rolls(rules.schedule, rules.checkpoints, rolls, lately), fleet.at)

@@ -260,12 +260,13 @@ class Reason(Enum):
     )
     CHECKPOINT_WAIT = _Words(
         "checkpoint-wait",
-        "{done} of {total} instances run {version}; at this checkpoint the roll waits until {until}",
+        "{version} is done on {done} of {total} instances; at this checkpoint the roll waits until {until}",
         "it is taken after that, or change --checkpoint-wait",
     )
     CHECKPOINT_FULL = _Words(
         "checkpoint-full",
-        "{limit} of {total} instances may go to {version} up to this checkpoint: {done} did, {under_way} are on it",
+        "up to this checkpoint {limit} of {total} instances may go to {version}: {done} done, {failed} failed, "
+        "{under_way} in progress, {next} next in line",
         "it is taken when those are done and the wait is over",
     )
     CHECKPOINT_FAILED = _Words(
@@ -275,7 +276,7 @@ class Reason(Enum):
     )
     DAILY_LIMIT = _Words(
         "daily-limit",
-        "{begun} instances were begun in the last 24 hours, and {limit} is the limit",
+        "all {limit} places for 24 hours are taken: {begun} begun, {next} next in line",
         "it is taken from {until} on, or raise --max-per-day",
     )
     TASK_HELD = _Words(
@@ -287,6 +288,11 @@ class Reason(Enum):
         "task-protected",
         "its task {task} is protected until {until}",
         "the task's own code gives its protection up when it is done",
+    )
+    SURVEY_FAILED = _Words(
+        "survey-failed",
+        "AWS did not say what is asked before a drain: {what}",
+        "it is asked again, at the latest by the next run; see why AWS did not answer",
     )
     SERVICE_DEPLOYING = _Words(
         "service-deploying",
@@ -308,11 +314,6 @@ class Reason(Enum):
         "facts-missing",
         "what must be known before it is drained could not be read within {limit}",
         "look in the log for what AWS did not answer",
-    )
-    ROOM_UNKNOWN = _Words(
-        "room-unknown",
-        "whether the tasks of {service} could leave it is not known: {definition} could not be read: {why}",
-        'try again later; or set room = "ignore" to drain without asking',
     )
     LEAVING_GROUP = _Words(
         "leaving-group",

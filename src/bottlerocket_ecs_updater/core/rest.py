@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.fleet import Rest
@@ -22,5 +23,11 @@ UNTIL_CLEARED = "a person clears it"
 def next_rest(before: Rest | None, version: Version, why: str, now: datetime, *, rolled_back: bool = False) -> Rest:
     """The rest after one more failure: twice as long as the last one for the same version, within its limits."""
     attempts = before.attempts + 1 if before is not None and before.version == version else 1
-    length = FOR_EVER if rolled_back else min(FIRST_REST * 2 ** min(attempts - 1, 10), LONGEST_REST)
-    return Rest(version, attempts, now + length, why, rolled_back)
+    rest = Rest(version, attempts, now, why, rolled_back)
+    length = longest(rest) if rolled_back else min(FIRST_REST * 2 ** min(attempts - 1, 10), LONGEST_REST)
+    return replace(rest, until=now + length)
+
+
+def longest(rest: Rest) -> timedelta:
+    """No rest of its kind is longer."""
+    return FOR_EVER if rest.rolled_back else LONGEST_REST

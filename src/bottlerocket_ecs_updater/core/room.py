@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.fit import (
     Capacity,
     Fits,
     Leaving,
     NoRoom,
-    RoomUnknown,
     ServiceRules,
     blocked_by_limits,
     must_place,
@@ -22,6 +21,8 @@ from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Service, Status
 from bottlerocket_ecs_updater.core.host import UpdateState
 from bottlerocket_ecs_updater.core.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.placing import Placing
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.waiting import passed
 
 GROUP = "service:"
@@ -52,15 +53,11 @@ class Rooms:
         self._placed: InstanceId | None = None
         """Whose tasks were found places last, by the short way."""
 
-    def for_drain_of(self, instance: Instance) -> Fits | NoRoom | RoomUnknown | None:
+    def for_drain_of(self, instance: Instance) -> Fits | NoRoom | None:
         """Whether its tasks can go anywhere, None where too little was told to judge it."""
         fleet = self._fleet
         if fleet.definitions is None or instance.tasks is None:
             return None
-        for service in self.services_on(instance) if fleet.unreadable else ():
-            if service.moving is not None and service.moving.definition in fleet.unreadable:
-                definition = service.moving.definition
-                return RoomUnknown(service.name, definition.rpartition("/")[2], fleet.unreadable[definition])
         others = self._of_others()
         here = [task.service for task in self._tasks_on(instance)]
         leaving = self._leaving_counts + Counter(here)
@@ -191,13 +188,40 @@ class Rooms:
         )
 
 
+UNASKED_POLLS = 12
+"""What AWS does not say of an instance is asked again at every poll for so long, and more rarely after that."""
+
+
 def unsurveyed(instance: Instance, fleet: Fleet, poll: timedelta) -> bool:
     """Whether it must be surveyed before it may begin: what was found is too old, or a task definition is not read."""
     if not fleet.surveyed:
         return False
-    if instance.around is None or passed(instance.around.at, poll, fleet.at):
+    around = instance.around
+    if around is None or around.asked_at is None or passed(around.asked_at, poll, fleet.at):
         return True
-    return any(True for _ in unread_definitions(instance, fleet))
+    return not around.unasked and any(True for _ in unread_definitions(instance, fleet))
+
+
+def missed(instance: Instance) -> Hold | None:
+    """What AWS did not say of it at its last survey, None where it said all."""
+    around = instance.around
+    return hold(Reason.SURVEY_FAILED, what=around.unasked) if around is not None and around.unasked else None
+
+
+def held_for_survey(instance: Instance, fleet: Fleet, policy: Policy) -> tuple[Hold, datetime | None] | None:
+    """Why it may not begin where AWS did not say all of it, None where it did, or where it is to be asked again now.
+
+    With the hold comes when to ask again: at first at the next poll. When it has not been said for a while, it is asked
+    now and then while the run goes on anyway, and the run does not wait for it: None.
+    """
+    around, why = instance.around, missed(instance)
+    if around is None or why is None or around.asked_at is None or around.unasked_since is None:
+        return None
+    long_since = passed(around.unasked_since, UNASKED_POLLS * policy.poll_interval, around.asked_at)
+    again_at = around.asked_at + (policy.full_look_spacing if long_since else policy.poll_interval)
+    if fleet.at >= again_at:
+        return None
+    return why, None if long_since else again_at
 
 
 def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:
@@ -207,13 +231,13 @@ def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:
         return
     for service in Rooms(fleet).services_on(instance):
         definition = service.moving.definition if service.moving is not None else None
-        if definition is not None and definition not in known and definition not in fleet.unreadable:
+        if definition is not None and definition not in known:
             yield definition
 
 
 def _drains(instance: Instance) -> bool:
     registration = instance.registration
-    return registration is not None and registration.status is Status.DRAINING
+    return registration is not None and registration.status in (Status.DRAINING, Status.DEREGISTERING)
 
 
 def _is_done(instance: Instance) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.checkpoints import Allowance, Checkpoints
-from bottlerocket_ecs_updater.core.fit import Fits, NoRoom, RoomUnknown, room_hold
+from bottlerocket_ecs_updater.core.fit import Fits, NoRoom, room_hold
 from bottlerocket_ecs_updater.core.fleet import Registration
 from bottlerocket_ecs_updater.core.health import Health, HealthRules, hold_for_health
 from bottlerocket_ecs_updater.core.lifecycle import Membership, leave_to_group
@@ -67,7 +67,7 @@ class Case:
     left: tuple[Work, ...] | None = None
     deploying: Collection[str] | None = None
     """Services in the middle of a deployment."""
-    room: Fits | NoRoom | RoomUnknown | None = None
+    room: Fits | NoRoom | None = None
     health: Health | None = None
 
 

@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
 from functools import lru_cache
 
+from bottlerocket_ecs_updater.core.budget import is_there
 from bottlerocket_ecs_updater.core.checkpoints import Allowance, Roll, allow, allow_today
-from bottlerocket_ecs_updater.core.fit import Fits, NoRoom, RoomUnknown, room_hold
-from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.fit import Fits, NoRoom, room_hold
+from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Status
 from bottlerocket_ecs_updater.core.forecast import Pace, needed, pace_from
 from bottlerocket_ecs_updater.core.health import hold_for_health
 from bottlerocket_ecs_updater.core.host import HostReport
+from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.own import is_updaters
 from bottlerocket_ecs_updater.core.past import Recorded
 from bottlerocket_ecs_updater.core.policy import Policy
@@ -63,7 +66,7 @@ class Turns:
     def __init__(self, fleet: Fleet, policy: Policy) -> None:
         self._fleet = fleet
         self._policy = policy
-        self._today = allow_today(policy.rules.checkpoints, fleet.past.begun, fleet.at)
+        self._today = allow_today(policy.rules.checkpoints, begun_lately(fleet), fleet.at)
         self._rooms = Rooms(fleet)
         self._allowances: dict[Version, Allowance] = {}
 
@@ -99,7 +102,7 @@ class Turns:
         deploying = fleet.services.deploying if fleet.services is not None else ()
         return unwell or hold_for_deployments(deploying, rules.tasks)
 
-    def room(self, instance: Instance) -> Fits | NoRoom | RoomUnknown | None:
+    def room(self, instance: Instance) -> Fits | NoRoom | None:
         """Whether its tasks would fit elsewhere, None where nobody asks, or where too little is known to say."""
         return self._rooms.for_drain_of(instance) if self._policy.rules.check_room else None
 
@@ -143,17 +146,85 @@ class Turns:
 
 
 def roll_of(version: Version, fleet: Fleet, policy: Policy) -> Roll:
-    """How far a release has come in the cluster, of the instances that the updater looks after."""
-    ours = [instance for instance in fleet.instances.values() if instance.bottlerocket]
-    selected = [instance for instance in ours if not_selected(instance, policy) is None]
-    past = fleet.past.updated
-    return Roll(
-        version,
-        len(selected),
-        tuple(past[one.id].at for one in selected if one.id in past and past[one.id].version == version),
-        fleet.suspects.get(version, 0),
-        sum(1 for one in ours if one.claim is not None and one.claim.target == version),
-    )
+    """How far a release has come in the cluster: each instance is done, has failed, or is under way.
+
+    Those count that the updater looks after. One that left the cluster counts as what the release had come to on it,
+    since a canary that is terminated has proven something. One that failed counts even where it is not selected now.
+    """
+    there = [instance for instance in fleet.instances.values() if instance.bottlerocket and is_there(instance)]
+    selected = [instance for instance in there if not_selected(instance, policy) is None]
+    claims = [(one.id, one.claim) for one in there if one.claim is not None and one.claim.target == version]
+    under_way = {id_ for id_, claim in claims if claim.phase is not ClaimPhase.QUARANTINED}
+    failed = {*_failed_at(version, fleet), *(id_ for id_, claim in claims if _is_failed(claim, fleet))} - under_way
+    done = {one.id: at for one in selected if (at := _on_since(one, version, fleet)) is not None}
+    done |= _done_and_gone(version, fleet, {instance.id for instance in there})
+    done = {id_: at for id_, at in done.items() if id_ not in failed | under_way}
+    left = {*done, *failed} - {instance.id for instance in there}
+    # A fleet that an older updater saved tells of failures by their number alone.
+    nameless = max(0, fleet.suspects.get(version, 0) - len(_failed_at(version, fleet)))
+    return Roll(version, len(selected) + len(left), tuple(done.values()), len(failed) + nameless, len(under_way))
+
+
+def _failed_at(version: Version, fleet: Fleet) -> frozenset[InstanceId]:
+    return fleet.past.failed_on.get(version, frozenset())
+
+
+def _is_failed(claim: Claim, fleet: Fleet) -> bool:
+    """Whether it was left out of service, and nobody has declared the release good since."""
+    released = fleet.past.released.get(claim.target)
+    return claim.phase is ClaimPhase.QUARANTINED and (released is None or released < claim.since)
+
+
+def _on_since(instance: Instance, version: Version, fleet: Fleet) -> datetime | None:
+    """Since when an instance is known to run a release, None where it does not, or where nobody can tell.
+
+    One that runs it without an update of ours counts from when it was first found: whether it was launched on the
+    release days ago, or updated by hand a minute ago, nothing tells.
+    """
+    report = instance.told.report if instance.told is not None else None
+    if report is not None and report.running != version:
+        return None
+    known = fleet.past.came_to(instance.id, version)
+    return fleet.at if known is None and report is not None and _in_service(instance) else known
+
+
+def _done_and_gone(version: Version, fleet: Fleet, there: Collection[InstanceId]) -> Mapping[InstanceId, datetime]:
+    gone = {*fleet.past.updated, *fleet.past.found_on} - {*there}
+    return {id_: at for id_ in sorted(gone) if (at := fleet.past.came_to(id_, version)) is not None}
+
+
+def _in_service(instance: Instance) -> bool:
+    registration = instance.registration
+    return registration is not None and registration.status is Status.ACTIVE and registration.connected
+
+
+def newly_found(fleet: Fleet, policy: Policy) -> Mapping[InstanceId, Version]:
+    """Instances in service on a release that others are offered, of which nobody wrote down since when they run it."""
+    if not policy.rules.checkpoints.steps:
+        return {}
+    reports = {one.id: one.told.report for one in fleet.instances.values() if one.told is not None}
+    offered = {report.target for report in reports.values() if report is not None}
+    found: dict[InstanceId, Version] = {}
+    for id_, report in reports.items():
+        instance = fleet.instances[id_]
+        if report is None or report.running not in offered or instance.claim is not None:
+            continue
+        if instance.bottlerocket and _in_service(instance) and fleet.past.came_to(id_, report.running) is None:
+            found[id_] = report.running
+    return found
+
+
+def begun_lately(fleet: Fleet) -> tuple[datetime, ...]:
+    """When instances were begun in the last day, each of them once: those that were drained, and those that are marked.
+
+    What is marked and was not drained so far takes its place only as long as it carries its claim: a mark that was
+    refused has begun nothing, and one that is tried again begins nothing more.
+    """
+    claims = ((one.id, one.claim) for one in fleet.instances.values())
+    marked = {id_: claim.since for id_, claim in claims if claim is not None and claim.phase is ClaimPhase.DRAINING}
+    begun = fleet.past.begun_on
+    each = {id_: max(marked.get(id_, at), at) for id_, at in begun.items()}
+    return (*fleet.past.begun, *(marked | each).values())
 
 
 def expected_pace(fleet: Fleet, policy: Policy, share: float = 0.5) -> Pace:
@@ -182,7 +253,7 @@ def _case(
     *,
     left: tuple[Work, ...] | None = None,
     allowances: Iterable[Allowance] = (),
-    room: Fits | NoRoom | RoomUnknown | None = None,
+    room: Fits | NoRoom | None = None,
 ) -> Case | None:
     registration = instance.registration
     if registration is None:

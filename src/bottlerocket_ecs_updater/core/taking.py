@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.order import in_order
 from bottlerocket_ecs_updater.core.own import hand_over, is_own_host
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.room import unsurveyed
+from bottlerocket_ecs_updater.core.room import held_for_survey, missed, unsurveyed
 from bottlerocket_ecs_updater.core.rules import first_hold
 from bottlerocket_ecs_updater.core.ruling import Turns
 from bottlerocket_ecs_updater.core.settling import UNSTEADY_POLLS
@@ -65,6 +65,10 @@ def begin(
         if refusal is not None:
             draft.verdicts[instance.id] = Verdict(hold=refusal)
             roomless.append(instance)
+            continue
+        unsaid = held_for_survey(instance, fleet, policy)
+        if unsaid is not None:
+            draft.verdicts[instance.id] = Verdict(hold=unsaid[0], look_at=unsaid[1])
             continue
         budget = budget.take(instance)
         refusals.clear()
@@ -167,6 +171,8 @@ def leave_own_host(
             draft.verdicts[instance.id] = _ruled_out(refusal, fleet, policy, draft)
         elif no_place is not None:
             draft.verdicts[instance.id] = Verdict(hold=no_place)
+        elif (unsaid := held_for_survey(instance, fleet, policy)) is not None:
+            draft.verdicts[instance.id] = Verdict(hold=unsaid[0], look_at=unsaid[1])
         else:
             done = not awaited and not fleet.slots
             verdict = hand_over(instance, fleet, policy, others_done=done)
@@ -262,13 +268,20 @@ def _begin_picks(
 
 
 def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: Draft) -> bool:
-    """Whether all that a drain of these stands on was looked at just now; if not, have it looked at."""
+    """Whether all that a drain of these stands on was looked at just now; if not, have it looked at.
+
+    That is every container instance with its claim, the services with alarms and probes, and of each pick its tasks,
+    their protection and its Auto Scaling group; the pause is looked at in every pass. Not asked again are revisions of
+    task definitions, which never change; the tasks of others, by which ECS may place better or worse than was thought,
+    and harm nobody; and what a host said and whether Systems Manager reaches it, up to `report_max_age` ago: both are
+    asked again before the reboot, and an instance that does not answer then is given back.
+    """
     if not _fleet_is_fresh(fleet, policy):
         # All in one look, and so of one moment: where looks take longer than a poll, what was looked at
         # one after the other would never be fresh together, and nothing would ever begin.
         draft.wants_full_look = True
         for pick in picks:
-            draft.verdicts[pick.id] = Verdict(wants_tasks=True, look_at=fleet.at)
+            draft.verdicts[pick.id] = Verdict(hold=missed(pick), wants_tasks=True, look_at=fleet.at)
         return False
     unseen = [
         pick
@@ -282,7 +295,8 @@ def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: Draft
         draft.wants_full_look = draft.wants_services = True
         unseen_ids = {pick.id for pick in unseen}
         for pick in picks:
-            draft.verdicts[pick.id] = Verdict(wants_tasks=pick.id in unseen_ids, look_at=fleet.at)
+            wants = pick.id in unseen_ids
+            draft.verdicts[pick.id] = Verdict(hold=missed(pick), wants_tasks=wants, look_at=fleet.at)
     return not unseen
 
 

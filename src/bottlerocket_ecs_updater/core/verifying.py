@@ -137,7 +137,8 @@ def quarantined(instance: Instance, claim: Claim, registration: Registration, fl
     if registration.status is Status.ACTIVE:
         return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),), look_at=fleet.at)
     conclusion = _conclusion(instance, claim, registration, fleet)
-    if not registration.connected or fleet.hosts_mute:
+    if not registration.connected or registration.status is not Status.DRAINING or fleet.hosts_mute:
+        # What is REGISTERING or the like cannot be returned.
         return Verdict(conclusion)
     since = instance.trail.phase_seen_at or instance.phase_began
     told = instance.told if instance.told is not None and instance.told.asked_at >= since else None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
+from bottlerocket_ecs_updater.core.ledger import without_future
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
 
 
 def remember(known: Knowledge, ledger: LedgerKeeping) -> None:
     """Take what outlasted earlier runs: open claims, rests, suspect releases."""
-    state = ledger.load()
+    ledger.load()
+    state = ledger.change(partial(without_future, now=known.at))
     known.rests = state.rests
     known.attributes_survive = state.attributes_survive
     for id_, record in state.claims.items():

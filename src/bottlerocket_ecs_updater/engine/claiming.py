@@ -79,22 +79,28 @@ class Claiming:
             arn = self._known.arn_of(id_)
             if arn is not None:
                 self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn))
-                self._note_progress(self._known.instance(id_), claim)
         try:
             self._ledger.flush()
         except (UpdaterError, LeaseLost):
             self._ledger.change(lambda _: before)
             raise
 
-    def _note_progress(self, instance: Instance, claim: Claim) -> None:
-        """What the rules of later passes and runs ask: what was begun, and how long its parts took."""
-        now, trail, applied = self._known.at, instance.trail, instance.applied
-        if instance.claim is None:
+    def _note_progress(self, instance: Instance) -> None:
+        """How long parts of its update took. `instance` is as it was before its new mark, which AWS has confirmed."""
+        trail, applied, claim = instance.trail, instance.applied, instance.claim
+        if claim is None:
             took = applied.ended_at - applied.sent_at if applied is not None and applied.end is End.SUCCESS else None
-            self._ledger.change(partial(with_begun, at=now))
             self._ledger.change(partial(with_duration, stage=took))
-        elif claim.phase is ClaimPhase.REBOOTING and trail.reboot_sent_at is None and trail.drain_sent_at is not None:
-            self._ledger.change(partial(with_duration, drain=now - trail.drain_sent_at))
+        elif claim.phase is ClaimPhase.DRAINING and trail.drain_sent_at is not None:
+            self._ledger.change(partial(with_duration, drain=self._known.at - trail.drain_sent_at))
+
+    def _note_begun(self, instance: Instance) -> None:
+        """That it was drained, where its drain got no reply, or was of a run that died before it could write that."""
+        claim, begun = instance.claim, self._ledger.value.begun.get(instance.id)
+        if claim is None or claim.phase is not ClaimPhase.DRAINING or not instance.trail.drain_seen:
+            return
+        if begun is None or begun < claim.since:
+            self._ledger.change(partial(with_begun, instance=instance.id, at=claim.since))
 
     def _marked(self, command: Mark, result: Result | None) -> bool:
         now = self._clock.now()
@@ -105,6 +111,8 @@ class Claiming:
                     claim = command.claim
                     downgrade = claim.target < claim.source
                     self._recorder.record(Claimed(now, instance.id, claim.source, claim.target, downgrade))
+                self._note_progress(instance)
+                self._note_begun(instance)
                 if command.claim.phase is ClaimPhase.REBOOTING and instance.trail.reboot_sent_at is None:
                     self._known.learn_drain(instance)
                 self._known.learn(see_marked(instance, command.claim, now))
@@ -150,6 +158,7 @@ class Claiming:
         if denied is None:
             self._drop_leftovers({command.instance for command in dropped})
         for command in dropped:
+            self._note_begun(self._known.instance(command.instance))
             self._ledger.change(partial(without_claim, instance=command.instance))
             if isinstance(command.verdict, Updated):
                 self._note_update(command.instance, command.verdict.target)
@@ -178,8 +187,12 @@ class Claiming:
             self._cluster.delete_attribute(ATTRIBUTE, left)
 
     def _note_update(self, id_: InstanceId, version: Version) -> None:
-        trail = self._known.instance(id_).trail
+        """That a release is proven on it: what had failed there before is no reason to hold any more."""
+        instance, trail = self._known.instance(id_), self._known.instance(id_).trail
         self._ledger.change(partial(with_update, instance=id_, version=version, at=self._known.at))
+        self._known.suspects = self._ledger.value.suspects
+        if instance.rest is not None and instance.rest.version == version:
+            self._known.learn(replace(instance, rest=None))
         if trail.reboot_sent_at is not None and trail.proof_at is not None:
             self._ledger.change(partial(with_duration, reboot=trail.proof_at - trail.reboot_sent_at))
 

@@ -7,12 +7,15 @@ cattrs costs a tenth of a second to import, so this module is imported where JSO
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 from cattrs import BaseValidationError, Converter, transform_error
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.v import format_exception
 
 from bottlerocket_ecs_updater.core.claim import Claim
+from bottlerocket_ecs_updater.core.ledger import Ledger
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.engine.readjson import MISFITS, Unreadable, number_of, text_of, whole_of
 from bottlerocket_ecs_updater.engine.times import read_span, read_time, write_time
@@ -48,6 +51,19 @@ def structured(made: Converter, value: Any, kind: type[T]) -> T:
         raise Unreadable(explain(error)) from error
     except MISFITS as error:
         raise Unreadable(error) from error
+
+
+@cache
+def ledger_converter() -> Converter:
+    """The converter of a ledger, made once: it is written at every pass that changes something."""
+    made = converter()
+    # An older updater, to which one may go back, knows a list of times by the name of `begun`.
+    begun, nameless = override(rename="begun_on"), override(rename="begun")
+    writes = make_dict_unstructure_fn(Ledger, made, begun=begun, begun_nameless=nameless)
+    reads = make_dict_structure_fn(Ledger, made, begun=begun, begun_nameless=nameless)
+    made.register_unstructure_hook(Ledger, writes)
+    made.register_structure_hook(Ledger, reads)
+    return made
 
 
 def explain(error: BaseException) -> str:

@@ -48,7 +48,6 @@ class Knowledge:
     rival_at: datetime | None = None
     listed_whole: bool = False
     """Whether the last listing came with a description of every instance."""
-    unreadable: Mapping[str, str] = field(default_factory=dict)
     rests: Mapping[InstanceId, Rest] = field(default_factory=dict)
     """What earlier runs noted, of instances that may have left the cluster since: nothing is said of those."""
     suspects: Mapping[Version, int] = field(default_factory=dict)
@@ -110,7 +109,6 @@ class Knowledge:
             hosts_mute=self.hosts_mute,
             attributes_survive=self.attributes_survive,
             rival_at=self.rival_at,
-            unreadable=self.unreadable,
             suspects=self.suspects,
             past=self.past,
             paused=self.paused,

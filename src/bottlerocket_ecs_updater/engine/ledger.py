@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bottlerocket_ecs_updater.core.errors import LeaseLost, Throttled, Unreachable, UpdaterError
@@ -179,9 +179,9 @@ def ledger_key(cluster: str) -> str:
 
 def write_ledger(ledger: Ledger, beside: dict[str, Any]) -> bytes:
     """The JSON object, in a form that people can read and compare."""
-    from bottlerocket_ecs_updater.engine.jsonform import converter  # noqa: PLC0415 - slow to import
+    from bottlerocket_ecs_updater.engine.jsonform import ledger_converter  # noqa: PLC0415 - slow to import
 
-    value = {**beside, "format": FORMAT, **converter().unstructure(ledger, Ledger)}
+    value = {**beside, "format": FORMAT, **ledger_converter().unstructure(ledger, Ledger)}
     return json.dumps(value, indent=1, sort_keys=True).encode()
 
 
@@ -194,7 +194,7 @@ def read_ledger(data: bytes, key: str) -> tuple[Ledger, dict[str, Any]]:
 
 
 def _ledger(value: Mapping[str, Any]) -> tuple[Ledger, dict[str, Any]]:
-    from bottlerocket_ecs_updater.engine.jsonform import converter, structured  # noqa: PLC0415 - slow to import
+    from bottlerocket_ecs_updater.engine.jsonform import ledger_converter, structured  # noqa: PLC0415 - slow to import
 
     if "format" not in value:
         raise Unreadable("it is not a ledger: it has no format")
@@ -202,6 +202,6 @@ def _ledger(value: Mapping[str, Any]) -> tuple[Ledger, dict[str, Any]]:
         raise Unreadable(f"it has format {value['format']}, and this updater knows formats up to {FORMAT}")
     if missing := {"claims", "rests"} - value.keys():
         raise Unreadable(f"it has no {' and no '.join(sorted(missing))}")
-    known = {"format", "run", "write", *(part.name for part in fields(Ledger))}
+    known = {"format", "run", "write", *ledger_converter().unstructure(Ledger(), Ledger)}
     beside = {name: part for name, part in value.items() if name not in known}
-    return structured(converter(), value, Ledger), beside
+    return structured(ledger_converter(), value, Ledger), beside

@@ -52,6 +52,7 @@ from bottlerocket_ecs_updater.core.strangers import lives
 from bottlerocket_ecs_updater.core.waiting import near, passed
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ports import Answer, Clock, Cluster, Hosts, Listing, Recorder, Successors, Survey
+from bottlerocket_ecs_updater.engine.registrations import one_per_instance
 from bottlerocket_ecs_updater.engine.surveying import Surveying
 
 T = TypeVar("T")
@@ -128,7 +129,7 @@ class Looking:
             # First, so that what is listed of tasks can say which of them are daemons.
             self._look_at_services(now)
         listing_due = self._listed_at is None or passed(self._listed_at, self._policy.full_look_spacing, now)
-        if wants.listing or listing_due:
+        if wants.listing or listing_due or (wants.full and self._some_are_unknown()):
             self._list_all(now)
         elif wants.full:
             self._describe([r.arn for r in self._registrations()], now)
@@ -161,6 +162,10 @@ class Looking:
             self._denied[what] = problem
             self._known.bar(problem, mute=mute)
             return None
+
+    def _some_are_unknown(self) -> bool:
+        """Whether one was listed and not described: only a new listing tells whether it is still there."""
+        return any(instance.unknown for instance in self._known.instances.values())
 
     def _registrations(self, ids: Collection[InstanceId] | None = None) -> Iterable[Registration]:
         instances = self._known.instances
@@ -214,12 +219,11 @@ class Looking:
         Where ECS did not describe all that it listed, and does not say which instance each of those is, none is missed.
         """
         known = self._known
-        unknown = [arn for arn in listing.undescribed if arn not in known.arns]
-        known.listed_whole = not listing.undescribed
-        if unknown:
+        known.listed_whole = not listing.dark
+        if any(arn not in known.arns for arn in listing.dark):
             return
         seen = {registration.id for registration in listing.registrations}
-        seen |= {known.arns[arn] for arn in listing.undescribed}
+        seen |= {known.arns.get(arn) or self._nameless[arn] for arn in listing.undescribed}
         for id_ in [id_ for id_ in known.instances if id_ not in seen]:
             known.learn(see_missing(known.instances[id_]))
 
@@ -230,7 +234,7 @@ class Looking:
     def _absorb(self, listing: Listing, now: datetime) -> None:
         known = self._known
         known.arns |= {registration.arn: registration.id for registration in listing.registrations}
-        for registration in _one_per_instance(listing.registrations):
+        for registration in one_per_instance(listing.registrations):
             before = known.instance(registration.id)
             seen = replace(registration, at=now)
             after = see_registration(before, seen, known.run, near(self._policy.poll_interval), known.store)
@@ -548,21 +552,6 @@ def _reboot_end(
         detail=_said(answer),
         succeeded=answer.end is End.SUCCESS,
     )
-
-
-def _one_per_instance(registrations: Iterable[Registration]) -> Iterable[Registration]:
-    """One registration for each EC2 instance: after a lost checkpoint the old one stays behind, disconnected."""
-    best: dict[InstanceId, Registration] = {}
-    for registration in registrations:
-        other = best.get(registration.id)
-        if other is None or _rank(registration) > _rank(other):
-            best[registration.id] = registration
-    return best.values()
-
-
-def _rank(registration: Registration) -> tuple[bool, bool, datetime]:
-    in_service = registration.status in (Status.ACTIVE, Status.DRAINING)
-    return in_service, registration.connected, registration.registered_at
 
 
 def _drains_for_us(instance: Instance) -> bool:

@@ -14,7 +14,17 @@ from typing import Protocol
 
 from bottlerocket_ecs_updater.core.event import Event
 from bottlerocket_ecs_updater.core.fit import Definition
-from bottlerocket_ecs_updater.core.fleet import End, Flight, Kind, Managed, Registration, Service, Status, Task
+from bottlerocket_ecs_updater.core.fleet import (
+    NAMELESS,
+    End,
+    Flight,
+    Kind,
+    Managed,
+    Registration,
+    Service,
+    Status,
+    Task,
+)
 from bottlerocket_ecs_updater.core.health import AlarmRule
 from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.launch import Launch
@@ -27,6 +37,11 @@ class Listing:
 
     registrations: tuple[Registration, ...]
     undescribed: Mapping[ContainerInstanceArn, str]
+
+    @property
+    def dark(self) -> Mapping[ContainerInstanceArn, str]:
+        """Those of which nobody knows how they stand. What is no EC2 instance is left alone, and not one of them."""
+        return {arn: why for arn, why in self.undescribed.items() if why != NAMELESS}
 
 
 @dataclass(frozen=True, slots=True)

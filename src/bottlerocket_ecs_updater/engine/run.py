@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from bottlerocket_ecs_updater.core.budget import in_quarantine
+from bottlerocket_ecs_updater.core.budget import in_quarantine, left_out
 from bottlerocket_ecs_updater.core.decide import Decision, decide
 from bottlerocket_ecs_updater.core.errors import (
     Interrupted,
@@ -30,10 +30,11 @@ from bottlerocket_ecs_updater.core.event import (
 )
 from bottlerocket_ecs_updater.core.fleet import Instance, Outcome
 from bottlerocket_ecs_updater.core.ids import InstanceId, Own, RunId
-from bottlerocket_ecs_updater.core.ledger import with_sighting, without_gone
+from bottlerocket_ecs_updater.core.ledger import with_found, with_sighting, without_gone
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.ruling import newly_found
 from bottlerocket_ecs_updater.core.waiting import passed, spell
 from bottlerocket_ecs_updater.engine.acting import Acting
 from bottlerocket_ecs_updater.engine.agenda import Agenda
@@ -278,7 +279,7 @@ class Run:
             self._acting.outcomes.settle(id_, hold(Reason.FACTS_MISSING, limit=spell(limit)))
 
     def _forget_gone(self) -> None:
-        """What is remembered of instances that left the cluster is of no use to anybody; claims stay."""
+        """What is remembered of instances that left the cluster is dropped where nothing asks for it; claims stay."""
         if self._known.listed_whole:
             present = {id_ for id_, one in self._known.instances.items() if one.registration is not None}
             self._world.ledger.change(partial(without_gone, present=present, now=self._known.at))
@@ -303,6 +304,8 @@ class Run:
             ledger.change(partial(with_sighting, version=version, at=seen))
         for key, why in self._sightings.take_unreadable():
             self._record(StateUnreadable(known.at, key, why))
+        for id_, version in newly_found(known.fleet(), self._policy).items():
+            ledger.change(partial(with_found, instance=id_, version=version, at=known.at))
         known.past = ledger.value.past
 
     def _stopping(self) -> bool:
@@ -389,7 +392,9 @@ class Run:
             return "halted", 4
         if counts["failed"] or counts["quarantined"] or in_quarantine(self._known.fleet()):
             return "failures", 3
-        return ("interrupted" if self._known.stopping else "ok"), 0
+        if self._known.stopping:
+            return "interrupted", 3 if left_out(self._known.fleet(), self._policy) else 0
+        return "ok", 0
 
     def _outcome(self, instance: Instance) -> Outcome:
         if instance.trail.outcome is not None:

@@ -2,14 +2,17 @@
 
 What cannot be had turns its rule off for the run, with one word about it: a permission that is missing, or an
 operation that is not offered, must not keep a cluster from being updated. A rule that the operator set himself
-holds then, since what it asks for is not known.
+holds then, since what it asks for is not known. What AWS only did not say this time holds the instance that was asked
+about, and is asked again: what was found before says nothing of now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
@@ -18,25 +21,29 @@ from bottlerocket_ecs_updater.core.fit import Definition
 from bottlerocket_ecs_updater.core.fleet import Around, Instance
 from bottlerocket_ecs_updater.core.health import AlarmRule, judge_alarms, see_health
 from bottlerocket_ecs_updater.core.ids import InstanceId, TaskArn
-from bottlerocket_ecs_updater.core.lifecycle import Membership
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.room import unread_definitions
-from bottlerocket_ecs_updater.core.waiting import passed
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ports import Recorder, Survey
 
 T = TypeVar("T")
+Missed = tuple[InstanceId, str]
+"""Of which instance AWS did not say something, and what and why."""
 
 GROUPS, ROOM, PROTECTION = "auto-scaling", "room", "task-protection"
 
-DEFINITION_TRIES = 4
-"""How often a run asks for one task definition, each time after the looks of AWS's own faults."""
-
 ONE_CALL = 100
-"""Tasks whose protection one call tells."""
+"""Tasks whose protection one call tells: in a cluster with no more than that, it is asked of all at no further cost."""
 
-PROTECTION_SPACING_POLLS = 120
-"""In a cluster whose tasks fit into one call, protections are asked for no more often than this."""
+UNHEARD_ASKS = 3
+"""What never answered in so many asks may not be there at all: its rule is off then."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """AWS did not answer this time, and may the next."""
+
+    why: str
 
 
 class Surveying:
@@ -49,10 +56,8 @@ class Surveying:
         self._recorder = recorder
         self._off: set[str] = set()
         self._answered: set[str] = set()
-        self._unread: dict[str, tuple[datetime | None, int]] = {}
-        """When each task definition was last asked for in vain, and how often."""
-        self._protected: Mapping[TaskArn, datetime] = {}
-        self._protected_at: datetime | None = None
+        self._unheard: Counter[str] = Counter()
+        """How often each rule was asked for, and did not answer."""
         known.surveyed = survey is not None
         if survey is not None and policy.rules.check_room:
             known.definitions = {}
@@ -60,7 +65,7 @@ class Surveying:
     def look_at_groups(self, now: datetime) -> None:
         """What Auto Scaling is doing with every instance of ours: taken with every listing of the cluster."""
         ours = [one for one in self._known.instances.values() if one.bottlerocket and one.registration is not None]
-        self._learn_groups(ours, now)
+        self._look_at_memberships([one.id for one in ours], now)
 
     def look_at_health(self, now: datetime) -> None:
         """What the operator watches beside the services: taken with every look at them. What is not known is unwell."""
@@ -90,79 +95,92 @@ class Surveying:
         return tuple(f"{url} {why}" for url, why in answers.items() if why)
 
     def look_around(self, ids: Collection[InstanceId], now: datetime) -> None:
-        """All that is asked of instances right before they begin."""
+        """All that is asked of instances right before they begin; nothing of it is taken from an earlier survey."""
         chosen = [self._known.instance(id_) for id_ in sorted(ids)]
-        candidates = [one for one in chosen if one.claim is None or one.trail.drain_sent_at is None]
+        candidates = [one.id for one in chosen if one.claim is None or one.trail.drain_sent_at is None]
         if self._survey is None or not candidates:
             return
-        self._read_definitions(candidates)
-        self._look_at_protections(candidates, now)
-        self._learn_groups(candidates, now)
+        missed = (
+            *self._read_definitions(candidates),
+            *self._look_at_protections(candidates, now),
+            *self._look_at_memberships(candidates, now),
+        )
+        for id_ in candidates:
+            unasked = "; ".join(why for one, why in missed if one == id_)
+            before = self._around(id_, now)
+            since = (before.unasked_since or now) if unasked else None
+            self._learn(id_, replace(before, at=now, asked_at=now, unasked=unasked, unasked_since=since))
 
-    def _learn_groups(self, instances: Collection[Instance], now: datetime) -> None:
+    def _around(self, id_: InstanceId, now: datetime) -> Around:
+        return self._known.instance(id_).around or Around(now)
+
+    def _learn(self, id_: InstanceId, around: Around) -> None:
+        self._known.learn(replace(self._known.instance(id_), around=around))
+
+    def _look_at_memberships(self, ids: Sequence[InstanceId], now: datetime) -> Iterable[Missed]:
+        """The group of each; where that is not told now, what was told before stays, and is said to be missed."""
         survey = self._survey
-        if survey is None or not instances:
-            return
-        found = self._ask(GROUPS, lambda: survey.memberships([one.id for one in instances]))
-        for one in instances:
-            known = self._known.instance(one.id)
-            membership = found.get(one.id) if found is not None else self._last_membership(known)
-            tasks = known.tasks.left if known.tasks is not None else ()
-            protected = {task.arn: self._protected[task.arn] for task in tasks if task.arn in self._protected}
-            self._known.learn(replace(known, around=Around(now, membership, protected)))
+        if survey is None or not ids:
+            return ()
+        found = self._ask(GROUPS, lambda: survey.memberships(ids))
+        if isinstance(found, NotNow):
+            return [(id_, f"its Auto Scaling group: {found.why}") for id_ in ids]
+        for id_ in ids:
+            membership = found.get(id_) if found is not None else None
+            self._learn(id_, replace(self._around(id_, now), at=now, membership=membership))
+        return ()
 
-    def _last_membership(self, instance: Instance) -> Membership | None:
-        return instance.around.membership if instance.around is not None and GROUPS not in self._off else None
-
-    def _read_definitions(self, instances: Collection[Instance]) -> None:
+    def _read_definitions(self, ids: Sequence[InstanceId]) -> Iterable[Missed]:
+        """Task definitions that are not read yet. One that cannot be read holds the instances with tasks of it."""
         survey, known = self._survey, self._known
         if survey is None or known.definitions is None:
-            return
+            return ()
         fleet = known.fleet()
-        for arn in sorted({arn for one in instances for arn in unread_definitions(one, fleet)}):
-            found = self._read_definition(survey, arn)
-            if found is not None:
-                known.definitions = {**(known.definitions or {}), arn: found}
-            elif ROOM in self._off:
-                known.definitions = None
-                return
+        wanted = {id_: list(unread_definitions(known.instance(id_), fleet)) for id_ in ids}
+        missed: dict[str, str] = {}
+        for arn in sorted({arn for arns in wanted.values() for arn in arns}):
+            found: Definition | NotNow | None = self._ask(ROOM, partial(survey.definition, arn))
+            match found:
+                case None:
+                    known.definitions = None
+                    return ()
+                case NotNow(why=why):
+                    missed[arn] = f"the task definition {arn}: {why}"
+                case Definition():
+                    known.definitions = {**known.definitions, arn: found}
+        return [(id_, missed[arn]) for id_, arns in wanted.items() for arn in arns if arn in missed]
 
-    def _read_definition(self, survey: Survey, arn: str) -> Definition | None:
-        """Read one, a few times at most in a run: what stays unreadable holds the instances that it concerns."""
-        at, tries = self._unread.get(arn, (None, 0))
-        now = self._known.at
-        if at is not None and not passed(at, self._policy.poll_interval, now):
-            return None
-        found = self._ask(ROOM, lambda: survey.definition(arn))
-        if found is None and ROOM not in self._off:
-            self._unread[arn] = (now, tries + 1)
-            if tries + 1 >= DEFINITION_TRIES:
-                self._known.unreadable = {**self._known.unreadable, arn: f"{tries + 1} tries failed"}
-        return found
-
-    def _look_at_protections(self, candidates: Collection[Instance], now: datetime) -> None:
+    def _look_at_protections(self, ids: Sequence[InstanceId], now: datetime) -> Iterable[Missed]:
         survey = self._survey
-        all_tasks = [task for one in self._known.instances.values() for task in _movable(one)]
-        few = len(all_tasks) <= ONE_CALL
-        spacing = PROTECTION_SPACING_POLLS * self._policy.poll_interval
-        if survey is None or (few and self._protected_at is not None and not passed(self._protected_at, spacing, now)):
-            return
-        asked = all_tasks if few else [task for one in candidates for task in _movable(one)]
-        found = self._ask(PROTECTION, lambda: survey.protections(asked)) if asked else {}
-        if found is not None:
-            self._protected, self._protected_at = found, now
+        movable = {one.id: tasks for one in self._known.instances.values() if (tasks := _movable(one))}
+        few = sum(map(len, movable.values())) <= ONE_CALL
+        asked = movable if few else {id_: movable[id_] for id_ in ids if id_ in movable}
+        wanted = any(id_ in asked for id_ in ids)
+        tasks = [task for tasks in asked.values() for task in tasks] if wanted else []
+        found = self._ask(PROTECTION, lambda: survey.protections(tasks)) if survey is not None and tasks else {}
+        if isinstance(found, NotNow):
+            return [(id_, f"the protection of its tasks: {found.why}") for id_ in ids if id_ in asked]
+        told = found or {}
+        for id_ in {*asked, *ids} if wanted else ids:
+            protected = {task: told[task] for task in asked.get(id_, ()) if task in told}
+            self._learn(id_, replace(self._around(id_, now), protected=protected))
+        return ()
 
-    def _ask(self, rule: str, call: Callable[[], T]) -> T | None:
+    def _ask(self, rule: str, call: Callable[[], T]) -> T | NotNow | None:
+        """What AWS answers; NotNow where it did not this time, None where the rule is off for the run."""
         if rule in self._off:
             return None
         try:
             answer = call()
         except (LeaseLost, Interrupted):
             raise
-        except (Throttled, Unreachable) as error:
-            # One that answered before has a bad moment; one that never did may not be there at all.
-            if rule not in self._answered:
-                self._turn_off(rule, error)
+        except Throttled as error:
+            return NotNow(str(error))
+        except Unreachable as error:
+            self._unheard[rule] += 1
+            if rule in self._answered or self._unheard[rule] < UNHEARD_ASKS:
+                return NotNow(str(error))
+            self._turn_off(rule, error)
             return None
         except UpdaterError as error:
             self._turn_off(rule, error)

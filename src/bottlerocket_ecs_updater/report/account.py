@@ -48,6 +48,7 @@ class Ending(Enum):
     FAILURES = "failures"
     HALTED = "halted"
     INTERRUPTED = "interrupted"
+    CUT_SHORT = "interrupted in the middle of an update"
     ERROR = "could not go on"
     DIED = "no end recorded"
     LEFT = "left to another run"
@@ -55,7 +56,7 @@ class Ending(Enum):
     @property
     def bad(self) -> bool:
         """Whether a person should look."""
-        return self in (Ending.FAILURES, Ending.HALTED, Ending.ERROR, Ending.DIED)
+        return self in (Ending.FAILURES, Ending.HALTED, Ending.ERROR, Ending.DIED, Ending.CUT_SHORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ def _ending(summary: Summary, events: Sequence[Event]) -> Ending:
         case "failures":
             return Ending.FAILURES
         case "interrupted":
-            return Ending.INTERRUPTED
+            return Ending.CUT_SHORT if summary.exit_code else Ending.INTERRUPTED
         case "error":
             return Ending.ERROR
         case "ok":
@@ -218,8 +219,9 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
             return f"Halted: {trouble or 'a person must look'}; {updated}"
         case Ending.FAILURES:
             return f"{trouble or 'An instance is out of service'}; {updated}"
-        case Ending.INTERRUPTED:
-            return f"Interrupted after {span(summary.took)}: {updated}" + (f"; {trouble}" if trouble else "")
+        case Ending.INTERRUPTED | Ending.CUT_SHORT:
+            where = " in the middle of an update" if ending is Ending.CUT_SHORT else ""
+            return f"Interrupted after {span(summary.took)}{where}: {updated}" + (f"; {trouble}" if trouble else "")
         case Ending.ERROR if not summary.rows:
             why = textwrap.shorten(summary.why, WHY_IN_HEADLINE_MAX_CHARACTERS, placeholder=" …")
             return f"The run could not begin: {why}"

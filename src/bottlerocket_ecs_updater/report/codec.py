@@ -11,9 +11,10 @@ an older one would misread raises FORMAT.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
+from string import Formatter
 from typing import Any, TypeVar
 
 from cattrs import Converter
@@ -31,6 +32,8 @@ from bottlerocket_ecs_updater.engine.jsonform import converter, structured
 from bottlerocket_ecs_updater.engine.readjson import read_object
 
 FORMAT = 1
+
+NOT_RECORDED = "?"
 
 _E = TypeVar("_E")
 
@@ -114,7 +117,16 @@ def _facts_as_object(made: Converter, kind: type) -> None:
     """Facts are pairs in their order; in JSON they are an object, which keeps its order too."""
     hooks = override(unstruct_hook=dict, struct_hook=_read_facts)
     made.register_unstructure_hook(kind, make_dict_unstructure_fn(kind, made, facts=hooks))
-    made.register_structure_hook(kind, make_dict_structure_fn(kind, made, facts=hooks))
+    read: Callable[[Any, Any], Hold | Failed] = make_dict_structure_fn(kind, made, facts=hooks)
+    made.register_structure_hook(kind, lambda value, as_: _with_all_facts(read(value, as_)))
+
+
+def _with_all_facts(said: Hold | Failed) -> Hold | Failed:
+    """A sentence may have grown since the record was written: what it asks for now was not written down."""
+    words = said.reason.value if isinstance(said, Hold) else said.failure.value
+    named = {name for _, name, _, _ in Formatter().parse(f"{words.sentence} {words.remedy}") if name}
+    missing = sorted(named - dict(said.facts).keys())
+    return replace(said, facts=(*said.facts, *((name, NOT_RECORDED) for name in missing)))
 
 
 def _read_facts(value: Any, _: object) -> tuple[tuple[str, str], ...]:

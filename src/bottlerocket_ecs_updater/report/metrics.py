@@ -55,7 +55,7 @@ _PARTS = {part: f"Seconds{part.value.title()}" for part in Part if part is not P
 
 METRICS: tuple[Metric, ...] = (
     Metric("RunsSucceeded", "Count", "1 where a run ended well, else 0."),
-    Metric("RunsFailed", "Count", "1 where a run could not go on, an instance failed or is quarantined, or it halted."),
+    Metric("RunsFailed", "Count", "1 where a run had an error, halted, or left an instance failed or out of service."),
     Metric("RunsHalted", "Count", "1 where a run halted itself."),
     Metric("RunDuration", "Seconds", "How long the run took."),
     Metric("LastSuccessTime", "Seconds", "When a run last ended well, in seconds since 1970."),

@@ -6,8 +6,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .ecs import Workload
+from .ecs.model import Status
 from .ecs.requests import arn_like
-from .faults import InstanceTerminated, NewContainerInstance, SomebodySets, SomebodyStages, Standing, Step, TaskArrives
+from .faults import (
+    InBetween,
+    InstanceTerminated,
+    NewContainerInstance,
+    SomebodySets,
+    SomebodyStages,
+    Standing,
+    Step,
+    TaskArrives,
+)
 from .host import Power
 
 if TYPE_CHECKING:
@@ -40,6 +50,8 @@ class Interventions:
         for fault in people:
             if fault.step is None:
                 self._world.clock.after(fault.at, partial(self._act, host, fault))
+        for between in host.ailments.all(InBetween):
+            self._world.clock.after(between.at, partial(self._come_between, host, between))
         self._waiting[host.instance_id] = [fault for fault in people if fault.step is not None]
 
     def served(self, call: Call) -> None:
@@ -73,6 +85,19 @@ class Interventions:
                 self._world.stage_by_hand(host.instance_id, version)
             case _:
                 raise AssertionError(fault)
+
+    def _come_between(self, host: Host, fault: InBetween) -> None:
+        """Only what is in service changes so; it is in service again when the time is over."""
+        status = Status(fault.status)
+        self._change(host, Status.ACTIVE, status)
+        if fault.lasts is not None:
+            self._world.clock.after(fault.lasts, partial(self._change, host, status, Status.ACTIVE))
+
+    def _change(self, host: Host, before: Status, after: Status) -> None:
+        instance = self._world.instance(host.instance_id)
+        if instance.status is before:
+            instance.status = after
+            self._world.ecs.registry.instance_changed(instance)
 
     def _place_task(self, host: Host) -> None:
         instance = self._world.instance(host.instance_id)

@@ -73,14 +73,16 @@ def test_the_first_of_all_is_one_canary() -> None:
 def test_nobody_follows_while_the_canary_is_under_way() -> None:
     allowance = allow(STEPS, roll(under_way=1), NOW)
     assert allowance.room == 0
-    assert str(allowance.refusal()) == "1 of 40 instances may go to 1.26.0 up to this checkpoint: 0 did, 1 are on it"
+    assert str(allowance.refusal()) == (
+        "up to this checkpoint 1 of 40 instances may go to 1.26.0: 0 done, 0 failed, 1 in progress, 0 next in line"
+    )
 
 
 def test_after_the_canary_the_roll_waits() -> None:
     allowance = allow(STEPS, roll(done=1, ago=HOUR / 2), NOW)
     assert allowance.until == NOW + HOUR / 2
     assert str(allowance.refusal()) == (
-        "1 of 40 instances run 1.26.0; at this checkpoint the roll waits until 2024-10-15 12:30 UTC"
+        "1.26.0 is done on 1 of 40 instances; at this checkpoint the roll waits until 2024-10-15 12:30 UTC"
     )
 
 
@@ -130,13 +132,20 @@ def test_at_most_so_many_begin_in_any_24_hours() -> None:
     begun = (NOW - 30 * HOUR, NOW - 20 * HOUR, NOW - 3 * HOUR)
     allowance = allow_today(limited, begun, NOW)
     assert allowance.until == NOW + 4 * HOUR
-    assert str(allowance.refusal()) == "2 instances were begun in the last 24 hours, and 2 is the limit"
+    assert str(allowance.refusal()) == "all 2 places for 24 hours are taken: 2 begun, 0 next in line"
 
 
 def test_what_is_taken_in_this_pass_counts_too() -> None:
     allowance = allow_today(Checkpoints(per_day=2), (NOW - HOUR,), NOW).take()
     assert allowance.refusal() is not None
     assert allowance.until == NOW + 23 * HOUR
+
+
+def test_who_is_held_for_others_that_are_next_in_line_is_told_so() -> None:
+    taken = allow_today(Checkpoints(per_day=3), (NOW - HOUR,), NOW).take().take()
+    assert str(taken.refusal()) == "all 3 places for 24 hours are taken: 1 begun, 2 next in line"
+    canary = allow(STEPS, roll(), NOW).take()
+    assert str(canary.refusal()).endswith("0 done, 0 failed, 0 in progress, 1 next in line")
 
 
 def test_without_a_daily_limit_any_number_may_begin() -> None:

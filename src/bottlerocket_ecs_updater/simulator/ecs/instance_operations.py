@@ -10,7 +10,7 @@ from bottlerocket_ecs_updater.simulator.paging import page
 
 from .agents import BUILT_IN_PREFIXES
 from .expressions import parse
-from .model import ContainerInstance, Status
+from .model import SETTABLE, ContainerInstance, Status
 from .requests import arn_like, at_most, find_all, invalid
 from .shapes import instance_shape
 
@@ -77,14 +77,14 @@ class InstanceOperations:
     def update_state(self, request: Shape) -> Shape:
         """ACTIVE or DRAINING, for up to 10."""
         cluster = self._registry.cluster(request)
-        if request["status"] not in (Status.ACTIVE, Status.DRAINING):
+        if request["status"] not in SETTABLE:
             raise invalid("Container instances status should be one of [DRAINING,ACTIVE].")
         at_most(request["containerInstances"], UPDATED_AT_ONCE, "Container instances")
         found, failures = self._find(cluster, request)
         updated: list[Shape] = []
         for instance in found:
-            if instance.status is Status.INACTIVE:
-                failures.append({"arn": instance.arn, "reason": "INACTIVE"})
+            if instance.status not in SETTABLE:
+                failures.append({"arn": instance.arn, "reason": instance.status.value})
             else:
                 self._set_status(instance, Status(request["status"]))
                 updated.append(instance_shape(instance))

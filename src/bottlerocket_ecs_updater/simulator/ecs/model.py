@@ -27,7 +27,14 @@ class Status(StrEnum):
 
     ACTIVE = "ACTIVE"
     DRAINING = "DRAINING"
+    REGISTERING = "REGISTERING"
+    DEREGISTERING = "DEREGISTERING"
+    REGISTRATION_FAILED = "REGISTRATION_FAILED"
     INACTIVE = "INACTIVE"
+
+
+SETTABLE = frozenset({Status.ACTIVE, Status.DRAINING})
+"""Only between these two does UpdateContainerInstancesState change an instance."""
 
 
 class Desired(StrEnum):

@@ -60,6 +60,8 @@ from .updates import (
 )
 from .world import (
     ApiFails,
+    Between,
+    InBetween,
     InstanceTerminated,
     NewContainerInstance,
     PartialFailures,
@@ -82,6 +84,7 @@ __all__ = [
     "ActivateFails",
     "ApiFails",
     "ApplyKilled",
+    "Between",
     "BootFault",
     "BootHangs",
     "CatalogueEntry",
@@ -97,6 +100,7 @@ __all__ = [
     "FaultPlan",
     "GrubFails",
     "HashMismatch",
+    "InBetween",
     "InstanceTerminated",
     "Leftover",
     "LockBusy",

@@ -1,6 +1,6 @@
 """The catalogue: every fault of the field by its number, what it does, where it was seen, what brings it about.
 
-F1 to F39 are faults of the world that the updater works in; W1 to W4 are those of its own calls and its own life.
+F1 to F41 are faults of the world that the updater works in; W1 to W6 are those of its own calls and its own life.
 An issue is named as `repository#number`, a source file by the program that it belongs to.
 """
 
@@ -96,7 +96,12 @@ FAULTS: Mapping[str, CatalogueEntry] = MappingProxyType(
         "F37": _entry("a downgrade is offered", "bottlerocket#4262", updates.DowngradeOffered),
         "F38": _entry("throttling, outages, errors of the API", "public incident reports", world.ApiFails),
         "F39": _entry("a task arrives between the last look and the reboot", "ECS", world.TaskArrives),
-        "F40": _entry("somebody stages another version", "brupop#459", world.SomebodyStages),
+        "F40": _entry(
+            "ECS has it in a state that nobody set, and in which it takes no tasks",
+            "awsvpcTrunking in ECS",
+            world.InBetween,
+        ),
+        "F41": _entry("somebody stages another version", "brupop#459", world.SomebodyStages),
         "W1": _entry("reads that are behind", "eventual consistency of AWS", world.StaleReads),
         "W2": _entry("carried out, but the reply is lost", "networks", world.RepliesLost),
         "W3": _entry("the updater is killed at any call", "Spot, deployments, people", world.UpdaterDies),

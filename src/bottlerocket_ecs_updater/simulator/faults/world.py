@@ -66,7 +66,7 @@ class ApiFails:
 
 @dataclass(frozen=True, slots=True)
 class SomebodyStages:
-    """F12. Somebody stages another version on the host: at a time, or after a step began on it."""
+    """F41. Somebody stages another version on the host: at a time, or after a step began on it."""
 
     version: str
     at: timedelta = AT_ONCE
@@ -89,6 +89,23 @@ class TaskArrives:
     """F39. A task is placed on the host between the look that found it empty and the reboot, if ECS may."""
 
     times: int | None = 1
+
+
+class Between(StrEnum):
+    """States of a container instance that nobody sets, and in which it takes no tasks."""
+
+    REGISTERING = "REGISTERING"
+    DEREGISTERING = "DEREGISTERING"
+    REGISTRATION_FAILED = "REGISTRATION_FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class InBetween:
+    """F40. An instance that was ACTIVE is in another state for a time, and nobody drained it."""
+
+    status: Between = Between.REGISTERING
+    at: timedelta = AT_ONCE
+    lasts: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +159,7 @@ WorldFault = (
     | ApiFails
     | PartialFailures
     | TaskArrives
+    | InBetween
     | StaleReads
     | RepliesLost
     | UpdaterDies

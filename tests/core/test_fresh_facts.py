@@ -1,0 +1,104 @@
+"""What a drain stands on is of this moment: what a survey found before, or did not find, drains nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from bottlerocket_ecs_updater.core.command import CallSuccessor, Drain
+from bottlerocket_ecs_updater.core.decide import Decision, decide
+from bottlerocket_ecs_updater.core.fit import Moving
+from bottlerocket_ecs_updater.core.fleet import Around, Instance, Services, Tasks, Trail, UpToDate
+from bottlerocket_ecs_updater.core.ids import InstanceId, Own, TaskArn
+from bottlerocket_ecs_updater.core.policy import OwnHost
+from bottlerocket_ecs_updater.core.reasons import Reason
+from bottlerocket_ecs_updater.core.room import UNASKED_POLLS
+
+from .builders import NOW, OLD, POLICY, POLL, SECOND, fleet, idle, instance, is_soon, ready, service, task
+
+ONE, TWO = InstanceId("i-a"), InstanceId("i-b")
+MISSED = Around(NOW, asked_at=NOW, unasked="the protection of its tasks: slow down", unasked_since=NOW)
+
+
+def one(around: Around | None, name: str = "i-a") -> Instance:
+    return instance(name, ready(), tasks=(task(),), around=around)
+
+
+def decided(*instances: Instance, **changes: object) -> Decision:
+    return decide(fleet(*instances, surveyed=True, **changes), POLICY)
+
+
+def drained(decision: Decision) -> list[InstanceId]:
+    return [command.instance for command in decision.commands if isinstance(command, Drain)]
+
+
+def test_what_was_asked_just_now_is_enough() -> None:
+    assert drained(decided(one(Around(NOW, asked_at=NOW)))) == [ONE]
+
+
+@pytest.mark.parametrize(
+    "around",
+    [None, Around(NOW), Around(NOW, asked_at=NOW - POLL - SECOND)],
+    ids=["never asked", "only listed", "asked before"],
+)
+def test_what_was_not_asked_just_now_is_asked_first(around: Around | None) -> None:
+    decision = decided(one(around))
+    assert drained(decision) == []
+    assert decision.verdicts[ONE].wants_tasks
+    assert decision.look_at == NOW
+
+
+def test_what_aws_did_not_say_holds_the_instance_and_is_asked_again_at_the_next_poll() -> None:
+    decision = decided(one(MISSED))
+    assert drained(decision) == []
+    assert decision.holds[ONE].reason is Reason.SURVEY_FAILED
+    assert "slow down" in str(decision.holds[ONE])
+    assert is_soon(decision.look_at)
+    later = replace(MISSED, asked_at=NOW - POLL)
+    assert decided(one(later)).verdicts[ONE].wants_tasks
+
+
+def test_one_that_is_held_for_it_takes_no_place_from_others() -> None:
+    assert drained(decided(one(MISSED), one(Around(NOW, asked_at=NOW), "i-b"))) == [TWO]
+
+
+def test_the_run_does_not_wait_for_ever_for_what_aws_does_not_say() -> None:
+    since = NOW - UNASKED_POLLS * POLL
+    still = decided(one(replace(MISSED, unasked_since=since + SECOND)))
+    assert is_soon(still.look_at)
+    decision = decided(one(replace(MISSED, unasked_since=since)))
+    assert decision.holds[ONE].reason is Reason.SURVEY_FAILED
+    assert decision.look_at is None
+
+
+@pytest.mark.parametrize(("ago", "asks"), [(POLL, False), (POLICY.full_look_spacing, True)])
+def test_a_run_that_goes_on_asks_again_now_and_then(ago: timedelta, *, asks: bool) -> None:
+    long_since: datetime = NOW - 3 * POLICY.full_look_spacing
+    around = replace(MISSED, asked_at=NOW - ago, unasked_since=long_since)
+    assert decided(one(around)).verdicts[ONE].wants_tasks is asks
+
+
+def test_a_definition_that_cannot_be_read_holds_and_is_not_asked_for_in_the_same_breath() -> None:
+    moving = Moving(100, 200, "arn:definition", False, (), False)
+    services = Services((service(moving=moving),), NOW)
+    unread = decided(one(Around(NOW, asked_at=NOW)), services=services, definitions={})
+    assert unread.verdicts[ONE].wants_tasks
+    missed = replace(MISSED, unasked="the task definition arn:definition: no")
+    decision = decided(one(missed), services=services, definitions={})
+    assert decision.holds[ONE].reason is Reason.SURVEY_FAILED
+    assert is_soon(decision.look_at)
+
+
+def test_nobody_is_called_for_our_own_host_while_aws_does_not_say_all_of_it() -> None:
+    mine = task("updater", group="family:updater", arn=TaskArn("arn:task/own"), family="updater")
+    own = Own(TaskArn("arn:task/own"), "updater")
+    policy = replace(POLICY, own_host=OwnHost.HAND_OVER)
+    host = replace(one(MISSED), tasks=Tasks((mine,), NOW))
+    other = instance("i-b", idle(), trail=Trail(outcome=UpToDate(OLD)))
+    said = decide(fleet(host, other, surveyed=True, own=own), policy)
+    assert said.holds[ONE].reason is Reason.SURVEY_FAILED
+    well = replace(host, around=Around(NOW, asked_at=NOW))
+    calls = decide(fleet(well, other, surveyed=True, own=own), policy)
+    assert [type(command) for command in calls.commands if command.instance == ONE] == [CallSuccessor]

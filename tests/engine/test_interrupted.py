@@ -1,0 +1,90 @@
+"""A run that is told to stop leaves at once, and its exit code says whether it leaves an instance out of service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+from tests.support.simulated import Tape, Updater, row
+
+from bottlerocket_ecs_updater.core.event import Claimed, CommandSent, Drained, Event, HostChecked, Rebooted, Returned
+from bottlerocket_ecs_updater.core.fleet import Kind
+from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.engine.ledger import KeptLedger
+from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
+from bottlerocket_ecs_updater.engine.run import Stop
+from bottlerocket_ecs_updater.simulator import faults as f
+from bottlerocket_ecs_updater.simulator.disturbances import KilledError
+from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed
+
+
+def is_reboot(event: Event) -> bool:
+    return isinstance(event, CommandSent) and event.kind is Kind.REBOOT
+
+
+@dataclass
+class Listening(Tape):
+    """Tells the run to stop as soon as it hears of something."""
+
+    stop: Stop = field(default_factory=Stop)
+    at: Callable[[Event], bool] = is_reboot
+
+    def record(self, event: Event) -> None:
+        super().record(event)
+        if self.at(event):
+            self.stop.request("SIGTERM was received")
+
+
+def exit_code_of_one_stopped_at(at: Callable[[Event], bool], *faults: f.Fault) -> int:
+    """The exit code of a run that is told to stop at an event."""
+    world = row(2, services=1, tasks=1, plan=FaultPlan(tuple(map(Placed, faults))))
+    updater = Updater(world)
+    updater.tape = Listening(stop=updater.stop, at=at)
+    finished = updater.run()
+    assert (finished.outcome, finished.why) == ("interrupted", "SIGTERM was received")
+    assert (finished.exit_code == 3) == bool(world.verdict().stranded)
+    return finished.exit_code
+
+
+@pytest.mark.parametrize(
+    "of",
+    [lambda e: isinstance(e, Claimed), lambda e: isinstance(e, Drained), is_reboot, lambda e: isinstance(e, Rebooted)],
+    ids=["claimed", "drained", "rebooting", "verifying"],
+)
+def test_one_that_leaves_an_instance_out_of_service_exits_with_three(of: Callable[[Event], bool]) -> None:
+    assert exit_code_of_one_stopped_at(of) == 3
+
+
+@pytest.mark.parametrize(
+    "of", [lambda e: isinstance(e, HostChecked), lambda e: isinstance(e, Returned)], ids=["checked", "returned"]
+)
+def test_one_that_leaves_all_in_service_exits_with_zero(of: Callable[[Event], bool]) -> None:
+    assert exit_code_of_one_stopped_at(of) == 0
+
+
+def test_one_whose_mark_is_not_followed_by_a_drain_leaves_all_in_service() -> None:
+    """ECS takes the mark, and for a while takes no drain."""
+    fault = f.ApiFails("ThrottlingException", 400, operation="UpdateContainerInstancesState")
+    assert exit_code_of_one_stopped_at(lambda event: isinstance(event, Claimed), fault) == 0
+
+
+def test_one_that_leaves_what_a_dead_run_had_drained_exits_with_three() -> None:
+    world, store = row(2, services=1, tasks=1), MemoryStore()
+
+    class Dying(Tape):
+        def record(self, event: Event) -> None:
+            super().record(event)
+            if isinstance(event, Drained):
+                raise KilledError("killed")
+
+    with suppress(KilledError):
+        Updater(world, tape=Dying(), ledger=KeptLedger(store, "demo", RunId("run-1"))).run()
+    world.clock.sleep(timedelta(minutes=10))
+    later = Updater(world, name="run-2", ledger=KeptLedger(store, "demo", RunId("run-2")))
+    later.stop.request("SIGTERM was received")
+    assert later.run().exit_code == 3
+    assert Updater(world, name="run-3", ledger=KeptLedger(store, "demo", RunId("run-3"))).run().exit_code == 0
+    assert world.verdict().stranded == ()

@@ -1,0 +1,195 @@
+"""What checkpoints and the limit of a day count, over whole runs: each instance once, and nothing for ever."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+from tests.support.simulated import NEW, OLD, ZONES, Tape, Updater, at_most, instance_id, row
+
+from bottlerocket_ecs_updater.core.checkpoints import Checkpoints, parse_checkpoints
+from bottlerocket_ecs_updater.core.event import Claimed, Drained, Event, RunFinished
+from bottlerocket_ecs_updater.core.fleet import Updated
+from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.ledger import Ledger
+from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.rules import Rules
+from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.engine.ledger import KeptLedger
+from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
+from bottlerocket_ecs_updater.simulator import faults as f
+from bottlerocket_ecs_updater.simulator.disturbances import KilledError
+from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
+from bottlerocket_ecs_updater.simulator.host import HostSpec
+from bottlerocket_ecs_updater.simulator.world import World
+
+HOUR = timedelta(hours=1)
+LATE = f.EcsAgentLate(timedelta(minutes=30), 0)
+"""It is given up, quarantined, and well a little later."""
+
+
+@dataclass
+class Roll:
+    """A cluster, a state store, and runs over them, one after another."""
+
+    world: World
+    checkpoints: Checkpoints
+    budget: int = 1
+    max_failures: int = 5
+    store: MemoryStore = field(default_factory=MemoryStore)
+    runs: int = 0
+
+    @property
+    def policy(self) -> Policy:
+        usual = replace(at_most(self.budget), max_failures=self.max_failures, reboot_timeout=timedelta(minutes=5))
+        return replace(usual, rules=Rules(checkpoints=self.checkpoints))
+
+    def updater(self) -> Updater:
+        self.runs += 1
+        name = f"run-{self.runs}"
+        return Updater(self.world, self.policy, name, KeptLedger(self.store, "demo", RunId(name)))
+
+    def run(self, *, later: timedelta = timedelta()) -> RunFinished:
+        self.world.clock.sleep(later)
+        return self.updater().run()
+
+    @property
+    def ledger(self) -> Ledger:
+        return KeptLedger(self.store, "demo", RunId("x")).load()
+
+    def versions(self) -> list[str]:
+        there = [name for name, host in self.world.hosts.items() if self.world.instance(name).status.value == "ACTIVE"]
+        return [self.world.hosts[name].running for name in sorted(there)]
+
+
+def steps(text: str, wait: timedelta = timedelta(minutes=1)) -> Checkpoints:
+    return Checkpoints(parse_checkpoints(text), wait)
+
+
+def updated(finished: RunFinished) -> int:
+    return finished.counts["updated"]
+
+
+def reasons(finished: RunFinished) -> set[Reason]:
+    return {why.reason for why in finished.outcomes.values() if isinstance(why, Hold)}
+
+
+# One state for each instance
+
+
+def test_one_that_is_quarantined_takes_one_place_at_a_checkpoint() -> None:
+    world = row(6, budget=2, services=1, tasks=1, faults={1: (f.BootHangs(times=None),)})
+    finished = Roll(world, steps("3,100%"), budget=2).run()
+    assert (updated(finished), finished.counts["quarantined"], finished.counts["held"]) == (5, 1, 0)
+
+
+def test_a_canary_that_comes_back_late_and_well_has_not_failed() -> None:
+    roll = Roll(row(4, services=1, tasks=1, faults={0: (LATE,)}), steps("2,100%"))
+    assert roll.run().counts["quarantined"] == 1
+    assert roll.ledger.suspects == {Version.parse(NEW): 1}
+    assert updated(roll.run(later=12 * HOUR)) == 4
+    assert (roll.ledger.suspects, dict(roll.ledger.rests)) == ({}, {})
+
+
+def test_a_release_is_not_suspect_for_hosts_that_were_only_late() -> None:
+    roll = Roll(row(4, services=1, tasks=1, faults={0: (LATE,), 1: (LATE,)}), Checkpoints(), max_failures=2)
+    for _ in range(3):
+        roll.run(later=12 * HOUR)
+    assert roll.versions() == [NEW] * 4
+
+
+def test_a_run_that_proves_a_release_goes_on_with_it() -> None:
+    world = row(5, budget=3, services=1, tasks=1, faults={0: (LATE,), 1: (LATE,)})
+    roll = Roll(world, Checkpoints(), budget=3, max_failures=2)
+    first = roll.run()
+    assert first.counts["quarantined"] == 2
+    assert updated(first) + updated(roll.run(later=12 * HOUR)) == 5
+
+
+# Those that leave, and those that come
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_canary_that_is_terminated_within_its_wait_does_not_reset_the_roll(*, replaced: bool) -> None:
+    roll = Roll(row(4), steps("1,100%", HOUR))
+    first = roll.run()
+    assert updated(first) == 1
+    canary = next(id_ for id_, outcome in first.outcomes.items() if isinstance(outcome, Updated))
+    roll.world.terminate_instance(canary)
+    if replaced:
+        roll.world.add_instance(HostSpec(instance_id(9), version=OLD), ZONES[0])
+    early = roll.run(later=timedelta(minutes=20))
+    assert (updated(early), reasons(early)) == (0, {Reason.CHECKPOINT_WAIT})
+    assert updated(roll.run(later=HOUR)) == (4 if replaced else 3)
+
+
+def test_an_instance_that_was_launched_on_the_release_is_a_canary_from_when_it_was_found() -> None:
+    roll = Roll(row(3), steps("1,100%", HOUR))
+    roll.world.add_instance(HostSpec(instance_id(9), version=NEW), ZONES[0])
+    roll.world.clock.sleep(3 * HOUR)
+    first = roll.run()
+    assert (updated(first), reasons(first)) == (0, {Reason.CHECKPOINT_WAIT})
+    roll.world.clock.sleep(HOUR - first.took)
+    assert updated(roll.run(later=timedelta(minutes=1))) == 3
+
+
+# A day
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        f.ApiFails("ThrottlingException", 400, operation="PutAttributes", lasts=timedelta(seconds=260)),
+        f.ApiFails("ServerException", 500, operation="PutAttributes", lasts=timedelta(seconds=260)),
+        f.ApiFails("ThrottlingException", 400, operation="UpdateContainerInstancesState", lasts=timedelta(minutes=5)),
+        f.RepliesLost("PutAttributes", every=1, times=4),
+        f.RepliesLost("UpdateContainerInstancesState", every=1, times=2),
+    ],
+    ids=lambda fault: f"{fault.operation}-{type(fault).__name__}-{getattr(fault, 'code', 'lost')}",
+)
+def test_what_is_tried_again_counts_once_a_day(fault: Fault) -> None:
+    world = row(3, services=1, tasks=1, plan=FaultPlan((Placed(fault),)))
+    roll = Roll(world, Checkpoints(per_day=3))
+    finished = roll.run()
+    assert updated(finished) == 3
+    assert roll.ledger.begun.keys() == {instance_id(number) for number in range(3)}
+
+
+def test_an_instance_that_refused_its_mark_was_not_begun() -> None:
+    """The first to be taken holds ten attributes already, and ECS allows no more."""
+    world = row(3, services=1, tasks=1)
+    first = Roll(row(3, services=1, tasks=1), Checkpoints(per_day=1)).run()
+    full = next(id_ for id_, outcome in first.outcomes.items() if isinstance(outcome, Updated))
+    world.instance(full).custom |= {f"mine-{number}": "1" for number in range(10)}
+    roll = Roll(world, Checkpoints(per_day=2))
+    finished = roll.run()
+    assert updated(finished) == 2
+    assert full not in roll.ledger.begun
+
+
+def killed_after(kind: type[Event], per_day: int) -> Roll:
+    """A roll whose first run is killed as soon as it tells of an event of a kind."""
+    roll = Roll(row(3, services=1, tasks=1), Checkpoints(per_day=per_day))
+    updater = roll.updater()
+
+    class Killing(Tape):
+        def record(self, event: Event) -> None:
+            if isinstance(event, kind):
+                raise KilledError("killed")
+
+    updater.tape = Killing()
+    with suppress(KilledError):
+        updater.run()
+    return roll
+
+
+@pytest.mark.parametrize("kind", [Claimed, Drained])
+def test_one_that_a_later_run_goes_on_with_is_begun_once(kind: type[Event]) -> None:
+    roll = killed_after(kind, per_day=2)
+    finished = roll.run(later=timedelta(minutes=30))
+    assert updated(finished) == 2
+    assert len(roll.ledger.begun) == 2
+    assert reasons(finished) == {Reason.DAILY_LIMIT}
