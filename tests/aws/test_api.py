@@ -31,11 +31,11 @@ class Scripted:
 class Way:
     """An Api with its clock and its counts."""
 
-    def __init__(self, speed: float = 1.0) -> None:
+    def __init__(self) -> None:
         self.clock = FakeClock()
         self.calls = Calls()
         self.told: list[bool] = []
-        self.api = Api(self.clock, Pace(self.clock, rates=UNPACED), self.calls, self.told.append, speed)
+        self.api = Api(self.clock, Pace(self.clock, rates=UNPACED), self.calls, self.told.append)
 
     def look(self, method: Scripted) -> int:
         return self.api.look(Operation.LIST_TASKS, "web", method)
@@ -65,12 +65,6 @@ def test_pauses_between_repeats_grow() -> None:
     way = Way()
     way.look(Scripted(BROKEN, BROKEN, BROKEN))
     assert way.clock.slept == [timedelta(milliseconds=pause) for pause in (500, 1_000, 2_000)]
-
-
-def test_in_a_faster_world_pauses_are_shorter() -> None:
-    way = Way(speed=100)
-    way.look(Scripted(BROKEN))
-    assert way.clock.slept == [timedelta(milliseconds=5)]
 
 
 def test_a_signal_ends_the_repeats() -> None:

@@ -37,13 +37,10 @@ class Api:
     for their rate: whoever gets no reply looks before repeating.
     """
 
-    def __init__(
-        self, clock: Clock, pace: Pace, calls: Calls, before_call: Callable[[bool], None] = no_hook, speed: float = 1.0
-    ) -> None:
+    def __init__(self, clock: Clock, pace: Pace, calls: Calls, before_call: Callable[[bool], None] = no_hook) -> None:
         self._clock = clock
         self._pace = pace
         self._calls = calls
-        self._first_pause = FIRST_PAUSE / speed
         self.before_call = before_call
         """Called right before each request, with whether it acts; what it raises is raised, and nothing is sent."""
 
@@ -53,7 +50,7 @@ class Api:
 
     def look(self, operation: Operation, about: str, method: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Ask something, several times where AWS does not answer or throttles."""
-        pause = self._first_pause
+        pause = FIRST_PAUSE
         for _ in range(LOOK_ATTEMPTS - 1):
             try:
                 return self._call(False, operation, about, method, *args, **kwargs)
@@ -69,7 +66,7 @@ class Api:
             try:
                 return self._call(True, operation, about, method, *args, **kwargs)
             except Throttled:
-                if not self._clock.sleep(self._first_pause):
+                if not self._clock.sleep(FIRST_PAUSE):
                     raise
         return self._call(True, operation, about, method, *args, **kwargs)
 
