@@ -105,9 +105,6 @@ _PROBLEM_REASONS = {
 END_OF_LIFE_VARIANTS = ("aws-ecs-1",)
 """Variants that get no more releases, with all their flavours (`aws-ecs-1-nvidia`). Source: Bottlerocket 1.43."""
 
-FLAP_POLLS = 12
-"""An agent that only flaps is connected again within so many polls; a run does not end meanwhile."""
-
 
 def stand(instance: Instance, fleet: Fleet, policy: Policy) -> Standing:
     """What is true now of an instance without a claim."""
@@ -143,7 +140,7 @@ def out_of_reach(instance: Instance) -> Hold | None:
 def some_may_be_back(fleet: Fleet, policy: Policy) -> bool:
     """Whether an agent went so lately that it may be connected again in a moment: healthy ones flap."""
     gone = (one.trail.disconnected_since for one in fleet.instances.values() if _only_disconnected(one))
-    return any(since is not None and not passed(since, FLAP_POLLS * policy.poll_interval, fleet.at) for since in gone)
+    return any(since is not None and not passed(since, policy.flap_time, fleet.at) for since in gone)
 
 
 def _only_disconnected(instance: Instance) -> bool:

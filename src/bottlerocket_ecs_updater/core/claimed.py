@@ -31,9 +31,6 @@ from bottlerocket_ecs_updater.core.tasks_policy import patience
 from bottlerocket_ecs_updater.core.verifying import quarantined
 from bottlerocket_ecs_updater.core.waiting import next_look, passed, shared
 
-GONE_AFTER_POLLS = 36
-"""How long a rebooting host may be missing from the cluster: its agent may be registering anew."""
-
 
 def proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
     """What to do next with an instance that carries our claim."""
@@ -83,11 +80,9 @@ def _returning(
 def _missing(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
     """It is not listed, or INACTIVE: terminated, deregistered, or about to come back under a new registration."""
     began = max(claim.since, instance.trail.claimed_at or claim.since)
-    may_come_back = claim.phase is ClaimPhase.REBOOTING and not passed(
-        began, GONE_AFTER_POLLS * policy.poll_interval, fleet.at
-    )
+    may_come_back = claim.phase is ClaimPhase.REBOOTING and not passed(began, policy.gone_after, fleet.at)
     if instance.trail.missing_looks < MISSING_LOOKS or may_come_back:
-        return Verdict(look_at=fleet.at + 2 * policy.poll_interval, wants_listing=True)
+        return Verdict(look_at=fleet.at + policy.listing_spacing, wants_listing=True)
     why = instance.undescribed or "ECS lists it no more"
     return Verdict((Unmark(instance.id, hold(Reason.GONE, why=why), took_slot=False),), look_at=fleet.at)
 

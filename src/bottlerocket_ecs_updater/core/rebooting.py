@@ -38,15 +38,6 @@ from bottlerocket_ecs_updater.core.strangers import wait_for_rival
 from bottlerocket_ecs_updater.core.verifying import limit_from, never_rebooted, quarantine, verify
 from bottlerocket_ecs_updater.core.waiting import LEARNED_SHARE, next_look, passed, spell
 
-QUIET_POLLS = 4
-"""No host shuts down and boots faster than this many polls; before, there is nothing to see."""
-
-LATE_POLLS = 24
-"""A host that is away for so long may come back under a new registration: then the cluster is listed too."""
-
-RETRY_POLLS = 6
-"""Between two reboots asked of one host."""
-
 
 def rebooting(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
     """The next step for an instance that is marked for its reboot, or comes back from it."""
@@ -104,9 +95,7 @@ def _not_sent(
     empty = not (registration.running_tasks or registration.pending_tasks or instance.tasks.left)
     if not empty or registration.status is not Status.DRAINING or not registration.connected:
         return Verdict(look_at=fleet.at + policy.poll_interval)
-    due = next_look(
-        fleet.at, fleet.at, policy.poll_interval, fleet.durations.reboot, QUIET_POLLS * policy.poll_interval
-    )
+    due = next_look(fleet.at, fleet.at, policy.poll_interval, fleet.durations.reboot, policy.quiet_after_reboot)
     return Verdict((Reboot(instance.id),), look_at=due)
 
 
@@ -187,7 +176,7 @@ def _refused(
     settled_at = ended.ended_at if ended is not None else sent_at + policy.answer_timeout
     if instance.told is None or instance.told.asked_at < settled_at:
         return None
-    if not passed(sent_at, RETRY_POLLS * policy.poll_interval, fleet.at):
+    if not passed(sent_at, policy.reboot_spacing, fleet.at):
         return None
     if ended is not None and ended.end is End.SUCCESS:
         return None  # accepted: it may be held up for minutes by what inhibits a shutdown
@@ -228,11 +217,11 @@ def _ask_when_connected(instance: Instance, registration: Registration, fleet: F
         fleet.at,
         policy.poll_interval,
         fleet.durations.reboot,
-        QUIET_POLLS * policy.poll_interval if trail.reboot_sent_at else policy.poll_interval,
+        policy.quiet_after_reboot if trail.reboot_sent_at else policy.poll_interval,
     )
     if not registration.connected:
-        late = passed(sent_at, LATE_POLLS * policy.poll_interval, fleet.at)
-        spacing = 2 * policy.poll_interval if late else timedelta(0)
+        late = passed(sent_at, policy.late_after_reboot, fleet.at)
+        spacing = policy.listing_spacing if late else timedelta(0)
         return Verdict(look_at=max(due, fleet.at + spacing), wants_listing=late)
     if _came_back_unasked(instance):
         return ask_host(instance, fleet.at, policy)
@@ -250,11 +239,11 @@ def _ask_one_that_never_left(
     instance: Instance, sent_at: datetime, due: datetime, fleet: Fleet, policy: Policy
 ) -> Verdict:
     learned = fleet.durations.reboot
-    quiet = learned * LEARNED_SHARE if learned is not None else 2 * QUIET_POLLS * policy.poll_interval
+    quiet = learned * LEARNED_SHARE if learned is not None else 2 * policy.quiet_after_reboot
     if fleet.at < sent_at + quiet:
         return Verdict(look_at=due)
     last = instance.told.asked_at if instance.told and instance.told.asked_at >= sent_at else None
-    spacing = max(QUIET_POLLS * policy.poll_interval, (fleet.at - sent_at) / 4)
+    spacing = max(policy.quiet_after_reboot, (fleet.at - sent_at) / 4)
     if last is not None and fleet.at < last + spacing:
         return Verdict(look_at=min(last + spacing, max(due, fleet.at + policy.poll_interval)))
     return ask_host(instance, fleet.at, policy)

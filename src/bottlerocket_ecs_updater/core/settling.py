@@ -18,9 +18,6 @@ LOOKS_PER_SETTLE = 2
 UNSTEADY_POLLS = 1
 """An unsteady one is looked at every so many polls."""
 
-START_POLLS = 2
-"""A daemon's task takes about that long to start: before, there is nothing to see."""
-
 
 def deficits(services: Services | None) -> Mapping[ServiceArn, int]:
     """How many tasks each service lacks now."""
@@ -71,7 +68,7 @@ def _first_steady_look(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
     if slot.unsteady:
         return fleet.at + UNSTEADY_POLLS * policy.poll_interval
     daemons = fleet.services is not None and any(service.daemon for service in fleet.services.all)
-    return max(fleet.at, slot.returned_at + START_POLLS * policy.poll_interval) if daemons else fleet.at
+    return max(fleet.at, slot.returned_at + policy.daemon_start) if daemons else fleet.at
 
 
 def moving_tasks(fleet: Fleet) -> Mapping[str, int]:

@@ -29,7 +29,7 @@ from bottlerocket_ecs_updater.core.observe import see_ended, see_missing, see_re
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.settling import deficits, moving_tasks, observe, settled
 from bottlerocket_ecs_updater.core.strangers import lives
-from bottlerocket_ecs_updater.core.waiting import near, passed
+from bottlerocket_ecs_updater.core.waiting import passed
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ports import Answer, Clock, Cluster, Hosts, Listing, Recorder, Successors, Survey
 from bottlerocket_ecs_updater.engine.surveying import Surveying
@@ -147,7 +147,7 @@ class Looking:
         for registration in _one_per_instance(listing.registrations):
             before = known.instance(registration.id)
             seen = replace(registration, at=now)
-            after = see_registration(before, seen, known.run, near(self._policy.poll_interval))
+            after = see_registration(before, seen, known.run, self._policy.flap_spacing)
             known.learn(after)
             self._tell_claim(before, after, now)
         for arn, why in listing.undescribed.items():

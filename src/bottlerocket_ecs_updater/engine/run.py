@@ -62,12 +62,6 @@ PASSING_REASONS = frozenset(
 )
 """Holds that come and go with every slot: they are in the summary, and not in the log each time."""
 
-OUTAGE_WAIT_MAX_POLLS = 12
-"""How far apart the looks are at most while AWS does not answer."""
-
-BELIEVED_POLLS_MAX = 24
-"""A drain or a reboot that took more polls than this was held up: it does not say when to look at others."""
-
 
 class Stop:
     """Whether somebody told the run to stop; set by signal handlers, read by the loop."""
@@ -122,8 +116,7 @@ class Run:
         self._wake = wake
         self._version = version
         self._calls = calls
-        believed = BELIEVED_POLLS_MAX * policy.poll_interval
-        self._known = Knowledge(run, now, now, now, believed_max=believed, store=world.store_name)
+        self._known = Knowledge(run, now, now, now, believed_max=policy.long_step, store=world.store_name)
         self._known.own = world.own
         self._looking = Looking(
             self._known,
@@ -268,7 +261,7 @@ class Run:
         self._outage_since = self._outage_since or now
         if passed(self._outage_since, self._policy.drain_timeout, now):
             raise problem
-        wait = self._policy.poll_interval * min(2**self._outages, OUTAGE_WAIT_MAX_POLLS)
+        wait = self._policy.outage_wait(self._outages)
         self._outages += 1
         self._record(LookPostponed(now, str(problem), wait))
         self._sleep_until(now + wait)
