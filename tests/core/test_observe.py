@@ -167,6 +167,17 @@ def test_looks_without_a_claim_that_was_seen_are_counted() -> None:
     assert (found.trail.claim_absent_looks, absent.trail.claim_absent_looks, absent.claim) == (0, 2, DEAD)
 
 
+@pytest.mark.parametrize("instead", [None, a_claim(run=DEAD_RUN)])
+def test_looks_that_follow_closely_count_as_one_that_misses_our_claim(instead: Claim | None) -> None:
+    look, counted = seen_with(replace(UNKNOWN, claim=a_claim()), a_claim()), []
+    for seconds in (0, 1, 2, 3, 4):
+        attributes = marked(instead) if instead is not None else {}
+        again = registration("i-a", attributes=attributes, status=Status.DRAINING, at=NOW + seconds * SECOND)
+        look = see_registration(look, again, RUN, doubts_apart=3 * SECOND)
+        counted.append(look.trail.claim_absent_looks + look.trail.overwritten_looks)
+    assert counted == [1, 1, 1, 2, 2]
+
+
 def test_a_claim_that_is_seen_again_was_not_removed() -> None:
     found = seen_with(seen_with(seen_with(UNKNOWN, DEAD), None), DEAD)
     assert found.trail.claim_absent_looks == 0

@@ -264,7 +264,7 @@ def policies(choose: Chooser, instances: int) -> Policy:
     return Policy(
         max_unavailable=choose.one_of(share),
         max_unavailable_per_zone=choose.one_of(zone),
-        poll_interval=seconds(choose.one_of((5, 5, 2, 10))),
+        poll_interval=seconds(choose.one_of((5, 5, 2, 10, 1))),
         settle=seconds(choose.one_of((60, 0, 10, 120))),
         max_failures=choose.one_of((2, 1, 20)),
         deadline=seconds(choose.number(60, 3000)) if choose.happens(5) else None,
@@ -301,7 +301,7 @@ def story_of_faults(choose: Chooser) -> Story:
         faults=FaultPlan(tuple(placed), story.scenario.seed),
         # Where attributes do not outlast a boot, only the store's copy of a claim is left.
         ecs_timing=_ecs_timing(choose) if right == "store" else EcsTiming(),
-        ssm_timing=_ssm_timing(choose, story.policy),
+        ssm_timing=_ssm_timing(choose),
     )
     return replace(story, scenario=scenario, right=right)
 
@@ -394,10 +394,10 @@ def _ecs_timing(choose: Chooser) -> EcsTiming:
     )
 
 
-def _ssm_timing(choose: Chooser, policy: Policy) -> SsmTiming:
-    # The updater takes its measure of slowness from the poll interval.
+def _ssm_timing(choose: Chooser) -> SsmTiming:
+    """As slow as it is, however often it is asked."""
     return SsmTiming(
-        visible=choose.one_of((seconds(1), seconds(0), policy.poll_interval)),
-        delivery=choose.one_of((seconds(0.5), policy.poll_interval, 2 * policy.poll_interval)),
-        report=choose.one_of((seconds(0.3), policy.poll_interval)),
+        visible=seconds(choose.one_of((1, 0, 5))),
+        delivery=seconds(choose.one_of((0.5, 5, 20))),
+        report=seconds(choose.one_of((0.3, 5, 10))),
     )

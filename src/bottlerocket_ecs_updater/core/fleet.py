@@ -258,6 +258,8 @@ class Trail:
     overwritten_looks: int = 0
     """Looks in a row that found the claim of another run, which we did not take it over from, in place of ours."""
     overwritten_by: str = ""
+    doubted_at: datetime | None = None
+    """When the last look was that counted among either: one that followed too closely shows nothing new."""
     taken_from: RunId | None = None
     """The run whose claim this run took over: a reader that lags may still show it."""
     claimed_at: datetime | None = None

@@ -29,9 +29,16 @@ _ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
 
 
 def see_registration(
-    instance: Instance, registration: Registration, run: RunId, apart: timedelta = timedelta(0)
+    instance: Instance,
+    registration: Registration,
+    run: RunId,
+    apart: timedelta = timedelta(0),
+    doubts_apart: timedelta = timedelta(0),
 ) -> Instance:
-    """ECS described it. Looks that follow each other in less than `apart` count as one look at its connection."""
+    """ECS described it. Looks that follow each other in less than `apart` count as one look at its connection.
+
+    Looks that follow each other in less than `doubts_apart` count as one that finds our claim gone or written over.
+    """
     written = registration.attributes.get(ATTRIBUTE)
     on_instance, unreadable = _read_claim(written)
     if instance.trail.unmarked:
@@ -45,7 +52,8 @@ def see_registration(
         claim_unreadable=unreadable,
     )
     trail = _overwriting(_connection(seen, registration, apart), seen.claim, on_instance, run)
-    return replace(seen, trail=_trail_after(replace(seen, trail=trail), registration, run))
+    after = _trail_after(replace(seen, trail=trail), registration, run)
+    return replace(seen, trail=_doubting(instance.trail, after, registration.at, doubts_apart))
 
 
 def _read_claim(text: str | None) -> tuple[Claim | None, str]:
@@ -105,6 +113,17 @@ def _trail_after(instance: Instance, registration: Registration, run: RunId) -> 
         return replace(trail, claim_seen=True, claim_absent_looks=0)
     absent = trail.claim_absent_looks + 1 if trail.claim_seen else 0
     return replace(trail, claim_absent_looks=absent)
+
+
+def _doubting(before: Trail, after: Trail, at: datetime, apart: timedelta) -> Trail:
+    """A look that misses our claim counts for nothing where it follows too closely on the last one that did."""
+    earlier = before.claim_absent_looks + before.overwritten_looks
+    if after.claim_absent_looks + after.overwritten_looks <= earlier:
+        return after
+    if earlier and before.doubted_at is not None and at < before.doubted_at + apart:
+        absent, overwritten = before.claim_absent_looks, before.overwritten_looks
+        return replace(after, claim_absent_looks=absent, overwritten_looks=overwritten)
+    return replace(after, doubted_at=at)
 
 
 def see_missing(instance: Instance, why: str) -> Instance:

@@ -38,6 +38,9 @@ LISTING_TIME = timedelta(minutes=10)
 LISTED_AGAIN = timedelta(seconds=10)
 """Three listings in a row must miss an instance before it counts as gone: together they outlast the lag of ECS."""
 
+LOOKS_APART = timedelta(seconds=2.5)
+"""Two looks that follow each other more closely may be of one reader that lags: that both agree says no more."""
+
 FLAP_TIME = timedelta(seconds=60)
 """An agent that only flaps is connected again within that time. Source: it reconnects with a backoff of seconds."""
 
@@ -137,6 +140,11 @@ class Policy:
     def reader_lag(self) -> timedelta:
         """How long ECS may show what was before a change; a claim that is dropped sooner leaves a drain to nobody."""
         return self._time(ECS_LAG, LAG_POLLS)
+
+    @property
+    def looks_apart(self) -> timedelta:
+        """How far apart two looks must be that find our claim gone, or another's in its place, to count as two."""
+        return LOOKS_APART
 
     @property
     def flap_spacing(self) -> timedelta:

@@ -147,7 +147,8 @@ class Looking:
         for registration in _one_per_instance(listing.registrations):
             before = known.instance(registration.id)
             seen = replace(registration, at=now)
-            after = see_registration(before, seen, known.run, self._policy.flap_spacing)
+            apart, doubts_apart = self._policy.flap_spacing, self._policy.looks_apart
+            after = see_registration(before, seen, known.run, apart, doubts_apart)
             known.learn(after)
             self._tell_claim(before, after, now)
         for arn, why in listing.undescribed.items():
