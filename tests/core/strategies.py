@@ -199,6 +199,7 @@ class Dice:
             rebooted=self.among(None, self.ended(Kind.REBOOT)),
             reboot_flight=self.among(None, self.flight(Kind.REBOOT)) if claim is not None else None,
             send_refused=self.among("", "", "", "", "InvalidInstanceId"),
+            send_denied=self.among("", "", "", "", "ssm:SendCommand on instance/i-a"),
             claim=claim,
             claim_on_instance=claim is not None and seen is not None and bool(seen.attributes),
             claim_unreadable=self.among("", "", "", "", "2 …") if claim is None else "",

@@ -10,6 +10,7 @@ from bottlerocket_ecs_updater.core.fleet import Instance, Kind, Registration, St
 from bottlerocket_ecs_updater.core.host import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.observe import (
+    see_denied,
     see_drain_sent,
     see_ended,
     see_marked,
@@ -324,6 +325,16 @@ def test_a_new_reboot_begins_the_wait_anew() -> None:
         0,
     )
     assert again.rebooted is None
+
+
+def test_a_host_in_hand_that_a_command_is_denied_for_gave_no_answer() -> None:
+    denied = see_denied(SENT, "ssm:SendCommand on instance/i-a", NOW + MINUTE)
+    assert (denied.send_denied, denied.trail.checks_failed) == ("ssm:SendCommand on instance/i-a", 1)
+    assert denied.told == told(problem(Problem.NO_ANSWER, "ssm:SendCommand on instance/i-a"), NOW + MINUTE)
+
+
+def test_a_command_that_is_let_through_ends_what_was_said_of_its_denial() -> None:
+    assert see_sent(see_denied(instance(), "denied", NOW), flight(Kind.CHECK)).send_denied == ""
 
 
 # Acts

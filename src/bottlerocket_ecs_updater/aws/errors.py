@@ -92,6 +92,9 @@ _NOT_FOUND_CODES = frozenset(
 )
 _NOT_OFFERED_STATUS = 501
 
+NOT_ALLOWED = "not allowed: "
+"""What the line of a denial begins with."""
+
 # "User: arn:… is not authorized to perform: ecs:ListTasks on resource: arn:… because no identity-based policy …"
 _NOT_AUTHORIZED = re.compile(r"not authorized to perform:?\s+([\w-]+:\w+\*?)(?:\s+on resource:?\s+\"?([^\s\"]+))?")
 
@@ -160,5 +163,8 @@ def from_transport(error: BotoCoreError, operation: Operation) -> UpdaterError:
 def _denied(said: str, operation: Operation, about: str) -> Denied:
     told = _NOT_AUTHORIZED.search(said)
     action = told[1] if told else operation.action
-    resource = (told[2] if told else "") or about
-    return Denied(f"not allowed: {action} on {resource or 'its resource'} ({said})", action, resource)
+    named = (told[2] if told else "") or ""
+    known = named not in ("", "*")
+    resource = named if known else about or named
+    line = f"{NOT_ALLOWED}{action} on {resource or 'its resource'} ({said})"
+    return Denied(line, action, resource, known)

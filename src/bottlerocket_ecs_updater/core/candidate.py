@@ -115,6 +115,8 @@ def stand(instance: Instance, fleet: Fleet, policy: Policy) -> Standing:
         return Held(barrier)
     if instance.flight is not None:
         return Waiting(fleet.at + policy.poll_interval)
+    if instance.send_denied:
+        return Held(hold(Reason.SEND_DENIED, why=instance.send_denied))
     if instance.send_refused:
         return Held(hold(Reason.SEND_REFUSED, why=instance.send_refused))
     told = instance.told

@@ -24,6 +24,7 @@ from bottlerocket_ecs_updater.core.restoring import (
     give_back_barred,
     give_back_changed,
     give_back_not_empty,
+    why_barred,
 )
 from bottlerocket_ecs_updater.core.ruling import works_of
 from bottlerocket_ecs_updater.core.strangers import wait_for_rival
@@ -102,8 +103,9 @@ def _draining(instance: Instance, claim: Claim, registration: Registration, flee
     if is_own_host(instance, fleet):
         # Another run drained it while this one, on it, waited for the right to act. It never becomes empty now.
         return Verdict((Return(instance.id, hold(Reason.OWN_HOST, why=GIVEN_BACK)),), look_at=fleet.at)
-    if fleet.barred:
-        return give_back_barred(instance, fleet)
+    barred = why_barred(instance, fleet)
+    if barred is not None:
+        return give_back_barred(instance, claim, barred, fleet)
     if _counts_say_empty(registration) and instance.tasks is None:
         return Verdict(wants_tasks=True, look_at=fleet.at)
     if _counts_say_empty(registration) and instance.tasks is not None and not instance.tasks.left:
@@ -152,8 +154,9 @@ def _marked_but_active(
         return Verdict(look_at=soon)
     if trail.drain_seen:
         return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
-    if fleet.barred:
-        return _let_go(instance, hold(Reason.CHANGED_WHILE_DRAINING, why=fleet.barred))
+    barred = why_barred(instance, fleet)
+    if barred is not None:
+        return _let_go(instance, barred)
     if passed(claim.since, policy.drain_timeout, fleet.at):
         return _let_go(instance, hold(Reason.UNCLEAR, what="DRAINING", why="ECS never showed it"))
     return Verdict((Drain(instance.id),), look_at=soon)

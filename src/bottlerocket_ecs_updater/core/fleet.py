@@ -334,6 +334,8 @@ class Instance:
     vetted: Ended | None = None
     """How the operator's document after the reboot last ended, since that reboot was asked for."""
     send_refused: str = ""
+    send_denied: str = ""
+    """What AWS said when it did not allow the last command to it, empty where it allowed it, or none was tried."""
     claim: Claim | None = None
     """Our claim, from the instance itself or from the store's copy."""
     claim_on_instance: bool = False

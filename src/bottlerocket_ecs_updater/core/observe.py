@@ -176,8 +176,17 @@ def see_ended(instance: Instance, ended: Ended) -> Instance:
             return replace(instance, flight=None, vetted=ended)
 
 
+def see_denied(instance: Instance, why: str, now: datetime) -> Instance:
+    """AWS does not allow a command to it. One of ours is asked again where only its answer tells what became of it."""
+    denied = replace(instance, send_denied=why)
+    if instance.claim is None:
+        return denied
+    return see_told(denied, Told(HostProblem(Problem.NO_ANSWER, why), now, now))
+
+
 def see_sent(instance: Instance, flight: Flight) -> Instance:
     """A document was sent to it."""
+    instance = replace(instance, send_denied="")
     trail = instance.trail
     match flight.kind:
         case Kind.CHECK | Kind.BEFORE_DRAIN | Kind.AFTER_REBOOT:

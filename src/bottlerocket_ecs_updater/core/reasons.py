@@ -61,6 +61,12 @@ class Reason(Enum):
         "Systems Manager refused to send it a command: {why}",
         "see the message; it is tried again at the next run",
     )
+    SEND_DENIED = _Words(
+        "send-denied",
+        "AWS does not allow commands to it: {why}",
+        "name its Auto Scaling group in the stack's AutoScalingGroups, or give it the tag that InstanceTag asks for: "
+        "the task role needs ssm:SendCommand for each instance",
+    )
     TOO_OLD = _Words(
         "too-old",
         "it runs a Bottlerocket older than 1.0.5, whose apiclient cannot update",

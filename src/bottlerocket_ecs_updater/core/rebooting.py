@@ -33,6 +33,7 @@ from bottlerocket_ecs_updater.core.restoring import (
     give_back_barred,
     give_back_changed,
     give_back_not_empty,
+    why_barred,
 )
 from bottlerocket_ecs_updater.core.strangers import wait_for_rival
 from bottlerocket_ecs_updater.core.verifying import limit_from, never_rebooted, quarantine, verify
@@ -84,8 +85,9 @@ def _not_sent(
     if instance.trail.claim_absent_looks >= 2:
         why = hold(Reason.CLAIM_REMOVED, status=registration.status.value)
         return Verdict((Unmark(instance.id, why, took_slot=False),), hold=why)
-    if fleet.barred:
-        return give_back_barred(instance, fleet)
+    barred = why_barred(instance, fleet)
+    if barred is not None:
+        return give_back_barred(instance, claim, barred, fleet)
     if over:
         return _give_back_unsent(instance, claim, registration, fleet, policy)
     if report is None and instance.trail.away_at is not None:
@@ -194,8 +196,9 @@ def _again(
     """Ask for the reboot once more, while tries are left and it is still what we claimed."""
     if registration.status is Status.ACTIVE:
         return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
-    if fleet.barred:
-        return give_back_barred(instance, fleet)
+    barred = why_barred(instance, fleet)
+    if barred is not None:
+        return give_back_barred(instance, claim, barred, fleet)
     difference = changed(report, claim)
     if difference is not None:
         return give_back_changed(instance, claim, difference, fleet)
@@ -261,12 +264,16 @@ def _limit_over(
         return give_back(instance, claim, never_rebooted(instance, policy), fleet)
     if instance.flight is not None and registration.connected and not _grace_over(instance, claim, fleet, policy):
         return Verdict(look_at=fleet.at + policy.poll_interval)
-    if registration.connected:
+    denied = instance.send_denied if registration.connected else ""
+    if denied:
+        detail = f"its ECS agent is connected, but AWS allows no update check: {denied}"
+    elif registration.connected:
         detail = "its ECS agent is connected, but it answers no update check"
     else:
         detail = "its ECS agent did not connect"
     why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
-    return quarantine(instance, claim, registration, why, fleet)
+    # A host that nobody may ask may well be on the new release: what is missing is a permission.
+    return quarantine(instance, claim, registration, why, fleet, told_of_release=not denied)
 
 
 def _grace_over(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> bool:

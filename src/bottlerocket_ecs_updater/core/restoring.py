@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bottlerocket_ecs_updater.core.claim import Claim
+from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.command import Cancel, Command, Note, Return, Verdict
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
 from bottlerocket_ecs_updater.core.host import HostReport, UpdateState
@@ -29,10 +29,21 @@ def give_back_changed(instance: Instance, claim: Claim, why: str, fleet: Fleet) 
     return give_back(instance, claim, hold(Reason.CHANGED_WHILE_DRAINING, why=why), fleet)
 
 
-def give_back_barred(instance: Instance, fleet: Fleet) -> Verdict:
-    """Give back at once what AWS does not let us reboot. It is no fault of the host's, so it does not rest for it."""
+def why_barred(instance: Instance, fleet: Fleet) -> Hold | None:
+    """Why AWS does not let us go on with it, be it with none or with this one alone; None where it does."""
+    if instance.send_denied:
+        return hold(Reason.SEND_DENIED, why=instance.send_denied)
+    return hold(Reason.CHANGED_WHILE_DRAINING, why=fleet.barred) if fleet.barred else None
+
+
+def give_back_barred(instance: Instance, claim: Claim, why: Hold, fleet: Fleet) -> Verdict:
+    """Give back at once what AWS does not let us reboot. It is no fault of the host's, so it does not rest for it.
+
+    But where the reboot of this one alone is denied, it rests: every run would drain it in vain.
+    """
+    if why.reason is Reason.SEND_DENIED and claim.phase is ClaimPhase.REBOOTING:
+        return give_back(instance, claim, why, fleet)
     cancel: tuple[Command, ...] = (Cancel(instance.id),) if instance.reboot_flight is not None else ()
-    why = hold(Reason.CHANGED_WHILE_DRAINING, why=fleet.barred)
     return Verdict((*cancel, Return(instance.id, why)), look_at=fleet.at)
 
 

@@ -163,14 +163,25 @@ def _say_quarantined(
     return (Conclude(instance.id, Quarantined(why)),)
 
 
-def quarantine(instance: Instance, claim: Claim, registration: Registration, why: Failed, fleet: Fleet) -> Verdict:
-    """Leave it out of service; one that is in service by itself is let go, and told as failed all the same."""
-    note = _note(instance, claim, why, fleet)
+def quarantine(
+    instance: Instance,
+    claim: Claim,
+    registration: Registration,
+    why: Failed,
+    fleet: Fleet,
+    *,
+    told_of_release: bool = True,
+) -> Verdict:
+    """Leave it out of service; one that is in service by itself is let go, and told as failed all the same.
+
+    With `told_of_release`, the release that it was to boot into counts as having failed on it.
+    """
+    notes = (_note(instance, claim, why, fleet),) if told_of_release else ()
     if registration.status is Status.ACTIVE:
         # Its DRAINING did not outlast the reboot: there is nothing to leave it in, and nothing to give back.
-        return Verdict((Unmark(instance.id, why, took_slot=False), note), look_at=fleet.at)
+        return Verdict((Unmark(instance.id, why, took_slot=False), *notes), look_at=fleet.at)
     mark = Quarantine(instance.id, claim.enter(ClaimPhase.QUARANTINED, fleet.at), why)
-    return Verdict((mark, note), look_at=fleet.at)
+    return Verdict((mark, *notes), look_at=fleet.at)
 
 
 def _note(instance: Instance, claim: Claim, why: Failed, fleet: Fleet) -> Note:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 from bottlerocket_ecs_updater.core.command import (
@@ -40,6 +41,7 @@ from bottlerocket_ecs_updater.core.ledger import (
     with_rest,
 )
 from bottlerocket_ecs_updater.core.observe import (
+    see_denied,
     see_drain_sent,
     see_maybe_sent,
     see_refused,
@@ -63,6 +65,7 @@ from bottlerocket_ecs_updater.engine.ports import (
     Recorder,
     Refused,
     Result,
+    Sent,
     Successors,
     Unclear,
 )
@@ -279,7 +282,15 @@ class Acting:
                 self._known.learn(see_maybe_sent(self._known.instance(id_), kind, now))
         for id_, why in sent.refused.items():
             self._known.learn(see_refused(self._known.instance(id_), kind, why, now))
-        return set(sent.later) | set(sent.unclear) | set(sent.refused)
+        self._learn_denials(kind, sent, now)
+        return {*sent.later, *sent.unclear, *sent.refused, *sent.denied}
+
+    def _learn_denials(self, kind: Kind, sent: Sent, now: datetime) -> None:
+        if sent.commands or sent.unclear or sent.refused:
+            self._known.allowed.add(kind)
+        for id_, why in sent.denied.items():
+            self._known.denials.setdefault(kind, {})[id_] = why
+            self._known.learn(see_denied(self._known.instance(id_), why, now))
 
     # Another run
 

@@ -12,13 +12,16 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.fit import Definition
-from bottlerocket_ecs_updater.core.fleet import Durations, Fleet, Halt, Instance, Rest, Services, Slot
+from bottlerocket_ecs_updater.core.fleet import Durations, Fleet, Halt, Instance, Kind, Rest, Services, Slot
 from bottlerocket_ecs_updater.core.health import Health
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, Own, RunId, ServiceArn
 from bottlerocket_ecs_updater.core.past import Past
 from bottlerocket_ecs_updater.core.version import Version
 
 V = TypeVar("V")
+
+DENIED_FOR_ALL = 2
+"""A document that was denied for so many hosts, and let pass to none, is not denied for a host of its own."""
 
 
 @dataclass(slots=True)
@@ -41,6 +44,10 @@ class Knowledge:
     halt: Halt | None = None
     stopping: str = ""
     barred: str = ""
+    allowed: set[Kind] = field(default_factory=set)
+    """The documents that AWS has let this run send to some instance."""
+    denials: dict[Kind, dict[InstanceId, str]] = field(default_factory=dict)
+    """Instances for which AWS denied a document, with its words."""
     rests: Mapping[InstanceId, Rest] = field(default_factory=dict)
     """What earlier runs noted, of instances that may have left the cluster since: nothing is said of those."""
     suspects: Mapping[Version, int] = field(default_factory=dict)
@@ -109,6 +116,12 @@ class Knowledge:
         freed = tuple(slot for slot in self.slots if not keep(slot))
         self.slots = tuple(slot for slot in self.slots if keep(slot))
         return freed
+
+    def denied_for_all(self, kind: Kind) -> str:
+        """What AWS said where it lets a document pass to none, as far as was tried; empty where it may be one host."""
+        denials = list(self.denials.get(kind, {}).values())
+        enough = len(denials) >= DENIED_FOR_ALL or not self.allowed
+        return f"not allowed: {denials[0]}" if denials and enough and kind not in self.allowed else ""
 
     def learn_drain(self, instance: Instance) -> None:
         """Remember how long its drain took, if it was the shortest so far."""

@@ -8,7 +8,7 @@ Methods that act answer per instance: one bad instance never costs the others th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -67,7 +67,7 @@ Result = Done | Gone | Refused | Later | Unclear
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of sending a document to instances; every instance is in exactly one of the three."""
+    """What became of sending a document to instances; every instance is in exactly one of these."""
 
     commands: Mapping[InstanceId, CommandId]
     refused: Mapping[InstanceId, str]
@@ -76,6 +76,8 @@ class Sent:
     """The reply was lost: the command may have been sent."""
     later: Mapping[InstanceId, str]
     """Throttled: it was not sent."""
+    denied: Mapping[InstanceId, str] = field(default_factory=dict)
+    """AWS allows no commands to these, though perhaps to others: which action, on which resource, in AWS's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,10 @@ class Hosts(Protocol):
         """See that there is a document of that kind, where the settings name one. Raises NotFound and Denied."""
 
     def send(self, kind: Kind, instances: Sequence[InstanceId]) -> Sent:
-        """Send one of the three documents, fifty a call. Never repeated by the transport: a reply may be lost."""
+        """Send one of the documents, fifty a call. Never repeated by the transport: a reply may be lost.
+
+        Raises Denied where AWS says that the document itself may not be sent.
+        """
 
     def answers(self, command: CommandId, kind: Kind) -> Mapping[InstanceId, Answer]:
         """What is known of a command; an instance that Systems Manager does not show yet is left out."""

@@ -29,7 +29,7 @@ from bottlerocket_ecs_updater.core.event import (
     RunStarted,
     RunStopping,
 )
-from bottlerocket_ecs_updater.core.fleet import Instance, Outcome
+from bottlerocket_ecs_updater.core.fleet import Instance, Kind, Outcome
 from bottlerocket_ecs_updater.core.ids import InstanceId, Own, RunId
 from bottlerocket_ecs_updater.core.ledger import with_sighting, without_gone
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
@@ -152,8 +152,9 @@ class Run:
             remember(self._known, self._world.ledger)
             self._tell_remembered()
             self._passes()
-            if self._known.barred:
-                why, error = self._known.barred, True
+            denied = self._denied()
+            if denied:
+                why, error = denied, True
         except UpdaterError as problem:
             why, error = str(problem), True
         finished = self._finish(why, error=error)
@@ -209,7 +210,14 @@ class Run:
             self._known.barred = str(problem)
             return True
         self._bar_what_is_in_vain()
+        # No further host is drained where the reboot was denied for each so far.
+        self._known.barred = self._known.barred or self._known.denied_for_all(Kind.REBOOT)
         return acted
+
+    def _denied(self) -> str:
+        """What ends the run with an error: an act that was denied, or a document that is denied for all."""
+        known = self._known
+        return known.barred or next(filter(None, map(known.denied_for_all, Kind)), "")
 
     def _bar_what_is_in_vain(self) -> None:
         """An act that AWS neither takes nor denies, for so long, is as good as denied."""

@@ -60,6 +60,7 @@ from .updates import (
 )
 from .world import (
     ApiFails,
+    CommandsDenied,
     InstanceTerminated,
     NewContainerInstance,
     RepliesLost,
@@ -83,6 +84,7 @@ __all__ = [
     "BootHangs",
     "CatalogueEntry",
     "CheckStuckAfterBoot",
+    "CommandsDenied",
     "ControlContainerMissing",
     "DataVolumeFull",
     "Deed",

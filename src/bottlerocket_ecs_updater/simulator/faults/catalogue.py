@@ -1,6 +1,6 @@
 """The catalogue: every fault of the field by its number, what it does, where it was seen, what brings it about.
 
-F1 to F39 are faults of the world that the updater works in; W1 to W4 are those of its own calls and its own life.
+F1 to F39 are faults of the world that the updater works in; W1 to W5 are those of its own calls and its own life.
 An issue is named as `repository#number`, a source file by the program that it belongs to.
 """
 
@@ -100,5 +100,10 @@ FAULTS: Mapping[str, CatalogueEntry] = MappingProxyType(
         "W2": _entry("carried out, but the reply is lost", "networks", world.RepliesLost),
         "W3": _entry("the updater is killed at any call", "Spot, deployments, people", world.UpdaterDies),
         "W4": _entry("two updaters at once", "schedules that overlap", world.SecondUpdater),
+        "W5": _entry(
+            "commands are denied for one instance, and so for all in its call",
+            "policies that name groups or tags",
+            world.CommandsDenied,
+        ),
     }
 )

@@ -104,6 +104,19 @@ class SecondUpdater:
     at: timedelta = AT_ONCE
 
 
+@dataclass(frozen=True, slots=True)
+class CommandsDenied:
+    """W5. IAM does not allow SendCommand to the instance: whole calls are denied for it, `document` or all of them.
+
+    AWS names one culprit in a denial, or with `named` false none.
+    """
+
+    document: str = ""
+    named: bool = True
+    at: timedelta = AT_ONCE
+    lasts: timedelta | None = None
+
+
 WorldFault = (
     InstanceTerminated
     | NewContainerInstance
@@ -114,4 +127,5 @@ WorldFault = (
     | RepliesLost
     | UpdaterDies
     | SecondUpdater
+    | CommandsDenied
 )
