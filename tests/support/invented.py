@@ -18,7 +18,7 @@ from tests.support.story import AFTER_REBOOT, ALARM, BEFORE_DRAIN, Nap, Ringing,
 from bottlerocket_ecs_updater.core.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
 from bottlerocket_ecs_updater.simulator import faults as f
-from bottlerocket_ecs_updater.simulator.documents import shell_document
+from bottlerocket_ecs_updater.simulator.documents import APPLY, REBOOT, shell_document
 from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Strategy, Workload
 from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.host import HostSpec
@@ -358,9 +358,22 @@ def _own_lines(choose: Chooser) -> tuple[str, ...]:
     return choose.one_of((("true",), ("sleep 20", "true"), ("sleep 400", "true"), ("echo no room", "exit 4")))
 
 
+def denials(choose: Chooser, story: Story) -> tuple[Placed, ...]:
+    """IAM allows no commands, or not all of them, to some of the hosts, from the beginning or for a while."""
+    ids = [member.host.instance_id for member in story.scenario.members if member.bottlerocket and choose.happens(25)]
+    return tuple(Placed(_denial(choose), id_) for id_ in ids)
+
+
+def _denial(choose: Chooser) -> f.CommandsDenied:
+    at = seconds(choose.one_of((0, choose.number(1, 1500))))
+    lasts = seconds(choose.number(10, 3000)) if choose.happens(50) else None
+    return f.CommandsDenied(choose.one_of(("", "", APPLY, REBOOT)), choose.happens(70), at, lasts)
+
+
 def _with_trouble(choose: Chooser, story: Story, api: tuple[Placed, ...]) -> Story:
     others = rivals(choose) if story.right != "none" else ()
-    placed = (*story.scenario.faults.faults, *api, *deaths(choose, 4), *others)
+    denied = denials(choose, story) if choose.happens(10) else ()
+    placed = (*story.scenario.faults.faults, *api, *deaths(choose, 4), *others, *denied)
     naps = [Nap(choose.number(0, 3), choose.number(1, 60), seconds(choose.number(1, 1200)), choose.happens(50))]
     told = [Told(choose.number(0, 3), seconds(choose.number(1, 900)))]
     return replace(
