@@ -177,8 +177,11 @@ class Survey(Protocol):
     def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
         """The state of every alarm that a rule names, as CloudWatch writes it, by name; composite alarms too."""
 
-    def probe(self, url: str) -> str:
-        """Ask a URL, and say why it is not well; empty where it answers with a status of success. Raises nothing."""
+    def probes(self, urls: Sequence[str]) -> Mapping[str, str]:
+        """Ask URLs, all within seconds, and say why each is not well; empty where its answer has a status of success.
+
+        Raises nothing but what keeping the right to act raises.
+        """
 
     def protections(self, tasks: Sequence[TaskArn]) -> Mapping[TaskArn, datetime]:
         """Until when each of these tasks is protected; those that are not are left out."""
