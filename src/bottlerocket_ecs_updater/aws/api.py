@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 
@@ -25,6 +26,11 @@ FIRST_PAUSE = timedelta(milliseconds=500)
 """Doubled for every further attempt: 3.5 s in all."""
 
 
+def without_limit(acting: bool) -> AbstractContextManager[None]:  # noqa: FBT001, ARG001 - the form of a limit
+    """Stand where calls take no time."""
+    return nullcontext()
+
+
 def no_hook(acting: bool) -> None:  # noqa: FBT001 - the engine's hook takes nothing else
     """Stand where nobody wants to know of calls."""
 
@@ -37,7 +43,15 @@ class Api:
     for their rate: whoever gets no reply looks before repeating.
     """
 
-    def __init__(self, clock: Clock, pace: Pace, calls: Calls, before_call: Callable[[bool], None] = no_hook) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        pace: Pace,
+        calls: Calls,
+        before_call: Callable[[bool], None] = no_hook,
+        within: Callable[[bool], AbstractContextManager[None]] = without_limit,
+    ) -> None:
+        self._within = within
         self._clock = clock
         self._pace = pace
         self._calls = calls
@@ -84,7 +98,7 @@ class Api:
         self.before_call(acting)
         self._calls.note(operation)
         try:
-            with translated(operation, about):
+            with translated(operation, about), self._within(acting):
                 return method(*args, **kwargs)
         except Throttled:
             self._calls.note_throttled()

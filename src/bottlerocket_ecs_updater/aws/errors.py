@@ -21,10 +21,12 @@ from botocore.exceptions import (
     MetadataRetrievalError,
     NoCredentialsError,
     PartialCredentialsError,
+    SSLError,
     SSOError,
     TokenRetrievalError,
 )
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Throttled, Unreachable, UpdaterError
@@ -122,6 +124,9 @@ def translated(operation: Operation, about: str) -> Iterator[None]:
         raise Unreachable(f"{operation.title}: the reply was not AWS's: {error}") from error
     except BotoCoreError as error:
         raise from_transport(error, operation) from error
+    except (HTTPError, OSError) as error:
+        # What breaks off while a body is read does not always come as an error of botocore's.
+        raise Unreachable(f"{operation.title}: {error!r}") from error
 
 
 def from_reply(error: ClientError, operation: Operation, about: str) -> UpdaterError:
@@ -147,6 +152,9 @@ def from_transport(error: BotoCoreError, operation: Operation) -> UpdaterError:
     """What an error that came before or instead of an answer means."""
     line = f"{operation.title}: {error}"
     match error:
+        case SSLError() if "certificate" not in line.lower():
+            # botocore calls it an error of the connection; but encryption may also break off after the request.
+            return Unreachable(line)
         case ConnectionError():
             return NeverSent(line)
         case CredentialRetrievalError() | MetadataRetrievalError():

@@ -76,9 +76,9 @@ def wire(settings: RunSettings, environ: Mapping[str, str]) -> Wired:
     clients = Clients(version=__version__, region=settings.target.region_named, lease=limits.lease / limits.time_scale)
     calls = Calls()
     pace = Pace(clock)
-    api = Api(clock, pace, calls)
+    api = Api(clock, pace, calls, within=clients.within)
     # What keeps the right to act must not ask for it first.
-    own = Api(clock, pace, calls)
+    own = Api(clock, pace, calls, within=clients.within)
     name = settings.target.cluster.rsplit("/", 1)[-1]
     who = identify(environ)
     family = _family(who, settings.target.cluster, clients, own)
