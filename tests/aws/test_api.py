@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from bottlerocket_ecs_updater.aws.api import ACT_ATTEMPTS, LOOK_ATTEMPTS, Api
+from bottlerocket_ecs_updater.aws.errors import NeverSent
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.pace import Calls, Pace
-from bottlerocket_ecs_updater.core.errors import Denied, LeaseLost, Throttled, Unreachable
+from bottlerocket_ecs_updater.core.errors import Denied, LeaseLost, Throttled, Unreachable, UpdaterError
 
 from .fakes import UNPACED, FakeClock, refusal
 
@@ -119,6 +120,20 @@ def test_what_the_hook_raises_keeps_the_request_from_being_sent() -> None:
     way.api.before_call = lost
     method = Scripted()
     with pytest.raises(LeaseLost):
+        way.act(method)
+    assert method.called == 0
+    assert dict(way.calls) == {}
+
+
+@pytest.mark.parametrize("trouble", [Unreachable("the store is silent"), Throttled("SlowDown")])
+def test_where_the_hook_gets_no_answer_the_request_was_never_sent(trouble: UpdaterError) -> None:
+    way, method = Way(), Scripted()
+
+    def secure(_: bool) -> None:
+        raise trouble
+
+    way.api.before_call = secure
+    with pytest.raises(NeverSent, match="ecs:PutAttributes was not sent"):
         way.act(method)
     assert method.called == 0
     assert dict(way.calls) == {}

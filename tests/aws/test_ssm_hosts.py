@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bottlerocket_ecs_updater.aws.api import ACT_ATTEMPTS
-from bottlerocket_ecs_updater.core.errors import Denied, NotFound
+from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Unreachable
 from bottlerocket_ecs_updater.core.fleet import End, Flight, Kind, Reach
 from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.engine.ports import Answer
@@ -197,6 +197,17 @@ def test_what_is_denied_of_another_action_is_no_instances_denial() -> None:
     bench.hook = secure
     with pytest.raises(Denied, match="s3:PutObject"):
         bench.hosts().send(Kind.REBOOT, ids(2))
+
+
+def test_a_command_is_for_later_where_the_record_could_not_be_written_before_it() -> None:
+    bench = Bench()
+
+    def secure(_: bool) -> None:
+        raise Unreachable("the store is silent")
+
+    bench.hook = secure
+    sent = bench.hosts().send(Kind.REBOOT, ids(2))
+    assert (set(sent.later), sent.unclear, bench.ssm.count("send_command")) == (set(ids(2)), {}, 0)
 
 
 @given(st.lists(st.sampled_from(["lost", "throttled", "fine"]), max_size=12), st.sets(st.sampled_from(ids(30))))

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 
-from bottlerocket_ecs_updater.aws.errors import translated
+from bottlerocket_ecs_updater.aws.errors import NeverSent, translated
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.core.errors import Throttled, Unreachable
@@ -56,7 +56,10 @@ class Api:
         self._pace = pace
         self._calls = calls
         self.before_call = before_call
-        """Called right before each request, with whether it acts; what it raises is raised, and nothing is sent."""
+        """Called right before each request, with whether it acts; what it raises is raised, and nothing is sent.
+
+        Where it gets no answer itself, the request was `NeverSent`.
+        """
 
     def now(self) -> datetime:
         """Our own time."""
@@ -95,7 +98,7 @@ class Api:
         **kwargs: P.kwargs,
     ) -> R:
         self._pace.wait(operation.bucket)
-        self.before_call(acting)
+        self._make_ready(acting, operation)
         self._calls.note(operation)
         try:
             with translated(operation, about), self._within(acting):
@@ -104,3 +107,10 @@ class Api:
             self._calls.note_throttled()
             self._pace.slow_down(operation.bucket)
             raise
+
+    def _make_ready(self, acting: bool, operation: Operation) -> None:  # noqa: FBT001 - handed on to the hook
+        """Let the hook have its word. What it could not get done says nothing of the call: that was never sent."""
+        try:
+            self.before_call(acting)
+        except (Throttled, Unreachable) as error:
+            raise NeverSent(f"{operation.title} was not sent: {error}") from error
