@@ -377,6 +377,8 @@ class Service:
     """Whether it is in the middle of a deployment."""
     moving: Moving | None = None
     """How it moves its tasks, None where ECS did not say."""
+    unknown: str = ""
+    """Why ECS lists it and would not describe it now; all else is of an earlier look then, or nothing."""
 
     @property
     def deficit(self) -> int:

@@ -304,6 +304,11 @@ class Reason(Enum):
         "not healthy enough to go on: {why}",
         "it is taken when all alarms are OK and all probes answer again, or change --alarm and --probe",
     )
+    SERVICE_UNKNOWN = _Words(
+        "service-unknown",
+        "it runs tasks of {service}, which ECS lists and does not describe: {why}",
+        "it is taken when ECS describes the service again; look at the service where that lasts",
+    )
     NO_ROOM = _Words("no-room", "the tasks of {service} could not leave it: {missing}", "{advice}")
     LEAVING_GROUP = _Words(
         "leaving-group",

@@ -134,6 +134,10 @@ class Rooms:
         found = (self._by_name.get(name) for name in sorted(names))
         return [service for service in found if service is not None and not service.daemon]
 
+    def unknown_on(self, instance: Instance) -> Service | None:
+        """A service with tasks on it of which ECS does not tell how it is, None where it tells of all."""
+        return next((service for service in self.services_on(instance) if service.unknown), None)
+
     def _tasks_on(self, instance: Instance) -> Iterable[Leaving]:
         tasks = instance.tasks.left if instance.tasks is not None else ()
         for task in tasks:

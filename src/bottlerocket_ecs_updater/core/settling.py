@@ -26,11 +26,16 @@ def deficits(services: Services | None) -> Mapping[ServiceArn, int]:
 
 def observe(slot: Slot, services: Services, moving: Mapping[str, int], health: Health | None = None) -> Slot:
     """The slot after one more look; `moving` is what other drains explain, by service name."""
-    worse = tuple(service.name for service in services.all if _worse(service, slot, moving))
+    worse = tuple(_named(service) for service in services.all if service.unknown or _worse(service, slot, moving))
     worse += health.unwell if health is not None else ()
     if worse:
         return replace(slot, steady_since=None, unsteady=worse)
     return replace(slot, steady_since=slot.steady_since or max(services.at, slot.returned_at), unsteady=())
+
+
+def _named(service: Service) -> str:
+    """What is not known to be steady is not."""
+    return f"{service.name} (ECS did not describe it: {service.unknown})" if service.unknown else service.name
 
 
 def _worse(service: Service, slot: Slot, moving: Mapping[str, int]) -> bool:
