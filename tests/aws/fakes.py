@@ -62,6 +62,14 @@ def refusal(code: str, message: str = "because", status: int = 400) -> ClientErr
     )
 
 
+def denial(resource: str = "") -> ClientError:
+    """What IAM says of a command, by the role of an updater that runs on an instance of its own."""
+    who = "arn:aws:sts::111122223333:assumed-role/updater/i-00000000000000000"
+    what = "is not authorized to perform: ssm:SendCommand"
+    on = f" on resource: {resource} because no identity-based policy allows it" if resource else ""
+    return refusal("AccessDeniedException", f"User: {who} {what}{on}")
+
+
 def arn(number: int) -> ContainerInstanceArn:
     return ContainerInstanceArn(f"arn:aws:ecs:eu-west-1:111122223333:container-instance/web/{number:032x}")
 
@@ -220,8 +228,10 @@ class FakeSsm(Fake):
     page_size: int = 50
     unknown: set[str] = field(default_factory=set)
     """Instances for which a whole call is refused with InvalidInstanceId."""
+    forbidden: set[str] = field(default_factory=set)
+    """Instances for which IAM denies a whole call."""
     telling: bool = True
-    """Whether the refusal names them."""
+    """Whether the refusal names them, or the denial one of them."""
     sent: Counter[str] = field(default_factory=Counter)
     information: list[Shape] = field(default_factory=list)
     commands: list[Shape] = field(default_factory=list)
@@ -235,6 +245,9 @@ class FakeSsm(Fake):
         ids = request["InstanceIds"]
         if len(ids) > 50:
             raise refusal("ValidationException", "more than 50")
+        for id_ in ids:
+            if id_ in self.forbidden:
+                raise denial(f"arn:aws:ec2:eu-west-1:111122223333:instance/{id_}" if self.telling else "")
         culprits = sorted(self.unknown & set(ids))
         if culprits:
             named = ", ".join(culprits) if self.telling else "some"

@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from bottlerocket_ecs_updater.aws.api import ACT_ATTEMPTS, LOOK_ATTEMPTS, Api
+from bottlerocket_ecs_updater.aws.errors import NeverSent
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.pace import Calls, Pace
-from bottlerocket_ecs_updater.core.errors import Denied, LeaseLost, Throttled, Unreachable
+from bottlerocket_ecs_updater.core.errors import Denied, LeaseLost, Throttled, Unreachable, UpdaterError
 
 from .fakes import UNPACED, FakeClock, refusal
 
@@ -31,11 +32,11 @@ class Scripted:
 class Way:
     """An Api with its clock and its counts."""
 
-    def __init__(self, speed: float = 1.0) -> None:
+    def __init__(self) -> None:
         self.clock = FakeClock()
         self.calls = Calls()
         self.told: list[bool] = []
-        self.api = Api(self.clock, Pace(self.clock, rates=UNPACED), self.calls, self.told.append, speed)
+        self.api = Api(self.clock, Pace(self.clock, rates=UNPACED), self.calls, self.told.append)
 
     def look(self, method: Scripted) -> int:
         return self.api.look(Operation.LIST_TASKS, "web", method)
@@ -65,12 +66,6 @@ def test_pauses_between_repeats_grow() -> None:
     way = Way()
     way.look(Scripted(BROKEN, BROKEN, BROKEN))
     assert way.clock.slept == [timedelta(milliseconds=pause) for pause in (500, 1_000, 2_000)]
-
-
-def test_in_a_faster_world_pauses_are_shorter() -> None:
-    way = Way(speed=100)
-    way.look(Scripted(BROKEN))
-    assert way.clock.slept == [timedelta(milliseconds=5)]
 
 
 def test_a_signal_ends_the_repeats() -> None:
@@ -125,6 +120,20 @@ def test_what_the_hook_raises_keeps_the_request_from_being_sent() -> None:
     way.api.before_call = lost
     method = Scripted()
     with pytest.raises(LeaseLost):
+        way.act(method)
+    assert method.called == 0
+    assert dict(way.calls) == {}
+
+
+@pytest.mark.parametrize("trouble", [Unreachable("the store is silent"), Throttled("SlowDown")])
+def test_where_the_hook_gets_no_answer_the_request_was_never_sent(trouble: UpdaterError) -> None:
+    way, method = Way(), Scripted()
+
+    def secure(_: bool) -> None:
+        raise trouble
+
+    way.api.before_call = secure
+    with pytest.raises(NeverSent, match="ecs:PutAttributes was not sent"):
         way.act(method)
     assert method.called == 0
     assert dict(way.calls) == {}

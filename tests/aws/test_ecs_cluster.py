@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, timedelta, timezone
 
 import pytest
 
+from bottlerocket_ecs_updater.aws.ecs import SERVICES_LISTED_AGAIN
 from bottlerocket_ecs_updater.core.errors import NotFound, Throttled, Unreachable
 from bottlerocket_ecs_updater.core.fleet import Status
 
@@ -166,6 +168,73 @@ def test_a_service_says_how_many_tasks_it_lacks_and_whether_it_is_a_daemon() -> 
 
 def test_a_service_that_was_deleted_is_no_service() -> None:
     assert bench_with([service(1, status="INACTIVE")]).cluster().services() == ()
+
+
+def names(bench: Bench) -> list[str]:
+    """The services that are asked for, by name, call by call."""
+    return [one.rsplit("/", 1)[-1] for request in bench.ecs.asked("describe_services") for one in request["services"]]
+
+
+def test_a_service_that_is_listed_and_not_described_is_unknown_and_otherwise_as_it_was() -> None:
+    bench = bench_with([service(1, schedulingStrategy="DAEMON", runningCount=2), service(2)])
+    cluster = bench.cluster()
+    before = cluster.services()
+    bench.ecs.failing = {before[0].arn: "InternalError"}
+    assert cluster.services() == (replace(before[0], unknown="InternalError"), before[1])
+    bench.ecs.failing = {}
+    assert cluster.services() == before
+
+
+def test_a_service_that_was_never_described_is_known_by_its_name_alone() -> None:
+    bench = bench_with([service(1)])
+    bench.ecs.failing = dict.fromkeys(bench.ecs.all_services, "InternalError")
+    (unknown,) = bench.cluster().services()
+    assert (unknown.name, unknown.unknown, unknown.moving) == ("s1", "InternalError", None)
+
+
+def test_a_service_that_ecs_says_nothing_of_is_unknown() -> None:
+    bench = bench_with([service(1), service(2)])
+    cluster = bench.cluster()
+    cluster.services()
+    shapes = dict(bench.ecs.all_services)
+    bench.ecs.describe_services = lambda **_: {"services": list(shapes.values())[:1], "failures": []}  # type: ignore[method-assign]
+    assert [one.unknown for one in cluster.services()] == ["", "ECS left it out of its answer"]
+
+
+def test_a_service_for_which_the_whole_call_is_refused_costs_no_other_its_description() -> None:
+    bench = bench_with(service(number) for number in range(9))
+    bench.ecs.poison = {list(bench.ecs.all_services)[4]}
+    assert [number for number, one in enumerate(bench.cluster().services()) if one.unknown] == [4]
+
+
+def test_a_service_that_is_missing_is_deleted_where_the_list_says_so_and_that_is_asked_once_in_a_look() -> None:
+    bench = bench_with([service(1), service(2)])
+    cluster = bench.cluster()
+    gone = cluster.services()[0].arn
+    del bench.ecs.all_services[gone]
+    bench.ecs.add(service(3))
+    bench.clock.time += SERVICES_LISTED_AGAIN
+    assert [(one.name, one.unknown) for one in cluster.services()] == [("s2", ""), ("s3", "")]
+    assert bench.ecs.count("list_services") == 2
+    assert names(bench)[2:] == ["s1", "s2", "s3"]
+
+
+def test_a_service_that_is_missing_and_still_listed_is_unknown() -> None:
+    bench = bench_with([service(1), service(2)])
+    bench.ecs.failing = {next(iter(bench.ecs.all_services)): "MISSING"}
+    cluster = bench.cluster()
+    for _ in range(7):
+        assert [one.unknown for one in cluster.services()] == ["MISSING", ""]
+        bench.clock.time += SERVICES_LISTED_AGAIN / 3
+    assert bench.ecs.count("list_services") == 3
+
+
+def test_a_service_is_known_by_its_name_whichever_way_its_arn_is_written() -> None:
+    bench = bench_with([service(1)])
+    ((arn, shape),) = bench.ecs.all_services.items()
+    old = {**shape, "serviceArn": arn.replace("service/web/", "service/")}
+    bench.ecs.describe_services = lambda **_: {"services": [old], "failures": []}  # type: ignore[method-assign]
+    assert [(one.name, one.unknown) for one in bench.cluster().services()] == [("s1", "")]
 
 
 def test_which_services_there_are_is_asked_every_few_minutes_only() -> None:

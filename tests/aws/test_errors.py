@@ -16,6 +16,7 @@ from botocore.exceptions import (
     SSLError,
 )
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import ProtocolError
 
 from bottlerocket_ecs_updater.aws.errors import THROTTLING_CODES, CallRefused, NeverSent, translated
 from bottlerocket_ecs_updater.aws.operation import Operation
@@ -67,7 +68,10 @@ def test_throttling_is_known_by_status_too_and_comes_before_a_server_error(error
         refusal("RequestTimeout"),
         ReadTimeoutError(endpoint_url=URL),
         ConnectionClosedError(endpoint_url=URL),
+        SSLError(endpoint_url=URL, error=OSError("EOF occurred in violation of protocol")),
         ResponseParserError("not well-formed"),
+        ProtocolError("Connection broken"),
+        ConnectionResetError(104, "Connection reset by peer"),
     ],
 )
 def test_servers_faults_and_lost_replies_leave_it_open_whether_the_call_took_effect(error: Exception) -> None:

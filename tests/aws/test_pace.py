@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bottlerocket_ecs_updater.aws.operation import Bucket, Operation
-from bottlerocket_ecs_updater.aws.pace import Calls, Pace, Rate, speed_of
+from bottlerocket_ecs_updater.aws.pace import Calls, Pace, Rate
 
 from .fakes import START, FakeClock
 
@@ -111,22 +111,6 @@ def test_a_clock_that_is_set_back_does_not_stop_the_calls() -> None:
     clock.time -= timedelta(hours=1)
     pace.wait(Bucket.SERVICE_READ)
     assert sum(clock.slept, timedelta(0)) <= 3 * SECOND
-
-
-@pytest.mark.parametrize(
-    ("poll", "speed"),
-    [(timedelta(seconds=5), 1), (timedelta(seconds=1), 1), (timedelta(milliseconds=500), 10)],
-)
-def test_a_world_that_is_looked_at_more_than_once_a_second_is_a_faster_one(poll: timedelta, speed: float) -> None:
-    assert speed_of(poll) == speed
-
-
-def test_in_a_faster_world_rates_are_higher_by_as_much() -> None:
-    clock = FakeClock()
-    pace = Pace(clock, 10, {Bucket.SERVICE_READ: Rate(1, 1)})
-    for _ in range(11):
-        pace.wait(Bucket.SERVICE_READ)
-    assert clock.time - START == pytest.approx(SECOND, abs=timedelta(milliseconds=1))
 
 
 def test_calls_are_counted_by_operation() -> None:

@@ -11,14 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bottlerocket_ecs_updater.aws.api import ACT_ATTEMPTS
-from bottlerocket_ecs_updater.core.errors import Denied, NotFound
+from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Unreachable
 from bottlerocket_ecs_updater.core.fleet import End, Flight, Kind, Reach
 from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.engine.ports import Answer
 
-from .fakes import START, Bench, refusal
+from .fakes import START, Bench, denial, refusal
 
 COMMAND = CommandId("c" * 36)
+DOCUMENT = "arn:aws:ssm:eu-west-1:111122223333:document/reboot-doc"
 STATUS = '{\n  "update_state": "Idle"\n}'
 
 
@@ -75,7 +76,7 @@ def test_a_command_says_who_sent_it_and_is_not_stopped_by_its_first_bad_host() -
 
 def test_hosts_that_were_sent_to_before_a_denial_are_told_and_the_rest_is_to_be_asked_for_again() -> None:
     bench = Bench()
-    bench.ssm.troubles["send_command"] = [None, refusal("AccessDeniedException")]
+    bench.ssm.troubles["send_command"] = [None, denial(DOCUMENT)]
     sent = bench.hosts().send(Kind.REBOOT, ids(60))
     assert set(sent.commands) == set(ids(60)[:50])
     assert set(sent.later) == set(ids(60)[50:])
@@ -83,7 +84,7 @@ def test_hosts_that_were_sent_to_before_a_denial_are_told_and_the_rest_is_to_be_
 
 def test_hosts_that_may_have_been_sent_to_before_a_denial_are_told_too() -> None:
     bench = Bench()
-    bench.ssm.troubles["send_command"] = [refusal("", "", 503), refusal("AccessDeniedException")]
+    bench.ssm.troubles["send_command"] = [refusal("", "", 503), denial(DOCUMENT)]
     sent = bench.hosts().send(Kind.REBOOT, ids(60))
     assert (set(sent.unclear), set(sent.later)) == (set(ids(60)[:50]), set(ids(60)[50:]))
 
@@ -115,6 +116,98 @@ def test_whichever_instances_are_refused_all_others_are_sent_to_exactly_once(
     assert set(sent.commands) == set(ids(60)) - culprits
     assert not sent.unclear
     assert not sent.later
+
+
+# Instances that IAM does not allow
+
+
+def denying(culprits: set[InstanceId], *, telling: bool) -> Bench:
+    bench = Bench()
+    bench.ssm.forbidden, bench.ssm.telling = set(culprits), telling
+    return bench
+
+
+@given(culprits=st.sets(st.sampled_from(ids(120))), unknown=st.sets(st.sampled_from(ids(120))), telling=st.booleans())
+def test_whichever_instances_are_denied_all_others_are_sent_to_exactly_once(
+    culprits: set[InstanceId], unknown: set[InstanceId], telling: bool
+) -> None:
+    bench, allowed = denying(culprits, telling=telling), set(ids(120)) - culprits
+    bench.ssm.unknown = set(unknown)
+    sent = bench.hosts().send(Kind.REBOOT, ids(120))
+    assert set(sent.denied) == culprits
+    assert set(sent.refused) == unknown - culprits
+    assert bench.ssm.sent == dict.fromkeys(allowed - unknown, 1)
+    assert (sent.unclear, sent.later) == ({}, {})
+
+
+@given(st.sets(st.sampled_from(ids(300))))
+def test_denials_that_name_an_instance_cost_a_call_each(culprits: set[InstanceId]) -> None:
+    bench = denying(culprits, telling=True)
+    bench.hosts().send(Kind.CHECK, ids(300))
+    assert bench.ssm.count("send_command") <= len(culprits) + 300 // 50 + 1
+
+
+@given(st.sets(st.sampled_from(ids(300))))
+def test_denials_that_name_nobody_cost_at_most_two_calls_an_instance(culprits: set[InstanceId]) -> None:
+    bench = denying(culprits, telling=False)
+    bench.hosts().send(Kind.CHECK, ids(300))
+    calls = bench.ssm.count("send_command")
+    assert calls <= 2 * 300 + 6
+    assert calls <= 7 + 30 * len(culprits)
+
+
+def test_of_300_hosts_of_which_two_in_three_are_denied_without_a_name_each_is_asked_for_little_more_than_once() -> None:
+    bench = denying({id_ for number, id_ in enumerate(ids(300)) if number % 3}, telling=False)
+    assert len(bench.hosts().send(Kind.CHECK, ids(300)).commands) == 100
+    assert bench.ssm.count("send_command") <= 405
+
+
+def test_a_denial_is_told_by_the_instance_that_it_names_and_not_by_the_role_of_whoever_asks() -> None:
+    sent = denying({ids(2)[1]}, telling=True).hosts().send(Kind.CHECK, ids(2))
+    assert set(sent.commands) == {ids(2)[0]}
+    assert sent.denied[ids(2)[1]].startswith("ssm:SendCommand on arn:aws:ec2:eu-west-1:111122223333:instance/i-0")
+
+
+@pytest.mark.parametrize("resource", [DOCUMENT, "document/reboot-doc"])
+def test_a_document_that_is_denied_is_tried_once(resource: str) -> None:
+    bench = Bench()
+    bench.ssm.troubles["send_command"] = [denial(resource)]
+    with pytest.raises(Denied, match="reboot-doc"):
+        bench.hosts().send(Kind.REBOOT, ids(60))
+    assert bench.ssm.count("send_command") == 1
+
+
+@pytest.mark.parametrize("telling", [True, False])
+def test_what_is_denied_for_everybody_is_told_of_each(telling: bool) -> None:
+    assert set(denying(set(ids(7)), telling=telling).hosts().send(Kind.CHECK, ids(7)).denied) == set(ids(7))
+
+
+def test_the_operators_document_after_the_reboot_is_refused_for_the_host_that_is_denied() -> None:
+    bench = denying({ids(3)[1]}, telling=False)
+    sent = bench.hosts().send(Kind.AFTER_REBOOT, ids(3))
+    assert (set(sent.refused), set(sent.denied), len(sent.commands)) == ({ids(3)[1]}, set(), 2)
+
+
+def test_what_is_denied_of_another_action_is_no_instances_denial() -> None:
+    bench = Bench()
+
+    def secure(_: bool) -> None:
+        raise Denied("not allowed: s3:PutObject on the store", "s3:PutObject", "i-00000000000000001", named=True)
+
+    bench.hook = secure
+    with pytest.raises(Denied, match="s3:PutObject"):
+        bench.hosts().send(Kind.REBOOT, ids(2))
+
+
+def test_a_command_is_for_later_where_the_record_could_not_be_written_before_it() -> None:
+    bench = Bench()
+
+    def secure(_: bool) -> None:
+        raise Unreachable("the store is silent")
+
+    bench.hook = secure
+    sent = bench.hosts().send(Kind.REBOOT, ids(2))
+    assert (set(sent.later), sent.unclear, bench.ssm.count("send_command")) == (set(ids(2)), {}, 0)
 
 
 @given(st.lists(st.sampled_from(["lost", "throttled", "fine"]), max_size=12), st.sets(st.sampled_from(ids(30))))

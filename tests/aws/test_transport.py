@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
+from bottlerocket_ecs_updater.aws import session
 from bottlerocket_ecs_updater.aws.api import ACT_ATTEMPTS, LOOK_ATTEMPTS, Api
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
+from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.session import Clients
 from bottlerocket_ecs_updater.core.errors import Denied, Throttled, Unreachable, UpdaterError
 from bottlerocket_ecs_updater.core.fleet import Status
-from bottlerocket_ecs_updater.engine.ports import Done, Later, Result, Unclear
+from bottlerocket_ecs_updater.engine.ports import Done, Later, Listing, Result, Unclear
 
 from .fakes import UNPACED, FakeClock, arn, instance
 
 LEASE = timedelta(seconds=60)
 SHORT_LEASE = timedelta(seconds=2)
+BUSY = 2.0
+"""Seconds that a busy machine may add."""
 
 CONTAINER_CREDENTIALS = {
     "AccessKeyId": "FROMTHECONTAINER",
@@ -43,6 +50,8 @@ class Server:
         self.arrived = 0
         self.headers: list[Mapping[str, str]] = []
         self.behaviour: Behaviour = replying(200, {})
+        self.object: Behaviour = replying(200, CONTAINER_CREDENTIALS, "application/json")
+        """What a GET is answered with."""
         self.released = threading.Event()
         outer = self
 
@@ -56,7 +65,7 @@ class Server:
                 outer.behaviour(self)
 
             def do_GET(self) -> None:
-                replying(200, CONTAINER_CREDENTIALS, "application/json")(self)
+                outer.object(self)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that is overridden
                 """Say nothing."""
@@ -109,6 +118,31 @@ def hanging_up(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
+def dripping(answer: bytes) -> Callable[[Server], Behaviour]:
+    """Begin an answer, and go on with a byte now and then: no operation of the socket takes long."""
+
+    def of(server: Server) -> Behaviour:
+        def drip(handler: BaseHTTPRequestHandler) -> None:
+            handler.wfile.write(answer)
+            with suppress(OSError):
+                while not server.released.wait(0.02):
+                    handler.wfile.write(b"x")
+                    handler.wfile.flush()
+            handler.close_connection = True
+
+        return drip
+
+    return of
+
+
+DRIPS = {
+    "a status": dripping(b"HTTP/1.1 200 "),
+    "headers": dripping(b"HTTP/1.1 200 OK\r\nX-Slow: "),
+    "a body": dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"),
+    "a body to its end": dripping(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"),
+}
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server = Server()
@@ -124,7 +158,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 def talking(lease: timedelta) -> Iterator[EcsCluster]:
     clients = Clients(version="1.2.3", region="eu-west-1", lease=lease)
     clock = FakeClock()
-    yield EcsCluster(clients.ecs, Api(clock, Pace(clock, rates=UNPACED), Calls()), clock, "web")
+    api = Api(clock, Pace(clock, rates=UNPACED), Calls(), within=clients.within)
+    yield EcsCluster(clients.ecs, api, clock, "web")
     clients.ecs.looking.close()
     clients.ecs.acting.close()
 
@@ -171,6 +206,84 @@ def test_an_act_that_is_not_answered_is_given_up_and_unclear(server: Server) -> 
     assert server.arrived <= 1
 
 
+@pytest.mark.parametrize("drips", DRIPS.values(), ids=DRIPS.keys())
+def test_an_act_whose_answer_drips_is_over_within_a_quarter_of_the_lease_and_unclear(
+    server: Server, drips: Callable[[Server], Behaviour]
+) -> None:
+    with talking(SHORT_LEASE) as cluster:
+        assert isinstance(drain(cluster), Unclear | Done)
+        server.behaviour, began = drips(server), time.monotonic()
+        assert isinstance(drain(cluster), Unclear)
+        assert time.monotonic() - began < SHORT_LEASE.total_seconds() / 4 + BUSY
+    assert server.arrived <= 2
+
+
+@pytest.mark.parametrize("drips", DRIPS.values(), ids=DRIPS.keys())
+def test_a_look_whose_answer_drips_is_given_up(
+    server: Server, cluster: EcsCluster, drips: Callable[[Server], Behaviour], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "CALL_LIMIT", timedelta(seconds=0.3))
+    server.behaviour, began = drips(server), time.monotonic()
+    with pytest.raises(Unreachable):
+        cluster.list_all()
+    assert time.monotonic() - began < 0.3 * LOOK_ATTEMPTS + BUSY
+
+
+def test_an_object_of_the_store_that_drips_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "CALL_LIMIT", timedelta(seconds=0.3))
+    clients, clock = Clients(version="1.2.3", region="eu-west-1"), FakeClock()
+    store = S3Store(clients.s3, Api(clock, Pace(clock), Calls(), within=clients.within), "bucket")
+    server.object = dripping(b'HTTP/1.1 200 OK\r\nETag: "a"\r\nContent-Length: 1000000\r\n\r\n')(server)
+    began = time.monotonic()
+    with pytest.raises(Unreachable):
+        store.get("ledger.json")
+    assert time.monotonic() - began < 0.3 * LOOK_ATTEMPTS + BUSY
+    clients.s3.looking.close()
+
+
+def test_an_act_is_never_sent_where_its_encryption_is_agreed_on_too_late(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"https://127.0.0.1:{shakes_hands_for_ever(over)}")
+    with talking(SHORT_LEASE) as cluster:
+        began = time.monotonic()
+        assert isinstance(drain(cluster), Later)
+        assert time.monotonic() - began < SHORT_LEASE.total_seconds() / 4 + BUSY
+    over.set()
+
+
+def test_an_act_is_never_sent_where_its_name_is_resolved_too_late(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = socket.getaddrinfo
+
+    def slowly(*args: Any, **kwargs: Any) -> Any:
+        threading.Event().wait(SHORT_LEASE.total_seconds() / 4 + 0.2)
+        return found(*args, **kwargs)
+
+    with talking(SHORT_LEASE) as cluster:
+        monkeypatch.setattr("socket.getaddrinfo", slowly)
+        assert isinstance(drain(cluster), Later)
+    assert server.arrived == 0
+
+
+def shakes_hands_for_ever(over: threading.Event) -> int:
+    """A port at which encryption is never agreed on, though something comes all the time."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                peer, _ = listening.accept()
+                peer.sendall(b"\x16\x03\x03\x40\x00")
+                while not over.wait(0.02):
+                    peer.sendall(b"x")
+
+    threading.Thread(target=serve, daemon=True).start()
+    return int(listening.getsockname()[1])
+
+
 def test_an_act_that_is_throttled_each_time_is_for_later(server: Server, cluster: EcsCluster) -> None:
     server.behaviour = replying(400, {"__type": "ThrottlingException", "message": "Rate exceeded"})
     assert isinstance(drain(cluster), Later)
@@ -199,6 +312,38 @@ def test_a_look_arrives_as_often_as_the_gateway_repeats_it_and_no_more(
     with pytest.raises(error):
         cluster.list_all()
     assert server.arrived == LOOK_ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        cutting,
+        replying(200, ""),
+        replying(200, "<html>Welcome to our network</html>", "text/html"),
+        replying(200, [{"containerInstanceArns": []}]),
+        replying(200, "12"),
+        replying(500, [1]),
+    ],
+)
+def test_a_reply_that_is_not_whole_is_no_list_of_nothing(
+    server: Server, cluster: EcsCluster, behaviour: Behaviour
+) -> None:
+    server.behaviour = behaviour
+    with pytest.raises(Unreachable):
+        cluster.list_all()
+
+
+def test_a_list_of_nothing_is_one(server: Server, cluster: EcsCluster) -> None:
+    server.behaviour = replying(200, {"containerInstanceArns": []})
+    assert cluster.list_all() == Listing((), {})
+
+
+def test_an_act_that_answers_nothing_is_done_where_it_has_nothing_to_answer(server: Server) -> None:
+    server.behaviour = replying(200, "")
+    clients, clock = Clients(version="1.2.3", region="eu-west-1"), FakeClock()
+    api = Api(clock, Pace(clock), Calls(), within=clients.within)
+    api.act(Operation.CANCEL_COMMAND, "c", clients.ssm.acting.cancel_command, CommandId="c" * 36)
+    clients.ssm.acting.close()
 
 
 def test_a_denied_look_arrives_once(server: Server, cluster: EcsCluster) -> None:

@@ -253,6 +253,18 @@ def test_a_lease_shorter_than_two_looks_is_refused() -> None:
     assert "lease (30s) must not be shorter than twice poll-interval (20s)" in refusal(LEASE="30s", POLL_INTERVAL="20s")
 
 
+def test_looks_closer_than_a_second_are_refused_with_the_reason() -> None:
+    assert refusal("--poll-interval", "200ms") == (
+        "poll-interval (200ms) must not be shorter than 1s: closer looks would be more calls than AWS allows; "
+        "only a simulator takes them, with --time-scale; poll-interval is from --poll-interval"
+    )
+    assert settings(POLL_INTERVAL="1s").policy.poll_interval == timedelta(seconds=1)
+
+
+def test_a_simulator_at_speed_may_be_looked_at_more_closely() -> None:
+    assert settings(POLL_INTERVAL="200ms", TIME_SCALE="60").policy.poll_interval == timedelta(milliseconds=200)
+
+
 def test_quiet_and_verbose_exclude_each_other() -> None:
     assert refusal("--quiet", "--verbose").startswith("quiet and verbose exclude each other")
 

@@ -216,6 +216,7 @@ class Dice:
             applied=self.among(None, None, self.ended(Kind.APPLY)),
             reboots=self.reboots() if claim is not None else (),
             send_refused=self.among("", "", "", "", "InvalidInstanceId"),
+            send_denied=self.among("", "", "", "", "ssm:SendCommand on instance/i-a"),
             claim=claim,
             claim_on_instance=claim is not None and seen is not None and bool(seen.attributes),
             claim_unreadable=self.among("", "", "", "", "2 …") if claim is None else "",

@@ -29,7 +29,7 @@ from bottlerocket_ecs_updater.core.fleet import (
 )
 from bottlerocket_ecs_updater.core.host import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.ids import CommandId
-from bottlerocket_ecs_updater.core.observe import see_registration
+from bottlerocket_ecs_updater.core.observe import see_denied, see_registration
 from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, CHECK_TRIES, UNHEARD_APPLIES
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.releases import ReleaseRules, parse_ranges
@@ -207,6 +207,11 @@ def test_an_instance_that_systems_manager_does_not_reach_is_held(reach: Reach, r
 
 def test_an_instance_that_systems_manager_refused_is_held() -> None:
     assert held(instance(send_refused="InvalidInstanceId")) is Reason.SEND_REFUSED
+
+
+def test_an_instance_that_aws_allows_no_commands_to_is_held_and_not_asked_again() -> None:
+    denied = see_denied(instance(says=available()), Kind.CHECK, "ssm:SendCommand on instance/i-a")
+    assert held(denied) is Reason.SEND_DENIED
 
 
 @pytest.mark.parametrize("status", [Status.ACTIVE, Status.DRAINING])

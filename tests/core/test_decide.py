@@ -272,6 +272,23 @@ def test_hosts_whose_turn_does_not_come_in_this_run_are_not_asked_again() -> Non
     assert (of(decision, Check), decision.look_at) == ([], None)
 
 
+def test_a_host_with_tasks_of_a_service_that_ecs_does_not_describe_is_held_and_others_begin() -> None:
+    carries, free = instance("i-a", ready(), tasks=(task("web"),)), instance("i-b", ready(), tasks=(task("api"),))
+    services = Services((replace(service("web"), unknown="MISSING"), service("api")), NOW)
+    decision = decide(fleet(carries, free, services=services), policy(2))
+    assert of(decision, Drain) == ["i-b"]
+    held = decision.holds[InstanceId("i-a")]
+    assert held.reason is Reason.SERVICE_UNKNOWN
+    assert str(held) == "it runs tasks of web, which ECS lists and does not describe: MISSING"
+
+
+def test_where_nothing_else_is_to_be_done_it_is_looked_at_once_more_and_left_to_the_next_run() -> None:
+    carries = instance("i-a", ready(), tasks=(task("web"),))
+    old = Services((replace(service("web"), unknown="MISSING"),), NOW - MINUTE)
+    assert decide(fleet(carries, services=old), policy()).services_at == NOW
+    assert decide(fleet(carries, services=replace(old, at=NOW)), policy()).look_at is None
+
+
 # What begins nothing more
 
 

@@ -14,7 +14,6 @@ from bottlerocket_ecs_updater.core.fleet import Around, Instance, Services, Task
 from bottlerocket_ecs_updater.core.ids import InstanceId, Own, TaskArn
 from bottlerocket_ecs_updater.core.policy import OwnHost
 from bottlerocket_ecs_updater.core.reasons import Reason
-from bottlerocket_ecs_updater.core.room import UNASKED_POLLS
 
 from .builders import NOW, OLD, POLICY, POLL, SECOND, fleet, idle, instance, is_soon, ready, service, task
 
@@ -65,7 +64,7 @@ def test_one_that_is_held_for_it_takes_no_place_from_others() -> None:
 
 
 def test_the_run_does_not_wait_for_ever_for_what_aws_does_not_say() -> None:
-    since = NOW - UNASKED_POLLS * POLL
+    since = NOW - POLICY.answer_timeout
     still = decided(one(replace(MISSED, unasked_since=since + SECOND)))
     assert is_soon(still.look_at)
     decision = decided(one(replace(MISSED, unasked_since=since)))

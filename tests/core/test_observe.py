@@ -10,6 +10,7 @@ from bottlerocket_ecs_updater.core.fleet import Instance, Kind, Registration, St
 from bottlerocket_ecs_updater.core.host import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.ids import BootId, CommandId, InstanceId, RunId, ServiceArn
 from bottlerocket_ecs_updater.core.observe import (
+    see_denied,
     see_drain_sent,
     see_ended,
     see_marked,
@@ -175,6 +176,17 @@ def test_looks_without_a_claim_that_was_seen_are_counted() -> None:
     found = seen_with(UNKNOWN, DEAD)
     absent = seen_with(seen_with(found, None), None)
     assert (found.trail.claim_absent_looks, absent.trail.claim_absent_looks, absent.claim) == (0, 2, DEAD)
+
+
+@pytest.mark.parametrize("instead", [None, a_claim(run=DEAD_RUN)])
+def test_looks_that_follow_closely_count_as_one_that_misses_our_claim(instead: Claim | None) -> None:
+    look, counted = seen_with(replace(UNKNOWN, claim=a_claim()), a_claim()), []
+    for seconds in (0, 1, 2, 3, 4):
+        attributes = marked(instead) if instead is not None else {}
+        again = registration("i-a", attributes=attributes, status=Status.DRAINING, at=NOW + seconds * SECOND)
+        look = see_registration(look, again, RUN, doubts_apart=3 * SECOND)
+        counted.append(look.trail.claim_absent_looks + look.trail.overwritten_looks)
+    assert counted == [1, 1, 1, 2, 2]
 
 
 def test_a_claim_that_is_seen_again_was_not_removed() -> None:
@@ -381,6 +393,24 @@ def test_a_new_reboot_begins_the_wait_anew() -> None:
 def test_reboots_that_were_asked_to_be_cancelled_are_not_asked_twice() -> None:
     before = replace(SENT, reboots=(sent_reboot(NOW, refusal()), sent_reboot(NOW + MINUTE)))
     assert [one.cancelled for one in see_reboots_cancelled(before).reboots] == [False, True]
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_host_that_a_check_is_denied_for_is_mute(kind: Kind) -> None:
+    denied = see_denied(SENT, kind, "ssm:SendCommand on instance/i-a")
+    assert (denied.send_denied, denied.mute) == ("ssm:SendCommand on instance/i-a", kind is Kind.CHECK)
+
+
+@pytest.mark.parametrize("kind", [Kind.CHECK, Kind.APPLY, Kind.REBOOT])
+def test_a_command_that_is_let_through_ends_what_was_said_of_its_denial(kind: Kind) -> None:
+    after = see_sent(see_denied(instance(), kind, "denied"), flight(kind))
+    assert (after.send_denied, after.mute) == ("", False)
+
+
+@pytest.mark.parametrize("kind", [Kind.AFTER_REBOOT, Kind.REBOOT])
+def test_a_host_that_may_not_be_checked_is_mute_whatever_else_it_is_sent(kind: Kind) -> None:
+    after = see_sent(see_denied(instance(), Kind.CHECK, "denied"), flight(kind))
+    assert (after.send_denied, after.mute) == ("denied", True)
 
 
 # Acts

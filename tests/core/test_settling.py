@@ -57,6 +57,12 @@ def test_a_service_that_lacks_a_task_is_named_and_unsteady() -> None:
     assert (unsteady.steady_since, unsteady.unsteady) == (None, ("web",))
 
 
+def test_a_service_that_ecs_did_not_describe_is_not_steady_whatever_it_was_before() -> None:
+    steady = observe(SLOT, seen(service()), {})
+    unknown = observe(steady, seen(replace(service(), unknown="InternalError"), later=20), {})
+    assert (unknown.steady_since, unknown.unsteady) == (None, ("web (ECS did not describe it: InternalError)",))
+
+
 def test_a_service_that_becomes_unsteady_begins_the_settle_time_anew() -> None:
     steady = observe(SLOT, seen(service()), {})
     fell = observe(steady, seen(service("web", 3, 2), later=20), {})

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from tests.e2e.town import SPEED, Town, assert_clean, town
 
-from bottlerocket_ecs_updater.cli.durations import format_duration
 from bottlerocket_ecs_updater.simulator.documents import shell_document
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.faults import ApiFails, FaultPlan, Placed
@@ -74,19 +72,10 @@ def test_what_somebody_else_drained_is_left_alone_as_awscli_sees_it(tmp_path: Pa
         assert_clean(here.verdict())
 
 
-def test_a_world_at_speed_that_scales_only_the_flags_is_updated_too(tmp_path: Path) -> None:
+def test_a_world_at_speed_is_updated_where_only_its_speed_is_known(tmp_path: Path) -> None:
     """As somebody runs the program who serves ECS and SSM of his own, sixty times as fast as real ones."""
-
-    def scaled(**real: float) -> str:
-        return format_duration(timedelta(milliseconds=round(timedelta(**real) / timedelta(milliseconds=SPEED))))
-
     with town(row(3), tmp_path) as here:
-        told = here.run(
-            *("--poll-interval", scaled(seconds=5), "--settle", scaled(seconds=60)),
-            *("--drain-timeout", scaled(minutes=25), "--reboot-timeout", scaled(minutes=20)),
-            *("--apply-timeout", scaled(minutes=15), "--lease", "10s"),
-            scaled=False,
-        )
+        told = here.run("--time-scale", str(SPEED), *PATIENT, scaled=False)
         assert told.exit_code == 0, told.last
         assert told.last["updated"] == 3
         assert here.not_as_foretold() == []

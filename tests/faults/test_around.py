@@ -1,4 +1,4 @@
-"""Faults of what is around a host, F31 to F33 and F38 to F41, and of the updater's own calls and life, W1 to W6."""
+"""Faults of what is around a host, F31 to F33 and F38 to F41, and of the updater's own calls and life, W1 to W7."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bottlerocket_ecs_updater.core.claim import ATTRIBUTE
 from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason
 from bottlerocket_ecs_updater.simulator import faults as f
+from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.faults.world import Standing, Step
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD
@@ -248,3 +249,64 @@ def test_w4_a_second_updater_says_who_acts_and_leaves_without_an_act(minutes: in
 def test_w6_a_store_that_is_out_of_order_for_minutes_only_delays_the_run(minutes: int, writes_only: bool) -> None:
     town = befall(world=(f.StoreOutage(timedelta(minutes=minutes), timedelta(minutes=3), writes_only),))
     check_all_updated(town, minutes=USUAL_MINUTES + 4)
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("document", ["", CHECK])
+def test_w7_a_host_that_commands_are_denied_for_costs_no_other_its_update(document: str, named: bool) -> None:
+    town = befall(f.CommandsDenied(document, named))
+    assert town.fates == ["send-denied", "send-denied"]
+    assert town.exits == [0, 0]
+    assert (town.boots, town.minutes_out) == (0, 0)
+    assert town.updated_the_others()
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_w7_a_host_that_the_apply_is_denied_for_is_left_as_it_is(named: bool) -> None:
+    town = befall(f.CommandsDenied(APPLY, named))
+    assert town.fates == ["send-denied", "send-denied"]
+    assert town.exits == [0, 0]
+    assert (town.boots, town.minutes_out) == (0, 0)
+    assert town.updated_the_others()
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_w7_a_host_that_the_reboot_is_denied_for_is_given_back_at_once_and_rests_longer_each_time(
+    named: bool,
+) -> None:
+    town = befall(f.CommandsDenied(REBOOT, named), runs_max=4)
+    assert town.fates == ["send-denied", "send-denied", "send-denied", "resting"]
+    assert town.exits == [0] * 4
+    assert (town.boots, town.sent("reboot")) == (0, 0)
+    assert town.minutes_out < 3 * USUAL_MINUTES
+    assert town.updated_the_others()
+    on = "arn:aws:ec2:us-east-1:123456789012:instance/" if named else "document bottlerocket"
+    assert f"ssm:SendCommand on {on}" in town.words()
+
+
+DENIED = (timedelta(minutes=30), timedelta(minutes=60))
+"""While the second run is there: the first begins in the first minute, and each an hour after the one before."""
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_w7_a_host_in_hand_is_given_back_where_no_reboot_may_have_been_sent(named: bool) -> None:
+    town = befall(f.CommandsDenied("", named, *DENIED), world=(f.UpdaterDies(40),))
+    assert town.fates == ["died", "send-denied", "updated", "up-to-date"]
+    assert town.exits == [None, 0, 0, 0]
+    assert town.updated_the_others(1)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_w7_a_host_that_nobody_may_ask_after_its_reboot_is_quarantined_and_the_release_is_not_blamed(
+    named: bool,
+) -> None:
+    town = befall(f.CommandsDenied("", named, *DENIED), world=(f.UpdaterDies(54),))
+    assert town.fates == ["died", "quarantined:not-back"]
+    assert "AWS allows no update check: ssm:SendCommand" in town.words(1)
+    assert town.of_the_others(1) == {"halted"}
+
+
+def test_w7_it_is_returned_as_soon_as_it_may_be_asked_and_the_others_get_the_release() -> None:
+    town = befall(f.CommandsDenied("", True, *DENIED), world=(f.UpdaterDies(54),), budget=2)
+    assert town.fates == ["died", "quarantined:not-back", "updated", "up-to-date"]
+    assert town.updated_the_others(1)

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 from tests.policy.test_stories import Story
-from tests.support.simulated import DOCUMENTS, NEW, OLD, at_most, row
+from tests.support.simulated import DOCUMENTS, NEW, OLD, at_most, instance_id, row
 
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, FINISHED
 from bottlerocket_ecs_updater.core.event import RunFinished
-from bottlerocket_ecs_updater.core.fleet import Kind
+from bottlerocket_ecs_updater.core.fleet import Kind, Outcome
 from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules import Rules
 from bottlerocket_ecs_updater.engine.ledger import ledger_key
 from bottlerocket_ecs_updater.simulator.calls import Call
 from bottlerocket_ecs_updater.simulator.disturbances import denied, denying
-from bottlerocket_ecs_updater.simulator.documents import REBOOT
+from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.world import World
@@ -237,3 +237,70 @@ def test_a_claim_that_may_not_be_deleted_is_overwritten_by_one_that_is_finished(
     assert isinstance(outcome, Hold)
     assert outcome.reason is Reason.DRAINED_BY_OTHERS
     assert world.verdict().violations == ()
+
+
+# Denied for single instances
+
+
+def all_of(world: World, count: int) -> set[str]:
+    return {instance_id(number) for number in range(count)}
+
+
+def deny_documents(world: World, document: str, instances: set[str]) -> None:
+    """Deny a document for these instances, each by its name."""
+    one_by_one = denying("ssm:SendCommand", instances=instances)
+
+    def authorize(call: Call) -> None:
+        if call.params.get("DocumentName") == document:
+            one_by_one(call)
+
+    world.authorize = authorize
+
+
+def test_no_third_host_is_drained_where_the_reboot_was_denied_for_two_and_allowed_for_none(tmp_path: Path) -> None:
+    world = row(5)
+    deny_documents(world, REBOOT, all_of(world, 5))
+    finished = story(world, tmp_path).run()
+    assert_given_back(world, finished, "ssm:SendCommand on instance/i-0")
+    assert sum(seconds > 0 for seconds in world.verdict().seconds_out.values()) == 2
+    assert set(world.verdict().boots.values()) == {0}
+
+
+def test_hosts_whose_reboot_is_denied_by_name_cost_the_others_nothing(tmp_path: Path) -> None:
+    world, denied_ones = row(6), {instance_id(1), instance_id(4)}
+    deny_documents(world, REBOOT, denied_ones)
+    finished = story(world, tmp_path).run()
+    assert (finished.exit_code, finished.counts["updated"]) == (0, 4)
+    assert {id_ for id_, one in finished.outcomes.items() if _denied(one)} == denied_ones
+    assert world.verdict().stranded == ()
+    assert claims(world) == 0
+
+
+@pytest.mark.parametrize("document", [CHECK, APPLY])
+def test_a_document_that_is_denied_for_every_host_by_name_is_an_error_and_nothing_is_drained(
+    document: str, tmp_path: Path
+) -> None:
+    world = row(3)
+    deny_documents(world, document, all_of(world, 3))
+    finished = story(world, tmp_path).run()
+    assert_given_back(world, finished, "ssm:SendCommand on instance/i-0")
+    assert world.verdict().most_out_at_once == 0
+
+
+def test_a_denied_host_is_asked_once_in_a_run(tmp_path: Path) -> None:
+    world = row(4)
+    asked: list[str] = []
+    one_by_one = denying("ssm:SendCommand", instances={instance_id(2)})
+
+    def authorize(call: Call) -> None:
+        if call.action == "ssm:SendCommand":
+            asked.extend(id_ for id_ in call.params["InstanceIds"] if id_ == instance_id(2))
+        one_by_one(call)
+
+    world.authorize = authorize
+    assert story(world, tmp_path).run().counts["updated"] == 3
+    assert len(asked) == 1
+
+
+def _denied(outcome: Outcome) -> bool:
+    return isinstance(outcome, Hold) and outcome.reason is Reason.SEND_DENIED

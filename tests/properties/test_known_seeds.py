@@ -14,6 +14,7 @@ from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed, StaleReads
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, row
+from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
 
 
 def test_a_drain_is_not_taken_for_undone_by_what_was_seen_before_it() -> None:
@@ -50,6 +51,31 @@ def test_an_ecs_that_lags_behind_for_longer_than_three_polls_leaves_no_drain_to_
     played = play(Story(replace(scenario, faults=lagging), polling, runs_max=3))
     assert broken_promises(played) == []
     assert set(played.verdict.versions.values()) == {NEW}
+
+
+SLOW = timedelta(seconds=20)
+
+
+@pytest.mark.parametrize("poll", [1, 2, 5])
+def test_commands_that_take_their_time_are_waited_for_however_often_one_looks(poll: int) -> None:
+    """Hosts "did not answer" after twelve seconds, where Systems Manager takes thirty to deliver a command."""
+    timing = SsmTiming(delivery=timedelta(seconds=8), report=timedelta(seconds=6))
+    scenario = replace(row(2, services=(ServiceSpec("web", 2),)), ssm_timing=timing)
+    played = play(Story(scenario, Policy(poll_interval=timedelta(seconds=poll)), runs_max=2))
+    assert broken_promises(played) == []
+    assert played.endings[0].finished is not None
+    assert played.endings[0].finished.counts["updated"] == 2
+
+
+@pytest.mark.parametrize("poll", [1, 2, 5])
+@pytest.mark.parametrize("every", range(1, 6))
+def test_a_command_whose_reply_was_lost_is_looked_for_until_it_must_be_listed(poll: int, every: int) -> None:
+    """A host was checked while an apply ran on it, which Systems Manager listed later than twelve polls."""
+    lost = FaultPlan((Placed(f.RepliesLost("SendCommand", every=every, times=1)),))
+    timing = SsmTiming(delivery=SLOW, visible=SLOW)
+    scenario = replace(row(2, services=(ServiceSpec("web", 2),), faults=lost), ssm_timing=timing)
+    played = play(Story(scenario, Policy(poll_interval=timedelta(seconds=poll)), runs_max=2))
+    assert broken_promises(played) == []
 
 
 @pytest.mark.parametrize("instances", [2, 3, 4])

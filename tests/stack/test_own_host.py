@@ -19,6 +19,17 @@ NEW = {f"i-{number:017x}": "1.21.0" for number in range(3)}
 
 def test_every_host_is_updated_the_run_s_own_one_by_the_run_that_it_calls(ground: Ground) -> None:
     assert ground.deploy(**ON_INSTANCES).returncode == 0
+    see_every_host_updated(ground)
+
+
+def test_a_run_is_called_on_the_default_bus_where_events_for_programs_go_to_another(ground: Ground) -> None:
+    ground.site.operator("events", "CreateEventBus", {"Name": "programs"})
+    ground.create(**ON_INSTANCES, EventBus="programs")
+    see_every_host_updated(ground)
+
+
+def see_every_host_updated(ground: Ground) -> None:
+    """One run takes the hosts that it is not on, and the run that it calls takes the last one."""
     start = ground.next_start()
     assert start.task is not None, start.error
     first = ground.ended(start.task)

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from tests.stack.stage import Judged, WorldFacts, deployed, judged_run, policy_of, several, statements
-from tests.support.simulated import DOCUMENTS, row
+from tests.support.simulated import DOCUMENTS, instance_id, row
 
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.health import AlarmRule, HealthRules
+from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules import Rules
 from bottlerocket_ecs_updater.simulator.documents import shell_document
 from bottlerocket_ecs_updater.simulator.iam import Ask, Caller, Decision, asks_of
@@ -219,6 +221,26 @@ def test_commands_go_to_the_named_groups_only(world: World) -> None:
     inside = _answers(world, "ssm", "SendCommand", {**send, "InstanceIds": ["i-0"]}, stack)
     outside = _answers(world, "ssm", "SendCommand", {**send, "InstanceIds": ["i-9"]}, stack)
     assert (inside, outside) == ([Decision.ALLOWED] * 2, [Decision.ALLOWED, Decision.NOT_ALLOWED])
+
+
+def test_of_a_cluster_of_which_one_group_is_not_named_the_others_are_updated() -> None:
+    mixed = row(3, services=1, tasks=1)
+    run = judged_run(mixed, deployed(AutoScalingGroups="group-0,group-2"))
+    assert (run.went_well, run.updated) == (True, 2)
+    [refusal] = run.refusals
+    assert refusal.ask.action == "ssm:SendCommand"
+    assert refusal.ask.resource == mixed.names.arn("ec2", f"instance/{instance_id(1)}")
+    assert run.finished is not None
+    held = run.finished.outcomes[InstanceId(instance_id(1))]
+    assert isinstance(held, Hold)
+    assert held.reason is Reason.SEND_DENIED
+    assert refusal.ask.resource in str(held)
+
+
+def test_a_cluster_of_which_no_instance_has_the_tag_is_an_error(world: World) -> None:
+    run = judged_run(world, deployed(InstanceTag="no"))
+    assert (run.went_well, run.updated) == (False, 0)
+    assert "ssm:SendCommand on arn:aws:ec2:us-east-1:123456789012:instance/i-" in run.why
 
 
 @pytest.mark.parametrize(("value", "last"), [("yes", Decision.ALLOWED), ("no", Decision.NOT_ALLOWED)])

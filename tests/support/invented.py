@@ -21,7 +21,7 @@ from bottlerocket_ecs_updater.core.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.releases import ReleaseRules, parse_ranges
 from bottlerocket_ecs_updater.core.rules import Rules
 from bottlerocket_ecs_updater.simulator import faults as f
-from bottlerocket_ecs_updater.simulator.documents import shell_document
+from bottlerocket_ecs_updater.simulator.documents import APPLY, REBOOT, shell_document
 from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Strategy, Workload
 from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.host import HostSpec
@@ -308,7 +308,7 @@ def policies(choose: Chooser, instances: int) -> Policy:
     return Policy(
         max_unavailable=choose.one_of(share),
         max_unavailable_per_zone=choose.one_of(zone),
-        poll_interval=seconds(choose.one_of((5, 5, 2, 10))),
+        poll_interval=seconds(choose.one_of((5, 5, 2, 10, 1))),
         settle=seconds(choose.one_of((60, 0, 10, 120))),
         max_failures=choose.one_of((2, 1, 20)),
         rules=Rules(releases=ReleaseRules(deny=parse_ranges(BY_HAND))),
@@ -346,7 +346,7 @@ def story_of_faults(choose: Chooser) -> Story:
         faults=FaultPlan(tuple(placed), story.scenario.seed),
         # Where attributes do not outlast a boot, only the store's copy of a claim is left.
         ecs_timing=_ecs_timing(choose) if right == "store" else EcsTiming(),
-        ssm_timing=_ssm_timing(choose, story.policy),
+        ssm_timing=_ssm_timing(choose),
     )
     return replace(story, scenario=scenario, right=right)
 
@@ -454,9 +454,22 @@ def _paced(choose: Chooser, story: Story) -> Story:
     return replace(story, policy=replace(story.policy, rules=replace(story.policy.rules, checkpoints=checkpoints)))
 
 
+def denials(choose: Chooser, story: Story) -> tuple[Placed, ...]:
+    """IAM allows no commands, or not all of them, to some of the hosts, from the beginning or for a while."""
+    ids = [member.host.instance_id for member in story.scenario.members if member.bottlerocket and choose.happens(25)]
+    return tuple(Placed(_denial(choose), id_) for id_ in ids)
+
+
+def _denial(choose: Chooser) -> f.CommandsDenied:
+    at = seconds(choose.one_of((0, choose.number(1, 1500))))
+    lasts = seconds(choose.number(10, 3000)) if choose.happens(50) else None
+    return f.CommandsDenied(choose.one_of(("", "", APPLY, REBOOT)), choose.happens(70), at, lasts)
+
+
 def _with_trouble(choose: Chooser, story: Story, api: tuple[Placed, ...]) -> Story:
     others = rivals(choose) if story.right != "none" else ()
-    placed = (*story.scenario.faults.faults, *api, *deaths(choose, 4), *others)
+    denied = denials(choose, story) if choose.happens(10) else ()
+    placed = (*story.scenario.faults.faults, *api, *deaths(choose, 4), *others, *denied)
     naps = [Nap(choose.number(0, 3), choose.number(1, 60), seconds(choose.number(1, 1200)), choose.happens(50))]
     told = [Told(choose.number(0, 3), seconds(choose.number(1, 900)))]
     ahead = ((choose.number(0, 2), timedelta(hours=choose.number(1, 48))),) if choose.happens(10) else ()
@@ -498,10 +511,10 @@ def _ecs_timing(choose: Chooser) -> EcsTiming:
     )
 
 
-def _ssm_timing(choose: Chooser, policy: Policy) -> SsmTiming:
-    # The updater takes its measure of slowness from the poll interval.
+def _ssm_timing(choose: Chooser) -> SsmTiming:
+    """As slow as it is, however often it is asked."""
     return SsmTiming(
-        visible=choose.one_of((seconds(1), seconds(0), policy.poll_interval)),
-        delivery=choose.one_of((seconds(0.5), policy.poll_interval, 2 * policy.poll_interval)),
-        report=choose.one_of((seconds(0.3), policy.poll_interval)),
+        visible=seconds(choose.one_of((1, 0, 5))),
+        delivery=seconds(choose.one_of((0.5, 5, 20))),
+        report=seconds(choose.one_of((0.3, 5, 10))),
     )

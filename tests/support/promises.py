@@ -29,6 +29,7 @@ from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.phase import Phase
 from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, REBOOT_TRIES, SUSPECT_AFTER
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason
+from bottlerocket_ecs_updater.engine.knowledge import DENIED_FOR_ALL
 from bottlerocket_ecs_updater.engine.outcomes import count
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy
@@ -71,6 +72,8 @@ def _excused(played: Played, invariant: int, subject: str) -> bool:
     timing = played.story.scenario.ecs_timing
     forgetful = not (timing.attributes_survive and timing.draining_survives)
     died = _died_returning(played, subject)
+    # What ECS shows of a moment ago is under way for as long, too.
+    in_flight = in_flight or _is_any(played, f.StaleReads)
     known = {"in_flight": in_flight, "unheard": unheard, "forgetful": forgetful, "died_returning": died}
     return any(_excuses(fault, invariant, **known) for fault in faults)
 
@@ -284,7 +287,7 @@ def _explained(played: Played, id_: InstanceId, outcome: Outcome | None) -> bool
         case Reason.ZONE_BUDGET:
             return _zone_is_full(played, id_)
         case Reason.HALTED:
-            return played.last.exit_code == 4
+            return played.last.exit_code == 4 or _is_denied_for_several(played)
         case Reason.RELEASE_SUSPECT:
             return len(_did_not_survive(played)) >= max(SUSPECT_AFTER, played.story.policy.max_failures)
         case Reason.OWN_HOST:
@@ -300,6 +303,14 @@ def _explained(played: Played, id_: InstanceId, outcome: Outcome | None) -> bool
             return bool(checkpoints.steps) or checkpoints.per_day is not None
         case _:
             return False
+
+
+def _is_denied_for_several(played: Played) -> bool:
+    """Whether the last run ended with a denial that it met with one host after the other."""
+    finished = played.last.finished
+    faults = [placed.fault for placed in played.story.scenario.faults.faults]
+    several = sum(isinstance(fault, f.CommandsDenied) for fault in faults) >= DENIED_FOR_ALL
+    return several and finished is not None and "ssm:SendCommand" in finished.why
 
 
 def _others_in_service(played: Played, id_: InstanceId) -> bool:

@@ -147,7 +147,10 @@ class Ending:
     def by_itself(self) -> bool:
         """Whether it came to its own end, and not to one that somebody, or an error, put to it."""
         told_to_stop = any(isinstance(event, RunStopping) for event in self.events)
-        return self.finished is not None and self.finished.outcome != "error" and not told_to_stop
+        if self.finished is None or told_to_stop:
+            return False
+        # What is denied is denied for ever: that is an end, too.
+        return self.finished.outcome != "error" or "ssm:SendCommand" in self.finished.why
 
     @property
     def never_acted(self) -> bool:

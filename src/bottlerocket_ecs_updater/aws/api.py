@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import ParamSpec, TypeVar
 
-from bottlerocket_ecs_updater.aws.errors import Overlapped, translated
+from bottlerocket_ecs_updater.aws.errors import NeverSent, Overlapped, translated
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.core.errors import Throttled, Unreachable
@@ -25,6 +26,11 @@ FIRST_PAUSE = timedelta(milliseconds=500)
 """Doubled for every further attempt: 3.5 s in all."""
 
 
+def without_limit(acting: bool) -> AbstractContextManager[None]:  # noqa: FBT001, ARG001 - the form of a limit
+    """Stand where calls take no time."""
+    return nullcontext()
+
+
 def no_hook(acting: bool) -> None:  # noqa: FBT001 - the engine's hook takes nothing else
     """Stand where nobody wants to know of calls."""
 
@@ -38,14 +44,22 @@ class Api:
     """
 
     def __init__(
-        self, clock: Clock, pace: Pace, calls: Calls, before_call: Callable[[bool], None] = no_hook, speed: float = 1.0
+        self,
+        clock: Clock,
+        pace: Pace,
+        calls: Calls,
+        before_call: Callable[[bool], None] = no_hook,
+        within: Callable[[bool], AbstractContextManager[None]] = without_limit,
     ) -> None:
+        self._within = within
         self._clock = clock
         self._pace = pace
         self._calls = calls
-        self._first_pause = FIRST_PAUSE / speed
         self.before_call = before_call
-        """Called right before each request, with whether it acts; what it raises is raised, and nothing is sent."""
+        """Called right before each request, with whether it acts; what it raises is raised, and nothing is sent.
+
+        Where it gets no answer itself, the request was `NeverSent`.
+        """
 
     def now(self) -> datetime:
         """Our own time."""
@@ -53,7 +67,7 @@ class Api:
 
     def look(self, operation: Operation, about: str, method: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Ask something, several times where AWS does not answer or throttles."""
-        pause = self._first_pause
+        pause = FIRST_PAUSE
         for _ in range(LOOK_ATTEMPTS - 1):
             try:
                 return self._call(False, operation, about, method, *args, **kwargs)
@@ -69,7 +83,7 @@ class Api:
             try:
                 return self._call(True, operation, about, method, *args, **kwargs)
             except Throttled:
-                if not self._clock.sleep(self._first_pause):
+                if not self._clock.sleep(FIRST_PAUSE):
                     raise
         return self._call(True, operation, about, method, *args, **kwargs)
 
@@ -84,10 +98,10 @@ class Api:
         **kwargs: P.kwargs,
     ) -> R:
         self._pace.wait(operation.bucket)
-        self.before_call(acting)
+        self._make_ready(acting, operation)
         self._calls.note(operation)
         try:
-            with translated(operation, about):
+            with translated(operation, about), self._within(acting):
                 return method(*args, **kwargs)
         except Overlapped:
             # Nobody asked too often.
@@ -96,3 +110,10 @@ class Api:
             self._calls.note_throttled()
             self._pace.slow_down(operation.bucket)
             raise
+
+    def _make_ready(self, acting: bool, operation: Operation) -> None:  # noqa: FBT001 - handed on to the hook
+        """Let the hook have its word. What it could not get done says nothing of the call: that was never sent."""
+        try:
+            self.before_call(acting)
+        except (Throttled, Unreachable) as error:
+            raise NeverSent(f"{operation.title} was not sent: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -16,7 +17,7 @@ from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.core.errors import LeaseLapsed, Throttled, Unreachable
 from bottlerocket_ecs_updater.core.fleet import Registration, Service, Status, Task
-from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, TaskArn
+from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, ServiceArn, TaskArn
 from bottlerocket_ecs_updater.engine.ports import Clock, Done, Gone, Later, Listing, Refused, Result, Unclear
 
 if TYPE_CHECKING:
@@ -35,9 +36,14 @@ ACT_MAX = 10
 SERVICES_LISTED_EVERY = timedelta(minutes=5)
 """Services come and go with deployments of people; how many of their tasks run is asked afresh every time."""
 
+SERVICES_LISTED_AGAIN = timedelta(seconds=30)
+"""One that is listed and missing is looked up in the list no more often: the list may lag behind its deletion."""
+
 STOP_REASON = "bottlerocket-ecs-updater: its instance is to be updated, and a rule says to stop it by now"
 
-_GONE_REASONS = ("MISSING", "INACTIVE")
+MISSING = "MISSING"
+LEFT_OUT = "ECS left it out of its answer"
+_GONE_REASONS = (MISSING, "INACTIVE")
 _SETTABLE: Mapping[Status, Literal["ACTIVE", "DRAINING"]] = {Status.ACTIVE: "ACTIVE", Status.DRAINING: "DRAINING"}
 _TARGET: Literal["container-instance"] = "container-instance"
 
@@ -62,6 +68,8 @@ class EcsCluster:
         self._services_listed_every = services_listed_every
         self._services_listed_at: datetime | None = None
         self._service_arns: Sequence[str] = ()
+        self._services: Mapping[ServiceArn, Service] = {}
+        """As last known."""
         self._daemons: frozenset[str] = frozenset()
         self._listed: frozenset[str] = frozenset()
         """The names of the services in the last listing."""
@@ -106,9 +114,7 @@ class EcsCluster:
             containerInstances=arns,
         )
         failed = failures(reply.get("failures"))
-        found: dict[ContainerInstanceArn, Registration | str] = {
-            arn: failed.get(arn, "ECS left it out of its answer") for arn in arns
-        }
+        found: dict[ContainerInstanceArn, Registration | str] = {arn: failed.get(arn, LEFT_OUT) for arn in arns}
         for shape in reply.get("containerInstances", ()):
             arn = ContainerInstanceArn(shape.get("containerInstanceArn", ""))
             try:
@@ -138,28 +144,57 @@ class EcsCluster:
     def services(self) -> tuple[Service, ...]:
         """All services of the cluster. They are listed every few minutes, and when a task is of one not listed."""
         now = self._clock.now()
-        due = self._services_listed_at is None or now - self._services_listed_at >= self._services_listed_every
-        if due or self._strange - self._looked_for:
-            self._looked_for |= self._strange
-            self._service_arns = self._list_services()
-            self._listed = frozenset(arn.rsplit("/", 1)[-1] for arn in self._service_arns)
-            self._services_listed_at = now
-        found: list[Service] = []
-        for some in chunks(self._service_arns, DESCRIBE_SERVICES_MAX):
-            method = self._clients.looking.describe_services
-            reply = self._api.look(
-                Operation.DESCRIBE_SERVICES, self._cluster, method, cluster=self._cluster, services=some
-            )
-            found += filter(None, map(service, reply.get("services", ())))
-        self._daemons = frozenset(one.name for one in found if one.daemon)
-        return tuple(found)
+        strange = self._strange - self._looked_for
+        self._looked_for |= strange
+        self._list_services(now, timedelta(0) if strange else self._services_listed_every)
+        described = self._describe_services(self._service_arns)
+        missing = any(isinstance(one, str) and one.startswith(MISSING) for one in described.values())
+        if missing and self._list_services(now, SERVICES_LISTED_AGAIN):
+            # Most likely it was deleted since the list before, and this one tells.
+            left = [arn for arn in self._service_arns if not isinstance(described.get(arn), Service)]
+            again = self._describe_services(left)
+            described = {arn: again[arn] if arn in again else described[arn] for arn in self._service_arns}
+        known = (self._known_or_not(arn, one) for arn, one in described.items())
+        self._services = {one.arn: one for one in known if one is not None}
+        self._daemons = frozenset(one.name for one in self._services.values() if one.daemon)
+        return tuple(self._services.values())
+
+    def _known_or_not(self, arn: str, found: Service | str | None) -> Service | None:
+        """One that is listed and was not described is as it was last known, and said to be unknown."""
+        if not isinstance(found, str):
+            return found
+        before = self._services.get(ServiceArn(arn)) or Service(ServiceArn(arn), name_in(arn), 0, 0)
+        return replace(before, unknown=found)
+
+    def _describe_services(self, arns: Sequence[str]) -> Mapping[str, Service | str | None]:
+        """These services, ten a call: None for one that is deleted, and why for one that ECS does not describe."""
+        described: dict[str, Service | str | None] = {}
+        for some in chunks(arns, DESCRIBE_SERVICES_MAX):
+            described |= narrow(some, self._describe_some_services, lambda _, refusal: str(refusal))
+        return described
+
+    def _describe_some_services(self, arns: Sequence[str]) -> Mapping[str, Service | str | None]:
+        method = self._clients.looking.describe_services
+        reply = self._api.look(Operation.DESCRIBE_SERVICES, self._cluster, method, cluster=self._cluster, services=arns)
+        # Old services have ARNs without their cluster; a name is one service's in a cluster, however it is written.
+        failed = {name_in(arn): why for arn, why in failures(reply.get("failures")).items()}
+        shapes = {name_in(shape.get("serviceArn", "")): shape for shape in reply.get("services", ())}
+        return {
+            arn: service(shapes[name]) if (name := name_in(arn)) in shapes else failed.get(name, LEFT_OUT)
+            for arn in arns
+        }
 
     def _is_daemon(self, service: str) -> bool:
         if service and service not in self._listed:
             self._strange.add(service)
         return service in self._daemons
 
-    def _list_services(self) -> Sequence[str]:
+    def _list_services(self, now: datetime, at_least: timedelta) -> bool:
+        """List them, where that was done at least so long ago."""
+        listed_at = self._services_listed_at
+        if listed_at is not None and now - listed_at < at_least:
+            return False
+
         def ask(token: str | None) -> tuple[Sequence[str], str | None]:
             request: ListServicesRequestTypeDef = {"cluster": self._cluster, "maxResults": 100}
             if token:
@@ -169,7 +204,10 @@ class EcsCluster:
             )
             return reply.get("serviceArns", ()), reply.get("nextToken")
 
-        return [arn for arns, _ in pages(ask, lambda page: page[1]) for arn in arns]
+        self._service_arns = [arn for arns, _ in pages(ask, lambda page: page[1]) for arn in arns]
+        self._listed = frozenset(map(name_in, self._service_arns))
+        self._services_listed_at = now
+        return True
 
     # Acts
 
@@ -241,6 +279,11 @@ class EcsCluster:
         return _act(arns, send)
 
 
+def name_in(arn: str) -> str:
+    """The name of a service in its ARN."""
+    return arn.rsplit("/", 1)[-1]
+
+
 def _act(arns: Iterable[ContainerInstanceArn], send: Act) -> Mapping[ContainerInstanceArn, Result]:
     """Send in batches; trouble with a batch becomes the result of each that was in it.
 
@@ -270,4 +313,4 @@ def _refused(_: ContainerInstanceArn, refusal: CallRefused) -> Result:
 def _confirmed(done: bool, failure: str | None) -> Result:  # noqa: FBT001 - two facts of one reply
     if failure is not None:
         return Gone(failure) if failure.startswith(_GONE_REASONS) else Refused(failure)
-    return Done() if done else Unclear("ECS left it out of its answer")
+    return Done() if done else Unclear(LEFT_OUT)

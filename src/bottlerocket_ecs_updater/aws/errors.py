@@ -21,10 +21,12 @@ from botocore.exceptions import (
     MetadataRetrievalError,
     NoCredentialsError,
     PartialCredentialsError,
+    SSLError,
     SSOError,
     TokenRetrievalError,
 )
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Throttled, Unreachable, UpdaterError
@@ -98,6 +100,9 @@ _NOT_FOUND_CODES = frozenset(
 _NOT_OFFERED_STATUS = 501
 _STORE_WRITES = (Operation.PUT_OBJECT, Operation.DELETE_OBJECT)
 
+NOT_ALLOWED = "not allowed: "
+"""What the line of a denial begins with."""
+
 # "User: arn:… is not authorized to perform: ecs:ListTasks on resource: arn:… because no identity-based policy …"
 _NOT_AUTHORIZED = re.compile(r"not authorized to perform:?\s+([\w-]+:\w+\*?)(?:\s+on resource:?\s+\"?([^\s\"]+))?")
 
@@ -130,6 +135,9 @@ def translated(operation: Operation, about: str) -> Iterator[None]:
         raise Unreachable(f"{operation.title}: the reply was not AWS's: {error}") from error
     except BotoCoreError as error:
         raise from_transport(error, operation) from error
+    except (HTTPError, OSError) as error:
+        # What breaks off while a body is read does not always come as an error of botocore's.
+        raise Unreachable(f"{operation.title}: {error!r}") from error
 
 
 def from_reply(error: ClientError, operation: Operation, about: str) -> UpdaterError:
@@ -157,6 +165,9 @@ def from_transport(error: BotoCoreError, operation: Operation) -> UpdaterError:
     """What an error that came before or instead of an answer means."""
     line = f"{operation.title}: {error}"
     match error:
+        case SSLError() if "certificate" not in line.lower():
+            # botocore calls it an error of the connection; but encryption may also break off after the request.
+            return Unreachable(line)
         case ConnectionError():
             return NeverSent(line)
         case CredentialRetrievalError() | MetadataRetrievalError():
@@ -173,5 +184,8 @@ def from_transport(error: BotoCoreError, operation: Operation) -> UpdaterError:
 def _denied(said: str, operation: Operation, about: str) -> Denied:
     told = _NOT_AUTHORIZED.search(said)
     action = told[1] if told else operation.action
-    resource = (told[2] if told else "") or about
-    return Denied(f"not allowed: {action} on {resource or 'its resource'} ({said})", action, resource)
+    named = (told[2] if told else "") or ""
+    known = named not in ("", "*")
+    resource = named if known else about or named
+    line = f"{NOT_ALLOWED}{action} on {resource or 'its resource'} ({said})"
+    return Denied(line, action, resource, known)

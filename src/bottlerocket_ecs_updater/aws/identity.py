@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from http.client import HTTPConnection, HTTPException
+from datetime import datetime
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.request import Request
 
 from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.batches import chunks, pages
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.session import Pair
+from bottlerocket_ecs_updater.aws.web import Terms, ask
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, TaskArn
 from bottlerocket_ecs_updater.engine.readjson import Unreadable, read_object, text_of
 
@@ -27,8 +28,8 @@ METADATA_VARIABLE = "ECS_CONTAINER_METADATA_URI_V4"
 TASK_DEFINITION_VARIABLE = "TASK_DEFINITION_ARN"
 """Set by the stack that runs the updater, as its predecessor's was."""
 
-METADATA_TIMEOUT = timedelta(seconds=2)
-"""It answers from the same machine."""
+METADATA = Terms(seconds=2.0, body_max=256 * 1024, direct=True)
+"""It answers from the same machine, in some thousand characters; a proxy that is meant for AWS is not asked for it."""
 
 _RESOURCE_PREFIX = "task-definition/"
 _ARN_SECTIONS = 6
@@ -129,15 +130,7 @@ def running_tasks_of_family(clients: Pair[ECSClient], api: Api, cluster: str, fa
 
 
 def _fetch(url: str) -> bytes:
-    # Straight to the address: a proxy that is meant for AWS must not be asked for what is on this machine.
-    parts = urlsplit(url)
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=METADATA_TIMEOUT.total_seconds())
-    try:
-        connection.request("GET", parts.path)
-        reply = connection.getresponse()
-        body = reply.read()
-        if reply.status != 200:
-            raise HTTPException(f"status {reply.status}")
-        return body
-    finally:
-        connection.close()
+    reply = ask(Request(url), METADATA)  # noqa: S310 - ECS sets it
+    if reply.status != 200:
+        raise HTTPException(f"status {reply.status}")
+    return reply.body

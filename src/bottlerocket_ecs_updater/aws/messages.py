@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from http import HTTPStatus
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.error import HTTPError, URLError
+from urllib.error import URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request
 
 from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.operation import Operation
+from bottlerocket_ecs_updater.aws.web import Terms, ask
 from bottlerocket_ecs_updater.core.errors import Unreachable, UsageError
 from bottlerocket_ecs_updater.engine.readjson import Unreadable, read_object, text_of
 
@@ -30,8 +33,8 @@ SOURCE = "bottlerocket-ecs-updater"
 ENTRIES_MAX = 10
 """Entries of one PutEvents. Source: its service model."""
 
-WEBHOOK_TIMEOUT_SECONDS = 5.0
-"""A chat that does not answer must not hold a run up for longer."""
+WEBHOOK = Terms(seconds=5.0)
+"""A chat that does not answer must not hold a run up for longer; and a message goes nowhere but to its address."""
 
 SLACK_HOSTS = ("hooks.slack.com", "hooks.slack-gov.com")
 SLACK_TEXT_MAX_CHARACTERS = 12_000
@@ -116,15 +119,13 @@ class Webhook:
         data = json.dumps(slack_form(message) if self._slack else _for_others(message)).encode()
         request = Request(self._url, data, {"Content-Type": "application/json"}, method="POST")  # noqa: S310 - checked
         try:
-            with _OPENER.open(request, timeout=WEBHOOK_TIMEOUT_SECONDS):
-                pass
-        except HTTPError as error:
-            error.close()
-            raise Unreachable(f"the webhook answered {error.code}") from None
+            status = ask(request, WEBHOOK).status
         except URLError as error:
             raise Unreachable(f"the webhook could not be reached: {error.reason}") from None
-        except (OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             raise Unreachable(f"the webhook could not be reached: {type(error).__name__}") from None
+        if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            raise Unreachable(f"the webhook answered {status}")
 
     @cached_property
     def _url(self) -> str:
@@ -150,16 +151,6 @@ def read_parameter(client: Callable[[], SSMClient], api: Api, name: str) -> str:
     """The text of a parameter of Systems Manager, decrypted."""
     reply = api.look(Operation.GET_PARAMETER, name, client().get_parameter, Name=name, WithDecryption=True)
     return reply["Parameter"].get("Value", "")
-
-
-class _NoRedirects(HTTPRedirectHandler):
-    """A message goes where it was addressed: what is redirected elsewhere is an error."""
-
-    def redirect_request(self, *_: object, **__: object) -> None:
-        return None
-
-
-_OPENER = build_opener(_NoRedirects)
 
 
 def _url_in(secret: str) -> str:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.aws.operation import Bucket, Operation
-from bottlerocket_ecs_updater.core.policy import REAL_POLL_MIN, USUAL_POLL
 from bottlerocket_ecs_updater.engine.ports import Clock
 
 
@@ -35,17 +34,12 @@ RATES: Mapping[Bucket, Rate] = {
 """Buckets that are not named here are not paced: what goes to the store is a few calls a minute."""
 
 
-def speed_of(poll_interval: timedelta) -> float:
-    """How much faster than ours the world runs, judged by how often it is looked at."""
-    return USUAL_POLL / poll_interval if poll_interval < REAL_POLL_MIN else 1.0
-
-
 class Pace:
     """Makes calls wait for their turn. Waits go through the clock, so they are virtual where time is."""
 
-    def __init__(self, clock: Clock, speed: float = 1.0, rates: Mapping[Bucket, Rate] = RATES) -> None:
+    def __init__(self, clock: Clock, rates: Mapping[Bucket, Rate] = RATES) -> None:
         self._clock = clock
-        self._turns = {bucket: _Turns(rate, speed) for bucket, rate in rates.items()}
+        self._turns = {bucket: _Turns(rate) for bucket, rate in rates.items()}
 
     def wait(self, bucket: Bucket) -> None:
         """Return when a call may be made, or at once where a signal cuts the wait short."""
@@ -66,9 +60,9 @@ class Pace:
 class _Turns:
     """A token bucket, kept as the one moment at which it would be full again (the generic cell rate algorithm)."""
 
-    def __init__(self, rate: Rate, speed: float) -> None:
+    def __init__(self, rate: Rate) -> None:
         # Rounded up: a microsecond lost in rounding must not add up to a call too many.
-        self._spacing = timedelta(seconds=1 / (rate.per_second * speed)) + timedelta.resolution
+        self._spacing = timedelta(seconds=1 / rate.per_second) + timedelta.resolution
         self._tolerance = self._spacing * (rate.burst - 1)
         self._full_at: datetime | None = None
 

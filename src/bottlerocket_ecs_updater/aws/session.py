@@ -7,6 +7,7 @@ that is the same.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -15,7 +16,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from botocore.session import Session
 
+from bottlerocket_ecs_updater.aws.deadline import Deadlines
 from bottlerocket_ecs_updater.aws.trimming import trim_replies
+from bottlerocket_ecs_updater.aws.whole import refuse_broken_replies
 from bottlerocket_ecs_updater.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +34,9 @@ ClientT = TypeVar("ClientT")
 CONNECT_TIMEOUT = timedelta(seconds=3)
 READ_TIMEOUT = timedelta(seconds=6)
 """Both together leave time to go in peace within the ten seconds that a signal gives, even while AWS is silent."""
+
+CALL_LIMIT = timedelta(seconds=15)
+"""A call that is answered drop by drop is over by then: the lease, renewed every third of a minute, outlasts it."""
 
 ACT_LEASE_SHARE = 4
 """An act ends, one way or the other, within this part of the lease: the lease was looked at right before."""
@@ -72,6 +78,12 @@ class Clients:
         self._version = version
         self._region = region
         self._lease = lease
+        self._deadlines = Deadlines()
+
+    def within(self, acting: bool) -> AbstractContextManager[None]:  # noqa: FBT001 - the form that `Api` asks for
+        """What is called inside is over within its limit: an act within a part of the lease."""
+        share = self._lease / ACT_LEASE_SHARE
+        return self._deadlines.within(min(CALL_LIMIT, share) if acting else CALL_LIMIT)
 
     @cached_property
     def ecs(self) -> Pair[ECSClient]:
@@ -134,6 +146,8 @@ class Clients:
         except (BotoCoreError, ValueError) as error:
             # ValueError is how botocore refuses a malformed endpoint.
             raise UsageError(f"cannot talk to {service}: {error}") from error
+        self._deadlines.watch(client)
+        refuse_broken_replies(client.meta.events)
         if service == "ecs":
             trim_replies(client.meta.events)
         return client

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.aws.api import Api
-from bottlerocket_ecs_updater.aws.batches import chunks, narrow, pages, told_before_denied
+from bottlerocket_ecs_updater.aws.batches import chunks, narrow, pages, sift, told_before_denied
 from bottlerocket_ecs_updater.aws.ecs_shapes import UNKNOWN_TIME, moment
-from bottlerocket_ecs_updater.aws.errors import CallRefused, NeverSent
+from bottlerocket_ecs_updater.aws.errors import NOT_ALLOWED, CallRefused, NeverSent
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.aws.ssm_shapes import (
@@ -68,6 +68,7 @@ _NOT_OFFERED_CODES = frozenset(
 )
 _CULPRIT_CODES = frozenset({"InvalidInstanceId", "UnsupportedPlatformType", "InvalidTarget"})
 _INSTANCE_ID = re.compile(r"\bm?i-[0-9a-zA-Z]+")
+_OF_DOCUMENT = re.compile(r"(^|:)document/")
 
 
 class SsmHosts:
@@ -113,20 +114,30 @@ class SsmHosts:
     def send(self, kind: Kind, instances: Sequence[InstanceId]) -> Sent:
         """Send a document, fifty instances a call, each call once.
 
-        Raises Denied, and NotFound for the document, where nothing was sent. The operator's document after the reboot
-        raises neither: it is refused then, host by host.
+        Instances that AWS does not allow it to are found, and cost no other its command. Raises Denied where AWS says
+        that of the document, and NotFound for the document, where nothing was sent. The operator's document after the
+        reboot raises neither: it is refused then, host by host.
         """
-        results: dict[InstanceId, CommandId | Refused | Later | Unclear] = {}
-        telling = told_before_denied(lambda batch: self._send(kind, batch))
-        for some in chunks(list(dict.fromkeys(instances)), SEND_MAX):
-            results |= narrow(some, telling, _refused, _suspects)
+        telling = told_before_denied(lambda group: self._send_group(kind, group), _denied_ones)
+        results = sift(list(dict.fromkeys(instances)), SEND_MAX, telling, _denied_ones)
+        denials = {id_: result for id_, result in results.items() if isinstance(result, Denied)}
+        if kind is Kind.AFTER_REBOOT:
+            results |= {id_: Refused(str(denial)) for id_, denial in denials.items()}
+            denials = {}
         return Sent(
             commands={id_: result for id_, result in results.items() if isinstance(result, str)},
             refused={id_: result.why for id_, result in results.items() if isinstance(result, Refused)},
             unclear={id_: result.why for id_, result in results.items() if isinstance(result, Unclear)},
             later={id_: result.why for id_, result in results.items() if isinstance(result, Later)},
+            denied={id_: str(denial).removeprefix(NOT_ALLOWED) for id_, denial in denials.items()},
             lives=self._lives,
         )
+
+    def _send_group(
+        self, kind: Kind, group: Sequence[InstanceId]
+    ) -> Mapping[InstanceId, CommandId | Refused | Later | Unclear]:
+        """Send to all of them, or raise Denied for all; what is denied after a part was sent is for later."""
+        return narrow(group, told_before_denied(lambda batch: self._send(kind, batch)), _refused, _suspects)
 
     def _send(
         self, kind: Kind, batch: Sequence[InstanceId]
@@ -151,7 +162,8 @@ class SsmHosts:
         except Unreachable as error:
             return dict.fromkeys(batch, Unclear(str(error)))
         except (Denied, NotFound) as error:
-            if kind is not Kind.AFTER_REBOOT:
+            single = isinstance(error, Denied) and _denied_ones(error) is not None
+            if single or kind is not Kind.AFTER_REBOOT:
                 raise
             # These hosts are out of service because of us: what is wrong with the operator's document ends no run
             # that has them in hand, and is told of each.
@@ -321,6 +333,15 @@ def _same_document(one: str, other: str) -> bool:
 
 def _refused(_: InstanceId, refusal: CallRefused) -> Refused:
     return Refused(str(refusal))
+
+
+def _denied_ones(denial: Denied) -> Collection[str] | None:
+    """The instances that a denial of a command names, if any; None where it is no instance's."""
+    if denial.action != Operation.SEND_COMMAND.action:
+        return None
+    if not denial.named:
+        return ()
+    return None if _OF_DOCUMENT.search(denial.resource) else set(_INSTANCE_ID.findall(denial.resource))
 
 
 def _suspects(refusal: CallRefused) -> Collection[str]:

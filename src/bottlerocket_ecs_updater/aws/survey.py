@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.batches import chunks, pages
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
 from bottlerocket_ecs_updater.aws.operation import Operation
-from bottlerocket_ecs_updater.aws.probe import ask_probe
+from bottlerocket_ecs_updater.aws.probe import PROBES_AT_ONCE, ask_probes
 from bottlerocket_ecs_updater.aws.session import Clients, Pair
 from bottlerocket_ecs_updater.core.fit import Definition, Demand, Port
 from bottlerocket_ecs_updater.core.health import AlarmRule
@@ -91,10 +91,13 @@ class AwsSurvey:
             for alarm in (*reply.get("MetricAlarms", ()), *reply.get("CompositeAlarms", ()))
         }
 
-    def probe(self, url: str) -> str:
-        """Ask a URL, and say why it is not well; the right to act is kept alive as before any other call."""
-        self._api.before_call(False)
-        return ask_probe(url)
+    def probes(self, urls: Sequence[str]) -> Mapping[str, str]:
+        """Ask URLs, and say why each is not well; the right to act is kept alive as before any other call."""
+        unwell: dict[str, str] = {}
+        for some in chunks(urls, PROBES_AT_ONCE):
+            self._api.before_call(False)
+            unwell |= ask_probes(some)
+        return unwell
 
     def memberships(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Membership]:
         """The Auto Scaling group of each, its state there, and whether the group is being refreshed."""

@@ -25,6 +25,8 @@ from bottlerocket_ecs_updater.core.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine.lease_note import LONGEST_TERM
 
 INSTANT = timedelta(0)
+POLL_MIN = timedelta(seconds=1)
+"""Of a world at the speed of ours: closer looks would be more calls than AWS allows an account."""
 ONE = Limit(number=1)
 
 LogFormat = Literal["auto", "json", "text"]
@@ -158,6 +160,10 @@ class Limits:
     ] = None
 
     def __post_init__(self) -> None:
+        if self.poll_interval < POLL_MIN and self.time_scale <= 1:
+            short, least = format_duration(self.poll_interval), format_duration(POLL_MIN)
+            reason = "closer looks would be more calls than AWS allows; only a simulator takes them, with --time-scale"
+            raise Conflict(f"poll-interval ({short}) must not be shorter than {least}: {reason}", ("poll-interval",))
         self._at_least("settle_timeout", "settle")
         self._at_least("lease", "poll_interval", 2)
         for limit in ("apply_timeout", "drain_timeout", "reboot_timeout", "hook_timeout", "settle_timeout"):

@@ -200,9 +200,9 @@ def successors(settings: RunSettings, wired: Wired) -> Successors | None:
     from bottlerocket_ecs_updater.aws.messages import Bus  # noqa: PLC0415 - few runs send any
     from bottlerocket_ecs_updater.aws.successors import DEFAULT_BUS, CalledSuccessors  # noqa: PLC0415 - the same
 
-    name = settings.messages.event_bus or DEFAULT_BUS
-    # It is an act: whoever has lost the right to act starts nobody.
-    bus = Bus(lambda: cast("EventBridgeClient", _client(wired, "events", name)), wired.api, name)
+    # The stack's rule listens on the default bus, whichever bus events for programs go to. The call is an act: a run
+    # that has lost the right to act starts nobody.
+    bus = Bus(lambda: cast("EventBridgeClient", _client(wired, "events", DEFAULT_BUS)), wired.api, DEFAULT_BUS)
     return CalledSuccessors(bus, wired.own_family, wired.own.task, wired.cluster_name, wired.run)
 
 

@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.aws.identity import (
     running_tasks_of_family,
 )
 from bottlerocket_ecs_updater.aws.launches import AwsLaunches
-from bottlerocket_ecs_updater.aws.pace import Calls, Pace, speed_of
+from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.session import Clients
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
@@ -75,11 +75,10 @@ def wire(settings: RunSettings, environ: Mapping[str, str]) -> Wired:
     run = new_run_id(clock.now())
     clients = Clients(version=__version__, region=settings.target.region_named, lease=limits.lease / limits.time_scale)
     calls = Calls()
-    speed = speed_of(limits.poll_interval)
-    pace = Pace(clock, speed)
-    api = Api(clock, pace, calls, speed=speed)
+    pace = Pace(clock)
+    api = Api(clock, pace, calls, within=clients.within)
     # What keeps the right to act must not ask for it first.
-    own = Api(clock, pace, calls, speed=speed)
+    own = Api(clock, pace, calls, within=clients.within)
     name = settings.target.cluster.rsplit("/", 1)[-1]
     who = identify(environ)
     family = _family(who, settings.target.cluster, clients, own)

@@ -105,9 +105,6 @@ _PROBLEM_REASONS = {
 END_OF_LIFE_VARIANTS = ("aws-ecs-1",)
 """Variants that get no more releases, with all their flavours (`aws-ecs-1-nvidia`). Source: Bottlerocket 1.43."""
 
-FLAP_POLLS = 12
-"""An agent that only flaps is connected again within so many polls; a run does not end meanwhile."""
-
 
 DARK_LOOKS = 6
 """After so many looks in a row that did not describe an instance, a run does not wait for the next one."""
@@ -122,6 +119,8 @@ def stand(instance: Instance, fleet: Fleet, policy: Policy) -> Standing:
         return Held(barrier)
     if instance.flight is not None:
         return Waiting(fleet.at + policy.poll_interval)
+    if instance.send_denied:
+        return Held(hold(Reason.SEND_DENIED, why=instance.send_denied))
     if instance.send_refused:
         return Held(hold(Reason.SEND_REFUSED, why=instance.send_refused))
     told = instance.told
@@ -152,7 +151,7 @@ def some_may_be_back(fleet: Fleet, policy: Policy) -> bool:
     if any(one.unknown and one.trail.dark_looks <= DARK_LOOKS for one in fleet.instances.values()):
         return True
     gone = (one.trail.disconnected_since for one in fleet.instances.values() if _only_disconnected(one))
-    return any(since is not None and not passed(since, FLAP_POLLS * policy.poll_interval, fleet.at) for since in gone)
+    return any(since is not None and not passed(since, policy.flap_time, fleet.at) for since in gone)
 
 
 def _only_disconnected(instance: Instance) -> bool:

@@ -28,6 +28,7 @@ from bottlerocket_ecs_updater.core.restoring import (
     give_back_not_empty,
     staged_report,
     unwanted_now,
+    why_barred,
 )
 from bottlerocket_ecs_updater.core.ruling import works_of
 from bottlerocket_ecs_updater.core.strangers import wait_for_rival
@@ -39,9 +40,6 @@ LISTED_NO_MORE = "ECS lists it no more"
 
 REPORT_SPACING_SHARE = 4
 """While the last tasks stop, the host is asked again each time that a quarter of the drain so far has passed."""
-
-GONE_AFTER_POLLS = 36
-"""How long a rebooting host may be missing from the cluster: its agent may be registering anew."""
 
 
 SET_BY_US = frozenset({Status.ACTIVE, Status.DRAINING})
@@ -109,18 +107,15 @@ def _undescribed(instance: Instance, fleet: Fleet, policy: Policy) -> Verdict:
     had_its_time = passed(fleet.started_at, policy.takeover_grace, fleet.at)
     if had_its_time and passed(instance.phase_began, policy.longest_phase, fleet.at):
         return Verdict(hold=why)
-    return Verdict(hold=why, look_at=fleet.at + 2 * policy.poll_interval, wants_listing=True)
+    return Verdict(hold=why, look_at=fleet.at + policy.listing_spacing, wants_listing=True)
 
 
 def _missing(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
     """It is not listed, or INACTIVE: terminated, deregistered, or about to come back under a new registration."""
-    may_come_back = claim.phase is ClaimPhase.REBOOTING and not passed(
-        max(instance.phase_began, instance.trail.claimed_at or instance.phase_began),
-        GONE_AFTER_POLLS * policy.poll_interval,
-        fleet.at,
-    )
+    began = max(instance.phase_began, instance.trail.claimed_at or instance.phase_began)
+    may_come_back = claim.phase is ClaimPhase.REBOOTING and not passed(began, policy.gone_after, fleet.at)
     if instance.trail.missing_looks < MISSING_LOOKS or may_come_back:
-        return Verdict(look_at=fleet.at + 2 * policy.poll_interval, wants_listing=True)
+        return Verdict(look_at=fleet.at + policy.listing_spacing, wants_listing=True)
     return Verdict((Unmark(instance.id, hold(Reason.GONE, why=LISTED_NO_MORE), took_slot=False),), look_at=fleet.at)
 
 
@@ -130,11 +125,11 @@ def _in_between(instance: Instance, claim: Claim, registration: Registration, fl
     Most often that passes, or it is gone. Its claim stays for the run that finds it in service, or gone.
     """
     why = hold(Reason.NOT_ACTIVE, status=registration.status.value)
-    began = max(claim.since, instance.trail.claimed_at or claim.since)
-    limit = policy.drain_timeout if claim.run == fleet.run else GONE_AFTER_POLLS * policy.poll_interval
+    began = max(instance.phase_began, instance.trail.claimed_at or instance.phase_began)
+    limit = policy.drain_timeout if claim.run == fleet.run else policy.gone_after
     if passed(began, limit, fleet.at):
         return Verdict(hold=why)
-    return Verdict(hold=why, look_at=fleet.at + 2 * policy.poll_interval)
+    return Verdict(hold=why, look_at=fleet.at + policy.listing_spacing)
 
 
 def _draining(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
@@ -149,8 +144,9 @@ def _draining(instance: Instance, claim: Claim, registration: Registration, flee
         return _let_go(instance, hold(Reason.DRAINED_BY_OTHERS))
     if trail.claim_absent_looks >= 2:
         return _let_go(instance, hold(Reason.CLAIM_REMOVED, status=registration.status.value))
-    if fleet.barred:
-        return give_back_barred(instance, claim, fleet)
+    barred = why_barred(instance, fleet)
+    if barred is not None:
+        return give_back_barred(instance, claim, barred, fleet)
     if is_own_host(instance, fleet):
         # Another run drained it while this one, on it, waited for the right to act. It never becomes empty now.
         return Verdict((Return(instance.id, hold(Reason.OWN_HOST, why=GIVEN_BACK)),), look_at=fleet.at)
@@ -222,8 +218,9 @@ def _marked_but_active(
         return Verdict(look_at=soon)
     if trail.drain_seen:
         return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
-    if fleet.barred:
-        return _let_go(instance, hold(Reason.CHANGED_WHILE_DRAINING, why=fleet.barred))
+    barred = why_barred(instance, fleet)
+    if barred is not None:
+        return _let_go(instance, barred)
     if passed(instance.phase_began, policy.drain_timeout, fleet.at):
         return _let_go(instance, hold(Reason.UNCLEAR, what="DRAINING", why="ECS never showed it"))
     return Verdict((Drain(instance.id),), look_at=soon)

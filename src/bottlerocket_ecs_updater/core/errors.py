@@ -37,6 +37,8 @@ class Denied(UpdaterError):
 
     action: str = ""
     resource: str = ""
+    named: bool = False
+    """Whether AWS itself named the resource; else it is what the call was about."""
 
 
 @dataclass

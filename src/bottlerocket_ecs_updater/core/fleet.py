@@ -262,6 +262,8 @@ class Trail:
     overwritten_looks: int = 0
     """Looks in a row that found the claim of another run, which we did not take it over from, in place of ours."""
     overwritten_by: str = ""
+    doubted_at: datetime | None = None
+    """When the last look was that counted among either: one that followed too closely shows nothing new."""
     taken_from: RunId | None = None
     """The run whose claim this run took over: a reader that lags may still show it."""
     claimed_at: datetime | None = None
@@ -344,6 +346,10 @@ class Instance:
     vetted: Ended | None = None
     """How the operator's document after the reboot last ended, since that reboot was asked for."""
     send_refused: str = ""
+    send_denied: str = ""
+    """What AWS said when it did not allow the last command to it, empty where it allowed it, or none was tried."""
+    mute: bool = False
+    """Whether AWS did not allow the last check of it."""
     claim: Claim | None = None
     """Our claim, from the instance itself or from the store's copy."""
     claimed_arn: ContainerInstanceArn | None = None
@@ -401,6 +407,8 @@ class Service:
     """Whether it is in the middle of a deployment."""
     moving: Moving | None = None
     """How it moves its tasks, None where ECS did not say."""
+    unknown: str = ""
+    """Why ECS lists it and would not describe it now; all else is of an earlier look then, or nothing."""
 
     @property
     def deficit(self) -> int:

@@ -16,9 +16,6 @@ from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.waiting import passed
 
-AGAIN_POLLS = 6
-"""Between two runs of the document on a host that was not well after its reboot."""
-
 
 @dataclass(frozen=True, slots=True)
 class Unwell:
@@ -65,7 +62,7 @@ def ask_after_reboot(instance: Instance, now: datetime, policy: Policy) -> Verdi
 def ask_again(instance: Instance, now: datetime, policy: Policy) -> Verdict:
     """Run the document once more on a host that was not well, as soon as it may."""
     assert instance.vetted is not None
-    due = instance.vetted.ended_at + AGAIN_POLLS * policy.poll_interval
+    due = instance.vetted.ended_at + policy.hook_spacing
     if now < due:
         return Verdict(look_at=due)
     return Verdict((RunAfterReboot(instance.id),), look_at=now + policy.poll_interval)

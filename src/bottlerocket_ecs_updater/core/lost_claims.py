@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.command import Unmark, Verdict
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Registration, Status
 from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, Policy
-from bottlerocket_ecs_updater.core.questions import ask_host
+from bottlerocket_ecs_updater.core.questions import ask_host, is_mute
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.waiting import passed
 
@@ -36,7 +36,8 @@ def lost_claim(
             return None
         if report is None and claim.phase is ClaimPhase.REBOOTING:
             return None  # it is asked on its way
-        if report is None and registration.connected and instance.trail.checks_failed < CHECK_TRIES:
+        may_be_asked = registration.connected and not is_mute(instance, fleet)
+        if report is None and may_be_asked and instance.trail.checks_failed < CHECK_TRIES:
             return ask_host(instance, fleet.at, policy)
     if not passed(instance.trail.claimed_at or fleet.at, policy.reader_lag, registration.at):
         # The reader may lag: a claim that is dropped too early would leave a drain to nobody.

@@ -31,17 +31,23 @@ _ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
 
 
 def see_registration(
-    instance: Instance, registration: Registration, run: RunId, apart: timedelta = timedelta(0), store: str = ""
+    instance: Instance,
+    registration: Registration,
+    run: RunId,
+    apart: timedelta = timedelta(0),
+    doubts_apart: timedelta = timedelta(0),
+    store: str = "",
 ) -> Instance:
     """ECS described it. Looks that follow each other in less than `apart` count as one look at its connection.
 
+    Looks that follow each other in less than `doubts_apart` count as one that finds our claim gone or written over.
     `store` is the state store of this run: it tells the claims of earlier runs from those of rivals.
     """
     written = registration.attributes.get(ATTRIBUTE)
     on_instance, unreadable = _read_claim(written)
     if instance.trail.unmarked:
         on_instance, unreadable = None, ""  # we dropped it, whoever wrote it: the reader lags
-    if _rival_is_done(instance, on_instance, run, store):
+    if _rival_is_done(instance, on_instance, run, store) and _apart(instance.trail, registration.at, doubts_apart):
         instance = _as_new(instance)
     seen = replace(
         instance,
@@ -55,7 +61,8 @@ def see_registration(
     if seen.claim is not None and (seen.claim != instance.claim or trail.phase_seen_at is None):
         trail = replace(trail, phase_seen_at=registration.at)
     seen = replace(seen, reboots=_reboots_of_dead_run(seen, registration, run))
-    return replace(seen, trail=_trail_after(replace(seen, trail=trail), registration, run))
+    after = _trail_after(replace(seen, trail=trail), registration, run)
+    return replace(seen, trail=_doubting(instance.trail, after, registration.at, doubts_apart))
 
 
 def _reboots_of_dead_run(instance: Instance, registration: Registration, run: RunId) -> tuple[SentReboot, ...]:
@@ -143,6 +150,22 @@ def _trail_after(instance: Instance, registration: Registration, run: RunId) -> 
     return replace(trail, claim_absent_looks=absent)
 
 
+def _doubting(before: Trail, after: Trail, at: datetime, apart: timedelta) -> Trail:
+    """A look that misses our claim counts for nothing where it follows too closely on the last one that did."""
+    earlier = before.claim_absent_looks + before.overwritten_looks
+    if after.claim_absent_looks + after.overwritten_looks <= earlier:
+        return after
+    if earlier and not _apart(before, at, apart):
+        absent, overwritten = before.claim_absent_looks, before.overwritten_looks
+        return replace(after, claim_absent_looks=absent, overwritten_looks=overwritten)
+    return replace(after, doubted_at=at)
+
+
+def _apart(before: Trail, at: datetime, apart: timedelta) -> bool:
+    """Whether the last look that missed our claim was so long before."""
+    return before.doubted_at is None or at >= before.doubted_at + apart
+
+
 def see_missing(instance: Instance) -> Instance:
     """ECS does not list it."""
     trail = replace(instance.trail, missing_looks=instance.trail.missing_looks + 1, dark_looks=0, connected_looks=0)
@@ -200,8 +223,15 @@ def see_ended(instance: Instance, ended: Ended) -> Instance:
             return replace(instance, flight=None, vetted=ended)
 
 
+def see_denied(instance: Instance, kind: Kind, why: str) -> Instance:
+    """AWS does not allow a command to it. Where that was a check, it can not be asked at all."""
+    return replace(instance, send_denied=why, mute=instance.mute or kind is Kind.CHECK)
+
+
 def see_sent(instance: Instance, flight: Flight) -> Instance:
-    """A document was sent to it. Reboots are `see_reboot_sent`."""
+    """A document was sent to it."""
+    if flight.kind is Kind.CHECK or not instance.mute:
+        instance = replace(instance, send_denied="", mute=False)
     trail = instance.trail
     match flight.kind:
         case Kind.CHECK | Kind.BEFORE_DRAIN | Kind.AFTER_REBOOT:
@@ -224,7 +254,8 @@ def see_reboot_sent(instance: Instance, reboot: SentReboot) -> Instance:
         proof_at=None,
         proof_boot=None,
     )
-    return replace(instance, reboots=(*instance.reboots, reboot), vetted=None, trail=trail)
+    denied = instance.send_denied if instance.mute else ""
+    return replace(instance, reboots=(*instance.reboots, reboot), send_denied=denied, vetted=None, trail=trail)
 
 
 def see_reboot_found(instance: Instance, found: SentReboot) -> Instance:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.command import Check, Verdict
-from bottlerocket_ecs_updater.core.fleet import Instance
+from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.waiting import near
+
+
+def is_mute(instance: Instance, fleet: Fleet) -> bool:
+    """Whether AWS does not let us ask the host anything."""
+    return fleet.hosts_mute or instance.mute
 
 
 def ask_host(instance: Instance, now: datetime, policy: Policy) -> Verdict:

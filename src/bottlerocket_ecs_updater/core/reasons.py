@@ -61,6 +61,12 @@ class Reason(Enum):
         "Systems Manager refused to send it a command: {why}",
         "see the message; it is tried again at the next run",
     )
+    SEND_DENIED = _Words(
+        "send-denied",
+        "AWS does not allow commands to it: {why}",
+        "name its Auto Scaling group in the stack's AutoScalingGroups, or give it the tag that InstanceTag asks for: "
+        "the task role needs ssm:SendCommand for each instance",
+    )
     TOO_OLD = _Words(
         "too-old",
         "it runs a Bottlerocket older than 1.0.5, whose apiclient cannot update",
@@ -308,6 +314,11 @@ class Reason(Enum):
         "unwell",
         "not healthy enough to go on: {why}",
         "it is taken when all alarms are OK and all probes answer again, or change --alarm and --probe",
+    )
+    SERVICE_UNKNOWN = _Words(
+        "service-unknown",
+        "it runs tasks of {service}, which ECS lists and does not describe: {why}",
+        "it is taken when ECS describes the service again; look at the service where that lasts",
     )
     NO_ROOM = _Words("no-room", "the tasks of {service} could not leave it: {missing}", "{advice}")
     FACTS_MISSING = _Words(

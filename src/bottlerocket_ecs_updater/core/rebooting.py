@@ -15,17 +15,19 @@ from bottlerocket_ecs_updater.core.command import Mark, Reboot, Unmark, Verdict
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Registration, Status
 from bottlerocket_ecs_updater.core.host import HostReport
 from bottlerocket_ecs_updater.core.policy import CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES, Policy
-from bottlerocket_ecs_updater.core.questions import ask_host
+from bottlerocket_ecs_updater.core.questions import ask_host, is_mute
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.reboots import FIRST_RUN, SentReboot, quiet_from, quiet_unproven
 from bottlerocket_ecs_updater.core.restoring import (
-    barred_hold,
     cancel_open,
     changed,
     give_back,
+    give_back_barred,
     not_empty_hold,
+    rests_when_barred,
     staged_report,
     unwanted_now,
+    why_barred,
 )
 from bottlerocket_ecs_updater.core.strangers import wait_for_rival
 from bottlerocket_ecs_updater.core.verifying import (
@@ -38,15 +40,6 @@ from bottlerocket_ecs_updater.core.verifying import (
 )
 from bottlerocket_ecs_updater.core.waiting import LEARNED_SHARE, next_look, passed, spell
 
-QUIET_POLLS = 4
-"""No host shuts down and boots faster than this many polls; before, there is nothing to see."""
-
-LATE_POLLS = 24
-"""A host that is away for so long may come back under a new registration: then the cluster is listed too."""
-
-RETRY_POLLS = 6
-"""Between two reboots asked of one host."""
-
 
 def rebooting(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
     """The next step for an instance that is marked for its reboot, or comes back from it."""
@@ -55,7 +48,7 @@ def rebooting(instance: Instance, claim: Claim, registration: Registration, flee
         return verify(instance, claim, registration, report, fleet, policy)
     if claim.run == fleet.run and instance.trail.reboot_sent_at is None:
         return _not_sent(instance, claim, registration, report, fleet, policy)
-    if fleet.hosts_mute:
+    if is_mute(instance, fleet):
         return _mute(instance, claim, registration, fleet, policy)
     return _await_boot(instance, claim, registration, report, fleet, policy)
 
@@ -95,8 +88,10 @@ def _not_sent(
     if instance.trail.claim_absent_looks >= 2:
         why = hold(Reason.CLAIM_REMOVED, status=registration.status.value)
         return Verdict((Unmark(instance.id, why, took_slot=False),), hold=why)
-    if fleet.barred:
-        return _give_back_when_quiet(instance, claim, barred_hold(fleet), registration, fleet, policy, rests=False)
+    barred = why_barred(instance, fleet)
+    if barred is not None:
+        rests = rests_when_barred(claim, barred)
+        return _give_back_when_quiet(instance, claim, barred, registration, fleet, policy, rests=rests)
     unwanted = unwanted_now(instance, claim, fleet, policy)
     if unwanted is not None:
         return _give_back_when_quiet(instance, claim, unwanted, registration, fleet, policy, rests=False)
@@ -160,7 +155,7 @@ def _await_boot(
     asked = instance.flight is not None and registration.connected and not _grace_over(instance, fleet, policy)
     if not over or asked:
         return _ask_when_connected(instance, registration, fleet, policy)
-    return quarantine(instance, claim, registration, not_back(registration, policy), fleet)
+    return quarantine(instance, claim, registration, not_back(instance, registration, fleet, policy), fleet)
 
 
 def _grace_over(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
@@ -181,8 +176,10 @@ def _on_old_boot(
     """The old boot still runs: the host refused, or never got the command, or is about to go."""
     if _end_is_due(instance):
         return Verdict(look_at=fleet.at, wants_reboot_end=True)
-    if fleet.barred:
-        return _give_back_when_quiet(instance, claim, barred_hold(fleet), registration, fleet, policy, rests=False)
+    barred = why_barred(instance, fleet)
+    if barred is not None:
+        rests = rests_when_barred(claim, barred)
+        return _give_back_when_quiet(instance, claim, barred, registration, fleet, policy, rests=rests)
     if over:
         why = never_rebooted(instance, policy)
         return _give_back_when_quiet(instance, claim, why, registration, fleet, policy)
@@ -214,7 +211,7 @@ def _asked_again_from(one: SentReboot, policy: Policy) -> datetime | None:
     if one.accepted:
         return None
     if one.end is not None and one.refused:
-        return max(one.end.heard_at, one.sent_at + RETRY_POLLS * policy.poll_interval)
+        return max(one.end.heard_at, one.sent_at + policy.reboot_spacing)
     if not one.command:
         # Nobody found it: had it been sent, Systems Manager would list it by then.
         return one.sent_at + policy.answer_timeout
@@ -277,18 +274,19 @@ def _give_back_when_quiet(
 
 def _mute(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
     """AWS does not let us ask hosts: what ECS shows, and time, must do. Its version stays unproven."""
-    trail = instance.trail
+    trail, barred = instance.trail, why_barred(instance, fleet)
+    assert barred is not None
     came_back = trail.away_at is not None and trail.connected_looks >= CONNECTED_LOOKS
     quiet = quiet_unproven(instance.reboots) if came_back else quiet_from(instance.reboots)
     if quiet is not None and fleet.at < quiet:
         if fleet.at >= limit_of_reboot(instance, claim, fleet, policy):
-            return quarantine(instance, claim, registration, stalled(policy), fleet)
+            return quarantine(instance, claim, registration, not_back(instance, registration, fleet, policy), fleet)
         return Verdict(cancel_open(instance), look_at=min(quiet, fleet.at + policy.answer_timeout))
     if registration.connected:
-        return give_back(instance, claim, barred_hold(fleet), fleet, rests=False)
+        return give_back_barred(instance, claim, barred, fleet)
     if fleet.at < limit_of_reboot(instance, claim, fleet, policy):
-        return Verdict(look_at=fleet.at + 2 * policy.poll_interval)
-    return quarantine(instance, claim, registration, not_back(registration, policy), fleet)
+        return Verdict(look_at=fleet.at + policy.listing_spacing)
+    return quarantine(instance, claim, registration, not_back(instance, registration, fleet, policy), fleet)
 
 
 # Asking
@@ -306,11 +304,11 @@ def _ask_when_connected(instance: Instance, registration: Registration, fleet: F
         fleet.at,
         policy.poll_interval,
         fleet.durations.reboot,
-        QUIET_POLLS * policy.poll_interval if trail.reboot_sent_at else policy.poll_interval,
+        policy.quiet_after_reboot if trail.reboot_sent_at else policy.poll_interval,
     )
     if not registration.connected:
-        late = passed(sent_at, LATE_POLLS * policy.poll_interval, fleet.at)
-        spacing = 2 * policy.poll_interval if late else timedelta(0)
+        late = passed(sent_at, policy.late_after_reboot, fleet.at)
+        spacing = policy.listing_spacing if late else timedelta(0)
         return Verdict(look_at=max(due, fleet.at + spacing), wants_listing=late, wants_reboot_end=wants_end)
     if _came_back_unasked(instance):
         return ask_host(instance, fleet.at, policy)
@@ -333,11 +331,11 @@ def _ask_one_that_never_left(
     instance: Instance, sent_at: datetime, due: datetime, fleet: Fleet, policy: Policy
 ) -> Verdict:
     learned = fleet.durations.reboot
-    quiet = learned * LEARNED_SHARE if learned is not None else 2 * QUIET_POLLS * policy.poll_interval
+    quiet = learned * LEARNED_SHARE if learned is not None else 2 * policy.quiet_after_reboot
     if fleet.at < sent_at + quiet:
         return Verdict(look_at=due)
     last = instance.told.asked_at if instance.told and instance.told.asked_at >= sent_at else None
-    spacing = max(QUIET_POLLS * policy.poll_interval, (fleet.at - sent_at) / 4)
+    spacing = max(policy.quiet_after_reboot, (fleet.at - sent_at) / 4)
     if last is not None and fleet.at < last + spacing:
         return Verdict(look_at=min(last + spacing, max(due, fleet.at + policy.poll_interval)))
     return ask_host(instance, fleet.at, policy)

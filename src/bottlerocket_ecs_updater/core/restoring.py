@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from bottlerocket_ecs_updater.core.admission import not_admitted
-from bottlerocket_ecs_updater.core.claim import Claim
+from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.command import Cancel, Command, Note, Return, Verdict
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
 from bottlerocket_ecs_updater.core.host import HostReport, UpdateState
@@ -42,14 +42,21 @@ def give_back_changed(instance: Instance, claim: Claim, why: str, fleet: Fleet) 
     return give_back(instance, claim, hold(Reason.CHANGED_WHILE_DRAINING, why=why), fleet)
 
 
-def give_back_barred(instance: Instance, claim: Claim, fleet: Fleet) -> Verdict:
-    """Give back at once what AWS does not let us reboot. The host is not to blame, so it is not left alone for it."""
-    return give_back(instance, claim, barred_hold(fleet), fleet, rests=False)
+def why_barred(instance: Instance, fleet: Fleet) -> Hold | None:
+    """Why AWS does not let us go on with it, be it with none or with this one alone; None where it does."""
+    if instance.send_denied:
+        return hold(Reason.SEND_DENIED, why=instance.send_denied)
+    return hold(Reason.CHANGED_WHILE_DRAINING, why=fleet.barred) if fleet.barred else None
 
 
-def barred_hold(fleet: Fleet) -> Hold:
-    """The reason where AWS does not let us finish an update."""
-    return hold(Reason.CHANGED_WHILE_DRAINING, why=fleet.barred)
+def rests_when_barred(claim: Claim, why: Hold) -> bool:
+    """The host is not to blame. But where its reboot alone is denied, every run would drain it in vain."""
+    return why.reason is Reason.SEND_DENIED and claim.phase is ClaimPhase.REBOOTING
+
+
+def give_back_barred(instance: Instance, claim: Claim, why: Hold, fleet: Fleet) -> Verdict:
+    """Give back at once what AWS does not let us reboot."""
+    return give_back(instance, claim, why, fleet, rests=rests_when_barred(claim, why))
 
 
 def give_back_not_empty(instance: Instance, claim: Claim, limit: timedelta, fleet: Fleet) -> Verdict:

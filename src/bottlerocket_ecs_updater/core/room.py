@@ -136,6 +136,10 @@ class Rooms:
         found = (self._by_name.get(name) for name in sorted(names))
         return [service for service in found if service is not None and not service.daemon]
 
+    def unknown_on(self, instance: Instance) -> Service | None:
+        """A service with tasks on it of which ECS does not tell how it is, None where it tells of all."""
+        return next((service for service in self.services_on(instance) if service.unknown), None)
+
     def _tasks_on(self, instance: Instance) -> Iterable[Leaving]:
         tasks = instance.tasks.left if instance.tasks is not None else ()
         for task in tasks:
@@ -188,10 +192,6 @@ class Rooms:
         )
 
 
-UNASKED_POLLS = 12
-"""What AWS does not say of an instance is asked again at every poll for so long, and more rarely after that."""
-
-
 def unsurveyed(instance: Instance, fleet: Fleet, poll: timedelta) -> bool:
     """Whether it must be surveyed before it may begin: what was found is too old, or a task definition is not read."""
     if not fleet.surveyed:
@@ -217,7 +217,7 @@ def held_for_survey(instance: Instance, fleet: Fleet, policy: Policy) -> tuple[H
     around, why = instance.around, missed(instance)
     if around is None or why is None or around.asked_at is None or around.unasked_since is None:
         return None
-    long_since = passed(around.unasked_since, UNASKED_POLLS * policy.poll_interval, around.asked_at)
+    long_since = passed(around.unasked_since, policy.answer_timeout, around.asked_at)
     again_at = around.asked_at + (policy.full_look_spacing if long_since else policy.poll_interval)
     if fleet.at >= again_at:
         return None

@@ -86,7 +86,8 @@ class Turns:
             allowances=self._left(target),
             room=self.room(instance) if room else None,
         )
-        return (_pause(fleet), *before_drain(case, policy.rules, fleet.at)) if case is not None else ()
+        services = Answer("services", self._unknown(instance))
+        return (_pause(fleet), services, *before_drain(case, policy.rules, fleet.at)) if case is not None else ()
 
     def barred(self, target: Version) -> Hold | None:
         """Why no instance that stands ready for that release may be drained now: pace, health, or a deployment.
@@ -107,9 +108,14 @@ class Turns:
         return self._rooms.for_drain_of(instance) if self._policy.rules.check_room else None
 
     def no_room(self, instance: Instance) -> Hold | None:
-        """Why its tasks could not leave it, None where they can."""
-        room = self.room(instance)
-        return room_hold(room) if room is not None else None
+        """Why its tasks could not leave it, or nobody knows whether they could; None where they can."""
+        unknown = self._unknown(instance)
+        room = self.room(instance) if unknown is None else None
+        return room_hold(room) if room is not None else unknown
+
+    def _unknown(self, instance: Instance) -> Hold | None:
+        service = self._rooms.unknown_on(instance)
+        return hold(Reason.SERVICE_UNKNOWN, service=service.name, why=service.unknown) if service is not None else None
 
     def strays(self, instance: Instance) -> int:
         """How many of its tasks would have to be moved once more."""

@@ -25,9 +25,6 @@ UNSTEADY_POLLS = 1
 LATE_LOOKS = 3
 """Looks that are further apart than this many are due leave time between them that nobody saw."""
 
-START_POLLS = 2
-"""A daemon's task takes about that long to start: before, there is nothing to see."""
-
 
 def deficits(services: Services | None) -> Mapping[ServiceArn, int]:
     """How many tasks each service lacks now."""
@@ -44,7 +41,7 @@ def observe(
     """The slot after one more look; `moving` is what other drains explain, by service name."""
     missed = _missed(slot, services.at, policy) if policy is not None else timedelta()
     slot = replace(slot, looked_at=services.at, unseen=slot.unseen + missed)
-    worse = tuple(service.name for service in services.all if _worse(service, slot, moving))
+    worse = tuple(_named(service) for service in services.all if service.unknown or _worse(service, slot, moving))
     worse += health.unwell if health is not None else ()
     if worse:
         return replace(slot, steady_since=None, unsteady=worse)
@@ -60,6 +57,11 @@ def _missed(slot: Slot, now: datetime, policy: Policy) -> timedelta:
 
 def _spacing(policy: Policy) -> timedelta:
     return max(policy.poll_interval, policy.settle / LOOKS_PER_SETTLE)
+
+
+def _named(service: Service) -> str:
+    """What is not known to be steady is not."""
+    return f"{service.name} (ECS did not describe it: {service.unknown})" if service.unknown else service.name
 
 
 def _worse(service: Service, slot: Slot, moving: Mapping[str, int]) -> bool:
@@ -98,7 +100,7 @@ def _first_steady_look(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
     if slot.unsteady:
         return fleet.at + UNSTEADY_POLLS * policy.poll_interval
     daemons = fleet.services is not None and any(service.daemon for service in fleet.services.all)
-    return max(fleet.at, slot.returned_at + START_POLLS * policy.poll_interval) if daemons else fleet.at
+    return max(fleet.at, slot.returned_at + policy.daemon_start) if daemons else fleet.at
 
 
 def moving_tasks(fleet: Fleet) -> Mapping[str, int]:

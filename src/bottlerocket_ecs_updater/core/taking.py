@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bottlerocket_ecs_updater.core.barriers import Barriers
 from bottlerocket_ecs_updater.core.budget import count_budget
-from bottlerocket_ecs_updater.core.candidate import FLAP_POLLS, Ready, Standing, answers_about
+from bottlerocket_ecs_updater.core.candidate import Ready, Standing, answers_about
 from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.command import CallSuccessor, Check, Drain, Mark, RunBeforeDrain, Unmark, Verdict
 from bottlerocket_ecs_updater.core.draft import Draft, due
@@ -80,7 +80,7 @@ def begin(
     if roomless and not picks and not _work_goes_on(fleet) and not _fleet_is_fresh(fleet, policy):
         # Before the run ends for want of room, it looks once more what room there is.
         _look_for_room(roomless, fleet, draft)
-    if waiting and not picks and passed(fleet.full_at, FLAP_POLLS * policy.poll_interval, fleet.at):
+    if waiting and not picks and passed(fleet.full_at, policy.flap_time, fleet.at):
         # What fills the budget is not always ours, and may be gone since: a run that goes on anyway looks again.
         draft.wants_full_look = not _work_goes_on(fleet) or draft.wants_full_look
     if _work_goes_on(fleet):

@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.core.fleet import (
 from bottlerocket_ecs_updater.core.hooks import Unwell, ask_after_reboot, ask_again
 from bottlerocket_ecs_updater.core.host import HostReport
 from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, CONNECTED_LOOKS, Policy
-from bottlerocket_ecs_updater.core.questions import ask_host
+from bottlerocket_ecs_updater.core.questions import ask_host, is_mute
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.core.reboots import (
     COMMAND_LIFE,
@@ -95,7 +95,7 @@ def _second_reboot_possible(instance: Instance, claim: Claim, fleet: Fleet, poli
         return None
     second = trail.proof_at + policy.second_proof_spacing
     quiet = quiet_after_boot(instance.reboots, trail.proof_at)
-    if fleet.hosts_mute:
+    if is_mute(instance, fleet):
         quiet = quiet_unproven(instance.reboots)
         if quiet is None or fleet.at >= quiet:
             return None
@@ -137,7 +137,7 @@ def quarantined(instance: Instance, claim: Claim, registration: Registration, fl
     if registration.status is Status.ACTIVE:
         return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),), look_at=fleet.at)
     conclusion = _conclusion(instance, claim, registration, fleet)
-    if not registration.connected or registration.status is not Status.DRAINING or fleet.hosts_mute:
+    if not registration.connected or registration.status is not Status.DRAINING or is_mute(instance, fleet):
         # What is REGISTERING or the like cannot be returned.
         return Verdict(conclusion)
     since = instance.trail.phase_seen_at or instance.phase_began
@@ -201,8 +201,9 @@ def _say_quarantined(
 
 def quarantine(instance: Instance, claim: Claim, registration: Registration, why: Failed, fleet: Fleet) -> Verdict:
     """Leave it out of service; one that is in service by itself is let go, and told as failed all the same."""
-    # A reboot that did not happen says nothing about the version.
-    note = _note(instance, claim, why, fleet, against_version=why.failure is not Failure.REBOOT_STALLED)
+    # A reboot that did not happen says nothing about the version, and neither does a host that nobody may ask.
+    told_of_version = why.failure is not Failure.REBOOT_STALLED and not is_mute(instance, fleet)
+    note = _note(instance, claim, why, fleet, against_version=told_of_version)
     if registration.status is Status.ACTIVE:
         # Its DRAINING did not outlast the reboot: there is nothing to leave it in, and nothing to give back.
         return Verdict((Unmark(instance.id, why, took_slot=False), note), look_at=fleet.at)
@@ -229,9 +230,12 @@ def stalled(policy: Policy) -> Failed:
     return failed(Failure.REBOOT_STALLED, limit=spell(policy.reboot_timeout))
 
 
-def not_back(registration: Registration, policy: Policy) -> Failed:
+def not_back(instance: Instance, registration: Registration, fleet: Fleet, policy: Policy) -> Failed:
     """Why it is quarantined when nothing was heard of a new boot."""
-    if registration.connected:
+    if registration.connected and is_mute(instance, fleet):
+        why = instance.send_denied or fleet.barred
+        detail = f"its ECS agent is connected, but AWS allows no update check: {why}"
+    elif registration.connected:
         detail = "its ECS agent is connected, but it answers no update check"
     else:
         detail = "its ECS agent did not connect"

@@ -53,6 +53,7 @@ from bottlerocket_ecs_updater.core.ledger import (
     with_survival,
 )
 from bottlerocket_ecs_updater.core.observe import (
+    see_denied,
     see_drain_sent,
     see_maybe_sent,
     see_reboot_sent,
@@ -79,6 +80,7 @@ from bottlerocket_ecs_updater.engine.ports import (
     Recorder,
     Refused,
     Result,
+    Sent,
     Successors,
     Unclear,
 )
@@ -166,7 +168,7 @@ class Acting:
             batch = [queue[0] for queue in waiting if isinstance(queue[0], kind)]
             failed = self._try_batch(batch)
             self.faltered = self.faltered or bool(failed)
-            if kind not in SURE and not (kind is Check and self._known.hosts_mute):
+            if kind not in SURE:
                 self._note_vain(batch, failed)
             for queue in waiting:
                 if isinstance(queue[0], kind):
@@ -196,6 +198,8 @@ class Acting:
         now = self._clock.now()
         for command in batch:
             instance = self._known.instance(command.instance)
+            if isinstance(command, Check) and (instance.mute or self._known.hosts_mute):
+                continue  # it goes on without its answer
             trail = instance.trail
             vain = instance.id in failed or (isinstance(command, Return) and not trail.return_confirmed)
             since = (trail.in_vain_since or now) if vain else None
@@ -325,7 +329,13 @@ class Acting:
                 self._known.learn(see_maybe_sent(self._known.instance(id_), kind, now))
         for id_, why in sent.refused.items():
             self._known.learn(see_refused(self._known.instance(id_), kind, why, now))
-        return set(sent.later) | set(sent.unclear) | set(sent.refused)
+        self._learn_denials(kind, sent)
+        return {*sent.later, *sent.unclear, *sent.refused, *sent.denied}
+
+    def _learn_denials(self, kind: Kind, sent: Sent) -> None:
+        self._known.note_sending(kind, {*sent.commands, *sent.refused}, sent.denied)
+        for id_, why in sent.denied.items():
+            self._known.learn(see_denied(self._known.instance(id_), kind, why))
 
     # Another run
 

@@ -21,6 +21,7 @@ class SystemClock:
     by its own time, and must not take an answer of before an act for one of after it.
 
     Runs that are given the same scale and origin agree on the time, so that a claim of one makes sense to another.
+    Where only the scale is given, time runs at that speed from the first look at the clock on.
     """
 
     scale: float = 1.0
@@ -38,6 +39,8 @@ class SystemClock:
             self._set_back_by += self._last - real
             real = self._last
         self._last = real
+        if self.origin is None and self.scale != 1:
+            self.origin = real
         return real if self.origin is None else self.origin + (real - self.origin) * self.scale
 
     def monotonic(self) -> float:

@@ -5,7 +5,7 @@ Mutable, and only the engine touches it; decisions get the frozen `Fleet` that i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -14,13 +14,16 @@ from typing import TypeVar
 from bottlerocket_ecs_updater.core.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.errors import UpdaterError
 from bottlerocket_ecs_updater.core.fit import Definition
-from bottlerocket_ecs_updater.core.fleet import Durations, Fleet, Halt, Instance, Rest, Services, Slot
+from bottlerocket_ecs_updater.core.fleet import Durations, Fleet, Halt, Instance, Kind, Rest, Services, Slot
 from bottlerocket_ecs_updater.core.health import Health
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, Own, RunId, ServiceArn
 from bottlerocket_ecs_updater.core.past import Past
 from bottlerocket_ecs_updater.core.version import Version
 
 V = TypeVar("V")
+
+DENIED_FOR_ALL = 2
+"""A document that was denied for so many hosts, and let pass to none, is not denied for a host of its own."""
 
 
 @dataclass(slots=True)
@@ -48,6 +51,10 @@ class Knowledge:
     rival_at: datetime | None = None
     listed_whole: bool = False
     """Whether the last listing came with a description of every instance."""
+    allowed: dict[Kind, set[InstanceId]] = field(default_factory=dict)
+    """Instances to which AWS has let this run send a document, and may still."""
+    denials: dict[Kind, dict[InstanceId, str]] = field(default_factory=dict)
+    """Instances for which AWS denied a document, with its words."""
     rests: Mapping[InstanceId, Rest] = field(default_factory=dict)
     """What earlier runs noted, of instances that may have left the cluster since: nothing is said of those."""
     suspects: Mapping[Version, int] = field(default_factory=dict)
@@ -130,6 +137,23 @@ class Knowledge:
         freed = tuple(slot for slot in self.slots if not keep(slot))
         self.slots = tuple(slot for slot in self.slots if keep(slot))
         return freed
+
+    def note_sending(self, kind: Kind, allowed: Collection[InstanceId], denied: Mapping[InstanceId, str]) -> None:
+        """Take note of what AWS let pass, and what not.
+
+        What is denied where it was allowed before is not a matter of that instance: it may be denied for all by now.
+        """
+        if not self.allowed.get(kind, set()).isdisjoint(denied):
+            del self.allowed[kind]
+        if allowed:
+            self.allowed.setdefault(kind, set()).update(allowed)
+        self.denials.setdefault(kind, {}).update(denied)
+
+    def denied_for_all(self, kind: Kind) -> str:
+        """What AWS said where it lets a document pass to none, as far as was tried; empty where it may be one host."""
+        denials = list(self.denials.get(kind, {}).values())
+        enough = len(denials) >= DENIED_FOR_ALL or not self.allowed
+        return f"not allowed: {denials[0]}" if denials and enough and kind not in self.allowed else ""
 
     def learn_drain(self, instance: Instance) -> None:
         """Remember how long its drain took, if it was the shortest so far."""

@@ -49,7 +49,7 @@ from bottlerocket_ecs_updater.core.reboots import (
 )
 from bottlerocket_ecs_updater.core.settling import deficits, moving_tasks, observe, settled
 from bottlerocket_ecs_updater.core.strangers import lives
-from bottlerocket_ecs_updater.core.waiting import near, passed
+from bottlerocket_ecs_updater.core.waiting import passed
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ports import Answer, Clock, Cluster, Hosts, Listing, Recorder, Successors, Survey
 from bottlerocket_ecs_updater.engine.registrations import one_per_instance
@@ -237,7 +237,8 @@ class Looking:
         for registration in one_per_instance(listing.registrations):
             before = known.instance(registration.id)
             seen = replace(registration, at=now)
-            after = see_registration(before, seen, known.run, near(self._policy.poll_interval), known.store)
+            apart, doubts_apart = self._policy.flap_spacing, self._policy.looks_apart
+            after = see_registration(before, seen, known.run, apart, doubts_apart, known.store)
             known.learn(after)
             self._notice_survival(after)
             self._notice_claim(before, after, now)

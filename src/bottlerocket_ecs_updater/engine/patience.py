@@ -16,9 +16,6 @@ from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.waiting import passed, spell
 from bottlerocket_ecs_updater.engine.ports import Clock, Lease, Recorder
 
-OUTAGE_WAIT_MAX_POLLS = 12
-"""How far apart the looks are at most while AWS does not answer."""
-
 
 class Patience:
     """The waits of one run. `told_to_stop` says whether a signal came."""
@@ -51,7 +48,7 @@ class Patience:
         self._outage_since = self._outage_since or now
         if passed(self._outage_since, self._policy.drain_timeout, now):
             raise problem
-        wait = self._policy.poll_interval * min(2**self._outages, OUTAGE_WAIT_MAX_POLLS)
+        wait = self._policy.outage_wait(self._outages)
         self._outages += 1
         self._recorder.record(LookPostponed(now, str(problem), wait))
         self.sleep_until(now + wait)

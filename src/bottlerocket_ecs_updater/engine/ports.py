@@ -82,7 +82,7 @@ Result = Done | Gone | Refused | Later | Unclear
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of sending a document to instances; every instance is in exactly one of the three."""
+    """What became of sending a document to instances; every instance is in exactly one of these."""
 
     commands: Mapping[InstanceId, CommandId]
     refused: Mapping[InstanceId, str]
@@ -91,6 +91,8 @@ class Sent:
     """The reply was lost: the command may have been sent."""
     later: Mapping[InstanceId, str]
     """Throttled: it was not sent."""
+    denied: Mapping[InstanceId, str] = field(default_factory=dict)
+    """AWS allows no commands to these, though perhaps to others: which action, on which resource, in AWS's words."""
     lives: Mapping[CommandId, timedelta] = field(default_factory=dict)
     """How long after it was sent each command expires, where Systems Manager said so."""
 
@@ -180,7 +182,10 @@ class Hosts(Protocol):
         """See that there is a document of that kind, where the settings name one. Raises NotFound and Denied."""
 
     def send(self, kind: Kind, instances: Sequence[InstanceId]) -> Sent:
-        """Send one of the three documents, fifty a call. Never repeated by the transport: a reply may be lost."""
+        """Send one of the documents, fifty a call. Never repeated by the transport: a reply may be lost.
+
+        Raises Denied where AWS says that the document itself may not be sent.
+        """
 
     def answers(self, command: CommandId, kind: Kind) -> Mapping[InstanceId, Answer]:
         """What is known of a command; an instance that Systems Manager does not show yet is left out."""
@@ -207,8 +212,11 @@ class Survey(Protocol):
     def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
         """The state of every alarm that a rule names, as CloudWatch writes it, by name; composite alarms too."""
 
-    def probe(self, url: str) -> str:
-        """Ask a URL, and say why it is not well; empty where it answers with a status of success. Raises nothing."""
+    def probes(self, urls: Sequence[str]) -> Mapping[str, str]:
+        """Ask URLs, all within seconds, and say why each is not well; empty where its answer has a status of success.
+
+        Raises nothing but what keeping the right to act raises.
+        """
 
     def protections(self, tasks: Sequence[TaskArn]) -> Mapping[TaskArn, datetime]:
         """Until when each of these tasks is protected; those that are not are left out."""

@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.core.event import (
     RunStopping,
     StateUnreadable,
 )
-from bottlerocket_ecs_updater.core.fleet import Instance, Outcome
+from bottlerocket_ecs_updater.core.fleet import Instance, Kind, Outcome
 from bottlerocket_ecs_updater.core.ids import InstanceId, Own, RunId
 from bottlerocket_ecs_updater.core.ledger import with_found, with_sighting, without_gone
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
@@ -67,9 +67,6 @@ PASSING_REASONS = frozenset(
 
 BREATHS_MAX = 5
 """Passes that may follow each other at once and do nothing: each may want a look for what the last one found."""
-
-BELIEVED_POLLS_MAX = 24
-"""A drain or a reboot that took more polls than this was held up: it does not say when to look at others."""
 
 
 EVERYTHING = Wants(full=True, listing=True, services=True)
@@ -132,8 +129,7 @@ class Run:
         )
         self._version = version
         self._calls = calls
-        believed = BELIEVED_POLLS_MAX * policy.poll_interval
-        self._known = Knowledge(run, now, now, now, believed_max=believed, store=world.store_name)
+        self._known = Knowledge(run, now, now, now, believed_max=policy.long_step, store=world.store_name)
         self._known.own = world.own
         self._looking = Looking(
             self._known,
@@ -174,8 +170,9 @@ class Run:
             self._passes()
             self._patience.insist(world.ledger.flush)
             self._stopping()
-            if self._known.barred:
-                why, error = self._known.barred, True
+            denied = self._denied()
+            if denied:
+                why, error = denied, True
         except (UpdaterError, LeaseLost, Interrupted) as problem:
             why, error, in_haste = str(problem), True, isinstance(problem, Interrupted)
         if not in_haste:
@@ -255,7 +252,15 @@ class Run:
                 raise self._acting.denied
             self._known.bar(self._acting.denied)
         self._bar_what_is_in_vain()
+        # No further host is drained where none of those so far may be rebooted, or asked.
+        for kind in (Kind.REBOOT, Kind.CHECK):
+            self._known.barred = self._known.barred or self._known.denied_for_all(kind)
         return acted
+
+    def _denied(self) -> str:
+        """What ends the run with an error: an act that was denied, or a document that is denied for all."""
+        known = self._known
+        return known.barred or next(filter(None, map(known.denied_for_all, Kind)), "")
 
     def _bar_what_is_in_vain(self) -> None:
         """An act that AWS neither takes nor denies, for so long, is as good as denied."""

@@ -91,8 +91,7 @@ class Surveying:
         survey = self._survey
         if survey is None:
             return tuple(f"nobody can ask {url}" for url in urls)
-        answers = {url: survey.probe(url) for url in urls}
-        return tuple(f"{url} {why}" for url, why in answers.items() if why)
+        return tuple(f"{url} {why}" for url, why in survey.probes(urls).items() if why)
 
     def look_around(self, ids: Collection[InstanceId], now: datetime) -> None:
         """All that is asked of instances right before they begin; nothing of it is taken from an earlier survey."""

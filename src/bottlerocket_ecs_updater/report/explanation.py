@@ -39,6 +39,7 @@ ASKS = {
     "tasks": "its tasks may leave",
     "health": "what must be healthy is",
     "pace": "neither a checkpoint nor the limit of a day is reached",
+    "services": "ECS tells of every service with tasks on it",
     "deployments": "no deployment is in progress",
     "room": "its tasks have room elsewhere",
     "budget": "there is a place in the budget",

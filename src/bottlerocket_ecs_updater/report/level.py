@@ -68,6 +68,7 @@ WANTS_A_PERSON = frozenset(
         Reason.AGENT_DISCONNECTED,
         Reason.UNKNOWN_TO_SSM,
         Reason.SSM_CONNECTION_LOST,
+        Reason.SEND_DENIED,
         Reason.SEND_REFUSED,
         Reason.TOO_OLD,
         Reason.UPDATE_LOCK_HELD,

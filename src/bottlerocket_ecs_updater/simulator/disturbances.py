@@ -6,14 +6,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .errors import AwsError
-from .faults import ApiFails, PartialFailures, RepliesLost, StaleReads, StoreOutage, UpdaterDies
+from .faults import ApiFails, CommandsDenied, PartialFailures, RepliesLost, StaleReads, StoreOutage, UpdaterDies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection
     from datetime import datetime, timedelta
 
     from .calls import Call
-    from .faults import Fault
+    from .faults import FaultPlan
+    from .names import Names
+
+
+SEND_COMMAND = "ssm:SendCommand"
 
 
 _STORE_WRITES = ("PutObject", "DeleteObject")
@@ -39,9 +43,11 @@ class KilledError(BaseException):
 class Disturbances:
     """The faults of a plan that concern the API, counted as they strike."""
 
-    def __init__(self, faults: Iterable[Fault], began: datetime) -> None:
+    def __init__(self, plan: FaultPlan, began: datetime, names: Names) -> None:
         self._began = began
-        faults = tuple(faults)
+        self._names = names
+        faults = plan.world
+        self._denials = [(one.on, one.fault) for one in plan.faults if isinstance(one.fault, CommandsDenied)]
         self._fails = [(fault, _Counted(fault)) for fault in faults if isinstance(fault, ApiFails)]
         self._losses = [_Counted(fault) for fault in faults if isinstance(fault, RepliesLost)]
         self._stale = [fault for fault in faults if isinstance(fault, StaleReads)]
@@ -56,9 +62,18 @@ class Disturbances:
         for fault, counted in self._fails:
             if self._holds(fault.at, fault.lasts, call.at) and counted.strikes(call):
                 raise AwsError(fault.code, "Rate exceeded" if fault.status == 400 else "", fault.status)
-
         if any(self._is_out(fault, call) for fault in self._outages):
             raise AwsError("ServiceUnavailable", "Please reduce your request rate.", 503)
+        if call.action == SEND_COMMAND:
+            self._authorize_each(call)
+
+    def _authorize_each(self, call: Call) -> None:
+        """IAM asks for every instance of a call, and denies it for the first one that is not allowed."""
+        ids, document = call.params.get("InstanceIds", ()), call.params["DocumentName"]
+        for instance, fault in self._denials:
+            concerned = instance in ids and fault.document in ("", document)
+            if concerned and self._holds(fault.at, fault.lasts, call.at):
+                raise denied(call, self._names.arn("ec2", f"instance/{instance}") if fault.named else "*")
 
     def spoil(self, call: Call) -> tuple[Call | None, list[dict[str, str]]]:
         """The call without the items that AWS fails to handle, None if that is all of them; what is said of those."""
@@ -110,12 +125,20 @@ class Disturbances:
         return age >= at and (lasts is None or age < at + lasts)
 
 
-def denying(*actions: str) -> Callable[[Call], None]:
-    """A hook for `World.authorize` that denies these actions, such as `ecs:PutAttributes`, to everybody."""
+def denying(*actions: str, instances: Collection[str] | None = None, named: bool = True) -> Callable[[Call], None]:
+    """A hook for `World.authorize` that denies these actions, such as `ecs:PutAttributes`, to everybody.
+
+    With `instances`, only calls that are about one of these EC2 instances, which the denial names or does not.
+    """
 
     def authorize(call: Call) -> None:
-        if call.action in actions:
+        if call.action not in actions:
+            return
+        if instances is None:
             raise denied(call)
+        for instance in call.params.get("InstanceIds", ()):
+            if instance in instances:
+                raise denied(call, f"instance/{instance}" if named else "*")
 
     return authorize
 

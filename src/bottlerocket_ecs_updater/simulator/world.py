@@ -68,7 +68,7 @@ class World:
         self.hosts: dict[str, Host] = {}
         self.calls = CallLog()
         self.authorize: Callable[[Call], None] = lambda _: None
-        self.disturbances = Disturbances(self.faults.world, clock.now())
+        self.disturbances = Disturbances(self.faults, clock.now(), self.names)
         self.documents = Documents(clock, documents)
         # Each part draws from chances of its own, so that one part's change does not move all the others.
         self.ecs = ControlPlane(clock, self.names, _chances(seed, "ecs"), ecs_timing)

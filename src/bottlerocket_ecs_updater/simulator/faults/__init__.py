@@ -61,6 +61,7 @@ from .updates import (
 from .world import (
     ApiFails,
     Between,
+    CommandsDenied,
     InBetween,
     InstanceTerminated,
     NewContainerInstance,
@@ -89,6 +90,7 @@ __all__ = [
     "BootHangs",
     "CatalogueEntry",
     "CheckStuckAfterBoot",
+    "CommandsDenied",
     "ControlContainerMissing",
     "DataVolumeFull",
     "Deed",

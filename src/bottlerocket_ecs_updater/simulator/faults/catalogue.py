@@ -1,6 +1,6 @@
 """The catalogue: every fault of the field by its number, what it does, where it was seen, what brings it about.
 
-F1 to F41 are faults of the world that the updater works in; W1 to W6 are those of its own calls and its own life.
+F1 to F41 are faults of the world that the updater works in; W1 to W7 are those of its own calls and its own life.
 An issue is named as `repository#number`, a source file by the program that it belongs to.
 """
 
@@ -108,5 +108,10 @@ FAULTS: Mapping[str, CatalogueEntry] = MappingProxyType(
         "W4": _entry("two updaters at once", "schedules that overlap", world.SecondUpdater),
         "W5": _entry("a batch call fails in part", "`failures` of ECS", world.PartialFailures),
         "W6": _entry("the state store is out of order", "public incident reports", world.StoreOutage),
+        "W7": _entry(
+            "commands are denied for one instance, and so for all in its call",
+            "policies that name groups or tags",
+            world.CommandsDenied,
+        ),
     }
 )

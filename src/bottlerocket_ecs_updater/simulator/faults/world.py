@@ -75,7 +75,7 @@ class SomebodyStages:
 
 @dataclass(frozen=True, slots=True)
 class PartialFailures:
-    """F38. Batch calls name some of their items in `failures`, and leave them out of the answer and of any effect."""
+    """W5. Batch calls name some of their items in `failures`, and leave them out of the answer and of any effect."""
 
     operation: str = "DescribeContainerInstances"
     every: int = 3
@@ -151,6 +151,19 @@ class StoreOutage:
     caller: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class CommandsDenied:
+    """W7. IAM does not allow SendCommand to the instance: whole calls are denied for it, `document` or all of them.
+
+    AWS names one culprit in a denial, or with `named` false none.
+    """
+
+    document: str = ""
+    named: bool = True
+    at: timedelta = AT_ONCE
+    lasts: timedelta | None = None
+
+
 WorldFault = (
     InstanceTerminated
     | NewContainerInstance
@@ -165,4 +178,5 @@ WorldFault = (
     | UpdaterDies
     | SecondUpdater
     | StoreOutage
+    | CommandsDenied
 )
