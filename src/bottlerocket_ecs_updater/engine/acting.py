@@ -48,7 +48,6 @@ from bottlerocket_ecs_updater.core.fleet import (
 )
 from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.core.ledger import (
-    with_begun,
     with_rest,
     with_survival,
 )
@@ -266,7 +265,6 @@ class Acting:
                 case Done():
                     drained = see_drain_sent(self._known.instance(id_), now, before, confirmed=True)
                     self._known.learn(drained)
-                    self._ledger.change(partial(with_begun, instance=id_, at=now))
                     self._recorder.record(Drained(now, id_, sum(drained.trail.moving.values())))
                 case Unclear(why=why):
                     self._known.learn(see_drain_sent(self._known.instance(id_), now, before, confirmed=False))

@@ -78,6 +78,7 @@ class Claiming:
         for id_, claim in claims.items():
             arn = self._known.arn_of(id_)
             if arn is not None:
+                self._note_progress(self._known.instance(id_), claim.phase)
                 self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn))
         try:
             self._ledger.flush()
@@ -85,17 +86,24 @@ class Claiming:
             self._ledger.change(lambda _: before)
             raise
 
-    def _note_progress(self, instance: Instance) -> None:
-        """How long parts of its update took. `instance` is as it was before its new mark, which AWS has confirmed."""
+    def _note_progress(self, instance: Instance, phase: ClaimPhase) -> None:
+        """What the rules of later passes and runs ask: that it was begun, and how long its parts took.
+
+        Each is noted with the first try of a mark, so that it costs no write of its own.
+        """
+        self._note_begun(instance)
         trail, applied, claim = instance.trail, instance.applied, instance.claim
+        written = self._ledger.value.claims.get(instance.id)
+        if written is not None and written.claim.phase is phase:
+            return
         if claim is None:
             took = applied.ended_at - applied.sent_at if applied is not None and applied.end is End.SUCCESS else None
             self._ledger.change(partial(with_duration, stage=took))
-        elif claim.phase is ClaimPhase.DRAINING and trail.drain_sent_at is not None:
+        elif phase is ClaimPhase.REBOOTING and claim.phase is ClaimPhase.DRAINING and trail.drain_sent_at is not None:
             self._ledger.change(partial(with_duration, drain=self._known.at - trail.drain_sent_at))
 
     def _note_begun(self, instance: Instance) -> None:
-        """That it was drained, where its drain got no reply, or was of a run that died before it could write that."""
+        """That it was drained, whichever run began that. Until this is written its claim says so."""
         claim, begun = instance.claim, self._ledger.value.begun.get(instance.id)
         if claim is None or claim.phase is not ClaimPhase.DRAINING or not instance.trail.drain_seen:
             return
@@ -111,8 +119,6 @@ class Claiming:
                     claim = command.claim
                     downgrade = claim.target < claim.source
                     self._recorder.record(Claimed(now, instance.id, claim.source, claim.target, downgrade))
-                self._note_progress(instance)
-                self._note_begun(instance)
                 if command.claim.phase is ClaimPhase.REBOOTING and instance.trail.reboot_sent_at is None:
                     self._known.learn_drain(instance)
                 self._known.learn(see_marked(instance, command.claim, now))
