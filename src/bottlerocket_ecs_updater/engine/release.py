@@ -15,6 +15,7 @@ from bottlerocket_ecs_updater.core.fleet import Registration, Rest, Status
 from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.ledger import with_release, without_claim, without_rest
 from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.engine.beginning import refuse_foreign
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
 from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Done, Gone, Result
 
@@ -54,7 +55,9 @@ class Release:
 def consider_instance(id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping) -> Release:
     """Find out what there is to release of one instance. Raises UsageError where releasing it would be wrong."""
     state = ledger.load()
-    found = [each for each in cluster.list_all().registrations if each.id == id_]
+    listed = cluster.list_all().registrations
+    refuse_foreign(state, (each.arn for each in listed))
+    found = [each for each in listed if each.id == id_]
     registration = found[0] if found else None
     written = registration.attributes.get(ATTRIBUTE) if registration is not None else None
     kept = state.claims.get(id_)
