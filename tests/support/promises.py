@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 
-from tests.support.story import Ending, Played
+from tests.support.story import Ending, Harmed, Played, object_in
 
 from bottlerocket_ecs_updater.core.event import InstanceFailed, InstanceHeld, InstanceQuarantined, InstanceUpdated
 from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined, Updated, UpToDate
@@ -188,6 +188,8 @@ def _explained(played: Played, id_: InstanceId, outcome: Outcome | None) -> bool
             return _zone_is_full(played, id_)
         case Reason.HALTED:
             return played.last.exit_code == 4
+        case Reason.PAUSED:
+            return object_in(played.world, Harmed.PAUSE) is not None
         case Reason.RELEASE_SUSPECT:
             return len(_did_not_survive(played)) >= max(SUSPECT_AFTER, played.story.policy.max_failures)
         case Reason.OWN_HOST:
