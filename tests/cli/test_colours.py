@@ -23,7 +23,7 @@ def test_no_color_is_heeded_where_it_says_anything(environ: dict[str, str], colo
 
 
 def on_a_terminal(folder: Path, *tokens: str, **variables: str) -> str:
-    """What a run shows on a terminal of its own, where AWS is nowhere to be reached."""
+    """What a run shows on a terminal of its own, where no Region is set, so that it ends at once."""
     main, sub = pty.openpty()
     nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
     environ = {"PATH": os.environ["PATH"], "TERM": "xterm", "AWS_EC2_METADATA_DISABLED": "true", **nowhere, **variables}
@@ -41,7 +41,7 @@ def on_a_terminal(folder: Path, *tokens: str, **variables: str) -> str:
 
 
 def test_a_run_on_a_terminal_is_in_colours_or_in_none(tmp_path: Path) -> None:
-    assert "\x1b[2m" in on_a_terminal(tmp_path)
+    assert "\x1b[31mERROR" in on_a_terminal(tmp_path)
     plain = on_a_terminal(tmp_path, NO_COLOR="1")
-    assert "this run may act" in plain
+    assert "ERROR" in plain
     assert re.findall(r"\x1b\[[0-9;]*m", plain) == []

@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.report.recorders import Collected, Fan, LastWord
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 FINISHED = RunFinished(NOW, RunId("r"), "interrupted", 0, {}, timedelta(), "SIGTERM", {}, {})
-LONG = 60.0
+LONG = 20.0
 
 
 def hang() -> None:
@@ -119,7 +119,7 @@ def test_each_thing_that_hangs_after_the_first_is_cut_short_too_and_the_log_has_
     log, record = Collected(), Record(Silent(), "web", RunId("r"))
     told = LastWord(log, Fan([record, Hanging(), Hanging()]))
     began = time.monotonic()
-    with heard(Stop(), threading.Event()):
+    with heard(Stop(), threading.Event(), leave_within_seconds=5 * LONG):
         tell_to_stop()
         with pytest.raises(Interrupted):
             told.record(FINISHED)

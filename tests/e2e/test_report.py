@@ -42,7 +42,7 @@ def ask(built: Town, *words: str) -> str:
 def test_a_run_leaves_its_reports_and_they_can_be_made_again(built: Town) -> None:
     told = built.run()
     (run,) = {line["run"] for line in told.lines}
-    folder = built.state / "runs" / CLUSTER
+    folder = built.state / "runs" / built.scenario.names.account / built.scenario.names.region / CLUSTER
     page = (folder / run / "report.html").read_text("utf-8")
     assert "All 2 instances updated to 1.53.1" in page
     assert f"{run}/report.html" in (folder / "index.html").read_text("utf-8")

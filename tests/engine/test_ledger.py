@@ -480,6 +480,17 @@ def test_a_broken_ledger_is_an_error_that_names_the_object_and_the_place(
     assert KEY in str(caught.value)
 
 
+def test_what_cannot_be_read_is_never_overwritten() -> None:
+    store = Counting()
+    store.put(KEY, b"{half", ABSENT)
+    ledger = KeptLedger(store, "web", RunId("r1"))
+    with pytest.raises(LedgerBroken):
+        ledger.load()
+    ledger.change(claiming(ONE))
+    ledger.flush()
+    assert store.writes == 1
+
+
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe"])
 def test_what_is_no_ledger_at_all_is_never_taken_for_an_empty_one(data: bytes) -> None:
     with pytest.raises(LedgerBroken, match=KEY):

@@ -18,6 +18,7 @@ from tests.support.invented import (
     story_of_reboots,
 )
 from tests.support.promises import broken_promises
+from tests.support.store_stories import story_of_the_store
 from tests.support.story import Story, play
 
 KINDS = (
@@ -28,6 +29,7 @@ KINDS = (
     story_of_operators,
     story_of_own_ground,
     story_of_reboots,
+    story_of_the_store,
 )
 
 

@@ -17,6 +17,7 @@ from tests.support.invented import (
     story_of_own_ground,
 )
 from tests.support.promises import broken_promises
+from tests.support.store_stories import story_of_the_store
 from tests.support.story import Story, play
 
 ALWAYS_THE_SAME = settings(
@@ -56,6 +57,12 @@ def test_updaters_may_die_stand_still_and_run_beside_each_other_at_any_time(stor
 @settings(ALWAYS_THE_SAME, max_examples=60)
 @given(stories(story_of_everything))
 def test_all_of_it_at_once_and_an_aws_that_throttles_fails_and_answers_late(story: Story) -> None:
+    assert broken_promises(play(story)) == []
+
+
+@settings(ALWAYS_THE_SAME, max_examples=60)
+@given(stories(story_of_the_store))
+def test_a_store_that_fails_in_every_way_keeps_no_promise_from_being_kept(story: Story) -> None:
     assert broken_promises(play(story)) == []
 
 

@@ -188,14 +188,19 @@ def test_what_a_run_does_at_its_end_does_not_grow_with_the_years(monkeypatch: py
 def test_runs_that_the_index_has_no_room_for_are_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "ENTRIES_MAX", 5)
     store = Counting()
-    for day in range(8):
-        live(store, day, dies=True)
-    assert len(entries_of(store, "web")) == 5
-    live(store, 8)
-    before = Counter(store.calls)
-    live(store, 9)
-    assert (store.calls - before)["get"] <= 2
-    assert len(entries_of(store, "web")) == 5
+    for hour in range(8):
+        run, events = run_of(0, hour)
+        record = Record(store, "web", run)
+        for event in events:
+            record.record(event)
+    entries = entries_of(store, "web")
+    assert len(entries) == 5
+    store.put(index_key("web", "json"), write_index(entries), None)
+    for hour in range(8, 12):
+        before = Counter(store.calls)
+        live(store, 0, hour)
+        assert (store.calls - before)["get"] == 1
+    assert [entry.run[9:11] for entry in entries_of(store, "web")] == ["11", "10", "09", "08", "07"]
 
 
 def test_a_run_that_died_is_found_however_many_lived_before_it() -> None:

@@ -20,9 +20,11 @@ from bottlerocket_ecs_updater.core.errors import Denied
 from bottlerocket_ecs_updater.core.event import RunFinished
 from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.place import Place
 from bottlerocket_ecs_updater.core.policy import Policy as RunPolicy
 from bottlerocket_ecs_updater.engine.lease import Lease, lease_key
 from bottlerocket_ecs_updater.engine.ledger import KeptLedger
+from bottlerocket_ecs_updater.engine.old_state import BothLeases, MovingLedger, move_pause
 from bottlerocket_ecs_updater.simulator.cloudformation import CloudFormation
 from bottlerocket_ecs_updater.simulator.cloudformation.stack import Stack
 from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
@@ -240,12 +242,19 @@ def judged_run(
     api = Api(clock, Pace(clock), Calls())
     store = S3Store(cast("Any", Pair.of(clients.s3)), api, bucket, "updater")
     run = RunId("run-1")
-    lease = Lease(store, lease_key("demo"), "a task", run, timedelta(seconds=60), clock, clock.monotonic)
+    place = Place(world.names.account, world.names.region, "demo")
+    new, old = (
+        Lease(store, lease_key(key), "a task", run, timedelta(seconds=60), clock, clock.monotonic)
+        for key in (str(place), place.name)
+    )
+    lease = BothLeases(new, old, store, place)
     try:
         lease.acquire()
+        move_pause(store, place)
     except Denied as denied:
         return Judged(None, gate.refusals, str(denied))
-    ledger = KeptLedger(store, "demo", run)
+    ledger = MovingLedger(KeptLedger(store, str(place), run), store, place)
     updater = Updater(world, policy, "run-1", ledger, lease, clients=clients, store=store, documents=documents)
+    updater.state = str(place)
     finished = updater.run()
     return Judged(finished, gate.refusals, finished.why)

@@ -154,10 +154,9 @@ def test_all_that_is_granted_is_what_the_updater_asks_for() -> None:
     chat = "arn:aws:secretsmanager:us-east-1:123456789012:secret:chat"
     stack = deployed(EventBus="default", WebhookSecret=chat, Alarms="errors", BeforeDrainDocument=LEAVE)
     granted = {action for statement in statements(stack, "TaskRole") for action in several(statement["Action"])}
+    ungranted = [one for one in Operation if one.by_setting or one.by_people or one.by_everybody]
     # The store can remove objects; a run never does.
-    others = {operation.action for operation in Operation if operation.by_setting or operation.by_people} | {
-        Operation.DELETE_OBJECT.action
-    }
+    others = {operation.action for operation in (*ungranted, Operation.DELETE_OBJECT)}
     assert granted == {operation.action for operation in Operation} - others
 
 
@@ -197,16 +196,39 @@ def test_standalone_tasks_can_be_stopped_only_where_the_stack_says_so(world: Wor
 
 @pytest.mark.parametrize("operation", ["GetObject", "PutObject", "DeleteObject"])
 @pytest.mark.parametrize(
-    "key", ["updater/clusters/other/ledger.json", "updater/runs/other/x", "updater/runs/demo2/x", "elsewhere"]
+    "key",
+    [
+        "updater/clusters/other/ledger.json",
+        "updater/runs/other/x",
+        "updater/runs/demo2/x",
+        "updater/runs/demo/x",
+        "updater/clusters/999999999999/us-east-1/demo/ledger.json",
+        "updater/clusters/123456789012/eu-west-1/demo/ledger.json",
+        "updater/clusters/123456789012/us-east-1/other/ledger.json",
+        "updater/runs/123456789012/us-east-1/demo2/x",
+        "elsewhere",
+    ],
 )
 def test_another_prefix_of_the_state_bucket_is_denied(world: World, operation: str, key: str) -> None:
     bucket = STACK.holdings["StateBucket"].made.physical_id
     assert Decision.NOT_ALLOWED in _answers(world, "s3", operation, {"Bucket": bucket, "Key": key})
 
 
-def test_another_prefix_is_not_listed(world: World) -> None:
+@pytest.mark.parametrize("part", ["clusters", "runs"])
+def test_the_cluster_s_own_prefix_is_read_and_written(world: World, part: str) -> None:
     bucket = STACK.holdings["StateBucket"].made.physical_id
-    request = {"Bucket": bucket, "Prefix": "updater/clusters/other/"}
+    request = {"Bucket": bucket, "Key": f"updater/{part}/123456789012/us-east-1/demo/x"}
+    for operation in ("GetObject", "PutObject"):
+        assert Decision.NOT_ALLOWED not in _answers(world, "s3", operation, request)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["updater/clusters/other/", "updater/runs/other/", "updater/runs/123456789012/eu-west-1/demo/", "updater/runs/"],
+)
+def test_another_prefix_is_not_listed(world: World, prefix: str) -> None:
+    bucket = STACK.holdings["StateBucket"].made.physical_id
+    request = {"Bucket": bucket, "Prefix": prefix}
     assert _answers(world, "s3", "ListObjectsV2", request) == [Decision.NOT_ALLOWED]
 
 

@@ -113,7 +113,8 @@ def test_the_updater_takes_its_command_line_and_environment(parameters: dict[str
     environment = {each["Name"]: each["Value"] for each in container["Environment"]}
     secrets = {each["Name"]: parameters.get("Settings", "") for each in container["Secrets"]}
     settings = load(container["Command"][1:], {**environment, **secrets})
-    assert settings.target.cluster == "demo"
+    # Its ARN: nobody has to ask in which account and Region it is.
+    assert settings.target.cluster == "arn:aws:ecs:us-east-1:123456789012:cluster/demo"
     assert settings.documents.reboot_document.startswith("updater-RebootCommand-")
     assert str(settings.limits.max_unavailable) == parameters.get("MaxUnavailable", "1")
     assert settings.limits.drain_timeout == timedelta(minutes=40 if parameters else 25)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import TypeGuard
 
-from tests.support.story import Ending, Played
+from tests.support.story import Ending, Harmed, Played, object_in
 
 from bottlerocket_ecs_updater.core.checkpoints import DAY
 from bottlerocket_ecs_updater.core.event import (
@@ -281,28 +281,8 @@ def _explained(played: Played, id_: InstanceId, outcome: Outcome | None) -> bool
         return False
     if outcome.reason in _PASSING and played.story.scenario.ecs_timing.flap_every is not None:
         return True
-    match outcome.reason:
-        case Reason.BUDGET:
-            return _out(played) >= played.story.policy.max_unavailable.of(len(_ours(played)))
-        case Reason.ZONE_BUDGET:
-            return _zone_is_full(played, id_)
-        case Reason.HALTED:
-            return played.last.exit_code == 4 or _is_denied_for_several(played)
-        case Reason.RELEASE_SUSPECT:
-            return len(_did_not_survive(played)) >= max(SUSPECT_AFTER, played.story.policy.max_failures)
-        case Reason.OWN_HOST:
-            return played.story.on_instances and not _others_in_service(played, id_)
-        case Reason.RESTING:
-            return _gave_it_up_before(played, id_)
-        case Reason.DRAIN_TIMED_OUT | Reason.NO_ROOM:
-            return not _has_room(played)
-        case Reason.STOPPING:
-            return played.story.policy.deadline is not None
-        case Reason.CHECKPOINT_WAIT | Reason.CHECKPOINT_FULL | Reason.CHECKPOINT_FAILED | Reason.DAILY_LIMIT:
-            checkpoints = played.story.policy.rules.checkpoints
-            return bool(checkpoints.steps) or checkpoints.per_day is not None
-        case _:
-            return False
+    explains = _EXPLAINED.get(outcome.reason)
+    return explains is not None and explains(played, id_)
 
 
 def _is_denied_for_several(played: Played) -> bool:
@@ -321,6 +301,11 @@ def _others_in_service(played: Played, id_: InstanceId) -> bool:
 
 _PASSING = frozenset({Reason.BUDGET, Reason.ZONE_BUDGET, Reason.AGENT_DISCONNECTED})
 """What agents that lose their connection now and then bring about."""
+
+
+def _is_paced(played: Played) -> bool:
+    checkpoints = played.story.policy.rules.checkpoints
+    return bool(checkpoints.steps) or checkpoints.per_day is not None
 
 
 def _is_any(played: Played, kind: type[f.Fault]) -> bool:
@@ -476,3 +461,24 @@ PROMISES: tuple[Callable[[Played], Iterable[str]], ...] = (
     boots_are_explained,
     attempts_are_bounded,
 )
+
+
+_EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
+    Reason.BUDGET: lambda told, _: _out(told) >= told.story.policy.max_unavailable.of(len(_ours(told))),
+    Reason.ZONE_BUDGET: _zone_is_full,
+    Reason.HALTED: lambda told, _: told.last.exit_code == 4 or _is_denied_for_several(told),
+    Reason.PAUSED: lambda told, _: object_in(told.world, Harmed.PAUSE) is not None,
+    Reason.RELEASE_SUSPECT: lambda told, _: (
+        len(_did_not_survive(told)) >= max(SUSPECT_AFTER, told.story.policy.max_failures)
+    ),
+    Reason.OWN_HOST: lambda told, id_: told.story.on_instances and not _others_in_service(told, id_),
+    Reason.RESTING: _gave_it_up_before,
+    Reason.DRAIN_TIMED_OUT: lambda told, _: not _has_room(told),
+    Reason.NO_ROOM: lambda told, _: not _has_room(told),
+    Reason.STOPPING: lambda told, _: told.story.policy.deadline is not None,
+    Reason.CHECKPOINT_WAIT: lambda told, _: _is_paced(told),
+    Reason.CHECKPOINT_FULL: lambda told, _: _is_paced(told),
+    Reason.CHECKPOINT_FAILED: lambda told, _: _is_paced(told),
+    Reason.DAILY_LIMIT: lambda told, _: _is_paced(told),
+}
+"""What explains that a host which nothing is wrong with was not updated by the last run."""

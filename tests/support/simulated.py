@@ -136,6 +136,7 @@ class Updater:
     own: Own | None = None
     successors: Successors | None = None
     store_name: str = ""
+    state: str = ""
 
     def run(self) -> RunFinished:
         clock = self.clock or EngineClock(self.world)
@@ -158,6 +159,7 @@ class Updater:
             self.own,
             self.successors,
             self.store_name,
+            self.state,
         )
         run = Run(
             RunId(self.name),

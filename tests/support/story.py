@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import Enum
+from functools import partial
 from typing import Any, cast
 
 from tests.support.overheard import overheard
@@ -39,6 +41,7 @@ from bottlerocket_ecs_updater.engine.lease import (
     lease_key,
 )
 from bottlerocket_ecs_updater.engine.ledger import KeptLedger, UnkeptLedger, ledger_key
+from bottlerocket_ecs_updater.engine.pausing import pause_key
 from bottlerocket_ecs_updater.engine.run import Stop
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.disturbances import KilledError
@@ -47,7 +50,7 @@ from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last
 from bottlerocket_ecs_updater.simulator.errors import AwsError
 from bottlerocket_ecs_updater.simulator.faults import SecondUpdater
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
-from bottlerocket_ecs_updater.simulator.scenarios import Scenario
+from bottlerocket_ecs_updater.simulator.scenarios import NEW, Scenario
 from bottlerocket_ecs_updater.simulator.watch import Budget, Verdict
 from bottlerocket_ecs_updater.simulator.world import World
 
@@ -96,6 +99,25 @@ class Ringing:
     lasts: timedelta
 
 
+class Harmed(Enum):
+    """An object of the state store, by its key."""
+
+    PAUSE = pause_key(CLUSTER)
+    LEASE = lease_key(CLUSTER)
+    LEDGER = ledger_key(CLUSTER)
+    SIGHTING = f"first-seen/{NEW}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """An object of the state store holds something else for a while; then somebody puts it back as it was."""
+
+    what: Harmed
+    data: bytes
+    at: timedelta
+    lasts: timedelta
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
     """Everything that decides how a play goes."""
@@ -117,6 +139,7 @@ class Story:
     """By how much the clock of a run is ahead of the world's, by the number of the run."""
     rivals_have_own_stores: bool = False
     """Whether second updaters are of another stack: they share nothing with the line of runs but the cluster."""
+    harms: tuple[Harm, ...] = ()
     store_forgets_claims: bool = False
     """Whether the store's copies of claims are gone after each death: only the instances tell of them."""
     runs_max: int = 20
@@ -190,6 +213,7 @@ _PASSING = frozenset(
         Reason.HANDED_OVER,
         Reason.OWN_HOST,
         Reason.CHECKPOINT_WAIT,
+        Reason.PAUSED,
     }
 )
 
@@ -241,6 +265,14 @@ def world_of(story: Story) -> World:
         frozenset(str(rule) for rule in policy.rules.releases.deny),
     )
     return scenario.build(VirtualClock(), budget=budget)
+
+
+def object_in(world: World, what: Harmed) -> bytes | None:
+    """What an object of the state store holds now; None where there is none."""
+    with suppress(AwsError):
+        body: bytes = world.s3.get({"Bucket": BUCKET, "Key": f"{PREFIX}/{what.value}"})["Body"]
+        return body
+    return None
 
 
 def _forget_claims(world: World) -> None:
@@ -325,6 +357,8 @@ class _Play:
         for name, content in story.documents.items():
             self._world.documents.add(name, content)
         self._ring()
+        for harm in story.harms:
+            self._world.clock.after(harm.at, partial(self._harm, harm))
         watch(self._world)
 
     def _ring(self) -> None:
@@ -333,6 +367,21 @@ class _Play:
         for ringing in self._story.alarms:
             world.clock.after(ringing.at, lambda: world.cloudwatch.set_alarm(ALARM, "ALARM"))
             world.clock.after(ringing.at + ringing.lasts, lambda: world.cloudwatch.set_alarm(ALARM, "OK"))
+
+    def _harm(self, harm: Harm) -> None:
+        where = {"Bucket": BUCKET, "Key": f"{PREFIX}/{harm.what.value}"}
+        before = object_in(self._world, harm.what)
+        self._world.s3.put({**where, "Body": harm.data})
+
+        def put_back() -> None:
+            if object_in(self._world, harm.what) != harm.data:
+                return  # somebody wrote over it
+            if before is None:
+                self._world.s3.delete(where)
+            else:
+                self._world.s3.put({**where, "Body": before})
+
+        self._world.clock.after(harm.lasts, put_back)
 
     def perform(self) -> Played:
         rivals = [fault for fault in self._story.scenario.faults.world if isinstance(fault, SecondUpdater)]
@@ -476,6 +525,7 @@ class _Play:
             prefix = f"{PREFIX}{updater.store_name}"
             store = S3Store(cast("Any", Pair.of(clients.s3)), api, BUCKET, prefix)
             updater.ledger = KeptLedger(store, CLUSTER, run)
+            updater.store = store if self._story.harms else None
             key = lease_key(CLUSTER)
             return Lease(store, key, updater.name, run, self._story.lease, clock, clock.monotonic)
         updater.ledger = UnkeptLedger()

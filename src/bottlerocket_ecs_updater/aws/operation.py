@@ -17,6 +17,7 @@ class Bucket(Enum):
     EC2 = "EC2"
     STORE = "store"
     MESSAGES = "messages"
+    IDENTITY = "identity"
 
 
 class Operation(Enum):
@@ -56,11 +57,17 @@ class Operation(Enum):
     PUT_EVENTS = ("events:PutEvents", Bucket.MESSAGES)
     GET_SECRET_VALUE = ("secretsmanager:GetSecretValue", Bucket.MESSAGES)
     GET_PARAMETER = ("ssm:GetParameter", Bucket.MESSAGES)
+    GET_CALLER_IDENTITY = ("sts:GetCallerIdentity", Bucket.IDENTITY)
 
     @property
     def by_setting(self) -> bool:
         """Whether it takes a setting that the stack does not offer: whoever sets it adds the permission."""
         return self is Operation.STOP_TASK
+
+    @property
+    def by_everybody(self) -> bool:
+        """Whether AWS answers it to whoever asks, and no permission can be given or taken for it."""
+        return self is Operation.GET_CALLER_IDENTITY
 
     @property
     def by_people(self) -> bool:

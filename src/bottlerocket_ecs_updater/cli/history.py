@@ -33,7 +33,7 @@ def history(*, settings: HistorySettings) -> int:
     wired = wire_to_look(settings.target, os.environ)
     if wired.store is None:
         raise UsageError("the history of runs is in the state store: give --state")
-    entries = entries_of(wired.store, wired.cluster_name)[: settings.last]
+    entries = entries_of(wired.store, wired.state, wired.cluster_name)[: settings.last]
     if settings.form == "json":
         text = json.dumps(json.loads(write_index(entries)), indent=2) + "\n"
     else:

@@ -37,7 +37,7 @@ def pause(*, settings: PauseSettings) -> int:
     wired = wire_to_look(settings.target, os.environ)
     store = store_of(wired)
     made = Pause(wired.clock.now(), _who(), settings.why)
-    set_pause(store, wired.cluster_name, made)
+    set_pause(store, wired.state, made)
     print(f"Updates of {wired.cluster_name} are paused {made}")  # noqa: T201 - the answer itself
     return 0
 

@@ -81,7 +81,9 @@ def look(wired: Wired, policy: Policy) -> Fleet:
         wired.clock,
         policy,
         wired.ledger,
-        beyond=Beyond(wired.store, wired.cluster_name, wired.survey, wired.own, wired.launches, wired.store_name),
+        beyond=Beyond(
+            wired.store, wired.cluster_name, wired.survey, wired.own, wired.launches, wired.store_name, wired.place
+        ),
     )
 
 

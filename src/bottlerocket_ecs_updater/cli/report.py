@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +17,7 @@ from bottlerocket_ecs_updater.cli.telling import reach_of
 from bottlerocket_ecs_updater.cli.wiring import wire_to_look
 from bottlerocket_ecs_updater.core.errors import NotFound, UsageError
 from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.place import name_of
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.report.account import Account, account_of
 from bottlerocket_ecs_updater.report.archive import FORMS, render, report_key, write_reports
@@ -59,13 +61,13 @@ def report(
     wired = wire_to_look(settings.target, os.environ)
     if wired.store is None:
         raise UsageError("the record of runs is in the state store: give --state")
-    name, account = _read(wired.store, wired.cluster_name, run, reach_of(settings.target))
+    state, name, account = _read(wired.store, (wired.state, wired.cluster_name), run, reach_of(settings.target))
     if settings.out or settings.to is not None:
         _put(render(account, form), settings.to)
     else:
-        for fault in write_reports(wired.store, wired.cluster_name, name, account):
+        for fault in write_reports(wired.store, state, name, account):
             _say(fault)
-        folder = report_key(wired.cluster_name, name, "").rpartition("/")[0]
+        folder = report_key(state, name, "").rpartition("/")[0]
         written = ", ".join(f"report.{one}" for one in FORMS)
         _say(f"{visible(account.headline)}\nWritten to {folder} in the state store: {written}")
     return 0
@@ -78,19 +80,19 @@ def _put(text: str, to: Path | None) -> None:
         write_file(to, text)
 
 
-def _read(store: Store, cluster: str, run: str, reach: Reach) -> tuple[RunId, Account]:
-    name = RunId(run)
+def _read(store: Store, states: Sequence[str], run: str, reach: Reach) -> tuple[str, RunId, Account]:
+    """The record of a run, and under which of these names it is kept; older versions had another one."""
+    cluster = name_of(states[0])
+    if run != LATEST and ("/" in run or not run):
+        raise UsageError(f"{run!r} is no id of a run; `history` lists them")
+    for state in states:
+        name = RunId(run) if run != LATEST else max(runs_of(store, state), default=None)
+        past = read_record(store, state, name) if name is not None else None
+        if name is not None and past is not None and past.events:
+            return state, name, account_of(past.events, past.unreadable, cluster=cluster, reach=reach)
     if run == LATEST:
-        runs = runs_of(store, cluster)
-        if not runs:
-            raise NotFound(f"no run of {cluster} has left a record")
-        name = runs[-1]
-    if "/" in name or not name:
-        raise UsageError(f"{name!r} is no id of a run; `history` lists them")
-    past = read_record(store, cluster, name)
-    if not past.events:
-        raise NotFound(f"run {name} of {cluster} has left no record; `history` lists those that did")
-    return name, account_of(past.events, past.unreadable, cluster=cluster, reach=reach)
+        raise NotFound(f"no run of {cluster} has left a record")
+    raise NotFound(f"run {run} of {cluster} has left no record; `history` lists those that did")
 
 
 def form_of(path: Path | None) -> str:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from bottlerocket_ecs_updater.cli.pause import store_of
 from bottlerocket_ecs_updater.cli.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import wire_to_look
-from bottlerocket_ecs_updater.engine.pausing import clear_pause, look_for_pause
+from bottlerocket_ecs_updater.engine.old_state import end_pause, pause_of
 
 
 @Parameter(name="*", group="Resume")
@@ -26,8 +26,9 @@ def resume(*, settings: ResumeSettings) -> int:
     """Let runs begin again on a cluster that was paused."""
     wired = wire_to_look(settings.target, os.environ)
     store = store_of(wired)
-    was = look_for_pause(store, wired.cluster_name)
-    clear_pause(store, wired.cluster_name)
+    was = pause_of(store, wired.place, wired.cluster_name)
+    if wired.place is not None:
+        end_pause(store, wired.place)
     said = f"Updates of {wired.cluster_name} go on; they were paused {was}" if was else "Updates were not paused."
     print(said)  # noqa: T201 - the answer itself
     return 0

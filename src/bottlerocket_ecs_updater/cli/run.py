@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
 from contextlib import suppress
 from datetime import datetime
 
@@ -13,9 +14,11 @@ from bottlerocket_ecs_updater.cli.settings import RunSettings
 from bottlerocket_ecs_updater.cli.signals import RELEASE_GRACE_SECONDS, at_most, heard
 from bottlerocket_ecs_updater.cli.telling import Telling, successors, tell
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
-from bottlerocket_ecs_updater.core.errors import Interrupted, UpdaterError
+from bottlerocket_ecs_updater.core.errors import Interrupted, Throttled, Unreachable, UpdaterError
 from bottlerocket_ecs_updater.core.event import LeaseRefused, LeaseTaken, RunFinished
+from bottlerocket_ecs_updater.core.waiting import passed
 from bottlerocket_ecs_updater.engine.lease import HeldBy, Taken, asking
+from bottlerocket_ecs_updater.engine.old_state import move_pause
 from bottlerocket_ecs_updater.engine.outcomes import count
 from bottlerocket_ecs_updater.engine.run import Run, Stop, World
 
@@ -30,10 +33,10 @@ WAKES_PER_LEASE = 4
 def run(settings: RunSettings) -> int:
     """Update the cluster's Bottlerocket container instances, as far as may be done now."""
     gc.set_threshold(MADE_BEFORE_COLLECTED)
-    wired = wire(settings, os.environ)
-    telling = tell(settings, wired, sys.stderr)
-    stop = Stop()
-    with heard(stop, wired.clock.interrupted):
+    stop, interrupted = Stop(), threading.Event()
+    with heard(stop, interrupted):
+        wired = _wired(settings, interrupted)
+        telling = tell(settings, wired, sys.stderr)
         try:
             return _with_right(settings, wired, telling, stop)
         finally:
@@ -43,12 +46,31 @@ def run(settings: RunSettings) -> int:
                 wired.right.release()
 
 
+def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
+    """Everything that a run talks to; AWS may take as long to answer as in any later outage. Raises UpdaterError."""
+    bare = wire(settings, os.environ, interrupted, ask=False)
+    began = bare.clock.now()
+    while True:
+        try:
+            return wire(settings, os.environ, interrupted)
+        except (UpdaterError, Interrupted) as error:
+            again = isinstance(error, Throttled | Unreachable)
+            over = passed(began, settings.limits.drain_timeout, bare.clock.now())
+            if again and not over and bare.clock.sleep(settings.limits.poll_interval):
+                continue
+            # Whoever watches hears of it as of every run that could not begin.
+            tell(settings, bare, sys.stderr).recorder.record(_never_began(bare, began, "error", 1, str(error)))
+            raise
+
+
 def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Stop) -> int:
     """Act where the cluster is ours to act on; leave, with thanks, where it is somebody else's."""
     recorder = telling.recorder
     began = wired.clock.now()
     try:
         answer = wired.right.acquire()
+        if isinstance(answer, Taken) and wired.store is not None and wired.place is not None:
+            move_pause(wired.store, wired.place)
     except (UpdaterError, Interrupted) as error:
         recorder.record(_never_began(wired, began, "error", 1, str(error)))
         raise
@@ -82,6 +104,7 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
         wired.own,
         successors(settings, wired),
         wired.store_name,
+        wired.state,
     )
     finished = Run(
         wired.run,

@@ -54,28 +54,36 @@ def status(*, settings: StatusSettings) -> int:
 
 def _status(wired: Wired) -> ClusterStatus:
     ledger = wired.ledger.load()
-    beyond = Beyond(wired.store, wired.cluster_name, wired.survey, launches=wired.launches)
+    beyond = Beyond(wired.store, wired.cluster_name, wired.survey, launches=wired.launches, place=wired.place)
     fleet = take_picture(wired.cluster, wired.hosts, wired.clock, Policy(), wired.ledger, beyond=beyond, ask=False)
     store = wired.store
-    lease = read_lease(store.get(lease_key(wired.cluster_name))) if store is not None else None
-    runs = runs_of(store, wired.cluster_name) if store is not None else ()
+    state, runs = _runs(wired)
+    lease = read_lease(store.get(lease_key(state))) if store is not None else None
     began = [at for run in runs if (at := began_at(run)) is not None]
     return ClusterStatus(
         wired.cluster_name,
         fleet,
         ledger,
         lease,
-        _last_run(wired, runs),
+        _last_run(wired, state, runs),
         store is not None,
         next_run(began, wired.clock.now()),
     )
 
 
-def _last_run(wired: Wired, runs: Sequence[RunId]) -> LastRun | None:
+def _runs(wired: Wired) -> tuple[str, Sequence[RunId]]:
+    """The runs that left a record, and the name under which; of older versions where none of ours did."""
+    if wired.store is None:
+        return wired.state, ()
+    runs = runs_of(wired.store, wired.state)
+    return (wired.state, runs) if runs else (wired.cluster_name, runs_of(wired.store, wired.cluster_name))
+
+
+def _last_run(wired: Wired, state: str, runs: Sequence[RunId]) -> LastRun | None:
     if wired.store is None or not runs:
         return None
     newest = max(runs)
-    events = read_record(wired.store, wired.cluster_name, newest).events
+    events = read_record(wired.store, state, newest).events
     began = next((event.at for event in events if isinstance(event, RunStarted)), None)
     ended = next((event for event in events if isinstance(event, RunFinished)), None)
     if ended is None:

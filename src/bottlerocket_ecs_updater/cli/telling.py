@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 from bottlerocket_ecs_updater.cli.kinds import Bucket, Place
 from bottlerocket_ecs_updater.cli.settings import Messages, Output, RunSettings, Target
 from bottlerocket_ecs_updater.cli.wiring import Wired
+from bottlerocket_ecs_updater.core.place import name_of
 from bottlerocket_ecs_updater.core.policy import OwnHost
 from bottlerocket_ecs_updater.engine.ports import Clock, Recorder, Successors
 from bottlerocket_ecs_updater.engine.times import write_time
@@ -83,8 +84,8 @@ def tell(settings: RunSettings, wired: Wired, stream: TextIO) -> Telling:
         metrics = Metrics(stream, run=about.run, cluster=about.cluster)
     complain = _complaints(wired.clock, about, stream, live, as_json=as_json)
     reach = reach_of(settings.target)
-    record = Record(store, about.cluster, wired.run) if store is not None else None
-    archive = Archive(store, about.cluster, wired.run, complain, reach) if store is not None else None
+    record = Record(store, wired.state, wired.run) if store is not None else None
+    archive = Archive(store, wired.state, wired.run, complain, reach) if store is not None else None
     messenger = _messenger(settings, wired, complain)
     # The record comes before the report that is made from it; messages come last, since they name the report.
     others = [one for one in (metrics, record, archive, messenger) if one is not None]
@@ -162,12 +163,13 @@ def _messenger(settings: RunSettings, wired: Wired, complain: Callable[[str], No
 
 def reach_of(target: Target) -> Reach:
     """How a command that a person types finds this cluster."""
-    return Reach(target.cluster, target.region_named or "", str(target.state) if target.state is not None else "")
+    state = str(target.state) if target.state is not None else ""
+    return Reach(name_of(target.cluster), target.region_named or "", state)
 
 
 def report_place(state: Place, wired: Wired, form: str = "html") -> str:
     """Where the report of the run is, or will be."""
-    key = report_key(wired.cluster_name, wired.run, form)
+    key = report_key(wired.state, wired.run, form)
     return f"{state}{key}" if isinstance(state, Bucket) else f"{state}/{key}"
 
 

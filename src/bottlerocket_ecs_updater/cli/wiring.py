@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import socket
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,14 +26,17 @@ from bottlerocket_ecs_updater.aws.s3_store import S3Store
 from bottlerocket_ecs_updater.aws.session import Clients
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.survey import AwsSurvey
+from bottlerocket_ecs_updater.aws.whereabouts import find_place
 from bottlerocket_ecs_updater.cli.kinds import Bucket, Folder
 from bottlerocket_ecs_updater.cli.settings import Documents, Limits, RunSettings, Target
 from bottlerocket_ecs_updater.core.ids import Own, RunId
+from bottlerocket_ecs_updater.core.place import Place, name_of
 from bottlerocket_ecs_updater.engine.clock import SystemClock
 from bottlerocket_ecs_updater.engine.folder import FolderStore
 from bottlerocket_ecs_updater.engine.lease import Lease, NoLease, Right, RunningTask, TaskLease, lease_key
 from bottlerocket_ecs_updater.engine.ledger import KeptLedger, LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.engine.lone_task import LoneTask
+from bottlerocket_ecs_updater.engine.old_state import BothLeases, MovingLedger
 from bottlerocket_ecs_updater.engine.ports import Store
 
 NO_DOCUMENT = "none"
@@ -47,6 +51,8 @@ class Wired:
 
     run: RunId
     cluster_name: str
+    place: Place | None
+    """What tells the cluster from others of its name; None without a store, where nobody asks."""
     clock: SystemClock
     api: Api
     calls: Calls
@@ -67,11 +73,21 @@ class Wired:
     store_name: str
     """A short name of what keeps this run's rivals apart from it: the same for all that share a store."""
 
+    @property
+    def state(self) -> str:
+        """Under which name the state of the cluster is kept in the store."""
+        return str(self.place) if self.place is not None else self.cluster_name
 
-def wire(settings: RunSettings, environ: Mapping[str, str]) -> Wired:
-    """Make everything; nothing is asked of AWS yet."""
+
+def wire(
+    settings: RunSettings, environ: Mapping[str, str], interrupted: threading.Event | None = None, *, ask: bool = True
+) -> Wired:
+    """Make everything. Where there is a store, AWS is asked which cluster it is, and what it raises is raised.
+
+    Without `ask` nothing is asked of AWS, and there is no store.
+    """
     limits = settings.limits
-    clock = SystemClock(limits.time_scale, limits.time_origin)
+    clock = SystemClock(limits.time_scale, limits.time_origin, interrupted or threading.Event())
     run = new_run_id(clock.now())
     clients = Clients(version=__version__, region=settings.target.region_named, lease=limits.lease / limits.time_scale)
     calls = Calls()
@@ -79,13 +95,17 @@ def wire(settings: RunSettings, environ: Mapping[str, str]) -> Wired:
     api = Api(clock, pace, calls, within=clients.within)
     # What keeps the right to act must not ask for it first.
     own = Api(clock, pace, calls, within=clients.within)
-    name = settings.target.cluster.rsplit("/", 1)[-1]
+    name = name_of(settings.target.cluster)
     who = identify(environ)
     family = _family(who, settings.target.cluster, clients, own)
-    store = _store(settings, clients, own)
+    store = _store(settings, clients, own) if ask else None
+    place = None
+    if store is not None:
+        place = find_place(settings.target.cluster, clients, own, settings.target.region_named)
     return Wired(
         run,
         name,
+        place,
         clock,
         api,
         calls,
@@ -94,8 +114,8 @@ def wire(settings: RunSettings, environ: Mapping[str, str]) -> Wired:
         AwsSurvey.of(clients, api, settings.target.cluster),
         AwsLaunches.of(clients, api),
         store,
-        KeptLedger(store, name, run) if store is not None else UnkeptLedger(),
-        _right(settings, who, family, clock, store, run, name),
+        _ledger(store, place, run),
+        _right(settings, who, family, clock, store, run, place),
         clients,
         Own(who.task, who.family) if isinstance(who, Identity) and who.task is not None else None,
         family,
@@ -133,6 +153,12 @@ def _store(settings: RunSettings, clients: Clients, api: Api) -> Store | None:
             return S3Store(clients.s3, api, bucket, prefix)
 
 
+def _ledger(store: Store | None, place: Place | None, run: RunId) -> LedgerKeeping:
+    if store is None or place is None:
+        return UnkeptLedger()
+    return MovingLedger(KeptLedger(store, str(place), run), store, place)
+
+
 def _store_name(settings: RunSettings, environ: Mapping[str, str]) -> str:
     """Six digits for the state store; without one, for the task's family. Empty where nothing keeps runs apart."""
     match settings.target.state:
@@ -162,13 +188,16 @@ def _right(
     clock: SystemClock,
     store: Store | None,
     run: RunId,
-    cluster: str,
+    place: Place | None,
 ) -> Right:
     """The lease in the store; without one, the rule of the oldest task; outside ECS, nothing but a warning."""
     term = settings.limits.lease
-    if store is not None:
+    if store is not None and place is not None:
         holder = str(who.task) if isinstance(who, Identity) and who.task else socket.gethostname()
-        return Lease(store, lease_key(cluster), holder, run, term, clock, clock.monotonic)
+        new, old = (
+            Lease(store, lease_key(key), holder, run, term, clock, clock.monotonic) for key in (str(place), place.name)
+        )
+        return BothLeases(new, old, store, place)
     if not isinstance(who, Identity):
         return NoLease()
 

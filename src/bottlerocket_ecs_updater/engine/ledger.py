@@ -93,7 +93,9 @@ class KeptLedger:
         self._unconfirmed: list[bytes] = []
         """What was sent without an answer: each may be what the store holds."""
         self._safe = Ledger()
-        self._unknown: dict[str, Any] = {}
+        self._safe_beside: Mapping[str, Any] = {}
+        self.beside: dict[str, Any] = {}
+        """What stands beside it in the object: what a newer updater wrote, and what became of older state."""
         self._broken = False
         self._check: Callable[[], None] = _nothing
         self.key = ledger_key(cluster)
@@ -104,10 +106,19 @@ class KeptLedger:
         if stored is not None:
             self._tag = stored.tag
             self._broken = True
-            self._safe, self._unknown = read_ledger(stored.data, self.key)
+            self._safe, self.beside = read_ledger(stored.data, self.key)
             self._broken = False
-            self.value = self._safe
+            self.value, self._safe_beside = self._safe, dict(self.beside)
         return self.value
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there was no such object when it was read."""
+        return self._tag == ABSENT
+
+    def leave_alone(self) -> None:
+        """Write nothing any more."""
+        self._broken = True
 
     def change(self, step: Change) -> Ledger:
         self.value = step(self.value)
@@ -132,24 +143,27 @@ class KeptLedger:
         if self._broken:
             # What cannot be read is a person's to look at, and never overwritten.
             return True
-        if self.value == self._safe and not self._unconfirmed:
+        if self._is_safe():
             return True
         try:
             self._put()
         except Conflict:
             self._adopt()
-            return self.value == self._safe and not self._unconfirmed
+            return self._is_safe()
         return True
+
+    def _is_safe(self) -> bool:
+        return self.value == self._safe and self.beside == self._safe_beside and not self._unconfirmed
 
     def _put(self) -> None:
         self._check()
-        value = self.value
+        value, beside = self.value, dict(self.beside)
         self._writes += 1
         # The run and the count make every write different from every other, so that ours can be told from theirs.
-        data = write_ledger(value, {**self._unknown, "run": self._run, "write": self._writes})
+        data = write_ledger(value, {**beside, "run": self._run, "write": self._writes})
         self._unconfirmed.append(data)
         self._tag = self._store.put(self.key, data, self._tag)
-        self._safe = value
+        self._safe, self._safe_beside = value, beside
         self._unconfirmed.clear()
 
     def _adopt(self) -> None:
@@ -161,7 +175,7 @@ class KeptLedger:
         if stored is None or stored.data not in self._unconfirmed:
             raise self._lost()
         self._tag = stored.tag
-        self._safe, _ = read_ledger(stored.data, self.key)
+        self._safe, self._safe_beside = read_ledger(stored.data, self.key)
         self._unconfirmed.clear()
 
     def _lost(self) -> LeaseLost:
@@ -188,12 +202,18 @@ def write_ledger(ledger: Ledger, beside: dict[str, Any]) -> bytes:
 def read_ledger(data: bytes, key: str) -> tuple[Ledger, dict[str, Any]]:
     """The ledger, and what a newer updater wrote beside it. Raises LedgerBroken, naming the object and the place."""
     try:
-        return read_object(data, _ledger)
+        return read_object(data, ledger_of)
     except Unreadable as problem:
-        raise LedgerBroken(f"{key} in the state store cannot be read: {problem}. {REMEDY}") from problem
+        raise broken(key, problem) from problem
 
 
-def _ledger(value: Mapping[str, Any]) -> tuple[Ledger, dict[str, Any]]:
+def broken(key: str, problem: Unreadable) -> LedgerBroken:
+    """The error that names the object, why it cannot be read, and what to do."""
+    return LedgerBroken(f"{key} in the state store cannot be read: {problem}. {REMEDY}")
+
+
+def ledger_of(value: Mapping[str, Any]) -> tuple[Ledger, dict[str, Any]]:
+    """The same, of an object that was read as JSON. Raises Unreadable."""
     from bottlerocket_ecs_updater.engine.jsonform import ledger_converter, structured  # noqa: PLC0415 - slow to import
 
     if "format" not in value:

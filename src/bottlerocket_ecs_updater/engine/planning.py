@@ -18,15 +18,16 @@ from bottlerocket_ecs_updater.core.host import HostProblem, Problem
 from bottlerocket_ecs_updater.core.ids import Own, RunId
 from bottlerocket_ecs_updater.core.launch import Launches
 from bottlerocket_ecs_updater.core.launching import groups_of
+from bottlerocket_ecs_updater.core.place import Place
 from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, Policy
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.core.waiting import passed
 from bottlerocket_ecs_updater.engine.acting import Acting
-from bottlerocket_ecs_updater.engine.beginning import remember
+from bottlerocket_ecs_updater.engine.beginning import begin_afresh, remember
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.engine.looking import Looking, Wants
-from bottlerocket_ecs_updater.engine.pausing import look_for_pause
+from bottlerocket_ecs_updater.engine.old_state import pause_of
 from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, LaunchReader, Store, Survey
 from bottlerocket_ecs_updater.engine.sightings import Sightings
 
@@ -51,6 +52,7 @@ class Beyond:
     own: Own | None = None
     launches: LaunchReader | None = None
     store_name: str = ""
+    place: Place | None = None
 
 
 NOTHING_BEYOND = Beyond()
@@ -77,7 +79,7 @@ def take_picture(
     asking = Acting(known, cluster, hosts, UnkeptLedger(), clock, _Unheard())
     remember(known, ledger)
     looking.look(Wants(full=True, listing=True, services=True))
-    looking.adopt_commands()
+    begin_afresh(known, looking, ledger)
     limit = policy.answer_timeout * CHECK_TRIES
     while ask and not passed(now, limit, known.at):
         decision = decide(known.fleet(), policy)
@@ -89,7 +91,7 @@ def take_picture(
         looking.look(Wants())
     if ask:
         looking.surveying.look_around(known.instances.keys(), known.at)
-    known.paused = look_for_pause(beyond.store, beyond.cluster_name)
+    known.paused = pause_of(beyond.store, beyond.place, beyond.cluster_name)
     known.past = replace(known.past, first_seen=_first_seen(known, Sightings(beyond.store)))
     fleet = known.fleet()
     return replace(fleet, launches=_launches(fleet, beyond))

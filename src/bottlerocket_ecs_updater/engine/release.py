@@ -21,6 +21,7 @@ from bottlerocket_ecs_updater.core.fleet import Registration, Rest, Status
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.ledger import Ledger, with_release, without_claim, without_rest
 from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.engine.beginning import refuse_foreign
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
 from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Done, Gone, Listing, Result, Unclear
 from bottlerocket_ecs_updater.engine.registrations import one_per_instance
@@ -92,6 +93,7 @@ def consider_instance(id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping) 
     """Find out what there is to release of one instance. Raises UsageError where releasing it would be wrong."""
     state = ledger.load()
     listing = cluster.list_all()
+    refuse_foreign(state, (each.arn for each in listing.registrations))
     found = [each for each in listing.registrations if each.id == id_]
     registration = next(iter(one_per_instance(found)), None)
     _see_that_all_are_described(id_, registration, listing, state)

@@ -38,7 +38,7 @@ from bottlerocket_ecs_updater.core.ruling import newly_found
 from bottlerocket_ecs_updater.core.waiting import passed, spell
 from bottlerocket_ecs_updater.engine.acting import Acting
 from bottlerocket_ecs_updater.engine.agenda import Agenda
-from bottlerocket_ecs_updater.engine.beginning import remember
+from bottlerocket_ecs_updater.engine.beginning import begin_afresh, remember
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerBroken, LedgerKeeping
 from bottlerocket_ecs_updater.engine.looking import Looking, Wants
@@ -100,6 +100,8 @@ class World:
     successors: Successors | None = None
     store_name: str = ""
     """What tells the claims of runs that share the store from those of others."""
+    state: str = ""
+    """Under which name the state of the cluster is kept in the store; empty for the cluster's own."""
 
 
 class Run:
@@ -207,7 +209,7 @@ class Run:
             try:
                 self._looking.look(wants)
                 if afresh:
-                    self._looking.adopt_commands()
+                    begin_afresh(self._known, self._looking, self._world.ledger)
                     self._forget_gone()
                     afresh = False
                 self._look_beyond()
@@ -303,7 +305,7 @@ class Run:
     def _look_at_store(self) -> None:
         """What is neither of ECS nor of the hosts: the pause switch, and how old releases are."""
         known, ledger = self._known, self._world.ledger
-        known.paused = look_for_pause(self._world.store, self._cluster_name)
+        known.paused = look_for_pause(self._world.store, self._world.state or self._cluster_name)
         for version in known.releases_told():
             seen = self._sightings.note(version, known.at)
             ledger.change(partial(with_sighting, version=version, at=seen))

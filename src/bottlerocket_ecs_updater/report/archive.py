@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from bottlerocket_ecs_updater.core.errors import UpdaterError
 from bottlerocket_ecs_updater.core.event import Event, RunFinished
 from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.place import name_of
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.report.account import Account, account_of
 from bottlerocket_ecs_updater.report.index import Entry, enter, entry_of, index_key
@@ -40,7 +41,7 @@ class Archive:
         self._events.append(event)
         if isinstance(event, RunFinished):
             try:
-                account = account_of(self._events, cluster=self._cluster, reach=self._reach)
+                account = account_of(self._events, cluster=name_of(self._cluster), reach=self._reach)
                 for fault in write_reports(self._store, self._cluster, self._run, account):
                     self._complain(fault)
             except UpdaterError as error:
@@ -72,7 +73,7 @@ def write_reports(store: Store, cluster: str, run: RunId, account: Account) -> S
     entered = enter(store, cluster, entry_of(account))
     for other in entered.adopted:
         past = read_record(store, cluster, other)
-        died = account_of(past.events, past.unreadable, cluster=cluster, reach=account.reach)
+        died = account_of(past.events, past.unreadable, cluster=name_of(cluster), reach=account.reach)
         _write_forms(store, cluster, other, died)
     write_index_page(store, cluster, entered.entries)
     key = index_key(cluster, "json")
@@ -88,7 +89,7 @@ def write_index_page(store: Store, cluster: str, entries: Sequence[Entry]) -> No
     """Write the page of all runs. Raises what the store raises."""
     from bottlerocket_ecs_updater.report.page.html import index_page  # noqa: PLC0415
 
-    store.put(index_key(cluster, "html"), index_page(cluster, entries).encode(), None)
+    store.put(index_key(cluster, "html"), index_page(name_of(cluster), entries).encode(), None)
 
 
 def report_key(cluster: str, run: RunId, form: str) -> str:

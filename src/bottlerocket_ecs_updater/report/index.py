@@ -21,6 +21,7 @@ from typing import Any
 
 from bottlerocket_ecs_updater.core.errors import Unreachable
 from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.place import name_of
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
 from bottlerocket_ecs_updater.engine.readjson import Unreadable, number_of, read_object, shaped, text_of, whole_of
 from bottlerocket_ecs_updater.engine.times import read_span, read_time, write_time
@@ -172,8 +173,15 @@ def _days_before(at: datetime | None, span: timedelta) -> str:
     return f"{(at - span).astimezone(UTC):%Y%m%d-%H%M}" if at is not None else ""
 
 
-def entries_of(store: Store, cluster: str) -> list[Entry]:
-    """Every run of a cluster, newest first, also those that died. Raises what the store raises."""
+def entries_of(store: Store, *clusters: str) -> list[Entry]:
+    """Every run of a cluster, newest first, also those that died. Raises what the store raises.
+
+    One cluster may have its runs under several names: those of older versions are under another one.
+    """
+    return _newest_first(entry for cluster in clusters for entry in _entries(store, cluster))
+
+
+def _entries(store: Store, cluster: str) -> list[Entry]:
     stored = store.get(index_key(cluster, "json"))
     index = _read(stored.data) if stored is not None else _Index()
     missing = _missing(store, cluster, index.entries, max(index.looked_to, index.dropped))
@@ -193,7 +201,7 @@ def _adopted(store: Store, cluster: str, runs: Iterable[RunId]) -> list[Entry]:
     for run in runs:
         past = read_record(store, cluster, run)
         if past.events:
-            entry = entry_of(account_of(past.events, past.unreadable, cluster=cluster))
+            entry = entry_of(account_of(past.events, past.unreadable, cluster=name_of(cluster)))
             # The folder is the name: a record that lost its first line tells no id of its own.
             found.append(entry if entry.run == run else replace(entry, run=run))
     return found

@@ -13,6 +13,11 @@ class Names:
     region: str = "us-east-1"
     account: str = "123456789012"
 
+    @classmethod
+    def of(cls, seed: int) -> Names:
+        """An account for each seed."""
+        return cls(account=f"{int(cls().account) + seed:012}"[-12:])
+
     def arn(self, service: str, resource: str) -> str:
         """The ARN of a resource of this account and region."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"

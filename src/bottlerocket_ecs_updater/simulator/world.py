@@ -42,7 +42,10 @@ NOBODY = "anonymous"
 
 
 class World:
-    """Everything that is simulated. Whoever reaches into it from another thread holds `clock.lock`."""
+    """Everything that is simulated. Whoever reaches into it from another thread holds `clock.lock`.
+
+    Without `names`, the account follows from the seed: two worlds of different seeds are in different accounts.
+    """
 
     def __init__(  # noqa: PLR0913 - a world is described by keywords, and each has a default
         self,
@@ -62,7 +65,7 @@ class World:
         validate_answers: bool = False,
     ) -> None:
         self.clock = clock
-        self.names = names or Names()
+        self.names = names or Names.of(seed)
         self.repository = repository or Repository()
         self.faults = faults or FaultPlan(seed=seed)
         self.hosts: dict[str, Host] = {}

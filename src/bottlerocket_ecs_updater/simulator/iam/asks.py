@@ -241,6 +241,11 @@ def _nothing_in_particular(action: str, _params: Params, _facts: Facts) -> Itera
     yield Ask(action)
 
 
+def _nothing_at_all(_action: str, _params: Params, _facts: Facts) -> Iterable[Ask]:
+    # "No permissions are required to perform this operation." Not even a denial keeps anybody from it.
+    return ()
+
+
 def _row(kind: str, asking: Asking, *keys: str) -> Row:
     return Row(kind, frozenset(keys), asking)
 
@@ -289,6 +294,7 @@ TABLE: Mapping[str, Row] = {
     "s3:PutObject": _row("object", _put_object),
     "s3:DeleteObject": _row("object", _object),
     "s3:ListBucket": _row("bucket", _list_bucket, S3_PREFIX),
+    "sts:GetCallerIdentity": _row("", _nothing_at_all),
     "logs:CreateLogGroup": _row("log-group", _log_stream),
     "logs:CreateLogStream": _row("log-stream", _log_stream),
     "logs:PutLogEvents": _row("log-stream", _log_stream),

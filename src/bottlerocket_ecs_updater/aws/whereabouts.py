@@ -1,0 +1,68 @@
+"""Which cluster it is that we talk to: its account and Region, beside its name.
+
+Asked of whoever knows it without a further permission: the ARN in the settings, else the first container instance that
+ECS lists, else Security Token Service, which tells everybody who they are. All say the same of one cluster, so that all
+its runs come to the same place in the state store.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, cast
+
+from bottlerocket_ecs_updater.aws.api import Api
+from bottlerocket_ecs_updater.aws.operation import Operation
+from bottlerocket_ecs_updater.aws.session import Clients, Pair
+from bottlerocket_ecs_updater.core.errors import Denied, Throttled, Unreachable, UpdaterError, UsageError
+from bottlerocket_ecs_updater.core.place import Place, name_of, place_of
+
+if TYPE_CHECKING:
+    from types_boto3_ecs import ECSClient
+
+
+class _Tokens(Protocol):
+    """What of a client of Security Token Service is used."""
+
+    def get_caller_identity(self) -> dict[str, str]: ...
+
+
+def find_place(cluster: str, clients: Clients, api: Api, region: str | None) -> Place:
+    """Where the cluster is, by its name or ARN. Raises UsageError where its ARN is of another account or Region.
+
+    Raises what ECS makes of it, too; an outage keeps nobody from an answer whose settings have the ARN.
+    """
+    named = place_of(cluster)
+    try:
+        listed = _listed(cluster, clients.ecs, api)
+    except (Throttled, Unreachable, Denied):
+        if named is None:
+            raise
+        listed = None
+    if named is None:
+        return Place(*_who_we_are(listed, cluster, clients, api, region), name_of(cluster))
+    if listed is not None and not named.may_be(listed):
+        raise UsageError(
+            f"the cluster is {cluster}, but the credentials are of account {listed.account}, and ECS answers for "
+            f"{listed.region}: give the ARN of a cluster there, or credentials of account {named.account}"
+        )
+    return named
+
+
+def _listed(cluster: str, ecs: Pair[ECSClient], api: Api) -> Place | None:
+    """Where the first container instance is that ECS lists; None for a cluster that has none."""
+    method = ecs.looking.list_container_instances
+    reply = api.look(Operation.LIST_CONTAINER_INSTANCES, cluster, method, cluster=cluster, maxResults=1)
+    return next((place for arn in reply.get("containerInstanceArns", ()) if (place := place_of(arn))), None)
+
+
+def _who_we_are(listed: Place | None, cluster: str, clients: Clients, api: Api, region: str | None) -> tuple[str, str]:
+    if listed is not None:
+        return listed.account, listed.region
+    tokens = cast("_Tokens", clients.in_region("sts", region))
+    try:
+        account = api.look(Operation.GET_CALLER_IDENTITY, "", tokens.get_caller_identity)["Account"]
+    except UpdaterError as error:
+        raise Unreachable(
+            f"the cluster {cluster} has no container instance yet, and its account could not be found out: give its "
+            f"ARN as the cluster ({error})"
+        ) from error
+    return account, clients.ecs.looking.meta.region_name

@@ -1,0 +1,103 @@
+"""Which cluster it is: by its ARN, by what ECS lists, or by who we are; always the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from bottlerocket_ecs_updater.aws.session import Pair
+from bottlerocket_ecs_updater.aws.whereabouts import find_place
+from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Unreachable, UsageError
+from bottlerocket_ecs_updater.core.place import Place
+
+from .fakes import Bench, FakeEcs, Shape, instance, refusal
+
+HERE = Place("111122223333", "eu-west-1", "web")
+ARN = "arn:aws:ecs:eu-west-1:111122223333:cluster/web"
+
+
+class Clients:
+    """ECS and Security Token Service, of one account and Region."""
+
+    def __init__(self, ecs: FakeEcs, identity: Callable[[], Shape]) -> None:
+        ecs.meta = SimpleNamespace(region_name="eu-west-1")  # type: ignore[attr-defined]
+        self.ecs = Pair.of(cast("Any", ecs))
+        self.asked: list[tuple[str, str | None]] = []
+        self._identity = identity
+
+    def in_region(self, service: str, region: str | None) -> object:
+        self.asked.append((service, region))
+        return SimpleNamespace(get_caller_identity=self._identity)
+
+
+def clients_of(bench: Bench, account: str = "111122223333") -> Clients:
+    return Clients(bench.ecs, lambda: {"Account": account})
+
+
+def found(bench: Bench, cluster: str = "web", clients: Clients | None = None) -> Place:
+    return find_place(cluster, cast("Any", clients or clients_of(bench)), bench.api, None)
+
+
+def test_a_name_is_placed_by_the_first_instance_that_ecs_lists() -> None:
+    bench = Bench()
+    bench.ecs.add(instance(1))
+    clients = clients_of(bench, "999999999999")
+    assert found(bench, clients=clients) == HERE
+    assert clients.asked == []
+    assert bench.ecs.count("list_container_instances") == 1
+
+
+def test_a_name_of_an_empty_cluster_is_placed_by_who_we_are() -> None:
+    bench = Bench()
+    clients = clients_of(bench)
+    assert found(bench, clients=clients) == HERE
+    assert clients.asked == [("sts", None)]
+
+
+def test_an_arn_is_placed_by_itself_and_agrees_with_what_is_listed() -> None:
+    bench = Bench()
+    assert found(bench, ARN) == HERE
+    bench.ecs.add(instance(1))
+    assert found(bench, ARN) == HERE
+
+
+@pytest.mark.parametrize("trouble", [refusal("ServerException", status=500), refusal("AccessDeniedException")])
+def test_an_arn_is_placed_though_ecs_does_not_answer(trouble: Exception) -> None:
+    bench = Bench()
+    bench.ecs.troubles["list_container_instances"] = [trouble] * 10
+    assert found(bench, ARN) == HERE
+
+
+@pytest.mark.parametrize("other", [ARN.replace("111122223333", "999999999999"), ARN.replace("eu-west-1", "us-east-1")])
+def test_an_arn_of_another_account_or_region_than_that_which_answers_is_refused(other: str) -> None:
+    bench = Bench()
+    bench.ecs.add(instance(1))
+    with pytest.raises(UsageError, match="111122223333"):
+        found(bench, other)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "error"),
+    [
+        (refusal("ServerException", status=500), Unreachable),
+        (refusal("AccessDeniedException"), Denied),
+        (refusal("ClusterNotFoundException"), NotFound),
+    ],
+)
+def test_a_name_that_nobody_can_place_is_an_error(trouble: Exception, error: type[Exception]) -> None:
+    bench = Bench()
+    bench.ecs.troubles["list_container_instances"] = [trouble] * 10
+    with pytest.raises(error):
+        found(bench)
+
+
+def test_an_empty_cluster_that_nobody_can_place_is_an_error_that_says_what_to_give() -> None:
+    def nobody() -> Shape:
+        raise refusal("ServiceUnavailable", status=503)
+
+    bench = Bench()
+    with pytest.raises(Unreachable, match="give its ARN"):
+        found(bench, clients=Clients(bench.ecs, nobody))

@@ -1,0 +1,79 @@
+"""A run as a process finds out which cluster it is, and what older versions kept of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tests.e2e.town import Town, assert_clean, town
+
+from bottlerocket_ecs_updater.core.event import RunFinished, RunStarted
+from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.place import Place
+from bottlerocket_ecs_updater.engine.folder import FolderStore
+from bottlerocket_ecs_updater.engine.pausing import Pause, pause_key, set_pause
+from bottlerocket_ecs_updater.report.record import Record, runs_of
+from bottlerocket_ecs_updater.simulator.scenarios import row
+
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+OLDER = RunId("20260105-0900-3f9c")
+
+
+def place_of(here: Town) -> Place:
+    names = here.scenario.names
+    return Place(names.account, names.region, here.scenario.cluster)
+
+
+def ask(here: Town, *words: str) -> str:
+    """What another command of the program prints."""
+    where = ["--cluster", here.scenario.cluster, "--region", here.scenario.names.region, "--state", str(here.state)]
+    command = [sys.executable, "-m", "bottlerocket_ecs_updater", *words, *where]
+    done = subprocess.run(command, env=here.environment(), capture_output=True, check=True, text=True)
+    return done.stdout
+
+
+def leave_a_record(store: FolderStore) -> None:
+    """What a run of an older version left."""
+    record = Record(store, "demo", OLDER)
+    record.record(RunStarted(NOW, OLDER, "demo", "0.1"))
+    record.record(RunFinished(NOW, OLDER, "ok", 0, {}, timedelta(minutes=1), "", {}, {}))
+
+
+def test_what_an_older_version_kept_is_heeded_moved_and_still_read(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    set_pause(store, "demo", Pause(NOW, "me", "incident 4711"))
+    leave_a_record(store)
+    with town(row(2), tmp_path) as here:
+        assert "incident 4711" in ask(here, "status")
+        assert here.run().last["held_by_reason"] == {"paused": 2}
+        assert store.get(pause_key(str(place_of(here)))) is not None
+        assert "incident 4711" in ask(here, "resume")
+        assert here.run().last["updated"] == 2
+        assert_clean(here.verdict())
+        runs = {entry["run"] for entry in json.loads(ask(here, "history", "--format", "json"))["runs"]}
+        assert runs == {OLDER, *runs_of(store, str(place_of(here)))}
+        assert json.loads(ask(here, "report", OLDER, "--out", "--format", "json"))["run"] == OLDER
+
+
+def test_a_cluster_by_its_arn_is_the_same_cluster_as_by_its_name(tmp_path: Path) -> None:
+    with town(row(2), tmp_path) as here:
+        arn = here.scenario.names.ecs("cluster", here.scenario.cluster)
+        first = here.run("--cluster", arn)
+        assert (first.exit_code, first.last["cluster"], first.last["updated"]) == (0, "demo", 2)
+        assert here.run().exit_code == 0
+        assert len(runs_of(FolderStore(tmp_path), str(place_of(here)))) == 2
+
+
+def test_the_arn_of_a_cluster_of_another_account_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    with town(row(2), tmp_path) as here:
+        arn = here.scenario.names.ecs("cluster", here.scenario.cluster).replace(":123456789012:", ":999999999999:")
+        told = here.run("--cluster", arn)
+        assert told.exit_code == 2
+        assert told.last["event"] == "run.finished"
+        assert told.last["outcome"] == "error"
+        assert "999999999999" in told.last["why"]
+        assert here.verdict().most_out_at_once == 0
+    assert list(FolderStore(tmp_path).keys("")) == []
