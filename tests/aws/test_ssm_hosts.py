@@ -373,11 +373,12 @@ def test_a_command_that_is_not_known_everywhere_yet_has_no_answers() -> None:
 # Reach
 
 
-def test_every_instance_that_systems_manager_knows_is_told_with_its_connection() -> None:
+def test_every_instance_that_is_asked_for_is_told_with_its_connection() -> None:
     bench = Bench()
     pings = ["Online", "ConnectionLost", "Inactive", "SomethingNew"]
     bench.ssm.information = [{"InstanceId": f"i-{ping}", "PingStatus": ping} for ping in pings]
-    assert {id_: told.reach for id_, told in bench.hosts().reach().items()} == {
+    found = bench.hosts().reach([InstanceId(f"i-{ping}") for ping in pings])
+    assert {id_: told.reach for id_, told in found.items()} == {
         "i-Online": Reach.ONLINE,
         "i-ConnectionLost": Reach.CONNECTION_LOST,
         "i-Inactive": Reach.CONNECTION_LOST,
@@ -392,15 +393,38 @@ def test_the_release_that_the_agent_names_is_told_for_bottlerocket_only() -> Non
         {"InstanceId": "i-2", "PingStatus": "Online", "PlatformName": "Amazon Linux", "PlatformVersion": "2"},
         {"InstanceId": "i-3", "PingStatus": "Online", "PlatformName": "Bottlerocket", "PlatformVersion": "?"},
     ]
-    found = bench.hosts().reach()
+    found = bench.hosts().reach([InstanceId(id_) for id_ in ("i-1", "i-2", "i-3")])
     assert [str(found[InstanceId(id_)].version) for id_ in ("i-1", "i-2", "i-3")] == ["1.20.0", "None", "None"]
 
 
-def test_instances_in_all_pages_are_known() -> None:
+def test_of_a_large_account_only_our_own_instances_are_asked_for_fifty_a_call() -> None:
     bench = Bench()
-    bench.ssm.information = [{"InstanceId": id_, "PingStatus": "Online"} for id_ in ids(120)]
-    assert len(bench.hosts().reach()) == 120
-    assert bench.ssm.count("describe_instance_information") == 3
+    bench.ssm.information = [{"InstanceId": id_, "PingStatus": "Online"} for id_ in ids(20_000)]
+    ours = ids(20_000)[-120:]
+    assert set(bench.hosts().reach(ours)) == set(ours)
+    asked = [filter_ for request in bench.ssm.asked("describe_instance_information") for filter_ in request["Filters"]]
+    assert {one["Key"] for one in asked} == {"InstanceIds"}
+    assert [len(one["Values"]) for one in asked] == [50, 50, 20]
+
+
+def test_an_instance_that_systems_manager_does_not_know_is_left_out() -> None:
+    bench = Bench()
+    bench.ssm.information = [{"InstanceId": ids(2)[0], "PingStatus": "Online"}]
+    assert set(bench.hosts().reach(ids(2))) == {ids(2)[0]}
+
+
+def test_an_id_that_systems_manager_refuses_costs_no_other_its_answer() -> None:
+    bench = Bench()
+    bench.ssm.information = [{"InstanceId": id_, "PingStatus": "Online"} for id_ in ids(3)]
+    bench.ssm.unknown = {"i-odd"}
+    found = bench.hosts().reach([*ids(3), InstanceId("i-odd")])
+    assert [found[id_].reach for id_ in (*ids(3), InstanceId("i-odd"))] == [Reach.ONLINE] * 3 + [Reach.UNKNOWN]
+
+
+def test_nobody_is_asked_for_without_a_call() -> None:
+    bench = Bench()
+    assert bench.hosts().reach([]) == {}
+    assert bench.ssm.count("describe_instance_information") == 0
 
 
 # Commands under way

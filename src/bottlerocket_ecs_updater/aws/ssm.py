@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.aws.ssm_shapes import (
     needs_fetching,
 )
 from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Throttled, Unreachable
-from bottlerocket_ecs_updater.core.fleet import Flight, Kind, Managed
+from bottlerocket_ecs_updater.core.fleet import Flight, Kind, Managed, Reach
 from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.engine.ports import Answer, Later, Refused, Sent, Unclear
 
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 SEND_MAX = 50
 """SendCommand takes so many instance ids."""
+
+REACHED_AT_ONCE = 50
+"""DescribeInstanceInformation takes a hundred ids, and gives fifty instances a page."""
 
 DEFAULT_VERSION = "$DEFAULT"
 """The version that whoever owns the document says is in use."""
@@ -82,10 +85,23 @@ class SsmHosts:
         self._ahead = timedelta(0)
         """How far the clock of Systems Manager was ahead of ours when a command was last sent."""
 
-    def reach(self) -> Mapping[InstanceId, Managed]:
-        """Every instance that Systems Manager knows: whether it has a connection to it, and what it runs."""
+    def reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Managed]:
+        """What Systems Manager knows of these instances: whether it has a connection to each, and what it runs.
+
+        They are asked for by their ids, fifty a call: an account may have thousands of other managed nodes. One that it
+        knows by another id than ECS does, as after a hybrid activation, is left out, as one that it does not know.
+        """
         found: dict[InstanceId, Managed] = {}
-        request: DescribeInstanceInformationRequestTypeDef = {"MaxResults": 50}
+        for some in chunks(instances, REACHED_AT_ONCE):
+            found |= narrow(some, self._reach, lambda _, __: Managed(Reach.UNKNOWN))
+        return found
+
+    def _reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Managed]:
+        found: dict[InstanceId, Managed] = {}
+        request: DescribeInstanceInformationRequestTypeDef = {
+            "MaxResults": REACHED_AT_ONCE,
+            "Filters": [{"Key": "InstanceIds", "Values": instances}],
+        }
 
         def ask(token: str | None) -> str | None:
             asked: DescribeInstanceInformationRequestTypeDef = {**request, "NextToken": token} if token else request

@@ -143,8 +143,8 @@ class Cluster(Protocol):
 class Hosts(Protocol):
     """The hosts, behind Systems Manager."""
 
-    def reach(self) -> Mapping[InstanceId, Managed]:
-        """Every instance that Systems Manager knows: whether it has a connection to it, and what it runs."""
+    def reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Managed]:
+        """What Systems Manager knows of these instances; those that it does not know are left out."""
 
     def prove_document(self, kind: Kind) -> None:
         """See that there is a document of that kind, where the settings name one. Raises NotFound and Denied."""
