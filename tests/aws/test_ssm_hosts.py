@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bottlerocket_ecs_updater.aws.api import ACT_ATTEMPTS
+from bottlerocket_ecs_updater.aws.ssm import LONGEST_COMMAND
 from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Unreachable
 from bottlerocket_ecs_updater.core.fleet import End, Flight, Kind, Reach
 from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId
@@ -469,6 +470,20 @@ def test_a_command_is_found_although_our_clock_is_ahead_of_the_clock_of_aws() ->
     bench = Bench()
     bench.ssm.commands = [command("a", InstanceIds=["i-1"])]
     assert set(bench.hosts().under_way(Kind.APPLY, START + timedelta(seconds=90))) == {"i-1"}
+
+
+@pytest.mark.parametrize("years", [0, -1, 6])
+def test_commands_are_listed_no_further_back_than_one_may_be_under_way_by_the_clock_of_aws(years: int) -> None:
+    bench = Bench()
+    newest = START + timedelta(days=365 * years)
+    times = [newest - timedelta(hours=hours) for hours in range(500)]
+    bench.ssm.commands = [
+        command(f"c{number}", InstanceIds=[f"i-{number}"], RequestedDateTime=time) for number, time in enumerate(times)
+    ]
+    under_way = bench.hosts().under_way(Kind.APPLY)
+    assert set(under_way) == {f"i-{hours}" for hours in range(LONGEST_COMMAND // timedelta(hours=1) + 1)}
+    assert bench.ssm.count("list_commands") == 2
+    assert bench.ssm.count("list_command_invocations") == len(under_way)
 
 
 @pytest.mark.parametrize("years", [-1, 6])

@@ -64,6 +64,10 @@ COMMENT_MAX_CHARACTERS = 100
 CLOCK_SKEW_MAX = timedelta(minutes=5)
 """How far our clock may be off when commands are looked for by their time: AWS takes no signature that is older."""
 
+LONGEST_COMMAND = timedelta(hours=49)
+"""No command is under way for longer, whoever sent it: a step of a document may run for 48 hours, and Systems Manager
+tries to deliver one for an hour where nothing else is said. It remembers commands for thirty days."""
+
 _ENDED_COMMANDS = frozenset({"Success", "Cancelled", "Failed", "TimedOut"})
 _NOT_OFFERED_CODES = frozenset(
     {"InvalidAction", "NotImplemented", "UnknownOperation", "UnknownOperationException", "UnsupportedOperation"}
@@ -272,7 +276,8 @@ class SsmHosts:
     def under_way(self, kind: Kind, since: datetime | None = None) -> Mapping[InstanceId, Flight]:
         """Commands of the kind's document, whoever sent them since then or ever, that have not ended, by instance.
 
-        Where an instance has several, the last one counts. Empty where Systems Manager does not offer the list.
+        Ever is as far back as one may still be under way. Where an instance has several, the last one counts. Empty
+        where Systems Manager does not offer the list.
         """
         flights: dict[InstanceId, Flight] = {}
         for shape in sorted(self._open_commands(kind, since), key=lambda shape: moment(shape.get("RequestedDateTime"))):
@@ -308,14 +313,28 @@ class SsmHosts:
                 raise
             return reply.get("Commands", ()), reply.get("NextToken")
 
+        found: list[CommandTypeDef] = []
+        for shapes, _ in pages(ask, lambda page: page[1]):
+            found += shapes
+            # The newest come first, and say what the time is at Systems Manager, whatever our own clock says.
+            earliest = max([earliest, *(_requested(shape) - LONGEST_COMMAND for shape in shapes if _dated(shape))])
+            if shapes and all(_dated(shape) and _requested(shape) < earliest for shape in shapes):
+                break
         return [
             shape
-            for shapes, _ in pages(ask, lambda page: page[1])
-            for shape in shapes
+            for shape in found
             if _same_document(shape.get("DocumentName", ""), document)
             and shape.get("Status", "") not in _ENDED_COMMANDS
-            and moment(shape.get("RequestedDateTime")) >= earliest
+            and _requested(shape) >= earliest
         ]
+
+
+def _dated(shape: CommandTypeDef) -> bool:
+    return "RequestedDateTime" in shape
+
+
+def _requested(shape: CommandTypeDef) -> datetime:
+    return moment(shape.get("RequestedDateTime"))
 
 
 def _same_document(one: str, other: str) -> bool:
