@@ -258,14 +258,19 @@ def test_a_command_is_called_back_for_its_instances() -> None:
     assert bench.ssm.asked("cancel_command") == [{"CommandId": COMMAND, "InstanceIds": ids(1)}]
 
 
-@pytest.mark.parametrize(
-    "trouble", [refusal("InvalidCommandId"), refusal("AccessDeniedException"), refusal("", "", 500)]
-)
+@pytest.mark.parametrize("trouble", [refusal("InvalidCommandId"), refusal("", "", 500)])
 def test_a_command_that_cannot_be_called_back_is_let_be(trouble: BaseException) -> None:
     bench = Bench()
     bench.ssm.troubles["cancel_command"] = [trouble]
     bench.hosts().cancel(COMMAND, ids(1))
     assert bench.ssm.count("cancel_command") == 1
+
+
+def test_a_command_that_may_not_be_called_back_is_denied() -> None:
+    bench = Bench()
+    bench.ssm.troubles["cancel_command"] = [refusal("AccessDeniedException")]
+    with pytest.raises(Denied, match="ssm:CancelCommand"):
+        bench.hosts().cancel(COMMAND, ids(1))
 
 
 # Hearing

@@ -197,12 +197,12 @@ class SsmHosts:
         return dict.fromkeys(batch, CommandId(command))
 
     def cancel(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
-        """Call a command back where that still can be done."""
+        """Call a command back where that still can be done. Raises Denied."""
         for some in chunks(instances, SEND_MAX):
             method = self._clients.acting.cancel_command
             try:
                 self._api.act(Operation.CANCEL_COMMAND, command, method, CommandId=command, InstanceIds=some)
-            except (CallRefused, Denied, NotFound, Throttled, Unreachable):
+            except (CallRefused, NotFound, Throttled, Unreachable):
                 # Nothing rests on it: a command that was not called back shows in what the host says later.
                 continue
 

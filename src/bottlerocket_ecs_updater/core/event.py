@@ -215,6 +215,16 @@ class RuleOff(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ActDenied(Event):
+    """AWS does not allow an act that the run can do without; it is not asked for again in this run. Said once."""
+
+    name: ClassVar[str] = "act.denied"
+    action: str
+    """The IAM action."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseTaken(Event):
     """This run has the right to act on the cluster."""
 

@@ -25,8 +25,9 @@ from bottlerocket_ecs_updater.core.command import (
     StopTasks,
     Unmark,
 )
-from bottlerocket_ecs_updater.core.errors import Interrupted, LeaseLost, UpdaterError, UsageError
+from bottlerocket_ecs_updater.core.errors import Denied, Interrupted, LeaseLost, UpdaterError, UsageError
 from bottlerocket_ecs_updater.core.event import (
+    ActDenied,
     CommandSent,
     Drained,
     SuccessorCalled,
@@ -128,6 +129,7 @@ class Acting:
         self._outcomes = Outcomes(knowledge, clock, recorder)
         self._claiming = Claiming(knowledge, cluster, ledger, clock, recorder, self._outcomes)
         self._hooks_proven = False
+        self._cancel_denied = False
         self.faltered = False
         """Whether anything of the last `perform` has to be asked for again."""
         self.in_vain: set[InstanceId] = set()
@@ -312,8 +314,14 @@ class Acting:
         return set()
 
     def _cancel(self, batch: Sequence[Cancel]) -> set[InstanceId]:
+        """Call commands back, as long as AWS allows it: nothing rests on it, so that no run ends for it."""
         for command in batch:
             flight = self._known.instance(command.instance).reboot_flight
-            if flight is not None and flight.command:
+            if flight is None or not flight.command or self._cancel_denied:
+                continue
+            try:
                 self._hosts.cancel(flight.command, [command.instance])
+            except Denied as denied:
+                self._cancel_denied = True
+                self._recorder.record(ActDenied(self._clock.now(), denied.action, str(denied)))
         return set()

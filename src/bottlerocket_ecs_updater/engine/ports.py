@@ -162,7 +162,7 @@ class Hosts(Protocol):
         """Commands of one of our documents, whoever sent them since then or ever, that have not ended."""
 
     def cancel(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
-        """Call a command back; best effort, never raises for an instance."""
+        """Call a command back; best effort, never raises for an instance. Raises Denied."""
 
 
 class Survey(Protocol):
