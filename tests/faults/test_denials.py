@@ -222,3 +222,12 @@ def test_a_command_that_may_be_called_back_is_told_of_by_nobody(tmp_path: Path) 
     assert updater.run().counts["updated"] == 2
     assert cancels(world) > 0
     assert updater.tape.of(ActDenied) == []
+
+
+def test_a_plan_shows_the_hosts_that_commands_are_denied_for_and_plans_the_others(tmp_path: Path) -> None:
+    world = row(4)
+    told = story(world, tmp_path)
+    world.authorize = denying("ssm:SendCommand", instances={instance_id(2)}, named=False)
+    planned = told.plan()
+    assert {id_: why.reason for id_, why in planned.held} == {instance_id(2): Reason.SEND_DENIED}
+    assert len(planned.updates) == 3
