@@ -143,8 +143,8 @@ def main(words: Sequence[str]) -> None:
 
     def everything() -> None:
         wired.cluster.services()
-        wired.cluster.list_all()
-        wired.hosts.reach()
+        listing = wired.cluster.list_all()
+        wired.hosts.reach([one.id for one in listing.registrations if one.variant is not None])
         wired.cluster.all_tasks()
 
     def again() -> None:

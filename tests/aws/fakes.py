@@ -281,7 +281,11 @@ class FakeSsm(Fake):
 
     def describe_instance_information(self, **request: Any) -> Shape:
         self._enter("describe_instance_information", request)
-        return self._page(self.information, "InstanceInformationList", request.get("NextToken"), "NextToken")
+        wanted = [id_ for one in request.get("Filters", ()) for id_ in one["Values"]]
+        if self.unknown & set(wanted):
+            raise refusal("InvalidInstanceId")
+        found = [shape for shape in self.information if not wanted or shape["InstanceId"] in wanted]
+        return self._page(found, "InstanceInformationList", request.get("NextToken"), "NextToken")
 
 
 @dataclass

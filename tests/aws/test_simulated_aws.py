@@ -261,7 +261,7 @@ def test_the_tasks_of_a_family_are_found_oldest_first(aws: Aws) -> None:
 
 
 def test_every_host_is_reached(aws: Aws) -> None:
-    reach = aws.hosts().reach()
+    reach = aws.hosts().reach(ids())
     assert {id_: reach[id_].reach for id_ in ids()} == dict.fromkeys(ids(), Reach.ONLINE)
 
 

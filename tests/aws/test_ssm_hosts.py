@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bottlerocket_ecs_updater.aws.api import ACT_ATTEMPTS
+from bottlerocket_ecs_updater.aws.ssm import LONGEST_COMMAND
 from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Unreachable
 from bottlerocket_ecs_updater.core.fleet import End, Flight, Kind, Reach
 from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId
@@ -257,14 +258,19 @@ def test_a_command_is_called_back_for_its_instances() -> None:
     assert bench.ssm.asked("cancel_command") == [{"CommandId": COMMAND, "InstanceIds": ids(1)}]
 
 
-@pytest.mark.parametrize(
-    "trouble", [refusal("InvalidCommandId"), refusal("AccessDeniedException"), refusal("", "", 500)]
-)
+@pytest.mark.parametrize("trouble", [refusal("InvalidCommandId"), refusal("", "", 500)])
 def test_a_command_that_cannot_be_called_back_is_let_be(trouble: BaseException) -> None:
     bench = Bench()
     bench.ssm.troubles["cancel_command"] = [trouble]
     bench.hosts().cancel(COMMAND, ids(1))
     assert bench.ssm.count("cancel_command") == 1
+
+
+def test_a_command_that_may_not_be_called_back_is_denied() -> None:
+    bench = Bench()
+    bench.ssm.troubles["cancel_command"] = [refusal("AccessDeniedException")]
+    with pytest.raises(Denied, match="ssm:CancelCommand"):
+        bench.hosts().cancel(COMMAND, ids(1))
 
 
 # Hearing
@@ -373,11 +379,12 @@ def test_a_command_that_is_not_known_everywhere_yet_has_no_answers() -> None:
 # Reach
 
 
-def test_every_instance_that_systems_manager_knows_is_told_with_its_connection() -> None:
+def test_every_instance_that_is_asked_for_is_told_with_its_connection() -> None:
     bench = Bench()
     pings = ["Online", "ConnectionLost", "Inactive", "SomethingNew"]
     bench.ssm.information = [{"InstanceId": f"i-{ping}", "PingStatus": ping} for ping in pings]
-    assert {id_: told.reach for id_, told in bench.hosts().reach().items()} == {
+    found = bench.hosts().reach([InstanceId(f"i-{ping}") for ping in pings])
+    assert {id_: told.reach for id_, told in found.items()} == {
         "i-Online": Reach.ONLINE,
         "i-ConnectionLost": Reach.CONNECTION_LOST,
         "i-Inactive": Reach.CONNECTION_LOST,
@@ -392,15 +399,38 @@ def test_the_release_that_the_agent_names_is_told_for_bottlerocket_only() -> Non
         {"InstanceId": "i-2", "PingStatus": "Online", "PlatformName": "Amazon Linux", "PlatformVersion": "2"},
         {"InstanceId": "i-3", "PingStatus": "Online", "PlatformName": "Bottlerocket", "PlatformVersion": "?"},
     ]
-    found = bench.hosts().reach()
+    found = bench.hosts().reach([InstanceId(id_) for id_ in ("i-1", "i-2", "i-3")])
     assert [str(found[InstanceId(id_)].version) for id_ in ("i-1", "i-2", "i-3")] == ["1.20.0", "None", "None"]
 
 
-def test_instances_in_all_pages_are_known() -> None:
+def test_of_a_large_account_only_our_own_instances_are_asked_for_fifty_a_call() -> None:
     bench = Bench()
-    bench.ssm.information = [{"InstanceId": id_, "PingStatus": "Online"} for id_ in ids(120)]
-    assert len(bench.hosts().reach()) == 120
-    assert bench.ssm.count("describe_instance_information") == 3
+    bench.ssm.information = [{"InstanceId": id_, "PingStatus": "Online"} for id_ in ids(20_000)]
+    ours = ids(20_000)[-120:]
+    assert set(bench.hosts().reach(ours)) == set(ours)
+    asked = [filter_ for request in bench.ssm.asked("describe_instance_information") for filter_ in request["Filters"]]
+    assert {one["Key"] for one in asked} == {"InstanceIds"}
+    assert [len(one["Values"]) for one in asked] == [50, 50, 20]
+
+
+def test_an_instance_that_systems_manager_does_not_know_is_left_out() -> None:
+    bench = Bench()
+    bench.ssm.information = [{"InstanceId": ids(2)[0], "PingStatus": "Online"}]
+    assert set(bench.hosts().reach(ids(2))) == {ids(2)[0]}
+
+
+def test_an_id_that_systems_manager_refuses_costs_no_other_its_answer() -> None:
+    bench = Bench()
+    bench.ssm.information = [{"InstanceId": id_, "PingStatus": "Online"} for id_ in ids(3)]
+    bench.ssm.unknown = {"i-odd"}
+    found = bench.hosts().reach([*ids(3), InstanceId("i-odd")])
+    assert [found[id_].reach for id_ in (*ids(3), InstanceId("i-odd"))] == [Reach.ONLINE] * 3 + [Reach.UNKNOWN]
+
+
+def test_nobody_is_asked_for_without_a_call() -> None:
+    bench = Bench()
+    assert bench.hosts().reach([]) == {}
+    assert bench.ssm.count("describe_instance_information") == 0
 
 
 # Commands under way
@@ -445,6 +475,20 @@ def test_a_command_is_found_although_our_clock_is_ahead_of_the_clock_of_aws() ->
     bench = Bench()
     bench.ssm.commands = [command("a", InstanceIds=["i-1"])]
     assert set(bench.hosts().under_way(Kind.APPLY, START + timedelta(seconds=90))) == {"i-1"}
+
+
+@pytest.mark.parametrize("years", [0, -1, 6])
+def test_commands_are_listed_no_further_back_than_one_may_be_under_way_by_the_clock_of_aws(years: int) -> None:
+    bench = Bench()
+    newest = START + timedelta(days=365 * years)
+    times = [newest - timedelta(hours=hours) for hours in range(500)]
+    bench.ssm.commands = [
+        command(f"c{number}", InstanceIds=[f"i-{number}"], RequestedDateTime=time) for number, time in enumerate(times)
+    ]
+    under_way = bench.hosts().under_way(Kind.APPLY)
+    assert set(under_way) == {f"i-{hours}" for hours in range(LONGEST_COMMAND // timedelta(hours=1) + 1)}
+    assert bench.ssm.count("list_commands") == 2
+    assert bench.ssm.count("list_command_invocations") == len(under_way)
 
 
 @pytest.mark.parametrize("years", [-1, 6])

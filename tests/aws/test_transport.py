@@ -14,9 +14,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from bottlerocket_ecs_updater.aws import session
 from bottlerocket_ecs_updater.aws.api import ACT_ATTEMPTS, LOOK_ATTEMPTS, Api
+from bottlerocket_ecs_updater.aws.deadline import Deadlines
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.pace import Calls, Pace
@@ -227,6 +229,14 @@ def test_a_look_whose_answer_drips_is_given_up(
     with pytest.raises(Unreachable):
         cluster.list_all()
     assert time.monotonic() - began < 0.3 * LOOK_ATTEMPTS + BUSY
+
+
+def test_what_came_in_while_a_call_was_cut_is_not_believed() -> None:
+    deadlines, waited = Deadlines(), threading.Event()
+    with pytest.raises(ReadTimeoutError), deadlines.within(timedelta(milliseconds=10)):
+        waited.wait(0.2)
+    with deadlines.within(timedelta(seconds=30)):
+        pass
 
 
 def test_an_object_of_the_store_that_drips_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

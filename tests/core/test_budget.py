@@ -3,6 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bottlerocket_ecs_updater.core.budget import count_budget, in_quarantine
 from bottlerocket_ecs_updater.core.claim import ClaimPhase
@@ -186,6 +188,26 @@ def test_an_instance_whose_zone_is_unknown_counts_in_every_zone() -> None:
     assert reason(policy(3, per_zone=1), claimed("i-a", registration=None), other("i-b")) is Reason.ZONE_BUDGET
 
 
+def test_an_instance_whose_zone_is_unknown_must_be_spared_by_every_zone() -> None:
+    lost, free = other("i-x", zone=Zone("")), other("i-b", zone=B)
+    down = other("i-a", connected=False, zone=A)
+    assert reason(policy(3, per_zone=1), lost, free, down, zone=Zone("")) is Reason.ZONE_BUDGET
+    assert reason(policy(3, per_zone=1), lost, free, other("i-a"), zone=Zone("")) is None
+
+
+@given(st.lists(st.tuples(st.sampled_from([A, B, Zone("")]), st.booleans()), max_size=6))
+def test_of_an_unknown_zone_none_may_be_drained_that_its_true_zone_could_not_spare(
+    others: list[tuple[Zone, bool]],
+) -> None:
+    there = [other(f"i-{n}", zone=zone, connected=up) for n, (zone, up) in enumerate(others)]
+    for true in (A, B):
+        known = reason(policy(9, per_zone=1), *there, other("i-x", zone=true), zone=true)
+        if known is not None:
+            assert reason(
+                policy(9, per_zone=1), *there, other("i-x", zone=Zone("")), other("i-y", zone=true), zone=Zone("")
+            )
+
+
 def test_a_settling_slot_fills_its_zone() -> None:
     assert reason(policy(3, per_zone=1), other("i-a"), slots=(slot("i-a"),)) is Reason.SETTLING
 
@@ -201,6 +223,11 @@ def test_a_full_budget_names_who_fills_it() -> None:
 def test_a_full_zone_names_who_fills_it() -> None:
     refusal = count_budget(fleet(other("i-a", connected=False)), policy(2, per_zone=1)).refusal(A)
     assert str(refusal) == "1 of at most 1 instances of eu-west-1a are unavailable: i-a"
+
+
+def test_a_full_zone_that_has_no_name_is_said_to_have_none() -> None:
+    refusal = count_budget(fleet(other("i-a", zone=Zone(""), connected=False)), policy(2, per_zone=1)).refusal(Zone(""))
+    assert "instances of no zone that ECS names are unavailable" in str(refusal)
 
 
 def test_a_settling_cluster_names_after_whom() -> None:

@@ -622,6 +622,20 @@ def test_a_host_that_is_not_back_at_the_limit_is_quarantined() -> None:
     assert str(command.why) == "it did not come back within 20m after the reboot: its ECS agent did not connect"
 
 
+def test_a_host_that_nobody_may_ask_at_the_limit_is_quarantined_and_no_note_is_made_of_the_release() -> None:
+    denied = sent(20, away=NOW - 19 * MINUTE, says=problem(Problem.NO_ANSWER), asked=NOW, send_denied="ssm:SendCommand")
+    (command,) = next_step(denied).commands
+    assert isinstance(command, Quarantine)
+    assert "AWS allows no update check: ssm:SendCommand" in str(command.why)
+    assert kinds(next_step(replace(denied, send_denied=""))) == [Quarantine, Note]
+
+
+def test_a_reboot_that_is_denied_gives_the_host_back_and_lets_it_rest() -> None:
+    denied = rebooting(send_denied="ssm:SendCommand on instance/i-a")
+    verdict = next_step(denied)
+    assert (kinds(verdict), reason(verdict)) == ([Return, Note], Reason.SEND_DENIED)
+
+
 def test_a_reboot_that_could_be_sent_only_late_has_its_time_all_the_same() -> None:
     late = sent(20, connected=False)
     fresh = replace(late, trail=replace(late.trail, reboot_sent_at=NOW - MINUTE))

@@ -12,7 +12,7 @@ from tests.support.simulated import DOCUMENTS, NEW, OLD, at_most, instance_id, r
 
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, FINISHED
-from bottlerocket_ecs_updater.core.event import RunFinished
+from bottlerocket_ecs_updater.core.event import ActDenied, RunFinished
 from bottlerocket_ecs_updater.core.fleet import Kind, Outcome
 from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason
@@ -22,6 +22,7 @@ from bottlerocket_ecs_updater.simulator.calls import Call
 from bottlerocket_ecs_updater.simulator.disturbances import denied, denying
 from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.faults import RebootEnding, RebootEnds
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.world import World
 
@@ -304,3 +305,35 @@ def test_a_denied_host_is_asked_once_in_a_run(tmp_path: Path) -> None:
 
 def _denied(outcome: Outcome) -> bool:
     return isinstance(outcome, Hold) and outcome.reason is Reason.SEND_DENIED
+
+
+def cancels(world: World) -> int:
+    return world.calls.by_action["ssm:CancelCommand"]
+
+
+def test_a_command_that_may_not_be_called_back_is_told_once_and_ends_no_run(tmp_path: Path) -> None:
+    lasting = RebootEnds(RebootEnding.WORKER_TIMED_OUT, times=None)
+    world = row(3, faults=dict.fromkeys(range(3), (lasting,)))
+    updater = story(world, tmp_path).updater()
+    world.authorize = denying("ssm:CancelCommand")
+    finished = updater.run()
+    assert (finished.exit_code, finished.counts["updated"], cancels(world)) == (0, 3, 1)
+    [told] = updater.tape.of(ActDenied)
+    assert (told.action, "ssm:CancelCommand" in told.why) == ("ssm:CancelCommand", True)
+
+
+def test_a_command_that_may_be_called_back_is_told_of_by_nobody(tmp_path: Path) -> None:
+    world = row(2, faults={0: (RebootEnds(RebootEnding.WORKER_TIMED_OUT, times=None),)})
+    updater = story(world, tmp_path).updater()
+    assert updater.run().counts["updated"] == 2
+    assert cancels(world) > 0
+    assert updater.tape.of(ActDenied) == []
+
+
+def test_a_plan_shows_the_hosts_that_commands_are_denied_for_and_plans_the_others(tmp_path: Path) -> None:
+    world = row(4)
+    told = story(world, tmp_path)
+    world.authorize = denying("ssm:SendCommand", instances={instance_id(2)}, named=False)
+    planned = told.plan()
+    assert {id_: why.reason for id_, why in planned.held} == {instance_id(2): Reason.SEND_DENIED}
+    assert len(planned.updates) == 3

@@ -35,6 +35,7 @@ from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, VARIANT, Member
+from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
 
 Broken = Iterator[str]
 
@@ -72,8 +73,9 @@ def _excused(played: Played, invariant: int, subject: str) -> bool:
     timing = played.story.scenario.ecs_timing
     forgetful = not (timing.attributes_survive and timing.draining_survives)
     died = _died_returning(played, subject)
-    # What ECS shows of a moment ago is under way for as long, too.
-    in_flight = in_flight or _is_any(played, f.StaleReads)
+    # What ECS shows of a moment ago is under way for as long, and so is a command that takes its time to a host.
+    slow = played.story.scenario.ssm_timing.delivery > SsmTiming().delivery
+    in_flight = in_flight or slow or _is_any(played, f.StaleReads)
     known = {"in_flight": in_flight, "unheard": unheard, "forgetful": forgetful, "died_returning": died}
     return any(_excuses(fault, invariant, **known) for fault in faults)
 

@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.aws.ssm_shapes import (
     needs_fetching,
 )
 from bottlerocket_ecs_updater.core.errors import Denied, LeaseLapsed, NotFound, Throttled, Unreachable
-from bottlerocket_ecs_updater.core.fleet import Flight, Kind, Managed
+from bottlerocket_ecs_updater.core.fleet import Flight, Kind, Managed, Reach
 from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.engine.ports import Answer, FoundCommand, Later, Refused, Sent, Unclear
 
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 SEND_MAX = 50
 """SendCommand takes so many instance ids."""
+
+REACHED_AT_ONCE = 50
+"""DescribeInstanceInformation takes a hundred ids, and gives fifty instances a page."""
 
 DEFAULT_VERSION = "$DEFAULT"
 """The version that whoever owns the document says is in use."""
@@ -61,6 +64,10 @@ COMMENT_MAX_CHARACTERS = 100
 
 CLOCK_SKEW_MAX = timedelta(minutes=5)
 """How far our clock may be off when commands are looked for by their time: AWS takes no signature that is older."""
+
+LONGEST_COMMAND = timedelta(hours=49)
+"""No command is under way for longer, whoever sent it: a step of a document may run for 48 hours, and Systems Manager
+tries to deliver one for an hour where nothing else is said. It remembers commands for thirty days."""
 
 _ENDED_COMMANDS = frozenset({"Success", "Cancelled", "Failed", "TimedOut"})
 _NOT_OFFERED_CODES = frozenset(
@@ -85,10 +92,23 @@ class SsmHosts:
         self._ahead = timedelta(0)
         """How far the clock of Systems Manager was ahead of ours when a command was last sent."""
 
-    def reach(self) -> Mapping[InstanceId, Managed]:
-        """Every instance that Systems Manager knows: whether it has a connection to it, and what it runs."""
+    def reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Managed]:
+        """What Systems Manager knows of these instances: whether it has a connection to each, and what it runs.
+
+        They are asked for by their ids, fifty a call: an account may have thousands of other managed nodes. One that it
+        knows by another id than ECS does, as after a hybrid activation, is left out, as one that it does not know.
+        """
         found: dict[InstanceId, Managed] = {}
-        request: DescribeInstanceInformationRequestTypeDef = {"MaxResults": 50}
+        for some in chunks(instances, REACHED_AT_ONCE):
+            found |= narrow(some, self._reach, lambda _, __: Managed(Reach.UNKNOWN))
+        return found
+
+    def _reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Managed]:
+        found: dict[InstanceId, Managed] = {}
+        request: DescribeInstanceInformationRequestTypeDef = {
+            "MaxResults": REACHED_AT_ONCE,
+            "Filters": [{"Key": "InstanceIds", "Values": instances}],
+        }
 
         def ask(token: str | None) -> str | None:
             asked: DescribeInstanceInformationRequestTypeDef = {**request, "NextToken": token} if token else request
@@ -185,12 +205,12 @@ class SsmHosts:
         return dict.fromkeys(batch, CommandId(command))
 
     def cancel(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
-        """Call a command back where that still can be done."""
+        """Call a command back where that still can be done. Raises Denied."""
         for some in chunks(instances, SEND_MAX):
             method = self._clients.acting.cancel_command
             try:
                 self._api.act(Operation.CANCEL_COMMAND, command, method, CommandId=command, InstanceIds=some)
-            except (CallRefused, Denied, NotFound, Throttled, Unreachable):
+            except (CallRefused, NotFound, Throttled, Unreachable):
                 # Nothing rests on it: a command that was not called back shows in what the host says later.
                 continue
 
@@ -264,12 +284,13 @@ class SsmHosts:
     def under_way(self, kind: Kind, since: datetime | None = None) -> Mapping[InstanceId, Flight]:
         """Commands of the kind's document, whoever sent them since then or ever, that have not ended, by instance.
 
-        Where an instance has several, the last one counts. Empty where Systems Manager does not offer the list.
+        Ever is as far back as one may still be under way. Where an instance has several, the last one counts. Empty
+        where Systems Manager does not offer the list.
         """
         flights: dict[InstanceId, Flight] = {}
-        for shape in sorted(self._open_commands(kind, since), key=lambda shape: moment(shape.get("RequestedDateTime"))):
+        for shape in sorted(self._open_commands(kind, since), key=_requested):
             # Limits are measured on our clock, on which nothing was sent in the future.
-            sent_at = min(moment(shape.get("RequestedDateTime")), self._api.now())
+            sent_at = min(_requested(shape), self._api.now())
             flight = Flight(kind, CommandId(shape.get("CommandId", "")), sent_at)
             ends = {
                 InstanceId(one.get("InstanceId", "")): end_of(one.get("Status", ""), one.get("StatusDetails", ""))
@@ -284,9 +305,9 @@ class SsmHosts:
         """Commands of the kind's document that were sent since then, ended or not, the oldest first, by instance."""
         found: dict[InstanceId, list[FoundCommand]] = {}
         shapes = self._commands(kind, since)
-        for shape in sorted(shapes, key=lambda shape: moment(shape.get("RequestedDateTime"))):
+        for shape in sorted(shapes, key=_requested):
             command = CommandId(shape.get("CommandId", ""))
-            sent_at = min(moment(shape.get("RequestedDateTime")) - self._ahead, self._api.now())
+            sent_at = min(_requested(shape) - self._ahead, self._api.now())
             listed = self._invocations(command, details=True)
             answers = {InstanceId(one.get("InstanceId", "")): listed_answer(one) for one in listed}
             for id_ in answers.keys() | {InstanceId(id_) for id_ in shape.get("InstanceIds", ())}:
@@ -317,13 +338,27 @@ class SsmHosts:
                 raise
             return reply.get("Commands", ()), reply.get("NextToken")
 
+        found: list[CommandTypeDef] = []
+        for shapes, _ in pages(ask, lambda page: page[1]):
+            found += shapes
+            if since is None:
+                # The newest come first, and say what the time is at Systems Manager, whatever our own clock says.
+                earliest = max([earliest, *(_requested(shape) - LONGEST_COMMAND for shape in shapes if _dated(shape))])
+            if shapes and all(_dated(shape) and _requested(shape) < earliest for shape in shapes):
+                break
         return [
             shape
-            for shapes, _ in pages(ask, lambda page: page[1])
-            for shape in shapes
-            if _same_document(shape.get("DocumentName", ""), document)
-            and moment(shape.get("RequestedDateTime")) >= earliest
+            for shape in found
+            if _same_document(shape.get("DocumentName", ""), document) and _requested(shape) >= earliest
         ]
+
+
+def _dated(shape: CommandTypeDef) -> bool:
+    return "RequestedDateTime" in shape
+
+
+def _requested(shape: CommandTypeDef) -> datetime:
+    return moment(shape.get("RequestedDateTime"))
 
 
 def _same_document(one: str, other: str) -> bool:

@@ -124,9 +124,10 @@ class Limits:
     max_unavailable_per_zone: Annotated[
         Limit | None, kinds.limit("The same, of the instances of one availability zone.")
     ] = None
-    poll_interval: Annotated[timedelta, kinds.duration("Time between two looks.", most=timedelta(minutes=5))] = (
-        timedelta(seconds=5)
-    )
+    poll_interval: Annotated[
+        timedelta,
+        kinds.duration("Time between two looks; below 1s only in a simulator at speed.", most=timedelta(minutes=5)),
+    ] = timedelta(seconds=5)
     apply_timeout: Annotated[timedelta, kinds.duration("Limit of staging an update on a host.")] = timedelta(minutes=15)
     drain_timeout: Annotated[
         timedelta, kinds.duration("Limit of a drain; past it the instance is given back to service.")

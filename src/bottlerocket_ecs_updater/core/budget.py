@@ -17,6 +17,9 @@ NAMED_AT_MOST = 3
 """How many of those that fill a budget are named in the reason."""
 
 
+NO_ZONE = "no zone that ECS names"
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What is unavailable now, and what the limits are."""
@@ -45,7 +48,14 @@ class Budget:
         )
 
     def zone_refusal(self, zone: Zone) -> Hold | None:
-        """Why that zone itself can spare no instance now. One whose zone is unknown counts in every zone."""
+        """Why that zone itself can spare no instance now.
+
+        One whose zone is unknown may be in any: it counts in every zone, and every zone must be able to spare it.
+        """
+        zones = [zone] if zone else self.limit_per_zone
+        return next((refusal for each in zones if (refusal := self._zone_full(each)) is not None), None)
+
+    def _zone_full(self, zone: Zone) -> Hold | None:
         limit = self.limit_per_zone.get(zone)
         if limit is None:
             return None
@@ -53,7 +63,7 @@ class Budget:
         if len(taken) < limit:
             return None
         return self._settling(taken, limit) or hold(
-            Reason.ZONE_BUDGET, unavailable=len(taken), limit=limit, zone=zone, who=_names(taken)
+            Reason.ZONE_BUDGET, unavailable=len(taken), limit=limit, zone=zone or NO_ZONE, who=_names(taken)
         )
 
     def overfull(self, zone: Zone) -> Hold | None:

@@ -224,6 +224,16 @@ class TellingFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ActDenied(Event):
+    """AWS does not allow an act that the run can do without; it is not asked for again in this run. Said once."""
+
+    name: ClassVar[str] = "act.denied"
+    action: str
+    """The IAM action."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class StateUnreadable(Event):
     """An object of the state store cannot be read, and the run does without it; said once of each."""
 

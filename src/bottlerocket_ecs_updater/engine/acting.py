@@ -37,6 +37,7 @@ from bottlerocket_ecs_updater.core.errors import (
     UsageError,
 )
 from bottlerocket_ecs_updater.core.event import (
+    ActDenied,
     CommandSent,
     Drained,
     SuccessorCalled,
@@ -142,6 +143,7 @@ class Acting:
         self.outcomes = Outcomes(knowledge, clock, recorder)
         self._claiming = Claiming(knowledge, cluster, ledger, clock, recorder, self.outcomes)
         self._hooks_proven = False
+        self._cancel_denied = False
         self.faltered = False
         """Whether anything of the last `perform` has to be asked for again."""
         self.denied: UpdaterError | None = None
@@ -355,7 +357,7 @@ class Acting:
         return set()
 
     def _cancel(self, batch: Sequence[Cancel]) -> set[InstanceId]:
-        """Ask once for each command, whatever comes of it: nothing rests on it."""
+        """Ask once for each command, as long as AWS allows it: nothing rests on it, so that no run ends for it."""
         by_command: dict[CommandId, list[InstanceId]] = {}
         for command in batch:
             instance = self._known.instance(command.instance)
@@ -364,5 +366,13 @@ class Acting:
                     by_command.setdefault(one.command, []).append(instance.id)
             self._known.learn(see_reboots_cancelled(instance))
         for id_, instances in by_command.items():
-            self._hosts.cancel(id_, instances)
+            if not self._cancel_denied:
+                self._call_back(id_, instances)
         return set()
+
+    def _call_back(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
+        try:
+            self._hosts.cancel(command, instances)
+        except Denied as denied:
+            self._cancel_denied = True
+            self._recorder.record(ActDenied(self._clock.now(), denied.action, str(denied)))

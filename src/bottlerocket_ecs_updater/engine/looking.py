@@ -107,6 +107,7 @@ class Looking:
         self.surveying = Surveying(knowledge, survey, policy, recorder)
         self._listed_at: datetime | None = None
         self._reached_at: datetime | None = None
+        self._reached: set[InstanceId] = set()
         self._heard: dict[CommandId, datetime] = {}
         """When each command that is under way was last asked about."""
         self._denied: dict[str, UpdaterError] = {}
@@ -278,14 +279,17 @@ class Looking:
             self._recorder.record(ClaimFound(now, after.id, claim.phase.value, claim.run, claim.since))
 
     def _reach_hosts(self, now: datetime, *, first: bool) -> None:
-        fresh = self._reached_at is not None and not passed(self._reached_at, self._policy.report_max_age, now)
-        if fresh and not first:
-            return
-        reach = self._ask("ssm:DescribeInstanceInformation", self._hosts.reach)
-        self._reached_at = now
+        """Ask Systems Manager for all hosts now and then, and meanwhile for those that came since."""
+        due = first or self._reached_at is None or passed(self._reached_at, self._policy.report_max_age, now)
+        ours = [one for one in self._known.instances.values() if one.bottlerocket]
+        asked = ours if due else [one for one in ours if one.id not in self._reached]
+        self._reached_at = now if due else self._reached_at
+        self._reached |= {instance.id for instance in asked}
+        ids = [instance.id for instance in asked]
+        reach = self._ask("ssm:DescribeInstanceInformation", partial(self._hosts.reach, ids))
         if reach is None:
             return
-        for instance in list(self._known.instances.values()):
+        for instance in asked:
             managed = reach.get(instance.id, Managed(Reach.UNKNOWN))
             if (instance.reach, instance.shown_version) != (managed.reach, managed.version):
                 self._known.learn(replace(instance, reach=managed.reach, shown_version=managed.version))

@@ -175,8 +175,8 @@ class Cluster(Protocol):
 class Hosts(Protocol):
     """The hosts, behind Systems Manager."""
 
-    def reach(self) -> Mapping[InstanceId, Managed]:
-        """Every instance that Systems Manager knows: whether it has a connection to it, and what it runs."""
+    def reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Managed]:
+        """What Systems Manager knows of these instances; those that it does not know are left out."""
 
     def prove_document(self, kind: Kind) -> None:
         """See that there is a document of that kind, where the settings name one. Raises NotFound and Denied."""
@@ -197,7 +197,7 @@ class Hosts(Protocol):
         """Commands of one of our documents that were sent since then, ended or not, the oldest first."""
 
     def cancel(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
-        """Call a command back; best effort, never raises for an instance."""
+        """Call a command back; best effort, never raises for an instance. Raises Denied."""
 
 
 class Survey(Protocol):

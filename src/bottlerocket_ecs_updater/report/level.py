@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from bottlerocket_ecs_updater.core.event import (
+    ActDenied,
     ActUnclear,
     ClusterLooked,
     CommandSent,
@@ -113,7 +114,7 @@ def level_of(event: Event) -> Level:
             return Level.WARNING
         case HealthChanged(unwell=unwell):
             return Level.WARNING if unwell else Level.INFO
-        case ActUnclear() | LookPostponed() | RuleOff() | StateUnreadable() | TellingFailed():
+        case ActDenied() | ActUnclear() | LookPostponed() | RuleOff() | StateUnreadable() | TellingFailed():
             return Level.WARNING
         case CommandSent(kind=Kind.BEFORE_DRAIN | Kind.AFTER_REBOOT):
             return Level.INFO

@@ -43,6 +43,8 @@ def _of_run(event: e.Event) -> str:
             return f"nothing more is drained until this is well: {unwell}" if unwell else "all is well again"
         case e.RuleOff(rule=rule, why=why):
             return f"the rule {rule} cannot be kept, and is left out: {why}"
+        case e.ActDenied(action=action, why=why):
+            return f"allow {action} to the task role; this run does without it: {why}"
         case e.RunHalted(why=why):
             return f"HALTED, nothing more is begun: {why}"
         case e.RunStopping(why=why):
