@@ -131,12 +131,14 @@ def test_every_failed_and_quarantined_instance_is_in_a_trouble() -> None:
 
 
 def test_quarantine_comes_with_the_command_that_ends_it() -> None:
-    (trouble,) = [trouble for trouble in account_of(events_of("broken")).troubles if trouble.out_of_service]
-    console, release = trouble.commands
-    assert console.lines[0].startswith("aws ec2 get-console-output --instance-id i-")
-    assert release.lines == tuple(
-        f"bottlerocket-ecs-updater release {lane.instance} --cluster demo" for lane in trouble.lanes
-    )
+    troubles = [trouble for trouble in account_of(events_of("broken")).troubles if trouble.out_of_service]
+    assert sum(len(trouble.lanes) for trouble in troubles) == 4
+    for trouble in troubles:
+        console, release = trouble.commands
+        assert console.lines[0].startswith("aws ec2 get-console-output --instance-id i-")
+        assert release.lines == tuple(
+            f"bottlerocket-ecs-updater release {lane.instance} --cluster demo" for lane in trouble.lanes
+        )
 
 
 def test_a_command_says_all_that_it_needs_to_find_the_cluster() -> None:

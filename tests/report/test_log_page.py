@@ -152,7 +152,10 @@ def test_what_failed_comes_with_the_words_of_the_host() -> None:
     expected = told(e.InstanceFailed) + told(e.InstanceQuarantined)
     assert len(found) == len(expected)
     for run, event in expected:
-        (row,) = [row for row in found if (row["run"], row["instance"]) == (run, event.instance)]
+        key = (run, event.instance, event.name)
+        (row,) = [row for row in found if (row["run"], row["instance"], row["event"]) == key]
+            row for row in found if (row["run"], row["instance"], row["event"]) == (run, event.instance, event.name)
+        ]
         assert row["failure"] == event.failure.failure.code
         assert row["facts.detail"] == dict(event.failure.facts).get("detail")
     assert any("No space left on device" in (row["facts.detail"] or "") for row in found)
@@ -161,8 +164,11 @@ def test_what_failed_comes_with_the_words_of_the_host() -> None:
 def test_what_is_broken_is_what_was_quarantined_and_not_returned_since_it_was() -> None:
     found = answer("What is broken now, and since when?")
     quarantined = {event.instance: event.at for _, event in told(e.InstanceQuarantined, FIRST)}
-    assert len(quarantined) == 3
-    assert {row["instance"]: row["first_told"] for row in found} == quarantined
+    (returned,) = quarantined.keys() & {event.instance for _, event in told(e.Returned, SECOND)}
+    assert len(quarantined) == 4
+    assert {row["instance"]: row["first_told"] for row in found} == {
+        id_: at for id_, at in quarantined.items() if id_ != returned
+    }
     assert {row["last_run"] for row in found} == {SECOND}
 
 

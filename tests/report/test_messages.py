@@ -127,9 +127,9 @@ def test_programs_are_told_of_every_instance_and_of_the_end_with_its_summary() -
     tell(events_of("broken"), Mailbox(), queue)
     names = [notice.name for notice in queue.notices]
     assert names.count("instance.updated") == 13
-    assert names.count("instance.quarantined") == 3
+    assert names.count("instance.quarantined") == 4
     assert (names[0], names[-1]) == ("run.started", "run.finished")
-    assert queue.notices[-1].facts["quarantined"] == 3
+    assert queue.notices[-1].facts["quarantined"] == 4
     assert queue.notices[-1].facts["report"] == REPORT
 
 

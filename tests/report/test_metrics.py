@@ -175,7 +175,7 @@ def test_the_last_success_is_told_in_seconds_since_1970() -> None:
 
 
 def test_quarantined_instances_are_counted_at_the_end() -> None:
-    assert values(told(events_of("broken")), "InstancesQuarantined")[-1] == 3
+    assert values(told(events_of("broken")), "InstancesQuarantined")[-1] == 4
 
 
 def test_a_run_that_left_for_another_tells_nothing() -> None:

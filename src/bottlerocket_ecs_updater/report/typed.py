@@ -19,7 +19,9 @@ SPELLED_OUT_MAX = 3
 
 _NAMED = re.compile(r"`(release|resume|pause|plan|explain)(?: ([^`]+))?`")
 
-_IN_THE_CONSOLE = frozenset({Failure.NOT_BACK.code, Failure.ROLLED_BACK.code, Failure.NEVER_REBOOTED.code})
+_IN_THE_CONSOLE = frozenset(
+    failure.code for failure in (Failure.NOT_BACK, Failure.ROLLED_BACK, Failure.NEVER_REBOOTED, Failure.REBOOT_STALLED)
+)
 """Failures whose cause stands in the console output of the machine, if anywhere."""
 
 
