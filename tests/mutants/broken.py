@@ -94,8 +94,8 @@ MUTANTS = (
     broken(
         "the store's copies of claims are never read",
         "engine/beginning.py",
-        "        known.learn(replace(known.instance(id_), claim=record.claim))\n",
-        "        pass\n",
+        "        known.learn(replace(known.instance(id_), claim=record.claim, claimed_arn=record.arn))\n",
+        "",
         LOST_IN_A_BOOT,
     ),
     broken(
@@ -159,15 +159,17 @@ MUTANTS = (
     broken(
         "a reboot command that never ended is not called back, and may run again",
         "core/verifying.py",
-        "    if unended is not None:\n",
-        "    if unended is None:\n        pass\n    elif not instance.id:\n",
+        "    if claim.reboots <= 1 and surely_over(instance.reboots, trail.proof_at):\n",
+        "    if claim.reboots <= 1:\n",
         f"{CORE}/test_rebooting.py",
     ),
     broken(
         "an instance that did not come back is given back to its services",
         "core/rebooting.py",
-        "    return quarantine(instance, claim, registration, why, fleet, told_of_release=not denied)\n",
-        "    return give_back(instance, claim, why, fleet)\n",
+        "        return _ask_when_connected(instance, registration, fleet, policy)\n"
+        "    return quarantine(instance, claim, registration, not_back",
+        "        return _ask_when_connected(instance, registration, fleet, policy)\n"
+        "    return give_back(instance, claim, not_back",
         f"{CORE}/test_rebooting.py",
     ),
     broken(
@@ -180,8 +182,8 @@ MUTANTS = (
     broken(
         "a look that is behind is taken for somebody who returned the instance",
         "core/claimed.py",
-        "    if trail.drain_sent_at is not None and not passed(trail.drain_sent_at, lag, registration.at):\n",
-        "    if trail.drain_sent_at is not None and not trail.drain_seen:\n",
+        "    if not passed(trail.drain_sent_at, lag, registration.at):\n",
+        "    if not trail.drain_seen:\n",
         f"{CORE}/test_claimed.py",
         "tests/properties/test_known_seeds.py",
     ),
@@ -217,7 +219,7 @@ MUTANTS = (
     ),
     broken(
         "a release that failed on other instances is taken by the next one all the same",
-        "core/candidate.py",
+        "core/admission.py",
         "    if count >= max(SUSPECT_AFTER, policy.max_failures):\n",
         "    if count > max(SUSPECT_AFTER, policy.max_failures) + count:\n",
         f"{CORE}/test_candidate.py",
@@ -252,9 +254,9 @@ MUTANTS = (
     ),
     broken(
         "applies of a dead run are not searched for",
-        "engine/beginning.py",
-        "        if id_ in known.instances and known.instances[id_].flight is None:\n",
-        "        if id_ in known.arns:\n",
+        "engine/looking.py",
+        "            if id_ in known.instances and known.instances[id_].flight is None:\n",
+        "            if id_ in known.arns:\n",
         "tests/properties/test_prefixes.py -k download",
     ),
     broken(
@@ -555,9 +557,9 @@ MUTANTS = (
     ),
     broken(
         "a release is blamed where nobody may ask what became of it",
-        "core/rebooting.py",
-        "fleet, told_of_release=not denied)\n",
-        "fleet)\n",
+        "core/verifying.py",
+        " and not is_mute(instance, fleet)\n",
+        "\n",
         f"{CORE}/test_rebooting.py",
     ),
     broken(
@@ -594,5 +596,114 @@ MUTANTS = (
         "        zones = [zone] if zone else self.limit_per_zone\n",
         "        zones = [zone]\n",
         f"{CORE}/test_budget.py",
+    ),
+    broken(
+        "a claim of another store that is dated ahead of our clock is of a dead run",
+        "core/strangers.py",
+        "    return abs(fleet.at - claim.since) < policy.longest_phase\n",
+        "    return timedelta() <= fleet.at - claim.since < policy.longest_phase\n",
+        f"{CORE}/test_strangers.py",
+    ),
+    broken(
+        "a run that may not write claims begins all the same",
+        "engine/claiming.py",
+        "        self._proven = isinstance(written, Done) and isinstance(dropped, Done)\n",
+        "        self._proven = True\n",
+        "tests/engine/test_claiming.py",
+    ),
+    broken(
+        "a look that is older than the drain is taken for somebody who returned the instance before its reboot",
+        "core/rebooting.py",
+        "        if drained_at is not None and not passed(drained_at, policy.reader_lag, registration.at):\n",
+        "        if drained_at is None:\n",
+        f"{CORE}/test_rebooting.py",
+    ),
+    broken(
+        "a quarantine is written on the instance, and not in the store",
+        "engine/claiming.py",
+        "Quarantine]) -> set[InstanceId]:\n        self._write_claims({command.instance: command.claim for command in batch})\n",
+        "Quarantine]) -> set[InstanceId]:\n",
+        "tests/engine/test_claiming.py",
+    ),
+    broken(
+        "a reboot that was accepted and did not come is forgotten at its limit",
+        "core/reboots.py",
+        "        return reboot.end.heard_at + PENDING_FOR\n",
+        "        return reboot.end.heard_at\n",
+        f"{CORE}/test_rebooting.py",
+    ),
+    broken(
+        "a command that was never delivered is trusted to have expired at once",
+        "core/reboots.py",
+        "    return reboot.expires_at + INHIBITED_FOR\n",
+        "    return reboot.sent_at\n",
+        f"{CORE}/test_rebooting.py",
+    ),
+    broken(
+        "a second boot by the same command is not waited for",
+        "core/verifying.py",
+        "    due = max(second, quiet) if quiet is not None else second\n",
+        "    due = second\n",
+        f"{CORE}/test_rebooting.py",
+    ),
+    broken(
+        "a claim that only the store remembers is finished whatever else may explain it",
+        "core/lost_claims.py",
+        "    if not _only_in_store(instance, claim, registration, fleet):\n        return None\n",
+        "    return None\n",
+        "tests/faults/test_claims.py",
+        f"{CORE}/test_claimed.py",
+    ),
+    broken(
+        "an instance that a description leaves out is gone",
+        "core/claimed.py",
+        "    if instance.undescribed:\n        return _undescribed(instance, fleet, policy)\n",
+        "    if instance.undescribed:\n        return _missing(instance, claim, fleet, policy)\n",
+        f"{CORE}/test_claimed.py",
+    ),
+    broken(
+        "a version that was denied since its claim is booted",
+        "core/rebooting.py",
+        "    if unwanted is not None:\n"
+        "        return _give_back_when_quiet(instance, claim, unwanted, registration, fleet, policy, rests=False)\n"
+        "    if fleet.at >= limit_of_reboot",
+        "    if fleet.at >= limit_of_reboot",
+        f"{CORE}/test_rebooting.py",
+    ),
+    broken(
+        "what a host said of its staged version is good for the whole drain",
+        "core/restoring.py",
+        "    return told.report if told.asked_at >= asked_after else None\n",
+        "    return told.report\n",
+        f"{CORE}/test_rebooting.py",
+    ),
+    broken(
+        "what a rival left is known from before it was at work",
+        "core/observe.py",
+        "    if _rival_is_done(instance, on_instance, run, store) and",
+        "    if not instance.id and",
+        f"{CORE}/test_observe.py",
+    ),
+    broken(
+        "a question that AWS denies is asked at every look",
+        "engine/looking.py",
+        "            self._denied[what] = problem\n",
+        "",
+        "tests/faults/test_denials.py",
+    ),
+    broken(
+        "a mark of which nobody knows takes no place",
+        "engine/claiming.py",
+        "a look shows that it does not.\n                    self._known.learn(see_marked(instance, command.claim, now))\n",
+        "a look shows that it does not.\n                    pass\n",
+        "tests/faults/test_claims.py",
+        "tests/engine/test_claiming.py",
+    ),
+    broken(
+        "what a fast clock remembered of the future is waited for",
+        "core/ledger.py",
+        "        first_seen=_no_later(ledger.first_seen, now),\n",
+        "",
+        "tests/engine/test_ledger.py",
     ),
 )
