@@ -200,6 +200,14 @@ def test_an_instance_that_somebody_returned_before_its_reboot_is_let_go() -> Non
     assert reason(next_step(rebooting(status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
 
 
+def test_a_look_that_may_be_older_than_the_drain_says_nothing_of_somebody_who_returned_the_instance() -> None:
+    one = rebooting(status=Status.ACTIVE)
+    drained = replace(one, trail=replace(one.trail, drain_sent_at=NOW - POLICY.reader_lag + SECOND))
+    assert waits(next_step(drained))
+    drained = replace(one, trail=replace(one.trail, drain_sent_at=NOW - POLICY.reader_lag))
+    assert reason(next_step(drained)) is Reason.RETURNED_BY_OTHERS
+
+
 def test_an_instance_whose_claim_somebody_removed_before_its_reboot_is_let_go() -> None:
     assert reason(next_step(rebooting(trail={"claim_absent_looks": 2}))) is Reason.CLAIM_REMOVED
 

@@ -36,6 +36,7 @@ from bottlerocket_ecs_updater.core.ledger import (
     without_gone,
     without_rest,
 )
+from bottlerocket_ecs_updater.core.rest import LONGEST_REST
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.engine.ledger import (
     FLUSH_TRIES,
@@ -200,12 +201,22 @@ def test_an_instance_is_begun_once_however_often_it_is_written() -> None:
     assert with_begun(ledger, TWO, NOW + timedelta(days=1, hours=1)).begun.keys() == {TWO}
 
 
+def written_at(now: datetime) -> Ledger:
+    """A ledger in which something of each kind was written at that time."""
+    ledger = with_found(with_update(with_begun(Ledger(), ONE, now), ONE, NEW, now), TWO, NEW, now)
+    ledger = with_release(with_sighting(ledger, NEW, now), OLD, now)
+    longest = with_rest(ledger, TWO, Rest(OLD, 9, now + LONGEST_REST, "apply-failed"))
+    return without_gone(longest, {ONE}, now)
+
+
 def test_what_was_written_by_a_fast_clock_counts_from_now() -> None:
     later = NOW + timedelta(days=3650)
-    ledger = with_found(with_update(with_begun(Ledger(), ONE, later), ONE, NEW, later), TWO, NEW, later)
-    assert without_future(ledger, NOW) == with_found(
-        with_update(with_begun(Ledger(), ONE, NOW), ONE, NEW, NOW), TWO, NEW, NOW
-    )
+    assert without_future(written_at(later), NOW) == written_at(NOW)
+
+
+def test_a_rest_that_only_a_person_ends_stays_one() -> None:
+    ledger = with_rest(Ledger(), ONE, ROLLED_BACK)
+    assert without_future(ledger, NOW) is ledger
 
 
 @pytest.mark.parametrize(

@@ -215,6 +215,24 @@ def test_whatever_is_denied_from_whenever_on_no_instance_stays_out_of_service(
     assert claims(world) == 0
 
 
+@pytest.mark.parametrize("action", ["ecs:ListTasks", "ecs:DescribeServices", "ssm:ListCommandInvocations"])
+def test_a_question_that_is_denied_while_instances_are_in_hand_is_asked_once_in_a_run(
+    action: str, tmp_path: Path
+) -> None:
+    world = row(4, services=1, tasks=1, budget=2)
+    began = world.clock.now()
+    asked: list[str] = []
+
+    def authorize(call: Call) -> None:
+        if call.action == action and world.clock.now() - began >= timedelta(seconds=40):
+            asked.append(call.action)
+            raise denied(call)
+
+    world.authorize = authorize
+    assert action in story(world, tmp_path, places=2).run().why
+    assert len(asked) == 1
+
+
 def test_a_claim_that_may_not_be_deleted_is_overwritten_by_one_that_is_finished(tmp_path: Path) -> None:
     """So that a later run does not take a person's drain for its own."""
     world = row(2, services=0)

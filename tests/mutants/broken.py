@@ -621,8 +621,9 @@ MUTANTS = (
     broken(
         "a quarantine is written on the instance, and not in the store",
         "engine/claiming.py",
-        "Quarantine]) -> set[InstanceId]:\n        self._write_claims({command.instance: command.claim for command in batch})\n",
-        "Quarantine]) -> set[InstanceId]:\n",
+        "        self._write_claims({command.instance: command.claim for command in batch})\n        values = {}\n"
+        "        for command in batch:\n            arn = self._written_on",
+        "        values = {}\n        for command in batch:\n            arn = self._written_on",
         "tests/engine/test_claiming.py",
     ),
     broken(
@@ -692,12 +693,11 @@ MUTANTS = (
         "tests/faults/test_denials.py",
     ),
     broken(
-        "a mark of which nobody knows takes no place",
-        "engine/claiming.py",
-        "a look shows that it does not.\n                    self._known.learn(see_marked(instance, command.claim, now))\n",
-        "a look shows that it does not.\n                    pass\n",
-        "tests/faults/test_claims.py",
-        "tests/engine/test_claiming.py",
+        "an instance whose mark got no reply is drained though others took its place meanwhile",
+        "core/taking.py",
+        "        refusal = budget.overfull(instance.zone) or _undrainable(instance, fleet, policy, barriers)\n",
+        "        refusal = _undrainable(instance, fleet, policy, barriers)\n",
+        f"{CORE}/test_claimed.py",
     ),
     broken(
         "what a fast clock remembered of the future is waited for",

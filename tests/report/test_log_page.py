@@ -154,8 +154,6 @@ def test_what_failed_comes_with_the_words_of_the_host() -> None:
     for run, event in expected:
         key = (run, event.instance, event.name)
         (row,) = [row for row in found if (row["run"], row["instance"], row["event"]) == key]
-            row for row in found if (row["run"], row["instance"], row["event"]) == (run, event.instance, event.name)
-        ]
         assert row["failure"] == event.failure.failure.code
         assert row["facts.detail"] == dict(event.failure.facts).get("detail")
     assert any("No space left on device" in (row["facts.detail"] or "") for row in found)
