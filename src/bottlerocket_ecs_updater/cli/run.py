@@ -15,11 +15,12 @@ from bottlerocket_ecs_updater.cli.signals import RELEASE_GRACE_SECONDS, at_most,
 from bottlerocket_ecs_updater.cli.telling import Telling, successors, tell
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
 from bottlerocket_ecs_updater.core.errors import Interrupted, Throttled, Unreachable, UpdaterError
-from bottlerocket_ecs_updater.core.event import LeaseRefused, LeaseTaken, RunFinished
+from bottlerocket_ecs_updater.core.event import LeaseRefused, LeaseTaken, LookPostponed, RunFinished
 from bottlerocket_ecs_updater.core.waiting import passed
 from bottlerocket_ecs_updater.engine.lease import HeldBy, Taken, asking
 from bottlerocket_ecs_updater.engine.old_state import move_pause
 from bottlerocket_ecs_updater.engine.outcomes import count
+from bottlerocket_ecs_updater.engine.patience import OUTAGE_WAIT_MAX_POLLS
 from bottlerocket_ecs_updater.engine.run import Run, Stop, World
 
 MADE_BEFORE_COLLECTED = 50_000
@@ -49,17 +50,21 @@ def run(settings: RunSettings) -> int:
 def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
     """Everything that a run talks to; AWS may take as long to answer as in any later outage. Raises UpdaterError."""
     bare = wire(settings, os.environ, interrupted, ask=False)
-    began = bare.clock.now()
+    began, wait = bare.clock.now(), OUTAGE_WAIT_MAX_POLLS * settings.limits.poll_interval
+    telling: Telling | None = None
     while True:
         try:
             return wire(settings, os.environ, interrupted)
         except (UpdaterError, Interrupted) as error:
-            again = isinstance(error, Throttled | Unreachable)
-            over = passed(began, settings.limits.drain_timeout, bare.clock.now())
-            if again and not over and bare.clock.sleep(settings.limits.poll_interval):
-                continue
-            # Whoever watches hears of it as of every run that could not begin.
-            tell(settings, bare, sys.stderr).recorder.record(_never_began(bare, began, "error", 1, str(error)))
+            # Whoever watches hears of it as of every outage, and of every run that could not begin.
+            telling = telling or tell(settings, bare, sys.stderr)
+            now = bare.clock.now()
+            if isinstance(error, Throttled | Unreachable) and not passed(began, settings.limits.drain_timeout, now):
+                telling.recorder.record(LookPostponed(now, str(error), wait))
+                if bare.clock.sleep(wait):
+                    continue
+            telling.recorder.record(_never_began(bare, began, "error", 1, str(error)))
+            telling.close()
             raise
 
 
