@@ -64,7 +64,16 @@ def test_an_arn_is_placed_by_itself_and_agrees_with_what_is_listed() -> None:
     assert found(bench, ARN) == HERE
 
 
-@pytest.mark.parametrize("trouble", [refusal("ServerException", status=500), refusal("AccessDeniedException")])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        refusal("ServerException", status=500),
+        refusal("AccessDeniedException"),
+        refusal("ClusterNotFoundException"),
+        refusal("ExpiredTokenException"),
+    ],
+    ids=lambda error: error.response["Error"]["Code"],
+)
 def test_an_arn_is_placed_though_ecs_does_not_answer(trouble: Exception) -> None:
     bench = Bench()
     bench.ecs.troubles["list_container_instances"] = [trouble] * 10

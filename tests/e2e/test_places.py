@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.core.place import Place
 from bottlerocket_ecs_updater.engine.folder import FolderStore
 from bottlerocket_ecs_updater.engine.pausing import Pause, pause_key, set_pause
 from bottlerocket_ecs_updater.report.record import Record, runs_of
+from bottlerocket_ecs_updater.simulator.faults import ApiFails, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.scenarios import row
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -65,6 +66,17 @@ def test_a_cluster_by_its_arn_is_the_same_cluster_as_by_its_name(tmp_path: Path)
         assert (first.exit_code, first.last["cluster"], first.last["updated"]) == (0, "demo", 2)
         assert here.run().exit_code == 0
         assert len(runs_of(FolderStore(tmp_path), str(place_of(here)))) == 2
+
+
+def test_a_run_that_cannot_find_out_which_cluster_it_is_waits_for_aws_and_says_so(tmp_path: Path) -> None:
+    away = ApiFails("ServerException", 500, operation="ListContainerInstances", lasts=timedelta(minutes=5))
+    with town(row(2, faults=FaultPlan((Placed(away),))), tmp_path) as here:
+        told = here.run()
+        assert (told.exit_code, told.last["updated"]) == (0, 2)
+        first = told.lines[0]
+        assert (first["event"], first["level"]) == ("look.postponed", "warning")
+        assert "ecs:ListContainerInstances" in first["why"]
+        assert_clean(here.verdict())
 
 
 def test_the_arn_of_a_cluster_of_another_account_is_refused_before_anything_is_done(tmp_path: Path) -> None:

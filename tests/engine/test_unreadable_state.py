@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.support.simulated import NEW, OLD, Tape, Updater, row
 
+from bottlerocket_ecs_updater.core.errors import Unreachable
 from bottlerocket_ecs_updater.core.event import Drained, Event, StateUnreadable
 from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.releases import ReleaseRules
 from bottlerocket_ecs_updater.core.rules import Rules
+from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.engine.ledger import KeptLedger
 from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
 from bottlerocket_ecs_updater.engine.pausing import look_for_pause, pause_key
+from bottlerocket_ecs_updater.engine.sightings import Sightings
 from bottlerocket_ecs_updater.simulator.disturbances import KilledError
 from bottlerocket_ecs_updater.simulator.world import World
 
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 GARBAGE = {
     "nested": b"[" * 200_000,
     "the first year": b'{"since": "0001-01-01T00:00:00+14:00", "first_seen": "0001-01-01T00:00:00+14:00"}',
@@ -41,6 +45,31 @@ class Dying(Tape):
 
 def updater(world: World, store: MemoryStore, name: str = "run-1", **changes: object) -> Updater:
     return Updater(world, name=name, ledger=KeptLedger(store, "demo", RunId(name)), store=store, **changes)  # type: ignore[arg-type]
+
+
+def test_a_sighting_is_noted_though_every_second_write_is_refused() -> None:
+    class Halting(MemoryStore):
+        puts = 0
+
+        def put(self, key: str, data: bytes, expect: str | None) -> str:
+            self.puts += 1
+            if self.puts % 2:
+                raise Unreachable("503")
+            return super().put(key, data, expect)
+
+    store, version = Halting(), Version(1, 21, 0)
+    noted = Sightings(store).note(version, NOW)
+    assert noted == NOW
+    assert Sightings(store).look(version) == NOW
+
+
+def test_a_store_that_takes_no_sighting_is_unreachable() -> None:
+    class Down(MemoryStore):
+        def put(self, key: str, data: bytes, expect: str | None) -> str:
+            raise Unreachable("503")
+
+    with pytest.raises(Unreachable):
+        Sightings(Down()).note(Version(1, 21, 0), NOW)
 
 
 def left_drained(world: World) -> MemoryStore:

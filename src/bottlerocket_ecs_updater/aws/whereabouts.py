@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.session import Clients, Pair
-from bottlerocket_ecs_updater.core.errors import Denied, Throttled, Unreachable, UpdaterError, UsageError
+from bottlerocket_ecs_updater.core.errors import Unreachable, UpdaterError, UsageError
 from bottlerocket_ecs_updater.core.place import Place, name_of, place_of
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ class _Tokens(Protocol):
 def find_place(cluster: str, clients: Clients, api: Api, region: str | None) -> Place:
     """Where the cluster is, by its name or ARN. Raises UsageError where its ARN is of another account or Region.
 
-    Raises what ECS makes of it, too; an outage keeps nobody from an answer whose settings have the ARN.
+    Of a name it raises what ECS makes of it, too. An ARN says it all: what keeps ECS from an answer, the caller meets.
     """
     named = place_of(cluster)
     try:
         listed = _listed(cluster, clients.ecs, api)
-    except (Throttled, Unreachable, Denied):
-        if named is None:
+    except UpdaterError as error:
+        if named is None or isinstance(error, UsageError):
             raise
         listed = None
     if named is None:

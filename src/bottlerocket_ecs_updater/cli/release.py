@@ -86,6 +86,7 @@ def _perform(planned: Release, wired: Wired) -> int:
         raise UpdaterError(f"a run acts on this cluster now ({answer.holder}); ask again when it has ended")
     try:
         wired.api.before_call = lambda acting: wired.right.check_before_act() if acting else None
+        wired.ledger.ask_first(wired.right.check_before_act)
         perform(planned, wired.cluster, wired.ledger, wired.clock)
     finally:
         wired.right.release()

@@ -15,11 +15,13 @@ from bottlerocket_ecs_updater.cli.signals import RELEASE_GRACE_SECONDS, at_most,
 from bottlerocket_ecs_updater.cli.telling import Telling, successors, tell
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
 from bottlerocket_ecs_updater.core.errors import Interrupted, Throttled, Unreachable, UpdaterError
-from bottlerocket_ecs_updater.core.event import LeaseRefused, LeaseTaken, RunFinished
+from bottlerocket_ecs_updater.core.event import LeaseRefused, LeaseTaken, LookPostponed, RunFinished
 from bottlerocket_ecs_updater.core.waiting import passed
 from bottlerocket_ecs_updater.engine.lease import HeldBy, Taken, asking
 from bottlerocket_ecs_updater.engine.old_state import move_pause
 from bottlerocket_ecs_updater.engine.outcomes import count
+from bottlerocket_ecs_updater.engine.patience import OUTAGE_WAIT_MAX_POLLS
+from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.engine.run import Run, Stop, World
 
 MADE_BEFORE_COLLECTED = 50_000
@@ -49,17 +51,21 @@ def run(settings: RunSettings) -> int:
 def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
     """Everything that a run talks to; AWS may take as long to answer as in any later outage. Raises UpdaterError."""
     bare = wire(settings, os.environ, interrupted, ask=False)
-    began = bare.clock.now()
+    began, wait = bare.clock.now(), OUTAGE_WAIT_MAX_POLLS * settings.limits.poll_interval
+    telling: Telling | None = None
     while True:
         try:
             return wire(settings, os.environ, interrupted)
         except (UpdaterError, Interrupted) as error:
-            again = isinstance(error, Throttled | Unreachable)
-            over = passed(began, settings.limits.drain_timeout, bare.clock.now())
-            if again and not over and bare.clock.sleep(settings.limits.poll_interval):
-                continue
-            # Whoever watches hears of it as of every run that could not begin.
-            tell(settings, bare, sys.stderr).recorder.record(_never_began(bare, began, "error", 1, str(error)))
+            # Whoever watches hears of it as of every outage, and of every run that could not begin.
+            telling = telling or tell(settings, bare, sys.stderr)
+            now = bare.clock.now()
+            if isinstance(error, Throttled | Unreachable) and not passed(began, settings.limits.drain_timeout, now):
+                telling.recorder.record(LookPostponed(now, str(error), wait))
+                if bare.clock.sleep(wait):
+                    continue
+            telling.recorder.record(_never_began(bare, began, "error", 1, str(error)))
+            telling.close()
             raise
 
 
@@ -68,9 +74,7 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
     recorder = telling.recorder
     began = wired.clock.now()
     try:
-        answer = wired.right.acquire()
-        if isinstance(answer, Taken) and wired.store is not None and wired.place is not None:
-            move_pause(wired.store, wired.place)
+        answer = _ask_for_right(settings, wired, recorder)
     except (UpdaterError, Interrupted) as error:
         recorder.record(_never_began(wired, began, "error", 1, str(error)))
         raise
@@ -117,6 +121,27 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
         calls=wired.calls,
     ).execute()
     return finished.exit_code
+
+
+def _ask_for_right(settings: RunSettings, wired: Wired, recorder: Recorder) -> Taken | HeldBy:
+    """Ask for the right to act, and move what older versions kept; an outage of the store is sat out."""
+    began, wait = wired.clock.now(), OUTAGE_WAIT_MAX_POLLS * settings.limits.poll_interval
+    while True:
+        try:
+            answer = wired.right.acquire()
+            if isinstance(answer, Taken) and wired.store is not None and wired.place is not None:
+                move_pause(wired.store, wired.place)
+        except (Throttled, Unreachable) as problem:
+            # Nothing is kept of a try that failed in the middle: the next one begins anew.
+            wired.right.release()
+            now = wired.clock.now()
+            if passed(began, settings.limits.drain_timeout, now):
+                raise
+            recorder.record(LookPostponed(now, str(problem), wait))
+            if not wired.clock.sleep(wait):
+                raise
+        else:
+            return answer
 
 
 def _never_began(wired: Wired, began: datetime, outcome: str, exit_code: int, why: str) -> RunFinished:

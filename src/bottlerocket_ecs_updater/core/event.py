@@ -189,7 +189,7 @@ class ActUnclear(InstanceEvent):
 
 @dataclass(frozen=True, slots=True)
 class LookPostponed(Event):
-    """AWS did not answer; nothing was done, the pass is taken again."""
+    """AWS or the state store did not answer; nothing was done, the pass is taken again."""
 
     name: ClassVar[str] = "look.postponed"
     why: str

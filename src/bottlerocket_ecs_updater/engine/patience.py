@@ -66,17 +66,18 @@ class Patience:
                 self._clock.sleep(still.again)
         return None
 
-    def insist(self, write: Callable[[], None]) -> None:
-        """Do it until it is done, as long as an outage may last. Raises what it raises in the end."""
+    def insist(self, call: Callable[[], object]) -> None:
+        """Call the state store until it answers, as long as an outage may last. Raises what it raises in the end."""
         self.answered()
         while not self._told_to_stop():
             try:
-                return write()
+                call()
             except LeaseLapsed as lapse:
                 self.regain(lapse)
             except (Throttled, Unreachable) as problem:
                 self.wait_out(problem)
-        return None
+            else:
+                return
 
     def sleep_until(self, when: datetime) -> None:
         """Sleep in spans short enough to renew the lease, and to notice a signal."""

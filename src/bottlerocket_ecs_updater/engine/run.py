@@ -187,7 +187,7 @@ class Run:
 
     def _remember(self) -> None:
         try:
-            remember(self._known, self._world.ledger)
+            self._patience.insist(partial(remember, self._known, self._world.ledger))
         except LedgerBroken as problem:
             # The claims are on the instances, too: what is in hand is given back, and nothing is begun.
             self._known.barred = str(problem)

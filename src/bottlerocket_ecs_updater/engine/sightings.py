@@ -11,10 +11,14 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
+from bottlerocket_ecs_updater.core.errors import Throttled, Unreachable, UpdaterError
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
 from bottlerocket_ecs_updater.engine.readjson import Unreadable, read_object, text_of
 from bottlerocket_ecs_updater.engine.times import read_time, write_time
+
+NOTE_TRIES = 3
+"""As of the ledger: what fails in step with the renewals of the lease must not fail for ever."""
 
 
 class Sightings:
@@ -52,14 +56,23 @@ class Sightings:
 
 
 def _noted(store: Store, version: Version, at: datetime) -> Stored | None:
-    """What is noted by somebody else; None where nobody noted it before."""
-    stored = store.get(_key(version))
-    if stored is None:
+    """What is noted by somebody else; None where nobody noted it before. Raises what the store raises."""
+    fault: UpdaterError | None = None
+    for _ in range(NOTE_TRIES):
+        stored = store.get(_key(version))
+        if stored is not None:
+            return stored
         try:
             store.put(_key(version), json.dumps({"first_seen": write_time(at)}).encode(), ABSENT)
         except Conflict:
-            stored = store.get(_key(version))
-    return stored
+            continue
+        except (Throttled, Unreachable) as error:
+            fault = error
+        else:
+            return None
+    if fault is not None:
+        raise fault
+    return None
 
 
 def _key(version: Version) -> str:

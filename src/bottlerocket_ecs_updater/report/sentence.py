@@ -38,7 +38,7 @@ def _of_run(event: e.Event) -> str:
         case e.ClusterLooked(instances=instances, bottlerocket=ours, services=services):
             return f"the cluster has {instances} instances, {ours} of them Bottlerocket, and {services} services"
         case e.LookPostponed(why=why, for_=length):
-            return f"AWS did not answer, looking again in {span(length)}: {why}"
+            return f"AWS or the state store did not answer, trying again in {span(length)}: {why}"
         case e.HealthChanged(unwell=unwell):
             return f"nothing more is drained until this is well: {unwell}" if unwell else "all is well again"
         case e.RuleOff(rule=rule, why=why):
