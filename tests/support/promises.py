@@ -170,7 +170,7 @@ def an_interrupted_run_says_what_it_leaves(played: Played) -> Broken:
         return
     for ending in played.endings:
         interrupted = ending.finished is not None and ending.finished.outcome == "interrupted"
-        if interrupted and ending.exit_code == 0 and ending.left_out:
+        if interrupted and ending.exit_code == 0 and ending.left_out and not _another_acted_meanwhile(played, ending):
             yield f"{ending.run} was interrupted, exits with 0, and leaves {', '.join(ending.left_out)} out of service"
 
 
@@ -194,6 +194,12 @@ def the_last_run_tells_of_the_world(played: Played) -> Broken:
             version = outcome.version if isinstance(outcome, UpToDate) else outcome.target
             if str(version) != played.verdict.versions[name]:
                 yield f"{name} runs {played.verdict.versions[name]}, and is called {outcome}"
+
+
+def _another_acted_meanwhile(played: Played, ending: Ending) -> bool:
+    """Whether it stood still for so long that another run took the right to act, and had an instance in hand."""
+    others = (other for other in played.endings if other is not ending and other.changed_something)
+    return any(other.began < ending.ended and other.ended > ending.began for other in others)
 
 
 # How fast it goes
