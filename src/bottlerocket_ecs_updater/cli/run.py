@@ -20,7 +20,6 @@ from bottlerocket_ecs_updater.core.waiting import passed
 from bottlerocket_ecs_updater.engine.lease import HeldBy, Taken, asking
 from bottlerocket_ecs_updater.engine.old_state import move_pause
 from bottlerocket_ecs_updater.engine.outcomes import count
-from bottlerocket_ecs_updater.engine.patience import OUTAGE_WAIT_MAX_POLLS
 from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.engine.run import Run, Stop, World
 
@@ -51,7 +50,7 @@ def run(settings: RunSettings) -> int:
 def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
     """Everything that a run talks to; AWS may take as long to answer as in any later outage. Raises UpdaterError."""
     bare = wire(settings, os.environ, interrupted, ask=False)
-    began, wait = bare.clock.now(), OUTAGE_WAIT_MAX_POLLS * settings.limits.poll_interval
+    began, wait = bare.clock.now(), settings.policy.longest_outage_wait
     telling: Telling | None = None
     while True:
         try:
@@ -125,7 +124,7 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
 
 def _ask_for_right(settings: RunSettings, wired: Wired, recorder: Recorder) -> Taken | HeldBy:
     """Ask for the right to act, and move what older versions kept; an outage of the store is sat out."""
-    began, wait = wired.clock.now(), OUTAGE_WAIT_MAX_POLLS * settings.limits.poll_interval
+    began, wait = wired.clock.now(), settings.policy.longest_outage_wait
     while True:
         try:
             answer = wired.right.acquire()

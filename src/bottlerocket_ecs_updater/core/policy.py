@@ -267,6 +267,11 @@ class Policy:
         waits: int = min(2**before, OUTAGE_WAITS_MAX)
         return waits * self._time(OUTAGE_FIRST_WAIT, 1)
 
+    @property
+    def longest_outage_wait(self) -> timedelta:
+        """What `outage_wait` comes to, in a long outage."""
+        return self.outage_wait(OUTAGE_WAITS_MAX)
+
 
 CHECK_TRIES = 3
 """Checks without a report before an instance is held for this run."""

@@ -67,9 +67,12 @@ class Patience:
         return None
 
     def insist(self, call: Callable[[], object]) -> None:
-        """Call the state store until it answers, as long as an outage may last. Raises what it raises in the end."""
+        """Call the state store until it answers, as long as an outage may last. Raises what it raises in the end.
+
+        A run that was told to stop calls it once.
+        """
         self.answered()
-        while not self._told_to_stop():
+        while True:
             try:
                 call()
             except LeaseLapsed as lapse:
@@ -77,6 +80,8 @@ class Patience:
             except (Throttled, Unreachable) as problem:
                 self.wait_out(problem)
             else:
+                return
+            if self._told_to_stop():
                 return
 
     def sleep_until(self, when: datetime) -> None:
