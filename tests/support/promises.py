@@ -311,6 +311,15 @@ _PASSING = frozenset({Reason.BUDGET, Reason.ZONE_BUDGET, Reason.AGENT_DISCONNECT
 """What agents that lose their connection now and then bring about."""
 
 
+def _all_places_are_taken_and_waited_for(played: Played) -> bool:
+    """Whether nothing that is staged can begin, and more is staged than may be out of service at once."""
+    limit = played.story.policy.max_unavailable.of(len(_ours(played)))
+    finished = played.last.finished
+    held = [one for one in finished.outcomes.values() if isinstance(one, Hold)] if finished is not None else []
+    waiting = sum(one.reason in (Reason.BUDGET, Reason.ZONE_BUDGET) for one in held)
+    return _out(played) >= limit and waiting > limit
+
+
 def _is_paced(played: Played) -> bool:
     checkpoints = played.story.policy.rules.checkpoints
     return bool(checkpoints.steps) or checkpoints.per_day is not None
@@ -474,6 +483,7 @@ PROMISES: tuple[Callable[[Played], Iterable[str]], ...] = (
 _EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
     Reason.BUDGET: lambda told, _: _out(told) >= told.story.policy.max_unavailable.of(len(_ours(told))),
     Reason.ZONE_BUDGET: _zone_is_full,
+    Reason.STAGING_AHEAD: lambda told, _: _all_places_are_taken_and_waited_for(told),
     Reason.HALTED: lambda told, _: told.last.exit_code == 4 or _is_denied_for_several(told),
     Reason.PAUSED: lambda told, _: object_in(told.world, Harmed.PAUSE) is not None,
     Reason.RELEASE_SUSPECT: lambda told, _: (

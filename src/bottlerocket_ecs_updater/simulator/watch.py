@@ -126,17 +126,15 @@ class Watch:
         """What was seen so far, summed up."""
         registry = self._world.ecs.registry
         now = registry.clock.now()
-        drained = [
-            instance
-            for instance in self._world.cluster.by_ec2.values()
-            if instance.status is Status.DRAINING and instance.ec2_instance_id in self._drained_by_updater
-        ]
-        quarantined = [each.ec2_instance_id for each in drained if _is_quarantined(each)]
+        drained = [one for one in self._world.cluster.by_ec2.values() if one.status is Status.DRAINING]
+        # Whoever drained it: where a reboot undoes that, somebody else may have drained it since.
+        quarantined = {one.ec2_instance_id for one in drained if _is_quarantined(one)}
+        ours = [one.ec2_instance_id for one in drained if one.ec2_instance_id in self._drained_by_updater]
         return Verdict(
             violations=tuple(self.violations),
             tasks_killed=tuple(self.tasks_killed),
-            stranded=tuple(each.ec2_instance_id for each in drained if not _is_quarantined(each)),
-            quarantined=tuple(quarantined),
+            stranded=tuple(name for name in ours if name not in quarantined),
+            quarantined=tuple(sorted(quarantined)),
             most_out_at_once=self._most_out,
             most_out_by_zone=dict(self._most_out_by_zone),
             seconds_out={name: _seconds(seen, now) for name, seen in self._seen.items()},
