@@ -113,6 +113,13 @@ def test_the_state_is_in_a_bucket_or_in_a_folder(text: str, place: Bucket | Fold
     assert settings("--state", text).target.state == place
 
 
+def test_a_limit_of_a_reboot_that_no_slow_reboot_could_keep_is_refused_with_the_reason() -> None:
+    assert settings("--reboot-timeout", "7m30s").limits.reboot_timeout == timedelta(seconds=450)
+    said = refusal("--reboot-timeout", "7m29s")
+    assert "that is too short: a command is delivered for minutes, and the host may hold up its shutdown" in said
+    assert "from 7m30s to 30d, such as 25m or 1h30m" in said
+
+
 @pytest.mark.parametrize("text", ["bucket/prefix", "state", "s3//bucket", ".state"])
 def test_a_bucket_without_its_scheme_is_no_folder(text: str) -> None:
     with pytest.raises(UsageError, match="s3://BUCKET/PREFIX"):

@@ -77,17 +77,22 @@ class Reading:
             raise ValueError(f"{error}; allowed is {self.allowed}") from error
 
 
-def duration(meaning: str, least: timedelta = MILLISECOND, most: timedelta = 30 * DAY) -> Parameter:
-    """A span of time between two bounds."""
+def duration(
+    meaning: str, least: timedelta = MILLISECOND, most: timedelta = 30 * DAY, why_least: str = ""
+) -> Parameter:
+    """A span of time between two bounds. `why_least` is said to whoever goes below the lower one."""
 
     def read(text: str) -> timedelta:
         span = parse_duration(text)
         if not least <= span <= most:
-            raise ValueError(f"that is too {'short' if span < least else 'long'}")
+            short = f"short: {why_least}" if why_least else "short"
+            raise ValueError(f"that is too {short if span < least else 'long'}")
         return span
 
     span = f"from {format_duration(least)} to {format_duration(most)}"
-    return _setting(meaning, read, f"a duration {span}, such as 300ms, 30s, 25m or 1h30m", "DURATION", format_duration)
+    *some, last = [text for text in ("300ms", "30s", "25m", "1h30m") if least <= parse_duration(text) <= most]
+    examples = f"{', '.join(some)} or {last}" if some else last
+    return _setting(meaning, read, f"a duration {span}, such as {examples}", "DURATION", format_duration)
 
 
 def limit(meaning: str) -> Parameter:

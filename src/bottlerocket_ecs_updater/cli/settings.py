@@ -22,6 +22,7 @@ from bottlerocket_ecs_updater.cli.parsing import Conflict, configure, parse
 from bottlerocket_ecs_updater.cli.rules import RuleSettings
 from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.reboots import COMMAND_LIFE, INHIBITED_FOR
 from bottlerocket_ecs_updater.engine.lease_note import LONGEST_TERM
 
 INSTANT = timedelta(0)
@@ -133,7 +134,12 @@ class Limits:
         timedelta, kinds.duration("Limit of a drain; past it the instance is given back to service.")
     ] = timedelta(minutes=25)
     reboot_timeout: Annotated[
-        timedelta, kinds.duration("Limit of a reboot, until the host is proven well; past it, quarantine.")
+        timedelta,
+        kinds.duration(
+            "Limit of a reboot, until the host is proven well; past it, quarantine.",
+            least=COMMAND_LIFE + INHIBITED_FOR,
+            why_least="a command is delivered for minutes, and the host may hold up its shutdown for 5m more",
+        ),
     ] = timedelta(minutes=20)
     hook_timeout: Annotated[
         timedelta, kinds.duration("Limit of the documents before a drain and after a reboot, each.")
