@@ -43,7 +43,7 @@ from .builders import (
 
 ROLLED_BACK = failed(Failure.ROLLED_BACK, version=OLD, target=NEW)
 NOT_BACK = failed(Failure.NOT_BACK, limit="20m", detail="its ECS agent did not connect")
-NEVER = failed(Failure.NEVER_REBOOTED, limit="20m")
+NEVER = failed(Failure.NEVER_REBOOTED, times="once")
 REFUSED = failed(Failure.REBOOT_REFUSED, detail="Status 500")
 WRONG = failed(Failure.WRONG_VERSION, version=OLD, target=NEW)
 APPLY = failed(Failure.APPLY_FAILED, detail="no space left on device")

@@ -386,6 +386,13 @@ def test_a_host_that_the_reboot_does_not_reach_is_given_back_and_not_called_unwi
     assert failure(next_step(one)).failure is Failure.NEVER_REBOOTED
 
 
+def test_a_host_for_which_aws_never_said_that_it_took_a_reboot_is_not_to_blame() -> None:
+    sent_at = (NOW - minutes * MINUTE for minutes in (19, 18, 17))
+    lost = tuple(replace(sent_reboot(at, end_asked_at=NOW), command=CommandId("")) for at in sent_at)
+    one = replace(old_boot(unknown_end(NOW - 7 * MINUTE), minutes=8, reboots=REBOOT_TRIES), reboots=lost)
+    assert reason(next_step(one)) is Reason.CHANGED_WHILE_DRAINING
+
+
 def test_no_instance_is_given_back_while_a_reboot_may_still_strike() -> None:
     """At the limit, with its tries used up, and where AWS denies a call alike."""
     short = replace(POLICY, reboot_timeout=2 * MINUTE)

@@ -98,3 +98,20 @@ def test_calls_that_fail_in_step_with_the_looks_are_no_failure_of_the_hosts(
     played = play(Story(row(instances, faults=plan)))
     assert broken_promises(played) == []
     assert set(played.verdict.versions.values()) == {NEW}
+
+
+def test_an_instance_that_was_not_described_at_first_is_not_checked_while_an_apply_of_a_dead_run_is_under_way() -> None:
+    """What earlier runs had sent was only looked for on the instances that the first listing described.
+
+    Found by seed 1001492 of the stories of operators.
+    """
+    faults = FaultPlan(
+        (
+            Placed(f.SlowDownload(timedelta(minutes=14)), row(1).members[0].host.instance_id),
+            Placed(f.UpdaterDies(25)),
+            Placed(f.PartialFailures(every=1, at=timedelta(seconds=70), lasts=timedelta(seconds=50))),
+        )
+    )
+    played = play(Story(replace(row(1), faults=faults), Policy(), runs_max=3))
+    assert played.endings[0].finished is None
+    assert broken_promises(played) == []

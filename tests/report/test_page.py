@@ -173,7 +173,9 @@ def test_of_hundreds_those_that_failed_keep_a_name_and_the_others_become_thin() 
     *before, end = events_of("large")
     assert isinstance(end, RunFinished)
     bad = sorted(end.outcomes)[:10]
-    failing = replace(end, outcomes={**end.outcomes, **dict.fromkeys(bad, failed(Failure.NEVER_REBOOTED, limit="20m"))})
+    failing = replace(
+        end, outcomes={**end.outcomes, **dict.fromkeys(bad, failed(Failure.NEVER_REBOOTED, times="once"))}
+    )
     drawing = draw(account_of([*before, failing]))
     assert drawing is not None
     assert [lane.label for lane in drawing.lanes if lane.label] == sorted(bad, key=lambda id_: _taken(before, id_))

@@ -35,7 +35,6 @@ from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, VARIANT, Member
-from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
 
 Broken = Iterator[str]
 
@@ -62,7 +61,22 @@ def nobody_is_killed(played: Played) -> Broken:
 
 def nothing_is_stranded(played: Played) -> Broken:
     if played.quiet:
-        yield from played.verdict.stranded
+        told = _LEFT if _is_forgetful(played) else frozenset[Reason]()
+        yield from (name for name in played.verdict.stranded if _reason_of(played.last, name) not in told)
+
+
+_LEFT = frozenset({Reason.CLAIM_LOST, Reason.CLAIM_UNREADABLE})
+"""What a run says of an instance that it leaves out of service, since nobody can tell whose it is."""
+
+
+def _reason_of(ending: Ending, name: str) -> Reason | None:
+    outcome = ending.finished.outcomes.get(InstanceId(name)) if ending.finished is not None else None
+    return outcome.reason if isinstance(outcome, Hold) else None
+
+
+def _is_forgetful(played: Played) -> bool:
+    timing = played.story.scenario.ecs_timing
+    return not (timing.attributes_survive and timing.draining_survives)
 
 
 def _excused(played: Played, invariant: int, subject: str) -> bool:
@@ -70,12 +84,10 @@ def _excused(played: Played, invariant: int, subject: str) -> bool:
     in_flight = played.story.latency > timedelta()
     unheard = any(_is_any(played, kind) for kind in (f.RepliesLost, f.ApiFails, f.UpdaterDies))
     faults = played.story.scenario.faults.on(subject)
-    timing = played.story.scenario.ecs_timing
-    forgetful = not (timing.attributes_survive and timing.draining_survives)
+    forgetful = _is_forgetful(played)
     died = _died_returning(played, subject)
-    # What ECS shows of a moment ago is under way for as long, and so is a command that takes its time to a host.
-    slow = played.story.scenario.ssm_timing.delivery > SsmTiming().delivery
-    in_flight = in_flight or slow or _is_any(played, f.StaleReads)
+    # What ECS shows of a moment ago is under way for as long.
+    in_flight = in_flight or _is_any(played, f.StaleReads)
     known = {"in_flight": in_flight, "unheard": unheard, "forgetful": forgetful, "died_returning": died}
     return any(_excuses(fault, invariant, **known) for fault in faults)
 
@@ -157,9 +169,10 @@ def _exit_code(ending: Ending) -> int:
     if finished.outcome in ("error", "halted"):
         return {"error": 1, "halted": 4}[finished.outcome]
     bad = [one for one in finished.outcomes.values() if isinstance(one, Failed | Quarantined)]
-    if not bad and finished.outcome == "interrupted" and finished.exit_code == 3:
-        return 3  # what it leaves is no outcome: `an_interrupted_run_says_what_it_leaves` is about that
-    return 3 if bad else 0
+    if not bad and finished.outcome == "interrupted":
+        return finished.exit_code  # what it leaves is no outcome: `an_interrupted_run_says_what_it_leaves` tells
+    left = ending.left_out or any(_reason_of(ending, id_) in _LEFT for id_ in finished.outcomes)
+    return 3 if bad or left else 0
 
 
 def an_interrupted_run_says_what_it_leaves(played: Played) -> Broken:
@@ -318,6 +331,14 @@ def _all_places_are_taken_and_waited_for(played: Played) -> bool:
     held = [one for one in finished.outcomes.values() if isinstance(one, Hold)] if finished is not None else []
     waiting = sum(one.reason in (Reason.BUDGET, Reason.ZONE_BUDGET) for one in held)
     return _out(played) >= limit and waiting > limit
+
+
+def _errs_for_ever(played: Played) -> bool:
+    """Whether AWS fails every so many calls until the end: it may be each reboot that it fails."""
+    faults = [placed.fault for placed in played.story.scenario.faults.faults]
+    return any(
+        isinstance(fault, f.ApiFails | f.RepliesLost) and getattr(fault, "lasts", None) is None for fault in faults
+    )
 
 
 def _is_paced(played: Played) -> bool:
@@ -489,6 +510,8 @@ _EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
     Reason.RELEASE_SUSPECT: lambda told, _: (
         len(_did_not_survive(told)) >= max(SUSPECT_AFTER, told.story.policy.max_failures)
     ),
+    Reason.CHANGED_WHILE_DRAINING: lambda told, _: _errs_for_ever(told),
+    Reason.SEND_DENIED: lambda told, _: told.last.exit_code == 1,
     Reason.OWN_HOST: lambda told, id_: told.story.on_instances and not _others_in_service(told, id_),
     Reason.RESTING: _gave_it_up_before,
     Reason.DRAIN_TIMED_OUT: lambda told, _: not _has_room(told),

@@ -210,6 +210,7 @@ _PASSING = frozenset(
         Reason.NOT_DESCRIBED,
         Reason.FACTS_MISSING,
         Reason.SURVEY_FAILED,
+        Reason.SERVICE_UNKNOWN,
         Reason.HANDED_OVER,
         Reason.OWN_HOST,
         Reason.CHECKPOINT_WAIT,

@@ -139,11 +139,19 @@ def left_out(fleet: Fleet, policy: Policy) -> tuple[InstanceId, ...]:
     return tuple(
         instance.id
         for instance in fleet.instances.values()
-        if instance.claim is not None
-        and instance.claim.phase is not ClaimPhase.QUARANTINED
-        and not lives(instance.claim, fleet, policy)
-        and _may_be_out(instance, instance.claim, fleet)
+        if _unreadable_and_out(instance)
+        or (
+            instance.claim is not None
+            and instance.claim.phase is not ClaimPhase.QUARANTINED
+            and not lives(instance.claim, fleet, policy)
+            and _may_be_out(instance, instance.claim, fleet)
+        )
     )
+
+
+def _unreadable_and_out(instance: Instance) -> bool:
+    registration = instance.registration
+    return bool(instance.claim_unreadable) and registration is not None and registration.status is Status.DRAINING
 
 
 def _may_be_out(instance: Instance, claim: Claim, fleet: Fleet) -> bool:

@@ -374,7 +374,7 @@ class Failure(Enum):
     )
     NEVER_REBOOTED = _Words(
         "never-rebooted",
-        "it was asked to reboot and did not reboot within {limit}",
+        "it was asked to reboot {times}, and did not",
         "it is in service on its old release; look for what inhibits the shutdown",
     )
     REBOOT_STALLED = _Words(

@@ -181,7 +181,7 @@ def _on_old_boot(
         rests = rests_when_barred(claim, barred)
         return _give_back_when_quiet(instance, claim, barred, registration, fleet, policy, rests=rests)
     if over:
-        why = never_rebooted(instance, policy)
+        why = never_rebooted(instance, claim)
         return _give_back_when_quiet(instance, claim, why, registration, fleet, policy)
     if not _may_ask_again(instance, fleet, policy):
         return _ask_when_connected(instance, registration, fleet, policy)
@@ -237,7 +237,7 @@ def _again(
     if unwanted is not None:
         return _give_back_when_quiet(instance, claim, unwanted, registration, fleet, policy, rests=False)
     if claim.reboots >= (REBOOT_TRIES if claim.run == fleet.run else REBOOT_MARKS):
-        return _give_back_when_quiet(instance, claim, never_rebooted(instance, policy), registration, fleet, policy)
+        return _give_back_when_quiet(instance, claim, never_rebooted(instance, claim), registration, fleet, policy)
     taken = replace(claim, run=fleet.run, store=fleet.store)
     mark = Mark(instance.id, taken.enter(ClaimPhase.REBOOTING, fleet.at, reboots=claim.reboots + 1))
     return Verdict((mark,), look_at=fleet.at)

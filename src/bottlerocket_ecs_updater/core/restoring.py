@@ -44,9 +44,9 @@ def give_back_changed(instance: Instance, claim: Claim, why: str, fleet: Fleet) 
 
 def why_barred(instance: Instance, fleet: Fleet) -> Hold | None:
     """Why AWS does not let us go on with it, be it with none or with this one alone; None where it does."""
-    if instance.send_denied:
-        return hold(Reason.SEND_DENIED, why=instance.send_denied)
-    return hold(Reason.CHANGED_WHILE_DRAINING, why=fleet.barred) if fleet.barred else None
+    if fleet.barred:
+        return hold(Reason.CHANGED_WHILE_DRAINING, why=fleet.barred)
+    return hold(Reason.SEND_DENIED, why=instance.send_denied) if instance.send_denied else None
 
 
 def rests_when_barred(claim: Claim, why: Hold) -> bool:

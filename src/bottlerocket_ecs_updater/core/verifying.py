@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.core.hooks import Unwell, ask_after_reboot, ask_ag
 from bottlerocket_ecs_updater.core.host import HostReport
 from bottlerocket_ecs_updater.core.policy import CHECK_TRIES, CONNECTED_LOOKS, Policy
 from bottlerocket_ecs_updater.core.questions import ask_host, is_mute
-from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Reason, failed, hold
+from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason, failed, hold
 from bottlerocket_ecs_updater.core.reboots import (
     COMMAND_LIFE,
     INHIBITED_FOR,
@@ -159,7 +159,7 @@ def _recovered(
     """A quarantined instance that answers again: what must still be seen before it is given back."""
     if report.boot == claim.boot:
         quiet = max(moment for moment in (quiet_from(instance.reboots), _quiet_of_quarantine(instance)) if moment)
-        return Verdict() if fleet.at < quiet else give_back(instance, claim, never_rebooted(instance, policy), fleet)
+        return Verdict() if fleet.at < quiet else give_back(instance, claim, never_rebooted(instance, claim), fleet)
     again = _second_reboot_possible(instance, claim, fleet, policy)
     if again is not None:
         return again
@@ -217,12 +217,15 @@ def _note(instance: Instance, claim: Claim, why: Failed, fleet: Fleet, *, agains
     return Note(instance.id, rest)
 
 
-def never_rebooted(instance: Instance, policy: Policy) -> Failed:
-    """Why it is given back on the boot that it had."""
+def never_rebooted(instance: Instance, claim: Claim) -> Failed | Hold:
+    """Why it is given back on the boot that it had. Where nobody knows that it was ever asked, it is not to blame."""
     refusal = next((one.end for one in reversed(instance.reboots) if one.end is not None and one.refused), None)
     if refusal is not None:
         return failed(Failure.REBOOT_REFUSED, detail=refusal.detail)
-    return failed(Failure.NEVER_REBOOTED, limit=spell(policy.reboot_timeout))
+    if instance.reboots and not any(one.command for one in instance.reboots):
+        return hold(Reason.CHANGED_WHILE_DRAINING, why="AWS took no reboot for it, and named no command that it took")
+    times = "once" if claim.reboots <= 1 else f"{claim.reboots} times"
+    return failed(Failure.NEVER_REBOOTED, times=times)
 
 
 def stalled(policy: Policy) -> Failed:

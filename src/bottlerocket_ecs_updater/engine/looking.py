@@ -112,7 +112,8 @@ class Looking:
         """When each command that is under way was last asked about."""
         self._denied: dict[str, UpdaterError] = {}
         """Questions that AWS denied in this run."""
-        self._rival_came = False
+        self._newcomers = False
+        """Whether hosts, or another updater at work on them, were met since the commands of others were looked for."""
         self._nameless: dict[ContainerInstanceArn, InstanceId] = {}
         """Container instances that ECS lists, and never described."""
 
@@ -142,9 +143,9 @@ class Looking:
             self._ask_for_stopping_tasks(others, now)
         if self._denied and not known.in_hand:
             raise next(iter(self._denied.values()))
-        if self._rival_came:
-            # It may be staging updates: no host is asked anything while its apply may run there.
-            self._rival_came = False
+        if self._newcomers:
+            # Somebody may be staging an update there: no host is asked anything while an apply may run.
+            self._newcomers = False
             self.adopt_commands()
         self._hear_answers(now, wants.reboot_ends)
         self._look_at_tasks({*self._unlisted(wants.tasks, now), *self._before_reboot(wants.due)}, now)
@@ -241,6 +242,7 @@ class Looking:
             apart, doubts_apart = self._policy.flap_spacing, self._policy.looks_apart
             after = see_registration(before, seen, known.run, apart, doubts_apart, known.store)
             known.learn(after)
+            self._newcomers = self._newcomers or (before.registration is None and self._listed_at is not None)
             self._notice_survival(after)
             self._notice_claim(before, after, now)
             self._forget_nameless(registration.arn)
@@ -271,7 +273,7 @@ class Looking:
         rivals = [claim for claim in claims if lives(claim, fleet, self._policy)]
         if rivals and before.claim != after.claim:
             self._known.rival_at = now
-            self._rival_came = self._rival_came or before.claim is None
+            self._newcomers = self._newcomers or before.claim is None
         claim = after.claim
         if claim is None or before.claim is not None or claim.run == self._known.run:
             return

@@ -397,11 +397,13 @@ class Run:
             return "error", 1
         if self._known.halt is not None:
             return "halted", 4
-        if counts["failed"] or counts["quarantined"] or in_quarantine(self._known.fleet()):
+        fleet = self._known.fleet()
+        if counts["failed"] or counts["quarantined"] or in_quarantine(fleet):
             return "failures", 3
+        left = bool(left_out(fleet, self._policy))
         if self._known.stopping:
-            return "interrupted", 3 if left_out(self._known.fleet(), self._policy) else 0
-        return "ok", 0
+            return "interrupted", 3 if left else 0
+        return ("failures", 3) if left else ("ok", 0)
 
     def _outcome(self, instance: Instance) -> Outcome:
         if instance.trail.outcome is not None:

@@ -66,6 +66,7 @@ class _Seen:
     seconds_out: float = 0.0
     reboot_sent_at: datetime | None = None
     staged_by_hand_at: datetime | None = None
+    returned_by_hand_at: datetime | None = None
     reboot_by: str | None = None
     """Who sent the last reboot command. It may run again after a boot, so it is not forgotten then."""
     applies: dict[str, int] = field(default_factory=dict)
@@ -103,6 +104,10 @@ class Watch:
     def staged_by_hand(self, instance_id: str) -> None:
         """Somebody stages another version on a host, behind the updater's back."""
         self._seen[instance_id].staged_by_hand_at = self._world.clock.now()
+
+    def returned_by_hand(self, instance_id: str) -> None:
+        """Somebody sets an instance ACTIVE, behind the updater's back."""
+        self._seen[instance_id].returned_by_hand_at = self._world.clock.now()
 
     def about_to_serve(self, call: Call) -> None:
         """A call is about to take effect: hold it against the world as it is."""
@@ -247,7 +252,9 @@ class Watch:
             if _has_containers(task):
                 now = self._world.clock.now()
                 self.tasks_killed.append(KilledTask(task.arn, task.group, host.instance_id, now, ours))
-        if ours:
+        # What somebody returns while the reboot command is on its way, nobody can call back.
+        returned, sent = seen.returned_by_hand_at, seen.reboot_sent_at
+        if ours and (returned is None or sent is None or returned < sent):
             self._check_reboot(instance, f"reboot by {seen.reboot_by}", [*instance.tasks.values()])
 
     # Commands.

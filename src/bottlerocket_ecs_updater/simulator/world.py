@@ -194,6 +194,8 @@ class World:
 
     def operator_activate(self, *instance_ids: str) -> None:
         """Somebody sets ACTIVE by hand."""
+        for instance_id in instance_ids:
+            self.watch.returned_by_hand(instance_id)
         self._operator_sets("ACTIVE", instance_ids)
 
     def stage_by_hand(self, instance_id: str, version: str) -> None:
