@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bottlerocket_ecs_updater.core.errors import Denied, Unreachable
+from bottlerocket_ecs_updater.engine import folder
 from bottlerocket_ecs_updater.engine.folder import FolderStore
 from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
@@ -257,6 +259,7 @@ def test_a_folder_that_may_not_be_written_is_denied(tmp_path: Path) -> None:
 ADDER = """
 import sys
 from pathlib import Path
+from bottlerocket_ecs_updater.engine import folder
 from bottlerocket_ecs_updater.engine.folder import FolderStore
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict
 store, added = FolderStore(Path(sys.argv[1])), 0
@@ -282,6 +285,7 @@ def test_processes_that_add_at_the_same_time_lose_no_addition(tmp_path: Path) ->
 KILLED = """
 import sys
 from pathlib import Path
+from bottlerocket_ecs_updater.engine import folder
 from bottlerocket_ecs_updater.engine.folder import FolderStore
 store, n = FolderStore(Path(sys.argv[1])), 0
 print("ready", flush=True)
@@ -305,3 +309,17 @@ def test_a_writer_that_is_killed_leaves_whole_objects_and_no_lock(tmp_path: Path
         text = stored.data.decode()
         assert text == text[: len(text) // 5000] * 5000
         store.put("object", stored.data, stored.tag)
+
+
+def test_a_lock_that_nobody_gives_back_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "TURN_SECONDS", 0.1)
+    store = FolderStore(tmp_path)
+    store.put(KEY, b"1", None)
+    with (tmp_path / ".lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(Unreachable, match="another process holds its lock"):
+            store.put(KEY, b"2", None)
+        assert store.get(KEY) is not None
+    store.put(KEY, b"3", None)

@@ -12,9 +12,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from bottlerocket_ecs_updater.core.errors import Denied, Unreachable
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored
@@ -24,6 +26,11 @@ _COUNTS = ".counts"
 COUNT_MAX_DIGITS = 40
 NEVER_COUNTED = 10**30
 """No object was replaced so often. Where a count cannot be read, it goes on from a number beyond."""
+
+TURN_SECONDS = 5
+"""A writer has its turn for milliseconds. One that has it for so long is held up, and others go on without."""
+
+TURN_TRIED_EVERY = 0.02
 
 _NEW = ".new"
 """What is being written; only the holder of the lock touches it, so one name is enough."""
@@ -114,8 +121,20 @@ class FolderStore:
         # Each opening of the file is a holder of its own, so threads of one process take turns too;
         # closing it, also by the death of the process, gives the lock back.
         with (self._root / _LOCK).open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            _take_turn(file)
             yield
+
+
+def _take_turn(file: IO[str]) -> None:
+    """Wait for the lock, for some seconds: a process that was suspended while it held it gives it back to nobody."""
+    ends = time.monotonic() + TURN_SECONDS
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= ends:
+                raise OSError(f"another process holds its lock for {TURN_SECONDS} s") from error
+            time.sleep(TURN_TRIED_EVERY)  # noqa: TID251 - a lock of the disk knows no simulated time
 
 
 @contextmanager
