@@ -495,7 +495,7 @@ MUTANTS = (
     broken(
         "a run that is told to stop says that all is well, whatever it leaves out of service",
         "engine/run.py",
-        'return "interrupted", 3 if left_out(self._known.fleet(), self._policy) else 0\n',
+        'return "interrupted", 3 if left else 0\n',
         'return "interrupted", 0\n',
         "tests/engine/test_interrupted.py",
     ),
@@ -544,8 +544,8 @@ MUTANTS = (
     broken(
         "a drained host whose reboot is denied stays out of service",
         "core/restoring.py",
-        "    if instance.send_denied:\n",
-        "    if instance.send_denied and instance.claim is None:\n",
+        "if instance.send_denied else None\n",
+        "if instance.send_denied and instance.claim is None else None\n",
         "tests/faults/test_around.py -k w7",
     ),
     broken(

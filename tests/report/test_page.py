@@ -6,19 +6,21 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.report.hostile import ALL, LONG, hostile_run
 from tests.report.runs import died, events_of
 from tests.report.samples import CLEAN_RUN, HALTED_RUN
 from tests.report.strategies import ANY_EVENT
 
-from bottlerocket_ecs_updater.core.event import Claimed, Event, RunFinished
+from bottlerocket_ecs_updater.core.event import Claimed, Event, Returned, RunFinished
+from bottlerocket_ecs_updater.core.fleet import Quarantined
+from bottlerocket_ecs_updater.core.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.reasons import Failure, failed
 from bottlerocket_ecs_updater.report.account import account_of
 from bottlerocket_ecs_updater.report.archive import FORMS, render
@@ -26,6 +28,25 @@ from bottlerocket_ecs_updater.report.markdown import code, escaped
 from bottlerocket_ecs_updater.report.page.lanes import WIDTH, draw
 
 GOLDEN = Path(__file__).parent / "golden"
+
+QUARANTINED_EARLIER: list[Event] = [
+    Returned(at=datetime(2026, 3, 2, 12, tzinfo=UTC), instance=InstanceId("i-1"), out_of_service=None),
+    RunFinished(
+        at=datetime(2026, 3, 2, 13, tzinfo=UTC),
+        run=RunId("r1"),
+        outcome="failures",
+        exit_code=3,
+        counts={"quarantined": 2},
+        took=timedelta(hours=1),
+        why="",
+        outcomes={
+            InstanceId(f"i-{old}"): Quarantined(failed(Failure.ROLLED_BACK, target="1.20.1", version=f"1.{old}.0"))
+            for old in (18, 19)
+        },
+        calls={},
+    ),
+]
+"""A run of which no event tells how two instances came to be quarantined: an earlier one did it."""
 
 KNOWN_TAGS = {
     "html head meta title link style body div header nav a span h1 h2 h3 ul li b main section article p time details",
@@ -245,6 +266,7 @@ def test_text_in_markdown_starts_no_markup_but_code(text: str) -> None:
 
 
 @settings(max_examples=50)
+@example(events=QUARANTINED_EARLIER)
 @given(events=st.lists(ANY_EVENT, max_size=15))
 def test_whatever_happened_every_form_can_be_written(events: list[Event]) -> None:
     account = account_of(sorted(events, key=lambda event: event.at))
