@@ -337,6 +337,7 @@ class Run:
             services=self._agenda.services_due(now),
             due=self._agenda.due(now),
             tasks=[id_ for id_, verdict in verdicts if verdict.wants_tasks],
+            groups=[id_ for id_, verdict in verdicts if verdict.wants_group],
             reboot_ends=[id_ for id_, verdict in verdicts if verdict.wants_reboot_end],
         )
 
