@@ -194,6 +194,21 @@ class LookPostponed(Event):
     name: ClassVar[str] = "look.postponed"
     why: str
     for_: timedelta
+    since: datetime | None = None
+    """Since when there was no answer; None in records that do not tell."""
+    until: datetime | None = None
+    """When the run gives up at the latest."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitBegan(Event):
+    """The run waits for something outside of it: an answer of AWS, or a lease that another run holds."""
+
+    name: ClassVar[str] = "wait.began"
+    what: str
+    since: datetime
+    until: datetime | None
+    """When the wait ends at the latest; None where nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ class Live:
         elif standing.stopping:
             yield self._paint.bad(_cut(f"stopping: {visible(standing.stopping)}", columns))
         if standing.waiting:
-            yield self._paint.bad(_cut(f"waiting for AWS: {visible(standing.waiting)}", columns))
+            yield self._paint.bad(_cut(f"waiting for {visible(standing.waiting)}", columns))
         room = max(1, min(ROWS_MAX, lines // ROWS_SHARE))
         hands = list(standing.hand.items())
         shown = hands if len(hands) <= room else hands[: room - 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from bottlerocket_ecs_updater.core import event as e
@@ -38,7 +38,9 @@ def _of_run(event: e.Event) -> str:
         case e.ClusterLooked(instances=instances, bottlerocket=ours, services=services):
             return f"the cluster has {instances} instances, {ours} of them Bottlerocket, and {services} services"
         case e.LookPostponed(why=why, for_=length):
-            return f"AWS or the state store did not answer, trying again in {span(length)}: {why}"
+            return f"AWS or the state store did not answer{_lasting(event)}, trying again in {span(length)}: {why}"
+        case e.WaitBegan(what=what):
+            return f"waiting for {what}{_until(event.until)}"
         case e.HealthChanged(unwell=unwell):
             return f"nothing more is drained until this is well: {unwell}" if unwell else "all is well again"
         case e.RuleOff(rule=rule, why=why):
@@ -53,6 +55,16 @@ def _of_run(event: e.Event) -> str:
             return f"finished after {span(took)}: {outcome}"
         case _:
             return ""
+
+
+def _lasting(event: e.LookPostponed) -> str:
+    """Since when, and until when at most."""
+    since = f" since {write_time(event.since)[11:19]}Z" if event.since is not None else ""
+    return f"{since}{_until(event.until)}"
+
+
+def _until(until: datetime | None) -> str:
+    return f" (until {write_time(until)[11:19]}Z at most)" if until is not None else ""
 
 
 def _of_what_is_kept(event: e.Event) -> str:

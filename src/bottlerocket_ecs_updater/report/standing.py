@@ -58,12 +58,16 @@ class Standing:
     halted: str = ""
     stopping: str = ""
     waiting: str = ""
-    """Why AWS was last waited for; empty once it answers."""
+    """What is waited for; empty once it answers."""
     finished: bool = False
 
     def note(self, event: e.Event) -> None:
         """Take one event into account."""
-        self.waiting = event.why if isinstance(event, e.LookPostponed) else ""
+        self.waiting = ""
+        if isinstance(event, e.LookPostponed):
+            self.waiting = f"AWS: {event.why}"
+        elif isinstance(event, e.WaitBegan):
+            self.waiting = event.what
         if isinstance(event, e.InstanceEvent):
             self._note_instance(event)
             return
