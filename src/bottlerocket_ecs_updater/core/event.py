@@ -279,6 +279,24 @@ class LeaseRefused(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class UpdatesPaused(Event):
+    """Somebody paused the updates of the cluster: the run begins nothing more, and finishes what is begun."""
+
+    name: ClassVar[str] = "updates.paused"
+    why: str
+    """Who paused, since when, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatesResumed(Event):
+    """The updates of the cluster, which were paused, go on."""
+
+    name: ClassVar[str] = "updates.resumed"
+    was: str
+    """The pause that was ended: by whom, since when, and why."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunHalted(Event):
     """The run begins nothing more; a person must look."""
 

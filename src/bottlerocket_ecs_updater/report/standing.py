@@ -57,6 +57,8 @@ class Standing:
     """When an instance last got on."""
     halted: str = ""
     stopping: str = ""
+    paused: str = ""
+    """Who paused the updates, and why; empty while they go on."""
     waiting: str = ""
     """What is waited for; empty once it answers."""
     finished: bool = False
@@ -80,6 +82,10 @@ class Standing:
                 self.halted = why
             case e.RunStopping(why=why):
                 self.stopping = why
+            case e.UpdatesPaused(why=why):
+                self.paused = why
+            case e.UpdatesResumed():
+                self.paused = ""
             case e.RunFinished():
                 self.finished = True
             case _:
