@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
-from bottlerocket_ecs_updater.core.fleet import End, Kind, Managed, Reach
+from bottlerocket_ecs_updater.core.fleet import End, Kind, Managed, Node, Reach
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.engine.ports import Answer
 
@@ -79,6 +79,14 @@ def managed(shape: InstanceInformationTypeDef) -> Managed:
         with suppress(ValueError):
             version = Version.parse(shape.get("PlatformVersion", ""))
     return Managed(reach_of(shape.get("PingStatus", "")), version)
+
+
+def activated_node(shape: InstanceInformationTypeDef) -> Node | None:
+    """The node, where a hybrid activation registered it; None for an EC2 instance that is known as that."""
+    id_ = shape.get("InstanceId", "")
+    if not id_.startswith("mi-"):
+        return None
+    return Node(id_, shape.get("IPAddress", ""), shape.get("PlatformName") == "Bottlerocket")
 
 
 def listed_answer(shape: CommandInvocationTypeDef) -> Answer:

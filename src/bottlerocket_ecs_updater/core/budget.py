@@ -9,6 +9,7 @@ from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Status
 from bottlerocket_ecs_updater.core.hooks import being_prepared
 from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.outside import members
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.strangers import lives
@@ -91,9 +92,10 @@ class Budget:
 def count_budget(fleet: Fleet, policy: Policy) -> Budget:
     """Every Bottlerocket instance that is ours, or not ACTIVE and connected, counts, and every slot not yet settled.
 
-    So does one that ECS lists and does not describe: it may be out of service, and may be a Bottlerocket host.
+    So does one that ECS lists and does not describe: it may be out of service, and may be a Bottlerocket host. What is
+    no part of the fleet counts nowhere (`core/outside.py`).
     """
-    ours = [instance for instance in fleet.instances.values() if instance.bottlerocket and is_there(instance)]
+    ours = list(members(fleet, policy))
     settling = {slot.instance: slot.zone for slot in fleet.slots}
     unknown = [one for one in fleet.instances.values() if one.unknown and one.registration is None and not one.claim]
     down = {instance.id: instance.zone for instance in [*ours, *unknown] if unavailable(instance)}
@@ -104,11 +106,6 @@ def count_budget(fleet: Fleet, policy: Policy) -> Budget:
     limits = {zone: per_zone.of(count) for zone, count in zones.items()} if per_zone is not None else {}
     taken = tuple((down | settling).items())
     return Budget(taken, policy.max_unavailable.of(len(ours)), limits, frozenset(settling.keys() - down.keys()))
-
-
-def is_there(instance: Instance) -> bool:
-    """Whether it is capacity of the cluster: one that was terminated is none any more, and is replaced."""
-    return instance.claim is not None or instance.registered
 
 
 def unavailable(instance: Instance) -> bool:

@@ -29,6 +29,7 @@ from bottlerocket_ecs_updater.core.fleet import (
 from bottlerocket_ecs_updater.core.hooks import before_drain_hold
 from bottlerocket_ecs_updater.core.host import HostProblem, HostReport, Problem, UpdateState
 from bottlerocket_ecs_updater.core.ids import BootId, RunId
+from bottlerocket_ecs_updater.core.outside import not_selected, set_aside
 from bottlerocket_ecs_updater.core.own import own_host_hold
 from bottlerocket_ecs_updater.core.policy import (
     APPLY_TRIES,
@@ -40,7 +41,7 @@ from bottlerocket_ecs_updater.core.policy import (
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason, failed, hold
 from bottlerocket_ecs_updater.core.rules import Answer, first_hold
-from bottlerocket_ecs_updater.core.ruling import answers_before_staging, not_selected, tasks_hold
+from bottlerocket_ecs_updater.core.ruling import answers_before_staging, tasks_hold
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.core.waiting import passed
 
@@ -141,7 +142,12 @@ def out_of_reach(instance: Instance) -> Hold | None:
         return hold(Reason.NOT_BOTTLEROCKET)
     if instance.claim_unreadable:
         return hold(Reason.CLAIM_UNREADABLE, why=instance.claim_unreadable)
-    return why_leaving(instance) or _not_in_service(registration) or _not_reachable(instance, registration)
+    return (
+        set_aside(instance)
+        or why_leaving(instance)
+        or _not_in_service(registration)
+        or _not_reachable(instance, registration)
+    )
 
 
 def some_may_be_back(fleet: Fleet, policy: Policy) -> bool:
@@ -179,7 +185,8 @@ def _not_reachable(instance: Instance, registration: Registration) -> Hold | Non
         case Reach.CONNECTION_LOST:
             return hold(Reason.SSM_CONNECTION_LOST)
         case Reach.UNKNOWN:
-            return hold(Reason.UNKNOWN_TO_SSM)
+            known = instance.node
+            return hold(Reason.HYBRID_ACTIVATION, known=known) if known else hold(Reason.UNKNOWN_TO_SSM)
         case _:
             assert_never(instance.reach)
 

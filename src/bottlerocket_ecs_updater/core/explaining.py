@@ -13,11 +13,12 @@ from bottlerocket_ecs_updater.core.budget import count_budget
 from bottlerocket_ecs_updater.core.candidate import Standing, answers_about, out_of_reach, stand
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
 from bottlerocket_ecs_updater.core.host import HostReport
+from bottlerocket_ecs_updater.core.outside import not_selected
 from bottlerocket_ecs_updater.core.plan import plan
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Reason
 from bottlerocket_ecs_updater.core.rules import Answer, first_hold
-from bottlerocket_ecs_updater.core.ruling import Turns, not_selected
+from bottlerocket_ecs_updater.core.ruling import Turns
 
 
 @dataclass(frozen=True, slots=True)

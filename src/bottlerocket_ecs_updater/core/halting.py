@@ -7,6 +7,7 @@ from collections.abc import Collection
 from bottlerocket_ecs_updater.core.budget import in_quarantine
 from bottlerocket_ecs_updater.core.fleet import Fleet, Halt, Instance, Outcome, Quarantined
 from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.outside import members
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure
 from bottlerocket_ecs_updater.core.settling import never_settled
@@ -64,7 +65,7 @@ def _say(outcome: Outcome | None) -> str:
 
 def _quarantine_full(fleet: Fleet, policy: Policy, hopeful: Collection[InstanceId]) -> Halt | None:
     quarantined = [id_ for id_ in in_quarantine(fleet) if id_ not in hopeful]
-    limit = policy.max_unavailable.of(sum(1 for instance in fleet.instances.values() if instance.bottlerocket))
+    limit = policy.max_unavailable.of(sum(1 for _ in members(fleet, policy)))
     if not quarantined or len(quarantined) < limit:
         return None
     names = ", ".join(sorted(quarantined))

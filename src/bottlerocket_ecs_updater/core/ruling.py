@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from bottlerocket_ecs_updater.core.budget import is_there
 from bottlerocket_ecs_updater.core.checkpoints import Allowance, Roll, allow, allow_today
 from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.fit import Fits, NoRoom, room_hold
@@ -18,27 +17,18 @@ from bottlerocket_ecs_updater.core.forecast import Pace, needed, pace_from
 from bottlerocket_ecs_updater.core.health import hold_for_health
 from bottlerocket_ecs_updater.core.host import HostReport
 from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.outside import is_there, not_selected, set_aside
 from bottlerocket_ecs_updater.core.own import is_updaters
 from bottlerocket_ecs_updater.core.past import Recorded
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.room import Rooms
 from bottlerocket_ecs_updater.core.rules import Answer, Case, Rules, before_drain, before_staging
-from bottlerocket_ecs_updater.core.selection import select
 from bottlerocket_ecs_updater.core.tasks_policy import Work, hold_for_deployments, longest_wait, may_leave
 from bottlerocket_ecs_updater.core.version import Version
 
 CUTOFF_SHARE = 0.9
 """Nine of ten recorded updates took no longer than what is reckoned with before a window closes."""
-
-
-def not_selected(instance: Instance, policy: Policy) -> Hold | None:
-    """Why an instance is not looked after at all, None when it is. It must be registered."""
-    registration = instance.registration
-    if registration is None:
-        return None
-    membership = instance.around.membership if instance.around is not None else None
-    return select(registration, policy.rules.selection, registration.capacity_provider, membership)
 
 
 def answers_before_staging(
@@ -158,7 +148,7 @@ def roll_of(version: Version, fleet: Fleet, policy: Policy) -> Roll:
     since a canary that is terminated has proven something. One that failed counts even where it is not selected now.
     """
     there = [instance for instance in fleet.instances.values() if instance.bottlerocket and is_there(instance)]
-    selected = [instance for instance in there if not_selected(instance, policy) is None]
+    selected = [one for one in there if (not_selected(one, policy) or set_aside(one)) is None]
     claims = [(one.id, one.claim) for one in there if one.claim is not None and one.claim.target == version]
     under_way = {id_ for id_, claim in claims if claim.phase is not ClaimPhase.QUARANTINED}
     failed = {*_failed_at(version, fleet), *(id_ for id_, claim in claims if _is_failed(claim, fleet))} - under_way

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
+from bottlerocket_ecs_updater.core.activation import known_as
 from bottlerocket_ecs_updater.core.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.errors import Denied, NotFound, UpdaterError
 from bottlerocket_ecs_updater.core.event import ClaimFound, ClusterLooked, HostChecked, Rebooted, Settled
@@ -38,6 +39,7 @@ from bottlerocket_ecs_updater.core.observe import (
     see_told,
     see_undescribed,
 )
+from bottlerocket_ecs_updater.core.outside import set_aside
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reboots import (
     COMMAND_LIFE,
@@ -219,6 +221,8 @@ class Looking:
             self._describe([arn for arn in (*self._known_arns(), *claimed) if arn is not None], now)
         self._listed_at = known.full_at = now
         self._reach_hosts(now, first=first)
+        self.surveying.look_at_machines(now)
+        self._find_activated()
         if first or any(instance.tasks is None for instance in known.instances.values()):
             self._all_tasks(now)
         self.surveying.look_at_groups(now)
@@ -309,6 +313,16 @@ class Looking:
             managed = reach.get(instance.id, Managed(Reach.UNKNOWN))
             if (instance.reach, instance.shown_version) != (managed.reach, managed.version):
                 self._known.learn(replace(instance, reach=managed.reach, shown_version=managed.version))
+
+    def _find_activated(self) -> None:
+        """Under which other ids Systems Manager may know those that it does not know by their EC2 ids."""
+        known = self._known.instances
+        unknown = [one for one in known.values() if one.reach is Reach.UNKNOWN and _could_be_known(one)]
+        if not unknown:
+            return
+        nodes = self._ask("ssm:DescribeInstanceInformation", self._hosts.activated) or ()
+        for instance in unknown:
+            self._known.learn(replace(instance, node=known_as(instance, nodes)))
 
     # Tasks and services
 
@@ -542,6 +556,12 @@ class Looking:
             self._recorder.record(Rebooted(now, after.id, report.running, now - sent if sent else None))
             self._known.learn_reboot(after)
         return after
+
+
+def _could_be_known(instance: Instance) -> bool:
+    """Whether it is a host of ours that is there, and that nothing else explains why it is unknown."""
+    connected = instance.registration is not None and instance.registration.connected
+    return instance.bottlerocket and connected and set_aside(instance) is None
 
 
 def _nameless_id(arn: ContainerInstanceArn) -> InstanceId:

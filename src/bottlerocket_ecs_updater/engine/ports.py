@@ -19,7 +19,9 @@ from bottlerocket_ecs_updater.core.fleet import (
     End,
     Flight,
     Kind,
+    Machine,
     Managed,
+    Node,
     Registration,
     Service,
     Status,
@@ -175,6 +177,9 @@ class Cluster(Protocol):
 class Hosts(Protocol):
     """The hosts, behind Systems Manager."""
 
+    def activated(self) -> Sequence[Node]:
+        """Nodes that Systems Manager knows by hybrid activations, as far as a few pages tell."""
+
     def reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Managed]:
         """What Systems Manager knows of these instances; those that it does not know are left out."""
 
@@ -207,6 +212,9 @@ class Survey(Protocol):
         self, instances: Sequence[InstanceId], *, refreshes: bool = True
     ) -> Mapping[InstanceId, Membership]:
         """The Auto Scaling group of each, and its state there; with `refreshes`, whether that group is refreshed."""
+
+    def machines(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Machine]:
+        """What EC2 shows of these instances; those that it does not show are left out."""
 
     def definition(self, arn: str) -> Definition:
         """What a task of this definition asks of an instance; a revision never changes."""
