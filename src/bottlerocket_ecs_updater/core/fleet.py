@@ -313,6 +313,10 @@ class Around:
     at: datetime
     membership: Membership | None = None
     """None where Auto Scaling was not asked, or did not say."""
+    group_at: datetime | None = None
+    """When its group last answered, or could not be asked at all; None where neither ever was."""
+    group_missed_since: datetime | None = None
+    """Since when every question to its group in a row got no answer, None where the last one got one."""
     protected: Mapping[TaskArn, datetime] = field(default_factory=dict)
     """Until when tasks on it are protected."""
     asked_at: datetime | None = None

@@ -70,6 +70,8 @@ class Wants:
     """Claimed instances to describe."""
     tasks: Collection[InstanceId] = ()
     """Instances whose tasks must be listed."""
+    groups: Collection[InstanceId] = ()
+    """Claimed instances whose Auto Scaling group must be asked what it is doing with them."""
     reboot_ends: Collection[InstanceId] = ()
     """Instances of whose reboot command the end must be asked for."""
 
@@ -82,6 +84,9 @@ CLOCKS_APART = timedelta(seconds=60)
 
 HEARD_AGAIN_POLLS = 0.5
 """A command is asked about no more often than this: looks gather within half a poll, so none waits for the next."""
+
+JUST_NOW_SHARE = 4
+"""What was described within this part of a poll is not described again where its group alone is wanted."""
 
 
 class Looking:
@@ -139,7 +144,7 @@ class Looking:
             known.full_at = now
         else:
             asked = self._ask_for_stopping_tasks(wants.due, now)
-            others = [id_ for id_ in wants.due if id_ not in asked]
+            others = [id_ for id_ in wants.due if id_ not in asked and not self._described_just_now(id_, wants, now)]
             self._describe([registration.arn for registration in self._registrations(others)], now)
             self._ask_for_stopping_tasks(others, now)
         if self._denied and not known.in_hand:
@@ -151,9 +156,18 @@ class Looking:
         self._hear_answers(now, wants.reboot_ends)
         self._look_at_tasks({*self._unlisted(wants.tasks, now), *self._before_reboot(wants.due)}, now)
         self.surveying.look_around(wants.tasks, now)
+        self.surveying.look_at_groups_of_claimed(wants.groups, now)
         self._look_for_successor()
         if wants.services and not first:
             self._look_at_services(now)
+
+    def _described_just_now(self, id_: InstanceId, wants: Wants, now: datetime) -> bool:
+        """Whether only its group is wanted, of one that the last look described."""
+        registration = self._known.instance(id_).registration
+        recent = registration is not None and not passed(
+            registration.at, self._policy.poll_interval / JUST_NOW_SHARE, now
+        )
+        return recent and id_ in wants.groups
 
     def _ask(self, what: str, question: Callable[[], T], *, mute: bool = False) -> T | None:
         """The answer, None where AWS denies it. `mute` says that without it no host can be heard."""

@@ -27,6 +27,8 @@ from bottlerocket_ecs_updater.core.event import (
     RunStarted,
     RunStopping,
     StateUnreadable,
+    UpdatesPaused,
+    UpdatesResumed,
 )
 from bottlerocket_ecs_updater.core.fleet import Instance, Kind, Outcome
 from bottlerocket_ecs_updater.core.ids import InstanceId, Own, RunId
@@ -308,7 +310,7 @@ class Run:
     def _look_at_store(self) -> None:
         """What is neither of ECS nor of the hosts: the pause switch, and how old releases are."""
         known, ledger = self._known, self._world.ledger
-        known.paused = look_for_pause(self._world.store, self._world.state or self._cluster_name)
+        self._tell_pause(look_for_pause(self._world.store, self._world.state or self._cluster_name))
         for version in known.releases_told():
             seen = self._sightings.note(version, known.at)
             ledger.change(partial(with_sighting, version=version, at=seen))
@@ -317,6 +319,14 @@ class Run:
         for id_, version in newly_found(known.fleet(), self._policy).items():
             ledger.change(partial(with_found, instance=id_, version=version, at=known.at))
         known.past = ledger.value.past
+
+    def _tell_pause(self, paused: str) -> None:
+        """Somebody may pause, pause again for another reason, and resume, all while the run is at work."""
+        before, self._known.paused = self._known.paused, paused
+        if paused and paused != before:
+            self._record(UpdatesPaused(self._known.at, paused))
+        elif before and not paused:
+            self._record(UpdatesResumed(self._known.at, before))
 
     def _stopping(self) -> bool:
         if self._stop.why and not self._known.stopping:
@@ -347,6 +357,7 @@ class Run:
             services=self._agenda.services_due(now) or self._baseline_due(now),
             due=self._agenda.due(now),
             tasks=[id_ for id_, verdict in verdicts if verdict.wants_tasks],
+            groups=[id_ for id_, verdict in verdicts if verdict.wants_group],
             reboot_ends=[id_ for id_, verdict in verdicts if verdict.wants_reboot_end],
         )
 
