@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tests.support.simulated import Updater, instance_id, row
 
 from bottlerocket_ecs_updater.core.event import RunHalted
-from bottlerocket_ecs_updater.core.fleet import Hold, Updated
+from bottlerocket_ecs_updater.core.fleet import Updated
 from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.reasons import Reason
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason
 from bottlerocket_ecs_updater.simulator.ecs import Controller, Launch, Rollout, ServiceSpec, Way, Workload
 from bottlerocket_ecs_updater.simulator.world import World
 
