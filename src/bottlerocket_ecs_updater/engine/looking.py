@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.activation import known_as
+from bottlerocket_ecs_updater.core.affected import taking_part, worst_of
 from bottlerocket_ecs_updater.core.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.errors import Denied, NotFound, UpdaterError
 from bottlerocket_ecs_updater.core.event import ClaimFound, ClusterLooked, HostChecked, Rebooted, Settled
@@ -49,7 +50,7 @@ from bottlerocket_ecs_updater.core.reboots import (
     SentReboot,
     judge_acceptance,
 )
-from bottlerocket_ecs_updater.core.settling import deficits, moving_tasks, observe, settled
+from bottlerocket_ecs_updater.core.settling import moving_tasks, observe, settled
 from bottlerocket_ecs_updater.core.strangers import lives
 from bottlerocket_ecs_updater.core.waiting import passed
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
@@ -396,17 +397,17 @@ class Looking:
 
     def _look_at_services(self, now: datetime) -> None:
         known = self._known
-        first = known.services is None
-        before = known.services.deploying_since if known.services is not None else None
-        found = self._ask("ecs:DescribeServices", self._cluster.services)
-        if found is None:
+        before = known.services.seen_deploying if known.services is not None else {}
+        listed = self._ask("ecs:DescribeServices", self._cluster.services)
+        if listed is None:
             # Nothing settles that cannot be looked at, and nothing more begins: no slot is waited for.
             known.slots = ()
             return
-        deploying = any(service.deploying for service in found)
-        known.services = Services(found, now, (before or now) if deploying else None)
-        if first:
-            known.deficits_at_start = deficits(known.services)
+        found = taking_part(listed, known.instances.values())
+        known.services = Services(found, now, {one.arn: before.get(one.arn, now) for one in found if one.deploying})
+        if not known.drained:
+            known.worst_before = worst_of(known.worst_before, found)
+            known.looks_before += 1
         self.surveying.look_at_health(now)
         moving = moving_tasks(known.fleet())
         known.slots = tuple(observe(slot, known.services, moving, known.health, self._policy) for slot in known.slots)
