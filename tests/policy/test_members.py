@@ -8,19 +8,19 @@ from datetime import timedelta
 import pytest
 from tests.support.simulated import NEW, OLD, ZONES, Updater, at_most, instance_id, row
 
-from bottlerocket_ecs_updater.core.event import RunFinished
-from bottlerocket_ecs_updater.core.fleet import Updated
-from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.policy import Limit, Policy
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.rules import Rules
-from bottlerocket_ecs_updater.core.selection import Selection, parse_selector
-from bottlerocket_ecs_updater.simulator.disturbances import denying
+from bottlerocket_ecs_updater.core.model.event import RunFinished
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.outcome import Updated
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
 from bottlerocket_ecs_updater.simulator.faults import BootHangs, Fault, SsmUnreachable, Unreachable
 from bottlerocket_ecs_updater.simulator.host import HostSpec
-from bottlerocket_ecs_updater.simulator.verdict import Budget
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.world.api_faults import denying
+from bottlerocket_ecs_updater.simulator.world.findings import Budget
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 ODD = InstanceId(instance_id(9))
 FIRST = InstanceId(instance_id(0))

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bottlerocket_ecs_updater.core.departing import why_leaving
-from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Machine
-from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.selection import select
+from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance, Machine
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.selection import select
 
 _LEFT_OUT = frozenset({Reason.OPTED_OUT, Reason.EXCLUDED, Reason.NOT_INCLUDED})
 """Where a rule could not be read for want of a fact, nobody knows whether it is left out: it counts."""
