@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from tests.support.simulated import NEW, OLD, ZONES, Updater, at_most, instance_id, row
@@ -26,7 +27,7 @@ ODD = InstanceId(instance_id(9))
 FIRST = InstanceId(instance_id(0))
 
 
-def add(world: World, *faults: Fault, **odd: str) -> None:
+def add(world: World, *faults: Fault, **odd: Any) -> None:
     world.add_instance(HostSpec(ODD, version=OLD, faults=faults, **odd), ZONES[0])
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from bottlerocket_ecs_updater.core.decision.outside import not_selected
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Standing, answers_about, out_of_reach, stand
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import Turns
@@ -16,7 +17,6 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer
 from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.reasons import Reason
-from bottlerocket_ecs_updater.core.outside import not_selected
 from bottlerocket_ecs_updater.core.planning.plan import plan
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from bottlerocket_ecs_updater.core.activation import known_as
 from bottlerocket_ecs_updater.core.affected import taking_part, worst_of
+from bottlerocket_ecs_updater.core.decision.outside import set_aside
 from bottlerocket_ecs_updater.core.decision.rival_runs import lives
 from bottlerocket_ecs_updater.core.decision.settling import moving_tasks, observe, settled
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
@@ -29,8 +29,8 @@ from bottlerocket_ecs_updater.core.model.reboots import (
 from bottlerocket_ecs_updater.core.model.run_command import End, Ended, Flight, Kind, Told
 from bottlerocket_ecs_updater.core.model.services import Services
 from bottlerocket_ecs_updater.core.model.time_text import passed
-from bottlerocket_ecs_updater.core.outside import set_aside
 from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.state.activation import known_as
 from bottlerocket_ecs_updater.core.state.observe import (
     see_ended,
     see_missing,

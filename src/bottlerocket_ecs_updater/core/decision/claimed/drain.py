@@ -20,6 +20,11 @@ from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
     unwanted_now,
     why_barred,
 )
+from bottlerocket_ecs_updater.core.decision.claimed.let_go import (
+    REBOOTS_AFTER_ANSWER,
+    group_due_soon,
+    let_go_if_leaving,
+)
 from bottlerocket_ecs_updater.core.decision.claimed.lost_claim import lost_claim
 from bottlerocket_ecs_updater.core.decision.claimed.quarantine import quarantined
 from bottlerocket_ecs_updater.core.decision.claimed.reboot import rebooting
@@ -27,11 +32,6 @@ from bottlerocket_ecs_updater.core.decision.claimed.rival_claim import wait_for_
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
 from bottlerocket_ecs_updater.core.decision.polling import next_look, shared
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import GIVEN_BACK, is_own_host, works_of
-from bottlerocket_ecs_updater.core.departing import (
-    REBOOTS_AFTER_ANSWER,
-    group_due_soon,
-    let_go_if_leaving,
-)
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Drain, Mark, Return, StopTasks, Unmark, Verdict
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status

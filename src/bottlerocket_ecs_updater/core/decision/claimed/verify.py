@@ -7,9 +7,9 @@ from datetime import datetime
 from bottlerocket_ecs_updater.core.decision.backoff import next_rest
 from bottlerocket_ecs_updater.core.decision.claimed.after_reboot_hook import Unwell, ask_after_reboot, ask_again
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open
+from bottlerocket_ecs_updater.core.decision.claimed.let_go import RETURNS_AFTER_ANSWER, group_due_soon
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
 from bottlerocket_ecs_updater.core.decision.polling import near
-from bottlerocket_ecs_updater.core.departing import RETURNS_AFTER_ANSWER, group_due_soon
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Command, Note, Quarantine, Return, Unmark, Verdict
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status

@@ -13,11 +13,11 @@ from typing import assert_never
 
 from bottlerocket_ecs_updater.core.decision.admission import failed_before
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
+from bottlerocket_ecs_updater.core.decision.outside import not_selected, set_aside, why_leaving
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import before_drain_hold
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import answers_before_staging, tasks_hold
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import own_host_hold
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, first_hold
-from bottlerocket_ecs_updater.core.departing import why_leaving
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Reach, Registration, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance
@@ -28,7 +28,6 @@ from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, R
 from bottlerocket_ecs_updater.core.model.run_command import End, Kind, Told
 from bottlerocket_ecs_updater.core.model.time_text import passed
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.outside import not_selected, set_aside
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, UNHEARD_APPLIES, Policy
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from bottlerocket_ecs_updater.core.decision.outside import members
 from bottlerocket_ecs_updater.core.decision.rival_runs import lives
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import being_prepared
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
@@ -12,7 +13,6 @@ from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.outside import members
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 NAMED_AT_MOST = 3
@@ -94,7 +94,7 @@ def count_budget(fleet: Fleet, policy: Policy) -> Budget:
     """Every Bottlerocket instance that is ours, or not ACTIVE and connected, counts, and every slot not yet settled.
 
     So does one that ECS lists and does not describe: it may be out of service, and may be a Bottlerocket host. What is
-    no part of the fleet counts nowhere (`core/outside.py`).
+    no part of the fleet counts nowhere (`core/decision/outside.py`).
     """
     ours = list(members(fleet, policy))
     settling = {slot.instance: slot.zone for slot in fleet.slots}

@@ -13,6 +13,7 @@ from functools import lru_cache
 from bottlerocket_ecs_updater.core.affected import deploying_on, hold_for_deployments
 from bottlerocket_ecs_updater.core.capacity.cluster_room import Rooms
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom, room_hold
+from bottlerocket_ecs_updater.core.decision.outside import is_there, not_selected, set_aside
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import works_of
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, Case, before_drain, before_staging
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
@@ -23,7 +24,6 @@ from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.outside import is_there, not_selected, set_aside
 from bottlerocket_ecs_updater.core.rules.checkpoints import Allowance, Roll, allow, allow_today
 from bottlerocket_ecs_updater.core.rules.health import hold_for_health
 from bottlerocket_ecs_updater.core.rules.pace import Pace, needed, pace_from

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bottlerocket_ecs_updater.core.departing import why_leaving
+from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
 from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance, Machine
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -28,6 +28,11 @@ def not_selected(instance: Instance, policy: Policy) -> Hold | None:
         return None
     membership = instance.around.membership if instance.around is not None else None
     return select(registration, policy.rules.selection, registration.capacity_provider, membership)
+
+
+def why_leaving(instance: Instance) -> Hold | None:
+    """Why its group takes it away, as far as the group last said; None where it does not."""
+    return taken_away(instance.around.membership) if instance.around is not None else None
 
 
 def set_aside(instance: Instance) -> Hold | None:
