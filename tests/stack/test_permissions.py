@@ -42,9 +42,13 @@ BREAKS: dict[str, str] = {
 """The first action that fails without a statement."""
 
 RULES = {
-    "LookAtDefinitions": ("ecs:DescribeTaskDefinition",),
+    "LookAtDefinitions": ("ecs:DescribeCapacityProviders", "ecs:DescribeTaskDefinition"),
     "LookAtProtections": ("ecs:GetTaskProtection",),
-    "LookAtGroups": ("autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeInstanceRefreshes"),
+    "LookAtGroups": (
+        "autoscaling:DescribeAutoScalingGroups",
+        "autoscaling:DescribeAutoScalingInstances",
+        "autoscaling:DescribeInstanceRefreshes",
+    ),
 }
 """What rules ask beside the state of the cluster: without it the run leaves the rule out, and says so."""
 

@@ -30,12 +30,17 @@ from bottlerocket_ecs_updater.core.ids import (
 from bottlerocket_ecs_updater.core.launch import Launches
 from bottlerocket_ecs_updater.core.lifecycle import Membership
 from bottlerocket_ecs_updater.core.past import Past
+from bottlerocket_ecs_updater.core.providers import CapacityProvider
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.reboots import SentReboot
 from bottlerocket_ecs_updater.core.version import Version
 
 NAMELESS = "ECS does not say which EC2 instance it is"
 """Why one is left out that was described: it is left alone. Every other reason is ECS's own."""
+
+
+EXTERNAL_ATTRIBUTE = "ecs.capability.external"
+"""The agent of an ECS Anywhere instance registers with it; nothing else does."""
 
 
 class Status(Enum):
@@ -72,6 +77,17 @@ class Registration:
     """Empty where it has none."""
     remaining: Remaining | None = None
     """What it has left for more tasks."""
+    registered: Remaining | None = None
+    """What it has for tasks while none is on it."""
+    capabilities: frozenset[str] | None = None
+    """Names of what its agent can do, None where they are not known. They are in no other attribute."""
+    agent_version: str = ""
+    """Empty where ECS does not tell."""
+
+    @property
+    def external(self) -> bool:
+        """Whether it is an ECS Anywhere instance. Source: "External instances (Amazon ECS Anywhere)"."""
+        return EXTERNAL_ATTRIBUTE in self.attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -502,6 +518,8 @@ class Fleet:
     """What the operator watches beside the services, None where that is nothing."""
     definitions: Mapping[str, Definition] | None = None
     """Task definitions that were read so far, None where they cannot be read: then nobody asks whether tasks fit."""
+    providers: Mapping[str, CapacityProvider] | None = None
+    """The capacity providers of its instances and services by name, None where they were not read."""
     own: Own | None = None
     """The task that this run is, None where it is none or cannot tell."""
     launches: Launches | None = None

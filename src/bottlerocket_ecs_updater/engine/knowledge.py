@@ -18,6 +18,7 @@ from bottlerocket_ecs_updater.core.fleet import Durations, Fleet, Halt, Instance
 from bottlerocket_ecs_updater.core.health import Health
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, Own, RunId, ServiceArn
 from bottlerocket_ecs_updater.core.past import Past
+from bottlerocket_ecs_updater.core.providers import CapacityProvider
 from bottlerocket_ecs_updater.core.version import Version
 
 V = TypeVar("V")
@@ -64,6 +65,7 @@ class Knowledge:
     surveyed: bool = False
     health: Health | None = None
     definitions: Mapping[str, Definition] | None = None
+    providers: Mapping[str, CapacityProvider] | None = None
     own: Own | None = None
     touched: set[InstanceId] = field(default_factory=set)
     """Instances whose knowledge changed since the last decision."""
@@ -123,6 +125,7 @@ class Knowledge:
             surveyed=self.surveyed,
             health=self.health,
             definitions=self.definitions,
+            providers=self.providers,
             own=self.own,
         )
 

@@ -47,6 +47,7 @@ from bottlerocket_ecs_updater.core.reboots import (
     SentReboot,
     judge_acceptance,
 )
+from bottlerocket_ecs_updater.core.room import constraints_ask_for_tasks, tasks_changed
 from bottlerocket_ecs_updater.core.settling import deficits, moving_tasks, observe, settled
 from bottlerocket_ecs_updater.core.strangers import lives
 from bottlerocket_ecs_updater.core.waiting import passed
@@ -207,6 +208,7 @@ class Looking:
         self._reach_hosts(now, first=first)
         if first or any(instance.tasks is None for instance in known.instances.values()):
             self._all_tasks(now)
+        self._look_at_changed_tasks(now)
         self.surveying.look_at_groups(now)
         ours = sum(1 for instance in known.instances.values() if instance.bottlerocket)
         services = len(known.services.all) if known.services else 0
@@ -357,6 +359,18 @@ class Looking:
             instance = self._known.instance(self._known.arns.get(arn, InstanceId("")))
             if instance.claim is None and instance.registration is not None and instance.registration.arn == arn:
                 self._known.learn(replace(instance, tasks=Tasks(listed[arn], now)))
+
+    def _look_at_changed_tasks(self, now: datetime) -> None:
+        """Which tasks instances have by now: where the placement of others depends on it, and it has changed."""
+        known = self._known
+        changed = [
+            one.id
+            for one in known.instances.values()
+            if one.claim is None and one.registration is not None and one.registration.status is Status.ACTIVE
+            if tasks_changed(one)
+        ]
+        if changed and constraints_ask_for_tasks(known.fleet()):
+            self._look_at_tasks(changed, now)
 
     def _unlisted(self, ids: Collection[InstanceId], now: datetime) -> Iterable[InstanceId]:
         """Those whose tasks must be listed: of ours always, of others where it was not done within the last poll."""

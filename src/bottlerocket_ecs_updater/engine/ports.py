@@ -29,6 +29,7 @@ from bottlerocket_ecs_updater.core.health import AlarmRule
 from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.launch import Launch
 from bottlerocket_ecs_updater.core.lifecycle import Membership
+from bottlerocket_ecs_updater.core.providers import CapacityProvider
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +209,9 @@ class Survey(Protocol):
 
     def definition(self, arn: str) -> Definition:
         """What a task of this definition asks of an instance; a revision never changes."""
+
+    def providers(self, names: Sequence[str]) -> Mapping[str, CapacityProvider]:
+        """These capacity providers by name, and what each may still add; one of which AWS says nothing is left out."""
 
     def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
         """The state of every alarm that a rule names, as CloudWatch writes it, by name; composite alarms too."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -22,7 +22,9 @@ from bottlerocket_ecs_updater.core.fleet import Around, Instance
 from bottlerocket_ecs_updater.core.health import AlarmRule, judge_alarms, see_health
 from bottlerocket_ecs_updater.core.ids import InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.room import unread_definitions
+from bottlerocket_ecs_updater.core.providers import CapacityProvider, ProviderKind
+from bottlerocket_ecs_updater.core.room import capacity_providers, unread_definitions
+from bottlerocket_ecs_updater.core.waiting import passed
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ports import Recorder, Survey
 
@@ -30,10 +32,13 @@ T = TypeVar("T")
 Missed = tuple[InstanceId, str]
 """Of which instance AWS did not say something, and what and why."""
 
-GROUPS, ROOM, PROTECTION = "auto-scaling", "room", "task-protection"
+GROUPS, ROOM, PROVIDERS, PROTECTION = "auto-scaling", "room", "capacity-providers", "task-protection"
 
 ONE_CALL = 100
 """Tasks whose protection one call tells: in a cluster with no more than that, it is asked of all at no further cost."""
+
+PROVIDERS_EVERY = timedelta(minutes=15)
+"""How far capacity providers may grow changes with what people set, and as they scale: asked again this rarely."""
 
 UNHEARD_ASKS = 3
 """What never answered in so many asks may not be there at all: its rule is off then."""
@@ -54,6 +59,7 @@ class Surveying:
         self._survey = survey
         self._policy = policy
         self._recorder = recorder
+        self._providers_at: datetime | None = None
         self._off: set[str] = set()
         self._answered: set[str] = set()
         self._unheard: Counter[str] = Counter()
@@ -101,6 +107,7 @@ class Surveying:
             return
         missed = (
             *self._read_definitions(candidates),
+            *self._read_providers(candidates, now),
             *self._look_at_protections(candidates, now),
             *self._look_at_memberships(candidates, now),
         )
@@ -148,6 +155,27 @@ class Surveying:
                 case Definition():
                     known.definitions = {**known.definitions, arn: found}
         return [(id_, missed[arn]) for id_, arns in wanted.items() for arn in arns if arn in missed]
+
+    def _read_providers(self, ids: Sequence[InstanceId], now: datetime) -> Iterable[Missed]:
+        """The capacity providers of instances and services: where there are any, and tasks must find room."""
+        survey, known = self._survey, self._known
+        names = capacity_providers(known.fleet())
+        fresh = self._providers_at is not None and not passed(self._providers_at, PROVIDERS_EVERY, now)
+        if (
+            survey is None
+            or known.definitions is None
+            or not names
+            or (fresh and names <= (known.providers or {}).keys())
+        ):
+            return ()
+        found = self._ask(PROVIDERS, lambda: survey.providers(sorted(names)))
+        if isinstance(found, NotNow):
+            return [(id_, f"the capacity providers: {found.why}") for id_ in ids]
+        self._providers_at = now
+        # One that AWS said nothing of is not asked for again at once.
+        unsaid = {name: CapacityProvider(name, ProviderKind.OTHER) for name in names}
+        known.providers = {**unsaid, **found} if found is not None else None
+        return ()
 
     def _look_at_protections(self, ids: Sequence[InstanceId], now: datetime) -> Iterable[Missed]:
         survey = self._survey

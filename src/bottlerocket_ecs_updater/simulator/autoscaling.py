@@ -45,6 +45,7 @@ class _Group:
     launch_template: str
     version: str
     members: list[str] = field(default_factory=list)
+    max_size: int | None = None
     refreshes: list[_Refresh] = field(default_factory=list)
 
 
@@ -74,14 +75,36 @@ class AutoScaling:
         """Whether there is anything that the world could tell of."""
         return bool(self._groups)
 
-    def add_group(self, name: str, *instance_ids: str, launch_template: str = "hosts", version: str = "1") -> None:
-        """A group of instances that are in service."""
+    def add_group(
+        self,
+        name: str,
+        *instance_ids: str,
+        launch_template: str = "hosts",
+        version: str = "1",
+        max_size: int | None = None,
+    ) -> None:
+        """A group of instances that are in service; twice as many fit into it unless its maximum is given."""
         self._groups[name] = _Group(
-            len(self._groups) + 1, name, self._clock.now(), launch_template, version, list(instance_ids)
+            len(self._groups) + 1, name, self._clock.now(), launch_template, version, max_size=max_size
         )
         for instance_id in instance_ids:
-            self._group_of[instance_id] = name
-            self._lifecycle[instance_id] = IN_SERVICE
+            self.join(name, instance_id)
+
+    def join(self, group: str, instance_id: str) -> None:
+        """The group started one more instance."""
+        self._groups[group].members.append(instance_id)
+        self._group_of[instance_id] = group
+        self._lifecycle[instance_id] = IN_SERVICE
+
+    def members_of(self, group: str) -> tuple[str, ...]:
+        """The instances of a group."""
+        return tuple(self._groups[group].members)
+
+    def arn_of(self, group: str) -> str:
+        """The ARN of a group."""
+        number = self._groups[group].number
+        resource = f"autoScalingGroup:00000000-0000-4000-8000-{number:012x}:autoScalingGroupName/{group}"
+        return self._names.arn("autoscaling", resource)
 
     def set_lifecycle(self, instance_id: str, state: str) -> None:
         """What the group does with an instance: `Standby`, `Terminating:Wait`, …"""
@@ -149,10 +172,10 @@ class AutoScaling:
         members = [self._ec2.machines[name] for name in group.members]
         return {
             "AutoScalingGroupName": group.name,
-            "AutoScalingGroupARN": self._names.arn("autoscaling", f"autoScalingGroup:{group.name}"),
+            "AutoScalingGroupARN": self.arn_of(group.name),
             "LaunchTemplate": self._template(group),
             "MinSize": 0,
-            "MaxSize": 2 * len(members),
+            "MaxSize": 2 * len(members) if group.max_size is None else group.max_size,
             "DesiredCapacity": len(members),
             "DefaultCooldown": 300,
             "AvailabilityZones": sorted({machine.zone for machine in members}),

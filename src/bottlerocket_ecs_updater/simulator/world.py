@@ -27,6 +27,7 @@ from .models import answer_problems, request_problem
 from .names import Names
 from .repository import Release, Repository
 from .s3 import ObjectStore
+from .scaling import ManagedScaling
 from .ssm import RunCommand, SsmTiming
 from .verdict import Budget, Verdict
 from .watch import Watch
@@ -82,6 +83,7 @@ class World:
         self.cloudwatch = CloudWatch(clock, self.names)
         self.s3 = ObjectStore(clock)
         self.cluster = self.ecs.registry.create_cluster(cluster)
+        self.scaling = ManagedScaling(self)
         self.watch = Watch(self, budget, frozenset(operators))
         self._seed = seed
         self._interventions = Interventions(self)

@@ -6,11 +6,15 @@ Never here: the wire, who may call what, or what a host does; the world tells wh
 
 from .control_plane import ControlPlane
 from .model import (
+    CapacityProvider,
     Cluster,
     ContainerInstance,
     ContainerInstanceSpec,
+    Launch,
+    ProviderShare,
     Service,
     ServiceSpec,
+    Spreading,
     Strategy,
     Task,
     TaskDefinition,
@@ -19,13 +23,17 @@ from .model import (
 from .timing import EcsTiming
 
 __all__ = [
+    "CapacityProvider",
     "Cluster",
     "ContainerInstance",
     "ContainerInstanceSpec",
     "ControlPlane",
     "EcsTiming",
+    "Launch",
+    "ProviderShare",
     "Service",
     "ServiceSpec",
+    "Spreading",
     "Strategy",
     "Task",
     "TaskDefinition",

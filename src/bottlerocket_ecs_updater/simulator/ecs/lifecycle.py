@@ -40,6 +40,7 @@ class Lifecycle:
         service: Service | None = None,
         group: str = "",
         started_by: str = "",
+        provider: str = "",
         already_running: bool = False,
     ) -> Task:
         """Place a task on an instance, or on Fargate. `already_running`: it was there before the world began."""
@@ -53,7 +54,8 @@ class Lifecycle:
             group=group or f"family:{definition.family}",
             started_by=started_by,
             created_at=self._clock.now(),
-            launch=Launch.EC2 if instance is not None else Launch.FARGATE,
+            launch=instance.launch if instance is not None else Launch.FARGATE,
+            provider=provider,
             deployment=service.deployments[0].id if service is not None else "",
         )
         cluster.tasks[task.arn] = task
@@ -228,7 +230,9 @@ def _occupy(instance: ContainerInstance, task: Task) -> None:
     instance.free_cpu -= work.cpu
     instance.free_memory -= work.memory
     instance.free_gpus -= work.gpus
-    instance.ports.update(work.host_ports)
+    instance.ports.update(() if work.awsvpc else work.host_ports)
+    instance.interfaces += work.awsvpc
+    instance.volumes += work.ebs
 
 
 def _vacate(instance: ContainerInstance, task: Task) -> None:
@@ -238,4 +242,6 @@ def _vacate(instance: ContainerInstance, task: Task) -> None:
     instance.free_cpu += work.cpu
     instance.free_memory += work.memory
     instance.free_gpus += work.gpus
-    instance.ports.difference_update(work.host_ports)
+    instance.ports.difference_update(() if work.awsvpc else work.host_ports)
+    instance.interfaces -= work.awsvpc
+    instance.volumes -= work.ebs

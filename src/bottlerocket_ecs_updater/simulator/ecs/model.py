@@ -68,6 +68,66 @@ class Launch(StrEnum):
 
     EC2 = "EC2"
     FARGATE = "FARGATE"
+    EXTERNAL = "EXTERNAL"
+    MANAGED_INSTANCES = "MANAGED_INSTANCES"
+
+
+FARGATE_PROVIDERS = ("FARGATE", "FARGATE_SPOT")
+EXTERNAL_ATTRIBUTE = "ecs.capability.external"
+EBS_VOLUMES = 27
+"""How many EBS volumes tasks can have on one instance: 28 attachments of a Nitro instance, less its own."""
+
+INTERFACES = {
+    "t3.micro": 2,
+    "t3.medium": 3,
+    "m6i.large": 3,
+    "m6i.xlarge": 4,
+    "m6i.2xlarge": 4,
+    "m6i.4xlarge": 8,
+    "c6i.large": 3,
+    "c6i.xlarge": 4,
+}
+"""Network interfaces by instance type, the primary one among them. Source: "Maximum IP addresses per interface"."""
+
+OTHER_INTERFACES = 4
+
+
+class Spreading(StrEnum):
+    """The placement strategy of a service, the first of them."""
+
+    SPREAD = "spread"
+    """Over zones, then over instances."""
+    BINPACK = "binpack"
+    """On the instance with the least memory left."""
+    RANDOM = "random"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderShare:
+    """One line of a capacity provider strategy."""
+
+    provider: str
+    weight: int = 1
+    base: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class CapacityProvider:
+    """A capacity provider of a cluster."""
+
+    name: str
+    group_arn: str = ""
+    """Its Auto Scaling group, empty for Managed Instances."""
+    scaling: bool = True
+    """Whether its managed scaling is on."""
+    termination_protection: bool = False
+    draining: bool = True
+    status: str = "ACTIVE"
+
+    @property
+    def managed(self) -> bool:
+        """Whether its instances are ECS Managed Instances."""
+        return not self.group_arn
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +151,12 @@ class Workload:
     """Its containers cannot be killed, as with a hung mount: it is STOPPING for ever."""
     runs_for: timedelta | None = None
     """After how long it ends by itself, as a batch job does; None for never."""
+    awsvpc: bool = False
+    """Whether it has a network interface of its own; it takes no port of the host then."""
+    ebs: bool = False
+    """Whether it has an EBS volume of its own."""
+    member_of: str = ""
+    """A placement constraint of its task definition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +186,7 @@ class ContainerInstanceSpec:
     memory: int = 7680
     gpus: int = 0
     agent_version: str = "1.89.2"
+    capacity_provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +206,10 @@ class ServiceSpec:
     """Placement constraint: no two tasks on one instance."""
     member_of: str = ""
     """Placement constraint: only where this expression of the cluster query language holds."""
+    launch: Launch = Launch.EC2
+    providers: tuple[ProviderShare, ...] = ()
+    """Its capacity provider strategy: with one, it has no launch type."""
+    spreading: Spreading = Spreading.SPREAD
 
 
 @dataclass(slots=True, eq=False)
@@ -164,6 +235,10 @@ class ContainerInstance:
     free_memory: int = 0
     free_gpus: int = 0
     ports: set[int] = field(default_factory=set)
+    interfaces: int = 0
+    """Network interfaces that tasks have."""
+    volumes: int = 0
+    """EBS volumes that tasks have."""
     drained_by: str | None = None
     """Who set DRAINING, while it is DRAINING."""
     connection_timer: Timer | None = None
@@ -175,6 +250,26 @@ class ContainerInstance:
     @property
     def zone(self) -> str:
         return self.spec.zone
+
+    @property
+    def launch(self) -> Launch:
+        """What kind of instance it is."""
+        provider = self.cluster.providers.get(self.spec.capacity_provider)
+        if EXTERNAL_ATTRIBUTE in self.built_in:
+            return Launch.EXTERNAL
+        return Launch.MANAGED_INSTANCES if provider is not None and provider.managed else Launch.EC2
+
+    @property
+    def interfaces_left(self) -> int:
+        """Network interfaces that it has for tasks."""
+        return INTERFACES.get(self.spec.instance_type, OTHER_INTERFACES) - 1 - self.interfaces
+
+    def belongs(self, launch: Launch, provider: str = "") -> bool:
+        """Whether ECS places tasks of a launch type, or by a capacity provider, on it.
+
+        Launch type EC2 takes any EC2 instance of the cluster, whatever its capacity provider.
+        """
+        return self.spec.capacity_provider == provider if provider else self.launch is launch
 
     @property
     def accepts_tasks(self) -> bool:
@@ -189,12 +284,16 @@ class ContainerInstance:
         """What is missing for a task, as RunTask's failures say it; None when there is room."""
         if not all(name in self.custom or name in self.built_in for name in work.required_attributes):
             return "ATTRIBUTE"
-        if not self.ports.isdisjoint(work.host_ports):
+        if not work.awsvpc and not self.ports.isdisjoint(work.host_ports):
             return "RESOURCE:PORTS"
         if self.free_cpu < work.cpu:
             return "RESOURCE:CPU"
         if self.free_memory < work.memory:
             return "RESOURCE:MEMORY"
+        if work.awsvpc and self.interfaces_left < 1:
+            return "RESOURCE:ENI"
+        if work.ebs and self.volumes >= EBS_VOLUMES:
+            return "RESOURCE:EBS"
         return "RESOURCE:GPU" if self.free_gpus < work.gpus else None
 
 
@@ -226,6 +325,8 @@ class Task:
     created_at: datetime
     launch: Launch = Launch.EC2
     deployment: str = ""
+    provider: str = ""
+    """The capacity provider by which it was placed."""
     desired: Desired = Desired.RUNNING
     last: Last = Last.PROVISIONING
     healthy: bool = False
@@ -290,6 +391,9 @@ class Service:
     member_of: str = ""
     suits: Callable[[ContainerInstance], bool] = lambda _: True
     """Whether its placement constraints allow an instance, tasks apart."""
+    launch: Launch = Launch.EC2
+    providers: tuple[ProviderShare, ...] = ()
+    spreading: Spreading = Spreading.SPREAD
     blocked: bool = False
     """It found no room for a task; woken when there may be some."""
     registered: Shape = field(default_factory=dict)
@@ -325,6 +429,31 @@ class Service:
         )
         return not taken and self.suits(instance)
 
+    def runs_daemon_on(self, instance: ContainerInstance) -> bool:
+        """Whether it has a task on an instance if it is a daemon service, room apart."""
+        if not self.suits(instance):
+            return False
+        if not self.providers:
+            return instance.belongs(self.launch)
+        return any(instance.belongs(self.launch, share.provider) for share in self.providers)
+
+    @property
+    def on_fargate(self) -> bool:
+        """Whether it has launch type FARGATE."""
+        return self.launch is Launch.FARGATE and not self.providers
+
+    def next_provider(self) -> str:
+        """The capacity provider of its next task: bases first, then by weight; empty where it has a launch type."""
+        if not self.providers:
+            return ""
+        have = Counter(task.provider for task in self.live_tasks() if task.desired is Desired.RUNNING)
+        short = [share for share in self.providers if have[share.provider] < share.base]
+        if short:
+            return short[0].provider
+        weighed = [share for share in self.providers if share.weight] or list(self.providers)
+        least = min(weighed, key=lambda share: (have[share.provider] - share.base) / (share.weight or 1))
+        return least.provider
+
     def live_tasks(self) -> list[Task]:
         """All that are not STOPPED, in the order of their start."""
         live = [task for tasks in self.buckets.values() for task in tasks.values()]
@@ -346,4 +475,5 @@ class Cluster:
     """In the order in which they stopped."""
     services: dict[str, Service] = field(default_factory=dict)
     placement: Placement = field(default_factory=Placement)
+    providers: dict[str, CapacityProvider] = field(default_factory=dict)
     tags: list[Shape] = field(default_factory=list)

@@ -9,12 +9,12 @@ from bottlerocket_ecs_updater.simulator.names import last_part
 from bottlerocket_ecs_updater.simulator.paging import page
 
 from .expressions import parse
-from .model import Service, Strategy, TaskDefinition
+from .model import FARGATE_PROVIDERS, Launch, ProviderShare, Service, Spreading, Strategy, TaskDefinition
 from .requests import MISSING, at_most, invalid
 from .shapes import service_shape
 
 if TYPE_CHECKING:
-    from .model import Cluster, ServiceSpec, Shape
+    from .model import Cluster, ContainerInstance, ServiceSpec, Shape
     from .registry import Registry
     from .requests import Handler
     from .scheduler import Scheduler
@@ -50,6 +50,7 @@ class ServiceOperations:
         service.minimum_healthy_percent = spec.minimum_healthy_percent
         service.maximum_percent = spec.maximum_percent
         service.load_balanced = spec.load_balanced
+        service.launch, service.providers, service.spreading = spec.launch, spec.providers, spec.spreading
         _constrain(service, spec.member_of, distinct=spec.distinct_instances)
         self._scheduler.fill_at_once(service)
         self._scheduler.wake(service)
@@ -62,7 +63,9 @@ class ServiceOperations:
         records = (
             service
             for service in cluster.services.values()
-            if service.status != "INACTIVE" and strategy in (None, service.strategy.value) and launch in (None, "EC2")
+            if service.status != "INACTIVE"
+            and strategy in (None, service.strategy.value)
+            and (launch is None or (not service.providers and launch == service.launch.value))
         )
         found, token = page(records, request.get("nextToken"), request.get("maxResults"), PAGE_LARGEST, PAGE_DEFAULT)
         answer: Shape = {"serviceArns": [service.arn for service in found]}
@@ -136,6 +139,12 @@ class ServiceOperations:
 
     def _configure(self, service: Service, request: Shape) -> None:
         limits = request.get("deploymentConfiguration", {})
+        service.launch = Launch(request.get("launchType", service.launch.value))
+        if "capacityProviderStrategy" in request:
+            service.providers = _shares(service.cluster, request["capacityProviderStrategy"])
+        strategies = request.get("placementStrategy")
+        if strategies is not None:
+            service.spreading = Spreading(strategies[0]["type"]) if strategies else Spreading.RANDOM
         constraints = request.get("placementConstraints")
         if constraints is not None:
             expressions = [each["expression"] for each in constraints if each["type"] == "memberOf"]
@@ -172,4 +181,20 @@ class ServiceOperations:
 
 def _constrain(service: Service, member_of: str, *, distinct: bool) -> None:
     service.distinct_instances, service.member_of = distinct, member_of
-    service.suits = parse(member_of) if member_of else lambda _: True
+    of_service = parse(member_of) if member_of else lambda _: True
+
+    def suits(instance: ContainerInstance) -> bool:
+        of_definition = service.deployments[0].definition.workload.member_of
+        return of_service(instance) and (not of_definition or parse(of_definition)(instance))
+
+    service.suits = suits
+
+
+def _shares(cluster: Cluster, strategy: list[Shape]) -> tuple[ProviderShare, ...]:
+    for each in strategy:
+        name = each["capacityProvider"]
+        if name not in cluster.providers and name not in FARGATE_PROVIDERS:
+            raise invalid(f"The specified capacity provider '{name}' was not found.")
+    return tuple(
+        ProviderShare(each["capacityProvider"], each.get("weight", 0), each.get("base", 0)) for each in strategy
+    )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .model import Bucket, Desired, Last, Launch, Strategy
+from .model import FARGATE_PROVIDERS, Bucket, Desired, Last, Spreading, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .model import Cluster, ContainerInstance, Deployment, Service, Shape, Task, TaskDefinition
+    from .model import CapacityProvider, Cluster, ContainerInstance, Deployment, Service, Shape, Task, TaskDefinition
 
 _AGENTS_PORTS = (22, 2375, 2376, 51678, 51679)
 _NOT_RUNNING_YET = (Last.PROVISIONING, Last.PENDING)
@@ -18,7 +18,7 @@ _NOT_RUNNING_YET = (Last.PROVISIONING, Last.PENDING)
 def instance_shape(instance: ContainerInstance) -> Shape:
     """A container instance, as DescribeContainerInstances answers."""
     spec, tasks = instance.spec, instance.tasks.values()
-    return {
+    shape: Shape = {
         "containerInstanceArn": instance.arn,
         "ec2InstanceId": spec.ec2_instance_id,
         "version": instance.version,
@@ -45,6 +45,9 @@ def instance_shape(instance: ContainerInstance) -> Shape:
         "attachments": [],
         "tags": [],
     }
+    if spec.capacity_provider:
+        shape["capacityProviderName"] = spec.capacity_provider
+    return shape
 
 
 def task_shape(task: Task) -> Shape:
@@ -74,6 +77,10 @@ def task_shape(task: Task) -> Shape:
     if instance is not None:
         shape["containerInstanceArn"] = instance.arn
         shape["availabilityZone"] = instance.zone
+    if task.provider:
+        shape["capacityProviderName"] = task.provider
+    if work.awsvpc:
+        shape["attachments"] = [_interface_shape(task)]
     optional: dict[str, Any] = {
         "startedAt": task.started_at,
         "startedBy": task.started_by or None,
@@ -100,7 +107,7 @@ def service_shape(service: Service) -> Shape:
         "desiredCount": desired,
         "runningCount": service.running,
         "pendingCount": service.pending,
-        "launchType": "EC2",
+        **_launch_shape(service),
         "taskDefinition": service.deployments[0].definition.arn,
         "deploymentConfiguration": {
             "maximumPercent": service.maximum_percent,
@@ -110,7 +117,7 @@ def service_shape(service: Service) -> Shape:
         "events": [{"id": event_id, "createdAt": at, "message": message} for event_id, at, message in service.events],
         "createdAt": service.created_at,
         "placementConstraints": _constraints(service),
-        "placementStrategy": _spread(service),
+        "placementStrategy": _strategy(service),
         "schedulingStrategy": service.strategy.value,
         "deploymentController": {"type": "ECS"},
         "enableECSManagedTags": False,
@@ -123,8 +130,7 @@ def service_shape(service: Service) -> Shape:
 def desired_count(service: Service) -> int:
     """What a service strives for; of a daemon service one task on each instance that takes tasks."""
     if service.strategy is Strategy.DAEMON and service.status == "ACTIVE":
-        placement = service.cluster.placement
-        return sum(service.suits(each) for each in placement) if service.member_of else len(placement)
+        return sum(service.runs_daemon_on(each) for each in service.cluster.placement)
     return service.desired
 
 
@@ -144,7 +150,7 @@ def cluster_shape(cluster: Cluster) -> Shape:
         "statistics": [],
         "tags": list(cluster.tags),
         "settings": [{"name": "containerInsights", "value": "disabled"}],
-        "capacityProviders": [],
+        "capacityProviders": list(cluster.providers),
         "defaultCapacityProviderStrategy": [],
     }
 
@@ -170,9 +176,11 @@ def definition_shape(definition: TaskDefinition) -> Shape:
             }
         ],
         "requiresAttributes": [{"name": name} for name in definition.workload.required_attributes],
-        "placementConstraints": [],
-        "volumes": [],
-        "networkMode": "bridge",
+        "placementConstraints": [{"type": "memberOf", "expression": definition.workload.member_of}]
+        if definition.workload.member_of
+        else [],
+        "volumes": [{"name": "data", "configuredAtLaunch": True}] if definition.workload.ebs else [],
+        "networkMode": "awsvpc" if definition.workload.awsvpc else "bridge",
     }
     shape.update(definition.registered)
     shape.update(
@@ -223,7 +231,7 @@ def _deployment_shape(service: Service, deployment: Deployment) -> Shape:
         "failedTasks": 0,
         "createdAt": deployment.created_at,
         "updatedAt": deployment.updated_at,
-        "launchType": Launch.EC2.value,
+        **_launch_shape(service),
         "rolloutState": "COMPLETED" if deployment.completed else "IN_PROGRESS",
         "rolloutStateReason": f"ECS deployment {deployment.id} "
         + ("completed." if deployment.completed else "in progress."),
@@ -238,9 +246,59 @@ def _load_balancers(service: Service) -> list[Shape]:
     return given or [{"targetGroupArn": group, "containerName": service.name, "containerPort": 80}]
 
 
-def _spread(service: Service) -> list[Shape]:
+def _launch_shape(service: Service) -> Shape:
+    """A launch type, or a capacity provider strategy in its place."""
+    if not service.providers:
+        return {"launchType": service.launch.value}
+    return {
+        "capacityProviderStrategy": [
+            {"capacityProvider": share.provider, "weight": share.weight, "base": share.base}
+            for share in service.providers
+        ]
+    }
+
+
+def provider_shape(provider: CapacityProvider, arn: str, cluster_arn: str) -> Shape:
+    """A capacity provider, as DescribeCapacityProviders answers."""
+    shape: Shape = {"capacityProviderArn": arn, "name": provider.name, "status": provider.status, "tags": []}
+    if provider.name in FARGATE_PROVIDERS:
+        return {**shape, "type": provider.name}
+    if provider.managed:
+        role = arn.replace(":ecs:", ":iam:").rpartition(":")[0] + ":role/ecsInfrastructureRole"
+        managed = {"infrastructureRoleArn": role, "propagateTags": "NONE"}
+        return {**shape, "cluster": cluster_arn, "managedInstancesProvider": managed, "type": "MANAGED_INSTANCES"}
+    shape["type"] = "EC2_AUTOSCALING"
+    shape["autoScalingGroupProvider"] = {
+        "autoScalingGroupArn": provider.group_arn,
+        "managedScaling": {"status": _enabled(provider.scaling), "targetCapacity": 100, "instanceWarmupPeriod": 300},
+        "managedTerminationProtection": _enabled(provider.termination_protection),
+        "managedDraining": _enabled(provider.draining),
+    }
+    return shape
+
+
+def _enabled(on: bool) -> str:  # noqa: FBT001 - it is the word for it that is wanted
+    return "ENABLED" if on else "DISABLED"
+
+
+def _interface_shape(task: Task) -> Shape:
+    address = f"10.0.{task.number // 256 % 256}.{task.number % 256}"
+    details = {"networkInterfaceId": f"eni-{task.number:017x}", "privateIPv4Address": address}
+    return {
+        "id": f"00000000-0000-4000-8000-{task.number:012x}",
+        "type": "ElasticNetworkInterface",
+        "status": "ATTACHED" if task.last is Last.RUNNING else "PRECREATED",
+        "details": [{"name": name, "value": value} for name, value in details.items()],
+    }
+
+
+def _strategy(service: Service) -> list[Shape]:
     if service.strategy is Strategy.DAEMON:
         return []
+    if service.spreading is Spreading.BINPACK:
+        return [{"type": "binpack", "field": "memory"}]
+    if service.spreading is Spreading.RANDOM:
+        return [{"type": "random"}]
     return [
         {"type": "spread", "field": "attribute:ecs.availability-zone"},
         {"type": "spread", "field": "instanceId"},
