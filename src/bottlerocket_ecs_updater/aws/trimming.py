@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from bottlerocket_ecs_updater.aws.ecs_shapes import CAPABILITIES, is_capability
+from bottlerocket_ecs_updater.aws.ecs_shapes import CAPABILITIES, TELLING, is_capability
 from bottlerocket_ecs_updater.engine.readjson import MISFITS
 
 KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
@@ -43,6 +43,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
                 "deploymentConfiguration",
                 "deployments",
                 "desiredCount",
+                "events",
                 "launchType",
                 "placementConstraints",
                 "runningCount",
@@ -51,6 +52,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
                 "serviceName",
                 "status",
                 "taskDefinition",
+                "taskSets",
             }
         ),
     ),
@@ -73,7 +75,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
 
 RESOURCE_KEPT = ("name", "integerValue", "stringSetValue")
 _RESOURCES = frozenset({"registeredResources", "remainingResources"})
-DEPLOYMENT_KEPT = ("status", "rolloutState")
+DEPLOYMENT_KEPT = ("status", "rolloutState", "createdAt", "launchType", "capacityProviderStrategy")
 
 
 class Events(Protocol):
@@ -116,8 +118,12 @@ def _trimmed_item(item: Mapping[str, Any], kept: frozenset[str]) -> dict[str, An
         less[name] = [{name: one.get(name) for name in RESOURCE_KEPT} for one in less[name]]
     if "versionInfo" in less:
         less["versionInfo"] = {"agentVersion": less["versionInfo"].get("agentVersion", "")}
-    if "deployments" in less:
-        less["deployments"] = [{name: one.get(name) for name in DEPLOYMENT_KEPT} for one in less["deployments"]]
+    for rollouts in ("deployments", "taskSets"):
+        if rollouts in less:
+            less[rollouts] = [{name: one.get(name) for name in DEPLOYMENT_KEPT} for one in less[rollouts]]
+    if "events" in less:
+        # Most services have a hundred events which say that they are steady.
+        less["events"] = [_trimmed_event(one) for one in less["events"] if any(t in one["message"] for t in TELLING)]
     return less
 
 
@@ -127,3 +133,9 @@ def _trimmed_attributes(attributes: Sequence[Mapping[str, Any]]) -> list[Mapping
         *(one for one in attributes if not is_capability(one)),
         {"name": CAPABILITIES, "value": " ".join(names)},
     ]
+
+
+def _trimmed_event(event: Mapping[str, Any]) -> dict[str, Any]:
+    """When tasks were started or stopped, and how many; which ones, in a long list, nobody reads."""
+    text, _, _ = event["message"].partition(" tasks")
+    return {"message": f"{text} tasks", "createdAt": event["createdAt"]}

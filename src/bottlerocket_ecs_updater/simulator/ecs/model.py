@@ -72,7 +72,9 @@ class Launch(StrEnum):
     MANAGED_INSTANCES = "MANAGED_INSTANCES"
 
 
-FARGATE_PROVIDERS = ("FARGATE", "FARGATE_SPOT")
+FARGATE_PROVIDERS = frozenset({"FARGATE", "FARGATE_SPOT"})
+"""The capacity providers that every cluster may use, and that run tasks on no container instance."""
+
 EXTERNAL_ATTRIBUTE = "ecs.capability.external"
 EBS_VOLUMES = 27
 """How many EBS volumes tasks can have on one instance: 28 attachments of a Nitro instance, less its own."""
@@ -104,7 +106,7 @@ class Spreading(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProviderShare:
-    """One line of a capacity provider strategy."""
+    """How much of a service one capacity provider of its strategy gets."""
 
     provider: str
     weight: int = 1
@@ -130,6 +132,46 @@ class CapacityProvider:
         return not self.group_arn
 
 
+class Controller(StrEnum):
+    """Who runs the deployments of a service; all but ECS itself work with task sets."""
+
+    ECS = "ECS"
+    CODE_DEPLOY = "CODE_DEPLOY"
+    EXTERNAL = "EXTERNAL"
+
+
+class Way(StrEnum):
+    """How a deployment replaces the tasks of a service."""
+
+    ROLLING = "ROLLING"
+    BLUE_GREEN = "BLUE_GREEN"
+    CANARY = "CANARY"
+    LINEAR = "LINEAR"
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How a service is deployed, and for how long a deployment lasts after its new tasks are steady."""
+
+    way: Way = Way.ROLLING
+    controller: Controller = Controller.ECS
+    bake: timedelta = timedelta()
+    """How long both revisions stay after the traffic has moved; with CANARY and LINEAR after each step."""
+    steps: int = 1
+    """In how many steps the traffic moves."""
+    pause: timedelta = timedelta()
+    """For how long a hook of the type PAUSE holds the deployment."""
+    circuit_breaker: bool = False
+    """Whether a deployment whose tasks fail again and again becomes FAILED."""
+    never_ends: bool = False
+    """Whether a deployment stays in progress for ever."""
+
+    @property
+    def lasts(self) -> timedelta:
+        """How long a deployment goes on after all of its tasks are steady."""
+        return self.pause + self.steps * self.bake
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """What one task needs, and how it behaves in the simulated world."""
@@ -151,6 +193,10 @@ class Workload:
     """Its containers cannot be killed, as with a hung mount: it is STOPPING for ever."""
     runs_for: timedelta | None = None
     """After how long it ends by itself, as a batch job does; None for never."""
+    exit_code: int = 0
+    """With what it ends by itself: not 0 for one that crashes."""
+    fails_to_start: str = ""
+    """Why none of its tasks ever starts, in ECS's words; empty where they do."""
     awsvpc: bool = False
     """Whether it has a network interface of its own; it takes no port of the host then."""
     ebs: bool = False
@@ -187,6 +233,7 @@ class ContainerInstanceSpec:
     gpus: int = 0
     agent_version: str = "1.89.2"
     capacity_provider: str = ""
+    """The capacity provider of its Auto Scaling group; empty where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +254,12 @@ class ServiceSpec:
     member_of: str = ""
     """Placement constraint: only where this expression of the cluster query language holds."""
     launch: Launch = Launch.EC2
-    providers: tuple[ProviderShare, ...] = ()
-    """Its capacity provider strategy: with one, it has no launch type."""
+    providers: tuple[str, ...] = ()
+    """The capacity providers of its strategy, which takes the place of the launch type."""
+    shares: tuple[ProviderShare, ...] = ()
+    """Weights and bases of its providers; those of which it says nothing have weight 1 and base 0."""
     spreading: Spreading = Spreading.SPREAD
+    rollout: Rollout = Rollout()
 
 
 @dataclass(slots=True, eq=False)
@@ -263,13 +313,6 @@ class ContainerInstance:
     def interfaces_left(self) -> int:
         """Network interfaces that it has for tasks."""
         return INTERFACES.get(self.spec.instance_type, OTHER_INTERFACES) - 1 - self.interfaces
-
-    def belongs(self, launch: Launch, provider: str = "") -> bool:
-        """Whether ECS places tasks of a launch type, or by a capacity provider, on it.
-
-        Launch type EC2 takes any EC2 instance of the cluster, whatever its capacity provider.
-        """
-        return self.spec.capacity_provider == provider if provider else self.launch is launch
 
     @property
     def accepts_tasks(self) -> bool:
@@ -363,6 +406,12 @@ class Deployment:
     created_at: datetime
     updated_at: datetime
     completed: bool = False
+    failed: bool = False
+    """Its circuit broke."""
+    failed_tasks: int = 0
+    """Tasks in a row that failed."""
+    steady_at: datetime | None = None
+    """When its tasks were steady first: from then on it bakes."""
 
 
 @dataclass(slots=True, eq=False)
@@ -391,13 +440,39 @@ class Service:
     member_of: str = ""
     suits: Callable[[ContainerInstance], bool] = lambda _: True
     """Whether its placement constraints allow an instance, tasks apart."""
-    launch: Launch = Launch.EC2
-    providers: tuple[ProviderShare, ...] = ()
-    spreading: Spreading = Spreading.SPREAD
     blocked: bool = False
     """It found no room for a task; woken when there may be some."""
     registered: Shape = field(default_factory=dict)
     """The rest of what CreateService was given."""
+    launch: Launch = Launch.EC2
+    providers: tuple[str, ...] = ()
+    shares: tuple[ProviderShare, ...] = ()
+    spreading: Spreading = Spreading.SPREAD
+    rollout: Rollout = Rollout()
+    failed_starts: int = 0
+    """Tasks in a row that failed to start."""
+    starts_again_at: datetime | None = None
+    """Until when no task is started, since those before failed to start; None while none did."""
+
+    @property
+    def runs_elsewhere(self) -> bool:
+        """Whether its tasks are on no container instance of the cluster."""
+        if self.providers:
+            return FARGATE_PROVIDERS.issuperset(self.providers)
+        kinds = (
+            {instance.launch for instance in self.cluster.instances.values()} if self.launch is not Launch.EC2 else {}
+        )
+        return self.launch is not Launch.EC2 and self.launch not in kinds
+
+    @property
+    def task_launch(self) -> Launch:
+        """What its tasks run on."""
+        return Launch.FARGATE if self.providers and self.runs_elsewhere else self.launch
+
+    @property
+    def baking(self) -> bool:
+        """Whether a deployment keeps the tasks of the one before beside its own."""
+        return self.rollout.way is not Way.ROLLING and len(self.deployments) > 1 and not self.deployments[0].failed
 
     def count(self, *buckets: Bucket) -> int:
         return sum(len(self.buckets[bucket]) for bucket in buckets)
@@ -427,30 +502,28 @@ class Service:
         taken = self.distinct_instances and any(
             task.service is self and task.desired is Desired.RUNNING for task in instance.tasks.values()
         )
-        return not taken and self.suits(instance)
+        return not taken and self.runs_on(instance) and self.suits(instance)
 
-    def runs_daemon_on(self, instance: ContainerInstance) -> bool:
-        """Whether it has a task on an instance if it is a daemon service, room apart."""
-        if not self.suits(instance):
-            return False
-        if not self.providers:
-            return instance.belongs(self.launch)
-        return any(instance.belongs(self.launch, share.provider) for share in self.providers)
+    def runs_on(self, instance: ContainerInstance) -> bool:
+        """Whether ECS places its tasks on an instance at all, room and constraints apart.
 
-    @property
-    def on_fargate(self) -> bool:
-        """Whether it has launch type FARGATE."""
-        return self.launch is Launch.FARGATE and not self.providers
+        Launch type EC2 takes any EC2 instance of the cluster, whatever its capacity provider.
+        """
+        if self.providers:
+            return instance.spec.capacity_provider in self.providers
+        return instance.launch is self.launch
 
     def next_provider(self) -> str:
         """The capacity provider of its next task: bases first, then by weight; empty where it has a launch type."""
         if not self.providers:
             return ""
         have = Counter(task.provider for task in self.live_tasks() if task.desired is Desired.RUNNING)
-        short = [share for share in self.providers if have[share.provider] < share.base]
+        told = {share.provider: share for share in self.shares}
+        shares = [told.get(name) or ProviderShare(name) for name in self.providers]
+        short = [share for share in shares if have[share.provider] < share.base]
         if short:
             return short[0].provider
-        weighed = [share for share in self.providers if share.weight] or list(self.providers)
+        weighed = [share for share in shares if share.weight] or shares
         least = min(weighed, key=lambda share: (have[share.provider] - share.base) / (share.weight or 1))
         return least.provider
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.errors import AwsError
@@ -9,7 +11,18 @@ from bottlerocket_ecs_updater.simulator.names import last_part
 from bottlerocket_ecs_updater.simulator.paging import page
 
 from .expressions import parse
-from .model import FARGATE_PROVIDERS, Launch, ProviderShare, Service, Spreading, Strategy, TaskDefinition
+from .model import (
+    FARGATE_PROVIDERS,
+    Controller,
+    Launch,
+    ProviderShare,
+    Rollout,
+    Service,
+    Spreading,
+    Strategy,
+    TaskDefinition,
+    Way,
+)
 from .requests import MISSING, at_most, invalid
 from .shapes import service_shape
 
@@ -50,7 +63,8 @@ class ServiceOperations:
         service.minimum_healthy_percent = spec.minimum_healthy_percent
         service.maximum_percent = spec.maximum_percent
         service.load_balanced = spec.load_balanced
-        service.launch, service.providers, service.spreading = spec.launch, spec.providers, spec.spreading
+        service.launch, service.providers, service.rollout = spec.launch, spec.providers, spec.rollout
+        service.shares, service.spreading = spec.shares, spec.spreading
         _constrain(service, spec.member_of, distinct=spec.distinct_instances)
         self._scheduler.fill_at_once(service)
         self._scheduler.wake(service)
@@ -101,6 +115,8 @@ class ServiceOperations:
         service.registered = dict(request)
         service.load_balanced = bool(request.get("loadBalancers"))
         service.desired = request.get("desiredCount", 0)
+        service.launch = Launch(request.get("launchType", "EC2"))
+        service.spreading = Spreading.SPREAD
         self._configure(service, request)
         self._wake(service)
         return {"service": service_shape(service)}
@@ -139,17 +155,18 @@ class ServiceOperations:
 
     def _configure(self, service: Service, request: Shape) -> None:
         limits = request.get("deploymentConfiguration", {})
-        service.launch = Launch(request.get("launchType", service.launch.value))
-        if "capacityProviderStrategy" in request:
-            service.providers = _shares(service.cluster, request["capacityProviderStrategy"])
-        strategies = request.get("placementStrategy")
-        if strategies is not None:
-            service.spreading = Spreading(strategies[0]["type"]) if strategies else Spreading.RANDOM
         constraints = request.get("placementConstraints")
         if constraints is not None:
             expressions = [each["expression"] for each in constraints if each["type"] == "memberOf"]
             distinct = any(each["type"] == "distinctInstance" for each in constraints)
             _constrain(service, " and ".join(f"({each})" for each in expressions), distinct=distinct)
+        if request.get("capacityProviderStrategy") is not None:
+            service.shares = _shares(service.cluster, request["capacityProviderStrategy"])
+            service.providers = tuple(share.provider for share in service.shares)
+        strategies = request.get("placementStrategy")
+        if strategies is not None:
+            service.spreading = Spreading(strategies[0]["type"]) if strategies else Spreading.RANDOM
+        service.rollout = _rollout(request, service.rollout)
         service.minimum_healthy_percent = limits.get("minimumHealthyPercent", service.minimum_healthy_percent)
         service.maximum_percent = limits.get("maximumPercent", service.maximum_percent)
 
@@ -177,6 +194,19 @@ class ServiceOperations:
         if service.strategy is Strategy.DAEMON:
             for instance in list(service.cluster.placement):
                 self._scheduler.visit(instance)
+
+
+def _rollout(request: Shape, before: Rollout) -> Rollout:
+    """How its deployments go, by what CreateService or UpdateService says of it."""
+    limits, controller = request.get("deploymentConfiguration", {}), request.get("deploymentController", {})
+    bake, breaker = limits.get("bakeTimeInMinutes"), limits.get("deploymentCircuitBreaker")
+    return replace(
+        before,
+        way=Way(limits.get("strategy", before.way)),
+        controller=Controller(controller.get("type", before.controller)),
+        bake=timedelta(minutes=bake) if bake is not None else before.bake,
+        circuit_breaker=breaker["enable"] if breaker is not None else before.circuit_breaker,
+    )
 
 
 def _constrain(service: Service, member_of: str, *, distinct: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .model import FARGATE_PROVIDERS, Bucket, Desired, Last, Spreading, Strategy
+from .model import FARGATE_PROVIDERS, Bucket, Controller, Desired, Last, ProviderShare, Spreading, Strategy, Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +18,7 @@ _NOT_RUNNING_YET = (Last.PROVISIONING, Last.PENDING)
 def instance_shape(instance: ContainerInstance) -> Shape:
     """A container instance, as DescribeContainerInstances answers."""
     spec, tasks = instance.spec, instance.tasks.values()
-    shape: Shape = {
+    return {
         "containerInstanceArn": instance.arn,
         "ec2InstanceId": spec.ec2_instance_id,
         "version": instance.version,
@@ -44,10 +44,8 @@ def instance_shape(instance: ContainerInstance) -> Shape:
         "registeredAt": instance.registered_at,
         "attachments": [],
         "tags": [],
+        **({"capacityProviderName": spec.capacity_provider} if spec.capacity_provider else {}),
     }
-    if spec.capacity_provider:
-        shape["capacityProviderName"] = spec.capacity_provider
-    return shape
 
 
 def task_shape(task: Task) -> Shape:
@@ -107,19 +105,16 @@ def service_shape(service: Service) -> Shape:
         "desiredCount": desired,
         "runningCount": service.running,
         "pendingCount": service.pending,
-        **_launch_shape(service),
+        **_launched_by(service),
         "taskDefinition": service.deployments[0].definition.arn,
-        "deploymentConfiguration": {
-            "maximumPercent": service.maximum_percent,
-            "minimumHealthyPercent": service.minimum_healthy_percent,
-        },
-        "deployments": [_deployment_shape(service, deployment) for deployment in service.deployments],
+        "deploymentConfiguration": _deployment_configuration(service),
+        **_deployments(service),
         "events": [{"id": event_id, "createdAt": at, "message": message} for event_id, at, message in service.events],
         "createdAt": service.created_at,
         "placementConstraints": _constraints(service),
         "placementStrategy": _strategy(service),
         "schedulingStrategy": service.strategy.value,
-        "deploymentController": {"type": "ECS"},
+        "deploymentController": {"type": service.rollout.controller.value},
         "enableECSManagedTags": False,
         "propagateTags": "NONE",
         "enableExecuteCommand": False,
@@ -127,10 +122,67 @@ def service_shape(service: Service) -> Shape:
     return shape
 
 
+def _launched_by(service: Service) -> Shape:
+    """The launch type, or the strategy that takes its place."""
+    if service.providers:
+        told = {share.provider: share for share in service.shares}
+        shares = [told.get(name) or ProviderShare(name) for name in service.providers]
+        strategy = [{"capacityProvider": one.provider, "weight": one.weight, "base": one.base} for one in shares]
+        return {"capacityProviderStrategy": strategy}
+    return {"launchType": service.launch.value}
+
+
+def _deployment_configuration(service: Service) -> Shape:
+    rollout = service.rollout
+    shape: Shape = {
+        "maximumPercent": service.maximum_percent,
+        "minimumHealthyPercent": service.minimum_healthy_percent,
+    }
+    if rollout.circuit_breaker:
+        shape["deploymentCircuitBreaker"] = {"enable": True, "rollback": False}
+    if rollout.way is not Way.ROLLING:
+        shape |= {"strategy": rollout.way.value, "bakeTimeInMinutes": int(rollout.bake.total_seconds() // 60)}
+    if rollout.pause:
+        hook = {"targetType": "PAUSE", "lifecycleStages": ["POST_TEST_TRAFFIC_SHIFT"]}
+        shape["lifecycleHooks"] = [hook]
+    return shape
+
+
+def _deployments(service: Service) -> Shape:
+    """The deployments; a controller other than ECS has task sets in their place."""
+    if service.rollout.controller is Controller.ECS:
+        return {"deployments": [_deployment_shape(service, deployment) for deployment in service.deployments]}
+    return {"deployments": [], "taskSets": [_task_set_shape(service, one) for one in service.deployments]}
+
+
+def _task_set_shape(service: Service, deployment: Deployment) -> Shape:
+    # The controller makes the new one PRIMARY at the end: until then that is the old one.
+    primary = deployment is service.deployments[-1]
+    shown = _deployment_shape(service, deployment)
+    arn = service.arn.replace(":service/", ":task-set/")
+    return {
+        "id": deployment.id,
+        "taskSetArn": f"{arn}/{deployment.id}",
+        "serviceArn": service.arn,
+        "clusterArn": service.cluster.arn,
+        "status": "PRIMARY" if primary else "ACTIVE",
+        "taskDefinition": deployment.definition.arn,
+        "computedDesiredCount": desired_count(service),
+        "pendingCount": shown["pendingCount"],
+        "runningCount": shown["runningCount"],
+        "createdAt": deployment.created_at,
+        "updatedAt": deployment.updated_at,
+        **_launched_by(service),
+        "scale": {"value": 100.0, "unit": "PERCENT"},
+        "stabilityStatus": "STABILIZING" if shown["pendingCount"] else "STEADY_STATE",
+    }
+
+
 def desired_count(service: Service) -> int:
     """What a service strives for; of a daemon service one task on each instance that takes tasks."""
     if service.strategy is Strategy.DAEMON and service.status == "ACTIVE":
-        return sum(service.runs_daemon_on(each) for each in service.cluster.placement)
+        placement = service.cluster.placement
+        return sum(service.runs_on(each) and service.suits(each) for each in placement)
     return service.desired
 
 
@@ -228,14 +280,19 @@ def _deployment_shape(service: Service, deployment: Deployment) -> Shape:
         "desiredCount": desired_count(service) if primary else 0,
         "pendingCount": pending,
         "runningCount": running,
-        "failedTasks": 0,
+        "failedTasks": deployment.failed_tasks,
         "createdAt": deployment.created_at,
         "updatedAt": deployment.updated_at,
-        **_launch_shape(service),
-        "rolloutState": "COMPLETED" if deployment.completed else "IN_PROGRESS",
-        "rolloutStateReason": f"ECS deployment {deployment.id} "
-        + ("completed." if deployment.completed else "in progress."),
+        **_launched_by(service),
+        **_rollout_state(deployment),
     }
+
+
+def _rollout_state(deployment: Deployment) -> Shape:
+    state, words = ("COMPLETED", "completed.") if deployment.completed else ("IN_PROGRESS", "in progress.")
+    if deployment.failed:
+        state, words = "FAILED", "failed: tasks failed to start."
+    return {"rolloutState": state, "rolloutStateReason": f"ECS deployment {deployment.id} {words}"}
 
 
 def _load_balancers(service: Service) -> list[Shape]:
@@ -244,18 +301,6 @@ def _load_balancers(service: Service) -> list[Shape]:
     given: list[Shape] = service.registered.get("loadBalancers", [])
     group = service.arn.replace(":ecs:", ":elasticloadbalancing:").replace(":service/", ":targetgroup/")
     return given or [{"targetGroupArn": group, "containerName": service.name, "containerPort": 80}]
-
-
-def _launch_shape(service: Service) -> Shape:
-    """A launch type, or a capacity provider strategy in its place."""
-    if not service.providers:
-        return {"launchType": service.launch.value}
-    return {
-        "capacityProviderStrategy": [
-            {"capacityProvider": share.provider, "weight": share.weight, "base": share.base}
-            for share in service.providers
-        ]
-    }
 
 
 def provider_shape(provider: CapacityProvider, arn: str, cluster_arn: str) -> Shape:
