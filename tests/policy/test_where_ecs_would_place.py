@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from tests.support.simulated import ZONES, Updater, instance_id, row
 
-from bottlerocket_ecs_updater.core.event import RunFinished
-from bottlerocket_ecs_updater.core.fleet import Updated
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.event import RunFinished
+from bottlerocket_ecs_updater.core.model.outcome import Updated
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.simulator.ecs import (
     ContainerInstanceSpec,
     Launch,
@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.simulator.ecs import (
     Workload,
 )
 from bottlerocket_ecs_updater.simulator.host import HostSpec
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 HALF = Workload(cpu=1024, memory=1024)
 """Beside the daemon, a host has room for one of these."""

@@ -9,9 +9,11 @@ from functools import lru_cache
 from sys import intern
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bottlerocket_ecs_updater.core.fit import CAPABILITY, ZONE_ATTRIBUTE, Moving, Port, Remaining
-from bottlerocket_ecs_updater.core.fleet import NAMELESS, Registration, Service, Status
-from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, ServiceArn, Zone
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import CAPABILITY, ZONE_ATTRIBUTE
+from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Registration, Status
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn, Zone
+from bottlerocket_ecs_updater.core.model.resources import Moving, Port, Remaining
+from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.core.providers import LaunchType
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ VARIANT_ATTRIBUTE = "bottlerocket.variant"
 """Bottlerocket's ECS agent registers with it; nothing else does."""
 
 CAPABILITIES = f"{CAPABILITY}*"
-"""Under this name `aws/trimming.py` puts the names of all capabilities together, with blanks between them."""
+"""Under this name `aws/transport/trimming.py` puts the names of all capabilities together, with blanks between them."""
 
 ELSEWHERE = ("FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
 """Launch types whose tasks are on no instance that we look after."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from .ecs import CapacityProvider
-from .host import HostSpec, Power
+from bottlerocket_ecs_updater.simulator.ecs import CapacityProvider
+from bottlerocket_ecs_updater.simulator.host import HostSpec, Power
 
 if TYPE_CHECKING:
-    from .ecs import Cluster
-    from .world import World
+    from bottlerocket_ecs_updater.simulator.ecs import Cluster
+    from bottlerocket_ecs_updater.simulator.world.world import World
 
 SCALE_OUT = timedelta(minutes=3)
 """From a task that finds no room until the new instance takes it."""

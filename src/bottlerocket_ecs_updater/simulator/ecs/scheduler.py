@@ -12,14 +12,23 @@ import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
-from .model import FARGATE_PROVIDERS, Bucket, Deployment, Desired, Last, Spreading, Status, Strategy
+from bottlerocket_ecs_updater.simulator.ecs.model import (
+    FARGATE_PROVIDERS,
+    Bucket,
+    Deployment,
+    Desired,
+    Last,
+    Spreading,
+    Status,
+    Strategy,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from .lifecycle import Lifecycle
-    from .model import Cluster, ContainerInstance, Service, Task, TaskDefinition
-    from .registry import Registry
+    from bottlerocket_ecs_updater.simulator.ecs.lifecycle import Lifecycle
+    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance, Service, Task, TaskDefinition
+    from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
 
 SCHEDULED = "ServiceSchedulerInitiated"
 FAILURES = frozenset({"TaskFailedToStart", "EssentialContainerExited"})

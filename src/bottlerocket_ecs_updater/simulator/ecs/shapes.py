@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .model import FARGATE_PROVIDERS, Bucket, Controller, Desired, Last, ProviderShare, Spreading, Strategy, Way
+from bottlerocket_ecs_updater.simulator.ecs.model import (
+    FARGATE_PROVIDERS,
+    Bucket,
+    Controller,
+    Desired,
+    Last,
+    ProviderShare,
+    Spreading,
+    Strategy,
+    Way,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .model import CapacityProvider, Cluster, ContainerInstance, Deployment, Service, Shape, Task, TaskDefinition
+    from bottlerocket_ecs_updater.simulator.ecs.model import (
+        CapacityProvider,
+        Cluster,
+        ContainerInstance,
+        Deployment,
+        Service,
+        Shape,
+        Task,
+        TaskDefinition,
+    )
 
 _AGENTS_PORTS = (22, 2375, 2376, 51678, 51679)
 _NOT_RUNNING_YET = (Last.PROVISIONING, Last.PENDING)

@@ -1,0 +1,399 @@
+"""Will it fit, asked of a fleet: what other instances have left, and what the tasks that must move ask for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.capacity.incremental import Placing
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
+    Capacity,
+    Coming,
+    Fits,
+    Leaving,
+    NoRoom,
+    ServiceRules,
+    asks_for_groups,
+    blocked_by_limits,
+    doubts_of,
+    must_place,
+    takes,
+    will_drain,
+)
+from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.host_report import UpdateState
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.resources import Moving
+from bottlerocket_ecs_updater.core.model.services import Service
+from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.providers import LaunchType, cannot_grow, doubt_of_growth, is_managed
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+
+GROUP = "service:"
+
+REFUGES_LOOKED_AT = 50
+"""Of the instances that are done those with the most memory left: what fits on none of them hardly fits on others."""
+
+
+class Rooms:
+    """The room in a fleet at one moment, less what those that were picked in this pass leave behind."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        services = fleet.services.all if fleet.services is not None else ()
+        self._by_name = {service.name: service for service in services}
+        self._arns = {f"{GROUP}{service.name}": service.arn for service in services if not service.daemon}
+        self._leaving: list[Leaving] | None = None
+        self._leaving_counts: Counter[ServiceArn] = Counter()
+        self._capacity: Mapping[InstanceId, Capacity] | None = None
+        self._refuges: Sequence[tuple[InstanceId, Capacity]] | None = None
+        self._settles: dict[str, bool] = {}
+        self._rules: dict[ServiceArn, ServiceRules | None] = {}
+        self._open: dict[ServiceArn, bool] = {}
+        """Whether any instance has room for one more task of a service: in one pass room only ever gets less."""
+        self._refusals: dict[str, NoRoom] = {}
+        """What was found of a service that has room nowhere, by its name."""
+        self._coming: Sequence[Coming] | None = None
+        self._placing: Placing | None = None
+        self._placed: InstanceId | None = None
+        """Whose tasks were found places last, by the short way."""
+
+    def for_drain_of(self, instance: Instance) -> Fits | NoRoom | None:
+        """Whether its tasks can go anywhere, None where too little was told to judge it."""
+        fleet = self._fleet
+        if fleet.definitions is None or instance.tasks is None:
+            return None
+        others = self._of_others()
+        here = [task.service for task in self._tasks_on(instance)]
+        leaving = self._leaving_counts + Counter(here)
+        rules = self._rules_of_all(leaving)
+        capacity = self._all_capacity()
+        if rules is None or capacity is None:
+            return None
+        self._placed = None
+        nowhere = {rules[arn].name for arn in here if self._has_room_nowhere(rules[arn], leaving[arn])}
+        for name in nowhere & self._refusals.keys():
+            if f" {instance.id}, the nearest" not in self._refusals[name].missing:
+                return self._refusals[name]
+        if self._placing is None:
+            self._placing = Placing(capacity, {task.instance for task in others})
+        if self._placing.fits(instance.id, rules, here, leaving):
+            self._placed = instance.id
+            return Fits(tuple(doubt for arn in dict.fromkeys(here) for doubt in rules[arn].doubts))
+        answer = will_drain(instance.id, capacity, rules, [*others, *self._tasks_on(instance)], self._all_coming())
+        if isinstance(answer, NoRoom) and answer.service in nowhere:
+            self._refusals[answer.service] = answer
+        return answer
+
+    def _has_room_nowhere(self, service: ServiceRules, leaving: int) -> bool:
+        """Whether a task of the service must move and no instance at all has room for it.
+
+        In a cluster that is full the long way would else be gone for each of thousands, and say the same of each.
+        """
+        may_come = service.grows or any(one.provider in service.providers for one in self._all_coming())
+        if may_come or asks_for_groups(service) or not must_place(service, leaving):
+            return False
+        if blocked_by_limits(service.arn, service, leaving):
+            return False
+        if service.arn not in self._open:
+            capacity = (self._all_capacity() or {}).items()
+            self._open[service.arn] = any(left.accepts and takes(id_, left, service) for id_, left in capacity)
+        return not self._open[service.arn]
+
+    def take(self, instance: Instance) -> None:
+        """That instance is to be drained, too."""
+        tasks = list(self._tasks_on(instance))
+        self._of_others().extend(tasks)
+        self._leaving_counts.update(task.service for task in tasks)
+        if self._placing is not None and self._placed == instance.id:
+            self._placing.keep()
+        else:
+            self._placing = None
+
+    def strays(self, instance: Instance) -> int:
+        """How many of its tasks would go where they must be moved once more: no instance that is done takes one.
+
+        A preference, no promise: each task is tried alone, and what is not known does not count.
+        """
+        tasks = instance.tasks.left if instance.tasks is not None else ()
+        if not tasks or not self._done():
+            return 0
+        return sum(1 for task in tasks if task.of_service and not task.daemon and not self._settles_down(task.group))
+
+    def _settles_down(self, group: str) -> bool:
+        """Whether a task of that service would find a place on an instance that is not drained again in this roll."""
+        if group not in self._settles:
+            service = self._by_name.get(group.removeprefix(GROUP))
+            rules = _rules_of(service, self._fleet) if service is not None else None
+            known = rules is not None and rules.demand is not None
+            self._settles[group] = not known or any(takes(id_, left, rules) for id_, left in self._done() if rules)
+        return self._settles[group]
+
+    def _done(self) -> Sequence[tuple[InstanceId, Capacity]]:
+        if self._refuges is None:
+            found = ((one.id, self._capacity_of(one)) for one in self._fleet.instances.values() if _is_done(one))
+            known = [(id_, left) for id_, left in found if left is not None and left.accepts]
+            known.sort(key=lambda pair: (-pair[1].memory, pair[0]))
+            self._refuges = known[:REFUGES_LOOKED_AT]
+        return self._refuges
+
+    def services_on(self, instance: Instance) -> Iterable[Service]:
+        """The services with tasks on it that a drain would have to move."""
+        tasks = instance.tasks.left if instance.tasks is not None else ()
+        names = {task.group.removeprefix(GROUP) for task in tasks if task.of_service and not task.daemon}
+        found = (self._by_name.get(name) for name in sorted(names))
+        return [service for service in found if service is not None and not service.daemon]
+
+    def unknown_on(self, instance: Instance) -> Service | None:
+        """A service with tasks on it of which ECS does not tell how it is, None where it tells of all."""
+        return next((service for service in self.services_on(instance) if service.unknown), None)
+
+    def _tasks_on(self, instance: Instance) -> Iterable[Leaving]:
+        tasks = instance.tasks.left if instance.tasks is not None else ()
+        for task in tasks:
+            arn = self._arns.get(task.group)
+            if arn is not None and task.of_service:
+                yield Leaving(instance.id, arn)
+
+    def _of_others(self) -> list[Leaving]:
+        """Tasks on instances that drain already; those that moved meanwhile run elsewhere, and ask for no more."""
+        if self._leaving is None:
+            draining = (one for one in self._fleet.instances.values() if _drains(one))
+            self._leaving = [leaving for one in draining for leaving in self._tasks_on(one)]
+            self._leaving_counts = Counter(task.service for task in self._leaving)
+        return self._leaving
+
+    def _rules_of_all(self, arns: Iterable[ServiceArn]) -> Mapping[ServiceArn, ServiceRules] | None:
+        if not self._rules:
+            capacity = self._all_capacity() or {}
+            self._rules = {
+                service.arn: _with_doubts(_rules_of(service, self._fleet), capacity)
+                for service in self._by_name.values()
+            }
+        found: dict[ServiceArn, ServiceRules] = {}
+        for arn in arns:
+            rules = self._rules[arn]
+            if rules is None:
+                return None
+            found[arn] = rules
+        return found
+
+    def _all_capacity(self) -> Mapping[InstanceId, Capacity] | None:
+        if self._capacity is None:
+            found = {id_: self._capacity_of(one) for id_, one in self._fleet.instances.items() if one.registration}
+            if None in found.values():
+                return None
+            self._capacity = {id_: capacity for id_, capacity in found.items() if capacity is not None}
+        return self._capacity
+
+    def _all_coming(self) -> Sequence[Coming]:
+        """The instances that capacity providers may still add, each like the largest that the provider has."""
+        if self._coming is None:
+            known = (self._fleet.providers or {}).values()
+            growing = {one.name: one for one in known if one.more and one.scales}
+            largest: dict[str, tuple[int, int, Instance]] = {}
+            for instance in self._fleet.instances.values() if growing else ():
+                registration = instance.registration
+                if registration is not None and registration.registered and registration.capacity_provider in growing:
+                    size = registration.registered.memory, registration.registered.cpu
+                    before = largest.get(registration.capacity_provider)
+                    if before is None or size > before[:2]:
+                        largest[registration.capacity_provider] = (*size, instance)
+            found = ((growing[name], self._like(instance)) for name, (*_, instance) in sorted(largest.items()))
+            self._coming = [Coming(one.name, one.more or 0, one.most or 0, like) for one, like in found]
+        return self._coming
+
+    def _like(self, instance: Instance) -> Capacity:
+        """What an instance that starts like this one has for tasks, beside those of daemon services."""
+        registration = instance.registration
+        assert registration is not None
+        assert registration.registered is not None
+        tasks = instance.tasks.left if instance.tasks is not None else ()
+        daemons = frozenset(task.group for task in tasks if task.daemon)
+        left = registration.registered
+        return Capacity(
+            left.cpu,
+            left.memory,
+            left.gpus,
+            left.ports_taken,
+            attributes=registration.attributes,
+            hosts=frozenset(),
+            provider=registration.capacity_provider,
+            capabilities=registration.capabilities,
+            groups=daemons,
+            running=len(daemons),
+            expected=True,
+        )
+
+    def _capacity_of(self, instance: Instance) -> Capacity | None:
+        registration = instance.registration
+        if registration is None or registration.remaining is None:
+            return None
+        left = registration.remaining
+        tasks = instance.tasks.left if instance.tasks is not None else ()
+        known = instance.tasks is not None and not tasks_changed(instance)
+        hosts = {arn for task in tasks if task.of_service and (arn := self._arns.get(task.group)) is not None}
+        return Capacity(
+            left.cpu,
+            left.memory,
+            left.gpus,
+            left.ports_taken,
+            attributes=registration.attributes,
+            accepts=registration.status is Status.ACTIVE and registration.connected,
+            hosts=frozenset(hosts) if known else None,
+            launch=_launch_of(registration, self._fleet),
+            provider=registration.capacity_provider,
+            capabilities=registration.capabilities,
+            groups=frozenset(task.group for task in tasks) if known else None,
+            running=registration.running_tasks,
+            agent_version=registration.agent_version,
+            registered_at=registration.registered_at,
+        )
+
+
+def unsurveyed(instance: Instance, fleet: Fleet, poll: timedelta) -> bool:
+    """Whether it must be surveyed before it may begin: what was found is too old, or a task definition is not read."""
+    if not fleet.surveyed:
+        return False
+    around = instance.around
+    if around is None or around.asked_at is None or passed(around.asked_at, poll, fleet.at):
+        return True
+    return not around.unasked and any(True for _ in unread_definitions(instance, fleet))
+
+
+def missed(instance: Instance) -> Hold | None:
+    """What AWS did not say of it at its last survey, None where it said all."""
+    around = instance.around
+    return hold(Reason.SURVEY_FAILED, what=around.unasked) if around is not None and around.unasked else None
+
+
+def held_for_survey(instance: Instance, fleet: Fleet, policy: Policy) -> tuple[Hold, datetime | None] | None:
+    """Why it may not begin where AWS did not say all of it, None where it did, or where it is to be asked again now.
+
+    With the hold comes when to ask again: at first at the next poll. When it has not been said for a while, it is asked
+    now and then while the run goes on anyway, and the run does not wait for it: None.
+    """
+    around, why = instance.around, missed(instance)
+    if around is None or why is None or around.asked_at is None or around.unasked_since is None:
+        return None
+    long_since = passed(around.unasked_since, policy.answer_timeout, around.asked_at)
+    again_at = around.asked_at + (policy.full_look_spacing if long_since else policy.poll_interval)
+    if fleet.at >= again_at:
+        return None
+    return why, None if long_since else again_at
+
+
+def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:
+    """The task definitions of the services on it that were not read yet."""
+    known = fleet.definitions
+    if known is None:
+        return
+    for service in Rooms(fleet).services_on(instance):
+        definition = service.moving.definition if service.moving is not None else None
+        if definition is not None and definition not in known:
+            yield definition
+
+
+def capacity_providers(fleet: Fleet) -> frozenset[str]:
+    """The names of all capacity providers of its instances and services."""
+    services = fleet.services.all if fleet.services is not None else ()
+    of_services = (name for service in services if service.moving is not None for name in service.moving.providers)
+    registrations = (one.registration for one in fleet.instances.values())
+    return frozenset(of_services) | {one.capacity_provider for one in registrations if one is not None} - {""}
+
+
+def constraints_ask_for_tasks(fleet: Fleet) -> bool:
+    """Whether the placement of any service depends on which tasks an instance has already."""
+    services = fleet.services.all if fleet.services is not None else ()
+    definitions = fleet.definitions or {}
+    for moving in (service.moving for service in services if service.moving is not None):
+        definition = definitions.get(moving.definition)
+        expressions = (*moving.member_of, *(definition.member_of if definition is not None else ()))
+        if moving.distinct or any("task:group" in text for text in expressions):
+            return True
+    return False
+
+
+def tasks_changed(instance: Instance) -> bool:
+    """Whether ECS counts other tasks on it than were listed: which they are is not known then."""
+    registration, tasks = instance.registration, instance.tasks
+    if registration is None or tasks is None:
+        return False
+    running, pending = registration.running_tasks, registration.pending_tasks
+    return len(tasks.left) not in (running, running + pending)
+
+
+def _drains(instance: Instance) -> bool:
+    registration = instance.registration
+    return registration is not None and registration.status in (Status.DRAINING, Status.DEREGISTERING)
+
+
+def _is_done(instance: Instance) -> bool:
+    report = instance.told.report if instance.told is not None else None
+    return instance.claim is None and report is not None and report.state is UpdateState.IDLE
+
+
+def _launch_of(registration: Registration, fleet: Fleet) -> LaunchType:
+    """What kind of instance it is."""
+    if registration.external:
+        return LaunchType.EXTERNAL
+    managed = is_managed(registration.capacity_provider, fleet.providers)
+    return LaunchType.MANAGED_INSTANCES if managed else LaunchType.EC2
+
+
+def _with_doubts(rules: ServiceRules | None, capacity: Mapping[InstanceId, Capacity]) -> ServiceRules | None:
+    doubts = doubts_of(rules, capacity) if rules is not None else ()
+    return replace(rules, doubts=(*rules.doubts, *doubts)) if rules is not None and doubts else rules
+
+
+def _rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
+    moving = service.moving
+    if moving is None or fleet.definitions is None:
+        return None
+    definition = fleet.definitions.get(moving.definition)
+    if definition is None:
+        return None
+    growth = _growth_of(moving, fleet)
+    return ServiceRules(
+        arn=service.arn,
+        name=service.name,
+        desired=service.desired,
+        running=service.running,
+        minimum_healthy_percent=moving.minimum_healthy_percent,
+        maximum_percent=moving.maximum_percent,
+        daemon=service.daemon,
+        distinct=moving.distinct,
+        member_of=(*moving.member_of, *definition.member_of),
+        demand=definition.demand,
+        launch=moving.launch,
+        providers=moving.providers,
+        grows=growth.without_end,
+        why_not=growth.why_not,
+        doubts=growth.doubts,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Growth:
+    """What instances may come for a service."""
+
+    without_end: bool = False
+    why_not: str = ""
+    doubts: tuple[str, ...] = ()
+
+
+def _growth_of(moving: Moving, fleet: Fleet) -> _Growth:
+    if not moving.providers:
+        return _Growth(moving.launch in (LaunchType.FARGATE, LaunchType.MANAGED_INSTANCES, LaunchType.OTHER))
+    known = fleet.providers or {}
+    have = {one.registration.capacity_provider for one in fleet.instances.values() if one.registration is not None}
+    unknown = tuple(doubt for name in moving.providers if (doubt := doubt_of_growth(name, known, have)))
+    unbounded = any(name in known and known[name].unbounded for name in moving.providers)
+    reasons = [cannot_grow(name, known) for name in moving.providers]
+    why_not = "; ".join(filter(None, reasons)) if all(reasons) else ""
+    return _Growth(unbounded or bool(unknown), why_not, () if unbounded else unknown)
