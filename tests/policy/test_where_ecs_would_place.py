@@ -14,7 +14,6 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.simulator.ecs import (
     ContainerInstanceSpec,
     Launch,
-    ProviderShare,
     ServiceSpec,
     Strategy,
     Workload,
@@ -122,7 +121,7 @@ def in_providers(world: World, **most: int) -> World:
 
 
 def by_hosts(desired: int = 2) -> ServiceSpec:
-    return ServiceSpec("web", desired=desired, workload=HALF, providers=(ProviderShare("hosts"),))
+    return ServiceSpec("web", desired=desired, workload=HALF, providers=("hosts",))
 
 
 def test_a_service_of_one_capacity_provider_finds_no_room_on_hosts_of_another_one() -> None:
@@ -159,7 +158,7 @@ def test_a_provider_that_can_grow_by_one_lets_its_hosts_be_updated_one_after_the
 
 def test_a_service_that_moves_to_fargate_needs_no_room_here() -> None:
     world = world_of(2, ServiceSpec("web", desired=4, workload=HALF))
-    world.cluster.services["web"].providers = (ProviderShare("FARGATE"),)
+    world.cluster.services["web"].providers = ("FARGATE",)
     finished = rolled(world)
     assert updated(finished) == 2
 

@@ -10,11 +10,11 @@ from sys import intern
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import CAPABILITY, ZONE_ATTRIBUTE
+from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Registration, Status
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn, Zone
 from bottlerocket_ecs_updater.core.model.resources import Moving, Port, Remaining
 from bottlerocket_ecs_updater.core.model.services import Service
-from bottlerocket_ecs_updater.core.providers import LaunchType
 
 if TYPE_CHECKING:
     from types_boto3_ecs.type_defs import (

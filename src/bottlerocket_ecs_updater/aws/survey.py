@@ -23,9 +23,9 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import (
     NoGroup,
     refresh_active,
 )
+from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.resources import Definition, Demand, Port
-from bottlerocket_ecs_updater.core.providers import CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule
 from bottlerocket_ecs_updater.errors import Denied
 

@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launch, Membership
+from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
 from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Managed, Registration, Status, Task
 from bottlerocket_ecs_updater.core.model.event import Event
 from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.run_command import End, Flight, Kind
 from bottlerocket_ecs_updater.core.model.services import Service
-from bottlerocket_ecs_updater.core.providers import CapacityProvider
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule
 
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TypeVar
 
+from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Durations, Fleet, Halt
 from bottlerocket_ecs_updater.core.model.history import Past
@@ -21,7 +22,6 @@ from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.run_command import Kind
 from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.providers import CapacityProvider
 from bottlerocket_ecs_updater.errors import UpdaterError
 
 V = TypeVar("V")

@@ -14,7 +14,7 @@ from tests.aws.fakes import START, arn, instance
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import registration, service
 from bottlerocket_ecs_updater.aws.transport.trimming import KEPT, trimmed
-from bottlerocket_ecs_updater.core.providers import LaunchType
+from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 
 MODEL: Any = Session().get_service_model("ecs")
 EPOCH = START.timestamp()
@@ -80,7 +80,7 @@ def test_a_trimmed_service_is_read_the_same(
     whole, cut = (parsed("DescribeServices", one)["services"][0] for one in (body, less))
     assert service(cut, START) == service(whole, START)
     assert b"steady" not in less
-    seen = service(cut)
+    seen = service(cut, START)
     assert seen is not None
     assert seen.moving is not None
     assert (seen.moving.launch, seen.moving.providers) == (launch, providers)

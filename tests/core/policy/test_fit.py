@@ -18,10 +18,10 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     will_drain,
     without,
 )
+from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.resources import Demand, Port
-from bottlerocket_ecs_updater.core.providers import LaunchType
 
 A, B, C, D = (InstanceId(f"i-{letter * 17}") for letter in "abcd")
 SMALL = Demand(cpu=256, memory=512)

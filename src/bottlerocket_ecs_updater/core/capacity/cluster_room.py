@@ -22,6 +22,7 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     takes,
     will_drain,
 )
+from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType, cannot_grow, doubt_of_growth, is_managed
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import UpdateState
@@ -31,7 +32,6 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.resources import Moving
 from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.core.model.time_text import passed
-from bottlerocket_ecs_updater.core.providers import LaunchType, cannot_grow, doubt_of_growth, is_managed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 GROUP = "service:"

@@ -26,10 +26,10 @@ from datetime import datetime
 from functools import lru_cache
 from itertools import islice
 
+from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.resources import Demand, Port
-from bottlerocket_ecs_updater.core.providers import LaunchType
 from bottlerocket_ecs_updater.core.rules.expression import Expression, judge, parse_expression, subjects
 
 _ATTRIBUTE = "attribute:"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launches
+from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
 from bottlerocket_ecs_updater.core.model.history import Past
 from bottlerocket_ecs_updater.core.model.ids import (
     InstanceId,
@@ -22,7 +23,6 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.providers import CapacityProvider
 
 EXTERNAL_ATTRIBUTE = "ecs.capability.external"
 """The agent of an ECS Anywhere instance registers with it; nothing else does."""

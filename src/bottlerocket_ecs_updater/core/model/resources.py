@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bottlerocket_ecs_updater.core.providers import LaunchType
+from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 
 
 @dataclass(frozen=True, slots=True, order=True)

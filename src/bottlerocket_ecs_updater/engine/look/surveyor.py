@@ -18,13 +18,13 @@ from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.capacity.cluster_room import capacity_providers, unread_definitions
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership
+from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.event import HealthChanged, RuleOff
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Around, Instance
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.services import see_health
 from bottlerocket_ecs_updater.core.model.time_text import passed
-from bottlerocket_ecs_updater.core.providers import CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, judge_alarms
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.ports import Recorder, Survey

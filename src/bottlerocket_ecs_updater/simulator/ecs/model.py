@@ -459,10 +459,9 @@ class Service:
         """Whether its tasks are on no container instance of the cluster."""
         if self.providers:
             return FARGATE_PROVIDERS.issuperset(self.providers)
-        kinds = (
-            {instance.launch for instance in self.cluster.instances.values()} if self.launch is not Launch.EC2 else {}
-        )
-        return self.launch is not Launch.EC2 and self.launch not in kinds
+        if self.launch is Launch.EC2:
+            return False
+        return all(instance.launch is not self.launch for instance in self.cluster.instances.values())
 
     @property
     def task_launch(self) -> Launch:

@@ -30,7 +30,6 @@ from bottlerocket_ecs_updater.simulator.ecs.model import Status
 from bottlerocket_ecs_updater.simulator.faults import FaultPlan
 from bottlerocket_ecs_updater.simulator.host import Host, HostSpec, Power
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
-from bottlerocket_ecs_updater.simulator.scaling import ManagedScaling
 from bottlerocket_ecs_updater.simulator.services.autoscaling import AutoScaling
 from bottlerocket_ecs_updater.simulator.services.cloudwatch import CloudWatch
 from bottlerocket_ecs_updater.simulator.services.documents import STANDARD, Documents
@@ -41,6 +40,7 @@ from bottlerocket_ecs_updater.simulator.ssm import RunCommand, SsmTiming
 from bottlerocket_ecs_updater.simulator.world.api_faults import Disturbances
 from bottlerocket_ecs_updater.simulator.world.findings import Budget, Verdict
 from bottlerocket_ecs_updater.simulator.world.invariants import Watch
+from bottlerocket_ecs_updater.simulator.world.managed_scaling import ManagedScaling
 from bottlerocket_ecs_updater.simulator.world.people import Interventions
 
 if TYPE_CHECKING:
