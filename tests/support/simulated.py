@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.aws.survey import AwsSurvey
 from bottlerocket_ecs_updater.core.event import Event, RunFinished
 from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.ids import Own, RunId
+from bottlerocket_ecs_updater.core.place import Place
 from bottlerocket_ecs_updater.core.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine.lease import NoLease, Right
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping, UnkeptLedger
@@ -137,6 +138,7 @@ class Updater:
     successors: Successors | None = None
     store_name: str = ""
     state: str = ""
+    place: Place | None = None
 
     def run(self) -> RunFinished:
         clock = self.clock or EngineClock(self.world)
@@ -160,6 +162,7 @@ class Updater:
             self.successors,
             self.store_name,
             self.state,
+            self.place,
         )
         run = Run(
             RunId(self.name),

@@ -36,6 +36,7 @@ from bottlerocket_ecs_updater.core.policy import (
     UNHEARD_APPLIES,
     Policy,
 )
+from bottlerocket_ecs_updater.core.promotion import block_on
 from bottlerocket_ecs_updater.core.questions import ask_host
 from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason, failed, hold
 from bottlerocket_ecs_updater.core.rules import Answer, first_hold
@@ -237,6 +238,7 @@ def answers_about(
     that holds its instance does so before anything is staged on it.
     """
     return (
+        Answer("block", block_on(target, fleet.shared.acts)),
         Answer("record", failed_before(instance, target, fleet, policy)),
         Answer("claim", _unclaimable(report, target, fleet)),
         *answers_before_staging(instance, report, target, fleet, policy),

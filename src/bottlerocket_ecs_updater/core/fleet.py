@@ -32,6 +32,7 @@ from bottlerocket_ecs_updater.core.lifecycle import Membership
 from bottlerocket_ecs_updater.core.past import Past
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.reboots import SentReboot
+from bottlerocket_ecs_updater.core.shared import Shared
 from bottlerocket_ecs_updater.core.version import Version
 
 NAMELESS = "ECS does not say which EC2 instance it is"
@@ -506,3 +507,5 @@ class Fleet:
     """The task that this run is, None where it is none or cannot tell."""
     launches: Launches | None = None
     """How its Auto Scaling groups start instances, None where nobody looked."""
+    shared: Shared = field(default_factory=Shared)
+    """What other clusters that share the state store, and people, said of versions."""

@@ -8,8 +8,8 @@ reason that is shown elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.checkpoints import Allowance, Checkpoints
@@ -17,9 +17,11 @@ from bottlerocket_ecs_updater.core.fit import Fits, NoRoom, room_hold
 from bottlerocket_ecs_updater.core.fleet import Registration
 from bottlerocket_ecs_updater.core.health import Health, HealthRules, hold_for_health
 from bottlerocket_ecs_updater.core.lifecycle import Membership, leave_to_group
+from bottlerocket_ecs_updater.core.promotion import StageRules, not_promoted
 from bottlerocket_ecs_updater.core.reasons import Hold
 from bottlerocket_ecs_updater.core.releases import ReleaseRules, admit
 from bottlerocket_ecs_updater.core.selection import Selection, select
+from bottlerocket_ecs_updater.core.shared import Shared
 from bottlerocket_ecs_updater.core.tasks_policy import TaskRules, Work, hold_for_deployments, may_leave
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.core.windows import Schedule, may_begin
@@ -37,6 +39,21 @@ class Rules:
     check_room: bool = True
     """Whether an instance whose tasks have nowhere to go is held instead of drained."""
     health: HealthRules = field(default_factory=HealthRules)
+    stages: StageRules = field(default_factory=StageRules)
+
+    def expedited(self, *, windows: bool, freezes: bool) -> Rules:
+        """The same for a version that must not wait: no age, no promotion, no checkpoints, and no window by choice.
+
+        Budgets, health, room, how many a day, and every version that is denied stay as they are.
+        """
+        schedule = Schedule(() if windows else self.schedule.windows, () if freezes else self.schedule.freezes)
+        return replace(
+            self,
+            releases=replace(self.releases, minimum_age=timedelta()),
+            schedule=schedule,
+            checkpoints=replace(self.checkpoints, steps=()),
+            stages=replace(self.stages, promoted_by=()),
+        )
 
     @property
     def needs_memory(self) -> tuple[str, ...]:
@@ -45,6 +62,8 @@ class Rules:
             "minimum-age": self.releases.minimum_age > timedelta(),
             "checkpoints": bool(self.checkpoints.steps),
             "max-per-day": self.checkpoints.per_day is not None,
+            "stage": bool(self.stages.stage),
+            "promoted-by": bool(self.stages.promoted_by),
         }
         return tuple(name for name, needed in asked.items() if needed)
 
@@ -69,6 +88,7 @@ class Case:
     """Services in the middle of a deployment."""
     room: Fits | NoRoom | None = None
     health: Health | None = None
+    shared: Shared = field(default_factory=Shared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +120,15 @@ def first_hold(answers: Iterable[Answer]) -> Hold | None:
     return next((answer.hold for answer in answers if answer.hold is not None), None)
 
 
-def _who_and_what(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
+def _who_and_what(case: Case, rules: Rules, now: datetime) -> Iterator[Answer]:
     selected = select(case.registration, rules.selection, case.capacity_provider, case.membership)
-    return (
+    yield from (
         Answer("selection", selected),
         Answer("auto-scaling", leave_to_group(case.membership)),
         Answer("release", admit(case.target, case.running, rules.releases, case.first_seen, now)),
     )
+    if rules.stages.promoted_by:
+        yield Answer("promotion", not_promoted(case.target, rules.stages, case.shared, now))
 
 
 def _about_health(case: Case, rules: Rules) -> Iterable[Answer]:

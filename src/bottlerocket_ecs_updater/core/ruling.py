@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 
+from bottlerocket_ecs_updater.core.admission import rules_for
 from bottlerocket_ecs_updater.core.budget import is_there
 from bottlerocket_ecs_updater.core.checkpoints import Allowance, Roll, allow, allow_today
 from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
@@ -45,7 +46,7 @@ def answers_before_staging(
     instance: Instance, report: HostReport, target: Version, fleet: Fleet, policy: Policy
 ) -> tuple[Answer, ...]:
     """Whether the update may be staged, or a staged one be kept for a drain, rule by rule."""
-    rules = policy.rules
+    rules = rules_for(target, fleet, policy)
     case = _case(instance, report, target, fleet, _needed(instance, fleet, policy, staged=False))
     return (_pause(fleet), *before_staging(case, rules, fleet.at)) if case is not None else ()
 
@@ -87,7 +88,8 @@ class Turns:
             room=self.room(instance) if room else None,
         )
         services = Answer("services", self._unknown(instance))
-        return (_pause(fleet), services, *before_drain(case, policy.rules, fleet.at)) if case is not None else ()
+        rules = rules_for(target, fleet, policy)
+        return (_pause(fleet), services, *before_drain(case, rules, fleet.at)) if case is not None else ()
 
     def barred(self, target: Version) -> Hold | None:
         """Why no instance that stands ready for that release may be drained now: pace, health, or a deployment.
@@ -145,7 +147,7 @@ class Turns:
 
     def _of(self, target: Version) -> Allowance:
         if target not in self._allowances:
-            checkpoints = self._policy.rules.checkpoints
+            checkpoints = rules_for(target, self._fleet, self._policy).checkpoints
             roll = roll_of(target, self._fleet, self._policy) if checkpoints.steps else Roll(target, 0)
             self._allowances[target] = allow(checkpoints, roll, self._fleet.at)
         return self._allowances[target]
@@ -277,6 +279,7 @@ def _case(
         deploying=fleet.services.deploying if fleet.services is not None else None,
         room=room,
         health=fleet.health,
+        shared=fleet.shared,
     )
 
 

@@ -18,6 +18,7 @@ from bottlerocket_ecs_updater.core.fleet import Durations, Fleet, Halt, Instance
 from bottlerocket_ecs_updater.core.health import Health
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, Own, RunId, ServiceArn
 from bottlerocket_ecs_updater.core.past import Past
+from bottlerocket_ecs_updater.core.shared import Shared
 from bottlerocket_ecs_updater.core.version import Version
 
 V = TypeVar("V")
@@ -65,6 +66,7 @@ class Knowledge:
     health: Health | None = None
     definitions: Mapping[str, Definition] | None = None
     own: Own | None = None
+    shared: Shared = field(default_factory=Shared)
     touched: set[InstanceId] = field(default_factory=set)
     """Instances whose knowledge changed since the last decision."""
 
@@ -124,6 +126,7 @@ class Knowledge:
             health=self.health,
             definitions=self.definitions,
             own=self.own,
+            shared=self.shared,
         )
 
     def releases_told(self) -> set[Version]:

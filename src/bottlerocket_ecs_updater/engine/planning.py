@@ -29,6 +29,7 @@ from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.engine.looking import Looking, Wants
 from bottlerocket_ecs_updater.engine.old_state import pause_of
 from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, LaunchReader, Store, Survey
+from bottlerocket_ecs_updater.engine.shared_state import SharedState
 from bottlerocket_ecs_updater.engine.sightings import Sightings
 
 NOBODY = RunId("plan")
@@ -92,6 +93,7 @@ def take_picture(
     if ask:
         looking.surveying.look_around(known.instances.keys(), known.at)
     known.paused = pause_of(beyond.store, beyond.place, beyond.cluster_name)
+    known.shared = SharedState(beyond.store, beyond.place, policy.rules.stages).look(known.at)
     known.past = replace(known.past, first_seen=_first_seen(known, Sightings(beyond.store)))
     fleet = known.fleet()
     return replace(fleet, launches=_launches(fleet, beyond))
