@@ -6,16 +6,14 @@ and in all others when they begin.
 
 from __future__ import annotations
 
-import getpass
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Protocol, cast
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.cli import kinds
+from bottlerocket_ecs_updater.cli.acts import Why, caller_of, here
 from bottlerocket_ecs_updater.cli.kinds import Bucket, Place
 from bottlerocket_ecs_updater.cli.settings import ConfigFile
 from bottlerocket_ecs_updater.cli.wiring import WiredStore, wire_store
@@ -25,18 +23,8 @@ from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.engine.readjson import Unreadable
 from bottlerocket_ecs_updater.engine.shared_state import Acts, Done, change_acts, with_history
 
-_LINE = r"[^\x00-\x1f\x7f]{1,200}"
-
 VersionWord = Annotated[str, Parameter(help="A version of Bottlerocket, such as 1.26.1.", metavar="VERSION")]
 """What the commands are about."""
-
-Why = Annotated[str, kinds.text("Why, for whoever finds it.", _LINE, "a line of at most 200 characters", "TEXT")]
-
-
-class _Tokens(Protocol):
-    """What of a client of Security Token Service is used."""
-
-    def get_caller_identity(self) -> dict[str, str]: ...
 
 
 @Parameter(name="*", group="State store")
@@ -91,7 +79,11 @@ def act(
     Raises UpdaterError where the acts cannot be read.
     """
     wired = settings.store.wired()
-    made = Act(_caller(settings.store.state, wired), wired.clock.now(), settings.why)
+    made = Act(
+        caller_of(wired.clients, wired.api) if isinstance(settings.store.state, Bucket) else here(),
+        wired.clock.now(),
+        settings.why,
+    )
     done = Done(made.at, made.who, verb, about, made.why)
     before: list[Acts] = []
 
@@ -114,24 +106,3 @@ def act(
     if replaced := there(before[0]):
         print(f"It was so already, {replaced}. That is replaced.")  # noqa: T201 - the same
     return 0
-
-
-def _caller(state: Place, wired: WiredStore) -> str:
-    """Who calls: the ARN that AWS knows them by, and the user and machine, as far as they can be found out."""
-    here = _here()
-    if not isinstance(state, Bucket):
-        return here
-    try:
-        client = cast("_Tokens", wired.clients.in_region("sts", None))
-        arn = wired.api.look(Operation.GET_CALLER_IDENTITY, "", client.get_caller_identity)["Arn"]
-    except UpdaterError:
-        return here
-    return f"{arn} ({here})"
-
-
-def _here() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in most containers
-        user = "somebody"
-    return f"{user} on {socket.gethostname()}"

@@ -115,9 +115,8 @@ def _trouble(now: ClusterStanding, fleet: Fleet) -> Iterator[str]:
         # What failed and was left behind since says nothing of what runs now.
         if count and (now.lowest is None or version >= now.lowest):
             yield f"{version} failed on {count}"
-    lacking = (
-        sorted(one.name for one in fleet.services.all if one.deficit and not one.deploying) if fleet.services else ()
-    )
+    services = fleet.services.all if fleet.services is not None else ()
+    lacking = sorted(one.name for one in services if one.deficit > one.restless and not one.deploying)
     if lacking:
         more = f" and {len(lacking) - SERVICES_NAMED_MAX} more" if len(lacking) > SERVICES_NAMED_MAX else ""
         yield f"tasks are missing of {', '.join(lacking[:SERVICES_NAMED_MAX])}{more}"
