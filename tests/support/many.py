@@ -9,18 +9,18 @@ from typing import Any
 
 from tests.support.simulated import NEW, EngineClock, Updater, row
 
-from bottlerocket_ecs_updater.core.event import RunFinished
-from bottlerocket_ecs_updater.core.fleet import Outcome, Updated, UpToDate
-from bottlerocket_ecs_updater.core.ids import RunId
-from bottlerocket_ecs_updater.core.place import Place
-from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.model.event import RunFinished
+from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Updated, UpToDate
+from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.core.promotion import Requirement, StageRules
-from bottlerocket_ecs_updater.core.reasons import Hold
-from bottlerocket_ecs_updater.core.rules import Rules
-from bottlerocket_ecs_updater.engine.ledger import KeptLedger
-from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.engine.ports import Store
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
+from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 
 @dataclass

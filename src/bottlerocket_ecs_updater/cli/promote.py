@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bottlerocket_ecs_updater.cli import kinds
+from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.version_acts import ActSettings, VersionWord, act, version_of
 from bottlerocket_ecs_updater.core.promotion import read_stage
 from bottlerocket_ecs_updater.core.shared import Promotion

@@ -20,16 +20,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.budget import in_quarantine, is_there
-from bottlerocket_ecs_updater.core.event import StandingPublished
-from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Outcome
-from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.place import Place
-from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.reasons import Hold
-from bottlerocket_ecs_updater.core.ruling import not_selected
+from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
+from bottlerocket_ecs_updater.core.decision.unclaimed.budget import is_there
+from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import not_selected
+from bottlerocket_ecs_updater.core.model.event import StandingPublished
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.outcome import Outcome
+from bottlerocket_ecs_updater.core.model.reasons import Hold
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.shared import ClusterStanding, HeldFor, LastRun, Shared
-from bottlerocket_ecs_updater.core.version import Version
 
 VERSIONS_KEPT = 20
 """A year of releases: nobody waits for an older one."""

@@ -21,12 +21,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.place import Place
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.time_text import parse_span, spell, spell_moment
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.shared import ClusterStanding, Shared, VersionActs
-from bottlerocket_ecs_updater.core.span import parse_span, spell_moment
-from bottlerocket_ecs_updater.core.version import Version
-from bottlerocket_ecs_updater.core.waiting import spell
 
 CLOCKS_APART = timedelta(minutes=5)
 """How far two clocks may be apart without harm: a host without NTP drifts by minutes in months."""

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.place import Place
-from bottlerocket_ecs_updater.core.span import spell_moment
-from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.time_text import spell_moment
+from bottlerocket_ecs_updater.core.model.version import Version
 
 
 @dataclass(frozen=True, slots=True)

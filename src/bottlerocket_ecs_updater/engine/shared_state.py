@@ -18,10 +18,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bottlerocket_ecs_updater.core.cluster_standing import Seen, standing_of
-from bottlerocket_ecs_updater.core.errors import Denied, Unreachable, UpdaterError
-from bottlerocket_ecs_updater.core.place import Place
-from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.promotion import StageRules
+from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.shared import (
     Act,
     ClusterStanding,
@@ -31,9 +31,9 @@ from bottlerocket_ecs_updater.core.shared import (
     VersionActs,
     circle_of,
 )
-from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
-from bottlerocket_ecs_updater.engine.readjson import Unreadable, read_object, whole_of
+from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, whole_of
+from bottlerocket_ecs_updater.errors import Denied, Unreachable, UpdaterError
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -323,7 +323,7 @@ def _read_acts(data: bytes) -> Acts:
 
 
 def _structured(value: Mapping[str, Any], kind: type[T]) -> T:
-    from bottlerocket_ecs_updater.engine.jsonform import structured  # noqa: PLC0415 - slow to import
+    from bottlerocket_ecs_updater.engine.store.json_values import structured  # noqa: PLC0415 - slow to import
 
     if whole_of(value["format"]) > FORMAT:
         raise Unreadable(f"it has format {value['format']}, and this updater knows formats up to {FORMAT}")
@@ -342,6 +342,6 @@ def _due(last: datetime | None, every: timedelta, now: datetime) -> bool:
 
 @cache
 def _converter() -> Converter:
-    from bottlerocket_ecs_updater.engine.jsonform import converter  # noqa: PLC0415 - slow to import
+    from bottlerocket_ecs_updater.engine.store.json_values import converter  # noqa: PLC0415 - slow to import
 
     return converter()
