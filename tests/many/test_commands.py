@@ -8,8 +8,8 @@ import pytest
 
 from bottlerocket_ecs_updater.cli.app import main
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.engine.shared_state import ACTS_KEY, look_for_acts
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
+from bottlerocket_ecs_updater.engine.store.shared_state import ACTS_KEY, look_for_acts
 
 V = Version.parse("1.26.1")
 SAID = {"block": "blocked", "promote": "promoted", "expedite": "expedited"}

@@ -11,14 +11,9 @@ from hypothesis import strategies as st
 from tests.core.builders import fleet, idle, instance, registration, service
 from tests.report.strategies import VERSIONS
 
-from bottlerocket_ecs_updater.core.cluster_standing import Seen, standing_of
 from bottlerocket_ecs_updater.core.model.location import Place
 from bottlerocket_ecs_updater.core.model.services import Services
-from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.promotion import CLOCKS_APART, Requirement, StageRules, block_on, not_promoted
-from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.shared import (
+from bottlerocket_ecs_updater.core.model.shared import (
     Act,
     ClusterStanding,
     Expedite,
@@ -28,8 +23,13 @@ from bottlerocket_ecs_updater.core.shared import (
     VersionActs,
     circle_of,
 )
-from bottlerocket_ecs_updater.engine.shared_state import read_standing, write_standing
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, standing_of
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.promotion import CLOCKS_APART, Requirement, StageRules, block_on, not_promoted
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable
+from bottlerocket_ecs_updater.engine.store.shared_state import read_standing, write_standing
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 OLD, NEW, NEWER = (Version.parse(text) for text in ("1.20.0", "1.21.0", "1.22.0"))

@@ -14,8 +14,8 @@ from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import Place
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Updated, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Hold
-from bottlerocket_ecs_updater.core.promotion import Requirement, StageRules
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.rules.promotion import Requirement, StageRules
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger

@@ -17,10 +17,10 @@ from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.parameters import Bucket, Place
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile
 from bottlerocket_ecs_updater.cli.wiring import WiredStore, wire_store
+from bottlerocket_ecs_updater.core.model.shared import Act
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.shared import Act
-from bottlerocket_ecs_updater.engine.shared_state import Acts, Done, change_acts, with_history
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable
+from bottlerocket_ecs_updater.engine.store.shared_state import Acts, Done, change_acts, with_history
 from bottlerocket_ecs_updater.errors import UpdaterError, UsageError
 
 VersionWord = Annotated[str, Parameter(help="A version of Bottlerocket, such as 1.26.1.", metavar="VERSION")]

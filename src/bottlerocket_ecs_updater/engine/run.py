@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from bottlerocket_ecs_updater.core.cluster_standing import Seen, published
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import left_out
@@ -34,9 +33,10 @@ from bottlerocket_ecs_updater.core.model.outcome import Outcome, count
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.shared import LastRun
 from bottlerocket_ecs_updater.core.model.time_text import passed, spell
+from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, published
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.core.shared import LastRun
 from bottlerocket_ecs_updater.core.state.ledger import with_found, with_sighting, without_gone
 from bottlerocket_ecs_updater.engine.act.executor import Acting
 from bottlerocket_ecs_updater.engine.drain_deadline import Patience
@@ -57,10 +57,10 @@ from bottlerocket_ecs_updater.engine.ports import (
 from bottlerocket_ecs_updater.engine.resume import begin_afresh, remember
 from bottlerocket_ecs_updater.engine.run_state import Knowledge
 from bottlerocket_ecs_updater.engine.safe_recorder import Unfailing
-from bottlerocket_ecs_updater.engine.shared_state import SharedState, publish
 from bottlerocket_ecs_updater.engine.store.first_seen import Sightings
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerBroken, LedgerKeeping
 from bottlerocket_ecs_updater.engine.store.pause_switch import look_for_pause
+from bottlerocket_ecs_updater.engine.store.shared_state import SharedState, publish
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLapsed, LeaseLost, Throttled, Unreachable, UpdaterError
 
 PASSING_REASONS = frozenset(

@@ -20,8 +20,8 @@ from bottlerocket_ecs_updater.core.model.outcome import Rest
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.run_command import Kind
 from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
+from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.shared import Shared
 from bottlerocket_ecs_updater.errors import UpdaterError
 
 V = TypeVar("V")

@@ -13,10 +13,10 @@ from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.parsing import Conflict
-from bottlerocket_ecs_updater.core.promotion import SILENT_AFTER, Requirement, StageRules, read_stage
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoint, Checkpoints
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules, read_probe
 from bottlerocket_ecs_updater.core.rules.policy import OwnHost
+from bottlerocket_ecs_updater.core.rules.promotion import SILENT_AFTER, Requirement, StageRules, read_stage
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, Selector, parse_selector
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRule, TaskRules

@@ -21,8 +21,8 @@ from bottlerocket_ecs_updater.core.model.ids import (
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
+from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.shared import Shared
 
 
 @dataclass(frozen=True, slots=True)

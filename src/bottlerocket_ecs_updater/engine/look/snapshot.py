@@ -27,10 +27,10 @@ from bottlerocket_ecs_updater.engine.look.looker import Looking, Wants
 from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, LaunchReader, Store, Survey
 from bottlerocket_ecs_updater.engine.resume import begin_afresh, remember
 from bottlerocket_ecs_updater.engine.run_state import Knowledge
-from bottlerocket_ecs_updater.engine.shared_state import SharedState
 from bottlerocket_ecs_updater.engine.store.first_seen import Sightings
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.engine.store.migration import pause_of
+from bottlerocket_ecs_updater.engine.store.shared_state import SharedState
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, UpdaterError
 
 NOBODY = RunId("plan")

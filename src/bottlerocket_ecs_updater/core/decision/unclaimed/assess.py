@@ -33,8 +33,8 @@ from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, R
 from bottlerocket_ecs_updater.core.model.run_command import End, Kind, Told
 from bottlerocket_ecs_updater.core.model.time_text import passed
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.promotion import block_on
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, UNHEARD_APPLIES, Policy
+from bottlerocket_ecs_updater.core.rules.promotion import block_on
 
 
 @dataclass(frozen=True, slots=True)

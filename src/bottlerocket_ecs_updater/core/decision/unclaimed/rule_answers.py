@@ -11,17 +11,17 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import Membership
 from bottlerocket_ecs_updater.core.model.container_instance import Registration
 from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.core.model.services import Health
+from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.promotion import not_promoted
 from bottlerocket_ecs_updater.core.rules.auto_scaling import leave_to_group
 from bottlerocket_ecs_updater.core.rules.checkpoints import Allowance
 from bottlerocket_ecs_updater.core.rules.health import hold_for_health
+from bottlerocket_ecs_updater.core.rules.promotion import not_promoted
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import select
 from bottlerocket_ecs_updater.core.rules.tasks import Work, may_leave
 from bottlerocket_ecs_updater.core.rules.versions import admit
 from bottlerocket_ecs_updater.core.rules.windows import may_begin
-from bottlerocket_ecs_updater.core.shared import Shared
 
 
 @dataclass(frozen=True, slots=True)

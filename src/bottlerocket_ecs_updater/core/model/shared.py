@@ -1,7 +1,7 @@
 """What clusters that share a state store tell each other: where each stands, and what people said of versions.
 
-Everything here was written by another run, on a machine with another clock, or by a person. `core.promotion` says
-what follows from it, and `core.cluster_standing` makes a cluster's own standing.
+Everything here was written by another run, on a machine with another clock, or by a person. `core.rules.promotion` says
+what follows from it, and `core.planning.cluster_standing` makes a cluster's own standing.
 """
 
 from __future__ import annotations

@@ -23,9 +23,9 @@ from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.location import Place
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.shared import ClusterStanding, Shared, VersionActs
 from bottlerocket_ecs_updater.core.model.time_text import parse_span, spell, spell_moment
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.shared import ClusterStanding, Shared, VersionActs
 
 CLOCKS_APART = timedelta(minutes=5)
 """How far two clocks may be apart without harm: a host without NTP drifts by minutes in months."""

@@ -9,9 +9,9 @@ from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.version_acts import ActSettings, VersionWord, act, version_of
-from bottlerocket_ecs_updater.core.promotion import read_stage
-from bottlerocket_ecs_updater.core.shared import Promotion
-from bottlerocket_ecs_updater.engine.shared_state import with_promotion
+from bottlerocket_ecs_updater.core.model.shared import Promotion
+from bottlerocket_ecs_updater.core.rules.promotion import read_stage
+from bottlerocket_ecs_updater.engine.store.shared_state import with_promotion
 
 
 @Parameter(name="*", group="Act")

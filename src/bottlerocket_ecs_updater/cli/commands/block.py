@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bottlerocket_ecs_updater.cli.version_acts import ActSettings, VersionWord, act, version_of
-from bottlerocket_ecs_updater.engine.shared_state import with_block
+from bottlerocket_ecs_updater.engine.store.shared_state import with_block
 
 
 def block(version: VersionWord, /, *, settings: ActSettings) -> int:

@@ -9,8 +9,8 @@ from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.version_acts import ActSettings, VersionWord, act, version_of
-from bottlerocket_ecs_updater.core.shared import Expedite
-from bottlerocket_ecs_updater.engine.shared_state import with_expedite
+from bottlerocket_ecs_updater.core.model.shared import Expedite
+from bottlerocket_ecs_updater.engine.store.shared_state import with_expedite
 
 
 @Parameter(name="*", group="Act")

@@ -17,12 +17,8 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bottlerocket_ecs_updater.core.cluster_standing import Seen, standing_of
 from bottlerocket_ecs_updater.core.model.location import Place
-from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.promotion import StageRules
-from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.core.shared import (
+from bottlerocket_ecs_updater.core.model.shared import (
     Act,
     ClusterStanding,
     Expedite,
@@ -31,6 +27,10 @@ from bottlerocket_ecs_updater.core.shared import (
     VersionActs,
     circle_of,
 )
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, standing_of
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.promotion import StageRules
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, whole_of
 from bottlerocket_ecs_updater.errors import Denied, Unreachable, UpdaterError
