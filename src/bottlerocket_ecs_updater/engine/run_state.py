@@ -21,6 +21,7 @@ from bottlerocket_ecs_updater.core.model.outcome import Rest
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.run_command import Kind
 from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
+from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.errors import UpdaterError
 
@@ -74,6 +75,7 @@ class Knowledge:
     definitions: Mapping[str, Definition] | None = None
     providers: Mapping[str, CapacityProvider] | None = None
     own: Own | None = None
+    shared: Shared = field(default_factory=Shared)
     touched: set[InstanceId] = field(default_factory=set)
     """Instances whose knowledge changed since the last decision."""
 
@@ -134,6 +136,7 @@ class Knowledge:
             definitions=self.definitions,
             providers=self.providers,
             own=self.own,
+            shared=self.shared,
         )
 
     def releases_told(self) -> set[Version]:

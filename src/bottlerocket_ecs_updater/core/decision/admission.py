@@ -8,14 +8,28 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import SUSPECT_AFTER, Policy
+from bottlerocket_ecs_updater.core.rules.promotion import block_on, not_promoted
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import admit
 
 
 def not_admitted(instance: Instance, target: Version, running: Version, fleet: Fleet, policy: Policy) -> Hold | None:
     """Why the instance may not go to that version. Asked before it is staged, and again before it is booted."""
-    return failed_before(instance, target, fleet, policy) or admit(
-        target, running, policy.rules.releases, fleet.past.first_seen, fleet.at
+    rules, shared = rules_for(target, fleet, policy), fleet.shared
+    return (
+        block_on(target, shared.acts)
+        or failed_before(instance, target, fleet, policy)
+        or admit(target, running, rules.releases, fleet.past.first_seen, fleet.at)
+        or not_promoted(target, rules.stages, shared, fleet.at)
     )
+
+
+def rules_for(target: Version, fleet: Fleet, policy: Policy) -> Rules:
+    """The operator's rules for one version: a version that a person expedited waits for less."""
+    urgent = fleet.shared.acts.expedited.get(target)
+    if urgent is None:
+        return policy.rules
+    return policy.rules.expedited(windows=urgent.windows, freezes=urgent.freezes)
 
 
 def failed_before(instance: Instance, target: Version, fleet: Fleet, policy: Policy) -> Hold | None:
