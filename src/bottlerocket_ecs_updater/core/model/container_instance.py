@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from bottlerocket_ecs_updater.core.model.fleet import EXTERNAL_ATTRIBUTE
 from bottlerocket_ecs_updater.core.model.ids import (
     ContainerInstanceArn,
     InstanceId,
@@ -19,6 +18,10 @@ from bottlerocket_ecs_updater.core.model.version import Version
 
 NAMELESS = "ECS does not say which EC2 instance it is"
 """Why one is left out that was described: it is left alone. Every other reason is ECS's own."""
+
+
+EXTERNAL_ATTRIBUTE = "ecs.capability.external"
+"""The agent of an ECS Anywhere instance registers with it; nothing else does."""
 
 
 class Status(Enum):

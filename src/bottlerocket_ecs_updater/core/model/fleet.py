@@ -25,9 +25,6 @@ from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
 from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.version import Version
 
-EXTERNAL_ATTRIBUTE = "ecs.capability.external"
-"""The agent of an ECS Anywhere instance registers with it; nothing else does."""
-
 
 @dataclass(frozen=True, slots=True)
 class Durations:
