@@ -52,7 +52,9 @@ def test_where_nobody_can_be_called_the_host_stays_in_service_and_the_log_names_
     ground: Ground, tmp_path: Path
 ) -> None:
     template = tmp_path / "another.yaml"
-    template.write_text(TEMPLATE.read_text().replace("events:detail-type: successor.wanted", "events:detail-type: x"))
+    template.write_text(
+        TEMPLATE.read_text().replace("'events:detail-type': successor.wanted", "'events:detail-type': x")
+    )
     ground.create(template, **ON_INSTANCES)
     start = ground.next_start()
     assert start.task is not None, start.error
