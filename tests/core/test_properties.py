@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.core.decide import decide
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Outcome, Quarantined, Status, Updated
 from bottlerocket_ecs_updater.core.host import UpdateState
 from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
-from bottlerocket_ecs_updater.core.policy import SUSPECT_AFTER, Policy
+from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold
 
 from .builders import NOW
@@ -241,7 +241,7 @@ def test_a_suspect_or_resting_release_is_neither_applied_nor_begun(fleet: Fleet,
         (one, c.claim.target) for one, c in commands(fleet, policy, Mark) if isinstance(c, Mark) and one.claim is None
     ]
     for one, target in targets:
-        assert fleet.suspects.get(target, 0) < max(SUSPECT_AFTER, policy.max_failures)
+        assert fleet.suspects.get(target, 0) < policy.suspect_after
         assert one.rest is None or one.rest.version != target or one.rest.until <= fleet.at
 
 

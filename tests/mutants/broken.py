@@ -220,8 +220,8 @@ MUTANTS = (
     broken(
         "a release that failed on other instances is taken by the next one all the same",
         "core/admission.py",
-        "    if count >= max(SUSPECT_AFTER, policy.max_failures):\n",
-        "    if count > max(SUSPECT_AFTER, policy.max_failures) + count:\n",
+        "    return failed_on >= suspect_after\n",
+        "    return failed_on > suspect_after + failed_on\n",
         f"{CORE}/test_candidate.py",
     ),
     broken(

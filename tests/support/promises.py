@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.core.event import (
 from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined, Updated, UpToDate
 from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.phase import Phase
-from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, REBOOT_TRIES, SUSPECT_AFTER
+from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, REBOOT_TRIES
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason
 from bottlerocket_ecs_updater.engine.knowledge import DENIED_FOR_ALL
 from bottlerocket_ecs_updater.engine.outcomes import count
@@ -507,9 +507,7 @@ _EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
     Reason.STAGING_AHEAD: lambda told, _: _all_places_are_taken_and_waited_for(told),
     Reason.HALTED: lambda told, _: told.last.exit_code == 4 or _is_denied_for_several(told),
     Reason.PAUSED: lambda told, _: object_in(told.world, Harmed.PAUSE) is not None,
-    Reason.RELEASE_SUSPECT: lambda told, _: (
-        len(_did_not_survive(told)) >= max(SUSPECT_AFTER, told.story.policy.max_failures)
-    ),
+    Reason.RELEASE_SUSPECT: lambda told, _: len(_did_not_survive(told)) >= told.story.policy.suspect_after,
     Reason.CHANGED_WHILE_DRAINING: lambda told, _: _errs_for_ever(told),
     Reason.SEND_DENIED: lambda told, _: told.last.exit_code == 1,
     Reason.OWN_HOST: lambda told, id_: told.story.on_instances and not _others_in_service(told, id_),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
-from bottlerocket_ecs_updater.core.policy import SUSPECT_AFTER, Policy
+from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.releases import admit
 from bottlerocket_ecs_updater.core.rest import UNTIL_CLEARED
@@ -17,6 +17,11 @@ def not_admitted(instance: Instance, target: Version, running: Version, fleet: F
     )
 
 
+def is_suspect(failed_on: int, suspect_after: int) -> bool:
+    """Whether a version that failed on so many instances is taken by no further one: the one place that says so."""
+    return failed_on >= suspect_after
+
+
 def failed_before(instance: Instance, target: Version, fleet: Fleet, policy: Policy) -> Hold | None:
     """Why what is remembered speaks against the version: it failed here a while ago, or on other instances."""
     rest = instance.rest
@@ -24,7 +29,6 @@ def failed_before(instance: Instance, target: Version, fleet: Fleet, policy: Pol
         until = UNTIL_CLEARED if rest.rolled_back else f"{rest.until:%Y-%m-%d %H:%M} UTC"
         return hold(Reason.RESTING, until=until, attempts=rest.attempts, version=target, why=rest.why)
     count = fleet.suspects.get(target, 0)
-    # Whoever tolerates more failures in a run tolerates them of one release, too.
-    if count >= max(SUSPECT_AFTER, policy.max_failures):
+    if is_suspect(count, policy.suspect_after):
         return hold(Reason.RELEASE_SUSPECT, version=target, count=count)
     return None

@@ -32,7 +32,7 @@ from bottlerocket_ecs_updater.core.event import (
 )
 from bottlerocket_ecs_updater.core.fleet import Instance, Kind, Outcome
 from bottlerocket_ecs_updater.core.ids import InstanceId, Own, RunId
-from bottlerocket_ecs_updater.core.ledger import with_found, with_sighting, without_gone
+from bottlerocket_ecs_updater.core.ledger import with_found, with_sighting, with_suspect_after, without_gone
 from bottlerocket_ecs_updater.core.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
@@ -190,6 +190,7 @@ class Run:
     def _remember(self) -> None:
         try:
             self._patience.insist(partial(remember, self._known, self._world.ledger))
+            self._world.ledger.change(partial(with_suspect_after, after=self._policy.suspect_after))
         except LedgerBroken as problem:
             # The claims are on the instances, too: what is in hand is given back, and nothing is begun.
             self._known.barred = str(problem)
