@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 import sys
 from typing import Annotated, Protocol, cast
 
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.cli import kinds
+from bottlerocket_ecs_updater.cli.whoever import whoever
 from bottlerocket_ecs_updater.cli.wiring import Wired
 from bottlerocket_ecs_updater.core.errors import UpdaterError
 from bottlerocket_ecs_updater.engine.audit import Act, note_act
@@ -29,7 +28,7 @@ Why = Annotated[str, kinds.text("Why, for the audit trail.", _LINE, "a line of a
 
 def caller(wired: Wired) -> str:
     """Who calls: the ARN that AWS knows them by, and the user and machine; as much of it as can be found out."""
-    here = _here()
+    here = whoever()
     try:
         client = cast("_Tokens", wired.clients.in_region("sts", None))
         arn = wired.own_api.look(Operation.GET_CALLER_IDENTITY, "", client.get_caller_identity)["Arn"]
@@ -52,11 +51,3 @@ def record(wired: Wired, verb: str, about: str, why: str, done: str, who: str = 
         refresh_index_page(wired.store, wired.state)
     except UpdaterError as error:
         print(f"warning: this is not in the audit trail: {error}", file=sys.stderr)  # noqa: T201 - to a person
-
-
-def _here() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in most containers
-        user = "somebody"
-    return f"{user} on {socket.gethostname()}"

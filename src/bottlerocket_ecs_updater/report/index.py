@@ -71,7 +71,9 @@ class Entry:
     @property
     def bad(self) -> bool:
         """Whether a person should look."""
-        return any(ending.value == self.ending and ending.bad for ending in Ending)
+        # The second is what earlier versions called it.
+        words = {ending.value for ending in Ending if ending.bad} | {"interrupted in the middle of an update"}
+        return self.ending in words
 
     @property
     def well(self) -> bool:

@@ -12,6 +12,7 @@ from enum import Enum
 
 from bottlerocket_ecs_updater.core.event import (
     Claimed,
+    Drained,
     Event,
     HostChecked,
     InstanceEvent,
@@ -28,7 +29,7 @@ from bottlerocket_ecs_updater.core.event import (
 from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined, Updated, UpToDate
 from bottlerocket_ecs_updater.core.host import HostReport
 from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.phase import Phase
+from bottlerocket_ecs_updater.core.phase import IN_PROGRESS, Phase
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.engine.outcomes import kind_of
@@ -153,6 +154,9 @@ class _Seen:
         match event:
             case PhaseEntered(phase=phase):
                 self.phase = phase
+            case Claimed() | Drained():
+                # The phase is told after the look that shows it; a run that was killed before has told this.
+                self.phase = Phase.DRAINING
             case HostChecked(answer=HostReport(running=running)) | Rebooted(version=running):
                 self.running = running
             case _:
@@ -167,7 +171,7 @@ class _Seen:
     def outcome(self) -> Outcome:
         if self.phase is Phase.CURRENT and self.running is not None:
             return UpToDate(self.running)
-        return hold(Reason.IN_FLIGHT, phase=self.phase.value)
+        return hold(Reason.IN_FLIGHT if self.phase in IN_PROGRESS else Reason.NOT_REACHED, phase=self.phase.value)
 
 
 def summarize(events: Iterable[Event]) -> Summary:
