@@ -312,7 +312,6 @@ def test_a_plan_from_a_saved_fleet_is_the_plan_of_the_fleet(tmp_path: Path) -> N
 def test_where_auto_scaling_is_not_offered_its_rule_is_left_out_with_one_word(tmp_path: Path) -> None:
     story = Story(row(2), Rules(), tmp_path)
     updater = story.updater()
-    del story.world.autoscaling
     updater.clients = InProcessClients(story.world, caller=updater.name, before_call=_no_auto_scaling)
     assert updated(updater.run()) == 2
     assert [event.rule for event in updater.tape.of(RuleOff)] == ["auto-scaling"]

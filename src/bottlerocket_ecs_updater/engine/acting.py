@@ -258,7 +258,10 @@ class Acting:
     # The state in ECS
 
     def _drain(self, batch: Sequence[Drain]) -> set[InstanceId]:
-        before = deficits(self._known.services)
+        now_lacking = deficits(self._known.services)
+        worst = self._known.worst_before
+        before = {arn: max(now_lacking.get(arn, 0), worst.get(arn, 0)) for arn in {*now_lacking, *worst}}
+        self._known.drained = True
         results = self._set_status([command.instance for command in batch], Status.DRAINING)
         now = self._clock.now()
         failed = set()

@@ -71,6 +71,9 @@ BREATHS_MAX = 5
 """Passes that may follow each other at once and do nothing: each may want a look for what the last one found."""
 
 
+BASELINE_LOOKS, BASELINE_SPACING = 5, timedelta(seconds=15)
+"""How often services are looked at before the first drain, while hosts are asked and stage: some flap in minutes."""
+
 EVERYTHING = Wants(full=True, listing=True, services=True)
 """What is wanted of the first look, and of the first after the right to act had an end."""
 
@@ -341,15 +344,23 @@ class Run:
         kept = services is not None and services.at == self._known.at
         self._agenda.take_services(decision.services_at, kept=kept)
 
+    def _baseline_due(self, now: datetime) -> bool:
+        """Whether to look once more how services fare by themselves, before the first host is drained."""
+        known = self._known
+        seen = known.services
+        few = not known.drained and known.looks_before < BASELINE_LOOKS and bool(known.instances)
+        return few and seen is not None and passed(seen.at, BASELINE_SPACING, now)
+
     def _wants(self, decision: Decision) -> Wants:
         now = self._world.clock.now()
         verdicts = decision.verdicts.items()
         return Wants(
             full=decision.wants_full_look,
             listing=decision.wants_listing,
-            services=self._agenda.services_due(now),
+            services=self._agenda.services_due(now) or self._baseline_due(now),
             due=self._agenda.due(now),
             tasks=[id_ for id_, verdict in verdicts if verdict.wants_tasks],
+            groups=[id_ for id_, verdict in verdicts if verdict.wants_group],
             reboot_ends=[id_ for id_, verdict in verdicts if verdict.wants_reboot_end],
         )
 
