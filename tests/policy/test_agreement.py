@@ -16,21 +16,21 @@ from tests.policy.test_stories import Story
 from tests.support.invented import Dice, story_of_faults
 from tests.support.story import world_of
 
-from bottlerocket_ecs_updater.core.explaining import explain
-from bottlerocket_ecs_updater.core.fleet import Fleet
-from bottlerocket_ecs_updater.core.ids import RunId
-from bottlerocket_ecs_updater.core.plan import plan
-from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.reasons import Reason
-from bottlerocket_ecs_updater.engine.ledger import KeptLedger
-from bottlerocket_ecs_updater.report.account import account_of
-from bottlerocket_ecs_updater.report.explanation import explanation_json, explanation_text
-from bottlerocket_ecs_updater.report.jsonreport import report_object
-from bottlerocket_ecs_updater.report.level import Level
-from bottlerocket_ecs_updater.report.log import TextLog
-from bottlerocket_ecs_updater.report.paint import Paint
-from bottlerocket_ecs_updater.report.plan import plan_json
-from bottlerocket_ecs_updater.report.status import ClusterStatus, status_json, status_text
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.planning.explain import explain
+from bottlerocket_ecs_updater.core.planning.plan import plan
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
+from bottlerocket_ecs_updater.report.analysis.run_report import account_of
+from bottlerocket_ecs_updater.report.outputs.json_report import report_object
+from bottlerocket_ecs_updater.report.outputs.log import TextLog
+from bottlerocket_ecs_updater.report.views.explanation import explanation_json, explanation_text
+from bottlerocket_ecs_updater.report.views.plan import plan_json
+from bottlerocket_ecs_updater.report.views.status import ClusterStatus, status_json, status_text
+from bottlerocket_ecs_updater.report.words.colours import Paint
+from bottlerocket_ecs_updater.report.words.severity import Level
 
 LASTING = frozenset(
     reason.code
