@@ -9,7 +9,7 @@ from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.whoever import whoever
 from bottlerocket_ecs_updater.cli.wiring import Wired
-from bottlerocket_ecs_updater.engine.audit import Act, note_act
+from bottlerocket_ecs_updater.engine.store.audit import Act, note_act
 from bottlerocket_ecs_updater.errors import UpdaterError
 from bottlerocket_ecs_updater.report.outputs.archive import refresh_index_page
 

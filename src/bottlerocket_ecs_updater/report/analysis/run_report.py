@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.core.model.outcome import Became, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold
 from bottlerocket_ecs_updater.core.model.time_text import span
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.engine.audit import Act
+from bottlerocket_ecs_updater.engine.store.audit import Act
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
     Reach,
     Typed,
