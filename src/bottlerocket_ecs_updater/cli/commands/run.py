@@ -129,6 +129,7 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
         successors(settings, wired),
         wired.store_name,
         wired.state,
+        wired.place,
     )
     finished = Run(
         wired.run,

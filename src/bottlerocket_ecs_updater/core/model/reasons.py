@@ -265,6 +265,16 @@ class Reason(Enum):
         "a rule asks for its {what}, which could not be read: {rule}",
         "see why Auto Scaling did not answer; most often a permission is missing",
     )
+    NOT_PROMOTED = _Words(
+        "not-promoted",
+        "{version} waits for other stages, until {until} at the earliest: {waits}",
+        "look at the clusters that it names; `promote {version}` lets it through now",
+    )
+    BLOCKED = _Words(
+        "blocked",
+        "{version} is blocked {who}",
+        "`unblock {version}` when it is known to be good, or wait for another version",
+    )
     CHECKPOINT_WAIT = _Words(
         "checkpoint-wait",
         "{version} is done on {done} of {total} instances; at this checkpoint the roll waits until {until}",

@@ -29,6 +29,7 @@ Row = tuple[str, str]
 
 ASKS = {
     "reach": "it is in service, and can be asked",
+    "block": "nobody blocked the version",
     "record": "no rest, and no failure of this release, keeps it",
     "claim": "it can carry our claim",
     "pause": "nobody paused the updates",
@@ -36,6 +37,7 @@ ASKS = {
     "auto-scaling": "its Auto Scaling group has no plans with it",
     "release": "the release may be taken",
     "check": "it answered its update check",
+    "promotion": "the stages that it waits for have proven the version, or it waits for none",
     "window": "the time is right, and there is enough of it",
     "own-host": "the updater does not run on it, or may leave it",
     "tasks": "its tasks may leave",
