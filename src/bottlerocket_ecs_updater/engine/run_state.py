@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.core.model.outcome import Rest
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.run_command import Kind
 from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
+from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.errors import UpdaterError
 
@@ -72,6 +73,7 @@ class Knowledge:
     health: Health | None = None
     definitions: Mapping[str, Definition] | None = None
     own: Own | None = None
+    shared: Shared = field(default_factory=Shared)
     touched: set[InstanceId] = field(default_factory=set)
     """Instances whose knowledge changed since the last decision."""
 
@@ -131,6 +133,7 @@ class Knowledge:
             health=self.health,
             definitions=self.definitions,
             own=self.own,
+            shared=self.shared,
         )
 
     def releases_told(self) -> set[Version]:

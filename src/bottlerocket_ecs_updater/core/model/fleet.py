@@ -21,6 +21,7 @@ from bottlerocket_ecs_updater.core.model.ids import (
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
+from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.version import Version
 
 
@@ -82,3 +83,5 @@ class Fleet:
     """The task that this run is, None where it is none or cannot tell."""
     launches: Launches | None = None
     """How its Auto Scaling groups start instances, None where nobody looked."""
+    shared: Shared = field(default_factory=Shared)
+    """What other clusters that share the state store, and people, said of versions."""
