@@ -30,14 +30,14 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId, Own, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.location import Place
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, count
-from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
+from bottlerocket_ecs_updater.core.model.phase import IN_PROGRESS, Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import Kind
 from bottlerocket_ecs_updater.core.model.shared import LastRun
 from bottlerocket_ecs_updater.core.model.time_text import passed, spell
 from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, published
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.core.state.ledger import with_found, with_sighting, without_gone
+from bottlerocket_ecs_updater.core.state.ledger import with_found, with_sighting, with_suspect_after, without_gone
 from bottlerocket_ecs_updater.engine.act.executor import Acting
 from bottlerocket_ecs_updater.engine.drain_deadline import Patience
 from bottlerocket_ecs_updater.engine.lease.right import asking
@@ -186,10 +186,12 @@ class Run:
                 why, error = denied, True
         except (UpdaterError, LeaseLost, Interrupted) as problem:
             why, error, in_haste = str(problem), True, isinstance(problem, Interrupted)
+            if in_haste and self._stop.why:
+                why = f"{self._stop.why}; {why}"
             lost = isinstance(problem, LeaseLost)
         if not in_haste:
             self._flush_once_more()
-        finished = self._finish(why, error=error)
+        finished = self._finish(why, error=error, in_haste=in_haste)
         if not (in_haste or lost):
             self._publish(finished)
         with suppress(Interrupted, LeaseLost):
@@ -200,6 +202,7 @@ class Run:
     def _remember(self) -> None:
         try:
             self._patience.insist(partial(remember, self._known, self._world.ledger))
+            self._world.ledger.change(partial(with_suspect_after, after=self._policy.suspect_after))
         except LedgerBroken as problem:
             # The claims are on the instances, too: what is in hand is given back, and nothing is begun.
             self._known.barred = str(problem)
@@ -424,11 +427,11 @@ class Run:
 
     # The end
 
-    def _finish(self, why: str, *, error: bool) -> RunFinished:
+    def _finish(self, why: str, *, error: bool, in_haste: bool = False) -> RunFinished:
         known = self._known
         outcomes = {id_: self._outcome(instance) for id_, instance in sorted(known.instances.items())}
         counts = count(outcomes)
-        name, exit_code = self._verdict(counts, error=error)
+        name, exit_code = self._verdict(counts, error=error, in_haste=in_haste)
         if not why and known.halt is not None:
             why = known.halt.why
         now = self._world.clock.now()
@@ -437,19 +440,18 @@ class Run:
         calls, throttles = (dict(self._calls), self._calls.throttled) if self._calls is not None else ({}, 0)
         return RunFinished(now, self._run, name, exit_code, counts, took, why, outcomes, calls, throttles)
 
-    def _verdict(self, counts: Mapping[str, int], *, error: bool) -> tuple[str, int]:
+    def _verdict(self, counts: Mapping[str, int], *, error: bool, in_haste: bool) -> tuple[str, int]:
         """How the run ended, and the exit code that says so."""
         if error:
-            return "error", 1
+            return ("interrupted" if in_haste else "error"), 1
         if self._known.halt is not None:
             return "halted", 4
         fleet = self._known.fleet()
-        if counts["failed"] or counts["quarantined"] or in_quarantine(fleet):
-            return "failures", 3
-        left = bool(left_out(fleet, self._policy))
+        bad = counts["failed"] or counts["quarantined"] or in_quarantine(fleet) or left_out(fleet, self._policy)
         if self._known.stopping:
-            return "interrupted", 3 if left else 0
-        return ("failures", 3) if left else ("ok", 0)
+            # Whoever stopped it ended it: what had failed until then is in its exit code, and beside it.
+            return "interrupted", 3 if bad else 0
+        return ("failures", 3) if bad else ("ok", 0)
 
     def _outcome(self, instance: Instance) -> Outcome:
         if instance.trail.outcome is not None:
@@ -462,4 +464,4 @@ class Run:
         if not instance.bottlerocket:
             return hold(Reason.NOT_BOTTLEROCKET)
         phase = phase_of(instance)
-        return hold(Reason.IN_FLIGHT, phase=phase.value)
+        return hold(Reason.IN_FLIGHT if phase in IN_PROGRESS else Reason.NOT_REACHED, phase=phase.value)

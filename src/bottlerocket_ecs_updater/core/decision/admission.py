@@ -7,7 +7,7 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.rules.policy import SUSPECT_AFTER, Policy
+from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.promotion import block_on, not_promoted
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import admit
@@ -22,6 +22,11 @@ def not_admitted(instance: Instance, target: Version, running: Version, fleet: F
         or admit(target, running, rules.releases, fleet.past.first_seen, fleet.at)
         or not_promoted(target, rules.stages, shared, fleet.at)
     )
+
+
+def is_suspect(failed_on: int, suspect_after: int) -> bool:
+    """Whether a version that failed on so many instances is taken by no further one: the one place that says so."""
+    return failed_on >= suspect_after
 
 
 def rules_for(target: Version, fleet: Fleet, policy: Policy) -> Rules:
@@ -39,7 +44,6 @@ def failed_before(instance: Instance, target: Version, fleet: Fleet, policy: Pol
         until = UNTIL_CLEARED if rest.rolled_back else f"{rest.until:%Y-%m-%d %H:%M} UTC"
         return hold(Reason.RESTING, until=until, attempts=rest.attempts, version=target, why=rest.why)
     count = fleet.suspects.get(target, 0)
-    # Whoever tolerates more failures in a run tolerates them of one release, too.
-    if count >= max(SUSPECT_AFTER, policy.max_failures):
+    if is_suspect(count, policy.suspect_after):
         return hold(Reason.RELEASE_SUSPECT, version=target, count=count)
     return None

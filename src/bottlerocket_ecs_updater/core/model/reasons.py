@@ -207,6 +207,7 @@ class Reason(Enum):
         "not-answered", "it had not answered its update check when the plan was made", "plan again in a moment"
     )
     IN_FLIGHT = _Words("in-flight", "the run ended while it was {phase}", "the next run goes on with it")
+    NOT_REACHED = _Words("not-reached", "the run ended before it was its turn; it was {phase}", "the next run takes it")
     UNCLEAR = _Words("unclear", "AWS did not say whether {what} took effect: {why}", "it is looked at again")
 
     # What the operator's rules hold back.
