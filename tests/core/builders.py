@@ -10,7 +10,7 @@ from typing import Any
 
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Reach, Registration, Status, Task, Tasks
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance, Trail
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostProblem, HostReport, Problem, UpdateState
 from bottlerocket_ecs_updater.core.model.ids import (
     BootId,
@@ -22,6 +22,7 @@ from bottlerocket_ecs_updater.core.model.ids import (
     TaskArn,
     Zone,
 )
+from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
 from bottlerocket_ecs_updater.core.model.reboots import Acceptance, RebootEnd, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import End, Ended, Flight, Kind, Told
 from bottlerocket_ecs_updater.core.model.services import Service, Services

@@ -36,9 +36,10 @@ from tests.core.builders import (
 
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Reach, Registration, Status, Tasks
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt, Instance, Trail
+from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostProblem, HostReport, Problem, UpdateState
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId, Own, Zone
+from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Rest, Updated, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.core.model.reboots import Acceptance, RebootEnd, SentReboot

@@ -11,8 +11,8 @@ from tests.core.builders import NOW, OLD, POLICY, POLL, SECOND, fleet, idle, ins
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
 from bottlerocket_ecs_updater.core.model.command import CallSuccessor, Drain
 from bottlerocket_ecs_updater.core.model.container_instance import Tasks
-from bottlerocket_ecs_updater.core.model.fleet import Around, Instance, Trail
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Own, TaskArn
+from bottlerocket_ecs_updater.core.model.instance import Around, Instance, Trail
 from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.resources import Moving
@@ -82,7 +82,7 @@ def test_a_run_that_goes_on_asks_again_now_and_then(ago: timedelta, *, asks: boo
 
 
 def test_a_definition_that_cannot_be_read_holds_and_is_not_asked_for_in_the_same_breath() -> None:
-    moving = Moving(100, 200, "arn:definition", False, (), False)
+    moving = Moving(100, 200, "arn:definition", distinct=False)
     services = Services((service(moving=moving),), NOW)
     unread = decided(one(Around(NOW, asked_at=NOW)), services=services, definitions={})
     assert unread.verdicts[ONE].wants_tasks

@@ -49,9 +49,10 @@ from bottlerocket_ecs_updater.core.model.command import (
     Unmark,
 )
 from bottlerocket_ecs_updater.core.model.container_instance import Reach, Registration, Status, Tasks
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt, Instance, Trail
+from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostReport, Problem, UpdateState
 from bottlerocket_ecs_updater.core.model.ids import BootId, InstanceId, RunId, Zone
+from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Rest
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reboots import SentReboot

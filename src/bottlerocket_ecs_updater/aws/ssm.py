@@ -24,8 +24,8 @@ from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.transport.translate import NOT_ALLOWED, CallRefused, NeverSent
 from bottlerocket_ecs_updater.core.model.container_instance import Managed, Reach
-from bottlerocket_ecs_updater.core.model.fleet import Node
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Node
 from bottlerocket_ecs_updater.core.model.run_command import Flight, Kind
 from bottlerocket_ecs_updater.engine.ports import Answer, FoundCommand, Later, Refused, Sent, Unclear
 from bottlerocket_ecs_updater.errors import Denied, LeaseLapsed, NotFound, Throttled, Unreachable

@@ -26,8 +26,9 @@ from tests.core.builders import (
 from bottlerocket_ecs_updater.core.decision.decide import decide
 from bottlerocket_ecs_updater.core.decision.halting import find_halt
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, ClaimPhase
-from bottlerocket_ecs_updater.core.model.fleet import Halt, Instance, Trail
+from bottlerocket_ecs_updater.core.model.fleet import Halt
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.core.model.services import Slot

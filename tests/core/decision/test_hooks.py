@@ -43,8 +43,9 @@ from bottlerocket_ecs_updater.core.model.command import (
     RunAfterReboot,
     RunBeforeDrain,
 )
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Trail
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Trail
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_command import End, Kind

@@ -22,8 +22,8 @@ from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Check
-from bottlerocket_ecs_updater.core.model.fleet import Instance, Trail
 from bottlerocket_ecs_updater.core.model.host_report import Problem
+from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
 from bottlerocket_ecs_updater.core.model.run_command import Kind
 
 

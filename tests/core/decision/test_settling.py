@@ -15,8 +15,8 @@ from bottlerocket_ecs_updater.core.decision.settling import (
     observe,
     settled,
 )
-from bottlerocket_ecs_updater.core.model.fleet import Instance, Trail
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn, Zone
+from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
 from bottlerocket_ecs_updater.core.model.services import Service, Services, Slot
 
 SLOT = Slot(InstanceId("i-a"), Zone("eu-west-1a"), NOW, {})

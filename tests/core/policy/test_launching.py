@@ -15,8 +15,9 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import (
     Membership,
     NoGroup,
 )
-from bottlerocket_ecs_updater.core.model.fleet import Around, Fleet, Instance
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.instance import Around, Instance
 from bottlerocket_ecs_updater.core.planning.launch_advice import StartsOld, StartsUnknown, advise, groups_of
 
 NAME = "bottlerocket-aws-ecs-2-{arch}-v{version}-0123abcd"

@@ -29,9 +29,10 @@ from tests.core.strategies import fleets
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import begun_lately, newly_found, roll_of
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import Past, PastUpdate
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, Roll, parse_checkpoints
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules

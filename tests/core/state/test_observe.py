@@ -34,9 +34,9 @@ from tests.core.builders import (
 
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, FINISHED, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
-from bottlerocket_ecs_updater.core.model.fleet import Instance, Trail
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.model.ids import BootId, CommandId, InstanceId, RunId, ServiceArn
+from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
 from bottlerocket_ecs_updater.core.model.reboots import SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import Kind
 from bottlerocket_ecs_updater.core.state.observe import (

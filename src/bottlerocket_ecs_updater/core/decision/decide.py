@@ -41,8 +41,9 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.start import (
     services_for_begin,
 )
 from bottlerocket_ecs_updater.core.model.command import Check, Command, Conclude, Note, Verdict
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt, Instance
+from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.rules.policy import Policy

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.model.command import Verdict
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.polling import near
 from bottlerocket_ecs_updater.core.model.command import Check, Verdict
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.run_command import End, Ended
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from bottlerocket_ecs_updater.core.model.container_instance import Task
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.rules.tasks import Work
 
 GIVEN_BACK = "so it was given back: an earlier run had begun to drain it"

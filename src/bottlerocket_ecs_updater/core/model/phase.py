@@ -16,8 +16,8 @@ from __future__ import annotations
 from enum import Enum
 
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
-from bottlerocket_ecs_updater.core.model.fleet import Instance
 from bottlerocket_ecs_updater.core.model.host_report import UpdateState
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.run_command import Kind
 
 
@@ -34,6 +34,10 @@ class Phase(Enum):
     VERIFYING = "verifying"
     RETURNING = "returning"
     QUARANTINED = "quarantined"
+
+
+IN_PROGRESS = frozenset({Phase.STAGING, Phase.DRAINING, Phase.REBOOTING, Phase.VERIFYING, Phase.RETURNING})
+"""Phases in which something of ours is under way on an instance."""
 
 
 def phase_of(instance: Instance) -> Phase:

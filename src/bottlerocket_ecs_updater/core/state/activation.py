@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bottlerocket_ecs_updater.core.model.fleet import Instance, Node
+from bottlerocket_ecs_updater.core.model.instance import Instance, Node
 
 NAMED_AT_MOST = 3
 

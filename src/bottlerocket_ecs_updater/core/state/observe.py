@@ -12,9 +12,9 @@ from typing import assert_never
 
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase, read_claim
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
-from bottlerocket_ecs_updater.core.model.fleet import Instance, Trail
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, HostReport, Problem
 from bottlerocket_ecs_updater.core.model.ids import CommandId, RunId, ServiceArn, TaskArn
+from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
 from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.reboots import RebootEnd, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import End, Ended, Flight, Kind, Told

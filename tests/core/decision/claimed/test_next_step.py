@@ -40,9 +40,10 @@ from bottlerocket_ecs_updater.core.decision.decide import decide
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Check, Command, Drain, Mark, Note, Return, Unmark, Verdict
 from bottlerocket_ecs_updater.core.model.container_instance import Status, Tasks
-from bottlerocket_ecs_updater.core.model.fleet import Durations, Halt, Instance, Trail
+from bottlerocket_ecs_updater.core.model.fleet import Durations, Halt
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
 from bottlerocket_ecs_updater.core.model.outcome import Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_command import Kind

@@ -55,9 +55,9 @@ from bottlerocket_ecs_updater.core.model.command import (
     Verdict,
 )
 from bottlerocket_ecs_updater.core.model.container_instance import Status, Tasks
-from bottlerocket_ecs_updater.core.model.fleet import Instance
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.model.ids import CommandId, RunId
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason, failed
 from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, FIRST_RUN, INHIBITED_FOR, RebootEnd, SentReboot

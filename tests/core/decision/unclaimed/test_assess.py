@@ -42,9 +42,9 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
 )
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE
 from bottlerocket_ecs_updater.core.model.container_instance import Reach, Status
-from bottlerocket_ecs_updater.core.model.fleet import Instance, Trail
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.model.ids import CommandId
+from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
 from bottlerocket_ecs_updater.core.model.outcome import Rest, Updated, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import End, Kind
@@ -421,6 +421,14 @@ def test_a_release_that_failed_on_two_instances_is_taken_by_no_further_one(count
     one = instance(says=ready())
     found = standing(one, suspects={NEW: count})
     assert isinstance(found, Ready) is taken
+
+
+def test_tolerating_more_failures_in_a_run_does_not_make_a_release_less_suspect() -> None:
+    """The number by which a run halts, and the one by which a version is suspect, are two settings."""
+    one = instance(says=ready())
+    assert isinstance(stand(one, fleet(one, suspects={NEW: 2}), replace(POLICY, max_failures=9)), Held)
+    assert isinstance(stand(one, fleet(one, suspects={NEW: 2}), replace(POLICY, suspect_after=3)), Ready)
+    assert isinstance(stand(one, fleet(one, suspects={NEW: 1}), replace(POLICY, suspect_after=1)), Held)
 
 
 def test_a_suspect_release_is_named() -> None:

@@ -6,8 +6,8 @@ from tests.core.builders import NEW, NOW, OLD, instance, ready, registration
 from tests.core.strategies import PURE
 
 from bottlerocket_ecs_updater.core.decision.unclaimed.order import in_order
-from bottlerocket_ecs_updater.core.model.fleet import Instance
 from bottlerocket_ecs_updater.core.model.ids import Zone
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Rest
 from bottlerocket_ecs_updater.core.model.version import Version
 

@@ -44,8 +44,9 @@ from bottlerocket_ecs_updater.core.model.command import (
     StopTasks,
 )
 from bottlerocket_ecs_updater.core.model.container_instance import Status, Task, Tasks
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance, Trail
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Own, TaskArn, Zone
+from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
 from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.services import Slot

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.host_checks import _said
 from bottlerocket_ecs_updater.core.model.command import RunAfterReboot, Verdict
-from bottlerocket_ecs_updater.core.model.fleet import Instance
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.run_command import End
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 

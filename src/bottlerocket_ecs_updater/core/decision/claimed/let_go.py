@@ -14,7 +14,8 @@ from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open
 from bottlerocket_ecs_updater.core.decision.outside import why_leaving
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Command, Mark, Return, Unmark, Verdict
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.time_text import passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 

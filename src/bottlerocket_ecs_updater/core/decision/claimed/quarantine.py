@@ -17,8 +17,9 @@ from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim
 from bottlerocket_ecs_updater.core.model.command import Command, Conclude, Quarantine, Unmark, Verdict
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.core.model.reboots import (

@@ -35,8 +35,9 @@ from bottlerocket_ecs_updater.core.decision.polling import LEARNED_SHARE, next_l
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Mark, Reboot, Unmark, Verdict
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.reboots import FIRST_RUN, SentReboot, quiet_from, quiet_unproven
 from bottlerocket_ecs_updater.core.model.time_text import passed, spell

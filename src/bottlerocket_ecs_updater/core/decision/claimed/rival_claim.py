@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bottlerocket_ecs_updater.core.model.command import Unmark, Verdict
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 

@@ -20,15 +20,17 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import own_host_h
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, first_hold
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Reach, Registration, Status
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, HostReport, Problem, UpdateState
 from bottlerocket_ecs_updater.core.model.ids import BootId, RunId
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason, failed, hold
 from bottlerocket_ecs_updater.core.model.run_command import End, Kind, Told
 from bottlerocket_ecs_updater.core.model.time_text import passed
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, UNHEARD_APPLIES, Policy
+from bottlerocket_ecs_updater.core.rules.promotion import block_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +232,7 @@ def answers_about(
     that holds its instance does so before anything is staged on it.
     """
     return (
+        Answer("block", block_on(target, fleet.shared.acts)),
         Answer("record", failed_before(instance, target, fleet, policy)),
         Answer("claim", _unclaimable(report, target, fleet)),
         *answers_before_staging(instance, report, target, fleet, policy),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.host_checks import _said
-from bottlerocket_ecs_updater.core.model.fleet import Instance
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import End, Kind
 from bottlerocket_ecs_updater.core.model.time_text import passed

@@ -13,15 +13,17 @@ from functools import lru_cache
 from bottlerocket_ecs_updater.core.affected import deploying_on, hold_for_deployments
 from bottlerocket_ecs_updater.core.capacity.cluster_room import Rooms
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom, room_hold
+from bottlerocket_ecs_updater.core.decision.admission import rules_for
 from bottlerocket_ecs_updater.core.decision.outside import is_there, not_selected, set_aside
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import works_of
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, Case, before_drain, before_staging
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import Recorded
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.checkpoints import Allowance, Roll, allow, allow_today
@@ -39,7 +41,7 @@ def answers_before_staging(
     instance: Instance, report: HostReport, target: Version, fleet: Fleet, policy: Policy
 ) -> tuple[Answer, ...]:
     """Whether the update may be staged, or a staged one be kept for a drain, rule by rule."""
-    rules = policy.rules
+    rules = rules_for(target, fleet, policy)
     case = _case(instance, report, target, fleet, _needed(instance, fleet, policy, staged=False))
     return (_pause(fleet), *before_staging(case, rules, fleet.at)) if case is not None else ()
 
@@ -82,7 +84,8 @@ class Turns:
         )
         case = replace(case, deployments=self.unmovable(instance)) if case is not None else None
         services = Answer("services", self._unknown(instance))
-        return (_pause(fleet), services, *before_drain(case, policy.rules, fleet.at)) if case is not None else ()
+        rules = rules_for(target, fleet, policy)
+        return (_pause(fleet), services, *before_drain(case, rules, fleet.at)) if case is not None else ()
 
     def barred(self, target: Version) -> Hold | None:
         """Why no instance that stands ready for that release may be drained now: pace, or health.
@@ -142,7 +145,7 @@ class Turns:
 
     def _of(self, target: Version) -> Allowance:
         if target not in self._allowances:
-            checkpoints = self._policy.rules.checkpoints
+            checkpoints = rules_for(target, self._fleet, self._policy).checkpoints
             roll = roll_of(target, self._fleet, self._policy) if checkpoints.steps else Roll(target, 0)
             self._allowances[target] = allow(checkpoints, roll, self._fleet.at)
         return self._allowances[target]
@@ -266,6 +269,7 @@ def _case(
         left=left,
         room=room,
         health=fleet.health,
+        shared=fleet.shared,
     )
 
 

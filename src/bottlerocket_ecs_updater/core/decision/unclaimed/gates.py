@@ -17,8 +17,9 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
 )
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import being_prepared
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import Turns
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt, Instance
+from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import passed, spell
 from bottlerocket_ecs_updater.core.rules.policy import Policy

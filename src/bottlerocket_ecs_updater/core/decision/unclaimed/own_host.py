@@ -20,7 +20,8 @@ from bottlerocket_ecs_updater.core.decision.polling import near
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import is_own_host
 from bottlerocket_ecs_updater.core.model.command import CallSuccessor, Conclude, Verdict
 from bottlerocket_ecs_updater.core.model.container_instance import Status
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import passed, spell
 from bottlerocket_ecs_updater.core.rules.policy import OwnHost, Policy

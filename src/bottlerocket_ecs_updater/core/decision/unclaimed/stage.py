@@ -12,8 +12,9 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.gates import Barriers
 from bottlerocket_ecs_updater.core.decision.unclaimed.order import in_order
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import own_last
 from bottlerocket_ecs_updater.core.model.command import Apply, Verdict
-from bottlerocket_ecs_updater.core.model.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.rules.policy import STAGE_AHEAD_FACTOR, STAGE_AHEAD_MIN, Policy
 
