@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from bottlerocket_ecs_updater.core.admission import not_admitted
 from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.command import Cancel, Command, Note, Return, Verdict
-from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
+from bottlerocket_ecs_updater.core.command import Cancel, Command, Note, Return, Unmark, Verdict
+from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Outcome
 from bottlerocket_ecs_updater.core.host import HostReport, UpdateState
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason, hold
@@ -23,11 +23,16 @@ def give_back(instance: Instance, claim: Claim, why: Hold | Failed, fleet: Fleet
 
     Only for an instance that no reboot of ours can reach any more: a reboot cannot be called back for certain.
     """
-    commands: tuple[Command, ...] = (*cancel_open(instance), Return(instance.id, why))
+    notes: tuple[Note, ...] = ()
     if rests:
         code = why.reason.code if isinstance(why, Hold) else why.failure.code
-        commands += (Note(instance.id, next_rest(instance.rest, claim.target, code, fleet.at)),)
-    return Verdict(commands, look_at=fleet.at)
+        notes = (Note(instance.id, next_rest(instance.rest, claim.target, code, fleet.at)),)
+    return Verdict((*cancel_open(instance), *hand_back(instance, why, *notes)), look_at=fleet.at)
+
+
+def hand_back(instance: Instance, verdict: Outcome, *notes: Command) -> tuple[Command, ...]:
+    """Set it ACTIVE, and drop the claim once ECS says that it is: in its reply, or at a later look."""
+    return (Return(instance.id, verdict), *notes, Unmark(instance.id, verdict, took_slot=True))
 
 
 def cancel_open(instance: Instance) -> tuple[Command, ...]:

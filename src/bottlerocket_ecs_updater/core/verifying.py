@@ -11,7 +11,6 @@ from bottlerocket_ecs_updater.core.command import (
     Conclude,
     Note,
     Quarantine,
-    Return,
     Unmark,
     Verdict,
 )
@@ -38,9 +37,12 @@ from bottlerocket_ecs_updater.core.reboots import (
     surely_over,
 )
 from bottlerocket_ecs_updater.core.rest import next_rest
-from bottlerocket_ecs_updater.core.restoring import cancel_open, give_back
+from bottlerocket_ecs_updater.core.restoring import cancel_open, give_back, hand_back
 from bottlerocket_ecs_updater.core.span import spell_moment
 from bottlerocket_ecs_updater.core.waiting import near, spell
+
+SECOND_PROOF_LOOK_POLLS = 6
+"""While a second proof is waited for, the instance is looked at every so many polls: it may go down meanwhile."""
 
 
 def verify(
@@ -84,16 +86,17 @@ def _second_reboot_possible(instance: Instance, claim: Claim, fleet: Fleet, poli
     """What must be seen before a second reboot can be ruled out; None where it is.
 
     The agent may run a command again that has not ended, and one of several commands may be the one that comes late.
-    Both happen within moments of the agent's start. So open commands are cancelled, and the same boot is proven again
-    some time after the first proof. After that it is asked how the commands ended: one that ran again ends in success,
-    and then the host goes down once more.
+    So open commands are cancelled, and the same boot is proven again some time after the first proof. After that it is
+    asked how the commands ended: one that ran again ends in success, and then the host goes down once more.
+
+    How long that is: see `_second_proof_from`.
     """
     trail, told = instance.trail, instance.told
     if trail.proof_at is None or told is None:
         return None
     if claim.reboots <= 1 and surely_over(instance.reboots, trail.proof_at):
         return None
-    second = trail.proof_at + policy.second_proof_spacing
+    second = _second_proof_from(instance, claim, trail.proof_at, fleet, policy)
     quiet = quiet_after_boot(instance.reboots, trail.proof_at)
     if is_mute(instance, fleet):
         quiet = quiet_unproven(instance.reboots)
@@ -102,7 +105,7 @@ def _second_reboot_possible(instance: Instance, claim: Claim, fleet: Fleet, poli
         return Verdict(cancel_open(instance), look_at=min(quiet, fleet.at + policy.answer_timeout))
     due = max(second, quiet) if quiet is not None else second
     if fleet.at < due:
-        soon = min(due, fleet.at + 2 * policy.poll_interval)
+        soon = min(due, fleet.at + SECOND_PROOF_LOOK_POLLS * policy.poll_interval)
         return Verdict(cancel_open(instance), look_at=soon, wants_reboot_end=_end_unasked(instance))
     if told.asked_at < due or told.report is None:
         asked = ask_host(instance, fleet.at, policy)
@@ -112,6 +115,23 @@ def _second_reboot_possible(instance: Instance, claim: Claim, fleet: Fleet, poli
     return None
 
 
+def _second_proof_from(instance: Instance, claim: Claim, proof_at: datetime, fleet: Fleet, policy: Policy) -> datetime:
+    """From when on the same boot once more proves that none of its reboots comes again.
+
+    One command, which this run sent: the agent took it, and the host went down by it. What is left is that the agent
+    runs it again, and an agent does so as it starts, before it takes anything new. It was up when it gave the first
+    answer; a host that still runs the same boot half a minute later was not asked by its agent to go down, unless a
+    service holds that up, and then the command has ended in success, which is asked for after the second proof.
+    Several commands, or one of which less is known: one may be delivered as late as it expires, so it takes longer.
+    """
+    only = instance.reboots[0] if len(instance.reboots) == 1 else None
+    known = only is not None and only.command and claim.reboots <= 1 and claim.run == fleet.run
+    if not known:
+        return proof_at + policy.second_proof_spacing
+    heard_at = instance.trail.proof_heard_at or proof_at
+    return max(proof_at + policy.run_again_spacing, heard_at + policy.answering_spacing)
+
+
 def _return_verified(
     instance: Instance, claim: Claim, registration: Registration, report: HostReport, fleet: Fleet
 ) -> Verdict:
@@ -119,7 +139,7 @@ def _return_verified(
     if registration.status is Status.ACTIVE:
         # It came back into service by itself, under whatever registration: verified, and let go.
         return Verdict((Unmark(instance.id, verdict, took_slot=True), *notes), look_at=fleet.at)
-    return Verdict((Return(instance.id, verdict), *notes), look_at=fleet.at)
+    return Verdict(hand_back(instance, verdict, *notes), look_at=fleet.at)
 
 
 def _judge(instance: Instance, claim: Claim, report: HostReport, fleet: Fleet) -> tuple[Outcome, tuple[Command, ...]]:

@@ -12,14 +12,11 @@ _SPACING_MAX_POLLS = 6
 _NEAR_SHARE = 4
 """Once the time has come that was learned, looks are close: every fourth of what has passed since then…"""
 
-_NEAR_POLLS = 1.0
-"""…and never closer than this many polls."""
-
-_SHARED_BY = 10
-"""Of so few drains at a time, each ends at a time of its own, and closer looks would only split what they share."""
+_NEAR_POLLS = 0.5
+"""…and never closer than this many polls: while something may come at any moment, every second counts for a host."""
 
 LEARNED_SHARE = 0.9
-"""How much of the shortest duration seen so far passes before the first look."""
+"""How much of the shortest duration seen so far passes at least before the first look."""
 
 
 def next_look(
@@ -28,32 +25,27 @@ def next_look(
     poll: timedelta,
     learned: timedelta | None,
     first: timedelta | None = None,
-    *,
-    closest: timedelta | None = None,
 ) -> datetime:
     """When to look next at something that began then and takes about as long as `learned`.
 
-    `first` is how long to wait before the first look where nothing has been learned yet, `closest` how close looks
-    may be once the time has come that was learned, where that is not a poll.
+    `first` is how long to wait before the first look where nothing has been learned yet.
     """
-    quiet = learned * LEARNED_SHARE if learned is not None else (first or poll)
+    quiet = quiet_time(learned, poll) if learned is not None else (first or poll)
     waited = now - began
     if waited < quiet:
         return max(began + quiet, now + near(poll))
     spacing = min(max(poll, waited / _SPACING_SHARE), _SPACING_MAX_POLLS * poll)
-    return now + (
-        spacing if learned is None else min(spacing, max(closest or near(poll), (waited - quiet) / _NEAR_SHARE))
-    )
+    return now + (spacing if learned is None else min(spacing, max(near(poll), (waited - quiet) / _NEAR_SHARE)))
+
+
+def quiet_time(learned: timedelta, poll: timedelta) -> timedelta:
+    """How long nothing is to be seen of what took `learned` at the shortest, as far as looks can tell."""
+    return max(learned * LEARNED_SHARE, learned - near(poll))
 
 
 def near(poll: timedelta) -> timedelta:
     """How far apart looks are while something may come at any moment, and a place in the budget waits for it."""
     return poll * _NEAR_POLLS
-
-
-def shared(poll: timedelta, many: int) -> timedelta:
-    """How far apart looks are that so many instances share: with enough of them a look costs each next to nothing."""
-    return near(poll) / 2 if many >= _SHARED_BY else near(poll)
 
 
 def passed(since: datetime, limit: timedelta, now: datetime) -> bool:

@@ -42,11 +42,7 @@ from bottlerocket_ecs_updater.core.event import (
     Drained,
     SuccessorCalled,
 )
-from bottlerocket_ecs_updater.core.fleet import (
-    Flight,
-    Kind,
-    Status,
-)
+from bottlerocket_ecs_updater.core.fleet import Flight, Kind, Status
 from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.core.ledger import (
     with_rest,
@@ -65,7 +61,7 @@ from bottlerocket_ecs_updater.core.observe import (
 )
 from bottlerocket_ecs_updater.core.own import nobody_could_be_called
 from bottlerocket_ecs_updater.core.reboots import COMMAND_LIFE, SentReboot
-from bottlerocket_ecs_updater.core.settling import deficits
+from bottlerocket_ecs_updater.core.settling import lasting_deficits
 from bottlerocket_ecs_updater.engine.claiming import Claiming
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
@@ -177,7 +173,7 @@ class Acting:
                         queue.clear()
                     else:
                         queue.pop(0)
-            waiting = [queue for queue in waiting if queue]
+            waiting = [left for queue in waiting if (left := self._without_unseen(queue))]
         self.unsafe = True
         with suppress(Throttled, Unreachable, LeaseLapsed):
             # What was done is not undone by that. It is tried again with every pass, and at the end of the run; what
@@ -185,6 +181,17 @@ class Acting:
             self._ledger.flush()
             self.unsafe = False
         return acted
+
+    def _without_unseen(self, queue: list[Command]) -> list[Command]:
+        """Leave out to drop a claim where the reply to its return was lost: a look must show the instance ACTIVE."""
+        return [one for one in queue if not (isinstance(one, Unmark) and self._return_unseen(one.instance))]
+
+    def _return_unseen(self, id_: InstanceId) -> bool:
+        """Whether it may have been set ACTIVE, and ECS neither confirmed nor showed it since."""
+        instance = self._known.instance(id_)
+        registration, trail = instance.registration, instance.trail
+        sent = trail.return_sent_at is not None and not trail.return_confirmed
+        return sent and registration is not None and registration.status is not Status.ACTIVE
 
     def _try_batch(self, batch: Sequence[Command]) -> set[InstanceId]:
         try:
@@ -258,7 +265,7 @@ class Acting:
     # The state in ECS
 
     def _drain(self, batch: Sequence[Drain]) -> set[InstanceId]:
-        before = deficits(self._known.services)
+        before = lasting_deficits(self._known.services, self._known.returned, self._known.daemon_start)
         results = self._set_status([command.instance for command in batch], Status.DRAINING)
         now = self._clock.now()
         failed = set()

@@ -69,6 +69,10 @@ BREATHS_MAX = 5
 """Passes that may follow each other at once and do nothing: each may want a look for what the last one found."""
 
 
+PAUSE_READ_EVERY = timedelta(seconds=60)
+"""A person who pauses updates sees no drain begin after that, since the switch is read right before each; within a
+minute nothing else begins either."""
+
 EVERYTHING = Wants(full=True, listing=True, services=True)
 """What is wanted of the first look, and of the first after the right to act had an end."""
 
@@ -132,6 +136,7 @@ class Run:
         self._version = version
         self._calls = calls
         self._known = Knowledge(run, now, now, now, believed_max=policy.long_step, store=world.store_name)
+        self._known.daemon_start = policy.daemon_start
         self._known.own = world.own
         self._looking = Looking(
             self._known,
@@ -157,6 +162,7 @@ class Run:
         self._agenda = Agenda(policy.poll_interval)
         self._phases: dict[InstanceId, tuple[Phase, datetime]] = {}
         self._holds: dict[InstanceId, Hold] = {}
+        self._pause_read_at: datetime | None = None
         self._breaths = 0
         """Passes in a row that did nothing, and wanted to look again at once."""
         self._stuck: dict[InstanceId, datetime] = {}
@@ -212,7 +218,7 @@ class Run:
                     begin_afresh(self._known, self._looking, self._world.ledger)
                     self._forget_gone()
                     afresh = False
-                self._look_beyond()
+                self._look_beyond(anew=wants.full or wants.listing)
                 decision = decide(self._known.fleet(), self._policy)
                 self._notice_stuck(decision)
                 self._tell(decision)
@@ -291,9 +297,10 @@ class Run:
             present = {id_ for id_, one in self._known.instances.items() if one.registration is not None}
             self._world.ledger.change(partial(without_gone, present=present, now=self._known.at))
 
-    def _look_beyond(self) -> None:
+    def _look_beyond(self, *, anew: bool) -> None:
         """What the rules ask. What cannot be read of it bars beginning, and not what is in hand."""
         try:
+            self._look_for_pause(anew=anew)
             self._look_at_store()
         except (Throttled, Unreachable, LeaseLost, Interrupted):
             raise
@@ -302,10 +309,16 @@ class Run:
                 raise
             self._known.bar(problem)
 
+    def _look_for_pause(self, *, anew: bool) -> None:
+        """Read the pause switch: with every look that a drain may stand on, and otherwise at its own pace."""
+        known = self._known
+        if anew or self._pause_read_at is None or passed(self._pause_read_at, PAUSE_READ_EVERY, known.at):
+            known.paused = look_for_pause(self._world.store, self._world.state or self._cluster_name)
+            self._pause_read_at = known.at
+
     def _look_at_store(self) -> None:
-        """What is neither of ECS nor of the hosts: the pause switch, and how old releases are."""
+        """How old releases are, and what was found of them."""
         known, ledger = self._known, self._world.ledger
-        known.paused = look_for_pause(self._world.store, self._world.state or self._cluster_name)
         for version in known.releases_told():
             seen = self._sightings.note(version, known.at)
             ledger.change(partial(with_sighting, version=version, at=seen))
@@ -323,19 +336,22 @@ class Run:
 
     def _promise(self, decision: Decision, looked: Wants) -> None:
         ours = [id_ for id_, instance in self._known.instances.items() if instance.claim is not None]
-        self._agenda.take(decision, ours, ours if looked.full or looked.listing else looked.due, self._known.at)
+        kept = ours if looked.full or looked.listing else [*looked.due, *looked.heard]
+        self._agenda.take(decision, ours, kept, self._known.at)
         services = self._known.services
-        kept = services is not None and services.at == self._known.at
-        self._agenda.take_services(decision.services_at, kept=kept)
+        were_looked_at = services is not None and services.at == self._known.at
+        self._agenda.take_services(decision.services_at, kept=were_looked_at)
 
     def _wants(self, decision: Decision) -> Wants:
         now = self._world.clock.now()
-        verdicts = decision.verdicts.items()
+        verdicts, due = decision.verdicts.items(), self._agenda.due(now)
+        heard = {id_ for id_ in due if id_ in decision.verdicts and decision.verdicts[id_].wants_answer_only}
         return Wants(
             full=decision.wants_full_look,
             listing=decision.wants_listing,
             services=self._agenda.services_due(now),
-            due=self._agenda.due(now),
+            due=due - heard,
+            heard=heard,
             tasks=[id_ for id_, verdict in verdicts if verdict.wants_tasks],
             reboot_ends=[id_ for id_, verdict in verdicts if verdict.wants_reboot_end],
         )
