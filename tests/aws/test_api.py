@@ -11,6 +11,7 @@ from bottlerocket_ecs_updater.aws.errors import NeverSent
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.core.errors import Denied, LeaseLost, Throttled, Unreachable, UpdaterError
+from bottlerocket_ecs_updater.engine.waits import Wait, Waits
 
 from .fakes import UNPACED, FakeClock, refusal
 
@@ -60,6 +61,27 @@ def test_a_look_is_repeated_only_so_often() -> None:
     with pytest.raises(Unreachable):
         Way().look(method)
     assert method.called == LOOK_ATTEMPTS
+
+
+def test_a_look_without_an_answer_is_told_after_some_seconds_and_once() -> None:
+    way, told = Way(), list[Wait]()
+
+    class Hanging(Scripted):
+        def __call__(self) -> int:
+            way.clock.sleep(timedelta(seconds=6))
+            return super().__call__()
+
+    way.api = Api(way.clock, Pace(way.clock, rates=UNPACED), way.calls, waits=Waits(told.append))
+    began = way.clock.now()
+    way.look(Hanging(BROKEN, BROKEN, BROKEN))
+    assert [(wait.since, "ServerException" in wait.what) for wait in told] == [(began, True)]
+
+
+def test_a_look_that_is_answered_within_seconds_is_no_wait() -> None:
+    way, told = Way(), list[Wait]()
+    way.api = Api(way.clock, Pace(way.clock, rates=UNPACED), way.calls, waits=Waits(told.append))
+    way.look(Scripted(BROKEN, BROKEN))
+    assert told == []
 
 
 def test_pauses_between_repeats_grow() -> None:

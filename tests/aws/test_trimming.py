@@ -50,8 +50,26 @@ def test_a_trimmed_service_is_read_the_same() -> None:
     body = json.dumps({"services": [full], "failures": []}).encode()
     less = trimmed(body, *KEPT["DescribeServices"])
     whole, cut = (parsed("DescribeServices", one)["services"][0] for one in (body, less))
-    assert service(cut) == service(whole)
+    assert service(cut, START) == service(whole, START)
     assert b"steady" not in less
+
+
+def test_what_tells_of_its_launch_its_deployments_and_its_restarts_is_not_trimmed() -> None:
+    started = "(service s) has started 2 tasks: (task 1) (task 2)."
+    full = {
+        "serviceArn": "arn:aws:ecs:eu-west-1:111122223333:service/web/s",
+        "status": "ACTIVE",
+        "launchType": "FARGATE",
+        "deployments": [{"status": "PRIMARY", "rolloutState": "IN_PROGRESS", "createdAt": EPOCH, "failedTasks": 2}],
+        "events": [{"id": str(number), "message": started, "createdAt": EPOCH} for number in range(3)],
+    }
+    body = json.dumps({"services": [full], "failures": []}).encode()
+    less = trimmed(body, *KEPT["DescribeServices"])
+    whole, cut = (parsed("DescribeServices", one)["services"][0] for one in (body, less))
+    found = service(cut, START)
+    assert found == service(whole, START)
+    assert found is not None
+    assert (found.elsewhere, found.deploying_since, found.restless) == (True, START, 2)
 
 
 @pytest.mark.parametrize(

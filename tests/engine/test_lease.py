@@ -26,6 +26,7 @@ from bottlerocket_ecs_updater.engine.lease import (
 from bottlerocket_ecs_updater.engine.lease_note import LONGEST_TERM
 from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored
+from bottlerocket_ecs_updater.engine.waits import Wait, Waits
 
 KEY = lease_key("web")
 SPAN = timedelta(seconds=60)
@@ -106,6 +107,28 @@ def held_by_a_dead_run(store: MemoryStore, time: Time, term: timedelta = SPAN) -
 
 
 # Taking it
+
+
+def test_a_wait_for_a_lease_that_another_run_holds_is_told_once_with_its_end(store: Cut, time: Time) -> None:
+    held_by_a_dead_run(store, time)
+    told: list[Wait] = []
+    waits = Waits(told.append)
+    Lease(store, KEY, "b", RunId("run-b"), SPAN, time, lambda: time.monotonic, waits).acquire()
+    (wait,) = told
+    assert "which dead holds since 2026-01-05 09:00 UTC" in wait.what
+    assert (wait.since, wait.until) == (START, START + SPAN)
+
+
+def test_a_store_that_does_not_answer_is_told_before_the_first_wait_for_it(store: Cut, time: Time) -> None:
+    store.down = True
+    told: list[tuple[Wait, int]] = []
+    waits = Waits(lambda wait: told.append((wait, len(time.naps))))
+    with pytest.raises(Unreachable):
+        Lease(store, KEY, "b", RunId("run-b"), SPAN, time, lambda: time.monotonic, waits).acquire()
+    ((wait, naps_before),) = told
+    assert (wait.since, naps_before) == (START, 0)
+    assert wait.until is not None
+    assert time.wall <= wait.until, "it does not last longer than was said"
 
 
 def test_a_lease_that_nobody_ever_had_is_taken_at_once(store: Cut, time: Time) -> None:

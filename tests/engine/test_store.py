@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import subprocess
@@ -14,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.errors import Denied, Unreachable
+from bottlerocket_ecs_updater.core.errors import Denied, Unreachable, UsageError
 from bottlerocket_ecs_updater.engine import folder
-from bottlerocket_ecs_updater.engine.folder import FolderStore
+from bottlerocket_ecs_updater.engine.folder import FolderStore, _faults
 from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
 
@@ -231,22 +232,34 @@ def test_files_that_a_system_leaves_in_folders_are_no_objects(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("own", [".lock", ".new", ".counts"])
-def test_a_folder_whose_own_files_are_something_else_is_unreachable_with_the_place(tmp_path: Path, own: str) -> None:
+def test_a_folder_whose_own_files_are_something_else_is_refused_with_the_place(tmp_path: Path, own: str) -> None:
     store = FolderStore(tmp_path)
     if own == ".counts":
         (tmp_path / own).write_text("a file")
     else:
         (tmp_path / own).mkdir()
-    with contextlib.suppress(Unreachable):
+    with contextlib.suppress(UsageError):
         store.put(KEY, b"one", None)
-    with pytest.raises(Unreachable, match=own):
+    with pytest.raises(UsageError, match=own):
         store.put(KEY, b"two", None)
 
 
-def test_a_folder_where_a_file_is_in_the_way_is_unreachable_with_its_path(tmp_path: Path) -> None:
+def test_a_folder_where_a_file_is_in_the_way_is_refused_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "clusters").write_text("a file")
-    with pytest.raises(Unreachable, match="clusters"):
+    with pytest.raises(UsageError, match=r"clusters.*give another --state"):
         FolderStore(tmp_path).put(KEY, b"", ABSENT)
+
+
+@pytest.mark.parametrize("place", ["a-file", "a-file/state", "/proc/state", "/dev/null/state", "x" * 300])
+def test_a_place_where_no_folder_can_be_is_refused_before_anything_waits_for_it(tmp_path: Path, place: str) -> None:
+    (tmp_path / "a-file").write_text("a file")
+    with pytest.raises(UsageError, match="give another --state"):
+        FolderStore(tmp_path / place).prove()
+
+
+def test_a_full_disk_is_no_reason_to_give_another_place(tmp_path: Path) -> None:
+    with pytest.raises(Unreachable), _faults("write", tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

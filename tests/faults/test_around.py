@@ -1,4 +1,4 @@
-"""Faults of what is around a host, F31 to F33 and F38 to F41, and of the updater's own calls and life, W1 to W7."""
+"""Faults of what is around a host, F31 to F33 and F38 to F43, and of the updater's own calls and life, W1 to W7."""
 
 from __future__ import annotations
 
@@ -109,6 +109,70 @@ def test_f33_an_instance_that_somebody_returns_while_we_drain_it_is_left_in_serv
     assert town.updated_the_others()
 
 
+# Its group
+
+OURS = (Step.DRAIN, Step.REBOOT, Step.BOOT)
+
+
+@pytest.mark.parametrize("drains", [True, False], ids=["managed-draining", "hook"])
+@pytest.mark.parametrize("step", OURS)
+def test_f42_an_instance_that_its_group_takes_away_while_it_is_ours_is_let_go_and_never_set_active(
+    step: Step, drains: bool
+) -> None:
+    town = befall(f.GroupTakes(step=step, drains=drains), hosts=6, budget=2)
+    assert town.fates == ["leaving-group", "not mentioned"]
+    assert town.exits == [0, 0]
+    assert "it was left as it is" not in town.words()
+    registration = town.played.world.instance(town.sick)
+    assert registration.status.value == "INACTIVE"
+    assert ATTRIBUTE not in registration.custom
+    assert town.updated_the_others()
+
+
+@pytest.mark.parametrize("step", [Step.CHECK, Step.APPLY])
+def test_f42_an_instance_that_its_group_takes_away_before_it_is_ours_is_left_to_it(step: Step) -> None:
+    town = befall(f.GroupTakes(step=step), hosts=6, budget=2)
+    assert town.fates == ["leaving-group", "not mentioned"]
+    assert (town.boots, town.sent("reboot")) == (0, 0)
+    assert town.updated_the_others()
+
+
+def test_f42_an_instance_that_its_group_takes_away_after_its_return_was_updated() -> None:
+    town = befall(f.GroupTakes(step=Step.RETURN, at=SECONDS), hosts=6, budget=2)
+    assert town.fates == ["updated", "not mentioned"]
+    assert town.updated_the_others()
+
+
+def test_f42_an_instance_whose_hook_never_ends_stays_let_go_in_every_run() -> None:
+    town = befall(f.GroupTakes(step=Step.DRAIN, hook=timedelta(days=2)), hosts=6, budget=2)
+    assert set(town.fates) == {"leaving-group"}
+    assert town.played.world.instance(town.sick).status.value == "DRAINING"
+    assert ATTRIBUTE not in town.played.world.instance(town.sick).custom
+    assert town.updated_the_others()
+
+
+def test_f42_a_quarantined_instance_that_its_group_takes_away_is_let_go() -> None:
+    town = befall(f.BootHangs(times=None), f.GroupTakes(at=timedelta(hours=1), hook=timedelta(days=2)), hosts=6)
+    assert town.fates[0] == "quarantined:not-back"
+    assert town.fates[-1] == "leaving-group"
+    assert ATTRIBUTE not in town.played.world.instance(town.sick).custom
+
+
+def test_f42_a_group_that_does_not_answer_keeps_no_host_out_of_service_for_ever() -> None:
+    silent = f.ApiFails("ServiceUnavailable", 503, "DescribeAutoScalingInstances", at=timedelta(minutes=4))
+    town = befall(world=(silent,))
+    assert town.exits[0] == 0
+    assert town.played.verdict.clean
+
+
+@pytest.mark.parametrize("step", [Step.CHECK, Step.APPLY, Step.DRAIN, Step.REBOOT, Step.RETURN])
+def test_f43_a_host_that_somebody_stops_and_starts_again_is_updated_in_the_end(step: Step) -> None:
+    town = befall(f.InstanceStopped(step=step, lasts=timedelta(minutes=10)), hosts=6, budget=2)
+    assert town.version == NEW
+    assert town.played.world.instance(town.sick).status.value == "ACTIVE"
+    assert town.updated_the_others()
+
+
 # Nobody
 
 
@@ -133,7 +197,7 @@ def test_f40_an_instance_that_is_registering_for_a_time_is_updated_with_the_othe
 
 @pytest.mark.parametrize(
     "fault",
-    [f.ApiFails(every=5), f.ApiFails("InternalServerError", 500, every=7)],
+    [f.ApiFails(every=5), f.ApiFails("InternalServerError", 500, every=9)],
     ids=["throttled", "errors"],
 )
 def test_f38_calls_that_fail_now_and_then_only_delay_the_run(fault: f.ApiFails) -> None:

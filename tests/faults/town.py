@@ -164,7 +164,8 @@ def _first(hosts: int) -> int:
 def _down_by_others(faults: tuple[Fault, ...]) -> int:
     """One more may be out where somebody else, or nature, puts it out beside what the updater drained."""
     names = {type(fault).__name__ for fault in faults}
-    return int(bool(names & {"OutOfBand", "InstanceTerminated", "SomebodySets", "ApplyKilled"}))
+    others = {"OutOfBand", "InstanceTerminated", "SomebodySets", "ApplyKilled", "GroupTakes", "InstanceStopped"}
+    return int(bool(names & others))
 
 
 def word(ending: Ending, id_: InstanceId) -> str:

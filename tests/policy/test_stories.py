@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from tests.support.simulated import DOCUMENTS, NEW, EngineClock, Updater, instance_id, row, survey_of
+from tests.support.simulated import DOCUMENTS, NEW, EngineClock, Tape, Updater, instance_id, row, survey_of
 
 from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.core.checkpoints import Checkpoints, parse_checkpoints
-from bottlerocket_ecs_updater.core.event import RuleOff, RunFinished
+from bottlerocket_ecs_updater.core.event import Claimed, Event, RuleOff, RunFinished, UpdatesPaused, UpdatesResumed
 from bottlerocket_ecs_updater.core.explaining import explain
 from bottlerocket_ecs_updater.core.fleet import Fleet
 from bottlerocket_ecs_updater.core.ids import InstanceId, RunId
@@ -242,6 +242,34 @@ def test_a_pause_lets_nothing_new_begin_until_somebody_resumes(tmp_path: Path) -
     assert updated(story.run()) == 2
 
 
+def test_a_run_says_that_it_was_paused_by_whom_and_that_updates_go_on(tmp_path: Path) -> None:
+    story = Story(row(3), Rules(), tmp_path)
+    paused = Pause(story.world.clock.now(), "ann", "a holiday")
+    again = replace(paused, who="bob", why="a deployment")
+
+    acts = iter(
+        (
+            lambda: set_pause(story.store, "demo", paused),
+            lambda: set_pause(story.store, "demo", again),
+            lambda: clear_pause(story.store, "demo"),
+        )
+    )
+
+    class People(Tape):
+        """They pause, pause for another reason, and resume."""
+
+        def record(self, event: Event) -> None:
+            super().record(event)
+            if isinstance(event, Claimed | UpdatesPaused):
+                next(acts, lambda: None)()
+
+    updater = story.updater()
+    updater.tape = People()
+    assert updated(updater.run()) == 3
+    said = [event for event in updater.tape.events if isinstance(event, UpdatesPaused | UpdatesResumed)]
+    assert [getattr(event, "why", "resumed") for event in said] == [str(paused), str(again), "resumed"]
+
+
 def test_an_excluded_host_is_not_even_asked(tmp_path: Path) -> None:
     world = row(2)
     rules = Rules(selection=Selection(exclude=(parse_selector(instance_id(0)),)))
@@ -284,7 +312,6 @@ def test_a_plan_from_a_saved_fleet_is_the_plan_of_the_fleet(tmp_path: Path) -> N
 def test_where_auto_scaling_is_not_offered_its_rule_is_left_out_with_one_word(tmp_path: Path) -> None:
     story = Story(row(2), Rules(), tmp_path)
     updater = story.updater()
-    del story.world.autoscaling
     updater.clients = InProcessClients(story.world, caller=updater.name, before_call=_no_auto_scaling)
     assert updated(updater.run()) == 2
     assert [event.rule for event in updater.tape.of(RuleOff)] == ["auto-scaling"]

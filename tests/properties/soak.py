@@ -11,6 +11,7 @@ from tests.support.invented import (
     Dice,
     quiet_story,
     story_of_deaths,
+    story_of_departures,
     story_of_everything,
     story_of_faults,
     story_of_operators,
@@ -30,6 +31,7 @@ KINDS = (
     story_of_own_ground,
     story_of_reboots,
     story_of_the_store,
+    story_of_departures,
 )
 
 

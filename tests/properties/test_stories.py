@@ -11,6 +11,7 @@ from tests.support.invented import (
     quiet_story,
     stories,
     story_of_deaths,
+    story_of_departures,
     story_of_everything,
     story_of_faults,
     story_of_operators,
@@ -45,6 +46,12 @@ def test_broken_hosts_and_people_who_meddle_keep_no_promise_from_being_kept(stor
 @settings(ALWAYS_THE_SAME, max_examples=40)
 @given(stories(story_of_own_ground))
 def test_updaters_on_the_hosts_that_they_update_leave_none_behind_and_kill_nobody_themselves(story: Story) -> None:
+    assert broken_promises(play(story)) == []
+
+
+@settings(ALWAYS_THE_SAME, max_examples=60)
+@given(stories(story_of_departures))
+def test_groups_that_take_hosts_away_and_people_who_stop_them_keep_no_promise_from_being_kept(story: Story) -> None:
     assert broken_promises(play(story)) == []
 
 

@@ -94,7 +94,10 @@ def test_two_events_never_share_a_name() -> None:
                 },
             },
         ),
-        (LookPostponed(AT, "Throttled", timedelta(seconds=2.5)), {"why": "Throttled", "for": 2.5}),
+        (
+            LookPostponed(AT, "Throttled", timedelta(seconds=2.5), AT),
+            {"why": "Throttled", "for": 2.5, "since": "2026-01-05T09:24:11Z", "until": None},
+        ),
     ],
 )
 def test_the_form_of_an_event_stays_what_it_is(event: Event, form: dict[str, object]) -> None:

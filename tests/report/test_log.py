@@ -135,7 +135,12 @@ def test_a_hold_is_its_code_with_its_facts() -> None:
 
 
 def test_a_unit_stands_at_the_end_of_a_name() -> None:
-    assert facts_of(LookPostponed(START, "Throttled", timedelta(seconds=4))) == {"why": "Throttled", "for_seconds": 4.0}
+    assert facts_of(LookPostponed(START, "Throttled", timedelta(seconds=4))) == {
+        "why": "Throttled",
+        "for_seconds": 4.0,
+        "since": None,
+        "until": None,
+    }
 
 
 def test_the_last_object_is_the_summary_and_names_whoever_needs_a_person() -> None:

@@ -407,6 +407,27 @@ def story_of_own_ground(choose: Chooser) -> Story:
     )
 
 
+def story_of_departures(choose: Chooser) -> Story:
+    """All that strikes hosts, while Auto Scaling takes some of them away and somebody stops others."""
+    story = story_of_faults(choose)
+    faults = story.scenario.faults
+    taken = tuple(
+        Placed(_departure(choose), member.host.instance_id)
+        for member in story.scenario.members
+        if member.bottlerocket and choose.happens(30)
+    )
+    scenario = replace(story.scenario, faults=FaultPlan((*faults.faults, *taken), faults.seed))
+    return _with_trouble(choose, replace(story, scenario=scenario), ())
+
+
+def _departure(choose: Chooser) -> Fault:
+    step = choose.one_of((None, *f.Step))
+    at = seconds(choose.number(0, 1500) if step is None else choose.number(0, 10))
+    if choose.happens(30):
+        return f.InstanceStopped(at, step, seconds(choose.number(30, 4000)) if choose.happens(70) else None)
+    return f.GroupTakes(at, step, seconds(choose.one_of((600, 60, 172800))), choose.happens(60))
+
+
 def story_of_deaths(choose: Chooser) -> Story:
     """Updaters are killed at any call, suspended, told to stop, and run beside each other; the cluster is well."""
     return _paced(choose, _with_trouble(choose, quiet_story(choose), ()))

@@ -453,6 +453,8 @@ def _boots_explained(fault: f.Fault, played: Played) -> int:
     """How many boots a fault may add. Without a store nobody remembers what failed: each run may try it again."""
     tries = REBOOT_TRIES * (1 if played.story.right == "store" else len(played.endings))
     match fault:
+        case f.InstanceStopped(lasts=lasts) if lasts is not None:
+            return 1
         case f.RebootEnds(ending=f.RebootEnding.RUN_AGAIN, times=times):
             return times if times is not None else tries
         case f.OutOfBand(deed=f.Deed.REBOOT | f.Deed.LOCK_VERSION):

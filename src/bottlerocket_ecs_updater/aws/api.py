@@ -12,6 +12,7 @@ from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.core.errors import Throttled, Unreachable
 from bottlerocket_ecs_updater.engine.ports import Clock
+from bottlerocket_ecs_updater.engine.waits import Waits
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,6 +25,10 @@ ACT_ATTEMPTS = 3
 
 FIRST_PAUSE = timedelta(milliseconds=500)
 """Doubled for every further attempt: 3.5 s in all."""
+
+
+TOLD_AFTER = timedelta(seconds=5)
+"""A look that has had no answer for so long is told as a wait; most faults are over before."""
 
 
 def without_limit(acting: bool) -> AbstractContextManager[None]:  # noqa: FBT001, ARG001 - the form of a limit
@@ -50,8 +55,10 @@ class Api:
         calls: Calls,
         before_call: Callable[[bool], None] = no_hook,
         within: Callable[[bool], AbstractContextManager[None]] = without_limit,
+        waits: Waits | None = None,
     ) -> None:
         self._within = within
+        self._waits = waits or Waits()
         self._clock = clock
         self._pace = pace
         self._calls = calls
@@ -67,11 +74,14 @@ class Api:
 
     def look(self, operation: Operation, about: str, method: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Ask something, several times where AWS does not answer or throttles."""
-        pause = FIRST_PAUSE
+        pause, began, told = FIRST_PAUSE, self._clock.now(), False
         for _ in range(LOOK_ATTEMPTS - 1):
             try:
                 return self._call(False, operation, about, method, *args, **kwargs)
-            except (Throttled, Unreachable):
+            except (Throttled, Unreachable) as error:
+                if not told and self._clock.now() - began >= TOLD_AFTER:
+                    self._waits.begin(f"AWS, which does not answer: {error}", began, None)
+                    told = True
                 if not self._clock.sleep(pause):
                     raise
                 pause *= 2

@@ -174,13 +174,13 @@ class EcsCluster:
         return described
 
     def _describe_some_services(self, arns: Sequence[str]) -> Mapping[str, Service | str | None]:
-        method = self._clients.looking.describe_services
+        method, at = self._clients.looking.describe_services, self._clock.now()
         reply = self._api.look(Operation.DESCRIBE_SERVICES, self._cluster, method, cluster=self._cluster, services=arns)
         # Old services have ARNs without their cluster; a name is one service's in a cluster, however it is written.
         failed = {name_in(arn): why for arn, why in failures(reply.get("failures")).items()}
         shapes = {name_in(shape.get("serviceArn", "")): shape for shape in reply.get("services", ())}
         return {
-            arn: service(shapes[name]) if (name := name_in(arn)) in shapes else failed.get(name, LEFT_OUT)
+            arn: service(shapes[name], at) if (name := name_in(arn)) in shapes else failed.get(name, LEFT_OUT)
             for arn in arns
         }
 

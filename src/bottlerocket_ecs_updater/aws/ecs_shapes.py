@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from sys import intern
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bottlerocket_ecs_updater.core.fit import Moving, Port, Remaining
 from bottlerocket_ecs_updater.core.fleet import NAMELESS, Registration, Service, Status
@@ -26,6 +27,23 @@ VARIANT_ATTRIBUTE = "bottlerocket.variant"
 ZONE_ATTRIBUTE = "ecs.availability-zone"
 CAPABILITY_PREFIX = "com.amazonaws.ecs.capability."
 """Dozens of these are on every instance, and nothing here asks for them."""
+
+ELSEWHERE = ("FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
+"""Launch types whose tasks are on no instance that we look after."""
+
+FARGATE_PROVIDERS = frozenset({"FARGATE", "FARGATE_SPOT"})
+
+RESTLESS_WITHIN = timedelta(hours=1)
+"""How far back the events of a service tell of how it is. DescribeServices shows the 100 newest."""
+
+RESTLESS_STARTS = 3
+"""A service that started tasks so many times more often than it stopped any lost them by itself."""
+
+TELLING = ("has started ", "has stopped ")
+"""What is in the events that are read."""
+
+_STARTED = re.compile(r"has started (\d+) tasks")
+_STOPPED = re.compile(r"has stopped (\d+) running tasks")
 
 SERVICE_GROUP_PREFIX = "service:"
 UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
@@ -63,8 +81,8 @@ def _attributes(shapes: Iterable[AttributeTypeDef]) -> dict[str, str]:
     return {intern(name): intern(value) for name, value in kept}
 
 
-def service(shape: ServiceTypeDef) -> Service | None:
-    """A service, None for one that is deleted already."""
+def service(shape: ServiceTypeDef, at: datetime) -> Service | None:
+    """A service as it is at that time, None for one that is deleted already."""
     arn = shape.get("serviceArn")
     if not arn or shape.get("status") == "INACTIVE":
         return None
@@ -76,6 +94,10 @@ def service(shape: ServiceTypeDef) -> Service | None:
         daemon=shape.get("schedulingStrategy") == "DAEMON",
         deploying=_deploying(shape),
         moving=_moving(shape),
+        elsewhere=_elsewhere(shape),
+        providers=tuple(sorted({one for each in (shape, *_rollouts(shape)) for one in _providers(each)})),
+        deploying_since=_deploying_since(shape),
+        restless=_restless(shape, at),
     )
 
 
@@ -115,14 +137,56 @@ def _moving(shape: ServiceTypeDef) -> Moving | None:
     )
 
 
+def _rollouts(shape: ServiceTypeDef) -> Sequence[Mapping[str, Any]]:
+    """Its deployments, or the task sets that stand in their place under another controller than ECS."""
+    return [*(shape.get("deployments") or ()), *(shape.get("taskSets") or ())]
+
+
+def _live(shape: ServiceTypeDef) -> Sequence[Mapping[str, Any]]:
+    return [one for one in _rollouts(shape) if one.get("status") in ("PRIMARY", "ACTIVE")]
+
+
 def _deploying(shape: ServiceTypeDef) -> bool:
     """Whether a deployment is in progress: an earlier one is still there, or ECS says so of the one there is.
 
-    A deployment whose circuit broke has FAILED, and one of another controller says nothing: neither is waited for.
+    A deployment whose circuit broke has FAILED, and one task set alone says nothing: neither is waited for.
     """
-    deployments = shape.get("deployments") or ()
-    active = [one for one in deployments if one.get("status") in ("PRIMARY", "ACTIVE")]
-    return len(active) > 1 or any(one.get("rolloutState") == "IN_PROGRESS" for one in active)
+    live = _live(shape)
+    return len(live) > 1 or any(one.get("rolloutState") == "IN_PROGRESS" for one in live)
+
+
+def _deploying_since(shape: ServiceTypeDef) -> datetime | None:
+    """When the youngest of several deployments, or the only one, was begun; None where none is in progress."""
+    begun = [one["createdAt"] for one in _live(shape) if one.get("createdAt") is not None]
+    return moment(max(begun)) if begun and _deploying(shape) else None
+
+
+def _providers(shape: Mapping[str, Any]) -> Iterable[str]:
+    return (one.get("capacityProvider", "") for one in shape.get("capacityProviderStrategy") or ())
+
+
+def _elsewhere(shape: ServiceTypeDef) -> bool:
+    """Whether all that a service and its deployments say of where they run keeps its tasks off EC2 instances."""
+    said = [where for one in (shape, *_rollouts(shape)) if (where := _says_elsewhere(one)) is not None]
+    return bool(said) and all(said)
+
+
+def _says_elsewhere(shape: Mapping[str, Any]) -> bool | None:
+    """None where it says nothing: of a service with task sets, these say it."""
+    providers = frozenset(_providers(shape))
+    if providers:
+        return providers <= FARGATE_PROVIDERS
+    launch = shape.get("launchType")
+    return launch in ELSEWHERE if launch else None
+
+
+def _restless(shape: ServiceTypeDef, at: datetime) -> int:
+    """How many tasks a service loses at once by itself: it started tasks again and again that nobody had stopped."""
+    since = at - RESTLESS_WITHIN
+    told = [one.get("message", "") for one in shape.get("events") or () if moment(one.get("createdAt")) >= since]
+    started = [int(found[1]) for text in told if (found := _STARTED.search(text))]
+    stopped = [int(found[1]) for text in told if (found := _STOPPED.search(text))]
+    return max(started) if len(started) - len(stopped) >= RESTLESS_STARTS else 0
 
 
 def service_of_group(group: str) -> str:

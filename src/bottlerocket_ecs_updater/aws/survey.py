@@ -99,8 +99,10 @@ class AwsSurvey:
             unwell |= ask_probes(some)
         return unwell
 
-    def memberships(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Membership]:
-        """The Auto Scaling group of each, its state there, and whether the group is being refreshed."""
+    def memberships(
+        self, instances: Sequence[InstanceId], *, refreshes: bool = True
+    ) -> Mapping[InstanceId, Membership]:
+        """The Auto Scaling group of each, and its state there; with `refreshes`, whether that group is refreshed."""
         found: dict[InstanceId, tuple[str, LifecycleState]] = {}
         for some in chunks(instances, GROUP_INSTANCES_MAX):
             reply = self._api.look(
@@ -112,9 +114,10 @@ class AwsSurvey:
             for shape in reply.get("AutoScalingInstances", ()):
                 state = LifecycleState.parse(shape.get("LifecycleState", ""))
                 found[InstanceId(shape.get("InstanceId", ""))] = shape.get("AutoScalingGroupName", ""), state
-        refreshing = {group: self._refreshing(group) for group in sorted({group for group, _ in found.values()})}
+        groups = sorted({group for group, _ in found.values()}) if refreshes else ()
+        refreshing = {group: self._refreshing(group) for group in groups}
         return {
-            id_: InGroup(found[id_][0], found[id_][1], refreshing[found[id_][0]]) if id_ in found else NoGroup()
+            id_: InGroup(*found[id_], refreshing.get(found[id_][0], False)) if id_ in found else NoGroup()
             for id_ in instances
         }
 

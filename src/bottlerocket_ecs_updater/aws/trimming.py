@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from bottlerocket_ecs_updater.aws.ecs_shapes import CAPABILITY_PREFIX
+from bottlerocket_ecs_updater.aws.ecs_shapes import CAPABILITY_PREFIX, TELLING
 from bottlerocket_ecs_updater.engine.readjson import MISFITS
 
 KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
@@ -39,6 +39,8 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
                 "deploymentConfiguration",
                 "deployments",
                 "desiredCount",
+                "events",
+                "launchType",
                 "placementConstraints",
                 "runningCount",
                 "schedulingStrategy",
@@ -46,6 +48,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
                 "serviceName",
                 "status",
                 "taskDefinition",
+                "taskSets",
             }
         ),
     ),
@@ -67,7 +70,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
 """What is read of each item, by operation, with the name of the list that it is in."""
 
 RESOURCE_KEPT = ("name", "integerValue", "stringSetValue")
-DEPLOYMENT_KEPT = ("status", "rolloutState")
+DEPLOYMENT_KEPT = ("status", "rolloutState", "createdAt", "launchType", "capacityProviderStrategy")
 
 
 class Events(Protocol):
@@ -108,6 +111,16 @@ def _trimmed_item(item: Mapping[str, Any], kept: frozenset[str]) -> dict[str, An
         less["remainingResources"] = [
             {name: one.get(name) for name in RESOURCE_KEPT} for one in less["remainingResources"]
         ]
-    if "deployments" in less:
-        less["deployments"] = [{name: one.get(name) for name in DEPLOYMENT_KEPT} for one in less["deployments"]]
+    for rollouts in ("deployments", "taskSets"):
+        if rollouts in less:
+            less[rollouts] = [{name: one.get(name) for name in DEPLOYMENT_KEPT} for one in less[rollouts]]
+    if "events" in less:
+        # Most services have a hundred events which say that they are steady.
+        less["events"] = [_trimmed_event(one) for one in less["events"] if any(t in one["message"] for t in TELLING)]
     return less
+
+
+def _trimmed_event(event: Mapping[str, Any]) -> dict[str, Any]:
+    """When tasks were started or stopped, and how many; which ones, in a long list, nobody reads."""
+    text, _, _ = event["message"].partition(" tasks")
+    return {"message": f"{text} tasks", "createdAt": event["createdAt"]}

@@ -41,7 +41,7 @@ COMMANDS = {
     "explain": "Say why an instance is, or is not, updated: all that is known of it, and every rule with its answer.",
     "status": "Show instances by release and state, open claims, rests, quarantine, who acts, and the last run.",
     "report": "Make the report of a run from its record: a page, Markdown or JSON.",
-    "history": "List the runs of a cluster, newest first.",
+    "history": "List the runs of a cluster, and what people did, newest first.",
     "pause": "Let no run begin anything new on a cluster until `resume`; what is in flight finishes.",
     "resume": "Let runs begin again on a cluster that was paused.",
     "release": "Give a quarantined instance back, clear its rest, or declare a version good.",

@@ -14,7 +14,9 @@ from bottlerocket_ecs_updater.cli import kinds
 from bottlerocket_ecs_updater.cli.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import wire_to_look
 from bottlerocket_ecs_updater.core.errors import UsageError
-from bottlerocket_ecs_updater.report.index import entries_of, history_text, write_index
+from bottlerocket_ecs_updater.engine.audit import acts_of
+from bottlerocket_ecs_updater.report.index import acts_text, entries_of, history_text, write_index
+from bottlerocket_ecs_updater.report.jsonreport import act_object
 
 
 @Parameter(name="*", group="History")
@@ -25,18 +27,20 @@ class HistorySettings:
     target: Target
     config: ConfigFile = None
     form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
-    last: Annotated[int, kinds.count("At most so many, the newest.")] = 30
+    last: Annotated[int, kinds.count("At most so many runs, and acts of people, the newest.")] = 30
 
 
 def history(*, settings: HistorySettings) -> int:
-    """List the runs of a cluster, newest first."""
+    """List the runs of a cluster, and what people did, newest first."""
     wired = wire_to_look(settings.target, os.environ)
     if wired.store is None:
         raise UsageError("the history of runs is in the state store: give --state")
     entries = entries_of(wired.store, wired.state, wired.cluster_name)[: settings.last]
+    acts = acts_of(wired.store, wired.state)[-settings.last :]
     if settings.form == "json":
-        text = json.dumps(json.loads(write_index(entries)), indent=2) + "\n"
+        told = json.loads(write_index(entries)) | {"acts": [act_object(act) for act in reversed(acts)]}
+        text = json.dumps(told, indent=1) + "\n"
     else:
-        text = history_text(entries)
+        text = history_text(entries) + acts_text(acts)
     sys.stdout.write(text)
     return 0

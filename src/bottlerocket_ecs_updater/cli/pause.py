@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
 from dataclasses import dataclass
-from typing import Annotated
 
 from cyclopts import Parameter
 
-from bottlerocket_ecs_updater.cli import kinds
+from bottlerocket_ecs_updater.cli.acts import Why, caller, record
 from bottlerocket_ecs_updater.cli.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire_to_look
 from bottlerocket_ecs_updater.core.errors import UsageError
+from bottlerocket_ecs_updater.engine.old_state import pause_of
 from bottlerocket_ecs_updater.engine.pausing import Pause, set_pause
 from bottlerocket_ecs_updater.engine.ports import Store
-
-_REASON = r"[^\x00-\x1f\x7f]{1,200}"
 
 
 @Parameter(name="*", group="Pause")
@@ -27,18 +23,22 @@ class PauseSettings:
 
     target: Target
     config: ConfigFile = None
-    why: Annotated[
-        str, kinds.text("Why, for whoever finds it paused.", _REASON, "a line of at most 200 characters", "TEXT")
-    ] = ""
+    why: Why = ""
 
 
 def pause(*, settings: PauseSettings) -> int:
     """Let no run begin anything new on a cluster until `resume`; what is in flight finishes."""
     wired = wire_to_look(settings.target, os.environ)
     store = store_of(wired)
-    made = Pause(wired.clock.now(), _who(), settings.why)
+    before = pause_of(store, wired.place, wired.cluster_name)
+    made = Pause(wired.clock.now(), caller(wired), settings.why)
     set_pause(store, wired.state, made)
-    print(f"Updates of {wired.cluster_name} are paused {made}")  # noqa: T201 - the answer itself
+    instead = f", in place of the pause {before}" if before else ""
+    record(wired, "pause", "", settings.why, f"paused the updates{instead}", made.who)
+    said = f"Updates of {wired.cluster_name} are paused {made}"
+    if before:
+        said += f"\nThey were paused already, {before}. `resume` ends both."
+    print(said)  # noqa: T201 - the answer itself
     return 0
 
 
@@ -47,11 +47,3 @@ def store_of(wired: Wired) -> Store:
     if wired.store is None:
         raise UsageError("the pause switch is kept in the state store: give --state")
     return wired.store
-
-
-def _who() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in most containers
-        user = "somebody"
-    return f"{user} on {socket.gethostname()}"

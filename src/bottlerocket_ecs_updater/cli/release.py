@@ -11,6 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli import kinds
+from bottlerocket_ecs_updater.cli.acts import Why, record
 from bottlerocket_ecs_updater.cli.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire_to_look
 from bottlerocket_ecs_updater.core.errors import UpdaterError, UsageError
@@ -28,6 +29,7 @@ class ReleaseSettings:
 
     target: Target
     config: ConfigFile = None
+    why: Why = ""
     yes: Annotated[bool, kinds.switch("Do it without asking.", "y")] = False
     lease: Annotated[
         timedelta, kinds.duration("As in `run`: how long a silent run keeps its right to act.", most=LONGEST_TERM)
@@ -56,7 +58,7 @@ def release(
     if not settings.yes and not _agreed():
         _say("Nothing was done.")
         return 0
-    return _perform(planned, wired)
+    return _perform(planned, wired, what, settings.why)
 
 
 def _consider(what: str, wired: Wired) -> Release:
@@ -80,7 +82,7 @@ def _agreed() -> bool:
         return False
 
 
-def _perform(planned: Release, wired: Wired) -> int:
+def _perform(planned: Release, wired: Wired, what: str, why: str) -> int:
     answer = wired.right.acquire()
     if isinstance(answer, HeldBy):
         raise UpdaterError(f"a run acts on this cluster now ({answer.holder}); ask again when it has ended")
@@ -90,6 +92,7 @@ def _perform(planned: Release, wired: Wired) -> int:
         perform(planned, wired.cluster, wired.ledger, wired.clock)
     finally:
         wired.right.release()
+    record(wired, "release", what, why, "; ".join(planned.steps()))
     _say("Done.")
     return 0
 

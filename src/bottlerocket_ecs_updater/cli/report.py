@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.core.place import name_of
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.report.account import Account, account_of
-from bottlerocket_ecs_updater.report.archive import FORMS, render, report_key, write_reports
+from bottlerocket_ecs_updater.report.archive import FORMS, acts_around, render, report_key, write_reports
 from bottlerocket_ecs_updater.report.record import read_record, runs_of
 from bottlerocket_ecs_updater.report.text import visible
 from bottlerocket_ecs_updater.report.typed import Reach
@@ -89,7 +89,8 @@ def _read(store: Store, states: Sequence[str], run: str, reach: Reach) -> tuple[
         name = RunId(run) if run != LATEST else max(runs_of(store, state), default=None)
         past = read_record(store, state, name) if name is not None else None
         if name is not None and past is not None and past.events:
-            return state, name, account_of(past.events, past.unreadable, cluster=cluster, reach=reach)
+            acts = acts_around(store, state, past.events)
+            return state, name, account_of(past.events, past.unreadable, cluster=cluster, reach=reach, acts=acts)
     if run == LATEST:
         raise NotFound(f"no run of {cluster} has left a record")
     raise NotFound(f"run {run} of {cluster} has left no record; `history` lists those that did")

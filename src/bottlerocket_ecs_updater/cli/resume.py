@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cyclopts import Parameter
 
+from bottlerocket_ecs_updater.cli.acts import Why, record
 from bottlerocket_ecs_updater.cli.pause import store_of
 from bottlerocket_ecs_updater.cli.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import wire_to_look
@@ -16,10 +17,11 @@ from bottlerocket_ecs_updater.engine.old_state import end_pause, pause_of
 @Parameter(name="*", group="Resume")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResumeSettings:
-    """Which cluster."""
+    """Which cluster, and why."""
 
     target: Target
     config: ConfigFile = None
+    why: Why = ""
 
 
 def resume(*, settings: ResumeSettings) -> int:
@@ -29,6 +31,8 @@ def resume(*, settings: ResumeSettings) -> int:
     was = pause_of(store, wired.place, wired.cluster_name)
     if wired.place is not None:
         end_pause(store, wired.place)
+    if was:
+        record(wired, "resume", "", settings.why, f"let the updates go on, which were paused {was}")
     said = f"Updates of {wired.cluster_name} go on; they were paused {was}" if was else "Updates were not paused."
     print(said)  # noqa: T201 - the answer itself
     return 0

@@ -14,14 +14,16 @@ from bottlerocket_ecs_updater.cli.settings import RunSettings
 from bottlerocket_ecs_updater.cli.signals import RELEASE_GRACE_SECONDS, at_most, heard
 from bottlerocket_ecs_updater.cli.telling import Telling, successors, tell
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
-from bottlerocket_ecs_updater.core.errors import Interrupted, Throttled, Unreachable, UpdaterError
-from bottlerocket_ecs_updater.core.event import LeaseRefused, LeaseTaken, LookPostponed, RunFinished
+from bottlerocket_ecs_updater.core.errors import Interrupted, Throttled, Unreachable, UpdaterError, UsageError
+from bottlerocket_ecs_updater.core.event import LeaseRefused, LeaseTaken, LookPostponed, RunFinished, WaitBegan
 from bottlerocket_ecs_updater.core.waiting import passed
+from bottlerocket_ecs_updater.engine.folder import FolderStore
 from bottlerocket_ecs_updater.engine.lease import HeldBy, Taken, asking
 from bottlerocket_ecs_updater.engine.old_state import move_pause
 from bottlerocket_ecs_updater.engine.outcomes import count
 from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.engine.run import Run, Stop, World
+from bottlerocket_ecs_updater.engine.waits import Waits
 
 MADE_BEFORE_COLLECTED = 50_000
 """Objects, instead of the usual 700. A decision for thousands of instances makes hundreds of thousands, hardly any of
@@ -51,27 +53,44 @@ def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
     """Everything that a run talks to; AWS may take as long to answer as in any later outage. Raises UpdaterError."""
     bare = wire(settings, os.environ, interrupted, ask=False)
     began, wait = bare.clock.now(), settings.policy.longest_outage_wait
+    until = began + settings.limits.drain_timeout
     telling: Telling | None = None
+
+    def told() -> Telling:
+        nonlocal telling
+        telling = telling or tell(settings, bare, sys.stderr)
+        return telling
+
+    waits = Waits(lambda one: told().recorder.record(WaitBegan(bare.clock.now(), one.what, one.since, one.until)))
     while True:
         try:
-            return wire(settings, os.environ, interrupted)
+            return _proven(wire(settings, os.environ, interrupted, waits=waits))
         except (UpdaterError, Interrupted) as error:
             # Whoever watches hears of it as of every outage, and of every run that could not begin.
-            telling = telling or tell(settings, bare, sys.stderr)
+            telling = told()
             now = bare.clock.now()
             if isinstance(error, Throttled | Unreachable) and not passed(began, settings.limits.drain_timeout, now):
-                telling.recorder.record(LookPostponed(now, str(error), wait))
+                telling.recorder.record(LookPostponed(now, str(error), wait, began, until))
                 if bare.clock.sleep(wait):
                     continue
-            telling.recorder.record(_never_began(bare, began, "error", 1, str(error)))
+            code = 2 if isinstance(error, UsageError) else 1
+            telling.recorder.record(_never_began(bare, began, "error", code, str(error)))
             telling.close()
             raise
 
 
+def _proven(wired: Wired) -> Wired:
+    """See that there can be a state store in the folder. Raises UsageError and Denied at once where there cannot."""
+    if isinstance(wired.store, FolderStore):
+        wired.store.prove()
+    return wired
+
+
 def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Stop) -> int:
     """Act where the cluster is ours to act on; leave, with thanks, where it is somebody else's."""
-    recorder = telling.recorder
-    began = wired.clock.now()
+    recorder, clock = telling.recorder, wired.clock
+    wired.waits.listener = lambda one: recorder.record(WaitBegan(clock.now(), one.what, one.since, one.until))
+    began = clock.now()
     try:
         answer = _ask_for_right(settings, wired, recorder)
     except (UpdaterError, Interrupted) as error:
@@ -136,7 +155,7 @@ def _ask_for_right(settings: RunSettings, wired: Wired, recorder: Recorder) -> T
             now = wired.clock.now()
             if passed(began, settings.limits.drain_timeout, now):
                 raise
-            recorder.record(LookPostponed(now, str(problem), wait))
+            recorder.record(LookPostponed(now, str(problem), wait, began, began + settings.limits.drain_timeout))
             if not wired.clock.sleep(wait):
                 raise
         else:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import secrets
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -38,6 +40,8 @@ from bottlerocket_ecs_updater.engine.ledger import KeptLedger, LedgerKeeping, Un
 from bottlerocket_ecs_updater.engine.lone_task import LoneTask
 from bottlerocket_ecs_updater.engine.old_state import BothLeases, MovingLedger
 from bottlerocket_ecs_updater.engine.ports import Store
+from bottlerocket_ecs_updater.engine.waits import Wait, Waits
+from bottlerocket_ecs_updater.report.text import visible
 
 NO_DOCUMENT = "none"
 
@@ -70,6 +74,8 @@ class Wired:
     """The tasks of its family; none where it is none."""
     own_api: Api
     """For calls that are no part of the work, and ask nobody for the right to act: the store, the lease, messages."""
+    waits: Waits
+    """Where waits for AWS, the store and the lease are told."""
     store_name: str
     """A short name of what keeps this run's rivals apart from it: the same for all that share a store."""
 
@@ -80,21 +86,28 @@ class Wired:
 
 
 def wire(
-    settings: RunSettings, environ: Mapping[str, str], interrupted: threading.Event | None = None, *, ask: bool = True
+    settings: RunSettings,
+    environ: Mapping[str, str],
+    interrupted: threading.Event | None = None,
+    *,
+    ask: bool = True,
+    waits: Waits | None = None,
 ) -> Wired:
     """Make everything. Where there is a store, AWS is asked which cluster it is, and what it raises is raised.
 
-    Without `ask` nothing is asked of AWS, and there is no store.
+    Without `ask` nothing is asked of AWS, and there is no store. Waits are told to people on stderr, unless `waits`
+    says otherwise.
     """
+    waits = waits or Waits(_say_wait)
     limits = settings.limits
     clock = SystemClock(limits.time_scale, limits.time_origin, interrupted or threading.Event())
     run = new_run_id(clock.now())
     clients = Clients(version=__version__, region=settings.target.region_named, lease=limits.lease / limits.time_scale)
     calls = Calls()
     pace = Pace(clock)
-    api = Api(clock, pace, calls, within=clients.within)
+    api = Api(clock, pace, calls, within=clients.within, waits=waits)
     # What keeps the right to act must not ask for it first.
-    own = Api(clock, pace, calls, within=clients.within)
+    own = Api(clock, pace, calls, within=clients.within, waits=waits)
     name = name_of(settings.target.cluster)
     who = identify(environ)
     family = _family(who, settings.target.cluster, clients, own)
@@ -115,11 +128,12 @@ def wire(
         AwsLaunches.of(clients, api),
         store,
         _ledger(store, place, run),
-        _right(settings, who, family, clock, store, run, place),
+        _right(settings, who, family, clock, store, run, place, waits),
         clients,
         Own(who.task, who.family) if isinstance(who, Identity) and who.task is not None else None,
         family,
         own,
+        waits,
         _store_name(settings, environ),
     )
 
@@ -128,6 +142,14 @@ def wire_to_look(target: Target, environ: Mapping[str, str], lease: timedelta = 
     """Make everything for a command that sends nothing to hosts, and so needs no documents."""
     documents = Documents(check_document=NO_DOCUMENT, apply_document=NO_DOCUMENT, reboot_document=NO_DOCUMENT)
     return wire(RunSettings(target=target, documents=documents, limits=Limits(lease=lease)), environ)
+
+
+def _say_wait(wait: Wait) -> None:
+    """Tell a person who waits for a command's answer."""
+    until = f", until {wait.until:%H:%M:%S}Z at most" if wait.until is not None else ""
+    line = visible(f"waiting for {wait.what} (since {wait.since:%H:%M:%S}Z{until})")
+    with suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)  # noqa: T201 - what people read
 
 
 def new_run_id(now: datetime) -> RunId:
@@ -189,13 +211,15 @@ def _right(
     store: Store | None,
     run: RunId,
     place: Place | None,
+    waits: Waits,
 ) -> Right:
     """The lease in the store; without one, the rule of the oldest task; outside ECS, nothing but a warning."""
     term = settings.limits.lease
     if store is not None and place is not None:
         holder = str(who.task) if isinstance(who, Identity) and who.task else socket.gethostname()
         new, old = (
-            Lease(store, lease_key(key), holder, run, term, clock, clock.monotonic) for key in (str(place), place.name)
+            Lease(store, lease_key(key), holder, run, term, clock, clock.monotonic, waits)
+            for key in (str(place), place.name)
         )
         return BothLeases(new, old, store, place)
     if not isinstance(who, Identity):
@@ -204,4 +228,6 @@ def _right(
     def running() -> list[RunningTask]:
         return [RunningTask(task.arn, task.created_at) for task in family()]
 
-    return TaskLease(who.task, running, term, clock, clock.monotonic) if who.task is not None else LoneTask(running)
+    if who.task is None:
+        return LoneTask(running)
+    return TaskLease(who.task, running, term, clock, clock.monotonic, waits)

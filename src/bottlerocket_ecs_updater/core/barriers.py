@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from bottlerocket_ecs_updater.core.candidate import Asking, Done, Held, Ready, Stageable, Standing, Waiting
-from bottlerocket_ecs_updater.core.fleet import Fleet, Halt
+from bottlerocket_ecs_updater.core.fleet import Fleet, Halt, Instance
 from bottlerocket_ecs_updater.core.hooks import being_prepared
 from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.policy import Policy
@@ -26,9 +26,14 @@ class Barriers:
     """Why one that is ready may not, by the operator's rules."""
     turns: Turns
 
-    def against(self, id_: InstanceId, standing: Ready) -> Hold | None:
+    def against(self, instance: Instance, standing: Ready) -> Hold | None:
         """Why that one may not be drained now."""
-        return self.whole or self.each.get(id_) or self.turns.spent(standing.target)
+        return (
+            self.whole
+            or self.each.get(instance.id)
+            or self.turns.spent(standing.target)
+            or self.turns.unmovable(instance)
+        )
 
 
 def nobody_is_asked(fleet: Fleet, elder: Hold | None) -> Hold | None:

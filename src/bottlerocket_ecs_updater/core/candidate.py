@@ -13,6 +13,7 @@ from typing import assert_never
 
 from bottlerocket_ecs_updater.core.admission import failed_before
 from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.departing import why_leaving
 from bottlerocket_ecs_updater.core.fleet import (
     End,
     Fleet,
@@ -140,7 +141,7 @@ def out_of_reach(instance: Instance) -> Hold | None:
         return hold(Reason.NOT_BOTTLEROCKET)
     if instance.claim_unreadable:
         return hold(Reason.CLAIM_UNREADABLE, why=instance.claim_unreadable)
-    return _not_in_service(registration) or _not_reachable(instance, registration)
+    return why_leaving(instance) or _not_in_service(registration) or _not_reachable(instance, registration)
 
 
 def some_may_be_back(fleet: Fleet, policy: Policy) -> bool:

@@ -12,6 +12,12 @@ from typing import assert_never
 
 from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.command import Drain, Mark, StopTasks, Unmark, Verdict
+from bottlerocket_ecs_updater.core.departing import (
+    REBOOTS_AFTER_ANSWER,
+    ask_group_first,
+    group_due_soon,
+    let_go_if_leaving,
+)
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Outcome, Registration, Status
 from bottlerocket_ecs_updater.core.host import HostProblem
 from bottlerocket_ecs_updater.core.lost_claims import lost_claim
@@ -48,7 +54,11 @@ SET_BY_US = frozenset({Status.ACTIVE, Status.DRAINING})
 
 
 def proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
-    """What to do next with an instance that carries our claim."""
+    """What to do next with an instance that carries our claim, on a fresh answer of its Auto Scaling group."""
+    return ask_group_first(_proceed(instance, claim, fleet, policy), instance, fleet, policy)
+
+
+def _proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
     in_vain = instance.trail.in_vain_since
     if fleet.barred and in_vain is not None and passed(in_vain, policy.answer_timeout, fleet.at):
         # Not even what is left to do with it then is taken: its claim hands it to the next run.
@@ -66,8 +76,16 @@ def proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> V
         return lost
     if registration.status not in SET_BY_US and claim.phase is not ClaimPhase.QUARANTINED:
         return _in_between(instance, claim, registration, fleet, policy)
+    return _in_hand(instance, claim, registration, fleet, policy)
+
+
+def _in_hand(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+    """It is registered, described and ours: whether it is to go back, or where it stands on its way."""
     if _returned(instance, registration):
         return Verdict((Unmark(instance.id, instance.trail.verdict, took_slot=True),), look_at=fleet.at)
+    leaving = let_go_if_leaving(instance)
+    if leaving is not None:
+        return leaving
     if instance.trail.return_sent_at is not None and instance.trail.verdict is not None:
         return _returning(instance, instance.trail.verdict, instance.trail.return_sent_at, registration, fleet, policy)
     match claim.phase:
@@ -178,7 +196,8 @@ def _not_empty(instance: Instance, claim: Claim, registration: Registration, fle
     soon_empty = _counts_say_empty(registration) or _others_were_empty(began, fleet, policy)
     if soon_empty and registration.connected and _report_is_aging(instance, fleet, policy):
         # What is left only has to stop: asked now, the host has answered by the time it is empty.
-        return replace(ask_host(instance, fleet.at, policy), look_at=look_at)
+        asked = ask_host(instance, fleet.at, policy)
+        return replace(asked, look_at=look_at, wants_group=group_due_soon(instance, REBOOTS_AFTER_ANSWER, fleet))
     return Verdict(look_at=look_at)
 
 

@@ -194,6 +194,21 @@ class LookPostponed(Event):
     name: ClassVar[str] = "look.postponed"
     why: str
     for_: timedelta
+    since: datetime | None = None
+    """Since when there was no answer; None in records that do not tell."""
+    until: datetime | None = None
+    """When the run gives up at the latest."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitBegan(Event):
+    """The run waits for something outside of it: an answer of AWS, or a lease that another run holds."""
+
+    name: ClassVar[str] = "wait.began"
+    what: str
+    since: datetime
+    until: datetime | None
+    """When the wait ends at the latest; None where nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +276,24 @@ class LeaseRefused(Event):
     name: ClassVar[str] = "lease.refused"
     holder: str
     since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatesPaused(Event):
+    """Somebody paused the updates of the cluster: the run begins nothing more, and finishes what is begun."""
+
+    name: ClassVar[str] = "updates.paused"
+    why: str
+    """Who paused, since when, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatesResumed(Event):
+    """The updates of the cluster, which were paused, go on."""
+
+    name: ClassVar[str] = "updates.resumed"
+    was: str
+    """The pause that was ended: by whom, since when, and why."""
 
 
 @dataclass(frozen=True, slots=True)

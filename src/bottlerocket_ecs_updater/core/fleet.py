@@ -317,6 +317,10 @@ class Around:
     at: datetime
     membership: Membership | None = None
     """None where Auto Scaling was not asked, or did not say."""
+    group_at: datetime | None = None
+    """When its group last answered, or could not be asked at all; None where neither ever was."""
+    group_missed_since: datetime | None = None
+    """Since when every question to its group in a row got no answer, None where the last one got one."""
     protected: Mapping[TaskArn, datetime] = field(default_factory=dict)
     """Until when tasks on it are protected."""
     asked_at: datetime | None = None
@@ -413,6 +417,14 @@ class Service:
     """How it moves its tasks, None where ECS did not say."""
     unknown: str = ""
     """Why ECS lists it and would not describe it now; all else is of an earlier look then, or nothing."""
+    elsewhere: bool = False
+    """Whether its tasks are on no EC2 instance: on Fargate, or on ECS Anywhere."""
+    providers: tuple[str, ...] = ()
+    """The capacity providers that place its tasks; empty where any instance may have them."""
+    deploying_since: datetime | None = None
+    """When ECS began the deployment that is in progress, None where it says nothing of it."""
+    restless: int = 0
+    """How many tasks it loses at once by itself, by its events of the last hour; 0 where it does not."""
 
     @property
     def deficit(self) -> int:
@@ -422,17 +434,12 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """All services of the cluster, as of one look."""
+    """All services that may have tasks on our hosts, as of one look."""
 
     all: tuple[Service, ...]
     at: datetime
-    deploying_since: datetime | None = None
-    """Since when every look in a row has seen a deployment in progress, None where the last one saw none."""
-
-    @property
-    def deploying(self) -> tuple[str, ...]:
-        """The services that are in the middle of a deployment."""
-        return tuple(service.name for service in self.all if service.deploying)
+    seen_deploying: Mapping[ServiceArn, datetime] = field(default_factory=dict)
+    """Since when every look in a row has seen each of these services in a deployment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What Auto Scaling is doing with an instance: never written to, and never worked against.
 
-An instance that its group is about to take away, has set aside, or is replacing, is left alone. A scale-in that
-comes while we hold an instance is no business of this module: the instance is then gone, and its claim says so.
+An instance that its group is about to take away, has set aside, or is replacing, is left alone. One that is taken away
+while we hold it is let go (`core/departing.py`): set ACTIVE, it would get tasks though it is about to end.
 """
 
 from __future__ import annotations
@@ -34,6 +34,12 @@ class LifecycleState(Enum):
         return next((known for known in cls if known.value == state), cls.OTHER)
 
 
+TAKES_AWAY = frozenset({LifecycleState.TERMINATING, LifecycleState.WARMED})
+"""States in which the group ends the instance, or puts it back into its warm pool: it serves nobody any more.
+
+In every other state the instance stays in the cluster: what we drained of those, we return.
+"""
+
 _ACTIVE_REFRESHES = frozenset({"Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking"})
 _ENDED_REFRESHES = frozenset({"Successful", "Failed", "Cancelled", "RollbackFailed", "RollbackSuccessful"})
 
@@ -61,6 +67,17 @@ class NoGroup:
 Membership = InGroup | NoGroup
 
 
+def taken_away(membership: Membership | None) -> Hold | None:
+    """Why nobody may set an instance ACTIVE: its group takes it away. None where it does not, or nobody asked."""
+    match membership:
+        case InGroup(group=group, state=LifecycleState.WARMED):
+            return hold(Reason.WARM_POOL, group=group)
+        case InGroup(group=group, state=state) if state in TAKES_AWAY:
+            return hold(Reason.LEAVING_GROUP, group=group, state=state.value)
+        case _:
+            return None
+
+
 def leave_to_group(membership: Membership | None) -> Hold | None:
     """Why an instance is left to its Auto Scaling group, None where it is not, or where nobody asked the group."""
     match membership:
@@ -68,6 +85,8 @@ def leave_to_group(membership: Membership | None) -> Hold | None:
             return None
         case InGroup(state=LifecycleState.DETACHED):
             return None
+        case InGroup(state=state) if state in TAKES_AWAY:
+            return taken_away(membership)
         case InGroup(group=group, state=state) if state is not LifecycleState.IN_SERVICE:
             return hold(Reason.LEAVING_GROUP, group=group, state=state.value)
         case InGroup(group=group, refreshing=True):

@@ -331,6 +331,11 @@ class Reason(Enum):
         "its Auto Scaling group {group} has it in the state {state}",
         "wait until it is InService again, or gone",
     )
+    WARM_POOL = _Words(
+        "warm-pool",
+        "its Auto Scaling group {group} keeps it in its warm pool",
+        "nothing: it counts as no part of the fleet, and is updated once the group puts it into service",
+    )
     GROUP_REFRESHING = _Words(
         "group-refreshing",
         "an instance refresh of its Auto Scaling group {group} is in progress",

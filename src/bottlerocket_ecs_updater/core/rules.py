@@ -8,7 +8,7 @@ reason that is shown elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.core.lifecycle import Membership, leave_to_group
 from bottlerocket_ecs_updater.core.reasons import Hold
 from bottlerocket_ecs_updater.core.releases import ReleaseRules, admit
 from bottlerocket_ecs_updater.core.selection import Selection, select
-from bottlerocket_ecs_updater.core.tasks_policy import TaskRules, Work, hold_for_deployments, may_leave
+from bottlerocket_ecs_updater.core.tasks_policy import TaskRules, Work, may_leave
 from bottlerocket_ecs_updater.core.version import Version
 from bottlerocket_ecs_updater.core.windows import Schedule, may_begin
 
@@ -65,8 +65,8 @@ class Case:
     allowances: tuple[Allowance, ...] = ()
     """What is left at the checkpoint of its target, and of this day."""
     left: tuple[Work, ...] | None = None
-    deploying: Collection[str] | None = None
-    """Services in the middle of a deployment."""
+    deployments: Hold | None = None
+    """Why a deployment that is in progress holds it; None where none does."""
     room: Fits | NoRoom | None = None
     health: Health | None = None
 
@@ -117,7 +117,6 @@ def _about_health(case: Case, rules: Rules) -> Iterable[Answer]:
 def _about_tasks(case: Case, rules: Rules, now: datetime) -> Iterable[Answer]:
     if case.left is not None:
         yield Answer("tasks", may_leave(case.left, rules.tasks, now))
-    if case.deploying is not None:
-        yield Answer("deployments", hold_for_deployments(case.deploying, rules.tasks))
+        yield Answer("deployments", case.deployments)
     if case.room is not None and rules.check_room:
         yield Answer("room", room_hold(case.room))

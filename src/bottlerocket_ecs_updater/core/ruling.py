@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
+from bottlerocket_ecs_updater.core.affected import deploying_on, hold_for_deployments
 from bottlerocket_ecs_updater.core.budget import is_there
 from bottlerocket_ecs_updater.core.checkpoints import Allowance, Roll, allow, allow_today
 from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
@@ -25,7 +27,7 @@ from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.room import Rooms
 from bottlerocket_ecs_updater.core.rules import Answer, Case, Rules, before_drain, before_staging
 from bottlerocket_ecs_updater.core.selection import select
-from bottlerocket_ecs_updater.core.tasks_policy import Work, hold_for_deployments, longest_wait, may_leave
+from bottlerocket_ecs_updater.core.tasks_policy import Work, longest_wait, may_leave
 from bottlerocket_ecs_updater.core.version import Version
 
 CUTOFF_SHARE = 0.9
@@ -86,22 +88,25 @@ class Turns:
             allowances=self._left(target),
             room=self.room(instance) if room else None,
         )
+        case = replace(case, deployments=self.unmovable(instance)) if case is not None else None
         services = Answer("services", self._unknown(instance))
         return (_pause(fleet), services, *before_drain(case, policy.rules, fleet.at)) if case is not None else ()
 
     def barred(self, target: Version) -> Hold | None:
-        """Why no instance that stands ready for that release may be drained now: pace, health, or a deployment.
+        """Why no instance that stands ready for that release may be drained now: pace, or health.
 
         Everything else that is asked before a drain was asked of each when it was said to stand ready.
         """
         return self.spent(target) or self.unready()
 
     def unready(self) -> Hold | None:
-        """Why no instance may be drained now, whatever it goes to: health, or a deployment."""
+        """Why no instance may be drained now, whatever it goes to, and whatever runs on it."""
         fleet, rules = self._fleet, self._policy.rules
-        unwell = hold_for_health(fleet.health) if rules.health and fleet.health is not None else None
-        deploying = fleet.services.deploying if fleet.services is not None else ()
-        return unwell or hold_for_deployments(deploying, rules.tasks)
+        return hold_for_health(fleet.health) if rules.health and fleet.health is not None else None
+
+    def unmovable(self, instance: Instance) -> Hold | None:
+        """Why the services on an instance keep it from being drained now: one is in the middle of a deployment."""
+        return hold_for_deployments(deploying_on(instance, self._fleet), self._policy.rules.tasks)
 
     def room(self, instance: Instance) -> Fits | NoRoom | None:
         """Whether its tasks would fit elsewhere, None where nobody asks, or where too little is known to say."""
@@ -274,7 +279,6 @@ def _case(
         needed=time,
         allowances=tuple(allowances),
         left=left,
-        deploying=fleet.services.deploying if fleet.services is not None else None,
         room=room,
         health=fleet.health,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from bottlerocket_ecs_updater.core.affected import seen_deploying_since
 from bottlerocket_ecs_updater.core.barriers import Barriers
 from bottlerocket_ecs_updater.core.budget import count_budget
 from bottlerocket_ecs_updater.core.candidate import Ready, Standing, answers_about
@@ -53,9 +54,9 @@ def begin(
         # What the operator's document prepared is taken before anything else is prepared.
         in_line.sort(key=lambda instance: not prepared(instance, policy, fleet.at))
     for instance in in_line:
-        refusal = barriers.against(instance.id, ready[instance.id])
+        refusal = barriers.against(instance, ready[instance.id])
         if refusal is not None:
-            draft.verdicts[instance.id] = _ruled_out(refusal, fleet, policy, draft)
+            draft.verdicts[instance.id] = _ruled_out(instance, refusal, fleet, policy, draft)
             continue
         if instance.zone not in refusals:
             refusals[instance.zone] = budget.refusal(instance.zone)
@@ -147,6 +148,7 @@ def _undrainable(instance: Instance, fleet: Fleet, policy: Policy, barriers: Bar
         barriers.whole
         or first_hold(answers_about(instance, report, report.target, fleet, policy))
         or barriers.turns.unready()
+        or barriers.turns.unmovable(instance)
         or barriers.turns.no_room(instance)
     )
 
@@ -168,10 +170,10 @@ def leave_own_host(
         standing = standings.get(instance.id)
         if not isinstance(standing, Ready):
             continue
-        refusal = barriers.against(instance.id, standing)
+        refusal = barriers.against(instance, standing)
         no_place = count_budget(fleet, policy).refusal(instance.zone) or barriers.turns.no_room(instance)
         if refusal is not None:
-            draft.verdicts[instance.id] = _ruled_out(refusal, fleet, policy, draft)
+            draft.verdicts[instance.id] = _ruled_out(instance, refusal, fleet, policy, draft)
         elif no_place is not None:
             draft.verdicts[instance.id] = Verdict(hold=no_place)
         elif (unsaid := held_for_survey(instance, fleet, policy)) is not None:
@@ -192,20 +194,20 @@ def _look_for_room(roomless: list[Instance], fleet: Fleet, draft: Draft) -> None
         draft.verdicts[instance.id] = Verdict(hold=hold_, look_at=fleet.at, wants_tasks=True)
 
 
-def _ruled_out(why: Hold, fleet: Fleet, policy: Policy, draft: Draft) -> Verdict:
+def _ruled_out(instance: Instance, why: Hold, fleet: Fleet, policy: Policy, draft: Draft) -> Verdict:
     """Held by a rule. What may pass in a moment is waited for, as settling is; everything else is for another run."""
-    since = _passing_since(why, fleet)
+    since = _passing_since(instance, why, fleet)
     if since is None or passed(since, policy.settle_timeout, fleet.at):
         return Verdict(hold=why)
     draft.services_at = fleet.at + UNSTEADY_POLLS * policy.poll_interval
     return Verdict(hold=why, look_at=draft.services_at)
 
 
-def _passing_since(why: Hold, fleet: Fleet) -> datetime | None:
+def _passing_since(instance: Instance, why: Hold, fleet: Fleet) -> datetime | None:
     """Since when a deployment, or something that is not well, holds the next drain; None for every other reason."""
     match why.reason:
         case Reason.SERVICE_DEPLOYING:
-            return fleet.services.deploying_since if fleet.services is not None else None
+            return seen_deploying_since(instance, fleet)
         case Reason.UNWELL:
             return fleet.health.since if fleet.health is not None else None
         case _:
@@ -276,8 +278,8 @@ def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: Draft
     That is every container instance with its claim, the services with alarms and probes, and of each pick its tasks,
     their protection and its Auto Scaling group; the pause is read with every full look. Not asked again are revisions
     of task definitions, which never change; the tasks of others, by which ECS may place better or worse than was
-    thought, and harm nobody; and what a host said and whether Systems Manager reaches it, up to `report_max_age` ago: both are
-    asked again before the reboot, and an instance that does not answer then is given back.
+    thought, and harm nobody; and what a host said and whether Systems Manager reaches it, up to `report_max_age` ago:
+    both are asked again before the reboot, and an instance that does not answer then is given back.
     """
     if not _fleet_is_fresh(fleet, policy):
         # Where looks take longer than a poll, or come a poll after each other, what was looked at one after the other

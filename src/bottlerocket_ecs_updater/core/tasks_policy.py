@@ -15,7 +15,7 @@ daemon services never hold anything.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -178,15 +178,6 @@ def patience(
         stop=tuple(arn for at, arn in stops if at is not None and at <= now),
         next_stop=min((at for at, _ in stops if at is not None and at > now), default=None),
     )
-
-
-def hold_for_deployments(deploying: Collection[str], rules: TaskRules) -> Hold | None:
-    """Why nothing is drained while these services are in the middle of a deployment, None when there are none."""
-    if not deploying or not rules.hold_while_deploying:
-        return None
-    names = sorted(deploying)
-    more = f" and {len(names) - _NAMED_AT_MOST} more" if len(names) > _NAMED_AT_MOST else ""
-    return hold(Reason.SERVICE_DEPLOYING, services=", ".join(names[:_NAMED_AT_MOST]) + more)
 
 
 def parse_task_rules(text: str) -> tuple[TaskRule, ...]:

@@ -14,6 +14,7 @@ from bottlerocket_ecs_updater.core.command import (
     Unmark,
     Verdict,
 )
+from bottlerocket_ecs_updater.core.departing import RETURNS_AFTER_ANSWER, group_due_soon
 from bottlerocket_ecs_updater.core.fleet import (
     Fleet,
     Instance,
@@ -61,7 +62,10 @@ def verify(
             detail = f"it runs {report.running}, but its ECS agent does not stay connected"
             why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
             return quarantine(instance, claim, registration, why, fleet)
-        return Verdict(look_at=soon, wants_reboot_end=_end_unasked(instance))
+        # Its group is asked with the last look before the return, which then waits for no further one.
+        nearly = instance.trail.connected_looks == CONNECTED_LOOKS - 1 and registration.connected
+        wants_group = nearly and group_due_soon(instance, RETURNS_AFTER_ANSWER, fleet)
+        return Verdict(look_at=soon, wants_reboot_end=_end_unasked(instance), wants_group=wants_group)
     again = _second_reboot_possible(instance, claim, fleet, policy)
     if again is not None:
         return again

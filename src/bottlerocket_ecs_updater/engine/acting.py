@@ -265,7 +265,10 @@ class Acting:
     # The state in ECS
 
     def _drain(self, batch: Sequence[Drain]) -> set[InstanceId]:
-        before = lasting_deficits(self._known.services, self._known.returned, self._known.daemon_start)
+        worst = self._known.worst_before
+        lasting = lasting_deficits(self._known.services, self._known.returned, self._known.daemon_start)
+        before = {arn: max(lasting.get(arn, 0), worst.get(arn, 0)) for arn in {*lasting, *worst}}
+        self._known.drained = True
         results = self._set_status([command.instance for command in batch], Status.DRAINING)
         now = self._clock.now()
         failed = set()

@@ -214,7 +214,7 @@ class Claiming:
         instance = self._known.instance(command.instance)
         trail = instance.trail
         if command.took_slot:
-            before = self._known.deficits_at_start if trail.deficits_before is None else trail.deficits_before
+            before = self._known.worst_before if trail.deficits_before is None else trail.deficits_before
             self._known.take_slot(Slot(instance.id, instance.zone, now, before))
             out = now - trail.drain_sent_at if trail.drain_sent_at is not None else None
             self._recorder.record(Returned(now, instance.id, out))

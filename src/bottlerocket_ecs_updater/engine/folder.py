@@ -9,6 +9,7 @@ never an unnoticed change.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from bottlerocket_ecs_updater.core.errors import Denied, Unreachable
+from bottlerocket_ecs_updater.core.errors import Denied, Unreachable, UsageError
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored
 
 _LOCK = ".lock"
@@ -36,14 +37,42 @@ _NEW = ".new"
 """What is being written; only the holder of the lock touches it, so one name is enough."""
 
 
+_NEVER = frozenset(
+    {
+        errno.ENOTDIR,
+        errno.EEXIST,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EROFS,
+        errno.EINVAL,
+        errno.ENODEV,
+        errno.ENXIO,
+    }
+)
+"""Faults of the place itself: no second try ends otherwise. A full or slow disk may be well again."""
+
+
 class FolderStore:
     """A `Store` in a folder of this machine, made at the first write.
 
-    Raises Denied where the folder may not be read or written, Unreachable for every other fault of the disk.
+    Raises Denied where the folder may not be read or written, UsageError where there can be none in that place, and
+    Unreachable for every other fault of the disk.
     """
 
     def __init__(self, path: Path) -> None:
         self._root = path
+
+    def prove(self) -> None:
+        """See that the folder can be made and written. Raises Denied and UsageError at once where it cannot."""
+        with _faults("write", self._root):
+            try:
+                _make_folder(self._root)
+            except FileNotFoundError as error:
+                # Nothing was removed meanwhile: this is how a file system says that it takes no folders.
+                raise OSError(errno.EROFS, error.strerror, str(self._root)) from error
+            with (self._root / _LOCK).open("a"):
+                pass
 
     def get(self, key: str) -> Stored | None:
         path = self._path(key)
@@ -144,7 +173,10 @@ def _faults(doing: str, path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise Denied(f"the state store's folder refuses to {doing} {path}: {error}", doing, str(path)) from error
     except OSError as error:
-        raise Unreachable(f"the state store's folder cannot {doing} {path}: {error}") from error
+        what = f"the state store's folder cannot {doing} {path}: {error}"
+        if error.errno in _NEVER:
+            raise UsageError(f"{what}; give another --state") from error
+        raise Unreachable(what) from error
 
 
 def _hidden(part: str) -> bool:

@@ -37,8 +37,12 @@ class Knowledge:
     instances: dict[InstanceId, Instance] = field(default_factory=dict)
     arns: dict[ContainerInstanceArn, InstanceId] = field(default_factory=dict)
     services: Services | None = None
-    deficits_at_start: Mapping[ServiceArn, int] = field(default_factory=dict)
-    """How many tasks each service lacked at this run's first look: the baseline for drains of earlier runs."""
+    worst_before: Mapping[ServiceArn, int] = field(default_factory=dict)
+    """The most tasks that each service lacked, or lost at once, in all looks before this run's first drain."""
+    looks_before: int = 0
+    """How many looks those were."""
+    drained: bool = False
+    """Whether this run has asked ECS to drain an instance: what services lack since then may be because of it."""
     slots: tuple[Slot, ...] = ()
     returned: tuple[Slot, ...] = ()
     """Of the instances that came back within `daemon_start`, the slots as they were then, taken still or not."""

@@ -36,10 +36,12 @@ from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.errors import LeaseLapsed, LeaseLost, Throttled, Unreachable, UpdaterError
 from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.span import spell_moment
 from bottlerocket_ecs_updater.engine.lease_note import LONGEST_TERM, LeaseNote, read_lease
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Clock, Conflict, Store
 from bottlerocket_ecs_updater.engine.right import HeldBy, Right, Taken, asking
 from bottlerocket_ecs_updater.engine.task_lease import Monotonic, NoLease, RunningTask, TaskLease
+from bottlerocket_ecs_updater.engine.waits import Waits
 
 __all__ = ["HeldBy", "Lease", "NoLease", "Right", "RunningTask", "Taken", "TaskLease", "asking", "lease_key"]
 
@@ -100,7 +102,15 @@ class Lease:
     """The right to act by an object in the state store. `term` must not be above `LONGEST_TERM`."""
 
     def __init__(
-        self, store: Store, key: str, holder: str, run: RunId, term: timedelta, clock: Clock, monotonic: Monotonic
+        self,
+        store: Store,
+        key: str,
+        holder: str,
+        run: RunId,
+        term: timedelta,
+        clock: Clock,
+        monotonic: Monotonic,
+        waits: Waits | None = None,
     ) -> None:
         if not timedelta() < term <= LONGEST_TERM:
             raise ValueError(f"the term of a lease must be above 0 and at most {LONGEST_TERM}, not {term}")
@@ -111,6 +121,7 @@ class Lease:
         self._term = term
         self._clock = clock
         self._monotonic = monotonic
+        self._waits = waits or Waits()
         self._held: _Held | None = None
         self._sent: dict[bytes, _Moment] = {}
         """Writes without an answer, and when each began: any of them may be what the store holds."""
@@ -128,20 +139,36 @@ class Lease:
         """Take the lease where it is free or has lapsed; wait at most one term to see whether it is renewed."""
         watch: _Watch | None = None
         fault: UpdaterError | None = None
+        began = self._clock.now()
         for _ in range(LOOKS_MAX):
             try:
-                step, fault = self._look(watch), None
+                step, silent, fault = self._look(watch), fault is not None, None
             except (Throttled, Unreachable) as error:
+                if fault is None:
+                    until = began + self._term * LOOKS_MAX / WATCHES_PER_TERM
+                    self._waits.begin(f"the state store, which does not answer: {error}", began, until)
                 fault = error
             else:
                 if not isinstance(step, _Watch):
                     return step
+                if watch is None or silent:
+                    self._tell_watch(step)
                 watch = step
             if not self._clock.sleep((watch.term if watch is not None else self._term) / WATCHES_PER_TERM):
                 break
         if fault is not None:
             raise fault
         return _held_by(watch.note if watch is not None else None)
+
+    def _tell_watch(self, watch: _Watch) -> None:
+        """Say whose lease is watched, and for how long: a holder that was killed never gives it back."""
+        if watch.note is None:
+            return
+        now = self._clock.now()
+        left = watch.term - timedelta(seconds=self._monotonic() - watch.began)
+        since = f" since {spell_moment(watch.note.since)}" if watch.note.since is not None else ""
+        what = f"the lease of the cluster, which {watch.note.holder} holds{since}: whether it is still renewed"
+        self._waits.begin(what, now, now + left)
 
     def _look(self, watch: _Watch | None) -> Taken | HeldBy | _Watch:
         """One look at the lease, and an attempt to take it where it is free or was watched for its whole term."""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
+from bottlerocket_ecs_updater.core.affected import taking_part, worst_of
 from bottlerocket_ecs_updater.core.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.errors import Denied, NotFound, UpdaterError
 from bottlerocket_ecs_updater.core.event import ClaimFound, ClusterLooked, HostChecked, Rebooted, Settled
@@ -47,7 +48,7 @@ from bottlerocket_ecs_updater.core.reboots import (
     SentReboot,
     judge_acceptance,
 )
-from bottlerocket_ecs_updater.core.settling import deficits, moving_tasks, observe, settled, starting_daemons
+from bottlerocket_ecs_updater.core.settling import moving_tasks, observe, settled, starting_daemons
 from bottlerocket_ecs_updater.core.strangers import lives
 from bottlerocket_ecs_updater.core.waiting import passed
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
@@ -71,6 +72,8 @@ class Wants:
     """Claimed instances that only an answer is waited for: nothing else is asked about them."""
     tasks: Collection[InstanceId] = ()
     """Instances whose tasks must be listed."""
+    groups: Collection[InstanceId] = ()
+    """Claimed instances whose Auto Scaling group must be asked what it is doing with them."""
     reboot_ends: Collection[InstanceId] = ()
     """Instances of whose reboot command the end must be asked for."""
 
@@ -87,6 +90,9 @@ HEARD_AGAIN_POLLS = 0.5
 FEW_COMMANDS, FEW_HEARD_AGAIN_POLLS = 5, 0.25
 """So few commands are asked about twice as often, since the calls are few. A look that was promised when a command was
 sent comes half a poll later at the earliest, so it is never too early for it, however long the sending took."""
+
+JUST_NOW_SHARE = 4
+"""What was described within this part of a poll is not described again where its group alone is wanted."""
 
 
 class Looking:
@@ -144,7 +150,7 @@ class Looking:
             known.full_at = now
         else:
             asked = self._ask_for_stopping_tasks(wants.due, now)
-            others = [id_ for id_ in wants.due if id_ not in asked]
+            others = [id_ for id_ in wants.due if id_ not in asked and not self._described_just_now(id_, wants, now)]
             self._describe([registration.arn for registration in self._registrations(others)], now)
             self._ask_for_stopping_tasks(others, now)
         if self._denied and not known.in_hand:
@@ -156,9 +162,18 @@ class Looking:
         self._hear_answers(now, wants.reboot_ends)
         self._look_at_tasks({*self._unlisted(wants.tasks, now), *self._before_reboot(wants.due)}, now)
         self.surveying.look_around(wants.tasks, now)
+        self.surveying.look_at_groups_of_claimed(wants.groups, now)
         self._look_for_successor()
         if wants.services and not first:
             self._look_at_services(now)
+
+    def _described_just_now(self, id_: InstanceId, wants: Wants, now: datetime) -> bool:
+        """Whether only its group is wanted, of one that the last look described."""
+        registration = self._known.instance(id_).registration
+        recent = registration is not None and not passed(
+            registration.at, self._policy.poll_interval / JUST_NOW_SHARE, now
+        )
+        return recent and id_ in wants.groups
 
     def _ask(self, what: str, question: Callable[[], T], *, mute: bool = False) -> T | None:
         """The answer, None where AWS denies it. `mute` says that without it no host can be heard."""
@@ -374,17 +389,17 @@ class Looking:
 
     def _look_at_services(self, now: datetime) -> None:
         known = self._known
-        first = known.services is None
-        before = known.services.deploying_since if known.services is not None else None
-        found = self._ask("ecs:DescribeServices", self._cluster.services)
-        if found is None:
+        before = known.services.seen_deploying if known.services is not None else {}
+        listed = self._ask("ecs:DescribeServices", self._cluster.services)
+        if listed is None:
             # Nothing settles that cannot be looked at, and nothing more begins: no slot is waited for.
             known.slots = ()
             return
-        deploying = any(service.deploying for service in found)
-        known.services = Services(found, now, (before or now) if deploying else None)
-        if first:
-            known.deficits_at_start = deficits(known.services)
+        found = taking_part(listed, known.instances.values())
+        known.services = Services(found, now, {one.arn: before.get(one.arn, now) for one in found if one.deploying})
+        if not known.drained:
+            known.worst_before = worst_of(known.worst_before, found)
+            known.looks_before += 1
         self.surveying.look_at_health(now)
         moving = {
             **moving_tasks(known.fleet()),

@@ -50,13 +50,14 @@ class Patience:
             raise problem
         wait = self._policy.outage_wait(self._outages)
         self._outages += 1
-        self._recorder.record(LookPostponed(now, str(problem), wait))
+        until = self._outage_since + self._policy.drain_timeout
+        self._recorder.record(LookPostponed(now, str(problem), wait, self._outage_since, until))
         self.sleep_until(now + wait)
 
     def regain(self, lapse: LeaseLapsed) -> None:
         """Do nothing until the lease is this run's again. Raises LeaseLost when it is gone, or lapsed for too long."""
         began = self._clock.now()
-        self._recorder.record(LookPostponed(began, str(lapse), lapse.again))
+        self._recorder.record(LookPostponed(began, str(lapse), lapse.again, began, began + self._policy.drain_timeout))
         while not self._told_to_stop():
             try:
                 return self._lease.regain()

@@ -203,8 +203,10 @@ class Hosts(Protocol):
 class Survey(Protocol):
     """What rules ask of AWS beside the state of the cluster; everything here may be denied, or not be offered."""
 
-    def memberships(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Membership]:
-        """The Auto Scaling group of each, its state there, and whether the group is being refreshed."""
+    def memberships(
+        self, instances: Sequence[InstanceId], *, refreshes: bool = True
+    ) -> Mapping[InstanceId, Membership]:
+        """The Auto Scaling group of each, and its state there; with `refreshes`, whether that group is refreshed."""
 
     def definition(self, arn: str) -> Definition:
         """What a task of this definition asks of an instance; a revision never changes."""

@@ -27,6 +27,8 @@ from bottlerocket_ecs_updater.core.event import (
     RunStarted,
     RunStopping,
     StateUnreadable,
+    UpdatesPaused,
+    UpdatesResumed,
 )
 from bottlerocket_ecs_updater.core.fleet import Instance, Kind, Outcome
 from bottlerocket_ecs_updater.core.ids import InstanceId, Own, RunId
@@ -72,6 +74,9 @@ BREATHS_MAX = 5
 PAUSE_READ_EVERY = timedelta(seconds=60)
 """A person who pauses updates sees no drain begin after that, since the switch is read right before each; within a
 minute nothing else begins either."""
+
+BASELINE_LOOKS, BASELINE_SPACING = 5, timedelta(seconds=15)
+"""How often services are looked at before the first drain, while hosts are asked and stage: some flap in minutes."""
 
 EVERYTHING = Wants(full=True, listing=True, services=True)
 """What is wanted of the first look, and of the first after the right to act had an end."""
@@ -313,7 +318,7 @@ class Run:
         """Read the pause switch: with every look that a drain may stand on, and otherwise at its own pace."""
         known = self._known
         if anew or self._pause_read_at is None or passed(self._pause_read_at, PAUSE_READ_EVERY, known.at):
-            known.paused = look_for_pause(self._world.store, self._world.state or self._cluster_name)
+            self._tell_pause(look_for_pause(self._world.store, self._world.state or self._cluster_name))
             self._pause_read_at = known.at
 
     def _look_at_store(self) -> None:
@@ -327,6 +332,14 @@ class Run:
         for id_, version in newly_found(known.fleet(), self._policy).items():
             ledger.change(partial(with_found, instance=id_, version=version, at=known.at))
         known.past = ledger.value.past
+
+    def _tell_pause(self, paused: str) -> None:
+        """Somebody may pause, pause again for another reason, and resume, all while the run is at work."""
+        before, self._known.paused = self._known.paused, paused
+        if paused and paused != before:
+            self._record(UpdatesPaused(self._known.at, paused))
+        elif before and not paused:
+            self._record(UpdatesResumed(self._known.at, before))
 
     def _stopping(self) -> bool:
         if self._stop.why and not self._known.stopping:
@@ -342,6 +355,13 @@ class Run:
         were_looked_at = services is not None and services.at == self._known.at
         self._agenda.take_services(decision.services_at, kept=were_looked_at)
 
+    def _baseline_due(self, now: datetime) -> bool:
+        """Whether to look once more how services fare by themselves, before the first host is drained."""
+        known = self._known
+        seen = known.services
+        few = not known.drained and known.looks_before < BASELINE_LOOKS and bool(known.instances)
+        return few and seen is not None and passed(seen.at, BASELINE_SPACING, now)
+
     def _wants(self, decision: Decision) -> Wants:
         now = self._world.clock.now()
         verdicts, due = decision.verdicts.items(), self._agenda.due(now)
@@ -349,10 +369,11 @@ class Run:
         return Wants(
             full=decision.wants_full_look,
             listing=decision.wants_listing,
-            services=self._agenda.services_due(now),
+            services=self._agenda.services_due(now) or self._baseline_due(now),
             due=due - heard,
             heard=heard,
             tasks=[id_ for id_, verdict in verdicts if verdict.wants_tasks],
+            groups=[id_ for id_, verdict in verdicts if verdict.wants_group],
             reboot_ends=[id_ for id_, verdict in verdicts if verdict.wants_reboot_end],
         )
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
@@ -21,6 +22,7 @@ from bottlerocket_ecs_updater.core.fit import Definition
 from bottlerocket_ecs_updater.core.fleet import Around, Instance
 from bottlerocket_ecs_updater.core.health import AlarmRule, judge_alarms, see_health
 from bottlerocket_ecs_updater.core.ids import InstanceId, TaskArn
+from bottlerocket_ecs_updater.core.lifecycle import InGroup, Membership
 from bottlerocket_ecs_updater.core.policy import Policy
 from bottlerocket_ecs_updater.core.room import unread_definitions
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
@@ -34,6 +36,9 @@ GROUPS, ROOM, PROTECTION = "auto-scaling", "room", "task-protection"
 
 ONE_CALL = 100
 """Tasks whose protection one call tells: in a cluster with no more than that, it is asked of all at no further cost."""
+
+ONE_GROUP_CALL = 50
+"""Instances whose groups one call tells."""
 
 UNHEARD_ASKS = 3
 """What never answered in so many asks may not be there at all: its rule is off then."""
@@ -63,9 +68,25 @@ class Surveying:
             known.definitions = {}
 
     def look_at_groups(self, now: datetime) -> None:
-        """What Auto Scaling is doing with every instance of ours: taken with every listing of the cluster."""
+        """What Auto Scaling is doing with instances of ours: taken with every listing of the cluster.
+
+        It is not asked again about those that are done in this run.
+        """
         ours = [one for one in self._known.instances.values() if one.bottlerocket and one.registration is not None]
-        self._look_at_memberships([one.id for one in ours], now)
+        self._look_at_memberships([one.id for one in ours if one.trail.outcome is None], now)
+
+    def look_at_groups_of_claimed(self, wanted: Collection[InstanceId], now: datetime) -> None:
+        """What Auto Scaling is doing with claimed instances. All of them are in the one call that any of them needs."""
+        if wanted:
+            self._look_at_memberships(self._claimed(), now, refreshes=False)
+
+    def _sharing_a_call(self, candidates: Sequence[InstanceId]) -> Sequence[InstanceId]:
+        """The candidates, and as many claimed ones as are told of in the same call."""
+        claimed = (id_ for id_ in self._claimed() if id_ not in candidates)
+        return [*candidates, *islice(claimed, max(0, ONE_GROUP_CALL - len(candidates)))]
+
+    def _claimed(self) -> list[InstanceId]:
+        return [one.id for one in self._known.instances.values() if one.claim is not None and one.registered]
 
     def look_at_health(self, now: datetime) -> None:
         """What the operator watches beside the services: taken with every look at them. What is not known is unwell."""
@@ -102,7 +123,7 @@ class Surveying:
         missed = (
             *self._read_definitions(candidates),
             *self._look_at_protections(candidates, now),
-            *self._look_at_memberships(candidates, now),
+            *self._look_at_memberships(self._sharing_a_call(candidates), now),
         )
         for id_ in candidates:
             unasked = "; ".join(why for one, why in missed if one == id_)
@@ -116,17 +137,25 @@ class Surveying:
     def _learn(self, id_: InstanceId, around: Around) -> None:
         self._known.learn(replace(self._known.instance(id_), around=around))
 
-    def _look_at_memberships(self, ids: Sequence[InstanceId], now: datetime) -> Iterable[Missed]:
+    def _look_at_memberships(
+        self, ids: Sequence[InstanceId], now: datetime, *, refreshes: bool = True
+    ) -> Iterable[Missed]:
         """The group of each; where that is not told now, what was told before stays, and is said to be missed."""
         survey = self._survey
         if survey is None or not ids:
             return ()
-        found = self._ask(GROUPS, lambda: survey.memberships(ids))
+        found = self._ask(GROUPS, lambda: survey.memberships(ids, refreshes=refreshes))
         if isinstance(found, NotNow):
+            for id_ in ids:
+                before = self._around(id_, now)
+                self._learn(id_, replace(before, group_missed_since=before.group_missed_since or now))
             return [(id_, f"its Auto Scaling group: {found.why}") for id_ in ids]
         for id_ in ids:
             membership = found.get(id_) if found is not None else None
-            self._learn(id_, replace(self._around(id_, now), at=now, membership=membership))
+            before = self._around(id_, now)
+            if not refreshes:
+                membership = _still_refreshing(membership, before.membership)
+            self._learn(id_, replace(before, at=now, membership=membership, group_at=now, group_missed_since=None))
         return ()
 
     def _read_definitions(self, ids: Sequence[InstanceId]) -> Iterable[Missed]:
@@ -190,6 +219,13 @@ class Surveying:
     def _turn_off(self, rule: str, error: UpdaterError) -> None:
         self._off.add(rule)
         self._recorder.record(RuleOff(self._known.at, rule, str(error)))
+
+
+def _still_refreshing(found: Membership | None, before: Membership | None) -> Membership | None:
+    """What was found, with what was known of its group's instance refresh, which was not asked for."""
+    if isinstance(found, InGroup) and isinstance(before, InGroup) and found.group == before.group:
+        return replace(found, refreshing=before.refreshing)
+    return found
 
 
 def _movable(instance: Instance) -> list[TaskArn]:

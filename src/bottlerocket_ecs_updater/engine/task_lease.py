@@ -10,6 +10,7 @@ from bottlerocket_ecs_updater.core.errors import LeaseLost, Throttled, Unreachab
 from bottlerocket_ecs_updater.core.ids import TaskArn
 from bottlerocket_ecs_updater.engine.ports import Clock
 from bottlerocket_ecs_updater.engine.right import HeldBy, Taken
+from bottlerocket_ecs_updater.engine.waits import Waits
 
 Monotonic = Callable[[], float]
 """Seconds that never go back, at the same scale as the clock."""
@@ -39,17 +40,19 @@ class TaskLease:
         term: timedelta,
         clock: Clock,
         monotonic: Monotonic,
+        waits: Waits | None = None,
     ) -> None:
         self._own = own
         self._running = running
         self._term = term
         self._clock = clock
         self._monotonic = monotonic
+        self._waits = waits or Waits()
         self._asked: float | None = None
 
     def acquire(self) -> Taken | HeldBy:
         """Have the right where no older task is listed; waits at most one term until ECS lists this one itself."""
-        began = self._monotonic()
+        began, told = self._monotonic(), False
         while True:
             tasks = self._running()
             first = _oldest(tasks)
@@ -57,6 +60,9 @@ class TaskLease:
                 break
             if self._monotonic() - began >= self._term.total_seconds():
                 break
+            if not told:
+                now, told = self._clock.now(), True
+                self._waits.begin("ECS, which does not list this task yet", now, now + self._term)
             if not self._clock.sleep(self._term / LOOKS_PER_TERM):
                 break
         if first is None or first.arn != self._own:

@@ -18,6 +18,7 @@ from bottlerocket_ecs_updater.core.fleet import UpToDate
 from bottlerocket_ecs_updater.core.ids import InstanceId
 from bottlerocket_ecs_updater.core.reasons import Failure, Hold
 from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.engine.audit import Act
 from bottlerocket_ecs_updater.report.level import wants_a_person
 from bottlerocket_ecs_updater.report.sentence import span
 from bottlerocket_ecs_updater.report.summary import Became, Row, Summary, summarize
@@ -120,6 +121,8 @@ class Account:
     """How commands find the cluster."""
     unreadable: tuple[str, ...] = ()
     """Lines of the record that could not be read."""
+    acts: tuple[Act, ...] = ()
+    """What people did from a day before the run until its end, the oldest first."""
 
     def lane(self, row: Row) -> Lane | None:
         """What is known of the time of an instance."""
@@ -151,11 +154,17 @@ class Account:
 
 
 def account_of(
-    events: Sequence[Event], unreadable: Sequence[str] = (), *, cluster: str = "", reach: Reach | None = None
+    events: Sequence[Event],
+    unreadable: Sequence[str] = (),
+    *,
+    cluster: str = "",
+    reach: Reach | None = None,
+    acts: Sequence[Act] = (),
 ) -> Account:
     """Work out the account of a run; `cluster` is for one that left before it could say on which it was.
 
-    `reach` says how commands find the cluster; without it they name the cluster and no more.
+    `reach` says how commands find the cluster; without it they name the cluster and no more. `acts` are what people
+    did around it.
     """
     summary, timeline = summarize(events), timeline_of(events)
     summary = summary if summary.cluster else replace(summary, cluster=cluster or (reach.cluster if reach else ""))
@@ -174,6 +183,7 @@ def account_of(
         tuple(events),
         reach,
         tuple(unreadable),
+        tuple(acts),
     )
 
 

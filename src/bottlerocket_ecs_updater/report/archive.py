@@ -7,18 +7,23 @@ runs/<cluster>/index.html, index.json
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.errors import UpdaterError
 from bottlerocket_ecs_updater.core.event import Event, RunFinished
 from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.core.place import name_of
+from bottlerocket_ecs_updater.engine.audit import Act, acts_of
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.report.account import Account, account_of
-from bottlerocket_ecs_updater.report.index import Entry, enter, entry_of, index_key
+from bottlerocket_ecs_updater.report.index import Entry, enter, entries_of, entry_of, index_key
 from bottlerocket_ecs_updater.report.record import read_record, record_folder
 from bottlerocket_ecs_updater.report.typed import Reach
 
 FORMS = ("html", "json", "md")
+
+ACTS_BEFORE = timedelta(days=1)
+"""A run's page shows what people did for so long before it: most often it explains what the run met."""
 
 _INDEX_BESIDE = "../index.html"
 """Where the page of all runs is, seen from that of one of them in the state store."""
@@ -41,7 +46,8 @@ class Archive:
         self._events.append(event)
         if isinstance(event, RunFinished):
             try:
-                account = account_of(self._events, cluster=name_of(self._cluster), reach=self._reach)
+                acts = acts_around(self._store, self._cluster, self._events)
+                account = account_of(self._events, cluster=name_of(self._cluster), reach=self._reach, acts=acts)
                 for fault in write_reports(self._store, self._cluster, self._run, account):
                     self._complain(fault)
             except UpdaterError as error:
@@ -73,7 +79,8 @@ def write_reports(store: Store, cluster: str, run: RunId, account: Account) -> S
     entered = enter(store, cluster, entry_of(account))
     for other in entered.adopted:
         past = read_record(store, cluster, other)
-        died = account_of(past.events, past.unreadable, cluster=name_of(cluster), reach=account.reach)
+        acts = acts_around(store, cluster, past.events)
+        died = account_of(past.events, past.unreadable, cluster=name_of(cluster), reach=account.reach, acts=acts)
         _write_forms(store, cluster, other, died)
     write_index_page(store, cluster, entered.entries)
     key = index_key(cluster, "json")
@@ -89,7 +96,29 @@ def write_index_page(store: Store, cluster: str, entries: Sequence[Entry]) -> No
     """Write the page of all runs. Raises what the store raises."""
     from bottlerocket_ecs_updater.report.page.html import index_page  # noqa: PLC0415
 
-    store.put(index_key(cluster, "html"), index_page(name_of(cluster), entries).encode(), None)
+    acts = _acts(store, cluster)
+    store.put(index_key(cluster, "html"), index_page(name_of(cluster), entries, acts).encode(), None)
+
+
+def refresh_index_page(store: Store, cluster: str) -> None:
+    """Write the page of all runs anew after an act of a person. Raises what the store raises."""
+    write_index_page(store, cluster, entries_of(store, cluster))
+
+
+def acts_around(store: Store, cluster: str, events: Sequence[Event]) -> Sequence[Act]:
+    """What people did from a day before a run until its last event; nothing where that cannot be read."""
+    if not events:
+        return ()
+    acts = _acts(store, cluster, events[0].at - ACTS_BEFORE)
+    return tuple(act for act in acts if act.at <= events[-1].at)
+
+
+def _acts(store: Store, cluster: str, since: datetime | None = None) -> Sequence[Act]:
+    """Acts are for people to read: a report without them is better than none."""
+    try:
+        return acts_of(store, cluster, since)
+    except UpdaterError:
+        return ()
 
 
 def report_key(cluster: str, run: RunId, form: str) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 from bottlerocket_ecs_updater.core.errors import Unreachable
 from bottlerocket_ecs_updater.core.ids import RunId
 from bottlerocket_ecs_updater.core.place import name_of
+from bottlerocket_ecs_updater.engine.audit import Act
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
 from bottlerocket_ecs_updater.engine.readjson import Unreadable, number_of, read_object, shaped, text_of, whole_of
 from bottlerocket_ecs_updater.engine.times import read_span, read_time, write_time
@@ -281,6 +282,20 @@ def _entry(value: Mapping[str, Any]) -> Entry:
         tuple(text_of(target) for target in value["targets"]),
         text_of(value["headline"]),
     )
+
+
+def acts_text(acts: Sequence[Act]) -> str:
+    """What people did as lines of text, newest first; empty where nobody did anything."""
+    if not acts:
+        return ""
+    lines = [line for act in sorted(acts, key=lambda act: act.at, reverse=True) for line in _act_lines(act)]
+    return "\nWhat people did, newest first\n" + "".join(f"{line}\n" for line in lines)
+
+
+def _act_lines(act: Act) -> Iterator[str]:
+    why = f": {visible(act.why)}" if act.why else ""
+    yield f"{act.at.astimezone(UTC):%Y-%m-%d %H:%M}  {visible(act.command, 80)}, by {visible(act.who)}{why}"
+    yield f"                  {visible(act.done)}"
 
 
 def history_text(entries: Sequence[Entry]) -> str:

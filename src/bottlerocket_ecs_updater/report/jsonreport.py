@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from io import BytesIO, TextIOWrapper
 from typing import Any
 
+from bottlerocket_ecs_updater.engine.audit import Act
 from bottlerocket_ecs_updater.engine.times import write_time
 from bottlerocket_ecs_updater.report.account import Account, Trouble, spent_by_part
 from bottlerocket_ecs_updater.report.summary import Row
@@ -70,7 +71,20 @@ def report_object(account: Account) -> dict[str, Any]:
         "seconds_by_part": _by_part(account),
         "calls": dict(summary.calls),
         "throttles": summary.throttles,
+        "acts": [act_object(act) for act in account.acts],
         "unreadable": list(account.unreadable),
+    }
+
+
+def act_object(act: Act) -> dict[str, Any]:
+    """What a person did, as what JSON is made of."""
+    return {
+        "at": write_time(act.at),
+        "who": act.who,
+        "verb": act.verb,
+        "about": act.about,
+        "why": act.why,
+        "done": act.done,
     }
 
 

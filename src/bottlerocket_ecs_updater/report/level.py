@@ -23,6 +23,7 @@ from bottlerocket_ecs_updater.core.event import (
     RunHalted,
     StateUnreadable,
     TellingFailed,
+    UpdatesPaused,
 )
 from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.reasons import Hold, Reason
@@ -114,7 +115,15 @@ def level_of(event: Event) -> Level:
             return Level.WARNING
         case HealthChanged(unwell=unwell):
             return Level.WARNING if unwell else Level.INFO
-        case ActDenied() | ActUnclear() | LookPostponed() | RuleOff() | StateUnreadable() | TellingFailed():
+        case (
+            UpdatesPaused()
+            | ActDenied()
+            | ActUnclear()
+            | LookPostponed()
+            | RuleOff()
+            | StateUnreadable()
+            | TellingFailed()
+        ):
             return Level.WARNING
         case CommandSent(kind=Kind.BEFORE_DRAIN | Kind.AFTER_REBOOT):
             return Level.INFO

@@ -95,8 +95,10 @@ class Live:
             yield self._paint.bad(_cut(f"HALTED: {visible(standing.halted)}", columns))
         elif standing.stopping:
             yield self._paint.bad(_cut(f"stopping: {visible(standing.stopping)}", columns))
+        elif standing.paused:
+            yield self._paint.bad(_cut(f"PAUSED {visible(standing.paused)}", columns))
         if standing.waiting:
-            yield self._paint.bad(_cut(f"waiting for AWS: {visible(standing.waiting)}", columns))
+            yield self._paint.bad(_cut(f"waiting for {visible(standing.waiting)}", columns))
         room = max(1, min(ROWS_MAX, lines // ROWS_SHARE))
         hands = list(standing.hand.items())
         shown = hands if len(hands) <= room else hands[: room - 1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
+from bottlerocket_ecs_updater.engine.audit import Act
 from bottlerocket_ecs_updater.report.account import Account, Group, Trouble, number
 from bottlerocket_ecs_updater.report.page.lanes import durations
 from bottlerocket_ecs_updater.report.sentence import span
@@ -44,7 +45,15 @@ def _lines(account: Account) -> Iterator[str]:
         yield from ("", "## Held back", "", "instances | why | what would free them", "---:|---|---")
         for group in account.holds:
             yield _hold(group)
+    if account.acts:
+        yield from ("", "## What people did", "", "when | command | who | why | what it did", "---|---|---|---|---")
+        yield from (_act(act) for act in account.acts)
     yield from _costs(account)
+
+
+def _act(act: Act) -> str:
+    why = code(act.why) if act.why else "no reason was given"
+    return " | ".join(map(_cell, (_when(act.at), code(act.command), code(act.who), why, code(act.done))))
 
 
 def _out_of_service(account: Account) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from bottlerocket_ecs_updater.core import event as e
@@ -17,7 +17,7 @@ def sentence(event: e.Event) -> str:
     """What happened, not yet made safe to show; without the time, and without the instance."""
     if isinstance(event, e.InstanceEvent):
         return _of_instance(event) or _bare(event)
-    return _of_run(event) or _of_what_is_kept(event) or _bare(event)
+    return _of_run(event) or _of_waits(event) or _of_what_is_kept(event) or _bare(event)
 
 
 def span(length: timedelta) -> str:
@@ -37,8 +37,6 @@ def _of_run(event: e.Event) -> str:
             return f"run {run} of updater {version} begins on cluster {cluster}"
         case e.ClusterLooked(instances=instances, bottlerocket=ours, services=services):
             return f"the cluster has {instances} instances, {ours} of them Bottlerocket, and {services} services"
-        case e.LookPostponed(why=why, for_=length):
-            return f"AWS or the state store did not answer, trying again in {span(length)}: {why}"
         case e.HealthChanged(unwell=unwell):
             return f"nothing more is drained until this is well: {unwell}" if unwell else "all is well again"
         case e.RuleOff(rule=rule, why=why):
@@ -51,6 +49,30 @@ def _of_run(event: e.Event) -> str:
             return f"stopping: {why}"
         case e.RunFinished(outcome=outcome, took=took):
             return f"finished after {span(took)}: {outcome}"
+        case _:
+            return ""
+
+
+def _lasting(event: e.LookPostponed) -> str:
+    """Since when, and until when at most."""
+    since = f" since {write_time(event.since)[11:19]}Z" if event.since is not None else ""
+    return f"{since}{_until(event.until)}"
+
+
+def _until(until: datetime | None) -> str:
+    return f" (until {write_time(until)[11:19]}Z at most)" if until is not None else ""
+
+
+def _of_waits(event: e.Event) -> str:
+    match event:
+        case e.LookPostponed(why=why, for_=length):
+            return f"AWS or the state store did not answer{_lasting(event)}, trying again in {span(length)}: {why}"
+        case e.WaitBegan(what=what, until=until):
+            return f"waiting for {what}{_until(until)}"
+        case e.UpdatesPaused(why=why):
+            return f"PAUSED {why}. Nothing more is begun; what is begun is finished"
+        case e.UpdatesResumed(was=was):
+            return f"updates go on; they were paused {was}"
         case _:
             return ""
 

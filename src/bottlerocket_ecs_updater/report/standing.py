@@ -57,13 +57,19 @@ class Standing:
     """When an instance last got on."""
     halted: str = ""
     stopping: str = ""
+    paused: str = ""
+    """Who paused the updates, and why; empty while they go on."""
     waiting: str = ""
-    """Why AWS was last waited for; empty once it answers."""
+    """What is waited for; empty once it answers."""
     finished: bool = False
 
     def note(self, event: e.Event) -> None:
         """Take one event into account."""
-        self.waiting = event.why if isinstance(event, e.LookPostponed) else ""
+        self.waiting = ""
+        if isinstance(event, e.LookPostponed):
+            self.waiting = f"AWS: {event.why}"
+        elif isinstance(event, e.WaitBegan):
+            self.waiting = event.what
         if isinstance(event, e.InstanceEvent):
             self._note_instance(event)
             return
@@ -76,6 +82,10 @@ class Standing:
                 self.halted = why
             case e.RunStopping(why=why):
                 self.stopping = why
+            case e.UpdatesPaused(why=why):
+                self.paused = why
+            case e.UpdatesResumed():
+                self.paused = ""
             case e.RunFinished():
                 self.finished = True
             case _:

@@ -25,6 +25,7 @@ INSTANCES_PAGE = 50
 GROUPS_DEFAULT, GROUPS_PAGE = 50, 100
 REFRESHES_PAGE = 100
 IN_SERVICE = "InService"
+_TAKING_AWAY = ("Terminating", "Terminated", "Warmed")
 _ENDED = ("Successful", "Failed", "Cancelled")
 
 
@@ -60,6 +61,7 @@ class AutoScaling:
         self._groups: dict[str, _Group] = {}
         self._group_of: dict[str, str] = {}
         self._lifecycle: dict[str, str] = {}
+        self._taken_since: dict[str, datetime] = {}
 
     def handlers(self) -> dict[str, Callable[[Shape], Shape]]:
         """By the operation's name."""
@@ -83,9 +85,35 @@ class AutoScaling:
             self._group_of[instance_id] = name
             self._lifecycle[instance_id] = IN_SERVICE
 
+    def join(self, group: str, instance_id: str, state: str = IN_SERVICE) -> None:
+        """One more instance of a group, which is made where there is none of that name."""
+        if group not in self._groups:
+            self.add_group(group)
+        self._groups[group].members.append(instance_id)
+        self._group_of[instance_id] = group
+        self.set_lifecycle(instance_id, state)
+
     def set_lifecycle(self, instance_id: str, state: str) -> None:
         """What the group does with an instance: `Standby`, `Terminating:Wait`, …"""
         self._lifecycle[instance_id] = state
+        if not state.startswith(_TAKING_AWAY):
+            self._taken_since.pop(instance_id, None)
+        else:
+            self._taken_since.setdefault(instance_id, self._clock.now())
+
+    def take_away(self, instance_id: str) -> None:
+        """Its group, or one that is made for it, begins to terminate it, and a lifecycle hook holds that up."""
+        if instance_id not in self._group_of:
+            self.join("hosts", instance_id)
+        self.set_lifecycle(instance_id, "Terminating:Wait")
+
+    def takes_away(self, instance_id: str) -> bool:
+        """Whether its group ends it, or keeps it in its warm pool."""
+        return instance_id in self._taken_since
+
+    def taken_since(self, instance_id: str) -> datetime | None:
+        """Since when its group ends it, or keeps it in its warm pool; None where it does neither."""
+        return self._taken_since.get(instance_id)
 
     def start_refresh(self, group: str) -> None:
         """Begin to replace the instances of a group."""

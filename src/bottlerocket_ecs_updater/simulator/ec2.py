@@ -24,7 +24,7 @@ PAGE = 1000
 INITIALIZING = timedelta(minutes=2)
 """From a boot until the status checks have passed again; by then a rebooted host has long been back."""
 
-_STATES = {"running": 16, "terminated": 48}
+_STATES = {"running": 16, "terminated": 48, "stopped": 80}
 
 
 @dataclass(slots=True)
@@ -41,7 +41,13 @@ class Machine:
 
     @property
     def state(self) -> str:
-        return "terminated" if self.host.power is Power.TERMINATED else "running"
+        match self.host.power:
+            case Power.TERMINATED:
+                return "terminated"
+            case Power.STOPPED:
+                return "stopped"
+            case _:
+                return "running"
 
 
 class Ec2:

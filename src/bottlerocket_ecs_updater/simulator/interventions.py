@@ -9,7 +9,9 @@ from .ecs import Workload
 from .ecs.model import Status
 from .ecs.requests import arn_like
 from .faults import (
+    GroupTakes,
     InBetween,
+    InstanceStopped,
     InstanceTerminated,
     NewContainerInstance,
     SomebodySets,
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from .world import World
 
 
-Person = InstanceTerminated | SomebodySets | SomebodyStages
+Person = InstanceTerminated | InstanceStopped | GroupTakes | SomebodySets | SomebodyStages
 """Those who act once on an instance: at a time, or after a step of its update."""
 
 
@@ -45,7 +47,13 @@ class Interventions:
         host.on_boot.append(self._booted)
         host.on_terminate.append(self._terminated)
         host.on_step.append(self.step_began)
-        kinds: tuple[type[Person], ...] = (InstanceTerminated, SomebodySets, SomebodyStages)
+        kinds: tuple[type[Person], ...] = (
+            InstanceTerminated,
+            InstanceStopped,
+            GroupTakes,
+            SomebodySets,
+            SomebodyStages,
+        )
         people = [fault for kind in kinds for fault in host.ailments.all(kind)]
         for fault in people:
             if fault.step is None:
@@ -77,6 +85,12 @@ class Interventions:
         match fault:
             case InstanceTerminated():
                 host.terminate()
+            case InstanceStopped(lasts=lasts):
+                host.stop()
+                if lasts is not None:
+                    self._world.clock.after(lasts, host.start)
+            case GroupTakes(hook=hook, drains=drains):
+                self._world.take_away(host.instance_id, hook=hook, drains=drains)
             case SomebodySets(Standing.ACTIVE):
                 self._world.operator_activate(host.instance_id)
             case SomebodySets(Standing.DRAINING):

@@ -36,6 +36,9 @@ LOOKED_BEFORE = timedelta(seconds=30)
 NOTICEABLE = timedelta(seconds=30)
 """How long somebody else's outage must have lasted before an updater is held to have seen it."""
 
+_NOT_BY_REBOOT = frozenset({Power.STOPPED, Power.TERMINATED})
+"""A host that is down like this was brought down by no reboot command."""
+
 _WRITES_TO_SERVICES = frozenset(
     {
         "ecs:CreateService",
@@ -82,6 +85,7 @@ class Watch:
         self.violations: list[Violation] = []
         self.tasks_killed: list[KilledTask] = []
         self._world = world
+        self._groups = world.autoscaling
         self._seen: dict[str, _Seen] = {}
         self._out: dict[str, _Seen] = {}
         """Those that are out of service now."""
@@ -135,6 +139,8 @@ class Watch:
         # Whoever drained it: where a reboot undoes that, somebody else may have drained it since.
         quarantined = {one.ec2_instance_id for one in drained if _is_quarantined(one)}
         ours = [one.ec2_instance_id for one in drained if one.ec2_instance_id in self._drained_by_updater]
+        # What its group takes away is left DRAINING on purpose.
+        ours = [name for name in ours if not self._groups.takes_away(name)]
         return Verdict(
             violations=tuple(self.violations),
             tasks_killed=tuple(self.tasks_killed),
@@ -198,13 +204,20 @@ class Watch:
                 self._check_budget(name, call)
             elif call.params["status"] == Status.ACTIVE:
                 self._check_stays_up(name, call)
+                self._check_stays_in_group(name, call)
 
     def _check_stays_up(self, name: str, call: Call) -> None:
         """Nobody gives back a host that is down, or about to go down, by a reboot command of an updater."""
         host = self._world.hosts[name]
-        if self._seen[name].reboot_by is not None and host.going_down and host.power is not Power.TERMINATED:
+        if self._seen[name].reboot_by is not None and host.going_down and host.power not in _NOT_BY_REBOOT:
             state = "has a reboot pending" if host.power is Power.RUNNING else f"is {host.power}"
             self._violated(17, name, f"{call.caller} sets ACTIVE, and the host {state}")
+
+    def _check_stays_in_group(self, name: str, call: Call) -> None:
+        """Nobody gives back what its Auto Scaling group has been taking away for as long as a look at it takes."""
+        since = self._groups.taken_since(name)
+        if since is not None and self._world.clock.now() - since >= NOTICEABLE:
+            self._violated(13, name, f"{call.caller} sets ACTIVE what its Auto Scaling group takes away since {since}")
 
     def _check_budget(self, name: str, call: Call) -> None:
         zone = self._seen[name].zone
@@ -280,7 +293,8 @@ class Watch:
             wrong.append(f"it is {instance.status}")
         elif not self._is_updater(instance.drained_by):
             self._violated(4, instance.ec2_instance_id, f"{what}; {instance.drained_by} drained it")
-        if ATTRIBUTE not in instance.custom:
+        if ATTRIBUTE not in instance.custom and not self._groups.takes_away(instance.ec2_instance_id):
+            # What its group takes away is let go, and a reboot that was sent before may still come.
             wrong.append("it has no claim")
         if wrong:
             self._violated(2, instance.ec2_instance_id, f"{what}: {', '.join(wrong)}")

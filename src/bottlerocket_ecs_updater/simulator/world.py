@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .autoscaling import AutoScaling
@@ -18,6 +19,7 @@ from .disturbances import Disturbances
 from .documents import STANDARD, Documents
 from .ec2 import Ec2
 from .ecs import ContainerInstance, ContainerInstanceSpec, ControlPlane, EcsTiming, Service, ServiceSpec, Task, Workload
+from .ecs.model import Status
 from .errors import AwsError
 from .faults import FaultPlan
 from .host import Host, HostSpec, Power
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 Handler = Callable[["Shape"], "Shape"]
 
 OPERATOR = "operator"
+MANAGED_DRAINING = "managed draining"
 NOBODY = "anonymous"
 
 
@@ -82,7 +85,7 @@ class World:
         self.cloudwatch = CloudWatch(clock, self.names)
         self.s3 = ObjectStore(clock)
         self.cluster = self.ecs.registry.create_cluster(cluster)
-        self.watch = Watch(self, budget, frozenset(operators))
+        self.watch = Watch(self, budget, frozenset({*operators, MANAGED_DRAINING}))
         self._seed = seed
         self._interventions = Interventions(self)
         self._throttles = Throttles(rates)
@@ -208,6 +211,41 @@ class World:
             lines = ("apiclient update cancel || true", "apiclient update check", "apiclient update apply")
             host.execute(lines, lambda _: None, timedelta(minutes=30))
 
+    def take_away(
+        self, instance_id: str, *, hook: timedelta = timedelta(minutes=20), drains: bool = True, terminate: bool = True
+    ) -> None:
+        """Its Auto Scaling group begins to terminate it, and a lifecycle hook holds that up for a time.
+
+        With `drains` ECS's managed draining sets it DRAINING meanwhile, if it is not DRAINING already. Without
+        `terminate` the hook is never completed.
+        """
+        if self.hosts[instance_id].power is Power.TERMINATED or self.autoscaling.takes_away(instance_id):
+            return
+        self.autoscaling.take_away(instance_id)
+        if drains and self.instance(instance_id).status is Status.ACTIVE:
+            self._set_status(MANAGED_DRAINING, "DRAINING", [instance_id])
+        if terminate:
+            self.clock.after(hook, partial(self._complete_termination, instance_id))
+
+    def _complete_termination(self, instance_id: str) -> None:
+        self.autoscaling.set_lifecycle(instance_id, "Terminating:Proceed")
+        self.terminate_instance(instance_id)
+
+    def scale_out(self, group: str, host: HostSpec, zone: str, spec: ContainerInstanceSpec | None = None) -> None:
+        """A group starts one more instance, which joins the cluster at once."""
+        self.add_instance(host, zone, spec=spec)
+        self.autoscaling.join(group, host.instance_id)
+
+    def put_into_warm_pool(self, group: str, *instance_ids: str) -> None:
+        """A group keeps these instances stopped in its warm pool; ECS keeps their registrations."""
+        for instance_id in instance_ids:
+            self.autoscaling.join(group, instance_id, "Warmed:Stopped")
+            self.hosts[instance_id].stop()
+
+    def stop_instance(self, instance_id: str) -> None:
+        """Somebody stops the EC2 instance; ECS keeps its registration."""
+        self.hosts[instance_id].stop()
+
     def terminate_instance(self, instance_id: str) -> None:
         """An Auto Scaling group, or somebody, ends an instance."""
         self.hosts[instance_id].terminate()
@@ -225,13 +263,16 @@ class World:
         return self.cluster.by_ec2[instance_id]
 
     def _operator_sets(self, status: str, instance_ids: Iterable[str]) -> None:
+        self._set_status(OPERATOR, status, instance_ids)
+
+    def _set_status(self, actor: str, status: str, instance_ids: Iterable[str]) -> None:
         for instance_id in instance_ids:
             request = {
                 "cluster": self.cluster.name,
                 "containerInstances": [self.instance(instance_id).arn],
                 "status": status,
             }
-            self._as(OPERATOR, self.ecs.operations["UpdateContainerInstancesState"], request)
+            self._as(actor, self.ecs.operations["UpdateContainerInstancesState"], request)
 
     def _serve(self, call: Call) -> Shape:
         self._throttles.take(call)

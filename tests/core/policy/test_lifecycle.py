@@ -2,7 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.lifecycle import InGroup, LifecycleState, NoGroup, leave_to_group, refresh_active
+from bottlerocket_ecs_updater.core.lifecycle import (
+    InGroup,
+    LifecycleState,
+    NoGroup,
+    leave_to_group,
+    refresh_active,
+    taken_away,
+)
 from bottlerocket_ecs_updater.core.reasons import Reason
 
 
@@ -38,8 +45,6 @@ def test_an_instance_without_a_group_is_ours_to_update(membership: NoGroup | Non
         ("EnteringStandby", "Standby"),
         ("Detaching", "Detaching"),
         ("Pending:Proceed", "Pending"),
-        ("Warmed:Stopped", "Warmed"),
-        ("Warmed:Terminating:Wait", "Warmed"),
         ("ReplacingRootVolume:Wait", "ReplacingRootVolume"),
         ("RootVolumeReplaced", "ReplacingRootVolume"),
         ("Quarantined", "unknown to this updater"),
@@ -50,6 +55,18 @@ def test_an_instance_that_its_group_works_on_is_left_to_it(state: str, shown: st
     assert held is not None
     assert held.reason is Reason.LEAVING_GROUP
     assert str(held) == f"its Auto Scaling group web has it in the state {shown}"
+
+
+@pytest.mark.parametrize("state", ["Warmed:Stopped", "Warmed:Hibernated", "Warmed:Pending:Wait", "Warmed:Terminating"])
+def test_an_instance_of_a_warm_pool_is_named_as_that(state: str) -> None:
+    held = leave_to_group(in_state(state))
+    assert held == taken_away(in_state(state))
+    assert str(held) == "its Auto Scaling group web keeps it in its warm pool"
+
+
+@pytest.mark.parametrize("state", ["InService", "Standby", "EnteringStandby", "Detaching", "Pending:Wait", "Novel"])
+def test_what_stays_in_the_cluster_is_not_taken_away(state: str) -> None:
+    assert taken_away(in_state(state)) is None
 
 
 def test_an_instance_under_an_instance_refresh_is_left_to_it() -> None:

@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.fleet import Registration, Status, Task
 from bottlerocket_ecs_updater.core.forecast import Pace, needed
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, ServiceArn, TaskArn, Zone
 from bottlerocket_ecs_updater.core.lifecycle import InGroup, LifecycleState, NoGroup
-from bottlerocket_ecs_updater.core.reasons import Reason
+from bottlerocket_ecs_updater.core.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.releases import ReleaseRules, parse_ranges
 from bottlerocket_ecs_updater.core.rules import Answer, Case, Rules, before_drain, before_staging, first_hold
 from bottlerocket_ecs_updater.core.selection import Selection, parse_selector
@@ -39,6 +39,8 @@ HOST = Registration(
 WEB = ServiceArn("arn:aws:ecs:eu-central-1:111122223333:service/c/web")
 BATCH = Work(Task(TaskArn("arn:task/batch"), "RUNNING", "scheduler", "family:nightly-batch"), "nightly-batch")
 
+DEPLOYING = hold(Reason.SERVICE_DEPLOYING, services="web")
+
 
 def case(target: Version = BAD, **facts: Any) -> Case:
     return Case(HOST, OLD, target, facts.pop("first_seen", {target: NOW}), **facts)
@@ -50,14 +52,14 @@ def reason(answers: tuple[Answer, ...]) -> Reason | None:
 
 
 def test_without_rules_nothing_is_held_back() -> None:
-    plain = case(left=(), deploying=(), membership=NoGroup(), capacity_provider="")
+    plain = case(left=(), membership=NoGroup(), capacity_provider="")
     assert reason(before_staging(plain, Rules(), NOW)) is None
     assert reason(before_drain(plain, Rules(), NOW)) is None
     assert Rules().needs_memory == ()
 
 
 def test_every_rule_that_was_asked_is_shown_in_order_with_its_answer() -> None:
-    full = case(left=(BATCH,), deploying=("web",), room=NoRoom("web", "room", "add some"), allowances=(_free(),))
+    full = case(left=(BATCH,), deployments=DEPLOYING, room=NoRoom("web", "room", "add some"), allowances=(_free(),))
     answers = before_drain(full, Rules(), NOW)
     assert [(answer.rule, answer.hold is None) for answer in answers] == [
         ("selection", True),
@@ -157,7 +159,7 @@ cases = st.builds(
     st.sampled_from([BAD, GOOD]),
     needed=st.sampled_from([timedelta(), timedelta(minutes=20), timedelta(minutes=40)]),
     left=st.sampled_from([None, (), (BATCH,)]),
-    deploying=st.sampled_from([None, (), ("web",)]),
+    deployments=st.sampled_from([None, DEPLOYING]),
     room=st.none() | st.just(NoRoom("web", "room", "add some")),
     membership=st.sampled_from([None, NoGroup(), InGroup("web", LifecycleState.STANDBY)]),
 )

@@ -1,12 +1,15 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.fleet import Task
-from bottlerocket_ecs_updater.core.ids import TaskArn
+from bottlerocket_ecs_updater.core.affected import hold_for_deployments
+from bottlerocket_ecs_updater.core.fleet import Service, Task
+from bottlerocket_ecs_updater.core.ids import ServiceArn, TaskArn
 from bottlerocket_ecs_updater.core.reasons import Reason
+from bottlerocket_ecs_updater.core.span import spell_moment
 from bottlerocket_ecs_updater.core.tasks_policy import (
     Keep,
     StopAfter,
@@ -14,7 +17,6 @@ from bottlerocket_ecs_updater.core.tasks_policy import (
     TaskRules,
     WaitFor,
     Work,
-    hold_for_deployments,
     longest_wait,
     may_leave,
     parse_task_rules,
@@ -36,6 +38,10 @@ def standalone(family: str = "nightly-batch", group: str | None = None, number: 
 def of_service(name: str = "web", *, daemon: bool = False, protected_until: datetime | None = None) -> Work:
     task = Task(TaskArn(f"arn:task/{name}"), "RUNNING", "ecs-svc/123", f"service:{name}", daemon)
     return Work(task, name, protected_until)
+
+
+def service(name: str) -> Service:
+    return Service(ServiceArn(f"arn:service/{name}"), name, 1, 1, deploying=True)
 
 
 def rules(text: str = "") -> TaskRules:
@@ -158,13 +164,18 @@ def test_an_empty_instance_waits_for_nothing() -> None:
 
 
 def test_services_in_the_middle_of_a_deployment_hold_the_next_drain() -> None:
-    held = hold_for_deployments({"web", "db", "api", "cron"}, rules())
+    held = hold_for_deployments([service(name) for name in ("web", "db", "api", "cron")], rules())
     assert str(held) == "a deployment is in progress: api, cron, db and 1 more"
+
+
+def test_a_deployment_that_holds_is_said_with_the_time_when_it_began() -> None:
+    held = hold_for_deployments([replace(service("web"), deploying_since=NOW)], rules())
+    assert str(held) == f"a deployment is in progress: web (since {spell_moment(NOW)})"
 
 
 def test_without_deployments_nothing_is_held_and_the_rule_can_be_turned_off() -> None:
     assert hold_for_deployments((), rules()) is None
-    assert hold_for_deployments({"web"}, TaskRules(hold_while_deploying=False)) is None
+    assert hold_for_deployments([service("web")], TaskRules(hold_while_deploying=False)) is None
 
 
 # Properties

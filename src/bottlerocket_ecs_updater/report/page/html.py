@@ -15,6 +15,7 @@ from markupsafe import Markup
 from bottlerocket_ecs_updater.core.event import CommandSent, HostChecked, PhaseEntered, RunHalted
 from bottlerocket_ecs_updater.core.fleet import Kind
 from bottlerocket_ecs_updater.core.host import HostReport
+from bottlerocket_ecs_updater.engine.audit import Act
 from bottlerocket_ecs_updater.engine.times import write_time
 from bottlerocket_ecs_updater.report.account import Account, number
 from bottlerocket_ecs_updater.report.page.lanes import draw, durations
@@ -31,6 +32,9 @@ SAID_MAX_CHARACTERS = 4000
 
 TABLE_MAX_ROWS = 25
 """Of the instances of one trouble; every one of them is in the table of instances below."""
+
+INDEX_ACTS_MAX = 100
+"""Of the acts of people, the newest; `history` has them all."""
 
 STORY_MAX_LINES = 60
 """Of the events of one instance that failed: the last ones, since they led to it."""
@@ -81,14 +85,15 @@ def page(account: Account, index: str = "") -> str:
     )
 
 
-def index_page(cluster: str, entries: Sequence[Entry]) -> str:
-    """The page of all runs of a cluster, in the order in which they are given."""
+def index_page(cluster: str, entries: Sequence[Entry], acts: Sequence[Act] = ()) -> str:
+    """The page of all runs of a cluster, in the order in which they are given, and of what people did, newest first."""
     return (
         _templates()
         .get_template("index.html.j2")
         .render(
             cluster=cluster,
             entries=entries,
+            acts=sorted(acts, key=lambda act: act.at, reverse=True)[:INDEX_ACTS_MAX],
             last_well=next((entry for entry in entries if entry.well), None),
             last_bad=next((entry for entry in entries if entry.bad), None),
             style=_style(),

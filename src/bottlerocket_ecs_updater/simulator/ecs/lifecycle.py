@@ -41,8 +41,12 @@ class Lifecycle:
         group: str = "",
         started_by: str = "",
         already_running: bool = False,
+        launch: Launch = Launch.FARGATE,
     ) -> Task:
-        """Place a task on an instance, or on Fargate. `already_running`: it was there before the world began."""
+        """Place a task on an instance, or on what is none, such as Fargate.
+
+        `already_running`: it was there before the world began.
+        """
         task = Task(
             arn=self._registry.names.ecs("task", cluster.name, self._registry.new_id()),
             number=self._registry.number(),
@@ -53,7 +57,7 @@ class Lifecycle:
             group=group or f"family:{definition.family}",
             started_by=started_by,
             created_at=self._clock.now(),
-            launch=Launch.EC2 if instance is not None else Launch.FARGATE,
+            launch=Launch.EC2 if instance is not None else launch,
             deployment=service.deployments[0].id if service is not None else "",
         )
         cluster.tasks[task.arn] = task
@@ -132,6 +136,8 @@ class Lifecycle:
                 return Last.STOPPED, timing.deprovisioning
             case Last.PROVISIONING:
                 return Last.PENDING, timing.provisioning
+            case Last.PENDING if work.fails_to_start:
+                return Last.STOPPED, timing.start_longest
             case Last.PENDING:
                 span = (timing.start_longest - timing.start_shortest).total_seconds()
                 return Last.RUNNING, timing.start_shortest + timedelta(seconds=self._registry.chances.random() * span)
@@ -166,7 +172,11 @@ class Lifecycle:
         exited_by_itself = last is Last.DEPROVISIONING and task.desired is Desired.RUNNING
         if exited_by_itself:
             task.desired, task.stop_code = Desired.STOPPED, "EssentialContainerExited"
-            task.stopped_reason, task.exit_code, task.stopping_at = "Essential container in task exited", 0, now
+            task.stopped_reason, task.stopping_at = "Essential container in task exited", now
+            task.exit_code = task.workload.exit_code
+        if last is Last.STOPPED and task.desired is Desired.RUNNING and task.last is Last.PENDING:
+            task.desired, task.stop_code = Desired.STOPPED, "TaskFailedToStart"
+            task.stopped_reason, task.stopping_at = task.workload.fails_to_start, now
         if last is Last.RUNNING:
             task.started_at = task.started_at or now
             task.healthy = now >= task.started_at + task.workload.healthy_after

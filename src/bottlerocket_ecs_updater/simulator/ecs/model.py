@@ -68,6 +68,51 @@ class Launch(StrEnum):
 
     EC2 = "EC2"
     FARGATE = "FARGATE"
+    EXTERNAL = "EXTERNAL"
+
+
+FARGATE_PROVIDERS = frozenset({"FARGATE", "FARGATE_SPOT"})
+"""The capacity providers that every cluster may use, and that run tasks on no container instance."""
+
+
+class Controller(StrEnum):
+    """Who runs the deployments of a service; all but ECS itself work with task sets."""
+
+    ECS = "ECS"
+    CODE_DEPLOY = "CODE_DEPLOY"
+    EXTERNAL = "EXTERNAL"
+
+
+class Way(StrEnum):
+    """How a deployment replaces the tasks of a service."""
+
+    ROLLING = "ROLLING"
+    BLUE_GREEN = "BLUE_GREEN"
+    CANARY = "CANARY"
+    LINEAR = "LINEAR"
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How a service is deployed, and for how long a deployment lasts after its new tasks are steady."""
+
+    way: Way = Way.ROLLING
+    controller: Controller = Controller.ECS
+    bake: timedelta = timedelta()
+    """How long both revisions stay after the traffic has moved; with CANARY and LINEAR after each step."""
+    steps: int = 1
+    """In how many steps the traffic moves."""
+    pause: timedelta = timedelta()
+    """For how long a hook of the type PAUSE holds the deployment."""
+    circuit_breaker: bool = False
+    """Whether a deployment whose tasks fail again and again becomes FAILED."""
+    never_ends: bool = False
+    """Whether a deployment stays in progress for ever."""
+
+    @property
+    def lasts(self) -> timedelta:
+        """How long a deployment goes on after all of its tasks are steady."""
+        return self.pause + self.steps * self.bake
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +136,10 @@ class Workload:
     """Its containers cannot be killed, as with a hung mount: it is STOPPING for ever."""
     runs_for: timedelta | None = None
     """After how long it ends by itself, as a batch job does; None for never."""
+    exit_code: int = 0
+    """With what it ends by itself: not 0 for one that crashes."""
+    fails_to_start: str = ""
+    """Why none of its tasks ever starts, in ECS's words; empty where they do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +169,8 @@ class ContainerInstanceSpec:
     memory: int = 7680
     gpus: int = 0
     agent_version: str = "1.89.2"
+    capacity_provider: str = ""
+    """The capacity provider of its Auto Scaling group; empty where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +190,10 @@ class ServiceSpec:
     """Placement constraint: no two tasks on one instance."""
     member_of: str = ""
     """Placement constraint: only where this expression of the cluster query language holds."""
+    launch: Launch = Launch.EC2
+    providers: tuple[str, ...] = ()
+    """The capacity providers of its strategy, which takes the place of the launch type."""
+    rollout: Rollout = Rollout()
 
 
 @dataclass(slots=True, eq=False)
@@ -262,6 +317,12 @@ class Deployment:
     created_at: datetime
     updated_at: datetime
     completed: bool = False
+    failed: bool = False
+    """Its circuit broke."""
+    failed_tasks: int = 0
+    """Tasks in a row that failed."""
+    steady_at: datetime | None = None
+    """When its tasks were steady first: from then on it bakes."""
 
 
 @dataclass(slots=True, eq=False)
@@ -294,6 +355,30 @@ class Service:
     """It found no room for a task; woken when there may be some."""
     registered: Shape = field(default_factory=dict)
     """The rest of what CreateService was given."""
+    launch: Launch = Launch.EC2
+    providers: tuple[str, ...] = ()
+    rollout: Rollout = Rollout()
+    failed_starts: int = 0
+    """Tasks in a row that failed to start."""
+    starts_again_at: datetime | None = None
+    """Until when no task is started, since those before failed to start; None while none did."""
+
+    @property
+    def runs_elsewhere(self) -> bool:
+        """Whether its tasks are on no container instance of the cluster."""
+        if self.providers:
+            return FARGATE_PROVIDERS.issuperset(self.providers)
+        return self.launch is not Launch.EC2
+
+    @property
+    def task_launch(self) -> Launch:
+        """What its tasks run on."""
+        return Launch.FARGATE if self.providers and self.runs_elsewhere else self.launch
+
+    @property
+    def baking(self) -> bool:
+        """Whether a deployment keeps the tasks of the one before beside its own."""
+        return self.rollout.way is not Way.ROLLING and len(self.deployments) > 1 and not self.deployments[0].failed
 
     def count(self, *buckets: Bucket) -> int:
         return sum(len(self.buckets[bucket]) for bucket in buckets)
@@ -323,7 +408,8 @@ class Service:
         taken = self.distinct_instances and any(
             task.service is self and task.desired is Desired.RUNNING for task in instance.tasks.values()
         )
-        return not taken and self.suits(instance)
+        provided = not self.providers or instance.spec.capacity_provider in self.providers
+        return not taken and provided and not self.runs_elsewhere and self.suits(instance)
 
     def live_tasks(self) -> list[Task]:
         """All that are not STOPPED, in the order of their start."""

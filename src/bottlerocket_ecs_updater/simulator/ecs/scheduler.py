@@ -9,6 +9,7 @@ Tasks of daemon services are the last to be stopped on a draining instance.
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from .model import Bucket, Deployment, Desired, Last, Status, Strategy
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
     from .registry import Registry
 
 SCHEDULED = "ServiceSchedulerInitiated"
+FAILURES = frozenset({"TaskFailedToStart", "EssentialContainerExited"})
+"""How tasks end that count against their deployment."""
+
+BREAKS_AFTER = (3, 200)
+"""The fewest and the most failed tasks that break a circuit. Source: ECS's threshold is half of the desired count."""
+
+FIRST_THROTTLE, LONGEST_THROTTLE = timedelta(seconds=5), timedelta(minutes=15)
+"""Between two tries of a service whose tasks fail to start. Source: "Service throttle logic" of the ECS guide."""
+
 NO_ROOM = (
     "was unable to place a task because no container instance met all of its requirements. "
     "Reason: No Container Instances with enough resources were found in your cluster."
@@ -65,9 +75,14 @@ class Scheduler:
     def fill_at_once(self, service: Service) -> None:
         """Bring a new service to its count as if that had happened long ago."""
         cluster = service.cluster
+        if service.deployments[0].definition.workload.fails_to_start:
+            return
         if service.strategy is Strategy.DAEMON:
             for instance in [each for each in cluster.placement if service.may_go_to(each)]:
                 self._start(service, instance, already_running=True)
+        elif service.runs_elsewhere:
+            for _ in range(service.desired):
+                self._start(service, None, already_running=True)
         else:
             while service.staying < service.desired:
                 work = service.deployments[0].definition.workload
@@ -84,7 +99,31 @@ class Scheduler:
             return
         if task.instance is not None:
             self.visit(task.instance)
+        if task.service is not None:
+            self._count_failure(task.service, task)
         self._wake_blocked(task.cluster)
+
+    def _count_failure(self, service: Service, task: Task) -> None:
+        """A task of a deployment failed: what failed in a row is shown, and may break its circuit."""
+        primary = service.deployments[0]
+        if task.deployment != primary.id or task.stop_code not in FAILURES:
+            return
+        self._throttle(service, task)
+        if primary.completed:
+            return
+        primary.failed_tasks += 1
+        limit = min(max(BREAKS_AFTER[0], -(-service.desired // 2)), BREAKS_AFTER[1])
+        if service.rollout.circuit_breaker and primary.failed_tasks >= limit:
+            primary.failed, primary.updated_at = True, self._registry.clock.now()
+            self.note(service, f"(deployment {primary.id}) deployment failed: tasks failed to start.")
+
+    def _throttle(self, service: Service, task: Task) -> None:
+        """Tasks that do not start are tried again less and less often; those that start and end are not throttled."""
+        service.failed_starts = service.failed_starts + 1 if task.stop_code == "TaskFailedToStart" else 0
+        if service.failed_starts:
+            wait = min(FIRST_THROTTLE * 2 ** min(service.failed_starts - 1, 10), LONGEST_THROTTLE)
+            service.starts_again_at = self._registry.clock.now() + wait
+            self._registry.clock.after(wait, lambda: self.wake(service))
 
     def _instance_changed(self, instance: ContainerInstance) -> None:
         for task in list(instance.tasks.values()):
@@ -137,15 +176,19 @@ class Scheduler:
             surplus -= len(chosen)
 
     def _start_missing(self, service: Service) -> None:
+        if service.starts_again_at is not None and self._registry.clock.now() < service.starts_again_at:
+            return
         ceiling = service.desired * service.maximum_percent // 100
         room = ceiling - service.staying - service.leaving - service.count(Bucket.STOPPING)
         started: list[str] = []
         work = service.deployments[0].definition.workload
         for _ in range(min(service.desired - service.staying, room)):
-            found = service.cluster.placement.choose(work, service.zones, service.may_go_to)
-            if found is None:
-                self._block(service)
-                break
+            found = None
+            if not service.runs_elsewhere:
+                found = service.cluster.placement.choose(work, service.zones, service.may_go_to)
+                if found is None:
+                    self._block(service)
+                    break
             started.append(self._start(service, found).arn.rsplit("/", 1)[-1])
         else:
             service.blocked = False
@@ -158,11 +201,13 @@ class Scheduler:
         floor = -(-service.desired * service.minimum_healthy_percent // 100)
         spare = service.healthy - floor
         # A task that is not healthy does not count towards the floor, so to stop it costs nothing.
-        self._stop(service, self._unprotected(service, Bucket.LEAVING_UNHEALTHY))
-        self._stop(service, self._unprotected(service, Bucket.LEAVING_HEALTHY)[: max(spare, 0)])
+        self._stop(service, self._movable(service, Bucket.LEAVING_UNHEALTHY))
+        self._stop(service, self._movable(service, Bucket.LEAVING_HEALTHY)[: max(spare, 0)])
 
-    def _unprotected(self, service: Service, bucket: Bucket) -> list[Task]:
-        return [task for task in service.buckets[bucket].values() if not self._is_protected(task)]
+    def _movable(self, service: Service, bucket: Bucket) -> list[Task]:
+        """Those that may be stopped now: what bakes keeps the tasks of the deployment before, where they may stay."""
+        tasks = [task for task in service.buckets[bucket].values() if not self._is_protected(task)]
+        return [task for task in tasks if not (service.baking and _may_stay(task))]
 
     def _look_at_daemons(self, instance: ContainerInstance) -> None:
         daemons = {task.service.arn: task for task in instance.tasks.values() if task.service and task.is_daemon}
@@ -189,7 +234,7 @@ class Scheduler:
         else:
             self.note(service, NO_ROOM)
 
-    def _start(self, service: Service, instance: ContainerInstance, *, already_running: bool = False) -> Task:
+    def _start(self, service: Service, instance: ContainerInstance | None, *, already_running: bool = False) -> Task:
         primary = service.deployments[0]
         service.steady = False
         return self._lifecycle.start(
@@ -200,6 +245,7 @@ class Scheduler:
             group=f"service:{service.name}",
             started_by=primary.id,
             already_running=already_running,
+            launch=service.task_launch,
         )
 
     def _stop(self, service: Service, tasks: Iterable[Task]) -> None:
@@ -232,17 +278,38 @@ class Scheduler:
             enough = service.count(Bucket.STARTING, Bucket.UNHEALTHY) == 0
         else:
             enough = service.count(Bucket.HEALTHY) == service.staying == service.desired
-        if service.steady or not enough or service.leaving:
+        if service.steady or not enough or (service.leaving and not service.baking):
             return
-        service.steady = True
         primary = service.deployments[0]
         if not primary.completed:
-            primary.completed, primary.updated_at = True, self._registry.clock.now()
+            if not self._has_baked(service, primary):
+                return
+            primary.completed, primary.updated_at, primary.failed_tasks = True, self._registry.clock.now(), 0
             del service.deployments[1:]
             self.note(service, f"(deployment {primary.id}) deployment completed.")
+            for task in service.live_tasks():
+                self._lifecycle.reclassify(task)
+            self.wake(service)
+        service.steady = True
         self.note(service, "has reached a steady state.")
+
+    def _has_baked(self, service: Service, primary: Deployment) -> bool:
+        """Whether a deployment whose tasks are steady may end; else it is looked at again when it may."""
+        now, rollout = self._registry.clock.now(), service.rollout
+        if rollout.never_ends or primary.failed:
+            return False
+        if primary.steady_at is None:
+            primary.steady_at = now
+            if rollout.lasts:
+                self._registry.clock.after(rollout.lasts, lambda: self.wake(service))
+        return now >= primary.steady_at + rollout.lasts
 
     def note(self, service: Service, message: str) -> None:
         """Add to the service's events, as DescribeServices shows them."""
         event_id = str(uuid.UUID(int=self._registry.chances.getrandbits(128), version=4))
         service.events.appendleft((event_id, self._registry.clock.now(), f"(service {service.name}) {message}"))
+
+
+def _may_stay(task: Task) -> bool:
+    """Whether only its deployment is an old one: its instance takes tasks."""
+    return task.instance is None or task.instance.status is Status.ACTIVE

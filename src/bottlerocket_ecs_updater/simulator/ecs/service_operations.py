@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.errors import AwsError
@@ -9,7 +11,7 @@ from bottlerocket_ecs_updater.simulator.names import last_part
 from bottlerocket_ecs_updater.simulator.paging import page
 
 from .expressions import parse
-from .model import Service, Strategy, TaskDefinition
+from .model import Controller, Launch, Rollout, Service, Strategy, TaskDefinition, Way
 from .requests import MISSING, at_most, invalid
 from .shapes import service_shape
 
@@ -50,6 +52,7 @@ class ServiceOperations:
         service.minimum_healthy_percent = spec.minimum_healthy_percent
         service.maximum_percent = spec.maximum_percent
         service.load_balanced = spec.load_balanced
+        service.launch, service.providers, service.rollout = spec.launch, spec.providers, spec.rollout
         _constrain(service, spec.member_of, distinct=spec.distinct_instances)
         self._scheduler.fill_at_once(service)
         self._scheduler.wake(service)
@@ -62,7 +65,9 @@ class ServiceOperations:
         records = (
             service
             for service in cluster.services.values()
-            if service.status != "INACTIVE" and strategy in (None, service.strategy.value) and launch in (None, "EC2")
+            if service.status != "INACTIVE"
+            and strategy in (None, service.strategy.value)
+            and launch in (None, service.launch.value)
         )
         found, token = page(records, request.get("nextToken"), request.get("maxResults"), PAGE_LARGEST, PAGE_DEFAULT)
         answer: Shape = {"serviceArns": [service.arn for service in found]}
@@ -98,6 +103,7 @@ class ServiceOperations:
         service.registered = dict(request)
         service.load_balanced = bool(request.get("loadBalancers"))
         service.desired = request.get("desiredCount", 0)
+        service.launch = Launch(request.get("launchType", "EC2"))
         self._configure(service, request)
         self._wake(service)
         return {"service": service_shape(service)}
@@ -141,6 +147,9 @@ class ServiceOperations:
             expressions = [each["expression"] for each in constraints if each["type"] == "memberOf"]
             distinct = any(each["type"] == "distinctInstance" for each in constraints)
             _constrain(service, " and ".join(f"({each})" for each in expressions), distinct=distinct)
+        if request.get("capacityProviderStrategy") is not None:
+            service.providers = tuple(one["capacityProvider"] for one in request["capacityProviderStrategy"])
+        service.rollout = _rollout(request, service.rollout)
         service.minimum_healthy_percent = limits.get("minimumHealthyPercent", service.minimum_healthy_percent)
         service.maximum_percent = limits.get("maximumPercent", service.maximum_percent)
 
@@ -168,6 +177,19 @@ class ServiceOperations:
         if service.strategy is Strategy.DAEMON:
             for instance in list(service.cluster.placement):
                 self._scheduler.visit(instance)
+
+
+def _rollout(request: Shape, before: Rollout) -> Rollout:
+    """How its deployments go, by what CreateService or UpdateService says of it."""
+    limits, controller = request.get("deploymentConfiguration", {}), request.get("deploymentController", {})
+    bake, breaker = limits.get("bakeTimeInMinutes"), limits.get("deploymentCircuitBreaker")
+    return replace(
+        before,
+        way=Way(limits.get("strategy", before.way)),
+        controller=Controller(controller.get("type", before.controller)),
+        bake=timedelta(minutes=bake) if bake is not None else before.bake,
+        circuit_breaker=breaker["enable"] if breaker is not None else before.circuit_breaker,
+    )
 
 
 def _constrain(service: Service, member_of: str, *, distinct: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .model import Bucket, Desired, Last, Launch, Strategy
+from .model import Bucket, Controller, Desired, Last, Strategy, Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,6 +44,7 @@ def instance_shape(instance: ContainerInstance) -> Shape:
         "registeredAt": instance.registered_at,
         "attachments": [],
         "tags": [],
+        **({"capacityProviderName": spec.capacity_provider} if spec.capacity_provider else {}),
     }
 
 
@@ -100,19 +101,16 @@ def service_shape(service: Service) -> Shape:
         "desiredCount": desired,
         "runningCount": service.running,
         "pendingCount": service.pending,
-        "launchType": "EC2",
+        **_launched_by(service),
         "taskDefinition": service.deployments[0].definition.arn,
-        "deploymentConfiguration": {
-            "maximumPercent": service.maximum_percent,
-            "minimumHealthyPercent": service.minimum_healthy_percent,
-        },
-        "deployments": [_deployment_shape(service, deployment) for deployment in service.deployments],
+        "deploymentConfiguration": _deployment_configuration(service),
+        **_deployments(service),
         "events": [{"id": event_id, "createdAt": at, "message": message} for event_id, at, message in service.events],
         "createdAt": service.created_at,
         "placementConstraints": _constraints(service),
         "placementStrategy": _spread(service),
         "schedulingStrategy": service.strategy.value,
-        "deploymentController": {"type": "ECS"},
+        "deploymentController": {"type": service.rollout.controller.value},
         "enableECSManagedTags": False,
         "propagateTags": "NONE",
         "enableExecuteCommand": False,
@@ -120,11 +118,66 @@ def service_shape(service: Service) -> Shape:
     return shape
 
 
+def _launched_by(service: Service) -> Shape:
+    """The launch type, or the strategy that takes its place."""
+    if service.providers:
+        strategy = [{"capacityProvider": name, "weight": 1, "base": 0} for name in service.providers]
+        return {"capacityProviderStrategy": strategy}
+    return {"launchType": service.launch.value}
+
+
+def _deployment_configuration(service: Service) -> Shape:
+    rollout = service.rollout
+    shape: Shape = {
+        "maximumPercent": service.maximum_percent,
+        "minimumHealthyPercent": service.minimum_healthy_percent,
+    }
+    if rollout.circuit_breaker:
+        shape["deploymentCircuitBreaker"] = {"enable": True, "rollback": False}
+    if rollout.way is not Way.ROLLING:
+        shape |= {"strategy": rollout.way.value, "bakeTimeInMinutes": int(rollout.bake.total_seconds() // 60)}
+    if rollout.pause:
+        hook = {"targetType": "PAUSE", "lifecycleStages": ["POST_TEST_TRAFFIC_SHIFT"]}
+        shape["lifecycleHooks"] = [hook]
+    return shape
+
+
+def _deployments(service: Service) -> Shape:
+    """The deployments; a controller other than ECS has task sets in their place."""
+    if service.rollout.controller is Controller.ECS:
+        return {"deployments": [_deployment_shape(service, deployment) for deployment in service.deployments]}
+    return {"deployments": [], "taskSets": [_task_set_shape(service, one) for one in service.deployments]}
+
+
+def _task_set_shape(service: Service, deployment: Deployment) -> Shape:
+    # The controller makes the new one PRIMARY at the end: until then that is the old one.
+    primary = deployment is service.deployments[-1]
+    shown = _deployment_shape(service, deployment)
+    arn = service.arn.replace(":service/", ":task-set/")
+    return {
+        "id": deployment.id,
+        "taskSetArn": f"{arn}/{deployment.id}",
+        "serviceArn": service.arn,
+        "clusterArn": service.cluster.arn,
+        "status": "PRIMARY" if primary else "ACTIVE",
+        "taskDefinition": deployment.definition.arn,
+        "computedDesiredCount": desired_count(service),
+        "pendingCount": shown["pendingCount"],
+        "runningCount": shown["runningCount"],
+        "createdAt": deployment.created_at,
+        "updatedAt": deployment.updated_at,
+        **_launched_by(service),
+        "scale": {"value": 100.0, "unit": "PERCENT"},
+        "stabilityStatus": "STABILIZING" if shown["pendingCount"] else "STEADY_STATE",
+    }
+
+
 def desired_count(service: Service) -> int:
     """What a service strives for; of a daemon service one task on each instance that takes tasks."""
     if service.strategy is Strategy.DAEMON and service.status == "ACTIVE":
         placement = service.cluster.placement
-        return sum(service.suits(each) for each in placement) if service.member_of else len(placement)
+        limited = service.member_of or service.providers
+        return sum(service.may_go_to(each) for each in placement) if limited else len(placement)
     return service.desired
 
 
@@ -220,14 +273,19 @@ def _deployment_shape(service: Service, deployment: Deployment) -> Shape:
         "desiredCount": desired_count(service) if primary else 0,
         "pendingCount": pending,
         "runningCount": running,
-        "failedTasks": 0,
+        "failedTasks": deployment.failed_tasks,
         "createdAt": deployment.created_at,
         "updatedAt": deployment.updated_at,
-        "launchType": Launch.EC2.value,
-        "rolloutState": "COMPLETED" if deployment.completed else "IN_PROGRESS",
-        "rolloutStateReason": f"ECS deployment {deployment.id} "
-        + ("completed." if deployment.completed else "in progress."),
+        **_launched_by(service),
+        **_rollout_state(deployment),
     }
+
+
+def _rollout_state(deployment: Deployment) -> Shape:
+    state, words = ("COMPLETED", "completed.") if deployment.completed else ("IN_PROGRESS", "in progress.")
+    if deployment.failed:
+        state, words = "FAILED", "failed: tasks failed to start."
+    return {"rolloutState": state, "rolloutStateReason": f"ECS deployment {deployment.id} {words}"}
 
 
 def _load_balancers(service: Service) -> list[Shape]:

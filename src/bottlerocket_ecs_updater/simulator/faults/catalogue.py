@@ -1,6 +1,6 @@
 """The catalogue: every fault of the field by its number, what it does, where it was seen, what brings it about.
 
-F1 to F41 are faults of the world that the updater works in; W1 to W7 are those of its own calls and its own life.
+F1 to F43 are faults of the world that the updater works in; W1 to W7 are those of its own calls and its own life.
 An issue is named as `repository#number`, a source file by the program that it belongs to.
 """
 
@@ -102,6 +102,16 @@ FAULTS: Mapping[str, CatalogueEntry] = MappingProxyType(
             world.InBetween,
         ),
         "F41": _entry("somebody stages another version", "brupop#459", world.SomebodyStages),
+        "F42": _entry(
+            "its Auto Scaling group takes the instance away, and a hook or managed draining holds that up",
+            "containers-roadmap#2467, containers-roadmap#2685, aws-cdk#13506",
+            world.GroupTakes,
+        ),
+        "F43": _entry(
+            "somebody stops the EC2 instance; ECS keeps it registered",
+            "bottlerocket#4888, ecs-agent#3000",
+            world.InstanceStopped,
+        ),
         "W1": _entry("reads that are behind", "eventual consistency of AWS", world.StaleReads),
         "W2": _entry("carried out, but the reply is lost", "networks", world.RepliesLost),
         "W3": _entry("the updater is killed at any call", "Spot, deployments, people", world.UpdaterDies),

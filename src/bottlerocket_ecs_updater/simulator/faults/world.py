@@ -52,6 +52,28 @@ class SomebodySets:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupTakes:
+    """F42. Its Auto Scaling group takes the instance away: at a time, or after a step began on it.
+
+    A lifecycle hook holds the termination up for `hook`. With `drains`, managed draining sets it DRAINING meanwhile.
+    """
+
+    at: timedelta = AT_ONCE
+    step: Step | None = None
+    hook: timedelta = timedelta(minutes=20)
+    drains: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStopped:
+    """F43. Somebody stops the EC2 instance, at a time or after a step began, and starts it again after `lasts`."""
+
+    at: timedelta = AT_ONCE
+    step: Step | None = None
+    lasts: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ApiFails:
     """F38. Calls fail with `code`: every `every`th one of `operation` ('*' for all) in the time given."""
 
@@ -169,6 +191,8 @@ WorldFault = (
     | NewContainerInstance
     | SomebodySets
     | SomebodyStages
+    | GroupTakes
+    | InstanceStopped
     | ApiFails
     | PartialFailures
     | TaskArrives

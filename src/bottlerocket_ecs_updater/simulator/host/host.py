@@ -196,8 +196,22 @@ class Host:
                 self._cancel_life()
                 self.power = Power.SHUTTING_DOWN
                 self._later(self.spec.timing.shutdown, self._power_on)
-            case Power.SHUTTING_DOWN | Power.TERMINATED:
+            case Power.SHUTTING_DOWN | Power.STOPPED | Power.TERMINATED:
                 pass
+
+    def stop(self) -> None:
+        """Stop the EC2 instance; harmless where nothing runs."""
+        if self.power in {Power.STOPPED, Power.TERMINATED}:
+            return
+        self._cancel_life()
+        self.power = Power.STOPPED
+        if self.ecs_agent_up or self.ssm_agent_up:
+            self._stop_services("the instance was stopped")
+
+    def start(self) -> None:
+        """Start it again after a stop."""
+        if self.power is Power.STOPPED:
+            self._power_on()
 
     def terminate(self) -> None:
         """End it for good; harmless when it has ended already."""

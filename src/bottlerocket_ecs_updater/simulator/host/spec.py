@@ -52,6 +52,8 @@ class Power(StrEnum):
     BOOTING = "booting"
     HUNG = "hung"
     """A boot that came to nothing: only a reboot from outside helps."""
+    STOPPED = "stopped"
+    """Somebody, or a warm pool, stopped the EC2 instance; it may be started again."""
     TERMINATED = "terminated"
 
 

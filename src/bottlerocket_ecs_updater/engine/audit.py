@@ -1,0 +1,102 @@
+"""The audit trail: every act of a person on a cluster, with who did it, when, why, and what was done.
+
+    runs/<cluster>/acts/<month>/<time>-<four digits>.json      one object an act, written once and never changed
+
+Every command by which a person changes what runs do belongs in it: `pause`, `resume`, `release`, and whatever comes.
+Such a command calls `cli.acts.record` once it has acted, with its own name, what it was about, why, and what it did in
+a sentence; `history`, the index and the page of the next run show it without further work. An act that was refused, or
+that changed nothing, leaves no entry.
+
+The trail is for people. No decision reads it: an entry that is lost costs an answer to "who was that?", and no more.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Store
+from bottlerocket_ecs_updater.engine.readjson import Unreadable, read_object, text_of
+from bottlerocket_ecs_updater.engine.times import read_time, write_time
+
+FORMAT = 1
+
+ACTS_MAX = 500
+"""Acts that are read at once, the newest: they are rare, and each is one read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a person did."""
+
+    at: datetime
+    who: str
+    """The caller's ARN at AWS and the user and machine, as far as they are known."""
+    verb: str
+    """The command: `pause`, `resume`, `release`, …"""
+    about: str
+    """An instance, a version, or whatever else it was about; empty where it was the whole cluster."""
+    why: str
+    """In the person's words; empty where no reason was given."""
+    done: str
+    """What was done, as a sentence without its full stop."""
+
+    @property
+    def command(self) -> str:
+        """What was called, shortly: `release i-0abc`."""
+        return f"{self.verb} {self.about}".strip()
+
+
+def acts_prefix(cluster: str) -> str:
+    """Where the acts on a cluster are kept."""
+    return f"runs/{cluster}/acts/"
+
+
+def note_act(store: Store, cluster: str, act: Act) -> None:
+    """Add an act. Raises what the store raises."""
+    value = {
+        "format": FORMAT,
+        "at": write_time(act.at),
+        "who": act.who,
+        "verb": act.verb,
+        "about": act.about,
+        "why": act.why,
+        "done": act.done,
+    }
+    key = f"{acts_prefix(cluster)}{_stamp(act.at)}-{secrets.token_hex(2)}.json"
+    store.put(key, json.dumps(value, indent=1).encode(), ABSENT)
+
+
+def acts_of(store: Store, cluster: str, since: datetime | None = None) -> Sequence[Act]:
+    """The acts on a cluster since then or ever, the oldest first. Raises what the store raises.
+
+    What cannot be read is left out: nothing is decided by it.
+    """
+    prefix = acts_prefix(cluster)
+    after = f"{prefix}{_stamp(since)}" if since is not None else ""
+    keys = [key for key in store.keys(prefix, after) if key.endswith(".json")][-ACTS_MAX:]
+    found = [stored.data for key in keys if (stored := store.get(key)) is not None]
+    return tuple(act for data in found if (act := _read(data)) is not None)
+
+
+def _stamp(at: datetime) -> str:
+    """A time as a key that sorts as it does."""
+    return f"{at.astimezone(UTC):%Y-%m/%Y%m%dT%H%M%S.%fZ}"
+
+
+def _read(data: bytes) -> Act | None:
+    try:
+        return read_object(data, _act)
+    except Unreadable:
+        return None
+
+
+def _act(value: Mapping[str, Any]) -> Act:
+    if value.get("format") != FORMAT:
+        raise Unreadable(f"format {value.get('format')!r}")
+    who, verb, about, why, done = (text_of(value[name]) for name in ("who", "verb", "about", "why", "done"))
+    return Act(read_time(text_of(value["at"])), who, verb, about, why, done)

@@ -1,0 +1,106 @@
+"""Services of the field: on Fargate, deploying for a day, or crashing since before the roll, beside hosts to update."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.simulated import Updater, instance_id, row
+
+from bottlerocket_ecs_updater.core.event import RunHalted
+from bottlerocket_ecs_updater.core.fleet import Updated
+from bottlerocket_ecs_updater.core.ids import InstanceId
+from bottlerocket_ecs_updater.core.reasons import Hold, Reason
+from bottlerocket_ecs_updater.simulator.ecs import Controller, Launch, Rollout, ServiceSpec, Way, Workload
+from bottlerocket_ecs_updater.simulator.world import World
+
+MINUTE = timedelta(minutes=1)
+CRASHES = Workload(runs_for=timedelta(seconds=45), exit_code=1)
+FOR_A_DAY = Rollout(Way.BLUE_GREEN, bake=timedelta(hours=24))
+
+
+def deployed(world: World, name: str) -> None:
+    service = world.cluster.services[name]
+    world.ecs.scheduler.new_deployment(service, service.deployments[0].definition)
+    world.clock.sleep(MINUTE)
+
+
+def updated(updater: Updater) -> tuple[int, int]:
+    """How many were updated, and how the run ended."""
+    finished = updater.run()
+    assert updater.world.verdict().clean
+    return finished.counts["updated"], finished.exit_code
+
+
+elsewhere = st.sampled_from(
+    [
+        {"launch": Launch.FARGATE},
+        {"launch": Launch.EXTERNAL},
+        {"providers": ("FARGATE_SPOT", "FARGATE")},
+        {"providers": ("other-hosts",)},
+    ]
+)
+troubles = st.sampled_from(
+    [
+        {"workload": CRASHES},
+        {"workload": Workload(fails_to_start="CannotPullContainerError: not found")},
+        {"rollout": FOR_A_DAY},
+        {"rollout": Rollout(never_ends=True)},
+        {"rollout": Rollout(Way.BLUE_GREEN, Controller.CODE_DEPLOY, bake=timedelta(hours=8))},
+    ]
+)
+
+
+@settings(max_examples=12)
+@given(elsewhere, troubles, st.integers(0, 99))
+def test_what_has_no_task_on_our_hosts_holds_none_and_halts_no_run(
+    where: dict[str, object], trouble: dict[str, object], seed: int
+) -> None:
+    world = row(3, seed=seed)
+    world.add_service(ServiceSpec("api", desired=2, **{**where, **trouble}))  # type: ignore[arg-type]
+    deployed(world, "api")
+    assert updated(Updater(world)) == (3, 0)
+
+
+def test_a_deployment_holds_the_hosts_that_carry_it_and_no_other() -> None:
+    world = row(4)
+    on_first = f"ec2InstanceId == {instance_id(0)}"
+    world.add_service(ServiceSpec("web", desired=1, member_of=on_first, rollout=FOR_A_DAY))
+    deployed(world, "web")
+    finished = Updater(world).run()
+    held = finished.outcomes[InstanceId(instance_id(0))]
+    assert isinstance(held, Hold)
+    assert held.reason is Reason.SERVICE_DEPLOYING
+    assert "web (since " in str(held)
+    assert sum(isinstance(one, Updated) for one in finished.outcomes.values()) == 3
+
+
+def test_task_sets_of_another_controller_hold_as_a_deployment_does() -> None:
+    world = row(2)
+    rollout = Rollout(Way.BLUE_GREEN, Controller.CODE_DEPLOY, bake=timedelta(hours=8))
+    world.add_service(ServiceSpec("web", desired=2, rollout=rollout))
+    deployed(world, "web")
+    finished = Updater(world).run()
+    assert {getattr(one, "reason", None) for one in finished.outcomes.values()} == {Reason.SERVICE_DEPLOYING}
+
+
+@pytest.mark.parametrize("lives", [30, 75, 150])
+def test_a_service_that_crashed_before_the_roll_halts_no_run(lives: int) -> None:
+    world = row(4)
+    crashes = Workload(runs_for=timedelta(seconds=lives), exit_code=1)
+    world.add_service(ServiceSpec("looper", desired=2, minimum_healthy_percent=0, workload=crashes))
+    world.clock.sleep(20 * MINUTE)
+    updater = Updater(world)
+    assert updated(updater) == (4, 0)
+    assert not updater.tape.of(RunHalted)
+
+
+def test_a_service_that_never_starts_since_before_the_roll_halts_no_run() -> None:
+    world = row(3)
+    broken = Workload(fails_to_start="CannotPullContainerError: not found")
+    world.add_service(ServiceSpec("broken", desired=3, workload=broken))
+    world.clock.sleep(20 * MINUTE)
+    finished = Updater(world).run()
+    assert finished.outcome != "halted"

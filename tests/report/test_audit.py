@@ -1,0 +1,104 @@
+"""The audit trail: what a person did is in the history, on the index and on the page of the next run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bottlerocket_ecs_updater.core.errors import Denied
+from bottlerocket_ecs_updater.core.event import RunFinished, RunStarted
+from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.engine import audit
+from bottlerocket_ecs_updater.engine.audit import Act, acts_of, acts_prefix, note_act
+from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
+from bottlerocket_ecs_updater.report.archive import Archive, refresh_index_page
+from bottlerocket_ecs_updater.report.index import acts_text, index_key
+from bottlerocket_ecs_updater.report.record import runs_of
+
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+HOSTILE = "<script>alert(1)</script>\x1b[31m"
+
+
+def act(hours: float = 0, **others: str) -> Act:
+    said = {"who": "ann", "verb": "release", "about": "i-1", "why": "the disk was full", "done": "set i-1 ACTIVE"}
+    return Act(NOW + timedelta(hours=hours), **(said | others))
+
+
+def live(store: MemoryStore, complaints: list[str]) -> str:
+    """A run that begins at nine and ends an hour later, and the page that it leaves."""
+    run = RunId("20260105-0900-aaaa")
+    archive = Archive(store, "web", run, complaints.append)
+    archive.record(RunStarted(NOW, run, "web", "1"))
+    archive.record(RunFinished(NOW + timedelta(hours=1), run, "ok", 0, {}, timedelta(hours=1), "", {}, {}))
+    return text_at(store, f"runs/web/{run}/report.html")
+
+
+def text_at(store: MemoryStore, key: str) -> str:
+    stored = store.get(key)
+    assert stored is not None
+    return stored.data.decode()
+
+
+def test_acts_are_read_as_they_were_noted_and_in_their_order() -> None:
+    store = MemoryStore()
+    acts = [act(hours, why="") for hours in (800, -3, 0, 0)]
+    for one in acts:
+        note_act(store, "web", one)
+    assert list(acts_of(store, "web")) == sorted(acts, key=lambda one: one.at)
+    assert list(acts_of(store, "web", NOW + timedelta(hours=1))) == [acts[0]]
+    assert acts_of(store, "api") == ()
+
+
+def test_acts_are_no_runs() -> None:
+    store = MemoryStore()
+    note_act(store, "web", act())
+    assert runs_of(store, "web") == []
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"format":1}', b'{"format":2,"at":"2026-01-05T09:00:00Z"}', b"\xff"])
+def test_an_act_that_cannot_be_read_costs_only_itself(data: bytes) -> None:
+    store = MemoryStore()
+    store.put(f"{acts_prefix('web')}2026-01/20260104T000000.000000Z-aaaa.json", data, None)
+    note_act(store, "web", act())
+    assert list(acts_of(store, "web")) == [act()]
+
+
+def test_only_so_many_acts_are_read_and_they_are_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "ACTS_MAX", 2)
+    store = MemoryStore()
+    for hours in range(4):
+        note_act(store, "web", act(hours))
+    assert list(acts_of(store, "web")) == [act(2), act(3)]
+
+
+def test_a_page_shows_who_did_what_around_its_run_and_no_more() -> None:
+    store = MemoryStore()
+    for hours, about in ((-30, "i-old"), (-20, "i-before"), (0.5, "i-within"), (2, "i-after")):
+        note_act(store, "web", act(hours, about=about))
+    page = live(store, [])
+    assert [about in page for about in ("i-old", "i-before", "i-within", "i-after")] == [False, True, True, False]
+    assert "the disk was full" in page
+    assert [about in text_at(store, index_key("web", "html")) for about in ("i-old", "i-after")] == [True, True]
+
+
+def test_what_a_person_wrote_is_shown_and_never_obeyed() -> None:
+    store = MemoryStore()
+    note_act(store, "web", act(why=HOSTILE, who=HOSTILE, about=HOSTILE, done=HOSTILE))
+    refresh_index_page(store, "web")
+    for text in (live(store, []), text_at(store, index_key("web", "html")), acts_text(acts_of(store, "web"))):
+        assert "\x1b" not in text
+        assert "alert(1)" in text
+    assert "<script>" not in text_at(store, index_key("web", "html"))
+
+
+def test_a_run_that_may_not_list_acts_has_its_page_all_the_same() -> None:
+    class Closed(MemoryStore):
+        def keys(self, prefix: str, after: str = "") -> list[str]:
+            if "/acts/" in prefix:
+                raise Denied("no list", "s3:ListBucket", prefix)
+            return list(super().keys(prefix, after))
+
+    complaints: list[str] = []
+    assert "Nothing to look after" in live(Closed(), complaints)
+    assert complaints == []
