@@ -18,17 +18,16 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+from benchmarks.hosts import NEW, OLD, SIDECAR, ZONES, Size
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.clock import Clock, VirtualClock
-from bottlerocket_ecs_updater.simulator.documents import REBOOT
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Strategy, Workload
 from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.host import HostSpec, HostTiming
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
-from bottlerocket_ecs_updater.simulator.watch import Budget
-from bottlerocket_ecs_updater.simulator.world import World
-
-from .hosts import NEW, OLD, SIDECAR, ZONES, Size
+from bottlerocket_ecs_updater.simulator.services.documents import REBOOT
+from bottlerocket_ecs_updater.simulator.world.invariants import Budget
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 LATENCY_MEDIAN_SECONDS = 0.045
 LATENCY_SPREAD = 0.6
