@@ -10,6 +10,7 @@ from functools import partial
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
+from bottlerocket_ecs_updater.core.decision.polling import apart, shared_look
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import left_out
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import newly_found
 from bottlerocket_ecs_updater.core.model.event import (
@@ -241,6 +242,7 @@ class Run:
                 return
             self._promise(decision, wants)
             again = self._agenda.next(decision.look_at) or self._known.at
+            again = self._together(again)
             self._breaths = 0 if acted or again > self._known.at else self._breaths + 1
             if self._acting.faltered or self._breaths >= BREATHS_MAX:
                 # What AWS refused or throttled a moment ago is not asked for again in the same breath, and what looks
@@ -310,9 +312,17 @@ class Run:
             self._known.bar(problem)
 
     def _look_for_pause(self, *, anew: bool) -> None:
-        """Read the pause switch: with every look that a drain may stand on, and otherwise at its own pace."""
+        """Read the pause switch: with every look that a drain may stand on, and otherwise at its own pace.
+
+        While updates are paused it is read with every look: a run must not end for a pause that is over.
+        """
         known = self._known
-        if anew or self._pause_read_at is None or passed(self._pause_read_at, PAUSE_READ_EVERY, known.at):
+        if (
+            anew
+            or known.paused
+            or self._pause_read_at is None
+            or passed(self._pause_read_at, PAUSE_READ_EVERY, known.at)
+        ):
             self._tell_pause(look_for_pause(self._world.store, self._world.state or self._cluster_name))
             self._pause_read_at = known.at
 
@@ -356,6 +366,12 @@ class Run:
         seen = known.services
         few = not known.drained and known.looks_before < BASELINE_LOOKS and bool(known.instances)
         return few and seen is not None and passed(seen.at, BASELINE_SPACING, now)
+
+    def _together(self, again: datetime) -> datetime:
+        """When looks that are due then are taken: where many instances are in flight, they share looks and calls."""
+        policy, known = self._policy, self._known
+        many = policy.max_unavailable.of(len(known.instances))
+        return shared_look(again, known.started_at, apart(policy.poll_interval, many, policy.settle))
 
     def _wants(self, decision: Decision) -> Wants:
         now = self._world.clock.now()

@@ -15,6 +15,12 @@ _NEAR_SHARE = 4
 _NEAR_POLLS = 0.5
 """…and never closer than this many polls: while something may come at any moment, every second counts for a host."""
 
+_SEVERAL, _SEVERAL_POLLS = 3, 0.5
+"""Of so many that may be out of service together, looks are so many polls apart, and shared…"""
+
+_MANY, _MANY_POLLS, _MANY_SETTLE_POLLS = 5, 1.5, 6
+"""…and of so many, where the settle time is so many polls at least."""
+
 LEARNED_SHARE = 0.9
 """How much of the shortest duration seen so far passes at least before the first look."""
 
@@ -46,3 +52,21 @@ def quiet_time(learned: timedelta, poll: timedelta) -> timedelta:
 def near(poll: timedelta) -> timedelta:
     """How far apart looks are while something may come at any moment, and a place in the budget waits for it."""
     return poll * _NEAR_POLLS
+
+
+def apart(poll: timedelta, together: int, settle: timedelta) -> timedelta:
+    """How far apart looks are that are not to follow at once, where so many may be out of service together.
+
+    With one or two, every look is for one of them, and is taken when it is due. With more, what one waits for a look
+    spares calls for all; with many, and a settle time beside which that wait is little, more of them.
+    """
+    if together < _SEVERAL:
+        return timedelta(0)
+    return poll * (_MANY_POLLS if together >= _MANY and settle >= _MANY_SETTLE_POLLS * poll else _SEVERAL_POLLS)
+
+
+def shared_look(due: datetime, began: datetime, spacing: timedelta) -> datetime:
+    """The first of the common looks, counted from the beginning of the run, that is not before that moment."""
+    if not spacing:
+        return due
+    return began - ((began - due) // spacing) * spacing

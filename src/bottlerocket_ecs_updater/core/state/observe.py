@@ -32,6 +32,8 @@ def see_registration(
 ) -> Instance:
     """ECS described it. Looks that follow each other in less than `apart` count as one look at its connection.
 
+    One that follows after twice that time, or more, counts as two: what is asked is that it stays connected for a time.
+
     Looks that follow each other in less than `doubts_apart` count as one that finds our claim gone or written over.
     `store` is the state store of this run: it tells the claims of earlier runs from those of rivals.
     """
@@ -116,7 +118,9 @@ def _connection(instance: Instance, registration: Registration, apart: timedelta
         closely = trail.connected_at is not None and registration.at < trail.connected_at + apart
         if trail.connected_looks and closely:
             return trail
-        return replace(trail, connected_looks=trail.connected_looks + 1, connected_at=registration.at)
+        twice = trail.connected_at + 2 * apart if trail.connected_at is not None and apart else None
+        looks = 2 if trail.connected_looks and twice is not None and registration.at >= twice else 1
+        return replace(trail, connected_looks=trail.connected_looks + looks, connected_at=registration.at)
     went = trail.away_at is None or trail.connected_looks > 0
     if claim is not None and claim.phase is not ClaimPhase.DRAINING and went:
         trail = replace(trail, away_at=registration.at)
