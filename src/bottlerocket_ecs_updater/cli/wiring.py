@@ -159,10 +159,31 @@ def began_at(run: RunId) -> datetime | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class WiredStore:
+    """All that a command talks to that is about every cluster of a store, and about none in particular."""
+
+    store: Store
+    clock: SystemClock
+    clients: Clients
+    api: Api
+
+
+def wire_store(state: Bucket | Folder, region: str | None) -> WiredStore:
+    """Make everything for a command that needs the state store alone. Nothing is asked of AWS yet."""
+    clock = SystemClock(1.0, None, threading.Event())
+    clients = Clients(version=__version__, region=region)
+    api = Api(clock, Pace(clock), Calls(), within=clients.within)
+    return WiredStore(store_at(state, clients, api), clock, clients, api)
+
+
 def _store(settings: RunSettings, clients: Clients, api: Api) -> Store | None:
-    match settings.target.state:
-        case None:
-            return None
+    return store_at(settings.target.state, clients, api) if settings.target.state is not None else None
+
+
+def store_at(state: Bucket | Folder, clients: Clients, api: Api) -> Store:
+    """The state store that settings name."""
+    match state:
         case Folder(path=path):
             return FolderStore(path)
         case Bucket(name=bucket, prefix=prefix):

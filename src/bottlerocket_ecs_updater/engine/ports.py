@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launch, Membership
+from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
 from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Managed, Registration, Status, Task
 from bottlerocket_ecs_updater.core.model.event import Event
 from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
@@ -201,6 +202,9 @@ class Survey(Protocol):
 
     def definition(self, arn: str) -> Definition:
         """What a task of this definition asks of an instance; a revision never changes."""
+
+    def providers(self, names: Sequence[str]) -> Mapping[str, CapacityProvider]:
+        """These capacity providers by name, and what each may still add; one of which AWS says nothing is left out."""
 
     def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
         """The state of every alarm that a rule names, as CloudWatch writes it, by name; composite alarms too."""

@@ -17,23 +17,28 @@ from bottlerocket_ecs_updater.core.model.event import (
     ClaimFound,
     InstanceHeld,
     PhaseEntered,
+    RuleOff,
     RunFinished,
     RunHalted,
     RunStarted,
     RunStopping,
     StateUnreadable,
+    TellingFailed,
     UpdatesPaused,
     UpdatesResumed,
 )
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Own, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.location import Place
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, count
-from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
+from bottlerocket_ecs_updater.core.model.phase import IN_PROGRESS, Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.shared import LastRun
 from bottlerocket_ecs_updater.core.model.time_text import passed, spell
+from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, published
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.core.state.ledger import with_found, with_sighting, without_gone
+from bottlerocket_ecs_updater.core.state.ledger import with_found, with_sighting, with_suspect_after, without_gone
 from bottlerocket_ecs_updater.engine.act.executor import Acting
 from bottlerocket_ecs_updater.engine.drain_deadline import Patience
 from bottlerocket_ecs_updater.engine.lease.right import asking
@@ -56,6 +61,7 @@ from bottlerocket_ecs_updater.engine.safe_recorder import Unfailing
 from bottlerocket_ecs_updater.engine.store.first_seen import Sightings
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerBroken, LedgerKeeping
 from bottlerocket_ecs_updater.engine.store.pause_switch import look_for_pause
+from bottlerocket_ecs_updater.engine.store.shared_state import SharedState, publish
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLapsed, LeaseLost, Throttled, Unreachable, UpdaterError
 
 PASSING_REASONS = frozenset(
@@ -107,6 +113,8 @@ class World:
     """What tells the claims of runs that share the store from those of others."""
     state: str = ""
     """Under which name the state of the cluster is kept in the store; empty for the cluster's own."""
+    place: Place | None = None
+    """What tells the cluster from others that share the store; None where it shares nothing with them."""
 
 
 class Run:
@@ -160,6 +168,7 @@ class Run:
             world.successors,
         )
         self._sightings = Sightings(world.store)
+        self._shared = SharedState(world.store, world.place, policy.rules.stages)
         self._agenda = Agenda(policy.poll_interval)
         self._phases: dict[InstanceId, tuple[Phase, datetime]] = {}
         self._holds: dict[InstanceId, Hold] = {}
@@ -173,7 +182,7 @@ class Run:
         """Run to the end, and tell how it ended. Raises nothing that is expected: errors are in what it returns."""
         world = self._world
         self._record(RunStarted(self._known.started_at, self._run, self._cluster_name, self._version))
-        why, error, in_haste = "", False, False
+        why, error, in_haste, lost = "", False, False, False
         try:
             self._remember()
             self._passes()
@@ -184,9 +193,14 @@ class Run:
                 why, error = denied, True
         except (UpdaterError, LeaseLost, Interrupted) as problem:
             why, error, in_haste = str(problem), True, isinstance(problem, Interrupted)
+            if in_haste and self._stop.why:
+                why = f"{self._stop.why}; {why}"
+            lost = isinstance(problem, LeaseLost)
         if not in_haste:
             self._flush_once_more()
-        finished = self._finish(why, error=error)
+        finished = self._finish(why, error=error, in_haste=in_haste)
+        if not (in_haste or lost):
+            self._publish(finished)
         with suppress(Interrupted, LeaseLost):
             # Whoever raises this has heard of it. The run is over.
             self._record(finished)
@@ -195,6 +209,7 @@ class Run:
     def _remember(self) -> None:
         try:
             self._patience.insist(partial(remember, self._known, self._world.ledger))
+            self._world.ledger.change(partial(with_suspect_after, after=self._policy.suspect_after))
         except LedgerBroken as problem:
             # The claims are on the instances, too: what is in hand is given back, and nothing is begun.
             self._known.barred = str(problem)
@@ -204,6 +219,19 @@ class Run:
         """Whatever ended the run: a copy of a claim that is left there for nothing is another run's errand."""
         with suppress(UpdaterError, LeaseLost, Interrupted):
             self._world.ledger.flush()
+
+    def _publish(self, finished: RunFinished) -> None:
+        """Write down where the cluster stands, for others; what keeps that from being written costs nothing else."""
+        store, place, known = self._world.store, self._world.place, self._known
+        if store is None or place is None:
+            return
+        last = LastRun(self._run, finished.outcome, finished.exit_code, finished.at, finished.why)
+        try:
+            now, before = publish(store, Seen(place, known.fleet(), finished.outcomes, last), self._policy)
+        except (UpdaterError, LeaseLost, Interrupted) as problem:
+            self._record(TellingFailed(finished.at, "the standing of the cluster", str(problem)))
+        else:
+            self._record(published(now, before, known.past.first_seen, finished.at))
 
     def _record(self, event: object) -> None:
         self._world.recorder.record(event)  # type: ignore[arg-type]
@@ -317,18 +345,19 @@ class Run:
         While updates are paused it is read with every look: a run must not end for a pause that is over.
         """
         known = self._known
-        if (
-            anew
-            or known.paused
-            or self._pause_read_at is None
-            or passed(self._pause_read_at, PAUSE_READ_EVERY, known.at)
-        ):
+        read_at = self._pause_read_at
+        if anew or known.paused or read_at is None or passed(read_at, PAUSE_READ_EVERY, known.at):
             self._tell_pause(look_for_pause(self._world.store, self._world.state or self._cluster_name))
             self._pause_read_at = known.at
 
     def _look_at_store(self) -> None:
-        """How old releases are, and what was found of them."""
+        """How old releases are, and what others say of them."""
         known, ledger = self._known, self._world.ledger
+        known.shared = self._shared.look(known.at)
+        if why := self._shared.take_off():
+            self._record(RuleOff(known.at, "blocks and promotions", why))
+        for key, why in self._shared.take_unreadable():
+            self._record(StateUnreadable(known.at, key, why))
         for version in known.releases_told():
             seen = self._sightings.note(version, known.at)
             ledger.change(partial(with_sighting, version=version, at=seen))
@@ -426,11 +455,11 @@ class Run:
 
     # The end
 
-    def _finish(self, why: str, *, error: bool) -> RunFinished:
+    def _finish(self, why: str, *, error: bool, in_haste: bool = False) -> RunFinished:
         known = self._known
         outcomes = {id_: self._outcome(instance) for id_, instance in sorted(known.instances.items())}
         counts = count(outcomes)
-        name, exit_code = self._verdict(counts, error=error)
+        name, exit_code = self._verdict(counts, error=error, in_haste=in_haste)
         if not why and known.halt is not None:
             why = known.halt.why
         now = self._world.clock.now()
@@ -439,19 +468,18 @@ class Run:
         calls, throttles = (dict(self._calls), self._calls.throttled) if self._calls is not None else ({}, 0)
         return RunFinished(now, self._run, name, exit_code, counts, took, why, outcomes, calls, throttles)
 
-    def _verdict(self, counts: Mapping[str, int], *, error: bool) -> tuple[str, int]:
+    def _verdict(self, counts: Mapping[str, int], *, error: bool, in_haste: bool) -> tuple[str, int]:
         """How the run ended, and the exit code that says so."""
         if error:
-            return "error", 1
+            return ("interrupted" if in_haste else "error"), 1
         if self._known.halt is not None:
             return "halted", 4
         fleet = self._known.fleet()
-        if counts["failed"] or counts["quarantined"] or in_quarantine(fleet):
-            return "failures", 3
-        left = bool(left_out(fleet, self._policy))
+        bad = counts["failed"] or counts["quarantined"] or in_quarantine(fleet) or left_out(fleet, self._policy)
         if self._known.stopping:
-            return "interrupted", 3 if left else 0
-        return ("failures", 3) if left else ("ok", 0)
+            # Whoever stopped it ended it: what had failed until then is in its exit code, and beside it.
+            return "interrupted", 3 if bad else 0
+        return ("failures", 3) if bad else ("ok", 0)
 
     def _outcome(self, instance: Instance) -> Outcome:
         if instance.trail.outcome is not None:
@@ -464,4 +492,4 @@ class Run:
         if not instance.bottlerocket:
             return hold(Reason.NOT_BOTTLEROCKET)
         phase = phase_of(instance)
-        return hold(Reason.IN_FLIGHT, phase=phase.value)
+        return hold(Reason.IN_FLIGHT if phase in IN_PROGRESS else Reason.NOT_REACHED, phase=phase.value)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TypeVar
 
+from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Durations, Fleet, Halt
 from bottlerocket_ecs_updater.core.model.history import Past
@@ -20,6 +21,7 @@ from bottlerocket_ecs_updater.core.model.outcome import Rest
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.run_command import Kind
 from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
+from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.errors import UpdaterError
 
@@ -74,7 +76,9 @@ class Knowledge:
     surveyed: bool = False
     health: Health | None = None
     definitions: Mapping[str, Definition] | None = None
+    providers: Mapping[str, CapacityProvider] | None = None
     own: Own | None = None
+    shared: Shared = field(default_factory=Shared)
     touched: set[InstanceId] = field(default_factory=set)
     """Instances whose knowledge changed since the last decision."""
 
@@ -133,7 +137,9 @@ class Knowledge:
             surveyed=self.surveyed,
             health=self.health,
             definitions=self.definitions,
+            providers=self.providers,
             own=self.own,
+            shared=self.shared,
         )
 
     def releases_told(self) -> set[Version]:

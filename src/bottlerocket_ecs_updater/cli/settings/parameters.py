@@ -209,9 +209,9 @@ def file(meaning: str, name: str | None = None) -> Parameter:
     return _setting(meaning, read, "the path of a file", "FILE", name=name)
 
 
-def switch(meaning: str, letter: str) -> Parameter:
+def switch(meaning: str, letter: str = "") -> Parameter:
     """On or off."""
-    return Parameter(help=meaning, show_default=False, negative=(), alias=f"-{letter}")
+    return Parameter(help=meaning, show_default=False, negative=(), alias=f"-{letter}" if letter else None)
 
 
 def _read_place(given: str) -> Place:

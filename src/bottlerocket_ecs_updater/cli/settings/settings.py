@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.cli.settings.policy_settings import RuleSettings
 from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, INHIBITED_FOR
 from bottlerocket_ecs_updater.core.model.run_command import Kind
 from bottlerocket_ecs_updater.core.model.time_text import format_duration
-from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.rules.policy import SUSPECT_AFTER, Limit, Policy
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM
 
 INSTANT = timedelta(0)
@@ -153,6 +153,12 @@ class Limits:
     max_failures: Annotated[
         int, kinds.count("Instances that may fail after their drain began before the run halts.")
     ] = 2
+    suspect_after: Annotated[
+        int,
+        kinds.count(
+            "Instances on which a version may fail, over all runs, until no further one takes it; `release` ends that."
+        ),
+    ] = SUSPECT_AFTER
     lease: Annotated[
         timedelta, kinds.duration("A run that is silent for this long has lost the right to act.", most=LONGEST_TERM)
     ] = timedelta(seconds=60)
@@ -286,6 +292,7 @@ def policy_of(limits: Limits, rules: RuleSettings, documents: Documents | None =
         settle=limits.settle,
         settle_timeout=limits.settle_timeout,
         max_failures=limits.max_failures,
+        suspect_after=limits.suspect_after,
         deadline=limits.deadline,
         rules=rules.rules,
         own_host=rules.own_host,

@@ -207,6 +207,7 @@ class Reason(Enum):
         "not-answered", "it had not answered its update check when the plan was made", "plan again in a moment"
     )
     IN_FLIGHT = _Words("in-flight", "the run ended while it was {phase}", "the next run goes on with it")
+    NOT_REACHED = _Words("not-reached", "the run ended before it was its turn; it was {phase}", "the next run takes it")
     UNCLEAR = _Words("unclear", "AWS did not say whether {what} took effect: {why}", "it is looked at again")
 
     # What the operator's rules hold back.
@@ -263,6 +264,16 @@ class Reason(Enum):
         "membership-unknown",
         "a rule asks for its {what}, which could not be read: {rule}",
         "see why Auto Scaling did not answer; most often a permission is missing",
+    )
+    NOT_PROMOTED = _Words(
+        "not-promoted",
+        "{version} waits for other stages, until {until} at the earliest: {waits}",
+        "look at the clusters that it names; `promote {version}` lets it through now",
+    )
+    BLOCKED = _Words(
+        "blocked",
+        "{version} is blocked {who}",
+        "`unblock {version}` when it is known to be good, or wait for another version",
     )
     CHECKPOINT_WAIT = _Words(
         "checkpoint-wait",

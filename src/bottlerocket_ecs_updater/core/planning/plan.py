@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from bottlerocket_ecs_updater.core.decision.admission import rules_for
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
@@ -230,7 +231,9 @@ def _update(instance: Instance, standing: Standing) -> Update:
 
 
 def _forecast(updates: tuple[Update, ...], fleet: Fleet, policy: Policy, pace: Pace) -> Forecast:
-    rules = policy.rules
+    targets = {update.target for update in updates}
+    # Where versions differ, what one of them need not wait for is not reckoned with.
+    rules = rules_for(next(iter(targets)), fleet, policy) if len(targets) == 1 else policy.rules
     budget = count_budget(fleet, policy)
     lasting = set(in_quarantine(fleet))
     taken = tuple(zone for id_, zone in budget.taken if id_ in lasting or fleet.instances[id_].claim is None)
@@ -241,7 +244,6 @@ def _forecast(updates: tuple[Update, ...], fleet: Fleet, policy: Policy, pace: P
         )
         for one in updates
     ]
-    targets = {update.target for update in updates}
     rolls = {version: roll_of(version, fleet, policy) for version in targets} if rules.checkpoints.steps else {}
     lately = begun_lately(fleet)
     return forecast(pending, pace, limits, Rolls(rules.schedule, rules.checkpoints, rolls, lately), fleet.at)

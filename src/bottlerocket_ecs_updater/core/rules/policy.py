@@ -118,6 +118,10 @@ class OwnHost(Enum):
     """It stages the update there, and last of all has a run started on another host."""
 
 
+SUSPECT_AFTER = 2
+"""Instances on which a release must fail after the reboot before no further one takes it: one may be hardware."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """One run's limits. `poll_interval` is how often it looks; every wait for AWS or for a host is named here."""
@@ -131,6 +135,8 @@ class Policy:
     settle: timedelta = timedelta(seconds=60)
     settle_timeout: timedelta = timedelta(minutes=10)
     max_failures: int = 2
+    suspect_after: int = SUSPECT_AFTER
+    """On so many instances a version must have failed until no further one takes it, in this run and later ones."""
     before_drain: bool = False
     """Whether a document of the operator's must end well on a host before it is drained."""
     after_reboot: bool = False
@@ -315,6 +321,3 @@ STAGE_AHEAD_MIN = 10
 
 STAGE_AHEAD_FACTOR = 4
 """…or this many times the budget."""
-
-SUSPECT_AFTER = 2
-"""Instances on which a release must fail after the reboot before no further one takes it: one may be hardware."""

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.affected import taking_part, worst_of
+from bottlerocket_ecs_updater.core.capacity.cluster_room import constraints_ask_for_tasks, tasks_changed
 from bottlerocket_ecs_updater.core.decision.rival_runs import lives
 from bottlerocket_ecs_updater.core.decision.settling import moving_tasks, observe, settled, starting_daemons
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
@@ -217,6 +218,7 @@ class Looking:
         self._reach_hosts(now, first=first)
         if first or any(instance.tasks is None for instance in known.instances.values()):
             self._all_tasks(now)
+        self._look_at_changed_tasks(now)
         self.surveying.look_at_groups(now)
         ours = sum(1 for instance in known.instances.values() if instance.bottlerocket)
         services = len(known.services.all) if known.services else 0
@@ -367,6 +369,18 @@ class Looking:
             instance = self._known.instance(self._known.arns.get(arn, InstanceId("")))
             if instance.claim is None and instance.registration is not None and instance.registration.arn == arn:
                 self._known.learn(replace(instance, tasks=Tasks(listed[arn], now)))
+
+    def _look_at_changed_tasks(self, now: datetime) -> None:
+        """Which tasks instances have by now: where the placement of others depends on it, and it has changed."""
+        known = self._known
+        changed = [
+            one.id
+            for one in known.instances.values()
+            if one.claim is None and one.registration is not None and one.registration.status is Status.ACTIVE
+            if tasks_changed(one)
+        ]
+        if changed and constraints_ask_for_tasks(known.fleet()):
+            self._look_at_tasks(changed, now)
 
     def _unlisted(self, ids: Collection[InstanceId], now: datetime) -> Iterable[InstanceId]:
         """Those whose tasks must be listed: of ours always, of others where it was not done within the last poll."""

@@ -11,18 +11,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from bottlerocket_ecs_updater.core.capacity.cluster_room import unread_definitions
+from bottlerocket_ecs_updater.core.capacity.cluster_room import capacity_providers, unread_definitions
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership
+from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.event import HealthChanged, RuleOff
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Around, Instance
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.services import see_health
+from bottlerocket_ecs_updater.core.model.time_text import passed
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, judge_alarms
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.ports import Recorder, Survey
@@ -33,10 +35,13 @@ T = TypeVar("T")
 Missed = tuple[InstanceId, str]
 """Of which instance AWS did not say something, and what and why."""
 
-GROUPS, ROOM, PROTECTION = "auto-scaling", "room", "task-protection"
+GROUPS, ROOM, PROVIDERS, PROTECTION = "auto-scaling", "room", "capacity-providers", "task-protection"
 
 ONE_CALL = 100
 """Tasks whose protection one call tells: in a cluster with no more than that, it is asked of all at no further cost."""
+
+PROVIDERS_EVERY = timedelta(minutes=15)
+"""How far capacity providers may grow changes with what people set, and as they scale: asked again this rarely."""
 
 ONE_GROUP_CALL = 50
 """Instances whose groups one call tells."""
@@ -60,6 +65,7 @@ class Surveying:
         self._survey = survey
         self._policy = policy
         self._recorder = recorder
+        self._providers_at: datetime | None = None
         self._off: set[str] = set()
         self._answered: set[str] = set()
         self._unheard: Counter[str] = Counter()
@@ -123,6 +129,7 @@ class Surveying:
             return
         missed = (
             *self._read_definitions(candidates),
+            *self._read_providers(candidates, now),
             *self._look_at_protections(candidates, now),
             *self._look_at_memberships(self._sharing_a_call(candidates), now),
         )
@@ -178,6 +185,27 @@ class Surveying:
                 case Definition():
                     known.definitions = {**known.definitions, arn: found}
         return [(id_, missed[arn]) for id_, arns in wanted.items() for arn in arns if arn in missed]
+
+    def _read_providers(self, ids: Sequence[InstanceId], now: datetime) -> Iterable[Missed]:
+        """The capacity providers of instances and services: where there are any, and tasks must find room."""
+        survey, known = self._survey, self._known
+        names = capacity_providers(known.fleet())
+        fresh = self._providers_at is not None and not passed(self._providers_at, PROVIDERS_EVERY, now)
+        if (
+            survey is None
+            or known.definitions is None
+            or not names
+            or (fresh and names <= (known.providers or {}).keys())
+        ):
+            return ()
+        found = self._ask(PROVIDERS, lambda: survey.providers(sorted(names)))
+        if isinstance(found, NotNow):
+            return [(id_, f"the capacity providers: {found.why}") for id_ in ids]
+        self._providers_at = now
+        # One that AWS said nothing of is not asked for again at once.
+        unsaid = {name: CapacityProvider(name, ProviderKind.OTHER) for name in names}
+        known.providers = {**unsaid, **found} if found is not None else None
+        return ()
 
     def _look_at_protections(self, ids: Sequence[InstanceId], now: datetime) -> Iterable[Missed]:
         survey = self._survey

@@ -34,6 +34,7 @@ from bottlerocket_ecs_updater.core.model.run_command import End, Kind, Told
 from bottlerocket_ecs_updater.core.model.time_text import passed
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, UNHEARD_APPLIES, Policy
+from bottlerocket_ecs_updater.core.rules.promotion import block_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +230,7 @@ def answers_about(
     that holds its instance does so before anything is staged on it.
     """
     return (
+        Answer("block", block_on(target, fleet.shared.acts)),
         Answer("record", failed_before(instance, target, fleet, policy)),
         Answer("claim", _unclaimable(report, target, fleet)),
         *answers_before_staging(instance, report, target, fleet, policy),

@@ -13,6 +13,7 @@ from functools import lru_cache
 from bottlerocket_ecs_updater.core.affected import deploying_on, hold_for_deployments
 from bottlerocket_ecs_updater.core.capacity.cluster_room import Rooms
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom, room_hold
+from bottlerocket_ecs_updater.core.decision.admission import rules_for
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import works_of
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import is_there
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, Case, before_drain, before_staging
@@ -50,7 +51,7 @@ def answers_before_staging(
     instance: Instance, report: HostReport, target: Version, fleet: Fleet, policy: Policy
 ) -> tuple[Answer, ...]:
     """Whether the update may be staged, or a staged one be kept for a drain, rule by rule."""
-    rules = policy.rules
+    rules = rules_for(target, fleet, policy)
     case = _case(instance, report, target, fleet, _needed(instance, fleet, policy, staged=False))
     return (_pause(fleet), *before_staging(case, rules, fleet.at)) if case is not None else ()
 
@@ -93,7 +94,8 @@ class Turns:
         )
         case = replace(case, deployments=self.unmovable(instance)) if case is not None else None
         services = Answer("services", self._unknown(instance))
-        return (_pause(fleet), services, *before_drain(case, policy.rules, fleet.at)) if case is not None else ()
+        rules = rules_for(target, fleet, policy)
+        return (_pause(fleet), services, *before_drain(case, rules, fleet.at)) if case is not None else ()
 
     def barred(self, target: Version) -> Hold | None:
         """Why no instance that stands ready for that release may be drained now: pace, or health.
@@ -153,7 +155,7 @@ class Turns:
 
     def _of(self, target: Version) -> Allowance:
         if target not in self._allowances:
-            checkpoints = self._policy.rules.checkpoints
+            checkpoints = rules_for(target, self._fleet, self._policy).checkpoints
             roll = roll_of(target, self._fleet, self._policy) if checkpoints.steps else Roll(target, 0)
             self._allowances[target] = allow(checkpoints, roll, self._fleet.at)
         return self._allowances[target]
@@ -277,6 +279,7 @@ def _case(
         left=left,
         room=room,
         health=fleet.health,
+        shared=fleet.shared,
     )
 
 
