@@ -67,12 +67,16 @@ class Trail:
     """When the agent was last seen to go, since it was marked for its reboot and before a new boot was proven."""
     connected_looks: int = 0
     """Looks in a row that saw the agent connected since the reboot (all looks where there was none)."""
+    looks_when_asked: int = 0
+    """How many those were when the last check was sent to it."""
     connected_at: datetime | None = None
     """When the last look was that counted among those: one that followed too closely shows nothing new."""
     disconnected_since: datetime | None = None
     """Since when every look saw its agent disconnected, None while it is connected."""
     proof_at: datetime | None = None
     """When a check was asked that showed a boot id other than the claim's, and that none before had shown."""
+    proof_heard_at: datetime | None = None
+    """When its answer was heard: the Systems Manager agent of that boot was up by then."""
     proof_boot: BootId | None = None
     """That boot id: where a later check shows yet another, the host rebooted once more."""
     moving: Mapping[str, int] = field(default_factory=dict)
