@@ -84,7 +84,7 @@ class Rooms:
             self._placing = Placing(capacity, {task.instance for task in others})
         if self._placing.fits(instance.id, rules, here, leaving):
             self._placed = instance.id
-            return Fits(tuple(doubt for arn in dict.fromkeys(here) for doubt in rules[arn].doubts))
+            return Fits(provisos=tuple(doubt for arn in dict.fromkeys(here) for doubt in rules[arn].doubts))
         answer = will_drain(instance.id, capacity, rules, [*others, *self._tasks_on(instance)], self._all_coming())
         if isinstance(answer, NoRoom) and answer.service in nowhere:
             self._refusals[answer.service] = answer

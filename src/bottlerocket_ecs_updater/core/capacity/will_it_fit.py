@@ -141,7 +141,9 @@ class Fits:
     """Its tasks can leave."""
 
     notes: tuple[str, ...] = ()
-    """What is worth knowing: services on fewer tasks meanwhile, room that is yet to come, what could not be judged."""
+    """What is worth knowing: services that run on fewer tasks meanwhile, and whether network interfaces are known."""
+    provisos: tuple[str, ...] = ()
+    """What it stands on that is not there yet, or not known: room that a capacity provider must add, facts missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +184,9 @@ def will_drain(
     unplaced = _place_all(ours, rooms)
     if unplaced is not None:
         return _no_room(unplaced, rooms)
-    notes = [note for need in ours for note in _comings(need.service, rooms, coming)]
+    added = [proviso for need in ours for proviso in _comings(need.service, rooms, coming)]
     doubts = [doubt for need in ours for doubt in need.service.doubts]
-    return Fits((*notes, *_notes(ours, leaving, rooms), *doubts))
+    return Fits(tuple(_notes(ours, leaving, rooms)), (*added, *doubts))
 
 
 def without(capacity: Mapping[InstanceId, Capacity], instance: InstanceId) -> Mapping[InstanceId, Capacity]:

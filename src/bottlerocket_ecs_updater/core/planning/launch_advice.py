@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import (
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.planning.room_advice import RoomNote
 
 _NAME = re.compile(r"bottlerocket-(aws-[a-z0-9.-]+)-(x86_64|aarch64|arm64)-v(\d{1,9}\.\d{1,9}\.\d{1,9})(?![\d.])")
 _PARAMETER = re.compile(r"/aws/service/bottlerocket/([^/]+)/([^/]+)/([^/:]+)/image_id(:.+)?")
@@ -70,7 +71,7 @@ class StartsUnknown:
         return f"whether new instances of {who} start with an old release is not known: {self.why}"
 
 
-Advice = StartsOld | StartsUnknown
+Advice = StartsOld | StartsUnknown | RoomNote
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, assert_never
 
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, StartsOld, StartsUnknown
+from bottlerocket_ecs_updater.core.planning.room_advice import RoomNote
 from bottlerocket_ecs_updater.report.words.sanitize import visible
 
 
@@ -43,5 +44,7 @@ def _json(advice: Advice) -> dict[str, Any]:
             }
         case StartsUnknown():
             return {"advice": "starts-unknown", "group": advice.group or None, "why": str(advice), "to_do": None}
+        case RoomNote():
+            return {"advice": "room", "group": None, "why": str(advice), "to_do": None}
         case _:
             assert_never(advice)
