@@ -27,6 +27,7 @@ from bottlerocket_ecs_updater.report.views.explanation import explanation_text
 from bottlerocket_ecs_updater.report.views.plan import plan_text
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.ecs import (
     ContainerInstanceSpec,
     Launch,
@@ -36,6 +37,8 @@ from bottlerocket_ecs_updater.simulator.ecs import (
 )
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
+from bottlerocket_ecs_updater.simulator.scenarios import Fate, mixed_cluster
+from bottlerocket_ecs_updater.simulator.world.findings import Budget
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 HALF = Workload(cpu=1024, memory=1024)
@@ -189,6 +192,24 @@ def test_services_that_run_elsewhere_keep_nobody() -> None:
     on_edge = {task.group for task in world.instance(EDGE).tasks.values()}
     assert on_edge == {"service:edge", "service:probe"}
     assert updated(rolled(world)) == 2
+
+
+def test_a_mixed_cluster_has_the_fates_that_were_foretold() -> None:
+    scenario = mixed_cluster()
+    world = scenario.build(VirtualClock(), budget=Budget(2), validate_answers=True)
+    world.clock.sleep(timedelta(minutes=2))
+    finished = rolled(world)
+    for id_, fate in scenario.fates.items():
+        outcome = finished.outcomes[InstanceId(id_)]
+        match fate:
+            case Fate.UPDATED:
+                assert isinstance(outcome, Updated), (id_, str(outcome))
+            case Fate.HELD:
+                assert isinstance(outcome, Hold), id_
+                assert outcome.reason is Reason.NO_ROOM
+            case _:
+                assert isinstance(outcome, Hold), id_
+                assert outcome.reason is Reason.NOT_BOTTLEROCKET
 
 
 # What people read of it

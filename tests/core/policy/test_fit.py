@@ -315,6 +315,13 @@ def test_room_that_is_not_there_yet_is_said_and_ends_at_the_maximum_of_the_group
     refused(growing({}, 5))
 
 
+def test_no_instance_is_added_for_a_service_without_a_provider_though_it_uses_what_came_for_another() -> None:
+    plain, web = service("plain"), service("web", providers=("hosts",))
+    refused(will_drain(A, {}, {plain.arn: plain}, on(A, "plain"), (GROWING,)))
+    both = will_drain(A, {}, {plain.arn: plain, web.arn: web}, on(A, "plain", "web"), (GROWING,))
+    assert isinstance(both, Fits)
+
+
 def test_in_which_zone_a_new_instance_will_be_is_not_known() -> None:
     web = service(providers=("hosts",), member_of=("attribute:ecs.availability-zone == us-east-1a",))
     other = replace(GROWING, like=replace(GROWING.like, attributes={"ecs.availability-zone": "us-east-1b"}))

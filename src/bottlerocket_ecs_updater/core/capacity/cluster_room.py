@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     Leaving,
     NoRoom,
     ServiceRules,
-    asks_for_groups,
+    asks_for_tasks,
     blocked_by_limits,
     doubts_of,
     must_place,
@@ -96,7 +96,7 @@ class Rooms:
         In a cluster that is full the long way would else be gone for each of thousands, and say the same of each.
         """
         may_come = service.grows or any(one.provider in service.providers for one in self._all_coming())
-        if may_come or asks_for_groups(service) or not must_place(service, leaving):
+        if may_come or asks_for_tasks(service) or not must_place(service, leaving):
             return False
         if blocked_by_limits(service.arn, service, leaving):
             return False
