@@ -81,7 +81,8 @@ def test_programs_are_told_the_same(built: Town) -> None:
 
 
 def test_a_document_with_other_steps_is_told(built: Town) -> None:
-    built.world.documents.add("older", shell_document("Stage", ("apiclient update apply --reboot",), 60))
+    content = shell_document("Stage", ("apiclient update apply --reboot",), 60)
+    built.aws("ssm", "create-document", "--name", "older", "--document-type", "Command", "--content", content)
     code, said = examine(built, "--apply-document", "older")
     [line] = graded(said, "FAIL")
     assert code == 1
