@@ -260,6 +260,6 @@ def _setting(
         negative=(),
         accepts_keys=False,  # a value of several fields is still written as one text
         metavar=metavar,
-        show_default=lambda value: None if value is None or value == () else write(value),
+        show_default=lambda value: None if value is None or value in ((), "") else write(value),
         show=show,
     )

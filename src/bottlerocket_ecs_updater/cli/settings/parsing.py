@@ -32,6 +32,9 @@ CONFIG_TEXT = f"{PREFIX}CONFIG_TEXT"
 """A whole settings file in one variable, for where there are no files: ECS hands SSM parameters over as variables."""
 # The Go updater took its flags with one dash; its command lines go on working.
 _GO_FLAG = re.compile(r"-(?:cluster|region|(?:check|apply|reboot)-document)(?:=.*)?", re.DOTALL)
+ALIKE = 0.7
+"""How much two flags must have in common for the one to be a slip of the other."""
+
 MAY_BE_EMPTY = frozenset({"Cluster", "Output", "Messages"})
 """Groups of settings of which an empty variable is one that is not set. Every other setting may guard something."""
 
@@ -167,6 +170,8 @@ def _texts(source: str, key: str, value: object) -> tuple[str, ...]:
             return (str(value),)
         case list():
             return tuple(text for each in value for text in _texts(source, key, each))
+        case dict():
+            raise UsageError(f"{source}: [{key}] is a table; settings stand at the top, outside of any table")
         case _:
             raise UsageError(f"{source}: {key} must be a text, a number, true or false, or a list of them")
 
@@ -252,8 +257,10 @@ def _missing(error: MissingArgumentError, arguments: ArgumentCollection) -> str:
 
 def _unknown_flag(written: str, arguments: ArgumentCollection) -> str:
     flag = written.partition("=")[0]
-    nearest = get_close_matches(flag, [argument.name for argument in arguments if argument.parse], n=1, cutoff=0.5)
-    return f"unknown flag {flag[:_SHOWN]}" + (f"; did you mean {nearest[0]}?" if nearest else "")
+    # Compared without their dashes, which every flag has in common.
+    names = [_name(argument) for argument in arguments if argument.parse]
+    nearest = get_close_matches(flag.lstrip("-"), names, n=1, cutoff=ALIKE)
+    return f"unknown flag {flag[:_SHOWN]}" + (f"; did you mean --{nearest[0]}?" if nearest else "")
 
 
 def _unknown_command(written: str, app: App | None) -> str:
