@@ -111,6 +111,11 @@ def _about_each(kind: str, parameter: str) -> Asking:
     return asking
 
 
+def _about_providers(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+    for name in params.get("capacityProviders", ()):
+        yield Ask(action, name if name.startswith("arn:") else facts.names.ecs("capacity-provider", name))
+
+
 def _about_task(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
     yield Ask(action, _full_arn("task", params["task"], params, facts), _in_cluster(params, facts))
 
@@ -290,6 +295,7 @@ TABLE: Mapping[str, Row] = {
     "ecs:GetTaskProtection": _row("task", _about_each("task", "tasks"), ECS_CLUSTER),
     "ecs:StopTask": _row("task", _about_task, ECS_CLUSTER),
     "ecs:ListServices": _row("", _within_cluster, ECS_CLUSTER),
+    "ecs:DescribeCapacityProviders": _row("capacity-provider", _about_providers),
     "ecs:DescribeTaskDefinition": _row("", _nothing_in_particular),
     "ecs:DescribeServices": _row("service", _about_each("service", "services"), ECS_CLUSTER),
     "ecs:RunTask": _row("task-definition", _run_task, ECS_CLUSTER),
@@ -306,6 +312,7 @@ TABLE: Mapping[str, Row] = {
     "autoscaling:DescribeAutoScalingGroups": _row("", _nothing_in_particular),
     "autoscaling:DescribeLaunchConfigurations": _row("", _nothing_in_particular),
     "ec2:DescribeLaunchTemplateVersions": _row("", _nothing_in_particular),
+    "ec2:DescribeInstances": _row("", _nothing_in_particular),
     "ec2:DescribeImages": _row("", _nothing_in_particular),
     "ssm:SendCommand": _row("document", _send_command, f"{RESOURCE_TAG}${{TagKey}}"),
     "ssm:GetCommandInvocation": _row("", _nothing_in_particular),
