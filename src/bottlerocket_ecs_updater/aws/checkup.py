@@ -95,9 +95,9 @@ class AwsCheckup:
         """Those of these capacity providers that have managed termination protection."""
         if not providers:
             return frozenset()
-        names = list(providers)
-        operation = Operation.DESCRIBE_CAPACITY_PROVIDERS
-        reply = self._look(operation, "ecs", "describe_capacity_providers", capacityProviders=names)
+        # Those of Managed Instances belong to a cluster, and are described only where it is named.
+        request = {"cluster": self._cluster, "capacityProviders": list(providers)}
+        reply = self._look(Operation.DESCRIBE_CAPACITY_PROVIDERS, "ecs", "describe_capacity_providers", **request)
         return frozenset(
             shape.get("name", "")
             for shape in reply.get("capacityProviders", ())

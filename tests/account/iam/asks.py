@@ -98,11 +98,6 @@ def _about_clusters(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
         yield Ask(action, facts.names.ecs("cluster", last_part(name)))
 
 
-def _about_providers(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
-    for name in params.get("capacityProviders") or [EVERYTHING]:
-        yield Ask(action, facts.names.ecs("capacity-provider", last_part(name)))
-
-
 def _about_each(kind: str, parameter: str) -> Asking:
     def asking(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
         for name in params.get(parameter, ()):
@@ -295,7 +290,6 @@ TABLE: Mapping[str, Row] = {
     "ecs:GetTaskProtection": _row("task", _about_each("task", "tasks"), ECS_CLUSTER),
     "ecs:StopTask": _row("task", _about_task, ECS_CLUSTER),
     "ecs:ListServices": _row("", _within_cluster, ECS_CLUSTER),
-    "ecs:DescribeCapacityProviders": _row("capacity-provider", _about_providers),
     "ecs:DescribeTaskDefinition": _row("", _nothing_in_particular),
     "ecs:DescribeServices": _row("service", _about_each("service", "services"), ECS_CLUSTER),
     "ecs:RunTask": _row("task-definition", _run_task, ECS_CLUSTER),

@@ -60,7 +60,6 @@ class Operation(Enum):
     GET_SECRET_VALUE = ("secretsmanager:GetSecretValue", Bucket.MESSAGES)
     GET_PARAMETER = ("ssm:GetParameter", Bucket.MESSAGES)
     DESCRIBE_CLUSTERS = ("ecs:DescribeClusters", Bucket.CLUSTER_RESOURCE_READ)
-    DESCRIBE_CAPACITY_PROVIDERS = ("ecs:DescribeCapacityProviders", Bucket.CLUSTER_RESOURCE_READ)
     GET_DOCUMENT = ("ssm:GetDocument", Bucket.SYSTEMS_MANAGER)
     DESCRIBE_LOG_GROUPS = ("logs:DescribeLogGroups", Bucket.MESSAGES)
     GET_TOPIC_ATTRIBUTES = ("sns:GetTopicAttributes", Bucket.MESSAGES)
@@ -96,7 +95,6 @@ class Operation(Enum):
 
 _ASKED_BY_DOCTOR = (
     Operation.DESCRIBE_CLUSTERS,
-    Operation.DESCRIBE_CAPACITY_PROVIDERS,
     Operation.GET_DOCUMENT,
     Operation.DESCRIBE_LOG_GROUPS,
     Operation.GET_TOPIC_ATTRIBUTES,
