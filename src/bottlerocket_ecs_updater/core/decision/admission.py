@@ -12,6 +12,8 @@ from bottlerocket_ecs_updater.core.rules.promotion import block_on, not_promoted
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import admit
 
+_TRIED_AGAIN = "it is tried again then; `release` clears the rest"
+
 
 def not_admitted(instance: Instance, target: Version, running: Version, fleet: Fleet, policy: Policy) -> Hold | None:
     """Why the instance may not go to that version. Asked before it is staged, and again before it is booted."""
@@ -42,7 +44,8 @@ def failed_before(instance: Instance, target: Version, fleet: Fleet, policy: Pol
     rest = instance.rest
     if rest is not None and (rest.version == target) and fleet.at < rest.until:
         until = UNTIL_CLEARED if rest.rolled_back else f"{rest.until:%Y-%m-%d %H:%M} UTC"
-        return hold(Reason.RESTING, until=until, attempts=rest.attempts, version=target, why=rest.why)
+        then = "look at why it failed; `release` clears the rest" if rest.rolled_back else _TRIED_AGAIN
+        return hold(Reason.RESTING, until=until, attempts=rest.attempts, version=target, why=rest.why, then=then)
     count = fleet.suspects.get(target, 0)
     if is_suspect(count, policy.suspect_after):
         return hold(Reason.RELEASE_SUSPECT, version=target, count=count)

@@ -150,7 +150,7 @@ class Reason(Enum):
     RESTING = _Words(
         "resting",
         "it rests until {until} after {attempts} failed attempt(s) at {version}: {why}",
-        "it is tried again then; `release` clears the rest",
+        "{then}",
     )
     RELEASE_SUSPECT = _Words(
         "release-suspect",

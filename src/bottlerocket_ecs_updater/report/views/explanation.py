@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Done
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, NoGroup
@@ -175,10 +176,8 @@ def _history(instance: Instance, fleet: Fleet) -> Iterator[Row]:
         yield "last updated", f"to {update.version}, {spell_moment(update.at)}"
     rest = instance.rest
     if rest is not None:
-        yield (
-            "rests",
-            f"until {spell_moment(rest.until)}, after {rest.attempts} attempt(s) at {rest.version}: {rest.why}",
-        )
+        until = UNTIL_CLEARED if rest.rolled_back else spell_moment(rest.until)
+        yield "rests", f"until {until}, after {rest.attempts} attempt(s) at {rest.version}: {rest.why}"
 
 
 def _code(outcome: Hold | Failed | UpToDate | None) -> str | None:
