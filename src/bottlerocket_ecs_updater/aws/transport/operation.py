@@ -57,6 +57,10 @@ class Operation(Enum):
     PUT_EVENTS = ("events:PutEvents", Bucket.MESSAGES)
     GET_SECRET_VALUE = ("secretsmanager:GetSecretValue", Bucket.MESSAGES)
     GET_PARAMETER = ("ssm:GetParameter", Bucket.MESSAGES)
+    LIST_CLUSTERS = ("ecs:ListClusters", Bucket.CLUSTER_RESOURCE_READ)
+    DESCRIBE_CLUSTERS = ("ecs:DescribeClusters", Bucket.CLUSTER_RESOURCE_READ)
+    SEND_TASK_SUCCESS = ("states:SendTaskSuccess", Bucket.MESSAGES)
+    SEND_TASK_FAILURE = ("states:SendTaskFailure", Bucket.MESSAGES)
     GET_CALLER_IDENTITY = ("sts:GetCallerIdentity", Bucket.IDENTITY)
 
     @property
@@ -71,8 +75,12 @@ class Operation(Enum):
 
     @property
     def by_people(self) -> bool:
-        """Whether only plan and status ask, with the permissions of whoever calls them: a run never does."""
+        """Whether a run never asks: only plan, status and fleet do, with the permissions of whoever calls them."""
         return self in (
+            Operation.LIST_CLUSTERS,
+            Operation.DESCRIBE_CLUSTERS,
+            Operation.SEND_TASK_SUCCESS,
+            Operation.SEND_TASK_FAILURE,
             Operation.DESCRIBE_AUTO_SCALING_GROUPS,
             Operation.DESCRIBE_LAUNCH_CONFIGURATIONS,
             Operation.DESCRIBE_LAUNCH_TEMPLATE_VERSIONS,
