@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Up
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
 from bottlerocket_ecs_updater.core.rules.checkpoints import DAY
-from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, REBOOT_TRIES, SUSPECT_AFTER
+from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, REBOOT_TRIES
 from bottlerocket_ecs_updater.engine.run_state import DENIED_FOR_ALL
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy
@@ -508,9 +508,7 @@ _EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
     Reason.STAGING_AHEAD: lambda told, _: _all_places_are_taken_and_waited_for(told),
     Reason.HALTED: lambda told, _: told.last.exit_code == 4 or _is_denied_for_several(told),
     Reason.PAUSED: lambda told, _: object_in(told.world, Harmed.PAUSE) is not None,
-    Reason.RELEASE_SUSPECT: lambda told, _: (
-        len(_did_not_survive(told)) >= max(SUSPECT_AFTER, told.story.policy.max_failures)
-    ),
+    Reason.RELEASE_SUSPECT: lambda told, _: len(_did_not_survive(told)) >= told.story.policy.suspect_after,
     Reason.CHANGED_WHILE_DRAINING: lambda told, _: _errs_for_ever(told),
     Reason.SEND_DENIED: lambda told, _: told.last.exit_code == 1,
     Reason.OWN_HOST: lambda told, id_: told.story.on_instances and not _others_in_service(told, id_),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 import sys
 from typing import Annotated, Protocol, cast
 
@@ -11,8 +9,9 @@ from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Clients
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.whoever import whoever
 from bottlerocket_ecs_updater.cli.wiring import Wired
-from bottlerocket_ecs_updater.engine.audit import Act, note_act
+from bottlerocket_ecs_updater.engine.store.audit import Act, note_act
 from bottlerocket_ecs_updater.errors import UpdaterError
 from bottlerocket_ecs_updater.report.outputs.archive import refresh_index_page
 
@@ -40,8 +39,8 @@ def caller_of(clients: Clients, api: Api) -> str:
         client = cast("_Tokens", clients.in_region("sts", None))
         arn = api.look(Operation.GET_CALLER_IDENTITY, "", client.get_caller_identity)["Arn"]
     except UpdaterError:
-        return here()
-    return f"{arn} ({here()})"
+        return whoever()
+    return f"{arn} ({whoever()})"
 
 
 def record(wired: Wired, verb: str, about: str, why: str, done: str, who: str = "") -> None:
@@ -58,12 +57,3 @@ def record(wired: Wired, verb: str, about: str, why: str, done: str, who: str = 
         refresh_index_page(wired.store, wired.state)
     except UpdaterError as error:
         print(f"warning: this is not in the audit trail: {error}", file=sys.stderr)  # noqa: T201 - to a person
-
-
-def here() -> str:
-    """The user and the machine."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in most containers
-        user = "somebody"
-    return f"{user} on {socket.gethostname()}"

@@ -12,10 +12,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bottlerocket_ecs_updater.cli.acts import Why, caller_of, here
+from bottlerocket_ecs_updater.cli.acts import Why, caller_of
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.parameters import Bucket, Place
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile
+from bottlerocket_ecs_updater.cli.whoever import whoever
 from bottlerocket_ecs_updater.cli.wiring import WiredStore, wire_store
 from bottlerocket_ecs_updater.core.model.shared import Act
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -80,7 +81,7 @@ def act(
     """
     wired = settings.store.wired()
     made = Act(
-        caller_of(wired.clients, wired.api) if isinstance(settings.store.state, Bucket) else here(),
+        caller_of(wired.clients, wired.api) if isinstance(settings.store.state, Bucket) else whoever(),
         wired.clock.now(),
         settings.why,
     )

@@ -94,9 +94,11 @@ def wire(
     """
     waits = waits or Waits(_say_wait)
     limits = settings.limits
-    clock = SystemClock(limits.time_scale, limits.time_origin, interrupted or threading.Event())
+    clock = SystemClock(settings.target.time_scale, settings.target.time_origin, interrupted or threading.Event())
     run = new_run_id(clock.now())
-    clients = Clients(version=__version__, region=settings.target.region_named, lease=limits.lease / limits.time_scale)
+    clients = Clients(
+        version=__version__, region=settings.target.region_named, lease=limits.lease / settings.target.time_scale
+    )
     calls = Calls()
     pace = Pace(clock)
     api = Api(clock, pace, calls, within=clients.within, waits=waits)

@@ -10,6 +10,7 @@ from functools import partial
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
+from bottlerocket_ecs_updater.core.decision.polling import apart, shared_look
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import left_out
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import newly_found
 from bottlerocket_ecs_updater.core.model.event import (
@@ -30,14 +31,14 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId, Own, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.location import Place
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, count
-from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
+from bottlerocket_ecs_updater.core.model.phase import IN_PROGRESS, Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import Kind
 from bottlerocket_ecs_updater.core.model.shared import LastRun
 from bottlerocket_ecs_updater.core.model.time_text import passed, spell
 from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, published
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.core.state.ledger import with_found, with_sighting, without_gone
+from bottlerocket_ecs_updater.core.state.ledger import with_found, with_sighting, with_suspect_after, without_gone
 from bottlerocket_ecs_updater.engine.act.executor import Acting
 from bottlerocket_ecs_updater.engine.drain_deadline import Patience
 from bottlerocket_ecs_updater.engine.lease.right import asking
@@ -71,6 +72,10 @@ PASSING_REASONS = frozenset(
 BREATHS_MAX = 5
 """Passes that may follow each other at once and do nothing: each may want a look for what the last one found."""
 
+
+PAUSE_READ_EVERY = timedelta(seconds=60)
+"""A person who pauses updates sees no drain begin after that, since the switch is read right before each; within a
+minute nothing else begins either."""
 
 BASELINE_LOOKS, BASELINE_SPACING = 5, timedelta(seconds=15)
 """How often services are looked at before the first drain, while hosts are asked and stage: some flap in minutes."""
@@ -140,6 +145,7 @@ class Run:
         self._version = version
         self._calls = calls
         self._known = Knowledge(run, now, now, now, believed_max=policy.long_step, store=world.store_name)
+        self._known.daemon_start = policy.daemon_start
         self._known.own = world.own
         self._looking = Looking(
             self._known,
@@ -166,6 +172,7 @@ class Run:
         self._agenda = Agenda(policy.poll_interval)
         self._phases: dict[InstanceId, tuple[Phase, datetime]] = {}
         self._holds: dict[InstanceId, Hold] = {}
+        self._pause_read_at: datetime | None = None
         self._breaths = 0
         """Passes in a row that did nothing, and wanted to look again at once."""
         self._stuck: dict[InstanceId, datetime] = {}
@@ -186,10 +193,12 @@ class Run:
                 why, error = denied, True
         except (UpdaterError, LeaseLost, Interrupted) as problem:
             why, error, in_haste = str(problem), True, isinstance(problem, Interrupted)
+            if in_haste and self._stop.why:
+                why = f"{self._stop.why}; {why}"
             lost = isinstance(problem, LeaseLost)
         if not in_haste:
             self._flush_once_more()
-        finished = self._finish(why, error=error)
+        finished = self._finish(why, error=error, in_haste=in_haste)
         if not (in_haste or lost):
             self._publish(finished)
         with suppress(Interrupted, LeaseLost):
@@ -200,6 +209,7 @@ class Run:
     def _remember(self) -> None:
         try:
             self._patience.insist(partial(remember, self._known, self._world.ledger))
+            self._world.ledger.change(partial(with_suspect_after, after=self._policy.suspect_after))
         except LedgerBroken as problem:
             # The claims are on the instances, too: what is in hand is given back, and nothing is begun.
             self._known.barred = str(problem)
@@ -237,7 +247,7 @@ class Run:
                     begin_afresh(self._known, self._looking, self._world.ledger)
                     self._forget_gone()
                     afresh = False
-                self._look_beyond()
+                self._look_beyond(anew=wants.full or wants.listing)
                 decision = decide(self._known.fleet(), self._policy)
                 self._notice_stuck(decision)
                 self._tell(decision)
@@ -260,6 +270,7 @@ class Run:
                 return
             self._promise(decision, wants)
             again = self._agenda.next(decision.look_at) or self._known.at
+            again = self._together(again)
             self._breaths = 0 if acted or again > self._known.at else self._breaths + 1
             if self._acting.faltered or self._breaths >= BREATHS_MAX:
                 # What AWS refused or throttled a moment ago is not asked for again in the same breath, and what looks
@@ -316,9 +327,10 @@ class Run:
             present = {id_ for id_, one in self._known.instances.items() if one.registration is not None}
             self._world.ledger.change(partial(without_gone, present=present, now=self._known.at))
 
-    def _look_beyond(self) -> None:
+    def _look_beyond(self, *, anew: bool) -> None:
         """What the rules ask. What cannot be read of it bars beginning, and not what is in hand."""
         try:
+            self._look_for_pause(anew=anew)
             self._look_at_store()
         except (Throttled, Unreachable, LeaseLost, Interrupted):
             raise
@@ -327,10 +339,20 @@ class Run:
                 raise
             self._known.bar(problem)
 
+    def _look_for_pause(self, *, anew: bool) -> None:
+        """Read the pause switch: with every look that a drain may stand on, and otherwise at its own pace.
+
+        While updates are paused it is read with every look: a run must not end for a pause that is over.
+        """
+        known = self._known
+        read_at = self._pause_read_at
+        if anew or known.paused or read_at is None or passed(read_at, PAUSE_READ_EVERY, known.at):
+            self._tell_pause(look_for_pause(self._world.store, self._world.state or self._cluster_name))
+            self._pause_read_at = known.at
+
     def _look_at_store(self) -> None:
-        """What is neither of ECS nor of the hosts: the pause switch, how old releases are, what others say of them."""
+        """How old releases are, and what others say of them."""
         known, ledger = self._known, self._world.ledger
-        self._tell_pause(look_for_pause(self._world.store, self._world.state or self._cluster_name))
         known.shared = self._shared.look(known.at)
         if why := self._shared.take_off():
             self._record(RuleOff(known.at, "blocks and promotions", why))
@@ -361,10 +383,11 @@ class Run:
 
     def _promise(self, decision: Decision, looked: Wants) -> None:
         ours = [id_ for id_, instance in self._known.instances.items() if instance.claim is not None]
-        self._agenda.take(decision, ours, ours if looked.full or looked.listing else looked.due, self._known.at)
+        kept = ours if looked.full or looked.listing else [*looked.due, *looked.heard]
+        self._agenda.take(decision, ours, kept, self._known.at)
         services = self._known.services
-        kept = services is not None and services.at == self._known.at
-        self._agenda.take_services(decision.services_at, kept=kept)
+        were_looked_at = services is not None and services.at == self._known.at
+        self._agenda.take_services(decision.services_at, kept=were_looked_at)
 
     def _baseline_due(self, now: datetime) -> bool:
         """Whether to look once more how services fare by themselves, before the first host is drained."""
@@ -373,14 +396,22 @@ class Run:
         few = not known.drained and known.looks_before < BASELINE_LOOKS and bool(known.instances)
         return few and seen is not None and passed(seen.at, BASELINE_SPACING, now)
 
+    def _together(self, again: datetime) -> datetime:
+        """When looks that are due then are taken: where many instances are in flight, they share looks and calls."""
+        policy, known = self._policy, self._known
+        many = policy.max_unavailable.of(len(known.instances))
+        return shared_look(again, known.started_at, apart(policy.poll_interval, many, policy.settle))
+
     def _wants(self, decision: Decision) -> Wants:
         now = self._world.clock.now()
-        verdicts = decision.verdicts.items()
+        verdicts, due = decision.verdicts.items(), self._agenda.due(now)
+        heard = {id_ for id_ in due if id_ in decision.verdicts and decision.verdicts[id_].wants_answer_only}
         return Wants(
             full=decision.wants_full_look,
             listing=decision.wants_listing,
             services=self._agenda.services_due(now) or self._baseline_due(now),
-            due=self._agenda.due(now),
+            due=due - heard,
+            heard=heard,
             tasks=[id_ for id_, verdict in verdicts if verdict.wants_tasks],
             groups=[id_ for id_, verdict in verdicts if verdict.wants_group],
             reboot_ends=[id_ for id_, verdict in verdicts if verdict.wants_reboot_end],
@@ -424,11 +455,11 @@ class Run:
 
     # The end
 
-    def _finish(self, why: str, *, error: bool) -> RunFinished:
+    def _finish(self, why: str, *, error: bool, in_haste: bool = False) -> RunFinished:
         known = self._known
         outcomes = {id_: self._outcome(instance) for id_, instance in sorted(known.instances.items())}
         counts = count(outcomes)
-        name, exit_code = self._verdict(counts, error=error)
+        name, exit_code = self._verdict(counts, error=error, in_haste=in_haste)
         if not why and known.halt is not None:
             why = known.halt.why
         now = self._world.clock.now()
@@ -437,19 +468,18 @@ class Run:
         calls, throttles = (dict(self._calls), self._calls.throttled) if self._calls is not None else ({}, 0)
         return RunFinished(now, self._run, name, exit_code, counts, took, why, outcomes, calls, throttles)
 
-    def _verdict(self, counts: Mapping[str, int], *, error: bool) -> tuple[str, int]:
+    def _verdict(self, counts: Mapping[str, int], *, error: bool, in_haste: bool) -> tuple[str, int]:
         """How the run ended, and the exit code that says so."""
         if error:
-            return "error", 1
+            return ("interrupted" if in_haste else "error"), 1
         if self._known.halt is not None:
             return "halted", 4
         fleet = self._known.fleet()
-        if counts["failed"] or counts["quarantined"] or in_quarantine(fleet):
-            return "failures", 3
-        left = bool(left_out(fleet, self._policy))
+        bad = counts["failed"] or counts["quarantined"] or in_quarantine(fleet) or left_out(fleet, self._policy)
         if self._known.stopping:
-            return "interrupted", 3 if left else 0
-        return ("failures", 3) if left else ("ok", 0)
+            # Whoever stopped it ended it: what had failed until then is in its exit code, and beside it.
+            return "interrupted", 3 if bad else 0
+        return ("failures", 3) if bad else ("ok", 0)
 
     def _outcome(self, instance: Instance) -> Outcome:
         if instance.trail.outcome is not None:
@@ -462,4 +492,4 @@ class Run:
         if not instance.bottlerocket:
             return hold(Reason.NOT_BOTTLEROCKET)
         phase = phase_of(instance)
-        return hold(Reason.IN_FLIGHT, phase=phase.value)
+        return hold(Reason.IN_FLIGHT if phase in IN_PROGRESS else Reason.NOT_REACHED, phase=phase.value)

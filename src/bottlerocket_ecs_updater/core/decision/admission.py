@@ -7,10 +7,12 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.rules.policy import SUSPECT_AFTER, Policy
+from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.promotion import block_on, not_promoted
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import admit
+
+_TRIED_AGAIN = "it is tried again then; `release` clears the rest"
 
 
 def not_admitted(instance: Instance, target: Version, running: Version, fleet: Fleet, policy: Policy) -> Hold | None:
@@ -22,6 +24,11 @@ def not_admitted(instance: Instance, target: Version, running: Version, fleet: F
         or admit(target, running, rules.releases, fleet.past.first_seen, fleet.at)
         or not_promoted(target, rules.stages, shared, fleet.at)
     )
+
+
+def is_suspect(failed_on: int, suspect_after: int) -> bool:
+    """Whether a version that failed on so many instances is taken by no further one: the one place that says so."""
+    return failed_on >= suspect_after
 
 
 def rules_for(target: Version, fleet: Fleet, policy: Policy) -> Rules:
@@ -37,9 +44,9 @@ def failed_before(instance: Instance, target: Version, fleet: Fleet, policy: Pol
     rest = instance.rest
     if rest is not None and (rest.version == target) and fleet.at < rest.until:
         until = UNTIL_CLEARED if rest.rolled_back else f"{rest.until:%Y-%m-%d %H:%M} UTC"
-        return hold(Reason.RESTING, until=until, attempts=rest.attempts, version=target, why=rest.why)
+        then = "look at why it failed; `release` clears the rest" if rest.rolled_back else _TRIED_AGAIN
+        return hold(Reason.RESTING, until=until, attempts=rest.attempts, version=target, why=rest.why, then=then)
     count = fleet.suspects.get(target, 0)
-    # Whoever tolerates more failures in a run tolerates them of one release, too.
-    if count >= max(SUSPECT_AFTER, policy.max_failures):
+    if is_suspect(count, policy.suspect_after):
         return hold(Reason.RELEASE_SUSPECT, version=target, count=count)
     return None

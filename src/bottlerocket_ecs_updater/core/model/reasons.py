@@ -51,6 +51,22 @@ class Reason(Enum):
         "Systems Manager does not know it",
         "enable the control container and give the instance role AmazonSSMManagedInstanceCore",
     )
+    HYBRID_ACTIVATION = _Words(
+        "hybrid-activation",
+        "Systems Manager does not know it by its EC2 id: {known}",
+        "take the activation out of the control container's user data, give the instance role "
+        "AmazonSSMManagedInstanceCore, replace the instance, and deregister that node in Systems Manager",
+    )
+    MANAGED_INSTANCE = _Words(
+        "managed-instance",
+        "{service} looks after it",
+        "nothing: AWS patches and replaces Managed Instances itself, and it counts as no part of the fleet",
+    )
+    INSTANCE_STOPPED = _Words(
+        "instance-stopped",
+        "its EC2 instance is {state}",
+        "start it, and the next run looks at it; or deregister it. Until then it counts as no part of the fleet",
+    )
     SSM_CONNECTION_LOST = _Words(
         "ssm-connection-lost",
         "Systems Manager has lost the connection to it",
@@ -134,7 +150,7 @@ class Reason(Enum):
     RESTING = _Words(
         "resting",
         "it rests until {until} after {attempts} failed attempt(s) at {version}: {why}",
-        "it is tried again then; `release` clears the rest",
+        "{then}",
     )
     RELEASE_SUSPECT = _Words(
         "release-suspect",
@@ -207,6 +223,7 @@ class Reason(Enum):
         "not-answered", "it had not answered its update check when the plan was made", "plan again in a moment"
     )
     IN_FLIGHT = _Words("in-flight", "the run ended while it was {phase}", "the next run goes on with it")
+    NOT_REACHED = _Words("not-reached", "the run ended before it was its turn; it was {phase}", "the next run takes it")
     UNCLEAR = _Words("unclear", "AWS did not say whether {what} took effect: {why}", "it is looked at again")
 
     # What the operator's rules hold back.

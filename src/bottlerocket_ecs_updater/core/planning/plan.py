@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.admission import rules_for
@@ -115,6 +115,8 @@ class Plan:
     """Whether maintenance windows are set."""
     advice: tuple[Advice, ...] = ()
     """What a person could mend beside the roll."""
+    behind: Mapping[InstanceId, Hold] = field(default_factory=dict)
+    """What will hold those that time holds now when their time has come, of those for which something will."""
 
 
 def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
@@ -129,7 +131,8 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     held = {id_: why for id_, standing in standings.items() if (why := _held(standing)) is not None} | refused
     turns = Turns(fleet, policy)
     passing = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
-    waiting = [instance for instance in passing if _only_time_holds(instance, turns, fleet, policy)]
+    behind = {one.id: why for one in passing if (why := _behind(one, turns, fleet, policy)) is not None}
+    waiting = [one for one in passing if one.id not in behind and _would_take(one) is not None]
     in_line = own_last(in_order(able, turns.strays), fleet)
     updates = tuple(_update(one, standings[one.id]) for one in in_line if one.id not in refused)
     later = tuple(
@@ -164,6 +167,7 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
         reckoning=reckoning,
         windowed=bool(policy.rules.schedule.windows),
         advice=advise(fleet),
+        behind=behind,
     )
 
 
@@ -185,14 +189,20 @@ def _refused(
     return refused
 
 
-def _only_time_holds(instance: Instance, turns: Turns, fleet: Fleet, policy: Policy) -> bool:
-    """Whether no rule but those that pass by themselves says no, those behind the first that does among them."""
+def _would_take(instance: Instance) -> Version | None:
+    """Which version the host said that it would take."""
+    report = instance.told.report if instance.told is not None else None
+    return report.target if report is not None else None
+
+
+def _behind(instance: Instance, turns: Turns, fleet: Fleet, policy: Policy) -> Hold | None:
+    """The first rule that says no and does not pass by itself, behind those that do; None where there is none."""
     report = instance.told.report if instance.told is not None else None
     if report is None or report.target is None:
-        return False
+        return None
     before = answers_about(instance, report, report.target, fleet, policy)
     answers = (*before, *turns.answers(instance, report, report.target, room=True))
-    return all(answer.hold is None or answer.hold.reason in HELD_BY_TIME for answer in answers)
+    return first_hold([one for one in answers if one.hold is not None and one.hold.reason not in HELD_BY_TIME])
 
 
 def _blocked(update: Update, fleet: Fleet, policy: Policy) -> Hold:

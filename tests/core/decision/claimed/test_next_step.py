@@ -75,7 +75,7 @@ def let_go(verdict: Verdict) -> Reason:
 
 def given_back(verdict: Verdict) -> str:
     """Why an instance was given back; it rests afterwards."""
-    assert kinds(verdict) == [Return, Note]
+    assert kinds(verdict) == [Return, Note, Unmark]
     command = verdict.commands[0]
     assert isinstance(command, Return)
     return str(command.verdict)
@@ -195,7 +195,7 @@ def test_a_version_that_was_denied_since_the_drain_began_is_given_back() -> None
     one = claimed(tasks=(task(),))
     assert one.claim is not None
     verdict = proceed(one, one.claim, fleet(one), denied)
-    assert kinds(verdict) == [Return]
+    assert kinds(verdict) == [Return, Unmark]
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ def test_an_instance_is_not_unmarked_before_it_is_seen_active(*, confirmed: bool
 
 def test_a_return_that_may_have_been_lost_is_sent_again() -> None:
     one = returning(20, confirmed=False)
-    assert next_step(one).commands == (Return(one.id, UPDATED),)
+    assert next_step(one).commands == (Return(one.id, UPDATED), Unmark(one.id, UPDATED, took_slot=True))
 
 
 def test_an_instance_that_somebody_drained_right_after_we_returned_it_is_theirs() -> None:

@@ -14,8 +14,8 @@ from bottlerocket_ecs_updater.core.affected import deploying_on, hold_for_deploy
 from bottlerocket_ecs_updater.core.capacity.cluster_room import Rooms
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom, room_hold
 from bottlerocket_ecs_updater.core.decision.admission import rules_for
+from bottlerocket_ecs_updater.core.decision.outside import is_there, not_selected, set_aside
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import works_of
-from bottlerocket_ecs_updater.core.decision.unclaimed.budget import is_there
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, Case, before_drain, before_staging
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
@@ -31,20 +31,10 @@ from bottlerocket_ecs_updater.core.rules.health import hold_for_health
 from bottlerocket_ecs_updater.core.rules.pace import Pace, needed, pace_from
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.selection import select
 from bottlerocket_ecs_updater.core.rules.tasks import Work, longest_wait, may_leave
 
 CUTOFF_SHARE = 0.9
 """Nine of ten recorded updates took no longer than what is reckoned with before a window closes."""
-
-
-def not_selected(instance: Instance, policy: Policy) -> Hold | None:
-    """Why an instance is not looked after at all, None when it is. It must be registered."""
-    registration = instance.registration
-    if registration is None:
-        return None
-    membership = instance.around.membership if instance.around is not None else None
-    return select(registration, policy.rules.selection, registration.capacity_provider, membership)
 
 
 def answers_before_staging(
@@ -168,7 +158,7 @@ def roll_of(version: Version, fleet: Fleet, policy: Policy) -> Roll:
     since a canary that is terminated has proven something. One that failed counts even where it is not selected now.
     """
     there = [instance for instance in fleet.instances.values() if instance.bottlerocket and is_there(instance)]
-    selected = [instance for instance in there if not_selected(instance, policy) is None]
+    selected = [one for one in there if (not_selected(one, policy) or set_aside(one)) is None]
     claims = [(one.id, one.claim) for one in there if one.claim is not None and one.claim.target == version]
     under_way = {id_ for id_, claim in claims if claim.phase is not ClaimPhase.QUARANTINED}
     failed = {*_failed_at(version, fleet), *(id_ for id_, claim in claims if _is_failed(claim, fleet))} - under_way
