@@ -38,6 +38,7 @@ class Exit(IntEnum):
 COMMANDS = {
     "run": "Update the cluster's Bottlerocket container instances, as far as may be done now.",
     "plan": "Say what `run` would do now, in order, and what it would leave alone, and why; change nothing.",
+    "doctor": "Examine credentials, cluster, documents, store, permissions and hosts, and say what to mend.",
     "explain": "Say why an instance is, or is not, updated: all that is known of it, and every rule with its answer.",
     "status": "Show instances by release and state, open claims, rests, quarantine, who acts, and the last run.",
     "report": "Make the report of a run from its record: a page, Markdown or JSON.",
