@@ -52,6 +52,7 @@ COMMANDS = {
     "unblock": "Let clusters take a version again that was blocked.",
     "expedite": "Let a version skip its minimum age, promotion and checkpoints.",
     "unexpedite": "Let a version wait again as any other does.",
+    "fleet": "All clusters of an account and Region, or all that share a state store, together.",
     "simulate": "Run against a simulated cluster on this machine, and watch it.",
 }
 """What there is; each is imported when it is called, most from the module of this room that has its name."""
