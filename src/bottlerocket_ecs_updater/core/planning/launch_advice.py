@@ -25,7 +25,6 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import (
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.planning.room_advice import RoomNote
 
 _NAME = re.compile(r"bottlerocket-(aws-[a-z0-9.-]+)-(x86_64|aarch64|arm64)-v(\d{1,18}\.\d{1,18}\.\d{1,18})(?![\d.])")
 _PARAMETER = re.compile(r"/aws/service/bottlerocket/([^/]+)/([^/]+)/([^/:]+)/image_id(:.+)?")
@@ -71,7 +70,7 @@ class StartsUnknown:
         return f"whether new instances of {who} start with an old release is not known: {self.why}"
 
 
-Advice = StartsOld | StartsUnknown | RoomNote
+Advice = StartsOld | StartsUnknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class Plan:
     reckoning: Reckoning
     windowed: bool
     """Whether maintenance windows are set."""
-    advice: tuple[Advice, ...] = ()
+    advice: tuple[Advice | RoomNote, ...] = ()
     """What a person could mend beside the roll."""
     behind: Mapping[InstanceId, Hold] = field(default_factory=dict)
     """What will hold those that time holds now when their time has come, of those for which something will."""
