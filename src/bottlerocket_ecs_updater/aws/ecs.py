@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.aws.errors import CallRefused, NeverSent
 from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.core.errors import LeaseLapsed, Throttled, Unreachable
+from bottlerocket_ecs_updater.core.evidence import TaskEnd
 from bottlerocket_ecs_updater.core.fleet import Registration, Service, Status, Task
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, ServiceArn, TaskArn
 from bottlerocket_ecs_updater.engine.ports import Clock, Done, Gone, Later, Listing, Refused, Result, Unclear
@@ -112,6 +113,7 @@ class EcsCluster:
             self._clients.looking.describe_container_instances,
             cluster=self._cluster,
             containerInstances=arns,
+            include=["CONTAINER_INSTANCE_HEALTH"],
         )
         failed = failures(reply.get("failures"))
         found: dict[ContainerInstanceArn, Registration | str] = {arn: failed.get(arn, LEFT_OUT) for arn in arns}
@@ -140,6 +142,10 @@ class EcsCluster:
     def not_stopped(self, tasks: Sequence[TaskArn]) -> frozenset[TaskArn]:
         """Those of these tasks that have not stopped, wherever they are, 100 a call."""
         return self._tasks.not_stopped(tasks)
+
+    def ended_of(self, service: str) -> Sequence[TaskEnd]:
+        """How the tasks of a service ended that stopped in the last hour."""
+        return self._tasks.ended_of(service)
 
     def services(self) -> tuple[Service, ...]:
         """All services of the cluster. They are listed every few minutes, and when a task is of one not listed."""

@@ -18,6 +18,7 @@ from bottlerocket_ecs_updater.core.departing import (
     group_due_soon,
     let_go_if_leaving,
 )
+from bottlerocket_ecs_updater.core.evidence import evidence_is_old
 from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Outcome, Registration, Status
 from bottlerocket_ecs_updater.core.host import HostProblem
 from bottlerocket_ecs_updater.core.lost_claims import lost_claim
@@ -265,6 +266,8 @@ def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet
     difference = changed(report, claim)
     if difference is not None:
         return give_back_changed(instance, claim, difference, fleet)
+    if evidence_is_old(claim, fleet):
+        return Verdict(look_at=fleet.at, wants_services=True)
     mark = Mark(instance.id, claim_for_reboot(claim, fleet))
     return Verdict((mark,), look_at=fleet.at)
 

@@ -165,5 +165,7 @@ class Verdict:
     """The next look must ask Systems Manager how its open reboot commands ended."""
     wants_group: bool = False
     """Its Auto Scaling group must be asked what it is doing with it before more can be decided."""
+    wants_services: bool = False
+    """How services fare must be looked at before more can be decided."""
     wants_listing: bool = False
     """It may have left the cluster, or come back under another registration: the cluster must be listed again."""

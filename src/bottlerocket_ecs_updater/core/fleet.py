@@ -72,6 +72,8 @@ class Registration:
     """Empty where it has none."""
     remaining: Remaining | None = None
     """What it has left for more tasks."""
+    impaired: str = ""
+    """What ECS's own checks find wrong with it; empty where that is nothing, or where ECS does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +294,12 @@ class Trail:
     return_sent_at: datetime | None = None
     return_confirmed: bool = False
     """Whether ECS confirmed that it was set ACTIVE."""
+    pending_since: datetime | None = None
+    """Since when every look found tasks on it that do not run yet, None while it does not serve."""
+    impaired_since: datetime | None = None
+    """Since when every look found it IMPAIRED by ECS's own checks."""
+    was_impaired: bool = False
+    """Whether it was so before its drain: then its update is not to blame."""
     missing_looks: int = 0
     """Looks in a row in which ECS did not list it."""
     dark_looks: int = 0
@@ -419,6 +427,8 @@ class Service:
     """The capacity providers that place its tasks; empty where any instance may have them."""
     deploying_since: datetime | None = None
     """When ECS began the deployment that is in progress, None where it says nothing of it."""
+    unasked_starts: int = 0
+    """How many tasks it started in the last hour beyond those that were stopped, by its events."""
     restless: int = 0
     """How many tasks it loses at once by itself, by its events of the last hour; 0 where it does not."""
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 from bottlerocket_ecs_updater.core.claim import Claim
 from bottlerocket_ecs_updater.core.fleet import Rest
 from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId
-from bottlerocket_ecs_updater.core.past import Past, PastUpdate, Recorded
+from bottlerocket_ecs_updater.core.past import BrokenVersion, Past, PastUpdate, Recorded
 from bottlerocket_ecs_updater.core.rest import longest
 from bottlerocket_ecs_updater.core.version import Version
 
@@ -69,6 +69,8 @@ class Ledger:
     begun_nameless: tuple[datetime, ...] = ()
     """When instances were begun, as an older updater wrote it: without their names. Nothing is added to it."""
     recorded: Recorded = field(default_factory=Recorded)
+    broken: Mapping[Version, BrokenVersion] = field(default_factory=dict)
+    """Versions that boot well and on which tasks failed, since a person last released them."""
     attributes_survive: bool = False
     """Whether an attribute of ours was seen on an instance after its reboot: then none is lost by a reboot."""
     absent_since: Mapping[InstanceId, datetime] = field(default_factory=dict)
@@ -86,6 +88,7 @@ class Ledger:
             self.found_on,
             self.failed_on,
             self.released,
+            self.broken,
         )
 
     @property
@@ -134,6 +137,18 @@ def with_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledg
     return replace(ledger, failed_on={each: failed_on[each] for each in kept})
 
 
+def with_broken(ledger: Ledger, version: Version, found: BrokenVersion) -> Ledger:
+    """Remember that tasks failed on a version: what was found first stays, until a person releases it."""
+    if version in ledger.broken:
+        return ledger
+    for instance in found.hosts:
+        ledger = with_failure(ledger, version, instance)
+    kept = sorted({**ledger.broken, version: found}.items(), key=lambda item: item[0], reverse=True)[
+        :FAILED_RELEASES_MAX
+    ]
+    return replace(ledger, broken=dict(kept))
+
+
 def without_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledger:
     """Forget that a release failed on an instance, and that the instance rests for it: it is proven there since."""
     failed = ledger.failed_on.get(version, frozenset())
@@ -158,6 +173,7 @@ def with_release(ledger: Ledger, version: Version, at: datetime) -> Ledger:
         ledger,
         released={**ledger.released, version: at},
         failed_on=_without(ledger.failed_on, version),
+        broken=_without(ledger.broken, version),
         rests={id_: rest for id_, rest in ledger.rests.items() if rest.version != version},
     )
 

@@ -28,6 +28,18 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokenVersion:
+    """What tasks, or ECS's own checks, said against a version that boots well."""
+
+    hosts: tuple[InstanceId, ...]
+    services: tuple[str, ...]
+    """The groups of the tasks that failed; empty where ECS's checks said it."""
+    words: str
+    """The tasks' own words."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Past:
     """What is remembered of updates. Empty where there is no state store, but for what this run did itself."""
 
@@ -45,6 +57,8 @@ class Past:
     """Releases that failed after a reboot since a person last released them, and on which instances."""
     released: Mapping[Version, datetime] = field(default_factory=dict)
     """Releases that a person declared good, and when."""
+    broken: Mapping[Version, BrokenVersion] = field(default_factory=dict)
+    """Versions on which tasks failed, since a person last released them."""
 
     def came_to(self, instance: InstanceId, version: Version) -> datetime | None:
         """When an instance came to a release, None where nobody wrote that down."""

@@ -141,6 +141,11 @@ class Reason(Enum):
         "{version} failed on {count} instances of this cluster, so no further one takes it",
         "`release {version}` when it is known to be good, or wait for another release",
     )
+    VERSION_BREAKS_TASKS = _Words(
+        "version-breaks-tasks",
+        "tasks fail on {version}, so no further instance takes it; on {hosts}: {what}",
+        "look at these tasks; `release {version}` when it is known to be good, or wait for another release",
+    )
     BUDGET = _Words(
         "budget",
         "{unavailable} of at most {limit} instances are unavailable: {who}",

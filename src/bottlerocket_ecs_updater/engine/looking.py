@@ -394,6 +394,8 @@ class Looking:
         if not known.drained:
             known.worst_before = worst_of(known.worst_before, found)
             known.looks_before += 1
+            known.starts_before = {one.arn: one.unasked_starts for one in found}
+            known.restless_before |= {one.name for one in found if one.restless}
         self.surveying.look_at_health(now)
         moving = moving_tasks(known.fleet())
         known.slots = tuple(observe(slot, known.services, moving, known.health, self._policy) for slot in known.slots)

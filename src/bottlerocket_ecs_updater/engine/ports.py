@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bottlerocket_ecs_updater.core.event import Event
+from bottlerocket_ecs_updater.core.evidence import TaskEnd
 from bottlerocket_ecs_updater.core.fit import Definition
 from bottlerocket_ecs_updater.core.fleet import (
     NAMELESS,
@@ -151,6 +152,9 @@ class Cluster(Protocol):
 
     def not_stopped(self, tasks: Sequence[TaskArn]) -> frozenset[TaskArn]:
         """Those of these tasks, on whatever instances, that have not stopped: one call for a hundred of them."""
+
+    def ended_of(self, service: str) -> Sequence[TaskEnd]:
+        """How tasks of a service ended that have stopped in the last hour, wherever they were."""
 
     def services(self) -> tuple[Service, ...]:
         """All services of the cluster."""

@@ -41,6 +41,7 @@ from bottlerocket_ecs_updater.core.waiting import passed, spell
 from bottlerocket_ecs_updater.engine.acting import Acting
 from bottlerocket_ecs_updater.engine.agenda import Agenda
 from bottlerocket_ecs_updater.engine.beginning import begin_afresh, remember
+from bottlerocket_ecs_updater.engine.evidence import Evidence
 from bottlerocket_ecs_updater.engine.knowledge import Knowledge
 from bottlerocket_ecs_updater.engine.ledger import LedgerBroken, LedgerKeeping
 from bottlerocket_ecs_updater.engine.looking import Looking, Wants
@@ -158,6 +159,7 @@ class Run:
             world.recorder,
             world.successors,
         )
+        self._evidence = Evidence(self._known, world.cluster, world.ledger)
         self._sightings = Sightings(world.store)
         self._agenda = Agenda(policy.poll_interval)
         self._phases: dict[InstanceId, tuple[Phase, datetime]] = {}
@@ -217,6 +219,7 @@ class Run:
                     begin_afresh(self._known, self._looking, self._world.ledger)
                     self._forget_gone()
                     afresh = False
+                self._evidence.look()
                 self._look_beyond()
                 decision = decide(self._known.fleet(), self._policy)
                 self._notice_stuck(decision)
