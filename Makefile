@@ -17,7 +17,7 @@ WORKERS ?= 2
 
 # uv leaves no bytecode behind, and where none may be written every start would compile for a second: imported once,
 # what a run and a simulation need is there.
-WARM := bottlerocket_ecs_updater.cli.run, bottlerocket_ecs_updater.cli.simulate, bottlerocket_ecs_updater.simulator.wire
+WARM := bottlerocket_ecs_updater.cli.commands.run, bottlerocket_ecs_updater.cli.commands.simulate, bottlerocket_ecs_updater.simulator.wire
 
 .PHONY: help setup simulate test lint format unit docs wheel image bench soak mutants lock clean
 

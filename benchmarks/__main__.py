@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from .figures import as_json, figures
-from .measuring import QUICK, WHOLE, measure
-from .page import machine, rows, write
+from benchmarks.figures import as_json, figures
+from benchmarks.measuring import QUICK, WHOLE, measure
+from benchmarks.page import machine, rows, write
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from .hosts import Size
-from .serving import Served, served
-from .starting import PROGRAM
+from benchmarks.hosts import Size
+from benchmarks.serving import Served, served
+from benchmarks.starting import PROGRAM
 
 SPEED = 40.0
 """Fast enough to be over soon, slow enough that this world's one process keeps pace on a busy machine."""
@@ -136,7 +136,7 @@ class _Watcher(threading.Thread):
 
 def main(words: Sequence[str]) -> None:
     """Take the looks that a run takes, through its own wiring."""
-    from bottlerocket_ecs_updater.cli.settings import load  # noqa: PLC0415 - the measuring process has no use for it
+    from bottlerocket_ecs_updater.cli.settings.settings import load  # noqa: PLC0415 - the measuring process has no use for it
     from bottlerocket_ecs_updater.cli.wiring import wire  # noqa: PLC0415
 
     wired = wire(load(words, {}), os.environ)

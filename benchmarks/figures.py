@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .measuring import (
+from benchmarks.measuring import (
     LARGEST,
     MIDDLE,
     SUSTAINED,
@@ -22,8 +22,8 @@ from .measuring import (
     peaks,
     physical,
 )
-from .roll import Rolled
-from .stopwatch import lost, out_of_service
+from benchmarks.roll import Rolled
+from benchmarks.stopwatch import lost, out_of_service
 
 CALLS_ASKED = {50: 12.0, 500: 6.0, 5000: 6.0}
 LIKE_FOR_LIKE = 1.0

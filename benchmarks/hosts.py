@@ -20,8 +20,8 @@ from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Strategy, Worklo
 from bottlerocket_ecs_updater.simulator.faults import Leftover, StartsWith
 from bottlerocket_ecs_updater.simulator.host import HostSpec, HostTiming
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
-from bottlerocket_ecs_updater.simulator.watch import Budget
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.world.invariants import Budget
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 OLD, NEW = "1.20.0", "1.21.0"

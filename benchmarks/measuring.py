@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from . import alone, starting
-from .hosts import Size
-from .predecessor import Modelled, roll_as_before
-from .roll import ECS_BUCKETS, Rolled, roll
-from .stopwatch import NOTHING, ideal
+from benchmarks import alone, starting
+from benchmarks.hosts import Size
+from benchmarks.predecessor import Modelled, roll_as_before
+from benchmarks.roll import ECS_BUCKETS, Rolled, roll
+from benchmarks.stopwatch import NOTHING, ideal
 
 SETTLE = timedelta(seconds=60)
 SUSTAINED = {"cluster resource read": 20, "cluster resource modify": 40, "service read": 20}

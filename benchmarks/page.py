@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from .figures import CALLS_ASKED, Figure, figures
-from .measuring import MIDDLE, Measured, calls_per_instance, decision, middle, moves_per_task, over_ideal
-from .plots import Axis, Line, plot
-from .stopwatch import ideal_timeline, out_of_service
+from benchmarks.figures import CALLS_ASKED, Figure, figures
+from benchmarks.measuring import MIDDLE, Measured, calls_per_instance, decision, middle, moves_per_task, over_ideal
+from benchmarks.plots import Axis, Line, plot
+from benchmarks.stopwatch import ideal_timeline, out_of_service
 
 BEGIN, END = "<!-- make bench writes these -->", "<!-- until here -->"
 

@@ -15,11 +15,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
+from benchmarks.hosts import NEW, Size, cluster
+from benchmarks.stopwatch import NOTHING, Stopwatch
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
-
-from .hosts import NEW, Size, cluster
-from .stopwatch import NOTHING, Stopwatch
+from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
 
 WAITER = timedelta(seconds=15)
 WAITER_ATTEMPTS = 100

@@ -13,34 +13,33 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from bottlerocket_ecs_updater.aws.api import Api
+from benchmarks.hosts import Size, cluster
+from benchmarks.stopwatch import Lap, Stopwatch
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
-from bottlerocket_ecs_updater.aws.operation import Bucket, Operation
-from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
-from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.survey import AwsSurvey
-from bottlerocket_ecs_updater.cli.run import MADE_BEFORE_COLLECTED
-from bottlerocket_ecs_updater.core.event import Event
-from bottlerocket_ecs_updater.core.fleet import Kind
-from bottlerocket_ecs_updater.core.ids import RunId
-from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.operation import Bucket, Operation
+from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.cli.commands.run import MADE_BEFORE_COLLECTED
+from bottlerocket_ecs_updater.core.model.event import Event
+from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine import run as engine_run
-from bottlerocket_ecs_updater.engine.lease import Lease, Taken, lease_key
-from bottlerocket_ecs_updater.engine.ledger import KeptLedger
+from bottlerocket_ecs_updater.engine.lease.store_lease import Lease, Taken, lease_key
 from bottlerocket_ecs_updater.engine.run import Run
 from bottlerocket_ecs_updater.engine.run import World as RunWorld
-from bottlerocket_ecs_updater.report.record import Record
-from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
+from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
+from bottlerocket_ecs_updater.report.record.record import Record
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
-
-from .hosts import Size, cluster
-from .stopwatch import Lap, Stopwatch
+from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
 
 if TYPE_CHECKING:
-    from bottlerocket_ecs_updater.simulator.verdict import Verdict
-    from bottlerocket_ecs_updater.simulator.world import World
+    from bottlerocket_ecs_updater.simulator.world.findings import Verdict
+    from bottlerocket_ecs_updater.simulator.world.world import World
 
 RUN = RunId("benchmark")
 STATE = "state"

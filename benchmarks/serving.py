@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
 
-from .hosts import Size
+from benchmarks.hosts import Size
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -61,11 +61,10 @@ def served(size: Size, speed: float) -> Iterator[Served]:
 def main(words: Sequence[str]) -> None:
     """Serve, and in the end tell what was seen."""
     # Imported here: whoever measures another process has no use for them.
+    from benchmarks.hosts import cluster  # noqa: PLC0415
     from bottlerocket_ecs_updater.simulator.clock import ScaledClock  # noqa: PLC0415
-    from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT  # noqa: PLC0415
+    from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT  # noqa: PLC0415
     from bottlerocket_ecs_updater.simulator.wire import Wire  # noqa: PLC0415
-
-    from .hosts import cluster  # noqa: PLC0415
 
     size, speed = Size(int(words[0]), int(words[1]), prepared=words[3] == "1"), float(words[2])
     clock = ScaledClock(speed)

@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, Last
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.host import Host
-    from bottlerocket_ecs_updater.simulator.world import World
+    from bottlerocket_ecs_updater.simulator.world.world import World
 
 NOTHING = timedelta()
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import pytest
 from tests.support.simulated import NEW, OLD, Updater, instance_id, row
 
-from bottlerocket_ecs_updater.aws.operation import Operation
-from bottlerocket_ecs_updater.core.event import CommandSent, Drained, Event, InstanceUpdated, Rebooted, Returned
-from bottlerocket_ecs_updater.core.fleet import Kind, Quarantined, Updated, UpToDate
-from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason
+from bottlerocket_ecs_updater.aws.transport.operation import Operation
+from bottlerocket_ecs_updater.core.model.event import CommandSent, Drained, Event, InstanceUpdated, Rebooted, Returned
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason
+from bottlerocket_ecs_updater.core.model.run_command import Kind
 from bottlerocket_ecs_updater.simulator.faults import (
     BootHangs,
     Fault,

@@ -10,13 +10,13 @@ from typing import Any, cast
 
 from botocore.exceptions import ClientError
 
-from bottlerocket_ecs_updater.aws.api import Api, no_hook
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
-from bottlerocket_ecs_updater.aws.pace import Calls, Pace
-from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
-from bottlerocket_ecs_updater.core.fleet import Kind
-from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn
+from bottlerocket_ecs_updater.aws.transport.api import Api, no_hook
+from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn
+from bottlerocket_ecs_updater.core.model.run_command import Kind
 from bottlerocket_ecs_updater.engine.ports import Cluster, Hosts
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)

@@ -6,13 +6,12 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.aws.fakes import Bench, arn, bench_with, instance, refusal
 
-from bottlerocket_ecs_updater.aws.api import ACT_ATTEMPTS
-from bottlerocket_ecs_updater.core.errors import Denied, LeaseLost
-from bottlerocket_ecs_updater.core.fleet import Status
+from bottlerocket_ecs_updater.aws.transport.api import ACT_ATTEMPTS
+from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.engine.ports import Done, Gone, Later, Refused, Unclear
-
-from .fakes import Bench, arn, bench_with, instance, refusal
+from bottlerocket_ecs_updater.errors import Denied, LeaseLost
 
 CLAIM = "bottlerocket-ecs-updater.claim"
 

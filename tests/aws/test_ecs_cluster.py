@@ -6,12 +6,11 @@ from dataclasses import replace
 from datetime import UTC, timedelta, timezone
 
 import pytest
+from tests.aws.fakes import START, Bench, arn, bench_with, instance, refusal, task
 
 from bottlerocket_ecs_updater.aws.ecs import SERVICES_LISTED_AGAIN
-from bottlerocket_ecs_updater.core.errors import NotFound, Throttled, Unreachable
-from bottlerocket_ecs_updater.core.fleet import Status
-
-from .fakes import START, Bench, arn, bench_with, instance, refusal, task
+from bottlerocket_ecs_updater.core.model.container_instance import Status
+from bottlerocket_ecs_updater.errors import NotFound, Throttled, Unreachable
 
 
 def service(number: int, **changes: object) -> dict[str, object]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bottlerocket_ecs_updater.core.ids import TaskArn
+from tests.aws.fakes import Bench, arn, bench_with, refusal, task
 
-from .fakes import Bench, arn, bench_with, refusal, task
+from bottlerocket_ecs_updater.core.model.ids import TaskArn
 
 DAEMON_SERVICE = {
     "serviceArn": "arn:aws:ecs:eu-west-1:111122223333:service/web/logs",

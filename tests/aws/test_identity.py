@@ -10,12 +10,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, cast
 
 import pytest
+from tests.aws.fakes import START, Bench, Shape, task
 
 from bottlerocket_ecs_updater.aws.identity import Identity, Unidentified, family_of, identify, running_tasks_of_family
-from bottlerocket_ecs_updater.aws.session import Pair
-from bottlerocket_ecs_updater.core.ids import TaskArn
-
-from .fakes import START, Bench, Shape, task
+from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.core.model.ids import TaskArn
 
 URI = "ECS_CONTAINER_METADATA_URI_V4"
 DEFINITION = "arn:aws:ecs:eu-west-1:111122223333:task-definition/updater-family:7"

@@ -6,13 +6,12 @@ import io
 from typing import Any, cast
 
 import pytest
+from tests.aws.fakes import Bench, Fake, Shape, refusal
 
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
-from bottlerocket_ecs_updater.aws.session import Pair
-from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Throttled, Unreachable
+from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
-
-from .fakes import Bench, Fake, Shape, refusal
+from bottlerocket_ecs_updater.errors import Denied, NotFound, Throttled, Unreachable
 
 
 class FakeS3(Fake):

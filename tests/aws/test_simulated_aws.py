@@ -11,27 +11,28 @@ import pytest
 from botocore.exceptions import ConnectionClosedError
 from botocore.session import Session
 
-from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
 from bottlerocket_ecs_updater.aws.identity import running_tasks_of_family
-from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
-from bottlerocket_ecs_updater.aws.session import Clients, Pair
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
-from bottlerocket_ecs_updater.core.errors import Denied, NotFound
-from bottlerocket_ecs_updater.core.fleet import End, Kind, Reach, Registration, Status
-from bottlerocket_ecs_updater.core.host import HostReport, UpdateState, read_check
-from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, InstanceId
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.session import Clients, Pair
+from bottlerocket_ecs_updater.core.model.container_instance import Reach, Registration, Status
+from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState, read_check
+from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, InstanceId
+from bottlerocket_ecs_updater.core.model.run_command import End, Kind
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Answer, Conflict, Done, Gone, Refused, Unclear
+from bottlerocket_ecs_updater.errors import Denied, NotFound
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
-from bottlerocket_ecs_updater.simulator.disturbances import denying
-from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Strategy
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
+from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.wire import Wire
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.world.api_faults import denying
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 CLAIM = "bottlerocket-ecs-updater.claim"
 DOCUMENTS = {Kind.CHECK: CHECK, Kind.APPLY: APPLY, Kind.REBOOT: REBOOT}

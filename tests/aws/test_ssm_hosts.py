@@ -9,15 +9,15 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.aws.fakes import START, Bench, denial, refusal
 
-from bottlerocket_ecs_updater.aws.api import ACT_ATTEMPTS
 from bottlerocket_ecs_updater.aws.ssm import LONGEST_COMMAND
-from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Unreachable
-from bottlerocket_ecs_updater.core.fleet import End, Flight, Kind, Reach
-from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId
+from bottlerocket_ecs_updater.aws.transport.api import ACT_ATTEMPTS
+from bottlerocket_ecs_updater.core.model.container_instance import Reach
+from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
+from bottlerocket_ecs_updater.core.model.run_command import End, Flight, Kind
 from bottlerocket_ecs_updater.engine.ports import Answer
-
-from .fakes import START, Bench, denial, refusal
+from bottlerocket_ecs_updater.errors import Denied, NotFound, Unreachable
 
 COMMAND = CommandId("c" * 36)
 DOCUMENT = "arn:aws:ssm:eu-west-1:111122223333:document/reboot-doc"

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from bottlerocket_ecs_updater.aws.identity import FamilyTask
-from bottlerocket_ecs_updater.aws.messages import Notice
 from bottlerocket_ecs_updater.aws.successors import CalledSuccessors
-from bottlerocket_ecs_updater.core.event import Event
-from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, TaskArn
-from bottlerocket_ecs_updater.report.codec import EVENTS
+from bottlerocket_ecs_updater.aws.transport.messages import Notice
+from bottlerocket_ecs_updater.core.model.event import Event
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, TaskArn
+from bottlerocket_ecs_updater.report.record.codec import EVENTS
 
 OWN = TaskArn("own")
 

@@ -7,13 +7,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from tests.aws.fakes import Bench, FakeEcs, Shape, instance, refusal
 
-from bottlerocket_ecs_updater.aws.session import Pair
+from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.whereabouts import find_place
-from bottlerocket_ecs_updater.core.errors import Denied, NotFound, Unreachable, UsageError
-from bottlerocket_ecs_updater.core.place import Place
-
-from .fakes import Bench, FakeEcs, Shape, instance, refusal
+from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.errors import Denied, NotFound, Unreachable, UsageError
 
 HERE = Place("111122223333", "eu-west-1", "web")
 ARN = "arn:aws:ecs:eu-west-1:111122223333:cluster/web"

@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from bottlerocket_ecs_updater.core.event import Event, InstanceEvent
-from bottlerocket_ecs_updater.core.fleet import Outcome
-from bottlerocket_ecs_updater.core.host import HostAnswer, Problem, UpdateState
-from bottlerocket_ecs_updater.core.phase import Phase
-from bottlerocket_ecs_updater.core.reasons import Failed, Hold
-from bottlerocket_ecs_updater.core.version import Version
-from bottlerocket_ecs_updater.report.codec import EVENTS
+from bottlerocket_ecs_updater.core.model.event import Event, InstanceEvent
+from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem, UpdateState
+from bottlerocket_ecs_updater.core.model.outcome import Outcome
+from bottlerocket_ecs_updater.core.model.phase import Phase
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.report.record.codec import EVENTS
 
 _FORMS: Mapping[Any, str] = {
     str: "text",

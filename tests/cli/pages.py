@@ -9,10 +9,10 @@ from pathlib import Path
 from cyclopts.argument import Argument
 from tests.cli.event_table import event_rows, word_rows
 
-from bottlerocket_ecs_updater.cli.kinds import Reading
-from bottlerocket_ecs_updater.cli.parsing import arguments_of
-from bottlerocket_ecs_updater.cli.settings import RunSettings
-from bottlerocket_ecs_updater.core.reasons import Failure, Reason
+from bottlerocket_ecs_updater.cli.settings.parameters import Reading
+from bottlerocket_ecs_updater.cli.settings.parsing import arguments_of
+from bottlerocket_ecs_updater.cli.settings.settings import RunSettings
+from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason
 
 OPERATE = Path(__file__).parents[2] / "docs" / "operate"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bottlerocket_ecs_updater.cli.settings import RunSettings, load
-from bottlerocket_ecs_updater.core.errors import UsageError
+from bottlerocket_ecs_updater.cli.settings.settings import RunSettings, load
+from bottlerocket_ecs_updater.errors import UsageError
 
 PREFIX = "BOTTLEROCKET_ECS_UPDATER_"
 DOCUMENTS = ("--check-document", "look", "--apply-document", "stage", "--reboot-document", "boot")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.cli.settings_bench import COMPLETE
 
-from bottlerocket_ecs_updater.cli.telling import colour_of
+from bottlerocket_ecs_updater.cli.outputs import colour_of
 
 
 @pytest.mark.parametrize(("environ", "colour"), [({}, None), ({"NO_COLOR": ""}, None), ({"NO_COLOR": "1"}, False)])

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bottlerocket_ecs_updater.cli.app import build_app
-from bottlerocket_ecs_updater.cli.parsing import parse
-from bottlerocket_ecs_updater.core.errors import UsageError
+from bottlerocket_ecs_updater.cli.settings.parsing import parse
+from bottlerocket_ecs_updater.errors import UsageError
 
 FILE = """
 cluster = "web"

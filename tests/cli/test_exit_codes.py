@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from bottlerocket_ecs_updater.cli.app import Exit, conclude
-from bottlerocket_ecs_updater.core.errors import (
+from bottlerocket_ecs_updater.errors import (
     Denied,
     LeaseLost,
     NotFound,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bottlerocket_ecs_updater.cli.settings import RunSettings, load
-from bottlerocket_ecs_updater.core.reasons import Reason
-from bottlerocket_ecs_updater.core.selection import OPT_OUT_ATTRIBUTE
+from bottlerocket_ecs_updater.cli.settings.settings import RunSettings, load
+from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.rules.selection import OPT_OUT_ATTRIBUTE
 
 OPERATE = Path(__file__).parents[2] / "docs" / "operate"
 PAGE = (OPERATE / "policy.md").read_text(encoding="utf-8")
@@ -45,7 +45,7 @@ def test_every_example_is_understood_and_makes_a_difference(block: str, tmp_path
 
 def test_each_setting_of_the_policy_has_an_example() -> None:
     shown = {name for block in OF_OURS for name in tomllib.loads(block)}
-    from bottlerocket_ecs_updater.cli.rules import RuleSettings  # noqa: PLC0415 - the names alone
+    from bottlerocket_ecs_updater.cli.settings.policy_settings import RuleSettings  # noqa: PLC0415 - the names alone
 
     health = {"alarm", "probe", "before-drain", "after-reboot"}
     names = {name.replace("_", "-") for name in RuleSettings.__dataclass_fields__} - health
@@ -107,7 +107,7 @@ def test_the_page_names_the_reason_of_every_rule() -> None:
 
 
 def test_the_plan_page_names_the_stated_defaults_that_there_are() -> None:
-    from bottlerocket_ecs_updater.core.forecast import STATED  # noqa: PLC0415 - the numbers alone
+    from bottlerocket_ecs_updater.core.rules.pace import STATED  # noqa: PLC0415 - the numbers alone
 
     minutes = [round(span.total_seconds() / 60) for span in (STATED.stage, STATED.drain, STATED.reboot)]
     stage, drain, reboot = minutes

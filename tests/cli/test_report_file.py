@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bottlerocket_ecs_updater.cli.report import check_place, form_of
-from bottlerocket_ecs_updater.core.errors import UsageError
+from bottlerocket_ecs_updater.cli.commands.report import check_place, form_of
+from bottlerocket_ecs_updater.errors import UsageError
 
 SIMULATE = [sys.executable, "-m", "bottlerocket_ecs_updater", "simulate"]
 

@@ -15,13 +15,13 @@ import pytest
 
 from bottlerocket_ecs_updater.cli import signals
 from bottlerocket_ecs_updater.cli.signals import at_most, heard
-from bottlerocket_ecs_updater.core.errors import Interrupted
-from bottlerocket_ecs_updater.core.event import Event, RunFinished
-from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
+from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.engine.run import Stop
-from bottlerocket_ecs_updater.report.archive import Archive
-from bottlerocket_ecs_updater.report.record import Record
-from bottlerocket_ecs_updater.report.recorders import Collected, Fan, LastWord
+from bottlerocket_ecs_updater.errors import Interrupted
+from bottlerocket_ecs_updater.report.outputs.archive import Archive
+from bottlerocket_ecs_updater.report.record.record import Record
+from bottlerocket_ecs_updater.report.record.recorders import Collected, Fan, LastWord
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 FINISHED = RunFinished(NOW, RunId("r"), "interrupted", 0, {}, timedelta(), "SIGTERM", {}, {})

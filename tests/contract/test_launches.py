@@ -9,11 +9,11 @@ import pytest
 from tests.contract.doors import SMALL, Door, wire_door
 from tests.support.simulated import EngineClock
 
-from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.launches import AwsLaunches
-from bottlerocket_ecs_updater.aws.pace import Calls, Pace
-from bottlerocket_ecs_updater.aws.session import Pair
-from bottlerocket_ecs_updater.core.launch import Launch, LaunchImage, LaunchParameter, LaunchUnknown
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.core.model.auto_scaling import Launch, LaunchImage, LaunchParameter, LaunchUnknown
 
 NAME = "bottlerocket-aws-ecs-2-x86_64-v1.20.0-0123abcd"
 LATEST = "/aws/service/bottlerocket/aws-ecs-2/x86_64/latest/image_id"

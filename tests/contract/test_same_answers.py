@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.contract.doors import SMALL, Door
 
-from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
+from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
 
 FIRST = SMALL.members[0].host.instance_id
 SECOND = SMALL.members[1].host.instance_id

@@ -18,12 +18,12 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from moto.ecs.models import ecs_backends
 from tests.contract.doors import SMALL, Door, wire_door
 
+from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
-from bottlerocket_ecs_updater.simulator.documents import CHECK, shell_document
 from bottlerocket_ecs_updater.simulator.ecs import EcsTiming
 from bottlerocket_ecs_updater.simulator.faults import ApiFails, FaultPlan, Placed, RepliesLost
-from bottlerocket_ecs_updater.simulator.names import Names
 from bottlerocket_ecs_updater.simulator.scenarios import row
+from bottlerocket_ecs_updater.simulator.services.documents import CHECK, shell_document
 from bottlerocket_ecs_updater.simulator.wire import OPERATOR_KEY, Wire
 
 ONE_TRY = Config(retries={"total_max_attempts": 1})

@@ -8,26 +8,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.fleet import (
-    End,
-    Ended,
-    Fleet,
-    Flight,
-    Instance,
-    Kind,
-    Reach,
-    Registration,
-    Service,
-    Services,
-    Status,
-    Task,
-    Tasks,
-    Told,
-    Trail,
-)
-from bottlerocket_ecs_updater.core.host import HostAnswer, HostProblem, HostReport, Problem, UpdateState
-from bottlerocket_ecs_updater.core.ids import (
+from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.container_instance import Reach, Registration, Status, Task, Tasks
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostProblem, HostReport, Problem, UpdateState
+from bottlerocket_ecs_updater.core.model.ids import (
     BootId,
     CommandId,
     ContainerInstanceArn,
@@ -37,9 +22,12 @@ from bottlerocket_ecs_updater.core.ids import (
     TaskArn,
     Zone,
 )
-from bottlerocket_ecs_updater.core.policy import Limit, Policy
-from bottlerocket_ecs_updater.core.reboots import Acceptance, RebootEnd, SentReboot
-from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
+from bottlerocket_ecs_updater.core.model.reboots import Acceptance, RebootEnd, SentReboot
+from bottlerocket_ecs_updater.core.model.run_command import End, Ended, Flight, Kind, Told
+from bottlerocket_ecs_updater.core.model.services import Service, Services
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

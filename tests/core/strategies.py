@@ -12,38 +12,7 @@ from typing import Any, TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
-
-from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.fleet import (
-    End,
-    Ended,
-    Fleet,
-    Flight,
-    Halt,
-    Instance,
-    Kind,
-    Outcome,
-    Quarantined,
-    Reach,
-    Registration,
-    Rest,
-    Services,
-    Slot,
-    Status,
-    Tasks,
-    Told,
-    Trail,
-    Updated,
-    UpToDate,
-)
-from bottlerocket_ecs_updater.core.host import HostAnswer, HostProblem, HostReport, Problem, UpdateState
-from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId, Own, Zone
-from bottlerocket_ecs_updater.core.policy import Limit, OwnHost, Policy
-from bottlerocket_ecs_updater.core.reasons import Failure, Reason, failed, hold
-from bottlerocket_ecs_updater.core.reboots import Acceptance, RebootEnd, SentReboot
-from bottlerocket_ecs_updater.core.version import Version
-
-from .builders import (
+from tests.core.builders import (
     BOOT,
     DEAD_RUN,
     NEW,
@@ -64,6 +33,20 @@ from .builders import (
     service,
     task,
 )
+
+from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.container_instance import Reach, Registration, Status, Tasks
+from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
+from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostProblem, HostReport, Problem, UpdateState
+from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId, Own, Zone
+from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Rest, Updated, UpToDate
+from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, failed, hold
+from bottlerocket_ecs_updater.core.model.reboots import Acceptance, RebootEnd, SentReboot
+from bottlerocket_ecs_updater.core.model.run_command import End, Ended, Flight, Kind, Told
+from bottlerocket_ecs_updater.core.model.services import Services, Slot
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.policy import Limit, OwnHost, Policy
 
 T = TypeVar("T")
 

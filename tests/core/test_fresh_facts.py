@@ -6,16 +6,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+from tests.core.builders import NOW, OLD, POLICY, POLL, SECOND, fleet, idle, instance, is_soon, ready, service, task
 
-from bottlerocket_ecs_updater.core.command import CallSuccessor, Drain
-from bottlerocket_ecs_updater.core.decide import Decision, decide
-from bottlerocket_ecs_updater.core.fit import Moving
-from bottlerocket_ecs_updater.core.fleet import Around, Instance, Services, Tasks, Trail, UpToDate
-from bottlerocket_ecs_updater.core.ids import InstanceId, Own, TaskArn
-from bottlerocket_ecs_updater.core.policy import OwnHost
-from bottlerocket_ecs_updater.core.reasons import Reason
-
-from .builders import NOW, OLD, POLICY, POLL, SECOND, fleet, idle, instance, is_soon, ready, service, task
+from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
+from bottlerocket_ecs_updater.core.model.command import CallSuccessor, Drain
+from bottlerocket_ecs_updater.core.model.container_instance import Tasks
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, Own, TaskArn
+from bottlerocket_ecs_updater.core.model.instance import Around, Instance, Trail
+from bottlerocket_ecs_updater.core.model.outcome import UpToDate
+from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.model.resources import Moving
+from bottlerocket_ecs_updater.core.model.services import Services
+from bottlerocket_ecs_updater.core.rules.policy import OwnHost
 
 ONE, TWO = InstanceId("i-a"), InstanceId("i-b")
 MISSED = Around(NOW, asked_at=NOW, unasked="the protection of its tasks: slow down", unasked_since=NOW)

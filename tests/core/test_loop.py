@@ -7,19 +7,19 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.core.builders import HOUR, NEW, OLD, policy
+from tests.core.strategies import PURE
+from tests.core.tiny_world import Host, Run, World, runs
 
-from bottlerocket_ecs_updater.core.claim import ATTRIBUTE
-from bottlerocket_ecs_updater.core.command import Apply, Command, Drain, Mark, Reboot, Return, Unmark
-from bottlerocket_ecs_updater.core.fleet import Quarantined, Status, Updated, UpToDate
-from bottlerocket_ecs_updater.core.host import UpdateState
-from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
-from bottlerocket_ecs_updater.core.phase import Phase
-from bottlerocket_ecs_updater.core.policy import REBOOT_TRIES
-from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold
-
-from .builders import HOUR, NEW, OLD, policy
-from .strategies import PURE
-from .tiny_world import Host, Run, World, runs
+from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE
+from bottlerocket_ecs_updater.core.model.command import Apply, Command, Drain, Mark, Reboot, Return, Unmark
+from bottlerocket_ecs_updater.core.model.container_instance import Status
+from bottlerocket_ecs_updater.core.model.host_report import UpdateState
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.model.phase import Phase
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold
+from bottlerocket_ecs_updater.core.rules.policy import REBOOT_TRIES
 
 WHOLE_LIFE = [
     Phase.UNKNOWN,

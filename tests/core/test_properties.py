@@ -9,9 +9,12 @@ from dataclasses import replace
 
 from hypothesis import event, given
 from hypothesis import strategies as st
+from tests.core.builders import NOW
+from tests.core.strategies import PURE, crowds, fleets, policies
 
-from bottlerocket_ecs_updater.core.claim import ClaimPhase
-from bottlerocket_ecs_updater.core.command import (
+from bottlerocket_ecs_updater.core.decision.decide import decide
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.model.command import (
     Apply,
     Check,
     Command,
@@ -24,15 +27,14 @@ from bottlerocket_ecs_updater.core.command import (
     Return,
     Unmark,
 )
-from bottlerocket_ecs_updater.core.decide import decide
-from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Outcome, Quarantined, Status, Updated
-from bottlerocket_ecs_updater.core.host import UpdateState
-from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
-from bottlerocket_ecs_updater.core.policy import SUSPECT_AFTER, Policy
-from bottlerocket_ecs_updater.core.reasons import Failed, Hold
-
-from .builders import NOW
-from .strategies import PURE, crowds, fleets, policies
+from bottlerocket_ecs_updater.core.model.container_instance import Status
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.host_report import UpdateState
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
+from bottlerocket_ecs_updater.core.rules.policy import SUSPECT_AFTER, Policy
 
 
 def commands(fleet: Fleet, policy: Policy, kind: type[Command]) -> Iterator[tuple[Instance, Command]]:

@@ -10,8 +10,27 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, ClaimPhase
-from bottlerocket_ecs_updater.core.command import (
+from tests.core.builders import (
+    NEW,
+    NOW,
+    OLD,
+    SECOND,
+    acceptance,
+    ended,
+    flight,
+    problem,
+    refusal,
+    registration,
+    sent_reboot,
+    service,
+    task,
+    told,
+)
+
+from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
+from bottlerocket_ecs_updater.core.decision.settling import observe, settled
+from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, ClaimPhase
+from bottlerocket_ecs_updater.core.model.command import (
     Apply,
     CallSuccessor,
     Cancel,
@@ -29,27 +48,19 @@ from bottlerocket_ecs_updater.core.command import (
     StopTasks,
     Unmark,
 )
-from bottlerocket_ecs_updater.core.decide import Decision, decide
-from bottlerocket_ecs_updater.core.fleet import (
-    End,
-    Fleet,
-    Halt,
-    Instance,
-    Kind,
-    Outcome,
-    Quarantined,
-    Reach,
-    Registration,
-    Rest,
-    Services,
-    Slot,
-    Status,
-    Tasks,
-    Trail,
-)
-from bottlerocket_ecs_updater.core.host import HostAnswer, HostReport, Problem, UpdateState
-from bottlerocket_ecs_updater.core.ids import BootId, InstanceId, RunId, Zone
-from bottlerocket_ecs_updater.core.observe import (
+from bottlerocket_ecs_updater.core.model.container_instance import Reach, Registration, Status, Tasks
+from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
+from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostReport, Problem, UpdateState
+from bottlerocket_ecs_updater.core.model.ids import BootId, InstanceId, RunId, Zone
+from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Rest
+from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
+from bottlerocket_ecs_updater.core.model.reboots import SentReboot
+from bottlerocket_ecs_updater.core.model.run_command import End, Kind
+from bottlerocket_ecs_updater.core.model.services import Services, Slot
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.state.observe import (
     see_drain_sent,
     see_ended,
     see_marked,
@@ -59,28 +70,6 @@ from bottlerocket_ecs_updater.core.observe import (
     see_registration,
     see_sent,
     see_told,
-)
-from bottlerocket_ecs_updater.core.phase import Phase, phase_of
-from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.reboots import SentReboot
-from bottlerocket_ecs_updater.core.settling import observe, settled
-from bottlerocket_ecs_updater.core.version import Version
-
-from .builders import (
-    NEW,
-    NOW,
-    OLD,
-    SECOND,
-    acceptance,
-    ended,
-    flight,
-    problem,
-    refusal,
-    registration,
-    sent_reboot,
-    service,
-    task,
-    told,
 )
 
 DRAIN = 30 * SECOND

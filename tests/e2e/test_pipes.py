@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from tests.e2e.town import ENDS_WITHIN_SECONDS, Town, assert_clean, town
 
-from bottlerocket_ecs_updater.core.event import TellingFailed
-from bottlerocket_ecs_updater.report.codec import decode
+from bottlerocket_ecs_updater.core.model.event import TellingFailed
+from bottlerocket_ecs_updater.report.record.codec import decode
 from bottlerocket_ecs_updater.simulator.scenarios import row
 
 

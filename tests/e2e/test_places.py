@@ -10,12 +10,12 @@ from pathlib import Path
 
 from tests.e2e.town import Town, assert_clean, town
 
-from bottlerocket_ecs_updater.core.event import RunFinished, RunStarted
-from bottlerocket_ecs_updater.core.ids import RunId
-from bottlerocket_ecs_updater.core.place import Place
-from bottlerocket_ecs_updater.engine.folder import FolderStore
-from bottlerocket_ecs_updater.engine.pausing import Pause, pause_key, set_pause
-from bottlerocket_ecs_updater.report.record import Record, runs_of
+from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
+from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
+from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, pause_key, set_pause
+from bottlerocket_ecs_updater.report.record.record import Record, runs_of
 from bottlerocket_ecs_updater.simulator.faults import ApiFails, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.scenarios import row
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from tests.e2e.town import ENDS_WITHIN_SECONDS, Town, town
 
-from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.ids import BootId, RunId
-from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.ids import BootId, RunId
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClient, InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, row

@@ -8,10 +8,10 @@ from typing import Any
 
 from tests.e2e.town import SPEED, Town, assert_clean, town
 
-from bottlerocket_ecs_updater.simulator.documents import shell_document
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.faults import ApiFails, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.scenarios import Fate, row, thirteen_broken
+from bottlerocket_ecs_updater.simulator.services.documents import shell_document
 
 PATIENT = ("--lease", "10m")
 """A busy machine stalls for seconds, which are minutes of the world: not what is tried here."""

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from bottlerocket_ecs_updater.simulator.clock import ScaledClock
-from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.scenarios import Fate, Scenario
-from bottlerocket_ecs_updater.simulator.verdict import Verdict
-from bottlerocket_ecs_updater.simulator.watch import Budget
+from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.wire import OPERATOR_KEY, Wire
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.world.findings import Verdict
+from bottlerocket_ecs_updater.simulator.world.invariants import Budget
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 SPEED = 60.0
 ENDS_WITHIN_SECONDS = 150

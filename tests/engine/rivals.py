@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from itertools import chain, cycle, repeat
 
-from bottlerocket_ecs_updater.core.errors import LeaseLapsed, LeaseLost, Unreachable
-from bottlerocket_ecs_updater.core.ids import RunId
-from bottlerocket_ecs_updater.engine.lease import Lease, Taken
-from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
+from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.engine.lease.store_lease import Lease, Taken
 from bottlerocket_ecs_updater.engine.ports import Conflict, Stored
+from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
+from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Unreachable
 
 TERM = 60.0
 ACT_MAX = TERM / 10

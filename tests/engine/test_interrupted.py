@@ -10,15 +10,23 @@ from datetime import timedelta
 import pytest
 from tests.support.simulated import Tape, Updater, row
 
-from bottlerocket_ecs_updater.core.event import Claimed, CommandSent, Drained, Event, HostChecked, Rebooted, Returned
-from bottlerocket_ecs_updater.core.fleet import Kind
-from bottlerocket_ecs_updater.core.ids import RunId
-from bottlerocket_ecs_updater.engine.ledger import KeptLedger
-from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
+from bottlerocket_ecs_updater.core.model.event import (
+    Claimed,
+    CommandSent,
+    Drained,
+    Event,
+    HostChecked,
+    Rebooted,
+    Returned,
+)
+from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.run_command import Kind
 from bottlerocket_ecs_updater.engine.run import Stop
+from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
+from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.simulator import faults as f
-from bottlerocket_ecs_updater.simulator.disturbances import KilledError
 from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed
+from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError
 
 
 def is_reboot(event: Event) -> bool:

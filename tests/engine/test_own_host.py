@@ -8,14 +8,14 @@ from typing import Any
 
 from tests.support.simulated import NEW, OLD, Tape, Updater, instance_id, row
 
-from bottlerocket_ecs_updater.core.errors import Denied
-from bottlerocket_ecs_updater.core.event import Drained, Event, InstanceHeld, SuccessorCalled
-from bottlerocket_ecs_updater.core.fleet import Updated
-from bottlerocket_ecs_updater.core.ids import InstanceId, Own, TaskArn
-from bottlerocket_ecs_updater.core.policy import OwnHost, Policy
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.event import Drained, Event, InstanceHeld, SuccessorCalled
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, Own, TaskArn
+from bottlerocket_ecs_updater.core.model.outcome import Updated
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.rules.policy import OwnHost, Policy
 from bottlerocket_ecs_updater.engine.run import Stop
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.errors import Denied
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 FAMILY = "updater"
 HAND_OVER = Policy(own_host=OwnHost.HAND_OVER)

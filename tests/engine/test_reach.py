@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from tests.support.simulated import OLD, Updater, at_most, instance_id, row
 
-from bottlerocket_ecs_updater.simulator.calls import Call
+from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.host import Host, HostSpec
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 
 def asked(world: World) -> list[list[str]]:

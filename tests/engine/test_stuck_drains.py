@@ -7,11 +7,11 @@ from datetime import timedelta
 
 from tests.support.simulated import Updater, instance_id, row
 
-from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.rules import Rules
-from bottlerocket_ecs_updater.core.tasks_policy import TaskRules, parse_task_rules
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.tasks import TaskRules, parse_task_rules
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 
 

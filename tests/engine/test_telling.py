@@ -6,16 +6,16 @@ from datetime import timedelta
 
 from tests.support.simulated import NEW, Updater, instance_id, row
 
-from bottlerocket_ecs_updater.core.event import InstanceHeld
-from bottlerocket_ecs_updater.core.fleet import Rest
-from bottlerocket_ecs_updater.core.ids import InstanceId, RunId
-from bottlerocket_ecs_updater.core.ledger import with_rest
-from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.reasons import Reason
-from bottlerocket_ecs_updater.core.rules import Rules
-from bottlerocket_ecs_updater.core.version import Version
-from bottlerocket_ecs_updater.engine.ledger import KeptLedger
-from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
+from bottlerocket_ecs_updater.core.model.event import InstanceHeld
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
+from bottlerocket_ecs_updater.core.model.outcome import Rest
+from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.state.ledger import with_rest
+from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
+from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec
 
 

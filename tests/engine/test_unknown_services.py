@@ -7,10 +7,10 @@ from typing import Any, cast
 
 from tests.support.simulated import Updater, row
 
-from bottlerocket_ecs_updater.core.event import RunFinished, Settled
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.event import RunFinished, Settled
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 MINUTE = timedelta(minutes=1)
 

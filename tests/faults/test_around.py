@@ -9,14 +9,14 @@ from tests.faults.town import USUAL_MINUTES, Town, befall
 from tests.support.simulated import Updater, instance_id
 from tests.support.simulated import row as cluster_of
 
-from bottlerocket_ecs_updater.core.claim import ATTRIBUTE
-from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.simulator import faults as f
-from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.faults.world import Standing, Step
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD
+from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
 
 SECONDS = timedelta(seconds=2)
 OUTAGE = timedelta(minutes=5)

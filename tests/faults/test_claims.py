@@ -11,24 +11,25 @@ from functools import partial
 import pytest
 from tests.support.simulated import NEW, OLD, EngineClock, Tape, Updater, at_most, instance_id, row
 
-from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.event import CommandSent, Drained, Event, InstanceQuarantined, RunFinished
-from bottlerocket_ecs_updater.core.fleet import Kind, Outcome, Quarantined
-from bottlerocket_ecs_updater.core.ids import BootId, ContainerInstanceArn, InstanceId, RunId
-from bottlerocket_ecs_updater.core.ledger import Ledger, with_claim
-from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.version import Version
-from bottlerocket_ecs_updater.engine.ledger import KeptLedger
-from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
+from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.event import CommandSent, Drained, Event, InstanceQuarantined, RunFinished
+from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn, InstanceId, RunId
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.state.ledger import Ledger, with_claim
 from bottlerocket_ecs_updater.engine.run import Stop
+from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
+from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.simulator import faults as f
-from bottlerocket_ecs_updater.simulator.disturbances import KilledError
 from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
 from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
-from bottlerocket_ecs_updater.simulator.world import OPERATOR, World
+from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError
+from bottlerocket_ecs_updater.simulator.world.world import OPERATOR, World
 
 HOURS_12 = timedelta(hours=12)
 FORGETFUL = EcsTiming(attributes_survive=False)

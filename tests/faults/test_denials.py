@@ -10,21 +10,22 @@ import pytest
 from tests.policy.test_stories import Story
 from tests.support.simulated import DOCUMENTS, NEW, OLD, at_most, instance_id, row
 
-from bottlerocket_ecs_updater.aws.operation import Operation
-from bottlerocket_ecs_updater.core.claim import ATTRIBUTE, FINISHED
-from bottlerocket_ecs_updater.core.event import ActDenied, RunFinished
-from bottlerocket_ecs_updater.core.fleet import Kind, Outcome
-from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.rules import Rules
-from bottlerocket_ecs_updater.engine.ledger import ledger_key
-from bottlerocket_ecs_updater.simulator.calls import Call
-from bottlerocket_ecs_updater.simulator.disturbances import denied, denying
-from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
+from bottlerocket_ecs_updater.aws.transport.operation import Operation
+from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, FINISHED
+from bottlerocket_ecs_updater.core.model.event import ActDenied, RunFinished
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.outcome import Outcome
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.engine.store.ledger_store import ledger_key
+from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
 from bottlerocket_ecs_updater.simulator.faults import RebootEnding, RebootEnds
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
+from bottlerocket_ecs_updater.simulator.world.api_faults import denied, denying
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 
 def story(world: World, folder: Path, places: int = 1) -> Story:

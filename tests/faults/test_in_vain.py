@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from tests.support.simulated import Updater, row
 
-from bottlerocket_ecs_updater.core.claim import ATTRIBUTE
-from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.simulator.calls import Call
-from bottlerocket_ecs_updater.simulator.errors import AwsError
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 ANSWERS = ["InvalidParameterException", "ThrottlingException", "ServerException"]
 

@@ -13,17 +13,18 @@ from tests.support.promises import broken_promises
 from tests.support.simulated import NEW, OLD, Tape, Updater, at_most, instance_id, row
 from tests.support.story import Played, Story, play
 
-from bottlerocket_ecs_updater.core.event import CommandSent
-from bottlerocket_ecs_updater.core.fleet import Kind, Quarantined, Updated
-from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.reasons import Failed, Failure
+from bottlerocket_ecs_updater.core.model.event import CommandSent
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.simulator import faults as f
-from bottlerocket_ecs_updater.simulator.documents import REBOOT
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec
 from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import row as scenario_of
+from bottlerocket_ecs_updater.simulator.services.documents import REBOOT
 from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
 
 MINUTES = [2, 4, 5]

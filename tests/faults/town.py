@@ -13,10 +13,10 @@ from typing import assert_never
 from tests.support.promises import broken_promises
 from tests.support.story import Ending, Played, Story, play
 
-from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined, Updated, UpToDate
-from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.policy import Limit, Policy
-from bottlerocket_ecs_updater.core.reasons import Failed, Hold
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.repository import Release
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD, VARIANT, row

@@ -9,22 +9,22 @@ from datetime import timedelta
 import pytest
 from tests.support.simulated import NEW, OLD, ZONES, Tape, Updater, at_most, instance_id, row
 
-from bottlerocket_ecs_updater.core.checkpoints import Checkpoints, parse_checkpoints
-from bottlerocket_ecs_updater.core.event import Claimed, Drained, Event, RunFinished
-from bottlerocket_ecs_updater.core.fleet import Updated
-from bottlerocket_ecs_updater.core.ids import RunId
-from bottlerocket_ecs_updater.core.ledger import Ledger
-from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.rules import Rules
-from bottlerocket_ecs_updater.core.version import Version
-from bottlerocket_ecs_updater.engine.ledger import KeptLedger
-from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
+from bottlerocket_ecs_updater.core.model.event import Claimed, Drained, Event, RunFinished
+from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.outcome import Updated
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.state.ledger import Ledger
+from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
+from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.simulator import faults as f
-from bottlerocket_ecs_updater.simulator.disturbances import KilledError
 from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.host import HostSpec
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 HOUR = timedelta(hours=1)
 LATE = f.EcsAgentLate(timedelta(minutes=30), 0)

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.simulated import Updater, instance_id, row
 
-from bottlerocket_ecs_updater.core.event import RunHalted
-from bottlerocket_ecs_updater.core.fleet import Updated
-from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.event import RunHalted
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.outcome import Updated
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.simulator.ecs import Controller, Launch, Rollout, ServiceSpec, Way, Workload
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 MINUTE = timedelta(minutes=1)
 CRASHES = Workload(runs_for=timedelta(seconds=45), exit_code=1)

@@ -11,19 +11,19 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.support.simulated import Tape, Updater, instance_id, row
 
-from bottlerocket_ecs_updater.core.event import Drained, InstanceHeld, RuleOff, RunFinished
-from bottlerocket_ecs_updater.core.health import AlarmRule, HealthRules
-from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.rules import Rules
-from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
-from bottlerocket_ecs_updater.engine.pausing import Pause, set_pause
+from bottlerocket_ecs_updater.core.model.event import Drained, InstanceHeld, RuleOff, RunFinished
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
+from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, set_pause
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.inprocess import Hook, InProcessClients
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 LAST = InstanceId(instance_id(1))
 """Of four hosts the one that is taken last, some eight minutes after the run began."""

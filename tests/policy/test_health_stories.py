@@ -13,15 +13,15 @@ import pytest
 from tests.policy.test_stories import Story
 from tests.support.simulated import row
 
-from bottlerocket_ecs_updater.core.event import HealthChanged
-from bottlerocket_ecs_updater.core.fleet import Updated
-from bottlerocket_ecs_updater.core.health import AlarmRule, HealthRules
-from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.rules import Rules
-from bottlerocket_ecs_updater.simulator.disturbances import denying
+from bottlerocket_ecs_updater.core.model.event import HealthChanged
+from bottlerocket_ecs_updater.core.model.outcome import Updated
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, Status
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.world.api_faults import denying
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 ERRORS, LATENCY = "checkout-errors", "checkout-latency"
 CLOSED_PORT = "http://127.0.0.1:1/"

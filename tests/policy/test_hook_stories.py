@@ -12,15 +12,16 @@ import pytest
 from tests.policy.test_stories import Story
 from tests.support.simulated import DOCUMENTS, Updater, instance_id, row
 
-from bottlerocket_ecs_updater.core.event import CommandSent
-from bottlerocket_ecs_updater.core.fleet import Kind, Quarantined, Updated
-from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.reasons import Failure, Hold, Reason
-from bottlerocket_ecs_updater.core.rules import Rules
-from bottlerocket_ecs_updater.simulator.disturbances import denied, denying
-from bottlerocket_ecs_updater.simulator.documents import shell_document
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.core.model.event import CommandSent
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
+from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold, Reason
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.simulator.services.documents import shell_document
+from bottlerocket_ecs_updater.simulator.world.api_faults import denied, denying
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 LEAVE, VET = "leave-the-mesh", "vet-the-host"
 FIRST = InstanceId(instance_id(0))

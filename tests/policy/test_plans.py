@@ -17,22 +17,22 @@ from tests.support.invented import Dice, story_of_faults
 from tests.support.simulated import NEW, OLD, Updater, instance_id, row
 from tests.support.story import world_of
 
-from bottlerocket_ecs_updater.core.checkpoints import Checkpoints, parse_checkpoints
-from bottlerocket_ecs_updater.core.launching import StartsOld, StartsUnknown
-from bottlerocket_ecs_updater.core.plan import Plan
-from bottlerocket_ecs_updater.core.plan import plan as plan_of
-from bottlerocket_ecs_updater.core.policy import Limit, Policy
-from bottlerocket_ecs_updater.core.reasons import Reason
-from bottlerocket_ecs_updater.core.rules import Rules
-from bottlerocket_ecs_updater.core.windows import Schedule, parse_windows
-from bottlerocket_ecs_updater.engine.saved import read_fleet, write_fleet
-from bottlerocket_ecs_updater.report.plan import plan_json, plan_text
-from bottlerocket_ecs_updater.simulator.disturbances import KilledError
-from bottlerocket_ecs_updater.simulator.documents import CHECK
+from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.planning.launch_advice import StartsOld, StartsUnknown
+from bottlerocket_ecs_updater.core.planning.plan import Plan
+from bottlerocket_ecs_updater.core.planning.plan import plan as plan_of
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_windows
+from bottlerocket_ecs_updater.engine.store.fleet_file import read_fleet, write_fleet
+from bottlerocket_ecs_updater.report.views.plan import plan_json, plan_text
 from bottlerocket_ecs_updater.simulator.ecs import Workload
 from bottlerocket_ecs_updater.simulator.faults import RepositoryDown
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.services.documents import CHECK
+from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs" / "operate" / "plan.schema.json").read_text(encoding="utf-8"))

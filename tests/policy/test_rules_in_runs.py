@@ -10,13 +10,13 @@ import pytest
 from tests.policy.test_stories import DAY, Story
 from tests.support.simulated import NEW, OLD, instance_id, row
 
-from bottlerocket_ecs_updater.core.checkpoints import Checkpoints, parse_checkpoints
-from bottlerocket_ecs_updater.core.event import Claimed, HostChecked
-from bottlerocket_ecs_updater.core.policy import Limit, Policy
-from bottlerocket_ecs_updater.core.releases import ReleaseRules, VersionRange
-from bottlerocket_ecs_updater.core.rules import Rules
-from bottlerocket_ecs_updater.core.selection import Selection, parse_selector
-from bottlerocket_ecs_updater.core.windows import Schedule, parse_freezes, parse_windows
+from bottlerocket_ecs_updater.core.model.event import Claimed, HostChecked
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
+from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, VersionRange
+from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_freezes, parse_windows
 
 HOSTS = 9
 NEWER = "1.22.0"

@@ -9,35 +9,43 @@ from typing import Any, cast
 
 from tests.support.simulated import DOCUMENTS, NEW, EngineClock, Tape, Updater, instance_id, row, survey_of
 
-from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
 from bottlerocket_ecs_updater.aws.launches import AwsLaunches
-from bottlerocket_ecs_updater.aws.pace import Calls, Pace
-from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
-from bottlerocket_ecs_updater.core.checkpoints import Checkpoints, parse_checkpoints
-from bottlerocket_ecs_updater.core.event import Claimed, Event, RuleOff, RunFinished, UpdatesPaused, UpdatesResumed
-from bottlerocket_ecs_updater.core.explaining import explain
-from bottlerocket_ecs_updater.core.fleet import Fleet
-from bottlerocket_ecs_updater.core.ids import InstanceId, RunId
-from bottlerocket_ecs_updater.core.plan import Plan, plan
-from bottlerocket_ecs_updater.core.policy import Limit, Policy
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.releases import ReleaseRules, VersionRange
-from bottlerocket_ecs_updater.core.rules import Rules, first_hold
-from bottlerocket_ecs_updater.core.selection import Selection, parse_selector
-from bottlerocket_ecs_updater.core.tasks_policy import TaskRules, parse_task_rules
-from bottlerocket_ecs_updater.core.windows import Schedule, parse_freezes, parse_windows
-from bottlerocket_ecs_updater.engine.folder import FolderStore
-from bottlerocket_ecs_updater.engine.ledger import KeptLedger
-from bottlerocket_ecs_updater.engine.pausing import Pause, clear_pause, set_pause
-from bottlerocket_ecs_updater.engine.planning import Beyond, take_picture
-from bottlerocket_ecs_updater.engine.saved import read_fleet, write_fleet
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import first_hold
+from bottlerocket_ecs_updater.core.model.event import (
+    Claimed,
+    Event,
+    RuleOff,
+    RunFinished,
+    UpdatesPaused,
+    UpdatesResumed,
+)
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.planning.explain import explain
+from bottlerocket_ecs_updater.core.planning.plan import Plan, plan
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
+from bottlerocket_ecs_updater.core.rules.tasks import TaskRules, parse_task_rules
+from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, VersionRange
+from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_freezes, parse_windows
+from bottlerocket_ecs_updater.engine.look.snapshot import Beyond, take_picture
+from bottlerocket_ecs_updater.engine.store.fleet_file import read_fleet, write_fleet
+from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
+from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
+from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, clear_pause, set_pause
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.faults import RollsBack
 from bottlerocket_ecs_updater.simulator.inprocess import Hook, InProcessClients
 from bottlerocket_ecs_updater.simulator.repository import Release
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 DAY = timedelta(days=1)
 

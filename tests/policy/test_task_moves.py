@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from tests.support.simulated import Updater, row
 
-from bottlerocket_ecs_updater.core.policy import Limit, Policy
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 
 def tasks_to_move(world: World) -> int:

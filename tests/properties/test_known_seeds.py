@@ -9,7 +9,7 @@ import pytest
 from tests.support.promises import broken_promises
 from tests.support.story import Story, play
 
-from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed, StaleReads

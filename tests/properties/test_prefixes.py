@@ -16,7 +16,7 @@ import pytest
 from tests.support.promises import broken_promises
 from tests.support.story import Played, Story, play
 
-from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Strategy, Workload
 from bottlerocket_ecs_updater.simulator.faults import FaultPlan, Placed

@@ -15,12 +15,13 @@ from tests.report.samples import CLEAN_RUN
 
 from bottlerocket_ecs_updater.aws.identity import Identity, Unidentified, identify
 from bottlerocket_ecs_updater.cli.app import build_app
-from bottlerocket_ecs_updater.cli.parsing import parse
-from bottlerocket_ecs_updater.core.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.errors import UsageError
-from bottlerocket_ecs_updater.core.fleet import Fleet, Rest
-from bottlerocket_ecs_updater.core.ids import BootId, ContainerInstanceArn, InstanceId, RunId
-from bottlerocket_ecs_updater.core.ledger import (
+from bottlerocket_ecs_updater.cli.settings.parsing import parse
+from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn, InstanceId, RunId
+from bottlerocket_ecs_updater.core.model.outcome import Rest
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.state.ledger import (
     Ledger,
     with_claim,
     with_duration,
@@ -28,20 +29,18 @@ from bottlerocket_ecs_updater.core.ledger import (
     with_sighting,
     with_update,
 )
-from bottlerocket_ecs_updater.core.version import Version
-from bottlerocket_ecs_updater.engine.lease_note import LONGEST_TERM, read_lease
-from bottlerocket_ecs_updater.engine.ledger import LedgerBroken, ledger_key, read_ledger, write_ledger
-from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
-from bottlerocket_ecs_updater.engine.pausing import Pause, look_for_pause, pause_key, set_pause
+from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM, read_lease
 from bottlerocket_ecs_updater.engine.ports import Stored
-from bottlerocket_ecs_updater.engine.readjson import Unreadable, read_json
-from bottlerocket_ecs_updater.engine.saved import read_fleet, write_fleet
-from bottlerocket_ecs_updater.engine.sightings import Sightings
-from bottlerocket_ecs_updater.report.account import account_of
-from bottlerocket_ecs_updater.report.archive import FORMS, render
-from bottlerocket_ecs_updater.report.codec import Unreadable as UnreadableEvent
-from bottlerocket_ecs_updater.report.codec import decode, encode
-from bottlerocket_ecs_updater.report.index import (
+from bottlerocket_ecs_updater.engine.store.first_seen import Sightings
+from bottlerocket_ecs_updater.engine.store.fleet_file import read_fleet, write_fleet
+from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerBroken, ledger_key, read_ledger, write_ledger
+from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
+from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, look_for_pause, pause_key, set_pause
+from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_json
+from bottlerocket_ecs_updater.errors import UsageError
+from bottlerocket_ecs_updater.report.analysis.run_report import account_of
+from bottlerocket_ecs_updater.report.outputs.archive import FORMS, render
+from bottlerocket_ecs_updater.report.outputs.index import (
     enter,
     entries_of,
     entry_of,
@@ -50,8 +49,10 @@ from bottlerocket_ecs_updater.report.index import (
     read_index,
     write_index,
 )
-from bottlerocket_ecs_updater.report.page.html import index_page
-from bottlerocket_ecs_updater.report.record import read_batches
+from bottlerocket_ecs_updater.report.outputs.page.html import index_page
+from bottlerocket_ecs_updater.report.record.codec import Unreadable as UnreadableEvent
+from bottlerocket_ecs_updater.report.record.codec import decode, encode
+from bottlerocket_ecs_updater.report.record.record import read_batches
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 OLD, NEW = Version(1, 20, 0), Version(1, 21, 0)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from tests.report.samples import NEW, OLD, RUN, START, name
 
-from bottlerocket_ecs_updater.core.event import (
+from bottlerocket_ecs_updater.core.model.event import (
     Claimed,
     Drained,
     Event,
@@ -18,10 +18,10 @@ from bottlerocket_ecs_updater.core.event import (
     RunHalted,
     RunStarted,
 )
-from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined
-from bottlerocket_ecs_updater.core.host import HostProblem, Problem
-from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.reasons import Failure, Reason, failed, hold
+from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined
+from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, failed, hold
 
 HTML = "<script>fetch('https://evil.example/')</script><img src=x onerror=alert(1)>\"'>&amp;</title></svg>"
 ANSI = "\x1b[31mred\x1b]0;title\x07\x1b[2J\r\nsecond\u2028line\u202ereversed\u200b\x00\x9b31m"

@@ -8,12 +8,12 @@ from functools import cache
 
 from tests.support.simulated import Updater
 
-from bottlerocket_ecs_updater.core.event import CommandSent, Event, RunFinished
-from bottlerocket_ecs_updater.core.fleet import Kind
-from bottlerocket_ecs_updater.core.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.model.event import CommandSent, Event, RunFinished
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.scenarios import Scenario, row, thirteen_broken
-from bottlerocket_ecs_updater.simulator.watch import Budget
+from bottlerocket_ecs_updater.simulator.world.invariants import Budget
 
 RUN = "20260105-0901-3f9c"
 

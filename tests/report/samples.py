@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from bottlerocket_ecs_updater.core.event import (
+from bottlerocket_ecs_updater.core.model.event import (
     Claimed,
     Drained,
     Event,
@@ -18,10 +18,10 @@ from bottlerocket_ecs_updater.core.event import (
     RunHalted,
     RunStarted,
 )
-from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined, Updated, UpToDate
-from bottlerocket_ecs_updater.core.ids import InstanceId, RunId
-from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason, failed, hold
-from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason, failed, hold
+from bottlerocket_ecs_updater.core.model.version import Version
 
 RUN = RunId("20260105-0900-3f9c")
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)

@@ -13,12 +13,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.event import Event
-from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined, Updated, UpToDate
-from bottlerocket_ecs_updater.core.host import HostAnswer
-from bottlerocket_ecs_updater.core.reasons import Failed, Failure, Hold, Reason
-from bottlerocket_ecs_updater.core.version import Version
-from bottlerocket_ecs_updater.report.codec import EVENTS
+from bottlerocket_ecs_updater.core.model.event import Event
+from bottlerocket_ecs_updater.core.model.host_report import HostAnswer
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.report.record.codec import EVENTS
 
 TEXTS = st.text(max_size=30) | st.sampled_from(
     [

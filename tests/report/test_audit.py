@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bottlerocket_ecs_updater.core.errors import Denied
-from bottlerocket_ecs_updater.core.event import RunFinished, RunStarted
-from bottlerocket_ecs_updater.core.ids import RunId
+from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
+from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.engine import audit
 from bottlerocket_ecs_updater.engine.audit import Act, acts_of, acts_prefix, note_act
-from bottlerocket_ecs_updater.engine.memory_store import MemoryStore
-from bottlerocket_ecs_updater.report.archive import Archive, refresh_index_page
-from bottlerocket_ecs_updater.report.index import acts_text, index_key
-from bottlerocket_ecs_updater.report.record import runs_of
+from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
+from bottlerocket_ecs_updater.errors import Denied
+from bottlerocket_ecs_updater.report.outputs.archive import Archive, refresh_index_page
+from bottlerocket_ecs_updater.report.outputs.index import acts_text, index_key
+from bottlerocket_ecs_updater.report.record.record import runs_of
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>\x1b[31m"

@@ -11,14 +11,13 @@ from typing import Any
 
 import botocore.session
 from botocore.validate import ParamValidator
+from tests.simulator.host_bench import VARIANT
 
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.faults import Fault
 from bottlerocket_ecs_updater.simulator.host import Host, HostSpec
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
 from bottlerocket_ecs_updater.simulator.ssm import RunCommand, SsmTiming
-
-from .host_bench import VARIANT
 
 CHECK = ("cat /proc/sys/kernel/random/boot_id", "apiclient update check")
 

@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.simulator.faults import Fault
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 OLD, NEW = "1.20.0", "1.21.0"
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")

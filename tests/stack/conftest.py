@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.account.schedule import Site
+from tests.account.schedule.containers import Container
+from tests.account.schedule.firing import Start
 from tests.stack.stage import REQUIRED, STACK, TEMPLATE
 
 from bottlerocket_ecs_updater.simulator.clock import ScaledClock
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
-from bottlerocket_ecs_updater.simulator.schedule import Site
-from bottlerocket_ecs_updater.simulator.schedule.containers import Container
-from bottlerocket_ecs_updater.simulator.schedule.firing import Start
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 SPEED = 120
 PATIENCE = timedelta(minutes=2)

@@ -9,30 +9,30 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
+from tests.account.cloudformation import CloudFormation
+from tests.account.cloudformation.stack import Stack
+from tests.account.iam import Caller, Gate, Policy, Refusal
 from tests.support.simulated import DOCUMENTS as STANDARD
 from tests.support.simulated import EngineClock, Updater
 
-from bottlerocket_ecs_updater.aws.api import Api
-from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
-from bottlerocket_ecs_updater.aws.session import Pair
-from bottlerocket_ecs_updater.core.errors import Denied
-from bottlerocket_ecs_updater.core.event import RunFinished
-from bottlerocket_ecs_updater.core.fleet import Kind
-from bottlerocket_ecs_updater.core.ids import RunId
-from bottlerocket_ecs_updater.core.place import Place
-from bottlerocket_ecs_updater.core.policy import Policy as RunPolicy
-from bottlerocket_ecs_updater.engine.lease import Lease, lease_key
-from bottlerocket_ecs_updater.engine.ledger import KeptLedger
-from bottlerocket_ecs_updater.engine.old_state import BothLeases, MovingLedger, move_pause
-from bottlerocket_ecs_updater.simulator.cloudformation import CloudFormation
-from bottlerocket_ecs_updater.simulator.cloudformation.stack import Stack
-from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
-from bottlerocket_ecs_updater.simulator.errors import AwsError
-from bottlerocket_ecs_updater.simulator.iam import Caller, Gate, Policy, Refusal
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.core.model.event import RunFinished
+from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.rules.policy import Policy as RunPolicy
+from bottlerocket_ecs_updater.engine.lease.store_lease import Lease, lease_key
+from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
+from bottlerocket_ecs_updater.engine.store.migration import BothLeases, MovingLedger, move_pause
+from bottlerocket_ecs_updater.errors import Denied
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
-from bottlerocket_ecs_updater.simulator.names import Names
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 TEMPLATE = Path(__file__).parents[2] / "stacks" / "bottlerocket-ecs-updater.yaml"
 REQUIRED = {"ClusterName": "demo", "Subnets": "subnet-1,subnet-2", "LogGroupName": "/updater"}

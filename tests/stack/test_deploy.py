@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.account.cloudformation.cloud import HttpCloud
 from tests.stack.conftest import BINARIES, LEASE, PATIENCE, Ground
 from tests.stack.stage import REQUIRED, STACK, TEMPLATE
 
-from bottlerocket_ecs_updater.simulator.cloudformation.cloud import HttpCloud
-from bottlerocket_ecs_updater.simulator.errors import AwsError
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 
 ROOT = Path(__file__).parents[2]
 PREDECESSOR = Path(__file__).with_name("predecessor.yaml")

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from bottlerocket_ecs_updater.simulator.iam import Ask, Decision, Policy, decide
-from bottlerocket_ecs_updater.simulator.iam.conditions import UnreadablePolicy, hold
-from bottlerocket_ecs_updater.simulator.iam.matching import Unset, arn_like, like, tokens
-from bottlerocket_ecs_updater.simulator.iam.policy import trusts
+from tests.account.iam import Ask, Decision, Policy, decide
+from tests.account.iam.conditions import UnreadablePolicy, hold
+from tests.account.iam.matching import Unset, arn_like, like, tokens
+from tests.account.iam.policy import trusts
 
 ARN = "arn:aws:ecs:us-east-1:123456789012:container-instance/demo/abc"
 

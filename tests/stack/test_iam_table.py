@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.account.iam.asks import TABLE
+from tests.account.iam.matching import like_ignoring_case
 from tests.stack.stage import deployed, several, statements
 
-from bottlerocket_ecs_updater.aws.operation import Operation
-from bottlerocket_ecs_updater.simulator.iam.asks import TABLE
-from bottlerocket_ecs_updater.simulator.iam.matching import like_ignoring_case
+from bottlerocket_ecs_updater.aws.transport.operation import Operation
 
 ROLES = ["TaskRole", "ExecutionRole", "CronRole"]
 EVERYTHING = {

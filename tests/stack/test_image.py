@@ -22,11 +22,11 @@ import pytest
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.simulator.clock import ScaledClock
-from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
+from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.wire import Wire
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 ROOT = Path(__file__).parents[2]
 BASE, IMAGE = "localhost/updater-test-base", "localhost/updater-test"

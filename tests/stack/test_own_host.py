@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.account.iam import Ask, Caller, Decision
 from tests.stack.conftest import LEASE, PATIENCE, Ground
 from tests.stack.stage import TEMPLATE, deployed, policy_of, properties, statements
-
-from bottlerocket_ecs_updater.simulator.iam import Ask, Caller, Decision
 
 OFTEN = {"ScheduleExpression": "rate(5 minutes)"}
 ON_INSTANCES = {"LaunchType": "EC2", "Settings": f"{LEASE}\npoll-interval = '15s'", **OFTEN}

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.account.iam import Ask, Caller, Decision, asks_of
 from tests.stack.stage import Judged, WorldFacts, deployed, judged_run, policy_of, several, statements
 from tests.support.simulated import DOCUMENTS, instance_id, row
 
-from bottlerocket_ecs_updater.aws.operation import Operation
-from bottlerocket_ecs_updater.core.fleet import Kind
-from bottlerocket_ecs_updater.core.health import AlarmRule, HealthRules
-from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.rules import Rules
-from bottlerocket_ecs_updater.simulator.documents import shell_document
-from bottlerocket_ecs_updater.simulator.iam import Ask, Caller, Decision, asks_of
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.aws.transport.operation import Operation
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.simulator.services.documents import shell_document
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 STACK = deployed()
 BUCKET = STACK.holdings["StateBucket"].made.physical_id

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from bottlerocket_ecs_updater.simulator.schedule.expressions import BadExpression, read_expression
+from tests.account.schedule.expressions import BadExpression, read_expression
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)  # a Monday
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.account.cloudformation import Template
 from tests.stack.stage import TEMPLATE, Paper
 
-from bottlerocket_ecs_updater.simulator.cloudformation import Template
-from bottlerocket_ecs_updater.simulator.errors import AwsError
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 
 TEXT = TEMPLATE.read_text()
 

@@ -9,11 +9,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from tests.account.schedule import TaskEndpoint
 
 from bottlerocket_ecs_updater.aws.identity import Identity, identify
-from bottlerocket_ecs_updater.core.ids import TaskArn
-from bottlerocket_ecs_updater.simulator.errors import AwsError
-from bottlerocket_ecs_updater.simulator.schedule import TaskEndpoint
+from bottlerocket_ecs_updater.core.model.ids import TaskArn
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 
 TASK = "arn:aws:ecs:us-east-1:123456789012:task/demo/0123"
 METADATA = {"Cluster": "arn:aws:ecs:us-east-1:123456789012:cluster/demo", "TaskARN": TASK, "Family": "updater"}

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.account.cloudformation import Template
+from tests.account.schedule import read_expression
 from tests.stack.stage import TEMPLATE, Paper, deployed, properties, several, statements
 
 from bottlerocket_ecs_updater import __version__
-from bottlerocket_ecs_updater.cli.settings import load
-from bottlerocket_ecs_updater.core.phase import Phase
-from bottlerocket_ecs_updater.report.metrics import CLUSTER, METRICS, NAMESPACE
-from bottlerocket_ecs_updater.simulator.cloudformation import Template
-from bottlerocket_ecs_updater.simulator.errors import AwsError
-from bottlerocket_ecs_updater.simulator.names import Names
-from bottlerocket_ecs_updater.simulator.schedule import read_expression
+from bottlerocket_ecs_updater.cli.settings.settings import load
+from bottlerocket_ecs_updater.core.model.phase import Phase
+from bottlerocket_ecs_updater.report.outputs.metrics import CLUSTER, METRICS, NAMESPACE
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
 
 TEXT = TEMPLATE.read_text()
 BODY = Template.read(TEXT)

@@ -15,13 +15,12 @@ from typing import Protocol, TypeVar
 from hypothesis import strategies as st
 from tests.support.story import AFTER_REBOOT, ALARM, BEFORE_DRAIN, Nap, Ringing, Story, Told
 
-from bottlerocket_ecs_updater.core.checkpoints import Checkpoints, parse_checkpoints
-from bottlerocket_ecs_updater.core.health import AlarmRule, HealthRules
-from bottlerocket_ecs_updater.core.policy import Limit, Policy
-from bottlerocket_ecs_updater.core.releases import ReleaseRules, parse_ranges
-from bottlerocket_ecs_updater.core.rules import Rules
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
 from bottlerocket_ecs_updater.simulator import faults as f
-from bottlerocket_ecs_updater.simulator.documents import APPLY, REBOOT, shell_document
 from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Strategy, Workload
 from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.host import HostSpec
@@ -37,6 +36,7 @@ from bottlerocket_ecs_updater.simulator.scenarios import (
     Member,
     Scenario,
 )
+from bottlerocket_ecs_updater.simulator.services.documents import APPLY, REBOOT, shell_document
 from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
 
 BY_HAND = "1.53.0"

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from bottlerocket_ecs_updater.core.decide import Decision, decide
-from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
-from bottlerocket_ecs_updater.core.policy import Policy
+from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 PASSES_AT_ONE_MOMENT_MAX = 100
 """So many decisions may follow each other while no time passes; more is a run that spins."""

@@ -11,8 +11,7 @@ from typing import TypeGuard
 
 from tests.support.story import Ending, Harmed, Played, object_in
 
-from bottlerocket_ecs_updater.core.checkpoints import DAY
-from bottlerocket_ecs_updater.core.event import (
+from bottlerocket_ecs_updater.core.model.event import (
     Claimed,
     ClaimFound,
     Drained,
@@ -24,13 +23,13 @@ from bottlerocket_ecs_updater.core.event import (
     PhaseEntered,
     Returned,
 )
-from bottlerocket_ecs_updater.core.fleet import Outcome, Quarantined, Updated, UpToDate
-from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.phase import Phase
-from bottlerocket_ecs_updater.core.policy import APPLY_TRIES, REBOOT_TRIES, SUSPECT_AFTER
-from bottlerocket_ecs_updater.core.reasons import Failed, Hold, Reason
-from bottlerocket_ecs_updater.engine.knowledge import DENIED_FOR_ALL
-from bottlerocket_ecs_updater.engine.outcomes import count
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated, UpToDate, count
+from bottlerocket_ecs_updater.core.model.phase import Phase
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
+from bottlerocket_ecs_updater.core.rules.checkpoints import DAY
+from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, REBOOT_TRIES, SUSPECT_AFTER
+from bottlerocket_ecs_updater.engine.run_state import DENIED_FOR_ALL
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Strategy
 from bottlerocket_ecs_updater.simulator.ecs.model import Status

@@ -7,30 +7,30 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
-from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
-from bottlerocket_ecs_updater.aws.pace import Calls, Pace
-from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.survey import AwsSurvey
-from bottlerocket_ecs_updater.core.event import Event, RunFinished
-from bottlerocket_ecs_updater.core.fleet import Kind
-from bottlerocket_ecs_updater.core.ids import Own, RunId
-from bottlerocket_ecs_updater.core.policy import Limit, Policy
-from bottlerocket_ecs_updater.engine.lease import NoLease, Right
-from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping, UnkeptLedger
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
+from bottlerocket_ecs_updater.core.model.ids import Own, RunId
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
+from bottlerocket_ecs_updater.engine.lease.store_lease import NoLease, Right
 from bottlerocket_ecs_updater.engine.ports import Store, Successors
 from bottlerocket_ecs_updater.engine.run import Run, Stop
 from bottlerocket_ecs_updater.engine.run import World as RunWorld
+from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
-from bottlerocket_ecs_updater.simulator.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Strategy
 from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
-from bottlerocket_ecs_updater.simulator.watch import Budget
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
+from bottlerocket_ecs_updater.simulator.world.invariants import Budget
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 E = TypeVar("E", bound=Event)
 

@@ -19,18 +19,24 @@ from tests.support.overheard import overheard
 from tests.support.simulated import DOCUMENTS, EngineClock, Tape, Updater
 from tests.support.stage import Stage
 
-from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.identity import running_tasks_of_family
-from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
-from bottlerocket_ecs_updater.aws.session import Pair
-from bottlerocket_ecs_updater.core.errors import UpdaterError
-from bottlerocket_ecs_updater.core.event import Claimed, Event, InstanceUpdated, Returned, RunFinished, RunStopping
-from bottlerocket_ecs_updater.core.fleet import Kind
-from bottlerocket_ecs_updater.core.ids import Own, RunId, TaskArn
-from bottlerocket_ecs_updater.core.policy import OwnHost, Policy
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason
-from bottlerocket_ecs_updater.engine.lease import (
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.core.model.event import (
+    Claimed,
+    Event,
+    InstanceUpdated,
+    Returned,
+    RunFinished,
+    RunStopping,
+)
+from bottlerocket_ecs_updater.core.model.ids import Own, RunId, TaskArn
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.rules.policy import OwnHost, Policy
+from bottlerocket_ecs_updater.engine.lease.store_lease import (
     HeldBy,
     Lease,
     NoLease,
@@ -40,19 +46,20 @@ from bottlerocket_ecs_updater.engine.lease import (
     asking,
     lease_key,
 )
-from bottlerocket_ecs_updater.engine.ledger import KeptLedger, UnkeptLedger, ledger_key
-from bottlerocket_ecs_updater.engine.pausing import pause_key
 from bottlerocket_ecs_updater.engine.run import Stop
+from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, UnkeptLedger, ledger_key
+from bottlerocket_ecs_updater.engine.store.pause_switch import pause_key
+from bottlerocket_ecs_updater.errors import UpdaterError
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
-from bottlerocket_ecs_updater.simulator.disturbances import KilledError
 from bottlerocket_ecs_updater.simulator.ecs import ContainerInstance, Task, Workload
 from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last
-from bottlerocket_ecs_updater.simulator.errors import AwsError
 from bottlerocket_ecs_updater.simulator.faults import SecondUpdater
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, Scenario
-from bottlerocket_ecs_updater.simulator.watch import Budget, Verdict
-from bottlerocket_ecs_updater.simulator.world import World
+from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError
+from bottlerocket_ecs_updater.simulator.world.invariants import Budget, Verdict
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 BUCKET, PREFIX, FAMILY = "state", "updater", "updater"
 SMALL = Workload(cpu=16, memory=32)

@@ -8,18 +8,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from bottlerocket_ecs_updater.aws.api import Api
-from bottlerocket_ecs_updater.aws.batches import chunks, narrow, pages, told_before_denied
 from bottlerocket_ecs_updater.aws.ecs_shapes import failures, registration, service
 from bottlerocket_ecs_updater.aws.ecs_tasks import EcsTasks
-from bottlerocket_ecs_updater.aws.errors import CallRefused, NeverSent
-from bottlerocket_ecs_updater.aws.operation import Operation
-from bottlerocket_ecs_updater.aws.session import Pair
-from bottlerocket_ecs_updater.core.errors import LeaseLapsed, Throttled, Unreachable
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.batches import chunks, narrow, pages, told_before_denied
+from bottlerocket_ecs_updater.aws.transport.operation import Operation
+from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.aws.transport.translate import CallRefused, NeverSent
 from bottlerocket_ecs_updater.core.evidence import TaskEnd
-from bottlerocket_ecs_updater.core.fleet import Registration, Service, Status, Task
-from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, ServiceArn, TaskArn
+from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status, Task
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, ServiceArn, TaskArn
+from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.engine.ports import Clock, Done, Gone, Later, Listing, Refused, Result, Unclear
+from bottlerocket_ecs_updater.errors import LeaseLapsed, Throttled, Unreachable
 
 if TYPE_CHECKING:
     from types_boto3_ecs import ECSClient

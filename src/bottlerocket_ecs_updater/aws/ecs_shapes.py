@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from sys import intern
 from typing import TYPE_CHECKING, Any
 
-from bottlerocket_ecs_updater.core.fit import Moving, Port, Remaining
-from bottlerocket_ecs_updater.core.fleet import NAMELESS, Registration, Service, Status
-from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, ServiceArn, Zone
+from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Registration, Status
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn, Zone
+from bottlerocket_ecs_updater.core.model.resources import Moving, Port, Remaining
+from bottlerocket_ecs_updater.core.model.services import Service
 
 if TYPE_CHECKING:
     from types_boto3_ecs.type_defs import (

@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from sys import intern
 from typing import TYPE_CHECKING, Literal
 
-from bottlerocket_ecs_updater.aws.api import Api
-from bottlerocket_ecs_updater.aws.batches import chunks, pages
 from bottlerocket_ecs_updater.aws.ecs_shapes import failures, moment, service_of_group
-from bottlerocket_ecs_updater.aws.operation import Operation
-from bottlerocket_ecs_updater.aws.session import Pair
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.batches import chunks, pages
+from bottlerocket_ecs_updater.aws.transport.operation import Operation
+from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.evidence import TaskEnd
-from bottlerocket_ecs_updater.core.fleet import Task
-from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, TaskArn
+from bottlerocket_ecs_updater.core.model.container_instance import Task
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, TaskArn
 
 if TYPE_CHECKING:
     from types_boto3_ecs import ECSClient

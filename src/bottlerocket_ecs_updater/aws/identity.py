@@ -9,14 +9,14 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.request import Request
 
-from bottlerocket_ecs_updater.aws.api import Api
-from bottlerocket_ecs_updater.aws.batches import chunks, pages
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
-from bottlerocket_ecs_updater.aws.operation import Operation
-from bottlerocket_ecs_updater.aws.session import Pair
-from bottlerocket_ecs_updater.aws.web import Terms, ask
-from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, TaskArn
-from bottlerocket_ecs_updater.engine.readjson import Unreadable, read_object, text_of
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.batches import chunks, pages
+from bottlerocket_ecs_updater.aws.transport.operation import Operation
+from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.aws.transport.web import Terms, ask
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, TaskArn
+from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, text_of
 
 if TYPE_CHECKING:
     from types_boto3_ecs import ECSClient

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bottlerocket_ecs_updater.aws.api import Api
-from bottlerocket_ecs_updater.aws.batches import chunks
-from bottlerocket_ecs_updater.aws.errors import CallRefused
-from bottlerocket_ecs_updater.aws.operation import Operation
-from bottlerocket_ecs_updater.aws.session import Clients, Pair
-from bottlerocket_ecs_updater.core.launch import Launch, LaunchImage, LaunchParameter, LaunchUnknown
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.batches import chunks
+from bottlerocket_ecs_updater.aws.transport.operation import Operation
+from bottlerocket_ecs_updater.aws.transport.session import Clients, Pair
+from bottlerocket_ecs_updater.aws.transport.translate import CallRefused
+from bottlerocket_ecs_updater.core.model.auto_scaling import Launch, LaunchImage, LaunchParameter, LaunchUnknown
 
 if TYPE_CHECKING:
     from types_boto3_autoscaling import AutoScalingClient

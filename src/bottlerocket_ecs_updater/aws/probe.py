@@ -7,7 +7,7 @@ from http import HTTPStatus
 from urllib.error import URLError
 from urllib.request import Request
 
-from bottlerocket_ecs_updater.aws.web import Reply, Terms, ask_all
+from bottlerocket_ecs_updater.aws.transport.web import Reply, Terms, ask_all
 
 PROBE_SECONDS = 5.0
 """A probe that takes longer is not well; a run that was told to stop must leave in ten seconds."""

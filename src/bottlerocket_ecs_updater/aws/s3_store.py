@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.aws.api import Api
-from bottlerocket_ecs_updater.aws.batches import pages
-from bottlerocket_ecs_updater.aws.errors import CallRefused
-from bottlerocket_ecs_updater.aws.operation import Operation
-from bottlerocket_ecs_updater.aws.session import Pair
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.batches import pages
+from bottlerocket_ecs_updater.aws.transport.operation import Operation
+from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.aws.transport.translate import CallRefused
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored
 
 if TYPE_CHECKING:

@@ -7,12 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.aws.api import Api
-from bottlerocket_ecs_updater.aws.batches import chunks, narrow, pages, sift, told_before_denied
 from bottlerocket_ecs_updater.aws.ecs_shapes import UNKNOWN_TIME, moment
-from bottlerocket_ecs_updater.aws.errors import NOT_ALLOWED, CallRefused, NeverSent
-from bottlerocket_ecs_updater.aws.operation import Operation
-from bottlerocket_ecs_updater.aws.session import Pair
 from bottlerocket_ecs_updater.aws.ssm_shapes import (
     end_of,
     fetched_answer,
@@ -22,10 +17,16 @@ from bottlerocket_ecs_updater.aws.ssm_shapes import (
     managed,
     needs_fetching,
 )
-from bottlerocket_ecs_updater.core.errors import Denied, LeaseLapsed, NotFound, Throttled, Unreachable
-from bottlerocket_ecs_updater.core.fleet import Flight, Kind, Managed, Reach
-from bottlerocket_ecs_updater.core.ids import CommandId, InstanceId
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.batches import chunks, narrow, pages, sift, told_before_denied
+from bottlerocket_ecs_updater.aws.transport.operation import Operation
+from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.aws.transport.translate import NOT_ALLOWED, CallRefused, NeverSent
+from bottlerocket_ecs_updater.core.model.container_instance import Managed, Reach
+from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
+from bottlerocket_ecs_updater.core.model.run_command import Flight, Kind
 from bottlerocket_ecs_updater.engine.ports import Answer, FoundCommand, Later, Refused, Sent, Unclear
+from bottlerocket_ecs_updater.errors import Denied, LeaseLapsed, NotFound, Throttled, Unreachable
 
 if TYPE_CHECKING:
     from types_boto3_ssm import SSMClient

@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
-from bottlerocket_ecs_updater.core.fleet import End, Kind, Managed, Reach
-from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.core.model.container_instance import Managed, Reach
+from bottlerocket_ecs_updater.core.model.run_command import End, Kind
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import Answer
 
 if TYPE_CHECKING:

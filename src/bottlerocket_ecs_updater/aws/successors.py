@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from bottlerocket_ecs_updater.aws.ecs_tasks import NOWHERE
 from bottlerocket_ecs_updater.aws.identity import FamilyTask
-from bottlerocket_ecs_updater.aws.messages import Notice
-from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, TaskArn
+from bottlerocket_ecs_updater.aws.transport.messages import Notice
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, TaskArn
 
 WANTED = "successor.wanted"
 """The detail type that the stack's rule matches; no event of a run has this name, so none starts anything."""

@@ -9,16 +9,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.aws.api import Api
-from bottlerocket_ecs_updater.aws.batches import chunks, pages
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
-from bottlerocket_ecs_updater.aws.operation import Operation
 from bottlerocket_ecs_updater.aws.probe import PROBES_AT_ONCE, ask_probes
-from bottlerocket_ecs_updater.aws.session import Clients, Pair
-from bottlerocket_ecs_updater.core.fit import Definition, Demand, Port
-from bottlerocket_ecs_updater.core.health import AlarmRule
-from bottlerocket_ecs_updater.core.ids import InstanceId, TaskArn
-from bottlerocket_ecs_updater.core.lifecycle import InGroup, LifecycleState, Membership, NoGroup, refresh_active
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.batches import chunks, pages
+from bottlerocket_ecs_updater.aws.transport.operation import Operation
+from bottlerocket_ecs_updater.aws.transport.session import Clients, Pair
+from bottlerocket_ecs_updater.core.model.auto_scaling import (
+    InGroup,
+    LifecycleState,
+    Membership,
+    NoGroup,
+    refresh_active,
+)
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
+from bottlerocket_ecs_updater.core.model.resources import Definition, Demand, Port
+from bottlerocket_ecs_updater.core.rules.health import AlarmRule
 
 if TYPE_CHECKING:
     from types_boto3_autoscaling import AutoScalingClient

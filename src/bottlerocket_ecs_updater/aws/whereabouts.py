@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, cast
 
-from bottlerocket_ecs_updater.aws.api import Api
-from bottlerocket_ecs_updater.aws.operation import Operation
-from bottlerocket_ecs_updater.aws.session import Clients, Pair
-from bottlerocket_ecs_updater.core.errors import Unreachable, UpdaterError, UsageError
-from bottlerocket_ecs_updater.core.place import Place, name_of, place_of
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.operation import Operation
+from bottlerocket_ecs_updater.aws.transport.session import Clients, Pair
+from bottlerocket_ecs_updater.core.model.location import Place, name_of, place_of
+from bottlerocket_ecs_updater.errors import Unreachable, UpdaterError, UsageError
 
 if TYPE_CHECKING:
     from types_boto3_ecs import ECSClient

@@ -7,12 +7,12 @@ import socket
 import sys
 from typing import Annotated, Protocol, cast
 
-from bottlerocket_ecs_updater.aws.operation import Operation
-from bottlerocket_ecs_updater.cli import kinds
+from bottlerocket_ecs_updater.aws.transport.operation import Operation
+from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.wiring import Wired
-from bottlerocket_ecs_updater.core.errors import UpdaterError
 from bottlerocket_ecs_updater.engine.audit import Act, note_act
-from bottlerocket_ecs_updater.report.archive import refresh_index_page
+from bottlerocket_ecs_updater.errors import UpdaterError
+from bottlerocket_ecs_updater.report.outputs.archive import refresh_index_page
 
 
 class _Tokens(Protocol):

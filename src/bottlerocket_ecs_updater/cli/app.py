@@ -13,11 +13,11 @@ from io import TextIOWrapper
 from cyclopts import App
 
 from bottlerocket_ecs_updater import __version__
-from bottlerocket_ecs_updater.cli.parsing import PREFIX, configure, parse, with_command
-from bottlerocket_ecs_updater.core.errors import Interrupted, LeaseLost, UpdaterError, UsageError
+from bottlerocket_ecs_updater.cli.settings.parsing import PREFIX, configure, parse, with_command
+from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, UpdaterError, UsageError
 
 PROGRAM = "bottlerocket-ecs-updater"
-ROOM = "bottlerocket_ecs_updater.cli"
+ROOM = "bottlerocket_ecs_updater.cli.commands"
 
 
 class Exit(IntEnum):
@@ -136,6 +136,6 @@ def _leave_streams() -> None:
 
 
 def _definitions() -> tuple[type, ...]:
-    from bottlerocket_ecs_updater.cli.settings import RunSettings  # noqa: PLC0415 - help and version need none
+    from bottlerocket_ecs_updater.cli.settings.settings import RunSettings  # noqa: PLC0415 - help and version need none
 
     return (RunSettings,)

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from bottlerocket_ecs_updater.core.errors import Interrupted
 from bottlerocket_ecs_updater.engine.run import Stop
+from bottlerocket_ecs_updater.errors import Interrupted
 
 CALL_GRACE_SECONDS = 4
 """How long the call that is under way may still take after the signal."""

@@ -13,35 +13,29 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from bottlerocket_ecs_updater import __version__
-from bottlerocket_ecs_updater.aws.api import Api
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
-from bottlerocket_ecs_updater.aws.identity import (
-    FamilyTask,
-    Identity,
-    Unidentified,
-    identify,
-    running_tasks_of_family,
-)
+from bottlerocket_ecs_updater.aws.identity import FamilyTask, Identity, Unidentified, identify, running_tasks_of_family
 from bottlerocket_ecs_updater.aws.launches import AwsLaunches
-from bottlerocket_ecs_updater.aws.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
-from bottlerocket_ecs_updater.aws.session import Clients
 from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.survey import AwsSurvey
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.session import Clients
 from bottlerocket_ecs_updater.aws.whereabouts import find_place
-from bottlerocket_ecs_updater.cli.kinds import Bucket, Folder
-from bottlerocket_ecs_updater.cli.settings import Documents, Limits, RunSettings, Target
-from bottlerocket_ecs_updater.core.ids import Own, RunId
-from bottlerocket_ecs_updater.core.place import Place, name_of
+from bottlerocket_ecs_updater.cli.settings.parameters import Bucket, Folder
+from bottlerocket_ecs_updater.cli.settings.settings import Documents, Limits, RunSettings, Target
+from bottlerocket_ecs_updater.core.model.ids import Own, RunId
+from bottlerocket_ecs_updater.core.model.location import Place, name_of
 from bottlerocket_ecs_updater.engine.clock import SystemClock
-from bottlerocket_ecs_updater.engine.folder import FolderStore
-from bottlerocket_ecs_updater.engine.lease import Lease, NoLease, Right, RunningTask, TaskLease, lease_key
-from bottlerocket_ecs_updater.engine.ledger import KeptLedger, LedgerKeeping, UnkeptLedger
-from bottlerocket_ecs_updater.engine.lone_task import LoneTask
-from bottlerocket_ecs_updater.engine.old_state import BothLeases, MovingLedger
+from bottlerocket_ecs_updater.engine.lease.lone_task import LoneTask
+from bottlerocket_ecs_updater.engine.lease.store_lease import Lease, NoLease, Right, RunningTask, TaskLease, lease_key
 from bottlerocket_ecs_updater.engine.ports import Store
+from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
+from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, LedgerKeeping, UnkeptLedger
+from bottlerocket_ecs_updater.engine.store.migration import BothLeases, MovingLedger
 from bottlerocket_ecs_updater.engine.waits import Wait, Waits
-from bottlerocket_ecs_updater.report.text import visible
+from bottlerocket_ecs_updater.report.words.sanitize import visible
 
 NO_DOCUMENT = "none"
 

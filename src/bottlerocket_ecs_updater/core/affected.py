@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Service
-from bottlerocket_ecs_updater.core.ids import ServiceArn
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.span import spell_moment
-from bottlerocket_ecs_updater.core.tasks_policy import TaskRules
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.ids import ServiceArn
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.services import Service
+from bottlerocket_ecs_updater.core.model.time_text import spell_moment
+from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 
 GROUP = "service:"
 NAMED_AT_MOST = 3

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bottlerocket_ecs_updater.core.claim import ClaimPhase
-from bottlerocket_ecs_updater.core.command import Command, Mark, Return, Unmark, Verdict
-from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
-from bottlerocket_ecs_updater.core.lifecycle import taken_away
-from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.reasons import Hold
-from bottlerocket_ecs_updater.core.restoring import cancel_open
-from bottlerocket_ecs_updater.core.waiting import passed
+from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open
+from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.model.command import Command, Mark, Return, Unmark, Verdict
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.reasons import Hold
+from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 RETURNS_AFTER_ANSWER = timedelta(seconds=30)
 """An instance is returned only on an answer of its group that is at most so old."""

@@ -13,12 +13,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.claim import Claim
-from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Service, Status
-from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, ServiceArn
-from bottlerocket_ecs_updater.core.past import BrokenVersion
-from bottlerocket_ecs_updater.core.version import Version
-from bottlerocket_ecs_updater.core.waiting import passed
+from bottlerocket_ecs_updater.core.model.claim import Claim
+from bottlerocket_ecs_updater.core.model.container_instance import Status
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.history import BrokenVersion
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.services import Service
+from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.model.version import Version
 
 ROLL_LASTS = timedelta(days=7)
 """What came to a version longer ago has carried tasks since, and is not looked at again."""

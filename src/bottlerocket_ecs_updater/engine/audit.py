@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from bottlerocket_ecs_updater.core.model.time_text import read_time, write_time
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Store
-from bottlerocket_ecs_updater.engine.readjson import Unreadable, read_object, text_of
-from bottlerocket_ecs_updater.engine.times import read_time, write_time
+from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, text_of
 
 FORMAT = 1
 

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 
-from bottlerocket_ecs_updater.core.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
 from bottlerocket_ecs_updater.core.evidence import (
     TaskEnd,
     broken_by_ends,
@@ -21,15 +20,17 @@ from bottlerocket_ecs_updater.core.evidence import (
     on_trial,
     suspicious,
 )
-from bottlerocket_ecs_updater.core.fleet import Fleet, Instance
-from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.ledger import with_broken
-from bottlerocket_ecs_updater.core.past import BrokenVersion
-from bottlerocket_ecs_updater.core.version import Version
-from bottlerocket_ecs_updater.core.waiting import passed
-from bottlerocket_ecs_updater.engine.knowledge import Knowledge
-from bottlerocket_ecs_updater.engine.ledger import LedgerKeeping
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.history import BrokenVersion
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.state.ledger import with_broken
 from bottlerocket_ecs_updater.engine.ports import Cluster
+from bottlerocket_ecs_updater.engine.run_state import Knowledge
+from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
+from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
 
 ASKED_AGAIN = timedelta(seconds=30)
 """How a service's tasks ended is asked no more often than this."""

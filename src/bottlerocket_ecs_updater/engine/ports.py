@@ -12,24 +12,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from bottlerocket_ecs_updater.core.event import Event
 from bottlerocket_ecs_updater.core.evidence import TaskEnd
-from bottlerocket_ecs_updater.core.fit import Definition
-from bottlerocket_ecs_updater.core.fleet import (
-    NAMELESS,
-    End,
-    Flight,
-    Kind,
-    Managed,
-    Registration,
-    Service,
-    Status,
-    Task,
-)
-from bottlerocket_ecs_updater.core.health import AlarmRule
-from bottlerocket_ecs_updater.core.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
-from bottlerocket_ecs_updater.core.launch import Launch
-from bottlerocket_ecs_updater.core.lifecycle import Membership
+from bottlerocket_ecs_updater.core.model.auto_scaling import Launch, Membership
+from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Managed, Registration, Status, Task
+from bottlerocket_ecs_updater.core.model.event import Event
+from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
+from bottlerocket_ecs_updater.core.model.resources import Definition
+from bottlerocket_ecs_updater.core.model.run_command import End, Flight, Kind
+from bottlerocket_ecs_updater.core.model.services import Service
+from bottlerocket_ecs_updater.core.rules.health import AlarmRule
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from bottlerocket_ecs_updater.core.budget import in_quarantine, left_out
-from bottlerocket_ecs_updater.core.decide import Decision, decide
-from bottlerocket_ecs_updater.core.errors import (
-    Interrupted,
-    LeaseLapsed,
-    LeaseLost,
-    Throttled,
-    Unreachable,
-    UpdaterError,
-)
-from bottlerocket_ecs_updater.core.event import (
+from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
+from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
+from bottlerocket_ecs_updater.core.decision.unclaimed.budget import left_out
+from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import newly_found
+from bottlerocket_ecs_updater.core.model.event import (
     ClaimFound,
     InstanceHeld,
     PhaseEntered,
@@ -30,24 +24,21 @@ from bottlerocket_ecs_updater.core.event import (
     UpdatesPaused,
     UpdatesResumed,
 )
-from bottlerocket_ecs_updater.core.fleet import Instance, Kind, Outcome
-from bottlerocket_ecs_updater.core.ids import InstanceId, Own, RunId
-from bottlerocket_ecs_updater.core.ledger import with_found, with_sighting, without_gone
-from bottlerocket_ecs_updater.core.phase import Phase, phase_of
-from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.ruling import newly_found
-from bottlerocket_ecs_updater.core.waiting import passed, spell
-from bottlerocket_ecs_updater.engine.acting import Acting
-from bottlerocket_ecs_updater.engine.agenda import Agenda
-from bottlerocket_ecs_updater.engine.beginning import begin_afresh, remember
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, Own, RunId
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, count
+from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.time_text import passed, spell
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.state.ledger import with_found, with_sighting, without_gone
+from bottlerocket_ecs_updater.engine.act.executor import Acting
+from bottlerocket_ecs_updater.engine.drain_deadline import Patience
 from bottlerocket_ecs_updater.engine.evidence import Evidence
-from bottlerocket_ecs_updater.engine.knowledge import Knowledge
-from bottlerocket_ecs_updater.engine.ledger import LedgerBroken, LedgerKeeping
-from bottlerocket_ecs_updater.engine.looking import Looking, Wants
-from bottlerocket_ecs_updater.engine.outcomes import count
-from bottlerocket_ecs_updater.engine.patience import Patience
-from bottlerocket_ecs_updater.engine.pausing import look_for_pause
+from bottlerocket_ecs_updater.engine.lease.right import asking
+from bottlerocket_ecs_updater.engine.look.looker import Looking, Wants
+from bottlerocket_ecs_updater.engine.look.schedule import Agenda
 from bottlerocket_ecs_updater.engine.ports import (
     Clock,
     Cluster,
@@ -59,9 +50,13 @@ from bottlerocket_ecs_updater.engine.ports import (
     Successors,
     Survey,
 )
-from bottlerocket_ecs_updater.engine.right import asking
-from bottlerocket_ecs_updater.engine.sightings import Sightings
-from bottlerocket_ecs_updater.engine.unfailing import Unfailing
+from bottlerocket_ecs_updater.engine.resume import begin_afresh, remember
+from bottlerocket_ecs_updater.engine.run_state import Knowledge
+from bottlerocket_ecs_updater.engine.safe_recorder import Unfailing
+from bottlerocket_ecs_updater.engine.store.first_seen import Sightings
+from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerBroken, LedgerKeeping
+from bottlerocket_ecs_updater.engine.store.pause_switch import look_for_pause
+from bottlerocket_ecs_updater.errors import Interrupted, LeaseLapsed, LeaseLost, Throttled, Unreachable, UpdaterError
 
 PASSING_REASONS = frozenset(
     {Reason.BUDGET, Reason.ZONE_BUDGET, Reason.SETTLING, Reason.STAGING_AHEAD, Reason.OWN_HOST_LAST}

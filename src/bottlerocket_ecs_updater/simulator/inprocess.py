@@ -23,13 +23,13 @@ from botocore.loaders import Loader
 from botocore.paginate import PaginatorModel
 from botocore.response import StreamingBody
 
-from .disturbances import ReplyLostError
-from .errors import AwsError
-from .models import service_model
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.aws_basics.service_models import service_model
+from bottlerocket_ecs_updater.simulator.world.api_faults import ReplyLostError
 
 if TYPE_CHECKING:
-    from .ecs.model import Shape
-    from .world import World
+    from bottlerocket_ecs_updater.simulator.ecs.model import Shape
+    from bottlerocket_ecs_updater.simulator.world.world import World
 
 Hook = Callable[[str, str, "Shape"], None]
 """Called with service, operation and parameters."""

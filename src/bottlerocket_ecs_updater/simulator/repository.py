@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.core.version import Version
+from bottlerocket_ecs_updater.core.model.version import Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,8 +8,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from .ecs import EcsTiming, ServiceSpec, Strategy, Workload
-from .faults import (
+from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
+from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Strategy, Workload
+from bottlerocket_ecs_updater.simulator.faults import (
     ActivateFails,
     BootHangs,
     ControlContainerMissing,
@@ -29,17 +30,16 @@ from .faults import (
     SsmUnreachable,
     Unreachable,
 )
-from .host import HostSpec
-from .names import Names
-from .repository import Release, Repository
-from .ssm import SsmTiming
-from .verdict import Budget
-from .world import World
+from bottlerocket_ecs_updater.simulator.host import HostSpec
+from bottlerocket_ecs_updater.simulator.repository import Release, Repository
+from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
+from bottlerocket_ecs_updater.simulator.world.findings import Budget
+from bottlerocket_ecs_updater.simulator.world.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .clock import Clock
+    from bottlerocket_ecs_updater.simulator.clock import Clock
 
 VARIANT = "aws-ecs-2"
 OLD, NEW = "1.52.0", "1.53.1"

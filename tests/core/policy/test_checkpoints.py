@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.checkpoints import (
+from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.checkpoints import (
     DAY,
     FREE,
     Allowance,
@@ -15,8 +17,6 @@ from bottlerocket_ecs_updater.core.checkpoints import (
     allow_today,
     parse_checkpoints,
 )
-from bottlerocket_ecs_updater.core.reasons import Reason
-from bottlerocket_ecs_updater.core.version import Version
 
 NOW = datetime(2024, 10, 15, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

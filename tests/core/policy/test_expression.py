@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.expression import (
+from bottlerocket_ecs_updater.core.rules.expression import (
     All,
     Any,
     Comparison,

@@ -6,20 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.fit import (
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     Capacity,
-    Demand,
     Fits,
     Leaving,
     NoRoom,
-    Port,
     ServiceRules,
     room_hold,
     will_drain,
     without,
 )
-from bottlerocket_ecs_updater.core.ids import InstanceId, ServiceArn
-from bottlerocket_ecs_updater.core.reasons import Reason
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
+from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.model.resources import Demand, Port
 
 A, B, C, D = (InstanceId(f"i-{letter * 17}") for letter in "abcd")
 SMALL = Demand(cpu=256, memory=512)

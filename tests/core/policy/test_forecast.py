@@ -5,22 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.checkpoints import DAY, Checkpoint, Checkpoints, Roll, parse_checkpoints
-from bottlerocket_ecs_updater.core.forecast import (
-    STATED,
-    Batch,
-    Limits,
-    Pace,
-    Pending,
-    Rolls,
-    forecast,
-    needed,
-    pace_from,
-)
-from bottlerocket_ecs_updater.core.ids import InstanceId, Zone
-from bottlerocket_ecs_updater.core.past import Recorded
-from bottlerocket_ecs_updater.core.version import Version
-from bottlerocket_ecs_updater.core.windows import Open, Schedule, open_at, parse_freezes, parse_windows
+from bottlerocket_ecs_updater.core.model.history import Recorded
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.planning.forecast import Batch, Limits, Pending, Rolls, forecast
+from bottlerocket_ecs_updater.core.rules.checkpoints import DAY, Checkpoint, Checkpoints, Roll, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.pace import STATED, Pace, needed, pace_from
+from bottlerocket_ecs_updater.core.rules.windows import Open, Schedule, open_at, parse_freezes, parse_windows
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)  # a Friday
 MINUTE = timedelta(minutes=1)

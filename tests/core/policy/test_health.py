@@ -8,16 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.health import (
+from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.model.services import Health, see_health
+from bottlerocket_ecs_updater.core.rules.health import (
     NAMED_AT_MOST,
     AlarmRule,
-    Health,
     hold_for_health,
     judge_alarms,
     read_probe,
-    see_health,
 )
-from bottlerocket_ecs_updater.core.reasons import Reason
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -4,11 +4,21 @@ import pytest
 from tests.core.builders import NEW, NOW, OLD, idle, instance, registration
 from tests.core.builders import fleet as a_fleet
 
-from bottlerocket_ecs_updater.core.fleet import Around, Fleet, Instance
-from bottlerocket_ecs_updater.core.host import HostReport
-from bottlerocket_ecs_updater.core.launch import Launch, Launches, LaunchImage, LaunchParameter, LaunchUnknown
-from bottlerocket_ecs_updater.core.launching import StartsOld, StartsUnknown, advise, groups_of
-from bottlerocket_ecs_updater.core.lifecycle import InGroup, LifecycleState, Membership, NoGroup
+from bottlerocket_ecs_updater.core.model.auto_scaling import (
+    InGroup,
+    Launch,
+    Launches,
+    LaunchImage,
+    LaunchParameter,
+    LaunchUnknown,
+    LifecycleState,
+    Membership,
+    NoGroup,
+)
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.instance import Around, Instance
+from bottlerocket_ecs_updater.core.planning.launch_advice import StartsOld, StartsUnknown, advise, groups_of
 
 NAME = "bottlerocket-aws-ecs-2-{arch}-v{version}-0123abcd"
 PARAMETER = "/aws/service/bottlerocket/aws-ecs-2/x86_64/{which}/image_id"

@@ -2,15 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.lifecycle import (
+from bottlerocket_ecs_updater.core.model.auto_scaling import (
     InGroup,
     LifecycleState,
     NoGroup,
-    leave_to_group,
     refresh_active,
     taken_away,
 )
-from bottlerocket_ecs_updater.core.reasons import Reason
+from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.rules.auto_scaling import leave_to_group
 
 
 def in_state(text: str, *, refreshing: bool = False) -> InGroup:

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.fit import Capacity, Demand, Fits, Leaving, NoRoom, ServiceRules, will_drain
-from bottlerocket_ecs_updater.core.ids import InstanceId, ServiceArn
-from bottlerocket_ecs_updater.core.placing import Placing
+from bottlerocket_ecs_updater.core.capacity.incremental import Placing
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import Capacity, Fits, Leaving, NoRoom, ServiceRules, will_drain
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
+from bottlerocket_ecs_updater.core.model.resources import Demand
 
 WEB, WORKER = ServiceArn("arn:web"), ServiceArn("arn:worker")
 SERVICES = {WEB: 256, WORKER: 512}

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.releases import (
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.versions import (
     Downgrades,
     ReleaseRules,
     VersionRange,
@@ -13,7 +14,6 @@ from bottlerocket_ecs_updater.core.releases import (
     admitted_at,
     parse_ranges,
 )
-from bottlerocket_ecs_updater.core.version import Version
 
 NOW = datetime(2024, 10, 25, 12, tzinfo=UTC)
 WEEK = timedelta(days=7)

@@ -26,15 +26,17 @@ from tests.core.builders import (
 )
 from tests.core.strategies import fleets
 
-from bottlerocket_ecs_updater.core.checkpoints import Checkpoints, Roll, parse_checkpoints
-from bottlerocket_ecs_updater.core.claim import ClaimPhase
-from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Status
-from bottlerocket_ecs_updater.core.ids import InstanceId
-from bottlerocket_ecs_updater.core.past import Past, PastUpdate
-from bottlerocket_ecs_updater.core.policy import Policy
-from bottlerocket_ecs_updater.core.rules import Rules
-from bottlerocket_ecs_updater.core.ruling import begun_lately, newly_found, roll_of
-from bottlerocket_ecs_updater.core.selection import Selection, parse_selector
+from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import begun_lately, newly_found, roll_of
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.model.container_instance import Status
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.history import Past, PastUpdate
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, Roll, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
 
 EARLIER = NOW - 2 * HOUR
 ONE, TWO = InstanceId("i-a"), InstanceId("i-b")

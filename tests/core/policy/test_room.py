@@ -5,11 +5,14 @@ from __future__ import annotations
 from tests.core.builders import NEW, NOW, idle, instance, ready, registration, task
 from tests.core.builders import fleet as a_fleet
 
-from bottlerocket_ecs_updater.core.fit import Definition, Demand, Moving, NoRoom, Remaining
-from bottlerocket_ecs_updater.core.fleet import Fleet, Instance, Service, Services
-from bottlerocket_ecs_updater.core.host import HostReport
-from bottlerocket_ecs_updater.core.ids import InstanceId, ServiceArn
-from bottlerocket_ecs_updater.core.room import Rooms
+from bottlerocket_ecs_updater.core.capacity.cluster_room import Rooms
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import NoRoom
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.resources import Definition, Demand, Moving, Remaining
+from bottlerocket_ecs_updater.core.model.services import Service, Services
 
 WEB = Service(ServiceArn("arn:web"), "web", 2, 2, moving=Moving(100, 200, "web:1"))
 

@@ -7,19 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.checkpoints import Checkpoints, Roll, allow, allow_today, parse_checkpoints
-from bottlerocket_ecs_updater.core.fit import Capacity, Demand, Leaving, NoRoom, ServiceRules, will_drain
-from bottlerocket_ecs_updater.core.fleet import Registration, Status, Task
-from bottlerocket_ecs_updater.core.forecast import Pace, needed
-from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, ServiceArn, TaskArn, Zone
-from bottlerocket_ecs_updater.core.lifecycle import InGroup, LifecycleState, NoGroup
-from bottlerocket_ecs_updater.core.reasons import Reason, hold
-from bottlerocket_ecs_updater.core.releases import ReleaseRules, parse_ranges
-from bottlerocket_ecs_updater.core.rules import Answer, Case, Rules, before_drain, before_staging, first_hold
-from bottlerocket_ecs_updater.core.selection import Selection, parse_selector
-from bottlerocket_ecs_updater.core.tasks_policy import TaskRules, Work, longest_wait, parse_task_rules
-from bottlerocket_ecs_updater.core.version import Version
-from bottlerocket_ecs_updater.core.windows import Schedule, parse_freezes, parse_windows
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import Capacity, Leaving, NoRoom, ServiceRules, will_drain
+from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import (
+    Answer,
+    Case,
+    before_drain,
+    before_staging,
+    first_hold,
+)
+from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, LifecycleState, NoGroup
+from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status, Task
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn, TaskArn, Zone
+from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
+from bottlerocket_ecs_updater.core.model.resources import Demand
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, Roll, allow, allow_today, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.pace import Pace, needed
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
+from bottlerocket_ecs_updater.core.rules.tasks import TaskRules, Work, longest_wait, parse_task_rules
+from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_freezes, parse_windows
 
 NOW = datetime(2024, 10, 15, 12, tzinfo=UTC)
 OLD, BAD, GOOD = (Version.parse(text) for text in ("1.25.0", "1.26.0", "1.26.1"))

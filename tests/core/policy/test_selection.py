@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.fleet import Registration, Status
-from bottlerocket_ecs_updater.core.ids import ContainerInstanceArn, InstanceId, Zone
-from bottlerocket_ecs_updater.core.lifecycle import InGroup, LifecycleState, Membership, NoGroup
-from bottlerocket_ecs_updater.core.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.selection import OPT_OUT_ATTRIBUTE, Selection, Selector, parse_selector, select
+from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, LifecycleState, Membership, NoGroup
+from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, Zone
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.rules.selection import OPT_OUT_ATTRIBUTE, Selection, Selector, parse_selector, select
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 WEB = InGroup("web-asg-1X2Y", LifecycleState.IN_SERVICE)

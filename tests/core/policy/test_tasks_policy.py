@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bottlerocket_ecs_updater.core.affected import hold_for_deployments
-from bottlerocket_ecs_updater.core.fleet import Service, Task
-from bottlerocket_ecs_updater.core.ids import ServiceArn, TaskArn
-from bottlerocket_ecs_updater.core.reasons import Reason
-from bottlerocket_ecs_updater.core.span import spell_moment
-from bottlerocket_ecs_updater.core.tasks_policy import (
+from bottlerocket_ecs_updater.core.model.container_instance import Task
+from bottlerocket_ecs_updater.core.model.ids import ServiceArn, TaskArn
+from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.model.services import Service
+from bottlerocket_ecs_updater.core.model.time_text import spell_moment
+from bottlerocket_ecs_updater.core.rules.tasks import (
     Keep,
     StopAfter,
     TaskRule,

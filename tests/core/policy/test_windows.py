@@ -5,8 +5,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.reasons import Reason
-from bottlerocket_ecs_updater.core.windows import (
+from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.rules.windows import (
     Closed,
     Freeze,
     Open,

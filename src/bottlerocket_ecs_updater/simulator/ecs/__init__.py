@@ -4,8 +4,8 @@ Here live placement, draining, the life of tasks, and the limits and errors of t
 Never here: the wire, who may call what, or what a host does; the world tells when an agent comes and goes.
 """
 
-from .control_plane import ControlPlane
-from .model import (
+from bottlerocket_ecs_updater.simulator.ecs.control_plane import ControlPlane
+from bottlerocket_ecs_updater.simulator.ecs.model import (
     Cluster,
     ContainerInstance,
     ContainerInstanceSpec,
@@ -20,7 +20,7 @@ from .model import (
     Way,
     Workload,
 )
-from .timing import EcsTiming
+from bottlerocket_ecs_updater.simulator.ecs.timing import EcsTiming
 
 __all__ = [
     "Cluster",

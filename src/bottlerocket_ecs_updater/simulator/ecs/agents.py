@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .model import ContainerInstance, ContainerInstanceSpec, Status
+from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, ContainerInstanceSpec, Status
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from .lifecycle import Lifecycle
-    from .model import Cluster
-    from .registry import Registry
+    from bottlerocket_ecs_updater.simulator.ecs.lifecycle import Lifecycle
+    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster
+    from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
 
 BUILT_IN_PREFIXES = ("ecs.", "com.amazonaws.ecs.")
 _CAPABILITIES = (

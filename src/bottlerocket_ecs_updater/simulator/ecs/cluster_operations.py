@@ -5,18 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.simulator.errors import AwsError
-from bottlerocket_ecs_updater.simulator.names import last_part
-from bottlerocket_ecs_updater.simulator.paging import page
-
-from .model import Workload
-from .requests import MISSING, at_most, invalid
-from .shapes import cluster_shape, definition_shape
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
+from bottlerocket_ecs_updater.simulator.ecs.model import Workload
+from bottlerocket_ecs_updater.simulator.ecs.requests import MISSING, at_most, invalid
+from bottlerocket_ecs_updater.simulator.ecs.shapes import cluster_shape, definition_shape
 
 if TYPE_CHECKING:
-    from .model import Cluster, Shape
-    from .registry import Registry
-    from .requests import Handler
+    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, Shape
+    from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
+    from bottlerocket_ecs_updater.simulator.ecs.requests import Handler
 
 DESCRIBED_AT_ONCE = 100
 PAGE = 100

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .agents import Agents
-from .cluster_operations import ClusterOperations
-from .instance_operations import InstanceOperations
-from .lifecycle import Lifecycle
-from .memory import Memory
-from .registry import Registry
-from .scheduler import Scheduler
-from .service_operations import ServiceOperations
-from .task_operations import TaskOperations
+from bottlerocket_ecs_updater.simulator.ecs.agents import Agents
+from bottlerocket_ecs_updater.simulator.ecs.cluster_operations import ClusterOperations
+from bottlerocket_ecs_updater.simulator.ecs.instance_operations import InstanceOperations
+from bottlerocket_ecs_updater.simulator.ecs.lifecycle import Lifecycle
+from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
+from bottlerocket_ecs_updater.simulator.ecs.scheduler import Scheduler
+from bottlerocket_ecs_updater.simulator.ecs.service_operations import ServiceOperations
+from bottlerocket_ecs_updater.simulator.ecs.stale_reads import Memory
+from bottlerocket_ecs_updater.simulator.ecs.task_operations import TaskOperations
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
+    from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
     from bottlerocket_ecs_updater.simulator.clock import Clock
-    from bottlerocket_ecs_updater.simulator.names import Names
-
-    from .model import Shape
-    from .timing import EcsTiming
+    from bottlerocket_ecs_updater.simulator.ecs.model import Shape
+    from bottlerocket_ecs_updater.simulator.ecs.timing import EcsTiming
 
 
 class ControlPlane:

@@ -9,12 +9,11 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.simulator.errors import AwsError
-
-from .model import Desired
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.ecs.model import Desired
 
 if TYPE_CHECKING:
-    from .model import ContainerInstance
+    from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance
 
 Predicate = Callable[["ContainerInstance"], bool]
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.simulator.errors import AwsError
-from bottlerocket_ecs_updater.simulator.paging import page
-
-from .agents import BUILT_IN_PREFIXES
-from .expressions import parse
-from .model import SETTABLE, ContainerInstance, Status
-from .requests import arn_like, at_most, find_all, invalid
-from .shapes import instance_shape
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
+from bottlerocket_ecs_updater.simulator.ecs.agents import BUILT_IN_PREFIXES
+from bottlerocket_ecs_updater.simulator.ecs.expressions import parse
+from bottlerocket_ecs_updater.simulator.ecs.model import SETTABLE, ContainerInstance, Status
+from bottlerocket_ecs_updater.simulator.ecs.requests import arn_like, at_most, find_all, invalid
+from bottlerocket_ecs_updater.simulator.ecs.shapes import instance_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .memory import Memory
-    from .model import Cluster, Shape
-    from .registry import Registry
-    from .requests import Handler
+    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, Shape
+    from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
+    from bottlerocket_ecs_updater.simulator.ecs.requests import Handler
+    from bottlerocket_ecs_updater.simulator.ecs.stale_reads import Memory
 
 DESCRIBED_AT_ONCE = 100
 UPDATED_AT_ONCE = 10

@@ -12,13 +12,21 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
+from bottlerocket_ecs_updater.simulator.ecs.model import (
+    Bucket,
+    ContainerInstance,
+    Desired,
+    Last,
+    Launch,
+    Service,
+    Status,
+    Task,
+)
 from bottlerocket_ecs_updater.simulator.faults import Breaking
 
-from .model import Bucket, ContainerInstance, Desired, Last, Launch, Service, Status, Task
-
 if TYPE_CHECKING:
-    from .model import Cluster, TaskDefinition
-    from .registry import Registry
+    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, TaskDefinition
+    from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
 
 REBOOTED = "Task stopped: the container instance was restarted."
 _UNSTARTED = (Last.PROVISIONING, Last.PENDING)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any
 
-from .placement import Placement
+from bottlerocket_ecs_updater.simulator.ecs.placement import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Callable

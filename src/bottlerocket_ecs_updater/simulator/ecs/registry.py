@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.simulator.errors import AwsError
-from bottlerocket_ecs_updater.simulator.names import last_part
-
-from .model import Cluster, ContainerInstance, Task, TaskDefinition, Workload
-from .timing import EcsTiming
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
+from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance, Task, TaskDefinition, Workload
+from bottlerocket_ecs_updater.simulator.ecs.timing import EcsTiming
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
+    from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
     from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.ecs.model import Shape
     from bottlerocket_ecs_updater.simulator.faults import HealthImpaired, TasksBreak
-    from bottlerocket_ecs_updater.simulator.names import Names
-
-    from .model import Shape
 
 
 class Registry:

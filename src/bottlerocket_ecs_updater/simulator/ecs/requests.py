@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from bottlerocket_ecs_updater.simulator.errors import AwsError
-from bottlerocket_ecs_updater.simulator.names import last_part
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
 
 if TYPE_CHECKING:
-    from .model import Cluster, ContainerInstance, Shape, Task
+    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance, Shape, Task
 
 Handler = Callable[["Shape"], "Shape"]
 Found = TypeVar("Found")

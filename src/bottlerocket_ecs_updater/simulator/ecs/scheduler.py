@@ -12,14 +12,14 @@ import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from .model import Bucket, Deployment, Desired, Last, Status, Strategy
+from bottlerocket_ecs_updater.simulator.ecs.model import Bucket, Deployment, Desired, Last, Status, Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .lifecycle import Lifecycle
-    from .model import Cluster, ContainerInstance, Service, Task, TaskDefinition
-    from .registry import Registry
+    from bottlerocket_ecs_updater.simulator.ecs.lifecycle import Lifecycle
+    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance, Service, Task, TaskDefinition
+    from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
 
 SCHEDULED = "ServiceSchedulerInitiated"
 FAILURES = frozenset({"TaskFailedToStart", "EssentialContainerExited"})

@@ -6,20 +6,27 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.simulator.errors import AwsError
-from bottlerocket_ecs_updater.simulator.names import last_part
-from bottlerocket_ecs_updater.simulator.paging import page
-
-from .expressions import parse
-from .model import Controller, Launch, Rollout, Service, Strategy, TaskDefinition, Way
-from .requests import MISSING, at_most, invalid
-from .shapes import service_shape
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
+from bottlerocket_ecs_updater.simulator.ecs.expressions import parse
+from bottlerocket_ecs_updater.simulator.ecs.model import (
+    Controller,
+    Launch,
+    Rollout,
+    Service,
+    Strategy,
+    TaskDefinition,
+    Way,
+)
+from bottlerocket_ecs_updater.simulator.ecs.requests import MISSING, at_most, invalid
+from bottlerocket_ecs_updater.simulator.ecs.shapes import service_shape
 
 if TYPE_CHECKING:
-    from .model import Cluster, ServiceSpec, Shape
-    from .registry import Registry
-    from .requests import Handler
-    from .scheduler import Scheduler
+    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ServiceSpec, Shape
+    from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
+    from bottlerocket_ecs_updater.simulator.ecs.requests import Handler
+    from bottlerocket_ecs_updater.simulator.ecs.scheduler import Scheduler
 
 DESCRIBED_AT_ONCE = 10
 PAGE_DEFAULT = 10

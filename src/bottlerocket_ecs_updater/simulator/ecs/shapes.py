@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .model import Bucket, Controller, Desired, Last, Strategy, Way
+from bottlerocket_ecs_updater.simulator.ecs.model import Bucket, Controller, Desired, Last, Strategy, Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .model import Cluster, ContainerInstance, Deployment, Service, Shape, Task, TaskDefinition
+    from bottlerocket_ecs_updater.simulator.ecs.model import (
+        Cluster,
+        ContainerInstance,
+        Deployment,
+        Service,
+        Shape,
+        Task,
+        TaskDefinition,
+    )
 
 _AGENTS_PORTS = (22, 2375, 2376, 51678, 51679)
 _NOT_RUNNING_YET = (Last.PROVISIONING, Last.PENDING)

@@ -5,24 +5,31 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.simulator.errors import AwsError
-from bottlerocket_ecs_updater.simulator.names import last_part
-from bottlerocket_ecs_updater.simulator.paging import page
-
-from .expressions import Predicate, parse
-from .model import ContainerInstance, Launch, Status, Task
-from .requests import MISSING, arn_like, at_most, find_all, instance_of, invalid, task_of
-from .shapes import task_shape
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
+from bottlerocket_ecs_updater.simulator.ecs.expressions import Predicate, parse
+from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, Launch, Status, Task
+from bottlerocket_ecs_updater.simulator.ecs.requests import (
+    MISSING,
+    arn_like,
+    at_most,
+    find_all,
+    instance_of,
+    invalid,
+    task_of,
+)
+from bottlerocket_ecs_updater.simulator.ecs.shapes import task_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .lifecycle import Lifecycle
-    from .memory import Memory
-    from .model import Cluster, Shape, TaskDefinition
-    from .registry import Registry
-    from .requests import Handler
-    from .scheduler import Scheduler
+    from bottlerocket_ecs_updater.simulator.ecs.lifecycle import Lifecycle
+    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, Shape, TaskDefinition
+    from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
+    from bottlerocket_ecs_updater.simulator.ecs.requests import Handler
+    from bottlerocket_ecs_updater.simulator.ecs.scheduler import Scheduler
+    from bottlerocket_ecs_updater.simulator.ecs.stale_reads import Memory
 
 DESCRIBED_AT_ONCE = 100
 STARTED_AT_ONCE = 10

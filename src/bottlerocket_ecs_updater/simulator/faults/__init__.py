@@ -7,7 +7,7 @@ Parameters mean the same in every fault: `at` is the time since the host (or the
 Never here: anything that happens.
 """
 
-from .boots import (
+from bottlerocket_ecs_updater.simulator.faults.boots import (
     BootFault,
     BootHangs,
     Breaking,
@@ -29,8 +29,31 @@ from .boots import (
     TasksBreak,
     Unreachable,
 )
-from .catalogue import FAULTS, CatalogueEntry
-from .plan import Fault, FaultPlan, Placed
+from bottlerocket_ecs_updater.simulator.faults.catalogue import FAULTS, CatalogueEntry
+from bottlerocket_ecs_updater.simulator.faults.plan import Fault, FaultPlan, Placed
+from bottlerocket_ecs_updater.simulator.faults.world import (
+    ApiFails,
+    Between,
+    CommandsDenied,
+    GroupTakes,
+    InBetween,
+    InstanceStopped,
+    InstanceTerminated,
+    NewContainerInstance,
+    PartialFailures,
+    RepliesLost,
+    SecondUpdater,
+    SomebodySets,
+    SomebodyStages,
+    StaleReads,
+    Standing,
+    Step,
+    StoreOutage,
+    TaskArrives,
+    UpdaterDies,
+    WorldFault,
+)
+
 from .updates import (
     ActivateError,
     ActivateFails,
@@ -60,28 +83,6 @@ from .updates import (
     VariantEnded,
     VersionLocked,
     WaveLate,
-)
-from .world import (
-    ApiFails,
-    Between,
-    CommandsDenied,
-    GroupTakes,
-    InBetween,
-    InstanceStopped,
-    InstanceTerminated,
-    NewContainerInstance,
-    PartialFailures,
-    RepliesLost,
-    SecondUpdater,
-    SomebodySets,
-    SomebodyStages,
-    StaleReads,
-    Standing,
-    Step,
-    StoreOutage,
-    TaskArrives,
-    UpdaterDies,
-    WorldFault,
 )
 
 __all__ = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from .updates import AT_ONCE
+from bottlerocket_ecs_updater.simulator.faults.updates import AT_ONCE
 
 
 class RebootEnding(StrEnum):

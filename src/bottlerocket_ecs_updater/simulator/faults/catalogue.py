@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from . import boots, updates, world
+from bottlerocket_ecs_updater.simulator.faults import boots, updates, world
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .plan import Fault
+    from bottlerocket_ecs_updater.simulator.faults.plan import Fault
 
 
 @dataclass(frozen=True, slots=True)

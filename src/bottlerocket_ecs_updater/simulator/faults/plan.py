@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from cattrs import Converter
 from cattrs.strategies import configure_tagged_union
 
-from .boots import BootFault
-from .updates import UpdateFault
-from .world import WorldFault
+from bottlerocket_ecs_updater.simulator.faults.boots import BootFault
+from bottlerocket_ecs_updater.simulator.faults.updates import UpdateFault
+from bottlerocket_ecs_updater.simulator.faults.world import WorldFault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

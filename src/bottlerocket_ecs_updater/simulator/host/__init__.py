@@ -4,8 +4,8 @@ Here lives what one host does by itself. Never here: ECS (tasks, placement) or t
 to a host's `on_…` lists and run its shell.
 """
 
-from .host import Host
-from .script import Script
-from .spec import HostSpec, HostTiming, Power, ScriptResult
+from bottlerocket_ecs_updater.simulator.host.host import Host
+from bottlerocket_ecs_updater.simulator.host.script import Script
+from bottlerocket_ecs_updater.simulator.host.spec import HostSpec, HostTiming, Power, ScriptResult
 
 __all__ = ["Host", "HostSpec", "HostTiming", "Power", "Script", "ScriptResult"]

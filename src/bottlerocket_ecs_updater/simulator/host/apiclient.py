@@ -13,17 +13,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.faults import Moment, Oddity, OddOutput, RebootEnding, RebootEnds, Step
+from bottlerocket_ecs_updater.simulator.host import settings
+from bottlerocket_ecs_updater.simulator.host.dispatcher import NO_CONTENT, NOT_FOUND, OK, REASONS
+from bottlerocket_ecs_updater.simulator.host.malformed_output import distort
+from bottlerocket_ecs_updater.simulator.host.status import Command, UpdateState, UpdateStatus, compact, pretty
 from bottlerocket_ecs_updater.simulator.repository import parse_version
 
-from . import settings
-from .dispatcher import NO_CONTENT, NOT_FOUND, OK, REASONS
-from .odd import distort
-from .status import Command, UpdateState, UpdateStatus, compact, pretty
-
 if TYPE_CHECKING:
-    from .dispatcher import Dispatcher
-    from .machine import Machine
-    from .script import Program, Streams
+    from bottlerocket_ecs_updater.simulator.host.dispatcher import Dispatcher
+    from bottlerocket_ecs_updater.simulator.host.machine import Machine
+    from bottlerocket_ecs_updater.simulator.host.script import Program, Streams
 
 REQUEST = timedelta(milliseconds=5)
 """One request over the socket, where its duration matters: between a look at the status and the act on it."""

@@ -18,18 +18,23 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 from bottlerocket_ecs_updater.simulator.faults import LockBusy, Moment
-
-from . import updog
-from .status import Command, CommandResult, Staged, UpdateState, UpdateStatus, rfc3339
+from bottlerocket_ecs_updater.simulator.host import updog
+from bottlerocket_ecs_updater.simulator.host.status import (
+    Command,
+    CommandResult,
+    Staged,
+    UpdateState,
+    UpdateStatus,
+    rfc3339,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
     from bottlerocket_ecs_updater.simulator.clock import Timer
-
-    from .machine import Machine
-    from .updog import Outcome, Work
+    from bottlerocket_ecs_updater.simulator.host.machine import Machine
+    from bottlerocket_ecs_updater.simulator.host.updog import Outcome, Work
 
 OK, NO_CONTENT, NOT_FOUND, CONFLICT, LOCKED = 200, 204, 404, 409, 423
 REASONS = {NOT_FOUND: "Not Found", CONFLICT: "Conflict", LOCKED: "Locked", 500: "Internal Server Error"}

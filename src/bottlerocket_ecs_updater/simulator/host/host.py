@@ -26,28 +26,27 @@ from bottlerocket_ecs_updater.simulator.faults import (
     TasksBreak,
     Unreachable,
 )
+from bottlerocket_ecs_updater.simulator.host import initial_state as leftovers
+from bottlerocket_ecs_updater.simulator.host import shell
+from bottlerocket_ecs_updater.simulator.host.apiclient import Api
+from bottlerocket_ecs_updater.simulator.host.dispatcher import Dispatcher
+from bottlerocket_ecs_updater.simulator.host.machine import Machine
+from bottlerocket_ecs_updater.simulator.host.outside_actors import Meddling
+from bottlerocket_ecs_updater.simulator.host.script import Script
+from bottlerocket_ecs_updater.simulator.host.spec import Power
 from bottlerocket_ecs_updater.simulator.repository import parse_version
-
-from . import leftovers, shell
-from .apiclient import Api
-from .dispatcher import Dispatcher
-from .machine import Machine
-from .meddling import Meddling
-from .script import Script
-from .spec import Power
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
     from bottlerocket_ecs_updater.simulator.clock import Clock, Timer
+    from bottlerocket_ecs_updater.simulator.host.active_faults import Ailments
+    from bottlerocket_ecs_updater.simulator.host.dispatcher import Reply
+    from bottlerocket_ecs_updater.simulator.host.partitions import Banks
+    from bottlerocket_ecs_updater.simulator.host.spec import HostSpec, ScriptResult
+    from bottlerocket_ecs_updater.simulator.host.status import Command, UpdateStatus
     from bottlerocket_ecs_updater.simulator.repository import Repository
-
-    from .ailments import Ailments
-    from .banks import Banks
-    from .dispatcher import Reply
-    from .spec import HostSpec, ScriptResult
-    from .status import Command, UpdateStatus
 
 SERVICES_STOP = timedelta(seconds=1)
 """From the beginning of a shutdown until docker, the agents and all that they run are gone."""

@@ -12,18 +12,16 @@ from bottlerocket_ecs_updater.simulator.faults import (
     VersionLocked,
     WaveLate,
 )
+from bottlerocket_ecs_updater.simulator.host.active_faults import Ailments
+from bottlerocket_ecs_updater.simulator.host.partitions import Banks
+from bottlerocket_ecs_updater.simulator.host.status import Image
 from bottlerocket_ecs_updater.simulator.repository import Offer, Repository, Viewer
-
-from .ailments import Ailments
-from .banks import Banks
-from .status import Image
 
 if TYPE_CHECKING:
     import random
 
     from bottlerocket_ecs_updater.simulator.clock import Clock
-
-    from .spec import HostSpec
+    from bottlerocket_ecs_updater.simulator.host.spec import HostSpec
 
 
 @dataclass(slots=True)

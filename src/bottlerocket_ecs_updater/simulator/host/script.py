@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from .spec import ScriptResult
+from bottlerocket_ecs_updater.simulator.host.spec import ScriptResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from bottlerocket_ecs_updater.simulator.repository import WAVE_SEEDS, parse_vers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .machine import Machine, Settings
+    from bottlerocket_ecs_updater.simulator.host.machine import Machine, Settings
 
 
 def report(machine: Machine, prefixes: Sequence[str]) -> dict[str, Any]:

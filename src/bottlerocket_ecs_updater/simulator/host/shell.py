@@ -13,14 +13,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
 from bottlerocket_ecs_updater.simulator.faults import Oddity, OddOutput
-
-from . import apiclient
+from bottlerocket_ecs_updater.simulator.host import apiclient
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-    from .apiclient import Api
-    from .script import Program, Streams
+    from bottlerocket_ecs_updater.simulator.host.apiclient import Api
+    from bottlerocket_ecs_updater.simulator.host.script import Program, Streams
 
 BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 _REDIRECTION = re.compile(r"\s(?:2>&1|[12&]?>>?\s*/dev/null)(?=\s|$|;)")

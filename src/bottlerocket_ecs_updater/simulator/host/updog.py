@@ -23,16 +23,14 @@ from bottlerocket_ecs_updater.simulator.faults import (
     SlowDownload,
     ThirdVersion,
 )
-
-from .banks import DISK, BankError
-from .status import rfc3339
+from bottlerocket_ecs_updater.simulator.host.partitions import DISK, BankError
+from bottlerocket_ecs_updater.simulator.host.status import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bottlerocket_ecs_updater.simulator.host.machine import Machine
     from bottlerocket_ecs_updater.simulator.repository import Offer
-
-    from .machine import Machine
 
 CONNECT_TIMEOUT = timedelta(seconds=10)
 TRIES = 5

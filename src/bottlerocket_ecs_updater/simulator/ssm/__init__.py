@@ -3,7 +3,7 @@
 Here lives what SSM remembers and answers. Never here: what a command does; hosts run it.
 """
 
-from .service import RunCommand
-from .timing import SsmTiming
+from bottlerocket_ecs_updater.simulator.ssm.service import RunCommand
+from bottlerocket_ecs_updater.simulator.ssm.timing import SsmTiming
 
 __all__ = ["RunCommand", "SsmTiming"]

@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, assert_never
 
 from bottlerocket_ecs_updater.simulator.faults import CheckStuckAfterBoot, RebootEnding, ReportedUndeliverable
 from bottlerocket_ecs_updater.simulator.host import Power
-
-from .invocation import State
+from bottlerocket_ecs_updater.simulator.ssm.invocation import State
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from bottlerocket_ecs_updater.simulator.clock import Clock
     from bottlerocket_ecs_updater.simulator.host import ScriptResult
-
-    from .inventory import ManagedInstance
-    from .invocation import Invocation
-    from .timing import SsmTiming
+    from bottlerocket_ecs_updater.simulator.ssm.inventory import ManagedInstance
+    from bottlerocket_ecs_updater.simulator.ssm.invocation import Invocation
+    from bottlerocket_ecs_updater.simulator.ssm.timing import SsmTiming
 
 MAX_ATTEMPTS = 15
 """`CommandRetryLimit` of the agent: how often it runs a document that reboots keep cutting off."""

@@ -5,17 +5,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from bottlerocket_ecs_updater.simulator.errors import AwsError
-
-from .validate import at_most
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.ssm.validate import at_most
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bottlerocket_ecs_updater.simulator.clock import Clock
     from bottlerocket_ecs_updater.simulator.host import Host
-
-    from .timing import SsmTiming
+    from bottlerocket_ecs_updater.simulator.ssm.timing import SsmTiming
 
 AGENT_VERSION = "3.3.987.0"
 MAX_FILTER_VALUES = 100

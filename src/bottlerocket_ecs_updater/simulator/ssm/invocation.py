@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from .output import STDERR_LIMIT, STDOUT_LIMIT, combined, prefix
+from bottlerocket_ecs_updater.simulator.ssm.output import STDERR_LIMIT, STDOUT_LIMIT, combined, prefix
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from bottlerocket_ecs_updater.simulator.host import Script
-
-    from .documents import Plugin
-    from .inventory import ManagedInstance
+    from bottlerocket_ecs_updater.simulator.ssm.documents import Plugin
+    from bottlerocket_ecs_updater.simulator.ssm.inventory import ManagedInstance
 
 NOT_STARTED = -1
 

@@ -12,15 +12,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bottlerocket_ecs_updater.simulator.errors import AwsError
-
-from . import validate
-from .agent import Agent
-from .documents import RUN_SHELL_SCRIPT, read_plugin
-from .inventory import ManagedInstance, filters_of, passes
-from .invocation import Command, Invocation, State
-from .pages import newest_first, oldest_first
-from .timing import SsmTiming
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.ssm import validate
+from bottlerocket_ecs_updater.simulator.ssm.agent import Agent
+from bottlerocket_ecs_updater.simulator.ssm.documents import RUN_SHELL_SCRIPT, read_plugin
+from bottlerocket_ecs_updater.simulator.ssm.inventory import ManagedInstance, filters_of, passes
+from bottlerocket_ecs_updater.simulator.ssm.invocation import Command, Invocation, State
+from bottlerocket_ecs_updater.simulator.ssm.pages import newest_first, oldest_first
+from bottlerocket_ecs_updater.simulator.ssm.timing import SsmTiming
 
 if TYPE_CHECKING:
     import random

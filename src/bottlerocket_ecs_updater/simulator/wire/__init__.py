@@ -3,6 +3,6 @@
 Here lives what turns requests into `World.call` and what moto is still asked for. Never here: what an operation does.
 """
 
-from .server import OPERATOR_KEY, UPDATER_KEY, Wire
+from bottlerocket_ecs_updater.simulator.wire.server import OPERATOR_KEY, UPDATER_KEY, Wire
 
 __all__ = ["OPERATOR_KEY", "UPDATER_KEY", "Wire"]

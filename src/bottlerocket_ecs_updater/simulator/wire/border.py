@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, Any
 from moto.backends import list_of_moto_modules
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler
 
-from bottlerocket_ecs_updater.simulator.disturbances import KilledError, ReplyLostError
-from bottlerocket_ecs_updater.simulator.errors import AwsError
-
-from .errors import json_error, query_error, rest_xml_error
-from .requests import read_envelope
-from .responses import SWAPPED
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.wire.errors import json_error, query_error, rest_xml_error
+from bottlerocket_ecs_updater.simulator.wire.requests import read_envelope
+from bottlerocket_ecs_updater.simulator.wire.responses import SWAPPED
+from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError, ReplyLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from bottlerocket_ecs_updater.simulator.world import World
-
-    from .errors import ErrorBody
+    from bottlerocket_ecs_updater.simulator.wire.errors import ErrorBody
+    from bottlerocket_ecs_updater.simulator.world.world import World
 
 Environ = dict[str, Any]
 

@@ -23,16 +23,14 @@ from moto.ec2.responses import EC2Response
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.ssm.responses import SimpleSystemManagerResponse
 
-from bottlerocket_ecs_updater.simulator.errors import AwsError
-
-from .errors import ec2_error, json_error, query_error
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.wire.errors import ec2_error, json_error, query_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bottlerocket_ecs_updater.simulator.world import World
-
-    from .errors import ErrorBody
+    from bottlerocket_ecs_updater.simulator.wire.errors import ErrorBody
+    from bottlerocket_ecs_updater.simulator.world.world import World
 
 Answer = tuple[int, dict[str, str], str | bytes]
 

@@ -13,14 +13,13 @@ from moto.ssm.models import ssm_backends
 from werkzeug.serving import make_server
 
 from bottlerocket_ecs_updater.simulator.ecs import TaskDefinition, Workload
-
-from .border import Border, Dispatcher, QuietHandler
-from .responses import WORLDS, install
+from bottlerocket_ecs_updater.simulator.wire.border import Border, Dispatcher, QuietHandler
+from bottlerocket_ecs_updater.simulator.wire.responses import WORLDS, install
 
 if TYPE_CHECKING:
     from werkzeug.serving import BaseWSGIServer
 
-    from bottlerocket_ecs_updater.simulator.world import World
+    from bottlerocket_ecs_updater.simulator.world.world import World
 
 LOOPBACK = "127.0.0.1"
 _MOTO_ACCOUNT = "MOTO_ACCOUNT_ID"

@@ -1,0 +1,1 @@
+"""Calls to AWS: sessions, pace, retries and errors."""

@@ -1,0 +1,153 @@
+"""Clients for AWS, from standard configuration: environment, profiles, container credentials, endpoint overrides.
+
+They come from botocore itself: boto3 would add a quarter of a second of imports to every start, for an interface
+that is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+from botocore.session import Session
+
+from bottlerocket_ecs_updater.aws.transport.deadline import Deadlines
+from bottlerocket_ecs_updater.aws.transport.trimming import trim_replies
+from bottlerocket_ecs_updater.aws.transport.whole import refuse_broken_replies
+from bottlerocket_ecs_updater.errors import UsageError
+
+if TYPE_CHECKING:
+    from types_boto3_autoscaling import AutoScalingClient
+    from types_boto3_cloudwatch import CloudWatchClient
+    from types_boto3_ec2 import EC2Client
+    from types_boto3_ecs import ECSClient
+    from types_boto3_s3 import S3Client
+    from types_boto3_ssm import SSMClient
+
+ClientT = TypeVar("ClientT")
+
+CONNECT_TIMEOUT = timedelta(seconds=3)
+READ_TIMEOUT = timedelta(seconds=6)
+"""Both together leave time to go in peace within the ten seconds that a signal gives, even while AWS is silent."""
+
+CALL_LIMIT = timedelta(seconds=15)
+"""A call that is answered drop by drop is over by then: the lease, renewed every third of a minute, outlasts it."""
+
+ACT_LEASE_SHARE = 4
+"""An act ends, one way or the other, within this part of the lease: the lease was looked at right before."""
+
+CONNECT_SHARE = 0.3
+READ_SHARE = 0.6
+
+
+class Pair(Generic[ClientT]):
+    """Two clients for one service, each made when it is first used.
+
+    One looks. The calls of the other end within a part of the lease.
+    """
+
+    def __init__(self, make_looking: Callable[[], ClientT], make_acting: Callable[[], ClientT]) -> None:
+        self._make_looking = make_looking
+        self._make_acting = make_acting
+
+    @classmethod
+    def of(cls, client: ClientT) -> Pair[ClientT]:
+        """One client for both, where calls take no time."""
+        return cls(lambda: client, lambda: client)
+
+    @cached_property
+    def looking(self) -> ClientT:
+        """For calls that change nothing. Raises UsageError where the configuration gives no client."""
+        return self._make_looking()
+
+    @cached_property
+    def acting(self) -> ClientT:
+        """For calls that change something."""
+        return self._make_acting()
+
+
+class Clients:
+    """The clients of a run; all share one session, so models are loaded and credentials looked up once."""
+
+    def __init__(self, *, version: str, region: str | None = None, lease: timedelta = timedelta(seconds=60)) -> None:
+        self._version = version
+        self._region = region
+        self._lease = lease
+        self._deadlines = Deadlines()
+
+    def within(self, acting: bool) -> AbstractContextManager[None]:  # noqa: FBT001 - the form that `Api` asks for
+        """What is called inside is over within its limit: an act within a part of the lease."""
+        share = self._lease / ACT_LEASE_SHARE
+        return self._deadlines.within(min(CALL_LIMIT, share) if acting else CALL_LIMIT)
+
+    @cached_property
+    def ecs(self) -> Pair[ECSClient]:
+        """Elastic Container Service."""
+        return cast("Pair[ECSClient]", self._pair("ecs"))
+
+    @cached_property
+    def ssm(self) -> Pair[SSMClient]:
+        """Systems Manager."""
+        return cast("Pair[SSMClient]", self._pair("ssm"))
+
+    @cached_property
+    def s3(self) -> Pair[S3Client]:
+        """Simple Storage Service."""
+        return cast("Pair[S3Client]", self._pair("s3"))
+
+    @cached_property
+    def autoscaling(self) -> Pair[AutoScalingClient]:
+        """Auto Scaling, which is only ever looked at."""
+        return cast("Pair[AutoScalingClient]", self._pair("autoscaling"))
+
+    @cached_property
+    def cloudwatch(self) -> Pair[CloudWatchClient]:
+        """CloudWatch, whose alarms are only ever looked at."""
+        return cast("Pair[CloudWatchClient]", self._pair("cloudwatch"))
+
+    @cached_property
+    def ec2(self) -> Pair[EC2Client]:
+        """EC2, for launch templates and images, which are only ever looked at."""
+        return cast("Pair[EC2Client]", self._pair("ec2"))
+
+    def in_region(self, service: str, region: str | None) -> object:
+        """A client for what is named by an ARN, in the Region that the ARN names; it looks and acts."""
+        return self._client(service, self._config(CONNECT_TIMEOUT, READ_TIMEOUT), region)
+
+    @cached_property
+    def _session(self) -> Session:
+        return Session()
+
+    def _pair(self, service: str) -> Pair[Any]:
+        share = self._lease / ACT_LEASE_SHARE
+        act = self._config(min(CONNECT_TIMEOUT, share * CONNECT_SHARE), min(READ_TIMEOUT, share * READ_SHARE))
+        look = self._config(CONNECT_TIMEOUT, READ_TIMEOUT)
+        return Pair(lambda: self._client(service, look), lambda: self._client(service, act))
+
+    def _config(self, connect: timedelta, read: timedelta) -> Config:
+        return Config(
+            connect_timeout=connect.total_seconds(),
+            read_timeout=read.total_seconds(),
+            # One attempt each: repeats are made where the pace and the lease see them.
+            retries={"mode": "standard", "total_max_attempts": 1},
+            # The engine calls from one thread.
+            max_pool_connections=1,
+            user_agent_extra=f"bottlerocket-ecs-updater/{self._version}",
+        )
+
+    def _client(self, service: str, config: Config, region: str | None = None) -> object:
+        try:
+            client = self._session.create_client(service, region_name=region or self._region, config=config)
+        except (BotoCoreError, ValueError) as error:
+            # ValueError is how botocore refuses a malformed endpoint.
+            raise UsageError(f"cannot talk to {service}: {error}") from error
+        self._deadlines.watch(client)
+        refuse_broken_replies(client.meta.events)
+        if service == "ecs":
+            trim_replies(client.meta.events)
+        return client

@@ -1,0 +1,191 @@
+"""The border: what botocore raises becomes what the caller does next.
+
+Every code below was read in botocore's retry rules and service models, or in AWS's own lists of common errors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004 - botocore's own, which is no OSError
+    CredentialRetrievalError,
+    HTTPClientError,
+    IncompleteReadError,
+    LoginError,
+    MetadataRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    SSLError,
+    SSOError,
+    TokenRetrievalError,
+)
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
+
+from bottlerocket_ecs_updater.aws.transport.operation import Operation
+from bottlerocket_ecs_updater.errors import Denied, NotFound, Throttled, Unreachable, UpdaterError
+
+THROTTLING_CODES = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "EC2ThrottledException",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionInProgressException",
+    }
+)
+_OVERLAPPED_CODES = frozenset({"ConditionalRequestConflict", "OperationAborted"})
+"""Of S3, with status 409: "a conflicting operation occurred during the request. Fetch the object's ETag and retry."
+
+Source: "Error responses" of the S3 API reference, and "Prevent object overwrites with conditional writes".
+"""
+_DENIED_CODES = frozenset(
+    {"AccessDenied", "AccessDeniedException", "AuthorizationError", "NotAuthorized", "UnauthorizedOperation"}
+)
+_CREDENTIALS_CODES = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "IncompleteSignatureException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "OptInRequired",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+_SERVER_CODES = frozenset(
+    {
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServerException",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+    }
+)
+_NOT_FOUND_CODES = frozenset(
+    {
+        "ClusterNotFoundException",
+        "InvalidDocument",
+        "InvalidDocumentVersion",
+        "NoSuchBucket",
+        "ResourceNotFoundException",
+    }
+)
+_NOT_OFFERED_STATUS = 501
+_STORE_WRITES = (Operation.PUT_OBJECT, Operation.DELETE_OBJECT)
+
+NOT_ALLOWED = "not allowed: "
+"""What the line of a denial begins with."""
+
+# "User: arn:… is not authorized to perform: ecs:ListTasks on resource: arn:… because no identity-based policy …"
+_NOT_AUTHORIZED = re.compile(r"not authorized to perform:?\s+([\w-]+:\w+\*?)(?:\s+on resource:?\s+\"?([^\s\"]+))?")
+
+
+@dataclass
+class CallRefused(UpdaterError):
+    """AWS understood the call and refused it as a whole: it took no effect, and will not when repeated."""
+
+    code: str = ""
+
+
+@dataclass
+class Overlapped(Throttled):
+    """S3 did not write, because another write of the object was under way: it may be sent again."""
+
+
+@dataclass
+class NeverSent(Unreachable):
+    """No connection was made, so the call surely took no effect."""
+
+
+@contextmanager
+def translated(operation: Operation, about: str) -> Iterator[None]:
+    """Let only errors of ours out; `about` is what the call was about, for when AWS does not say it."""
+    try:
+        yield
+    except ClientError as error:
+        raise from_reply(error, operation, about) from error
+    except ResponseParserError as error:
+        raise Unreachable(f"{operation.title}: the reply was not AWS's: {error}") from error
+    except BotoCoreError as error:
+        raise from_transport(error, operation) from error
+    except (HTTPError, OSError) as error:
+        # What breaks off while a body is read does not always come as an error of botocore's.
+        raise Unreachable(f"{operation.title}: {error!r}") from error
+
+
+def from_reply(error: ClientError, operation: Operation, about: str) -> UpdaterError:
+    """What an error that AWS answered with means."""
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    said = str(error.response.get("Error", {}).get("Message", "")) or "without a message"
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+    line = f"{operation.title}: {code}: {said}"
+    if code in _OVERLAPPED_CODES or (status == 409 and operation in _STORE_WRITES):
+        return Overlapped(line)
+    if code in THROTTLING_CODES or status == 429:
+        return Throttled(line)
+    if code in _DENIED_CODES:
+        return _denied(said, operation, about)
+    if code in _CREDENTIALS_CODES:
+        return UpdaterError(f"AWS does not accept the credentials: {line}")
+    if code in _SERVER_CODES or (status >= 500 and status != _NOT_OFFERED_STATUS):
+        return Unreachable(line)
+    if code in _NOT_FOUND_CODES:
+        return NotFound(f"{about or operation.title} does not exist ({line})")
+    return CallRefused(line, code)
+
+
+def from_transport(error: BotoCoreError, operation: Operation) -> UpdaterError:
+    """What an error that came before or instead of an answer means."""
+    line = f"{operation.title}: {error}"
+    match error:
+        case SSLError() if "certificate" not in line.lower():
+            # botocore calls it an error of the connection; but encryption may also break off after the request.
+            return Unreachable(line)
+        case ConnectionError():
+            return NeverSent(line)
+        case CredentialRetrievalError() | MetadataRetrievalError():
+            # The credentials' own endpoint did not answer; nothing was sent, and it may answer the next time.
+            return NeverSent(line)
+        case HTTPClientError() | IncompleteReadError():
+            return Unreachable(line)
+        case NoCredentialsError() | PartialCredentialsError() | TokenRetrievalError() | SSOError() | LoginError():
+            return UpdaterError(f"there are no AWS credentials to use: {error}")
+        case _:
+            return UpdaterError(line)
+
+
+def _denied(said: str, operation: Operation, about: str) -> Denied:
+    told = _NOT_AUTHORIZED.search(said)
+    action = told[1] if told else operation.action
+    named = (told[2] if told else "") or ""
+    known = named not in ("", "*")
+    resource = named if known else about or named
+    line = f"{NOT_ALLOWED}{action} on {resource or 'its resource'} ({said})"
+    return Denied(line, action, resource, known)

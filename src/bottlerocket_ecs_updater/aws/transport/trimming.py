@@ -1,0 +1,137 @@
+"""Cut from the long replies what nobody here reads, before botocore parses them value by value.
+
+A container instance comes with dozens of capabilities and its resources twice, a service with a hundred events.
+Of a cluster of thousands, on a quarter of a processor, reading all that would take longer than asking for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from bottlerocket_ecs_updater.aws.ecs_shapes import CAPABILITY_PREFIX, TELLING
+from bottlerocket_ecs_updater.engine.store.read_json import MISFITS
+
+KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
+    "DescribeContainerInstances": (
+        "containerInstances",
+        frozenset(
+            {
+                "agentConnected",
+                "attributes",
+                "capacityProviderName",
+                "containerInstanceArn",
+                "ec2InstanceId",
+                "healthStatus",
+                "pendingTasksCount",
+                "registeredAt",
+                "remainingResources",
+                "runningTasksCount",
+                "status",
+            }
+        ),
+    ),
+    "DescribeServices": (
+        "services",
+        frozenset(
+            {
+                "capacityProviderStrategy",
+                "deploymentConfiguration",
+                "deployments",
+                "desiredCount",
+                "events",
+                "launchType",
+                "placementConstraints",
+                "runningCount",
+                "schedulingStrategy",
+                "serviceArn",
+                "serviceName",
+                "status",
+                "taskDefinition",
+                "taskSets",
+            }
+        ),
+    ),
+    "DescribeTasks": (
+        "tasks",
+        frozenset(
+            {
+                "containerInstanceArn",
+                "containers",
+                "createdAt",
+                "group",
+                "lastStatus",
+                "startedBy",
+                "stopCode",
+                "stoppedAt",
+                "stoppedReason",
+                "taskArn",
+                "taskDefinitionArn",
+            }
+        ),
+    ),
+}
+"""What is read of each item, by operation, with the name of the list that it is in."""
+
+RESOURCE_KEPT = ("name", "integerValue", "stringSetValue")
+DEPLOYMENT_KEPT = ("status", "rolloutState", "createdAt", "launchType", "capacityProviderStrategy")
+
+CONTAINER_KEPT = ("exitCode", "reason")
+
+
+class Events(Protocol):
+    """What of botocore's event system is used."""
+
+    def register(self, event_name: str, handler: Callable[..., None], /) -> None:
+        """Have a handler called when something happens."""
+
+
+def trim_replies(events: Events) -> None:
+    """Have the replies of one client of ECS trimmed."""
+    for operation, (items, kept) in KEPT.items():
+        events.register(f"before-parse.ecs.{operation}", _trimmer(items, kept))
+
+
+def _trimmer(items: str, kept: frozenset[str]) -> Callable[..., None]:
+    def trim_reply(response_dict: dict[str, Any], **_: object) -> None:
+        response_dict["body"] = trimmed(response_dict["body"], items, kept)
+
+    return trim_reply
+
+
+def trimmed(body: bytes, items: str, kept: frozenset[str]) -> bytes:
+    """A reply's body with less in it; one that is not as expected stays as it is, for botocore to judge."""
+    try:
+        reply = json.loads(body)
+        reply[items] = [_trimmed_item(item, kept) for item in reply[items]]
+        return json.dumps(reply).encode()
+    except MISFITS:
+        return body
+
+
+def _trimmed_item(item: Mapping[str, Any], kept: frozenset[str]) -> dict[str, Any]:
+    less = {name: value for name, value in item.items() if name in kept}
+    if "attributes" in less:
+        less["attributes"] = [one for one in less["attributes"] if not one["name"].startswith(CAPABILITY_PREFIX)]
+    if "remainingResources" in less:
+        less["remainingResources"] = [
+            {name: one.get(name) for name in RESOURCE_KEPT} for one in less["remainingResources"]
+        ]
+    for rollouts in ("deployments", "taskSets"):
+        if rollouts in less:
+            less[rollouts] = [{name: one.get(name) for name in DEPLOYMENT_KEPT} for one in less[rollouts]]
+    if "containers" in less:
+        # Only of what has stopped anybody asks how its containers ended.
+        stopped = less["containers"] if less.get("lastStatus") == "STOPPED" else []
+        less["containers"] = [{name: one.get(name) for name in CONTAINER_KEPT} for one in stopped]
+    if "events" in less:
+        # Most services have a hundred events which say that they are steady.
+        less["events"] = [_trimmed_event(one) for one in less["events"] if any(t in one["message"] for t in TELLING)]
+    return less
+
+
+def _trimmed_event(event: Mapping[str, Any]) -> dict[str, Any]:
+    """When tasks were started or stopped, and how many; which ones, in a long list, nobody reads."""
+    text, _, _ = event["message"].partition(" tasks")
+    return {"message": f"{text} tasks", "createdAt": event["createdAt"]}

@@ -1,0 +1,44 @@
+"""`explain`: everything known of one instance, and each rule that was asked about it, with its answer."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from bottlerocket_ecs_updater.cli.commands.plan import look
+from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings.settings import RunSettings
+from bottlerocket_ecs_updater.cli.wiring import wire
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.planning.explain import explain as explain_instance
+from bottlerocket_ecs_updater.errors import UsageError
+from bottlerocket_ecs_updater.report.views.explanation import explanation_json, explanation_text
+
+
+def explain(
+    instance: Annotated[str, Parameter(help="An EC2 instance id.", metavar="INSTANCE")],
+    /,
+    *,
+    settings: RunSettings,
+    form: Annotated[
+        Literal["text", "json"], kinds.choice("Form of the explanation.", "text", "json", name="--format")
+    ] = "text",
+) -> int:
+    """Say why an instance is, or is not, updated: all that is known of it, and every rule with its answer."""
+    wired = wire(settings, os.environ)
+    fleet = look(wired, settings.policy)
+    known = fleet.instances.get(InstanceId(instance))
+    if known is None:
+        raise UsageError(
+            f"{instance} is not in cluster {wired.cluster_name}, which has {len(fleet.instances)} instances"
+        )
+    explanation = explain_instance(known, fleet, settings.policy)
+    if form == "json":
+        text = json.dumps(explanation_json(explanation, fleet, wired.cluster_name), indent=1) + "\n"
+    else:
+        text = explanation_text(explanation, fleet, wired.cluster_name)
+    print(text, end="")  # noqa: T201 - the explanation itself
+    return 0

@@ -1,0 +1,46 @@
+"""`history`: the runs of a cluster, with how they ended, how long they took, and which releases they brought."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
+from bottlerocket_ecs_updater.cli.wiring import wire_to_look
+from bottlerocket_ecs_updater.engine.audit import acts_of
+from bottlerocket_ecs_updater.errors import UsageError
+from bottlerocket_ecs_updater.report.outputs.index import acts_text, entries_of, history_text, write_index
+from bottlerocket_ecs_updater.report.outputs.json_report import act_object
+
+
+@Parameter(name="*", group="History")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistorySettings:
+    """Which cluster, and how its runs are shown."""
+
+    target: Target
+    config: ConfigFile = None
+    form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
+    last: Annotated[int, kinds.count("At most so many runs, and acts of people, the newest.")] = 30
+
+
+def history(*, settings: HistorySettings) -> int:
+    """List the runs of a cluster, and what people did, newest first."""
+    wired = wire_to_look(settings.target, os.environ)
+    if wired.store is None:
+        raise UsageError("the history of runs is in the state store: give --state")
+    entries = entries_of(wired.store, wired.state, wired.cluster_name)[: settings.last]
+    acts = acts_of(wired.store, wired.state)[-settings.last :]
+    if settings.form == "json":
+        told = json.loads(write_index(entries)) | {"acts": [act_object(act) for act in reversed(acts)]}
+        text = json.dumps(told, indent=1) + "\n"
+    else:
+        text = history_text(entries) + acts_text(acts)
+    sys.stdout.write(text)
+    return 0

@@ -1,0 +1,49 @@
+"""`pause`: no run begins anything new on a cluster until somebody resumes; what is in flight finishes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from cyclopts import Parameter
+
+from bottlerocket_ecs_updater.cli.acts import Why, caller, record
+from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
+from bottlerocket_ecs_updater.cli.wiring import Wired, wire_to_look
+from bottlerocket_ecs_updater.engine.ports import Store
+from bottlerocket_ecs_updater.engine.store.migration import pause_of
+from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, set_pause
+from bottlerocket_ecs_updater.errors import UsageError
+
+
+@Parameter(name="*", group="Pause")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseSettings:
+    """Which cluster, and why."""
+
+    target: Target
+    config: ConfigFile = None
+    why: Why = ""
+
+
+def pause(*, settings: PauseSettings) -> int:
+    """Let no run begin anything new on a cluster until `resume`; what is in flight finishes."""
+    wired = wire_to_look(settings.target, os.environ)
+    store = store_of(wired)
+    before = pause_of(store, wired.place, wired.cluster_name)
+    made = Pause(wired.clock.now(), caller(wired), settings.why)
+    set_pause(store, wired.state, made)
+    instead = f", in place of the pause {before}" if before else ""
+    record(wired, "pause", "", settings.why, f"paused the updates{instead}", made.who)
+    said = f"Updates of {wired.cluster_name} are paused {made}"
+    if before:
+        said += f"\nThey were paused already, {before}. `resume` ends both."
+    print(said)  # noqa: T201 - the answer itself
+    return 0
+
+
+def store_of(wired: Wired) -> Store:
+    """The state store, where the switch is. Raises UsageError where none is given."""
+    if wired.store is None:
+        raise UsageError("the pause switch is kept in the state store: give --state")
+    return wired.store

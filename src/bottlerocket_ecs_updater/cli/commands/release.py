@@ -1,0 +1,101 @@
+"""`release`: a person gives a quarantined instance back, clears a rest, or declares a release good."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bottlerocket_ecs_updater.cli.acts import Why, record
+from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
+from bottlerocket_ecs_updater.cli.wiring import Wired, wire_to_look
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM
+from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy
+from bottlerocket_ecs_updater.engine.manual_release import Release, consider_instance, consider_version, perform
+from bottlerocket_ecs_updater.errors import UpdaterError, UsageError
+
+
+@Parameter(name="*", group="Release")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseSettings:
+    """What is released, and where."""
+
+    target: Target
+    config: ConfigFile = None
+    why: Why = ""
+    yes: Annotated[bool, kinds.switch("Do it without asking.", "y")] = False
+    lease: Annotated[
+        timedelta, kinds.duration("As in `run`: how long a silent run keeps its right to act.", most=LONGEST_TERM)
+    ] = timedelta(seconds=60)
+
+
+def release(
+    what: Annotated[str, Parameter(help="An EC2 instance id, or a version of Bottlerocket.", metavar="WHAT")],
+    /,
+    *,
+    settings: ReleaseSettings,
+) -> int:
+    """Give a quarantined instance back, clear its rest, or declare a version good.
+
+    What would be done is shown first. If something else would be done once you have agreed, nothing is done.
+    """
+    wired = wire_to_look(settings.target, os.environ, settings.lease)
+    planned = _consider(what, wired)
+    steps = planned.steps()
+    if not steps:
+        _say(f"Nothing is held against {what}: there is nothing to release.")
+        return 0
+    _say("This would:")
+    for step in steps:
+        _say(f"  {step}")
+    if not settings.yes and not _agreed():
+        _say("Nothing was done.")
+        return 0
+    return _perform(planned, wired, what, settings.why)
+
+
+def _consider(what: str, wired: Wired) -> Release:
+    if what.startswith(("i-", "mi-")):
+        return consider_instance(InstanceId(what), wired.cluster, wired.ledger)
+    try:
+        version = Version.parse(what)
+    except ValueError as error:
+        raise UsageError(f"{what!r} is neither an EC2 instance id nor a version") from error
+    if wired.store is None:
+        raise UsageError("which versions failed is remembered in the state store: give --state")
+    return consider_version(version, wired.ledger)
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError("nobody is there to be asked: give --yes")
+    try:
+        return input("Do it? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _perform(planned: Release, wired: Wired, what: str, why: str) -> int:
+    answer = wired.right.acquire()
+    if isinstance(answer, HeldBy):
+        raise UpdaterError(f"a run acts on this cluster now ({answer.holder}); ask again when it has ended")
+    try:
+        wired.api.before_call = lambda acting: wired.right.check_before_act() if acting else None
+        wired.ledger.ask_first(wired.right.check_before_act)
+        perform(planned, wired.cluster, wired.ledger, wired.clock)
+    finally:
+        wired.right.release()
+    record(wired, "release", what, why, "; ".join(planned.steps()))
+    _say("Done.")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a command that talks with a person

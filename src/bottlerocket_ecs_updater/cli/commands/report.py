@@ -1,0 +1,127 @@
+"""`report`: the report of a run, made from its record; of a run that died too, and by a newer version again."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from bottlerocket_ecs_updater.cli.outputs import reach_of
+from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
+from bottlerocket_ecs_updater.cli.wiring import wire_to_look
+from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.location import name_of
+from bottlerocket_ecs_updater.engine.ports import Store
+from bottlerocket_ecs_updater.errors import NotFound, UsageError
+from bottlerocket_ecs_updater.report.analysis.run_report import Account, account_of
+from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
+from bottlerocket_ecs_updater.report.outputs.archive import FORMS, acts_around, render, report_key, write_reports
+from bottlerocket_ecs_updater.report.record.record import read_record, runs_of
+from bottlerocket_ecs_updater.report.words.sanitize import visible
+
+LATEST = "latest"
+
+Form = Literal["html", "json", "md"]
+
+_FORM_BY_ENDING = {"": "html", "htm": "html", "markdown": "md"} | {form: form for form in FORMS}
+
+
+@Parameter(name="*", group="Report")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportSettings:
+    """Where the record is, and where the report goes."""
+
+    target: Target
+    config: ConfigFile = None
+    to: Annotated[
+        Path | None, kinds.file("File that it is written to; without it, it is written to the state store.")
+    ] = None
+    out: Annotated[bool, kinds.switch("Print it, and write nothing.", "o")] = False
+    form: Annotated[
+        Form | None, kinds.choice("Form; else by the ending of --to, else html.", *FORMS, name="--format")
+    ] = None
+
+
+def report(
+    run: Annotated[str, Parameter(help="The id of a run, or latest.", metavar="RUN")] = LATEST,
+    /,
+    *,
+    settings: ReportSettings,
+) -> int:
+    """Make the report of a run from its record: a page, Markdown or JSON."""
+    form = settings.form or form_of(settings.to)
+    if settings.to is not None:
+        check_place(settings.to)
+    wired = wire_to_look(settings.target, os.environ)
+    if wired.store is None:
+        raise UsageError("the record of runs is in the state store: give --state")
+    state, name, account = _read(wired.store, (wired.state, wired.cluster_name), run, reach_of(settings.target))
+    if settings.out or settings.to is not None:
+        _put(render(account, form), settings.to)
+    else:
+        for fault in write_reports(wired.store, state, name, account):
+            _say(fault)
+        folder = report_key(state, name, "").rpartition("/")[0]
+        written = ", ".join(f"report.{one}" for one in FORMS)
+        _say(f"{visible(account.headline)}\nWritten to {folder} in the state store: {written}")
+    return 0
+
+
+def _put(text: str, to: Path | None) -> None:
+    if to is None:
+        sys.stdout.write(text)
+    else:
+        write_file(to, text)
+
+
+def _read(store: Store, states: Sequence[str], run: str, reach: Reach) -> tuple[str, RunId, Account]:
+    """The record of a run, and under which of these names it is kept; older versions had another one."""
+    cluster = name_of(states[0])
+    if run != LATEST and ("/" in run or not run):
+        raise UsageError(f"{run!r} is no id of a run; `history` lists them")
+    for state in states:
+        name = RunId(run) if run != LATEST else max(runs_of(store, state), default=None)
+        past = read_record(store, state, name) if name is not None else None
+        if name is not None and past is not None and past.events:
+            acts = acts_around(store, state, past.events)
+            return state, name, account_of(past.events, past.unreadable, cluster=cluster, reach=reach, acts=acts)
+    if run == LATEST:
+        raise NotFound(f"no run of {cluster} has left a record")
+    raise NotFound(f"run {run} of {cluster} has left no record; `history` lists those that did")
+
+
+def form_of(path: Path | None) -> str:
+    """The form that a file's ending asks for; a page where it has none. Raises UsageError for any other ending."""
+    ending = path.suffix.removeprefix(".").lower() if path is not None else ""
+    if ending not in _FORM_BY_ENDING:
+        raise UsageError(f"{path}: no report ends like that; .html, .md and .json are the forms")
+    return _FORM_BY_ENDING[ending]
+
+
+def check_place(path: Path) -> None:
+    """See that a file can be written there, before the work is done that it is to hold. Raises UsageError."""
+    folder = path.absolute().parent
+    if path.is_dir():
+        raise UsageError(f"{path}: that is a folder; name a file in it")
+    if not folder.is_dir():
+        raise UsageError(f"{path}: there is no folder {folder}")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise UsageError(f"{path}: may not be written")
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a report to a file of this machine. Raises UsageError where that cannot be."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - what a person asked for

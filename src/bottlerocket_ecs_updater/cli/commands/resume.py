@@ -1,0 +1,38 @@
+"""`resume`: let runs begin again on a cluster that was paused."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from cyclopts import Parameter
+
+from bottlerocket_ecs_updater.cli.acts import Why, record
+from bottlerocket_ecs_updater.cli.commands.pause import store_of
+from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
+from bottlerocket_ecs_updater.cli.wiring import wire_to_look
+from bottlerocket_ecs_updater.engine.store.migration import end_pause, pause_of
+
+
+@Parameter(name="*", group="Resume")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeSettings:
+    """Which cluster, and why."""
+
+    target: Target
+    config: ConfigFile = None
+    why: Why = ""
+
+
+def resume(*, settings: ResumeSettings) -> int:
+    """Let runs begin again on a cluster that was paused."""
+    wired = wire_to_look(settings.target, os.environ)
+    store = store_of(wired)
+    was = pause_of(store, wired.place, wired.cluster_name)
+    if wired.place is not None:
+        end_pause(store, wired.place)
+    if was:
+        record(wired, "resume", "", settings.why, f"let the updates go on, which were paused {was}")
+    said = f"Updates of {wired.cluster_name} go on; they were paused {was}" if was else "Updates were not paused."
+    print(said)  # noqa: T201 - the answer itself
+    return 0

@@ -1,0 +1,169 @@
+"""`run`: one update run over one cluster, from the settings to the exit code."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+from contextlib import suppress
+from datetime import datetime
+
+from bottlerocket_ecs_updater import __version__
+from bottlerocket_ecs_updater.cli.outputs import Telling, successors, tell
+from bottlerocket_ecs_updater.cli.settings.settings import RunSettings
+from bottlerocket_ecs_updater.cli.signals import RELEASE_GRACE_SECONDS, at_most, heard
+from bottlerocket_ecs_updater.cli.wiring import Wired, wire
+from bottlerocket_ecs_updater.core.model.event import LeaseRefused, LeaseTaken, LookPostponed, RunFinished, WaitBegan
+from bottlerocket_ecs_updater.core.model.outcome import count
+from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, Taken, asking
+from bottlerocket_ecs_updater.engine.ports import Recorder
+from bottlerocket_ecs_updater.engine.run import Run, Stop, World
+from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
+from bottlerocket_ecs_updater.engine.store.migration import move_pause
+from bottlerocket_ecs_updater.engine.waits import Waits
+from bottlerocket_ecs_updater.errors import Interrupted, Throttled, Unreachable, UpdaterError, UsageError
+
+MADE_BEFORE_COLLECTED = 50_000
+"""Objects, instead of the usual 700. A decision for thousands of instances makes hundreds of thousands, hardly any of
+them garbage in circles, and the searches for such made the longest decisions twice as long."""
+
+WAKES_PER_LEASE = 4
+"""A sleeping run wakes so many times per lease term, to renew its lease."""
+
+
+def run(settings: RunSettings) -> int:
+    """Update the cluster's Bottlerocket container instances, as far as may be done now."""
+    gc.set_threshold(MADE_BEFORE_COLLECTED)
+    stop, interrupted = Stop(), threading.Event()
+    with heard(stop, interrupted):
+        wired = _wired(settings, interrupted)
+        telling = tell(settings, wired, sys.stderr)
+        try:
+            return _with_right(settings, wired, telling, stop)
+        finally:
+            telling.close()
+            # The next run need not wait for this one; but nobody waits long for that.
+            with suppress(Interrupted), at_most(RELEASE_GRACE_SECONDS):
+                wired.right.release()
+
+
+def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
+    """Everything that a run talks to; AWS may take as long to answer as in any later outage. Raises UpdaterError."""
+    bare = wire(settings, os.environ, interrupted, ask=False)
+    began, wait = bare.clock.now(), settings.policy.longest_outage_wait
+    until = began + settings.limits.drain_timeout
+    telling: Telling | None = None
+
+    def told() -> Telling:
+        nonlocal telling
+        telling = telling or tell(settings, bare, sys.stderr)
+        return telling
+
+    waits = Waits(lambda one: told().recorder.record(WaitBegan(bare.clock.now(), one.what, one.since, one.until)))
+    while True:
+        try:
+            return _proven(wire(settings, os.environ, interrupted, waits=waits))
+        except (UpdaterError, Interrupted) as error:
+            # Whoever watches hears of it as of every outage, and of every run that could not begin.
+            telling = told()
+            now = bare.clock.now()
+            if isinstance(error, Throttled | Unreachable) and not passed(began, settings.limits.drain_timeout, now):
+                telling.recorder.record(LookPostponed(now, str(error), wait, began, until))
+                if bare.clock.sleep(wait):
+                    continue
+            code = 2 if isinstance(error, UsageError) else 1
+            telling.recorder.record(_never_began(bare, began, "error", code, str(error)))
+            telling.close()
+            raise
+
+
+def _proven(wired: Wired) -> Wired:
+    """See that there can be a state store in the folder. Raises UsageError and Denied at once where there cannot."""
+    if isinstance(wired.store, FolderStore):
+        wired.store.prove()
+    return wired
+
+
+def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Stop) -> int:
+    """Act where the cluster is ours to act on; leave, with thanks, where it is somebody else's."""
+    recorder, clock = telling.recorder, wired.clock
+    wired.waits.listener = lambda one: recorder.record(WaitBegan(clock.now(), one.what, one.since, one.until))
+    began = clock.now()
+    try:
+        answer = _ask_for_right(settings, wired, recorder)
+    except (UpdaterError, Interrupted) as error:
+        recorder.record(_never_began(wired, began, "error", 1, str(error)))
+        raise
+    now = wired.clock.now()
+    match answer:
+        case HeldBy(holder=holder, since=since):
+            recorder.record(LeaseRefused(now, holder, since))
+            recorder.record(_never_began(wired, began, "left", 0, f"another run acts on this cluster: {holder}"))
+            return 0
+        case Taken(epoch=epoch, from_whom=from_whom, warning=warning):
+            recorder.record(LeaseTaken(now, epoch, from_whom, warning))
+
+    ask = asking(wired.right)
+
+    def before_call(acting: bool) -> None:  # noqa: FBT001 - the hook's form
+        telling.tick()
+        if acting and telling.record is not None:
+            telling.record.secure()
+        ask(acting)
+
+    wired.api.before_call = before_call
+    world = World(
+        wired.cluster,
+        wired.hosts,
+        wired.clock,
+        wired.ledger,
+        wired.right,
+        recorder,
+        wired.store,
+        wired.survey,
+        wired.own,
+        successors(settings, wired),
+        wired.store_name,
+        wired.state,
+    )
+    finished = Run(
+        wired.run,
+        wired.cluster_name,
+        world,
+        settings.policy,
+        stop=stop,
+        wake=settings.limits.lease / WAKES_PER_LEASE,
+        version=__version__,
+        calls=wired.calls,
+    ).execute()
+    return finished.exit_code
+
+
+def _ask_for_right(settings: RunSettings, wired: Wired, recorder: Recorder) -> Taken | HeldBy:
+    """Ask for the right to act, and move what older versions kept; an outage of the store is sat out."""
+    began, wait = wired.clock.now(), settings.policy.longest_outage_wait
+    while True:
+        try:
+            answer = wired.right.acquire()
+            if isinstance(answer, Taken) and wired.store is not None and wired.place is not None:
+                move_pause(wired.store, wired.place)
+        except (Throttled, Unreachable) as problem:
+            # Nothing is kept of a try that failed in the middle: the next one begins anew.
+            wired.right.release()
+            now = wired.clock.now()
+            if passed(began, settings.limits.drain_timeout, now):
+                raise
+            recorder.record(LookPostponed(now, str(problem), wait, began, began + settings.limits.drain_timeout))
+            if not wired.clock.sleep(wait):
+                raise
+        else:
+            return answer
+
+
+def _never_began(wired: Wired, began: datetime, outcome: str, exit_code: int, why: str) -> RunFinished:
+    """The canonical last line of a run that did not come to look at the cluster."""
+    now = wired.clock.now()
+    calls, throttles = dict(wired.calls), wired.calls.throttled
+    return RunFinished(now, wired.run, outcome, exit_code, count({}), now - began, why, {}, calls, throttles)

@@ -1,0 +1,211 @@
+"""`simulate`: the real `run`, as a process of its own, against a simulated cluster on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from bottlerocket_ecs_updater.cli.commands.report import check_place, form_of
+from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.core.rules.policy import Limit
+from bottlerocket_ecs_updater.errors import UsageError
+
+if TYPE_CHECKING:
+    from bottlerocket_ecs_updater.simulator.scenarios import Scenario
+    from bottlerocket_ecs_updater.simulator.wire import Wire
+    from bottlerocket_ecs_updater.simulator.world.invariants import Verdict
+    from bottlerocket_ecs_updater.simulator.world.world import World
+
+STATE_BUCKET = "simulated-state"
+STATE_PREFIX = "updater"
+LEAD = timedelta(minutes=1)
+"""How long the world lives before the run begins: services find their places."""
+
+_RUN_ENDED = (0, 3, 4)
+"""Exit codes of a run that came to its end: broken hosts are part of the story that is simulated."""
+
+LEAVE_WITHIN_SECONDS = 15
+"""How long the run may take to leave when the simulation is interrupted."""
+
+
+@Parameter(name="*", group="Simulation")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulateSettings:
+    """The simulated cluster, and how the run is told to treat it."""
+
+    instances: Annotated[int, kinds.count("Container instances in the cluster.", least=8, most=5000)] = 12
+    speed: Annotated[float, kinds.factor("Seconds of the world for each second here.")] = 60.0
+    seed: Annotated[int, kinds.count("What the world's chances are drawn from.", least=0)] = 0
+    max_unavailable: Annotated[Limit, kinds.limit("As in `run`: instances out of service at once.")] = Limit(number=1)  # noqa: RUF009 - frozen
+    max_failures: Annotated[int, kinds.count("As in `run`: failures before the run halts.")] = 2
+    serve: Annotated[
+        bool, kinds.switch("Start no run: keep the world up, and print what any AWS client needs to reach it.", "s")
+    ] = False
+    report: Annotated[Path | None, kinds.file("Write the report of the run to this file: .html, .md or .json.")] = None
+    port: Annotated[int, kinds.count("Port of the server on loopback; 0 takes a free one.", least=0, most=65535)] = 0
+
+
+def simulate(settings: SimulateSettings = SimulateSettings()) -> int:
+    """Run against a simulated cluster on this machine, and watch it."""
+    try:
+        from bottlerocket_ecs_updater.simulator.clock import ScaledClock  # noqa: PLC0415 - an extra, and slow to import
+        from bottlerocket_ecs_updater.simulator.scenarios import telling_cluster  # noqa: PLC0415
+        from bottlerocket_ecs_updater.simulator.wire import Wire  # noqa: PLC0415
+        from bottlerocket_ecs_updater.simulator.world.invariants import Budget  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError(f"the simulator is an extra: install bottlerocket-ecs-updater[simulate] ({error})") from error
+    if settings.report is not None:
+        form_of(settings.report)
+        check_place(settings.report)
+    scenario = telling_cluster(settings.instances, settings.seed)
+    clock = ScaledClock(settings.speed)
+    origin = clock.now()
+    hosts = sum(1 for member in scenario.members if member.bottlerocket)
+    world = scenario.build(clock, budget=Budget(settings.max_unavailable.of(hosts)))
+    clock.start()
+    try:
+        with Wire(world, settings.port) as wire:
+            _make_bucket(wire)
+            _introduce(scenario, settings, wire)
+            if settings.serve:
+                return _serve(wire, scenario, settings, origin.isoformat())
+            clock.sleep(LEAD)
+            code = _run(settings, wire, scenario, origin.isoformat())
+            reported = settings.report is None or _report(settings.report, wire, scenario.cluster)
+            return 0 if _conclude(scenario, world) and code in _RUN_ENDED and reported else 1
+    finally:
+        clock.stop()
+
+
+def _make_bucket(wire: Wire) -> None:
+    """The state store of the simulated account, in the bucket service behind the same wire."""
+    from urllib.request import Request, urlopen  # noqa: PLC0415
+
+    # A bucket is made by a bare PUT: no client library is needed to say so.
+    with urlopen(Request(f"{wire.endpoint}/{STATE_BUCKET}", method="PUT"), timeout=10):  # noqa: S310 - loopback
+        pass
+
+
+def _arguments(settings: SimulateSettings, scenario: Scenario, region: str, origin: str) -> list[str]:
+    """The command line of the run: the product's own, with the world's names, and its clock."""
+    from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT  # noqa: PLC0415
+
+    values = {
+        "cluster": scenario.cluster,
+        "region": region,
+        "check-document": CHECK,
+        "apply-document": APPLY,
+        "reboot-document": REBOOT,
+        "state": f"s3://{STATE_BUCKET}/{STATE_PREFIX}",
+        "max-unavailable": str(settings.max_unavailable),
+        "max-failures": str(settings.max_failures),
+        "time-scale": str(settings.speed),
+        "time-origin": origin,
+    }
+    return [part for name, value in values.items() for part in (f"--{name}", value)]
+
+
+def _environment(wire: Wire) -> dict[str, str]:
+    """What the run sees: this machine's environment without any AWS configuration, and the world's."""
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BOTTLEROCKET_", "ECS_"))}
+    return {**mine, **wire.environment()}
+
+
+def _introduce(scenario: Scenario, settings: SimulateSettings, wire: Wire) -> None:
+    _say(f"A simulated cluster: {scenario.story}.")
+    for member in scenario.members:
+        _say(f"  {member.host.instance_id}  zone {member.zone}  {member.host.version:<8}  {member.story}")
+    _say(f"Served on {wire.endpoint}, at {settings.speed:g} times the speed of real time.")
+
+
+def _run(settings: SimulateSettings, wire: Wire, scenario: Scenario, origin: str) -> int:
+    """Start the run as a process, let it speak for itself, and hand signals on to it."""
+    region = wire.environment()["AWS_REGION"]
+    command = [sys.executable, "-m", "bottlerocket_ecs_updater", "run", *_arguments(settings, scenario, region, origin)]
+    _say("\nThe run, in times of the simulated world:\n")
+    began = time.monotonic()
+    process = subprocess.Popen([*command, "--log-format", "text"], env=_environment(wire))  # noqa: S603 - our own
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        code = process.wait(timeout=LEAVE_WITHIN_SECONDS)
+    _say(f"\nThe run ended with exit code {code} after {time.monotonic() - began:.0f} s of real time.")
+    return code
+
+
+def _report(path: Path, wire: Wire, cluster: str) -> bool:
+    """Make the report of the run that just ended, from its record, as anybody makes one; whether that went well."""
+    state, region = f"s3://{STATE_BUCKET}/{STATE_PREFIX}", wire.environment()["AWS_REGION"]
+    where = ["--cluster", cluster, "--region", region, "--state", state, "--to", str(path.absolute())]
+    command = [sys.executable, "-m", "bottlerocket_ecs_updater", "report", "latest", *where]
+    done = subprocess.run(command, env=_environment(wire), check=False)  # noqa: S603 - our own
+    if done.returncode == 0:
+        _say(f"Its report is in {path}.")
+    return done.returncode == 0
+
+
+def _conclude(scenario: Scenario, world: World) -> bool:
+    """What the world saw, which no real cloud could tell; whether all of it is as it should be."""
+    seen = world.verdict()
+    wrong = _not_as_foretold(scenario, seen)
+    killed = [task for task in seen.tasks_killed if task.by_updater]
+    _say("\nWhat the world saw:")
+    _say(f"  tasks killed by a reboot     {len(killed) or 'none'}")
+    _say(f"  most instances out at once   {seen.most_out_at_once}")
+    _say(f"  tasks moved                  {seen.task_moves}")
+    _say(f"  stranded instances           {', '.join(seen.stranded) or 'none'}")
+    _say(f"  broken invariants            {len(seen.violations) or 'none'}")
+    for violation in seen.violations:
+        _say(f"    {violation.invariant}: {violation.subject} {violation.facts}")
+    _say(f"  not as foretold              {'; '.join(wrong) or 'none'}")
+    total = sum(seen.calls.values())
+    _say(f"  calls by operation           {total} in all, {total / max(1, len(scenario.members)):.1f} per instance")
+    for operation, count in sorted(seen.calls.items(), key=lambda item: -item[1]):
+        _say(f"    {count:6}  {operation}")
+    return not (wrong or killed or seen.stranded or seen.violations)
+
+
+def _not_as_foretold(scenario: Scenario, seen: Verdict) -> list[str]:
+    """Instances that should have been updated and were not, or should have been left alone and were not."""
+    from bottlerocket_ecs_updater.simulator.scenarios import Fate  # noqa: PLC0415
+
+    newest = scenario.releases[0].version
+    wrong = []
+    for name, fate in scenario.fates.items():
+        if fate is Fate.UPDATED and seen.versions[name] != newest:
+            wrong.append(f"{name} runs {seen.versions[name]}")
+        if fate in (Fate.UP_TO_DATE, Fate.HELD, Fate.FOREIGN) and seen.boots[name] != 0:
+            wrong.append(f"{name} was rebooted")
+    return wrong
+
+
+def _serve(wire: Wire, scenario: Scenario, settings: SimulateSettings, origin: str) -> int:
+    """Keep the world up until somebody interrupts, with all that is needed to talk to it."""
+    _say("\nPoint any AWS client at it:\n")
+    for name, value in wire.environment().items():
+        _say(f"export {name}={value}")
+    region = wire.environment()["AWS_REGION"]
+    arguments = " ".join(_arguments(settings, scenario, region, origin))
+    _say("\nFor example:\n")
+    _say(f"aws ecs list-container-instances --cluster {scenario.cluster}")
+    _say(f"bottlerocket-ecs-updater run {arguments}")
+    _say("\nInterrupt (Ctrl-C) to end the world.")
+    sys.stdout.flush()
+    with suppress(KeyboardInterrupt):
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - what this command is for

@@ -1,0 +1,91 @@
+"""`status`: the state of a cluster, from looks alone; no host is asked, nothing is changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
+from bottlerocket_ecs_updater.cli.wiring import Wired, began_at, wire_to_look
+from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
+from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.engine.lease.lease_note import read_lease
+from bottlerocket_ecs_updater.engine.lease.store_lease import lease_key
+from bottlerocket_ecs_updater.engine.look.snapshot import Beyond, take_picture
+from bottlerocket_ecs_updater.report.record.record import read_record, runs_of
+from bottlerocket_ecs_updater.report.views.status import ClusterStatus, LastRun, next_run, status_json, status_text
+
+WATCH_EVERY = timedelta(seconds=10)
+
+CLEAR_SCREEN = "\x1b[H\x1b[2J"
+
+
+@Parameter(name="*", group="Status")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusSettings:
+    """Which cluster, and how its status is shown."""
+
+    target: Target
+    config: ConfigFile = None
+    form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
+    watch: Annotated[bool, kinds.switch("Show it again every ten seconds, until interrupted.", "w")] = False
+
+
+def status(*, settings: StatusSettings) -> int:
+    """Show instances by release and state, open claims, rests, quarantine, who acts, and the last run."""
+    wired = wire_to_look(settings.target, os.environ)
+    while True:
+        now = _status(wired)
+        text = status_text(now) if settings.form == "text" else json.dumps(status_json(now), indent=1) + "\n"
+        clear = CLEAR_SCREEN if settings.watch and sys.stdout.isatty() else ""
+        print(clear + text, end="", flush=True)  # noqa: T201 - the status itself
+        if not settings.watch or not wired.clock.sleep(WATCH_EVERY):
+            return 0
+
+
+def _status(wired: Wired) -> ClusterStatus:
+    ledger = wired.ledger.load()
+    beyond = Beyond(wired.store, wired.cluster_name, wired.survey, launches=wired.launches, place=wired.place)
+    fleet = take_picture(wired.cluster, wired.hosts, wired.clock, Policy(), wired.ledger, beyond=beyond, ask=False)
+    store = wired.store
+    state, runs = _runs(wired)
+    lease = read_lease(store.get(lease_key(state))) if store is not None else None
+    began = [at for run in runs if (at := began_at(run)) is not None]
+    return ClusterStatus(
+        wired.cluster_name,
+        fleet,
+        ledger,
+        lease,
+        _last_run(wired, state, runs),
+        store is not None,
+        next_run(began, wired.clock.now()),
+    )
+
+
+def _runs(wired: Wired) -> tuple[str, Sequence[RunId]]:
+    """The runs that left a record, and the name under which; of older versions where none of ours did."""
+    if wired.store is None:
+        return wired.state, ()
+    runs = runs_of(wired.store, wired.state)
+    return (wired.state, runs) if runs else (wired.cluster_name, runs_of(wired.store, wired.cluster_name))
+
+
+def _last_run(wired: Wired, state: str, runs: Sequence[RunId]) -> LastRun | None:
+    if wired.store is None or not runs:
+        return None
+    newest = max(runs)
+    events = read_record(wired.store, state, newest).events
+    began = next((event.at for event in events if isinstance(event, RunStarted)), None)
+    ended = next((event for event in events if isinstance(event, RunFinished)), None)
+    if ended is None:
+        return LastRun(newest, "", began, None, "", {})
+    return LastRun(newest, ended.outcome, began, ended.at, ended.why, dict(ended.counts))

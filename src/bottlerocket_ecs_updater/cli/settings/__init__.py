@@ -1,0 +1,1 @@
+"""Settings: flags, variables and the settings file."""

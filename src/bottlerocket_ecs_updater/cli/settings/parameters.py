@@ -1,0 +1,255 @@
+"""Kinds of settings: how a text becomes a value, and what is allowed, in words.
+
+Each function here makes the `Parameter` of one setting. A text that is not allowed is refused with a ValueError that
+says why and what would be; the name of the setting and where the text came from are added by `parsing`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from cyclopts import Parameter, Token
+
+from bottlerocket_ecs_updater.core.model.time_text import format_duration, parse_duration
+from bottlerocket_ecs_updater.core.rules.policy import Limit
+
+MILLISECOND = timedelta(milliseconds=1)
+"""The least that a duration may be: simulated worlds run at a hundred times the speed of real ones."""
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A prefix of an S3 bucket; the prefix is empty or ends with a slash."""
+
+    name: str
+    prefix: str
+
+    def __str__(self) -> str:
+        return f"s3://{self.name}/{self.prefix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of this machine."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+Place = Bucket | Folder
+"""Where the state store is."""
+
+Reader = Callable[[str], Any]
+
+# Bucket names: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
+_FOLDER_BEGINS = ("/", "./", "../", "~")
+_SAFE_KEY = re.compile(r"[A-Za-z0-9!_.*'()/-]{0,512}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the text of a setting is read, and what is allowed, in words; cyclopts calls it."""
+
+    read: Reader
+    allowed: str
+    separator: str = ""
+    """What stands between values, where there may be several: then each text counts, and else the last one does."""
+
+    def __call__(self, _hint: object, tokens: Sequence[Token]) -> object:
+        """The value. Raises ValueError with what is wrong and what is allowed."""
+        try:
+            if self.separator:
+                texts = [text for token in tokens for text in token.value.split(self.separator)]
+                return tuple(self.read(text.strip()) for text in texts if text.strip())
+            return self.read(tokens[-1].value)
+        except ValueError as error:
+            raise ValueError(f"{error}; allowed is {self.allowed}") from error
+
+
+def duration(
+    meaning: str, least: timedelta = MILLISECOND, most: timedelta = 30 * DAY, why_least: str = ""
+) -> Parameter:
+    """A span of time between two bounds. `why_least` is said to whoever goes below the lower one."""
+
+    def read(text: str) -> timedelta:
+        span = parse_duration(text)
+        if not least <= span <= most:
+            short = f"short: {why_least}" if why_least else "short"
+            raise ValueError(f"that is too {short if span < least else 'long'}")
+        return span
+
+    span = f"from {format_duration(least)} to {format_duration(most)}"
+    *some, last = [text for text in ("300ms", "30s", "25m", "1h30m") if least <= parse_duration(text) <= most]
+    examples = f"{', '.join(some)} or {last}" if some else last
+    return _setting(meaning, read, f"a duration {span}, such as {examples}", "DURATION", format_duration)
+
+
+def limit(meaning: str) -> Parameter:
+    """A number of instances, or a percentage of them."""
+
+    def read(text: str) -> Limit:
+        match = re.fullmatch(r"([0-9]{1,6})(%?)", text)
+        if match is None:
+            raise ValueError("that is neither a number nor a percentage")
+        number = int(match[1])
+        if number < 1 or (match[2] and number > 100):
+            raise ValueError("that is out of range")
+        return Limit(percent=number) if match[2] else Limit(number=number)
+
+    return _setting(meaning, read, "a number from 1 up, or a percentage from 1% to 100%", "NUMBER|PERCENT")
+
+
+def count(meaning: str, least: int = 1, most: int = 1_000_000) -> Parameter:
+    """A whole number between two bounds."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError("that is out of range")
+        return int(text)
+
+    return _setting(meaning, read, f"a whole number from {least} to {most}", "NUMBER")
+
+
+def factor(meaning: str, most: float = 100_000.0, *, show: bool = True) -> Parameter:
+    """A positive number that something is multiplied with."""
+
+    def read(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            raise ValueError("that is no number") from None
+        if not math.isfinite(number) or not 0 < number <= most:
+            raise ValueError("that is out of range")
+        return number
+
+    return _setting(meaning, read, f"a number above 0, up to {most:.0f}", "FACTOR", show=show)
+
+
+def instant(meaning: str) -> Parameter:
+    """A moment, with its offset from UTC; not shown in the help."""
+
+    def read(text: str) -> datetime:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError("that has no offset from UTC")
+        return moment
+
+    return _setting(meaning, read, "a moment such as 2026-03-29T01:30:00+00:00", "MOMENT", show=False)
+
+
+def choice(meaning: str, *choices: str, name: str | None = None) -> Parameter:
+    """One of a few words."""
+
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError("that is none of the choices")
+        return text
+
+    return _setting(meaning, read, f"one of {', '.join(choices)}", "WORD", name=name)
+
+
+def choice_of(meaning: str, words: type[Enum]) -> Parameter:
+    """One of the words of an enumeration in core."""
+
+    def read(text: str) -> Enum:
+        try:
+            return words(text)
+        except ValueError:
+            raise ValueError("that is none of the choices") from None
+
+    return _setting(meaning, read, f"one of {', '.join(word.value for word in words)}", "WORD", lambda one: one.value)
+
+
+def text(meaning: str, pattern: str, allowed: str, metavar: str) -> Parameter:
+    """A text of a certain form."""
+    form = re.compile(pattern)
+
+    def read(given: str) -> str:
+        if not form.fullmatch(given):
+            raise ValueError("that is empty" if not given else "that has another form")
+        return given
+
+    return _setting(meaning, read, allowed, metavar)
+
+
+def parsed(meaning: str, read: Reader, allowed: str, metavar: str) -> Parameter:
+    """A value of core that has a text of its own."""
+    return _setting(meaning, read, allowed, metavar)
+
+
+def several(meaning: str, read: Reader, allowed: str, metavar: str, separator: str = ";") -> Parameter:
+    """Any number of such values."""
+    return _setting(meaning, read, allowed, metavar, lambda values: separator.join(map(str, values)), separator)
+
+
+def place(meaning: str) -> Parameter:
+    """A prefix of an S3 bucket, or a folder."""
+    return _setting(meaning, _read_place, "s3://BUCKET/PREFIX, or a folder such as /var/state or ./state", "PLACE")
+
+
+def file(meaning: str, name: str | None = None) -> Parameter:
+    """The path of a file that is read."""
+
+    def read(given: str) -> Path:
+        if not given:
+            raise ValueError("that is empty")
+        return Path(given)
+
+    return _setting(meaning, read, "the path of a file", "FILE", name=name)
+
+
+def switch(meaning: str, letter: str) -> Parameter:
+    """On or off."""
+    return Parameter(help=meaning, show_default=False, negative=(), alias=f"-{letter}")
+
+
+def _read_place(given: str) -> Place:
+    if not given.startswith("s3:"):
+        if not given or "://" in given:
+            raise ValueError("that is no place for state")
+        if not given.startswith(_FOLDER_BEGINS):
+            # A bucket without its s3:// would quietly become a new and empty folder, in which nobody holds a lease.
+            raise ValueError("that begins neither as a bucket nor as a folder does")
+        return Folder(Path(given).expanduser())
+    match = _BUCKET.fullmatch(given)
+    if match is None:
+        raise ValueError("that names no bucket")
+    prefix = (match[2] or "").strip("/")
+    if not _SAFE_KEY.fullmatch(prefix):
+        raise ValueError("the prefix has characters that are not safe in keys")
+    return Bucket(match[1], f"{prefix}/" if prefix else "")
+
+
+def _setting(
+    meaning: str,
+    read: Reader,
+    allowed: str,
+    metavar: str,
+    write: Callable[[Any], str] = str,
+    separator: str = "",
+    *,
+    show: bool = True,
+    name: str | None = None,
+) -> Parameter:
+    return Parameter(
+        name=name,
+        help=meaning,
+        converter=Reading(read, allowed, separator),
+        n_tokens=1,
+        negative=(),
+        accepts_keys=False,  # a value of several fields is still written as one text
+        metavar=metavar,
+        show_default=lambda value: None if value is None or value == () else write(value),
+        show=show,
+    )

@@ -1,0 +1,256 @@
+"""Flags, environment and file become one call, and whatever is wrong becomes one clear line.
+
+cyclopts reads the flags and merges; this module gives it the other two sources, strict about names,
+and says where a refused value came from.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App, ArgumentCollection, CycloptsError, Parameter, Token
+from cyclopts.argument import Argument
+from cyclopts.exceptions import (
+    CoercionError,
+    MissingArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
+
+from bottlerocket_ecs_updater.errors import UsageError
+
+PREFIX = "BOTTLEROCKET_ECS_UPDATER_"
+CONFIG = "config"
+CONFIG_TEXT = f"{PREFIX}CONFIG_TEXT"
+"""A whole settings file in one variable, for where there are no files: ECS hands SSM parameters over as variables."""
+# The Go updater took its flags with one dash; its command lines go on working.
+_GO_FLAG = re.compile(r"-(?:cluster|region|(?:check|apply|reboot)-document)(?:=.*)?", re.DOTALL)
+_SHOWN = 80
+"""Characters of a refused value that are shown."""
+
+
+def with_command(tokens: Sequence[str]) -> list[str]:
+    """The tokens with their command. The Go updater knew one only: what begins with a flag of it is a `run`."""
+    begins = tokens[0].removeprefix("-") if tokens and tokens[0].startswith("--") else "".join(tokens[:1])
+    return ["run", *tokens] if _GO_FLAG.fullmatch(begins) else list(tokens)
+
+
+@dataclass
+class Conflict(UsageError):
+    """Settings that are each allowed, but not together."""
+
+    settings: tuple[str, ...] = ()
+
+
+@dataclass
+class _Sources:
+    """What cyclopts calls after the flags are read: the environment first, then the file that either names."""
+
+    environ: Mapping[str, str]
+    definitions: Callable[[], Iterable[type]]
+    arguments: ArgumentCollection = field(default_factory=ArgumentCollection)
+
+    def __call__(self, _app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        self.arguments = arguments
+        known = frozenset(_name(argument) for each in self.definitions() for argument in arguments_of(each))
+        _fill(arguments, _from_environment(self.environ), "the environment", known)
+        chosen = arguments.get(f"--{CONFIG}", None)
+        if chosen is not None and chosen.tokens:
+            path = Path(chosen.tokens[-1].value)
+            _fill(arguments, _from_file(path), str(path), known)
+        if text := self.environ.get(CONFIG_TEXT):
+            _fill(arguments, _from_toml(text, CONFIG_TEXT), CONFIG_TEXT, known)
+
+    def origin(self, setting: str) -> str:
+        """Where the value of a setting came from, in words."""
+        argument = self.arguments.get(f"--{setting}", None)
+        if argument is None or not argument.tokens:
+            return f"{setting} is its default"
+        return f"{setting} is from {_origin(argument.tokens[-1])}"
+
+
+def configure(app: App, environ: Mapping[str, str], definitions: Callable[[], Iterable[type]] = tuple) -> App:
+    """Prepare an application for `parse`.
+
+    `definitions` gives the settings classes whose names may stand in the environment and in a file
+    although the command at hand does not take them; it is called only when there is something to parse.
+    """
+    app.default_parameter = Parameter(allow_repeating=True)  # the last one wins, as in any shell alias
+    app.help_format = "plaintext"  # the other formats import a Markdown parser, and take twice as long
+    app.config = (_Sources(environ, definitions),)
+    return app
+
+
+def arguments_of(settings: type) -> ArgumentCollection:
+    """The settings that a class defines, in order, as cyclopts sees them."""
+
+    def command(*, settings: Any) -> None:
+        """Take them."""
+
+    command.__annotations__["settings"] = settings
+    return App(default_command=command).assemble_argument_collection()
+
+
+def parse(app: App, tokens: Sequence[str]) -> Callable[[], Any]:
+    """Give the call that the tokens ask for, its settings merged and validated. Raises UsageError."""
+    sources: _Sources = app.config[0]
+    given = [f"-{token}" if _GO_FLAG.fullmatch(token) else token for token in tokens]
+    try:
+        command, bound, _ = app.parse_args(given, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise UsageError(_explain(error, sources.arguments)) from error
+    except Conflict as conflict:
+        origins = ", ".join(sources.origin(setting) for setting in conflict.settings)
+        raise UsageError(f"{conflict.message}; {origins}") from conflict
+    return lambda: command(*bound.args, **bound.kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A setting as it stands in a source: under which name, and the text or texts."""
+
+    written: str
+    texts: tuple[str, ...]
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
+    # An empty variable is one that is not set: templates cannot always leave a variable out.
+    return {
+        name.removeprefix(PREFIX).lower().replace("_", "-"): _Given(name, (value,) if value else ())
+        for name, value in sorted(environ.items())
+        if name.startswith(PREFIX) and name != CONFIG_TEXT
+    }
+
+
+def _from_file(path: Path) -> dict[str, _Given]:
+    source = f"config file {path}"
+    try:
+        return _from_toml(path.read_text(encoding="utf-8"), source)
+    except OSError as error:
+        raise UsageError(f"{source}: {error.strerror or error}") from error
+    except ValueError as error:
+        # Of a file that is not UTF-8, and of a path that no file can have.
+        raise UsageError(f"{source}: {error}") from error
+
+
+def _from_toml(text: str, source: str) -> dict[str, _Given]:
+    try:
+        content = tomllib.loads(text)
+    except RecursionError as error:
+        raise UsageError(f"{source}: it is nested too deep") from error
+    except (ValueError, OverflowError) as error:
+        # Beside what is no TOML: dates that no calendar has, and numbers of thousands of digits.
+        raise UsageError(f"{source}: {error}") from error
+    return {key.replace("_", "-"): _Given(key, _texts(source, key, value)) for key, value in content.items()}
+
+
+def _texts(source: str, key: str, value: object) -> tuple[str, ...]:
+    match value:
+        case bool():
+            return ("true" if value else "false",)
+        case str() | int() | float():
+            return (str(value),)
+        case list():
+            return tuple(text for each in value for text in _texts(source, key, each))
+        case _:
+            raise UsageError(f"{source}: {key} must be a text, a number, true or false, or a list of them")
+
+
+def _fill(
+    arguments: ArgumentCollection, given: Mapping[str, _Given], source: str, known_elsewhere: frozenset[str]
+) -> None:
+    """Add what a source gives wherever no earlier source gave anything; refuse names that nobody knows."""
+    ours = {argument.name.lstrip("-"): argument for argument in arguments if argument.parse}
+    for name, setting in given.items():
+        argument = ours.get(name)
+        if argument is None:
+            if name not in known_elsewhere:
+                raise UsageError(_unknown(setting.written, source, name, known_elsewhere | set(ours)))
+        elif not argument.tokens and setting.texts:
+            _append(argument, setting, source)
+
+
+def _append(argument: Argument, setting: _Given, source: str) -> None:
+    _, takes_many = argument.token_count()
+    if len(setting.texts) != 1 and not takes_many:
+        raise UsageError(f"{setting.written} in {source} is a list; allowed is one value")
+    for index, text in enumerate(setting.texts):
+        argument.append(Token(keyword=setting.written, value=text, source=source, index=index))
+
+
+def _unknown(written: str, source: str, name: str, names: Iterable[str]) -> str:
+    nearest = get_close_matches(name, sorted(names), n=1, cutoff=0.5)
+    if not nearest:
+        return f"unknown setting {written} in {source}"
+    suggestion = nearest[0]
+    if written.startswith(PREFIX):
+        suggestion = PREFIX + suggestion.upper().replace("-", "_")
+    return f"unknown setting {written} in {source}; did you mean {suggestion}?"
+
+
+def _explain(error: CycloptsError, arguments: ArgumentCollection) -> str:
+    match error:
+        case UnknownOptionError():
+            return _unknown_flag(error.token.keyword or error.token.value, error.argument_collection)
+        case MissingArgumentError():
+            return _missing(error, arguments)
+        case UnknownCommandError():
+            return _unknown_command((error.unused_tokens or [""])[0], error.app)
+        case UnusedCliTokensError():
+            return f"unexpected: {' '.join(error.unused_tokens or ())[:_SHOWN]}"
+        case CoercionError() if error.argument is not None and error.argument.tokens:
+            token = error.token or error.argument.tokens[-1]
+            reason = error.msg or "allowed is true or false"
+            return f"{_name(error.argument)} cannot be {token.value[:_SHOWN]!r} (from {_origin(token)}): {reason}"
+        case _:
+            return str(error)
+
+
+def _missing(error: MissingArgumentError, arguments: ArgumentCollection) -> str:
+    if error.keyword:
+        return f"{error.keyword} needs a value"
+    # A required flag that is missing was, more often than not, written with a slip.
+    known = {name for argument in arguments for name in argument.names}
+    flags = [token for token in error.unused_tokens or () if token.startswith("-") and token not in known]
+    if flags:
+        return _unknown_flag(flags[0], arguments)
+    missing = [each for each in arguments if each.required and not each.tokens and not each.children]
+    if not missing:
+        return str(error)
+    names = [_name(each) for each in missing]
+    required = f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} required"
+    settings = [_name(each) for each in missing if each.name.startswith("--")]
+    if not settings:
+        return required
+    variable = PREFIX + settings[0].upper().replace("-", "_")
+    return f"{required}: give --{settings[0]}, {variable}, or {settings[0]} in the --config file"
+
+
+def _unknown_flag(written: str, arguments: ArgumentCollection) -> str:
+    flag = written.partition("=")[0]
+    nearest = get_close_matches(flag, [argument.name for argument in arguments if argument.parse], n=1, cutoff=0.5)
+    return f"unknown flag {flag[:_SHOWN]}" + (f"; did you mean {nearest[0]}?" if nearest else "")
+
+
+def _unknown_command(written: str, app: App | None) -> str:
+    commands = [name for name in app or () if not name.startswith("-")]
+    nearest = get_close_matches(written, commands, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(commands)}"
+    return f"unknown {'flag' if written.startswith('-') else 'command'} {written[:_SHOWN]}; {hint}"
+
+
+def _name(argument: Argument) -> str:
+    return argument.name.lstrip("-")
+
+
+def _origin(token: Token) -> str:
+    if token.source == "cli":
+        return str(token.keyword)
+    return f"{token.keyword} in {token.source}"

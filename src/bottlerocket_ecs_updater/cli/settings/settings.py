@@ -1,0 +1,306 @@
+"""The settings, each defined once: its flag, its environment variable and its key in a file follow from its field.
+
+`max_unavailable` is `--max-unavailable`, `BOTTLEROCKET_ECS_UPDATER_MAX_UNAVAILABLE` and `max-unavailable = …`.
+A setting more is a field more; what it means to the rest of the program is said in the properties below.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+from cyclopts import App, Parameter
+
+from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings.parameters import Place
+from bottlerocket_ecs_updater.cli.settings.parsing import Conflict, configure, parse
+from bottlerocket_ecs_updater.cli.settings.policy_settings import RuleSettings
+from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, INHIBITED_FOR
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.time_text import format_duration
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
+from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM
+
+INSTANT = timedelta(0)
+POLL_MIN = timedelta(seconds=1)
+"""Of a world at the speed of ours: closer looks would be more calls than AWS allows an account."""
+ONE = Limit(number=1)
+
+LogFormat = Literal["auto", "json", "text"]
+OnOff = Literal["auto", "on", "off"]
+LogLevel = Literal["error", "warning", "info", "debug"]
+
+_CLUSTER = r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}|arn:aws[a-z0-9-]*:ecs:([a-z0-9-]+):[0-9]{12}:cluster/[A-Za-z0-9_-]{1,255}"
+# The pattern of DocumentName in ssm:SendCommand, which takes names and ARNs.
+_DOCUMENT = r"[A-Za-z0-9_.:/-]{3,128}"
+_DOCUMENT_ALLOWED = "the name or ARN of a Systems Manager document"
+
+
+def _document(meaning: str) -> Parameter:
+    return kinds.text(meaning, _DOCUMENT, _DOCUMENT_ALLOWED, "DOCUMENT")
+
+
+ConfigFile = Annotated[Path | None, kinds.file("TOML file with any of these settings.")]
+"""Of every command: one file may serve them all, since what a command does not take is passed over."""
+
+
+@Parameter(name="*", group="Cluster")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The cluster, and where the state store is."""
+
+    cluster: Annotated[
+        str,
+        kinds.text("Name or ARN of the ECS cluster.", _CLUSTER, "the name or ARN of an ECS cluster", "CLUSTER"),
+    ]
+    region: Annotated[
+        str | None,
+        kinds.text(
+            "Region of the cluster; else the one of a cluster's ARN, or of the standard AWS configuration.",
+            r"[a-z]{2,}(-[a-z0-9]+)+",
+            "the name of a region, such as eu-central-1",
+            "REGION",
+        ),
+    ] = None
+    state: Annotated[
+        Place | None,
+        kinds.place("Where claims, the lease and the record of runs are kept: s3://BUCKET/PREFIX or a folder."),
+    ] = None
+
+    def __post_init__(self) -> None:
+        in_arn = self._region_in_arn()
+        if in_arn and self.region and in_arn != self.region:
+            raise Conflict(f"the cluster is in {in_arn}, but region is {self.region}", ("cluster", "region"))
+
+    @property
+    def region_named(self) -> str | None:
+        """The region that the settings name, None when it is left to the standard AWS configuration."""
+        return self.region or self._region_in_arn()
+
+    def _region_in_arn(self) -> str | None:
+        match = re.fullmatch(_CLUSTER, self.cluster)
+        return match[1] if match else None
+
+
+@Parameter(name="*", group="Documents")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Documents:
+    """The three Run Command documents, and two of the operator's."""
+
+    check_document: Annotated[str, _document("Document that checks for an update.")]
+    apply_document: Annotated[str, _document("Document that stages an update.")]
+    reboot_document: Annotated[str, _document("Document that reboots.")]
+    before_drain_document: Annotated[
+        str | None, _document("Document of yours that must end well on a host before it is drained.")
+    ] = None
+    after_reboot_document: Annotated[
+        str | None, _document("Document of yours that must end well on a host that is back, before it returns.")
+    ] = None
+
+    @property
+    def by_kind(self) -> Mapping[Kind, str]:
+        """The documents that there are, by what they are for."""
+        names = {
+            Kind.CHECK: self.check_document,
+            Kind.APPLY: self.apply_document,
+            Kind.REBOOT: self.reboot_document,
+            Kind.BEFORE_DRAIN: self.before_drain_document,
+            Kind.AFTER_REBOOT: self.after_reboot_document,
+        }
+        return {kind: name for kind, name in names.items() if name is not None}
+
+
+@Parameter(name="*", group="Limits")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How many, how long, and when to stop."""
+
+    max_unavailable: Annotated[
+        Limit, kinds.limit("Instances that may be out of service at once, for whatever reason; at least one may.")
+    ] = ONE
+    max_unavailable_per_zone: Annotated[
+        Limit | None, kinds.limit("The same, of the instances of one availability zone.")
+    ] = None
+    poll_interval: Annotated[
+        timedelta,
+        kinds.duration("Time between two looks; below 1s only in a simulator at speed.", most=timedelta(minutes=5)),
+    ] = timedelta(seconds=5)
+    apply_timeout: Annotated[timedelta, kinds.duration("Limit of staging an update on a host.")] = timedelta(minutes=15)
+    drain_timeout: Annotated[
+        timedelta, kinds.duration("Limit of a drain; past it the instance is given back to service.")
+    ] = timedelta(minutes=25)
+    reboot_timeout: Annotated[
+        timedelta,
+        kinds.duration(
+            "Limit of a reboot, until the host is proven well; past it, quarantine.",
+            least=COMMAND_LIFE + INHIBITED_FOR,
+            why_least="a command is delivered for minutes, and the host may hold up its shutdown for 5m more",
+        ),
+    ] = timedelta(minutes=20)
+    hook_timeout: Annotated[
+        timedelta, kinds.duration("Limit of the documents before a drain and after a reboot, each.")
+    ] = timedelta(minutes=10)
+    settle: Annotated[
+        timedelta, kinds.duration("Services must be steady this long before the next drain may begin.", INSTANT)
+    ] = timedelta(seconds=60)
+    settle_timeout: Annotated[timedelta, kinds.duration("Limit of settling; past it nothing more is started.")] = (
+        timedelta(minutes=10)
+    )
+    max_failures: Annotated[
+        int, kinds.count("Instances that may fail after their drain began before the run halts.")
+    ] = 2
+    lease: Annotated[
+        timedelta, kinds.duration("A run that is silent for this long has lost the right to act.", most=LONGEST_TERM)
+    ] = timedelta(seconds=60)
+    deadline: Annotated[
+        timedelta | None, kinds.duration("Nothing is begun once the run has lasted this long; what is begun is ended.")
+    ] = None
+    time_scale: Annotated[
+        float, kinds.factor("For simulators: seconds of the world for each second of this machine.", show=False)
+    ] = 1.0
+    time_origin: Annotated[
+        datetime | None, kinds.instant("For simulators: when the world's time and this machine's were the same.")
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.poll_interval < POLL_MIN and self.time_scale <= 1:
+            short, least = format_duration(self.poll_interval), format_duration(POLL_MIN)
+            reason = "closer looks would be more calls than AWS allows; only a simulator takes them, with --time-scale"
+            raise Conflict(f"poll-interval ({short}) must not be shorter than {least}: {reason}", ("poll-interval",))
+        self._at_least("settle_timeout", "settle")
+        self._at_least("lease", "poll_interval", 2)
+        for limit in ("apply_timeout", "drain_timeout", "reboot_timeout", "hook_timeout", "settle_timeout"):
+            self._at_least(limit, "poll_interval")
+
+    def _at_least(self, long: str, short: str, times: int = 1) -> None:
+        """Two settings that make sense only together: one must be so many times the other."""
+        if getattr(self, long) >= times * getattr(self, short):
+            return
+        names = (long.replace("_", "-"), short.replace("_", "-"))
+        spans = (format_duration(getattr(self, long)), format_duration(getattr(self, short)))
+        least = f"{'twice ' if times == 2 else ''}{names[1]} ({spans[1]})"
+        raise Conflict(f"{names[0]} ({spans[0]}) must not be shorter than {least}", names)
+
+
+@Parameter(name="*", group="Output")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What is said while it runs."""
+
+    log_format: Annotated[
+        LogFormat, kinds.choice("Form of the log; auto is text on a terminal and else JSON.", "auto", "json", "text")
+    ] = "auto"
+    log_level: Annotated[
+        LogLevel, kinds.choice("Least severe event that is logged.", "error", "warning", "info", "debug")
+    ] = "info"
+    quiet: Annotated[bool, kinds.switch("Log warnings, errors and the summary only.", "q")] = False
+    verbose: Annotated[
+        bool, kinds.switch("Log looks, checks and commands too; show where an error came from.", "v")
+    ] = False
+
+    def __post_init__(self) -> None:
+        if self.quiet and self.verbose:
+            raise Conflict("quiet and verbose exclude each other", ("quiet", "verbose"))
+
+    @property
+    def level(self) -> LogLevel:
+        """The least severe level that is logged, `quiet` and `verbose` taken into account."""
+        if self.quiet:
+            return "warning"
+        return "debug" if self.verbose else self.log_level
+
+
+# Source: the patterns of TopicArn, of EventBusName, and of SecretId and Name in the services' models.
+_TOPIC = r"arn:aws[a-z0-9-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}"
+_BUS = r"(arn:aws[a-z0-9-]*:events:[a-z0-9-]+:[0-9]{12}:event-bus/)?[A-Za-z0-9_./-]{1,256}"
+_PLACE = (
+    r"arn:aws[a-z0-9-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,512}"
+    r"|(arn:aws[a-z0-9-]*:ssm:[a-z0-9-]+:[0-9]{12}:parameter)?/[A-Za-z0-9_./-]{1,1000}"
+)
+_PLACE_ALLOWED = "the ARN of a secret of Secrets Manager, or the ARN or /name of a parameter of Systems Manager"
+
+
+@Parameter(name="*", group="Messages")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Messages:
+    """Who is told of what happens."""
+
+    notify_topic: Annotated[
+        str | None, kinds.text("SNS topic for messages to people.", _TOPIC, "the ARN of an SNS topic", "ARN")
+    ] = None
+    event_bus: Annotated[
+        str | None,
+        kinds.text("EventBridge bus for events to programs.", _BUS, "the name or ARN of an event bus", "BUS"),
+    ] = None
+    webhook_secret: Annotated[
+        str | None,
+        kinds.text("Where the URL of a Slack or other webhook is.", _PLACE, _PLACE_ALLOWED, "SECRET"),
+    ] = None
+    metrics: Annotated[
+        OnOff, kinds.choice("Metrics in the log; auto is on where the log is JSON.", "auto", "on", "off")
+    ] = "auto"
+
+
+# Where a part of the settings has a required field, it has no default here.
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """All settings of `run`, merged and validated."""
+
+    target: Target
+    documents: Documents
+    limits: Limits = Limits()
+    rules: RuleSettings = field(default_factory=RuleSettings)
+    output: Output = Output()
+    messages: Messages = Messages()
+    config: ConfigFile = None
+
+    def __post_init__(self) -> None:
+        lacking = self.rules.rules.needs_memory if self.target.state is None else ()
+        if lacking:
+            what = " and ".join(lacking)
+            raise Conflict(f"{what} can only be kept with a state store: give --state", (*lacking, "state"))
+
+    @property
+    def policy(self) -> Policy:
+        """The limits and rules that decisions keep."""
+        return policy_of(self.limits, self.rules, self.documents)
+
+
+def policy_of(limits: Limits, rules: RuleSettings, documents: Documents | None = None) -> Policy:
+    """What decisions keep, from the settings that say it."""
+    return Policy(
+        before_drain=documents is not None and documents.before_drain_document is not None,
+        after_reboot=documents is not None and documents.after_reboot_document is not None,
+        hook_timeout=limits.hook_timeout,
+        max_unavailable=limits.max_unavailable,
+        max_unavailable_per_zone=limits.max_unavailable_per_zone,
+        poll_interval=limits.poll_interval,
+        apply_timeout=limits.apply_timeout,
+        drain_timeout=limits.drain_timeout,
+        reboot_timeout=limits.reboot_timeout,
+        settle=limits.settle,
+        settle_timeout=limits.settle_timeout,
+        max_failures=limits.max_failures,
+        deadline=limits.deadline,
+        rules=rules.rules,
+        own_host=rules.own_host,
+    )
+
+
+def load(tokens: Sequence[str], environ: Mapping[str, str]) -> RunSettings:
+    """Merge and validate the settings of `run` from its flags, an environment and the file that either names.
+
+    Raises UsageError, naming the setting, its value, what is allowed, and where the value came from.
+    """
+
+    def settings_of_run(*, settings: RunSettings) -> RunSettings:
+        return settings
+
+    app = configure(App(name="run"), environ)
+    app.default(settings_of_run)
+    return cast(RunSettings, parse(app, tokens)())

@@ -1,0 +1,1 @@
+"""Whether the tasks of an instance fit elsewhere."""

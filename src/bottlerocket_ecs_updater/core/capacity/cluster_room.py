@@ -1,0 +1,270 @@
+"""Will it fit, asked of a fleet: what other instances have left, and what the tasks that must move ask for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.capacity.incremental import Placing
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
+    Capacity,
+    Fits,
+    Leaving,
+    NoRoom,
+    ServiceRules,
+    blocked_by_limits,
+    must_place,
+    takes,
+    will_drain,
+)
+from bottlerocket_ecs_updater.core.model.container_instance import Status
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.host_report import UpdateState
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.services import Service
+from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+
+GROUP = "service:"
+
+REFUGES_LOOKED_AT = 50
+"""Of the instances that are done those with the most memory left: what fits on none of them hardly fits on others."""
+
+
+class Rooms:
+    """The room in a fleet at one moment, less what those that were picked in this pass leave behind."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        services = fleet.services.all if fleet.services is not None else ()
+        self._by_name = {service.name: service for service in services}
+        self._arns = {f"{GROUP}{service.name}": service.arn for service in services if not service.daemon}
+        self._leaving: list[Leaving] | None = None
+        self._leaving_counts: Counter[ServiceArn] = Counter()
+        self._capacity: Mapping[InstanceId, Capacity] | None = None
+        self._refuges: Sequence[tuple[InstanceId, Capacity]] | None = None
+        self._settles: dict[str, bool] = {}
+        self._rules: dict[ServiceArn, ServiceRules | None] = {}
+        self._open: dict[ServiceArn, bool] = {}
+        """Whether any instance has room for one more task of a service: in one pass room only ever gets less."""
+        self._refusals: dict[str, NoRoom] = {}
+        """What was found of a service that has room nowhere, by its name."""
+        self._placing: Placing | None = None
+        self._placed: InstanceId | None = None
+        """Whose tasks were found places last, by the short way."""
+
+    def for_drain_of(self, instance: Instance) -> Fits | NoRoom | None:
+        """Whether its tasks can go anywhere, None where too little was told to judge it."""
+        fleet = self._fleet
+        if fleet.definitions is None or instance.tasks is None:
+            return None
+        others = self._of_others()
+        here = [task.service for task in self._tasks_on(instance)]
+        leaving = self._leaving_counts + Counter(here)
+        rules = self._rules_of_all(leaving)
+        capacity = self._all_capacity()
+        if rules is None or capacity is None:
+            return None
+        self._placed = None
+        nowhere = {rules[arn].name for arn in here if self._has_room_nowhere(rules[arn], leaving[arn])}
+        for name in nowhere & self._refusals.keys():
+            if f" {instance.id}, the nearest" not in self._refusals[name].missing:
+                return self._refusals[name]
+        if self._placing is None:
+            self._placing = Placing(capacity, {task.instance for task in others})
+        if self._placing.fits(instance.id, rules, here, leaving):
+            self._placed = instance.id
+            return Fits()
+        answer = will_drain(instance.id, capacity, rules, [*others, *self._tasks_on(instance)])
+        if isinstance(answer, NoRoom) and answer.service in nowhere:
+            self._refusals[answer.service] = answer
+        return answer
+
+    def _has_room_nowhere(self, service: ServiceRules, leaving: int) -> bool:
+        """Whether a task of the service must move and no instance at all has room for it.
+
+        In a cluster that is full the long way would else be gone for each of thousands, and say the same of each.
+        """
+        if service.grows or not must_place(service, leaving) or blocked_by_limits(service.arn, service, leaving):
+            return False
+        if service.arn not in self._open:
+            capacity = (self._all_capacity() or {}).items()
+            self._open[service.arn] = any(left.accepts and takes(id_, left, service) for id_, left in capacity)
+        return not self._open[service.arn]
+
+    def take(self, instance: Instance) -> None:
+        """That instance is to be drained, too."""
+        tasks = list(self._tasks_on(instance))
+        self._of_others().extend(tasks)
+        self._leaving_counts.update(task.service for task in tasks)
+        if self._placing is not None and self._placed == instance.id:
+            self._placing.keep()
+        else:
+            self._placing = None
+
+    def strays(self, instance: Instance) -> int:
+        """How many of its tasks would go where they must be moved once more: no instance that is done takes one.
+
+        A preference, no promise: each task is tried alone, and what is not known does not count.
+        """
+        tasks = instance.tasks.left if instance.tasks is not None else ()
+        if not tasks or not self._done():
+            return 0
+        return sum(1 for task in tasks if task.of_service and not task.daemon and not self._settles_down(task.group))
+
+    def _settles_down(self, group: str) -> bool:
+        """Whether a task of that service would find a place on an instance that is not drained again in this roll."""
+        if group not in self._settles:
+            service = self._by_name.get(group.removeprefix(GROUP))
+            rules = _rules_of(service, self._fleet) if service is not None else None
+            known = rules is not None and rules.demand is not None
+            self._settles[group] = not known or any(takes(id_, left, rules) for id_, left in self._done() if rules)
+        return self._settles[group]
+
+    def _done(self) -> Sequence[tuple[InstanceId, Capacity]]:
+        if self._refuges is None:
+            found = ((one.id, self._capacity_of(one)) for one in self._fleet.instances.values() if _is_done(one))
+            known = [(id_, left) for id_, left in found if left is not None and left.accepts]
+            known.sort(key=lambda pair: (-pair[1].memory, pair[0]))
+            self._refuges = known[:REFUGES_LOOKED_AT]
+        return self._refuges
+
+    def services_on(self, instance: Instance) -> Iterable[Service]:
+        """The services with tasks on it that a drain would have to move."""
+        tasks = instance.tasks.left if instance.tasks is not None else ()
+        names = {task.group.removeprefix(GROUP) for task in tasks if task.of_service and not task.daemon}
+        found = (self._by_name.get(name) for name in sorted(names))
+        return [service for service in found if service is not None and not service.daemon]
+
+    def unknown_on(self, instance: Instance) -> Service | None:
+        """A service with tasks on it of which ECS does not tell how it is, None where it tells of all."""
+        return next((service for service in self.services_on(instance) if service.unknown), None)
+
+    def _tasks_on(self, instance: Instance) -> Iterable[Leaving]:
+        tasks = instance.tasks.left if instance.tasks is not None else ()
+        for task in tasks:
+            arn = self._arns.get(task.group)
+            if arn is not None and task.of_service:
+                yield Leaving(instance.id, arn)
+
+    def _of_others(self) -> list[Leaving]:
+        """Tasks on instances that drain already; those that moved meanwhile run elsewhere, and ask for no more."""
+        if self._leaving is None:
+            draining = (one for one in self._fleet.instances.values() if _drains(one))
+            self._leaving = [leaving for one in draining for leaving in self._tasks_on(one)]
+            self._leaving_counts = Counter(task.service for task in self._leaving)
+        return self._leaving
+
+    def _rules_of_all(self, arns: Iterable[ServiceArn]) -> Mapping[ServiceArn, ServiceRules] | None:
+        if not self._rules:
+            self._rules = {service.arn: _rules_of(service, self._fleet) for service in self._by_name.values()}
+        found: dict[ServiceArn, ServiceRules] = {}
+        for arn in arns:
+            rules = self._rules[arn]
+            if rules is None:
+                return None
+            found[arn] = rules
+        return found
+
+    def _all_capacity(self) -> Mapping[InstanceId, Capacity] | None:
+        if self._capacity is None:
+            found = {id_: self._capacity_of(one) for id_, one in self._fleet.instances.items() if one.registration}
+            if None in found.values():
+                return None
+            self._capacity = {id_: capacity for id_, capacity in found.items() if capacity is not None}
+        return self._capacity
+
+    def _capacity_of(self, instance: Instance) -> Capacity | None:
+        registration = instance.registration
+        if registration is None or registration.remaining is None:
+            return None
+        left = registration.remaining
+        tasks = instance.tasks.left if instance.tasks is not None else ()
+        hosts = {arn for task in tasks if task.of_service and (arn := self._arns.get(task.group)) is not None}
+        return Capacity(
+            left.cpu,
+            left.memory,
+            left.gpus,
+            left.ports_taken,
+            attributes=registration.attributes,
+            accepts=registration.status is Status.ACTIVE and registration.connected,
+            hosts=frozenset(hosts) if instance.tasks is not None else None,
+        )
+
+
+def unsurveyed(instance: Instance, fleet: Fleet, poll: timedelta) -> bool:
+    """Whether it must be surveyed before it may begin: what was found is too old, or a task definition is not read."""
+    if not fleet.surveyed:
+        return False
+    around = instance.around
+    if around is None or around.asked_at is None or passed(around.asked_at, poll, fleet.at):
+        return True
+    return not around.unasked and any(True for _ in unread_definitions(instance, fleet))
+
+
+def missed(instance: Instance) -> Hold | None:
+    """What AWS did not say of it at its last survey, None where it said all."""
+    around = instance.around
+    return hold(Reason.SURVEY_FAILED, what=around.unasked) if around is not None and around.unasked else None
+
+
+def held_for_survey(instance: Instance, fleet: Fleet, policy: Policy) -> tuple[Hold, datetime | None] | None:
+    """Why it may not begin where AWS did not say all of it, None where it did, or where it is to be asked again now.
+
+    With the hold comes when to ask again: at first at the next poll. When it has not been said for a while, it is asked
+    now and then while the run goes on anyway, and the run does not wait for it: None.
+    """
+    around, why = instance.around, missed(instance)
+    if around is None or why is None or around.asked_at is None or around.unasked_since is None:
+        return None
+    long_since = passed(around.unasked_since, policy.answer_timeout, around.asked_at)
+    again_at = around.asked_at + (policy.full_look_spacing if long_since else policy.poll_interval)
+    if fleet.at >= again_at:
+        return None
+    return why, None if long_since else again_at
+
+
+def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:
+    """The task definitions of the services on it that were not read yet."""
+    known = fleet.definitions
+    if known is None:
+        return
+    for service in Rooms(fleet).services_on(instance):
+        definition = service.moving.definition if service.moving is not None else None
+        if definition is not None and definition not in known:
+            yield definition
+
+
+def _drains(instance: Instance) -> bool:
+    registration = instance.registration
+    return registration is not None and registration.status in (Status.DRAINING, Status.DEREGISTERING)
+
+
+def _is_done(instance: Instance) -> bool:
+    report = instance.told.report if instance.told is not None else None
+    return instance.claim is None and report is not None and report.state is UpdateState.IDLE
+
+
+def _rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
+    moving = service.moving
+    if moving is None or fleet.definitions is None:
+        return None
+    definition = fleet.definitions.get(moving.definition)
+    if definition is None:
+        return None
+    return ServiceRules(
+        arn=service.arn,
+        name=service.name,
+        desired=service.desired,
+        running=service.running,
+        minimum_healthy_percent=moving.minimum_healthy_percent,
+        maximum_percent=moving.maximum_percent,
+        daemon=service.daemon,
+        distinct=moving.distinct,
+        member_of=(*moving.member_of, *definition.member_of),
+        demand=definition.demand,
+        grows=moving.grows,
+    )

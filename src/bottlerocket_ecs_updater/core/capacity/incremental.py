@@ -1,0 +1,104 @@
+"""A place for every task that must move, kept while one instance after another is picked in one pass.
+
+`fit.will_drain` looks for places from nothing, which takes as long as the cluster is large. Of hundreds that begin
+together, each would pay that. Here what was promised to those before stands, and only what one more instance adds is
+looked for. Places that are found are proof that the tasks fit; where none are found this way, nothing is proven,
+and the long way must be gone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
+    Capacity,
+    Left,
+    Room,
+    ServiceRules,
+    blocked_by_limits,
+    must_place,
+)
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
+
+
+class Placing:
+    """The places found so far. `emptied` are the instances that drain already."""
+
+    def __init__(self, capacity: Mapping[InstanceId, Capacity], emptied: Collection[InstanceId]) -> None:
+        usable = ((id_, left) for id_, left in sorted(capacity.items()) if left.accepts and id_ not in emptied)
+        self._rooms = [Room(id_, left) for id_, left in usable]
+        self._closed: set[InstanceId] = set()
+        self._guests: dict[InstanceId, Counter[ServiceArn]] = {}
+        """How many tasks of each service were promised a place on an instance."""
+        self._placed: Counter[ServiceArn] = Counter()
+        self._first: dict[ServiceArn, int] = {}
+        """Where the first room is that may take one more of a service: rooms only fill, so it never goes back."""
+        self._try: _Try | None = None
+
+    def fits(
+        self,
+        instance: InstanceId,
+        rules: Mapping[ServiceArn, ServiceRules],
+        here: Iterable[ServiceArn],
+        leaving: Mapping[ServiceArn, int],
+    ) -> bool:
+        """Whether places are found for all that leave once that instance drains, too.
+
+        `here` are the services on it, `leaving` how many tasks of each leave it and all that drain already. What is
+        found is forgotten with the next question, unless `keep` is called before.
+        """
+        self._forget()
+        if any(arn not in rules or blocked_by_limits(arn, rules[arn], leaving[arn]) for arn in here):
+            return False
+        self._try = _Try(instance, self._guests.pop(instance, Counter()), Counter(self._placed), dict(self._first))
+        self._closed.add(instance)
+        self._placed.subtract(self._try.evicted)
+        return all(self._place(rules[arn], leaving[arn], self._try) for arn in leaving if arn in rules)
+
+    def keep(self) -> None:
+        """The instance that was asked about last begins: its places are promised."""
+        self._try = None
+
+    def _place(self, service: ServiceRules, leaving: int, tried: _Try) -> bool:
+        count, place = must_place(service, leaving), self._first.get(service.arn, 0)
+        while self._placed[service.arn] < count and place < len(self._rooms):
+            room = self._rooms[place]
+            if room.instance in self._closed or next(room.lacks(service), None) is not None:
+                place += 1
+                continue
+            tried.taken.append((room, room.left(), service.arn))
+            room.take(service)
+            self._placed[service.arn] += 1
+            self._guests.setdefault(room.instance, Counter())[service.arn] += 1
+        self._first[service.arn] = place
+        return service.grows or self._placed[service.arn] >= count
+
+    def _forget(self) -> None:
+        tried, self._try = self._try, None
+        if tried is None:
+            return
+        for room, left, service in reversed(tried.taken):
+            room.restore(left)
+            self._guests[room.instance][service] -= 1
+        self._closed.discard(tried.instance)
+        self._guests[tried.instance] = tried.evicted
+        self._placed, self._first = tried.placed, tried.first
+
+
+class _Try:
+    """What one question changed, and what was there before it."""
+
+    def __init__(
+        self,
+        instance: InstanceId,
+        evicted: Counter[ServiceArn],
+        placed: Counter[ServiceArn],
+        first: dict[ServiceArn, int],
+    ) -> None:
+        self.instance = instance
+        self.evicted = evicted
+        """Tasks that had been promised a place on it."""
+        self.placed = placed
+        self.first = first
+        self.taken: list[tuple[Room, Left, ServiceArn]] = []

@@ -1,0 +1,1 @@
+"""Instances that an update is in progress on: its next step."""

@@ -1,0 +1,47 @@
+"""The operator's own documents: one that a host must run well before its drain, one after its reboot.
+
+Both are asked, never assumed: whatever does not end in success says no. A host that may not be drained stays as it
+is; one that is not well after its reboot is asked again until its limit, and is quarantined then. Each document may
+run more than once on a host, since a run may die between the document and what follows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from bottlerocket_ecs_updater.core.decision.host_checks import _said
+from bottlerocket_ecs_updater.core.model.command import RunAfterReboot, Verdict
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.run_command import End
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Unwell:
+    """The document after the reboot said no."""
+
+    detail: str
+
+
+def ask_after_reboot(instance: Instance, now: datetime, policy: Policy) -> Verdict | Unwell | None:
+    """The next step with a host that is back: None where it is well, Unwell where its last answer was no.
+
+    Gives a verdict while the document is to be sent, or under way.
+    """
+    if not policy.after_reboot:
+        return None
+    if instance.flight is not None:
+        return Verdict(look_at=now + policy.poll_interval)
+    if instance.vetted is None:
+        return Verdict((RunAfterReboot(instance.id),), look_at=now + policy.poll_interval)
+    return None if instance.vetted.end is End.SUCCESS else Unwell(_said(instance.vetted))
+
+
+def ask_again(instance: Instance, now: datetime, policy: Policy) -> Verdict:
+    """Run the document once more on a host that was not well, as soon as it may."""
+    assert instance.vetted is not None
+    due = instance.vetted.ended_at + policy.hook_spacing
+    if now < due:
+        return Verdict(look_at=due)
+    return Verdict((RunAfterReboot(instance.id),), look_at=now + policy.poll_interval)

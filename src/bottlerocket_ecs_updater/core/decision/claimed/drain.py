@@ -1,0 +1,288 @@
+"""What is ours is finished first: draining, rebooting, verifying, returning, quarantine.
+
+Each function reads the world as it is now, whoever brought it there: this run, a run that was killed, or a person.
+The claim says what was begun; the witnesses say how far it came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
+    changed,
+    give_back,
+    give_back_barred,
+    give_back_changed,
+    give_back_not_empty,
+    staged_report,
+    unwanted_now,
+    why_barred,
+)
+from bottlerocket_ecs_updater.core.decision.claimed.lost_claim import lost_claim
+from bottlerocket_ecs_updater.core.decision.claimed.quarantine import quarantined
+from bottlerocket_ecs_updater.core.decision.claimed.reboot import rebooting
+from bottlerocket_ecs_updater.core.decision.claimed.rival_claim import wait_for_rival
+from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
+from bottlerocket_ecs_updater.core.decision.polling import next_look, shared
+from bottlerocket_ecs_updater.core.decision.tasks_on_host import GIVEN_BACK, is_own_host, works_of
+from bottlerocket_ecs_updater.core.departing import (
+    REBOOTS_AFTER_ANSWER,
+    group_due_soon,
+    let_go_if_leaving,
+)
+from bottlerocket_ecs_updater.core.evidence import evidence_is_old
+from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.command import Drain, Mark, Return, StopTasks, Unmark, Verdict
+from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.host_report import HostProblem
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Outcome
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS, Policy
+from bottlerocket_ecs_updater.core.rules.tasks import patience
+
+LISTED_NO_MORE = "ECS lists it no more"
+
+REPORT_SPACING_SHARE = 4
+"""While the last tasks stop, the host is asked again each time that a quarter of the drain so far has passed."""
+
+
+SET_BY_US = frozenset({Status.ACTIVE, Status.DRAINING})
+"""Between these two an instance can be set; in every other status ECS refuses it."""
+
+
+def _proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
+    in_vain = instance.trail.in_vain_since
+    if fleet.barred and in_vain is not None and passed(in_vain, policy.answer_timeout, fleet.at):
+        # Not even what is left to do with it then is taken: its claim hands it to the next run.
+        return Verdict(hold=hold(Reason.HALTED, why=fleet.barred))
+    if instance.claim_unreadable:
+        # Whatever the store's copy says: a newer updater, or a person, wrote something else over it.
+        return Verdict(hold=hold(Reason.CLAIM_UNREADABLE, why=instance.claim_unreadable))
+    registration = instance.registration
+    if instance.undescribed:
+        return _undescribed(instance, fleet, policy)
+    if registration is None or registration.status is Status.INACTIVE:
+        return _missing(instance, claim, fleet, policy)
+    lost = lost_claim(instance, claim, registration, fleet, policy)
+    if lost is not None:
+        return lost
+    if registration.status not in SET_BY_US and claim.phase is not ClaimPhase.QUARANTINED:
+        return _in_between(instance, claim, registration, fleet, policy)
+    return _in_hand(instance, claim, registration, fleet, policy)
+
+
+def _in_hand(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+    """It is registered, described and ours: whether it is to go back, or where it stands on its way."""
+    if _returned(instance, registration):
+        return Verdict((Unmark(instance.id, instance.trail.verdict, took_slot=True),), look_at=fleet.at)
+    leaving = let_go_if_leaving(instance)
+    if leaving is not None:
+        return leaving
+    if instance.trail.return_sent_at is not None and instance.trail.verdict is not None:
+        return _returning(instance, instance.trail.verdict, instance.trail.return_sent_at, registration, fleet, policy)
+    match claim.phase:
+        case ClaimPhase.DRAINING:
+            return _draining(instance, claim, registration, fleet, policy)
+        case ClaimPhase.REBOOTING:
+            return rebooting(instance, claim, registration, fleet, policy)
+        case ClaimPhase.QUARANTINED:
+            return quarantined(instance, claim, registration, fleet, policy)
+        case _:
+            assert_never(claim.phase)
+
+
+def _returned(instance: Instance, registration: Registration) -> bool:
+    return instance.trail.return_sent_at is not None and registration.status is Status.ACTIVE
+
+
+def _returning(
+    instance: Instance,
+    verdict: Outcome,
+    sent_at: datetime,
+    registration: Registration,
+    fleet: Fleet,
+    policy: Policy,
+) -> Verdict:
+    """Still shown DRAINING after we set it ACTIVE: the reader lags, the act was lost, or somebody drained it since."""
+    if not passed(sent_at, policy.reader_lag, registration.at):
+        return Verdict(look_at=fleet.at + policy.poll_interval)
+    if instance.trail.return_confirmed:
+        # ECS had confirmed it, and no reader lags so long: this drain is another's, and stays.
+        return Verdict((Unmark(instance.id, verdict, took_slot=False),), look_at=fleet.at)
+    return Verdict((Return(instance.id, verdict),), look_at=fleet.at + policy.poll_interval)
+
+
+def _undescribed(instance: Instance, fleet: Fleet, policy: Policy) -> Verdict:
+    """ECS lists it and does not describe it: nothing is known of it now, and nothing is forgotten for that."""
+    why = hold(Reason.NOT_DESCRIBED, why=instance.undescribed)
+    had_its_time = passed(fleet.started_at, policy.takeover_grace, fleet.at)
+    if had_its_time and passed(instance.phase_began, policy.longest_phase, fleet.at):
+        return Verdict(hold=why)
+    return Verdict(hold=why, look_at=fleet.at + policy.listing_spacing, wants_listing=True)
+
+
+def _missing(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
+    """It is not listed, or INACTIVE: terminated, deregistered, or about to come back under a new registration."""
+    began = max(instance.phase_began, instance.trail.claimed_at or instance.phase_began)
+    may_come_back = claim.phase is ClaimPhase.REBOOTING and not passed(began, policy.gone_after, fleet.at)
+    if instance.trail.missing_looks < MISSING_LOOKS or may_come_back:
+        return Verdict(look_at=fleet.at + policy.listing_spacing, wants_listing=True)
+    return Verdict((Unmark(instance.id, hold(Reason.GONE, why=LISTED_NO_MORE), took_slot=False),), look_at=fleet.at)
+
+
+def _in_between(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+    """It is REGISTERING, DEREGISTERING or the like: ECS neither drains nor returns it.
+
+    Most often that passes, or it is gone. Its claim stays for the run that finds it in service, or gone.
+    """
+    why = hold(Reason.NOT_ACTIVE, status=registration.status.value)
+    began = max(instance.phase_began, instance.trail.claimed_at or instance.phase_began)
+    limit = policy.drain_timeout if claim.run == fleet.run else policy.gone_after
+    if passed(began, limit, fleet.at):
+        return Verdict(hold=why)
+    return Verdict(hold=why, look_at=fleet.at + policy.listing_spacing)
+
+
+def _draining(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+    trail = instance.trail
+    if trail.overwritten_looks:
+        return wait_for_rival(instance, fleet, policy)
+    marked_by_this_run = claim.run == fleet.run
+    if registration.status is Status.ACTIVE:
+        return _marked_but_active(instance, claim, registration, fleet, policy)
+    if marked_by_this_run and trail.drain_sent_at is None:
+        # It was ACTIVE when we marked it, and we have not drained it: somebody else did, between the two.
+        return _let_go(instance, hold(Reason.DRAINED_BY_OTHERS))
+    if trail.claim_absent_looks >= 2:
+        return _let_go(instance, hold(Reason.CLAIM_REMOVED, status=registration.status.value))
+    barred = why_barred(instance, fleet)
+    if barred is not None:
+        return give_back_barred(instance, claim, barred, fleet)
+    if is_own_host(instance, fleet):
+        # Another run drained it while this one, on it, waited for the right to act. It never becomes empty now.
+        return Verdict((Return(instance.id, hold(Reason.OWN_HOST, why=GIVEN_BACK)),), look_at=fleet.at)
+    unwanted = unwanted_now(instance, claim, fleet, policy)
+    if unwanted is not None:
+        return give_back(instance, claim, unwanted, fleet, rests=False)
+    if _counts_say_empty(registration) and instance.tasks is None:
+        return Verdict(wants_tasks=True, look_at=fleet.at)
+    if _counts_say_empty(registration) and instance.tasks is not None and not instance.tasks.left:
+        return _emptied(instance, claim, registration, fleet, policy)
+    return _not_empty(instance, claim, registration, fleet, policy)
+
+
+def _not_empty(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+    """Tasks are left: wait for them as long as the rules say, and stop those that the rules say to stop."""
+    began = instance.phase_began
+    stands = patience(works_of(instance, fleet), policy.rules.tasks, began, policy.drain_timeout, fleet.at)
+    over = fleet.at >= stands.until
+    if (over or stands.stop) and not _tasks_are_fresh(instance, registration):
+        return Verdict(wants_tasks=True, look_at=fleet.at)
+    if over:
+        return give_back_not_empty(instance, claim, stands.until - began, fleet)
+    soon = fleet.at + policy.poll_interval
+    if stands.stop:
+        return Verdict((StopTasks(instance.id, stands.stop),), look_at=soon)
+    poll, together = policy.poll_interval, policy.max_unavailable.of(len(fleet.instances))
+    due = next_look(began, fleet.at, poll, fleet.durations.drain, closest=shared(poll, together))
+    look_at = min(due, stands.until, stands.next_stop or due)
+    if _counts_say_empty(registration) and _report_is_aging(instance, fleet, policy):
+        # What is left only has to stop: asked now, the host has answered by the time it is empty.
+        asked = ask_host(instance, fleet.at, policy)
+        return replace(asked, look_at=look_at, wants_group=group_due_soon(instance, REBOOTS_AFTER_ANSWER, fleet))
+    return Verdict(look_at=look_at)
+
+
+def _report_is_aging(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
+    """Whether what the host said would be too old for a reboot; asked again less and less often."""
+    if instance.flight is not None:
+        return False
+    if instance.told is None:
+        return True
+    spacing = max(policy.staged_report_max_age, (fleet.at - instance.phase_began) / REPORT_SPACING_SHARE)
+    return passed(instance.told.asked_at, spacing, fleet.at)
+
+
+def _counts_say_empty(registration: Registration) -> bool:
+    return registration.running_tasks == 0 and registration.pending_tasks == 0
+
+
+def _tasks_are_fresh(instance: Instance, registration: Registration) -> bool:
+    return instance.tasks is not None and instance.tasks.at >= registration.at
+
+
+def _marked_but_active(
+    instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy
+) -> Verdict:
+    trail = instance.trail
+    soon = fleet.at + policy.poll_interval
+    lag = policy.reader_lag
+    if claim.run != fleet.run:
+        # A run marked it and was killed before it drained, or after it returned it. Either way it is in service,
+        # unless the reader lags: a claim that is dropped too early would leave a drain to nobody.
+        if not passed(trail.claimed_at or fleet.at, lag, registration.at):
+            return Verdict(look_at=soon)
+        return Verdict((Unmark(instance.id, None, took_slot=False),), look_at=fleet.at)
+    if trail.drain_sent_at is None:
+        return Verdict(look_at=soon)  # it begins through the same gates as all others: see `taking`
+    if not passed(trail.drain_sent_at, lag, registration.at):
+        # Passes that others are due for decide on it too: what they know of it may be older than the drain.
+        return Verdict(look_at=soon)
+    if trail.drain_seen:
+        return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
+    barred = why_barred(instance, fleet)
+    if barred is not None:
+        return _let_go(instance, barred)
+    if passed(instance.phase_began, policy.drain_timeout, fleet.at):
+        return _let_go(instance, hold(Reason.UNCLEAR, what="DRAINING", why="ECS never showed it"))
+    return Verdict((Drain(instance.id),), look_at=soon)
+
+
+def _let_go(instance: Instance, why: Hold) -> Verdict:
+    return Verdict((Unmark(instance.id, why, took_slot=False),), hold=why)
+
+
+def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+    """Nothing runs on it: mark it for the reboot, if the host still has what we claimed it for."""
+    over = fleet.at >= _limit_of_drain(instance, claim, fleet, policy)
+    report = staged_report(instance, fleet, policy)
+    if report is None:
+        if over:
+            return give_back_changed(instance, claim, _why_unreadable(instance), fleet)
+        return ask_host(instance, fleet.at, policy)
+    if not registration.connected:
+        # What ECS says of its tasks is old news while the agent is away.
+        if over:
+            return give_back_changed(instance, claim, "its ECS agent is disconnected", fleet)
+        return Verdict(look_at=fleet.at + policy.poll_interval)
+    difference = changed(report, claim)
+    if difference is not None:
+        return give_back_changed(instance, claim, difference, fleet)
+    if evidence_is_old(claim, fleet):
+        return Verdict(look_at=fleet.at, wants_services=True)
+    mark = Mark(instance.id, claim_for_reboot(claim, fleet))
+    return Verdict((mark,), look_at=fleet.at)
+
+
+def _limit_of_drain(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> datetime:
+    """The limit counts from the claim. A run that takes the claim over gives the host its time to answer."""
+    limit = instance.phase_began + policy.drain_timeout + policy.rules.tasks.longest
+    if claim.run != fleet.run and instance.trail.claimed_at is not None:
+        limit = max(limit, instance.trail.claimed_at + policy.takeover_grace)
+    return limit
+
+
+def claim_for_reboot(claim: Claim, fleet: Fleet) -> Claim:
+    """The claim that must stand before a reboot is sent: ours now, and one reboot more."""
+    taken = replace(claim, run=fleet.run, store=fleet.store)
+    return taken.enter(ClaimPhase.REBOOTING, fleet.at, reboots=claim.reboots + 1)
+
+
+def _why_unreadable(instance: Instance) -> str:
+    answer = instance.told.answer if instance.told is not None else None
+    return f"its update check failed: {answer.detail}" if isinstance(answer, HostProblem) else "it did not answer"

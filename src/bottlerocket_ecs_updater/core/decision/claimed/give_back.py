@@ -1,0 +1,107 @@
+"""Giving an instance back whose update is not finished: what is said of it, and how long it is left alone then."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from bottlerocket_ecs_updater.core.decision.admission import not_admitted
+from bottlerocket_ecs_updater.core.decision.backoff import next_rest
+from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.command import Cancel, Command, Note, Return, Verdict
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.time_text import spell
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+
+TASKS_NAMED_AT_MOST = 5
+"""How many of the tasks that did not stop are named in the reason."""
+
+
+def give_back(instance: Instance, claim: Claim, why: Hold | Failed, fleet: Fleet, *, rests: bool = True) -> Verdict:
+    """Set it ACTIVE. With `rests`, the version is not tried there again for a while.
+
+    Only for an instance that no reboot of ours can reach any more: a reboot cannot be called back for certain.
+    """
+    commands: tuple[Command, ...] = (*cancel_open(instance), Return(instance.id, why))
+    if rests:
+        code = why.reason.code if isinstance(why, Hold) else why.failure.code
+        commands += (Note(instance.id, next_rest(instance.rest, claim.target, code, fleet.at)),)
+    return Verdict(commands, look_at=fleet.at)
+
+
+def cancel_open(instance: Instance) -> tuple[Command, ...]:
+    """Cancel the reboot commands that may still run, each once."""
+    if any(one.open and one.command and not one.cancelled for one in instance.reboots):
+        return (Cancel(instance.id),)
+    return ()
+
+
+def give_back_changed(instance: Instance, claim: Claim, why: str, fleet: Fleet) -> Verdict:
+    """Give back what no longer is as it was when it was claimed."""
+    return give_back(instance, claim, hold(Reason.CHANGED_WHILE_DRAINING, why=why), fleet)
+
+
+def why_barred(instance: Instance, fleet: Fleet) -> Hold | None:
+    """Why AWS does not let us go on with it, be it with none or with this one alone; None where it does."""
+    if fleet.barred:
+        return hold(Reason.CHANGED_WHILE_DRAINING, why=fleet.barred)
+    return hold(Reason.SEND_DENIED, why=instance.send_denied) if instance.send_denied else None
+
+
+def rests_when_barred(claim: Claim, why: Hold) -> bool:
+    """The host is not to blame. But where its reboot alone is denied, every run would drain it in vain."""
+    return why.reason is Reason.SEND_DENIED and claim.phase is ClaimPhase.REBOOTING
+
+
+def give_back_barred(instance: Instance, claim: Claim, why: Hold, fleet: Fleet) -> Verdict:
+    """Give back at once what AWS does not let us reboot."""
+    return give_back(instance, claim, why, fleet, rests=rests_when_barred(claim, why))
+
+
+def give_back_not_empty(instance: Instance, claim: Claim, limit: timedelta, fleet: Fleet) -> Verdict:
+    """Give back what did not become empty in time, naming what is left on it."""
+    return give_back(instance, claim, not_empty_hold(instance, limit), fleet)
+
+
+def not_empty_hold(instance: Instance, limit: timedelta) -> Hold:
+    """The reason where tasks did not stop in time."""
+    tasks = instance.tasks.left[:TASKS_NAMED_AT_MOST] if instance.tasks is not None else ()
+    left = ", ".join(task.group or task.arn for task in tasks) or "none that ECS names"
+    return hold(Reason.DRAIN_TIMED_OUT, limit=spell(limit), tasks=left)
+
+
+def unwanted_now(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Hold | None:
+    """Why its version may not be booted any more: it was denied, unpinned, or failed elsewhere since it was claimed."""
+    return not_admitted(instance, claim.target, claim.source, fleet, policy)
+
+
+def staged_report(instance: Instance, fleet: Fleet, policy: Policy) -> HostReport | None:
+    """What the host last said, if that is young enough to reboot it on: somebody may have staged another version.
+
+    An answer that took long is good while it is fresh. Where the mark is refused again and again, asking anew would
+    only hide that, and the limit of it.
+    """
+    told = instance.told
+    if told is None:
+        return None
+    now = instance.trail.in_vain_since or fleet.at
+    asked_after = now - policy.staged_report_max_age
+    if instance.flight is None and told.at >= asked_after:
+        asked_after -= policy.answer_timeout
+    claim, found_at = instance.claim, instance.trail.claimed_at
+    if claim is not None and claim.run != fleet.run and found_at is not None:
+        asked_after = max(asked_after, found_at)  # a run that died may have been at work until then
+    return told.report if told.asked_at >= asked_after else None
+
+
+def changed(report: HostReport, claim: Claim) -> str | None:
+    """Why a reboot of this host would not bring what it was claimed for, None where it would."""
+    if report.boot != claim.boot:
+        return None  # somebody rebooted it: it is verified as after a reboot of ours
+    if report.state is not UpdateState.READY:
+        return f"it is {report.state.value} now, not Ready"
+    if report.staged != claim.target:
+        return f"it would boot into {report.staged} now, not {claim.target}"
+    return None

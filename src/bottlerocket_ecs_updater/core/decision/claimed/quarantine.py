@@ -1,0 +1,98 @@
+"""Quarantined instances: kept out of service until they are healthy or a person acts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from bottlerocket_ecs_updater.core.decision.claimed.after_reboot_hook import Unwell, ask_after_reboot
+from bottlerocket_ecs_updater.core.decision.claimed.give_back import give_back
+from bottlerocket_ecs_updater.core.decision.claimed.verify import (
+    _note,
+    _return_verified,
+    _second_reboot_possible,
+    never_rebooted,
+)
+from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
+from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim
+from bottlerocket_ecs_updater.core.model.command import Command, Conclude, Quarantine, Unmark, Verdict
+from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Quarantined
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Reason, failed, hold
+from bottlerocket_ecs_updater.core.model.reboots import (
+    COMMAND_LIFE,
+    INHIBITED_FOR,
+    quiet_from,
+)
+from bottlerocket_ecs_updater.core.model.time_text import spell_moment
+from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, CONNECTED_LOOKS, Policy
+
+
+def quarantined(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+    """Left out of service: given back when it is healthy again, let go when a person returned it."""
+    if registration.status is Status.ACTIVE:
+        return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),), look_at=fleet.at)
+    conclusion = _conclusion(instance, claim, registration, fleet)
+    if not registration.connected or registration.status is not Status.DRAINING or is_mute(instance, fleet):
+        # What is REGISTERING or the like cannot be returned.
+        return Verdict(conclusion)
+    since = instance.trail.phase_seen_at or instance.phase_began
+    told = instance.told if instance.told is not None and instance.told.asked_at >= since else None
+    if told is None or told.report is None:
+        if told is not None and instance.trail.checks_failed >= CHECK_TRIES:
+            return Verdict(conclusion)
+        asked = ask_host(instance, fleet.at, policy)
+        return Verdict((*conclusion, *asked.commands), look_at=asked.look_at)
+    if instance.trail.connected_looks < CONNECTED_LOOKS:
+        return Verdict(conclusion, look_at=fleet.at + policy.poll_interval)
+    found = _recovered(instance, claim, registration, told.report, fleet, policy)
+    return replace(found, commands=(*conclusion, *found.commands))
+
+
+def _recovered(
+    instance: Instance, claim: Claim, registration: Registration, report: HostReport, fleet: Fleet, policy: Policy
+) -> Verdict:
+    """A quarantined instance that answers again: what must still be seen before it is given back."""
+    if report.boot == claim.boot:
+        quiet = max(moment for moment in (quiet_from(instance.reboots), _quiet_of_quarantine(instance)) if moment)
+        return Verdict() if fleet.at < quiet else give_back(instance, claim, never_rebooted(instance, claim), fleet)
+    again = _second_reboot_possible(instance, claim, fleet, policy)
+    if again is not None:
+        return again
+    match ask_after_reboot(instance, fleet.at, policy):
+        case None:
+            return _return_verified(instance, claim, registration, report, fleet)
+        case Verdict() as asked:
+            return asked
+        case Unwell():
+            return Verdict()
+
+
+def _quiet_of_quarantine(instance: Instance) -> datetime:
+    """No reboot was sent after it was quarantined; what was sent before expires, whether it was found or not."""
+    return instance.phase_began + COMMAND_LIFE + INHIBITED_FOR
+
+
+def _conclusion(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet) -> tuple[Command, ...]:
+    if isinstance(instance.trail.outcome, Quarantined):
+        return ()
+    rest = instance.rest
+    reason = rest.why if rest is not None and rest.version == claim.target else "its record says why"
+    why = failed(Failure.STILL_QUARANTINED, since=spell_moment(claim.since), why=reason)
+    return _say_quarantined(instance, claim, registration, why, fleet)
+
+
+def _say_quarantined(
+    instance: Instance, claim: Claim, registration: Registration, why: Failed, fleet: Fleet
+) -> tuple[Command, ...]:
+    """Conclude, or write the claim where a run died after it told the store, and before it told the instance.
+
+    A claim that is not there at all may have been deleted by a person, who is not contradicted.
+    """
+    written = registration.attributes.get(ATTRIBUTE)
+    if written is not None and written != claim.encode():
+        return Quarantine(instance.id, claim, why), _note(instance, claim, why, fleet)
+    return (Conclude(instance.id, Quarantined(why)),)

@@ -1,0 +1,344 @@
+"""From the mark to the proof of a reboot: ask once, look again before asking once more, and prove it.
+
+A boot id other than the claim's proves a reboot. How the reboot command ended proves nothing about it: across a reboot
+Run Command reports success, failure, silence, or runs the command a second time. It does say how long the host may
+still go down because of us (`reboots`), and until then the instance is neither asked again nor given back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
+    cancel_open,
+    changed,
+    give_back,
+    give_back_barred,
+    not_empty_hold,
+    rests_when_barred,
+    staged_report,
+    unwanted_now,
+    why_barred,
+)
+from bottlerocket_ecs_updater.core.decision.claimed.rival_claim import wait_for_rival
+from bottlerocket_ecs_updater.core.decision.claimed.verify import (
+    limit_of_reboot,
+    never_rebooted,
+    not_back,
+    quarantine,
+    stalled,
+    verify,
+)
+from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
+from bottlerocket_ecs_updater.core.decision.polling import LEARNED_SHARE, next_look
+from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.command import Mark, Reboot, Unmark, Verdict
+from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.reboots import FIRST_RUN, SentReboot, quiet_from, quiet_unproven
+from bottlerocket_ecs_updater.core.model.time_text import passed, spell
+from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES, Policy
+
+
+def rebooting(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+    """The next step for an instance that is marked for its reboot, or comes back from it."""
+    report = _report_since(instance, claim, fleet)
+    if report is not None and report.boot != claim.boot:
+        return verify(instance, claim, registration, report, fleet, policy)
+    if claim.run == fleet.run and instance.trail.reboot_sent_at is None:
+        return _not_sent(instance, claim, registration, report, fleet, policy)
+    if is_mute(instance, fleet):
+        return _mute(instance, claim, registration, fleet, policy)
+    return _await_boot(instance, claim, registration, report, fleet, policy)
+
+
+def _report_since(instance: Instance, claim: Claim, fleet: Fleet) -> HostReport | None:
+    """The host's report, if it was asked for after what it shall prove."""
+    told = instance.told
+    if told is None:
+        return None
+    trail = instance.trail
+    after = trail.reboot_sent_at
+    if after is None and claim.run != fleet.run:
+        after = trail.claimed_at
+    # What it said before its agent went says nothing of the boot that it comes back with.
+    return told.report if all(told.asked_at >= moment for moment in (after, trail.away_at) if moment) else None
+
+
+# Before the reboot
+
+
+def _not_sent(
+    instance: Instance,
+    claim: Claim,
+    registration: Registration,
+    report: HostReport | None,
+    fleet: Fleet,
+    policy: Policy,
+) -> Verdict:
+    """Marked by this run, which has not sent the reboot for this mark."""
+    if instance.trail.overwritten_looks:
+        return wait_for_rival(instance, fleet, policy)
+    if registration.status is Status.ACTIVE:
+        drained_at = instance.trail.drain_sent_at
+        if drained_at is not None and not passed(drained_at, policy.reader_lag, registration.at):
+            return Verdict(look_at=fleet.at + policy.poll_interval)
+        return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
+    if instance.trail.claim_absent_looks >= 2:
+        why = hold(Reason.CLAIM_REMOVED, status=registration.status.value)
+        return Verdict((Unmark(instance.id, why, took_slot=False),), hold=why)
+    barred = why_barred(instance, fleet)
+    if barred is not None:
+        rests = rests_when_barred(claim, barred)
+        return _give_back_when_quiet(instance, claim, barred, registration, fleet, policy, rests=rests)
+    unwanted = unwanted_now(instance, claim, fleet, policy)
+    if unwanted is not None:
+        return _give_back_when_quiet(instance, claim, unwanted, registration, fleet, policy, rests=False)
+    if fleet.at >= limit_of_reboot(instance, claim, fleet, policy):
+        why_unsent = _why_unsent(instance, registration, policy)
+        return _give_back_when_quiet(instance, claim, why_unsent, registration, fleet, policy)
+    if report is None and instance.trail.away_at is not None:
+        return _ask_when_connected(instance, registration, fleet, policy)
+    return _send(instance, claim, registration, report, fleet, policy)
+
+
+def _send(
+    instance: Instance,
+    claim: Claim,
+    registration: Registration,
+    report: HostReport | None,
+    fleet: Fleet,
+    policy: Policy,
+) -> Verdict:
+    """Ask for the reboot, on looks that were all taken just now."""
+    if instance.tasks is None or instance.tasks.at < registration.at or registration.at < fleet.at:
+        return Verdict(wants_tasks=True, look_at=fleet.at)
+    empty = not (registration.running_tasks or registration.pending_tasks or instance.tasks.left)
+    if not empty or registration.status is not Status.DRAINING or not registration.connected:
+        return Verdict(look_at=fleet.at + policy.poll_interval)
+    if report is None or (staged_report(instance, fleet, policy) is None and instance.trail.in_vain_since is None):
+        return ask_host(instance, fleet.at, policy)
+    difference = changed(report, claim)
+    if difference is not None:
+        why = hold(Reason.CHANGED_WHILE_DRAINING, why=difference)
+        return _give_back_when_quiet(instance, claim, why, registration, fleet, policy)
+    # Soon, and not when the host may be back: how its command ended is asked before it can run a second time.
+    return Verdict((Reboot(instance.id),), look_at=fleet.at + FIRST_RUN / 2, wants_reboot_end=True)
+
+
+def _why_unsent(instance: Instance, registration: Registration, policy: Policy) -> Hold:
+    """By the last look before the reboot it never was as it must be: no failure of the host."""
+    if instance.tasks is not None and instance.tasks.left:
+        return not_empty_hold(instance, policy.drain_timeout)
+    if not registration.connected:
+        return hold(Reason.CHANGED_WHILE_DRAINING, why="its ECS agent is disconnected")
+    why = f"no reboot could be sent to it within {spell(policy.reboot_timeout)}"
+    return hold(Reason.CHANGED_WHILE_DRAINING, why=why)
+
+
+# Until the boot
+
+
+def _await_boot(
+    instance: Instance,
+    claim: Claim,
+    registration: Registration,
+    report: HostReport | None,
+    fleet: Fleet,
+    policy: Policy,
+) -> Verdict:
+    """A reboot was sent, by this run or perhaps by one that died: wait for the host to go and to come back."""
+    over = fleet.at >= limit_of_reboot(instance, claim, fleet, policy)
+    if report is not None and registration.connected:
+        return _on_old_boot(instance, claim, registration, report, fleet, policy, over=over)
+    asked = instance.flight is not None and registration.connected and not _grace_over(instance, fleet, policy)
+    if not over or asked:
+        return _ask_when_connected(instance, registration, fleet, policy)
+    return quarantine(instance, claim, registration, not_back(instance, registration, fleet, policy), fleet)
+
+
+def _grace_over(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
+    """Whether the question that is under way had its time to be answered."""
+    return instance.flight is None or passed(instance.flight.sent_at, policy.answer_timeout, fleet.at)
+
+
+def _on_old_boot(
+    instance: Instance,
+    claim: Claim,
+    registration: Registration,
+    report: HostReport,
+    fleet: Fleet,
+    policy: Policy,
+    *,
+    over: bool,
+) -> Verdict:
+    """The old boot still runs: the host refused, or never got the command, or is about to go."""
+    if _end_is_due(instance):
+        return Verdict(look_at=fleet.at, wants_reboot_end=True)
+    barred = why_barred(instance, fleet)
+    if barred is not None:
+        rests = rests_when_barred(claim, barred)
+        return _give_back_when_quiet(instance, claim, barred, registration, fleet, policy, rests=rests)
+    if over:
+        why = never_rebooted(instance, claim)
+        return _give_back_when_quiet(instance, claim, why, registration, fleet, policy)
+    if not _may_ask_again(instance, fleet, policy):
+        return _ask_when_connected(instance, registration, fleet, policy)
+    return _again(instance, claim, registration, report, fleet, policy)
+
+
+def _end_is_due(instance: Instance) -> bool:
+    """Whether an open command's end is to be asked for, since the host said that it did not reboot yet."""
+    told = instance.told
+    if told is None:
+        return False
+    return any(one.not_asked_since(told.at) for one in instance.reboots)
+
+
+def _may_ask_again(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
+    """Whether one more reboot may be asked for: none of the earlier ones can still happen, as far as is known."""
+    told = instance.told
+    from_ = [_asked_again_from(one, policy) for one in instance.reboots]
+    if told is None or any(moment is None for moment in from_):
+        return False
+    settled = [moment for moment in from_ if moment is not None]
+    return all(told.asked_at >= moment and fleet.at >= moment for moment in settled)
+
+
+def _asked_again_from(one: SentReboot, policy: Policy) -> datetime | None:
+    """From when on that command keeps no other from being sent, None for never."""
+    if one.accepted:
+        return None
+    if one.end is not None and one.refused:
+        return max(one.end.heard_at, one.sent_at + policy.reboot_spacing)
+    if not one.command:
+        # Nobody found it: had it been sent, Systems Manager would list it by then.
+        return one.sent_at + policy.answer_timeout
+    return quiet_from((one,))
+
+
+def _again(
+    instance: Instance,
+    claim: Claim,
+    registration: Registration,
+    report: HostReport,
+    fleet: Fleet,
+    policy: Policy,
+) -> Verdict:
+    """Ask for the reboot once more, while tries are left and it is still what we claimed."""
+    if registration.status is Status.ACTIVE:
+        return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
+    difference = changed(report, claim)
+    if difference is not None:
+        why = hold(Reason.CHANGED_WHILE_DRAINING, why=difference)
+        return _give_back_when_quiet(instance, claim, why, registration, fleet, policy)
+    unwanted = unwanted_now(instance, claim, fleet, policy)
+    if unwanted is not None:
+        return _give_back_when_quiet(instance, claim, unwanted, registration, fleet, policy, rests=False)
+    if claim.reboots >= (REBOOT_TRIES if claim.run == fleet.run else REBOOT_MARKS):
+        return _give_back_when_quiet(instance, claim, never_rebooted(instance, claim), registration, fleet, policy)
+    taken = replace(claim, run=fleet.run, store=fleet.store)
+    mark = Mark(instance.id, taken.enter(ClaimPhase.REBOOTING, fleet.at, reboots=claim.reboots + 1))
+    return Verdict((mark,), look_at=fleet.at)
+
+
+# Giving it back on its old boot
+
+
+def _give_back_when_quiet(
+    instance: Instance,
+    claim: Claim,
+    why: Hold | Failed,
+    registration: Registration,
+    fleet: Fleet,
+    policy: Policy,
+    *,
+    rests: bool = True,
+) -> Verdict:
+    """Return it once none of our reboots can happen any more. One that is pending for longer is for a person."""
+    quiet = quiet_from(instance.reboots)
+    if quiet is None:
+        return give_back(instance, claim, why, fleet, rests=rests)
+    if fleet.at < quiet and any(one.accepted for one in instance.reboots):
+        if fleet.at < limit_of_reboot(instance, claim, fleet, policy):
+            return _ask_when_connected(instance, registration, fleet, policy)
+        return quarantine(instance, claim, registration, stalled(policy), fleet)
+    if fleet.at < quiet:
+        look_at = min(quiet, fleet.at + policy.answer_timeout)
+        return Verdict(cancel_open(instance), look_at=look_at, wants_reboot_end=True)
+    if instance.told is None or instance.told.asked_at < quiet:
+        return ask_host(instance, fleet.at, policy)
+    return give_back(instance, claim, why, fleet, rests=rests)
+
+
+def _mute(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+    """AWS does not let us ask hosts: what ECS shows, and time, must do. Its version stays unproven."""
+    trail, barred = instance.trail, why_barred(instance, fleet)
+    assert barred is not None
+    came_back = trail.away_at is not None and trail.connected_looks >= CONNECTED_LOOKS
+    quiet = quiet_unproven(instance.reboots) if came_back else quiet_from(instance.reboots)
+    if quiet is not None and fleet.at < quiet:
+        if fleet.at >= limit_of_reboot(instance, claim, fleet, policy):
+            return quarantine(instance, claim, registration, not_back(instance, registration, fleet, policy), fleet)
+        return Verdict(cancel_open(instance), look_at=min(quiet, fleet.at + policy.answer_timeout))
+    if registration.connected:
+        return give_back_barred(instance, claim, barred, fleet)
+    if fleet.at < limit_of_reboot(instance, claim, fleet, policy):
+        return Verdict(look_at=fleet.at + policy.listing_spacing)
+    return quarantine(instance, claim, registration, not_back(instance, registration, fleet, policy), fleet)
+
+
+# Asking
+
+
+def _ask_when_connected(instance: Instance, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+    """Ask the host once its agent is there again; now and then one that may have gone and come back unseen."""
+    trail = instance.trail
+    sent_at = trail.reboot_sent_at or trail.claimed_at or fleet.at
+    wants_end = _end_unknown(instance)
+    if instance.flight is not None:
+        return Verdict(look_at=fleet.at + policy.poll_interval, wants_reboot_end=wants_end)
+    due = next_look(
+        sent_at,
+        fleet.at,
+        policy.poll_interval,
+        fleet.durations.reboot,
+        policy.quiet_after_reboot if trail.reboot_sent_at else policy.poll_interval,
+    )
+    if not registration.connected:
+        late = passed(sent_at, policy.late_after_reboot, fleet.at)
+        spacing = policy.listing_spacing if late else timedelta(0)
+        return Verdict(look_at=max(due, fleet.at + spacing), wants_listing=late, wants_reboot_end=wants_end)
+    if _came_back_unasked(instance):
+        return ask_host(instance, fleet.at, policy)
+    return _ask_one_that_never_left(instance, sent_at, due, fleet, policy)
+
+
+def _end_unknown(instance: Instance) -> bool:
+    """Whether a command's end was not asked for since it was sent: asked early, it tells a first run from a second."""
+    return any(one.open and one.end_asked_at is None for one in instance.reboots)
+
+
+def _came_back_unasked(instance: Instance) -> bool:
+    """Whether its agent was away, or its claim was found, and the host gave no report since."""
+    trail, told = instance.trail, instance.told
+    since = trail.away_at or (trail.claimed_at if trail.reboot_sent_at is None else None)
+    return since is not None and (told is None or told.report is None or told.asked_at < since)
+
+
+def _ask_one_that_never_left(
+    instance: Instance, sent_at: datetime, due: datetime, fleet: Fleet, policy: Policy
+) -> Verdict:
+    learned = fleet.durations.reboot
+    quiet = learned * LEARNED_SHARE if learned is not None else 2 * policy.quiet_after_reboot
+    if fleet.at < sent_at + quiet:
+        return Verdict(look_at=due)
+    last = instance.told.asked_at if instance.told and instance.told.asked_at >= sent_at else None
+    spacing = max(policy.quiet_after_reboot, (fleet.at - sent_at) / 4)
+    if last is not None and fleet.at < last + spacing:
+        return Verdict(look_at=min(last + spacing, max(due, fleet.at + policy.poll_interval)))
+    return ask_host(instance, fleet.at, policy)

@@ -1,0 +1,177 @@
+"""From the proof of a reboot to the return: healthy first, then back; what does not become healthy is quarantined."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from bottlerocket_ecs_updater.core.decision.backoff import next_rest
+from bottlerocket_ecs_updater.core.decision.claimed.after_reboot_hook import Unwell, ask_after_reboot, ask_again
+from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open
+from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
+from bottlerocket_ecs_updater.core.decision.polling import near
+from bottlerocket_ecs_updater.core.departing import RETURNS_AFTER_ANSWER, group_due_soon
+from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.command import Command, Note, Quarantine, Return, Unmark, Verdict
+from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Updated
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason, failed, hold
+from bottlerocket_ecs_updater.core.model.reboots import (
+    quiet_after_boot,
+    quiet_unproven,
+    surely_over,
+)
+from bottlerocket_ecs_updater.core.model.time_text import spell
+from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, Policy
+
+
+def verify(
+    instance: Instance,
+    claim: Claim,
+    registration: Registration,
+    report: HostReport,
+    fleet: Fleet,
+    policy: Policy,
+) -> Verdict:
+    """A new boot is proven. Healthy means: the agent connected over several looks, and no second reboot to come."""
+    soon = fleet.at + near(policy.poll_interval)
+    over = fleet.at >= limit_of_reboot(instance, claim, fleet, policy)
+    if instance.trail.connected_looks < CONNECTED_LOOKS or not registration.connected:
+        if over:
+            detail = f"it runs {report.running}, but its ECS agent does not stay connected"
+            why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
+            return quarantine(instance, claim, registration, why, fleet)
+        # Its group is asked with the last look before the return, which then waits for no further one.
+        nearly = instance.trail.connected_looks == CONNECTED_LOOKS - 1 and registration.connected
+        wants_group = nearly and group_due_soon(instance, RETURNS_AFTER_ANSWER, fleet)
+        return Verdict(look_at=soon, wants_reboot_end=_end_unasked(instance), wants_group=wants_group)
+    again = _second_reboot_possible(instance, claim, fleet, policy)
+    if again is not None:
+        return again
+    match ask_after_reboot(instance, fleet.at, policy):
+        case None:
+            return _return_verified(instance, claim, registration, report, fleet)
+        case Verdict() as asked:
+            return asked
+        case Unwell(detail=detail):
+            if not over:
+                return ask_again(instance, fleet.at, policy)
+            why = failed(Failure.UNHEALTHY, version=report.running, detail=detail)
+            return quarantine(instance, claim, registration, why, fleet)
+
+
+def _end_unasked(instance: Instance) -> bool:
+    proof = instance.trail.proof_at
+    return any(one.not_asked_since(proof or one.sent_at) for one in instance.reboots)
+
+
+def _second_reboot_possible(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict | None:
+    """What must be seen before a second reboot can be ruled out; None where it is.
+
+    The agent may run a command again that has not ended, and one of several commands may be the one that comes late.
+    Both happen within moments of the agent's start. So open commands are cancelled, and the same boot is proven again
+    some time after the first proof. After that it is asked how the commands ended: one that ran again ends in success,
+    and then the host goes down once more.
+    """
+    trail, told = instance.trail, instance.told
+    if trail.proof_at is None or told is None:
+        return None
+    if claim.reboots <= 1 and surely_over(instance.reboots, trail.proof_at):
+        return None
+    second = trail.proof_at + policy.second_proof_spacing
+    quiet = quiet_after_boot(instance.reboots, trail.proof_at)
+    if is_mute(instance, fleet):
+        quiet = quiet_unproven(instance.reboots)
+        if quiet is None or fleet.at >= quiet:
+            return None
+        return Verdict(cancel_open(instance), look_at=min(quiet, fleet.at + policy.answer_timeout))
+    due = max(second, quiet) if quiet is not None else second
+    if fleet.at < due:
+        soon = min(due, fleet.at + 2 * policy.poll_interval)
+        return Verdict(cancel_open(instance), look_at=soon, wants_reboot_end=_end_unasked(instance))
+    if told.asked_at < due or told.report is None:
+        asked = ask_host(instance, fleet.at, policy)
+        return Verdict(asked.commands, look_at=asked.look_at, wants_reboot_end=True)
+    if any(one.not_asked_since(told.asked_at) for one in instance.reboots):
+        return Verdict(look_at=fleet.at, wants_reboot_end=True)
+    return None
+
+
+def _return_verified(
+    instance: Instance, claim: Claim, registration: Registration, report: HostReport, fleet: Fleet
+) -> Verdict:
+    verdict, notes = _judge(instance, claim, report, fleet)
+    if registration.status is Status.ACTIVE:
+        # It came back into service by itself, under whatever registration: verified, and let go.
+        return Verdict((Unmark(instance.id, verdict, took_slot=True), *notes), look_at=fleet.at)
+    return Verdict((Return(instance.id, verdict), *notes), look_at=fleet.at)
+
+
+def _judge(instance: Instance, claim: Claim, report: HostReport, fleet: Fleet) -> tuple[Outcome, tuple[Command, ...]]:
+    """What a proven boot came to, and what is to be remembered of it."""
+    if report.running == claim.target:
+        return Updated(claim.source, claim.target), ()
+    if report.running == claim.source:
+        why = failed(Failure.ROLLED_BACK, version=report.running, target=claim.target)
+        return why, (_note(instance, claim, why, fleet),)
+    return failed(Failure.WRONG_VERSION, version=report.running, target=claim.target), ()
+
+
+def quarantine(instance: Instance, claim: Claim, registration: Registration, why: Failed, fleet: Fleet) -> Verdict:
+    """Leave it out of service; one that is in service by itself is let go, and told as failed all the same."""
+    # A reboot that did not happen says nothing about the version, and neither does a host that nobody may ask.
+    told_of_version = why.failure is not Failure.REBOOT_STALLED and not is_mute(instance, fleet)
+    note = _note(instance, claim, why, fleet, against_version=told_of_version)
+    if registration.status is Status.ACTIVE:
+        # Its DRAINING did not outlast the reboot: there is nothing to leave it in, and nothing to give back.
+        return Verdict((Unmark(instance.id, why, took_slot=False), note), look_at=fleet.at)
+    mark = Quarantine(instance.id, claim.enter(ClaimPhase.QUARANTINED, fleet.at), why)
+    return Verdict((mark, note), look_at=fleet.at)
+
+
+def _note(instance: Instance, claim: Claim, why: Failed, fleet: Fleet, *, against_version: bool = True) -> Note:
+    """What is remembered of a version that the host did not come back well on."""
+    rest = next_rest(instance.rest, claim.target, why.failure.code, fleet.at, rolled_back=against_version)
+    return Note(instance.id, rest)
+
+
+def never_rebooted(instance: Instance, claim: Claim) -> Failed | Hold:
+    """Why it is given back on the boot that it had. Where nobody knows that it was ever asked, it is not to blame."""
+    refusal = next((one.end for one in reversed(instance.reboots) if one.end is not None and one.refused), None)
+    if refusal is not None:
+        return failed(Failure.REBOOT_REFUSED, detail=refusal.detail)
+    if instance.reboots and not any(one.command for one in instance.reboots):
+        return hold(Reason.CHANGED_WHILE_DRAINING, why="AWS took no reboot for it, and named no command that it took")
+    times = "once" if claim.reboots <= 1 else f"{claim.reboots} times"
+    return failed(Failure.NEVER_REBOOTED, times=times)
+
+
+def stalled(policy: Policy) -> Failed:
+    """Why it is quarantined on the boot that it had: the reboot that it accepted may still come."""
+    return failed(Failure.REBOOT_STALLED, limit=spell(policy.reboot_timeout))
+
+
+def not_back(instance: Instance, registration: Registration, fleet: Fleet, policy: Policy) -> Failed:
+    """Why it is quarantined when nothing was heard of a new boot."""
+    if registration.connected and is_mute(instance, fleet):
+        why = instance.send_denied or fleet.barred
+        detail = f"its ECS agent is connected, but AWS allows no update check: {why}"
+    elif registration.connected:
+        detail = "its ECS agent is connected, but it answers no update check"
+    else:
+        detail = "its ECS agent did not connect"
+    return failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
+
+
+def limit_of_reboot(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> datetime:
+    """When the reboot has lasted long enough. It counts from the claim, so runs that die early reach it, too.
+
+    A reboot that could be sent only late has its time. A run that takes a claim over has the time to ask the host once.
+    """
+    trail = instance.trail
+    limit = (trail.reboot_sent_at or instance.phase_began) + policy.reboot_timeout
+    if claim.run != fleet.run and trail.claimed_at is not None:
+        limit = max(limit, trail.claimed_at + policy.takeover_grace)
+    return limit

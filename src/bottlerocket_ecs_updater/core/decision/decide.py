@@ -1,0 +1,155 @@
+"""The decision: what is ours is finished first, then what may begin begins.
+
+`decide` is a function of the fleet and the policy alone. `plan` and `run` share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from bottlerocket_ecs_updater.core.decision.backoff import next_rest
+from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
+from bottlerocket_ecs_updater.core.decision.draft import Draft, due
+from bottlerocket_ecs_updater.core.decision.halting import find_halt
+from bottlerocket_ecs_updater.core.decision.rival_runs import find_elder, left_to_others
+from bottlerocket_ecs_updater.core.decision.settling import next_settle_look
+from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
+    Asking,
+    Done,
+    Held,
+    Ready,
+    Stageable,
+    Standing,
+    Waiting,
+    some_may_be_back,
+    stand,
+)
+from bottlerocket_ecs_updater.core.decision.unclaimed.gates import (
+    barriers_of,
+    left_alone,
+    nobody_is_asked,
+    nothing_begins,
+)
+from bottlerocket_ecs_updater.core.decision.unclaimed.stage import stage
+from bottlerocket_ecs_updater.core.decision.unclaimed.start import (
+    begin,
+    drain_marked,
+    leave_own_host,
+    services_for_begin,
+)
+from bottlerocket_ecs_updater.core.model.command import Check, Command, Conclude, Note, Verdict
+from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Outcome
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do now, what must be looked at before more can be decided, and when to look again."""
+
+    verdicts: Mapping[InstanceId, Verdict]
+    halt: Halt | None
+    look_at: datetime | None
+    """None when nothing is left that may be done now: the run is over."""
+    wants_full_look: bool = False
+    """Every instance must be described before an instance may begin."""
+    wants_listing: bool = False
+    """The cluster must be listed again: an instance may have left, or come back under another registration."""
+    services_at: datetime | None = None
+    """When the services must be looked at, None when nobody waits for them."""
+
+    @property
+    def commands(self) -> Iterable[Command]:
+        """All commands, what is ours first."""
+        return (command for verdict in self.verdicts.values() for command in verdict.commands)
+
+    @property
+    def holds(self) -> Mapping[InstanceId, Hold]:
+        """Why each passed-over instance is passed over."""
+        return {id_: verdict.hold for id_, verdict in self.verdicts.items() if verdict.hold is not None}
+
+
+def decide(fleet: Fleet, policy: Policy) -> Decision:
+    """Decide one pass over the whole cluster."""
+    draft = Draft()
+    elder = find_elder(fleet, policy)
+    for instance in fleet.instances.values():
+        if instance.claim is not None:
+            others = left_to_others(instance, fleet, policy, elder)
+            theirs = Verdict(hold=others) if others is not None else None
+            draft.verdicts[instance.id] = theirs or proceed(instance, instance.claim, fleet, policy)
+    hopeful = {id_ for id_, verdict in draft.verdicts.items() if verdict.look_at is not None}
+    halt = find_halt(fleet, policy, hopeful)
+    standings = {
+        instance.id: stand(instance, fleet, policy) for instance in fleet.instances.values() if instance.claim is None
+    }
+    alone = nobody_is_asked(fleet, elder)
+    if alone is not None:
+        standings = {id_: left_alone(standing, alone) for id_, standing in standings.items()}
+    for id_, standing in standings.items():
+        draft.verdicts[id_] = _first_verdict(fleet.instances[id_], standing, fleet, policy)
+    barriers = barriers_of(nothing_begins(fleet, policy, halt, alone), standings, fleet, policy)
+    stage(fleet, policy, standings, barriers, draft)
+    drain_marked(fleet, policy, barriers, draft)
+    begin(fleet, policy, standings, barriers, draft)
+    leave_own_host(fleet, policy, standings, barriers, draft)
+    return _close(fleet, policy, halt, barriers.whole, draft)
+
+
+def _first_verdict(instance: Instance, standing: Standing, fleet: Fleet, policy: Policy) -> Verdict:
+    match standing:
+        case Held(hold=why):
+            return Verdict(hold=why)
+        case Asking():
+            return Verdict((Check(instance.id),), look_at=fleet.at + policy.poll_interval)
+        case Waiting(until=until):
+            return Verdict(look_at=until)
+        case Done(outcome=outcome):
+            return _concluded(instance, outcome, fleet)
+        case Stageable() | Ready():
+            return Verdict()
+        case _:
+            assert_never(standing)
+
+
+def _concluded(instance: Instance, outcome: Outcome, fleet: Fleet) -> Verdict:
+    if instance.trail.outcome is not None:
+        return Verdict(hold=outcome if isinstance(outcome, Hold) else None)
+    conclusion = Conclude(instance.id, outcome)
+    if isinstance(outcome, Failed) and instance.trail.offered is not None:
+        rest = next_rest(instance.rest, instance.trail.offered, outcome.failure.code, fleet.at)
+        return Verdict((conclusion, Note(instance.id, rest)))
+    return Verdict((conclusion,))
+
+
+def _close(fleet: Fleet, policy: Policy, halt: Halt | None, whole: Hold | None, draft: Draft) -> Decision:
+    dues = (due(fleet.instances[id_], verdict, fleet, policy) for id_, verdict in draft.verdicts.items())
+    looks = [look_at for look_at in dues if look_at is not None]
+    waited_for = (next_settle_look(fleet, policy), draft.services_at)
+    services_at = min((look for look in waited_for if look is not None), default=None)
+    if services_at is not None:
+        looks.append(services_at)
+    if not looks and whole is None and some_may_be_back(fleet, policy):
+        # It would be passed over, and others for the place that it takes.
+        draft.wants_full_look = True
+        looks.append(fleet.at + 2 * policy.poll_interval)
+    return Decision(
+        draft.verdicts,
+        halt,
+        min(looks, default=None),
+        wants_full_look=draft.wants_full_look,
+        wants_listing=any(verdict.wants_listing for verdict in draft.verdicts.values()),
+        services_at=_services_with(draft, services_at, fleet, policy),
+    )
+
+
+def _services_with(draft: Draft, otherwise: datetime | None, fleet: Fleet, policy: Policy) -> datetime | None:
+    if draft.wants_services or any(verdict.wants_services for verdict in draft.verdicts.values()):
+        return fleet.at
+    return services_for_begin(fleet, policy) if draft.wants_full_look else otherwise

@@ -1,0 +1,104 @@
+"""When a run begins nothing more: one bad host may be hardware, two suggest the release."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from bottlerocket_ecs_updater.core.decision.admission import said_against
+from bottlerocket_ecs_updater.core.decision.settling import never_settled
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure
+from bottlerocket_ecs_updater.core.model.time_text import spell
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+
+COUNTED = frozenset(
+    {
+        Failure.ROLLED_BACK,
+        Failure.NOT_BACK,
+        Failure.UNHEALTHY,
+        Failure.NEVER_REBOOTED,
+        Failure.REBOOT_REFUSED,
+    }
+)
+"""Failures after a drain began. A failed apply disturbed nobody; another version than expected is healthy."""
+
+
+def find_halt(fleet: Fleet, policy: Policy, hopeful: Collection[InstanceId] = ()) -> Halt | None:
+    """Why the run must begin nothing more, None while it may. A halt stays for the rest of the run.
+
+    `hopeful` are instances of which more is heard in this run: one that may be well again fills no budget for good.
+    """
+    if fleet.halt is not None:
+        return fleet.halt
+    return (
+        _breaks_tasks(fleet)
+        or _too_many_failures(fleet, policy)
+        or _quarantine_full(fleet, policy, hopeful)
+        or _never_settled(fleet, policy)
+    )
+
+
+def _breaks_tasks(fleet: Fleet) -> Halt | None:
+    """What this run found that tasks say against a version; what an earlier one found holds, and halts nothing."""
+    found = [(version, one) for version, one in fleet.past.broken.items() if one.at >= fleet.started_at]
+    if not found:
+        return None
+    version, broken = max(found, key=lambda item: item[1].at)
+    return Halt(f"tasks fail on {version}, on {', '.join(broken.hosts)}: {said_against(broken)}")
+
+
+def _too_many_failures(fleet: Fleet, policy: Policy) -> Halt | None:
+    bad = sorted((one for one in fleet.instances.values() if _failed_in_this_run(one)), key=lambda one: one.id)
+    if not bad or len(bad) < policy.max_failures:
+        return None
+    first = bad[0].trail.outcome or bad[0].trail.verdict
+    names = ", ".join(instance.id for instance in bad)
+    return Halt(f"failed after the drain had begun: {names}; one of them: {_say(first)}")
+
+
+def _failed_in_this_run(instance: Instance) -> bool:
+    """Whoever began its drain; one that was found in quarantine had failed before."""
+    if instance.trail.found_in_quarantine:
+        return False
+    match instance.trail.outcome or instance.trail.verdict:
+        case Quarantined():
+            return True
+        case Failed(failure=failure):
+            return failure in COUNTED
+        case _:
+            return False
+
+
+def _say(outcome: Outcome | None) -> str:
+    return str(outcome.why) if isinstance(outcome, Quarantined) else str(outcome)
+
+
+def _quarantine_full(fleet: Fleet, policy: Policy, hopeful: Collection[InstanceId]) -> Halt | None:
+    quarantined = [id_ for id_ in in_quarantine(fleet) if id_ not in hopeful]
+    limit = policy.max_unavailable.of(sum(1 for instance in fleet.instances.values() if instance.bottlerocket))
+    if not quarantined or len(quarantined) < limit:
+        return None
+    names = ", ".join(sorted(quarantined))
+    return Halt(f"quarantined instances fill the budget of {limit}: {names}; repair, replace or `release` them")
+
+
+def _never_settled(fleet: Fleet, policy: Policy) -> Halt | None:
+    late = [slot for slot in fleet.slots if never_settled(slot, fleet, policy)]
+    if not late:
+        return None
+    services = ", ".join(sorted({name for slot in late for name in slot.unsteady})) or "the services"
+    after = ", ".join(sorted(slot.instance for slot in late))
+    return Halt(f"not steady within {spell(policy.settle_timeout)} after {after} was returned: {services}")
+
+
+def in_quarantine(fleet: Fleet) -> tuple[InstanceId, ...]:
+    """Our instances that are left out of service, from whichever run."""
+    return tuple(
+        instance.id
+        for instance in fleet.instances.values()
+        if instance.claim is not None and instance.claim.phase is ClaimPhase.QUARANTINED
+    )

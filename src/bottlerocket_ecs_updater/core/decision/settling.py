@@ -1,0 +1,114 @@
+"""After a return: the slot stays taken until the services have been steady for the settle time.
+
+Services are steady or not as looks show them. Time in which no look was taken, because AWS or the state store did not
+answer, is neither: it does not count towards the settle time, nor towards its limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.ids import ServiceArn
+from bottlerocket_ecs_updater.core.model.services import Health, Service, Services, Slot
+from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+
+LOOKS_PER_SETTLE = 2
+"""A steady cluster is looked at so many times within its settle time."""
+
+UNSTEADY_POLLS = 1
+"""An unsteady one is looked at every so many polls."""
+
+LATE_LOOKS = 3
+"""Looks that are further apart than this many are due leave time between them that nobody saw."""
+
+
+def deficits(services: Services | None) -> Mapping[ServiceArn, int]:
+    """How many tasks each service lacks now."""
+    return {service.arn: service.deficit for service in services.all if service.deficit} if services else {}
+
+
+def observe(
+    slot: Slot,
+    services: Services,
+    moving: Mapping[str, int],
+    health: Health | None = None,
+    policy: Policy | None = None,
+) -> Slot:
+    """The slot after one more look; `moving` is what other drains explain, by service name."""
+    missed = _missed(slot, services.at, policy) if policy is not None else timedelta()
+    slot = replace(slot, looked_at=services.at, unseen=slot.unseen + missed)
+    worse = tuple(_named(service) for service in services.all if service.unknown or _worse(service, slot, moving))
+    worse += health.unwell if health is not None else ()
+    if worse:
+        return replace(slot, steady_since=None, unsteady=worse)
+    before = slot.steady_since + missed if slot.steady_since is not None else None
+    return replace(slot, steady_since=before or max(services.at, slot.returned_at), unsteady=())
+
+
+def _missed(slot: Slot, now: datetime, policy: Policy) -> timedelta:
+    """How much of the time since the last look, or since the return, nobody saw."""
+    apart, usual = now - (slot.looked_at or slot.returned_at), _spacing(policy)
+    return apart - usual if apart > LATE_LOOKS * usual else timedelta()
+
+
+def _spacing(policy: Policy) -> timedelta:
+    return max(policy.poll_interval, policy.settle / LOOKS_PER_SETTLE)
+
+
+def _named(service: Service) -> str:
+    """What is not known to be steady is not."""
+    return f"{service.name} (ECS did not describe it: {service.unknown})" if service.unknown else service.name
+
+
+def _worse(service: Service, slot: Slot, moving: Mapping[str, int]) -> bool:
+    return service.deficit > slot.deficits_before.get(service.arn, 0) + moving.get(service.name, 0)
+
+
+def settled(slot: Slot, at: datetime, policy: Policy) -> bool:
+    """Whether the slot is free again."""
+    return slot.steady_since is not None and at - slot.steady_since >= policy.settle
+
+
+def next_settle_look(fleet: Fleet, policy: Policy) -> datetime | None:
+    """When the services must be looked at again, None when nothing settles that still may."""
+    waited_for = [slot for slot in fleet.slots if not never_settled(slot, fleet, policy)]
+    return min((_due(slot, fleet, policy) for slot in waited_for), default=None)
+
+
+def never_settled(slot: Slot, fleet: Fleet, policy: Policy) -> bool:
+    """Whether looks show that the services were not steady within the limit: the run halts, and waits no longer."""
+    if slot.steady_since is not None or not slot.unsteady:
+        return False
+    return passed(slot.returned_at + slot.unseen, policy.settle_timeout, slot.looked_at or fleet.at)
+
+
+def _due(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
+    if slot.steady_since is None:
+        return _first_steady_look(slot, fleet, policy)
+    return max(fleet.at, min(slot.steady_since + policy.settle, fleet.at + _spacing(policy)))
+
+
+def _first_steady_look(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
+    """A slot that was just taken is looked at at once: its settle time begins with what is seen then.
+
+    Where daemon services start a task on every instance that is back, that would be too early to see them steady.
+    """
+    if slot.unsteady:
+        return fleet.at + UNSTEADY_POLLS * policy.poll_interval
+    daemons = fleet.services is not None and any(service.daemon for service in fleet.services.all)
+    return max(fleet.at, slot.returned_at + policy.daemon_start) if daemons else fleet.at
+
+
+def moving_tasks(fleet: Fleet) -> Mapping[str, int]:
+    """How many tasks of each service our drains move now: deficits that are explained, and will pass."""
+    total: dict[str, int] = {}
+    for instance in fleet.instances.values():
+        if instance.claim is None or instance.trail.return_sent_at is not None:
+            continue
+        for name, count in instance.trail.moving.items():
+            total[name] = total.get(name, 0) + count
+    return total

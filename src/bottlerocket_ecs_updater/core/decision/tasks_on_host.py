@@ -1,0 +1,33 @@
+"""Which tasks run on a host, and whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from bottlerocket_ecs_updater.core.model.container_instance import Task
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.rules.tasks import Work
+
+GIVEN_BACK = "so it was given back: an earlier run had begun to drain it"
+
+
+def is_own_host(instance: Instance, fleet: Fleet) -> bool:
+    """Whether the task that this run is was listed on it."""
+    return fleet.own is not None and any(task.arn == fleet.own.task for task in _tasks(instance))
+
+
+def is_updaters(task: Task, fleet: Fleet) -> bool:
+    """Whether a task is this run or another one: it holds nothing, and is never stopped by us."""
+    return fleet.own is not None and (task.arn == fleet.own.task or task.family == fleet.own.family)
+
+
+def _tasks(instance: Instance) -> Collection[Task]:
+    return instance.tasks.left if instance.tasks is not None else ()
+
+
+def works_of(instance: Instance, fleet: Fleet) -> tuple[Work, ...]:
+    """The tasks that are not STOPPED, as the rules see them."""
+    protected = instance.around.protected if instance.around is not None else {}
+    tasks = instance.tasks.left if instance.tasks is not None else ()
+    return tuple(Work(task, task.family, protected.get(task.arn), is_updaters(task, fleet)) for task in tasks)

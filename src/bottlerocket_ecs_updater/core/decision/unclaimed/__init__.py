@@ -1,0 +1,1 @@
+"""Instances that no update is in progress on: eligible, and first."""

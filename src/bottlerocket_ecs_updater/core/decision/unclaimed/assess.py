@@ -1,0 +1,285 @@
+"""An instance that is not ours yet: is there something to do, may it be done, and what comes next?
+
+`stand` gives the one thing that is true of it now. What needs the whole cluster, staging ahead and the budget,
+is decided over all standings together in `decide`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import assert_never
+
+from bottlerocket_ecs_updater.core.decision.admission import failed_before
+from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
+from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import before_drain_hold
+from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import (
+    answers_before_staging,
+    not_selected,
+    tasks_hold,
+)
+from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import own_host_hold
+from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, first_hold
+from bottlerocket_ecs_updater.core.departing import why_leaving
+from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.container_instance import Reach, Registration, Status
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.host_report import HostProblem, HostReport, Problem, UpdateState
+from bottlerocket_ecs_updater.core.model.ids import BootId, RunId
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, UpToDate
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason, failed, hold
+from bottlerocket_ecs_updater.core.model.run_command import End, Kind, Told
+from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, UNHEARD_APPLIES, Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """It is passed over, with the reason."""
+
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """It must be checked before more can be said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Something of ours is under way on it, or its next question is not due yet."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stageable:
+    """An update is available and admitted: it may be staged."""
+
+    target: Version
+    again: bool
+    """An apply was begun on it before: it needs no place among those staged ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """It would boot into an admitted release: it may be drained when there is a slot."""
+
+    report: HostReport
+    target: Version
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing is left to do with it in this run."""
+
+    outcome: Outcome
+
+
+CLAIMS_REMEMBERED = 8192
+"""ECS holds 5,000 container instances in a cluster; that a claim fits is asked of each at every pass."""
+
+Standing = Held | Asking | Waiting | Stageable | Ready | Done
+
+_PROBLEM_REASONS = {
+    Problem.TOO_OLD: Reason.TOO_OLD,
+    Problem.BUSY: Reason.UPDATE_LOCK_HELD,
+    Problem.FAILED: Reason.CHECK_FAILED,
+    Problem.NO_BOOT_ID: Reason.NO_BOOT_ID,
+    Problem.UNREADABLE: Reason.UNREADABLE,
+    Problem.UNKNOWN_STATE: Reason.UNKNOWN_STATE,
+    Problem.NO_ANSWER: Reason.NO_ANSWER,
+}
+
+END_OF_LIFE_VARIANTS = ("aws-ecs-1",)
+"""Variants that get no more releases, with all their flavours (`aws-ecs-1-nvidia`). Source: Bottlerocket 1.43."""
+
+
+DARK_LOOKS = 6
+"""After so many looks in a row that did not describe an instance, a run does not wait for the next one."""
+
+
+def stand(instance: Instance, fleet: Fleet, policy: Policy) -> Standing:
+    """What is true now of an instance without a claim."""
+    if instance.trail.outcome is not None:
+        return Done(instance.trail.outcome)
+    barrier = out_of_reach(instance) or not_selected(instance, policy)
+    if barrier is not None:
+        return Held(barrier)
+    if instance.flight is not None:
+        return Waiting(fleet.at + policy.poll_interval)
+    if instance.send_denied:
+        return Held(hold(Reason.SEND_DENIED, why=instance.send_denied))
+    if instance.send_refused:
+        return Held(hold(Reason.SEND_REFUSED, why=instance.send_refused))
+    told = instance.told
+    if told is None or _applied_since(instance) or _asked_before_rival(told, fleet):
+        return Asking()
+    if isinstance(told.answer, HostProblem):
+        return _problem(instance, told.answer, fleet, policy)
+    return _report(instance, told.answer, fleet, policy)
+
+
+def out_of_reach(instance: Instance) -> Hold | None:
+    """Why an instance can not be asked at all, None when it can."""
+    registration = instance.registration
+    if registration is None or instance.undescribed:
+        return hold(Reason.NOT_DESCRIBED, why=instance.undescribed or "it is not listed any more")
+    if registration.variant is None:
+        return hold(Reason.NOT_BOTTLEROCKET)
+    if instance.claim_unreadable:
+        return hold(Reason.CLAIM_UNREADABLE, why=instance.claim_unreadable)
+    return why_leaving(instance) or _not_in_service(registration) or _not_reachable(instance, registration)
+
+
+def some_may_be_back(fleet: Fleet, policy: Policy) -> bool:
+    """Whether an agent went so lately that it may be connected again in a moment: healthy ones flap.
+
+    What ECS did not describe at the last few looks may be described at the next.
+    """
+    if any(one.unknown and one.trail.dark_looks <= DARK_LOOKS for one in fleet.instances.values()):
+        return True
+    gone = (one.trail.disconnected_since for one in fleet.instances.values() if _only_disconnected(one))
+    return any(since is not None and not passed(since, policy.flap_time, fleet.at) for since in gone)
+
+
+def _only_disconnected(instance: Instance) -> bool:
+    barrier = out_of_reach(instance)
+    return barrier is not None and barrier.reason is Reason.AGENT_DISCONNECTED
+
+
+def _not_in_service(registration: Registration) -> Hold | None:
+    match registration.status:
+        case Status.ACTIVE:
+            return None
+        case Status.DRAINING:
+            return hold(Reason.DRAINED_BY_OTHERS)
+        case status:
+            return hold(Reason.NOT_ACTIVE, status=status.value)
+
+
+def _not_reachable(instance: Instance, registration: Registration) -> Hold | None:
+    if not registration.connected:
+        return hold(Reason.AGENT_DISCONNECTED)
+    match instance.reach:
+        case Reach.ONLINE:
+            return None
+        case Reach.CONNECTION_LOST:
+            return hold(Reason.SSM_CONNECTION_LOST)
+        case Reach.UNKNOWN:
+            return hold(Reason.UNKNOWN_TO_SSM)
+        case _:
+            assert_never(instance.reach)
+
+
+def _asked_before_rival(told: Told, fleet: Fleet) -> bool:
+    """Whether a run with another store may have been at work since the host was asked."""
+    return fleet.rival_at is not None and told.asked_at <= fleet.rival_at
+
+
+def _applied_since(instance: Instance) -> bool:
+    """Whether an apply ended after the host was last asked: only a new check tells what came of it."""
+    applied, told = instance.applied, instance.told
+    return applied is not None and told is not None and told.asked_at < applied.ended_at
+
+
+def _problem(instance: Instance, answer: HostProblem, fleet: Fleet, policy: Policy) -> Standing:
+    final = answer.problem is Problem.TOO_OLD
+    if answer.problem is Problem.BUSY:
+        # Another command holds the lock: an apply that outlived its client may take its full time.
+        first = instance.trail.first_busy_at or fleet.at
+        final = passed(first, policy.apply_timeout, fleet.at)
+    elif instance.trail.checks_failed >= CHECK_TRIES:
+        final = True
+    if final and instance.trail.applies:
+        return Done(failed(Failure.APPLY_FAILED, detail=answer.detail))
+    if final:
+        return Held(hold(_PROBLEM_REASONS[answer.problem], detail=answer.detail))
+    asked = ask_host(instance, fleet.at, policy)
+    return Asking() if asked.commands else Waiting(asked.look_at or fleet.at + policy.poll_interval)
+
+
+def _report(instance: Instance, report: HostReport, fleet: Fleet, policy: Policy) -> Standing:
+    if report.state is UpdateState.IDLE:
+        return _idle(instance, report)
+    target = report.target
+    if target is None:
+        return Held(hold(Reason.NOTHING_CHOSEN))
+    barrier = first_hold(answers_about(instance, report, target, fleet, policy))
+    if barrier is not None:
+        return Held(barrier)
+    if report.state is UpdateState.READY:
+        refusal = before_drain_hold(instance, policy)
+        return Ready(report, target) if refusal is None else Done(refusal)
+    applied = instance.applied
+    if applied is not None and not _worth_another_apply(instance, report):
+        return Done(_apply_failed(instance))
+    return Stageable(target, again=applied is not None)
+
+
+def answers_about(
+    instance: Instance, report: HostReport, target: Version, fleet: Fleet, policy: Policy
+) -> tuple[Answer, ...]:
+    """Whether it may take the release, rule by rule.
+
+    Only tasks of services may be moved: a standalone one would be killed, and nobody would start it again. So one
+    that holds its instance does so before anything is staged on it.
+    """
+    return (
+        Answer("record", failed_before(instance, target, fleet, policy)),
+        Answer("claim", _unclaimable(report, target, fleet)),
+        *answers_before_staging(instance, report, target, fleet, policy),
+        Answer("own-host", own_host_hold(instance, fleet, policy)),
+        Answer("tasks", tasks_hold(instance, fleet, policy)),
+    )
+
+
+def _idle(instance: Instance, report: HostReport) -> Standing:
+    offered = instance.trail.offered
+    # One that runs what it was offered has it: somebody else rebooted it into what we staged.
+    if instance.trail.applies and report.running != offered:
+        return Held(hold(Reason.WITHDRAWN, version=offered or "a newer release"))
+    variant = instance.registration.variant if instance.registration else None
+    if variant is not None and any(variant == old or variant.startswith(f"{old}-") for old in END_OF_LIFE_VARIANTS):
+        return Held(hold(Reason.END_OF_LIFE_VARIANT, variant=variant, version=report.running))
+    return Done(UpToDate(report.running))
+
+
+def _unclaimable(report: HostReport, target: Version, fleet: Fleet) -> Hold | None:
+    """Why it could not carry our claim to the end: what cannot be marked in its longest form is not begun."""
+    why = _not_encodable(fleet.run, report.running, target, report.boot, fleet.started_at, fleet.store)
+    return hold(Reason.UNCLAIMABLE, why=why) if why else None
+
+
+@lru_cache(maxsize=CLAIMS_REMEMBERED)
+def _not_encodable(run: RunId, source: Version, target: Version, boot: BootId, at: datetime, store: str) -> str:
+    """What is wrong with the longest form of that claim, empty where nothing is; its time is as long at any moment."""
+    try:
+        Claim(ClaimPhase.QUARANTINED, run, source, target, boot, at, REBOOT_MARKS, store).encode()
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _worth_another_apply(instance: Instance, report: HostReport) -> bool:
+    """Whether a second apply may mend what the first left: it was cut short, or it never ran, or the lock was held."""
+    applied, trail = instance.applied, instance.trail
+    if applied is None or trail.applies - trail.applies_unheard >= APPLY_TRIES:
+        return False
+    if not applied.command:
+        return trail.applies_unheard < UNHEARD_APPLIES
+    cut_short = applied.end in (End.TIMED_OUT, End.NOT_DELIVERED, End.CANCELLED, End.ABANDONED)
+    # What a check had found is forgotten at a boot, and what it had staged: an apply is refused then, or lost.
+    rebooted = instance.trail.applied_on is not None and instance.trail.applied_on != report.boot
+    return report.state is UpdateState.STAGED or cut_short or applied.busy or rebooted
+
+
+def _apply_failed(instance: Instance) -> Failed | Hold:
+    applied = instance.applied
+    if applied is not None and applied.kind is Kind.APPLY and not applied.command:
+        return hold(Reason.UNCLEAR, what="the apply", why=f"{instance.trail.applies_unheard} got no reply")
+    detail = applied.detail if applied is not None and applied.kind is Kind.APPLY else "nothing was heard of it"
+    return failed(Failure.APPLY_FAILED, detail=detail)

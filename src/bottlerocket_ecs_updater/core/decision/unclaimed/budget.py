@@ -1,0 +1,162 @@
+"""How many instances may be out of service at once: counted by what is down, whoever brought it down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from bottlerocket_ecs_updater.core.decision.rival_runs import lives
+from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import being_prepared
+from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.container_instance import Status
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+
+NAMED_AT_MOST = 3
+"""How many of those that fill a budget are named in the reason."""
+
+
+NO_ZONE = "no zone that ECS names"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What is unavailable now, and what the limits are."""
+
+    taken: tuple[tuple[InstanceId, Zone], ...]
+    limit: int
+    limit_per_zone: dict[Zone, int]
+    settling: frozenset[InstanceId] = frozenset()
+    """Those of the taken that are in service again, and whose slots are not free yet."""
+
+    @property
+    def open(self) -> bool:
+        """Whether a place is free, in whichever zone."""
+        return len(self.taken) < self.limit
+
+    def refusal(self, zone: Zone) -> Hold | None:
+        """Why no instance of that zone may be drained now, None when one may."""
+        return self._total_refusal() or self.zone_refusal(zone)
+
+    def _total_refusal(self) -> Hold | None:
+        taken = [id_ for id_, _ in self.taken]
+        if len(taken) < self.limit:
+            return None
+        return self._settling(taken, self.limit) or hold(
+            Reason.BUDGET, unavailable=len(taken), limit=self.limit, who=_names(taken)
+        )
+
+    def zone_refusal(self, zone: Zone) -> Hold | None:
+        """Why that zone itself can spare no instance now.
+
+        One whose zone is unknown may be in any: it counts in every zone, and every zone must be able to spare it.
+        """
+        zones = [zone] if zone else self.limit_per_zone
+        return next((refusal for each in zones if (refusal := self._zone_full(each)) is not None), None)
+
+    def _zone_full(self, zone: Zone) -> Hold | None:
+        limit = self.limit_per_zone.get(zone)
+        if limit is None:
+            return None
+        taken = [id_ for id_, other in self.taken if other in (zone, "")]
+        if len(taken) < limit:
+            return None
+        return self._settling(taken, limit) or hold(
+            Reason.ZONE_BUDGET, unavailable=len(taken), limit=limit, zone=zone or NO_ZONE, who=_names(taken)
+        )
+
+    def overfull(self, zone: Zone) -> Hold | None:
+        """Why an instance that has a place already may not be drained: more places are taken than there are."""
+        taken = [id_ for id_, _ in self.taken]
+        if len(taken) > self.limit:
+            return hold(Reason.BUDGET, unavailable=len(taken), limit=self.limit, who=_names(taken))
+        limit = self.limit_per_zone.get(zone)
+        here = [id_ for id_, other in self.taken if other in (zone, "")]
+        if limit is None or len(here) <= limit:
+            return None
+        return hold(Reason.ZONE_BUDGET, unavailable=len(here), limit=limit, zone=zone, who=_names(here))
+
+    def _settling(self, taken: list[InstanceId], limit: int) -> Hold | None:
+        """What is waited for where only instances that are in service again fill a limit."""
+        settling = [id_ for id_ in taken if id_ in self.settling]
+        full_without = len(taken) - len(settling) >= limit
+        return None if full_without else hold(Reason.SETTLING, instance=_names(settling))
+
+    def take(self, instance: Instance) -> Budget:
+        """The budget once that instance is taken too."""
+        return replace(self, taken=(*self.taken, (instance.id, instance.zone)))
+
+
+def count_budget(fleet: Fleet, policy: Policy) -> Budget:
+    """Every Bottlerocket instance that is ours, or not ACTIVE and connected, counts, and every slot not yet settled.
+
+    So does one that ECS lists and does not describe: it may be out of service, and may be a Bottlerocket host.
+    """
+    ours = [instance for instance in fleet.instances.values() if instance.bottlerocket and is_there(instance)]
+    settling = {slot.instance: slot.zone for slot in fleet.slots}
+    unknown = [one for one in fleet.instances.values() if one.unknown and one.registration is None and not one.claim]
+    down = {instance.id: instance.zone for instance in [*ours, *unknown] if unavailable(instance)}
+    zones: dict[Zone, int] = {}
+    for instance in ours:
+        zones[instance.zone] = zones.get(instance.zone, 0) + 1
+    per_zone = policy.max_unavailable_per_zone
+    limits = {zone: per_zone.of(count) for zone, count in zones.items()} if per_zone is not None else {}
+    taken = tuple((down | settling).items())
+    return Budget(taken, policy.max_unavailable.of(len(ours)), limits, frozenset(settling.keys() - down.keys()))
+
+
+def is_there(instance: Instance) -> bool:
+    """Whether it is capacity of the cluster: one that was terminated is none any more, and is replaced."""
+    return instance.claim is not None or instance.registered
+
+
+def unavailable(instance: Instance) -> bool:
+    """Whether an instance is out of service, or about to be."""
+    if instance.claim is not None or being_prepared(instance):
+        return True
+    registration = instance.registration
+    if registration is not None and registration.status is Status.INACTIVE:
+        # It left the cluster for good: nobody waits for it, and its capacity is not coming back.
+        return False
+    if registration is None or instance.unknown:
+        return instance.unknown
+    # REGISTERING, DEREGISTERING and every status of a later API take no tasks, as DRAINING does.
+    return registration.status is not Status.ACTIVE or not registration.connected
+
+
+def left_out(fleet: Fleet, policy: Policy) -> tuple[InstanceId, ...]:
+    """Instances that are, or may be, out of service in the middle of an update that no living run goes on with."""
+    return tuple(
+        instance.id
+        for instance in fleet.instances.values()
+        if _unreadable_and_out(instance)
+        or (
+            instance.claim is not None
+            and instance.claim.phase is not ClaimPhase.QUARANTINED
+            and not lives(instance.claim, fleet, policy)
+            and _may_be_out(instance, instance.claim, fleet)
+        )
+    )
+
+
+def _unreadable_and_out(instance: Instance) -> bool:
+    registration = instance.registration
+    return bool(instance.claim_unreadable) and registration is not None and registration.status is Status.DRAINING
+
+
+def _may_be_out(instance: Instance, claim: Claim, fleet: Fleet) -> bool:
+    """What a claim of another run did to it is not known before it is finished, whatever a reader that lags shows."""
+    registration, trail = instance.registration, instance.trail
+    if trail.return_confirmed or (registration is not None and registration.status is Status.INACTIVE):
+        return False
+    never_drained = claim.run == fleet.run and trail.drain_sent_at is None
+    return not (never_drained and registration is not None and registration.status is Status.ACTIVE)
+
+
+def _names(ids: Iterable[InstanceId]) -> str:
+    names = sorted(ids)
+    more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
+    return ", ".join(names[:NAMED_AT_MOST]) + more

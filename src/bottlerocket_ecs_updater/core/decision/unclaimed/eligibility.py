@@ -1,0 +1,298 @@
+"""Each instance's case before the operator's rules, put together from the fleet.
+
+`plan`, `run` and `explain` ask the rules through this module alone, so that they are told the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from bottlerocket_ecs_updater.core.affected import deploying_on, hold_for_deployments
+from bottlerocket_ecs_updater.core.capacity.cluster_room import Rooms
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom, room_hold
+from bottlerocket_ecs_updater.core.decision.tasks_on_host import works_of
+from bottlerocket_ecs_updater.core.decision.unclaimed.budget import is_there
+from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, Case, before_drain, before_staging
+from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.container_instance import Status
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.history import Recorded
+from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.checkpoints import Allowance, Roll, allow, allow_today
+from bottlerocket_ecs_updater.core.rules.health import hold_for_health
+from bottlerocket_ecs_updater.core.rules.pace import Pace, needed, pace_from
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.selection import select
+from bottlerocket_ecs_updater.core.rules.tasks import Work, longest_wait, may_leave
+
+CUTOFF_SHARE = 0.9
+"""Nine of ten recorded updates took no longer than what is reckoned with before a window closes."""
+
+
+def not_selected(instance: Instance, policy: Policy) -> Hold | None:
+    """Why an instance is not looked after at all, None when it is. It must be registered."""
+    registration = instance.registration
+    if registration is None:
+        return None
+    membership = instance.around.membership if instance.around is not None else None
+    return select(registration, policy.rules.selection, registration.capacity_provider, membership)
+
+
+def answers_before_staging(
+    instance: Instance, report: HostReport, target: Version, fleet: Fleet, policy: Policy
+) -> tuple[Answer, ...]:
+    """Whether the update may be staged, or a staged one be kept for a drain, rule by rule."""
+    rules = policy.rules
+    case = _case(instance, report, target, fleet, _needed(instance, fleet, policy, staged=False))
+    return (_pause(fleet), *before_staging(case, rules, fleet.at)) if case is not None else ()
+
+
+def tasks_hold(instance: Instance, fleet: Fleet, policy: Policy) -> Hold | None:
+    """Why the tasks on an instance keep it from being drained, None where they do not."""
+    rules = policy.rules.tasks
+    tasks = instance.tasks.left if instance.tasks is not None else ()
+    nothing_special = not rules.rules and (instance.around is None or not instance.around.protected)
+    if nothing_special and all(task.of_service for task in tasks):
+        return None
+    return may_leave(works_of(instance, fleet), rules, fleet.at)
+
+
+class Turns:
+    """What the rules leave to those that begin in one pass: counted down as they are picked."""
+
+    def __init__(self, fleet: Fleet, policy: Policy) -> None:
+        self._fleet = fleet
+        self._policy = policy
+        self._today = allow_today(policy.rules.checkpoints, begun_lately(fleet), fleet.at)
+        self._rooms = Rooms(fleet)
+        self._allowances: dict[Version, Allowance] = {}
+
+    def answers(
+        self, instance: Instance, report: HostReport, target: Version, *, room: bool = False
+    ) -> tuple[Answer, ...]:
+        """Whether the instance may be drained, rule by rule; with `room`, also whether its tasks fit elsewhere."""
+        fleet, policy = self._fleet, self._policy
+        time = _needed(instance, fleet, policy, staged=True)
+        case = _case(
+            instance,
+            report,
+            target,
+            fleet,
+            time,
+            left=works_of(instance, fleet),
+            allowances=self._left(target),
+            room=self.room(instance) if room else None,
+        )
+        case = replace(case, deployments=self.unmovable(instance)) if case is not None else None
+        services = Answer("services", self._unknown(instance))
+        return (_pause(fleet), services, *before_drain(case, policy.rules, fleet.at)) if case is not None else ()
+
+    def barred(self, target: Version) -> Hold | None:
+        """Why no instance that stands ready for that release may be drained now: pace, or health.
+
+        Everything else that is asked before a drain was asked of each when it was said to stand ready.
+        """
+        return self.spent(target) or self.unready()
+
+    def unready(self) -> Hold | None:
+        """Why no instance may be drained now, whatever it goes to, and whatever runs on it."""
+        fleet, rules = self._fleet, self._policy.rules
+        return hold_for_health(fleet.health) if rules.health and fleet.health is not None else None
+
+    def unmovable(self, instance: Instance) -> Hold | None:
+        """Why the services on an instance keep it from being drained now: one is in the middle of a deployment."""
+        return hold_for_deployments(deploying_on(instance, self._fleet), self._policy.rules.tasks)
+
+    def room(self, instance: Instance) -> Fits | NoRoom | None:
+        """Whether its tasks would fit elsewhere, None where nobody asks, or where too little is known to say."""
+        return self._rooms.for_drain_of(instance) if self._policy.rules.check_room else None
+
+    def no_room(self, instance: Instance) -> Hold | None:
+        """Why its tasks could not leave it, or nobody knows whether they could; None where they can."""
+        unknown = self._unknown(instance)
+        room = self.room(instance) if unknown is None else None
+        return room_hold(room) if room is not None else unknown
+
+    def _unknown(self, instance: Instance) -> Hold | None:
+        service = self._rooms.unknown_on(instance)
+        return hold(Reason.SERVICE_UNKNOWN, service=service.name, why=service.unknown) if service is not None else None
+
+    def strays(self, instance: Instance) -> int:
+        """How many of its tasks would have to be moved once more."""
+        return self._rooms.strays(instance)
+
+    def leave(self, instance: Instance) -> None:
+        """Its tasks are to move, too."""
+        self._rooms.take(instance)
+
+    def spent(self, target: Version) -> Hold | None:
+        """Why no further instance may begin to go to that release, None when one may."""
+        return next((why for one in self._left(target) if (why := one.refusal()) is not None), None)
+
+    def take(self, target: Version) -> None:
+        """One more instance goes to that release."""
+        self._allowances[target] = self._of(target).take()
+        self._today = self._today.take()
+
+    def take_told(self, instance: Instance) -> None:
+        """One more goes to the release that it said it would take, where it said so."""
+        report = instance.told.report if instance.told is not None else None
+        if report is not None and report.target is not None:
+            self.take(report.target)
+
+    def _left(self, target: Version) -> tuple[Allowance, ...]:
+        return self._of(target), self._today
+
+    def _of(self, target: Version) -> Allowance:
+        if target not in self._allowances:
+            checkpoints = self._policy.rules.checkpoints
+            roll = roll_of(target, self._fleet, self._policy) if checkpoints.steps else Roll(target, 0)
+            self._allowances[target] = allow(checkpoints, roll, self._fleet.at)
+        return self._allowances[target]
+
+
+def roll_of(version: Version, fleet: Fleet, policy: Policy) -> Roll:
+    """How far a release has come in the cluster: each instance is done, has failed, or is under way.
+
+    Those count that the updater looks after. One that left the cluster counts as what the release had come to on it,
+    since a canary that is terminated has proven something. One that failed counts even where it is not selected now.
+    """
+    there = [instance for instance in fleet.instances.values() if instance.bottlerocket and is_there(instance)]
+    selected = [instance for instance in there if not_selected(instance, policy) is None]
+    claims = [(one.id, one.claim) for one in there if one.claim is not None and one.claim.target == version]
+    under_way = {id_ for id_, claim in claims if claim.phase is not ClaimPhase.QUARANTINED}
+    failed = {*_failed_at(version, fleet), *(id_ for id_, claim in claims if _is_failed(claim, fleet))} - under_way
+    done = {one.id: at for one in selected if (at := _on_since(one, version, fleet)) is not None}
+    done |= _done_and_gone(version, fleet, {instance.id for instance in there})
+    done = {id_: at for id_, at in done.items() if id_ not in failed | under_way}
+    left = {*done, *failed} - {instance.id for instance in there}
+    # A fleet that an older updater saved tells of failures by their number alone.
+    nameless = max(0, fleet.suspects.get(version, 0) - len(_failed_at(version, fleet)))
+    return Roll(version, len(selected) + len(left), tuple(done.values()), len(failed) + nameless, len(under_way))
+
+
+def _failed_at(version: Version, fleet: Fleet) -> frozenset[InstanceId]:
+    return fleet.past.failed_on.get(version, frozenset())
+
+
+def _is_failed(claim: Claim, fleet: Fleet) -> bool:
+    """Whether it was left out of service, and nobody has declared the release good since."""
+    released = fleet.past.released.get(claim.target)
+    return claim.phase is ClaimPhase.QUARANTINED and (released is None or released < claim.since)
+
+
+def _on_since(instance: Instance, version: Version, fleet: Fleet) -> datetime | None:
+    """Since when an instance is known to run a release, None where it does not, or where nobody can tell.
+
+    One that runs it without an update of ours counts from when it was first found: whether it was launched on the
+    release days ago, or updated by hand a minute ago, nothing tells.
+    """
+    report = instance.told.report if instance.told is not None else None
+    if report is not None and report.running != version:
+        return None
+    known = fleet.past.came_to(instance.id, version)
+    return fleet.at if known is None and report is not None and _in_service(instance) else known
+
+
+def _done_and_gone(version: Version, fleet: Fleet, there: Collection[InstanceId]) -> Mapping[InstanceId, datetime]:
+    gone = {*fleet.past.updated, *fleet.past.found_on} - {*there}
+    return {id_: at for id_ in sorted(gone) if (at := fleet.past.came_to(id_, version)) is not None}
+
+
+def _in_service(instance: Instance) -> bool:
+    registration = instance.registration
+    return registration is not None and registration.status is Status.ACTIVE and registration.connected
+
+
+def newly_found(fleet: Fleet, policy: Policy) -> Mapping[InstanceId, Version]:
+    """Instances in service on a release that others are offered, of which nobody wrote down since when they run it."""
+    if not policy.rules.checkpoints.steps:
+        return {}
+    reports = {one.id: one.told.report for one in fleet.instances.values() if one.told is not None}
+    offered = {report.target for report in reports.values() if report is not None}
+    found: dict[InstanceId, Version] = {}
+    for id_, report in reports.items():
+        instance = fleet.instances[id_]
+        if report is None or report.running not in offered or instance.claim is not None:
+            continue
+        if instance.bottlerocket and _in_service(instance) and fleet.past.came_to(id_, report.running) is None:
+            found[id_] = report.running
+    return found
+
+
+def begun_lately(fleet: Fleet) -> tuple[datetime, ...]:
+    """When instances were begun in the last day, each of them once: those that were drained, and those that are marked.
+
+    What is marked and was not drained so far takes its place only as long as it carries its claim: a mark that was
+    refused has begun nothing, and one that is tried again begins nothing more.
+    """
+    claims = ((one.id, one.claim) for one in fleet.instances.values())
+    marked = {id_: claim.since for id_, claim in claims if claim is not None and claim.phase is ClaimPhase.DRAINING}
+    begun = fleet.past.begun_on
+    each = {id_: max(marked.get(id_, at), at) for id_, at in begun.items()}
+    return (*fleet.past.begun, *(marked | each).values())
+
+
+def expected_pace(fleet: Fleet, policy: Policy, share: float = 0.5) -> Pace:
+    """How fast updates go here, from what was recorded."""
+    return _pace(fleet.past.recorded, policy.settle, share)
+
+
+def expected_wait(instance: Instance, fleet: Fleet, rules: Rules) -> timedelta:
+    """How long its drain may have to wait for tasks that rules let it wait for."""
+    return longest_wait(works_of(instance, fleet), rules.tasks)
+
+
+def _case(
+    instance: Instance,
+    report: HostReport,
+    target: Version,
+    fleet: Fleet,
+    time: timedelta,
+    *,
+    left: tuple[Work, ...] | None = None,
+    allowances: Iterable[Allowance] = (),
+    room: Fits | NoRoom | None = None,
+) -> Case | None:
+    registration = instance.registration
+    if registration is None:
+        return None
+    return Case(
+        registration=registration,
+        running=report.running,
+        target=target,
+        first_seen=fleet.past.first_seen,
+        capacity_provider=registration.capacity_provider,
+        membership=instance.around.membership if instance.around is not None else None,
+        needed=time,
+        allowances=tuple(allowances),
+        left=left,
+        room=room,
+        health=fleet.health,
+    )
+
+
+def _needed(instance: Instance, fleet: Fleet, policy: Policy, *, staged: bool) -> timedelta:
+    """How long it takes from now until it is back; nothing where no window closes."""
+    rules = policy.rules
+    if not rules.schedule.windows and not rules.schedule.freezes:
+        return timedelta()
+    pace = expected_pace(fleet, policy, CUTOFF_SHARE)
+    return needed(pace, expected_wait(instance, fleet, rules)) + (timedelta() if staged else pace.stage)
+
+
+def _pause(fleet: Fleet) -> Answer:
+    return Answer("pause", hold(Reason.PAUSED, why=fleet.paused) if fleet.paused else None)
+
+
+@lru_cache(maxsize=8)
+def _pace(recorded: Recorded, settle: timedelta, share: float) -> Pace:
+    return pace_from(recorded, settle, share=share)

@@ -1,0 +1,95 @@
+"""What each rule of the policy answers for an unclaimed instance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom, room_hold
+from bottlerocket_ecs_updater.core.model.auto_scaling import Membership
+from bottlerocket_ecs_updater.core.model.container_instance import Registration
+from bottlerocket_ecs_updater.core.model.reasons import Hold
+from bottlerocket_ecs_updater.core.model.services import Health
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.auto_scaling import leave_to_group
+from bottlerocket_ecs_updater.core.rules.checkpoints import Allowance
+from bottlerocket_ecs_updater.core.rules.health import hold_for_health
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.selection import select
+from bottlerocket_ecs_updater.core.rules.tasks import Work, may_leave
+from bottlerocket_ecs_updater.core.rules.versions import admit
+from bottlerocket_ecs_updater.core.rules.windows import may_begin
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One instance that has an update, with all that the rules ask about it. What was not looked at is None."""
+
+    registration: Registration
+    running: Version
+    target: Version
+    first_seen: Mapping[Version, datetime]
+    capacity_provider: str | None = None
+    """Empty where it has none."""
+    membership: Membership | None = None
+    needed: timedelta = timedelta()
+    """How long it is expected to take from now until it is back in service."""
+    allowances: tuple[Allowance, ...] = ()
+    """What is left at the checkpoint of its target, and of this day."""
+    left: tuple[Work, ...] | None = None
+    deployments: Hold | None = None
+    """Why a deployment that is in progress holds it; None where none does."""
+    room: Fits | NoRoom | None = None
+    health: Health | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one rule said: yes, or no with its reason."""
+
+    rule: str
+    hold: Hold | None
+
+
+def before_staging(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
+    """Whether an update may be staged on the host, rule by rule."""
+    return (*_who_and_what(case, rules, now), Answer("window", may_begin(rules.schedule, now, case.needed)))
+
+
+def before_drain(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
+    """Whether the instance may be drained, rule by rule."""
+    return (
+        *_who_and_what(case, rules, now),
+        Answer("window", may_begin(rules.schedule, now, case.needed)),
+        *(Answer("pace", allowance.refusal()) for allowance in case.allowances),
+        *_about_health(case, rules),
+        *_about_tasks(case, rules, now),
+    )
+
+
+def first_hold(answers: Iterable[Answer]) -> Hold | None:
+    """The first no, None where every rule said yes."""
+    return next((answer.hold for answer in answers if answer.hold is not None), None)
+
+
+def _who_and_what(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
+    selected = select(case.registration, rules.selection, case.capacity_provider, case.membership)
+    return (
+        Answer("selection", selected),
+        Answer("auto-scaling", leave_to_group(case.membership)),
+        Answer("release", admit(case.target, case.running, rules.releases, case.first_seen, now)),
+    )
+
+
+def _about_health(case: Case, rules: Rules) -> Iterable[Answer]:
+    if rules.health and case.health is not None:
+        yield Answer("health", hold_for_health(case.health))
+
+
+def _about_tasks(case: Case, rules: Rules, now: datetime) -> Iterable[Answer]:
+    if case.left is not None:
+        yield Answer("tasks", may_leave(case.left, rules.tasks, now))
+        yield Answer("deployments", case.deployments)
+    if case.room is not None and rules.check_room:
+        yield Answer("room", room_hold(case.room))

@@ -1,0 +1,1 @@
+"""Nouns: what the decision is made about."""

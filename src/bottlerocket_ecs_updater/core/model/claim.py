@@ -1,0 +1,119 @@
+"""The claim: the duty to restore an instance, written on the instance before it is touched.
+
+It is one custom ECS attribute. It never expires, is visible in the console, and a person can delete it.
+Its text keeps to what ECS allows in an attribute value: 128 characters of letters, digits and `-_.@/\\: `.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import Enum
+
+from bottlerocket_ecs_updater.core.model.ids import BootId, RunId
+from bottlerocket_ecs_updater.core.model.version import Version
+
+ATTRIBUTE = "bottlerocket-ecs-updater.claim"
+VALUE_MAX_CHARACTERS = 128
+"""The limit of ECS for an attribute's value."""
+
+FINISHED = "1 finished"
+"""In place of a claim: the instance is not claimed any more, and AWS did not let us delete the attribute."""
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+"""No claim is of a later time; whatever limit is added to it is a time, too."""
+
+_FORMAT = "1"
+_TEXT = re.compile(r"\S+ \S+ [A-Za-z0-9\-_.@/\\:]+ [A-Za-z0-9\-.]+ [A-Za-z0-9\-.]+ [0-9a-f]{32} \d+ \d+( [0-9a-f]+)?")
+
+
+class ClaimPhase(Enum):
+    """How far we went with an instance; what is after a reboot is read from the host, not from the claim."""
+
+    DRAINING = "draining"
+    REBOOTING = "rebooting"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What we began with an instance, and what a later run needs to finish it."""
+
+    phase: ClaimPhase
+    run: RunId
+    source: Version
+    target: Version
+    boot: BootId
+    """The boot id before our reboot: any other one proves a reboot."""
+    since: datetime
+    """When this phase was entered, to the second."""
+    reboots: int = 0
+    """How many reboots were asked for; marked before each is sent."""
+    store: str = ""
+    """A short name of the state store that its run shares with others; empty for a run that has none."""
+
+    def encode(self) -> str:
+        """The text of the attribute. Raises ValueError where ECS would refuse it."""
+        since = int(self.since.timestamp())
+        parts = (
+            _FORMAT,
+            self.phase.value,
+            self.run,
+            self.source,
+            self.target,
+            self.boot,
+            since,
+            self.reboots,
+            *((self.store,) if self.store else ()),
+        )
+        text = " ".join(str(part) for part in parts)
+        if len(text) > VALUE_MAX_CHARACTERS or _TEXT.fullmatch(text) is None:
+            raise ValueError(f"a claim that ECS cannot hold: {text!r}")
+        return text
+
+    @classmethod
+    def decode(cls, text: str) -> Claim:
+        """Read an attribute's text. Raises ValueError for anything that `encode` would not have written."""
+        parts = text.split(" ")
+        if len(parts) not in (8, 9) or parts[0] != _FORMAT:
+            raise ValueError(f"not a claim: {text[:VALUE_MAX_CHARACTERS]!r}")
+        _, phase, run, source, target, boot, since, reboots, *store = parts
+        try:
+            when = datetime.fromtimestamp(int(since), UTC)
+        except (OverflowError, OSError) as error:
+            raise ValueError(f"not a time: {since!r}") from error
+        if when > LATEST:
+            raise ValueError(f"a time that no clock shows: {since!r}")
+        claim = cls(
+            ClaimPhase(phase),
+            RunId(run),
+            Version.parse(source),
+            Version.parse(target),
+            BootId(boot),
+            when,
+            int(reboots),
+            *store,
+        )
+        # A boot id in another form, say, would differ from every boot id, and so prove a reboot that never was.
+        if claim.encode() != text:
+            raise ValueError(f"not a claim as we write it: {text[:VALUE_MAX_CHARACTERS]!r}")
+        return claim
+
+    def enter(self, phase: ClaimPhase, now: datetime, *, reboots: int | None = None) -> Claim:
+        """The same claim, one phase on."""
+        count = self.reboots if reboots is None else reboots
+        return replace(self, phase=phase, since=now.replace(microsecond=0), reboots=count)
+
+
+def read_claim(text: str | None) -> Claim | None:
+    """What an attribute says; None for no attribute, and for a finished claim. Raises ValueError for anything else."""
+    return None if text is None or text == FINISHED else Claim.decode(text)
+
+
+_ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
+
+
+def furthest(claims: Iterable[Claim]) -> Claim | None:
+    """Of several copies of a claim the one that went further; None of none."""
+    return max(claims, key=lambda claim: (_ORDER.index(claim.phase), claim.reboots, claim.since), default=None)

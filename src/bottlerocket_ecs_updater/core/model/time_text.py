@@ -1,0 +1,106 @@
+"""Spans and moments as people write and read them: `1h30m`, `2026-12-20 02:00 UTC`."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_SPAN = re.compile(r"(?:(\d{1,4})d)?(?:(\d{1,5})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,7})s)?(?:(\d{1,9})ms)?")
+
+
+def parse_span(text: str) -> timedelta:
+    """Read `4h`, `1h30m`, `7d`, `300ms`, largest unit first. Raises ValueError for anything else."""
+    match = _SPAN.fullmatch(text.strip())
+    if match is None or not any(match.groups()):
+        raise ValueError(f"not a duration: {text[:60]!r}; write it as 90s, 25m, 4h, 1h30m or 7d")
+    days, hours, minutes, seconds, milliseconds = (int(group or 0) for group in match.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds, milliseconds=milliseconds)
+
+
+def spell_moment(at: datetime) -> str:
+    """A moment to the minute, in UTC: the one clock that all readers of a log share."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def passed(since: datetime, limit: timedelta, now: datetime) -> bool:
+    """Whether a limit that runs from `since` is over."""
+    return now - since >= limit
+
+
+def spell(span: timedelta) -> str:
+    """A duration as the settings write it: `25m`, `1h30m`, `300ms`."""
+    milliseconds = round(span / timedelta(milliseconds=1))
+    if milliseconds % 1000:
+        return f"{milliseconds}ms"
+    seconds = milliseconds // 1000
+    parts = ((seconds // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s"))
+    return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
+
+
+def span(length: timedelta) -> str:
+    """A measured duration, to the second where it has any."""
+    return spell(timedelta(seconds=round(length.total_seconds()))) if length >= timedelta(seconds=1) else spell(length)
+
+
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""No run was, or is noted, at any other time; and whatever is added to such a time is a time, too."""
+
+
+LONGEST = timedelta(days=36525)
+"""No span that is noted is longer, and no sum of such spans is too long."""
+
+
+def write_time(at: datetime) -> str:
+    """A time in UTC, with as many digits as it has: `2026-01-05T09:00:00Z`."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def read_time(text: str) -> datetime:
+    """Read what `write_time` wrote. Raises ValueError for anything without an offset from UTC, or out of all bounds."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"a time without its offset from UTC: {text!r}")
+    # Compared before it is turned into UTC: the first and the last hours of all time have no other one.
+    if not EARLIEST <= at <= LATEST:
+        raise ValueError(f"a time that no clock shows: {text!r}")
+    return at.astimezone(UTC)
+
+
+def read_span(seconds: float) -> timedelta:
+    """Seconds as a span. Raises ValueError for one that is out of all bounds."""
+    if not -LONGEST.total_seconds() <= seconds <= LONGEST.total_seconds():
+        raise ValueError(f"a span that nothing takes: {seconds} s")
+    return timedelta(seconds=seconds)
+
+
+_UNITS = {
+    "d": timedelta(days=1),
+    "h": timedelta(hours=1),
+    "m": timedelta(minutes=1),
+    "s": timedelta(seconds=1),
+    "ms": timedelta(milliseconds=1),
+}
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read a duration: whole numbers with units, the largest first, each at most once.
+
+    Raises ValueError with what is wrong, in words that follow a setting's name.
+    """
+    if re.fullmatch(r"[0-9]+", text):
+        raise ValueError(f"a number needs a unit, as in {text}s")
+    try:
+        return parse_span(text)
+    except ValueError:
+        raise ValueError("that is no duration") from None
+
+
+def format_duration(span: timedelta) -> str:
+    """Write a duration as `parse_duration` reads it; what is less than a millisecond is dropped."""
+    rest = max(span, timedelta())
+    parts = []
+    for unit, size in _UNITS.items():
+        number, rest = divmod(rest, size)
+        if number:
+            parts.append(f"{number}{unit}")
+    return "".join(parts) or "0s"

@@ -1,0 +1,88 @@
+"""Why an instance is where it is: each rule that is asked about it, in order, with its answer.
+
+The answers come from the functions that decide, so that what is explained is what a run would do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Standing, answers_about, out_of_reach, stand
+from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
+from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import Turns, not_selected
+from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, first_hold
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.planning.plan import plan
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """When it comes to an instance that nothing holds."""
+
+    number: int
+    of: int
+    begins: datetime | None
+    """By the forecast; None where that ends before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything known of one instance, and every rule that was asked."""
+
+    instance: Instance
+    standing: Standing | None
+    """None where it carries our claim: then nothing is asked, since what was begun is finished."""
+    answers: tuple[Answer, ...]
+    turn: Turn | None = None
+    """None where a run would not update it now."""
+
+
+def explain(instance: Instance, fleet: Fleet, policy: Policy) -> Explanation:
+    """Ask every rule about the instance, also those behind the first that says no."""
+    if instance.claim is not None:
+        return Explanation(instance, None, ())
+    answers = tuple(_answers(instance, fleet, policy))
+    turn = _turn(instance, fleet, policy) if first_hold(answers) is None else None
+    return Explanation(instance, stand(instance, fleet, policy), answers, turn)
+
+
+def _turn(instance: Instance, fleet: Fleet, policy: Policy) -> Turn | None:
+    planned = plan(fleet, policy)
+    order = [update.instance for update in planned.updates]
+    if instance.id not in order:
+        return None
+    begins = (batch.begins for batch in planned.forecast.batches if instance.id in batch.instances)
+    return Turn(order.index(instance.id) + 1, len(order), next(begins, None))
+
+
+def _answers(instance: Instance, fleet: Fleet, policy: Policy) -> Iterator[Answer]:
+    reach = out_of_reach(instance)
+    yield Answer("reach", reach)
+    if reach is not None and reach.reason is Reason.NOT_BOTTLEROCKET:
+        return
+    report = instance.told.report if instance.told is not None else None
+    if report is None or report.target is None:
+        yield Answer("selection", not_selected(instance, policy))
+        return
+    asked: set[str] = set()
+    for answer in _about_update(instance, report, fleet, policy):
+        # Both before the staging and before the drain the same is asked of who and what: it is shown once.
+        if answer.rule not in asked or answer.hold is not None:
+            yield answer
+        asked.add(answer.rule)
+
+
+def _about_update(instance: Instance, report: HostReport, fleet: Fleet, policy: Policy) -> Iterator[Answer]:
+    assert report.target is not None
+    before = answers_about(instance, report, report.target, fleet, policy)
+    yield from before
+    said = {(answer.rule, answer.hold) for answer in before}
+    drain = Turns(fleet, policy).answers(instance, report, report.target, room=True)
+    yield from (answer for answer in drain if (answer.rule, answer.hold) not in said)
+    yield Answer("budget", count_budget(fleet, policy).refusal(instance.zone))

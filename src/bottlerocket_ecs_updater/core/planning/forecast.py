@@ -1,0 +1,164 @@
+"""How long a roll will take: which instances go together, when each batch begins and ends, and in how many windows.
+
+The forecast plays the roll through with the rules themselves, from durations that this cluster recorded or from
+stated defaults. The engine frees slots one at a time, so batches are how the roll looks from afar; in doubt the
+forecast is late rather than early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.checkpoints import Allowance, Checkpoints, Roll, allow, allow_today
+from bottlerocket_ecs_updater.core.rules.pace import Pace, needed
+from bottlerocket_ecs_updater.core.rules.windows import Closed, Open, Schedule, open_at
+
+FORECAST_HORIZON = timedelta(days=366)
+"""A roll that has not ended within a year is not forecast any further."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An instance that is to be updated."""
+
+    id: InstanceId
+    zone: Zone
+    target: Version
+    waits: timedelta = timedelta()
+    """How long its drain may have to wait for tasks that rules let it wait for."""
+    staged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many may be out of service at once."""
+
+    total: int = 1
+    per_zone: Mapping[Zone, int] = field(default_factory=dict)
+    taken: tuple[Zone, ...] = ()
+    """Zones of what is out of service for good, such as instances in quarantine: one entry for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Instances that are out of service at the same time."""
+
+    instances: tuple[InstanceId, ...]
+    begins: datetime
+    ends: datetime
+    """When the cluster has settled after them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """How a roll will go if nothing fails."""
+
+    batches: tuple[Batch, ...]
+    ends: datetime | None
+    """When the last batch has settled, None where some instances can never begin."""
+    windows: int
+    """How many maintenance windows it needs; 1 where none are set."""
+    left: tuple[InstanceId, ...] = ()
+    """Instances that can never begin as things stand: no window is long enough, or no place in the budget is free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rolls:
+    """What the operator's rules make of a roll, and what has happened before."""
+
+    schedule: Schedule = field(default_factory=Schedule)
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
+    rolls: Mapping[Version, Roll] = field(default_factory=dict)
+    """How far each release has come; what is under way is taken to be done when its time is over."""
+    begun: tuple[datetime, ...] = ()
+    """When instances were begun, as far back as a day."""
+
+
+def forecast(pending: Sequence[Pending], pace: Pace, limits: Limits, rolls: Rolls, now: datetime) -> Forecast:
+    """Play the roll through, in the order in which the instances are given."""
+    state = _State(now, list(pending), rolls, now + pace.out_of_service)
+    if any(not each.staged for each in pending):
+        state.at += pace.stage
+    while state.waiting and state.at <= now + FORECAST_HORIZON:
+        opened = open_at(rolls.schedule.windows, rolls.schedule.freezes, state.at)
+        if isinstance(opened, Closed):
+            state.at = opened.next_opens
+            continue
+        batch, later = _next_batch(state, opened, pace, limits)
+        if batch:
+            state.begin(batch, opened, pace)
+        elif later is None:
+            break
+        else:
+            state.at = later
+    ends = state.batches[-1].ends if state.batches else now
+    left = tuple(each.id for each in state.waiting)
+    return Forecast(tuple(state.batches), None if left else ends, max(1, len(state.closings)), left)
+
+
+class _State:
+    """The roll while it is played through; never seen outside."""
+
+    def __init__(self, now: datetime, waiting: list[Pending], rolls: Rolls, back: datetime) -> None:
+        self.at = now
+        self.waiting = waiting
+        self.rolls = {version: _all_done(roll, back) for version, roll in rolls.rolls.items()}
+        self.checkpoints = rolls.checkpoints
+        self.begun = list(rolls.begun)
+        self.batches: list[Batch] = []
+        self.closings: set[datetime | None] = set()
+        """The windows in which something began, by when they close."""
+
+    def allowance(self, version: Version) -> Allowance:
+        roll = self.rolls.get(version) or Roll(version, len(self.waiting) + sum(len(b.instances) for b in self.batches))
+        self.rolls[version] = roll
+        return allow(self.checkpoints, roll, self.at)
+
+    def today(self) -> Allowance:
+        return allow_today(self.checkpoints, self.begun, self.at)
+
+    def begin(self, batch: list[Pending], opened: Open, pace: Pace) -> None:
+        back = self.at + needed(pace, max(each.waits for each in batch))
+        self.batches.append(Batch(tuple(each.id for each in batch), self.at, back + pace.settle))
+        self.closings.add(opened.until)
+        self.begun += [self.at] * len(batch)
+        for each in batch:
+            roll = self.rolls[each.target]
+            self.rolls[each.target] = replace(roll, done=(*roll.done, back))
+        taken = {each.id for each in batch}
+        self.waiting = [each for each in self.waiting if each.id not in taken]
+        self.at = back + pace.settle
+
+
+def _next_batch(state: _State, opened: Open, pace: Pace, limits: Limits) -> tuple[list[Pending], datetime | None]:
+    """Those that begin now, and, where that is nobody, when to ask again; None where nothing will change by itself."""
+    today = state.today()
+    allowances: dict[Version, Allowance] = {}
+    zones = list(limits.taken)
+    batch: list[Pending] = []
+    later: list[datetime] = []
+    for each in state.waiting:
+        if len(zones) >= limits.total:
+            break
+        allowance = allowances.get(each.target) or state.allowance(each.target)
+        blocked = next((one for one in (allowance, today) if one.refusal() is not None), None)
+        if blocked is not None:
+            later += [blocked.until] if blocked.until is not None else []
+            continue
+        if opened.until is not None and state.at + needed(pace, each.waits) > opened.until:
+            later.append(opened.until)
+            continue
+        if zones.count(each.zone) >= limits.per_zone.get(each.zone, limits.total):
+            continue
+        batch.append(each)
+        zones.append(each.zone)
+        today, allowances[each.target] = today.take(), allowance.take()
+    return batch, min(later, default=None)
+
+
+def _all_done(roll: Roll, back: datetime) -> Roll:
+    return replace(roll, done=(*roll.done, *[back] * roll.under_way), under_way=0)

@@ -1,0 +1,199 @@
+"""What new instances of an Auto Scaling group start with, and whether that is older than what its hosts run.
+
+An instance that starts with an old release is updated by the next run, and its tasks are moved once more. The updater
+changes no group and no launch template; it says what a person could change.
+
+    bottlerocket-aws-ecs-2-x86_64-v1.26.0-abcdef12                            the name of an AMI of Bottlerocket's own
+    resolve:ssm:/aws/service/bottlerocket/aws-ecs-2/x86_64/latest/image_id    the newest AMI, by itself
+    resolve:ssm:/aws/service/bottlerocket/aws-ecs-2/x86_64/1.26.0/image_id    that of one release, for ever
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from bottlerocket_ecs_updater.core.model.auto_scaling import (
+    InGroup,
+    Launch,
+    LaunchImage,
+    LaunchParameter,
+    LaunchUnknown,
+)
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.version import Version
+
+_NAME = re.compile(r"bottlerocket-(aws-[a-z0-9.-]+)-(x86_64|aarch64|arm64)-v(\d{1,9}\.\d{1,9}\.\d{1,9})(?![\d.])")
+_PARAMETER = re.compile(r"/aws/service/bottlerocket/([^/]+)/([^/]+)/([^/:]+)/image_id(:.+)?")
+_RELEASE = re.compile(r"(\d{1,9}\.\d{1,9}\.\d{1,9})(-[0-9a-f]{8})?")
+LATEST = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class StartsOld:
+    """New instances of a group start with an older release than its hosts run."""
+
+    group: str
+    starts_with: Version
+    runs: Version
+    """The newest release that hosts of the group run."""
+    source: str
+    """Where the group takes its image from, and which image that is."""
+    current: str
+    """What would name the newest image, by itself."""
+
+    def __str__(self) -> str:
+        return (
+            f"new instances of Auto Scaling group {self.group} start with {self.starts_with}, though its hosts run "
+            f"up to {self.runs}: each is updated after its start, and its tasks are moved once more"
+        )
+
+    @property
+    def remedy(self) -> str:
+        """What a person can do."""
+        return f"have {self.source} replaced by {self.current}, or by a current AMI, in the group's launch template"
+
+
+@dataclass(frozen=True, slots=True)
+class StartsUnknown:
+    """Whether new instances of a group start old could not be told."""
+
+    group: str
+    """Empty where no group could be asked."""
+    why: str
+
+    def __str__(self) -> str:
+        who = f"Auto Scaling group {self.group}" if self.group else "the Auto Scaling groups"
+        return f"whether new instances of {who} start with an old release is not known: {self.why}"
+
+
+Advice = StartsOld | StartsUnknown
+
+
+@dataclass(frozen=True, slots=True)
+class _Release:
+    """A release by its variant and architecture; None for whichever is the newest."""
+
+    variant: str
+    arch: str
+    version: Version | None
+
+
+@dataclass(slots=True)
+class _Hosts:
+    """The hosts of one group; never seen outside."""
+
+    newest: Version | None = None
+    variants: set[str] = field(default_factory=set)
+
+
+def groups_of(fleet: Fleet) -> tuple[str, ...]:
+    """The Auto Scaling groups that Bottlerocket hosts of the cluster are in, as far as they are known."""
+    return tuple(sorted(_hosts_by_group(fleet.instances.values())))
+
+
+def advise(fleet: Fleet) -> tuple[Advice, ...]:
+    """What there is to say of the groups' images: nothing where each starts as new as its hosts run, or newer."""
+    if fleet.launches is None:
+        return ()
+    unread = (StartsUnknown("", fleet.launches.unread),) if fleet.launches.unread else ()
+    return (*unread, *_about_groups(_hosts_by_group(fleet.instances.values()), fleet.launches.by_group))
+
+
+def _hosts_by_group(instances: Iterable[Instance]) -> Mapping[str, _Hosts]:
+    found: dict[str, _Hosts] = {}
+    for instance in instances:
+        membership = instance.around.membership if instance.around is not None else None
+        if not instance.bottlerocket or not isinstance(membership, InGroup):
+            continue
+        hosts = found.setdefault(membership.group, _Hosts())
+        version = _runs(instance)
+        if version is not None and (hosts.newest is None or hosts.newest < version):
+            hosts.newest = version
+        if instance.registration is not None and instance.registration.variant is not None:
+            hosts.variants.add(instance.registration.variant)
+    return found
+
+
+def _runs(instance: Instance) -> Version | None:
+    report = instance.told.report if instance.told is not None else None
+    return report.running if report is not None else instance.shown_version
+
+
+def _about_groups(groups: Mapping[str, _Hosts], launches: Mapping[str, tuple[Launch, ...]]) -> Iterator[Advice]:
+    for group, hosts in sorted(groups.items()):
+        said: set[Advice] = set()
+        for launch in launches.get(group, ()):
+            advice = _about(group, hosts, launch)
+            if advice is not None and advice not in said:
+                said.add(advice)
+                yield advice
+
+
+def _about(group: str, hosts: _Hosts, launch: Launch) -> Advice | None:
+    release = _release_of(launch)
+    if isinstance(release, str):
+        return StartsUnknown(group, f"{launch.source}: {release}")
+    if release.version is None:
+        return None
+    if hosts.newest is None:
+        return StartsUnknown(group, "no host of it has said what it runs")
+    if not release.version < hosts.newest:
+        return None
+    # A group whose hosts are all of another variant than its image is on its way there.
+    variant = release.variant if release.variant in hosts.variants or not hosts.variants else min(hosts.variants)
+    return StartsOld(
+        group, release.version, hosts.newest, f"{launch.source} ({_named(launch)})", _latest(variant, release)
+    )
+
+
+def _release_of(launch: Launch) -> _Release | str:
+    """The release that the launch starts with, or why it is not known."""
+    match launch.boots:
+        case LaunchImage(id=image, name=name):
+            match_ = _NAME.search(name)
+            if match_ is None:
+                shown = f"is named {name!r}, which tells no release" if name else "is not shown by EC2"
+                return f"its image {image} {shown}"
+            return _Release(match_[1], match_[2], Version.parse(match_[3]))
+        case LaunchParameter(name=name):
+            return _release_of_parameter(name)
+        case LaunchUnknown(why=why):
+            return why
+        case _:
+            assert_never(launch.boots)
+
+
+def _release_of_parameter(name: str) -> _Release | str:
+    match = _PARAMETER.fullmatch(name)
+    if match is None:
+        return f"its image is what the parameter {name} says, which was not read"
+    if match[4] is not None:
+        return f"its image is an older revision of a parameter ({name}), which was not read"
+    if match[3] == LATEST:
+        return _Release(match[1], match[2], None)
+    release = _RELEASE.fullmatch(match[3])
+    if release is None:
+        return f"the parameter {name} tells no release"
+    return _Release(match[1], match[2], Version.parse(release[1]))
+
+
+def _named(launch: Launch) -> str:
+    match launch.boots:
+        case LaunchImage(id=image, name=name):
+            return f"{image}, {name}"
+        case LaunchParameter(name=name):
+            return name
+        case LaunchUnknown(why=why):
+            return why
+        case _:
+            assert_never(launch.boots)
+
+
+def _latest(variant: str, release: _Release) -> str:
+    # Images are named by the kernel's word for the architecture, parameters by EC2's.
+    arch = "arm64" if release.arch == "aarch64" else release.arch
+    return f"resolve:ssm:/aws/service/bottlerocket/{variant}/{arch}/{LATEST}/image_id"

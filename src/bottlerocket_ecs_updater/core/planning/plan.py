@@ -1,0 +1,247 @@
+"""What a run would do now: the same standings that it decides by, put in order and forecast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
+from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
+    Asking,
+    Done,
+    Held,
+    Ready,
+    Stageable,
+    Standing,
+    Waiting,
+    answers_about,
+    stand,
+)
+from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
+from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import (
+    Turns,
+    begun_lately,
+    expected_pace,
+    expected_wait,
+    roll_of,
+)
+from bottlerocket_ecs_updater.core.decision.unclaimed.order import in_order, tasks_to_move
+from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import own_last
+from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import first_hold
+from bottlerocket_ecs_updater.core.model.claim import Claim
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.host_report import UpdateState
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import UpToDate
+from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.planning.forecast import Forecast, Limits, Pending, Rolls, forecast
+from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, advise
+from bottlerocket_ecs_updater.core.rules.pace import Pace
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+
+HELD_BY_TIME = frozenset(
+    {
+        Reason.WINDOW_CLOSED,
+        Reason.CUTOFF,
+        Reason.FROZEN,
+        Reason.CHECKPOINT_FULL,
+        Reason.CHECKPOINT_WAIT,
+        Reason.DAILY_LIMIT,
+    }
+)
+"""Holds that pass by themselves, when others are done or the time has come: the forecast reckons with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """Begun by an earlier run: a run finishes it first."""
+
+    instance: InstanceId
+    phase: Phase
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """An instance that a run would update."""
+
+    instance: InstanceId
+    zone: Zone
+    source: Version
+    target: Version
+    staged: bool
+    """Whether the host would boot into the target already."""
+    tasks: int
+    """Tasks on it that would have to move."""
+
+    @property
+    def downgrade(self) -> bool:
+        """Whether its repository has withdrawn the release that it runs."""
+        return self.target < self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Reckoning:
+    """What a forecast goes by."""
+
+    pace: Pace
+    stages: int = 0
+    """How many recorded updates of this cluster the pace was taken from; none where it is the stated default."""
+    drains: int = 0
+    reboots: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would do now, and what it would leave alone, and why; every instance is in exactly one place."""
+
+    at: datetime
+    unfinished: tuple[Unfinished, ...]
+    updates: tuple[Update, ...]
+    """In the order in which they would be taken."""
+    later: tuple[Update, ...]
+    """Held only until their time comes, by a window, a freeze or a checkpoint: part of the forecast, and of `held`."""
+    forecast: Forecast
+    held: tuple[tuple[InstanceId, Hold], ...]
+    failing: tuple[tuple[InstanceId, Failed], ...]
+    current: tuple[tuple[InstanceId, Version], ...]
+    reckoning: Reckoning
+    windowed: bool
+    """Whether maintenance windows are set."""
+    advice: tuple[Advice, ...] = ()
+    """What a person could mend beside the roll."""
+
+
+def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
+    """Plan a run over the fleet as it is now. Pure: the same fleet gives the same plan.
+
+    Without a pace the forecast goes by what was recorded in this cluster, and by stated defaults.
+    """
+    instances = sorted(fleet.instances.values(), key=lambda instance: instance.id)
+    standings = {instance.id: stand(instance, fleet, policy) for instance in instances if instance.claim is None}
+    able = [fleet.instances[id_] for id_, standing in standings.items() if isinstance(standing, Stageable | Ready)]
+    refused = _refused(able, standings, fleet, policy)
+    held = {id_: why for id_, standing in standings.items() if (why := _held(standing)) is not None} | refused
+    turns = Turns(fleet, policy)
+    passing = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
+    waiting = [instance for instance in passing if _only_time_holds(instance, turns, fleet, policy)]
+    in_line = own_last(in_order(able, turns.strays), fleet)
+    updates = tuple(_update(one, standings[one.id]) for one in in_line if one.id not in refused)
+    later = tuple(
+        update for one in in_order(waiting, turns.strays) if (update := _later(one, standings[one.id])) is not None
+    )
+    recorded = fleet.past.recorded
+    counts = (len(recorded.stages), len(recorded.drains), len(recorded.reboots)) if pace is None else (0, 0, 0)
+    reckoning = Reckoning(pace or expected_pace(fleet, policy), *counts)
+    forecast_ = _forecast((*updates, *later), fleet, policy, reckoning.pace)
+    blocked = {one.instance: _blocked(one, fleet, policy) for one in updates if one.instance in forecast_.left}
+    return Plan(
+        at=fleet.at,
+        unfinished=tuple(
+            Unfinished(instance.id, phase_of(instance), instance.claim)
+            for instance in instances
+            if instance.claim is not None
+        ),
+        updates=tuple(update for update in updates if update.instance not in blocked),
+        later=later,
+        forecast=forecast_,
+        held=tuple(sorted((held | blocked).items())),
+        failing=tuple(
+            (id_, standing.outcome)
+            for id_, standing in standings.items()
+            if isinstance(standing, Done) and isinstance(standing.outcome, Failed)
+        ),
+        current=tuple(
+            (id_, standing.outcome.version)
+            for id_, standing in standings.items()
+            if isinstance(standing, Done) and isinstance(standing.outcome, UpToDate)
+        ),
+        reckoning=reckoning,
+        windowed=bool(policy.rules.schedule.windows),
+        advice=advise(fleet),
+    )
+
+
+def _refused(
+    able: Iterable[Instance], standings: Mapping[InstanceId, Standing], fleet: Fleet, policy: Policy
+) -> dict[InstanceId, Hold]:
+    """Those of the able that the rules would not let begin, though they may be staged or are."""
+    turns = Turns(fleet, policy)
+    refused: dict[InstanceId, Hold] = {}
+    for instance in in_order(able, turns.strays):
+        update = _update(instance, standings[instance.id])
+        report = instance.told.report if instance.told is not None else None
+        answers = turns.answers(instance, report, update.target, room=True) if report is not None else ()
+        why = first_hold(answers)
+        if why is not None:
+            refused[instance.id] = why
+        else:
+            turns.take(update.target)
+    return refused
+
+
+def _only_time_holds(instance: Instance, turns: Turns, fleet: Fleet, policy: Policy) -> bool:
+    """Whether no rule but those that pass by themselves says no, those behind the first that does among them."""
+    report = instance.told.report if instance.told is not None else None
+    if report is None or report.target is None:
+        return False
+    before = answers_about(instance, report, report.target, fleet, policy)
+    answers = (*before, *turns.answers(instance, report, report.target, room=True))
+    return all(answer.hold is None or answer.hold.reason in HELD_BY_TIME for answer in answers)
+
+
+def _blocked(update: Update, fleet: Fleet, policy: Policy) -> Hold:
+    """Why an instance can never begin as things stand: what is out of service for good leaves it no place."""
+    refusal = count_budget(fleet, policy).refusal(update.zone)
+    return refusal if refusal is not None else hold(Reason.NO_PLACE)
+
+
+def _held(standing: Standing) -> Hold | None:
+    match standing:
+        case Held(hold=why):
+            return why
+        case Done(outcome=Hold() as why):
+            return why
+        case Asking() | Waiting():
+            return hold(Reason.NOT_ANSWERED)
+        case _:
+            return None
+
+
+def _later(instance: Instance, standing: Standing) -> Update | None:
+    """What becomes of one that is held for now, None where no host said what it would take."""
+    report = instance.told.report if instance.told is not None else None
+    if report is None or report.target is None:
+        return None
+    staged = isinstance(standing, Ready) or report.state is UpdateState.READY
+    return Update(instance.id, instance.zone, report.running, report.target, staged, tasks_to_move(instance))
+
+
+def _update(instance: Instance, standing: Standing) -> Update:
+    report = instance.told.report if instance.told is not None else None
+    if report is None or not isinstance(standing, Stageable | Ready):
+        raise ValueError(f"{instance.id} has nothing to be updated to")
+    ready = isinstance(standing, Ready)
+    return Update(instance.id, instance.zone, report.running, standing.target, ready, tasks_to_move(instance))
+
+
+def _forecast(updates: tuple[Update, ...], fleet: Fleet, policy: Policy, pace: Pace) -> Forecast:
+    rules = policy.rules
+    budget = count_budget(fleet, policy)
+    lasting = set(in_quarantine(fleet))
+    taken = tuple(zone for id_, zone in budget.taken if id_ in lasting or fleet.instances[id_].claim is None)
+    limits = Limits(budget.limit, budget.limit_per_zone, taken)
+    pending = [
+        Pending(
+            one.instance, one.zone, one.target, expected_wait(fleet.instances[one.instance], fleet, rules), one.staged
+        )
+        for one in updates
+    ]
+    targets = {update.target for update in updates}
+    rolls = {version: roll_of(version, fleet, policy) for version in targets} if rules.checkpoints.steps else {}
+    lately = begun_lately(fleet)
+    return forecast(pending, pace, limits, Rolls(rules.schedule, rules.checkpoints, rolls, lately), fleet.at)

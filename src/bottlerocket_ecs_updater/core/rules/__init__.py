@@ -1,0 +1,1 @@
+"""The operator's policy, one module a rule."""

@@ -1,0 +1,213 @@
+"""What becomes of tasks that draining does not move, and which tasks and services keep a drain from beginning.
+
+ECS moves the tasks of services while an instance drains. A task of no service stays until it ends, and nobody would
+start it again, so by default an instance is not drained while one runs on it. A rule says otherwise, by family or
+group, the first one that matches:
+
+    nightly-batch wait 4h      drain, and give the instance back if the task has not ended after four hours
+    report-* stop 30m          drain, and stop the task if it has not ended after half an hour
+    service:ledger hold        do not drain while a task of that service is on the instance
+
+Rules are about standalone tasks, unless they name a service. A task of a service is never stopped by us, and tasks of
+daemon services never hold anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from bottlerocket_ecs_updater.core.model.container_instance import Task
+from bottlerocket_ecs_updater.core.model.ids import TaskArn
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.time_text import parse_span, spell, spell_moment
+
+_NAMED_AT_MOST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A task that is not STOPPED, with what the rules ask about it."""
+
+    task: Task
+    family: str = ""
+    """The family of its task definition; empty where only its group tells."""
+    protected_until: datetime | None = None
+    """When its ECS task protection ends, None without one."""
+    updaters: bool = False
+    """Whether it is a run of the updater: it leaves by itself, and no rule is about it."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a rule may call it: its group, and its family with and without the prefix that ECS writes."""
+        family = self.family or (self.task.group.removeprefix("family:") if self.task.group[:7] == "family:" else "")
+        return tuple(name for name in (self.task.group, family, f"family:{family}" if family else "") if name)
+
+    def __str__(self) -> str:
+        return f"{self.task.group or self.family or 'task'} {self.task.arn}"
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Do not drain while it runs."""
+
+    def __str__(self) -> str:
+        return "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFor:
+    """Drain, and give the instance back if it has not ended by then."""
+
+    limit: timedelta
+
+    def __str__(self) -> str:
+        return f"wait {spell(self.limit)}"
+
+
+@dataclass(frozen=True, slots=True)
+class StopAfter:
+    """Drain, and stop it if it has not ended by then."""
+
+    limit: timedelta
+
+    def __str__(self) -> str:
+        return f"stop {spell(self.limit)}"
+
+
+Treatment = Keep | WaitFor | StopAfter
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRule:
+    """What becomes of the tasks of a family or group; `*` in the name stands for any characters."""
+
+    name: str
+    treatment: Treatment
+
+    @classmethod
+    def parse(cls, text: str) -> TaskRule:
+        """Read `nightly-batch wait 4h`. Raises ValueError that says what is wrong."""
+        match text.split():
+            case [name, "hold"]:
+                return cls(name, Keep())
+            case [name, "wait", span]:
+                return cls(name, WaitFor(parse_span(span)))
+            case [name, "stop", _] if name.startswith("service:"):
+                raise ValueError(f"a task of a service is moved by ECS and never stopped by the updater: {text[:60]!r}")
+            case [name, "stop", span]:
+                return cls(name, StopAfter(parse_span(span)))
+            case _:
+                raise ValueError(f"not a rule about tasks: {text[:80]!r}")
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.treatment}"
+
+    def means(self, work: Work) -> bool:
+        """Whether it is about this task."""
+        if work.task.daemon or work.task.of_service is not self.name.startswith("service:"):
+            return False
+        pattern = ".*".join(re.escape(part) for part in self.name.split("*"))
+        return any(re.fullmatch(pattern, name) for name in work.names)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRules:
+    """What the operator says about tasks. As it is by default, standalone tasks hold their instance."""
+
+    rules: tuple[TaskRule, ...] = ()
+    hold_while_deploying: bool = True
+    """Whether a deployment that is in progress holds the next drain."""
+
+    @property
+    def longest(self) -> timedelta:
+        """The longest time for which any rule lets a drain wait for a task."""
+        return max((_wait_of(rule) for rule in self.rules), default=timedelta())
+
+    def about(self, work: Work) -> TaskRule | None:
+        """The first rule about this task, None where there is none."""
+        return next((rule for rule in self.rules if not work.updaters and rule.means(work)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How a drain stands with the tasks that are left."""
+
+    until: datetime
+    """When the instance is given back if they are still there."""
+    stop: tuple[TaskArn, ...] = ()
+    """Tasks that are to be stopped now."""
+    next_stop: datetime | None = None
+    """When the next one is to be stopped, None where none is."""
+
+
+def may_leave(left: Iterable[Work], rules: TaskRules, now: datetime) -> Hold | None:
+    """Why an instance may not be drained for the tasks on it, None when it may."""
+    for work in left:
+        if work.protected_until is not None and work.protected_until > now:
+            return hold(Reason.TASK_PROTECTED, task=work, until=spell_moment(work.protected_until))
+        rule = rules.about(work)
+        if rule is None and not work.task.of_service and not work.updaters:
+            return hold(Reason.STANDALONE_TASK, task=work)
+        if rule is not None and isinstance(rule.treatment, Keep):
+            return hold(Reason.TASK_HELD, task=work, rule=rule)
+    return None
+
+
+def longest_wait(left: Iterable[Work], rules: TaskRules) -> timedelta:
+    """How long a drain may have to wait for the tasks that rules let it wait for: what a forecast reckons with."""
+    return max((_wait_of(rules.about(work)) for work in left), default=timedelta())
+
+
+def patience(
+    left: Sequence[Work], rules: TaskRules, since: datetime, drain_timeout: timedelta, now: datetime
+) -> Patience:
+    """How a drain that began then stands. Every task has its own limit, and the first that is over ends the drain."""
+    # ECS stops daemons last, so they may stay as long as a task that a rule waits for, and then need their own time.
+    limits = [
+        since + _limit_of(rules.about(work), drain_timeout) + (rules.longest if work.task.daemon else timedelta())
+        for work in left
+    ]
+    stops = [(_stop_at(rules.about(work), since), work.task.arn) for work in left]
+    return Patience(
+        until=min(limits, default=since + drain_timeout),
+        stop=tuple(arn for at, arn in stops if at is not None and at <= now),
+        next_stop=min((at for at, _ in stops if at is not None and at > now), default=None),
+    )
+
+
+def parse_task_rules(text: str) -> tuple[TaskRule, ...]:
+    """Read several rules, with `;` between them."""
+    return tuple(TaskRule.parse(part) for part in text.split(";") if part.strip())
+
+
+def _wait_of(rule: TaskRule | None) -> timedelta:
+    match rule.treatment if rule is not None else None:
+        case None | Keep():
+            return timedelta()
+        case WaitFor(limit=limit) | StopAfter(limit=limit):
+            return limit
+
+
+def _limit_of(rule: TaskRule | None, drain_timeout: timedelta) -> timedelta:
+    """How long a drain may go on for one task; one that is stopped gets the usual time to be gone after that."""
+    if rule is None:
+        return drain_timeout
+    match rule.treatment:
+        case Keep():
+            return drain_timeout
+        case WaitFor(limit=limit):
+            return limit
+        case StopAfter(limit=limit):
+            return limit + drain_timeout
+        case _:
+            assert_never(rule.treatment)
+
+
+def _stop_at(rule: TaskRule | None, since: datetime) -> datetime | None:
+    if rule is None or not isinstance(rule.treatment, StopAfter):
+        return None
+    return since + rule.treatment.limit

@@ -1,0 +1,204 @@
+"""Which releases may be taken: pinned, allowed, denied, old enough, and in which direction.
+
+The host's repository chooses the release; the rules here only say yes or no to what it chose. A range is clauses
+that must all hold:
+
+    1.26.0           that release          >=1.20,<1.26     from 1.20.0 on, up to the last 1.25
+    1.26.*           every 1.26            !=1.26.1         any but that one
+
+A bound compares numbers, as far as it writes them: `<1.26` and `<1.26.0` leave out `1.26.0-rc.1`, which is a
+1.26.0 in the making, and `<=1.26` takes in every 1.26. A bound with a pre-release of its own compares as
+Semantic Versioning orders. Build metadata decides only where a clause writes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import assert_never
+
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.time_text import spell, spell_moment
+from bottlerocket_ecs_updater.core.model.version import Version
+
+
+class _Comparison(Enum):
+    EQUAL = "=="
+    NOT_EQUAL = "!="
+    AT_LEAST = ">="
+    AT_MOST = "<="
+    ABOVE = ">"
+    BELOW = "<"
+
+
+_CLAUSE = re.compile(r"(==|!=|>=|<=|>|<)?\s*v?(.+)")
+_NUMBERS = re.compile(r"(?:0|[1-9]\d{0,8})(?:\.(?:0|[1-9]\d{0,8})){0,2}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Clause:
+    comparison: _Comparison
+    numbers: tuple[int, ...]
+    """As many numbers as were written; fewer than three stand for all releases that begin so."""
+    exact: Version | None = None
+    """The whole version, where a pre-release or a build was written."""
+
+    def __str__(self) -> str:
+        text = str(self.exact) if self.exact is not None else ".".join(str(number) for number in self.numbers)
+        match self.comparison:
+            case _Comparison.EQUAL:
+                return f"{text}{self._star}"
+            case _Comparison.NOT_EQUAL:
+                return f"!={text}{self._star}"
+            case bound:
+                return f"{bound.value}{text}"
+
+    @property
+    def _star(self) -> str:
+        return ".*" if len(self.numbers) < 3 else ""
+
+    def holds(self, version: Version) -> bool:
+        match self.comparison:
+            case _Comparison.EQUAL:
+                return self._names(version)
+            case _Comparison.NOT_EQUAL:
+                return not self._names(version)
+            case _Comparison.AT_LEAST:
+                return self._side(version) >= 0
+            case _Comparison.AT_MOST:
+                return self._side(version) <= 0
+            case _Comparison.ABOVE:
+                return self._side(version) > 0
+            case _Comparison.BELOW:
+                return self._side(version) < 0
+            case _:
+                assert_never(self.comparison)
+
+    def _names(self, version: Version) -> bool:
+        if self.exact is not None:
+            return self._comparable(version, self.exact) == self.exact
+        return _numbers(version, len(self.numbers)) == self.numbers and (len(self.numbers) < 3 or not version.pre)
+
+    def _side(self, version: Version) -> int:
+        if self.exact is not None:
+            have = self._comparable(version, self.exact)
+            return (have > self.exact) - (have < self.exact)
+        numbers = _numbers(version, len(self.numbers))
+        return (numbers > self.numbers) - (numbers < self.numbers)
+
+    @staticmethod
+    def _comparable(version: Version, other: Version) -> Version:
+        return version if other.build else replace(version, build="")
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRange:
+    """Releases that hold to every clause."""
+
+    clauses: tuple[_Clause, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> VersionRange:
+        """Read `>=1.20,<1.26`, `1.26.*` or `1.26.0`. Raises ValueError that says what is wrong."""
+        return cls(tuple(_parse_clause(part.strip(), text) for part in text.split(",")))
+
+    def __str__(self) -> str:
+        return ",".join(str(clause) for clause in self.clauses)
+
+    def holds(self, version: Version) -> bool:
+        """Whether the release is one of them."""
+        return all(clause.holds(version) for clause in self.clauses)
+
+
+class Downgrades(Enum):
+    """What to do where a repository chose an older release, most often since it withdrew the newer one."""
+
+    FOLLOW = "follow"
+    HOLD = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRules:
+    """Which releases the operator admits. As it is by default, all."""
+
+    pin: VersionRange | None = None
+    allow: tuple[VersionRange, ...] = ()
+    """Any of these; empty for all."""
+    deny: tuple[VersionRange, ...] = ()
+    """None of these, whatever else is said."""
+    minimum_age: timedelta = timedelta()
+    downgrades: Downgrades = Downgrades.FOLLOW
+
+
+def admit(
+    target: Version, running: Version, rules: ReleaseRules, first_seen: Mapping[Version, datetime], now: datetime
+) -> Hold | None:
+    """Why a host that runs one release may not go to another now, None when it may."""
+    denied = next((rule for rule in rules.deny if rule.holds(target)), None)
+    if denied is not None:
+        return hold(Reason.VERSION_DENIED, version=target, rule=denied)
+    if rules.pin is not None and not rules.pin.holds(target):
+        return hold(Reason.VERSION_NOT_PINNED, version=target, rule=rules.pin)
+    if rules.allow and not any(rule.holds(target) for rule in rules.allow):
+        return hold(Reason.VERSION_NOT_ALLOWED, version=target, rule=" or ".join(map(str, rules.allow)))
+    if rules.downgrades is Downgrades.HOLD and target < running:
+        return hold(Reason.DOWNGRADE_HELD, version=target, running=running)
+    if rules.minimum_age <= timedelta():
+        return None
+    return _too_young(target, rules.minimum_age, first_seen.get(target), now)
+
+
+def admitted_at(target: Version, rules: ReleaseRules, first_seen: Mapping[Version, datetime]) -> datetime | None:
+    """When a release is old enough, None where nobody has noted it yet."""
+    seen = first_seen.get(target)
+    return None if seen is None else seen + rules.minimum_age
+
+
+def parse_ranges(text: str) -> tuple[VersionRange, ...]:
+    """Read several ranges, with `;` between them."""
+    return tuple(VersionRange.parse(part) for part in text.split(";") if part.strip())
+
+
+def _too_young(target: Version, minimum_age: timedelta, seen: datetime | None, now: datetime) -> Hold | None:
+    if seen is None:
+        return hold(Reason.VERSION_NEW, version=target, minimum_age=spell(minimum_age))
+    if now - seen >= minimum_age:
+        return None
+    return hold(
+        Reason.VERSION_TOO_YOUNG,
+        version=target,
+        first_seen=spell_moment(seen),
+        minimum_age=spell(minimum_age),
+        until=spell_moment(seen + minimum_age),
+    )
+
+
+def _numbers(version: Version, count: int) -> tuple[int, ...]:
+    return (version.major, version.minor, version.patch)[:count]
+
+
+def _parse_clause(text: str, whole: str) -> _Clause:
+    match = _CLAUSE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"not a version or range of versions: {whole[:80]!r}")
+    comparison, body = _Comparison(match[1] or "=="), match[2].strip()
+    naming = comparison in (_Comparison.EQUAL, _Comparison.NOT_EQUAL)
+    star = body.endswith(".*")
+    numbers = body.removesuffix(".*")
+    if star and not naming:
+        raise ValueError(f"a bound takes no star: {text[:40]!r}; write {match[1]}{numbers}")
+    if _NUMBERS.fullmatch(numbers) is not None:
+        parts = tuple(int(part) for part in numbers.split("."))
+        if naming and not star and len(parts) < 3:
+            raise ValueError(f"{text[:40]!r} could mean one release or many; write {numbers}.* or all three numbers")
+        if star and len(parts) == 3:
+            raise ValueError(f"a release has three numbers, so no star may follow them: {text[:40]!r}")
+        return _Clause(comparison, parts)
+    try:
+        version = Version.parse(body)
+    except ValueError as error:
+        raise ValueError(f"not a version or range of versions: {whole[:80]!r}") from error
+    return _Clause(comparison, _numbers(version, 3), version)

@@ -1,0 +1,306 @@
+"""Maintenance windows and freezes: when something may begin.
+
+A window opens at a local time on its days of the week, and stays open for an elapsed time: four hours are four
+hours, whatever the clocks on the wall do meanwhile. A freeze is a range of local dates, both ends included.
+Several windows are a union; a freeze closes them all. Without any window it is always open.
+
+Where a clock change makes a local time doubtful, RFC 5545 (section 3.3.5) is followed: a time that is skipped is
+read with the offset from before the change, and of a time that comes twice the first one is meant. A day that a
+zone left out of its calendar altogether (Samoa, 30 December 2011) has no window.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from heapq import merge
+from zoneinfo import ZoneInfo
+
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.time_text import parse_span, spell, spell_moment
+
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_WEEK = timedelta(days=7)
+_DAY = timedelta(days=1)
+
+_DAYS_BACK = 8
+"""A window that is still open began at most a week ago; one day more for where its zone lies."""
+
+_DAYS_AHEAD = 15
+"""A window opens every week, or every other one where its day is missing from the calendar."""
+
+HORIZON = timedelta(days=366)
+"""Windows that follow each other without a gap for so long count as never closing."""
+
+_LAST_YEAR = 9000
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A weekly maintenance window."""
+
+    days: frozenset[int]
+    """Days on which it opens, Monday as 0."""
+    start: time
+    duration: timedelta
+    zone: ZoneInfo
+
+    def __post_init__(self) -> None:
+        """Refuse what no weekly window can be."""
+        if not self.days or not self.days <= set(range(7)):
+            raise ValueError("a window needs at least one day of the week")
+        if self.start.tzinfo is not None or self.start != self.start.replace(second=0, microsecond=0):
+            raise ValueError("a window's start is a local time, to the minute; its time zone stands beside it")
+        if not timedelta() < self.duration <= _WEEK:
+            raise ValueError(f"a window lasts more than nothing and at most 7d, not {spell(self.duration)}")
+
+    @classmethod
+    def parse(cls, text: str) -> Window:
+        """Read `Sat,Sun 02:00 4h Europe/Berlin`. Raises ValueError that says what is wrong."""
+        parts = re.sub(r"\s*,\s*", ",", text).split()
+        if len(parts) != 4:
+            raise ValueError(f"not a maintenance window: {text[:80]!r}")
+        days, start, duration, zone = parts
+        return cls(_parse_days(days), _parse_start(start), parse_span(duration), zone_named(zone))
+
+    def __str__(self) -> str:
+        days = "daily" if len(self.days) == 7 else ",".join(_DAYS[day][:3] for day in sorted(self.days))
+        return f"{days} {self.start:%H:%M} {spell(self.duration)} {self.zone.key}"
+
+    def spans(self, first: date, days: int) -> Iterator[tuple[datetime, datetime]]:
+        """When it opens and closes, in UTC, for so many local days from the first one on."""
+        for day in (first + count * _DAY for count in range(days)):
+            if day.weekday() not in self.days:
+                continue
+            opens = datetime.combine(day, self.start, self.zone).astimezone(UTC)
+            if opens.astimezone(self.zone).date() == day or _day_exists(day, self.zone):
+                yield opens, opens + self.duration
+
+    def local(self, at: datetime) -> date:
+        """The date that calendars in its zone show at that moment."""
+        return at.astimezone(self.zone).date()
+
+    def opens_after(self, at: datetime) -> datetime:
+        """When it opens next, later than this moment."""
+        return min(opens for opens, _ in self.spans(self.local(at) - _DAY, _DAYS_AHEAD + 2) if opens > at)
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Local dates, both included, on which nothing begins."""
+
+    first: date
+    last: date
+    zone: ZoneInfo
+
+    def __post_init__(self) -> None:
+        """Refuse a range that ends before it begins."""
+        if self.last < self.first:
+            raise ValueError(f"a freeze cannot end ({self.last}) before it begins ({self.first})")
+        if self.last.year > _LAST_YEAR:
+            raise ValueError(f"a freeze cannot reach beyond the year {_LAST_YEAR}")
+
+    @classmethod
+    def parse(cls, text: str) -> Freeze:
+        """Read `2026-12-20..2027-01-03 Europe/Berlin`, or one date. Raises ValueError that says what is wrong."""
+        parts = re.sub(r"\s*\.\.\s*", "..", text.strip()).split()
+        if len(parts) != 2:
+            raise ValueError(f"not a freeze: {text[:80]!r}")
+        dates = parts[0].split("..")
+        if len(dates) > 2:
+            raise ValueError(f"not a freeze: {text[:80]!r}")
+        return cls(_parse_date(dates[0]), _parse_date(dates[-1]), zone_named(parts[1]))
+
+    def __str__(self) -> str:
+        dates = f"{self.first}" if self.first == self.last else f"{self.first}..{self.last}"
+        return f"{dates} {self.zone.key}"
+
+    @property
+    def begins(self) -> datetime:
+        """The moment at which the first date begins, in UTC."""
+        return _midnights(self.first, self.zone)[0]
+
+    @property
+    def ends(self) -> datetime:
+        """The moment at which the last date is over for good, in UTC."""
+        after = self.last + _DAY
+        first, second = _midnights(after, self.zone)
+        # Where clocks go back to midnight, and not to before it, the date does not come again.
+        returns = (second - timedelta.resolution).astimezone(self.zone).date() < after
+        return second if returns else first
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Something may begin, as far as time goes."""
+
+    until: datetime | None
+    """When it closes, None where it does not within a year."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Nothing may begin."""
+
+    next_opens: datetime
+    freeze: Freeze | None = None
+    """The freeze that closes it now, None where no window is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When the operator lets something begin. Without windows and freezes that is always."""
+
+    windows: tuple[Window, ...] = ()
+    freezes: tuple[Freeze, ...] = ()
+
+
+def open_at(windows: Sequence[Window], freezes: Sequence[Freeze], now: datetime) -> Open | Closed:
+    """Whether something may begin now, until when it stays so, or when it may again."""
+    return _open_at(tuple(windows), tuple(freezes), now) if windows or freezes else Open(None)
+
+
+@lru_cache(maxsize=64)
+def _open_at(windows: tuple[Window, ...], freezes: tuple[Freeze, ...], now: datetime) -> Open | Closed:
+    """Every instance of a pass asks the same."""
+    frozen = _frozen_by(freezes, now)
+    if frozen is None and _window_closes(windows, now) != now:
+        return Open(_closes(windows, freezes, now))
+    return Closed(_next_opens(windows, freezes, now), frozen)
+
+
+def may_begin(schedule: Schedule, now: datetime, needed: timedelta = timedelta()) -> Hold | None:
+    """Why something that takes so long may not begin now, None when it may."""
+    match open_at(schedule.windows, schedule.freezes, now):
+        case Closed(next_opens=opens, freeze=None):
+            return hold(Reason.WINDOW_CLOSED, opens=spell_moment(opens))
+        case Closed(next_opens=opens, freeze=freeze):
+            return hold(Reason.FROZEN, freeze=freeze, opens=spell_moment(opens))
+        case Open(until=until) if until is not None and until - now < needed:
+            return hold(Reason.CUTOFF, closes=spell_moment(until), needed=spell(needed))
+        case Open():
+            return None
+
+
+def fits(now: datetime, needed: timedelta, windows: Sequence[Window], freezes: Sequence[Freeze] = ()) -> bool:
+    """Whether something that begins now and takes so long ends while it is open."""
+    return may_begin(Schedule(tuple(windows), tuple(freezes)), now, needed) is None
+
+
+def parse_windows(text: str) -> tuple[Window, ...]:
+    """Read several windows, with `;` between them."""
+    return tuple(Window.parse(part) for part in text.split(";") if part.strip())
+
+
+def parse_freezes(text: str) -> tuple[Freeze, ...]:
+    """Read several freezes, with `;` between them."""
+    return tuple(Freeze.parse(part) for part in text.split(";") if part.strip())
+
+
+def _next_opens(windows: Sequence[Window], freezes: Sequence[Freeze], now: datetime) -> datetime:
+    """Each step passes a freeze or reaches a window, so there are at most two steps for each freeze and one more."""
+    at = now
+    while True:
+        frozen = _frozen_by(freezes, at)
+        if frozen is not None:
+            at = frozen.ends
+        elif _window_closes(windows, at) == at:
+            at = min(window.opens_after(at) for window in windows)
+        else:
+            return at
+
+
+def _closes(windows: Sequence[Window], freezes: Sequence[Freeze], now: datetime) -> datetime | None:
+    closes = _window_closes(windows, now)
+    ends = [freeze.begins for freeze in freezes if freeze.begins > now]
+    return min(ends if closes is None else [*ends, closes], default=None)
+
+
+def _window_closes(windows: Sequence[Window], at: datetime) -> datetime | None:
+    """The end of the windows that are open then, one running into the next; the moment itself where none is.
+
+    None where they do not end within the horizon, or where there are no windows at all.
+    """
+    if not windows:
+        return None
+    end = at
+    days = _DAYS_BACK + HORIZON.days
+    for opens, closes in merge(*(window.spans(window.local(at) - _DAYS_BACK * _DAY, days) for window in windows)):
+        if opens > end:
+            return end
+        end = max(end, closes)
+    return None
+
+
+def _frozen_by(freezes: Sequence[Freeze], at: datetime) -> Freeze | None:
+    """The freeze that ends last of those that hold at that moment."""
+    holding = [freeze for freeze in freezes if freeze.begins <= at < freeze.ends]
+    return max(holding, key=lambda freeze: freeze.ends, default=None)
+
+
+def _midnights(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """The first and the last moment, in UTC, at which this date begins: two only where clocks go back at midnight."""
+    first, second = (datetime.combine(day, time(fold=fold), zone).astimezone(UTC) for fold in (0, 1))
+    if first <= second:
+        return first, second
+    # The clocks skip this midnight: the date begins when they jump, which is somewhere between the two readings.
+    before, after = second, first
+    while after - before > timedelta(seconds=1):
+        middle = before + (after - before) // 2
+        if middle.astimezone(zone).date() >= day:
+            after = middle
+        else:
+            before = middle
+    return after.replace(microsecond=0), after.replace(microsecond=0)
+
+
+def _day_exists(day: date, zone: ZoneInfo) -> bool:
+    return _midnights(day, zone)[0] < _midnights(day + _DAY, zone)[0]
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """The time zone of that IANA name. Raises ValueError for any other name.
+
+    This reads the time zone database once per zone: settings are read through it, decisions are not.
+    """
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"not an IANA time zone: {name[:60]!r}; write UTC or, say, Europe/Berlin") from error
+
+
+def _parse_days(text: str) -> frozenset[int]:
+    if text.lower() == "daily":
+        return frozenset(range(7))
+    days: set[int] = set()
+    for item in text.split(","):
+        first, dash, last = item.partition("-")
+        start, end = _parse_day(first), _parse_day(last if dash else first)
+        days |= {day % 7 for day in range(start, end + 1 if end >= start else end + 8)}
+    return frozenset(days)
+
+
+def _parse_day(text: str) -> int:
+    found = [index for index, name in enumerate(_DAYS) if len(text) >= 3 and name.lower().startswith(text.lower())]
+    if not found:
+        raise ValueError(f"not a day of the week: {text[:20]!r}; write Mon, Tue, Wed, Thu, Fri, Sat, Sun or daily")
+    return found[0]
+
+
+def _parse_start(text: str) -> time:
+    match = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", text)
+    if match is None:
+        raise ValueError(f"not a time of day: {text[:20]!r}; write it as 02:00, from 00:00 to 23:59")
+    return time(int(match[1]), int(match[2]))
+
+
+def _parse_date(text: str) -> date:
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", text) is None:
+        raise ValueError(f"not a date: {text[:20]!r}; write it as 2026-12-24")
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"not a date: {text!r}: {error}") from error

@@ -1,0 +1,1 @@
+"""What a look at the cluster changes in what is known."""

@@ -1,0 +1,247 @@
+"""Claims, written and dropped in their two places: in the store before the instance, on the instance before the store.
+
+So one copy stands wherever a run may die, and no claim is forgotten while a copy of it is left to find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, FINISHED, Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.command import Mark, Quarantine, Unmark
+from bottlerocket_ecs_updater.core.model.event import Claimed, Returned
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
+from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
+from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
+from bottlerocket_ecs_updater.core.model.run_command import End
+from bottlerocket_ecs_updater.core.model.services import Slot
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.state.ledger import with_begun, with_claim, with_duration, with_update, without_claim
+from bottlerocket_ecs_updater.core.state.observe import see_marked
+from bottlerocket_ecs_updater.engine.act.outcomes import Outcomes
+from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Done, Gone, Later, Recorder, Refused, Result, Unclear
+from bottlerocket_ecs_updater.engine.run_state import Knowledge
+from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
+from bottlerocket_ecs_updater.errors import Denied, LeaseLost, UpdaterError
+
+PROBE = "bottlerocket-ecs-updater.probe"
+"""An attribute that is written and dropped at once, to prove that claims can be."""
+
+
+class Claiming:
+    """Writes and drops claims. Every method gives the instances for which what follows must be left out."""
+
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        cluster: Cluster,
+        ledger: LedgerKeeping,
+        clock: Clock,
+        recorder: Recorder,
+        outcomes: Outcomes,
+    ) -> None:
+        self._known = knowledge
+        self._cluster = cluster
+        self._ledger = ledger
+        self._clock = clock
+        self._recorder = recorder
+        self._outcomes = outcomes
+        self._proven = False
+
+    def mark(self, batch: Sequence[Mark]) -> set[InstanceId]:
+        """The store first, then the instance: whichever of the two survives, the duty to restore is written."""
+        self._write_claims({command.instance: command.claim for command in batch})
+        values = {}
+        for command in batch:
+            arn = self._known.arn_of(command.instance)
+            if arn is not None:
+                values[arn] = command.claim.encode()
+        results = self._known.by_instance(self._cluster.put_attribute(ATTRIBUTE, values))
+        return {command.instance for command in batch if not self._marked(command, results.get(command.instance))}
+
+    def _write_claims(self, claims: Mapping[InstanceId, Claim]) -> None:
+        """Make sure that the store has the claims. Raises what the store raises: then nothing else may follow.
+
+        Then they are taken back, too: a copy of a claim on an instance that was never marked would be found later.
+        """
+        before = self._ledger.value
+        for id_, claim in claims.items():
+            arn = self._known.arn_of(id_)
+            if arn is not None:
+                self._note_progress(self._known.instance(id_), claim.phase)
+                self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn))
+        try:
+            self._ledger.flush()
+        except (UpdaterError, LeaseLost):
+            self._ledger.change(lambda _: before)
+            raise
+
+    def _note_progress(self, instance: Instance, phase: ClaimPhase) -> None:
+        """What the rules of later passes and runs ask: that it was begun, and how long its parts took.
+
+        Each is noted with the first try of a mark, so that it costs no write of its own.
+        """
+        self._note_begun(instance)
+        trail, applied, claim = instance.trail, instance.applied, instance.claim
+        written = self._ledger.value.claims.get(instance.id)
+        if written is not None and written.claim.phase is phase:
+            return
+        if claim is None:
+            took = applied.ended_at - applied.sent_at if applied is not None and applied.end is End.SUCCESS else None
+            self._ledger.change(partial(with_duration, stage=took))
+        elif phase is ClaimPhase.REBOOTING and claim.phase is ClaimPhase.DRAINING and trail.drain_sent_at is not None:
+            self._ledger.change(partial(with_duration, drain=self._known.at - trail.drain_sent_at))
+
+    def _note_begun(self, instance: Instance) -> None:
+        """That it was drained, whichever run began that. Until this is written its claim says so."""
+        claim, begun = instance.claim, self._ledger.value.begun.get(instance.id)
+        if claim is None or claim.phase is not ClaimPhase.DRAINING or not instance.trail.drain_seen:
+            return
+        if begun is None or begun < claim.since:
+            self._ledger.change(partial(with_begun, instance=instance.id, at=claim.since))
+
+    def _marked(self, command: Mark, result: Result | None) -> bool:
+        now = self._clock.now()
+        instance = self._known.instance(command.instance)
+        match result:
+            case Done():
+                if instance.claim is None:
+                    claim = command.claim
+                    downgrade = claim.target < claim.source
+                    self._recorder.record(Claimed(now, instance.id, claim.source, claim.target, downgrade))
+                if command.claim.phase is ClaimPhase.REBOOTING and instance.trail.reboot_sent_at is None:
+                    self._known.learn_drain(instance)
+                self._known.learn(see_marked(instance, command.claim, now))
+                return True
+            case Unclear(why=why):
+                self._outcomes.unclear(command.instance, "the claim", why)
+                if instance.claim is None:
+                    # It may carry our claim now: it takes a place until a look shows that it does not.
+                    self._known.learn(see_marked(instance, command.claim, now))
+            case Refused(why=why) | Gone(why=why) if instance.claim is None:
+                reason = Reason.GONE if isinstance(result, Gone) else Reason.NO_ROOM_FOR_CLAIM
+                self._outcomes.settle(command.instance, hold(reason, why=why))
+                self._withdraw(instance)
+            case Refused() | Gone() | Later() | None:
+                self._withdraw(instance)
+        return False
+
+    def _withdraw(self, instance: Instance) -> None:
+        """The mark surely did not reach the instance: the store must not remember more than the instance carries."""
+        arn = self._known.arn_of(instance.id)
+        if instance.claim is None:
+            self._ledger.change(partial(without_claim, instance=instance.id))
+        elif arn is not None:
+            self._ledger.change(partial(with_claim, instance=instance.id, claim=instance.claim, arn=arn))
+
+    def unmark(self, batch: Sequence[Unmark]) -> set[InstanceId]:
+        """The instance first, then the store: a claim is forgotten only when no copy of it is left to find.
+
+        A claim that may not be deleted is overwritten by one that says that it is finished. Raises Denied then, after
+        all are dropped: nothing more is to begin without that permission.
+        """
+        results, denied = self._drop([arn for one in batch if (arn := self._written_on(one.instance)) is not None])
+        dropped = []
+        for command in batch:
+            arn = self._written_on(command.instance)
+            match results.get(arn, Later("no answer")) if arn is not None else Done():
+                case Done() | Gone() | Refused():
+                    dropped.append(command)
+                case Later():
+                    pass
+                case Unclear(why=why):
+                    self._outcomes.unclear(command.instance, "dropping the claim", why)
+        if denied is None:
+            self._drop_leftovers({command.instance for command in dropped})
+        for command in dropped:
+            self._note_begun(self._known.instance(command.instance))
+            self._ledger.change(partial(without_claim, instance=command.instance))
+            if isinstance(command.verdict, Updated):
+                self._note_update(command.instance, command.verdict.target)
+            self._unmarked(command)
+        if denied is not None:
+            raise denied
+        return {command.instance for command in batch} - {command.instance for command in dropped}
+
+    def _drop(
+        self, written: Sequence[ContainerInstanceArn]
+    ) -> tuple[Mapping[ContainerInstanceArn, Result], Denied | None]:
+        """Delete the claims, or overwrite them where that is denied; and the denial."""
+        if not written:
+            return {}, None
+        try:
+            return self._cluster.delete_attribute(ATTRIBUTE, written), None
+        except Denied as denied:
+            return self._cluster.put_attribute(ATTRIBUTE, dict.fromkeys(written, FINISHED)), denied
+
+    def _drop_leftovers(self, ids: Collection[InstanceId]) -> None:
+        """A registration that a lost checkpoint left behind carries the claim still: a later run would take it up."""
+        ours = {id_ for id_ in ids if not self._known.instance(id_).trail.overwritten_looks}
+        current = {self._known.arn_of(id_) for id_ in ours}
+        left = [arn for arn, id_ in self._known.arns.items() if id_ in ours and arn not in current]
+        if left:
+            self._cluster.delete_attribute(ATTRIBUTE, left)
+
+    def _note_update(self, id_: InstanceId, version: Version) -> None:
+        """That a release is proven on it: what had failed there before is no reason to hold any more."""
+        instance, trail = self._known.instance(id_), self._known.instance(id_).trail
+        self._ledger.change(partial(with_update, instance=id_, version=version, at=self._known.at))
+        self._known.suspects = self._ledger.value.suspects
+        if instance.rest is not None and instance.rest.version == version:
+            self._known.learn(replace(instance, rest=None))
+        if trail.reboot_sent_at is not None and trail.proof_at is not None:
+            self._ledger.change(partial(with_duration, reboot=trail.proof_at - trail.reboot_sent_at))
+
+    def _written_on(self, id_: InstanceId) -> ContainerInstanceArn | None:
+        """Where our claim is to be dropped; nowhere where it is gone, or where another run wrote over it."""
+        instance = self._known.instance(id_)
+        if not instance.registered or instance.trail.overwritten_looks:
+            return None
+        return self._known.arn_of(id_)
+
+    def _unmarked(self, command: Unmark) -> None:
+        now = self._clock.now()
+        instance = self._known.instance(command.instance)
+        trail = instance.trail
+        if command.took_slot:
+            before = self._known.worst_before if trail.deficits_before is None else trail.deficits_before
+            self._known.slots += (Slot(instance.id, instance.zone, now, before),)
+            out = now - trail.drain_sent_at if trail.drain_sent_at is not None else None
+            self._recorder.record(Returned(now, instance.id, out))
+        kept = replace(trail, unmarked=True) if command.verdict is not None else Trail(unmarked=True)
+        claimless = replace(instance, claim=None, claim_on_instance=False, reboots=(), trail=kept)
+        self._known.learn(claimless)
+        if command.verdict is not None:
+            self._outcomes.settle(command.instance, command.verdict)
+
+    def quarantine(self, batch: Sequence[Quarantine]) -> set[InstanceId]:
+        self._write_claims({command.instance: command.claim for command in batch})
+        values = {}
+        for command in batch:
+            arn = self._written_on(command.instance)
+            if arn is not None:
+                values[arn] = command.claim.encode()
+        results = self._known.by_instance(self._cluster.put_attribute(ATTRIBUTE, values)) if values else {}
+        later = set()
+        for command in batch:
+            if isinstance(results.get(command.instance), Later | Unclear):
+                later.add(command.instance)
+                continue
+            self._known.learn(see_marked(self._known.instance(command.instance), command.claim, self._clock.now()))
+            self._outcomes.settle(command.instance, Quarantined(command.why))
+        return later
+
+    def prove(self, id_: InstanceId) -> None:
+        """Write and drop an attribute before anything is begun. Raises Denied where that is not permitted.
+
+        Without claims nobody could finish what a killed run began, so a run that may not write them does not start.
+        """
+        arn = self._known.arn_of(id_)
+        if arn is None or self._proven:
+            return
+        written = self._cluster.put_attribute(PROBE, {arn: self._known.run}).get(arn)
+        dropped = self._cluster.delete_attribute(PROBE, [arn]).get(arn)
+        self._proven = isinstance(written, Done) and isinstance(dropped, Done)

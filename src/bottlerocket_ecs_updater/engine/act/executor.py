@@ -1,0 +1,370 @@
+"""Act: each command once, in batches, marks before deeds. What fails for one instance costs no other its turn."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+from bottlerocket_ecs_updater.core.decision.settling import deficits
+from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import nobody_could_be_called
+from bottlerocket_ecs_updater.core.model.command import (
+    Apply,
+    CallSuccessor,
+    Cancel,
+    Check,
+    Command,
+    Conclude,
+    Drain,
+    Mark,
+    Note,
+    Quarantine,
+    Reboot,
+    Return,
+    RunAfterReboot,
+    RunBeforeDrain,
+    StopTasks,
+    Unmark,
+)
+from bottlerocket_ecs_updater.core.model.container_instance import Status
+from bottlerocket_ecs_updater.core.model.event import ActDenied, CommandSent, Drained, SuccessorCalled
+from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
+from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, SentReboot
+from bottlerocket_ecs_updater.core.model.run_command import Flight, Kind
+from bottlerocket_ecs_updater.core.state.ledger import with_rest, with_survival
+from bottlerocket_ecs_updater.core.state.observe import (
+    see_denied,
+    see_drain_sent,
+    see_maybe_sent,
+    see_reboot_sent,
+    see_reboots_cancelled,
+    see_refused,
+    see_return_sent,
+    see_sent,
+    see_successor_called,
+)
+from bottlerocket_ecs_updater.engine.act.claim_writer import Claiming
+from bottlerocket_ecs_updater.engine.act.outcomes import Outcomes
+from bottlerocket_ecs_updater.engine.ports import (
+    Clock,
+    Cluster,
+    Done,
+    Gone,
+    Hosts,
+    Later,
+    Recorder,
+    Refused,
+    Result,
+    Sent,
+    Successors,
+    Unclear,
+)
+from bottlerocket_ecs_updater.engine.run_state import Knowledge
+from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
+from bottlerocket_ecs_updater.errors import (
+    Denied,
+    Interrupted,
+    LeaseLapsed,
+    LeaseLost,
+    NotFound,
+    Throttled,
+    Unreachable,
+    UpdaterError,
+    UsageError,
+)
+
+ORDER: tuple[type[Command], ...] = (
+    Conclude,
+    Note,
+    Cancel,
+    Return,
+    Unmark,
+    Quarantine,
+    Mark,
+    Drain,
+    StopTasks,
+    Reboot,
+    RunAfterReboot,
+    RunBeforeDrain,
+    Check,
+    Apply,
+    CallSuccessor,
+)
+"""What is ours is finished before anything begins."""
+
+SENT_FOR: Mapping[type[Command], Kind] = {
+    Check: Kind.CHECK,
+    Apply: Kind.APPLY,
+    Reboot: Kind.REBOOT,
+    RunBeforeDrain: Kind.BEFORE_DRAIN,
+    RunAfterReboot: Kind.AFTER_REBOOT,
+}
+
+
+SURE = (Conclude, Note, Cancel, StopTasks)
+"""What is only remembered, or tried once: these say nothing of whether AWS takes acts on an instance."""
+
+HOOKS = (Kind.BEFORE_DRAIN, Kind.AFTER_REBOOT)
+"""Documents of the operator's, where the settings name them."""
+
+
+class Acting:
+    """Performs decisions. One instance of this class serves one run."""
+
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        cluster: Cluster,
+        hosts: Hosts,
+        ledger: LedgerKeeping,
+        clock: Clock,
+        recorder: Recorder,
+        successors: Successors | None = None,
+    ) -> None:
+        self._known = knowledge
+        self._cluster = cluster
+        self._hosts = hosts
+        self._ledger = ledger
+        self._clock = clock
+        self._recorder = recorder
+        self._successors = successors
+        self.outcomes = Outcomes(knowledge, clock, recorder)
+        self._claiming = Claiming(knowledge, cluster, ledger, clock, recorder, self.outcomes)
+        self._hooks_proven = False
+        self._cancel_denied = False
+        self.faltered = False
+        """Whether anything of the last `perform` has to be asked for again."""
+        self.denied: UpdaterError | None = None
+        """The first thing in the last `perform` that AWS did not let us do, or that does not exist."""
+        self.unsafe = False
+        """Whether the ledger has changes that the store did not take."""
+        self.in_vain: set[InstanceId] = set()
+        """Instances of whose commands in the last `perform` one was not taken, or may not have been."""
+
+    def perform(self, queues: Iterable[Sequence[Command]]) -> bool:
+        """Do what was decided, each instance's commands in their order; True when anything was done.
+
+        What AWS denies keeps nothing else from being done: the first denial is in `denied` then. Raises LeaseLost, and
+        what the store raises; every other trouble is an instance's own, and is seen at the next look.
+        """
+        waiting = [list(queue) for queue in queues if queue]
+        acted = bool(waiting)
+        self.faltered = False
+        self.denied = None
+        self.in_vain = set()
+        while waiting:
+            kind = next(t for t in ORDER if any(isinstance(queue[0], t) for queue in waiting))
+            batch = [queue[0] for queue in waiting if isinstance(queue[0], kind)]
+            failed = self._try_batch(batch)
+            self.faltered = self.faltered or bool(failed)
+            if kind not in SURE:
+                self._note_vain(batch, failed)
+            for queue in waiting:
+                if isinstance(queue[0], kind):
+                    if queue[0].instance in failed:
+                        queue.clear()
+                    else:
+                        queue.pop(0)
+            waiting = [queue for queue in waiting if queue]
+        self.unsafe = True
+        with suppress(Throttled, Unreachable, LeaseLapsed):
+            # What was done is not undone by that. It is tried again with every pass, and at the end of the run; what
+            # must be in the store before an act is written before that act.
+            self._ledger.flush()
+            self.unsafe = False
+        return acted
+
+    def _try_batch(self, batch: Sequence[Command]) -> set[InstanceId]:
+        try:
+            return self._perform_batch(batch)
+        except (Denied, NotFound) as problem:
+            self.denied = self.denied or problem
+            if isinstance(batch[0], Check):
+                self._known.hosts_mute = True
+            return {command.instance for command in batch}
+
+    def _note_vain(self, batch: Sequence[Command], failed: Collection[InstanceId]) -> None:
+        now = self._clock.now()
+        for command in batch:
+            instance = self._known.instance(command.instance)
+            if isinstance(command, Check) and (instance.mute or self._known.hosts_mute):
+                continue  # it goes on without its answer
+            trail = instance.trail
+            vain = instance.id in failed or (isinstance(command, Return) and not trail.return_confirmed)
+            since = (trail.in_vain_since or now) if vain else None
+            if vain:
+                self.in_vain.add(instance.id)
+            if since != trail.in_vain_since:
+                self._known.learn(replace(instance, trail=replace(trail, in_vain_since=since)))
+
+    def _perform_batch(self, batch: Sequence[Command]) -> set[InstanceId]:
+        """Perform commands of one type; gives the instances for which what follows must be left out."""
+        match batch[0]:
+            case Conclude():
+                return self._conclude([c for c in batch if isinstance(c, Conclude)])
+            case Note():
+                return self._note([c for c in batch if isinstance(c, Note)])
+            case Cancel():
+                return self._cancel([c for c in batch if isinstance(c, Cancel)])
+            case Return():
+                return self._return([c for c in batch if isinstance(c, Return)])
+            case Unmark():
+                return self._claiming.unmark([c for c in batch if isinstance(c, Unmark)])
+            case Quarantine():
+                return self._claiming.quarantine([c for c in batch if isinstance(c, Quarantine)])
+            case Mark():
+                return self._mark([c for c in batch if isinstance(c, Mark)])
+            case Drain():
+                return self._drain([c for c in batch if isinstance(c, Drain)])
+            case StopTasks():
+                self._cluster.stop_tasks([task for c in batch if isinstance(c, StopTasks) for task in c.tasks])
+                return set()
+            case Check() | Apply() | Reboot() | RunBeforeDrain() | RunAfterReboot():
+                return self._send(SENT_FOR[type(batch[0])], [c.instance for c in batch])
+            case CallSuccessor():
+                return self._call_successor([c for c in batch if isinstance(c, CallSuccessor)])
+
+    # What is only remembered, and claims
+
+    def _conclude(self, batch: Sequence[Conclude]) -> set[InstanceId]:
+        for command in batch:
+            self.outcomes.settle(command.instance, command.outcome)
+        return set()
+
+    def _note(self, batch: Sequence[Note]) -> set[InstanceId]:
+        for command in batch:
+            self._known.learn(replace(self._known.instance(command.instance), rest=command.rest))
+            self._ledger.change(partial(with_rest, instance=command.instance, rest=command.rest))
+        self._known.suspects = self._ledger.value.suspects
+        return set()
+
+    def _mark(self, batch: Sequence[Mark]) -> set[InstanceId]:
+        if any(self._known.instance(command.instance).claim is None for command in batch):
+            self._prove_hooks()
+        return self._claiming.mark(batch)
+
+    # The state in ECS
+
+    def _drain(self, batch: Sequence[Drain]) -> set[InstanceId]:
+        now_lacking = deficits(self._known.services)
+        worst = self._known.worst_before
+        before = {arn: max(now_lacking.get(arn, 0), worst.get(arn, 0)) for arn in {*now_lacking, *worst}}
+        self._known.drained = True
+        results = self._set_status([command.instance for command in batch], Status.DRAINING)
+        now = self._clock.now()
+        failed = set()
+        for id_, result in results.items():
+            match result:
+                case Done():
+                    drained = see_drain_sent(self._known.instance(id_), now, before, confirmed=True)
+                    self._known.learn(drained)
+                    self._recorder.record(Drained(now, id_, sum(drained.trail.moving.values())))
+                case Unclear(why=why):
+                    self._known.learn(see_drain_sent(self._known.instance(id_), now, before, confirmed=False))
+                    self.outcomes.unclear(id_, "DRAINING", why)
+                case Gone() | Refused() | Later():
+                    failed.add(id_)
+        return failed
+
+    def _return(self, batch: Sequence[Return]) -> set[InstanceId]:
+        verdicts = {command.instance: command.verdict for command in batch}
+        if self._known.attributes_survive and not self._ledger.value.attributes_survive:
+            # Before the first instance is returned: what a later run thinks of a lost claim depends on it.
+            self._ledger.change(with_survival)
+            self._ledger.flush()
+        results = self._set_status(list(verdicts), Status.ACTIVE)
+        now = self._clock.now()
+        failed = set()
+        for id_, result in results.items():
+            if isinstance(result, Done | Unclear):
+                confirmed = isinstance(result, Done)
+                self._known.learn(see_return_sent(self._known.instance(id_), now, verdicts[id_], confirmed=confirmed))
+            else:
+                failed.add(id_)
+            if isinstance(result, Unclear):
+                self.outcomes.unclear(id_, "ACTIVE", result.why)
+        return failed
+
+    def _set_status(self, ids: Sequence[InstanceId], status: Status) -> Mapping[InstanceId, Result]:
+        arns = [arn for id_ in ids if (arn := self._known.arn_of(id_)) is not None]
+        answered = self._known.by_instance(self._cluster.set_status(arns, status)) if arns else {}
+        return {id_: answered.get(id_, Gone("it is not registered")) for id_ in ids}
+
+    # Commands to hosts
+
+    def _prove_hooks(self) -> None:
+        """See that the operator's documents are there before the first host waits for one of them, out of service."""
+        if not self._hooks_proven:
+            for kind in HOOKS:
+                self._hosts.prove_document(kind)
+            self._hooks_proven = True
+
+    def _send(self, kind: Kind, ids: Sequence[InstanceId]) -> set[InstanceId]:
+        if kind is Kind.APPLY:
+            self._claiming.prove(ids[0])
+        if kind is Kind.BEFORE_DRAIN:
+            self._prove_hooks()
+        now = self._clock.now()
+        sent = self._hosts.send(kind, ids)
+        for id_, command in sent.commands.items():
+            instance = self._known.instance(id_)
+            if kind is Kind.REBOOT:
+                reboot = SentReboot(command, now, sent.lives.get(command, COMMAND_LIFE))
+                self._known.learn(see_reboot_sent(instance, reboot))
+            else:
+                self._known.learn(see_sent(instance, Flight(kind, command, now)))
+            self._recorder.record(CommandSent(now, id_, kind, command))
+        for id_, why in sent.unclear.items():
+            self.outcomes.unclear(id_, kind.value, why)
+            if kind is not Kind.CHECK:
+                self._known.learn(see_maybe_sent(self._known.instance(id_), kind, now))
+        for id_, why in sent.refused.items():
+            self._known.learn(see_refused(self._known.instance(id_), kind, why, now))
+        self._learn_denials(kind, sent)
+        return {*sent.later, *sent.unclear, *sent.refused, *sent.denied}
+
+    def _learn_denials(self, kind: Kind, sent: Sent) -> None:
+        self._known.note_sending(kind, {*sent.commands, *sent.refused}, sent.denied)
+        for id_, why in sent.denied.items():
+            self._known.learn(see_denied(self._known.instance(id_), kind, why))
+
+    # Another run
+
+    def _call_successor(self, batch: Sequence[CallSuccessor]) -> set[InstanceId]:
+        """Ask once; where that fails, the instance is a later run's."""
+        for command in batch:
+            try:
+                if self._successors is None:
+                    raise UsageError("this run does not know how")
+                self._successors.call()
+            except (LeaseLost, Interrupted):
+                raise
+            except UpdaterError as error:
+                self.outcomes.settle(command.instance, nobody_could_be_called(error))
+            else:
+                now = self._clock.now()
+                self._known.learn(see_successor_called(self._known.instance(command.instance), now))
+                self._recorder.record(SuccessorCalled(now, command.instance))
+        return set()
+
+    def _cancel(self, batch: Sequence[Cancel]) -> set[InstanceId]:
+        """Ask once for each command, as long as AWS allows it: nothing rests on it, so that no run ends for it."""
+        by_command: dict[CommandId, list[InstanceId]] = {}
+        for command in batch:
+            instance = self._known.instance(command.instance)
+            for one in instance.reboots:
+                if one.open and one.command and not one.cancelled:
+                    by_command.setdefault(one.command, []).append(instance.id)
+            self._known.learn(see_reboots_cancelled(instance))
+        for id_, instances in by_command.items():
+            if not self._cancel_denied:
+                self._call_back(id_, instances)
+        return set()
+
+    def _call_back(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
+        try:
+            self._hosts.cancel(command, instances)
+        except Denied as denied:
+            self._cancel_denied = True
+            self._recorder.record(ActDenied(self._clock.now(), denied.action, str(denied)))

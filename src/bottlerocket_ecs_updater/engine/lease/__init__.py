@@ -1,0 +1,1 @@
+"""The lease that lets one run act at a time."""

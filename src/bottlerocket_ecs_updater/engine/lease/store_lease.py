@@ -1,0 +1,357 @@
+"""The lease: the right to act on a cluster, held by at most one run at a time.
+
+It is one object in the state store, and every write of it is conditional, so that of two writers one gets Conflict.
+
+    absent, released ──take──▶ held ──renewed every third of the term──▶ held ──release──▶ released
+                                 │ ▲
+            not renewed in time  ▼ │ renewed after all: nobody wrote it meanwhile
+                               lapsed
+                                 └──not renewed for a whole term, as seen by a rival──▶ held by the rival
+
+Why two never act at once, whatever their clocks say:
+a holder stops three quarters of a term after it *began* its last confirmed renewal;
+a rival takes over a whole term after it first *saw* that renewal, and only if nothing was written since.
+Seeing comes after beginning, so at least a quarter of the term lies between the last act of one and the first of the
+other, as long as their clocks run at rates within a few percent. No time of the other's clock is ever compared.
+
+A lease that lapsed is regained by one more renewal, which is a write under the condition that the object is still the
+holder's own last one. A rival's take-over is a write under the same condition: one of the two gets Conflict. Where the
+holder is first, the rival sees a new object, and watches for a whole term anew; so what was said above holds for the
+renewal that regained it as for every other. In between the holder did nothing, and what it knew is old: it looks at
+everything afresh before it acts again.
+
+A Conflict is believed only when the object that is read afterwards is not the holder's own. S3 answers a write that
+overlaps another one without having written it, and a reply that was lost can be of a write that took effect.
+
+The holder counts the longer of wall-clock and monotonic time: one stands still while a machine is suspended, the other
+can be set back. The rival counts monotonic time alone, since a clock that is set forward must not shorten its watch.
+An act that is sent just before the end must be over within the quarter that is left: see `Lease.margin`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.time_text import spell_moment
+from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM, LeaseNote, read_lease
+from bottlerocket_ecs_updater.engine.lease.right import HeldBy, Right, Taken, asking
+from bottlerocket_ecs_updater.engine.lease.task_lease import Monotonic, NoLease, RunningTask, TaskLease
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Clock, Conflict, Store
+from bottlerocket_ecs_updater.engine.waits import Waits
+from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Throttled, Unreachable, UpdaterError
+
+__all__ = ["HeldBy", "Lease", "NoLease", "Right", "RunningTask", "Taken", "TaskLease", "asking", "lease_key"]
+
+RENEW_AFTER_SHARE = 1 / 3
+"""Of the term: a third more lies between the first try and the end of the right, for tries again and again."""
+
+MARGIN_SHARE = 1 / 4
+"""Of the term: what lies between the end of the holder's right and the earliest take-over."""
+
+TRY_AGAIN_SHARE = 1 / 20
+TRY_AGAIN_MAX = timedelta(seconds=3)
+"""After a renewal that failed, of the term: outages of the store are short, and the right has an end."""
+
+WATCHES_PER_TERM = 8
+"""How often a rival looks whether the lease was renewed: a live holder is noticed soon after its next renewal."""
+
+LOOKS_MAX = 4 * WATCHES_PER_TERM
+"""Looks in one attempt to take the lease; beyond the watch itself, they are for faults of the store."""
+
+RELEASE_TRIES = 3
+"""Of giving it back, all at once: a write may overlap the last renewal, or find it done against all appearance."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    wall: datetime
+    monotonic: float
+
+
+@dataclass(slots=True)
+class _Held:
+    """What the holder knows of its own lease."""
+
+    epoch: int
+    since: datetime
+    tag: str
+    data: bytes
+    """What the object says, when it was last read or written."""
+    began: _Moment
+    """When the last confirmed renewal began: from then on the rival's term may be running."""
+    failed: _Moment | None = None
+    """When the last renewal failed, None where none did since the last confirmed one."""
+    lapsed: bool = False
+    """Whether the right had an end since the run last looked at everything afresh."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """What a rival watches: whether the object is still the one that it saw first."""
+
+    tag: str
+    note: LeaseNote | None
+    began: float
+    term: timedelta
+
+
+class Lease:
+    """The right to act by an object in the state store. `term` must not be above `LONGEST_TERM`."""
+
+    def __init__(
+        self,
+        store: Store,
+        key: str,
+        holder: str,
+        run: RunId,
+        term: timedelta,
+        clock: Clock,
+        monotonic: Monotonic,
+        waits: Waits | None = None,
+    ) -> None:
+        if not timedelta() < term <= LONGEST_TERM:
+            raise ValueError(f"the term of a lease must be above 0 and at most {LONGEST_TERM}, not {term}")
+        self._store = store
+        self._key = key
+        self._holder = holder
+        self._run = run
+        self._term = term
+        self._clock = clock
+        self._monotonic = monotonic
+        self._waits = waits or Waits()
+        self._held: _Held | None = None
+        self._sent: dict[bytes, _Moment] = {}
+        """Writes without an answer, and when each began: any of them may be what the store holds."""
+        self._writes = 0
+        self._lost = ""
+
+    @property
+    def margin(self) -> timedelta:
+        """How long an act may take after `check_before_act` without reaching into the time of the next holder."""
+        return self._term * MARGIN_SHARE
+
+    # Taking it
+
+    def acquire(self) -> Taken | HeldBy:
+        """Take the lease where it is free or has lapsed; wait at most one term to see whether it is renewed."""
+        watch: _Watch | None = None
+        fault: UpdaterError | None = None
+        began = self._clock.now()
+        for _ in range(LOOKS_MAX):
+            try:
+                step, silent, fault = self._look(watch), fault is not None, None
+            except (Throttled, Unreachable) as error:
+                if fault is None:
+                    until = began + self._term * LOOKS_MAX / WATCHES_PER_TERM
+                    self._waits.begin(f"the state store, which does not answer: {error}", began, until)
+                fault = error
+            else:
+                if not isinstance(step, _Watch):
+                    return step
+                if watch is None or silent:
+                    self._tell_watch(step)
+                watch = step
+            if not self._clock.sleep((watch.term if watch is not None else self._term) / WATCHES_PER_TERM):
+                break
+        if fault is not None:
+            raise fault
+        return _held_by(watch.note if watch is not None else None)
+
+    def _tell_watch(self, watch: _Watch) -> None:
+        """Say whose lease is watched, and for how long: a holder that was killed never gives it back."""
+        if watch.note is None:
+            return
+        now = self._clock.now()
+        left = watch.term - timedelta(seconds=self._monotonic() - watch.began)
+        since = f" since {spell_moment(watch.note.since)}" if watch.note.since is not None else ""
+        what = f"the lease of the cluster, which {watch.note.holder} holds{since}: whether it is still renewed"
+        self._waits.begin(what, now, now + left)
+
+    def _look(self, watch: _Watch | None) -> Taken | HeldBy | _Watch:
+        """One look at the lease, and an attempt to take it where it is free or was watched for its whole term."""
+        seen = self._store.get(self._key)
+        note, now = read_lease(seen), self._monotonic()
+        if seen is not None and note is not None and seen.data in self._sent:
+            return self._have(note.epoch, self._sent[seen.data], seen.tag, seen.data, from_whom="")
+        tag = seen.tag if seen is not None else ABSENT
+        if note is None or note.released:
+            return self._take(tag, note, from_whom="")
+        if watch is None:
+            return _Watch(tag, note, now, max(self._term, note.term))
+        if watch.tag != tag:
+            return _held_by(note)
+        if now - watch.began < watch.term.total_seconds():
+            return watch
+        return self._take(tag, note, from_whom=note.holder)
+
+    def _take(self, tag: str, note: LeaseNote | None, from_whom: str) -> Taken | _Watch:
+        epoch = (note.epoch if note is not None else 0) + 1
+        began = self._moment()
+        data = self._write(epoch, began.wall, released=False)
+        self._sent[data] = began
+        try:
+            return self._have(epoch, began, self._store.put(self._key, data, tag), data, from_whom)
+        except Conflict:
+            # Whoever was faster, a rival or an earlier write of our own, shows at the next look by another tag.
+            return _Watch(tag, note, self._monotonic(), self._term)
+
+    def _have(self, epoch: int, began: _Moment, tag: str, data: bytes, from_whom: str) -> Taken:
+        self._held = _Held(epoch, began.wall, tag, data, began)
+        self._sent.clear()
+        return Taken(epoch, from_whom)
+
+    # Keeping it
+
+    def keep(self) -> timedelta:
+        """Renew it when that is due; after a failure, within seconds, until it succeeds or somebody else has it."""
+        held = self._renewed()
+        if held.lapsed:
+            raise self._lapse()
+        return max(self._due_in(held), self._spacing)
+
+    def check_before_act(self) -> None:
+        if self._too_old(self._renewed()):
+            raise self._lapse()
+
+    def regain(self) -> None:
+        held = self._renewed()
+        if self._too_old(held):
+            raise self._lapse()
+        held.lapsed = False
+
+    def _renewed(self) -> _Held:
+        """What is held, with a try to renew it where one is due. Raises LeaseLost where somebody else has it."""
+        held = self._holding()
+        if self._due_in(held) <= timedelta():
+            self._renew(held)
+        held.lapsed = held.lapsed or self._too_old(held)
+        return held
+
+    def _too_old(self, held: _Held) -> bool:
+        return self._age(held.began) >= self._term - self.margin
+
+    def _due_in(self, held: _Held) -> timedelta:
+        if held.failed is not None:
+            return self._spacing - self._age(held.failed)
+        return self._term * RENEW_AFTER_SHARE - self._age(held.began)
+
+    @property
+    def _spacing(self) -> timedelta:
+        return min(self._term * TRY_AGAIN_SHARE, TRY_AGAIN_MAX)
+
+    def _renew(self, held: _Held) -> None:
+        began = self._moment()
+        data = self._write(held.epoch, held.since, released=False)
+        self._sent[data] = began
+        # Until it is known to have gone well, it has not.
+        held.failed = began
+        try:
+            tag = self._store.put(self._key, data, held.tag)
+        except Conflict:
+            self._adopt(held)
+        except (Throttled, Unreachable):
+            held.failed = self._moment()
+        else:
+            self._confirm(held, tag, data)
+
+    def _adopt(self, held: _Held) -> None:
+        """Find out whose the unexpected content is. Raises LeaseLost where it is not this run's own."""
+        try:
+            stored = self._store.get(self._key)
+        except (Throttled, Unreachable):
+            stored = None
+        else:
+            if stored is None or stored.data not in (held.data, *self._sent):
+                note = read_lease(stored)
+                raise self._lose(f"{note.holder} has it" if note is not None else "somebody removed it")
+        held.failed = self._moment()
+        if stored is not None and stored.data in self._sent:
+            # A renewal whose reply was lost. It counts from when it began.
+            self._confirm(held, stored.tag, stored.data)
+        elif stored is not None:
+            # Nobody wrote it, and the write was refused all the same: it is tried again.
+            held.tag = stored.tag
+
+    def _confirm(self, held: _Held, tag: str, data: bytes) -> None:
+        began = self._sent[data]
+        # Between the end of what was known to be held and this renewal, nobody knew.
+        held.lapsed = held.lapsed or _between(held.began, began) >= self._term - self.margin
+        held.tag, held.data, held.began, held.failed = tag, data, began, None
+        self._sent.clear()
+
+    def _holding(self) -> _Held:
+        if self._held is None:
+            raise LeaseLost(self._lost or "this run never had the lease of the cluster")
+        return self._held
+
+    def _lapse(self) -> LeaseLapsed:
+        why = "the lease of the cluster could not be renewed in time, so another run may have taken it"
+        return LeaseLapsed(why, self._spacing)
+
+    def _lose(self, why: str) -> LeaseLost:
+        self._held = None
+        self._lost = f"this run lost the lease of the cluster: {why}"
+        return LeaseLost(self._lost)
+
+    # Giving it back
+
+    def release(self) -> None:
+        held, self._held = self._held, None
+        if held is None:
+            return
+        data = self._write(held.epoch, held.since, released=True)
+        ours = {held.data, data, *self._sent}
+        try:
+            tag: str | None = held.tag
+            for _ in range(RELEASE_TRIES):
+                tag = self._put_last(data, tag, ours) if tag is not None else None
+        except UpdaterError:
+            # Whoever has it now keeps it; whoever wants it waits one term.
+            return
+
+    def _put_last(self, data: bytes, tag: str, ours: set[bytes]) -> str | None:
+        """Write it under that tag; gives the one to try next, None where it is done, or somebody else's."""
+        try:
+            self._store.put(self._key, data, tag)
+        except Throttled:
+            return tag
+        except Conflict:
+            stored = self._store.get(self._key)
+            return stored.tag if stored is not None and stored.data in ours - {data} else None
+        return None
+
+    def _moment(self) -> _Moment:
+        return _Moment(self._clock.now(), self._monotonic())
+
+    def _age(self, then: _Moment) -> timedelta:
+        return _between(then, self._moment())
+
+    def _write(self, epoch: int, since: datetime, *, released: bool) -> bytes:
+        # The run and the count make every write different from every other: a tag may be no more than a hash.
+        self._writes += 1
+        value = {
+            "holder": self._holder,
+            "run": self._run,
+            "epoch": epoch,
+            "since": since.isoformat(),
+            "term_seconds": self._term.total_seconds(),
+            "released": released,
+            "write": self._writes,
+        }
+        return json.dumps(value, indent=1).encode()
+
+
+def _between(then: _Moment, now: _Moment) -> timedelta:
+    return max(now.wall - then.wall, timedelta(seconds=now.monotonic - then.monotonic))
+
+
+def lease_key(cluster: str) -> str:
+    """Where the lease of a cluster is kept."""
+    return f"clusters/{cluster}/lease.json"
+
+
+def _held_by(note: LeaseNote | None) -> HeldBy:
+    return HeldBy(note.holder, note.since) if note is not None else HeldBy("unknown", None)

@@ -1,0 +1,121 @@
+"""The right to act without a state store: by the oldest task of the updater's family, or by nothing at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.model.ids import TaskArn
+from bottlerocket_ecs_updater.engine.lease.right import HeldBy, Taken
+from bottlerocket_ecs_updater.engine.ports import Clock
+from bottlerocket_ecs_updater.engine.waits import Waits
+from bottlerocket_ecs_updater.errors import LeaseLost, Throttled, Unreachable
+
+Monotonic = Callable[[], float]
+"""Seconds that never go back, at the same scale as the clock."""
+
+LOOKS_PER_TERM = 8
+"""How often ECS is asked within a term whether it lists this task by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTask:
+    """A running task of the updater's own family."""
+
+    arn: TaskArn
+    created_at: datetime
+
+
+class TaskLease:
+    """The right to act without a state store: the oldest running task of the updater's own family has it.
+
+    Weaker than `Lease`: it knows nothing of runs outside ECS, and trusts that ECS lists every running task.
+    """
+
+    def __init__(
+        self,
+        own: TaskArn,
+        running: Callable[[], Sequence[RunningTask]],
+        term: timedelta,
+        clock: Clock,
+        monotonic: Monotonic,
+        waits: Waits | None = None,
+    ) -> None:
+        self._own = own
+        self._running = running
+        self._term = term
+        self._clock = clock
+        self._monotonic = monotonic
+        self._waits = waits or Waits()
+        self._asked: float | None = None
+
+    def acquire(self) -> Taken | HeldBy:
+        """Have the right where no older task is listed; waits at most one term until ECS lists this one itself."""
+        began, told = self._monotonic(), False
+        while True:
+            tasks = self._running()
+            first = _oldest(tasks)
+            if first is not None and any(task.arn == self._own for task in tasks):
+                break
+            if self._monotonic() - began >= self._term.total_seconds():
+                break
+            if not told:
+                now, told = self._clock.now(), True
+                self._waits.begin("ECS, which does not list this task yet", now, now + self._term)
+            if not self._clock.sleep(self._term / LOOKS_PER_TERM):
+                break
+        if first is None or first.arn != self._own:
+            return HeldBy(first.arn, first.created_at) if first is not None else HeldBy("unknown", None)
+        self._asked = self._monotonic()
+        return Taken(0)
+
+    def keep(self) -> None:
+        if self._asked is None:
+            raise LeaseLost("this run does not have the right to act on the cluster")
+        now = self._monotonic()
+        if now - self._asked < self._term.total_seconds():
+            return
+        try:
+            first = _oldest(self._running())
+        except (Throttled, Unreachable):
+            # An older task cannot begin later than this one: not knowing for a while takes nothing away.
+            return
+        if first is not None and first.arn != self._own:
+            self._asked = None
+            raise LeaseLost(f"an older task of this family runs: {first.arn}")
+        self._asked = now
+
+    def check_before_act(self) -> None:
+        self.keep()
+
+    def regain(self) -> None:
+        self.keep()
+
+    def release(self) -> None:
+        self._asked = None
+
+
+def _oldest(tasks: Sequence[RunningTask]) -> RunningTask | None:
+    return min(tasks, key=lambda task: (task.created_at, task.arn), default=None)
+
+
+class NoLease:
+    """No protection at all: for a run outside ECS and without a state store. It acts, and says so."""
+
+    WARNING = "nothing keeps another run from acting on this cluster at the same time: use a state store"
+
+    def acquire(self) -> Taken | HeldBy:
+        return Taken(0, warning=self.WARNING)
+
+    def keep(self) -> None:
+        """There is nothing to renew."""
+
+    def check_before_act(self) -> None:
+        """There is nothing to lose."""
+
+    def regain(self) -> None:
+        """There is nothing to lose."""
+
+    def release(self) -> None:
+        """There is nothing to give back."""

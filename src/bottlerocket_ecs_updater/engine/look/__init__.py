@@ -1,0 +1,1 @@
+"""Looks at the cluster: what is due, in batches."""

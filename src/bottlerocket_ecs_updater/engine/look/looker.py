@@ -1,0 +1,592 @@
+"""Look: bring what we know up to date, with batched calls, and only for what is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
+
+from bottlerocket_ecs_updater.core.affected import taking_part, worst_of
+from bottlerocket_ecs_updater.core.decision.rival_runs import lives
+from bottlerocket_ecs_updater.core.decision.settling import moving_tasks, observe, settled
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.model.container_instance import Managed, Reach, Registration, Status, Task, Tasks
+from bottlerocket_ecs_updater.core.model.event import ClaimFound, ClusterLooked, HostChecked, Rebooted, Settled
+from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem, lock_held, read_check, telling_line
+from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.reboots import (
+    COMMAND_LIFE,
+    FIRST_RUN,
+    PENDING_FOR,
+    RebootEnd,
+    SentReboot,
+    judge_acceptance,
+)
+from bottlerocket_ecs_updater.core.model.run_command import End, Ended, Flight, Kind, Told
+from bottlerocket_ecs_updater.core.model.services import Services
+from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.state.observe import (
+    see_ended,
+    see_missing,
+    see_reboot_end,
+    see_reboot_found,
+    see_registration,
+    see_successor,
+    see_told,
+    see_undescribed,
+)
+from bottlerocket_ecs_updater.engine.look.registrations import one_per_instance
+from bottlerocket_ecs_updater.engine.look.surveyor import Surveying
+from bottlerocket_ecs_updater.engine.ports import Answer, Clock, Cluster, Hosts, Listing, Recorder, Successors, Survey
+from bottlerocket_ecs_updater.engine.run_state import Knowledge
+from bottlerocket_ecs_updater.errors import Denied, NotFound, UpdaterError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """What the next look must bring, beside what it always does."""
+
+    full: bool = False
+    listing: bool = False
+    services: bool = False
+    due: Collection[InstanceId] = ()
+    """Claimed instances to describe."""
+    tasks: Collection[InstanceId] = ()
+    """Instances whose tasks must be listed."""
+    groups: Collection[InstanceId] = ()
+    """Claimed instances whose Auto Scaling group must be asked what it is doing with them."""
+    reboot_ends: Collection[InstanceId] = ()
+    """Instances of whose reboot command the end must be asked for."""
+
+
+TASKS, ANSWERS = "ecs:ListTasks", "ssm:ListCommandInvocations"
+"""Questions that come in several forms, by the permission that all of them need."""
+
+CLOCKS_APART = timedelta(seconds=60)
+"""How far the clocks of two runs may be apart. No host is updated twice in so short a time."""
+
+HEARD_AGAIN_POLLS = 0.5
+"""A command is asked about no more often than this: looks gather within half a poll, so none waits for the next."""
+
+JUST_NOW_SHARE = 4
+"""What was described within this part of a poll is not described again where its group alone is wanted."""
+
+
+class Looking:
+    """Takes looks. One instance of this class serves one run."""
+
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        cluster: Cluster,
+        hosts: Hosts,
+        clock: Clock,
+        policy: Policy,
+        recorder: Recorder,
+        survey: Survey | None = None,
+        successors: Successors | None = None,
+    ) -> None:
+        self._known = knowledge
+        self._cluster = cluster
+        self._hosts = hosts
+        self._clock = clock
+        self._policy = policy
+        self._recorder = recorder
+        self._successors = successors
+        self.surveying = Surveying(knowledge, survey, policy, recorder)
+        self._listed_at: datetime | None = None
+        self._reached_at: datetime | None = None
+        self._reached: set[InstanceId] = set()
+        self._heard: dict[CommandId, datetime] = {}
+        """When each command that is under way was last asked about."""
+        self._denied: dict[str, UpdaterError] = {}
+        """Questions that AWS denied in this run."""
+        self._newcomers = False
+        """Whether hosts, or another updater at work on them, were met since the commands of others were looked for."""
+        self._nameless: dict[ContainerInstanceArn, InstanceId] = {}
+        """Container instances that ECS lists, and never described."""
+
+    def look(self, wants: Wants) -> None:
+        """Take one look. Raises what the ports raise; what was learned until then is kept.
+
+        A question that AWS denies is not asked again in this run. While instances are claimed, it raises nothing: they
+        are finished without it, as far as that goes.
+        """
+        now = self._clock.now()
+        known = self._known
+        known.at = now
+        first = known.services is None
+        if first:
+            # First, so that what is listed of tasks can say which of them are daemons.
+            self._look_at_services(now)
+        listing_due = self._listed_at is None or passed(self._listed_at, self._policy.full_look_spacing, now)
+        if wants.listing or listing_due or (wants.full and self._some_are_unknown()):
+            self._list_all(now)
+        elif wants.full:
+            self._describe([r.arn for r in self._registrations()], now)
+            known.full_at = now
+        else:
+            asked = self._ask_for_stopping_tasks(wants.due, now)
+            others = [id_ for id_ in wants.due if id_ not in asked and not self._described_just_now(id_, wants, now)]
+            self._describe([registration.arn for registration in self._registrations(others)], now)
+            self._ask_for_stopping_tasks(others, now)
+        if self._denied and not known.in_hand:
+            raise next(iter(self._denied.values()))
+        if self._newcomers:
+            # Somebody may be staging an update there: no host is asked anything while an apply may run.
+            self._newcomers = False
+            self.adopt_commands()
+        self._hear_answers(now, wants.reboot_ends)
+        self._look_at_tasks({*self._unlisted(wants.tasks, now), *self._before_reboot(wants.due)}, now)
+        self.surveying.look_around(wants.tasks, now)
+        self.surveying.look_at_groups_of_claimed(wants.groups, now)
+        self._look_for_successor()
+        if wants.services and not first:
+            self._look_at_services(now)
+
+    def _described_just_now(self, id_: InstanceId, wants: Wants, now: datetime) -> bool:
+        """Whether only its group is wanted, of one that the last look described."""
+        registration = self._known.instance(id_).registration
+        recent = registration is not None and not passed(
+            registration.at, self._policy.poll_interval / JUST_NOW_SHARE, now
+        )
+        return recent and id_ in wants.groups
+
+    def _ask(self, what: str, question: Callable[[], T], *, mute: bool = False) -> T | None:
+        """The answer, None where AWS denies it. `mute` says that without it no host can be heard."""
+        if what in self._denied:
+            return None
+        try:
+            return question()
+        except (Denied, NotFound) as problem:
+            self._denied[what] = problem
+            self._known.bar(problem, mute=mute)
+            return None
+
+    def _some_are_unknown(self) -> bool:
+        """Whether one was listed and not described: only a new listing tells whether it is still there."""
+        return any(instance.unknown for instance in self._known.instances.values())
+
+    def _registrations(self, ids: Collection[InstanceId] | None = None) -> Iterable[Registration]:
+        instances = self._known.instances
+        chosen = instances.values() if ids is None else [instances[id_] for id_ in ids if id_ in instances]
+        return [instance.registration for instance in chosen if instance.registration is not None]
+
+    # What earlier runs, or others, have sent
+
+    def adopt_commands(self) -> None:
+        """Take note of commands that an earlier run, or somebody else, sent by our documents.
+
+        Whether they have ended is for Systems Manager to say, however long ago they were sent. It says so by its own
+        clock, which may not agree with ours, so their limits count from here.
+        """
+        known = self._known
+        for id_, flight in (self._ask("ssm:ListCommands", partial(self._hosts.under_way, Kind.APPLY)) or {}).items():
+            if id_ in known.instances and known.instances[id_].flight is None:
+                known.learn(replace(known.instances[id_], flight=replace(flight, sent_at=known.at)))
+        claims = ((one.id, one.claim) for one in known.instances.values() if one.claim is not None)
+        left = [id_ for id_, claim in claims if claim.phase is ClaimPhase.QUARANTINED and claim.run != known.run]
+        self._find_reboots(left, known.at)
+
+    # The cluster
+
+    def _list_all(self, now: datetime) -> None:
+        known = self._known
+        first = self._listed_at is None
+        listing = self._ask("ecs:ListContainerInstances", self._cluster.list_all)
+        if listing is not None:
+            self._absorb(listing, now)
+            self._miss_others(listing)
+        else:
+            # What is claimed is known by its registration, and can be described without a list.
+            claimed = (one.claimed_arn for one in known.instances.values() if one.registration is None)
+            self._describe([arn for arn in (*self._known_arns(), *claimed) if arn is not None], now)
+        self._listed_at = known.full_at = now
+        self._reach_hosts(now, first=first)
+        if first or any(instance.tasks is None for instance in known.instances.values()):
+            self._all_tasks(now)
+        self.surveying.look_at_groups(now)
+        ours = sum(1 for instance in known.instances.values() if instance.bottlerocket)
+        services = len(known.services.all) if known.services else 0
+        self._recorder.record(ClusterLooked(now, len(known.instances), ours, services))
+
+    def _known_arns(self) -> Iterable[ContainerInstanceArn]:
+        return (registration.arn for registration in self._registrations())
+
+    def _miss_others(self, listing: Listing) -> None:
+        """Note which instances the cluster does not list.
+
+        Where ECS did not describe all that it listed, and does not say which instance each of those is, none is missed.
+        """
+        known = self._known
+        known.listed_whole = not listing.dark
+        if any(arn not in known.arns for arn in listing.dark):
+            return
+        seen = {registration.id for registration in listing.registrations}
+        seen |= {known.arns.get(arn) or self._nameless[arn] for arn in listing.undescribed}
+        for id_ in [id_ for id_ in known.instances if id_ not in seen]:
+            known.learn(see_missing(known.instances[id_]))
+
+    def _describe(self, arns: Sequence[ContainerInstanceArn], now: datetime) -> None:
+        if arns:
+            self._absorb(self._cluster.describe(arns), now)
+
+    def _absorb(self, listing: Listing, now: datetime) -> None:
+        known = self._known
+        known.arns |= {registration.arn: registration.id for registration in listing.registrations}
+        for registration in one_per_instance(listing.registrations):
+            before = known.instance(registration.id)
+            seen = replace(registration, at=now)
+            apart, doubts_apart = self._policy.flap_spacing, self._policy.looks_apart
+            after = see_registration(before, seen, known.run, apart, doubts_apart, known.store)
+            known.learn(after)
+            self._newcomers = self._newcomers or (before.registration is None and self._listed_at is not None)
+            self._notice_survival(after)
+            self._notice_claim(before, after, now)
+            self._forget_nameless(registration.arn)
+        for arn, why in listing.undescribed.items():
+            # One that was never described goes by the last part of its ARN, so that it is named at all.
+            instance = known.instance(known.arns.get(arn) or self._nameless.setdefault(arn, _nameless_id(arn)))
+            if instance.registration is None or instance.registration.arn == arn:
+                known.learn(see_undescribed(instance, why))
+
+    def _forget_nameless(self, arn: ContainerInstanceArn) -> None:
+        """What ECS would not describe before is described now, and has its own name."""
+        if arn in self._nameless:
+            self._known.instances.pop(self._nameless.pop(arn), None)
+
+    def _notice_survival(self, instance: Instance) -> None:
+        """An attribute that is there after a proven reboot survives reboots, in this cluster."""
+        trail, registration = instance.trail, instance.registration
+        proven = trail.proof_at is not None and trail.reboot_sent_at is not None
+        if proven and registration is not None and registration.connected and instance.claim_on_instance:
+            self._known.attributes_survive = True
+
+    def _notice_claim(self, before: Instance, after: Instance, now: datetime) -> None:
+        """Tell of a claim that was not known, and believe nothing older than what a run with another store may do."""
+        claims = [one.claim for one in (before, after) if one.claim is not None and one.claim.run != self._known.run]
+        if not claims:
+            return
+        fleet = self._known.fleet()
+        rivals = [claim for claim in claims if lives(claim, fleet, self._policy)]
+        if rivals and before.claim != after.claim:
+            self._known.rival_at = now
+            self._newcomers = self._newcomers or before.claim is None
+        claim = after.claim
+        if claim is None or before.claim is not None or claim.run == self._known.run:
+            return
+        if not rivals:
+            self._recorder.record(ClaimFound(now, after.id, claim.phase.value, claim.run, claim.since))
+
+    def _reach_hosts(self, now: datetime, *, first: bool) -> None:
+        """Ask Systems Manager for all hosts now and then, and meanwhile for those that came since."""
+        due = first or self._reached_at is None or passed(self._reached_at, self._policy.report_max_age, now)
+        ours = [one for one in self._known.instances.values() if one.bottlerocket]
+        asked = ours if due else [one for one in ours if one.id not in self._reached]
+        self._reached_at = now if due else self._reached_at
+        self._reached |= {instance.id for instance in asked}
+        ids = [instance.id for instance in asked]
+        reach = self._ask("ssm:DescribeInstanceInformation", partial(self._hosts.reach, ids))
+        if reach is None:
+            return
+        for instance in asked:
+            managed = reach.get(instance.id, Managed(Reach.UNKNOWN))
+            if (instance.reach, instance.shown_version) != (managed.reach, managed.version):
+                self._known.learn(replace(instance, reach=managed.reach, shown_version=managed.version))
+
+    # Tasks and services
+
+    def _all_tasks(self, now: datetime) -> None:
+        by_arn = self._ask(TASKS, self._cluster.all_tasks)
+        if by_arn is None:
+            return
+        for instance in list(self._known.instances.values()):
+            if instance.registration is not None:
+                left = by_arn.get(instance.registration.arn, ())
+                self._known.learn(replace(instance, tasks=Tasks(left, now)))
+
+    def _ask_for_stopping_tasks(self, due: Collection[InstanceId], now: datetime) -> set[InstanceId]:
+        """Ask about the tasks that we know, on all instances that count none any more; gives those instances.
+
+        What we do not know of is listed right before the reboot, when all these have stopped.
+        """
+        stopping = [self._known.instance(id_) for id_ in due if _draining_and_counted_out(self._known.instance(id_))]
+        known = [task.arn for instance in stopping if instance.tasks is not None for task in instance.tasks.left]
+        left = self._ask(TASKS, lambda: self._cluster.not_stopped(known)) if known else frozenset()
+        if left is None:
+            return set()
+        for instance in stopping:
+            if instance.tasks is not None:
+                still = tuple(task for task in instance.tasks.left if task.arn in left)
+                self._known.learn(replace(instance, tasks=Tasks(still, now)))
+        return {instance.id for instance in stopping}
+
+    def _before_reboot(self, due: Collection[InstanceId]) -> set[InstanceId]:
+        """Instances that are marked for a reboot which is not sent: every task on them is listed right before."""
+        return {id_ for id_ in due if _marked_for_reboot(self._known.instance(id_))}
+
+    def _look_at_tasks(self, ids: Collection[InstanceId], now: datetime) -> None:
+        instances = [self._known.instance(id_) for id_ in sorted(ids)]
+        arns = {instance.registration.arn: instance for instance in instances if instance.registration is not None}
+        # Those that shall run are in the counts that were just looked at, where an instance is to be empty.
+        draining = [arn for arn, instance in arns.items() if _drains_for_us(instance)]
+        running = [arn for arn, instance in arns.items() if not _counts_none(instance)]
+        left = self._ask(TASKS, lambda: self._cluster.stopping_on(draining)) if draining else {}
+        others = self._ask(TASKS, lambda: self._cluster.tasks_of(running)) if running else {}
+        if left is None or others is None:
+            return
+        for arn, instance in arns.items():
+            # What stops and does not end is first: it is what keeps a drain from ending.
+            tasks = (*left.get(arn, ()), *(others[arn] if arn in running else ()))
+            self._known.learn(replace(instance, tasks=Tasks(tasks, now)))
+        self._learn_what_came_along(others.keys() - arns.keys(), others, now)
+
+    def _learn_what_came_along(
+        self,
+        arns: Collection[ContainerInstanceArn],
+        listed: Mapping[ContainerInstanceArn, tuple[Task, ...]],
+        now: datetime,
+    ) -> None:
+        """Tasks of instances that were not asked about: the next look at who may begin finds them fresh.
+
+        Of those that drain nothing is taken over: what stops on them is in no listing of what shall run.
+        """
+        for arn in arns:
+            instance = self._known.instance(self._known.arns.get(arn, InstanceId("")))
+            if instance.claim is None and instance.registration is not None and instance.registration.arn == arn:
+                self._known.learn(replace(instance, tasks=Tasks(listed[arn], now)))
+
+    def _unlisted(self, ids: Collection[InstanceId], now: datetime) -> Iterable[InstanceId]:
+        """Those whose tasks must be listed: of ours always, of others where it was not done within the last poll."""
+        poll = self._policy.poll_interval
+        for id_ in ids:
+            instance = self._known.instance(id_)
+            if instance.claim is not None or instance.tasks is None or passed(instance.tasks.at, poll, now):
+                yield id_
+
+    def _look_at_services(self, now: datetime) -> None:
+        known = self._known
+        before = known.services.seen_deploying if known.services is not None else {}
+        listed = self._ask("ecs:DescribeServices", self._cluster.services)
+        if listed is None:
+            # Nothing settles that cannot be looked at, and nothing more begins: no slot is waited for.
+            known.slots = ()
+            return
+        found = taking_part(listed, known.instances.values())
+        known.services = Services(found, now, {one.arn: before.get(one.arn, now) for one in found if one.deploying})
+        if not known.drained:
+            known.worst_before = worst_of(known.worst_before, found)
+            known.looks_before += 1
+            known.starts_before = {one.arn: one.unasked_starts for one in found}
+            known.restless_before |= {one.name for one in found if one.restless}
+        self.surveying.look_at_health(now)
+        moving = moving_tasks(known.fleet())
+        known.slots = tuple(observe(slot, known.services, moving, known.health, self._policy) for slot in known.slots)
+        for slot in known.trim_slots(lambda slot: not settled(slot, now, self._policy)):
+            self._recorder.record(Settled(now, slot.instance, now - slot.returned_at))
+
+    def _look_for_successor(self) -> None:
+        """Whether a run that was asked for has its place: asked of ECS only while one is waited for."""
+        for instance in list(self._known.instances.values()):
+            trail = instance.trail
+            waits = trail.successor_called_at is not None and trail.successor is None and trail.outcome is None
+            task = self._successors.placed() if waits and self._successors is not None else None
+            if task is not None:
+                self._known.learn(see_successor(instance, task))
+
+    # Commands
+
+    def _hear_answers(self, now: datetime, reboot_ends: Collection[InstanceId]) -> None:
+        known = self._known
+        waiting: dict[tuple[CommandId, Kind], list[InstanceId]] = {}
+        for instance in known.instances.values():
+            flight = instance.flight
+            if flight is not None:
+                waiting.setdefault((flight.command, flight.kind), []).append(instance.id)
+        open_commands = {command for command, _ in waiting}
+        self._heard = {command: at for command, at in self._heard.items() if command in open_commands}
+        for (command, kind), ids in waiting.items():
+            if self._may_answer(command, ids, now):
+                answers = self._ask(ANSWERS, partial(self._answers, command, kind, ids), mute=True) or {}
+                for id_ in ids:
+                    self._hear(id_, answers.get(id_), now)
+        self._hear_reboots(reboot_ends, now)
+
+    def _answers(self, command: CommandId, kind: Kind, ids: list[InstanceId]) -> Mapping[InstanceId, Answer]:
+        return self._hosts.answers(command, kind) if command else self._adopt(kind, ids)
+
+    def _hear_reboots(self, ids: Collection[InstanceId], now: datetime) -> None:
+        """Ask how the open reboot commands of these instances ended; one call for all that share a command."""
+        self._find_reboots([id_ for id_ in ids if any(one.open and not one.command for one in self._reboots(id_))], now)
+        commands: dict[CommandId, list[InstanceId]] = {}
+        for id_ in ids:
+            for one in self._reboots(id_):
+                if one.open and one.command:
+                    commands.setdefault(one.command, []).append(id_)
+        for command, asked in commands.items():
+            answers = self._ask(ANSWERS, partial(self._hosts.answers, command, Kind.REBOOT), mute=True) or {}
+            for id_ in asked:
+                end = _reboot_end(self._reboots(id_), command, answers.get(id_), now)
+                self._known.learn(see_reboot_end(self._known.instance(id_), command, now, end))
+
+    def _reboots(self, id_: InstanceId) -> tuple[SentReboot, ...]:
+        return self._known.instance(id_).reboots
+
+    def _find_reboots(self, ids: Collection[InstanceId], now: datetime) -> None:
+        """Look among the commands of the last hours for the reboot that may have been sent without our knowing it.
+
+        Of each instance only the last one counts: before another was asked for, the one before could do nothing more.
+        """
+        wanted = {id_: self._reboots_since(self._known.instance(id_)) for id_ in ids}
+        if not wanted:
+            return
+        earliest = max(min(wanted.values()), now - PENDING_FOR)
+        found = self._ask("ssm:ListCommands", partial(self._hosts.listed, Kind.REBOOT, earliest)) or {}
+        for id_, since in wanted.items():
+            instance = self._known.instance(id_)
+            for one in [each for each in found.get(id_, ()) if each.sent_at >= since][-1:]:
+                sent = SentReboot(one.command, one.sent_at, one.life or COMMAND_LIFE, sent_by_us=False)
+                instance = see_reboot_found(instance, sent)
+                end = _reboot_end(instance.reboots, one.command, one.answer, now)
+                instance = see_reboot_end(instance, one.command, now, end)
+            self._known.learn(see_reboot_end(instance, CommandId(""), now, None))
+
+    def _reboots_since(self, instance: Instance) -> datetime:
+        """When the last reboot of its claim can have been sent at the earliest: it follows its mark."""
+        claim = instance.claim
+        if claim is None:
+            return self._known.at
+        quarantined = claim.phase is ClaimPhase.QUARANTINED
+        return instance.phase_began - (self._policy.longest_phase if quarantined else CLOCKS_APART)
+
+    def _may_answer(self, command: CommandId, ids: Collection[InstanceId], now: datetime) -> bool:
+        """Whether there may be news of a command: it was not sent, nor asked about, in this breath.
+
+        Passes follow each other at once where each has something to do; hosts are not so quick.
+        """
+        if not command:
+            return True
+        flights = (self._known.instance(id_).flight for id_ in ids)
+        sent = max((flight.sent_at for flight in flights if flight is not None), default=None)
+        last = self._heard.get(command, sent)
+        # Where the machine's time was set back, the last time is of no use.
+        if last is not None and timedelta(0) <= now - last < self._policy.poll_interval * HEARD_AGAIN_POLLS:
+            return False
+        self._heard[command] = now
+        return True
+
+    def _adopt(self, kind: Kind, ids: list[InstanceId]) -> Mapping[InstanceId, Answer]:
+        """Find the id of a command whose sending got no reply, among those that are under way."""
+        sent = {id_: flight.sent_at for id_ in ids if (flight := self._known.instance(id_).flight) is not None}
+        for id_, found in self._hosts.under_way(kind, min(sent.values())).items():
+            if id_ in sent:
+                # When it was sent is known by our own clock: no other is compared with it.
+                ours = replace(found, sent_at=sent[id_])
+                self._known.learn(replace(self._known.instance(id_), flight=ours))
+        return {}
+
+    def _hear(self, id_: InstanceId, answer: Answer | None, now: datetime) -> None:
+        instance = self._known.instance(id_)
+        flight = instance.flight
+        if flight is None:
+            return
+        if answer is not None and answer.end is not None:
+            self._ended(instance, flight, answer.end, answer, now)
+        elif passed(flight.sent_at, self._listens_for(flight, instance), now):
+            silence = Answer(None, -1, "", "", "nothing was heard of it")
+            self._ended(instance, flight, End.ABANDONED, silence, now)
+
+    def _listens_for(self, flight: Flight, instance: Instance) -> timedelta:
+        if flight.kind is Kind.APPLY and flight.command:
+            return self._policy.apply_timeout
+        if flight.kind in (Kind.BEFORE_DRAIN, Kind.AFTER_REBOOT) and flight.command:
+            return self._policy.hook_timeout
+        # A little longer each time: what fails in step with us must not stay in step.
+        return self._policy.answer_timeout + instance.trail.applies_unheard * self._policy.poll_interval
+
+    def _ended(self, instance: Instance, flight: Flight, end: End, answer: Answer, now: datetime) -> None:
+        said = _said(answer)
+        busy = end is End.FAILED and lock_held(answer.stderr)
+        ended = Ended(flight.kind, flight.command, flight.sent_at, now, end, answer.exit_code, said, busy)
+        instance = see_ended(instance, ended)
+        if flight.kind is Kind.CHECK:
+            instance = self._told(instance, flight, ended, answer, now)
+        self._known.learn(instance)
+
+    def _told(self, instance: Instance, flight: Flight, ended: Ended, answer: Answer, now: datetime) -> Instance:
+        if ended.end in (End.SUCCESS, End.FAILED):
+            exit_code = answer.exit_code if ended.end is End.FAILED else 0
+            heard = read_check(exit_code, answer.stdout, answer.stderr)
+        else:
+            heard = HostProblem(Problem.NO_ANSWER, ended.detail)
+        proven_before = instance.trail.proof_at
+        after = see_told(instance, Told(heard, flight.sent_at, now))
+        self._recorder.record(HostChecked(now, instance.id, heard))
+        report = after.told.report if after.told else None
+        if proven_before is None and after.trail.proof_at is not None and report is not None:
+            sent = after.trail.reboot_sent_at
+            self._recorder.record(Rebooted(now, after.id, report.running, now - sent if sent else None))
+            self._known.learn_reboot(after)
+        return after
+
+
+def _nameless_id(arn: ContainerInstanceArn) -> InstanceId:
+    return InstanceId(arn.rsplit("/", 1)[-1])
+
+
+def _said(answer: Answer) -> str:
+    return telling_line(answer.stdout, answer.stderr) if answer.stdout or answer.stderr else answer.detail
+
+
+def _reboot_end(
+    reboots: Iterable[SentReboot], command: CommandId, answer: Answer | None, now: datetime
+) -> RebootEnd | None:
+    """How a reboot command ended on a host, None while it has not."""
+    if answer is None or answer.end is None:
+        return None
+    sent = next(one for one in reboots if one.command == command)
+    soon = answer.took if answer.took is not None else (now - sent.sent_at if sent.sent_by_us else None)
+    heard_at = now if sent.sent_by_us else min(now, sent.sent_at + (answer.took or sent.life))
+    return RebootEnd(
+        judge_acceptance(
+            succeeded=answer.end is End.SUCCESS,
+            failed=answer.end is End.FAILED,
+            exit_code=answer.exit_code,
+            text="\n".join((answer.stdout, answer.stderr, answer.detail)),
+        ),
+        heard_at,
+        first_run=soon is not None and soon <= FIRST_RUN,
+        detail=_said(answer),
+        succeeded=answer.end is End.SUCCESS,
+    )
+
+
+def _drains_for_us(instance: Instance) -> bool:
+    registration = instance.registration
+    return instance.claim is not None and registration is not None and registration.status is Status.DRAINING
+
+
+def _counts_none(instance: Instance) -> bool:
+    registration = instance.registration
+    counted = registration.running_tasks + registration.pending_tasks if registration is not None else 0
+    return _drains_for_us(instance) and counted == 0
+
+
+def _draining_and_counted_out(instance: Instance) -> bool:
+    """Whether ECS counts no task on it that shall run, while we wait for it to be empty."""
+    registration, claim = instance.registration, instance.claim
+    if registration is None or claim is None or instance.tasks is None or not instance.tasks.left:
+        return False
+    return claim.phase is ClaimPhase.DRAINING and instance.trail.return_sent_at is None and _counts_none(instance)
+
+
+def _marked_for_reboot(instance: Instance) -> bool:
+    claim, trail = instance.claim, instance.trail
+    unsent = trail.reboot_sent_at is None and trail.return_sent_at is None
+    return claim is not None and claim.phase is ClaimPhase.REBOOTING and unsent

@@ -1,0 +1,147 @@
+"""Look and ask as a run does at its beginning, and do nothing else: what plan, status and explain stand on.
+
+Nothing is written, to the store, to ECS or to a host; the one thing that is sent is the update check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
+from bottlerocket_ecs_updater.core.model.auto_scaling import Launches
+from bottlerocket_ecs_updater.core.model.command import Check
+from bottlerocket_ecs_updater.core.model.event import Event
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem
+from bottlerocket_ecs_updater.core.model.ids import Own, RunId
+from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.planning.launch_advice import groups_of
+from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, Policy
+from bottlerocket_ecs_updater.engine.act.executor import Acting
+from bottlerocket_ecs_updater.engine.look.looker import Looking, Wants
+from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, LaunchReader, Store, Survey
+from bottlerocket_ecs_updater.engine.resume import begin_afresh, remember
+from bottlerocket_ecs_updater.engine.run_state import Knowledge
+from bottlerocket_ecs_updater.engine.store.first_seen import Sightings
+from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping, UnkeptLedger
+from bottlerocket_ecs_updater.engine.store.migration import pause_of
+from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, UpdaterError
+
+NOBODY = RunId("plan")
+"""No run has this id: every claim that is met is another's."""
+
+
+class _Unheard:
+    """Nobody listens: a plan is told as a whole."""
+
+    def record(self, event: Event) -> None:
+        """Let it pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """What rules ask that is neither of ECS nor of the hosts. What is None is not asked."""
+
+    store: Store | None = None
+    cluster_name: str = ""
+    survey: Survey | None = None
+    own: Own | None = None
+    launches: LaunchReader | None = None
+    store_name: str = ""
+    place: Place | None = None
+
+
+NOTHING_BEYOND = Beyond()
+
+
+def take_picture(
+    cluster: Cluster,
+    hosts: Hosts,
+    clock: Clock,
+    policy: Policy,
+    ledger: LedgerKeeping,
+    *,
+    beyond: Beyond = NOTHING_BEYOND,
+    ask: bool = True,
+) -> Fleet:
+    """Look at the whole cluster and, with `ask`, have every host that may be asked say whether it has an update.
+
+    A host that an apply runs on is not asked, and one of ours in the middle of its update is not either.
+    Waits as long as the slowest answer, within the limit of a check and its retries. Raises what the ports raise.
+    """
+    now = clock.now()
+    known = Knowledge(NOBODY, now, now, now, own=beyond.own, store=beyond.store_name)
+    looking = Looking(known, cluster, hosts, clock, policy, _Unheard(), beyond.survey)
+    asking = Acting(known, cluster, hosts, UnkeptLedger(), clock, _Unheard())
+    remember(known, ledger)
+    looking.look(Wants(full=True, listing=True, services=True))
+    begin_afresh(known, looking, ledger)
+    limit = policy.answer_timeout * CHECK_TRIES
+    while ask and not passed(now, limit, known.at):
+        decision = decide(known.fleet(), policy)
+        checks = _checks(decision, known)
+        asking.perform([(check,) for check in checks])
+        if not checks and not _answers_due(known) and not _asked_again(decision, known):
+            break
+        clock.sleep(policy.poll_interval)
+        looking.look(Wants())
+    if ask:
+        looking.surveying.look_around(known.instances.keys(), known.at)
+    known.paused = pause_of(beyond.store, beyond.place, beyond.cluster_name)
+    known.past = replace(known.past, first_seen=_first_seen(known, Sightings(beyond.store)))
+    fleet = known.fleet()
+    return replace(fleet, launches=_launches(fleet, beyond))
+
+
+def _launches(fleet: Fleet, beyond: Beyond) -> Launches | None:
+    """How the groups of the cluster's hosts start instances, or in one line why nobody could say; never an error."""
+    if beyond.launches is None or beyond.survey is None:
+        return None
+    ours = [one for one in fleet.instances.values() if one.bottlerocket and one.registration is not None]
+    if any(one.around is None or one.around.membership is None for one in ours):
+        return Launches({}, "Auto Scaling did not tell which instances are in which group")
+    groups = groups_of(fleet)
+    try:
+        return Launches(beyond.launches.launches(groups) if groups else {})
+    except (LeaseLost, Interrupted):
+        raise
+    except UpdaterError as error:
+        return Launches({}, str(error))
+
+
+def _first_seen(known: Knowledge, sightings: Sightings) -> Mapping[Version, datetime]:
+    """What the ledger and the shared sightings say together of the releases that hosts named; nothing is noted."""
+    shared = {version: sightings.look(version) for version in known.releases_told()}
+    first_seen = dict(known.past.first_seen)
+    for version, at in shared.items():
+        if at is not None:
+            first_seen[version] = min(at, first_seen.get(version, at))
+    return first_seen
+
+
+def _checks(decision: Decision, known: Knowledge) -> list[Check]:
+    commands = (command for command in decision.commands if isinstance(command, Check))
+    return [check for check in commands if known.instance(check.instance).claim is None]
+
+
+def _answers_due(known: Knowledge) -> bool:
+    flights = (instance.flight for instance in known.instances.values())
+    return any(flight is not None and flight.kind is Kind.CHECK for flight in flights)
+
+
+def _asked_again(decision: Decision, known: Knowledge) -> bool:
+    """Whether hosts whose check failed are asked once more in a moment; whose lock is held may be so for long."""
+    return any(
+        instance.claim is None
+        and instance.told is not None
+        and isinstance(instance.told.answer, HostProblem)
+        and instance.told.answer.problem is not Problem.BUSY
+        and decision.verdicts[id_].look_at is not None
+        for id_, instance in known.instances.items()
+        if id_ in decision.verdicts
+    )

@@ -1,0 +1,235 @@
+"""Surveys: what the operator's rules ask beside the state of the cluster, asked in batches and as rarely as will do.
+
+What cannot be had turns its rule off for the run, with one word about it: a permission that is missing, or an
+operation that is not offered, must not keep a cluster from being updated. A rule that the operator set himself
+holds then, since what it asks for is not known. What AWS only did not say this time holds the instance that was asked
+about, and is asked again: what was found before says nothing of now.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from itertools import islice
+from typing import TypeVar
+
+from bottlerocket_ecs_updater.core.capacity.cluster_room import unread_definitions
+from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership
+from bottlerocket_ecs_updater.core.model.event import HealthChanged, RuleOff
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
+from bottlerocket_ecs_updater.core.model.instance import Around, Instance
+from bottlerocket_ecs_updater.core.model.resources import Definition
+from bottlerocket_ecs_updater.core.model.services import see_health
+from bottlerocket_ecs_updater.core.rules.health import AlarmRule, judge_alarms
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.engine.ports import Recorder, Survey
+from bottlerocket_ecs_updater.engine.run_state import Knowledge
+from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
+
+T = TypeVar("T")
+Missed = tuple[InstanceId, str]
+"""Of which instance AWS did not say something, and what and why."""
+
+GROUPS, ROOM, PROTECTION = "auto-scaling", "room", "task-protection"
+
+ONE_CALL = 100
+"""Tasks whose protection one call tells: in a cluster with no more than that, it is asked of all at no further cost."""
+
+ONE_GROUP_CALL = 50
+"""Instances whose groups one call tells."""
+
+UNHEARD_ASKS = 3
+"""What never answered in so many asks may not be there at all: its rule is off then."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotNow:
+    """AWS did not answer this time, and may the next."""
+
+    why: str
+
+
+class Surveying:
+    """Surveys for one run. `survey` is None where nothing is to be asked at all."""
+
+    def __init__(self, known: Knowledge, survey: Survey | None, policy: Policy, recorder: Recorder) -> None:
+        self._known = known
+        self._survey = survey
+        self._policy = policy
+        self._recorder = recorder
+        self._off: set[str] = set()
+        self._answered: set[str] = set()
+        self._unheard: Counter[str] = Counter()
+        """How often each rule was asked for, and did not answer."""
+        known.surveyed = survey is not None
+        if survey is not None and policy.rules.check_room:
+            known.definitions = {}
+
+    def look_at_groups(self, now: datetime) -> None:
+        """What Auto Scaling is doing with instances of ours: taken with every listing of the cluster.
+
+        It is not asked again about those that are done in this run.
+        """
+        ours = [one for one in self._known.instances.values() if one.bottlerocket and one.registration is not None]
+        self._look_at_memberships([one.id for one in ours if one.trail.outcome is None], now)
+
+    def look_at_groups_of_claimed(self, wanted: Collection[InstanceId], now: datetime) -> None:
+        """What Auto Scaling is doing with claimed instances. All of them are in the one call that any of them needs."""
+        if wanted:
+            self._look_at_memberships(self._claimed(), now, refreshes=False)
+
+    def _sharing_a_call(self, candidates: Sequence[InstanceId]) -> Sequence[InstanceId]:
+        """The candidates, and as many claimed ones as are told of in the same call."""
+        claimed = (id_ for id_ in self._claimed() if id_ not in candidates)
+        return [*candidates, *islice(claimed, max(0, ONE_GROUP_CALL - len(candidates)))]
+
+    def _claimed(self) -> list[InstanceId]:
+        return [one.id for one in self._known.instances.values() if one.claim is not None and one.registered]
+
+    def look_at_health(self, now: datetime) -> None:
+        """What the operator watches beside the services: taken with every look at them. What is not known is unwell."""
+        rules = self._policy.rules.health
+        if rules:
+            unwell = (*self._unwell_alarms(rules.alarms), *self._unwell_probes(rules.probes))
+            before = self._known.health.unwell if self._known.health is not None else ()
+            self._known.health = see_health(self._known.health, unwell, now)
+            if unwell != before:
+                self._recorder.record(HealthChanged(now, "; ".join(unwell)))
+
+    def _unwell_alarms(self, rules: Sequence[AlarmRule]) -> tuple[str, ...]:
+        if not rules or self._survey is None:
+            return ("nobody can read the alarms",) if rules else ()
+        try:
+            return judge_alarms(rules, self._survey.alarms(rules))
+        except (LeaseLost, Interrupted):
+            raise
+        except UpdaterError as error:
+            return (f"the alarms could not be read: {error}",)
+
+    def _unwell_probes(self, urls: Sequence[str]) -> tuple[str, ...]:
+        survey = self._survey
+        if survey is None:
+            return tuple(f"nobody can ask {url}" for url in urls)
+        return tuple(f"{url} {why}" for url, why in survey.probes(urls).items() if why)
+
+    def look_around(self, ids: Collection[InstanceId], now: datetime) -> None:
+        """All that is asked of instances right before they begin; nothing of it is taken from an earlier survey."""
+        chosen = [self._known.instance(id_) for id_ in sorted(ids)]
+        candidates = [one.id for one in chosen if one.claim is None or one.trail.drain_sent_at is None]
+        if self._survey is None or not candidates:
+            return
+        missed = (
+            *self._read_definitions(candidates),
+            *self._look_at_protections(candidates, now),
+            *self._look_at_memberships(self._sharing_a_call(candidates), now),
+        )
+        for id_ in candidates:
+            unasked = "; ".join(why for one, why in missed if one == id_)
+            before = self._around(id_, now)
+            since = (before.unasked_since or now) if unasked else None
+            self._learn(id_, replace(before, at=now, asked_at=now, unasked=unasked, unasked_since=since))
+
+    def _around(self, id_: InstanceId, now: datetime) -> Around:
+        return self._known.instance(id_).around or Around(now)
+
+    def _learn(self, id_: InstanceId, around: Around) -> None:
+        self._known.learn(replace(self._known.instance(id_), around=around))
+
+    def _look_at_memberships(
+        self, ids: Sequence[InstanceId], now: datetime, *, refreshes: bool = True
+    ) -> Iterable[Missed]:
+        """The group of each; where that is not told now, what was told before stays, and is said to be missed."""
+        survey = self._survey
+        if survey is None or not ids:
+            return ()
+        found = self._ask(GROUPS, lambda: survey.memberships(ids, refreshes=refreshes))
+        if isinstance(found, NotNow):
+            for id_ in ids:
+                before = self._around(id_, now)
+                self._learn(id_, replace(before, group_missed_since=before.group_missed_since or now))
+            return [(id_, f"its Auto Scaling group: {found.why}") for id_ in ids]
+        for id_ in ids:
+            membership = found.get(id_) if found is not None else None
+            before = self._around(id_, now)
+            if not refreshes:
+                membership = _still_refreshing(membership, before.membership)
+            self._learn(id_, replace(before, at=now, membership=membership, group_at=now, group_missed_since=None))
+        return ()
+
+    def _read_definitions(self, ids: Sequence[InstanceId]) -> Iterable[Missed]:
+        """Task definitions that are not read yet. One that cannot be read holds the instances with tasks of it."""
+        survey, known = self._survey, self._known
+        if survey is None or known.definitions is None:
+            return ()
+        fleet = known.fleet()
+        wanted = {id_: list(unread_definitions(known.instance(id_), fleet)) for id_ in ids}
+        missed: dict[str, str] = {}
+        for arn in sorted({arn for arns in wanted.values() for arn in arns}):
+            found: Definition | NotNow | None = self._ask(ROOM, partial(survey.definition, arn))
+            match found:
+                case None:
+                    known.definitions = None
+                    return ()
+                case NotNow(why=why):
+                    missed[arn] = f"the task definition {arn}: {why}"
+                case Definition():
+                    known.definitions = {**known.definitions, arn: found}
+        return [(id_, missed[arn]) for id_, arns in wanted.items() for arn in arns if arn in missed]
+
+    def _look_at_protections(self, ids: Sequence[InstanceId], now: datetime) -> Iterable[Missed]:
+        survey = self._survey
+        movable = {one.id: tasks for one in self._known.instances.values() if (tasks := _movable(one))}
+        few = sum(map(len, movable.values())) <= ONE_CALL
+        asked = movable if few else {id_: movable[id_] for id_ in ids if id_ in movable}
+        wanted = any(id_ in asked for id_ in ids)
+        tasks = [task for tasks in asked.values() for task in tasks] if wanted else []
+        found = self._ask(PROTECTION, lambda: survey.protections(tasks)) if survey is not None and tasks else {}
+        if isinstance(found, NotNow):
+            return [(id_, f"the protection of its tasks: {found.why}") for id_ in ids if id_ in asked]
+        told = found or {}
+        for id_ in {*asked, *ids} if wanted else ids:
+            protected = {task: told[task] for task in asked.get(id_, ()) if task in told}
+            self._learn(id_, replace(self._around(id_, now), protected=protected))
+        return ()
+
+    def _ask(self, rule: str, call: Callable[[], T]) -> T | NotNow | None:
+        """What AWS answers; NotNow where it did not this time, None where the rule is off for the run."""
+        if rule in self._off:
+            return None
+        try:
+            answer = call()
+        except (LeaseLost, Interrupted):
+            raise
+        except Throttled as error:
+            return NotNow(str(error))
+        except Unreachable as error:
+            self._unheard[rule] += 1
+            if rule in self._answered or self._unheard[rule] < UNHEARD_ASKS:
+                return NotNow(str(error))
+            self._turn_off(rule, error)
+            return None
+        except UpdaterError as error:
+            self._turn_off(rule, error)
+            return None
+        self._answered.add(rule)
+        return answer
+
+    def _turn_off(self, rule: str, error: UpdaterError) -> None:
+        self._off.add(rule)
+        self._recorder.record(RuleOff(self._known.at, rule, str(error)))
+
+
+def _still_refreshing(found: Membership | None, before: Membership | None) -> Membership | None:
+    """What was found, with what was known of its group's instance refresh, which was not asked for."""
+    if isinstance(found, InGroup) and isinstance(before, InGroup) and found.group == before.group:
+        return replace(found, refreshing=before.refreshing)
+    return found
+
+
+def _movable(instance: Instance) -> list[TaskArn]:
+    """Tasks of services on it: no other can be protected, and those of daemon services never hold."""
+    tasks = instance.tasks.left if instance.tasks is not None else ()
+    return [task.arn for task in tasks if task.of_service and not task.daemon]

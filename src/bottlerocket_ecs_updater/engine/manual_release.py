@@ -1,0 +1,256 @@
+"""Release: a person gives a quarantined instance back, clears a rest, or declares a release good.
+
+First it is said what would be done; nothing is done before the person agrees. While the person thinks, runs go on and
+other people work. So everything is looked at again under the right to act, and where something else would be done now
+than was said, nothing is done.
+
+An instance is set ACTIVE first, then its claim is dropped, then the ledger forgets it. Wherever that stops, another
+`release` does the rest, and so does the next run: both let go of an instance that is ACTIVE and carries a claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase, furthest, read_claim
+from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
+from bottlerocket_ecs_updater.core.model.outcome import Rest
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.state.ledger import Ledger, with_release, without_claim, without_rest
+from bottlerocket_ecs_updater.engine.look.registrations import one_per_instance
+from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Done, Gone, Listing, Result, Unclear
+from bottlerocket_ecs_updater.engine.resume import refuse_foreign
+from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
+from bottlerocket_ecs_updater.errors import LeaseLost, Unreachable, UpdaterError, UsageError
+
+
+@dataclass
+class Changed(UpdaterError):
+    """Ask the person again: what there is to release is not what the person was told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a release would do, and then does."""
+
+    instance: InstanceId | None
+    registration: Registration | None
+    """The one that stands for the instance, None where it is in the cluster no more."""
+    claim: Claim | None
+    rest: Rest | None
+    version: Version | None
+    failed_on: frozenset[InstanceId]
+    carriers: tuple[ContainerInstanceArn, ...] = ()
+    """Every registration of the instance on which a claim is written."""
+    drained_by_us: bool = False
+    """Whether the registration is DRAINING because of that claim."""
+
+    def steps(self) -> Sequence[str]:
+        """What would be done, one sentence each; empty when there is nothing to release."""
+        return [*self._about_claim(), *self._about_rest(), *self._about_version()]
+
+    def differs_from(self, other: Release) -> bool:
+        """Whether something else would be done; under which registration does not matter to a person."""
+        return (self.claim, self.steps()) != (other.claim, other.steps())
+
+    def _about_claim(self) -> Iterator[str]:
+        claim, registration, name = self.claim, self.registration, self.instance
+        if claim is None:
+            return
+        if registration is None:
+            yield f"forget our claim on {name}: it is in the cluster no more"
+            return
+        if self.drained_by_us:
+            since = f"{claim.since:%Y-%m-%d %H:%M} UTC"
+            written = registration.arn in self.carriers
+            see = "" if written else "; its claim is in the state store only, so see that nobody else drained it"
+            if claim.phase is ClaimPhase.REBOOTING:
+                see += ", and that it has rebooted since: the reboot may still come"
+            yield f"set {name} ACTIVE: it may take tasks again ({claim.phase.value} since {since}){see}"
+        elif registration.status is Status.DRAINING:
+            yield f"leave {name} DRAINING: it has registered anew since its quarantine, and somebody else drained it"
+        yield f"drop our claim on {name}, made by run {claim.run} on the way to {claim.target}"
+
+    def _about_rest(self) -> Iterator[str]:
+        rest = self.rest
+        if rest is not None:
+            times = "once" if rest.attempts == 1 else f"{rest.attempts} times"
+            yield (
+                f"clear the rest of {self.instance}: {rest.version} failed {times} there ({rest.why}); "
+                "the next run may try it again"
+            )
+
+    def _about_version(self) -> Iterator[str]:
+        if self.version is not None and self.failed_on:
+            names = ", ".join(sorted(self.failed_on))
+            yield f"declare {self.version} good, though it failed on {names}: all instances may take it again"
+
+
+def consider_instance(id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping) -> Release:
+    """Find out what there is to release of one instance. Raises UsageError where releasing it would be wrong."""
+    state = ledger.load()
+    listing = cluster.list_all()
+    refuse_foreign(state, (each.arn for each in listing.registrations))
+    found = [each for each in listing.registrations if each.id == id_]
+    registration = next(iter(one_per_instance(found)), None)
+    _see_that_all_are_described(id_, registration, listing, state)
+    written = _written(id_, found)
+    kept = state.claims.get(id_)
+    # A run goes by these two. What an old registration still carries counts only where there is nothing else.
+    current = written.get(registration.arn) if registration is not None else None
+    claim = furthest([one for one in (current, kept.claim if kept is not None else None) if one is not None])
+    claim = claim or furthest(written.values())
+    if registration is None and claim is None and id_ not in state.rests:
+        raise UsageError(f"{id_} is not in the cluster, and nothing is remembered of it")
+    lost = registration is not None and kept is not None and kept.arn == registration.arn and not written
+    if claim is not None and not lost:
+        _see_that_it_may_be_released(id_, claim)
+    drained_by_us = (
+        claim is not None
+        and registration is not None
+        and registration.status is Status.DRAINING
+        and (registration.arn in written or (kept is not None and kept.arn == registration.arn))
+    )
+    rest = state.rests.get(id_)
+    return Release(id_, registration, claim, rest, None, frozenset(), tuple(written), drained_by_us)
+
+
+def consider_version(version: Version, ledger: LedgerKeeping) -> Release:
+    """Find out what there is to release of one Bottlerocket release."""
+    state = ledger.load()
+    failed_on = state.failed_on.get(version, frozenset())
+    resting = frozenset(id_ for id_, rest in state.rests.items() if rest.version == version)
+    return Release(None, None, None, None, version, failed_on | resting)
+
+
+def perform(release: Release, cluster: Cluster, ledger: LedgerKeeping, clock: Clock) -> None:
+    """Look again, and do what was said. Call it with the right to act on the cluster.
+
+    Raises Changed where something else is to be done now, and UpdaterError where AWS did not do it all: its text says
+    what was done, and what is left can be asked for again.
+    """
+    now = _look_again(release, cluster, ledger)
+    done = "nothing was done"
+    if now.drained_by_us and now.registration is not None:
+        _set_active(now, now.registration.arn, cluster)
+        done = f"{now.instance} was set ACTIVE"
+    if now.carriers:
+        with _telling(done, now):
+            _drop_claim(now, cluster)
+        done = f"{now.instance} carries no claim any more" if done.startswith("nothing") else f"{done} without a claim"
+    if now.instance is not None:
+        ledger.change(partial(without_claim, instance=now.instance))
+        ledger.change(partial(without_rest, instance=now.instance))
+    if now.version is not None:
+        ledger.change(partial(with_release, version=now.version, at=clock.now()))
+    with _telling(done, now):
+        ledger.flush()
+
+
+# Looking
+
+
+def _see_that_all_are_described(
+    id_: InstanceId, registration: Registration | None, listing: Listing, state: Ledger
+) -> None:
+    """Raises Unreachable where ECS left something out that may be this instance: of that nothing can be said."""
+    dark = listing.dark
+    kept = state.claims.get(id_)
+    certain = registration is not None and registration.connected and (kept is None or kept.arn not in dark)
+    if dark and not certain:
+        why = next(iter(dark.values()))
+        raise Unreachable(f"ECS lists instances and does not describe them ({why}); {id_} may be one. Run it again")
+
+
+def _written(id_: InstanceId, found: Sequence[Registration]) -> Mapping[ContainerInstanceArn, Claim]:
+    """The claims on all registrations of an instance. Raises UsageError where one cannot be read."""
+    claims: dict[ContainerInstanceArn, Claim] = {}
+    for arn, text in ((each.arn, each.attributes.get(ATTRIBUTE)) for each in found):
+        try:
+            claim = read_claim(text)
+        except ValueError as error:
+            raise UsageError(
+                f"{id_} carries a claim that this version of the updater cannot read: {text!r}; "
+                f"run the version that wrote it, or set it to ACTIVE and delete its attribute {ATTRIBUTE} ({arn})"
+            ) from error
+        if claim is not None:
+            claims[arn] = claim
+    return claims
+
+
+def _see_that_it_may_be_released(id_: InstanceId, claim: Claim) -> None:
+    """Raises UsageError where a claim must not be taken from an instance, whatever a person says."""
+    if claim.phase is not ClaimPhase.QUARANTINED:
+        raise UsageError(
+            f"{id_} is {claim.phase.value} for run {claim.run} since {claim.since:%Y-%m-%d %H:%M} UTC; "
+            "it is not quarantined, and the next run finishes what was begun"
+        )
+
+
+def _look_again(said: Release, cluster: Cluster, ledger: LedgerKeeping) -> Release:
+    """What there is to release now. Raises Changed where it is not what was said."""
+    try:
+        if said.version is not None:
+            now = consider_version(said.version, ledger)
+        elif said.instance is not None:
+            now = consider_instance(said.instance, cluster, ledger)
+        else:
+            return said
+    except UsageError as error:
+        raise Changed(f"nothing was done, since this has changed meanwhile: {error}") from error
+    if now.differs_from(said):
+        left = "; ".join(now.steps()) or "nothing is held against it any more"
+        raise Changed(f"nothing was done, since this has changed meanwhile. Now it would be: {left}. Run it again")
+    return now
+
+
+# Doing
+
+
+def _set_active(now: Release, arn: ContainerInstanceArn, cluster: Cluster) -> None:
+    result = cluster.set_status([arn], Status.ACTIVE)[arn]
+    match result:
+        case Done():
+            return
+        case Gone(why=why):
+            raise Changed(f"nothing was done: {now.instance} left the cluster meanwhile ({why}). Run it again")
+        case Unclear(why=why):
+            raise UpdaterError(
+                f"AWS did not say whether {now.instance} is ACTIVE now ({why}), and nothing else was done. Run it again"
+            )
+        case _:
+            raise UpdaterError(f"nothing was done: AWS did not set {now.instance} ACTIVE ({result.why}). Run it again")
+
+
+def _drop_claim(now: Release, cluster: Cluster) -> None:
+    """From every registration that carries it: a run would take up what is left anywhere."""
+    results = cluster.delete_attribute(ATTRIBUTE, now.carriers)
+    left = [why for arn in now.carriers if (why := _not_dropped(results.get(arn))) is not None]
+    if left:
+        raise UpdaterError(f"its claim was not dropped ({left[0]})")
+
+
+def _not_dropped(result: Result | None) -> str | None:
+    """Why a claim may still be there, None where it is not. What left the cluster took it along."""
+    match result:
+        case Done() | Gone():
+            return None
+        case None:
+            return "AWS did not answer"
+        case _:
+            return result.why
+
+
+@contextmanager
+def _telling(done: str, now: Release) -> Iterator[None]:
+    """Say with an error what was done before it."""
+    try:
+        yield
+    except (UpdaterError, LeaseLost) as error:
+        what = now.instance or now.version
+        error.message = f"{done}, but {error.message}. Run `release {what}` again for the rest"
+        raise

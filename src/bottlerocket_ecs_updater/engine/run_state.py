@@ -1,0 +1,184 @@
+"""What the run knows: the last word of every witness, gathered look by look.
+
+Mutable, and only the engine touches it; decisions get the frozen `Fleet` that is taken from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import TypeVar
+
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.model.fleet import Durations, Fleet, Halt
+from bottlerocket_ecs_updater.core.model.history import Past
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, Own, RunId, ServiceArn
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Rest
+from bottlerocket_ecs_updater.core.model.resources import Definition
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.errors import UpdaterError
+
+V = TypeVar("V")
+
+DENIED_FOR_ALL = 2
+"""A document that was denied for so many hosts, and let pass to none, is not denied for a host of its own."""
+
+
+@dataclass(slots=True)
+class Knowledge:
+    """Everything that the run has learned so far."""
+
+    run: RunId
+    started_at: datetime
+    at: datetime
+    full_at: datetime
+    instances: dict[InstanceId, Instance] = field(default_factory=dict)
+    arns: dict[ContainerInstanceArn, InstanceId] = field(default_factory=dict)
+    services: Services | None = None
+    worst_before: Mapping[ServiceArn, int] = field(default_factory=dict)
+    """The most tasks that each service lacked, or lost at once, in all looks before this run's first drain."""
+    starts_before: Mapping[ServiceArn, int] = field(default_factory=dict)
+    """How many tasks each service had started by itself in the hour before this run's first drain."""
+    restless_before: frozenset[str] = frozenset()
+    """The names of the services that lost tasks by themselves before it."""
+    looks_before: int = 0
+    """How many looks those were."""
+    drained: bool = False
+    """Whether this run has asked ECS to drain an instance: what services lack since then may be because of it."""
+    slots: tuple[Slot, ...] = ()
+    durations: Durations = field(default_factory=Durations)
+    believed_max: timedelta = timedelta(minutes=2)
+    """What took longer was held up, and tells nothing of others: nobody is left alone for so long because of it."""
+    halt: Halt | None = None
+    stopping: str = ""
+    barred: str = ""
+    hosts_mute: bool = False
+    attributes_survive: bool = False
+    rival_at: datetime | None = None
+    listed_whole: bool = False
+    """Whether the last listing came with a description of every instance."""
+    allowed: dict[Kind, set[InstanceId]] = field(default_factory=dict)
+    """Instances to which AWS has let this run send a document, and may still."""
+    denials: dict[Kind, dict[InstanceId, str]] = field(default_factory=dict)
+    """Instances for which AWS denied a document, with its words."""
+    rests: Mapping[InstanceId, Rest] = field(default_factory=dict)
+    """What earlier runs noted, of instances that may have left the cluster since: nothing is said of those."""
+    suspects: Mapping[Version, int] = field(default_factory=dict)
+    past: Past = field(default_factory=Past)
+    paused: str = ""
+    store: str = ""
+    surveyed: bool = False
+    health: Health | None = None
+    definitions: Mapping[str, Definition] | None = None
+    own: Own | None = None
+    touched: set[InstanceId] = field(default_factory=set)
+    """Instances whose knowledge changed since the last decision."""
+
+    def instance(self, id_: InstanceId) -> Instance:
+        """What is known of an instance, even when that is nothing."""
+        return self.instances.get(id_) or Instance(id_, rest=self.rests.get(id_))
+
+    def learn(self, instance: Instance) -> None:
+        """Replace what is known of an instance."""
+        self.instances[instance.id] = instance
+        self.touched.add(instance.id)
+        if instance.registration is not None:
+            self.arns[instance.registration.arn] = instance.id
+
+    def arn_of(self, id_: InstanceId) -> ContainerInstanceArn | None:
+        """The container instance ARN under which it was last described."""
+        registration = self.instance(id_).registration
+        return registration.arn if registration is not None else None
+
+    def by_instance(self, results: Mapping[ContainerInstanceArn, V]) -> dict[InstanceId, V]:
+        """What was said of container instances, by the instance that each is known to be."""
+        return {self.arns[arn]: result for arn, result in results.items() if arn in self.arns}
+
+    @property
+    def in_hand(self) -> bool:
+        """Whether instances are claimed whose update is not finished."""
+        claims = (instance.claim for instance in self.instances.values())
+        return any(claim is not None and claim.phase is not ClaimPhase.QUARANTINED for claim in claims)
+
+    def bar(self, problem: UpdaterError, *, mute: bool = False) -> None:
+        """AWS denies what an update needs: nothing more begins, and what is claimed is finished without it."""
+        self.barred = self.barred or str(problem)
+        self.hosts_mute = self.hosts_mute or mute
+
+    def fleet(self) -> Fleet:
+        """The frozen picture of this moment."""
+        return Fleet(
+            run=self.run,
+            started_at=self.started_at,
+            at=self.at,
+            full_at=self.full_at,
+            instances=MappingProxyType(self.instances),
+            services=self.services,
+            slots=self.slots,
+            durations=self.durations,
+            halt=self.halt,
+            stopping=self.stopping,
+            barred=self.barred,
+            hosts_mute=self.hosts_mute,
+            attributes_survive=self.attributes_survive,
+            rival_at=self.rival_at,
+            suspects=self.suspects,
+            past=self.past,
+            paused=self.paused,
+            store=self.store,
+            surveyed=self.surveyed,
+            health=self.health,
+            definitions=self.definitions,
+            own=self.own,
+        )
+
+    def releases_told(self) -> set[Version]:
+        """The releases that were named by hosts since the last decision: what they run, and what they are offered."""
+        reports = (told.report for id_ in self.touched if (told := self.instance(id_).told) is not None)
+        named = ((report.running, report.target) for report in reports if report is not None)
+        return {version for both in named for version in both if version is not None}
+
+    def trim_slots(self, keep: Callable[[Slot], bool]) -> tuple[Slot, ...]:
+        """Drop the slots that are free, and give them back."""
+        freed = tuple(slot for slot in self.slots if not keep(slot))
+        self.slots = tuple(slot for slot in self.slots if keep(slot))
+        return freed
+
+    def note_sending(self, kind: Kind, allowed: Collection[InstanceId], denied: Mapping[InstanceId, str]) -> None:
+        """Take note of what AWS let pass, and what not.
+
+        What is denied where it was allowed before is not a matter of that instance: it may be denied for all by now.
+        """
+        if not self.allowed.get(kind, set()).isdisjoint(denied):
+            del self.allowed[kind]
+        if allowed:
+            self.allowed.setdefault(kind, set()).update(allowed)
+        self.denials.setdefault(kind, {}).update(denied)
+
+    def denied_for_all(self, kind: Kind) -> str:
+        """What AWS said where it lets a document pass to none, as far as was tried; empty where it may be one host."""
+        denials = list(self.denials.get(kind, {}).values())
+        enough = len(denials) >= DENIED_FOR_ALL or not self.allowed
+        return f"not allowed: {denials[0]}" if denials and enough and kind not in self.allowed else ""
+
+    def learn_drain(self, instance: Instance) -> None:
+        """Remember how long its drain took, if it was the shortest so far."""
+        began, ended = instance.trail.drain_sent_at, self.at
+        if began is not None and self._teaches(ended - began, self.durations.drain):
+            self.durations = replace(self.durations, drain=ended - began)
+
+    def learn_reboot(self, instance: Instance) -> None:
+        """Remember how long its reboot took, if it was the shortest so far."""
+        sent, back = instance.trail.reboot_sent_at, instance.trail.proof_at
+        if sent is not None and back is not None:
+            took = back - sent
+            if self._teaches(took, self.durations.reboot):
+                self.durations = replace(self.durations, reboot=took)
+
+    def _teaches(self, took: timedelta, shortest: timedelta | None) -> bool:
+        return took < (shortest or self.believed_max)

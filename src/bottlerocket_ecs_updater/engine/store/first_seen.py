@@ -1,0 +1,79 @@
+"""When a release was first seen by any cluster that shares the state store: one object for each release.
+
+The object is written once, under the condition that there is none, so that of two clusters that see a release at the
+same time one is first, and both know it. One that cannot be read says nothing: the release then counts as first seen
+when this cluster first saw it, which matters only where releases must have a minimum age.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from bottlerocket_ecs_updater.core.model.time_text import read_time, write_time
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
+from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, text_of
+from bottlerocket_ecs_updater.errors import Throttled, Unreachable, UpdaterError
+
+NOTE_TRIES = 3
+"""As of the ledger: what fails in step with the renewals of the lease must not fail for ever."""
+
+
+class Sightings:
+    """Asks the store once for each release. Without a store nothing is shared."""
+
+    def __init__(self, store: Store | None) -> None:
+        self._store = store
+        self._known: dict[Version, datetime] = {}
+        self._unreadable: list[tuple[str, str]] = []
+
+    def note(self, version: Version, at: datetime) -> datetime:
+        """Remember that the release was seen, and give when it was first seen. Raises what the store raises."""
+        if version not in self._known:
+            noted = _noted(self._store, version, at) if self._store is not None else None
+            self._known[version] = min(at, self._read(noted, version) or at)
+        return self._known[version]
+
+    def look(self, version: Version) -> datetime | None:
+        """When the release was first seen, None where nobody noted it, or not legibly; nothing is written."""
+        return self._read(self._store.get(_key(version)) if self._store is not None else None, version)
+
+    def take_unreadable(self) -> Sequence[tuple[str, str]]:
+        """The objects that could not be read since this was asked for last, each with why not."""
+        taken, self._unreadable = self._unreadable, []
+        return taken
+
+    def _read(self, stored: Stored | None, version: Version) -> datetime | None:
+        if stored is None:
+            return None
+        try:
+            return read_object(stored.data, lambda value: read_time(text_of(value["first_seen"])))
+        except Unreadable as problem:
+            self._unreadable.append((_key(version), str(problem)))
+            return None
+
+
+def _noted(store: Store, version: Version, at: datetime) -> Stored | None:
+    """What is noted by somebody else; None where nobody noted it before. Raises what the store raises."""
+    fault: UpdaterError | None = None
+    for _ in range(NOTE_TRIES):
+        stored = store.get(_key(version))
+        if stored is not None:
+            return stored
+        try:
+            store.put(_key(version), json.dumps({"first_seen": write_time(at)}).encode(), ABSENT)
+        except Conflict:
+            continue
+        except (Throttled, Unreachable) as error:
+            fault = error
+        else:
+            return None
+    if fault is not None:
+        raise fault
+    return None
+
+
+def _key(version: Version) -> str:
+    return f"first-seen/{version}.json"

@@ -1,0 +1,68 @@
+"""A fleet in a file: whoever can read it can plan, without the cluster that it was looked up in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from cattrs import Converter
+
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason
+from bottlerocket_ecs_updater.core.model.resources import Port
+from bottlerocket_ecs_updater.engine.store.json_values import converter, structured
+from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, text_of, whole_of
+from bottlerocket_ecs_updater.errors import UsageError
+
+FORMAT = 1
+"""The version of the form: it grows by keys, and counts up when a key changes its meaning."""
+
+
+def write_fleet(fleet: Fleet, cluster: str) -> str:
+    """The fleet as a JSON document that people can read."""
+    value = {"format": FORMAT, "cluster": cluster, "fleet": _converter().unstructure(fleet, Fleet)}
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"
+
+
+def read_fleet(text: bytes | str, source: str) -> tuple[Fleet, str]:
+    """The fleet, and the name of its cluster. Raises UsageError that says what is wrong, and where."""
+    try:
+        return read_object(text, _saved, halves=True)
+    except Unreadable as error:
+        raise UsageError(f"{source} is no saved fleet: {error}") from error
+
+
+def _saved(value: Mapping[str, Any]) -> tuple[Fleet, str]:
+    if whole_of(value["format"]) > FORMAT:
+        raise Unreadable(f"it has format {value['format']}; this updater knows formats up to {FORMAT}")
+    return structured(_converter(), value["fleet"], Fleet), text_of(value["cluster"])
+
+
+@cache
+def _converter() -> Converter:
+    made = converter()
+    reasons: dict[str, Reason | Failure] = {each.code: each for each in (*Reason, *Failure)}
+
+    def read(code: Any, kind: type) -> Any:
+        found = reasons.get(code)
+        if not isinstance(found, kind):
+            raise ValueError(f"unknown reason {code!r}")  # noqa: TRY004 - one kind of error for every reader
+        return found
+
+    made.register_unstructure_hook_func(
+        lambda kind: kind == frozenset[Port], lambda ports: [str(port) for port in sorted(ports)]
+    )
+    made.register_structure_hook(Port, _read_port)
+    for kind in (Reason, Failure):
+        made.register_unstructure_hook(kind, lambda each: each.code)
+        made.register_structure_hook(kind, read)
+    return made
+
+
+def _read_port(text: Any, _: object) -> Port:
+    number, slash, protocol = str(text).partition("/")
+    if not slash or not number.isdigit():
+        raise ValueError(f"not a port: {text!r}")
+    return Port(int(number), protocol)

@@ -1,0 +1,212 @@
+"""A folder with the semantics of the state store: conditional writes that are safe between processes, and durable.
+
+Objects are plain files under their keys, so that a person can read them. Writers take turns by a lock on `.lock`;
+readers need none, since files are replaced whole. A tag is a hash of the content and a count of the replacements
+under the same key, kept beside in `.counts`: content that came back to what it was still has another tag.
+The count is written before the content: a writer that dies between the two costs a rival a needless Conflict,
+never an unnoticed change.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored
+from bottlerocket_ecs_updater.errors import Denied, Unreachable, UsageError
+
+_LOCK = ".lock"
+_COUNTS = ".counts"
+COUNT_MAX_DIGITS = 40
+NEVER_COUNTED = 10**30
+"""No object was replaced so often. Where a count cannot be read, it goes on from a number beyond."""
+
+TURN_SECONDS = 5
+"""A writer has its turn for milliseconds. One that has it for so long is held up, and others go on without."""
+
+TURN_TRIED_EVERY = 0.02
+
+_NEW = ".new"
+"""What is being written; only the holder of the lock touches it, so one name is enough."""
+
+
+_NEVER = frozenset(
+    {
+        errno.ENOTDIR,
+        errno.EEXIST,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EROFS,
+        errno.EINVAL,
+        errno.ENODEV,
+        errno.ENXIO,
+    }
+)
+"""Faults of the place itself: no second try ends otherwise. A full or slow disk may be well again."""
+
+
+class FolderStore:
+    """A `Store` in a folder of this machine, made at the first write.
+
+    Raises Denied where the folder may not be read or written, UsageError where there can be none in that place, and
+    Unreachable for every other fault of the disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._root = path
+
+    def prove(self) -> None:
+        """See that the folder can be made and written. Raises Denied and UsageError at once where it cannot."""
+        with _faults("write", self._root):
+            try:
+                _make_folder(self._root)
+            except FileNotFoundError as error:
+                # Nothing was removed meanwhile: this is how a file system says that it takes no folders.
+                raise OSError(errno.EROFS, error.strerror, str(self._root)) from error
+            with (self._root / _LOCK).open("a"):
+                pass
+
+    def get(self, key: str) -> Stored | None:
+        path = self._path(key)
+        with _faults("read", path):
+            # The count first: were it read last, it could be newer than the content it is to stand for.
+            count = self._count(key)
+            data = _read(path)
+        return Stored(data, _tag(count, data)) if data is not None else None
+
+    def put(self, key: str, data: bytes, expect: str | None) -> str:
+        path = self._path(key)
+        with _faults("write", path), self._locked():
+            before = self._expected(key, expect)
+            count = self._count(key)
+            if before is not None:
+                count += 1
+                self._write(self._root / _COUNTS / key, str(count).encode())
+            self._write(path, data)
+        return _tag(count, data)
+
+    def delete(self, key: str, expect: str | None) -> None:
+        path = self._path(key)
+        with _faults("delete", path):
+            if expect is None and not path.exists():
+                return
+            with self._locked():
+                if self._expected(key, expect) is not None:
+                    self._write(self._root / _COUNTS / key, str(self._count(key) + 1).encode())
+                    path.unlink()
+                    _sync_folder(path.parent)
+
+    def keys(self, prefix: str, after: str = "") -> Iterable[str]:
+        start = self._root / prefix.rpartition("/")[0]
+        with _faults("list", start):
+            found = [path.relative_to(self._root).as_posix() for path in start.rglob("*") if path.is_file()]
+        listed = (key for key in found if key.startswith(prefix) and not any(map(_hidden, key.split("/"))))
+        return sorted(key for key in listed if key > after)
+
+    def _path(self, key: str) -> Path:
+        parts = key.split("/")
+        if any(not part or _hidden(part) or "\0" in part or "\\" in part for part in parts):
+            raise ValueError(f"not a key: {key!r}")
+        return self._root / PurePosixPath(*parts)
+
+    def _count(self, key: str) -> int:
+        """How often the object was replaced; of a count that cannot be read, a number that no object ever had."""
+        written = _read(self._root / _COUNTS / key)
+        if written is None:
+            return 0
+        if len(written) <= COUNT_MAX_DIGITS and written.isdigit():
+            return int(written)
+        return NEVER_COUNTED + int.from_bytes(hashlib.sha256(written).digest()[:8], "big")
+
+    def _expected(self, key: str, expect: str | None) -> bytes | None:
+        """The content before a write. Raises Conflict when it is not what the writer expects."""
+        data = _read(self._path(key))
+        tag = ABSENT if data is None else _tag(self._count(key), data)
+        if expect is not None and tag != expect:
+            raise Conflict(key)
+        return data
+
+    def _write(self, path: Path, data: bytes) -> None:
+        _make_folder(path.parent)
+        new = self._root / _NEW
+        with new.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+        _sync_folder(path.parent)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        _make_folder(self._root)
+        # Each opening of the file is a holder of its own, so threads of one process take turns too;
+        # closing it, also by the death of the process, gives the lock back.
+        with (self._root / _LOCK).open("a") as file:
+            _take_turn(file)
+            yield
+
+
+def _take_turn(file: IO[str]) -> None:
+    """Wait for the lock, for some seconds: a process that was suspended while it held it gives it back to nobody."""
+    ends = time.monotonic() + TURN_SECONDS
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= ends:
+                raise OSError(f"another process holds its lock for {TURN_SECONDS} s") from error
+            time.sleep(TURN_TRIED_EVERY)  # noqa: TID251 - a lock of the disk knows no simulated time
+
+
+@contextmanager
+def _faults(doing: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise Denied(f"the state store's folder refuses to {doing} {path}: {error}", doing, str(path)) from error
+    except OSError as error:
+        what = f"the state store's folder cannot {doing} {path}: {error}"
+        if error.errno in _NEVER:
+            raise UsageError(f"{what}; give another --state") from error
+        raise Unreachable(what) from error
+
+
+def _hidden(part: str) -> bool:
+    """Whether it is the store's own, or a file that a system leaves in every folder."""
+    return part.startswith(".")
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _tag(count: int, data: bytes) -> str:
+    return f"{count}-{hashlib.sha256(data).hexdigest()}"
+
+
+def _make_folder(path: Path) -> None:
+    if path.is_dir():
+        return
+    _make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    """Make a change of names outlast a power cut, as `fsync` does for content."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

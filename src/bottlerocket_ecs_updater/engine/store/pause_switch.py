@@ -1,0 +1,70 @@
+"""The pause switch: an object in the state store. While it is there, no run on the cluster begins anything new.
+
+It is read at every pass, so it takes effect within one; what is in flight finishes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bottlerocket_ecs_updater.core.model.time_text import read_time, spell_moment, write_time
+from bottlerocket_ecs_updater.engine.ports import Store
+from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, text_of
+
+UNREADABLE = "by an object in the state store that cannot be read"
+
+SHOWN_MAX_CHARACTERS = 500
+"""Of who paused, and why: it stands beside every instance that is held for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Who paused the updates of a cluster, when, and why."""
+
+    since: datetime
+    who: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"by {self.who} since {spell_moment(self.since)}{': ' if self.why else ''}{self.why}"
+
+
+def pause_key(cluster: str) -> str:
+    """Where the switch of a cluster is kept."""
+    return f"clusters/{cluster}/pause.json"
+
+
+def set_pause(store: Store, cluster: str, pause: Pause) -> None:
+    """Pause, whoever paused before. Raises what the store raises."""
+    value = {"since": write_time(pause.since), "who": pause.who, "why": pause.why}
+    store.put(pause_key(cluster), json.dumps(value, indent=1).encode(), None)
+
+
+def clear_pause(store: Store, cluster: str) -> None:
+    """Resume; nothing happens where nobody paused."""
+    store.delete(pause_key(cluster), None)
+
+
+def look_for_pause(store: Store | None, cluster: str) -> str:
+    """Who paused the cluster, and why, in words; empty while nobody did. Raises what the store raises.
+
+    An object that cannot be read pauses too: somebody wanted something.
+    """
+    key = pause_key(cluster)
+    stored = store.get(key) if store is not None else None
+    if stored is None:
+        return ""
+    try:
+        return read_object(stored.data, _paused)
+    except Unreadable as problem:
+        return f"{UNREADABLE}, {key} ({problem}); `resume` removes it"
+
+
+def _paused(value: Mapping[str, Any]) -> str:
+    pause = Pause(read_time(text_of(value["since"])), text_of(value["who"]), text_of(value["why"]))
+    text = str(pause)
+    return text if len(text) <= SHOWN_MAX_CHARACTERS else f"{text[:SHOWN_MAX_CHARACTERS]}…"

@@ -1,0 +1,193 @@
+"""Where a run stands at this moment, from its events so far: what the live display and the gauges read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.model import event as e
+from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.outcome import Became
+from bottlerocket_ecs_updater.core.model.phase import Phase
+from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.report.analysis.timeline import BEFORE_A_DRAIN
+from bottlerocket_ecs_updater.report.words.severity import PASSES_BY_ITSELF
+
+TO_COME = frozenset({Phase.AVAILABLE, Phase.STAGING, Phase.READY})
+"""Phases of instances that a run still has before it."""
+
+
+@dataclass(slots=True)
+class Hand:
+    """An instance that is out of service for our work, or whose slot settles."""
+
+    phase: str
+    since: datetime
+    """When it entered its phase."""
+    taken: datetime
+    """When it was claimed."""
+    change: str = ""
+    """From which release to which."""
+    found: bool = False
+    """An earlier run had taken it: how long that was says nothing of how long a slot takes."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """Kept up to date by `note`."""
+
+    began: datetime | None = None
+    cluster: str = ""
+    bottlerocket: int = 0
+    phases: dict[InstanceId, Phase] = field(default_factory=dict)
+    releases: dict[InstanceId, Version] = field(default_factory=dict)
+    became: dict[InstanceId, Became] = field(default_factory=dict)
+    """What instances have come to for good, as far as the run has said so."""
+    holds: dict[InstanceId, Reason] = field(default_factory=dict)
+    hand: dict[InstanceId, Hand] = field(default_factory=dict)
+    """Those in hand, in the order in which they were taken."""
+    quarantined: set[InstanceId] = field(default_factory=set)
+    slot_spans: list[timedelta] = field(default_factory=list)
+    """How long each slot was taken, from the claim until the cluster had settled."""
+    most_in_hand: int = 0
+    progress_at: datetime | None = None
+    """When an instance last got on."""
+    halted: str = ""
+    stopping: str = ""
+    paused: str = ""
+    """Who paused the updates, and why; empty while they go on."""
+    waiting: str = ""
+    """What is waited for; empty once it answers."""
+    finished: bool = False
+
+    def note(self, event: e.Event) -> None:
+        """Take one event into account."""
+        self.waiting = ""
+        if isinstance(event, e.LookPostponed):
+            self.waiting = f"AWS: {event.why}"
+        elif isinstance(event, e.WaitBegan):
+            self.waiting = event.what
+        if isinstance(event, e.InstanceEvent):
+            self._note_instance(event)
+            return
+        match event:
+            case e.RunStarted(at=at, cluster=cluster):
+                self.began, self.cluster, self.progress_at = at, cluster, at
+            case e.ClusterLooked(bottlerocket=ours):
+                self.bottlerocket = ours
+            case e.RunHalted(why=why):
+                self.halted = why
+            case e.RunStopping(why=why):
+                self.stopping = why
+            case e.UpdatesPaused(why=why):
+                self.paused = why
+            case e.UpdatesResumed():
+                self.paused = ""
+            case e.RunFinished():
+                self.finished = True
+            case _:
+                pass
+
+    def count(self, became: Became) -> int:
+        """How many instances have come to that end so far."""
+        return sum(1 for one in self.became.values() if one is became)
+
+    @property
+    def working(self) -> Mapping[InstanceId, Hand]:
+        """Those in hand that are not left to a person: somebody waits for each of them."""
+        return {id_: hand for id_, hand in self.hand.items() if id_ not in self.quarantined}
+
+    @property
+    def by_phase(self) -> Mapping[Phase, int]:
+        """How many instances are in each phase."""
+        counts = dict.fromkeys(Phase, 0)
+        for id_, phase in self.phases.items():
+            counts[Phase.QUARANTINED if id_ in self.quarantined else phase] += 1
+        return counts
+
+    @property
+    def to_come(self) -> int:
+        """How many instances wait for their turn: an update for them is known, and nothing lasting holds them."""
+        return sum(1 for id_, phase in self.phases.items() if phase in TO_COME and self._open(id_))
+
+    def _open(self, id_: InstanceId) -> bool:
+        hold = self.holds.get(id_)
+        return id_ not in self.became and id_ not in self.hand and (hold is None or hold in PASSES_BY_ITSELF)
+
+    def ends_at(self, now: datetime) -> datetime | None:
+        """When the run is likely to end, None while there is nothing to judge by.
+
+        What is to come is taken in rounds of as many as were in hand at once, each as long as they took so far.
+        """
+        if not self.slot_spans or self.halted or self.stopping:
+            return None
+        usual = sum(self.slot_spans, timedelta()) / len(self.slot_spans)
+        spans = [max(usual - (now - hand.taken), timedelta()) for hand in self.working.values()]
+        left = max(spans, default=timedelta())
+        rounds = -(-self.to_come // max(1, self.most_in_hand))
+        return now + left + rounds * usual
+
+    def _note_instance(self, event: e.InstanceEvent) -> None:
+        id_ = event.instance
+        match event:
+            case e.HostChecked(answer=HostReport(running=running)) | e.Rebooted(version=running):
+                self.releases[id_] = running
+            case e.InstanceHeld(hold=hold):
+                self.holds[id_] = hold.reason
+                self._let_go(id_)
+            case e.ClaimFound(phase=phase, since=since):
+                self._take(id_, Hand(phase, event.at, since, found=True))
+                if phase == Phase.QUARANTINED.value:
+                    self.quarantined.add(id_)
+            case e.Claimed(source=source, target=target):
+                self._take(id_, Hand(Phase.DRAINING.value, event.at, event.at, f"{source} → {target}"))
+            case e.InstanceQuarantined():
+                self.quarantined.add(id_)
+                self.became[id_] = Became.QUARANTINED
+            case e.InstanceUpdated():
+                self.became[id_] = Became.UPDATED
+            case e.InstanceFailed():
+                self.became[id_] = Became.FAILED
+            case e.Returned() | e.Settled():
+                self._came_back(id_, event)
+            case e.PhaseEntered(phase=phase, before=before):
+                self._enter(id_, phase, before, event.at)
+            case _:
+                return
+        if not isinstance(event, e.HostChecked | e.InstanceHeld):
+            self.progress_at = event.at
+
+    def _take(self, id_: InstanceId, hand: Hand) -> None:
+        self.hand.setdefault(id_, hand)
+        self.most_in_hand = max(self.most_in_hand, len(self.hand))
+
+    def _came_back(self, id_: InstanceId, event: e.Returned | e.Settled) -> None:
+        hand = self.hand.get(id_)
+        if isinstance(event, e.Settled):
+            if hand is not None and not hand.found:
+                self.slot_spans.append(event.at - hand.taken)
+            self.hand.pop(id_, None)
+        elif hand is not None:
+            hand.phase, hand.since = "settling", event.at
+            self.quarantined.discard(id_)
+
+    def _let_go(self, id_: InstanceId) -> None:
+        """It is ours no more; a slot that settles stays taken."""
+        hand = self.hand.get(id_)
+        if hand is not None and hand.phase != "settling":
+            del self.hand[id_]
+
+    def _enter(self, id_: InstanceId, phase: Phase, before: Phase, at: datetime) -> None:
+        if phase is Phase.RETURNING and before in BEFORE_A_DRAIN:
+            phase = Phase.DRAINING
+        self.phases[id_] = phase
+        hand = self.hand.get(id_)
+        if hand is None:
+            return
+        if hand.phase != "settling":
+            hand.phase, hand.since = phase.value, at
+        if phase in (Phase.CURRENT, *TO_COME):
+            self._let_go(id_)

@@ -1,0 +1,404 @@
+"""The account of one run: everything that its page, its JSON and its Markdown say, worked out once from its events.
+
+What is broken comes first, with since when and what to do: whoever reads it at three in the morning reads the top.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+from statistics import median
+
+from bottlerocket_ecs_updater.core.model.event import Event, LeaseRefused, RunHalted
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.outcome import Became, UpToDate
+from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold
+from bottlerocket_ecs_updater.core.model.time_text import span
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.engine.audit import Act
+from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
+    Reach,
+    Typed,
+    for_failure,
+    for_halt,
+    for_hold,
+    for_open,
+    for_quarantine,
+)
+from bottlerocket_ecs_updater.report.analysis.summary import Row, Summary, summarize
+from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part, Timeline, timeline_of
+from bottlerocket_ecs_updater.report.words.severity import wants_a_person
+
+ALIKE_MAX = 3
+"""Sentences of one reason that are told apart; beyond, one of them stands for all."""
+
+WHY_IN_HEADLINE_MAX_CHARACTERS = 120
+"""Of why a run could not begin: there is nothing else to say of it, and the whole stands below the headline."""
+
+
+class Ending(Enum):
+    """How a run ended, in words that are not colours."""
+
+    WELL = "all well"
+    NOTHING = "nothing to do"
+    HELD = "held back"
+    FAILURES = "failures"
+    HALTED = "halted"
+    INTERRUPTED = "interrupted"
+    CUT_SHORT = "interrupted in the middle of an update"
+    ERROR = "could not go on"
+    DIED = "no end recorded"
+    LEFT = "left to another run"
+
+    @property
+    def bad(self) -> bool:
+        """Whether a person should look."""
+        return self in (Ending.FAILURES, Ending.HALTED, Ending.ERROR, Ending.DIED, Ending.CUT_SHORT)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that a person must look at: what, since when, why, and what to do."""
+
+    what: str
+    since: datetime | None
+    why: str
+    to_do: str
+    lanes: tuple[Lane, ...] = ()
+    """The instances that it is about; none where it is about the run."""
+    said: tuple[tuple[str, str], ...] = ()
+    """Instances with what their hosts said, where it differs from one to the other."""
+    commands: tuple[Typed, ...] = ()
+    out_of_service: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Instances that came to the same end for the same reason."""
+
+    became: Became
+    code: str
+    why: str
+    to_do: str
+    rows: tuple[Row, ...]
+    alike: bool
+    """Whether `why` is that of every one of them, not of the first only."""
+    commands: tuple[Typed, ...] = ()
+
+    @property
+    def wants_a_person(self) -> bool:
+        """Whether it stays until somebody does something."""
+        return any(isinstance(row.outcome, Hold) and wants_a_person(row.outcome) for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """How many instances ran a release before the run, and after it."""
+
+    version: Version
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One run."""
+
+    summary: Summary
+    timeline: Timeline | None
+    ending: Ending
+    headline: str
+    troubles: tuple[Trouble, ...]
+    holds: tuple[Group, ...]
+    failures: tuple[Group, ...]
+    moves: tuple[Move, ...]
+    events: tuple[Event, ...]
+    reach: Reach
+    """How commands find the cluster."""
+    unreadable: tuple[str, ...] = ()
+    """Lines of the record that could not be read."""
+    acts: tuple[Act, ...] = ()
+    """What people did from a day before the run until its end, the oldest first."""
+
+    def lane(self, row: Row) -> Lane | None:
+        """What is known of the time of an instance."""
+        return self.timeline.lanes.get(row.instance) if self.timeline is not None else None
+
+    @property
+    def most_out_at_once(self) -> int:
+        """How many instances were out of service at once for our work, at most."""
+        return max((count for _, count in self.timeline.out_at_once()), default=0) if self.timeline else 0
+
+    @property
+    def out_of_service(self) -> tuple[timedelta, ...]:
+        """How long each instance that came back was out of service, shortest first."""
+        lanes = self.timeline.lanes.values() if self.timeline is not None else ()
+        return tuple(sorted(lane.out_of_service for lane in lanes if lane.worked_on and lane.out_since is None))
+
+    @property
+    def moved(self) -> int | None:
+        """How many tasks of services the drains had to move, None where no drain tells."""
+        lanes = self.timeline.lanes.values() if self.timeline is not None else ()
+        told = [lane.moved for lane in lanes if lane.moved is not None]
+        return sum(told) if told else None
+
+    @property
+    def median_out_of_service(self) -> timedelta | None:
+        """The middle one of these; None where no instance came back."""
+        spans = self.out_of_service
+        return timedelta(seconds=median(one.total_seconds() for one in spans)) if spans else None
+
+
+def account_of(
+    events: Sequence[Event],
+    unreadable: Sequence[str] = (),
+    *,
+    cluster: str = "",
+    reach: Reach | None = None,
+    acts: Sequence[Act] = (),
+) -> Account:
+    """Work out the account of a run; `cluster` is for one that left before it could say on which it was.
+
+    `reach` says how commands find the cluster; without it they name the cluster and no more. `acts` are what people
+    did around it.
+    """
+    summary, timeline = summarize(events), timeline_of(events)
+    summary = summary if summary.cluster else replace(summary, cluster=cluster or (reach.cluster if reach else ""))
+    reach = reach or Reach(summary.cluster)
+    ending = _ending(summary, events)
+    troubles = tuple(_troubles(summary, timeline, ending, events, reach))
+    return Account(
+        summary,
+        timeline,
+        ending,
+        _headline(summary, ending, events),
+        troubles,
+        tuple(_with_commands(group, reach) for group in _groups(summary.rows, {Became.HELD})),
+        tuple(_groups(summary.rows, {Became.QUARANTINED, Became.FAILED})),
+        _moves(summary, timeline),
+        tuple(events),
+        reach,
+        tuple(unreadable),
+        tuple(acts),
+    )
+
+
+def _ending(summary: Summary, events: Sequence[Event]) -> Ending:
+    match summary.outcome:
+        case "halted":
+            return Ending.HALTED
+        case "failures":
+            return Ending.FAILURES
+        case "interrupted":
+            return Ending.CUT_SHORT if summary.exit_code else Ending.INTERRUPTED
+        case "error":
+            return Ending.ERROR
+        case "ok":
+            if summary.counts[Became.UPDATED]:
+                return Ending.WELL
+            return Ending.HELD if summary.counts[Became.HELD] else Ending.NOTHING
+        case "left":
+            return Ending.LEFT
+        case _:
+            return Ending.LEFT if any(isinstance(event, LeaseRefused) for event in events) else Ending.DIED
+
+
+# The headline
+
+
+def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
+    counts = summary.counts
+    ours = len(summary.rows) - counts[Became.NOT_BOTTLEROCKET]
+    updated = f"{counts[Became.UPDATED]} of {number(ours, 'instance')} updated{_to_which(summary)}"
+    trouble = _trouble_in_words(counts[Became.QUARANTINED], counts[Became.FAILED])
+    match ending:
+        case Ending.WELL if counts[Became.UPDATED] == ours:
+            every = "The one instance" if ours == 1 else f"All {ours} instances"
+            return f"{every} updated{_to_which(summary)}, in {span(summary.took)}"
+        case Ending.WELL:
+            return f"{updated}, nothing failed, in {span(summary.took)}"
+        case Ending.HELD:
+            return f"Nothing was updated: {counts[Became.HELD]} of {number(ours, 'instance')} held back"
+        case Ending.NOTHING:
+            return f"Nothing to do: {number(ours, 'instance')}, all up to date" if ours else "Nothing to look after"
+        case Ending.HALTED:
+            return f"Halted: {trouble or 'a person must look'}; {updated}"
+        case Ending.FAILURES:
+            return f"{trouble or 'An instance is out of service'}; {updated}"
+        case Ending.INTERRUPTED | Ending.CUT_SHORT:
+            where = " in the middle of an update" if ending is Ending.CUT_SHORT else ""
+            return f"Interrupted after {span(summary.took)}{where}: {updated}" + (f"; {trouble}" if trouble else "")
+        case Ending.ERROR if not summary.rows:
+            why = textwrap.shorten(summary.why, WHY_IN_HEADLINE_MAX_CHARACTERS, placeholder=" …")
+            return f"The run could not begin: {why}"
+        case Ending.ERROR:
+            return f"The run could not go on: {updated}" + (f"; {trouble}" if trouble else "")
+        case Ending.DIED:
+            return f"The record of this run ends after {span(summary.took)}, before the run's end: {updated}"
+        case Ending.LEFT:
+            holder = next((event.holder for event in events if isinstance(event, LeaseRefused)), "it did not say which")
+            return f"Left at once: another run acts on the cluster ({holder})"
+
+
+def _trouble_in_words(quarantined: int, failed: int) -> str:
+    if not quarantined:
+        return f"{number(failed, 'instance')} failed" if failed else ""
+    out = f"{number(quarantined, 'instance is', 'instances are')} out of service"
+    return f"{out}, {failed} failed" if failed else out
+
+
+def _to_which(summary: Summary) -> str:
+    targets = {row.versions[1] for row in summary.rows if row.became is Became.UPDATED}
+    return f" to {next(iter(targets))}" if len(targets) == 1 else ""
+
+
+# What a person must look at
+
+
+def _troubles(
+    summary: Summary, timeline: Timeline | None, ending: Ending, events: Sequence[Event], reach: Reach
+) -> Iterable[Trouble]:
+    lanes = timeline.lanes if timeline is not None else {}
+    if ending is Ending.HALTED:
+        since = next((event.at for event in events if isinstance(event, RunHalted)), summary.ended)
+        to_type = for_halt(reach)
+        yield Trouble("The run halted: nothing more is begun", since, summary.why, _HALT_TO_DO, commands=to_type)
+    if ending is Ending.ERROR:
+        yield Trouble("The run could not go on", summary.ended, summary.why, _ERROR_TO_DO)
+    if ending is Ending.DIED:
+        yield Trouble(
+            "The run was ended without being able to say so",
+            summary.ended,
+            _DIED_WHY,
+            _DIED_TO_DO,
+            commands=for_open(reach),
+        )
+    for group in _groups(summary.rows, {Became.QUARANTINED}, alike_max=0):
+        yield _quarantine(group, lanes, reach)
+    yield from _left_open(summary, lanes)
+    for group in _groups(summary.rows, {Became.FAILED}, alike_max=0):
+        yield _failure(group, lanes, reach)
+
+
+_HALT_TO_DO = (
+    "Look at the instances below. The next run begins with what was learned here; to keep every run from beginning "
+    "anything until you have looked, `pause`, or switch its schedule off."
+)
+_ERROR_TO_DO = "Correct what it names. What was begun is on the instances' claims: the next run finishes it first."
+_DIED_WHY = "Its task was stopped or its machine failed, or it is still at work: the record has no end."
+_DIED_TO_DO = "Look at why its task stopped, in ECS. The next run finishes what was begun; nothing else is needed."
+_OPEN_TO_DO = "The next run finishes it first. If none is due soon, start one."
+
+
+def _quarantine(group: Group, lanes: Mapping[InstanceId, Lane], reach: Reach) -> Trouble:
+    them = [lanes[row.instance] for row in group.rows if row.instance in lanes]
+    since = min((lane.out_since for lane in them if lane.out_since is not None), default=None)
+    what = f"{number(len(group.rows), 'instance is', 'instances are')} out of service, in quarantine"
+    commands = for_quarantine(group.code, [row.instance for row in group.rows], reach)
+    return Trouble(what, since, group.why, group.to_do, tuple(them), _said(group), commands, out_of_service=True)
+
+
+def _failure(group: Group, lanes: Mapping[InstanceId, Lane], reach: Reach) -> Trouble:
+    them = [lanes[row.instance] for row in group.rows if row.instance in lanes]
+    serve = "it is in service" if len(group.rows) == 1 else "they are in service"
+    return Trouble(
+        f"{number(len(group.rows), 'instance')} {_DID.get(group.code, 'failed')}; {serve}",
+        min((at for lane in them if (at := _failed_at(lane)) is not None), default=None),
+        group.why,
+        group.to_do,
+        tuple(them),
+        _said(group),
+        for_failure(group.code, [row.instance for row in group.rows], reach),
+    )
+
+
+_DID: Mapping[str, str] = {
+    Failure.APPLY_FAILED.code: "could not stage the update",
+    Failure.ROLLED_BACK.code: "fell back to the old release",
+    Failure.WRONG_VERSION.code: "came back on another release",
+    Failure.NOT_BACK.code: "did not come back in time",
+    Failure.NEVER_REBOOTED.code: "did not reboot",
+    Failure.REBOOT_REFUSED.code: "refused to reboot",
+}
+
+
+def _failed_at(lane: Lane) -> datetime | None:
+    return next((event.at for event in lane.events if event.name == "instance.failed"), None)
+
+
+def _left_open(summary: Summary, lanes: Mapping[InstanceId, Lane]) -> Iterable[Trouble]:
+    """Instances that are out of service because the run ended while it had them in hand."""
+    quarantined = {row.instance for row in summary.rows if row.became is Became.QUARANTINED}
+    left = [lane for lane in lanes.values() if lane.out_since is not None and lane.instance not in quarantined]
+    if left:
+        yield Trouble(
+            f"{number(len(left), 'instance is', 'instances are')} out of service, in the middle of an update",
+            min(lane.out_since for lane in left if lane.out_since is not None),
+            "The run ended before their update did.",
+            _OPEN_TO_DO,
+            tuple(left),
+            tuple((lane.instance, f"last seen {lane.stretches[-1].part.value}") for lane in left if lane.stretches),
+            out_of_service=True,
+        )
+
+
+def _said(group: Group) -> tuple[tuple[str, str], ...]:
+    return () if group.alike else tuple((row.instance, row.why) for row in group.rows)
+
+
+def _groups(rows: Iterable[Row], which: set[Became], alike_max: int = ALIKE_MAX) -> list[Group]:
+    """Rows by reason; one reason with many different sentences makes one group, else each sentence is its own."""
+    by_code: dict[tuple[Became, str], list[Row]] = {}
+    for row in rows:
+        if row.became in which:
+            by_code.setdefault((row.became, row.code), []).append(row)
+    groups: list[Group] = []
+    for members in by_code.values():
+        sentences = Counter(row.why for row in members)
+        if len(sentences) > max(1, alike_max):
+            groups.append(_group(members, alike=False))
+        else:
+            groups += [_group([row for row in members if row.why == why], alike=True) for why in sentences]
+    order = list(Became)
+    return sorted(groups, key=lambda group: (order.index(group.became), not group.wants_a_person, -len(group.rows)))
+
+
+def _group(rows: Sequence[Row], *, alike: bool) -> Group:
+    first = rows[0]
+    return Group(first.became, first.code, first.why, first.remedy, tuple(rows), alike)
+
+
+def _with_commands(group: Group, reach: Reach) -> Group:
+    return replace(group, commands=for_hold(group.to_do, [row.instance for row in group.rows], reach))
+
+
+def _moves(summary: Summary, timeline: Timeline | None) -> tuple[Move, ...]:
+    before: Counter[Version] = Counter()
+    after: Counter[Version] = Counter()
+    for row in summary.rows:
+        lane = timeline.lanes.get(row.instance) if timeline is not None else None
+        known = row.outcome.version if isinstance(row.outcome, UpToDate) else None
+        updated = row.versions if len(row.versions) == 2 else ()
+        first = (lane.before if lane else None) or (updated[0] if updated else known)
+        last = updated[1] if updated else (lane.after if lane else None) or known
+        before.update([first] if first is not None else [])
+        after.update([last] if last is not None else [])
+    return tuple(Move(version, before[version], after[version]) for version in sorted(before.keys() | after.keys()))
+
+
+def number(count: int, one: str, many: str = "") -> str:
+    """A count with its noun: `1 instance`, `3 instances`."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def spent_by_part(timeline: Timeline) -> dict[Part, list[timedelta]]:
+    """Every stretch of the run by the part of an instance's life that it was, in the order of that life."""
+    spans: dict[Part, list[timedelta]] = {part: [] for part in Part}
+    for lane in timeline.lanes.values():
+        for stretch in lane.stretches:
+            spans[stretch.part].append(stretch.lasted)
+    return {part: lasted for part, lasted in spans.items() if lasted}

@@ -1,0 +1,209 @@
+"""What a run came to: every instance with what became of it and why, from the events alone.
+
+A run that died has no last event; what became of its instances is then what was last said of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.model.event import (
+    Claimed,
+    Event,
+    HostChecked,
+    InstanceEvent,
+    InstanceFailed,
+    InstanceHeld,
+    InstanceQuarantined,
+    InstanceUpdated,
+    PhaseEntered,
+    Rebooted,
+    RunFinished,
+    RunHalted,
+    RunStarted,
+)
+from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.outcome import Became, Outcome, Quarantined, Updated, UpToDate, kind_of
+from bottlerocket_ecs_updater.core.model.phase import Phase
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.version import Version
+
+UNFINISHED = "unfinished"
+"""The outcome of a run whose events end before its end."""
+
+
+COUNTED = (Became.UPDATED, Became.HELD, Became.FAILED, Became.QUARANTINED, Became.UP_TO_DATE)
+"""What the last line of a run counts, in its order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One instance."""
+
+    instance: InstanceId
+    became: Became
+    outcome: Outcome
+
+    @property
+    def code(self) -> str:
+        """The stable word of its reason; empty where none is needed."""
+        match self.outcome:
+            case Hold(reason=reason):
+                return reason.code
+            case Failed(failure=failure) | Quarantined(why=Failed(failure=failure)):
+                return failure.code
+            case _:
+                return ""
+
+    @property
+    def why(self) -> str:
+        """Why, as a sentence; empty for what went as it should."""
+        match self.outcome:
+            case Hold() | Failed():
+                return str(self.outcome)
+            case Quarantined(why=why):
+                return str(why)
+            case _:
+                return ""
+
+    @property
+    def remedy(self) -> str:
+        """What a person can do; empty where there is nothing to do."""
+        match self.outcome:
+            case Hold() | Failed():
+                return self.outcome.remedy
+            case Quarantined(why=why):
+                return why.remedy
+            case _:
+                return ""
+
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """From which release to which, or the one that it runs."""
+        match self.outcome:
+            case Updated(source=source, target=target):
+                return source, target
+            case UpToDate(version=version):
+                return (version,)
+            case _:
+                return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One run."""
+
+    run: str
+    cluster: str
+    updater_version: str
+    outcome: str
+    exit_code: int | None
+    """None for a run that died."""
+    why: str
+    """Why it halted, stopped or could not run; empty where all went well."""
+    began: datetime | None
+    ended: datetime | None
+    took: timedelta
+    rows: tuple[Row, ...]
+    """Worst first, then by instance id."""
+    calls: Mapping[str, int]
+    throttles: int = 0
+    """How many of them AWS refused for their rate."""
+
+    @property
+    def counts(self) -> Mapping[Became, int]:
+        """How many instances came to each end."""
+        return {became: sum(1 for row in self.rows if row.became is became) for became in Became}
+
+    @property
+    def halted(self) -> bool:
+        """Whether a person must look before another run may begin anything."""
+        return self.outcome == "halted"
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was last heard of an instance: all that there is to say of it where a run died."""
+
+    phase: Phase = Phase.UNKNOWN
+    running: Version | None = None
+
+    def note(self, event: InstanceEvent) -> None:
+        match event:
+            case PhaseEntered(phase=phase):
+                self.phase = phase
+            case HostChecked(answer=HostReport(running=running)) | Rebooted(version=running):
+                self.running = running
+            case _:
+                pass
+
+    @property
+    def ours(self) -> bool:
+        """Whether it got anywhere: of what is no Bottlerocket host, no phase is told."""
+        return self.phase is not Phase.UNKNOWN
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.phase is Phase.CURRENT and self.running is not None:
+            return UpToDate(self.running)
+        return hold(Reason.IN_FLIGHT, phase=self.phase.value)
+
+
+def summarize(events: Iterable[Event]) -> Summary:
+    """Sum a run up from its events, in their order."""
+    started: RunStarted | None = None
+    finished: RunFinished | None = None
+    halted, last = "", None
+    outcomes: dict[InstanceId, Outcome] = {}
+    seen: dict[InstanceId, _Seen] = {}
+    for event in events:
+        last = event.at
+        if isinstance(event, InstanceEvent):
+            seen.setdefault(event.instance, _Seen()).note(event)
+        match event:
+            case RunStarted():
+                started = event
+            case RunFinished():
+                finished, outcomes = event, dict(event.outcomes)
+            case RunHalted(why=why):
+                halted = why
+            case InstanceUpdated(instance=instance, source=source, target=target):
+                outcomes[instance] = Updated(source, target)
+            case InstanceFailed(instance=instance, failure=failure):
+                outcomes[instance] = failure
+            case InstanceQuarantined(instance=instance, failure=failure):
+                outcomes[instance] = Quarantined(failure)
+            case InstanceHeld(instance=instance, hold=held):
+                outcomes[instance] = held
+            case Claimed(instance=instance) if isinstance(outcomes.get(instance), Hold):
+                # Whatever held it is over: it was taken.
+                del outcomes[instance]
+            case _:
+                continue
+    if finished is None:
+        outcomes = {id_: one.outcome for id_, one in seen.items() if one.ours} | outcomes
+    began = started.at if started is not None else None
+    return Summary(
+        run=finished.run if finished is not None else started.run if started is not None else "",
+        cluster=started.cluster if started is not None else "",
+        updater_version=started.updater_version if started is not None else "",
+        outcome=finished.outcome if finished is not None else UNFINISHED,
+        exit_code=finished.exit_code if finished is not None else None,
+        why=finished.why if finished is not None else halted,
+        began=began,
+        ended=last,
+        took=finished.took if finished is not None else last - began if last and began else timedelta(),
+        rows=rows_of(outcomes),
+        calls=dict(finished.calls) if finished is not None else {},
+        throttles=finished.throttles if finished is not None else 0,
+    )
+
+
+def rows_of(outcomes: Mapping[InstanceId, Outcome]) -> tuple[Row, ...]:
+    """A row for each instance, worst first."""
+    order = list(Became)
+    rows = [Row(instance, Became(kind_of(outcome)), outcome) for instance, outcome in outcomes.items()]
+    return tuple(sorted(rows, key=lambda row: (order.index(row.became), row.instance)))

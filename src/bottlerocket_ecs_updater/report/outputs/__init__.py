@@ -1,0 +1,1 @@
+"""Where a run is shown: log, terminal, messages, metrics, pages."""

@@ -1,0 +1,126 @@
+"""What is left of a run in the state store when it ends: its page, the same as JSON and Markdown, and the index.
+
+runs/<cluster>/<run>/report.html, report.json, report.md      beside the run's record of events
+runs/<cluster>/index.html, index.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
+from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.location import name_of
+from bottlerocket_ecs_updater.engine.audit import Act, acts_of
+from bottlerocket_ecs_updater.engine.ports import Store
+from bottlerocket_ecs_updater.errors import UpdaterError
+from bottlerocket_ecs_updater.report.analysis.run_report import Account, account_of
+from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
+from bottlerocket_ecs_updater.report.outputs.index import Entry, enter, entries_of, entry_of, index_key
+from bottlerocket_ecs_updater.report.record.record import read_record, record_folder
+
+FORMS = ("html", "json", "md")
+
+ACTS_BEFORE = timedelta(days=1)
+"""A run's page shows what people did for so long before it: most often it explains what the run met."""
+
+_INDEX_BESIDE = "../index.html"
+"""Where the page of all runs is, seen from that of one of them in the state store."""
+
+
+class Archive:
+    """Keeps the events of a run, and writes its reports when it ends. A store that fails costs the reports only."""
+
+    def __init__(
+        self, store: Store, cluster: str, run: RunId, complain: Callable[[str], None], reach: Reach | None = None
+    ) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._run = run
+        self._complain = complain
+        self._reach = reach
+        self._events: list[Event] = []
+
+    def record(self, event: Event) -> None:
+        self._events.append(event)
+        if isinstance(event, RunFinished):
+            try:
+                acts = acts_around(self._store, self._cluster, self._events)
+                account = account_of(self._events, cluster=name_of(self._cluster), reach=self._reach, acts=acts)
+                for fault in write_reports(self._store, self._cluster, self._run, account):
+                    self._complain(fault)
+            except UpdaterError as error:
+                again = f"`report {self._run}` makes it again"
+                self._complain(f"the report could not be written to the state store, {again}: {error}")
+
+
+def render(account: Account, form: str, index: str = "") -> str:
+    """The account in one of FORMS; `index` is where the page of all runs lies, seen from the page of this one."""
+    # Templates and their engine are slow to import, and only the end of a run needs them.
+    from bottlerocket_ecs_updater.report.outputs.json_report import report_json  # noqa: PLC0415
+    from bottlerocket_ecs_updater.report.outputs.markdown import markdown  # noqa: PLC0415
+    from bottlerocket_ecs_updater.report.outputs.page.html import page  # noqa: PLC0415
+
+    match form:
+        case "html":
+            return page(account, index)
+        case "json":
+            return report_json(account)
+        case "md":
+            return markdown(account)
+        case _:
+            raise ValueError(f"no form of a report: {form!r}")
+
+
+def write_reports(store: Store, cluster: str, run: RunId, account: Account) -> Sequence[str]:
+    """Write every form of the report, and the index; gives what could not be read. Raises what the store raises."""
+    _write_forms(store, cluster, run, account)
+    entered = enter(store, cluster, entry_of(account))
+    for other in entered.adopted:
+        past = read_record(store, cluster, other)
+        acts = acts_around(store, cluster, past.events)
+        died = account_of(past.events, past.unreadable, cluster=name_of(cluster), reach=account.reach, acts=acts)
+        _write_forms(store, cluster, other, died)
+    write_index_page(store, cluster, entered.entries)
+    key = index_key(cluster, "json")
+    return [f"{key} could not be read, and was made again from the records: {entered.fault}"] if entered.fault else []
+
+
+def _write_forms(store: Store, cluster: str, run: RunId, account: Account) -> None:
+    for form in FORMS:
+        store.put(report_key(cluster, run, form), render(account, form, index=_INDEX_BESIDE).encode(), None)
+
+
+def write_index_page(store: Store, cluster: str, entries: Sequence[Entry]) -> None:
+    """Write the page of all runs. Raises what the store raises."""
+    from bottlerocket_ecs_updater.report.outputs.page.html import index_page  # noqa: PLC0415
+
+    acts = _acts(store, cluster)
+    store.put(index_key(cluster, "html"), index_page(name_of(cluster), entries, acts).encode(), None)
+
+
+def refresh_index_page(store: Store, cluster: str) -> None:
+    """Write the page of all runs anew after an act of a person. Raises what the store raises."""
+    write_index_page(store, cluster, entries_of(store, cluster))
+
+
+def acts_around(store: Store, cluster: str, events: Sequence[Event]) -> Sequence[Act]:
+    """What people did from a day before a run until its last event; nothing where that cannot be read."""
+    if not events:
+        return ()
+    acts = _acts(store, cluster, events[0].at - ACTS_BEFORE)
+    return tuple(act for act in acts if act.at <= events[-1].at)
+
+
+def _acts(store: Store, cluster: str, since: datetime | None = None) -> Sequence[Act]:
+    """Acts are for people to read: a report without them is better than none."""
+    try:
+        return acts_of(store, cluster, since)
+    except UpdaterError:
+        return ()
+
+
+def report_key(cluster: str, run: RunId, form: str) -> str:
+    """Where a report of a run is kept."""
+    return f"{record_folder(cluster, run)}/report.{form}"

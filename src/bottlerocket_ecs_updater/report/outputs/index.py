@@ -1,0 +1,329 @@
+"""All runs of a cluster, newest first: what the index page and `history` show, and how it is kept in the store.
+
+    runs/<cluster>/index.json      one entry a run, newest first
+    runs/<cluster>/index.html      the same as a page, with a link to the page of each run
+
+Each run adds its own entry to the JSON, with a conditional write, so that an index of years costs two reads. Runs
+that died could not; whoever writes next finds them by the folders that they left, and adds them.
+
+What that costs does not grow with the years. The JSON says up to which run everybody was looked for (`looked_to`), and
+only what comes after it is listed. The index has room for so many runs; those that it dropped are not looked for again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.location import name_of
+from bottlerocket_ecs_updater.core.model.outcome import Became
+from bottlerocket_ecs_updater.core.model.time_text import read_span, read_time, span, write_time
+from bottlerocket_ecs_updater.engine.audit import Act
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
+from bottlerocket_ecs_updater.engine.store.read_json import (
+    Unreadable,
+    number_of,
+    read_object,
+    shaped,
+    text_of,
+    whole_of,
+)
+from bottlerocket_ecs_updater.errors import Unreachable
+from bottlerocket_ecs_updater.report.analysis.run_report import Account, Ending, account_of
+from bottlerocket_ecs_updater.report.record.record import read_record, runs_of
+from bottlerocket_ecs_updater.report.words.sanitize import visible
+
+FORMAT = 1
+
+ENTRIES_MAX = 2000
+"""More than two years of a run every ten hours; the records of older runs stay where they are."""
+
+ADOPTED_MAX = 20
+"""Runs without an entry that are read at once: each is a few reads, and they are rare."""
+
+ATTEMPTS_MAX = 5
+"""Writers of one index that come between each other's read and write; there is one run at a time."""
+
+_BEGUN = re.compile(r"\d{8}-\d{4}")
+"""How the ids of runs begin that are made by the program: with the minute in which they began."""
+
+LOOKED_BACK = timedelta(days=30)
+"""Where there is no index, or none that can be read, runs are looked for so far back; `history` goes further."""
+
+STILL_AT_WORK = timedelta(hours=24)
+"""A run without an end that began within this time may be at work: its entry is not yet final."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One run, in a line."""
+
+    run: RunId
+    ending: str
+    exit_code: int | None
+    began: datetime | None
+    ended: datetime | None
+    took: timedelta
+    counts: Mapping[str, int]
+    targets: tuple[str, ...]
+    """The releases that instances were updated to."""
+    headline: str
+
+    @property
+    def bad(self) -> bool:
+        """Whether a person should look."""
+        return any(ending.value == self.ending and ending.bad for ending in Ending)
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing kept it from all that policy let it do."""
+        return self.ending in (Ending.WELL.value, Ending.NOTHING.value, Ending.HELD.value)
+
+    @property
+    def died(self) -> bool:
+        """Whether its record had no end when it was read."""
+        return self.ending == Ending.DIED.value
+
+    def count(self, became: Became) -> int:
+        """How many instances came to that end."""
+        return self.counts.get(became.value, 0)
+
+
+def entry_of(account: Account) -> Entry:
+    """The line of a run."""
+    summary = account.summary
+    targets = {row.versions[1] for row in summary.rows if row.became is Became.UPDATED}
+    return Entry(
+        RunId(summary.run),
+        account.ending.value,
+        summary.exit_code,
+        summary.began,
+        summary.ended,
+        summary.took,
+        {became.value: count for became, count in summary.counts.items()},
+        tuple(str(version) for version in sorted(targets)),
+        account.headline,
+    )
+
+
+def index_key(cluster: str, form: str) -> str:
+    """Where the index of a cluster is: `form` is `json` or `html`."""
+    return f"runs/{cluster}/index.{form}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """The index with a run more."""
+
+    entries: tuple[Entry, ...]
+    adopted: tuple[RunId, ...]
+    """Runs that died, and were found by their records: nobody wrote their reports."""
+    fault: str = ""
+    """Why the index before could not be read; empty where it could, or there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """The JSON, as it was read."""
+
+    entries: Sequence[Entry] = ()
+    looked_to: str = ""
+    """Runs up to here are in the index, or are not to be."""
+    fault: str = ""
+
+    @property
+    def dropped(self) -> str:
+        """The run up to which others had no room; empty while there is room for more."""
+        full = len(self.entries) >= ENTRIES_MAX
+        return min(entry.run for entry in self.entries) if full else ""
+
+
+def enter(store: Store, cluster: str, entry: Entry) -> Entered:
+    """Put a run into the index. Raises what the store raises."""
+    for _ in range(ATTEMPTS_MAX):
+        stored = store.get(index_key(cluster, "json"))
+        index = _read(stored.data) if stored is not None else _Index()
+        floor = _floor(index, entry)
+        missing = _missing(store, cluster, [entry, *index.entries], floor)
+        adopted = _adopted(store, cluster, missing[:ADOPTED_MAX])
+        entries = _newest_first([entry, *adopted, *index.entries])
+        data = write_index(entries, _looked_to(floor, entry, missing[ADOPTED_MAX:]))
+        try:
+            store.put(index_key(cluster, "json"), data, stored.tag if stored is not None else ABSENT)
+        except Conflict:
+            continue
+        return Entered(tuple(entries), tuple(one.run for one in adopted), index.fault)
+    raise Unreachable(f"{index_key(cluster, 'json')} is written by somebody else again and again")
+
+
+def _floor(index: _Index, entry: Entry) -> str:
+    if not index.entries:
+        return _days_before(entry.began, LOOKED_BACK)
+    # A run whose clock was ahead must not hide those that come after it for ever.
+    settled = _days_before(entry.began, STILL_AT_WORK)
+    return max(index.dropped, min(index.looked_to, settled) if settled else "")
+
+
+def _looked_to(floor: str, entry: Entry, left: Sequence[RunId]) -> str:
+    """Up to which run nobody has to be looked for again: a run that may be at work is, and one that is left is."""
+    settled = _days_before(entry.began, STILL_AT_WORK)
+    return max(floor, settled) if not left or min(left) > settled else floor
+
+
+def _days_before(at: datetime | None, span: timedelta) -> str:
+    """How the ids of runs begin that began so long before, or nothing."""
+    return f"{(at - span).astimezone(UTC):%Y%m%d-%H%M}" if at is not None else ""
+
+
+def entries_of(store: Store, *clusters: str) -> list[Entry]:
+    """Every run of a cluster, newest first, also those that died. Raises what the store raises.
+
+    One cluster may have its runs under several names: those of older versions are under another one.
+    """
+    return _newest_first(entry for cluster in clusters for entry in _entries(store, cluster))
+
+
+def _entries(store: Store, cluster: str) -> list[Entry]:
+    stored = store.get(index_key(cluster, "json"))
+    index = _read(stored.data) if stored is not None else _Index()
+    missing = _missing(store, cluster, index.entries, max(index.looked_to, index.dropped))
+    return _newest_first([*_adopted(store, cluster, missing[:ENTRIES_MAX]), *index.entries])
+
+
+def _missing(store: Store, cluster: str, known: Sequence[Entry], floor: str) -> Sequence[RunId]:
+    """Runs that left a record, and are not in the index, or not with their end; the newest first."""
+    last = max((entry.ended for entry in known if entry.ended is not None), default=None)
+    final = {entry.run for entry in known if not (entry.died and _may_live(entry, last))}
+    return [run for run in reversed(runs_of(store, cluster, floor)) if run not in final]
+
+
+def _adopted(store: Store, cluster: str, runs: Iterable[RunId]) -> list[Entry]:
+    """Entries for runs that are not in the index, and for those that lived on; none where there is no event."""
+    found = []
+    for run in runs:
+        past = read_record(store, cluster, run)
+        if past.events:
+            entry = entry_of(account_of(past.events, past.unreadable, cluster=name_of(cluster)))
+            # The folder is the name: a record that lost its first line tells no id of its own.
+            found.append(entry if entry.run == run else replace(entry, run=run))
+    return found
+
+
+def _may_live(entry: Entry, now: datetime | None) -> bool:
+    return entry.ended is None or now is None or now - entry.ended < STILL_AT_WORK
+
+
+def _newest_first(entries: Iterable[Entry]) -> list[Entry]:
+    """One entry a run; of two, the first."""
+    by_run: dict[RunId, Entry] = {}
+    for entry in entries:
+        by_run.setdefault(entry.run, entry)
+    oldest = datetime.min.replace(tzinfo=UTC)
+    ordered = sorted(by_run.values(), key=lambda entry: (entry.began or entry.ended or oldest, entry.run), reverse=True)
+    return ordered[:ENTRIES_MAX]
+
+
+def write_index(entries: Sequence[Entry], looked_to: str = "") -> bytes:
+    """The index as JSON, a line for each run."""
+    lines = ",\n".join(json.dumps(_to_json(entry), separators=(",", ":")) for entry in entries)
+    looked = f'"looked_to":{json.dumps(looked_to)},' if looked_to else ""
+    return f'{{"format":{FORMAT},{looked}"runs":[\n{lines}\n]}}\n'.encode()
+
+
+def read_index(data: bytes) -> list[Entry]:
+    """Read what `write_index` wrote; what cannot be read is left out, and found again by its record."""
+    return list(_read(data).entries)
+
+
+def _read(data: bytes) -> _Index:
+    try:
+        return read_object(data, _index)
+    except Unreadable as problem:
+        return _Index(fault=str(problem))
+
+
+def _index(value: Mapping[str, Any]) -> _Index:
+    if value["format"] != FORMAT or not isinstance(value["runs"], list):
+        raise Unreadable(f"format {value['format']!r}; this updater reads format {FORMAT}")
+    entries = [entry for one in value["runs"] if (entry := _from_json(one)) is not None]
+    looked_to = text_of(value.get("looked_to", ""))
+    return _Index(entries, looked_to if _BEGUN.fullmatch(looked_to) else "")
+
+
+def _to_json(entry: Entry) -> dict[str, Any]:
+    return {
+        "run": entry.run,
+        "ending": entry.ending,
+        "exit_code": entry.exit_code,
+        "began": write_time(entry.began) if entry.began is not None else None,
+        "ended": write_time(entry.ended) if entry.ended is not None else None,
+        "took_seconds": entry.took.total_seconds(),
+        "counts": dict(entry.counts),
+        "targets": list(entry.targets),
+        "headline": entry.headline,
+    }
+
+
+def _from_json(value: Any) -> Entry | None:
+    try:
+        return shaped(value, _entry)
+    except Unreadable:
+        return None
+
+
+def _entry(value: Mapping[str, Any]) -> Entry:
+    return Entry(
+        RunId(text_of(value["run"])),
+        text_of(value["ending"]),
+        whole_of(value["exit_code"]) if value["exit_code"] is not None else None,
+        read_time(text_of(value["began"])) if value["began"] is not None else None,
+        read_time(text_of(value["ended"])) if value["ended"] is not None else None,
+        read_span(number_of(value["took_seconds"])),
+        {text_of(name): whole_of(count) for name, count in value["counts"].items()},
+        tuple(text_of(target) for target in value["targets"]),
+        text_of(value["headline"]),
+    )
+
+
+def acts_text(acts: Sequence[Act]) -> str:
+    """What people did as lines of text, newest first; empty where nobody did anything."""
+    if not acts:
+        return ""
+    lines = [line for act in sorted(acts, key=lambda act: act.at, reverse=True) for line in _act_lines(act)]
+    return "\nWhat people did, newest first\n" + "".join(f"{line}\n" for line in lines)
+
+
+def _act_lines(act: Act) -> Iterator[str]:
+    why = f": {visible(act.why)}" if act.why else ""
+    yield f"{act.at.astimezone(UTC):%Y-%m-%d %H:%M}  {visible(act.command, 80)}, by {visible(act.who)}{why}"
+    yield f"                  {visible(act.done)}"
+
+
+def history_text(entries: Sequence[Entry]) -> str:
+    """The runs as a table of text, newest first."""
+    if not entries:
+        return "No run has left a record.\n"
+    head = ("began (UTC)", "run", "took", "ended", "updated", "failed", "quarantined", "held", "to")
+    rows = [head, *(_columns(entry) for entry in entries)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _columns(entry: Entry) -> tuple[str, ...]:
+    began = f"{entry.began.astimezone(UTC):%Y-%m-%d %H:%M}" if entry.began is not None else "?"
+    counts = (Became.UPDATED, Became.FAILED, Became.QUARANTINED, Became.HELD)
+    numbers = (str(entry.count(became)) for became in counts)
+    return (
+        began,
+        visible(entry.run, 60),
+        span(entry.took),
+        visible(entry.ending, 60),
+        *numbers,
+        visible(", ".join(entry.targets), 60),
+    )

@@ -1,0 +1,143 @@
+"""The account of a run as JSON, for programs: the same facts as the page, in a form that says its version.
+
+    {"format": 1, "run": "…", "cluster": "…", "outcome": "halted", "headline": "…", "needs_a_person": […], …}
+
+Times are RFC 3339 in UTC, spans are seconds, releases are their text. A change that would be misread raises FORMAT.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from io import BytesIO, TextIOWrapper
+from typing import Any
+
+from bottlerocket_ecs_updater.core.model.time_text import write_time
+from bottlerocket_ecs_updater.engine.audit import Act
+from bottlerocket_ecs_updater.report.analysis.run_report import Account, Trouble, spent_by_part
+from bottlerocket_ecs_updater.report.analysis.suggested_commands import Typed
+from bottlerocket_ecs_updater.report.analysis.summary import Row
+
+FORMAT = 1
+
+
+def report_json(account: Account) -> str:
+    """The account as JSON, indented, ASCII only, with a line end."""
+    # Written piece by piece: `dumps` would hold all pieces in a list first, ten times what the text itself takes.
+    held = BytesIO()
+    with TextIOWrapper(held, encoding="ascii", newline="\n") as text:
+        json.dump(report_object(account), text, indent=2)
+        text.write("\n")
+        text.flush()
+        return held.getvalue().decode("ascii")
+
+
+def report_object(account: Account) -> dict[str, Any]:
+    """The account as what JSON is made of."""
+    summary = account.summary
+    return {
+        "format": FORMAT,
+        "run": summary.run,
+        "cluster": summary.cluster,
+        "updater_version": summary.updater_version,
+        "outcome": summary.outcome,
+        "ending": account.ending.value,
+        "exit_code": summary.exit_code,
+        "headline": account.headline,
+        "why": summary.why,
+        "began": _time(summary.began),
+        "ended": _time(summary.ended),
+        "took_seconds": summary.took.total_seconds(),
+        "counts": {became.value: count for became, count in summary.counts.items()},
+        "needs_a_person": [_trouble(trouble) for trouble in account.troubles],
+        "held": [
+            {
+                "reason": group.code,
+                "why": group.why,
+                "to_do": group.to_do,
+                "instances": [row.instance for row in group.rows],
+                "commands": _lines(group.commands),
+            }
+            for group in account.holds
+        ],
+        "releases": [
+            {"release": str(move.version), "before": move.before, "after": move.after} for move in account.moves
+        ],
+        "instances": [_instance(account, row) for row in summary.rows],
+        "most_out_of_service_at_once": account.most_out_at_once,
+        "median_out_of_service_seconds": _seconds(account.median_out_of_service),
+        "tasks_moved": account.moved,
+        "seconds_by_part": _by_part(account),
+        "calls": dict(summary.calls),
+        "throttles": summary.throttles,
+        "acts": [act_object(act) for act in account.acts],
+        "unreadable": list(account.unreadable),
+    }
+
+
+def act_object(act: Act) -> dict[str, Any]:
+    """What a person did, as what JSON is made of."""
+    return {
+        "at": write_time(act.at),
+        "who": act.who,
+        "verb": act.verb,
+        "about": act.about,
+        "why": act.why,
+        "done": act.done,
+    }
+
+
+def _trouble(trouble: Trouble) -> dict[str, Any]:
+    return {
+        "what": trouble.what,
+        "since": _time(trouble.since),
+        "why": trouble.why,
+        "to_do": trouble.to_do,
+        "out_of_service": trouble.out_of_service,
+        "instances": [lane.instance for lane in trouble.lanes],
+        "commands": _lines(trouble.commands),
+    }
+
+
+def _instance(account: Account, row: Row) -> dict[str, Any]:
+    lane = account.lane(row)
+    told: dict[str, Any] = {
+        "instance": row.instance,
+        "became": row.became.value,
+        "reason": row.code,
+        "why": row.why,
+        "to_do": row.remedy,
+    }
+    if lane is None:
+        return told
+    after = row.versions[-1] if row.versions else lane.after
+    return told | {
+        "release_before": str(lane.before) if lane.before is not None else None,
+        "release_after": str(after) if after is not None else None,
+        "out_of_service_seconds": lane.out_of_service.total_seconds(),
+        "out_of_service_since": _time(lane.out_since),
+        "parts": [
+            {"part": stretch.part.value, "began": _time(stretch.began), "ended": _time(stretch.ended)}
+            for stretch in lane.stretches
+        ],
+    }
+
+
+def _by_part(account: Account) -> dict[str, list[float]]:
+    if account.timeline is None:
+        return {}
+    spans = spent_by_part(account.timeline)
+    return {part.value: [one.total_seconds() for one in sorted(lasted)] for part, lasted in spans.items()}
+
+
+def _lines(commands: Iterable[Typed]) -> list[str]:
+    return [line for one in commands for line in one.lines]
+
+
+def _time(at: datetime | None) -> str | None:
+    return write_time(at) if at is not None else None
+
+
+def _seconds(span: timedelta | None) -> float | None:
+    return span.total_seconds() if span is not None else None

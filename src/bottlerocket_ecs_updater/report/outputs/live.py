@@ -1,0 +1,138 @@
+"""Progress in a terminal: the log scrolls, and below it stand the counts, the likely end, and what is in hand.
+
+Plain control sequences that every terminal of the last forty years obeys; rich would be slow to import for no more.
+Everything is written at once, so that nothing flickers, and the block is gone when the run ends.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Protocol, TextIO
+
+from bottlerocket_ecs_updater.core.model.event import Event
+from bottlerocket_ecs_updater.core.model.outcome import Became
+from bottlerocket_ecs_updater.core.model.time_text import span
+from bottlerocket_ecs_updater.engine.ports import Recorder
+from bottlerocket_ecs_updater.report.analysis.progress import Hand, Standing
+from bottlerocket_ecs_updater.report.words.colours import Paint
+from bottlerocket_ecs_updater.report.words.sanitize import visible
+
+ROWS_MAX = 20
+"""Instances that are shown, where the terminal has room for them."""
+
+ROWS_SHARE = 3
+"""At most this part of the terminal's height: the log is what scrolls, and must stay readable."""
+
+
+class Size(Protocol):
+    """How large a terminal is, as `shutil` tells it."""
+
+    @property
+    def columns(self) -> int: ...
+    @property
+    def lines(self) -> int: ...
+
+
+class Live:
+    """A log on a terminal, with the standing of the run below it."""
+
+    def __init__(
+        self, stream: TextIO, log: Callable[[TextIO], Recorder], size: Callable[[], Size], paint: Paint
+    ) -> None:
+        self._stream = stream
+        self._said = io.StringIO()
+        self._log = log(self._said)
+        self._size = size
+        self._paint = paint
+        self._standing = Standing()
+        self._block: list[str] = []
+
+    def record(self, event: Event) -> None:
+        self._log.record(event)
+        self._standing.note(event)
+        self._show(event.at)
+
+    def tick(self, now: datetime) -> None:
+        """Time has passed: show for how long everything has lasted."""
+        self._show(now)
+
+    def say(self, line: str) -> None:
+        """Let a line scroll by that is no event."""
+        self._write(f"{line}\n", self._block)
+
+    def close(self) -> None:
+        """Leave nothing but the log."""
+        self._standing.finished = True
+        self._write("", [])
+
+    def _show(self, now: datetime) -> None:
+        said = self._said.getvalue()
+        self._said.seek(0)
+        self._said.truncate()
+        size = self._size()
+        shown = [] if self._standing.finished else list(self._lines(now, size.columns, size.lines))
+        if said or shown != self._block:
+            self._write(said, shown)
+
+    def _write(self, said: str, block: list[str]) -> None:
+        erased = f"\x1b[{len(self._block)}A\x1b[J" if self._block else ""
+        self._stream.write(erased + said + "".join(f"{line}\n" for line in block))
+        self._stream.flush()
+        self._block = block
+
+    def _lines(self, now: datetime, columns: int, lines: int) -> Iterator[str]:
+        standing = self._standing
+        if standing.began is None:
+            return
+        yield self._paint.faint("─" * min(columns - 1, 100))
+        counts, forecast = self._counts(now), self._forecast(now)
+        both = f"{counts}; {forecast}" if forecast else counts
+        for line in [both] if len(both) < columns else filter(None, (counts, forecast)):
+            yield self._paint.strong(_cut(line, columns))
+        if standing.halted:
+            yield self._paint.bad(_cut(f"HALTED: {visible(standing.halted)}", columns))
+        elif standing.stopping:
+            yield self._paint.bad(_cut(f"stopping: {visible(standing.stopping)}", columns))
+        elif standing.paused:
+            yield self._paint.bad(_cut(f"PAUSED {visible(standing.paused)}", columns))
+        if standing.waiting:
+            yield self._paint.bad(_cut(f"waiting for {visible(standing.waiting)}", columns))
+        room = max(1, min(ROWS_MAX, lines // ROWS_SHARE))
+        hands = list(standing.hand.items())
+        shown = hands if len(hands) <= room else hands[: room - 1]
+        for instance, hand in shown:
+            yield self._hand(instance, hand, now, columns)
+        if len(hands) > len(shown):
+            yield self._paint.faint(_cut(f"  … and {len(hands) - len(shown)} more in hand", columns))
+
+    def _counts(self, now: datetime) -> str:
+        standing = self._standing
+        counts = [
+            f"{standing.count(became)} {became.words}"
+            for became in (Became.UPDATED, Became.FAILED, Became.QUARANTINED)
+            if standing.count(became) or became is Became.UPDATED
+        ]
+        ours = standing.bottlerocket or len(standing.phases)
+        told = [f"{visible(standing.cluster)}: {ours} instances", *counts, f"{standing.to_come} to come"]
+        began = standing.began or now
+        return ", ".join([*told, f"after {span(now - began)}"])
+
+    def _forecast(self, now: datetime) -> str:
+        ends = self._standing.ends_at(now)
+        if ends is None or ends <= now:
+            return ""
+        return f"likely to end at {ends.astimezone(UTC):%H:%M}Z, in {span(ends - now)}"
+
+    def _hand(self, instance: str, hand: Hand, now: datetime, columns: int) -> str:
+        quarantined = instance in self._standing.quarantined
+        phase = "quarantined" if quarantined else visible(hand.phase)
+        told = f"  {visible(instance):<19}  {phase:<11}  {span(max(now - hand.since, now - now)):>7}  {hand.change}"
+        line = _cut(told, columns)
+        return self._paint.bad(line) if quarantined else line
+
+
+def _cut(text: str, columns: int) -> str:
+    """A line that the terminal will not wrap: the block's height must be what was counted."""
+    return text if len(text) < columns else text[: max(1, columns - 2)] + "…"

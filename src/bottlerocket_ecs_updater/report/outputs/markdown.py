@@ -1,0 +1,146 @@
+"""The account of a run as Markdown: for a ticket, a chat, or a pull request. The same facts as the page, shorter.
+
+Whatever others wrote stands in code, where no Markdown is read; HTML in it is text wherever it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from bottlerocket_ecs_updater.core.model.outcome import Became
+from bottlerocket_ecs_updater.core.model.time_text import span
+from bottlerocket_ecs_updater.engine.audit import Act
+from bottlerocket_ecs_updater.report.analysis.run_report import Account, Group, Trouble, number
+from bottlerocket_ecs_updater.report.outputs.page.lanes import durations
+from bottlerocket_ecs_updater.report.words.sanitize import visible
+
+NAMED_MAX = 50
+"""Instances of one group that are named."""
+
+
+def markdown(account: Account) -> str:
+    """The account as Markdown."""
+    return "\n".join(_lines(account)) + "\n"
+
+
+def _lines(account: Account) -> Iterator[str]:
+    summary = account.summary
+    yield f"# {escaped(account.headline)}"
+    yield ""
+    yield f"- how it ended: **{account.ending.value}**"
+    yield f"- cluster: {code(summary.cluster)}, run: {code(summary.run)}, updater {escaped(summary.updater_version)}"
+    if summary.began is not None and summary.ended is not None:
+        yield f"- from {_when(summary.began)} to {_when(summary.ended)}, {span(summary.took)}"
+    counted = [f"{summary.counts[became]} {became.words}" for became in Became if summary.counts[became]]
+    if counted:
+        yield f"- {', '.join(counted)}"
+    yield from _out_of_service(account)
+    if account.troubles:
+        yield from ("", "## What is broken, and what to do")
+        for trouble in account.troubles:
+            yield from _trouble(trouble)
+    yield from _releases(account)
+    if account.holds:
+        yield from ("", "## Held back", "", "instances | why | what would free them", "---:|---|---")
+        for group in account.holds:
+            yield _hold(group)
+    if account.acts:
+        yield from ("", "## What people did", "", "when | command | who | why | what it did", "---|---|---|---|---")
+        yield from (_act(act) for act in account.acts)
+    yield from _costs(account)
+
+
+def _act(act: Act) -> str:
+    why = code(act.why) if act.why else "no reason was given"
+    return " | ".join(map(_cell, (_when(act.at), code(act.command), code(act.who), why, code(act.done))))
+
+
+def _out_of_service(account: Account) -> Iterator[str]:
+    if account.median_out_of_service is not None:
+        middle, longest = span(account.median_out_of_service), span(account.out_of_service[-1])
+        yield f"- out of service: {middle} at the median, {longest} at most; {account.most_out_at_once} at once at most"
+    if account.moved is not None:
+        yield f"- tasks moved: {account.moved}"
+
+
+def _trouble(trouble: Trouble) -> Iterator[str]:
+    yield from ("", f"### {trouble.what}", "")
+    yield f"- since: {_when(trouble.since) if trouble.since is not None else 'an unknown time'}"
+    if trouble.why and not trouble.said:
+        yield f"- why: {code(trouble.why)}"
+    yield f"- **to do**: {escaped(trouble.to_do)}"
+    if trouble.said:
+        yield from (f"- {code(instance)}: {code(why)}" for instance, why in trouble.said[:NAMED_MAX])
+        if len(trouble.said) > NAMED_MAX:
+            yield f"- … and {len(trouble.said) - NAMED_MAX} more"
+    elif trouble.lanes:
+        yield f"- {_named([lane.instance for lane in trouble.lanes])}"
+    yield from (f"- {one.purpose}: {', '.join(map(code, one.lines))}" for one in trouble.commands)
+
+
+def _releases(account: Account) -> Iterator[str]:
+    if account.moves:
+        yield from ("", "## Releases", "", "release | before | after", "---|---:|---:")
+        yield from (f"{move.version} | {move.before} | {move.after}" for move in reversed(account.moves))
+
+
+def _hold(group: Group) -> str:
+    example = "" if group.alike else "for example: "
+    why = f"{group.code}: {example}{code(group.why)}; {_named([row.instance for row in group.rows])}"
+    typed = "".join(f"; {one.purpose}: {', '.join(map(code, one.lines))}" for one in group.commands)
+    return f"{len(group.rows)} | {_cell(why)} | {_cell(escaped(group.to_do) + typed)}"
+
+
+def _costs(account: Account) -> Iterator[str]:
+    told = durations(account)
+    if told:
+        yield from ("", "## Durations", "", "part | times | shortest | median | longest", "---|---:|---:|---:|---:")
+        yield from (f"{one.part} | {one.times} | {one.shortest} | {one.median} | {one.longest}" for one in told)
+    calls = account.summary.calls
+    if calls:
+        throttled = f", {account.summary.throttles} of them throttled" if account.summary.throttles else ""
+        yield from ("", f"{number(sum(calls.values()), 'call')} of AWS{throttled}.")
+
+
+def _named(instances: Sequence[str]) -> str:
+    more = f" … and {len(instances) - NAMED_MAX} more" if len(instances) > NAMED_MAX else ""
+    return " ".join(_codes(instances[:NAMED_MAX])) + more
+
+
+def _codes(texts: Iterable[str]) -> Iterator[str]:
+    return map(code, texts)
+
+
+def code(text: str) -> str:
+    """A text in code, whatever back-ticks it has itself."""
+    shown = visible(text).strip() or " "
+    longest = max((len(run) for run in _ticks(shown)), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if shown[0] == "`" or shown[-1] == "`" else ""
+    return f"{fence}{pad}{shown}{pad}{fence}"
+
+
+def _ticks(text: str) -> Iterator[str]:
+    run = ""
+    for character in text + " ":
+        if character == "`":
+            run += character
+        elif run:
+            yield run
+            run = ""
+
+
+def escaped(text: str) -> str:
+    """A text that Markdown and HTML leave as it is, but for code: our own remedies name commands in back-ticks."""
+    shown = visible(text).replace("&", "&amp;").replace("<", "&lt;")
+    return "".join(f"\\{character}" if character in "\\*_[]#|~" else character for character in shown)
+
+
+def _cell(text: str) -> str:
+    """A bar would end the cell, even in code; GitHub's tables take the escape back."""
+    return text.replace("\\|", "|").replace("|", "\\|")
+
+
+def _when(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,334 @@
+"""Messages: what people are told while they are not watching, and what other programs are told in full.
+
+People get at most one message of each kind in a run, and none from a run in which nothing happened: a message that
+comes every night is read by nobody. Programs get every event that matters, as it happens.
+"""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from bottlerocket_ecs_updater.core.model.event import (
+    Claimed,
+    Event,
+    InstanceEvent,
+    InstanceFailed,
+    InstanceQuarantined,
+    InstanceUpdated,
+    RunFinished,
+    RunHalted,
+    RunStarted,
+)
+from bottlerocket_ecs_updater.errors import UpdaterError
+from bottlerocket_ecs_updater.report.analysis.run_report import Account, Ending, Group, Trouble, account_of
+from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
+    Reach,
+    Typed,
+    for_failure,
+    for_halt,
+    for_quarantine,
+)
+from bottlerocket_ecs_updater.report.outputs.log import last_facts
+from bottlerocket_ecs_updater.report.words.event_fields import Field, facts_of
+from bottlerocket_ecs_updater.report.words.event_text import sentence
+from bottlerocket_ecs_updater.report.words.sanitize import visible
+
+WIDTH = 100
+NAMED_MAX = 20
+"""Instances of one trouble that a message names; the report has all of them."""
+
+TEXT_MAX_CHARACTERS = 30_000
+"""SNS takes 256 KB; nobody reads this much in a mail."""
+
+NOTICES_MAX = 10
+"""Events that are handed over together: as many as EventBridge takes in one call."""
+
+TOLD_IN_FULL = (
+    RunStarted,
+    Claimed,
+    InstanceUpdated,
+    InstanceFailed,
+    InstanceQuarantined,
+    RunHalted,
+    RunFinished,
+)
+"""Events that programs are told."""
+
+
+class Occasion(Enum):
+    """Why people are told something."""
+
+    STARTED = "started"
+    """It took the first instance out of service: from now on there is something to see."""
+    FAILED = "failure"
+    QUARANTINED = "quarantine"
+    HALTED = "halt"
+    FINISHED = "finish"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something to tell people."""
+
+    occasion: Occasion
+    cluster: str
+    run: str
+    subject: str
+    """A short line of plain ASCII: SNS takes 100 such characters as the subject of a mail."""
+    text: str
+    facts: Mapping[str, Field]
+    """The same for programs that read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to tell programs: one event, or the end of a run."""
+
+    name: str
+    facts: Mapping[str, Field]
+
+
+class People(Protocol):
+    """A way to reach people: a topic, a chat."""
+
+    def send(self, message: Message) -> None:
+        """Send it. Raises UpdaterError where that fails."""
+
+
+class Programs(Protocol):
+    """A way to reach programs: an event bus."""
+
+    def put(self, notices: Sequence[Notice]) -> None:
+        """Hand them over. Raises UpdaterError where that fails."""
+
+
+class Messenger:
+    """Decides who is told what. A message that cannot be sent is complained of, and costs nothing else."""
+
+    def __init__(
+        self,
+        people: Sequence[People],
+        programs: Sequence[Programs],
+        *,
+        run: str,
+        cluster: str,
+        report: str,
+        complain: Callable[[str], None],
+        reach: Reach | None = None,
+    ) -> None:
+        self._people = people
+        self._programs = programs
+        self._run, self._cluster, self._report = run, cluster, report
+        self._complain = complain
+        self._reach = reach or Reach(cluster)
+        self._past: list[Event] = []
+        self._told: set[Occasion] = set()
+        self._notices: list[Notice] = []
+
+    def record(self, event: Event) -> None:
+        self._past.append(event)
+        try:
+            self._tell_people(event)
+            self._tell_programs(event)
+        except UpdaterError as error:
+            self._complain(f"messages were cut short: {error}")
+
+    def _tell_people(self, event: Event) -> None:
+        occasion = _OCCASIONS.get(type(event))
+        if occasion is None or occasion in self._told or not self._people:
+            return
+        if occasion is Occasion.FINISHED and not self._worth_telling():
+            return
+        self._told.add(occasion)
+        message = self._message(occasion, event)
+        for way in self._people:
+            try:
+                way.send(message)
+            except UpdaterError as error:
+                self._complain(f"nobody could be told of the {occasion.value}: {error}")
+
+    def _tell_programs(self, event: Event) -> None:
+        if self._programs and isinstance(event, TOLD_IN_FULL):
+            self._notices.append(self._notice(event))
+            if len(self._notices) >= NOTICES_MAX or not isinstance(event, Claimed | InstanceUpdated):
+                self._hand_over()
+
+    def _worth_telling(self) -> bool:
+        """Whether anything happened: something was begun, or broke."""
+        account = account_of(self._past, cluster=self._cluster, reach=self._reach)
+        return bool(self._told) or account.ending.bad
+
+    def _message(self, occasion: Occasion, event: Event) -> Message:
+        if occasion is Occasion.FINISHED:
+            account = account_of(self._past, cluster=self._cluster, reach=self._reach)
+            subject, text, facts = (
+                finish_subject(account),
+                finish_text(account, self._report),
+                last_facts(account.summary),
+            )
+        else:
+            subject, text, facts = (
+                _subject(occasion, event),
+                _text(occasion, event, self._report, self._reach),
+                facts_of(event),
+            )
+        head: dict[str, Field] = {"cluster": self._cluster, "run": self._run}
+        line = ascii_line(f"[{self._cluster}] {subject}")
+        return Message(occasion, self._cluster, self._run, line, text, head | facts)
+
+    def _notice(self, event: Event) -> Notice:
+        head: dict[str, Field] = {"cluster": self._cluster, "run": self._run}
+        if isinstance(event, RunFinished):
+            account = account_of(self._past, cluster=self._cluster, reach=self._reach)
+            facts = last_facts(account.summary) | {"headline": account.headline, "report": self._report}
+            return Notice(event.name, head | facts)
+        return Notice(event.name, head | facts_of(event))
+
+    def _hand_over(self) -> None:
+        notices, self._notices = self._notices, []
+        for way in self._programs:
+            try:
+                way.put(notices)
+            except UpdaterError as error:
+                self._complain(f"{len(notices)} events could not be handed over: {error}")
+
+
+_OCCASIONS: Mapping[type[Event], Occasion] = {
+    Claimed: Occasion.STARTED,
+    InstanceFailed: Occasion.FAILED,
+    InstanceQuarantined: Occasion.QUARANTINED,
+    RunHalted: Occasion.HALTED,
+    RunFinished: Occasion.FINISHED,
+}
+
+
+def finish_subject(account: Account) -> str:
+    """What happened, so that it is read without opening the message."""
+    word = f"{account.ending.value}: " if account.ending is Ending.FAILURES else ""
+    return f"{word}{account.headline}"
+
+
+def finish_text(account: Account, report: str) -> str:
+    """The digest of a run: what is broken and what to do first, then what came of it."""
+    parts = [_line(account.headline if account.headline.endswith("…") else f"{account.headline}.")]
+    parts += [_trouble(trouble) for trouble in account.troubles]
+    if account.holds:
+        parts.append("\n".join(["Held back:", *(line for group in account.holds for line in _held(group))]))
+    text = "\n\n".join(parts)
+    if len(text) > TEXT_MAX_CHARACTERS:
+        text = f"{text[:TEXT_MAX_CHARACTERS]}\n… cut here; the report has all of it."
+    return f"{text}\n\n{_foot(report, 'Report')}"
+
+
+def _held(group: Group) -> Iterator[str]:
+    yield _line(f"  {len(group.rows)}  {group.code}: {group.why}")
+    if group.wants_a_person:
+        names = [visible(row.instance, 40) for row in group.rows]
+        left = len(names) - NAMED_MAX
+        yield _line(f"    {' '.join(names[:NAMED_MAX])}{f' … and {left} more' if left > 0 else ''}")
+        yield _line(f"    To do: {group.to_do}")
+        yield from typed_text(group.commands)
+
+
+def _trouble(trouble: Trouble) -> str:
+    since = f" (since {trouble.since:%Y-%m-%d %H:%M} UTC)" if trouble.since is not None else ""
+    lines = [f"{trouble.what}{since}"]
+    if trouble.said:
+        lines += [f"  {instance}  {why}" for instance, why in trouble.said[:NAMED_MAX]]
+        left = len(trouble.said) - NAMED_MAX
+    else:
+        lines += [f"  {trouble.why}"] if trouble.why else []
+        lines += [f"  {lane.instance}" for lane in trouble.lanes[:NAMED_MAX]]
+        left = len(trouble.lanes) - NAMED_MAX
+    if left > 0:
+        lines.append(f"  … and {left} more")
+    told = [*map(_line, lines), _line(f"To do: {trouble.to_do}"), *typed_text(trouble.commands)]
+    return "\n".join(told)
+
+
+def typed_text(commands: Sequence[Typed]) -> list[str]:
+    """Commands as lines of their own, never wrapped: they are there to be copied."""
+    return [
+        line for one in commands for line in (_line(f"{one.purpose}:"), *(f"    {visible(it)}" for it in one.lines))
+    ]
+
+
+def _subject(occasion: Occasion, event: Event) -> str:
+    who = event.instance if isinstance(event, InstanceEvent) else ""
+    match event:
+        case Claimed(source=source, target=target):
+            return f"update to {target} begins, from {source}"
+        case InstanceFailed(failure=failure):
+            return f"{who} failed: {failure.failure.code}"
+        case InstanceQuarantined(failure=failure):
+            return f"{who} is out of service: {failure.failure.code}"
+        case RunHalted():
+            return "the update halted, a person must look"
+        case _:
+            return occasion.value
+
+
+def _text(occasion: Occasion, event: Event, report: str, reach: Reach) -> str:
+    said = sentence(event)
+    if isinstance(event, InstanceEvent):
+        said = f"{event.instance}: {said}"
+    commands = "\n".join(typed_text(_typed_for(event, reach)))
+    parts = [f"{_line(said)}.", _line(_WHAT_NEXT[occasion]), *([commands] if commands else []), _foot(report)]
+    return "\n\n".join(parts)
+
+
+def _typed_for(event: Event, reach: Reach) -> Sequence[Typed]:
+    match event:
+        case InstanceFailed(instance=instance, failure=failure):
+            return for_failure(failure.failure.code, [instance], reach)
+        case InstanceQuarantined(instance=instance, failure=failure):
+            return for_quarantine(failure.failure.code, [instance], reach)
+        case RunHalted():
+            return for_halt(reach)
+        case _:
+            return ()
+
+
+_WHAT_NEXT = {
+    Occasion.STARTED: "Nothing is to be done. Another message tells how the run ended.",
+    Occasion.FAILED: "The run goes on with the others. Further failures are in the message that ends the run.",
+    Occasion.QUARANTINED: "The run goes on as far as its budget allows. It stays out of service until it is healthy "
+    "again or a person releases it.",
+    Occasion.HALTED: "Nothing more is begun; what is in hand is brought to its end, and the message that ends the run "
+    "names everything that needs a person.",
+}
+
+
+def _foot(report: str, what: str = "Report, when the run has ended") -> str:
+    if not report:
+        return "This run keeps no state, so there is no report of it."
+    fetch = f"\n    {shlex.join(['aws', 's3', 'cp', report, 'report.html'])}" if report.startswith("s3://") else ""
+    return f"{what}: {report}{fetch}"
+
+
+def _line(text: str) -> str:
+    """Safe to show, and wrapped with its indentation."""
+    indent = " " * (len(text) - len(text.lstrip()))
+    return textwrap.fill(
+        visible(text.strip()),
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+SUBJECT_MAX_CHARACTERS = 100
+"""Source: `Subject` of SNS Publish: ASCII, no line breaks or control characters, less than 100 characters."""
+
+
+def ascii_line(text: str) -> str:
+    """A subject as SNS and mail take it."""
+    plain = visible(text).replace("→", "->").replace("…", "...").encode("ascii", "replace").decode()
+    return plain if len(plain) < SUBJECT_MAX_CHARACTERS else plain[: SUBJECT_MAX_CHARACTERS - 4] + "..."

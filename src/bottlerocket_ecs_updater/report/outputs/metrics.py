@@ -1,0 +1,195 @@
+"""Metrics in CloudWatch's embedded metric format: lines of the log that CloudWatch Logs turns into metrics by itself.
+
+So the updater needs no permission for them, and a run that may not reach CloudWatch loses none. Every metric is in
+the table below: the dashboard and the alarms of the stack may name no other.
+Source: "Specification: Embedded metric format" of the CloudWatch user guide.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TextIO
+
+from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
+from bottlerocket_ecs_updater.core.model.outcome import Became
+from bottlerocket_ecs_updater.core.model.phase import Phase
+from bottlerocket_ecs_updater.core.model.time_text import write_time
+from bottlerocket_ecs_updater.report.analysis.progress import Standing
+from bottlerocket_ecs_updater.report.analysis.run_report import spent_by_part
+from bottlerocket_ecs_updater.report.analysis.summary import Summary, summarize
+from bottlerocket_ecs_updater.report.analysis.timeline import Part, Timeline, timeline_of
+
+NAMESPACE = "BottlerocketEcsUpdater"
+CLUSTER, RELEASE, REASON = "Cluster", "Release", "Reason"
+
+GAUGES_EVERY = timedelta(seconds=60)
+"""The resolution of a metric: more of them would be averaged away."""
+
+VALUES_MAX = 100
+"""Values of one metric in one line. Source: the specification's target members."""
+
+KINDS_MAX = 15
+"""Releases, or reasons, that are told apart in one run: each is a metric of its own, which costs."""
+
+OTHER = "other"
+
+Values = Mapping[str, float | list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: its name, its unit, what else than the cluster it is told apart by, and what it means."""
+
+    name: str
+    unit: str
+    meaning: str
+    by: str = ""
+
+
+_PHASES = {phase: f"Instances{phase.value.title()}" for phase in Phase}
+_PARTS = {part: f"Seconds{part.value.title()}" for part in Part if part is not Part.QUARANTINED}
+"""A quarantine has no length that a run could tell: it goes on."""
+
+METRICS: tuple[Metric, ...] = (
+    Metric("RunsSucceeded", "Count", "1 where a run ended well, else 0."),
+    Metric("RunsFailed", "Count", "1 where a run had an error, halted, or left an instance failed or out of service."),
+    Metric("RunsHalted", "Count", "1 where a run halted itself."),
+    Metric("RunDuration", "Seconds", "How long the run took."),
+    Metric("LastSuccessTime", "Seconds", "When a run last ended well, in seconds since 1970."),
+    Metric("LastProgressTime", "Seconds", "When an instance last got on, in seconds since 1970."),
+    Metric("SecondsSinceProgress", "Seconds", "How long no instance has got on, while some are in hand."),
+    Metric("InstancesInHand", "Count", "Instances that are out of service for an update, or whose slot settles."),
+    Metric("InstancesUpdated", "Count", "Instances that the run updated."),
+    Metric("InstancesFailed", "Count", "Instances that failed in the run, and are in service."),
+    Metric("InstancesHeld", "Count", "Instances that were held back at the end of the run."),
+    Metric("ApiCalls", "Count", "Calls of AWS in the run."),
+    Metric("ApiThrottles", "Count", "Calls that AWS refused for their rate."),
+    *(Metric(name, "Count", f"Instances in the phase {phase.value}.") for phase, name in _PHASES.items()),
+    *(Metric(name, "Seconds", f"How long each instance was {part.value}.") for part, name in _PARTS.items()),
+    Metric("SecondsOutOfService", "Seconds", "How long each instance was out of service that came back."),
+    Metric("InstancesOnRelease", "Count", "Instances by the release that they run.", RELEASE),
+    Metric("InstancesHeldByReason", "Count", "Instances that were held back, by reason.", REASON),
+)
+
+_UNITS = {metric.name: metric.unit for metric in METRICS}
+_BY = {metric.name: metric.by for metric in METRICS}
+
+
+class Metrics:
+    """Writes metrics to the stream of the log, gauges while instances are in hand and everything else at the end."""
+
+    def __init__(self, stream: TextIO, *, run: str, cluster: str) -> None:
+        self._stream = stream
+        self._run = run
+        self._cluster = cluster
+        self._past: list[Event] = []
+        self._standing = Standing()
+        self._told_at: datetime | None = None
+
+    def record(self, event: Event) -> None:
+        self._past.append(event)
+        self._standing.note(event)
+        if isinstance(event, RunFinished):
+            self._tell_end(event.at)
+        else:
+            self.tick(event.at)
+
+    def tick(self, now: datetime) -> None:
+        """Tell the gauges where that is due: a run that is stuck has no events, and must be seen for that."""
+        due = self._told_at is None or now - self._told_at >= GAUGES_EVERY
+        if due and self._standing.working and not self._standing.finished:
+            self._told_at = now
+            self._write(now, self._gauges(now))
+
+    def _gauges(self, now: datetime) -> dict[str, float | list[float]]:
+        progress = self._standing.progress_at or now
+        return {
+            "InstancesInHand": len(self._standing.working),
+            "SecondsSinceProgress": (now - progress).total_seconds(),
+            "LastProgressTime": progress.timestamp(),
+            **{_PHASES[phase]: count for phase, count in self._standing.by_phase.items()},
+        }
+
+    def _tell_end(self, now: datetime) -> None:
+        summary = summarize(self._past)
+        if summary.outcome == "left":
+            return
+        self._write(now, self._end(now, summary))
+        timeline = timeline_of(self._past)
+        if timeline is not None:
+            self._write_all(now, _spans(timeline))
+        releases = Counter(str(version) for version in self._standing.releases.values())
+        for release, count in _largest(releases):
+            self._write(now, {"InstancesOnRelease": count}, RELEASE, release)
+        reasons = Counter(row.code for row in summary.rows if row.became is Became.HELD)
+        for reason, count in _largest(reasons):
+            self._write(now, {"InstancesHeldByReason": count}, REASON, reason)
+
+    def _end(self, now: datetime, summary: Summary) -> Values:
+        counts = summary.counts
+        well = summary.outcome == "ok"
+        phases = dict(self._standing.by_phase) | {Phase.QUARANTINED: counts[Became.QUARANTINED]}
+        return {
+            "RunsSucceeded": int(well),
+            "RunsFailed": int(bool(summary.exit_code)),
+            "RunsHalted": int(summary.halted),
+            "RunDuration": summary.took.total_seconds(),
+            "InstancesUpdated": counts[Became.UPDATED],
+            "InstancesFailed": counts[Became.FAILED],
+            "InstancesHeld": counts[Became.HELD],
+            "ApiCalls": sum(summary.calls.values()),
+            "ApiThrottles": summary.throttles,
+            **({"LastSuccessTime": now.timestamp()} if well else {}),
+            **{_PHASES[phase]: count for phase, count in phases.items()},
+        }
+
+    def _write_all(self, now: datetime, spans: Mapping[str, Sequence[float]]) -> None:
+        """Lists of values, as many in a line as may be."""
+        for start in range(0, max(map(len, spans.values()), default=0), VALUES_MAX):
+            chunk = {name: list(values[start : start + VALUES_MAX]) for name, values in spans.items()}
+            self._write(now, {name: values for name, values in chunk.items() if values})
+
+    def _write(self, now: datetime, values: Values, dimension: str = "", value: str = "") -> None:
+        about = {
+            "time": write_time(now),
+            "level": "info",
+            "event": "metrics",
+            "run": self._run,
+            "cluster": self._cluster,
+        }
+        line = about | emf(now, self._cluster, values, dimension, value)
+        self._stream.write(json.dumps(line, separators=(",", ":")) + "\n")
+        self._stream.flush()
+
+
+def emf(now: datetime, cluster: str, values: Values, dimension: str = "", value: str = "") -> dict[str, object]:
+    """One line: metrics that share their dimensions, with their values."""
+    dimensions = {CLUSTER: cluster} | ({dimension: value} if dimension else {})
+    assert all(_BY[name] == dimension for name in values), "a metric is told apart as its table says"
+    directive = {
+        "Namespace": NAMESPACE,
+        "Dimensions": [list(dimensions)],
+        "Metrics": [{"Name": name, "Unit": _UNITS[name]} for name in values],
+    }
+    metadata = {"Timestamp": round(now.timestamp() * 1000), "CloudWatchMetrics": [directive]}
+    return {"_aws": metadata, **dimensions, **values}
+
+
+def _spans(timeline: Timeline) -> dict[str, list[float]]:
+    spent = spent_by_part(timeline)
+    spans = {_PARTS[part]: [one.total_seconds() for one in lasted] for part, lasted in spent.items() if part in _PARTS}
+    back = [lane for lane in timeline.lanes.values() if lane.worked_on and lane.out_since is None]
+    out = [lane.out_of_service.total_seconds() for lane in back]
+    return spans | ({"SecondsOutOfService": out} if out else {})
+
+
+def _largest(counts: Counter[str]) -> Iterator[tuple[str, int]]:
+    """The most frequent ones, the rest in one."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    yield from ordered[:KINDS_MAX]
+    if len(ordered) > KINDS_MAX:
+        yield OTHER, sum(count for _, count in ordered[KINDS_MAX:])

@@ -1,0 +1,179 @@
+"""The page of one run, and the index of all of them, as HTML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from bottlerocket_ecs_updater.core.model.event import CommandSent, HostChecked, PhaseEntered, RunHalted
+from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.outcome import Became
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.time_text import span, write_time
+from bottlerocket_ecs_updater.engine.audit import Act
+from bottlerocket_ecs_updater.report.analysis.run_report import Account, number
+from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part
+from bottlerocket_ecs_updater.report.outputs.page.lanes import draw, durations
+from bottlerocket_ecs_updater.report.words.event_text import sentence
+from bottlerocket_ecs_updater.report.words.sanitize import SHOWN_MAX_CHARACTERS, visible
+
+if TYPE_CHECKING:
+    from bottlerocket_ecs_updater.report.outputs.index import Entry
+
+SAID_MAX_CHARACTERS = 4000
+"""Of what one host said: enough for any message; a whole output of 24,000 characters would bury the page."""
+
+TABLE_MAX_ROWS = 25
+"""Of the instances of one trouble; every one of them is in the table of instances below."""
+
+INDEX_ACTS_MAX = 100
+"""Of the acts of people, the newest; `history` has them all."""
+
+STORY_MAX_LINES = 60
+"""Of the events of one instance that failed: the last ones, since they led to it."""
+
+_TILES = (Became.UPDATED, Became.FAILED, Became.QUARANTINED, Became.HELD, Became.UP_TO_DATE)
+
+_COUNTED = (Became.UPDATED, Became.FAILED, Became.QUARANTINED, Became.HELD)
+
+_MEANING = {
+    Part.STAGING: "staging the update, in service",
+    Part.READY: "staged, waits for its turn, in service",
+    Part.DRAINING: "draining",
+    Part.REBOOTING: "rebooting",
+    Part.VERIFYING: "proving that it is well",
+    Part.RETURNING: "returning",
+    Part.SETTLING: "in service, the cluster settles",
+    Part.QUARANTINED: "in quarantine, out of service",
+}
+
+
+def page(account: Account, index: str = "") -> str:
+    """The page of a run; `index` is where the page of all runs lies, empty where nobody knows."""
+    summary, timeline = account.summary, account.timeline
+    lanes = timeline.lanes if timeline is not None else {}
+    failed = [row for row in summary.rows if row.became in (Became.QUARANTINED, Became.FAILED)]
+    halted = (event.at for event in account.events if isinstance(event, RunHalted))
+    return (
+        _templates()
+        .get_template("report.html.j2")
+        .render(
+            a=account,
+            s=summary,
+            d=draw(account, next(halted, None)),
+            lanes={row.instance: lanes.get(row.instance) for row in summary.rows},
+            failed=[(row, lanes.get(row.instance)) for row in failed],
+            tiles=_TILES,
+            became_held=Became.HELD,
+            most=max((max(move.before, move.after) for move in account.moves), default=1),
+            meaning={part.value: words for part, words in _MEANING.items()},
+            durations=durations(account),
+            calls=sorted(summary.calls.items(), key=lambda item: (-item[1], item[0])),
+            style=_style(),
+            table_max=TABLE_MAX_ROWS,
+            said_max=SAID_MAX_CHARACTERS,
+            index=index,
+            clock="when" if _over_midnight(account) else "clock",
+        )
+    )
+
+
+def index_page(cluster: str, entries: Sequence[Entry], acts: Sequence[Act] = ()) -> str:
+    """The page of all runs of a cluster, in the order in which they are given, and of what people did, newest first."""
+    return (
+        _templates()
+        .get_template("index.html.j2")
+        .render(
+            cluster=cluster,
+            entries=entries,
+            acts=sorted(acts, key=lambda act: act.at, reverse=True)[:INDEX_ACTS_MAX],
+            last_well=next((entry for entry in entries if entry.well), None),
+            last_bad=next((entry for entry in entries if entry.bad), None),
+            style=_style(),
+            counted=_COUNTED,
+        )
+    )
+
+
+@cache
+def _templates() -> Environment:
+    made = Environment(autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_source))
+    made.filters |= {
+        "shown": visible,
+        "said": lambda text: visible(text, SAID_MAX_CHARACTERS),
+        "span": span,
+        "clock": lambda at: f"{at.astimezone(UTC):%H:%M:%S}",
+        "minute": lambda at: f"{at.astimezone(UTC):%Y-%m-%d %H:%M}",
+        "day": lambda at: f"{at.astimezone(UTC):%Y-%m-%d}",
+        "machine": write_time,
+        "when": lambda at: f"{at.astimezone(UTC):%d %b %H:%M:%S}",
+        "prose": _prose,
+        "number": number,
+        "spent": _spent,
+        "story": _story,
+    }
+    return made
+
+
+def _source(name: str) -> str:
+    return resources.files(__package__).joinpath("templates", name).read_text(encoding="utf-8")
+
+
+@cache
+def _style() -> Markup:
+    return Markup(_source("style.css").strip())  # noqa: S704 - our own file
+
+
+_MARKED = re.compile(r"(`[^`]+`)|(\bm?i-[0-9a-f]{8,17}\b)")
+
+
+def _prose(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> Markup:
+    """A sentence as a paragraph: what stands in back-ticks is code, and an instance id is not broken in two."""
+    shown, told, done = visible(text, limit), Markup(), 0
+    for found in _MARKED.finditer(shown):
+        code, id_ = found.groups()
+        kind, inside = ("code", code[1:-1]) if code else ("span", id_)
+        opened = Markup("<code>") if kind == "code" else Markup('<span class="one">')
+        told += Markup("{}{}{}</{}>").format(shown[done : found.start()], opened, inside, kind)
+        done = found.end()
+    told += shown[done:]
+    first = told[:1]
+    return first.upper() + told[1:] if first.islower() else told
+
+
+def _over_midnight(account: Account) -> bool:
+    """Whether a time of day alone would not say when."""
+    began, ended = account.summary.began, account.summary.ended
+    return began is not None and ended is not None and began.astimezone(UTC).date() != ended.astimezone(UTC).date()
+
+
+def _spent(lane: Lane, part: str) -> str:
+    lasted = lane.spent(Part(part))
+    return span(lasted) if lasted else ""
+
+
+def _story(lane: Lane) -> Iterable[tuple[datetime, str]]:
+    """What happened to an instance, without what is said twice: checks that go on, phases that others follow."""
+    told: list[tuple[datetime, str]] = []
+    last_answer = ""
+    for event in lane.events:
+        said = sentence(event)
+        match event:
+            case PhaseEntered() | CommandSent(kind=Kind.CHECK):
+                continue
+            case HostChecked(answer=answer):
+                words = f"{type(answer).__name__} {said}" if isinstance(answer, HostReport) else said
+                if words == last_answer:
+                    continue
+                last_answer = words
+            case _:
+                pass
+        told.append((event.at, visible(said, SAID_MAX_CHARACTERS)))
+    return told[-STORY_MAX_LINES:]

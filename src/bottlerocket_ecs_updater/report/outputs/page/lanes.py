@@ -1,0 +1,257 @@
+"""Where everything stands in the drawing of a run: lanes, bars, axis. Numbers only; the template writes the SVG.
+
+Few instances get a labelled lane each. Of many, those that need a person keep their labelled lanes, and the others
+become thin ones, in the order in which they were taken: hundreds of them read as one slope.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from bottlerocket_ecs_updater.core.model.outcome import Became
+from bottlerocket_ecs_updater.core.model.time_text import span
+from bottlerocket_ecs_updater.report.analysis.run_report import Account, number, spent_by_part
+from bottlerocket_ecs_updater.report.analysis.summary import Row
+from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part, Timeline
+from bottlerocket_ecs_updater.report.words.sanitize import visible
+
+WIDTH = 1000.0
+_LEFT, _RIGHT = 170.0, 110.0
+"""Room for the instance id on the left, and for what became of it on the right."""
+
+_LOAD_HEIGHT = 46.0
+_AXIS_HEIGHT = 22.0
+_HEADING_HEIGHT = 24.0
+_BAR_MIN_WIDTH = 0.8
+_TICKS_MAX = 9
+
+_TALL, _LOW, _THIN = 20.0, 11.0, 4.0
+_TALL_MAX, _LOW_MAX = 40, 120
+"""Up to so many lanes of one group are labelled in full, or in small type."""
+
+_TICKS = [timedelta(seconds=n) for n in (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)]
+
+_THINNER = frozenset({Part.READY, Part.SETTLING, Part.STAGING})
+"""Parts of the life in which the instance serves: drawn as a line, so that what is out of service stands out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A stretch, as a rectangle."""
+
+    part: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One lane."""
+
+    y: float
+    height: float
+    label: str
+    """Empty where there is no room for it."""
+    small: bool
+    outcome: str
+    became: str
+    title: str
+    """The whole lane in words."""
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What the lanes below it have in common."""
+
+    y: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A time on the axis."""
+
+    x: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """The whole of it; `height` and every position in the same unit as WIDTH."""
+
+    height: float
+    left: float
+    right: float
+    top: float
+    day: str
+    """The day on which it began, which the axis does not say."""
+    lanes: tuple[Drawn, ...]
+    headings: tuple[Heading, ...]
+    ticks: tuple[Tick, ...]
+    load: str
+    """The area of instances out of service at once, as a path."""
+    load_most: int
+    load_base: float
+    halted: float | None
+    """Where the halt stands."""
+    parts: tuple[str, ...]
+    """The parts of life that occur, for the legend."""
+    left_out: int
+    """Instances without a lane, since nothing was done with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    began: datetime
+    length: timedelta
+
+    def x(self, at: datetime) -> float:
+        share = (at - self.began) / self.length if self.length else 0.0
+        return _LEFT + min(max(share, 0.0), 1.0) * (WIDTH - _LEFT - _RIGHT)
+
+
+def draw(account: Account, halted_at: datetime | None = None) -> Drawing | None:
+    """Lay a run out. None where nothing was done with any instance."""
+    timeline = account.timeline
+    if timeline is None:
+        return None
+    groups = [group for group in _grouped(account) if group[1]]
+    if not groups or timeline.ended <= timeline.began:
+        return None
+    scale = _Scale(timeline.began, timeline.ended - timeline.began)
+    most, load = _load(timeline, scale)
+    top = _LOAD_HEIGHT + _AXIS_HEIGHT
+    y, lanes, headings = top, list[Drawn](), list[Heading]()
+    for text, members in groups:
+        headings.append(Heading(round(y + _HEADING_HEIGHT - 8, 1), text))
+        y += _HEADING_HEIGHT
+        height = _TALL if len(members) <= _TALL_MAX else _LOW if len(members) <= _LOW_MAX else _THIN
+        for row, lane in members:
+            lanes.append(_drawn(row, lane, scale, y, height))
+            y += height
+    shown = {stretch.part for _, members in groups for _, lane in members for stretch in lane.stretches}
+    return Drawing(
+        height=round(y + 6, 1),
+        left=_LEFT,
+        right=WIDTH - _RIGHT,
+        top=top,
+        day=f"{timeline.began.astimezone(UTC):%Y-%m-%d}",
+        lanes=tuple(lanes),
+        headings=tuple(headings),
+        ticks=tuple(_ticks(timeline, scale)),
+        load=load,
+        load_most=most,
+        load_base=_LOAD_HEIGHT,
+        halted=round(scale.x(halted_at), 1) if halted_at is not None else None,
+        parts=tuple(part.value for part in Part if part in shown),
+        left_out=len(account.summary.rows) - sum(len(members) for _, members in groups),
+    )
+
+
+_Members = list[tuple[Row, Lane]]
+
+
+def _grouped(account: Account) -> Iterator[tuple[str, _Members]]:
+    """Worst first; within a group, in the order in which they were taken out of service."""
+    known = [(row, lane) for row in account.summary.rows if (lane := account.lane(row)) is not None and lane.stretches]
+    late = account.timeline.ended if account.timeline is not None else None
+    known.sort(key=lambda both: (both[1].out_from or late or both[1].stretches[0].began, both[0].instance))
+    for became in (Became.QUARANTINED, Became.FAILED):
+        members = [both for both in known if both[0].became is became]
+        yield f"{became.words} · {number(len(members), 'instance')}", members
+    rest = [both for both in known if both[0].became not in (Became.QUARANTINED, Became.FAILED)]
+    open_ = [both for both in rest if both[1].out_since is not None]
+    yield f"in the middle of an update · {number(len(open_), 'instance')}", open_
+    updated = [both for both in rest if both[0].became is Became.UPDATED and both not in open_]
+    yield f"updated · {number(len(updated), 'instance')}, in the order in which they were taken", updated
+    other = [both for both in rest if both not in open_ and both not in updated]
+    taken = [both for both in other if both[1].worked_on]
+    yield f"given back as they were · {number(len(taken), 'instance')}", taken
+    staged = [both for both in other if not both[1].worked_on]
+    yield f"staged, and not rebooted in this run · {number(len(staged), 'instance')}", staged
+
+
+def _drawn(row: Row, lane: Lane, scale: _Scale, y: float, height: float) -> Drawn:
+    thin = height == _THIN
+    gap = 0.5 if thin else height * 0.16
+    return Drawn(
+        y=round(y, 1),
+        height=height,
+        label="" if thin else visible(lane.instance, 40),
+        small=height == _LOW,
+        outcome="" if thin else row.code if row.became is Became.FAILED else row.became.words,
+        became=row.became.value,
+        title=_in_words(row, lane),
+        bars=tuple(_bars(lane, scale, y + gap, height - 2 * gap)),
+    )
+
+
+def _bars(lane: Lane, scale: _Scale, y: float, height: float) -> Iterator[Bar]:
+    for stretch in lane.stretches:
+        left, right = scale.x(stretch.began), scale.x(stretch.ended)
+        width = max(right - left, _BAR_MIN_WIDTH)
+        thinner = height * 0.35 if stretch.part in _THINNER else 0.0
+        yield Bar(
+            stretch.part.value,
+            round(min(left, WIDTH - _RIGHT - width), 2),
+            round(y + thinner, 2),
+            round(width, 2),
+            round(height - 2 * thinner, 2),
+        )
+
+
+def _in_words(row: Row, lane: Lane) -> str:
+    told = ", ".join(f"{stretch.part.value} {span(stretch.lasted)}" for stretch in lane.stretches)
+    start = f" from {lane.out_from:%H:%M:%S}" if lane.out_from is not None else ""
+    return f"{visible(lane.instance, 40)}: {row.became.words}; {told}{start}"
+
+
+def _load(timeline: Timeline, scale: _Scale) -> tuple[int, str]:
+    """The area under the number of instances out of service."""
+    steps = timeline.out_at_once()
+    most = max((count for _, count in steps), default=0)
+    if not most:
+        return 0, ""
+    unit = (_LOAD_HEIGHT - 14) / most
+    path = [f"M{_LEFT:.1f} {_LOAD_HEIGHT:.1f}"]
+    for at, count in steps:
+        path.append(f"H{scale.x(at):.1f}V{_LOAD_HEIGHT - count * unit:.1f}")
+    path.append(f"H{scale.x(timeline.ended):.1f}V{_LOAD_HEIGHT:.1f}Z")
+    return most, "".join(path)
+
+
+def _ticks(timeline: Timeline, scale: _Scale) -> Iterator[Tick]:
+    step = next((step for step in _TICKS if scale.length / step <= _TICKS_MAX), _TICKS[-1])
+    form = "%H:%M:%S" if step < timedelta(minutes=1) else "%d %b %H:%M" if scale.length > timedelta(days=1) else "%H:%M"
+    midnight = timeline.began.replace(hour=0, minute=0, second=0, microsecond=0)
+    at = midnight + step * -((midnight - timeline.began) // step)
+    while at <= timeline.ended:
+        yield Tick(round(scale.x(at), 1), format(at, form))
+        at += step
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """How long one part of life took."""
+
+    part: str
+    times: int
+    shortest: str
+    median: str
+    longest: str
+
+
+def durations(account: Account) -> Sequence[Durations]:
+    """Each part of life that occurred, in its order."""
+    if account.timeline is None:
+        return ()
+    spans = {part.value: sorted(lasted) for part, lasted in spent_by_part(account.timeline).items()}
+    return [
+        Durations(part, len(lasted), span(lasted[0]), span(lasted[len(lasted) // 2]), span(lasted[-1]))
+        for part, lasted in spans.items()
+    ]

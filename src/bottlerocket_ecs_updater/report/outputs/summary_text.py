@@ -1,0 +1,113 @@
+"""The summary as text: the halt first, then who needs a person, then what went well; the same for 3 and for 500.
+
+Instances to which the same thing happened for the same reason stand together.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from bottlerocket_ecs_updater.core.model.outcome import Became
+from bottlerocket_ecs_updater.core.model.time_text import span
+from bottlerocket_ecs_updater.report.analysis.summary import COUNTED, Row, Summary
+from bottlerocket_ecs_updater.report.words.colours import PLAIN, Paint
+from bottlerocket_ecs_updater.report.words.event_text import change
+from bottlerocket_ecs_updater.report.words.sanitize import visible
+
+WIDTH_MAX = 110
+"""Longer lines are hard to read, however wide the terminal is."""
+
+WIDTH_MIN = 60
+"""Of a narrower terminal the indentation would leave nothing: there the terminal itself breaks lines."""
+
+_INDENT = " " * 20
+_NAMED_AT_MOST = {Became.QUARANTINED: 500, Became.FAILED: 500, Became.UPDATED: 100, Became.HELD: 40}
+_NAMED_AT_MOST_OTHERWISE = 10
+"""How many instances of one group are named: all that a person must look at, a sample of those that are well."""
+
+_ALIKE_MAX = 3
+"""Sentences of one reason that are told apart; beyond, one of them stands for all."""
+
+
+def summary_text(summary: Summary, paint: Paint = PLAIN, width: int = WIDTH_MAX) -> str:
+    """The whole summary, without the canonical last line, in lines of so many characters."""
+    fitting = min(max(width, WIDTH_MIN), WIDTH_MAX)
+    return "\n".join(_lines(summary, paint, fitting)) + "\n"
+
+
+def last_line(summary: Summary) -> str:
+    """The one canonical line that ends a run, in the form that is easy to search for."""
+    counts = summary.counts
+    numbers = " ".join(f"{became.value}={counts[became]}" for became in COUNTED)
+    return f"run.finished outcome={visible(summary.outcome)} {numbers} duration={span(summary.took)}"
+
+
+def _lines(summary: Summary, paint: Paint, width: int) -> Iterator[str]:
+    yield ""
+    if summary.why:
+        word = "HALTED" if summary.halted else visible(summary.outcome).upper()
+        yield from _wrapped(paint.bad(word) + "  ", visible(summary.why), len(word) + 2, width)
+        yield ""
+    yield from (paint.strong(line) for line in _wrapped("", headline(summary), 0, width))
+    for group in _groups(summary.rows):
+        yield ""
+        yield from _group(group, paint, width)
+    yield ""
+
+
+def headline(summary: Summary) -> str:
+    """What happened, in one sentence."""
+    counts = summary.counts
+    ours = len(summary.rows) - counts[Became.NOT_BOTTLEROCKET]
+    told = [f"{counts[became]} {became.words}" for became in Became if counts[became] and became is not Became.UPDATED]
+    where = f" on cluster {visible(summary.cluster)}" if summary.cluster else ""
+    run = f" (run {visible(summary.run)})" if summary.run else ""
+    first = f"{counts[Became.UPDATED]} of {ours} instances updated{where} in {span(summary.took)}{run}"
+    return "; ".join([first, ", ".join(told)]) if told else first
+
+
+def _groups(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows that say the same, in the order of the first of each."""
+    alike: dict[tuple[object, ...], list[Row]] = {}
+    sentences: dict[tuple[Became, str], set[str]] = {}
+    for row in rows:
+        sentences.setdefault((row.became, row.code), set()).add(row.why)
+    for row in rows:
+        many = row.became is Became.HELD and len(sentences[row.became, row.code]) > _ALIKE_MAX
+        alike.setdefault((row.became, row.code, row.versions, "" if many else row.why), []).append(row)
+    return list(alike.values())
+
+
+def _group(rows: Sequence[Row], paint: Paint, width: int) -> Iterator[str]:
+    first = rows[0]
+    label = paint.became(first.became, f"{first.became.words:<18}")
+    few = len(rows) <= 3
+    names = ", ".join(visible(row.instance) for row in rows) if few else f"{len(rows)} instances"
+    yield from _wrapped(f"  {label}", names, len(_INDENT), width)
+    if len(first.versions) == 2:
+        yield from _wrapped(_INDENT, change(*first.versions), len(_INDENT), width)
+    elif first.versions:
+        yield f"{_INDENT}on {first.versions[0]}"
+    if first.why:
+        example = "for example: " if len({row.why for row in rows}) > 1 else ""
+        yield from _wrapped(_INDENT, f"{first.code}: {example}{visible(first.why)}", len(_INDENT), width)
+    if first.remedy and first.became is not Became.NOT_BOTTLEROCKET:
+        yield from _wrapped(f"{_INDENT}{paint.faint('to do:')} ", visible(first.remedy), len(_INDENT) + 7, width)
+    if not few:
+        yield from _names(rows, width)
+
+
+def _names(rows: Sequence[Row], width: int) -> Iterator[str]:
+    limit = _NAMED_AT_MOST.get(rows[0].became, _NAMED_AT_MOST_OTHERWISE)
+    names = " ".join(visible(row.instance) for row in rows[:limit])
+    more = f" … and {len(rows) - limit} more" if len(rows) > limit else ""
+    yield from _wrapped(_INDENT, names + more, len(_INDENT), width)
+
+
+def _wrapped(before: str, text: str, indent: int, width: int) -> Iterator[str]:
+    """The text after `before`, wrapped, its later lines indented; `before` may carry colours that have no width."""
+    lines = textwrap.wrap(text, width - indent, break_long_words=False, break_on_hyphens=False) or [""]
+    yield before + lines[0]
+    for line in lines[1:]:
+        yield " " * indent + line

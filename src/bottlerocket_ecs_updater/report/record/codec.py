@@ -1,0 +1,133 @@
+"""The JSON form of events: what the record of a run is written in, and read back from by later versions.
+
+    {"format": 1, "event": "instance.updated", "at": "2026-01-05T09:24:11Z", "instance": "i-…", "source": "1.20.0", …}
+
+Times are RFC 3339 in UTC, spans are seconds, releases are their text, reasons and failures are their code with their
+facts. Where a value is one of several kinds, a word beside it says which: `answer` for what a host said, `became` for
+what an instance came to. Keys that are not known are passed over, so that a newer updater may add some; a change that
+an older one would misread raises FORMAT.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from string import Formatter
+from typing import Any, TypeVar
+
+from cattrs import Converter
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+from cattrs.strategies import configure_tagged_union
+
+from bottlerocket_ecs_updater.core.model import event as events
+from bottlerocket_ecs_updater.core.model.event import Event, LookPostponed
+from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostProblem, HostReport
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason
+from bottlerocket_ecs_updater.engine.store import read_json as readjson
+from bottlerocket_ecs_updater.engine.store.json_values import converter, structured
+from bottlerocket_ecs_updater.engine.store.read_json import read_object
+from bottlerocket_ecs_updater.errors import UpdaterError
+
+FORMAT = 1
+
+NOT_RECORDED = "?"
+
+_E = TypeVar("_E")
+
+EVENTS: Mapping[str, type[Event]] = {
+    kind.name: kind
+    for kind in vars(events).values()
+    if isinstance(kind, type) and issubclass(kind, Event) and kind.name
+}
+"""Every event by its name."""
+
+_ANSWERS: Mapping[type, str] = {HostReport: "report", HostProblem: "problem"}
+_BECAME: Mapping[type, str] = {
+    Updated: "updated",
+    UpToDate: "up_to_date",
+    Hold: "held",
+    Failed: "failed",
+    Quarantined: "quarantined",
+}
+
+
+@dataclass
+class Unreadable(UpdaterError):
+    """Read on without it: a line of a record that this version does not understand."""
+
+
+def encode(event: Event) -> str:
+    """The event as one line of JSON, without its line end; ASCII only."""
+    value = {"format": FORMAT, "event": event.name, **_converter().unstructure(event)}
+    return json.dumps(value, separators=(",", ":"))
+
+
+def decode(line: str | bytes) -> Event:
+    """Read what `encode` wrote. Raises Unreadable for anything else, and for what a newer updater wrote."""
+    try:
+        return read_object(line, _event, halves=True)
+    except readjson.Unreadable as problem:
+        raise Unreadable(str(problem)) from problem
+
+
+def _event(value: Mapping[str, Any]) -> Event:
+    if value.get("format") != FORMAT:
+        raise readjson.Unreadable(f"format {value.get('format')!r}; this updater reads format {FORMAT}")
+    kind = EVENTS.get(str(value.get("event")))
+    if kind is None:
+        raise readjson.Unreadable(f"no event that this updater knows: {value.get('event')!r}")
+    try:
+        return structured(_converter(), value, kind)
+    except readjson.Unreadable as problem:
+        raise readjson.Unreadable(f"{kind.name}: {problem}") from problem
+
+
+@cache
+def _converter() -> Converter:
+    made = converter()
+    made.register_unstructure_hook(Reason, lambda reason: reason.code)
+    made.register_structure_hook(Reason, lambda code, _: _named(_REASONS, code))
+    made.register_unstructure_hook(Failure, lambda failure: failure.code)
+    made.register_structure_hook(Failure, lambda code, _: _named(_FAILURES, code))
+    for kind in (Hold, Failed):
+        _facts_as_object(made, kind)
+    configure_tagged_union(HostAnswer, made, tag_generator=_ANSWERS.__getitem__, tag_name="answer")
+    configure_tagged_union(Outcome, made, tag_generator=_BECAME.__getitem__, tag_name="became")
+    # `for` is a word of Python's own, so the field's name had to give way; the record's need not.
+    renamed = override(rename="for")
+    made.register_unstructure_hook(LookPostponed, make_dict_unstructure_fn(LookPostponed, made, for_=renamed))
+    made.register_structure_hook(LookPostponed, make_dict_structure_fn(LookPostponed, made, for_=renamed))
+    return made
+
+
+_REASONS = {reason.code: reason for reason in Reason}
+_FAILURES = {failure.code: failure for failure in Failure}
+
+
+def _named(known: Mapping[str, _E], code: object) -> _E:
+    if code not in known:
+        raise ValueError(f"a word that this updater does not know: {code!r}")
+    return known[str(code)]
+
+
+def _facts_as_object(made: Converter, kind: type) -> None:
+    """Facts are pairs in their order; in JSON they are an object, which keeps its order too."""
+    hooks = override(unstruct_hook=dict, struct_hook=_read_facts)
+    made.register_unstructure_hook(kind, make_dict_unstructure_fn(kind, made, facts=hooks))
+    read: Callable[[Any, Any], Hold | Failed] = make_dict_structure_fn(kind, made, facts=hooks)
+    made.register_structure_hook(kind, lambda value, as_: _with_all_facts(read(value, as_)))
+
+
+def _with_all_facts(said: Hold | Failed) -> Hold | Failed:
+    """A sentence may have grown since the record was written: what it asks for now was not written down."""
+    words = said.reason.value if isinstance(said, Hold) else said.failure.value
+    named = {name for _, name, _, _ in Formatter().parse(f"{words.sentence} {words.remedy}") if name}
+    missing = sorted(named - dict(said.facts).keys())
+    return replace(said, facts=(*said.facts, *((name, NOT_RECORDED) for name in missing)))
+
+
+def _read_facts(value: Any, _: object) -> tuple[tuple[str, str], ...]:
+    return tuple((str(name), str(text)) for name, text in value.items())

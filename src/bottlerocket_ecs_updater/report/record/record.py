@@ -1,0 +1,170 @@
+"""The record of a run: its events, written to the state store as they happen.
+
+    runs/<cluster>/<run>/events-001.jsonl, events-002.jsonl, …
+
+Each batch is an object of its own, written once and never changed: appending would mean reading and writing all of it
+again. A batch is written when it is old or large enough, at what ends a run, and by `secure` before an act that must
+not be forgotten: what has been acted on is then in the store, whenever the run dies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.model.event import (
+    Claimed,
+    Event,
+    InstanceFailed,
+    InstanceQuarantined,
+    InstanceUpdated,
+    LeaseTaken,
+    RunFinished,
+    RunHalted,
+    RunStarted,
+)
+from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
+from bottlerocket_ecs_updater.errors import Unreachable, UpdaterError
+
+BATCH_MAX_AGE = timedelta(seconds=60)
+"""By the events' own times: a run of an hour makes about as many writes as its lease does renewals."""
+
+BATCH_MAX_EVENTS = 1000
+"""A few hundred kilobytes: one look at a large cluster, in one object."""
+
+NUMBERS_TRIED_MAX = 10
+"""Numbers that are found taken before giving up: somebody else writes under this run's own id."""
+
+_WEIGHTY = (RunStarted, LeaseTaken, Claimed, InstanceUpdated, InstanceFailed, InstanceQuarantined, RunHalted)
+
+
+class Record:
+    """Writes the events of one run. A store that does not answer costs nothing but memory until it does."""
+
+    def __init__(self, store: Store, cluster: str, run: RunId) -> None:
+        self._store = store
+        self._folder = record_folder(cluster, run)
+        self._number = 1
+        self._waiting: list[bytes] = []
+        self._since: datetime | None = None
+        """When the oldest waiting event happened."""
+        self._weighty = False
+        self._sent: bytes | None = None
+        """A batch that was sent without an answer: it is what it is now, and is sent again as it is."""
+        self._sent_events = 0
+
+    def record(self, event: Event) -> None:
+        # cattrs is slow to import, and only runs with a store need it.
+        from bottlerocket_ecs_updater.report.record.codec import encode  # noqa: PLC0415
+
+        self._waiting.append(encode(event).encode() + b"\n")
+        self._since = self._since or event.at
+        self._weighty = self._weighty or isinstance(event, _WEIGHTY)
+        last = isinstance(event, RunFinished)
+        if last or len(self._waiting) >= BATCH_MAX_EVENTS or event.at - self._since >= BATCH_MAX_AGE:
+            self._try_to_flush(event.at)
+
+    def secure(self) -> None:
+        """Make sure that what matters of the past is in the store; nothing is written where nothing does.
+
+        Call it before an act on an instance. Raises what the store raises: the act must wait then.
+        """
+        if self._weighty:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write every event so far. Raises what the store raises; nothing is lost then."""
+        while self._waiting:
+            self._write_batch()
+        self._since, self._weighty = None, False
+
+    def _try_to_flush(self, now: datetime) -> None:
+        try:
+            self.flush()
+        except UpdaterError:
+            # Events wait for the next batch; whoever must be sure calls `secure`.
+            self._since = now
+
+    def _write_batch(self) -> None:
+        if self._sent is None:
+            self._sent_events = len(self._waiting)
+            self._sent = b"".join(self._waiting)
+        for _ in range(NUMBERS_TRIED_MAX):
+            key = f"{self._folder}/events-{self._number:03}.jsonl"
+            if self._put(key, self._sent):
+                break
+            self._number += 1
+        else:
+            raise Unreachable(f"{self._folder} is written by somebody else: {NUMBERS_TRIED_MAX} numbers were taken")
+        self._number += 1
+        del self._waiting[: self._sent_events]
+        self._sent = None
+
+    def _put(self, key: str, data: bytes) -> bool:
+        """Write an object that must not exist yet; True also where an earlier try had taken effect unseen.
+
+        Raises Unreachable where the store says that it exists, and has none: then it is tried again later.
+        """
+        try:
+            self._store.put(key, data, ABSENT)
+        except Conflict:
+            stored = self._store.get(key)
+            if stored is None:
+                raise Unreachable(f"{key} was not written, though there is none") from None
+            return stored.data == data
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A record as it was read."""
+
+    events: tuple[Event, ...]
+    unreadable: tuple[str, ...]
+    """What could not be read, each with its place and why: most often a newer updater wrote it."""
+
+
+def read_record(store: Store, cluster: str, run: RunId) -> Past:
+    """Every event of a run, in order; empty where there is no such run. Raises what the store raises."""
+    keys = _batches(store, f"{record_folder(cluster, run)}/events-")
+    return read_batches((key, stored.data) for key in keys if (stored := store.get(key)) is not None)
+
+
+def read_batches(batches: Iterable[tuple[str, bytes]]) -> Past:
+    """The events of a record's batches, which come with the names of their places and in their order."""
+    events: list[Event] = []
+    unreadable: list[str] = []
+    for place, data in batches:
+        for number, line in enumerate(data.splitlines(), 1):
+            _read_line(line, f"{place} line {number}", events, unreadable)
+    return Past(tuple(events), tuple(unreadable))
+
+
+def _read_line(line: bytes, place: str, events: list[Event], unreadable: list[str]) -> None:
+    from bottlerocket_ecs_updater.report.record.codec import Unreadable, decode  # noqa: PLC0415 - slow to import
+
+    try:
+        events.append(decode(line))
+    except Unreadable as problem:
+        unreadable.append(f"{place}: {problem}")
+
+
+def _batches(store: Store, prefix: str) -> Sequence[str]:
+    """In the order of their numbers, which have more than three digits in a very long run."""
+    return sorted((key for key in store.keys(prefix) if key.endswith(".jsonl")), key=lambda key: (len(key), key))
+
+
+def runs_of(store: Store, cluster: str, after: str = "") -> Sequence[RunId]:
+    """The ids of the runs of a cluster that left a record, in their order, which is that of time; those after one."""
+    start = f"runs/{cluster}/"
+    keys = store.keys(start, f"{start}{after}") if after else store.keys(start)
+    inside = (key[len(start) :].split("/") for key in keys)
+    # What lies beside the runs' folders is the index of them.
+    return sorted({RunId(path[0]) for path in inside if len(path) == 2 and path[0] > after})
+
+
+def record_folder(cluster: str, run: RunId) -> str:
+    """Where everything about a run is kept."""
+    return f"runs/{cluster}/{run}"

@@ -1,0 +1,1 @@
+"""What is shown of a cluster outside of a run."""

@@ -1,0 +1,47 @@
+"""Advice as a person reads it, and as a program does: the same in plan and in status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, assert_never
+
+from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, StartsOld, StartsUnknown
+from bottlerocket_ecs_updater.report.words.sanitize import visible
+
+
+def advice_lines(advice: Sequence[Advice]) -> Iterator[str]:
+    """Nothing where there is none."""
+    if advice:
+        yield "\nAdvice"
+    for each in advice:
+        yield f"  {visible(_sentence(each))}"
+        if isinstance(each, StartsOld):
+            yield f"    to do: {visible(each.remedy)}"
+
+
+def _sentence(advice: Advice) -> str:
+    text = str(advice)
+    return text[:1].upper() + text[1:]
+
+
+def advice_json(advice: Sequence[Advice]) -> list[dict[str, Any]]:
+    """The same as values that JSON knows."""
+    return [_json(each) for each in advice]
+
+
+def _json(advice: Advice) -> dict[str, Any]:
+    match advice:
+        case StartsOld():
+            return {
+                "advice": "starts-old",
+                "group": advice.group,
+                "why": str(advice),
+                "to_do": advice.remedy,
+                "starts_with": str(advice.starts_with),
+                "runs": str(advice.runs),
+                "source": advice.source,
+            }
+        case StartsUnknown():
+            return {"advice": "starts-unknown", "group": advice.group or None, "why": str(advice), "to_do": None}
+        case _:
+            assert_never(advice)

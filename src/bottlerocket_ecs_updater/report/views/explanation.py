@@ -1,0 +1,212 @@
+"""Why an instance was not updated, as a person reads it, and as a program does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Done
+from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, first_hold
+from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, NoGroup
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.model.phase import phase_of
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
+from bottlerocket_ecs_updater.core.model.time_text import spell_moment, write_time
+from bottlerocket_ecs_updater.core.planning.explain import Explanation
+from bottlerocket_ecs_updater.report.words.sanitize import visible
+
+GIVEN = ("ecs.", "com.amazonaws.", "bottlerocket.variant")
+"""Attributes that every instance has from ECS and its agent: not what anybody selects by."""
+
+SCHEMA = 1
+"""The version of the JSON form: it grows by keys, and counts up when a key changes its meaning."""
+
+Row = tuple[str, str]
+
+ASKS = {
+    "reach": "it is in service, and can be asked",
+    "record": "no rest, and no failure of this release, keeps it",
+    "claim": "it can carry our claim",
+    "pause": "nobody paused the updates",
+    "selection": "it is one of those that are looked after",
+    "auto-scaling": "its Auto Scaling group has no plans with it",
+    "release": "the release may be taken",
+    "window": "the time is right, and there is enough of it",
+    "own-host": "the updater does not run on it, or may leave it",
+    "tasks": "its tasks may leave",
+    "health": "what must be healthy is",
+    "pace": "neither a checkpoint nor the limit of a day is reached",
+    "services": "ECS tells of every service with tasks on it",
+    "deployments": "no deployment is in progress",
+    "room": "its tasks have room elsewhere",
+    "budget": "there is a place in the budget",
+}
+"""What a rule that says yes has found."""
+
+
+def explanation_text(explanation: Explanation, fleet: Fleet, cluster: str) -> str:
+    """What is known, then what was asked, then what follows."""
+    return "\n".join(_lines(explanation, fleet, cluster)) + "\n"
+
+
+def _lines(explanation: Explanation, fleet: Fleet, cluster: str) -> Iterator[str]:
+    instance = explanation.instance
+    yield f"{instance.id} in cluster {cluster}, as of {spell_moment(fleet.at)}"
+    yield f"\n{_conclusion(explanation)}"
+    yield "\nKnown:"
+    for name, value in _known(instance, fleet):
+        yield f"  {name:<16} {visible(value)}"
+    width = max((len(answer.rule) for answer in explanation.answers), default=0)
+    if explanation.answers:
+        yield "\nAsked, in this order:"
+    for answer in explanation.answers:
+        yield f"  {'yes' if answer.hold is None else 'no ':<4} {answer.rule:<{width}}  {_why(answer)}".rstrip()
+        if answer.hold is not None:
+            yield f"       to do: {visible(answer.hold.remedy)}"
+
+
+def _why(answer: Answer) -> str:
+    """Why not; or what the rule asks, where it says yes."""
+    if answer.hold is None:
+        return ASKS.get(answer.rule, "")
+    return f"{answer.hold.reason.code}: {visible(str(answer.hold))}"
+
+
+def _conclusion(explanation: Explanation) -> str:
+    claim = explanation.instance.claim
+    if claim is not None:
+        phase = phase_of(explanation.instance).value
+        return f"It is {phase}, on its way from {claim.source} to {claim.target}: a run finishes it before all else."
+    held = first_hold(explanation.answers)
+    outcome = explanation.standing.outcome if isinstance(explanation.standing, Done) else held
+    match outcome:
+        case UpToDate(version=version):
+            return f"It is up to date: it runs {version}, and nothing newer is offered to it."
+        case Hold():
+            return f"It is held: {visible(str(outcome))}."
+        case Failed():
+            return f"It failed: {visible(str(outcome))}."
+        case Updated() | Quarantined():
+            return "A run has just dealt with it."
+        case None:
+            return _may_go(explanation)
+
+
+def _may_go(explanation: Explanation) -> str:
+    told = explanation.instance.told
+    if told is None or told.report is None:
+        return "It did not answer the update check yet; ask again in a moment."
+    turn = explanation.turn
+    if turn is None:
+        return f"Nothing holds it: a run would update it to {told.report.target}, as far as others are not before it."
+    when = f", about {spell_moment(turn.begins)}" if turn.begins is not None else ""
+    return (
+        f"Nothing holds it: a run would update it to {told.report.target}, as number {turn.number} of {turn.of}{when}."
+    )
+
+
+def _known(instance: Instance, fleet: Fleet) -> Iterator[Row]:
+    registration = instance.registration
+    if registration is not None:
+        yield "zone", instance.zone or "unknown"
+        yield "status in ECS", f"{registration.status.value}, agent {_connected(registration.connected)}"
+        yield "variant", registration.variant or "none: not a Bottlerocket host"
+        yield "provider", registration.capacity_provider or "no capacity provider"
+        yield from _group(instance)
+        for name, value in sorted(registration.attributes.items()):
+            if not name.startswith(GIVEN):
+                yield "attribute", f"{name} = {value}" if value else name
+        if registration.remaining is not None:
+            left = registration.remaining
+            yield "room left", f"{left.cpu} CPU units, {left.memory} MiB{f', {left.gpus} GPU(s)' if left.gpus else ''}"
+    yield "Systems Manager", instance.reach.value
+    yield from _told(instance, fleet)
+    yield from _history(instance, fleet)
+    for task in instance.tasks.left if instance.tasks is not None else ():
+        kind = "daemon" if task.daemon else "service" if task.of_service else "standalone"
+        yield "task", f"{task.group or task.family or task.arn} ({kind}, {task.last_status})"
+
+
+def _group(instance: Instance) -> Iterator[Row]:
+    match instance.around.membership if instance.around is not None else None:
+        case InGroup(group=group, state=state, refreshing=refreshing):
+            yield (
+                "Auto Scaling",
+                f"{group}, {state.value}{', an instance refresh is in progress' if refreshing else ''}",
+            )
+        case NoGroup():
+            yield "Auto Scaling", "in no group"
+        case None:
+            yield "Auto Scaling", "not known"
+
+
+def _connected(connected: bool) -> str:  # noqa: FBT001 - one fact
+    return "connected" if connected else "disconnected"
+
+
+def _told(instance: Instance, fleet: Fleet) -> Iterator[Row]:
+    told = instance.told
+    if told is None:
+        return
+    if not isinstance(told.answer, HostReport):
+        yield "its check", f"{told.answer.problem.value}: {told.answer.detail}"
+        return
+    report = told.answer
+    yield "runs", str(report.running)
+    yield "says", report.state.value
+    if report.target is not None:
+        yield "would take", f"{report.target}{_since(fleet.past.first_seen.get(report.target))}"
+        failed = fleet.suspects.get(report.target, 0)
+        if failed:
+            yield "failures", f"{report.target} failed on {failed} instance(s) of this cluster"
+
+
+def _since(at: datetime | None) -> str:
+    return f", first seen {spell_moment(at)}" if at is not None else ""
+
+
+def _history(instance: Instance, fleet: Fleet) -> Iterator[Row]:
+    update = fleet.past.updated.get(instance.id)
+    if update is not None:
+        yield "last updated", f"to {update.version}, {spell_moment(update.at)}"
+    rest = instance.rest
+    if rest is not None:
+        yield (
+            "rests",
+            f"until {spell_moment(rest.until)}, after {rest.attempts} attempt(s) at {rest.version}: {rest.why}",
+        )
+
+
+def explanation_json(explanation: Explanation, fleet: Fleet, cluster: str) -> dict[str, Any]:
+    """The same as values that JSON knows."""
+    held = first_hold(explanation.answers)
+    return {
+        "schema": SCHEMA,
+        "cluster": cluster,
+        "instance": explanation.instance.id,
+        "at": write_time(fleet.at),
+        "conclusion": _conclusion(explanation),
+        "reason": held.reason.code if held is not None else None,
+        "turn": None
+        if explanation.turn is None
+        else {
+            "number": explanation.turn.number,
+            "of": explanation.turn.of,
+            "begins": write_time(explanation.turn.begins) if explanation.turn.begins is not None else None,
+        },
+        "known": [{"what": name, "is": value} for name, value in _known(explanation.instance, fleet)],
+        "asked": [
+            {
+                "rule": answer.rule,
+                "allows": answer.hold is None,
+                "reason": answer.hold.reason.code if answer.hold is not None else None,
+                "why": str(answer.hold) if answer.hold is not None else None,
+                "to_do": answer.hold.remedy if answer.hold is not None else None,
+            }
+            for answer in explanation.answers
+        ],
+    }

@@ -1,0 +1,209 @@
+"""A plan as a person reads it, and as a program does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
+from bottlerocket_ecs_updater.core.model.time_text import spell, spell_moment, write_time
+from bottlerocket_ecs_updater.core.planning.forecast import Batch
+from bottlerocket_ecs_updater.core.planning.plan import Plan, Reckoning, Update
+from bottlerocket_ecs_updater.report.views.advice import advice_json, advice_lines
+from bottlerocket_ecs_updater.report.words.grouping import counted, grouped, id_lines
+from bottlerocket_ecs_updater.report.words.sanitize import visible
+
+SCHEMA = 1
+"""The version of the JSON form: it grows by keys, and counts up when a key changes its meaning."""
+
+DAY_SECONDS = 86_400
+
+
+def plan_text(plan: Plan, cluster: str) -> str:
+    """The plan in lines: what is finished first, what is updated in which order, what is left alone and why."""
+    return "\n".join(_lines(plan, cluster)) + "\n"
+
+
+def _lines(plan: Plan, cluster: str) -> Iterator[str]:
+    yield f"Plan for cluster {cluster}, as of {spell_moment(plan.at)}. Nothing was changed."
+    if plan.unfinished:
+        yield "\nFinished first, begun by an earlier run:"
+        for each in plan.unfinished:
+            claim = each.claim
+            yield (
+                f"  {each.instance}  {each.phase.value:<12} {claim.source} → {claim.target}, "
+                f"run {claim.run}, since {spell_moment(claim.since)}"
+            )
+    yield from _updates(plan)
+    above = {update.instance for update in plan.later}
+    yield from _reasons("Failing", [(id_, why.failure.code, why) for id_, why in plan.failing], above)
+    yield from _reasons("Would be left alone", [(id_, why.reason.code, why) for id_, why in plan.held], above)
+    if plan.current:
+        yield f"\nUp to date: {len(plan.current)}"
+        for version, some in grouped(plan.current, lambda pair: pair[1]).items():
+            yield from id_lines([id_ for id_, _ in some], "  ", str(version))
+    yield from advice_lines(plan.advice)
+
+
+def _updates(plan: Plan) -> Iterator[str]:
+    if plan.updates:
+        yield f"\nWould be updated: {len(plan.updates)}, in this order"
+    else:
+        yield "\nNothing would be updated now."
+    if plan.later:
+        yield f"Held until their time comes, and then updated: {len(plan.later)}"
+    if not plan.updates and not plan.later:
+        return
+    yield f"Forecast: {_when(plan)}"
+    yield from _reckoning(plan.reckoning)
+    by_id = {update.instance: update for update in (*plan.updates, *plan.later)}
+    for number, batch in enumerate(plan.forecast.batches, 1):
+        yield from _batch(number, batch, [by_id[id_] for id_ in batch.instances])
+
+
+def _when(plan: Plan) -> str:
+    forecast = plan.forecast
+    if not forecast.batches:
+        return "at no time that can be told"
+    ends = forecast.batches[-1].ends
+    batches = (
+        counted(len(forecast.batches), "batch") if len(forecast.batches) == 1 else f"{len(forecast.batches)} batches"
+    )
+    windows = f" and {counted(forecast.windows, 'maintenance window')}" if plan.windowed else ""
+    never = f"; {len(forecast.left)} can never begin as things stand" if forecast.left else ""
+    return (
+        f"done by about {spell_moment(ends)}, in {_span(ends - plan.at)}, {batches}{windows}, if nothing fails{never}"
+    )
+
+
+def _reckoning(reckoning: Reckoning) -> Iterator[str]:
+    pace = reckoning.pace
+    parts = {
+        "to stage": (pace.stage, reckoning.stages),
+        "to drain": (pace.drain, reckoning.drains),
+        "to reboot and be proven": (pace.reboot, reckoning.reboots),
+    }
+    spans = ", ".join(f"{_span(span)} {what}" for what, (span, _) in parts.items())
+    yield f"  reckoned with {spans}, {_span(pace.settle)} to settle"
+    recorded = {what: count for what, (_, count) in parts.items() if count}
+    stated = [what for what in parts if what not in recorded]
+    if recorded:
+        told = ", ".join(f"{count} {what}" for what, count in recorded.items())
+        yield f"  from what is recorded of this cluster, of which half took no longer: {told}"
+    if stated:
+        whole = (
+            "all stated defaults" if not recorded else f"stated default{'s' * (len(stated) > 1)}: {', '.join(stated)}"
+        )
+        yield f"  {whole}; nothing is recorded here"
+
+
+def _span(span: timedelta) -> str:
+    """As exact as a forecast is: to the second below an hour, to the minute below a day, else to the hour."""
+    seconds = round(span.total_seconds())
+    if seconds >= DAY_SECONDS:
+        days, hours = divmod(round(seconds / 3600), 24)
+        return f"{days}d{hours}h" if hours else f"{days}d"
+    return spell(timedelta(seconds=seconds if seconds < 3600 else round(seconds / 60) * 60))
+
+
+def _batch(number: int, batch: Batch, updates: list[Update]) -> Iterator[str]:
+    ends = f"{batch.ends:%H:%M}" if batch.ends.date() == batch.begins.date() else f"{batch.ends:%Y-%m-%d %H:%M}"
+    yield (
+        f"  batch {number}: {counted(len(updates), 'instance')}, {batch.begins:%Y-%m-%d %H:%M} to {ends} UTC, "
+        f"about {_span(batch.ends - batch.begins)}"
+    )
+    for what, alike in grouped(updates, _what).items():
+        yield f"    {what}"
+        for zone, some in grouped(alike, lambda update: update.zone).items():
+            yield from id_lines([update.instance for update in some], "      ", visible(zone))
+
+
+def _what(update: Update) -> str:
+    staged = "staged" if update.staged else "to be staged"
+    back = ", a downgrade: its release was withdrawn" if update.downgrade else ""
+    return f"{update.source} → {update.target}, {staged}, {counted(update.tasks, 'task')} to move{back}"
+
+
+def _reasons(title: str, told: list[tuple[InstanceId, str, Hold | Failed]], above: set[InstanceId]) -> Iterator[str]:
+    """By what there is to do: it is said once, and so is a reason that is the same for several.
+
+    Instances whose ids stand above, in the batches of the forecast, are counted and not named once more.
+    """
+    if told:
+        yield f"\n{title}: {len(told)}"
+    for (code, remedy), alike in grouped(told, lambda one: (one[1], one[2].remedy)).items():
+        yield f"  {code}: {len(alike)}"
+        for why, some in grouped(alike, lambda one: str(one[2])).items():
+            yield f"    {visible(why)}"
+            named = [id_ for id_, _, _ in some if id_ not in above]
+            if len(named) < len(some):
+                yield f"      {counted(len(some) - len(named), 'instance')} of the forecast above"
+                if named:
+                    yield f"      {counted(len(named), 'instance')} that something else will hold then, see `explain`"
+            yield from id_lines(named, "      ")
+        yield f"    to do: {visible(remedy)}"
+
+
+def plan_json(plan: Plan, cluster: str) -> dict[str, Any]:
+    """The plan as values that JSON knows; times are RFC 3339 in UTC, spans are seconds."""
+    forecast = plan.forecast
+    return {
+        "schema": SCHEMA,
+        "cluster": cluster,
+        "at": write_time(plan.at),
+        "unfinished": [
+            {
+                "instance": each.instance,
+                "phase": each.phase.value,
+                "run": each.claim.run,
+                "source": str(each.claim.source),
+                "target": str(each.claim.target),
+                "since": write_time(each.claim.since),
+            }
+            for each in plan.unfinished
+        ],
+        "updates": [_update_json(update) for update in plan.updates],
+        "later": [_update_json(update) for update in plan.later],
+        "forecast": {
+            "ends": write_time(forecast.ends) if forecast.ends is not None else None,
+            "windows": forecast.windows,
+            "batches": [
+                {"instances": list(batch.instances), "begins": write_time(batch.begins), "ends": write_time(batch.ends)}
+                for batch in forecast.batches
+            ],
+            "never": list(forecast.left),
+            "reckoned_with": _reckoning_json(plan.reckoning),
+        },
+        "failing": [_held_json(id_, why.failure.code, why) for id_, why in plan.failing],
+        "held": [_held_json(id_, why.reason.code, why) for id_, why in plan.held],
+        "current": [{"instance": id_, "version": str(version)} for id_, version in plan.current],
+        "advice": advice_json(plan.advice),
+    }
+
+
+def _update_json(update: Update) -> dict[str, Any]:
+    return {
+        "instance": update.instance,
+        "zone": update.zone,
+        "source": str(update.source),
+        "target": str(update.target),
+        "staged": update.staged,
+        "downgrade": update.downgrade,
+        "tasks": update.tasks,
+    }
+
+
+def _reckoning_json(reckoning: Reckoning) -> dict[str, Any]:
+    pace = reckoning.pace
+    return {
+        "stage": {"seconds": pace.stage.total_seconds(), "recorded": reckoning.stages},
+        "drain": {"seconds": pace.drain.total_seconds(), "recorded": reckoning.drains},
+        "reboot": {"seconds": pace.reboot.total_seconds(), "recorded": reckoning.reboots},
+        "settle": {"seconds": pace.settle.total_seconds(), "recorded": 0},
+    }
+
+
+def _held_json(id_: str, code: str, why: Hold | Failed) -> dict[str, Any]:
+    return {"instance": id_, "reason": code, "why": str(why), "to_do": why.remedy, "facts": dict(why.facts)}

@@ -1,0 +1,275 @@
+"""The state of a cluster as a person reads it: who runs what, what is open, what rests, who may act."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
+from bottlerocket_ecs_updater.core.model.time_text import spell, spell_moment, write_time
+from bottlerocket_ecs_updater.core.planning.launch_advice import advise
+from bottlerocket_ecs_updater.core.state.ledger import Ledger
+from bottlerocket_ecs_updater.engine.lease.lease_note import LeaseNote
+from bottlerocket_ecs_updater.report.views.advice import advice_json, advice_lines
+from bottlerocket_ecs_updater.report.words.sanitize import visible
+
+SCHEMA = 1
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The newest run in the record."""
+
+    run: RunId
+    outcome: str
+    """Empty while it has not ended, or where it was killed."""
+    began: datetime | None
+    ended: datetime | None
+    why: str
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class NextRun:
+    """When the next run is likely to begin. The schedule itself is known to whoever starts the runs."""
+
+    at: datetime
+    every: timedelta
+
+
+RHYTHM_RUNS = 4
+"""Runs that must have begun evenly, the newest included, before another one is expected."""
+
+RHYTHM_SHARE = 0.1
+"""How far a spacing may be from the usual one."""
+
+
+def next_run(began: Sequence[datetime], now: datetime) -> NextRun | None:
+    """What the beginnings of past runs, in their order, say of the next; None where they show no rhythm."""
+    last = began[-RHYTHM_RUNS:]
+    spacings = [after - before for before, after in pairwise(last)]
+    if len(last) < RHYTHM_RUNS:
+        return None
+    every = sorted(spacings)[len(spacings) // 2]
+    even = all(abs(spacing - every) <= every * RHYTHM_SHARE for spacing in spacings)
+    # One that is long overdue does not come by that rhythm any more.
+    due = last[-1] + every
+    return NextRun(due, every) if even and every and now - due < every else None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """All that is known of a cluster without asking its hosts."""
+
+    cluster: str
+    fleet: Fleet
+    ledger: Ledger
+    lease: LeaseNote | None
+    last: LastRun | None
+    kept: bool
+    """Whether there is a state store that remembers."""
+    next_run: NextRun | None = None
+    """None where the last runs show no rhythm."""
+
+
+def status_text(status: ClusterStatus) -> str:
+    """The status in lines; what needs a person comes first."""
+    return "\n".join(_lines(status)) + "\n"
+
+
+def _lines(status: ClusterStatus) -> Iterator[str]:
+    fleet = status.fleet
+    ours = [instance for instance in fleet.instances.values() if instance.bottlerocket]
+    of_all = f"{len(ours)} Bottlerocket instances of {len(fleet.instances)}"
+    yield f"Cluster {status.cluster}, {fleet.at:%Y-%m-%d %H:%M:%S} UTC: {of_all}"
+    yield from _needs_a_person(status)
+    yield from _table("Releases", Counter(_version(instance) for instance in ours))
+    yield from _table("Phases", Counter(_phase(instance, status) for instance in ours))
+    yield from _table("In ECS", Counter(_standing(instance) for instance in ours))
+    yield from _zones(ours)
+    yield from _open_claims(fleet)
+    yield from _rests(status)
+    yield from advice_lines(advise(fleet))
+    yield from _who_acts(status)
+
+
+def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
+    if status.fleet.paused:
+        yield f"  PAUSED       {visible(status.fleet.paused)}: `resume` lets updates go on"
+    quarantined = [i for i in status.fleet.instances.values() if i.claim and phase_of(i) is Phase.QUARANTINED]
+    for instance in quarantined:
+        if instance.claim is not None:
+            since = f"{instance.claim.since:%Y-%m-%d %H:%M} UTC"
+            what = f"since {since}, on the way to {instance.claim.target}"
+            yield f"  QUARANTINED  {instance.id}  {what}: repair, replace or `release` it"
+    for version, names in sorted(status.ledger.failed_on.items()):
+        where = ", ".join(sorted(names))
+        yield f"  SUSPECT      {version} failed on {where}: `release {version}` when it is known to be good"
+
+
+def _table(title: str, counts: Counter[str]) -> Iterator[str]:
+    if counts:
+        yield f"\n{title}"
+        width = max(len(name) for name in counts)
+        for name, count in sorted(counts.items()):
+            yield f"  {visible(name):<{width}}  {count}"
+
+
+def _phase(instance: Instance, status: ClusterStatus) -> str:
+    """Where it is in its life, as far as that is known without asking hosts."""
+    if instance.claim is not None:
+        return phase_of(instance).value
+    rest = status.ledger.rests.get(instance.id)
+    if rest is not None and rest.until > status.fleet.at:
+        return "resting"
+    return "nothing under way (`plan` asks the hosts what they would take)"
+
+
+def _zones(ours: list[Instance]) -> Iterator[str]:
+    """Each zone with the releases that its instances run."""
+    zones: dict[str, Counter[str]] = {}
+    for instance in ours:
+        version = str(instance.shown_version) if instance.shown_version is not None else UNKNOWN
+        zones.setdefault(instance.zone or UNKNOWN, Counter())[version] += 1
+    if zones:
+        yield "\nZones"
+        width = max(map(len, zones))
+        for zone, versions in sorted(zones.items()):
+            shares = ", ".join(f"{count} on {version}" for version, count in sorted(versions.items()))
+            yield f"  {visible(zone):<{width}}  {versions.total()}: {shares}"
+
+
+def _version(instance: Instance) -> str:
+    if instance.shown_version is None:
+        return f"{UNKNOWN} (older than 1.7.0, or not in Systems Manager)"
+    return str(instance.shown_version)
+
+
+def _standing(instance: Instance) -> str:
+    registration = instance.registration
+    if registration is None:
+        return f"not described ({instance.undescribed})" if instance.undescribed else "gone"
+    agent = "" if registration.connected else ", agent disconnected"
+    ours = ", by us" if instance.claim is not None and registration.status.value == "DRAINING" else ""
+    return f"{registration.status.value}{ours}{agent}"
+
+
+def _open_claims(fleet: Fleet) -> Iterator[str]:
+    claimed = [instance for instance in fleet.instances.values() if instance.claim is not None]
+    if claimed:
+        yield "\nOpen claims"
+    for instance in sorted(claimed, key=lambda each: each.id):
+        claim = instance.claim
+        if claim is not None:
+            age = spell(timedelta(seconds=max(0, int((fleet.at - claim.since).total_seconds()))))
+            way = f"{claim.source} → {claim.target}"
+            yield f"  {instance.id}  {phase_of(instance).value:<12} {way}  run {claim.run}, for {age}"
+
+
+def _rests(status: ClusterStatus) -> Iterator[str]:
+    resting = {id_: rest for id_, rest in status.ledger.rests.items() if rest.until > status.fleet.at}
+    if resting:
+        yield "\nResting"
+    for id_, rest in sorted(resting.items()):
+        until = f"until {UNTIL_CLEARED}" if rest.rolled_back else f"until {rest.until:%Y-%m-%d %H:%M} UTC"
+        yield f"  {id_}  {rest.version} failed {rest.attempts} time(s), {rest.why}; {until}"
+
+
+def _who_acts(status: ClusterStatus) -> Iterator[str]:
+    if not status.kept:
+        yield "\nWithout a state store (--state), leases, rests and past runs are not known."
+        return
+    lease = status.lease
+    if lease is None or lease.released:
+        yield "\nNo run acts on this cluster now."
+    else:
+        since = f" since {lease.since:%Y-%m-%d %H:%M:%S} UTC" if lease.since else ""
+        yield f"\nThe right to act is held by {visible(lease.holder)}{since} (a run, or one that was killed)."
+    last = status.last
+    if last is not None:
+        ended = f"ended {last.ended:%Y-%m-%d %H:%M} UTC" if last.ended else "has not ended, or was killed"
+        counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in last.counts.items() if count)
+        yield f"Last run {last.run} {ended}: {last.outcome or 'open'}{'; ' + counts if counts else ''}"
+        if last.why:
+            yield f"  {visible(last.why)}"
+    else:
+        yield "No run is recorded yet."
+    yield _next_run(status)
+
+
+def _next_run(status: ClusterStatus) -> str:
+    if status.next_run is None:
+        return "Next run: as its schedule says, which is not known here."
+    every = spell(status.next_run.every)
+    return f"Next run: about {spell_moment(status.next_run.at)}, if runs go on beginning every {every} as the last did."
+
+
+def status_json(status: ClusterStatus) -> dict[str, Any]:
+    """The status as values that JSON knows."""
+    fleet, lease, last = status.fleet, status.lease, status.last
+    return {
+        "schema": SCHEMA,
+        "cluster": status.cluster,
+        "at": write_time(fleet.at),
+        "paused": fleet.paused or None,
+        "instances": [_instance_json(instance) for _, instance in sorted(fleet.instances.items())],
+        "rests": {
+            id_: {
+                "version": str(rest.version),
+                "attempts": rest.attempts,
+                "until": write_time(rest.until),
+                "why": rest.why,
+                "rolled_back": rest.rolled_back,
+            }
+            for id_, rest in sorted(status.ledger.rests.items())
+        },
+        "advice": advice_json(advise(fleet)),
+        "suspects": {str(version): sorted(names) for version, names in status.ledger.failed_on.items()},
+        "lease": None
+        if lease is None or lease.released
+        else {"holder": lease.holder, "since": write_time(lease.since) if lease.since else None, "epoch": lease.epoch},
+        "next_run": None
+        if status.next_run is None
+        else {"at": write_time(status.next_run.at), "every_seconds": status.next_run.every.total_seconds()},
+        "last_run": None
+        if last is None
+        else {
+            "run": last.run,
+            "outcome": last.outcome,
+            "ended": write_time(last.ended) if last.ended else None,
+            "why": last.why,
+            "counts": last.counts,
+        },
+    }
+
+
+def _instance_json(instance: Instance) -> dict[str, Any]:
+    registration, claim = instance.registration, instance.claim
+    return {
+        "instance": instance.id,
+        "bottlerocket": instance.bottlerocket,
+        "phase": phase_of(instance).value if claim is not None else None,
+        "version": str(instance.shown_version) if instance.shown_version is not None else None,
+        "zone": instance.zone,
+        "status": registration.status.value if registration is not None else None,
+        "connected": registration.connected if registration is not None else None,
+        "ssm": instance.reach.value,
+        "claim": None
+        if claim is None
+        else {
+            "phase": claim.phase.value,
+            "run": claim.run,
+            "source": str(claim.source),
+            "target": str(claim.target),
+            "since": write_time(claim.since),
+        },
+    }

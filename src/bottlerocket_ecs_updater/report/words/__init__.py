@@ -1,0 +1,1 @@
+"""Sentences, colours, and text made safe to show."""

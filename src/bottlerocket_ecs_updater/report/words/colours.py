@@ -1,0 +1,59 @@
+"""Colours of a terminal, by what they mean. A painter without colours gives every text back as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bottlerocket_ecs_updater.core.model.outcome import Became
+from bottlerocket_ecs_updater.report.words.severity import Level
+
+_RESET = "\x1b[0m"
+_STRONG, _FAINT = "\x1b[1m", "\x1b[2m"
+_RED, _GREEN, _YELLOW, _BLUE = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[34m"
+
+_BY_BECAME = {
+    Became.QUARANTINED: _STRONG + _RED,
+    Became.FAILED: _RED,
+    Became.UPDATED: _GREEN,
+    Became.HELD: _YELLOW,
+    Became.UP_TO_DATE: _BLUE,
+    Became.NOT_BOTTLEROCKET: _FAINT,
+}
+_BY_LEVEL = {Level.DEBUG: _FAINT, Level.INFO: "", Level.WARNING: _YELLOW, Level.ERROR: _RED}
+
+
+@dataclass(frozen=True, slots=True)
+class Paint:
+    """Paints where `colour` is true."""
+
+    colour: bool
+
+    def strong(self, text: str) -> str:
+        """What is read first."""
+        return self._with(_STRONG, text)
+
+    def faint(self, text: str) -> str:
+        """What is read last."""
+        return self._with(_FAINT, text)
+
+    def bad(self, text: str) -> str:
+        """What a person must not miss."""
+        return self._with(_STRONG + _RED, text)
+
+    def good(self, text: str) -> str:
+        """What came to its end."""
+        return self._with(_GREEN, text)
+
+    def became(self, became: Became, text: str) -> str:
+        """A word about an instance."""
+        return self._with(_BY_BECAME[became], text)
+
+    def level(self, level: Level, text: str) -> str:
+        """A line of that level."""
+        return self._with(_BY_LEVEL[level], text)
+
+    def _with(self, code: str, text: str) -> str:
+        return f"{code}{text}{_RESET}" if self.colour and code else text
+
+
+PLAIN = Paint(colour=False)

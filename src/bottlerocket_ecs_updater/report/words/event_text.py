@@ -1,0 +1,145 @@
+"""An event as one sentence, for a person who follows a run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import assert_never
+
+from bottlerocket_ecs_updater.core.model import event as e
+from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostProblem, HostReport, UpdateState
+from bottlerocket_ecs_updater.core.model.time_text import span, write_time
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.report.words.event_fields import facts_of
+
+
+def sentence(event: e.Event) -> str:
+    """What happened, not yet made safe to show; without the time, and without the instance."""
+    if isinstance(event, e.InstanceEvent):
+        return _of_instance(event) or _bare(event)
+    return _of_run(event) or _of_waits(event) or _of_what_is_kept(event) or _bare(event)
+
+
+def change(source: Version, target: Version) -> str:
+    """From which release to which, said plainly where it is a downgrade."""
+    downgrade = " (a downgrade: its repository withdrew the newer one)" if target < source else ""
+    return f"{source} → {target}{downgrade}"
+
+
+def _of_run(event: e.Event) -> str:
+    match event:
+        case e.RunStarted(run=run, cluster=cluster, updater_version=version):
+            return f"run {run} of updater {version} begins on cluster {cluster}"
+        case e.ClusterLooked(instances=instances, bottlerocket=ours, services=services):
+            return f"the cluster has {instances} instances, {ours} of them Bottlerocket, and {services} services"
+        case e.HealthChanged(unwell=unwell):
+            return f"nothing more is drained until this is well: {unwell}" if unwell else "all is well again"
+        case e.RuleOff(rule=rule, why=why):
+            return f"the rule {rule} cannot be kept, and is left out: {why}"
+        case e.ActDenied(action=action, why=why):
+            return f"allow {action} to the task role; this run does without it: {why}"
+        case e.RunHalted(why=why):
+            return f"HALTED, nothing more is begun: {why}"
+        case e.RunStopping(why=why):
+            return f"stopping: {why}"
+        case e.RunFinished(outcome=outcome, took=took):
+            return f"finished after {span(took)}: {outcome}"
+        case _:
+            return ""
+
+
+def _lasting(event: e.LookPostponed) -> str:
+    """Since when, and until when at most."""
+    since = f" since {write_time(event.since)[11:19]}Z" if event.since is not None else ""
+    return f"{since}{_until(event.until)}"
+
+
+def _until(until: datetime | None) -> str:
+    return f" (until {write_time(until)[11:19]}Z at most)" if until is not None else ""
+
+
+def _of_waits(event: e.Event) -> str:
+    match event:
+        case e.LookPostponed(why=why, for_=length):
+            return f"AWS or the state store did not answer{_lasting(event)}, trying again in {span(length)}: {why}"
+        case e.WaitBegan(what=what, until=until):
+            return f"waiting for {what}{_until(until)}"
+        case e.UpdatesPaused(why=why):
+            return f"PAUSED {why}. Nothing more is begun; what is begun is finished"
+        case e.UpdatesResumed(was=was):
+            return f"updates go on; they were paused {was}"
+        case _:
+            return ""
+
+
+def _of_what_is_kept(event: e.Event) -> str:
+    match event:
+        case e.TellingFailed(what=what, why=why):
+            return f"{what} could not be written, and the run goes on: {why}"
+        case e.StateUnreadable(key=key, why=why):
+            return f"{key} in the state store cannot be read, and the run does without it: {why}"
+        case e.LeaseTaken(epoch=epoch, from_whom=whom, warning=warning):
+            taken = f"this run may act (epoch {epoch})"
+            return (
+                taken
+                + (f", taken over from {whom}, which is gone" if whom else "")
+                + (f": {warning}" if warning else "")
+            )
+        case e.LeaseRefused(holder=holder, since=since):
+            return f"another run acts on the cluster: {holder}" + (f", since {write_time(since)}" if since else "")
+        case _:
+            return ""
+
+
+def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one sentence for each event
+    match event:
+        case e.HostChecked(answer=answer):
+            return _answer(answer)
+        case e.CommandSent(kind=kind, command=command):
+            return f"{kind.value} sent, command {command}"
+        case e.PhaseEntered(phase=phase, before=before, took=took):
+            return f"{before.value} → {phase.value}" + (f" after {span(took)}" if took is not None else "")
+        case e.Claimed(source=source, target=target):
+            return f"claimed, {change(source, target)}"
+        case e.ClaimFound(phase=phase, run=run, since=since):
+            return f"run {run} left it {phase} since {write_time(since)}: finished first"
+        case e.Drained(tasks=None):
+            return "draining"
+        case e.Drained(tasks=tasks):
+            return f"draining, with {tasks} {'task' if tasks == 1 else 'tasks'} of services to move"
+        case e.Rebooted(version=version, took=took):
+            return f"rebooted into {version}" + (f" within {span(took)}" if took is not None else "")
+        case e.Returned(out_of_service=out):
+            return "back in service" + (f" after {span(out)}" if out is not None else "")
+        case e.Settled(took=took):
+            return f"services are steady, {span(took)} after its return"
+        case e.InstanceHeld(hold=hold):
+            return f"held: {hold}"
+        case e.InstanceUpdated(source=source, target=target):
+            return f"updated {change(source, target)}"
+        case e.InstanceFailed(failure=failure):
+            return f"failed: {failure}. To do: {failure.remedy}"
+        case e.InstanceQuarantined(failure=failure):
+            return f"QUARANTINED, left out of service: {failure}. To do: {failure.remedy}"
+        case e.SuccessorCalled():
+            return "this run is on it itself: another one is called, on another host"
+        case e.ActUnclear(act=act, why=why):
+            return f"AWS did not say whether {act} took effect, looking again: {why}"
+        case _:
+            return ""
+
+
+def _answer(answer: HostAnswer) -> str:
+    match answer:
+        case HostProblem(problem=problem, detail=detail):
+            return f"check gave no report ({problem.value}): {detail}"
+        case HostReport(state=UpdateState.IDLE, running=running):
+            return f"runs {running}, no update"
+        case HostReport(state=state, running=running, target=target):
+            return f"runs {running}, {state.value.lower()} {target}"
+        case _:
+            assert_never(answer)
+
+
+def _bare(event: e.Event) -> str:
+    """An event that has no sentence yet is shown as its facts."""
+    return f"{event.name} " + " ".join(f"{name}={fact}" for name, fact in facts_of(event).items() if name != "instance")

@@ -1,0 +1,35 @@
+"""Many instances of which the same is to be said, in few lines: nobody reads three hundred paragraphs alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from bottlerocket_ecs_updater.report.words.sanitize import visible
+
+ON_A_LINE = 4
+"""Instance ids of nineteen characters: with their indentation as many as fit into 90 columns."""
+
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+
+
+def grouped(values: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """The values by their key; keys and values in the order in which they first come."""
+    found: dict[K, list[T]] = {}
+    for value in values:
+        found.setdefault(key(value), []).append(value)
+    return found
+
+
+def id_lines(ids: Sequence[str], indent: str, title: str = "") -> Iterator[str]:
+    """Every id, several on a line, behind a title that stands on the first line alone."""
+    lead = f"{title}  " if title else ""
+    for at in range(0, len(ids), ON_A_LINE):
+        head = lead if at == 0 else " " * len(lead)
+        yield f"{indent}{head}{'  '.join(map(visible, ids[at : at + ON_A_LINE]))}"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 task`, `3 tasks`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

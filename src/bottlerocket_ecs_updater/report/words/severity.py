@@ -1,0 +1,139 @@
+"""How much each event matters: what a quiet log still says, and what only a verbose one does."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
+from bottlerocket_ecs_updater.core.model.event import (
+    ActDenied,
+    ActUnclear,
+    ClusterLooked,
+    CommandSent,
+    Event,
+    HealthChanged,
+    HostChecked,
+    InstanceFailed,
+    InstanceHeld,
+    InstanceQuarantined,
+    LeaseTaken,
+    LookPostponed,
+    PhaseEntered,
+    RuleOff,
+    RunFinished,
+    RunHalted,
+    StateUnreadable,
+    TellingFailed,
+    UpdatesPaused,
+)
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+
+
+class Level(IntEnum):
+    """Severity; the names are the words of the log."""
+
+    DEBUG = 10
+    INFO = 20
+    WARNING = 30
+    ERROR = 40
+
+    @property
+    def word(self) -> str:
+        """The word that a log line carries."""
+        return self.name.lower()
+
+
+def level_named(word: str) -> Level:
+    """The level of that word. Raises KeyError for any other."""
+    return Level[word.upper()]
+
+
+PASSES_BY_ITSELF = frozenset(
+    {
+        Reason.NOT_BOTTLEROCKET,
+        Reason.BUDGET,
+        Reason.ZONE_BUDGET,
+        Reason.SETTLING,
+        Reason.STAGING_AHEAD,
+        Reason.UNWELL,
+        Reason.OWN_HOST_LAST,
+        Reason.HALTED,
+        Reason.STOPPING,
+    }
+)
+"""Holds that are the ordinary course of a run: said by the hundred, and over with the next slot or run."""
+
+WANTS_A_PERSON = frozenset(
+    {
+        Reason.NOT_DESCRIBED,
+        Reason.AGENT_DISCONNECTED,
+        Reason.UNKNOWN_TO_SSM,
+        Reason.SSM_CONNECTION_LOST,
+        Reason.SEND_DENIED,
+        Reason.SEND_REFUSED,
+        Reason.TOO_OLD,
+        Reason.UPDATE_LOCK_HELD,
+        Reason.CHECK_FAILED,
+        Reason.NO_BOOT_ID,
+        Reason.UNREADABLE,
+        Reason.UNKNOWN_STATE,
+        Reason.NO_ANSWER,
+        Reason.END_OF_LIFE_VARIANT,
+        Reason.RELEASE_SUSPECT,
+        Reason.CLAIM_REMOVED,
+        Reason.DRAIN_TIMED_OUT,
+        Reason.BEFORE_DRAIN_FAILED,
+        Reason.NO_ROOM_FOR_CLAIM,
+        Reason.UNCLAIMABLE,
+        Reason.CLAIM_UNREADABLE,
+        Reason.CHECKPOINT_FAILED,
+        Reason.MEMBERSHIP_UNKNOWN,
+        Reason.NO_ROOM,
+        Reason.UNCLEAR,
+    }
+)
+"""Holds that stay until somebody does something."""
+
+
+def wants_a_person(hold: Hold) -> bool:
+    """Whether it stays until somebody does something."""
+    rests = hold.reason is Reason.RESTING and ("until", UNTIL_CLEARED) in hold.facts
+    return rests or hold.reason in WANTS_A_PERSON
+
+
+def level_of(event: Event) -> Level:
+    """How much an event matters to a person."""
+    match event:
+        case RunHalted() | InstanceFailed() | InstanceQuarantined():
+            return Level.ERROR
+        case InstanceHeld(hold=hold):
+            return _level_of_hold(hold)
+        case RunFinished(exit_code=exit_code):
+            return Level.INFO if exit_code == 0 else Level.ERROR
+        case LeaseTaken(warning=warning) if warning:
+            return Level.WARNING
+        case HealthChanged(unwell=unwell):
+            return Level.WARNING if unwell else Level.INFO
+        case (
+            UpdatesPaused()
+            | ActDenied()
+            | ActUnclear()
+            | LookPostponed()
+            | RuleOff()
+            | StateUnreadable()
+            | TellingFailed()
+        ):
+            return Level.WARNING
+        case CommandSent(kind=Kind.BEFORE_DRAIN | Kind.AFTER_REBOOT):
+            return Level.INFO
+        case ClusterLooked() | HostChecked() | CommandSent() | PhaseEntered():
+            return Level.DEBUG
+        case _:
+            return Level.INFO
+
+
+def _level_of_hold(hold: Hold) -> Level:
+    if wants_a_person(hold):
+        return Level.WARNING
+    return Level.DEBUG if hold.reason in PASSES_BY_ITSELF else Level.INFO

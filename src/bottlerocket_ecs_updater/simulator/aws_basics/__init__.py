@@ -1,0 +1,1 @@
+"""What every simulated service shares: calls, errors, names, pages."""

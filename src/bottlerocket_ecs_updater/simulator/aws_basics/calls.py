@@ -1,0 +1,120 @@
+"""Calls to the simulated AWS: what one is, how many there were, and how many a second ECS and SSM put up with."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+CALLS_KEPT = 20_000
+"""How many calls the log can be asked for one by one; counts go on for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, before it is served."""
+
+    number: int
+    at: datetime
+    service: str
+    operation: str
+    params: Mapping[str, Any]
+    caller: str
+    """Who calls: an access key on the wire, a name in process."""
+
+    @property
+    def action(self) -> str:
+        """As IAM writes it: `ecs:ListTasks`."""
+        return f"{self.service}:{self.operation}"
+
+
+@dataclass(slots=True)
+class CallLog:
+    """Counts by action and caller, a series of calls by second, and the last calls themselves."""
+
+    total: int = 0
+    by_action: Counter[str] = field(default_factory=Counter)
+    by_caller: Counter[str] = field(default_factory=Counter)
+    by_second: Counter[int] = field(default_factory=Counter)
+    """Whole seconds of the world's time since 1970."""
+    errors: Counter[str] = field(default_factory=Counter)
+    """Refused and failed calls, by error code."""
+    recent: deque[Call] = field(default_factory=lambda: deque(maxlen=CALLS_KEPT))
+
+    def record(self, call: Call) -> None:
+        """Count a call that came in, whatever becomes of it."""
+        self.total += 1
+        self.by_action[call.action] += 1
+        self.by_caller[call.caller] += 1
+        self.by_second[int(call.at.timestamp())] += 1
+        self.recent.append(call)
+
+    def of(self, action: str) -> list[Call]:
+        """The calls of one action that are still kept, oldest first."""
+        return [call for call in self.recent if call.action == action]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A token bucket: `burst` calls at once, `per_second` in the long run, shared by all its actions."""
+
+    name: str
+    burst: int
+    per_second: float
+    actions: frozenset[str]
+
+
+def _rate(name: str, burst: int, per_second: float, service: str, *operations: str) -> Rate:
+    return Rate(name, burst, per_second, frozenset(f"{service}:{operation}" for operation in operations))
+
+
+ECS_RATES = (
+    _rate(
+        "ecs cluster resource read", 100, 20, "ecs",
+        "DescribeContainerInstances", "DescribeTasks", "ListAttributes", "ListContainerInstances", "ListTasks",
+    ),
+    _rate(
+        "ecs cluster resource modify", 100, 40, "ecs",
+        "UpdateContainerInstancesState", "PutAttributes", "DeleteAttributes",
+        "RunTask", "StartTask", "StopTask", "UpdateTaskProtection",
+    ),
+    _rate("ecs service read", 100, 20, "ecs", "DescribeServices", "ListServices"),
+    _rate("ecs service modify", 50, 5, "ecs", "CreateService", "UpdateService", "DeleteService"),
+    _rate("ecs cluster read", 50, 20, "ecs", "DescribeClusters", "ListClusters"),
+    _rate("ecs task definition read", 50, 20, "ecs", "DescribeTaskDefinition", "ListTaskDefinitions"),
+)  # fmt: skip
+"""As the developer guide gives them, per account and Region."""
+
+SSM_RATES = (
+    _rate("ssm send", 10, 3, "ssm", "SendCommand", "CancelCommand"),
+    _rate("ssm invocation", 20, 10, "ssm", "GetCommandInvocation"),
+    _rate("ssm list", 10, 5, "ssm", "ListCommandInvocations", "ListCommands"),
+    _rate("ssm inventory", 10, 5, "ssm", "DescribeInstanceInformation"),
+)
+"""AWS publishes none for SSM; these are low on purpose."""
+
+
+class Throttles:
+    """Token buckets in the world's time. None are on unless rates are given."""
+
+    def __init__(self, rates: tuple[Rate, ...] = ()) -> None:
+        self._rates = {action: rate for rate in rates for action in rate.actions}
+        self._tokens: dict[str, tuple[float, datetime]] = {}
+
+    def take(self, call: Call) -> None:
+        """Use up a token. Raises ThrottlingException when there is none."""
+        rate = self._rates.get(call.action)
+        if rate is None:
+            return
+        tokens, since = self._tokens.get(rate.name, (float(rate.burst), call.at))
+        tokens = min(rate.burst, tokens + (call.at - since).total_seconds() * rate.per_second)
+        if tokens < 1:
+            self._tokens[rate.name] = (tokens, call.at)
+            raise AwsError("ThrottlingException", "Rate exceeded")
+        self._tokens[rate.name] = (tokens - 1, call.at)

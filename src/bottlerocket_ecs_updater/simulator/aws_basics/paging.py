@@ -1,0 +1,61 @@
+"""Pages of a list, with opaque tokens that stay right while the list changes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from bisect import bisect_right
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class Numbered(Protocol):
+    """A record that lists are ordered by."""
+
+    number: int
+
+
+Record = TypeVar("Record", bound=Numbered)
+
+
+def page(
+    records: Iterable[Record],
+    token: str | None,
+    asked: int | None,
+    largest: int,
+    default: int | None = None,
+    wanted: Callable[[Record], bool] = lambda _: True,
+) -> tuple[list[Record], str | None]:
+    """One page of the records that are wanted, and the token of the next page.
+
+    Records come in the order of their numbers. Raises InvalidParameterException for a token that was not made here,
+    or a page size out of range.
+    """
+    size = default or largest if asked is None else asked
+    if not 1 <= size <= largest:
+        raise AwsError("InvalidParameterException", f"maxResults must be between 1 and {largest}.")
+    known = list(records)
+    begin = bisect_right(known, _decode(token), key=lambda record: record.number) if token else 0
+    found = list(islice(filter(wanted, islice(known, begin, None)), size + 1))
+    if len(found) <= size:
+        return found, None
+    return found[:size], _encode(found[size - 1].number)
+
+
+def _encode(number: int) -> str:
+    return base64.urlsafe_b64encode(f"after:{number}".encode()).decode()
+
+
+def _decode(token: str) -> int:
+    try:
+        kind, _, number = base64.urlsafe_b64decode(token.encode()).decode().partition(":")
+        if kind == "after":
+            return int(number)
+    except (binascii.Error, UnicodeError, ValueError):
+        pass
+    raise AwsError("InvalidParameterException", "Invalid token.")

@@ -1,0 +1,55 @@
+"""Hosts that enter the world with an update half done: the status and the flags that it has left."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from bottlerocket_ecs_updater.simulator.faults import Leftover, SingleBank, StartsWith
+from bottlerocket_ecs_updater.simulator.host.status import (
+    Command,
+    CommandResult,
+    Staged,
+    UpdateState,
+    UpdateStatus,
+    rfc3339,
+)
+
+if TYPE_CHECKING:
+    from bottlerocket_ecs_updater.simulator.host.machine import Machine
+
+EARLIER = timedelta(hours=3)
+"""How long before the world began that update was tried."""
+
+
+def place(machine: Machine) -> UpdateStatus | None:
+    """Leave what the plan says on the disk; the status that goes with it, or None where nothing was begun."""
+    start = machine.ailments.active(StartsWith)
+    if start is None or machine.ailments.active(SingleBank) is not None:
+        return None  # with one bank only, nothing can have been staged
+    _write(machine, start)
+    ready = start.leftover is Leftover.READY
+    nothing_chosen = start.leftover is Leftover.STAGED_NOTHING_CHOSEN
+    image = machine.image(start.version)
+    return UpdateStatus(
+        active_partition=Staged(machine.image(machine.running), next_to_boot=not ready),
+        update_state=UpdateState.READY if ready else UpdateState.STAGED,
+        available_updates=(start.version, machine.running),
+        chosen_update=None if nothing_chosen else image,
+        staging_partition=Staged(image, next_to_boot=ready),
+        most_recent_command=CommandResult(
+            Command.ACTIVATE if ready else Command.PREPARE,
+            "Success",
+            rfc3339(machine.clock.now() - EARLIER),
+            0,
+            "",
+        ),
+    )
+
+
+def _write(machine: Machine, start: StartsWith) -> None:
+    machine.banks.clear_inactive()
+    if start.leftover is not Leftover.STAGED_INVALID:
+        machine.banks.write_inactive(start.version)
+    if start.leftover is Leftover.READY:
+        machine.banks.upgrade_to_inactive()

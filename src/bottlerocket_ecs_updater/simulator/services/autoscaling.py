@@ -1,0 +1,212 @@
+"""Auto Scaling as far as an updater may look at it: which group an instance is in, and what is being done with it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
+    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.ecs.model import Shape
+    from bottlerocket_ecs_updater.simulator.services.ec2 import Ec2, Machine
+    from bottlerocket_ecs_updater.simulator.services.launch_templates import Launching
+
+INSTANCES_AT_ONCE = 50
+INSTANCES_PAGE = 50
+GROUPS_DEFAULT, GROUPS_PAGE = 50, 100
+REFRESHES_PAGE = 100
+IN_SERVICE = "InService"
+_TAKING_AWAY = ("Terminating", "Terminated", "Warmed")
+_ENDED = ("Successful", "Failed", "Cancelled")
+
+
+@dataclass(slots=True)
+class _Refresh:
+    number: int
+    id: str
+    group: str
+    status: str
+    started_at: datetime
+
+
+@dataclass(slots=True)
+class _Group:
+    number: int
+    name: str
+    created_at: datetime
+    launch_template: str
+    version: str
+    members: list[str] = field(default_factory=list)
+    refreshes: list[_Refresh] = field(default_factory=list)
+
+
+class AutoScaling:
+    """Groups over the world's instances. Nothing is scaled by itself: who writes a test says what happens."""
+
+    def __init__(self, clock: Clock, names: Names, ec2: Ec2, launching: Launching, chances: random.Random) -> None:
+        self._clock = clock
+        self._names = names
+        self._ec2 = ec2
+        self._launching = launching
+        self._chances = chances
+        self._groups: dict[str, _Group] = {}
+        self._group_of: dict[str, str] = {}
+        self._lifecycle: dict[str, str] = {}
+        self._taken_since: dict[str, datetime] = {}
+
+    def handlers(self) -> dict[str, Callable[[Shape], Shape]]:
+        """By the operation's name."""
+        return {
+            "DescribeAutoScalingInstances": self.describe_instances,
+            "DescribeAutoScalingGroups": self.describe_groups,
+            "DescribeInstanceRefreshes": self.describe_refreshes,
+        }
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether there is anything that the world could tell of."""
+        return bool(self._groups)
+
+    def add_group(self, name: str, *instance_ids: str, launch_template: str = "hosts", version: str = "1") -> None:
+        """A group of instances that are in service."""
+        self._groups[name] = _Group(
+            len(self._groups) + 1, name, self._clock.now(), launch_template, version, list(instance_ids)
+        )
+        for instance_id in instance_ids:
+            self._group_of[instance_id] = name
+            self._lifecycle[instance_id] = IN_SERVICE
+
+    def join(self, group: str, instance_id: str, state: str = IN_SERVICE) -> None:
+        """One more instance of a group, which is made where there is none of that name."""
+        if group not in self._groups:
+            self.add_group(group)
+        self._groups[group].members.append(instance_id)
+        self._group_of[instance_id] = group
+        self.set_lifecycle(instance_id, state)
+
+    def set_lifecycle(self, instance_id: str, state: str) -> None:
+        """What the group does with an instance: `Standby`, `Terminating:Wait`, …"""
+        self._lifecycle[instance_id] = state
+        if not state.startswith(_TAKING_AWAY):
+            self._taken_since.pop(instance_id, None)
+        else:
+            self._taken_since.setdefault(instance_id, self._clock.now())
+
+    def take_away(self, instance_id: str) -> None:
+        """Its group, or one that is made for it, begins to terminate it, and a lifecycle hook holds that up."""
+        if instance_id not in self._group_of:
+            self.join("hosts", instance_id)
+        self.set_lifecycle(instance_id, "Terminating:Wait")
+
+    def takes_away(self, instance_id: str) -> bool:
+        """Whether its group ends it, or keeps it in its warm pool."""
+        return instance_id in self._taken_since
+
+    def taken_since(self, instance_id: str) -> datetime | None:
+        """Since when its group ends it, or keeps it in its warm pool; None where it does neither."""
+        return self._taken_since.get(instance_id)
+
+    def start_refresh(self, group: str) -> None:
+        """Begin to replace the instances of a group."""
+        refreshes = self._groups[group].refreshes
+        refresh_id = str(uuid.UUID(int=self._chances.getrandbits(128), version=4))
+        refreshes.insert(0, _Refresh(-len(refreshes), refresh_id, group, "InProgress", self._clock.now()))
+
+    def end_refresh(self, group: str, status: str = "Successful") -> None:
+        """End what `start_refresh` began."""
+        for refresh in self._groups[group].refreshes:
+            if refresh.status not in _ENDED:
+                refresh.status = status
+
+    def describe_instances(self, request: Shape) -> Shape:
+        """Those that are asked for and in a group, or all that are in one."""
+        asked = request.get("InstanceIds")
+        if asked is not None and len(asked) > INSTANCES_AT_ONCE:
+            raise AwsError(
+                "ValidationError", f"The number of instances that may be passed in is limited to {INSTANCES_AT_ONCE}"
+            )
+        machines = [machine for name, machine in self._ec2.machines.items() if name in self._group_of]
+        records = machines if not asked else [each for each in machines if each.host.instance_id in asked]
+        found, token = page(records, request.get("NextToken"), request.get("MaxRecords"), INSTANCES_PAGE)
+        answer: Shape = {
+            "AutoScalingInstances": [
+                {**self._member(machine), "AutoScalingGroupName": self._group_of[machine.host.instance_id]}
+                for machine in found
+            ]
+        }
+        return answer if token is None else {**answer, "NextToken": token}
+
+    def describe_groups(self, request: Shape) -> Shape:
+        """Those that are named, or all."""
+        names = request.get("AutoScalingGroupNames")
+        records = [group for group in self._groups.values() if not names or group.name in names]
+        found, token = page(records, request.get("NextToken"), request.get("MaxRecords"), GROUPS_PAGE, GROUPS_DEFAULT)
+        answer: Shape = {"AutoScalingGroups": [self._group(group) for group in found]}
+        return answer if token is None else {**answer, "NextToken": token}
+
+    def describe_refreshes(self, request: Shape) -> Shape:
+        """Of one group, the newest first."""
+        group = self._groups.get(request["AutoScalingGroupName"])
+        if group is None:
+            raise AwsError("ValidationError", "AutoScalingGroup name not found - null")
+        found, token = page(group.refreshes, request.get("NextToken"), request.get("MaxRecords"), REFRESHES_PAGE)
+        answer: Shape = {
+            "InstanceRefreshes": [
+                {
+                    "InstanceRefreshId": refresh.id,
+                    "AutoScalingGroupName": refresh.group,
+                    "Status": refresh.status,
+                    "StartTime": refresh.started_at,
+                    "PercentageComplete": 100 if refresh.status == "Successful" else 0,
+                }
+                for refresh in found
+            ]
+        }
+        return answer if token is None else {**answer, "NextToken": token}
+
+    def _group(self, group: _Group) -> Shape:
+        members = [self._ec2.machines[name] for name in group.members]
+        return {
+            "AutoScalingGroupName": group.name,
+            "AutoScalingGroupARN": self._names.arn("autoscaling", f"autoScalingGroup:{group.name}"),
+            "LaunchTemplate": self._template(group),
+            "MinSize": 0,
+            "MaxSize": 2 * len(members),
+            "DesiredCapacity": len(members),
+            "DefaultCooldown": 300,
+            "AvailabilityZones": sorted({machine.zone for machine in members}),
+            "HealthCheckType": "EC2",
+            "CreatedTime": group.created_at,
+            "Instances": [self._member(machine) for machine in members],
+            "SuspendedProcesses": [],
+            "Tags": [],
+        }
+
+    def _member(self, machine: Machine) -> Shape:
+        name = machine.host.instance_id
+        return {
+            "InstanceId": name,
+            "InstanceType": machine.instance_type,
+            "AvailabilityZone": machine.zone,
+            "LifecycleState": self._lifecycle[name],
+            # Groups use upper case in one answer and not in the other; this is what both are read as.
+            "HealthStatus": "HEALTHY" if machine.state == "running" else "UNHEALTHY",
+            "LaunchTemplate": self._template(self._groups[self._group_of[name]]),
+            "ProtectedFromScaleIn": False,
+        }
+
+    def _template(self, group: _Group) -> Shape:
+        return {
+            "LaunchTemplateId": self._launching.template_id(group.launch_template) or f"lt-{group.number:017x}",
+            "LaunchTemplateName": group.launch_template,
+            "Version": group.version,
+        }

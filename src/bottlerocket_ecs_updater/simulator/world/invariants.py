@@ -1,0 +1,425 @@
+"""The watcher: what the real cloud could never tell, and the invariants that a world can see while it runs.
+
+It knows what came from an updater (a call), from a person (an operator's call) and from the world by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, ClaimPhase, read_claim
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last, Status
+from bottlerocket_ecs_updater.simulator.ecs.requests import arn_like
+from bottlerocket_ecs_updater.simulator.ecs.scheduler import FAILURES, SCHEDULED
+from bottlerocket_ecs_updater.simulator.host import Power
+from bottlerocket_ecs_updater.simulator.world.findings import Budget, KilledTask, Verdict, Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
+    from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, Shape, Task
+    from bottlerocket_ecs_updater.simulator.host import Host
+    from bottlerocket_ecs_updater.simulator.world.world import World
+
+__all__ = ["Budget", "KilledTask", "Verdict", "Violation", "Watch"]
+
+VARIANT_ATTRIBUTE = "bottlerocket.variant"
+LOOKED_BEFORE = timedelta(seconds=30)
+"""What somebody stages in the last moments before a reboot is sent, no check can show."""
+
+NOTICEABLE = timedelta(seconds=30)
+"""How long somebody else's outage must have lasted before an updater is held to have seen it."""
+
+FAILED_TASKS = 2
+"""One task that fails may be a coincidence: an updater is held to two on hosts of one release."""
+
+FAILED_NOTICEABLE = timedelta(seconds=90)
+"""How long tasks must have failed on a release before an updater is held to have seen it."""
+
+PENDING_NOTICEABLE = timedelta(minutes=8)
+"""How long a task must have been PENDING there, or a host IMPAIRED: images take minutes to pull."""
+
+_NOT_BY_REBOOT = frozenset({Power.STOPPED, Power.TERMINATED})
+"""A host that is down like this was brought down by no reboot command."""
+
+_WRITES_TO_SERVICES = frozenset(
+    {
+        "ecs:CreateService",
+        "ecs:UpdateService",
+        "ecs:DeleteService",
+        "autoscaling:UpdateAutoScalingGroup",
+        "autoscaling:SetDesiredCapacity",
+        "autoscaling:TerminateInstanceInAutoScalingGroup",
+    }
+)
+_UNDER_WAY = frozenset({"Pending", "InProgress", "Delayed", "Cancelling"})
+_ACTS = frozenset({"ecs:UpdateContainerInstancesState", "ecs:PutAttributes", "ecs:DeleteAttributes"})
+
+
+@dataclass(slots=True)
+class _Outage:
+    since: datetime
+    by_updater: bool
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What happened to one instance so far."""
+
+    zone: str
+    bottlerocket: bool
+    outage: _Outage | None = None
+    seconds_out: float = 0.0
+    reboot_sent_at: datetime | None = None
+    staged_by_hand_at: datetime | None = None
+    returned_by_hand_at: datetime | None = None
+    reboot_by: str | None = None
+    """Who sent the last reboot command. It may run again after a boot, so it is not forgotten then."""
+    drained_at: datetime | None = None
+    """When an updater drained it last."""
+    applies: dict[str, int] = field(default_factory=dict)
+    """Apply commands that may be running, by command id, with the count of boots when they were sent."""
+
+
+class Watch:
+    """Follows one world. Everything is recorded when it happens; nothing is searched for afterwards."""
+
+    def __init__(self, world: World, budget: Budget | None, operators: frozenset[str]) -> None:
+        self.operators = operators
+        self.budget = budget or Budget()
+        self.violations: list[Violation] = []
+        self.tasks_killed: list[KilledTask] = []
+        self._world = world
+        self._groups = world.autoscaling
+        self._seen: dict[str, _Seen] = {}
+        self._out: dict[str, _Seen] = {}
+        """Those that are out of service now."""
+        self._out_by_zone: Counter[str] = Counter()
+        self._most_out = 0
+        self._most_out_by_zone: Counter[str] = Counter()
+        self._moves = 0
+        self._drained_by_updater: set[str] = set()
+        self._actors: list[str] = []
+        self._failed_on: dict[str, list[datetime]] = {}
+        """When tasks failed on hosts that an updater brought to each release, because of that release."""
+        self._blocked: dict[str, dict[str, str]] = {}
+        """By caller, which groups of tasks kept a drain of which instance from its end."""
+        world.ecs.registry.on_instance.append(self._instance_changed)
+        world.ecs.registry.on_task.append(self._task_changed)
+
+    def follow(self, host: Host) -> None:
+        """Listen to a host. Before anybody else does: others change what is to be seen here."""
+        host.on_containers_die.append(self._containers_died)
+        host.on_ecs_agent.append(lambda host, _: self._look_at(host.instance_id))
+        host.on_boot.append(self._booted)
+        host.on_terminate.append(lambda host: self._look_at(host.instance_id))
+
+    def staged_by_hand(self, instance_id: str) -> None:
+        """Somebody stages another version on a host, behind the updater's back."""
+        self._seen[instance_id].staged_by_hand_at = self._world.clock.now()
+
+    def returned_by_hand(self, instance_id: str) -> None:
+        """Somebody sets an instance ACTIVE, behind the updater's back."""
+        self._seen[instance_id].returned_by_hand_at = self._world.clock.now()
+
+    def about_to_serve(self, call: Call) -> None:
+        """A call is about to take effect: hold it against the world as it is."""
+        if call.caller in self.operators:
+            return
+        if call.action in _WRITES_TO_SERVICES:
+            self._violated(10, call.caller, f"{call.action} {dict(call.params)}")
+        if call.action == "ecs:StopTask":
+            self._stop_task(call)
+        if call.action in _ACTS or call.action == "ssm:SendCommand":
+            self._acts(call)
+        if call.action == "ecs:UpdateContainerInstancesState":
+            self._set_status(call)
+
+    def served(self, call: Call, answer: Shape) -> None:
+        """A call has taken effect."""
+        if call.action == "ssm:SendCommand" and call.caller not in self.operators:
+            self._sent(call, answer["Command"])
+
+    def verdict(self) -> Verdict:
+        """What was seen so far, summed up."""
+        registry = self._world.ecs.registry
+        now = registry.clock.now()
+        drained = [one for one in self._world.cluster.by_ec2.values() if one.status is Status.DRAINING]
+        # Whoever drained it: where a reboot undoes that, somebody else may have drained it since.
+        quarantined = {one.ec2_instance_id for one in drained if _is_quarantined(one)}
+        ours = [one.ec2_instance_id for one in drained if one.ec2_instance_id in self._drained_by_updater]
+        # What its group takes away is left DRAINING on purpose.
+        ours = [name for name in ours if not self._groups.takes_away(name)]
+        return Verdict(
+            violations=tuple(self.violations),
+            tasks_killed=tuple(self.tasks_killed),
+            stranded=tuple(name for name in ours if name not in quarantined),
+            quarantined=tuple(sorted(quarantined)),
+            most_out_at_once=self._most_out,
+            most_out_by_zone=dict(self._most_out_by_zone),
+            seconds_out={name: _seconds(seen, now) for name, seen in self._seen.items()},
+            task_moves=self._moves,
+            boots={name: host.boots - 1 for name, host in self._world.hosts.items()},
+            versions={name: host.running for name, host in self._world.hosts.items()},
+            calls=dict(self._world.calls.by_action),
+            errors=dict(self._world.calls.errors),
+        )
+
+    # Container instances.
+
+    def _instance_changed(self, instance: ContainerInstance) -> None:
+        name = instance.ec2_instance_id
+        if name not in self._seen:
+            self._seen[name] = _Seen(instance.zone, VARIANT_ATTRIBUTE in instance.custom)
+        if instance.drained_by is None and instance.status is Status.ACTIVE:
+            self._drained_by_updater.discard(name)
+        self._look_at(name)
+
+    def _look_at(self, name: str) -> None:
+        instance = self._world.cluster.by_ec2.get(name)
+        seen = self._seen.get(name)
+        if instance is None or seen is None:
+            return
+        # A terminated instance is no outage: an Auto Scaling group replaces it.
+        gone = instance.status is Status.INACTIVE
+        out = not gone and (instance.status is not Status.ACTIVE or not instance.agent_up)
+        if out and seen.outage is None:
+            self._goes_out(name, seen, by_updater=self._is_updater(self._world.ecs.registry.actor))
+        elif not out and seen.outage is not None:
+            self._comes_back(name, seen, seen.outage)
+
+    def _goes_out(self, name: str, seen: _Seen, *, by_updater: bool) -> None:
+        seen.outage = _Outage(self._world.clock.now(), by_updater)
+        self._out[name] = seen
+        self._out_by_zone[seen.zone] += 1
+        self._most_out = max(self._most_out, self._out_by_zone.total())
+        here = self._out_by_zone[seen.zone]
+        self._most_out_by_zone[seen.zone] = max(self._most_out_by_zone[seen.zone], here)
+
+    def _comes_back(self, name: str, seen: _Seen, outage: _Outage) -> None:
+        seen.seconds_out += (self._world.clock.now() - outage.since).total_seconds()
+        seen.outage = None
+        del self._out[name]
+        self._out_by_zone[seen.zone] -= 1
+
+    def _set_status(self, call: Call) -> None:
+        for instance in self._instances(call.params["containerInstances"]):
+            name = instance.ec2_instance_id
+            drained_by = instance.drained_by
+            if drained_by is not None and not self._is_updater(drained_by):
+                self._violated(4, name, f"{call.caller} sets {call.params['status']}; {drained_by} drained it")
+            elif call.params["status"] == Status.DRAINING and instance.status is Status.ACTIVE:
+                self._drained_by_updater.add(name)
+                self._seen[name].drained_at = self._world.clock.now()
+                self._check_budget(name, call)
+                self._check_blocked(instance, call)
+            elif call.params["status"] == Status.ACTIVE:
+                self._note_blocked(instance, call)
+                self._check_stays_up(name, call)
+                self._check_stays_in_group(name, call)
+
+    def _note_blocked(self, instance: ContainerInstance, call: Call) -> None:
+        """A drain is given up that lasted as long as it may: what is left on it was disturbed in vain."""
+        name, began = instance.ec2_instance_id, self._seen[instance.ec2_instance_id].drained_at
+        ours = instance.status is Status.DRAINING and name in self._drained_by_updater
+        if ours and began is not None and self._world.clock.now() - began >= self.budget.drain_timeout:
+            for task in instance.tasks.values():
+                if not task.is_daemon:
+                    self._blocked.setdefault(call.caller, {}).setdefault(task.group, name)
+
+    def _check_blocked(self, instance: ContainerInstance, call: Call) -> None:
+        """Nobody drains another host with tasks of what kept a drain of the same run from its end."""
+        blocked = self._blocked.get(call.caller, {})
+        found = sorted({task.group for task in instance.tasks.values() if task.group in blocked})
+        if found:
+            what = f"{call.caller} drains it for {found[0]}, which kept {blocked[found[0]]} from becoming empty"
+            self._violated(15, instance.ec2_instance_id, what)
+
+    def _check_breaks_no_more(self, instance: ContainerInstance, call: Call) -> None:
+        """Nobody reboots a further host into a release on which tasks have been failing for a while."""
+        try:
+            claim = read_claim(instance.custom.get(ATTRIBUTE))
+        except ValueError:
+            return
+        target = str(claim.target) if claim is not None else ""
+        failed = self._failed_on.get(target, [])
+        if len(failed) >= FAILED_TASKS and self._world.clock.now() - failed[FAILED_TASKS - 1] >= FAILED_NOTICEABLE:
+            self._violated(16, instance.ec2_instance_id, f"{call.caller} reboots it into {target}, which breaks tasks")
+
+    def released_by_hand(self, version: str) -> None:
+        """A person says that a release is good, whatever it did."""
+        self._failed_on.pop(version, None)
+
+    def _note_broken(self, task: Task) -> None:
+        instance = task.instance
+        if instance is None or self._world.ecs.registry.breaks(task) is None:
+            return
+        host, seen = self._world.hosts[instance.ec2_instance_id], self._seen[instance.ec2_instance_id]
+        if seen.reboot_by is None or host.power is not Power.RUNNING:
+            return
+        if task.last is Last.STOPPED and task.stop_code in FAILURES:
+            self._failed_on.setdefault(host.running, []).append(self._world.clock.now())
+        elif task.last is Last.PENDING and task.desired is Desired.RUNNING:
+            self._world.clock.after(PENDING_NOTICEABLE, partial(self._note_pending, task, host))
+
+    def _note_pending(self, task: Task, host: Host) -> None:
+        if task.last is Last.PENDING and task.desired is Desired.RUNNING:
+            self._failed_on.setdefault(host.running, []).extend([self._world.clock.now()] * FAILED_TASKS)
+
+    def _check_stays_up(self, name: str, call: Call) -> None:
+        """Nobody gives back a host that is down, or about to go down, by a reboot command of an updater."""
+        host = self._world.hosts[name]
+        if self._seen[name].reboot_by is not None and host.going_down and host.power not in _NOT_BY_REBOOT:
+            state = "has a reboot pending" if host.power is Power.RUNNING else f"is {host.power}"
+            self._violated(17, name, f"{call.caller} sets ACTIVE, and the host {state}")
+
+    def _check_stays_in_group(self, name: str, call: Call) -> None:
+        """Nobody gives back what its Auto Scaling group has been taking away for as long as a look at it takes."""
+        since = self._groups.taken_since(name)
+        if since is not None and self._world.clock.now() - since >= NOTICEABLE:
+            self._violated(13, name, f"{call.caller} sets ACTIVE what its Auto Scaling group takes away since {since}")
+
+    def _check_budget(self, name: str, call: Call) -> None:
+        zone = self._seen[name].zone
+        out = [each for other, each in self._out.items() if other != name and self._counts(each)]
+        total, here = len(out) + 1, sum(each.zone == zone for each in out) + 1
+        most, most_here = self.budget.max_unavailable, self.budget.max_unavailable_per_zone
+        if most is not None and total > most:
+            self._violated(1, name, f"{call.caller} makes it {total} out of service, of {most}")
+        if most_here is not None and here > most_here:
+            self._violated(1, name, f"{call.caller} makes it {here} out of service in {zone}, of {most_here}")
+
+    def _counts(self, seen: _Seen) -> bool:
+        outage = seen.outage
+        return (
+            outage is not None
+            and seen.bottlerocket
+            and (outage.by_updater or self._world.clock.now() - outage.since >= NOTICEABLE)
+        )
+
+    # Tasks.
+
+    def _task_changed(self, task: Task) -> None:
+        instance = task.instance
+        self._note_broken(task)
+        if (
+            task.desired is Desired.STOPPED
+            and task.last in (Last.RUNNING, Last.PENDING, Last.PROVISIONING)
+            and task.stop_code == SCHEDULED
+            and not task.is_daemon
+            and instance is not None
+            and instance.status is Status.DRAINING
+        ):
+            self._moves += 1
+
+    def _stop_task(self, call: Call) -> None:
+        task = self._world.cluster.tasks.get(arn_like(self._world.cluster, "task", call.params["task"]))
+        standalone = task is None or task.service is None
+        if not (standalone and self.budget.may_stop_standalone_tasks):
+            self._violated(6, call.caller, f"StopTask {call.params['task']}")
+
+    def _containers_died(self, host: Host, reason: str) -> None:
+        instance = self._world.cluster.by_ec2[host.instance_id]
+        seen = self._seen[host.instance_id]
+        ours = seen.reboot_by is not None and reason.startswith("apiclient reboot")
+        for task in instance.tasks.values():
+            if _has_containers(task):
+                now = self._world.clock.now()
+                self.tasks_killed.append(KilledTask(task.arn, task.group, host.instance_id, now, ours))
+        # What somebody returns while the reboot command is on its way, nobody can call back.
+        returned, sent = seen.returned_by_hand_at, seen.reboot_sent_at
+        if ours and (returned is None or sent is None or returned < sent):
+            self._check_reboot(instance, f"reboot by {seen.reboot_by}", [*instance.tasks.values()])
+
+    # Commands.
+
+    def _sent(self, call: Call, command: Shape) -> None:
+        content = self._world.documents.content(call.params["DocumentName"]) or ""
+        text = f"{content} {call.params.get('Parameters', {})}"
+        targets = [name for name in call.params.get("InstanceIds", []) if name in self._seen]
+        for name in targets:
+            if "apiclient update check" in text or "apiclient update apply" in text:
+                self._check_apply_has_ended(name, call)
+            if "apiclient update apply" in text:
+                self._seen[name].applies[command["CommandId"]] = self._world.hosts[name].boots
+            if "apiclient reboot" in text:
+                self._seen[name].reboot_by = call.caller
+                self._seen[name].reboot_sent_at = call.at
+                instance = self._world.cluster.by_ec2[name]
+                self._check_reboot(instance, f"SendCommand by {call.caller}", [*instance.tasks.values()])
+                self._check_breaks_no_more(instance, call)
+
+    def _check_reboot(self, instance: ContainerInstance, what: str, tasks: Iterable[Task]) -> None:
+        wrong = [f"task {task.arn.rsplit('/', 1)[-1]} is {task.last}" for task in tasks]
+        if instance.status is not Status.DRAINING:
+            wrong.append(f"it is {instance.status}")
+        elif not self._is_updater(instance.drained_by):
+            self._violated(4, instance.ec2_instance_id, f"{what}; {instance.drained_by} drained it")
+        if ATTRIBUTE not in instance.custom and not self._groups.takes_away(instance.ec2_instance_id):
+            # What its group takes away is let go, and a reboot that was sent before may still come.
+            wrong.append("it has no claim")
+        if wrong:
+            self._violated(2, instance.ec2_instance_id, f"{what}: {', '.join(wrong)}")
+
+    def _check_apply_has_ended(self, name: str, call: Call) -> None:
+        applies = self._seen[name].applies
+        for command in [each for each, boots in applies.items() if self._has_ended(each, name, boots)]:
+            del applies[command]
+        if applies:
+            document = call.params["DocumentName"]
+            self._violated(12, name, f"{call.caller} sends {document} while {sorted(applies)} may run")
+
+    def _has_ended(self, command: str, name: str, boots: int) -> bool:
+        """What the updater could know: SSM says so, or the host has booted since."""
+        if self._world.hosts[name].boots != boots:
+            return True
+        try:
+            invocation = self._world.ssm.get_command_invocation({"CommandId": command, "InstanceId": name})
+        except AwsError:
+            return False
+        return invocation["Status"] not in _UNDER_WAY
+
+    def _booted(self, host: Host) -> None:
+        seen = self._seen[host.instance_id]
+        sent, staged = seen.reboot_sent_at, seen.staged_by_hand_at
+        too_late = sent is not None and staged is not None and staged > sent - LOOKED_BEFORE
+        if seen.reboot_by is not None and host.running in self.budget.denied_versions and not too_late:
+            self._violated(8, host.instance_id, f"{seen.reboot_by} booted it into {host.running}")
+
+    # Callers.
+
+    def _acts(self, call: Call) -> None:
+        if not self._actors or self._actors[-1] != call.caller:
+            if call.caller in self._actors:
+                self._violated(7, call.caller, f"{call.action} after {self._actors[-1]} had begun to act")
+            self._actors.append(call.caller)
+
+    def _is_updater(self, actor: str | None) -> bool:
+        return actor is not None and actor not in self.operators
+
+    def _instances(self, names: Iterable[str]) -> Iterable[ContainerInstance]:
+        cluster = self._world.cluster
+        found = (cluster.instances.get(arn_like(cluster, "container-instance", name)) for name in names)
+        return (instance for instance in found if instance is not None)
+
+    def _violated(self, invariant: int, subject: str, facts: str) -> None:
+        self.violations.append(Violation(invariant, self._world.clock.now(), subject, facts))
+
+
+def _has_containers(task: Task) -> bool:
+    return task.last in (Last.RUNNING, Last.DEACTIVATING, Last.STOPPING) and not task.containers_dead
+
+
+def _is_quarantined(instance: ContainerInstance) -> bool:
+    return ClaimPhase.QUARANTINED.value in (instance.custom.get(ATTRIBUTE) or "").split()
+
+
+def _seconds(seen: _Seen, now: datetime) -> float:
+    still = (now - seen.outage.since).total_seconds() if seen.outage is not None else 0.0
+    return seen.seconds_out + still

@@ -1,0 +1,345 @@
+"""The world: hosts, ECS, SSM, EC2 and S3 of one account and region, moved by one clock, entered by one door.
+
+Whatever calls AWS goes through `World.call`. Whatever else happens (people, nature) is an action below it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call, CallLog, Rate, Throttles
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
+from bottlerocket_ecs_updater.simulator.aws_basics.service_models import answer_problems, request_problem
+from bottlerocket_ecs_updater.simulator.ecs import (
+    ContainerInstance,
+    ContainerInstanceSpec,
+    ControlPlane,
+    EcsTiming,
+    Service,
+    ServiceSpec,
+    Task,
+    Workload,
+)
+from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, HealthImpaired, TasksBreak
+from bottlerocket_ecs_updater.simulator.host import Host, HostSpec, Power
+from bottlerocket_ecs_updater.simulator.repository import Release, Repository
+from bottlerocket_ecs_updater.simulator.services.autoscaling import AutoScaling
+from bottlerocket_ecs_updater.simulator.services.cloudwatch import CloudWatch
+from bottlerocket_ecs_updater.simulator.services.documents import STANDARD, Documents
+from bottlerocket_ecs_updater.simulator.services.ec2 import Ec2
+from bottlerocket_ecs_updater.simulator.services.launch_templates import Launching
+from bottlerocket_ecs_updater.simulator.services.s3 import ObjectStore
+from bottlerocket_ecs_updater.simulator.ssm import RunCommand, SsmTiming
+from bottlerocket_ecs_updater.simulator.world.api_faults import Disturbances
+from bottlerocket_ecs_updater.simulator.world.findings import Budget, Verdict
+from bottlerocket_ecs_updater.simulator.world.invariants import Watch
+from bottlerocket_ecs_updater.simulator.world.people import Interventions
+
+if TYPE_CHECKING:
+    from bottlerocket_ecs_updater.simulator.clock import Clock
+    from bottlerocket_ecs_updater.simulator.ecs.model import Shape
+
+Handler = Callable[["Shape"], "Shape"]
+
+OPERATOR = "operator"
+MANAGED_DRAINING = "managed draining"
+NOBODY = "anonymous"
+
+
+class World:
+    """Everything that is simulated. Whoever reaches into it from another thread holds `clock.lock`.
+
+    Without `names`, the account follows from the seed: two worlds of different seeds are in different accounts.
+    """
+
+    def __init__(  # noqa: PLR0913 - a world is described by keywords, and each has a default
+        self,
+        clock: Clock,
+        seed: int = 0,
+        *,
+        names: Names | None = None,
+        cluster: str = "demo",
+        repository: Repository | None = None,
+        faults: FaultPlan | None = None,
+        ecs_timing: EcsTiming | None = None,
+        ssm_timing: SsmTiming | None = None,
+        rates: tuple[Rate, ...] = (),
+        budget: Budget | None = None,
+        operators: Iterable[str] = (OPERATOR,),
+        documents: Mapping[str, str] = STANDARD,
+        validate_answers: bool = False,
+    ) -> None:
+        self.clock = clock
+        self.names = names or Names.of(seed)
+        self.repository = repository or Repository()
+        self.faults = faults or FaultPlan(seed=seed)
+        self.hosts: dict[str, Host] = {}
+        self.calls = CallLog()
+        self.authorize: Callable[[Call], None] = lambda _: None
+        self.disturbances = Disturbances(self.faults, clock.now(), self.names)
+        self.documents = Documents(clock, documents)
+        # Each part draws from chances of its own, so that one part's change does not move all the others.
+        self.ecs = ControlPlane(clock, self.names, _chances(seed, "ecs"), ecs_timing)
+        self.ssm = RunCommand(clock, _chances(seed, "ssm"), ssm_timing, self.documents.content)
+        self.ec2 = Ec2(clock)
+        self.launching = Launching(clock)
+        self.autoscaling = AutoScaling(clock, self.names, self.ec2, self.launching, _chances(seed, "autoscaling"))
+        self.cloudwatch = CloudWatch(clock, self.names)
+        self.s3 = ObjectStore(clock)
+        self.cluster = self.ecs.registry.create_cluster(cluster)
+        self.watch = Watch(self, budget, frozenset({*operators, MANAGED_DRAINING}))
+        self.ecs.registry.breaks = self._breaks
+        self.ecs.registry.impaired = lambda instance: self.hosts[instance.ec2_instance_id].impaired()
+        self._seed = seed
+        self._interventions = Interventions(self)
+        self._throttles = Throttles(rates)
+        self._validate_answers = validate_answers
+        self._handlers: dict[str, dict[str, Handler]] = {
+            "ecs": self.ecs.operations,
+            "ssm": {**_run_command_handlers(self.ssm), **self.documents.handlers()},
+            "ec2": {**self.ec2.handlers(), **self.launching.handlers()},
+            "autoscaling": self.autoscaling.handlers(),
+            "cloudwatch": self.cloudwatch.handlers(),
+            "s3": self.s3.handlers(),
+            "sts": {"GetCallerIdentity": self._caller_identity},
+        }
+        if self.disturbances.may_be_stale:
+            self.ecs.memory.remember(lambda: self.disturbances.lag(self.clock.now()))
+
+    def call(self, service: str, operation: str, params: Mapping[str, Any], caller: str | None = None) -> Shape:
+        """Serve one call to AWS, whoever makes it.
+
+        Raises AwsError where AWS would refuse or fail, ReplyLostError where the caller never hears of the answer,
+        and KilledError where the caller dies.
+        """
+        with self.clock.lock:
+            self.clock.pump()
+            call = Call(self.calls.total + 1, self.clock.now(), service, operation, params, caller or NOBODY)
+            self.calls.record(call)
+            try:
+                self.disturbances.before(call)
+                spoiled, failures = self.disturbances.spoil(call)
+                answer = self._serve(spoiled) if spoiled is not None else {}
+                if failures:
+                    answer = {**answer, "failures": [*answer.get("failures", ()), *failures]}
+            except AwsError as error:
+                self.calls.errors[error.code] += 1
+                self.disturbances.after_refusal(call)
+                raise
+            self.watch.served(call, answer)
+            self._interventions.served(call)
+            self.disturbances.after(call)
+            return answer
+
+    def overhear(self, service: str, operation: str, caller: str) -> Call:
+        """Count a call that somebody else serves. Raises what `call` would, where the API is at fault."""
+        with self.clock.lock:
+            call = Call(self.calls.total + 1, self.clock.now(), service, operation, {}, caller)
+            self.calls.record(call)
+            try:
+                self.disturbances.before(call)
+            except AwsError as error:
+                self.calls.errors[error.code] += 1
+                raise
+            return call
+
+    def overheard(self, call: Call) -> None:
+        """That call has had its effect. Raises what `call` would, where its reply is to be lost."""
+        with self.clock.lock:
+            self.disturbances.after(call)
+
+    def simulates(self, service: str, operation: str) -> bool:
+        """Whether the world serves an operation."""
+        return operation in self._handlers.get(service, ())
+
+    def verdict(self) -> Verdict:
+        """What the world saw so far."""
+        with self.clock.lock:
+            self.clock.pump()
+            return self.watch.verdict()
+
+    # What is built, and what people and nature do.
+
+    def add_instance(
+        self, host: HostSpec, zone: str, *, bottlerocket: bool = True, spec: ContainerInstanceSpec | None = None
+    ) -> ContainerInstance:
+        """A container instance with its host, which is ACTIVE, connected and known to SSM.
+
+        The faults that the world's plan has for its id are added to those of `host`. With `bottlerocket=False`
+        it is some other Linux: a container instance without the attribute, and without SSM.
+        """
+        host = _with_faults(host, (*self.faults.on(host.instance_id), *_of_releases(self.faults)))
+        machine = Host(self.clock, host, self.repository, _chances(self._seed, host.instance_id))
+        attributes = (("bottlerocket.variant", machine.variant),) if bottlerocket else ()
+        spec = spec or ContainerInstanceSpec(host.instance_id, zone, attributes)
+        self.hosts[host.instance_id] = machine
+        self.watch.follow(machine)
+        instance = self.ecs.agents.register(self.cluster, spec)
+        self.ec2.add(machine, zone, spec.instance_type, spec.ami_id)
+        self._interventions.follow(machine)
+        if bottlerocket:
+            self.ssm.register(machine)
+        return instance
+
+    def add_service(self, spec: ServiceSpec) -> Service:
+        """A service in its steady state, as far as there is room."""
+        return self.ecs.services.add(self.cluster, spec)
+
+    def run_standalone_task(self, instance_id: str, workload: Workload | None = None, family: str = "batch") -> Task:
+        """A task of no service that runs on an instance already."""
+        definition = self.ecs.registry.define(family, workload or Workload(), {"family": family})
+        return self.ecs.lifecycle.start(self.cluster, definition, self.instance(instance_id), already_running=True)
+
+    def run_fargate_task(self, family: str, started_by: str = "events-rule") -> Task:
+        """A task on Fargate, such as the updater itself, which runs already."""
+        definition = self.ecs.registry.define(family, Workload(), {"family": family})
+        return self.ecs.lifecycle.start(self.cluster, definition, None, started_by=started_by, already_running=True)
+
+    def operator_drain(self, *instance_ids: str) -> None:
+        """Somebody sets DRAINING by hand."""
+        self._operator_sets("DRAINING", instance_ids)
+
+    def operator_activate(self, *instance_ids: str) -> None:
+        """Somebody sets ACTIVE by hand."""
+        for instance_id in instance_ids:
+            self.watch.returned_by_hand(instance_id)
+        self._operator_sets("ACTIVE", instance_ids)
+
+    def stage_by_hand(self, instance_id: str, version: str) -> None:
+        """Somebody at a host stages another version there, in place of what is staged; it may be too late for it."""
+        host = self.hosts[instance_id]
+        if host.power is Power.RUNNING:
+            self.repository.publish(Release(version, host.variant, host.spec.arch))
+            host.version_lock = version
+            self.watch.staged_by_hand(instance_id)
+            lines = ("apiclient update cancel || true", "apiclient update check", "apiclient update apply")
+            host.execute(lines, lambda _: None, timedelta(minutes=30))
+
+    def take_away(
+        self, instance_id: str, *, hook: timedelta = timedelta(minutes=20), drains: bool = True, terminate: bool = True
+    ) -> None:
+        """Its Auto Scaling group begins to terminate it, and a lifecycle hook holds that up for a time.
+
+        With `drains` ECS's managed draining sets it DRAINING meanwhile, if it is not DRAINING already. Without
+        `terminate` the hook is never completed.
+        """
+        if self.hosts[instance_id].power is Power.TERMINATED or self.autoscaling.takes_away(instance_id):
+            return
+        self.autoscaling.take_away(instance_id)
+        if drains and self.instance(instance_id).status is Status.ACTIVE:
+            self._set_status(MANAGED_DRAINING, "DRAINING", [instance_id])
+        if terminate:
+            self.clock.after(hook, partial(self._complete_termination, instance_id))
+
+    def _complete_termination(self, instance_id: str) -> None:
+        self.autoscaling.set_lifecycle(instance_id, "Terminating:Proceed")
+        self.terminate_instance(instance_id)
+
+    def scale_out(self, group: str, host: HostSpec, zone: str, spec: ContainerInstanceSpec | None = None) -> None:
+        """A group starts one more instance, which joins the cluster at once."""
+        self.add_instance(host, zone, spec=spec)
+        self.autoscaling.join(group, host.instance_id)
+
+    def put_into_warm_pool(self, group: str, *instance_ids: str) -> None:
+        """A group keeps these instances stopped in its warm pool; ECS keeps their registrations."""
+        for instance_id in instance_ids:
+            self.autoscaling.join(group, instance_id, "Warmed:Stopped")
+            self.hosts[instance_id].stop()
+
+    def stop_instance(self, instance_id: str) -> None:
+        """Somebody stops the EC2 instance; ECS keeps its registration."""
+        self.hosts[instance_id].stop()
+
+    def terminate_instance(self, instance_id: str) -> None:
+        """An Auto Scaling group, or somebody, ends an instance."""
+        self.hosts[instance_id].terminate()
+
+    def publish(self, release: Release) -> None:
+        """The maintainers publish a release."""
+        self.repository.publish(release)
+
+    def retract(self, version: str) -> None:
+        """The maintainers take a release back."""
+        self.repository.retract(version)
+
+    def instance(self, instance_id: str) -> ContainerInstance:
+        """The newest registration of an EC2 instance."""
+        return self.cluster.by_ec2[instance_id]
+
+    def _breaks(self, task: Task) -> TasksBreak | None:
+        host = self.hosts.get(task.instance.ec2_instance_id) if task.instance is not None else None
+        return host.breaks_tasks(gpus=task.workload.gpus > 0) if host is not None else None
+
+    def _operator_sets(self, status: str, instance_ids: Iterable[str]) -> None:
+        self._set_status(OPERATOR, status, instance_ids)
+
+    def _set_status(self, actor: str, status: str, instance_ids: Iterable[str]) -> None:
+        for instance_id in instance_ids:
+            request = {
+                "cluster": self.cluster.name,
+                "containerInstances": [self.instance(instance_id).arn],
+                "status": status,
+            }
+            self._as(actor, self.ecs.operations["UpdateContainerInstancesState"], request)
+
+    def _serve(self, call: Call) -> Shape:
+        self._throttles.take(call)
+        self.authorize(call)
+        handler = self._handlers.get(call.service, {}).get(call.operation)
+        if handler is None:
+            raise AwsError("UnsupportedOperation", f"{call.action} is not simulated.", 400)
+        problem = request_problem(call.service, call.operation, call.params)
+        if problem is not None:
+            raise AwsError(_REFUSALS.get(call.service, "ValidationException"), problem)
+        self.watch.about_to_serve(call)
+        answer = self._as(call.caller, handler, dict(call.params))
+        if self._validate_answers:
+            problems = answer_problems(call.service, call.operation, answer)
+            assert not problems, f"{call.action} answers what its model does not allow: {problems}"
+        return answer
+
+    def _as(self, actor: str, handler: Handler, request: Shape) -> Shape:
+        self.ecs.registry.actor = actor
+        try:
+            return handler(request)
+        finally:
+            self.ecs.registry.actor = None
+
+    def _caller_identity(self, _: Shape) -> Shape:
+        partition, account = self.names.partition, self.names.account
+        return {"UserId": "AIDASIMULATED", "Account": account, "Arn": f"arn:{partition}:iam::{account}:root"}
+
+
+_REFUSALS = {"ecs": "InvalidParameterException", "ec2": "InvalidParameterValue", "s3": "InvalidArgument"}
+
+
+def _run_command_handlers(ssm: RunCommand) -> dict[str, Handler]:
+    return {
+        "SendCommand": ssm.send_command,
+        "GetCommandInvocation": ssm.get_command_invocation,
+        "ListCommandInvocations": ssm.list_command_invocations,
+        "ListCommands": ssm.list_commands,
+        "CancelCommand": ssm.cancel_command,
+        "DescribeInstanceInformation": ssm.describe_instance_information,
+    }
+
+
+def _of_releases(plan: FaultPlan) -> tuple[Fault, ...]:
+    """What is wrong with a release is wrong on every host that runs it."""
+    return tuple(fault for fault in plan.world if isinstance(fault, TasksBreak | HealthImpaired))
+
+
+def _with_faults(host: HostSpec, faults: tuple[Any, ...]) -> HostSpec:
+    return replace(host, faults=(*host.faults, *faults)) if faults else host
+
+
+def _chances(seed: int, part: str) -> random.Random:
+    # Reproducible chances of a simulated world, not secrets.
+    return random.Random(f"{seed}/{part}")  # noqa: S311

@@ -1,0 +1,30 @@
+"""Who calls: the role behind an access key, with its policies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from tests.account.iam.asks import Ask
+from tests.account.iam.policy import Decision, Policy, decide
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A role that somebody has assumed."""
+
+    arn: str
+    """As refusals name it: `arn:aws:sts::…:assumed-role/NAME/SESSION`."""
+    policies: tuple[Policy, ...]
+    boundary: Policy | None = None
+
+    def may(self, ask: Ask) -> Decision:
+        """What its policies say."""
+        return decide(ask, self.policies, self.boundary)
+
+
+class Callers(Protocol):
+    """Where callers are looked up."""
+
+    def of(self, access_key: str) -> Caller | None:
+        """The role behind an access key; None for the account's own administrators, who may do everything."""

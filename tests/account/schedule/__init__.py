@@ -1,0 +1,13 @@
+"""What starts by itself: schedules fire in the world's time, and a Fargate task is a process of this machine.
+
+A process gets its role's credentials and its task's metadata where ECS offers them, on loopback.
+Never here: what the process does.
+"""
+
+from tests.account.schedule.containers import Containers
+from tests.account.schedule.endpoint import TaskEndpoint
+from tests.account.schedule.expressions import Expression, read_expression
+from tests.account.schedule.firing import Schedules
+from tests.account.schedule.site import Site
+
+__all__ = ["Containers", "Expression", "Schedules", "Site", "TaskEndpoint", "read_expression"]

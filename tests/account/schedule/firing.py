@@ -1,0 +1,217 @@
+"""Rules of EventBridge and schedules of EventBridge Scheduler: each is looked up, and fires when it is due.
+
+A rule with a pattern fires when an event comes that it matches.
+
+A start that fails is tried again as its target says, and ends in the dead-letter queue.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from tests.account.schedule.expressions import read_expression
+
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+
+if TYPE_CHECKING:
+    from tests.account.schedule.roles import Roles
+
+    from bottlerocket_ecs_updater.simulator.clock import Clock
+
+LOOK_EVERY = timedelta(seconds=30)
+"""New and changed schedules are noticed within this: it is how exact EventBridge promises to be within a minute."""
+
+RETRY_AFTER = timedelta(seconds=60)
+ATTEMPTS_DEFAULT = 185
+AGE_DEFAULT = timedelta(hours=24)
+"""What EventBridge does with a target that says nothing about retries."""
+
+HOPELESS = frozenset({"AccessDenied", "AccessDeniedException", "ClusterNotFoundException", "ClientException"})
+"""What is not tried again: "EventBridge doesn't retry … insufficient permissions or a target that no longer exists"."""
+
+EVENTS = "events.amazonaws.com"
+SCHEDULER = "scheduler.amazonaws.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is to be started: an ECS task."""
+
+    service: str
+    source_arn: str
+    name: str
+    expression: str
+    zone: str
+    cluster: str
+    role: str
+    task: Mapping[str, Any]
+    overrides: Mapping[str, Any]
+    attempts: int
+    max_age: timedelta
+    dead_letters: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A start that came to pass, or the last one that failed."""
+
+    at: datetime
+    name: str
+    task: str | None
+    error: str = ""
+
+
+class Schedules:
+    """Fires what is due, on a thread of its own."""
+
+    def __init__(self, clock: Clock, roles: Roles) -> None:
+        self._clock = clock
+        self._roles = roles
+        self._since: dict[tuple[str, str], tuple[datetime, datetime]] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._keep_looking, name="schedules", daemon=True)
+        self._firing: list[threading.Thread] = []
+        self.starts: list[Start] = []
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Fire nothing more. The world's clock must go on, or have stopped, until this returns."""
+        self._stopping.set()
+        for thread in (self._thread, *self._firing):
+            thread.join()
+
+    def look(self) -> None:
+        """Fire what has fallen due since the last look."""
+        now = self._clock.now()
+        for target in self._targets():
+            key = (target.source_arn, f"{target.expression} {target.zone}")
+            since, last = self._since.setdefault(key, (now, now))
+            due = read_expression(target.expression, target.zone).after(last, since)
+            if due is not None and due <= now:
+                self._since[key] = (since, now)
+                thread = threading.Thread(target=self._fire, args=(target,), name=target.name, daemon=True)
+                self._firing.append(thread)
+                thread.start()
+
+    def heard(self, rule: str) -> None:
+        """An event came that this rule is about: start what it names, on a thread of its own."""
+        thread = threading.Thread(target=self._fire_rule, args=(rule,), name=rule, daemon=True)
+        self._firing.append(thread)
+        thread.start()
+
+    def _fire_rule(self, name: str) -> None:
+        rule = self._roles.operator("events", "DescribeRule", {"Name": name})
+        for target in self._targets_of(rule, ""):
+            self._fire(target)
+
+    def _keep_looking(self) -> None:
+        while not self._stopping.is_set():
+            self.look()
+            self._clock.sleep(LOOK_EVERY)
+
+    def _fire(self, target: Target) -> None:
+        """Start the task, as often as the target says; then give up visibly."""
+        first, error = self._clock.now(), ""
+        for attempt in range(target.attempts + 1):
+            if attempt:
+                self._clock.sleep(RETRY_AFTER)
+            if self._stopping.is_set() or self._clock.now() - first > target.max_age:
+                break
+            try:
+                self.starts.append(Start(self._clock.now(), target.name, self._run_task(target)))
+            except AwsError as refusal:
+                error = f"{refusal.code}: {refusal.message}"
+                if refusal.code in HOPELESS:
+                    break
+            else:
+                return
+        self.starts.append(Start(self._clock.now(), target.name, None, error))
+        if target.dead_letters:
+            self._leave(target, target.dead_letters, error)
+
+    def _run_task(self, target: Target) -> str:
+        """Start it with the target's role; returns the task's ARN. Raises AwsError."""
+        cloud = self._roles.cloud(target.role, target.service, target.name, target.source_arn)
+        request = {
+            "cluster": target.cluster,
+            "taskDefinition": target.task["TaskDefinitionArn"],
+            "count": int(target.task.get("TaskCount", 1)),
+            "launchType": target.task.get("LaunchType", "EC2"),
+            "startedBy": f"events-rule/{target.name}"[:36],
+            "overrides": dict(target.overrides),
+        }
+        network = target.task.get("NetworkConfiguration", {}).get("awsvpcConfiguration")
+        for name in ("PlacementConstraints", "PlacementStrategy", "Group"):
+            if target.task.get(name):
+                request[name[0].lower() + name[1:]] = target.task[name]
+        if network:
+            lower = {key[0].lower() + key[1:]: value for key, value in network.items()}
+            request["networkConfiguration"] = {"awsvpcConfiguration": lower}
+        answer = cloud("ecs", "RunTask", request)
+        if answer["failures"]:
+            raise AwsError("EcsRunTaskFailure", json.dumps(answer["failures"]))
+        arn: str = answer["tasks"][0]["taskArn"]
+        return arn
+
+    def _leave(self, target: Target, queue_arn: str, error: str) -> None:
+        """A message about a start that failed for good, as EventBridge writes it."""
+        queue = self._roles.operator("sqs", "GetQueueUrl", {"QueueName": queue_arn.rsplit(":", 1)[-1]})
+        attributes = {
+            name: {"DataType": "String", "StringValue": value or "unknown"}
+            for name, value in (("ERROR_MESSAGE", error), ("RULE_ARN", target.source_arn))
+        }
+        request = {"QueueUrl": queue["QueueUrl"], "MessageBody": "{}", "MessageAttributes": attributes}
+        self._roles.operator("sqs", "SendMessage", request)
+
+    # Where they are kept
+
+    def _targets(self) -> Iterator[Target]:
+        yield from self._rule_targets()
+        yield from self._schedule_targets()
+
+    def _rule_targets(self) -> Iterator[Target]:
+        call = self._roles.operator
+        for rule in call("events", "ListRules", {})["Rules"]:
+            if rule.get("State") != "ENABLED" or not rule.get("ScheduleExpression"):
+                continue
+            yield from self._targets_of(rule, rule["ScheduleExpression"])
+
+    def _targets_of(self, rule: Mapping[str, Any], expression: str) -> Iterator[Target]:
+        for shape in self._roles.operator("events", "ListTargetsByRule", {"Rule": rule["Name"]})["Targets"]:
+            if "EcsParameters" in shape:
+                yield _target(EVENTS, rule["Arn"], rule["Name"], expression, "UTC", shape)
+
+    def _schedule_targets(self) -> Iterator[Target]:
+        call = self._roles.operator
+        for listed in call("scheduler", "ListSchedules", {})["Schedules"]:
+            schedule = call("scheduler", "GetSchedule", {"Name": listed["Name"]})
+            zone = schedule.get("ScheduleExpressionTimezone", "UTC")
+            if schedule["State"] == "ENABLED" and "EcsParameters" in schedule["Target"]:
+                expression, shape = schedule["ScheduleExpression"], schedule["Target"]
+                yield _target(SCHEDULER, schedule["Arn"], schedule["Name"], expression, zone, shape)
+
+
+def _target(service: str, arn: str, name: str, expression: str, zone: str, shape: Mapping[str, Any]) -> Target:
+    retries = shape.get("RetryPolicy", {})
+    return Target(
+        service=service,
+        source_arn=arn,
+        name=name,
+        expression=expression,
+        zone=zone,
+        cluster=shape["Arn"],
+        role=shape["RoleArn"],
+        task=shape["EcsParameters"],
+        overrides=json.loads(shape.get("Input") or "{}"),
+        attempts=int(retries.get("MaximumRetryAttempts", ATTEMPTS_DEFAULT)),
+        max_age=timedelta(seconds=float(retries.get("MaximumEventAgeInSeconds", AGE_DEFAULT.total_seconds()))),
+        dead_letters=shape.get("DeadLetterConfig", {}).get("Arn"),
+    )

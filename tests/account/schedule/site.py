@@ -1,0 +1,102 @@
+"""An AWS account on loopback: a world behind its wire, stacks, enforced permissions, and what starts by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from tests.account.cloudformation import CloudFormation, HttpCloud, door
+from tests.account.iam import Gate, moto_gate
+from tests.account.iam.moto_callers import MotoCallers
+from tests.account.iam.moto_facts import MotoFacts
+from tests.account.schedule import moto_events
+from tests.account.schedule.containers import Containers, Entrypoint
+from tests.account.schedule.endpoint import TaskEndpoint
+from tests.account.schedule.firing import Schedules
+from tests.account.schedule.roles import Roles
+
+from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
+from bottlerocket_ecs_updater.simulator.wire import OPERATOR_KEY, Wire
+
+if TYPE_CHECKING:
+    from bottlerocket_ecs_updater.simulator.clock import ScaledClock
+    from bottlerocket_ecs_updater.simulator.world.world import World
+
+
+class Site:
+    """Everything that a deployed stack needs. A context manager: starts and stops all of it, the world's clock too."""
+
+    def __init__(
+        self, world: World, clock: ScaledClock, entrypoint: Entrypoint, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.world = world
+        self._clock = clock
+        self._wire = Wire(world)
+        endpoint = self._wire.start()
+        self._port = int(urlsplit(endpoint).port or 0)
+        self.operator = HttpCloud(endpoint, world.names.region, OPERATOR_KEY)
+        """Every service, called by a person who may do everything."""
+        self.stacks = CloudFormation(world.names, self.operator, clock.now)
+        self.callers = MotoCallers(world.names)
+        self.facts = MotoFacts(world.names)
+        self.gate = Gate(self.callers, self.facts)
+        self._tasks = TaskEndpoint()
+        self.roles = Roles(endpoint, world.names, self.callers, self.gate, self.operator)
+        self.schedules = Schedules(clock, self.roles)
+        told = {**_where(self._wire), **_world_time(clock), **(environment or {})}
+        self.containers = Containers(world, self.roles, self._tasks, entrypoint, told)
+
+    def __enter__(self) -> Site:
+        door.install(self._port, self.stacks)
+        moto_gate.install(self._port, self.gate, self._write_down)
+        moto_events.install(self.world.names.account, self.schedules.heard)
+        self.world.authorize = self.gate.authorize
+        self._clock.start()
+        self._tasks.start()
+        self.containers.start()
+        self.schedules.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The clock first: it ends the sleep of whoever waits for something to fall due.
+        self._clock.stop()
+        self.schedules.stop()
+        self.containers.stop()
+        self._tasks.stop()
+        moto_events.uninstall(self.world.names.account)
+        moto_gate.uninstall(self._port)
+        door.uninstall(self._port)
+        self._forget()
+        self._wire.stop()
+
+    def _forget(self) -> None:
+        """moto's records are the process's: what is left in them would be found by the next site."""
+        with urlopen(Request(f"{self._wire.endpoint}/moto-api/reset", method="POST"), timeout=10):
+            pass
+
+    def environment(self) -> dict[str, str]:
+        """What a person exports to use any AWS client with it."""
+        return self._wire.environment(OPERATOR_KEY)
+
+    def _write_down(self, service: str, operation: str, params: dict[str, Any], caller: str) -> Call:
+        return Call(0, self._clock.now(), service, operation, params, caller)
+
+
+def _where(wire: Wire) -> dict[str, str]:
+    """The services' address, without anybody's keys."""
+    return {name: value for name, value in wire.environment().items() if "KEY" not in name}
+
+
+def _world_time(clock: ScaledClock) -> dict[str, str]:
+    """What makes a process live in the world's time: its pace, and the moment at which both clocks agreed."""
+    if clock.speed == 1:
+        return {}
+    real = datetime.now(UTC)  # noqa: TID251 - the other of the two clocks
+    agreed = real - (clock.now() - real) / (clock.speed - 1)
+    return {
+        "BOTTLEROCKET_ECS_UPDATER_TIME_SCALE": str(clock.speed),
+        "BOTTLEROCKET_ECS_UPDATER_TIME_ORIGIN": agreed.isoformat(),
+    }

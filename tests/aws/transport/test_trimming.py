@@ -1,0 +1,90 @@
+"""Replies with less in them: what is read of them stays the same."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from botocore.parsers import create_parser
+from botocore.session import Session
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.aws.fakes import START, arn, instance
+
+from bottlerocket_ecs_updater.aws.ecs_shapes import registration, service
+from bottlerocket_ecs_updater.aws.transport.trimming import KEPT, trimmed
+
+MODEL: Any = Session().get_service_model("ecs")
+EPOCH = START.timestamp()
+CAPABILITIES = [{"name": f"com.amazonaws.ecs.capability.{number}"} for number in range(40)]
+
+
+def parsed(operation: str, body: bytes) -> Any:
+    shape = MODEL.operation_model(operation).output_shape
+    return create_parser("json").parse({"body": body, "headers": {}, "status_code": 200}, shape)
+
+
+def test_a_trimmed_container_instance_is_read_the_same() -> None:
+    full = instance(1, registeredAt=EPOCH, remainingResources=[{"name": "CPU", "integerValue": 1}], version=3)
+    full["attributes"] += CAPABILITIES
+    body = json.dumps({"containerInstances": [full], "failures": [{"arn": arn(2), "reason": "MISSING"}]}).encode()
+    less = trimmed(body, *KEPT["DescribeContainerInstances"])
+    whole, cut = (parsed("DescribeContainerInstances", one) for one in (body, less))
+    assert registration(cut["containerInstances"][0], START) == registration(whole["containerInstances"][0], START)
+    assert cut["failures"] == whole["failures"]
+    assert len(less) < len(body) / 3
+
+
+def test_a_trimmed_service_is_read_the_same() -> None:
+    full = {
+        "serviceArn": "arn:aws:ecs:eu-west-1:111122223333:service/web/s",
+        "serviceName": "s",
+        "status": "ACTIVE",
+        "desiredCount": 3,
+        "runningCount": 2,
+        "schedulingStrategy": "DAEMON",
+        "events": [{"id": str(number), "message": "steady", "createdAt": EPOCH} for number in range(100)],
+    }
+    body = json.dumps({"services": [full], "failures": []}).encode()
+    less = trimmed(body, *KEPT["DescribeServices"])
+    whole, cut = (parsed("DescribeServices", one)["services"][0] for one in (body, less))
+    assert service(cut, START) == service(whole, START)
+    assert b"steady" not in less
+
+
+def test_what_tells_of_its_launch_its_deployments_and_its_restarts_is_not_trimmed() -> None:
+    started = "(service s) has started 2 tasks: (task 1) (task 2)."
+    full = {
+        "serviceArn": "arn:aws:ecs:eu-west-1:111122223333:service/web/s",
+        "status": "ACTIVE",
+        "launchType": "FARGATE",
+        "deployments": [{"status": "PRIMARY", "rolloutState": "IN_PROGRESS", "createdAt": EPOCH, "failedTasks": 2}],
+        "events": [{"id": str(number), "message": started, "createdAt": EPOCH} for number in range(3)],
+    }
+    body = json.dumps({"services": [full], "failures": []}).encode()
+    less = trimmed(body, *KEPT["DescribeServices"])
+    whole, cut = (parsed("DescribeServices", one)["services"][0] for one in (body, less))
+    found = service(cut, START)
+    assert found == service(whole, START)
+    assert found is not None
+    assert (found.elsewhere, found.deploying_since, found.restless) == (True, START, 2)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[]", b"null", b'{"__type": "ServerException"}', b'{"tasks": null}', b'{"tasks": [1]}']
+)
+def test_a_reply_that_is_not_as_expected_stays_as_it_is(body: bytes) -> None:
+    assert trimmed(body, *KEPT["DescribeTasks"]) == body
+
+
+@given(st.binary(max_size=40))
+def test_no_reply_makes_trimming_fail(body: bytes) -> None:
+    trimmed(body, *KEPT["DescribeTasks"])
+
+
+@pytest.mark.parametrize("operation", KEPT)
+def test_what_is_kept_exists_in_the_services_model(operation: str) -> None:
+    items, kept = KEPT[operation]
+    members = MODEL.operation_model(operation).output_shape.members[items].member.members
+    assert kept <= set(members)

@@ -1,0 +1,288 @@
+"""Flags, environment and file are merged once, validated once, and refused with the reason."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import FrozenInstanceError
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from tests.cli.settings_bench import COMPLETE, DOCUMENTS, refusal, settings
+
+from bottlerocket_ecs_updater.cli.settings.parameters import Bucket, Folder
+from bottlerocket_ecs_updater.cli.settings.parsing import arguments_of, with_command
+from bottlerocket_ecs_updater.cli.settings.settings import RunSettings, load
+from bottlerocket_ecs_updater.core.model.time_text import format_duration
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
+from bottlerocket_ecs_updater.errors import UsageError
+
+ARN = "arn:aws-cn:ecs:cn-north-1:123456789012:cluster/web"
+sources = st.none() | st.integers(60, 599).map(lambda seconds: timedelta(seconds=seconds))
+
+
+def _file(folder: Path, text: str) -> str:
+    path = folder / "updater.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_what_is_not_said_is_the_default_of_the_policy() -> None:
+    assert settings().policy == Policy()
+
+
+@given(flag=sources, variable=sources, key=sources)
+def test_a_flag_wins_over_a_variable_over_a_file_over_the_default(
+    tmp_path_factory: pytest.TempPathFactory,
+    flag: timedelta | None,
+    variable: timedelta | None,
+    key: timedelta | None,
+) -> None:
+    line = f'settle = "{format_duration(key)}"' if key else ""
+    config = _file(tmp_path_factory.mktemp("precedence"), line)
+    tokens = ["--settle", format_duration(flag)] if flag else []
+    variables = {"SETTLE": format_duration(variable)} if variable else {}
+    expected = flag or variable or key or Policy().settle
+    assert settings("--config", config, *tokens, **variables).limits.settle == expected
+
+
+def test_a_flag_given_twice_means_the_last() -> None:
+    assert settings("--settle", "10s", "--settle=20s").limits.settle == timedelta(seconds=20)
+
+
+def test_the_command_line_of_the_go_updater_is_understood() -> None:
+    documents = ["-check-document", "look", "-apply-document=stage", "-reboot-document", "boot"]
+    found = load(["-cluster", "web", "-region=eu-west-1", *documents], {})
+    assert (found.target.cluster, found.target.region, found.documents.apply_document) == ("web", "eu-west-1", "stage")
+
+
+@pytest.mark.parametrize("first", ["-cluster", "--cluster", "-region=eu-west-1", "--check-document=a"])
+def test_a_command_line_that_begins_with_a_flag_of_the_go_updater_is_a_run(first: str) -> None:
+    assert with_command([first, "web"]) == ["run", first, "web"]
+
+
+@pytest.mark.parametrize(
+    "line", [[], ["--help"], ["--version"], ["plan", "-cluster", "web"], ["-clusters"], ["cluster"]]
+)
+def test_every_other_command_line_is_left_as_it_is(line: list[str]) -> None:
+    assert with_command(line) == line
+
+
+def test_every_setting_can_come_from_the_environment_alone() -> None:
+    names = ("CLUSTER", "CHECK_DOCUMENT", "APPLY_DOCUMENT", "REBOOT_DOCUMENT")
+    found = load([], {f"BOTTLEROCKET_ECS_UPDATER_{name}": "some-name" for name in names})
+    assert found.documents.reboot_document == "some-name"
+
+
+def test_an_empty_variable_is_one_that_is_not_set() -> None:
+    assert settings(STATE="").target.state is None
+
+
+def test_the_file_is_named_by_a_variable_too(tmp_path: Path) -> None:
+    config = _file(tmp_path, "max-unavailable = 3\nquiet = true\n")
+    found = settings(CONFIG=config)
+    assert (found.limits.max_unavailable, found.output.quiet) == (Limit(number=3), True)
+
+
+def test_a_key_of_the_file_may_be_written_with_underscores(tmp_path: Path) -> None:
+    assert settings("--config", _file(tmp_path, "max_failures = 5")).limits.max_failures == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"), [("3", Limit(number=3)), ("10%", Limit(percent=10)), ("100%", Limit(percent=100))]
+)
+def test_a_budget_is_a_number_or_a_percentage(text: str, limit: Limit) -> None:
+    found = settings("--max-unavailable", text, "--max-unavailable-per-zone", text)
+    assert found.policy.max_unavailable == found.policy.max_unavailable_per_zone == limit
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("s3://bucket/some/prefix", Bucket("bucket", "some/prefix/")),
+        ("s3://bucket/prefix/", Bucket("bucket", "prefix/")),
+        ("s3://bucket", Bucket("bucket", "")),
+        ("./state", Folder(Path("state"))),
+        ("/var/state", Folder(Path("/var/state"))),
+        ("~/state", Folder(Path.home() / "state")),
+    ],
+)
+def test_the_state_is_in_a_bucket_or_in_a_folder(text: str, place: Bucket | Folder) -> None:
+    assert settings("--state", text).target.state == place
+
+
+def test_a_limit_of_a_reboot_that_no_slow_reboot_could_keep_is_refused_with_the_reason() -> None:
+    assert settings("--reboot-timeout", "7m30s").limits.reboot_timeout == timedelta(seconds=450)
+    said = refusal("--reboot-timeout", "7m29s")
+    assert "that is too short: a command is delivered for minutes, and the host may hold up its shutdown" in said
+    assert "from 7m30s to 30d, such as 25m or 1h30m" in said
+
+
+@pytest.mark.parametrize("text", ["bucket/prefix", "state", "s3//bucket", ".state"])
+def test_a_bucket_without_its_scheme_is_no_folder(text: str) -> None:
+    with pytest.raises(UsageError, match="s3://BUCKET/PREFIX"):
+        settings("--state", text)
+
+
+def test_the_region_is_that_of_a_clusters_arn() -> None:
+    assert load(["--cluster", ARN, *DOCUMENTS], {}).target.region_named == "cn-north-1"
+
+
+def test_without_a_region_the_standard_aws_configuration_is_left_to_say() -> None:
+    assert settings().target.region_named is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "level"), [((), "info"), (("-q",), "warning"), (("-v",), "debug"), (("--log-level", "error"), "error")]
+)
+def test_quiet_and_verbose_are_levels_of_the_log(flags: tuple[str, ...], level: str) -> None:
+    assert settings(*flags).output.level == level
+
+
+def test_settings_cannot_be_changed_once_they_are_loaded() -> None:
+    with pytest.raises(FrozenInstanceError):
+        settings().limits.settle = timedelta()  # type: ignore[misc]
+
+
+def test_all_missing_settings_are_named_at_once() -> None:
+    with pytest.raises(UsageError, match="check-document, apply-document, reboot-document are required"):
+        load(["--cluster", "web"], {})
+
+
+def test_an_unknown_flag_is_refused_with_the_nearest_known_one() -> None:
+    assert refusal("--drain-timout", "5m") == "unknown flag --drain-timout; did you mean --drain-timeout?"
+
+
+def test_a_slip_in_a_required_flag_is_named_rather_than_what_is_missing() -> None:
+    with pytest.raises(UsageError, match=r"unknown flag --clustr; did you mean --cluster\?"):
+        load(["--clustr", "web", *DOCUMENTS], {})
+
+
+def test_an_unknown_variable_is_refused_with_the_nearest_known_one() -> None:
+    assert "did you mean BOTTLEROCKET_ECS_UPDATER_MAX_UNAVAILABLE?" in refusal(MAX_UNAVAILBLE="3")
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) -> None:
+    config = _file(tmp_path, 'setle = "5s"')
+    assert refusal("--config", config) == f"unknown setting setle in {config}; did you mean settle?"
+
+
+def test_a_word_that_belongs_to_no_flag_is_refused() -> None:
+    assert "web-2" in refusal("web-2")
+
+
+def test_a_flag_without_a_value_is_refused() -> None:
+    assert refusal("--settle") == "--settle needs a value"
+
+
+def test_a_refused_value_is_named_with_its_flag_and_what_is_allowed() -> None:
+    assert refusal("--drain-timeout", "30") == (
+        "drain-timeout cannot be '30' (from --drain-timeout): a number needs a unit, as in 30s; "
+        "allowed is a duration from 1ms to 30d, such as 300ms, 30s, 25m or 1h30m"
+    )
+
+
+def test_a_refused_value_is_named_with_its_variable() -> None:
+    assert "(from BOTTLEROCKET_ECS_UPDATER_MAX_UNAVAILABLE in the environment)" in refusal(MAX_UNAVAILABLE="0")
+
+
+def test_a_refused_value_is_named_with_its_file(tmp_path: Path) -> None:
+    config = _file(tmp_path, 'max-failures = "many"')
+    assert f"max-failures cannot be 'many' (from max-failures in {config})" in refusal("--config", config)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--cluster", "two words"),
+        ("--cluster", "arn:aws:ec2:us-east-1:123456789012:cluster/web"),
+        ("--region", "Frankfurt"),
+        ("--check-document", "a"),
+        ("--state", "s3://B"),
+        ("--state", "http://example.com"),
+        ("--max-unavailable", "0"),
+        ("--max-unavailable", "101%"),
+        ("--max-unavailable", "-1"),
+        ("--max-failures", "0"),
+        ("--max-failures", "two"),
+        ("--settle", "31d"),
+        ("--poll-interval", "6m"),
+        ("--time-scale", "0"),
+        ("--time-scale", "nan"),
+        ("--time-scale", "fast"),
+        ("--log-format", "xml"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_refused_with_what_is(flag: str, value: str) -> None:
+    message = refusal(f"{flag}={value}")
+    assert message.startswith(f"{flag.lstrip('-')} cannot be {value!r} (from {flag}): ")
+    assert "; allowed is " in message
+
+
+def test_a_long_value_is_cut_where_it_is_shown() -> None:
+    assert len(refusal("--region", "x" * 5000)) < 300
+
+
+@pytest.mark.parametrize("text", ["settle = ", "settle = 'a\nb'", "\ufeff\0"])
+def test_a_file_that_is_no_toml_is_refused_with_its_name(tmp_path: Path, text: str) -> None:
+    assert refusal("--config", _file(tmp_path, text)).startswith(f"config file {tmp_path / 'updater.toml'}: ")
+
+
+@pytest.mark.parametrize("text", ["[settle]\nx = 1", "settle = 2026-01-01", "settle = ['1s', '2s']"])
+def test_a_key_with_a_value_of_another_shape_is_refused(tmp_path: Path, text: str) -> None:
+    assert "settle" in refusal("--config", _file(tmp_path, text))
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert "No such file" in refusal("--config", str(tmp_path / "none.toml"))
+
+
+def test_a_region_that_contradicts_the_clusters_arn_is_refused() -> None:
+    with pytest.raises(UsageError, match="the cluster is in cn-north-1, but region is us-east-1"):
+        load(["--cluster", ARN, "--region", "us-east-1", *DOCUMENTS], {})
+
+
+def test_settings_that_contradict_each_other_are_refused_with_where_each_came_from() -> None:
+    assert refusal("--settle", "20m") == (
+        "settle-timeout (10m) must not be shorter than settle (20m); "
+        "settle-timeout is its default, settle is from --settle"
+    )
+
+
+def test_a_lease_that_a_rival_would_not_wait_for_is_refused() -> None:
+    assert "15m" in refusal(LEASE="15m1s")
+    assert settings(LEASE="15m").limits.lease == timedelta(minutes=15)
+
+
+def test_a_lease_shorter_than_two_looks_is_refused() -> None:
+    assert "lease (30s) must not be shorter than twice poll-interval (20s)" in refusal(LEASE="30s", POLL_INTERVAL="20s")
+
+
+def test_looks_closer_than_a_second_are_refused_with_the_reason() -> None:
+    assert refusal("--poll-interval", "200ms") == (
+        "poll-interval (200ms) must not be shorter than 1s: closer looks would be more calls than AWS allows; "
+        "only a simulator takes them, with --time-scale; poll-interval is from --poll-interval"
+    )
+    assert settings(POLL_INTERVAL="1s").policy.poll_interval == timedelta(seconds=1)
+
+
+def test_a_simulator_at_speed_may_be_looked_at_more_closely() -> None:
+    assert settings(POLL_INTERVAL="200ms", TIME_SCALE="60").policy.poll_interval == timedelta(milliseconds=200)
+
+
+def test_quiet_and_verbose_exclude_each_other() -> None:
+    assert refusal("--quiet", "--verbose").startswith("quiet and verbose exclude each other")
+
+
+@given(st.lists(st.text(max_size=12), max_size=4))
+def test_any_words_are_understood_or_refused_in_one_way(words: list[str]) -> None:
+    assume(not {"--help", "-h", "--version"} & set(words))
+    with suppress(UsageError):
+        load([*COMPLETE, *words], {})
+
+
+def test_no_setting_shares_a_name_with_another() -> None:
+    names = [name for argument in arguments_of(RunSettings) if not argument.children for name in argument.names]
+    assert len(names) == len(set(names))

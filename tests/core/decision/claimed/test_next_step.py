@@ -1,0 +1,495 @@
+"""Draining, giving back, letting go: the rows DRAINING and RETURNING of an instance's life."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+from tests.core.builders import (
+    DEAD_RUN,
+    HOUR,
+    MINUTE,
+    NEW,
+    NEWER,
+    NOW,
+    OLD,
+    POLICY,
+    RUN,
+    SECOND,
+    a_claim,
+    available,
+    claimed,
+    drained_by_us,
+    fleet,
+    flight,
+    idle,
+    is_soon,
+    problem,
+    ready,
+    rebooted,
+    registration,
+    staged,
+    task,
+    told,
+)
+
+from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
+from bottlerocket_ecs_updater.core.decision.decide import decide
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.model.command import Check, Command, Drain, Mark, Note, Return, Unmark, Verdict
+from bottlerocket_ecs_updater.core.model.container_instance import Status, Tasks
+from bottlerocket_ecs_updater.core.model.fleet import Durations, Halt
+from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
+from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
+from bottlerocket_ecs_updater.core.model.outcome import Updated
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
+
+UPDATED = Updated(OLD, NEW)
+
+
+def next_step(one: Instance, **changes: Any) -> Verdict:
+    assert one.claim is not None
+    return proceed(one, one.claim, fleet(one, **changes), POLICY)
+
+
+def kinds(verdict: Verdict) -> list[type[Command]]:
+    return [type(command) for command in verdict.commands]
+
+
+def let_go(verdict: Verdict) -> Reason:
+    """The reason with which an instance was let go, without another act."""
+    (command,) = verdict.commands
+    assert isinstance(command, Unmark), command
+    assert isinstance(command.verdict, Hold), command
+    assert str(command.verdict)
+    assert command.verdict.remedy
+    return command.verdict.reason
+
+
+def given_back(verdict: Verdict) -> str:
+    """Why an instance was given back; it rests afterwards."""
+    assert kinds(verdict) == [Return, Note]
+    command = verdict.commands[0]
+    assert isinstance(command, Return)
+    return str(command.verdict)
+
+
+def aged(minutes: float, **changes: Any) -> Instance:
+    """An instance that this run claimed so long ago."""
+    claim = a_claim(since=NOW - minutes * MINUTE)
+    return claimed(claim=claim, trail=drained_by_us(claim), **changes)
+
+
+def of_dead_run(minutes: float = 1, known: datetime = NOW, **changes: Any) -> Instance:
+    """An instance whose drain was begun by a run that was killed, and that this run found."""
+    claim = a_claim(run=DEAD_RUN, since=NOW - minutes * MINUTE)
+    return claimed(claim=claim, trail=drained_by_us(claim, claimed_at=known), **changes)
+
+
+# Waiting for it to be empty
+
+
+def test_an_instance_with_tasks_left_is_waited_for() -> None:
+    verdict = next_step(claimed(tasks=(task(),)))
+    assert kinds(verdict) == []
+    assert verdict.look_at is not None
+    assert verdict.look_at > NOW
+
+
+@pytest.mark.parametrize("status", ["DEACTIVATING", "STOPPING", "DEPROVISIONING"])
+def test_a_task_that_is_stopping_is_left_though_ecs_counts_it_no_more(status: str) -> None:
+    """W6, changed: the predecessor listed only tasks that shall run, and rebooted under those that were stopping."""
+    empty_by_count = replace(claimed(), tasks=Tasks((task(last_status=status),), NOW))
+    assert kinds(next_step(empty_by_count)) == []
+
+
+@pytest.mark.parametrize("counts", [{"running_tasks": 1}, {"pending_tasks": 1}])
+def test_a_task_that_ecs_counts_is_left_though_none_was_listed(counts: dict[str, Any]) -> None:
+    one = claimed()
+    assert one.registration is not None
+    assert kinds(next_step(replace(one, registration=replace(one.registration, **counts)))) == []
+
+
+def test_tasks_that_nobody_listed_are_listed() -> None:
+    verdict = next_step(claimed(tasks=None))
+    assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
+
+
+def test_an_empty_instance_is_marked_for_its_reboot_and_not_rebooted_in_the_same_breath() -> None:
+    """DrainContainerInstances/no tasks: an empty instance goes on at once."""
+    (mark,) = next_step(claimed()).commands
+    assert isinstance(mark, Mark)
+    assert (mark.claim.phase, mark.claim.reboots, mark.claim.since) == (ClaimPhase.REBOOTING, 1, NOW)
+
+
+def test_what_was_learned_of_drains_spaces_the_looks() -> None:
+    verdict = next_step(claimed(tasks=(task(),)), durations=Durations(drain=10 * MINUTE))
+    assert verdict.look_at is not None
+    assert verdict.look_at > NOW + 5 * MINUTE
+
+
+def test_no_look_is_later_than_the_drain_limit() -> None:
+    claim = a_claim(since=NOW - POLICY.drain_timeout + 3 * SECOND)
+    one = claimed(claim=claim, tasks=(task(),), trail=drained_by_us(claim))
+    assert next_step(one).look_at == NOW + 3 * SECOND
+
+
+# The drain limit
+
+
+def test_an_instance_that_is_not_empty_past_the_limit_is_given_back() -> None:
+    """P6 and Drain/wait tasks stop err: a drain that does not end is undone."""
+    why = given_back(next_step(aged(25, tasks=(task("web"), task("api", "STOPPING")))))
+    assert why == "it was not empty after 25m, and was given back; left were service:web, service:api"
+
+
+def test_a_drain_that_failed_rests() -> None:
+    note = next_step(aged(25, tasks=(task(),))).commands[1]
+    assert isinstance(note, Note)
+    assert (note.rest.version, note.rest.attempts, note.rest.rolled_back) == (NEW, 1, False)
+
+
+def test_the_limit_counts_from_the_claim_of_the_run_that_began_the_drain() -> None:
+    assert given_back(next_step(of_dead_run(25, tasks=(task(),)))).startswith("it was not empty")
+
+
+def test_the_tasks_that_are_left_are_looked_at_right_before_the_limit_strikes() -> None:
+    one = aged(25, tasks=(task(),))
+    old = replace(one, tasks=Tasks((task(),), NOW - MINUTE))
+    assert next_step(old).wants_tasks
+
+
+def test_an_instance_that_is_empty_at_the_limit_goes_on() -> None:
+    assert kinds(next_step(aged(25))) == [Mark]
+
+
+# Before the reboot: is it still what was claimed?
+
+
+def test_what_waited_for_hours_for_its_tasks_is_asked_again_before_it_is_rebooted() -> None:
+    """Somebody may have staged another version meanwhile."""
+    long_ago = told(ready(), NOW - POLICY.staged_report_max_age - SECOND)
+    assert kinds(next_step(claimed(told=long_ago))) == [Check]
+    assert kinds(next_step(claimed(told=told(ready(), NOW - 10 * SECOND)))) == [Mark]
+
+
+def test_a_host_is_asked_while_its_last_tasks_stop() -> None:
+    """So that its answer is there, and young, when it is empty."""
+    one = claimed(tasks=(task(last_status="STOPPING"),), asked=NOW - MINUTE)
+    assert one.registration is not None
+    stopping = replace(one, registration=replace(one.registration, running_tasks=0))
+    assert kinds(next_step(stopping)) == [Check]
+    assert kinds(next_step(replace(stopping, flight=flight(Kind.CHECK)))) == []
+    assert kinds(next_step(one)) == []
+
+
+def test_a_version_that_was_denied_since_the_drain_began_is_given_back() -> None:
+    denied = replace(POLICY, rules=Rules(releases=ReleaseRules(deny=parse_ranges(str(NEW)))))
+    one = claimed(tasks=(task(),))
+    assert one.claim is not None
+    verdict = proceed(one, one.claim, fleet(one), denied)
+    assert kinds(verdict) == [Return]
+
+
+@pytest.mark.parametrize(
+    ("says", "why"),
+    [
+        (available(), "it is Available now, not Ready"),
+        (staged(), "it is Staged now, not Ready"),
+        (idle(), "it is Idle now, not Ready"),
+        (ready(NEWER), "it would boot into 1.22.0 now, not 1.21.0"),
+    ],
+)
+def test_a_host_that_changed_while_draining_is_given_back(says: HostAnswer, why: str) -> None:
+    """P8, P9 and P12: a host that is no longer Ready is not rebooted."""
+    assert given_back(next_step(claimed(says=says))) == f"it was given back before the reboot: {why}"
+
+
+def test_a_host_that_somebody_rebooted_while_draining_is_verified_like_after_our_own_reboot() -> None:
+    assert kinds(next_step(claimed(says=rebooted()))) == [Mark]
+
+
+def test_a_disconnected_agent_is_waited_for_since_its_tasks_are_old_news() -> None:
+    verdict = next_step(claimed(connected=False))
+    assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
+
+
+def test_a_host_whose_agent_stays_away_is_given_back_unrebooted() -> None:
+    why = given_back(next_step(aged(25, connected=False)))
+    assert why == "it was given back before the reboot: its ECS agent is disconnected"
+
+
+# Finishing what a killed run began
+
+
+def test_the_host_of_a_dead_run_is_asked_before_anything_else_is_done() -> None:
+    assert kinds(next_step(of_dead_run())) == [Check]
+
+
+def test_the_host_of_a_dead_run_is_asked_however_long_ago_its_drain_began() -> None:
+    assert kinds(next_step(of_dead_run(12 * 60))) == [Check]
+
+
+def test_the_host_of_a_dead_run_goes_on_when_it_answered() -> None:
+    one = of_dead_run(12 * 60, known=NOW - MINUTE, asked=NOW - 10 * SECOND)
+    (mark,) = next_step(one).commands
+    assert isinstance(mark, Mark)
+    assert (mark.claim.run, mark.claim.phase) == (RUN, ClaimPhase.REBOOTING)
+
+
+def test_an_answer_from_before_the_claim_was_found_does_not_count() -> None:
+    assert kinds(next_step(of_dead_run(known=NOW - MINUTE, asked=NOW - HOUR))) == [Check]
+
+
+def test_a_host_of_a_dead_run_that_answers_nothing_is_given_back_in_the_end() -> None:
+    one = of_dead_run(
+        12 * 60, known=NOW - POLICY.drain_timeout, says=problem(Problem.FAILED, "exit 1: no route"), asked=NOW - MINUTE
+    )
+    why = given_back(next_step(one))
+    assert why == "it was given back before the reboot: its update check failed: exit 1: no route"
+
+
+def test_a_host_of_a_dead_run_that_was_never_drained_is_let_go_and_open_again() -> None:
+    one = of_dead_run(status=Status.ACTIVE, known=NOW - MINUTE)
+    assert next_step(one).commands == (Unmark(one.id, None, took_slot=False),)
+
+
+def test_it_is_let_go_only_when_no_reader_can_lag_behind_its_drain() -> None:
+    verdict = next_step(of_dead_run(status=Status.ACTIVE))
+    assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
+
+
+# Marked and not drained
+
+
+def marked_only(minutes: float = 0, **changes: Any) -> Instance:
+    """An instance that this run marked, and whose drain was refused or not asked for."""
+    claim = a_claim(since=NOW - minutes * MINUTE)
+    trail = Trail(claimed_at=claim.since, claim_seen=True)
+    return claimed(claim=claim, trail=trail, **{"status": Status.ACTIVE, **changes})
+
+
+def decided(one: Instance, *others: Instance, **changes: Any) -> Verdict:
+    return decide(fleet(one, *others, **changes), POLICY).verdicts[one.id]
+
+
+def test_a_drain_that_was_not_sent_is_sent() -> None:
+    assert kinds(decided(marked_only())) == [Drain]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"halt": Halt("two failed")}, {"paused": "by somebody"}, {"stopping": "SIGTERM"}, {"barred": "denied"}]
+)
+def test_a_drain_that_was_not_sent_waits_in_line_again_where_it_may_not_begin_now(changes: dict[str, Any]) -> None:
+    verdict = decided(marked_only(), **changes)
+    assert kinds(verdict) == [Unmark]
+    assert verdict.hold is not None
+
+
+def test_a_drain_that_was_not_sent_waits_in_line_again_where_its_place_was_taken() -> None:
+    """The reply to its mark was lost, and another instance was drained before a look showed the mark."""
+    other = claimed("i-b", a_claim(), status=Status.DRAINING)
+    assert kinds(decided(marked_only(), other)) == [Unmark]
+
+
+def test_an_instance_is_not_drained_before_a_look_shows_its_mark() -> None:
+    """The reply to the mark was lost: it may never have reached the instance."""
+    unseen = replace(marked_only(1), claim_on_instance=False)
+    assert kinds(decided(unseen)) == [Unmark]
+    just_now = replace(unseen, claim=a_claim(since=NOW - 5 * SECOND))
+    assert kinds(decided(just_now)) == []
+
+
+def test_nothing_is_drained_on_looks_that_are_not_fresh() -> None:
+    assert kinds(decided(marked_only(), full_at=NOW - MINUTE)) == []
+
+
+def unclear_drain(seconds: int) -> Instance:
+    """An instance of whose drain nothing is known but when it was asked for."""
+    one = marked_only()
+    return replace(one, trail=replace(one.trail, drain_sent_at=NOW - seconds * SECOND))
+
+
+def test_a_drain_that_may_have_been_sent_is_waited_for() -> None:
+    """W21, changed: a drain that threw after it took effect is neither repeated blindly nor forgotten."""
+    assert kinds(next_step(unclear_drain(5))) == []
+
+
+def test_a_drain_is_waited_for_as_long_as_ecs_may_lag_however_close_the_looks_are() -> None:
+    """Found by the soak: looks two seconds apart, and eight seconds behind, took a drain for undone."""
+    one = unclear_drain(8)
+    drained = replace(one, trail=replace(one.trail, drain_seen=True))
+    assert drained.claim is not None
+    close = replace(POLICY, poll_interval=2 * SECOND)
+    assert kinds(proceed(drained, drained.claim, fleet(drained), close)) == []
+
+
+def test_a_drain_that_no_look_shows_is_sent_again() -> None:
+    assert kinds(next_step(unclear_drain(20))) == [Drain]
+
+
+def test_a_drain_that_never_comes_is_let_go_at_the_limit() -> None:
+    assert let_go(decided(marked_only(25))) is Reason.UNCLEAR
+    assert let_go(next_step(replace(unclear_drain(20), claim=a_claim(since=NOW - 25 * MINUTE)))) is Reason.UNCLEAR
+
+
+# Other people
+
+
+def test_an_instance_that_somebody_else_drained_between_our_mark_and_our_drain_is_theirs() -> None:
+    assert let_go(next_step(marked_only(status=Status.DRAINING))) is Reason.DRAINED_BY_OTHERS
+
+
+def test_an_instance_that_somebody_returned_while_we_drained_it_is_let_go() -> None:
+    assert let_go(next_step(claimed(status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
+
+
+@pytest.mark.parametrize(("looks", "gone"), [(0, False), (1, False), (2, True)])
+def test_a_claim_that_somebody_removed_is_noticed_when_two_looks_agree(looks: int, *, gone: bool) -> None:
+    one = claimed(tasks=(task(),))
+    verdict = next_step(replace(one, trail=replace(one.trail, claim_absent_looks=looks)))
+    assert bool(verdict.commands) is gone
+    assert not gone or let_go(verdict) is Reason.CLAIM_REMOVED
+
+
+def test_an_instance_whose_claim_was_removed_is_left_as_it_is() -> None:
+    one = claimed()
+    verdict = next_step(replace(one, trail=replace(one.trail, claim_absent_looks=2)))
+    assert kinds(verdict) == [Unmark]
+
+
+# Returning
+
+
+def returning(seconds: int, *, confirmed: bool, status: Status = Status.DRAINING) -> Instance:
+    """An instance that we set ACTIVE so long ago."""
+    claim = a_claim(ClaimPhase.REBOOTING)
+    trail = drained_by_us(claim, return_sent_at=NOW - seconds * SECOND, return_confirmed=confirmed, verdict=UPDATED)
+    return claimed(claim=claim, says=rebooted(), status=status, trail=trail)
+
+
+def test_an_instance_that_is_seen_active_is_unmarked_and_keeps_its_slot() -> None:
+    one = returning(5, confirmed=True, status=Status.ACTIVE)
+    assert next_step(one).commands == (Unmark(one.id, UPDATED, took_slot=True),)
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_an_instance_is_not_unmarked_before_it_is_seen_active(*, confirmed: bool) -> None:
+    verdict = next_step(returning(5, confirmed=confirmed))
+    assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
+
+
+def test_a_return_that_may_have_been_lost_is_sent_again() -> None:
+    one = returning(20, confirmed=False)
+    assert next_step(one).commands == (Return(one.id, UPDATED),)
+
+
+def test_an_instance_that_somebody_drained_right_after_we_returned_it_is_theirs() -> None:
+    one = returning(20, confirmed=True)
+    assert next_step(one).commands == (Unmark(one.id, UPDATED, took_slot=False),)
+
+
+# Gone
+
+
+def missing(looks: int, phase: ClaimPhase = ClaimPhase.DRAINING, minutes: float = 1) -> Instance:
+    claim = a_claim(phase, since=NOW - minutes * MINUTE)
+    trail = drained_by_us(claim, missing_looks=looks)
+    return claimed(claim=claim, trail=trail, registration=None)
+
+
+@pytest.mark.parametrize("phase", ClaimPhase)
+def test_one_look_that_misses_an_instance_proves_nothing(phase: ClaimPhase) -> None:
+    verdict = next_step(missing(MISSING_LOOKS - 1, phase))
+    assert (verdict.commands, verdict.wants_listing) == ((), True)
+
+
+def test_an_instance_that_left_the_cluster_is_let_go() -> None:
+    """P15, ActivateInstance/api fail inactive and W11: INACTIVE and MISSING alike are tolerated."""
+    assert let_go(next_step(missing(MISSING_LOOKS))) is Reason.GONE
+
+
+def test_an_instance_that_is_inactive_is_gone_too() -> None:
+    """ActivateInstance/api fail inactive."""
+    one = claimed(registration=registration("i-a", status=Status.INACTIVE))
+    gone = replace(one, trail=replace(one.trail, missing_looks=MISSING_LOOKS))
+    assert let_go(next_step(gone)) is Reason.GONE
+
+
+def test_a_rebooting_host_may_come_back_under_a_new_registration() -> None:
+    verdict = next_step(missing(MISSING_LOOKS + 5, ClaimPhase.REBOOTING))
+    assert (verdict.commands, verdict.wants_listing) == ((), True)
+
+
+def test_a_rebooting_host_that_does_not_come_back_in_a_while_is_gone() -> None:
+    assert let_go(next_step(missing(MISSING_LOOKS + 5, ClaimPhase.REBOOTING, minutes=10))) is Reason.GONE
+
+
+@pytest.mark.parametrize("phase", ClaimPhase)
+def test_an_instance_that_is_listed_and_not_described_is_not_gone(phase: ClaimPhase) -> None:
+    """A batch fails in part, and its claim would be forgotten for that."""
+    one = replace(missing(MISSING_LOOKS + 5, phase, minutes=60), undescribed="SERVER: try again")
+    verdict = next_step(one, started_at=NOW - MINUTE)
+    assert (verdict.commands, verdict.wants_listing) == ((), True)
+    assert verdict.hold is not None
+    assert verdict.hold.reason is Reason.NOT_DESCRIBED
+
+
+def test_a_run_does_not_wait_for_ever_for_a_description() -> None:
+    one = replace(missing(0, minutes=3 * 60), undescribed="SERVER: try again")
+    verdict = next_step(one, started_at=NOW - 30 * MINUTE)
+    assert (verdict.commands, verdict.look_at) == ((), None)
+
+
+@pytest.mark.parametrize("phase", ClaimPhase)
+def test_a_claim_that_cannot_be_read_on_the_instance_is_held_whatever_the_store_says(phase: ClaimPhase) -> None:
+    one = claimed(claim=a_claim(phase, run=DEAD_RUN), claim_unreadable="not a claim: '2 …'")
+    verdict = next_step(one)
+    assert (verdict.commands, verdict.look_at) == ((), None)
+    assert verdict.hold is not None
+    assert verdict.hold.reason is Reason.CLAIM_UNREADABLE
+
+
+# In between
+
+
+BETWEEN = (Status.REGISTERING, Status.DEREGISTERING, Status.REGISTRATION_FAILED, Status.OTHER)
+
+
+@pytest.mark.parametrize("status", BETWEEN)
+@pytest.mark.parametrize("phase", [ClaimPhase.DRAINING, ClaimPhase.REBOOTING])
+@pytest.mark.parametrize("run", [RUN, DEAD_RUN])
+def test_what_ecs_neither_drains_nor_returns_is_looked_at_again_for_a_while(
+    status: Status, phase: ClaimPhase, run: RunId
+) -> None:
+    one = claimed("i-a", a_claim(phase, run=run), rebooted(), status=status)
+    verdict = next_step(one)
+    assert kinds(verdict) == []
+    assert verdict.look_at is not None
+    assert verdict.hold is not None
+    assert (verdict.hold.reason, dict(verdict.hold.facts)) == (Reason.NOT_ACTIVE, {"status": status.value})
+
+
+@pytest.mark.parametrize("run", [RUN, DEAD_RUN])
+def test_what_stays_in_between_keeps_its_claim_for_the_next_run(run: RunId) -> None:
+    claim = a_claim(run=run, since=NOW - HOUR)
+    trail = replace(drained_by_us(claim), claimed_at=NOW - HOUR)
+    verdict = next_step(claimed("i-a", claim, status=Status.REGISTRATION_FAILED, trail=trail))
+    assert (kinds(verdict), verdict.look_at) == ([], None)
+    assert verdict.hold is not None
+
+
+@pytest.mark.parametrize("status", BETWEEN)
+def test_a_quarantined_host_that_is_well_is_not_returned_while_ecs_would_refuse_it(status: Status) -> None:
+    claim = a_claim(ClaimPhase.QUARANTINED, run=DEAD_RUN)
+    trail = replace(drained_by_us(claim), connected_looks=5)
+    well = {one: claimed("i-a", claim, rebooted(), status=one, asked=NOW, trail=trail) for one in Status}
+    assert Return not in kinds(next_step(well[status]))
+    assert Return in kinds(next_step(well[Status.DRAINING]))

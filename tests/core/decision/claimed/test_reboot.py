@@ -1,0 +1,914 @@
+"""From the marked reboot to the return: the rows REBOOTING, VERIFYING and QUARANTINED of an instance's life."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+from tests.core.builders import (
+    DEAD_RUN,
+    HOUR,
+    MINUTE,
+    NEW,
+    NEWER,
+    NOW,
+    OLD,
+    POLICY,
+    POLL,
+    RUN,
+    SECOND,
+    a_claim,
+    acceptance,
+    available,
+    claimed,
+    drained_by_us,
+    fleet,
+    flight,
+    idle,
+    is_soon,
+    marked,
+    problem,
+    ready,
+    rebooted,
+    refusal,
+    sent_reboot,
+    staged,
+    task,
+    unknown_end,
+)
+
+from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
+from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.command import (
+    Cancel,
+    Check,
+    Command,
+    Conclude,
+    Mark,
+    Note,
+    Quarantine,
+    Reboot,
+    Return,
+    Unmark,
+    Verdict,
+)
+from bottlerocket_ecs_updater.core.model.container_instance import Status, Tasks
+from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
+from bottlerocket_ecs_updater.core.model.ids import CommandId, RunId
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason, failed
+from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, FIRST_RUN, INHIBITED_FOR, RebootEnd, SentReboot
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
+
+UPDATED = Updated(OLD, NEW)
+
+
+def next_step(one: Instance, **changes: Any) -> Verdict:
+    assert one.claim is not None
+    return proceed(one, one.claim, fleet(one, **changes), POLICY)
+
+
+def kinds(verdict: Verdict) -> list[type[Command]]:
+    return [type(command) for command in verdict.commands]
+
+
+def waits(verdict: Verdict) -> bool:
+    """Whether nothing is done now, and something is looked at later."""
+    return not verdict.commands and verdict.look_at is not None
+
+
+def returned(verdict: Verdict) -> object:
+    """What an instance becomes that is set ACTIVE."""
+    command = next(command for command in verdict.commands if isinstance(command, Return))
+    return command.verdict
+
+
+def failure(verdict: Verdict) -> Failed:
+    found = returned(verdict)
+    assert isinstance(found, Failed), found
+    assert found.remedy
+    return found
+
+
+def reason(verdict: Verdict) -> Reason:
+    """The reason with which an instance was given back, or let go."""
+    command = next(command for command in verdict.commands if isinstance(command, Return | Unmark))
+    assert isinstance(command.verdict, Hold), command
+    assert str(command.verdict)
+    return command.verdict.reason
+
+
+def rebooting(
+    claim: Claim | None = None, *, sent: datetime | None = None, away: datetime | None = None, **changes: Any
+) -> Instance:
+    """An instance that is marked for its reboot, which was `sent` then, and whose agent was seen `away` then."""
+    mine = claim or a_claim(ClaimPhase.REBOOTING)
+    trail = replace(drained_by_us(mine, reboot_sent_at=sent, away_at=away), **changes.pop("trail", {}))
+    asked = NOW - HOUR if sent is not None or away is not None else NOW - 5 * SECOND
+    reboots = (sent_reboot(sent),) if sent is not None else ()
+    return claimed(claim=mine, trail=trail, **{"asked": asked, "reboots": reboots, **changes})
+
+
+def sent(minutes: float = 1, **changes: Any) -> Instance:
+    """An instance whose reboot was sent so long ago, and is open as far as is known."""
+    when = NOW - minutes * MINUTE
+    return rebooting(a_claim(ClaimPhase.REBOOTING, since=when), sent=when, **changes)
+
+
+# The last look before the reboot
+
+
+def test_a_marked_empty_draining_instance_is_rebooted() -> None:
+    assert kinds(next_step(rebooting())) == [Reboot]
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.DRAINING])
+def test_an_instance_that_is_not_draining_is_not_rebooted(status: Status) -> None:
+    assert Reboot not in kinds(next_step(rebooting(status=status)))
+
+
+@pytest.mark.parametrize("last_status", ["RUNNING", "STOPPING", "DEPROVISIONING"])
+def test_an_instance_with_a_task_that_is_not_stopped_is_not_rebooted(last_status: str) -> None:
+    assert waits(next_step(rebooting(tasks=(task(last_status=last_status),))))
+
+
+@pytest.mark.parametrize("counts", [{"running_tasks": 1}, {"pending_tasks": 1}])
+def test_an_instance_on_which_ecs_counts_a_task_is_not_rebooted(counts: dict[str, Any]) -> None:
+    one = rebooting()
+    assert one.registration is not None
+    assert waits(next_step(replace(one, registration=replace(one.registration, **counts))))
+
+
+def test_an_instance_whose_agent_is_away_is_not_rebooted() -> None:
+    assert waits(next_step(rebooting(connected=False)))
+
+
+def test_an_instance_is_not_rebooted_on_the_strength_of_an_old_description() -> None:
+    one = rebooting()
+    assert one.registration is not None
+    verdict = next_step(replace(one, registration=replace(one.registration, at=NOW - SECOND)))
+    assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
+
+
+@pytest.mark.parametrize("tasks", [None, Tasks((), NOW - SECOND)])
+def test_an_instance_is_not_rebooted_on_the_strength_of_old_tasks(tasks: Tasks | None) -> None:
+    verdict = next_step(replace(rebooting(), tasks=tasks))
+    assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
+
+
+def test_a_host_is_asked_once_more_where_its_last_answer_is_not_of_just_now() -> None:
+    """Somebody may have staged another version since."""
+    assert kinds(next_step(rebooting(asked=NOW - MINUTE))) == [Check]
+
+
+def test_an_answer_that_took_long_is_good_while_it_is_fresh() -> None:
+    one = rebooting(asked=NOW - 40 * SECOND)
+    assert one.told is not None
+    assert kinds(next_step(replace(one, told=replace(one.told, at=NOW - SECOND)))) == [Reboot]
+
+
+@pytest.mark.parametrize("says", [staged(), available(), idle(), ready(NEWER)])
+def test_a_host_that_would_boot_into_something_else_by_now_is_given_back(says: HostAnswer) -> None:
+    assert reason(next_step(rebooting(says=says))) is Reason.CHANGED_WHILE_DRAINING
+
+
+def test_a_version_that_was_denied_since_is_not_booted() -> None:
+    denied = replace(POLICY, rules=Rules(releases=ReleaseRules(deny=parse_ranges(str(NEW)))))
+    one = rebooting()
+    assert one.claim is not None
+    verdict = proceed(one, one.claim, fleet(one), denied)
+    assert (kinds(verdict), reason(verdict)) == ([Return], Reason.VERSION_DENIED)
+
+
+def test_a_version_that_failed_on_others_since_is_not_booted() -> None:
+    verdict = next_step(rebooting(), suspects={NEW: 2})
+    assert (kinds(verdict), reason(verdict)) == ([Return], Reason.RELEASE_SUSPECT)
+
+
+def test_an_instance_that_somebody_returned_before_its_reboot_is_let_go() -> None:
+    assert reason(next_step(rebooting(status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
+
+
+def test_a_look_that_may_be_older_than_the_drain_says_nothing_of_somebody_who_returned_the_instance() -> None:
+    one = rebooting(status=Status.ACTIVE)
+    drained = replace(one, trail=replace(one.trail, drain_sent_at=NOW - POLICY.reader_lag + SECOND))
+    assert waits(next_step(drained))
+    drained = replace(one, trail=replace(one.trail, drain_sent_at=NOW - POLICY.reader_lag))
+    assert reason(next_step(drained)) is Reason.RETURNED_BY_OTHERS
+
+
+def test_an_instance_whose_claim_somebody_removed_before_its_reboot_is_let_go() -> None:
+    assert reason(next_step(rebooting(trail={"claim_absent_looks": 2}))) is Reason.CLAIM_REMOVED
+
+
+OVERDUE = a_claim(ClaimPhase.REBOOTING, since=NOW - POLICY.reboot_timeout)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        (
+            {"tasks": (task(),)},
+            "it was not empty after 25m, and was given back; left were service:web",
+        ),
+        ({"connected": False}, "it was given back before the reboot: its ECS agent is disconnected"),
+        (
+            {},
+            "it was given back before the reboot: no reboot could be sent to it within 20m",
+        ),
+    ],
+    ids=["tasks", "agent", "not sent"],
+)
+def test_an_instance_that_never_could_be_rebooted_is_given_back_and_told_why(changes: dict[str, Any], why: str) -> None:
+    assert str(returned(next_step(rebooting(OVERDUE, **changes)))) == why
+
+
+# While the host is away
+
+
+def test_a_reboot_that_was_just_sent_is_left_alone() -> None:
+    verdict = next_step(sent(0))
+    assert waits(verdict)
+    assert verdict.look_at is not None
+    assert verdict.look_at > NOW + POLL
+
+
+def test_how_a_reboot_command_ended_is_asked_before_the_agent_can_run_it_again() -> None:
+    verdict = next_step(rebooting())
+    assert (kinds(verdict), verdict.wants_reboot_end) == ([Reboot], True)
+    assert verdict.look_at is not None
+    assert verdict.look_at < NOW + FIRST_RUN
+    assert next_step(sent(0.1, connected=False)).wants_reboot_end
+    asked = sent_reboot(NOW - MINUTE, end_asked_at=NOW - 50 * SECOND)
+    assert not next_step(sent(1, connected=False, reboots=(asked,))).wants_reboot_end
+
+
+def test_a_host_that_is_away_is_not_asked() -> None:
+    assert waits(next_step(sent(1, connected=False)))
+
+
+def test_a_host_that_is_away_for_long_may_have_a_new_registration() -> None:
+    assert next_step(sent(5, connected=False)).wants_listing
+
+
+def test_a_host_that_came_back_is_asked() -> None:
+    assert kinds(next_step(sent(2, away=NOW - MINUTE))) == [Check]
+
+
+def test_a_host_that_came_back_is_asked_one_question_at_a_time() -> None:
+    assert waits(next_step(sent(2, away=NOW - MINUTE, flight=flight(Kind.CHECK))))
+
+
+def test_a_host_that_came_back_and_gives_no_report_yet_is_asked_again() -> None:
+    one = sent(3, away=NOW - 2 * MINUTE, says=problem(Problem.NO_ANSWER), asked=NOW - MINUTE)
+    assert kinds(next_step(one)) == [Check]
+
+
+def test_a_host_that_was_never_seen_away_is_asked_after_a_while() -> None:
+    """The agent's connection may miss a fast reboot altogether."""
+    assert kinds(next_step(sent(2))) == [Check]
+
+
+def test_a_host_whose_agent_flapped_without_a_reboot_is_not_asked_at_every_look() -> None:
+    taken = sent_reboot(NOW - 5 * MINUTE, acceptance(NOW - 5 * MINUTE))
+    one = sent(5, away=NOW - 4 * MINUTE, says=ready(), asked=NOW - 10 * SECOND, reboots=(taken,))
+    assert waits(next_step(one))
+
+
+# Old boot: refused, undelivered, never happening
+
+
+def old_boot(
+    end: RebootEnd | None, *, minutes: float = 1, reboots: int = 1, says: HostAnswer | None = None, **changes: Any
+) -> Instance:
+    """A host that answered from its old boot, and whose reboot command ended so; None where it is open."""
+    when = NOW - minutes * MINUTE
+    claim = a_claim(ClaimPhase.REBOOTING, since=when, reboots=reboots)
+    asked = changes.pop("asked", NOW - 15 * SECOND)
+    command = sent_reboot(when, end, end_asked_at=NOW)
+    changes = {"reboots": (command,), **changes}
+    return rebooting(claim, sent=when, says=says or ready(), asked=asked, **changes)
+
+
+def refused(seconds: float = 50) -> RebootEnd:
+    return refusal(NOW - seconds * SECOND)
+
+
+QUIET = COMMAND_LIFE + INHIBITED_FOR
+"""After a reboot was sent of which nobody knows whether the host took it."""
+
+
+def test_a_reboot_that_was_refused_is_marked_once_more() -> None:
+    (mark,) = next_step(old_boot(refused())).commands
+    assert isinstance(mark, Mark)
+    assert (mark.claim.phase, mark.claim.reboots) == (ClaimPhase.REBOOTING, 2)
+
+
+def test_a_reboot_that_was_accepted_is_not_asked_for_again() -> None:
+    """What inhibits a shutdown may hold it up for five minutes."""
+    assert Mark not in kinds(next_step(old_boot(acceptance(), minutes=10)))
+
+
+def test_a_second_reboot_is_not_asked_for_in_haste() -> None:
+    assert Mark not in kinds(next_step(old_boot(refused(10), minutes=0.3)))
+
+
+def test_an_answer_from_before_the_refusal_proves_nothing() -> None:
+    assert Mark not in kinds(next_step(old_boot(refused(1))))
+
+
+@pytest.mark.parametrize("end", [unknown_end(NOW - MINUTE), None])
+def test_a_reboot_that_may_still_strike_is_not_repeated(end: RebootEnd | None) -> None:
+    """Undeliverable is no proof that it was not delivered, and an inhibitor may hold up what was."""
+    assert Mark not in kinds(next_step(old_boot(end, minutes=7)))
+    assert kinds(next_step(old_boot(end, minutes=8))) == [Mark]
+
+
+def unheard(minutes: float, **changes: Any) -> Instance:
+    """An old boot, and a reboot whose sending got no reply, and that nobody found."""
+    lost = sent_reboot(NOW - minutes * MINUTE, command=CommandId(""), end_asked_at=NOW)
+    return replace(old_boot(None, minutes=minutes, **changes), reboots=(lost,))
+
+
+def test_a_reboot_that_may_have_been_sent_is_not_repeated_while_it_may_be_listed() -> None:
+    assert Mark not in kinds(next_step(unheard(1)))
+
+
+def test_a_reboot_that_may_have_been_sent_and_is_not_listed_is_marked_once_more() -> None:
+    assert kinds(next_step(unheard(2))) == [Mark]
+
+
+def test_the_end_of_a_reboot_command_is_asked_for_where_the_old_boot_answers() -> None:
+    one = old_boot(None)
+    unasked = replace(one.reboots[0], end_asked_at=None)
+    verdict = next_step(replace(one, reboots=(unasked,)))
+    assert (verdict.commands, verdict.wants_reboot_end, verdict.look_at) == ((), True, NOW)
+
+
+def test_the_end_of_a_reboot_command_is_asked_for_once_per_answer() -> None:
+    assert not next_step(old_boot(None)).wants_reboot_end
+
+
+def test_a_host_that_goes_down_late_is_not_asked_to_reboot_again() -> None:
+    assert waits(next_step(old_boot(refused(), connected=False)))
+
+
+def test_a_host_that_went_down_late_is_asked_when_it_is_back_and_not_rebooted_again() -> None:
+    assert kinds(next_step(old_boot(refused(), away=NOW - 10 * SECOND))) == [Check]
+
+
+def test_a_host_that_went_away_between_its_mark_and_its_reboot_is_asked_first() -> None:
+    """Somebody else may have rebooted it."""
+    assert kinds(next_step(rebooting(away=NOW - 30 * SECOND))) == [Check]
+
+
+def test_a_host_that_refuses_every_time_is_given_back_and_named() -> None:
+    why = failure(next_step(old_boot(refused(), reboots=REBOOT_TRIES)))
+    assert (why.failure, str(why)) == (
+        Failure.REBOOT_REFUSED,
+        "it refused to reboot: Status 500 when POSTing /actions/reboot",
+    )
+
+
+def test_a_host_that_the_reboot_does_not_reach_is_given_back_and_not_called_unwilling() -> None:
+    one = old_boot(unknown_end(NOW - 7 * MINUTE), minutes=8, reboots=REBOOT_TRIES)
+    assert failure(next_step(one)).failure is Failure.NEVER_REBOOTED
+
+
+def test_a_host_for_which_aws_never_said_that_it_took_a_reboot_is_not_to_blame() -> None:
+    sent_at = (NOW - minutes * MINUTE for minutes in (19, 18, 17))
+    lost = tuple(replace(sent_reboot(at, end_asked_at=NOW), command=CommandId("")) for at in sent_at)
+    one = replace(old_boot(unknown_end(NOW - 7 * MINUTE), minutes=8, reboots=REBOOT_TRIES), reboots=lost)
+    assert reason(next_step(one)) is Reason.CHANGED_WHILE_DRAINING
+
+
+def test_no_instance_is_given_back_while_a_reboot_may_still_strike() -> None:
+    """At the limit, with its tries used up, and where AWS denies a call alike."""
+    short = replace(POLICY, reboot_timeout=2 * MINUTE)
+    open_ = old_boot(None, minutes=3)
+    tried = old_boot(unknown_end(NOW - MINUTE), minutes=7, reboots=REBOOT_TRIES)
+    for one, policy, changes in ((open_, short, {}), (tried, POLICY, {}), (open_, POLICY, {"barred": "not allowed"})):
+        assert one.claim is not None
+        verdict = proceed(one, one.claim, fleet(one, **changes), policy)
+        assert Return not in kinds(verdict)
+        assert verdict.look_at is not None
+
+
+def test_it_is_given_back_as_soon_as_none_can_strike_any_more() -> None:
+    over = old_boot(None, minutes=20, asked=NOW - SECOND)
+    assert kinds(next_step(over)) == [Cancel, Return, Note]
+    barred = old_boot(None, minutes=QUIET / MINUTE, asked=NOW)
+    assert kinds(next_step(barred, barred="not allowed")) == [Cancel, Return]
+
+
+def test_what_an_open_reboot_can_still_do_is_waited_for_and_it_is_cancelled() -> None:
+    short = replace(POLICY, reboot_timeout=2 * MINUTE)
+    one = old_boot(None, minutes=3)
+    assert one.claim is not None
+    verdict = proceed(one, one.claim, fleet(one), short)
+    assert (kinds(verdict), verdict.wants_reboot_end) == ([Cancel], True)
+    again = replace(one, reboots=(replace(one.reboots[0], cancelled=True),))
+    assert kinds(proceed(again, one.claim, fleet(again), short)) == []
+
+
+def test_a_host_that_accepted_a_reboot_and_did_not_go_down_is_quarantined_at_the_limit() -> None:
+    """The shutdown is pending, and nobody knows what holds it: tasks on it would be killed."""
+    command = quarantine_of(next_step(old_boot(acceptance(NOW - 19 * MINUTE), minutes=20)))
+    assert str(command.why).startswith("it accepted the reboot and did not go down within 20m")
+
+
+def test_such_a_host_is_not_held_against_its_version() -> None:
+    note = next_step(old_boot(acceptance(NOW - 19 * MINUTE), minutes=20)).commands[1]
+    assert isinstance(note, Note)
+    assert not note.rest.rolled_back
+
+
+def test_a_host_that_cannot_be_asked_any_more_is_given_back_when_no_reboot_can_come() -> None:
+    changes = {"barred": "not allowed: ssm:SendCommand", "hosts_mute": True}
+    away = {"away_at": NOW - 6 * MINUTE, "connected_looks": CONNECTED_LOOKS}
+    for minutes, expected in ((7, []), (8, [Return])):
+        when = NOW - minutes * MINUTE
+        taken = sent_reboot(when, acceptance(when), cancelled=True)
+        one = sent(minutes, reboots=(taken,), trail=away)
+        assert kinds(next_step(one, **changes)) == expected
+
+
+def test_a_host_that_cannot_be_asked_and_was_never_seen_away_is_not_given_back_after_it_accepted() -> None:
+    changes = {"barred": "not allowed: ssm:SendCommand", "hosts_mute": True}
+    when = NOW - 10 * MINUTE
+    one = sent(10, reboots=(sent_reboot(when, acceptance(when)),))
+    assert waits(next_step(one, **changes))
+
+
+@pytest.mark.parametrize("says", [staged(), available(), idle(), ready(NEWER)])
+def test_a_host_whose_update_was_cancelled_is_not_rebooted_again(says: HostAnswer) -> None:
+    """A cancelled update leaves the host Staged: it would boot into its old release."""
+    assert reason(next_step(old_boot(refused(), says=says))) is Reason.CHANGED_WHILE_DRAINING
+
+
+def test_a_host_that_somebody_returned_before_its_second_reboot_is_let_go() -> None:
+    assert reason(next_step(old_boot(refused(), status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
+
+
+# Proven
+
+
+def back(
+    says: HostAnswer | None = None, *, minutes: float = 2, looks: int = CONNECTED_LOOKS, **changes: Any
+) -> Instance:
+    """A host that answered from a new boot half a minute ago, and whose reboot command ended."""
+    when = NOW - minutes * MINUTE
+    claim = changes.pop("claim", None) or a_claim(ClaimPhase.REBOOTING, since=when)
+    proof = {"proof_at": NOW - 30 * SECOND, "connected_looks": looks}
+    return rebooting(
+        claim,
+        sent=when,
+        away=when + 10 * SECOND,
+        says=says or rebooted(),
+        asked=NOW - 30 * SECOND,
+        trail={**proof, **changes.pop("trail", {})},
+        **{"reboots": (sent_reboot(when, acceptance(when + SECOND)),), **changes},
+    )
+
+
+def test_a_proven_connected_host_on_its_target_is_returned_as_updated() -> None:
+    """VerifyUpdate/success; W2, changed: verified before it is returned."""
+    assert next_step(back()).commands == (Return(back().id, UPDATED),)
+
+
+def test_a_host_that_another_release_is_available_to_by_now_is_updated_all_the_same() -> None:
+    """P18 and VerifyUpdate/another version available."""
+    assert returned(next_step(back(rebooted(chosen=NEWER)))) == UPDATED
+
+
+@pytest.mark.parametrize("looks", range(CONNECTED_LOOKS))
+def test_an_agent_must_be_connected_over_several_looks(looks: int) -> None:
+    """W4, changed: the predecessor never looked at the agent's connection."""
+    verdict = next_step(back(looks=looks))
+    assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
+
+
+def test_an_agent_that_is_away_at_this_look_is_waited_for() -> None:
+    assert waits(next_step(back(connected=False)))
+
+
+def test_an_answer_from_before_the_reboot_was_sent_proves_nothing() -> None:
+    """W3, changed: what was true before the reboot is no proof of it."""
+    one = back()
+    assert one.told is not None
+    old = replace(one, told=replace(one.told, asked_at=NOW - HOUR))
+    assert Return not in kinds(next_step(old))
+
+
+def test_a_host_that_fell_back_to_its_old_release_is_returned_as_rolled_back() -> None:
+    """P18 and VerifyUpdate/version same: `version == recorded` is a failed update."""
+    verdict = next_step(back(rebooted(OLD)))
+    assert str(returned(verdict)) == "it came back on 1.20.0: 1.21.0 did not boot, and the host fell back"
+
+
+def test_a_release_that_rolled_back_is_not_tried_again_there() -> None:
+    note = next_step(back(rebooted(OLD))).commands[-1]
+    assert isinstance(note, Note)
+    assert (note.rest.version, note.rest.rolled_back, note.rest.why) == (NEW, True, "rolled-back")
+
+
+def test_a_host_that_came_up_on_a_third_release_is_returned_and_not_called_updated() -> None:
+    why = failure(next_step(back(rebooted(NEWER))))
+    assert (why.failure, str(why)) == (Failure.WRONG_VERSION, "it came back on 1.22.0, though 1.21.0 was staged")
+
+
+def test_a_downgrade_that_the_repository_chose_is_an_update_like_any_other() -> None:
+    claim = a_claim(ClaimPhase.REBOOTING, source=NEW, target=OLD)
+    found = returned(next_step(back(rebooted(OLD), claim=claim)))
+    assert found == Updated(NEW, OLD)
+    assert isinstance(found, Updated)
+    assert found.downgrade
+
+
+def test_a_host_that_came_back_into_service_by_itself_is_verified_and_let_go() -> None:
+    one = back(status=Status.ACTIVE)
+    assert next_step(one).commands == (Unmark(one.id, UPDATED, took_slot=True),)
+
+
+def test_a_host_that_came_back_without_its_claim_attribute_is_verified_all_the_same() -> None:
+    one = back(claim_on_instance=False, trail={"claim_absent_looks": 5})
+    assert returned(next_step(one)) == UPDATED
+
+
+# A reboot command that never ended may run a second time
+
+
+def unended(seconds: int, *, asked_end: bool = True, **changes: Any) -> Instance:
+    """A proven host of whose reboot command no end is known, so long after the first proof."""
+    proof = NOW - seconds * SECOND
+    command = sent_reboot(NOW - 3 * MINUTE, end_asked_at=proof + 10 * SECOND if asked_end else None)
+    return back(trail={"proof_at": proof}, **{"reboots": (command,), **changes})
+
+
+def proven_again(one: Instance) -> Instance:
+    """The same, once the host was asked again, and after that how its commands ended."""
+    assert one.told is not None
+    told = replace(one.told, asked_at=NOW - 5 * SECOND)
+    return replace(one, told=told, reboots=tuple(replace(each, end_asked_at=NOW) for each in one.reboots))
+
+
+def test_the_end_of_the_reboot_command_is_asked_for_before_the_return() -> None:
+    assert next_step(unended(10, asked_end=False)).wants_reboot_end
+
+
+@pytest.mark.parametrize("seconds", [10, 20, 50])
+def test_a_reboot_command_that_never_ended_is_cancelled_once(seconds: int) -> None:
+    one = unended(seconds)
+    assert kinds(next_step(one)) == [Cancel]
+    assert waits(next_step(replace(one, reboots=(replace(one.reboots[0], cancelled=True),))))
+
+
+def test_the_same_boot_is_proven_twice_before_such_a_host_is_returned() -> None:
+    assert kinds(next_step(unended(70))) == [Check]
+
+
+def test_the_second_proof_is_waited_for() -> None:
+    assert waits(next_step(unended(70, flight=flight(Kind.CHECK))))
+
+
+def test_such_a_host_is_returned_after_its_second_proof() -> None:
+    assert returned(next_step(proven_again(unended(90)))) == UPDATED
+
+
+def test_how_its_commands_ended_is_asked_after_the_second_proof() -> None:
+    one = proven_again(unended(90))
+    before = replace(one, reboots=(replace(one.reboots[0], end_asked_at=NOW - 20 * SECOND),))
+    verdict = next_step(before)
+    assert (verdict.commands, verdict.wants_reboot_end, verdict.look_at) == ((), True, NOW)
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_claim_with_more_than_one_reboot_gets_the_second_proof(number: int) -> None:
+    """One of them may be the one that comes late."""
+    claim = a_claim(ClaimPhase.REBOOTING, since=NOW - 2 * MINUTE, reboots=number)
+    assert Return not in kinds(next_step(back(claim=claim)))
+    several = tuple(sent_reboot(NOW - age * MINUTE, acceptance(NOW - age * MINUTE)) for age in range(2, number + 2))
+    assert Return not in kinds(next_step(back(reboots=several)))
+
+
+@pytest.mark.parametrize("end", [unknown_end(NOW - MINUTE), None])
+def test_a_command_whose_end_says_nothing_of_the_host_gets_the_second_proof(end: RebootEnd | None) -> None:
+    assert Return not in kinds(next_step(back(reboots=(sent_reboot(NOW - 2 * MINUTE, end),))))
+
+
+def test_a_reboot_whose_worker_died_with_the_host_needs_none() -> None:
+    died = acceptance(NOW - SECOND, first_run=False, succeeded=False)
+    assert returned(next_step(back(reboots=(sent_reboot(NOW - 2 * MINUTE, died),)))) == UPDATED
+
+
+def test_a_success_that_may_be_of_a_second_run_means_that_one_more_reboot_may_come() -> None:
+    """The agent ran the command again on the new boot: an inhibitor may hold up that shutdown, too."""
+    for seconds, expected in ((290, []), (301, [Return])):
+        late = acceptance(NOW - seconds * SECOND, first_run=False)
+        one = proven_again(unended(400, reboots=(sent_reboot(NOW - 8 * MINUTE, late),)))
+        assert one.told is not None
+        assert kinds(next_step(replace(one, told=replace(one.told, asked_at=NOW)))) == expected
+
+
+# The limit: quarantine
+
+
+def quarantine_of(verdict: Verdict) -> Quarantine:
+    assert kinds(verdict) == [Quarantine, Note]
+    command = verdict.commands[0]
+    assert isinstance(command, Quarantine)
+    return command
+
+
+def test_a_host_that_is_not_back_at_the_limit_is_quarantined() -> None:
+    command = quarantine_of(next_step(sent(20, connected=False)))
+    assert (command.claim.phase, command.claim.since) == (ClaimPhase.QUARANTINED, NOW)
+    assert str(command.why) == "it did not come back within 20m after the reboot: its ECS agent did not connect"
+
+
+def test_a_host_that_nobody_may_ask_at_the_limit_is_quarantined_and_the_release_is_not_blamed() -> None:
+    reboots = (sent_reboot(NOW - 20 * MINUTE, acceptance(NOW - 19 * MINUTE)),)
+    command, note = next_step(sent(20, reboots=reboots, send_denied="ssm:SendCommand", mute=True)).commands
+    assert isinstance(command, Quarantine)
+    assert "AWS allows no update check: ssm:SendCommand" in str(command.why)
+    assert isinstance(note, Note)
+    assert not note.rest.rolled_back
+
+
+def test_a_reboot_that_is_denied_gives_the_host_back_and_lets_it_rest() -> None:
+    denied = rebooting(send_denied="ssm:SendCommand on instance/i-a")
+    verdict = next_step(denied)
+    assert (kinds(verdict), reason(verdict)) == ([Return, Note], Reason.SEND_DENIED)
+
+
+def test_a_reboot_that_could_be_sent_only_late_has_its_time_all_the_same() -> None:
+    late = sent(20, connected=False)
+    fresh = replace(late, trail=replace(late.trail, reboot_sent_at=NOW - MINUTE))
+    assert waits(next_step(fresh))
+
+
+def test_a_host_whose_agent_is_back_and_which_answers_nothing_is_quarantined() -> None:
+    command = quarantine_of(next_step(sent(20, away=NOW - 19 * MINUTE, says=problem(Problem.NO_ANSWER), asked=NOW)))
+    assert str(command.why).endswith("its ECS agent is connected, but it answers no update check")
+
+
+def test_a_host_whose_agent_flaps_until_the_limit_is_quarantined_though_it_runs_its_target() -> None:
+    command = quarantine_of(next_step(back(minutes=20, looks=2)))
+    assert str(command.why).endswith("it runs 1.21.0, but its ECS agent does not stay connected")
+
+
+def test_a_quarantined_instance_rests_from_the_release_until_a_person_says_so() -> None:
+    note = next_step(sent(20, connected=False)).commands[1]
+    assert isinstance(note, Note)
+    assert note.rest.rolled_back
+
+
+def test_a_question_that_is_under_way_at_the_limit_is_waited_for() -> None:
+    assert waits(next_step(sent(20, away=NOW - MINUTE, flight=flight(Kind.CHECK))))
+
+
+def test_a_question_that_is_never_answered_is_not_waited_for_beyond_its_time() -> None:
+    asked = flight(Kind.CHECK, NOW - POLICY.answer_timeout)
+    assert Quarantine in kinds(next_step(sent(21, away=NOW - MINUTE, flight=asked)))
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_host_that_is_ill_and_in_service_by_itself_is_reported_and_not_quarantined(*, connected: bool) -> None:
+    one = sent(20, away=NOW - MINUTE, connected=connected, status=Status.ACTIVE, says=problem(Problem.NO_ANSWER))
+    command = next_step(one).commands[0]
+    assert isinstance(command, Unmark)
+    assert isinstance(command.verdict, Failed)
+    assert command.verdict.failure is Failure.NOT_BACK
+
+
+# Finishing the reboot of a run that was killed
+
+
+def resumed(minutes: float = 5, *, known: float = 1, **changes: Any) -> Instance:
+    """An instance that a dead run marked for its reboot, and whose claim this run found."""
+    claim = a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN, since=NOW - minutes * MINUTE)
+    found = NOW - known * MINUTE
+    trail = drained_by_us(claim, claimed_at=found)
+    maybe = sent_reboot(found, command=CommandId(""), sent_by_us=False, end_asked_at=NOW)
+    return claimed(
+        claim=claim,
+        trail=replace(trail, **changes.pop("trail", {})),
+        **{"asked": NOW - HOUR, "reboots": (maybe,), **changes},
+    )
+
+
+def of_dead_run(minutes: float, end: RebootEnd | None, **changes: Any) -> SentReboot:
+    """A reboot that the dead run had sent, as Systems Manager lists it."""
+    return sent_reboot(NOW - minutes * MINUTE, end, **{"sent_by_us": False, "end_asked_at": NOW, **changes})
+
+
+def test_the_host_of_a_dead_run_is_asked_on_which_side_of_its_reboot_it_is() -> None:
+    assert kinds(next_step(resumed())) == [Check]
+
+
+def test_the_host_of_a_dead_run_that_is_away_is_waited_for() -> None:
+    assert waits(next_step(resumed(connected=False)))
+
+
+def test_the_host_of_a_dead_run_that_rebooted_is_verified_and_returned() -> None:
+    taken = of_dead_run(5, acceptance(NOW - 4 * MINUTE))
+    one = resumed(
+        says=rebooted(),
+        asked=NOW - 30 * SECOND,
+        reboots=(taken,),
+        trail={"connected_looks": CONNECTED_LOOKS, "proof_at": NOW - 30 * SECOND},
+    )
+    assert returned(next_step(one)) == UPDATED
+    unknown = resumed(
+        says=rebooted(),
+        asked=NOW - 30 * SECOND,
+        trail={"connected_looks": CONNECTED_LOOKS, "proof_at": NOW - 30 * SECOND},
+    )
+    assert Return not in kinds(next_step(unknown))
+
+
+def test_an_answer_from_before_the_claim_was_found_proves_nothing() -> None:
+    assert kinds(next_step(resumed(says=rebooted(), asked=NOW - 2 * MINUTE))) == [Check]
+
+
+def test_a_reboot_that_a_dead_run_may_have_sent_is_waited_for_while_it_may_be_listed() -> None:
+    one = resumed(0.5, known=0.4, asked=NOW - 5 * SECOND)
+    assert kinds(next_step(one)) == []
+
+
+def test_a_reboot_that_no_dead_run_can_have_sent_any_more_is_marked_as_ours() -> None:
+    (mark,) = next_step(resumed(known=2, asked=NOW - 10 * SECOND)).commands
+    assert isinstance(mark, Mark)
+    assert (mark.claim.run, mark.claim.phase, mark.claim.reboots) == (RUN, ClaimPhase.REBOOTING, 2)
+
+
+def test_limits_count_from_the_claim_and_not_from_the_run_that_finds_it() -> None:
+    """Else runs that die early would never reach them."""
+    assert Quarantine in kinds(next_step(resumed(12 * 60, known=4, says=problem(Problem.NO_ANSWER))))
+    assert waits(next_step(resumed(15, known=4, says=problem(Problem.NO_ANSWER), connected=False)))
+
+
+def test_the_host_of_a_dead_run_is_not_quarantined_unasked() -> None:
+    assert kinds(next_step(resumed(12 * 60))) == [Check]
+
+
+def test_a_claim_that_is_dated_in_the_future_began_when_it_was_found() -> None:
+    late = resumed(-20 * 60, known=30, connected=False, trail={"phase_seen_at": NOW - 30 * MINUTE})
+    assert Quarantine in kinds(next_step(late))
+    early = resumed(-20 * 60, known=1, connected=False, trail={"phase_seen_at": NOW - MINUTE})
+    assert waits(next_step(early))
+    look = next_step(early).look_at
+    assert look is not None
+    assert look < NOW + MINUTE
+
+
+def test_the_host_of_a_dead_run_that_is_back_in_service_is_verified_before_it_is_let_go() -> None:
+    assert kinds(next_step(resumed(status=Status.ACTIVE))) == [Check]
+    taken = of_dead_run(5, acceptance(NOW - 4 * MINUTE))
+    verified = resumed(
+        status=Status.ACTIVE, says=rebooted(), asked=NOW, reboots=(taken,), trail={"connected_looks": CONNECTED_LOOKS}
+    )
+    assert next_step(verified).commands == (Unmark(verified.id, UPDATED, took_slot=True),)
+
+
+def test_the_end_of_a_reboot_of_a_dead_run_is_asked_for() -> None:
+    one = resumed(says=ready(), asked=NOW - 10 * SECOND, reboots=(of_dead_run(5, None, end_asked_at=None),))
+    assert next_step(one).wants_reboot_end
+
+
+def test_the_host_of_such_a_reboot_is_not_asked_at_every_look() -> None:
+    one = resumed(says=ready(), asked=NOW - 10 * SECOND, reboots=(of_dead_run(5, None),))
+    assert waits(next_step(one))
+
+
+def test_a_reboot_of_a_dead_run_that_its_host_accepted_is_not_asked_for_again() -> None:
+    taken = of_dead_run(5, acceptance(NOW - 4 * MINUTE))
+    assert waits(next_step(resumed(says=ready(), asked=NOW - SECOND, reboots=(taken,))))
+    kept_waiting = resumed(25, known=20, says=ready(), asked=NOW - SECOND, reboots=(taken,))
+    assert str(quarantine_of(next_step(kept_waiting)).why).startswith("it accepted the reboot")
+
+
+def test_the_host_of_such_a_reboot_is_asked_again_once_it_has_ended_before_another_one_is_marked() -> None:
+    declined = of_dead_run(5, refusal(NOW - 5 * SECOND))
+    assert kinds(next_step(resumed(says=ready(), asked=NOW - 40 * SECOND, reboots=(declined,)))) == [Check]
+    assert kinds(next_step(resumed(says=ready(), asked=NOW - SECOND, reboots=(declined,)))) == [Mark]
+
+
+def found_marked(reboots: int) -> Instance:
+    """The host of a dead run that still runs its old boot, and was marked so often."""
+    claim = a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN, since=NOW - 5 * MINUTE, reboots=reboots)
+    declined = of_dead_run(5, refusal(NOW - MINUTE))
+    trail = drained_by_us(claim, claimed_at=NOW - MINUTE)
+    return claimed(claim=claim, asked=NOW - SECOND, trail=trail, reboots=(declined,))
+
+
+def test_a_host_is_not_blamed_for_runs_that_died_before_they_sent_its_reboot() -> None:
+    assert kinds(next_step(found_marked(REBOOT_TRIES))) == [Mark]
+
+
+def test_reboots_are_bounded_across_runs_all_the_same() -> None:
+    assert failure(next_step(found_marked(REBOOT_MARKS))).failure is Failure.REBOOT_REFUSED
+
+
+# Quarantine, and the ways out of it
+
+
+def in_quarantine(
+    says: HostAnswer | None = None, *, run: RunId = DEAD_RUN, known: float = 1, **changes: Any
+) -> Instance:
+    """An instance that an earlier run left in quarantine."""
+    claim = a_claim(ClaimPhase.QUARANTINED, run=run, since=NOW - 6 * HOUR)
+    trail = drained_by_us(claim, claimed_at=NOW - known * MINUTE, connected_looks=CONNECTED_LOOKS)
+    return claimed(
+        claim=claim,
+        says=says,
+        trail=replace(trail, **changes.pop("trail", {})),
+        **{"asked": NOW - 10 * SECOND if says else NOW - HOUR, **changes},
+    )
+
+
+def test_a_quarantined_instance_is_reported_at_every_run() -> None:
+    (conclusion,) = next_step(in_quarantine(connected=False)).commands
+    assert isinstance(conclusion, Conclude)
+    assert isinstance(conclusion.outcome, Quarantined)
+    said = "an earlier run left it out of service at 2026-03-02 04:00 UTC: its record says why"
+    assert str(conclusion.outcome.why) == said
+
+
+def test_a_quarantine_that_only_the_store_was_told_of_is_written_on_the_instance_too() -> None:
+    """Found by a death at every call: the claim on the instance said `rebooting` for ever."""
+    one = in_quarantine(connected=False)
+    assert one.registration is not None
+    stale = replace(one.registration, attributes=marked(a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN)))
+    command, note = next_step(replace(one, registration=stale)).commands
+    assert isinstance(command, Quarantine)
+    assert command.claim == one.claim
+    assert isinstance(note, Note)
+    removed = replace(one.registration, attributes={})
+    assert kinds(next_step(replace(one, registration=removed))) == [Conclude]
+
+
+def reported(one: Instance) -> Instance:
+    why = failed(Failure.NOT_BACK, limit="20m", detail="…")
+    return replace(one, trail=replace(one.trail, outcome=Quarantined(why)))
+
+
+def test_it_is_reported_once_a_run() -> None:
+    assert next_step(reported(in_quarantine(connected=False))).commands == ()
+
+
+def test_a_quarantined_instance_that_is_away_keeps_no_run_waiting() -> None:
+    assert next_step(reported(in_quarantine(connected=False))).look_at is None
+
+
+def test_a_quarantined_instance_whose_agent_is_connected_is_asked() -> None:
+    assert kinds(next_step(reported(in_quarantine()))) == [Check]
+
+
+def test_a_quarantined_instance_that_gives_no_report_is_asked_so_often_and_no_more() -> None:
+    silent = in_quarantine(problem(Problem.NO_ANSWER), trail={"checks_failed": CHECK_TRIES})
+    verdict = next_step(reported(silent))
+    assert (verdict.commands, verdict.look_at) == ((), None)
+
+
+def test_a_quarantined_instance_that_is_well_again_is_returned() -> None:
+    assert returned(next_step(in_quarantine(rebooted()))) == UPDATED
+
+
+def test_a_quarantined_instance_is_well_only_when_its_agent_stays_connected() -> None:
+    assert waits(next_step(reported(in_quarantine(rebooted(), trail={"connected_looks": 1}))))
+
+
+def test_a_quarantined_instance_that_fell_back_is_returned_as_rolled_back() -> None:
+    assert failure(next_step(in_quarantine(rebooted(OLD)))).failure is Failure.ROLLED_BACK
+
+
+def test_a_quarantined_instance_that_never_rebooted_is_given_back() -> None:
+    assert failure(next_step(in_quarantine(ready()))).failure is Failure.NEVER_REBOOTED
+
+
+def test_a_quarantined_instance_is_not_given_back_while_a_reboot_of_ours_may_still_strike() -> None:
+    taken = of_dead_run(6 * 60, acceptance(NOW - 6 * HOUR))
+    assert next_step(reported(in_quarantine(ready(), reboots=(taken,)))).commands == ()
+    yesterday = of_dead_run(30 * 60, acceptance(NOW - 30 * HOUR))
+    assert Return in kinds(next_step(reported(in_quarantine(ready(), reboots=(yesterday,)))))
+
+
+def test_a_quarantined_instance_that_is_back_gets_the_second_proof() -> None:
+    fresh = in_quarantine(rebooted(), trail={"proof_at": NOW - 10 * SECOND})
+    assert Return not in kinds(next_step(reported(fresh)))
+
+
+def test_a_quarantined_instance_that_a_person_returned_is_let_go() -> None:
+    assert reason(next_step(in_quarantine(status=Status.ACTIVE))) is Reason.RETURNED_BY_OTHERS
+
+
+def test_a_quarantined_instance_is_never_rebooted_again() -> None:
+    for says in (ready(), rebooted(), rebooted(OLD), problem(Problem.NO_ANSWER), None):
+        assert Reboot not in kinds(next_step(in_quarantine(says)))

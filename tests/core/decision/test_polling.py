@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.builders import MINUTE, NOW, POLL, SECOND, is_soon
+from tests.core.strategies import PURE
+
+from bottlerocket_ecs_updater.core.decision.polling import next_look
+from bottlerocket_ecs_updater.core.model.time_text import passed, spell
+
+polls = st.timedeltas(timedelta(milliseconds=10), timedelta(minutes=5))
+spans = st.timedeltas(timedelta(0), timedelta(hours=2))
+
+
+@pytest.mark.parametrize(("ago", "over"), [(59, False), (60, True), (61, True)])
+def test_a_limit_has_passed_when_all_of_it_has(ago: int, *, over: bool) -> None:
+    assert passed(NOW - ago * SECOND, MINUTE, NOW) is over
+
+
+@pytest.mark.parametrize(
+    ("span", "text"),
+    [
+        (timedelta(0), "0s"),
+        (timedelta(milliseconds=300), "300ms"),
+        (timedelta(seconds=1, milliseconds=500), "1500ms"),
+        (timedelta(seconds=30), "30s"),
+        (timedelta(minutes=25), "25m"),
+        (timedelta(hours=1, minutes=30), "1h30m"),
+        (timedelta(days=2), "48h"),
+        (timedelta(hours=1, seconds=1), "1h1s"),
+    ],
+)
+def test_a_duration_is_spelled_as_the_settings_write_it(span: timedelta, text: str) -> None:
+    assert spell(span) == text
+
+
+@PURE
+@given(spans, polls, st.none() | spans, st.none() | spans)
+def test_the_next_look_lies_in_the_future(
+    age: timedelta, poll: timedelta, learned: timedelta | None, first: timedelta | None
+) -> None:
+    assert next_look(NOW - age, NOW, poll, learned, first) > NOW
+
+
+def test_a_new_wait_is_looked_at_soon() -> None:
+    assert is_soon(next_look(NOW, NOW, POLL, None))
+
+
+def test_a_wait_with_a_known_beginning_of_silence_is_left_alone_until_it_is_over() -> None:
+    assert next_look(NOW, NOW, POLL, None, 20 * SECOND) == NOW + 20 * SECOND
+
+
+def test_a_wait_whose_length_was_learned_is_first_looked_at_when_most_of_it_has_passed() -> None:
+    look = next_look(NOW, NOW, POLL, 100 * SECOND)
+    assert NOW + 80 * SECOND <= look < NOW + 100 * SECOND
+
+
+def test_a_long_wait_is_looked_at_more_rarely() -> None:
+    assert _spacing(NOW - 2 * MINUTE) > POLL
+
+
+def test_no_wait_is_looked_at_more_rarely_than_every_sixth_poll() -> None:
+    assert _spacing(NOW - 600 * MINUTE) == 6 * POLL
+
+
+def _spacing(began: datetime) -> timedelta:
+    return next_look(began, NOW, POLL, None) - NOW

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.core.builders import MINUTE, NOW, POLICY, POLL, SECOND, claimed, fleet, instance, service
+
+from bottlerocket_ecs_updater.core.decision.settling import (
+    deficits,
+    moving_tasks,
+    never_settled,
+    next_settle_look,
+    observe,
+    settled,
+)
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn, Zone
+from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
+from bottlerocket_ecs_updater.core.model.services import Service, Services, Slot
+
+SLOT = Slot(InstanceId("i-a"), Zone("eu-west-1a"), NOW, {})
+WEB, API = ServiceArn("arn:service/web"), ServiceArn("arn:service/api")
+
+
+def seen(*services: Service, later: int = 0) -> Services:
+    return Services(services, NOW + later * SECOND)
+
+
+def moving(name: str = "i-b", **trail: Any) -> Instance:
+    return claimed(name, trail=Trail(moving={"web": 2}, **trail))
+
+
+def test_deficits_are_what_each_service_lacks() -> None:
+    looked = seen(service("web", 3, 1), service("api", 2, 2), service("batch", 1, 4))
+    assert deficits(looked) == {WEB: 2}
+
+
+def test_services_that_nobody_looked_at_lack_nothing() -> None:
+    assert deficits(None) == {}
+
+
+# One look
+
+
+def test_a_steady_cluster_is_steady_since_the_first_look_that_saw_it() -> None:
+    once = observe(SLOT, seen(service(), later=10), {})
+    assert observe(once, seen(service(), later=40), {}).steady_since == NOW + 10 * SECOND
+
+
+def test_a_look_from_before_the_return_proves_nothing_of_the_time_before_it() -> None:
+    assert observe(SLOT, seen(service(), later=-30), {}).steady_since == NOW
+
+
+def test_a_service_that_lacks_a_task_is_named_and_unsteady() -> None:
+    unsteady = observe(SLOT, seen(service("web", 3, 2), service("api")), {})
+    assert (unsteady.steady_since, unsteady.unsteady) == (None, ("web",))
+
+
+def test_a_service_that_ecs_did_not_describe_is_not_steady_whatever_it_was_before() -> None:
+    steady = observe(SLOT, seen(service()), {})
+    unknown = observe(steady, seen(replace(service(), unknown="InternalError"), later=20), {})
+    assert (unknown.steady_since, unknown.unsteady) == (None, ("web (ECS did not describe it: InternalError)",))
+
+
+def test_a_service_that_becomes_unsteady_begins_the_settle_time_anew() -> None:
+    steady = observe(SLOT, seen(service()), {})
+    fell = observe(steady, seen(service("web", 3, 2), later=20), {})
+    again = observe(fell, seen(service(), later=30), {})
+    assert (fell.steady_since, again.steady_since, again.unsteady) == (None, NOW + 30 * SECOND, ())
+
+
+def test_a_service_that_is_no_worse_off_than_before_the_drain_is_steady() -> None:
+    before = replace(SLOT, deficits_before={WEB: 2})
+    assert observe(before, seen(service("web", 5, 3)), {}).steady_since == NOW
+
+
+def test_a_service_that_lacks_one_more_than_before_is_not() -> None:
+    before = replace(SLOT, deficits_before={WEB: 2})
+    assert observe(before, seen(service("web", 5, 2)), {}).unsteady == ("web",)
+
+
+def test_what_another_drain_moves_explains_a_deficit() -> None:
+    assert observe(SLOT, seen(service("web", 5, 3)), {"web": 2}).steady_since == NOW
+
+
+def test_more_running_than_desired_is_steady() -> None:
+    assert observe(SLOT, seen(service("web", 3, 5)), {}).steady_since == NOW
+
+
+# Time that nobody saw
+
+
+def looked(slot: Slot, *looks: tuple[int, bool]) -> Slot:
+    """The slot after looks so many seconds after its return, each with whether the services were steady."""
+    for later, well in looks:
+        slot = observe(slot, seen(service("web", 3, 3 if well else 2), later=later), {}, policy=POLICY)
+    return slot
+
+
+def test_time_without_looks_is_not_time_unsteady() -> None:
+    slot = looked(SLOT, (0, False), (900, False), (905, False))
+    assert not never_settled(slot, fleet(slots=(slot,), at=NOW + 905 * SECOND), POLICY)
+
+
+def test_time_with_looks_is_counted_before_and_after_it() -> None:
+    early = tuple((second, False) for second in range(0, 301, 5))
+    late = tuple((second, False) for second in range(1200, 1465, 5))
+    slot = looked(SLOT, *early, *late)
+    assert not never_settled(slot, fleet(slots=(slot,), at=NOW + 1460 * SECOND), POLICY)
+    slot = looked(slot, *((second, False) for second in range(1465, 1480, 5)))
+    assert never_settled(slot, fleet(slots=(slot,), at=NOW + 1475 * SECOND), POLICY)
+
+
+def test_a_slot_is_judged_by_its_last_look_however_long_ago() -> None:
+    slot = looked(SLOT, (0, False), (5, False))
+    assert not never_settled(slot, fleet(slots=(slot,), at=NOW + 60 * MINUTE), POLICY)
+
+
+def test_a_slot_that_nobody_looked_at_is_not_judged_at_all() -> None:
+    assert not never_settled(SLOT, fleet(slots=(SLOT,), at=NOW + 60 * MINUTE), POLICY)
+
+
+def test_time_without_looks_is_not_time_steady() -> None:
+    slot = looked(SLOT, (0, True), (30, True), (900, True))
+    assert not settled(looked(SLOT, (0, True), (900, True)), NOW + 900 * SECOND, POLICY)
+    assert settled(slot, NOW + 900 * SECOND, POLICY)
+
+
+def test_looks_that_come_a_little_late_count_in_full() -> None:
+    slot = looked(SLOT, (0, True), (45, True), (60, True))
+    assert (slot.unseen, settled(slot, NOW + 60 * SECOND, POLICY)) == (timedelta(), True)
+
+
+# When a slot is free
+
+
+@pytest.mark.parametrize(("seconds", "free"), [(59, False), (60, True), (61, True)])
+def test_a_slot_is_free_after_the_settle_time(seconds: int, *, free: bool) -> None:
+    steady = replace(SLOT, steady_since=NOW)
+    assert settled(steady, NOW + seconds * SECOND, POLICY) is free
+
+
+def test_an_unsteady_slot_is_never_free() -> None:
+    assert not settled(SLOT, NOW + 60 * MINUTE, POLICY)
+
+
+@pytest.mark.parametrize(("minutes", "late"), [(9, False), (10, True)])
+def test_a_slot_that_is_unsteady_past_the_limit_never_settled(minutes: int, *, late: bool) -> None:
+    old = replace(SLOT, returned_at=NOW - minutes * MINUTE, unsteady=("web",))
+    assert never_settled(old, fleet(slots=(old,)), POLICY) is late
+
+
+def test_a_slot_that_is_steady_at_the_limit_is_waited_for() -> None:
+    old = replace(SLOT, returned_at=NOW - 10 * MINUTE, steady_since=NOW - 10 * SECOND)
+    assert not never_settled(old, fleet(slots=(old,)), POLICY)
+
+
+# When to look
+
+
+def test_nothing_settles_so_nobody_looks() -> None:
+    assert next_settle_look(fleet(), POLICY) is None
+
+
+def test_a_slot_that_was_just_taken_is_looked_at_at_once() -> None:
+    assert next_settle_look(fleet(slots=(SLOT,)), POLICY) == NOW
+
+
+def test_an_unsteady_cluster_is_looked_at_soon() -> None:
+    unsteady = replace(SLOT, unsteady=("web",))
+    look = next_settle_look(fleet(slots=(unsteady,)), POLICY)
+    assert look is not None
+    assert NOW + POLL <= look <= NOW + 3 * POLL
+
+
+def test_a_steady_cluster_is_looked_at_rarely() -> None:
+    steady = replace(SLOT, steady_since=NOW)
+    look = next_settle_look(fleet(slots=(steady,)), POLICY)
+    assert look is not None
+    assert look >= NOW + 20 * SECOND
+
+
+def test_the_last_look_is_when_the_slot_is_free() -> None:
+    steady = replace(SLOT, steady_since=NOW - 57 * SECOND)
+    assert next_settle_look(fleet(slots=(steady,)), POLICY) == NOW + 3 * SECOND
+
+
+def test_a_look_that_is_overdue_is_due_now() -> None:
+    steady = replace(SLOT, steady_since=NOW - 5 * MINUTE)
+    assert next_settle_look(fleet(slots=(steady,)), POLICY) == NOW
+
+
+def test_a_slot_that_never_settled_is_waited_for_no_longer() -> None:
+    old = replace(SLOT, returned_at=NOW - 10 * MINUTE, unsteady=("web",))
+    assert next_settle_look(fleet(slots=(old,)), POLICY) is None
+
+
+# What drains explain
+
+
+def test_drains_under_way_explain_what_they_move() -> None:
+    assert moving_tasks(fleet(moving("i-b"), moving("i-c"), instance("i-d"))) == {"web": 4}
+
+
+def test_a_drain_that_was_given_back_explains_nothing_any_more() -> None:
+    assert moving_tasks(fleet(moving(return_sent_at=NOW))) == {}
+
+
+def test_a_drain_without_a_claim_is_not_ours_to_explain() -> None:
+    assert moving_tasks(fleet(instance("i-b", trail=Trail(moving={"web": 2})))) == {}

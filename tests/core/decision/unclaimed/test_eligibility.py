@@ -1,0 +1,57 @@
+"""What is asked once for all that stand ready says the same as all rules asked of each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.builders import NEW, NOW, service
+from tests.core.strategies import crowds, fleets
+
+from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Ready, stand
+from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import Turns
+from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import first_hold
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.history import Past, PastUpdate
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.services import Health, Services
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoint, Checkpoints
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
+from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_windows
+
+EARLIER = NOW - timedelta(hours=2)
+
+WINDOWS = ("Mon 09:00 14h UTC", "Mon 09:00 62m UTC", "Mon 09:00 66m UTC")
+"""Open for long, about to close, and open just so long that what must still be staged would not end in it."""
+
+rules = st.builds(
+    Rules,
+    schedule=st.sampled_from([Schedule(), *(Schedule(parse_windows(text)) for text in WINDOWS)]),
+    checkpoints=st.sampled_from([Checkpoints(), Checkpoints(per_day=1), Checkpoints((Checkpoint(1),))]),
+    tasks=st.builds(TaskRules, hold_while_deploying=st.booleans()),
+)
+states = st.tuples(
+    st.sampled_from([None, Health(NOW), Health(NOW, ("alarm web is ALARM",), EARLIER)]),
+    st.booleans(),
+    st.sampled_from([Past(), Past(begun=(EARLIER,)), Past(updated={InstanceId("i-0"): PastUpdate(NEW, EARLIER)})]),
+    st.sampled_from(["", "a person"]),
+)
+
+
+@given(st.one_of(crowds(), crowds(), fleets()), rules, states)
+def test_what_bars_all_that_stand_ready_bars_each(
+    fleet: Fleet, asked: Rules, state: tuple[Health | None, bool, Past, str]
+) -> None:
+    health, deploying, past, paused = state
+    services = Services((replace(service(), deploying=deploying),), NOW)
+    fleet = replace(fleet, health=health, services=services, past=past, paused=paused)
+    policy = Policy(rules=asked)
+    for one in fleet.instances.values():
+        standing = stand(one, fleet, policy) if one.claim is None else None
+        if isinstance(standing, Ready):
+            each = first_hold(Turns(fleet, policy).answers(one, standing.report, standing.target))
+            assert Turns(fleet, policy).barred(standing.target) == each

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+from tests.core.builders import (
+    NOW,
+    a_claim,
+    available,
+    claimed,
+    drained_by_us,
+    flight,
+    idle,
+    instance,
+    problem,
+    ready,
+    staged,
+)
+
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.model.container_instance import Status
+from bottlerocket_ecs_updater.core.model.host_report import Problem
+from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
+from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+
+REBOOTING = a_claim(ClaimPhase.REBOOTING)
+
+
+@pytest.mark.parametrize(
+    ("one", "phase"),
+    [
+        (instance(), Phase.UNKNOWN),
+        (instance(says=problem(Problem.FAILED)), Phase.UNKNOWN),
+        (instance(says=idle()), Phase.CURRENT),
+        (instance(says=available()), Phase.AVAILABLE),
+        (instance(says=staged()), Phase.AVAILABLE),
+        (instance(says=available(), flight=flight(Kind.CHECK)), Phase.AVAILABLE),
+        (instance(says=available(), flight=flight(Kind.APPLY)), Phase.STAGING),
+        (instance(says=ready()), Phase.READY),
+        (claimed(), Phase.DRAINING),
+        (claimed(status=Status.ACTIVE, trail=Trail(claimed_at=NOW)), Phase.DRAINING),
+        (claimed(claim=REBOOTING), Phase.REBOOTING),
+        (claimed(claim=REBOOTING, registration=None), Phase.REBOOTING),
+        (claimed(claim=REBOOTING, trail=drained_by_us(REBOOTING, proof_at=NOW)), Phase.VERIFYING),
+        (claimed(claim=REBOOTING, trail=drained_by_us(REBOOTING, proof_at=NOW, return_sent_at=NOW)), Phase.RETURNING),
+        (claimed(trail=drained_by_us(a_claim(), return_sent_at=NOW)), Phase.RETURNING),
+        (claimed(claim=a_claim(ClaimPhase.QUARANTINED)), Phase.QUARANTINED),
+    ],
+)
+def test_a_phase_is_read_from_what_the_witnesses_say(one: Instance, phase: Phase) -> None:
+    assert phase_of(one) is phase

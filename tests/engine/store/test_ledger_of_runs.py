@@ -1,0 +1,31 @@
+"""What runs leave in the ledger."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from tests.support.simulated import NEW, Updater, instance_id, row
+
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
+from bottlerocket_ecs_updater.core.model.outcome import Rest
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.state.ledger import with_rest
+from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
+from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
+
+
+def test_what_is_remembered_of_an_instance_that_left_the_cluster_is_forgotten_a_week_later(tmp_path: Path) -> None:
+    world = row(1)
+    gone, there = InstanceId("i-gone"), InstanceId(instance_id(0))
+    ledger = KeptLedger(FolderStore(tmp_path), "demo", RunId("run-0"))
+    ledger.load()
+    until = world.clock.now() + timedelta(hours=1)
+    for one in (gone, there):
+        ledger.change(lambda value, one=one: with_rest(value, one, Rest(Version.parse(NEW), 1, until, "apply-failed")))  # type: ignore[misc]
+    ledger.flush()
+    for number, kept in enumerate(({gone, there}, {there})):
+        run = KeptLedger(FolderStore(tmp_path), "demo", RunId(f"run-{number}"))
+        Updater(world, name=f"run-{number}", ledger=run).run()
+        assert KeptLedger(FolderStore(tmp_path), "demo", RunId("reader")).load().rests.keys() == kept
+        world.clock.sleep(timedelta(days=8))

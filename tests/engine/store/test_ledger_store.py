@@ -1,0 +1,507 @@
+"""What outlasts a run is written before it is needed, by one writer, and never silently forgotten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn, InstanceId, RunId
+from bottlerocket_ecs_updater.core.model.outcome import LONGEST_REST, Rest
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.state.ledger import (
+    ABSENT_FOR,
+    FAILED_RELEASES_MAX,
+    GONE_FOR,
+    Change,
+    Ledger,
+    OpenClaim,
+    with_begun,
+    with_claim,
+    with_failure,
+    with_found,
+    with_release,
+    with_rest,
+    with_sighting,
+    with_update,
+    without_claim,
+    without_failure,
+    without_future,
+    without_gone,
+    without_rest,
+)
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict
+from bottlerocket_ecs_updater.engine.store.ledger_store import (
+    FLUSH_TRIES,
+    KeptLedger,
+    LedgerBroken,
+    UnkeptLedger,
+    ledger_key,
+    read_ledger,
+    write_ledger,
+)
+from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
+from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Throttled, Unreachable
+
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+OLD, NEW = Version(1, 20, 0), Version(1, 21, 0)
+ONE, TWO = InstanceId("i-1"), InstanceId("i-2")
+ARN = ContainerInstanceArn("arn:aws:ecs:eu-west-1:1:container-instance/web/1")
+CLAIM = Claim(ClaimPhase.DRAINING, RunId("r1"), OLD, NEW, BootId("0b" * 16), NOW)
+REST = Rest(NEW, 1, NOW + timedelta(minutes=30), "apply-failed")
+ROLLED_BACK = Rest(NEW, 1, NOW + timedelta(days=3650), "rolled-back", rolled_back=True)
+KEY = ledger_key("web")
+
+
+class Counting(MemoryStore):
+    """A store that counts writes, and can lose requests or replies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+        self.lose: list[str] = []
+        self.refuses: list[Exception] = []
+        """What the next writes are answered with, without any effect."""
+
+    def put(self, key: str, data: bytes, expect: str | None) -> str:
+        self.writes += 1
+        if self.refuses:
+            raise self.refuses.pop(0)
+        lost = self.lose.pop(0) if self.lose else ""
+        if lost == "request":
+            raise Unreachable("the request was lost")
+        tag = super().put(key, data, expect)
+        if lost == "reply":
+            raise Unreachable("the reply was lost")
+        return tag
+
+
+def kept(store: MemoryStore, run: str = "r1") -> KeptLedger:
+    ledger = KeptLedger(store, "web", RunId(run))
+    ledger.load()
+    return ledger
+
+
+def claiming(id_: InstanceId) -> Change:
+    return lambda ledger: with_claim(ledger, id_, CLAIM, ARN)
+
+
+# Its values
+
+
+def test_a_claim_is_remembered_until_it_is_let_go() -> None:
+    ledger = with_claim(Ledger(), ONE, CLAIM, ARN)
+    assert ledger.claims == {ONE: OpenClaim(CLAIM, ARN)}
+    assert without_claim(ledger, ONE) == Ledger()
+
+
+def test_a_rest_is_remembered_until_it_is_cleared() -> None:
+    assert without_rest(with_rest(Ledger(), ONE, REST), ONE) == Ledger()
+
+
+def test_a_rest_after_a_failed_apply_makes_no_release_suspect() -> None:
+    assert with_rest(Ledger(), ONE, REST).suspects == {}
+
+
+def test_a_release_that_rolled_back_counts_once_per_instance() -> None:
+    ledger = with_rest(with_rest(Ledger(), ONE, ROLLED_BACK), ONE, ROLLED_BACK)
+    assert ledger.suspects == {NEW: 1}
+    assert with_rest(ledger, TWO, ROLLED_BACK).suspects == {NEW: 2}
+
+
+def test_clearing_a_rest_does_not_clear_the_release() -> None:
+    assert without_rest(with_rest(Ledger(), ONE, ROLLED_BACK), ONE).suspects == {NEW: 1}
+
+
+def test_a_person_who_releases_a_version_clears_its_failures_everywhere_and_no_other() -> None:
+    ledger = with_rest(with_rest(Ledger(), ONE, ROLLED_BACK), TWO, Rest(OLD, 2, NOW, "apply-failed"))
+    ledger = with_release(with_failure(ledger, OLD, TWO), NEW, NOW)
+    assert ledger.suspects == {OLD: 1}
+    assert set(ledger.rests) == {TWO}
+    assert ledger.released == {NEW: NOW}
+
+
+def test_a_release_that_fails_again_after_it_was_released_is_counted_from_none() -> None:
+    ledger = with_failure(with_failure(Ledger(), NEW, ONE), NEW, TWO)
+    assert with_failure(with_release(ledger, NEW, NOW), NEW, ONE).suspects == {NEW: 1}
+
+
+def test_the_first_sighting_of_a_version_stays() -> None:
+    ledger = with_sighting(Ledger(), NEW, NOW)
+    assert with_sighting(ledger, NEW, NOW + timedelta(days=1)) is ledger
+
+
+def test_instances_that_are_gone_for_long_leave_no_rests_but_their_claims_stay() -> None:
+    ledger = with_rest(with_claim(Ledger(), ONE, CLAIM, ARN), ONE, ROLLED_BACK)
+    missed = without_gone(ledger, {TWO}, NOW)
+    assert missed == replace(ledger, absent_since={ONE: NOW})
+    assert without_gone(missed, {TWO}, NOW + ABSENT_FOR) == Ledger(ledger.claims, {}, ledger.failed_on)
+
+
+def test_an_instance_that_a_list_lacked_for_a_moment_keeps_what_is_remembered() -> None:
+    ledger = with_rest(Ledger(), ONE, ROLLED_BACK)
+    missed = without_gone(ledger, {TWO}, NOW)
+    back = without_gone(missed, {ONE}, NOW + timedelta(days=6))
+    assert back == ledger
+    assert without_gone(back, {TWO}, NOW + timedelta(days=8)).rests == ledger.rests
+
+
+def test_what_a_release_came_to_on_an_instance_that_is_gone_is_remembered_longer_than_any_wait() -> None:
+    ledger = with_found(with_update(Ledger(), ONE, NEW, NOW), TWO, NEW, NOW)
+    missed = without_gone(ledger, set(), NOW)
+    soon, late = NOW + GONE_FOR - timedelta(minutes=1), NOW + GONE_FOR
+    assert without_gone(missed, set(), soon) is missed
+    assert without_gone(missed, {ONE}, late) == with_update(Ledger(), ONE, NEW, NOW)
+    assert without_gone(missed, set(), late) == Ledger()
+
+
+def test_a_proven_update_withdraws_what_had_failed_there_and_no_more() -> None:
+    failed = with_rest(with_rest(with_failure(Ledger(), OLD, ONE), ONE, ROLLED_BACK), TWO, ROLLED_BACK)
+    proven = with_update(failed, ONE, NEW, NOW)
+    assert proven.failed_on == {OLD: {ONE}, NEW: {TWO}}
+    assert set(proven.rests) == {TWO}
+    assert with_update(proven, TWO, NEW, NOW).failed_on == {OLD: {ONE}}
+
+
+def test_an_update_to_another_release_leaves_what_failed_there() -> None:
+    failed = with_rest(Ledger(), ONE, ROLLED_BACK)
+    assert with_update(failed, ONE, OLD, NOW).failed_on == {NEW: {ONE}}
+    assert with_update(failed, ONE, OLD, NOW).rests == {ONE: ROLLED_BACK}
+
+
+def test_one_that_fails_after_its_update_has_failed() -> None:
+    assert with_failure(with_update(Ledger(), ONE, NEW, NOW), NEW, ONE).suspects == {NEW: 1}
+
+
+def test_the_releases_that_failed_are_remembered_in_bounds_the_newest_of_them() -> None:
+    ledger = Ledger()
+    for minor in range(FAILED_RELEASES_MAX + 5):
+        ledger = with_failure(ledger, Version(1, minor, 0), ONE)
+    assert len(ledger.failed_on) == FAILED_RELEASES_MAX
+    assert min(ledger.failed_on) == Version(1, 5, 0)
+
+
+def test_an_instance_is_found_on_a_release_once() -> None:
+    ledger = with_found(Ledger(), ONE, NEW, NOW)
+    assert with_found(ledger, ONE, NEW, NOW + timedelta(days=1)) is ledger
+    assert with_found(ledger, ONE, OLD, NOW).found_on[ONE].version == OLD
+    assert with_update(ledger, ONE, NEW, NOW).found_on == {}
+
+
+def test_an_instance_is_begun_once_however_often_it_is_written() -> None:
+    ledger = with_begun(with_begun(Ledger(), ONE, NOW), ONE, NOW + timedelta(hours=1))
+    assert ledger.begun == {ONE: NOW + timedelta(hours=1)}
+    assert with_begun(ledger, TWO, NOW + timedelta(days=1, hours=1)).begun.keys() == {TWO}
+
+
+def written_at(now: datetime) -> Ledger:
+    """A ledger in which something of each kind was written at that time."""
+    ledger = with_found(with_update(with_begun(Ledger(), ONE, now), ONE, NEW, now), TWO, NEW, now)
+    ledger = with_release(with_sighting(ledger, NEW, now), OLD, now)
+    longest = with_rest(ledger, TWO, Rest(OLD, 9, now + LONGEST_REST, "apply-failed"))
+    return without_gone(longest, {ONE}, now)
+
+
+def test_what_was_written_by_a_fast_clock_counts_from_now() -> None:
+    later = NOW + timedelta(days=3650)
+    assert without_future(written_at(later), NOW) == written_at(NOW)
+
+
+def test_a_rest_that_only_a_person_ends_stays_one() -> None:
+    ledger = with_rest(Ledger(), ONE, ROLLED_BACK)
+    assert without_future(ledger, NOW) is ledger
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        claiming(ONE),
+        lambda ledger: without_claim(ledger, TWO),
+        lambda ledger: with_rest(ledger, ONE, ROLLED_BACK),
+        lambda ledger: without_rest(ledger, TWO),
+        lambda ledger: with_failure(ledger, NEW, ONE),
+        lambda ledger: without_gone(ledger, {ONE}, NOW),
+        lambda ledger: without_failure(ledger, NEW, TWO),
+        lambda ledger: without_future(ledger, NOW),
+    ],
+)
+def test_a_change_that_changes_nothing_gives_back_the_same_ledger(change: Change) -> None:
+    ledger = with_rest(with_claim(Ledger(), ONE, CLAIM, ARN), ONE, ROLLED_BACK)
+    assert change(ledger) is ledger
+
+
+# Keeping it
+
+
+def test_the_next_run_reads_what_this_one_made_safe() -> None:
+    store = MemoryStore()
+    ledger = kept(store)
+    ledger.change(claiming(ONE))
+    ledger.flush()
+    assert kept(store, "r2").value.claims == {ONE: OpenClaim(CLAIM, ARN)}
+
+
+def test_what_an_older_updater_wrote_of_instances_that_were_begun_is_read_without_their_names() -> None:
+    old = {"format": 1, "claims": {}, "rests": {}, "begun": ["2026-01-05T08:00:00Z"]}
+    ledger, _ = read_ledger(json.dumps(old).encode(), KEY)
+    assert ledger.past.begun == (NOW - timedelta(hours=1),)
+    written = json.loads(write_ledger(with_begun(ledger, ONE, NOW), {}))
+    assert (written["begun"], written["begun_on"]) == (["2026-01-05T08:00:00Z"], {ONE: "2026-01-05T09:00:00Z"})
+    assert read_ledger(json.dumps(written).encode(), KEY) == (with_begun(ledger, ONE, NOW), {})
+    assert with_begun(ledger, ONE, NOW + timedelta(hours=23)).begun_nameless == ()
+
+
+def test_many_changes_cost_one_write() -> None:
+    store = Counting()
+    ledger = kept(store)
+    for number in range(50):
+        ledger.change(claiming(InstanceId(f"i-{number}")))
+    ledger.flush()
+    assert store.writes == 1
+
+
+def test_nothing_to_make_safe_costs_no_write() -> None:
+    store = Counting()
+    ledger = kept(store)
+    ledger.flush()
+    ledger.change(claiming(ONE))
+    ledger.change(lambda value: without_claim(value, ONE))
+    ledger.flush()
+    assert store.writes == 0
+
+
+def test_a_stale_writer_loses_its_lease_and_overwrites_nothing() -> None:
+    store = MemoryStore()
+    stale, fresh = kept(store, "stale"), kept(store, "fresh")
+    fresh.change(claiming(ONE))
+    fresh.flush()
+    stale.change(claiming(TWO))
+    with pytest.raises(LeaseLost, match=KEY):
+        stale.flush()
+    assert set(kept(store).value.claims) == {ONE}
+
+
+def test_a_ledger_that_somebody_removed_is_not_written_anew() -> None:
+    store = MemoryStore()
+    ledger = kept(store)
+    ledger.change(claiming(ONE))
+    ledger.flush()
+    store.delete(KEY, None)
+    ledger.change(claiming(TWO))
+    with pytest.raises(LeaseLost):
+        ledger.flush()
+
+
+@pytest.mark.parametrize("answer", [Conflict(KEY), Throttled("409: another write is under way")])
+@pytest.mark.parametrize("there", [True, False], ids=["there", "new"])
+def test_a_write_that_was_refused_without_that_anybody_wrote_is_repeated(answer: Exception, *, there: bool) -> None:
+    store = Counting()
+    if there:
+        before = kept(store, "r0")
+        before.change(claiming(TWO))
+        before.flush()
+    ledger = kept(store)
+    ledger.change(claiming(ONE))
+    store.refuses = [answer, answer]
+    ledger.flush()
+    assert ONE in kept(store).value.claims
+
+
+def test_a_store_that_refuses_every_write_though_nobody_wrote_is_unreachable_and_not_lost() -> None:
+    store = Counting()
+    ledger = kept(store)
+    ledger.change(claiming(ONE))
+    store.refuses = [Conflict(KEY)] * FLUSH_TRIES
+    with pytest.raises(Unreachable, match=KEY):
+        ledger.flush()
+    ledger.flush()
+    assert set(kept(store).value.claims) == {ONE}
+
+
+def test_a_write_that_landed_late_after_its_repeat_was_refused_is_known_for_our_own() -> None:
+    store = Counting()
+    ledger = kept(store)
+    ledger.change(claiming(ONE))
+    store.lose = ["reply", *["request"] * (FLUSH_TRIES - 1)]
+    with pytest.raises(Unreachable):
+        ledger.flush()
+    ledger.change(claiming(TWO))
+    store.refuses = [Throttled("409: another write is under way")]
+    ledger.flush()
+    assert set(kept(store).value.claims) == {ONE, TWO}
+
+
+def test_nothing_is_written_before_the_right_to_act_was_asked_for() -> None:
+    store = Counting()
+    ledger = kept(store)
+
+    def lapsed() -> None:
+        raise LeaseLapsed("it could not be renewed in time")
+
+    ledger.ask_first(lapsed)
+    ledger.flush()
+    ledger.change(claiming(ONE))
+    with pytest.raises(LeaseLapsed):
+        ledger.flush()
+    assert store.writes == 0
+
+
+def test_a_store_that_loses_one_write_costs_no_more_than_another_write() -> None:
+    store = Counting()
+    ledger = kept(store)
+    ledger.change(claiming(ONE))
+    store.lose = ["reply"]
+    ledger.flush()
+    assert set(kept(store).value.claims) == {ONE}
+
+
+def test_a_store_that_does_not_answer_keeps_the_changes_for_the_next_time() -> None:
+    store = Counting()
+    ledger = kept(store)
+    ledger.change(claiming(ONE))
+    store.lose = ["request"] * FLUSH_TRIES
+    with pytest.raises(Unreachable):
+        ledger.flush()
+    ledger.flush()
+    assert set(kept(store).value.claims) == {ONE}
+
+
+@given(
+    lost=st.lists(st.sampled_from(["", "", "request", "reply"]), max_size=12),
+    steps=st.lists(st.tuples(st.booleans(), st.integers(0, 3)), max_size=12),
+)
+def test_whatever_replies_are_lost_a_flush_that_returns_has_made_everything_safe(
+    lost: list[str], steps: list[tuple[bool, int]]
+) -> None:
+    store = Counting()
+    ledger = kept(store)
+    store.lose = lost
+    for add, number in steps:
+        id_ = InstanceId(f"i-{number}")
+        ledger.change(claiming(id_) if add else _letting_go(id_))
+        try:
+            ledger.flush()
+        except Unreachable:
+            continue
+        assert kept(store, "other").value == ledger.value
+
+
+def _letting_go(id_: InstanceId) -> Change:
+    return lambda ledger: without_claim(ledger, id_)
+
+
+def test_a_change_that_was_undone_after_a_lost_reply_is_undone_in_the_store() -> None:
+    store = Counting()
+    ledger = kept(store)
+    ledger.change(claiming(ONE))
+    store.lose = ["reply", *["request"] * (FLUSH_TRIES - 1)]
+    with pytest.raises(Unreachable):
+        ledger.flush()
+    ledger.change(lambda value: without_claim(value, ONE))
+    ledger.flush()
+    assert kept(store).value.claims == {}
+
+
+def test_a_ledger_that_is_not_kept_forgets_with_the_run() -> None:
+    ledger = UnkeptLedger()
+    ledger.change(claiming(ONE))
+    ledger.flush()
+    assert set(ledger.load().claims) == {ONE}
+    assert UnkeptLedger().load() == Ledger()
+
+
+# Its form
+
+
+FULL = with_release(
+    with_sighting(with_rest(with_claim(Ledger(), ONE, CLAIM, ARN), TWO, ROLLED_BACK), NEW, NOW), OLD, NOW
+)
+
+
+def test_a_full_ledger_is_read_as_it_was_written() -> None:
+    assert read_ledger(write_ledger(FULL, {}), KEY) == (FULL, {})
+
+
+def test_a_claim_is_written_in_the_words_of_the_attribute() -> None:
+    written = json.loads(write_ledger(FULL, {}))
+    assert written["claims"][ONE] == {"arn": ARN, "claim": CLAIM.encode()}
+
+
+def test_what_a_newer_updater_wrote_beside_is_kept() -> None:
+    store = MemoryStore()
+    store.put(KEY, write_ledger(FULL, {"promotions": {"a": 1}}), ABSENT)
+    ledger = kept(store)
+    ledger.change(lambda value: without_claim(value, ONE))
+    ledger.flush()
+    stored = store.get(KEY)
+    assert stored is not None
+    assert json.loads(stored.data)["promotions"] == {"a": 1}
+
+
+def test_a_fact_that_a_newer_updater_knows_of_a_rest_is_passed_over() -> None:
+    value = json.loads(write_ledger(FULL, {}))
+    value["rests"][TWO]["mood"] = "bad"
+    assert read_ledger(json.dumps(value).encode(), KEY)[0] == FULL
+
+
+def _claim_cut(value: dict[str, dict[str, dict[str, str]]]) -> None:
+    value["claims"][ONE]["claim"] = "1 draining"
+
+
+def _time_without_offset(value: dict[str, dict[str, str]]) -> None:
+    value["first_seen"][str(NEW)] = "2026-01-05T09:00:00"
+
+
+def _no_claims(value: dict[str, object]) -> None:
+    del value["claims"]
+
+
+def _newer(value: dict[str, object]) -> None:
+    value["format"] = 99
+
+
+def _rests_of_another_shape(value: dict[str, object]) -> None:
+    value["rests"] = [1]
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (_claim_cut, "not a claim"),
+        (_time_without_offset, "first_seen"),
+        (_no_claims, "no claims"),
+        (_newer, "99"),
+        (_rests_of_another_shape, "rests"),
+    ],
+)
+def test_a_broken_ledger_is_an_error_that_names_the_object_and_the_place(
+    harm: Callable[[object], None], says: str
+) -> None:
+    value = json.loads(write_ledger(FULL, {}))
+    harm(value)
+    with pytest.raises(LedgerBroken, match=says) as caught:
+        read_ledger(json.dumps(value).encode(), KEY)
+    assert KEY in str(caught.value)
+
+
+def test_what_cannot_be_read_is_never_overwritten() -> None:
+    store = Counting()
+    store.put(KEY, b"{half", ABSENT)
+    ledger = KeptLedger(store, "web", RunId("r1"))
+    with pytest.raises(LedgerBroken):
+        ledger.load()
+    ledger.change(claiming(ONE))
+    ledger.flush()
+    assert store.writes == 1
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe"])
+def test_what_is_no_ledger_at_all_is_never_taken_for_an_empty_one(data: bytes) -> None:
+    with pytest.raises(LedgerBroken, match=KEY):
+        read_ledger(data, KEY)

@@ -1,0 +1,241 @@
+"""The account of a run: at three in the morning, what is broken, since when, what do I do?"""
+
+from __future__ import annotations
+
+import shlex
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.report.runs import died, events_of
+from tests.report.samples import (
+    CLEAN_RUN,
+    HALT,
+    HALTED_RUN,
+    LARGE_RUN,
+    NEW,
+    NOT_BACK,
+    OLD,
+    RUN,
+    START,
+    STARTED,
+    finished,
+    name,
+    told,
+)
+from tests.report.strategies import ANY_EVENT
+
+from bottlerocket_ecs_updater.cli.app import build_app
+from bottlerocket_ecs_updater.cli.settings.parsing import parse
+from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
+from bottlerocket_ecs_updater.core.model.event import Event, HostChecked, LeaseRefused, PhaseEntered, RunFinished
+from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState
+from bottlerocket_ecs_updater.core.model.ids import BootId, InstanceId
+from bottlerocket_ecs_updater.core.model.outcome import Became, Outcome, Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.model.phase import Phase
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.report.analysis.run_report import Ending, account_of
+from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
+
+ONE = name(1)
+
+
+def run_of(outcomes: dict[InstanceId, Outcome], outcome: str = "ok", code: int = 0, why: str = "") -> list[Event]:
+    return [*told(outcomes), finished(outcomes, outcome, code, why)]
+
+
+@pytest.mark.parametrize(
+    ("events", "ending", "headline"),
+    [
+        (CLEAN_RUN, Ending.WELL, "2 of 3 instances updated to 1.21.0, nothing failed, in 24m9s"),
+        (run_of({ONE: Updated(OLD, NEW)}), Ending.WELL, "The one instance updated to 1.21.0, in 24m9s"),
+        (run_of({ONE: UpToDate(NEW)}), Ending.NOTHING, "Nothing to do: 1 instance, all up to date"),
+        (
+            run_of({ONE: hold(Reason.OPTED_OUT, attribute="a")}),
+            Ending.HELD,
+            "Nothing was updated: 1 of 1 instance held back",
+        ),
+        (run_of({}), Ending.NOTHING, "Nothing to look after"),
+        (
+            HALTED_RUN,
+            Ending.HALTED,
+            "Halted: 1 instance is out of service, 1 failed; 2 of 7 instances updated",
+        ),
+        (LARGE_RUN, Ending.FAILURES, "5 instances failed; 40 of 500 instances updated to 1.21.0"),
+        (
+            run_of({ONE: Updated(OLD, NEW)}, "interrupted", 0, "SIGTERM was received"),
+            Ending.INTERRUPTED,
+            "Interrupted after 24m9s: 1 of 1 instance updated to 1.21.0",
+        ),
+        (
+            run_of({ONE: hold(Reason.IN_FLIGHT, phase="draining")}, "interrupted", 3, "SIGTERM was received"),
+            Ending.CUT_SHORT,
+            "Interrupted after 24m9s in the middle of an update: 0 of 1 instance updated",
+        ),
+        (
+            run_of({ONE: Updated(OLD, NEW)}, "error", 1, "no permission"),
+            Ending.ERROR,
+            "The run could not go on: 1 of 1 instance updated to 1.21.0",
+        ),
+        (
+            told({ONE: Updated(OLD, NEW)}),
+            Ending.DIED,
+            "The record of this run ends after 1m, before the run's end: 1 of 1 instance updated to 1.21.0",
+        ),
+        (
+            [
+                LeaseRefused(START, "task/7", None),
+                RunFinished(START, RUN, "left", 0, {}, timedelta(), "another run", {}, {}),
+            ],
+            Ending.LEFT,
+            "Left at once: another run acts on the cluster (task/7)",
+        ),
+    ],
+)
+def test_the_headline_says_what_happened(events: list[Event], ending: Ending, headline: str) -> None:
+    account = account_of(events)
+    assert (account.ending, account.headline) == (ending, headline)
+
+
+def test_a_run_that_went_well_has_nothing_for_a_person() -> None:
+    assert account_of(events_of("clean")).troubles == ()
+
+
+def test_the_halt_comes_first_with_its_time_and_reason() -> None:
+    first = account_of(HALTED_RUN).troubles[0]
+    assert (first.since, first.why) == (START + timedelta(minutes=20), HALT)
+    assert "halted" in first.what
+
+
+def test_what_is_out_of_service_comes_before_what_merely_failed() -> None:
+    troubles = account_of(events_of("broken")).troubles
+    out = [trouble.out_of_service for trouble in troubles]
+    assert out == sorted(out, reverse=True)
+    assert out[0]
+
+
+def test_every_trouble_says_since_when_and_what_to_do() -> None:
+    for run in ("broken", "halted"):
+        for trouble in account_of(events_of(run)).troubles:
+            assert trouble.since is not None, trouble
+            assert trouble.to_do, trouble
+
+
+def test_every_failed_and_quarantined_instance_is_in_a_trouble() -> None:
+    account = account_of(events_of("broken"))
+    named = {lane.instance for trouble in account.troubles for lane in trouble.lanes}
+    assert named == {row.instance for group in account.failures for row in group.rows}
+    assert len(named) == 9
+
+
+def test_quarantine_comes_with_the_command_that_ends_it() -> None:
+    troubles = [trouble for trouble in account_of(events_of("broken")).troubles if trouble.out_of_service]
+    assert sum(len(trouble.lanes) for trouble in troubles) == 4
+    for trouble in troubles:
+        console, release = trouble.commands
+        assert console.lines[0].startswith("aws ec2 get-console-output --instance-id i-")
+        assert release.lines == tuple(
+            f"bottlerocket-ecs-updater release {lane.instance} --cluster demo" for lane in trouble.lanes
+        )
+
+
+def test_a_command_says_all_that_it_needs_to_find_the_cluster() -> None:
+    reach = Reach("web", "eu-central-1", "s3://state of things/updater/")
+    (*_, group) = [group for group in account_of(events_of("halted"), reach=reach).holds if group.commands]
+    (command,) = group.commands
+    assert command.lines == (
+        "bottlerocket-ecs-updater release 1.53.1 --cluster web --region eu-central-1 "
+        "--state 's3://state of things/updater/'",
+    )
+
+
+def test_every_command_is_one_that_the_program_takes() -> None:
+    reach = Reach("web", "eu-central-1", "s3://bucket/updater/")
+    accounts = [account_of(run, reach=reach) for run in (events_of("broken"), events_of("halted"), died("clean"))]
+    typed = [about.commands for account in accounts for about in account.troubles]
+    typed += [group.commands for account in accounts for group in account.holds]
+    told = [line for commands in typed for one in commands for line in one.lines]
+    ours = {tuple(shlex.split(line)[1:]) for line in told if not line.startswith("aws ")}
+    assert {words[0] for words in ours} == {"release", "pause", "resume", "status"}
+    for words in ours:
+        parse(build_app({}), words)
+
+
+def test_an_instance_id_that_would_be_more_than_a_word_stays_one() -> None:
+    account = account_of(run_of({InstanceId("i-; rm -rf /"): Quarantined(NOT_BACK)}))
+    lines = [line for one in account.troubles[0].commands for line in one.lines]
+    assert [shlex.split(line).count("i-; rm -rf /") for line in lines] == [1, 1]
+
+
+def test_of_many_instances_three_commands_are_spelled_out_and_the_rest_is_counted() -> None:
+    account = account_of(run_of({name(number): Quarantined(NOT_BACK) for number in range(12)}))
+    release = account.troubles[0].commands[-1]
+    assert len(release.lines) == 3
+    assert "the other 9" in release.purpose
+
+
+def test_of_a_run_that_died_every_instance_says_where_it_was_last_seen() -> None:
+    rows = account_of(died("clean")).summary.rows
+    assert sorted(row.why for row in rows) == [
+        *["the run ended while it was ready"] * 4,
+        *["the run ended while it was rebooting"] * 2,
+    ]
+
+
+def test_of_a_run_that_died_after_it_had_looked_what_is_up_to_date_is_so() -> None:
+    events = list(events_of("clean"))[:-1]
+    assert account_of(events).summary.counts[Became.UPDATED] == 6
+    checked = HostChecked(START, name(1), HostReport(BootId("boot"), UpdateState.IDLE, NEW, None, None))
+    current = PhaseEntered(START, name(1), Phase.CURRENT, Phase.UNKNOWN, None)
+    assert account_of([STARTED, checked, current]).summary.counts[Became.UP_TO_DATE] == 1
+
+
+def test_a_run_that_died_names_what_it_left_out_of_service() -> None:
+    account = account_of(died("clean"))
+    (left,) = [trouble for trouble in account.troubles if trouble.out_of_service]
+    assert len(left.lanes) == 2
+    assert "next run" in left.to_do
+
+
+def test_releases_are_counted_before_and_after() -> None:
+    moves = {str(move.version): (move.before, move.after) for move in account_of(events_of("clean")).moves}
+    assert moves == {"1.52.0": (6, 0), "1.53.1": (0, 6)}
+
+
+def test_holds_are_grouped_by_reason_and_those_for_a_person_come_first() -> None:
+    holds = account_of(events_of("halted")).holds
+    wanting = [group.wants_a_person for group in holds]
+    assert wanting == sorted(wanting, reverse=True)
+    assert len({group.code for group in holds}) == len(holds)
+
+
+def test_many_sentences_of_one_reason_are_one_group_with_an_example() -> None:
+    outcomes: dict[InstanceId, Outcome] = {
+        name(n): hold(Reason.BUDGET, unavailable=n, limit=9, who="x") for n in range(9)
+    }
+    (group,) = account_of(run_of(outcomes)).holds
+    assert (len(group.rows), group.alike) == (9, False)
+
+
+def test_a_run_that_could_not_say_its_cluster_is_told_it() -> None:
+    finished_only = RunFinished(START, RUN, "left", 0, {}, timedelta(), "", {}, {})
+    assert account_of([finished_only], cluster="web").summary.cluster == "web"
+
+
+@given(events=st.lists(ANY_EVENT, max_size=30))
+def test_whatever_happened_there_is_an_account_of_it(events: list[Event]) -> None:
+    account = account_of(events)
+    assert account.headline
+    assert account.most_out_at_once >= 0
+
+
+def test_a_rest_that_only_a_person_ends_wants_that_person_and_another_does_not() -> None:
+    def resting(until: str) -> Hold:
+        return hold(Reason.RESTING, until=until, attempts=1, version=NEW, why="rolled-back")
+
+    rolled_back, later = account_of(
+        run_of({ONE: resting(UNTIL_CLEARED), name(2): resting("2026-01-05 10:00 UTC")})
+    ).holds
+    assert (rolled_back.wants_a_person, later.wants_a_person) == (True, False)
+    assert rolled_back.commands[0].lines == (f"bottlerocket-ecs-updater release {ONE} --cluster web",)

@@ -1,0 +1,224 @@
+"""A crash loses nothing that was acted on, and the store is asked rarely."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bottlerocket_ecs_updater.core.model.event import Claimed, Drained, Event, RunFinished, RunStarted
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict
+from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
+from bottlerocket_ecs_updater.errors import Unreachable
+from bottlerocket_ecs_updater.report.record.record import (
+    BATCH_MAX_AGE,
+    BATCH_MAX_EVENTS,
+    Record,
+    read_record,
+    record_folder,
+    runs_of,
+)
+
+RUN = RunId("20260105-0900-3f9c")
+START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+FINISHED = RunFinished(START, RUN, "ok", 0, {}, timedelta(), "", {}, {})
+
+
+class Flaky(MemoryStore):
+    """A store that counts writes, and loses the requests and replies that it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes = 0
+        self.lose: list[str] = []
+
+    def put(self, key: str, data: bytes, expect: str | None) -> str:
+        self.writes += 1
+        lost = self.lose.pop(0) if self.lose else ""
+        if lost == "request":
+            raise Unreachable("the request was lost")
+        tag = super().put(key, data, expect)
+        if lost == "reply":
+            raise Unreachable("the reply was lost")
+        return tag
+
+
+def drained(seconds: float = 0, number: int = 1) -> Drained:
+    return Drained(START + timedelta(seconds=seconds), InstanceId(f"i-{number}"))
+
+
+def claimed(number: int = 1) -> Claimed:
+    return Claimed(START, InstanceId(f"i-{number}"), Version(1, 0, 0), Version(1, 1, 0), downgrade=False)
+
+
+def past(store: MemoryStore) -> tuple[Event, ...]:
+    read = read_record(store, "web", RUN)
+    assert read.unreadable == ()
+    return read.events
+
+
+def test_events_are_read_in_the_order_in_which_they_happened() -> None:
+    store = MemoryStore()
+    record = Record(store, "web", RUN)
+    events = [drained(number=number) for number in range(3 * BATCH_MAX_EVENTS + 5)]
+    for event in [*events, FINISHED]:
+        record.record(event)
+    assert past(store) == (*events, FINISHED)
+
+
+def test_the_end_of_a_run_is_written_at_once() -> None:
+    store = MemoryStore()
+    record = Record(store, "web", RUN)
+    record.record(drained())
+    record.record(FINISHED)
+    assert past(store) == (drained(), FINISHED)
+
+
+def test_what_was_claimed_is_in_the_store_before_the_act_that_follows() -> None:
+    store = Flaky()
+    record = Record(store, "web", RUN)
+    for number in range(10):
+        record.record(claimed(number))
+    record.secure()
+    assert len(past(store)) == 10
+    assert store.writes == 1
+
+
+def test_nothing_is_written_for_what_does_not_matter_yet() -> None:
+    store = Flaky()
+    record = Record(store, "web", RUN)
+    record.record(drained())
+    record.secure()
+    assert store.writes == 0
+
+
+def test_events_do_not_wait_for_ever() -> None:
+    store = Flaky()
+    record = Record(store, "web", RUN)
+    record.record(drained(0))
+    record.record(drained(BATCH_MAX_AGE.total_seconds() - 1))
+    assert store.writes == 0
+    record.record(drained(BATCH_MAX_AGE.total_seconds()))
+    assert len(past(store)) == 3
+
+
+def test_an_hour_of_an_event_a_second_costs_about_sixty_writes() -> None:
+    store = Flaky()
+    record = Record(store, "web", RUN)
+    for second in range(3600):
+        record.record(drained(second))
+    assert store.writes <= 61
+
+
+def test_an_act_waits_while_the_store_does_not_answer() -> None:
+    store = Flaky()
+    record = Record(store, "web", RUN)
+    record.record(claimed())
+    store.lose = ["request"]
+    with pytest.raises(Unreachable):
+        record.secure()
+    record.secure()
+    assert past(store) == (claimed(),)
+
+
+@given(
+    lost=st.lists(st.sampled_from(["", "request", "reply"]), max_size=15),
+    spacing=st.sampled_from([1, 20, 70]),
+    secured=st.lists(st.booleans(), min_size=1, max_size=15),
+)
+def test_whatever_replies_are_lost_no_event_is_lost_or_written_twice(
+    lost: list[str], spacing: int, secured: list[bool]
+) -> None:
+    store = Flaky()
+    record = Record(store, "web", RUN)
+    store.lose = lost
+    events: list[Event] = []
+    for number, secure in enumerate(secured):
+        event = claimed(number) if secure else drained(number * spacing, number)
+        events.append(event)
+        record.record(event)
+        if secure:
+            try:
+                record.secure()
+            except Unreachable:
+                continue
+            assert past(store) == tuple(events)
+    store.lose = []
+    record.flush()
+    assert past(store) == tuple(events)
+
+
+def test_a_record_never_overwrites_what_somebody_else_wrote() -> None:
+    store = MemoryStore()
+    key = f"{record_folder('web', RUN)}/events-001.jsonl"
+    store.put(key, b"theirs\n", ABSENT)
+    record = Record(store, "web", RUN)
+    record.record(claimed())
+    record.secure()
+    stored = store.get(key)
+    assert stored is not None
+    assert stored.data == b"theirs\n"
+    assert read_record(store, "web", RUN).events == (claimed(),)
+
+
+def test_a_batch_that_was_refused_though_there_is_none_is_written_later_under_its_number() -> None:
+    class Refusing(MemoryStore):
+        refuses = 1
+
+        def put(self, key: str, data: bytes, expect: str | None) -> str:
+            if self.refuses:
+                self.refuses -= 1
+                raise Conflict(key)
+            return super().put(key, data, expect)
+
+    store = Refusing()
+    record = Record(store, "web", RUN)
+    record.record(claimed())
+    with pytest.raises(Unreachable):
+        record.secure()
+    record.secure()
+    assert list(store.keys("")) == [f"{record_folder('web', RUN)}/events-001.jsonl"]
+
+
+def test_a_line_that_cannot_be_read_is_named_and_the_rest_is_read() -> None:
+    store = MemoryStore()
+    record = Record(store, "web", RUN)
+    record.record(claimed())
+    record.flush()
+    store.put(f"{record_folder('web', RUN)}/events-002.jsonl", b'{"format":1,"event":"moon.landed"}\n', ABSENT)
+    read = read_record(store, "web", RUN)
+    assert read.events == (claimed(),)
+    assert len(read.unreadable) == 1
+    assert "events-002.jsonl line 1" in read.unreadable[0]
+
+
+def test_a_thousandth_batch_comes_after_the_nine_hundred_and_ninety_ninth() -> None:
+    store = MemoryStore()
+    for name, event in (("1000", drained(2)), ("999", drained(1))):
+        part = MemoryStore()
+        record = Record(part, "web", RUN)
+        record.record(event)
+        record.flush()
+        stored = part.get(f"{record_folder('web', RUN)}/events-001.jsonl")
+        assert stored is not None
+        store.put(f"{record_folder('web', RUN)}/events-{name}.jsonl", stored.data, ABSENT)
+    assert past(store) == (drained(1), drained(2))
+
+
+def test_a_run_that_left_no_record_is_empty() -> None:
+    assert read_record(MemoryStore(), "web", RUN).events == ()
+
+
+def test_the_runs_of_a_cluster_are_listed_once_each_and_apart_from_those_of_others() -> None:
+    store = MemoryStore()
+    for cluster, run in (("web", "2"), ("web", "1"), ("web-2", "9")):
+        record = Record(store, cluster, RunId(run))
+        record.record(RunStarted(START, RunId(run), cluster, "1"))
+        record.flush()
+        record.record(drained())
+        record.flush()
+    assert runs_of(store, "web") == [RunId("1"), RunId("2")]

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.core.builders import HOUR, MINUTE, NEW, NOW, OLD, a_claim, claimed, instance, registration
+from tests.core.builders import fleet as a_fleet
+
+from bottlerocket_ecs_updater.core.model.auto_scaling import Launches
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Rest
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.state.ledger import Ledger
+from bottlerocket_ecs_updater.report.views.status import ClusterStatus, NextRun, next_run, status_json, status_text
+
+
+def host(name: str, version: Version | None = OLD, zone: str = "eu-west-1a") -> Instance:
+    return replace(instance(name, registered=registration(name, zone=Zone(zone))), shown_version=version)
+
+
+def status(*hosts: Instance, **changes: object) -> ClusterStatus:
+    plain = ClusterStatus("web", a_fleet(*hosts), Ledger(), None, None, kept=True)
+    return replace(plain, **changes)  # type: ignore[arg-type]  # the fields of a status, by name
+
+
+def test_each_zone_is_shown_with_the_releases_that_run_in_it() -> None:
+    text = status_text(status(host("i-a"), host("i-b", NEW), host("i-c", None, "eu-west-1b")))
+    assert "  eu-west-1a  2: 1 on 1.20.0, 1 on 1.21.0\n" in text
+    assert "  eu-west-1b  1: 1 on unknown\n" in text
+
+
+def test_phases_are_those_that_can_be_told_without_asking_hosts() -> None:
+    resting = Ledger(rests={InstanceId("i-r"): Rest(NEW, 1, NOW + HOUR, "apply-failed")})
+    quarantined = claimed("i-q", a_claim(ClaimPhase.QUARANTINED))
+    text = status_text(status(host("i-r"), host("i-s"), quarantined, ledger=resting))
+    phases = text.partition("Phases\n")[2].partition("\n\n")[0]
+    assert [line.split("  ")[1] for line in phases.splitlines()] == [
+        "nothing under way (`plan` asks the hosts what they would take)",
+        "quarantined",
+        "resting",
+    ]
+
+
+def test_a_pause_is_told_before_anything_else() -> None:
+    paused = a_fleet(host("i-a"), paused="by ann: a holiday")
+    lines = status_text(status(fleet=paused)).splitlines()
+    assert lines[1] == "  PAUSED       by ann: a holiday: `resume` lets updates go on"
+    assert status_json(status(fleet=paused))["paused"] == "by ann: a holiday"
+
+
+def test_advice_that_could_not_be_had_is_one_line() -> None:
+    unread = a_fleet(host("i-a"), launches=Launches({}, "not allowed: ec2:DescribeImages"))
+    assert status_text(status(fleet=unread)).count("not allowed: ec2:DescribeImages") == 1
+
+
+def test_without_runs_there_is_no_word_of_when_the_next_begins() -> None:
+    text = status_text(status(host("i-a")))
+    assert "No run is recorded yet.\nNext run: as its schedule says, which is not known here.\n" in text
+
+
+def test_runs_that_began_evenly_let_the_next_be_expected() -> None:
+    twice_a_day = [NOW - n * 12 * HOUR for n in (5, 4, 3, 2, 1)]
+    expected = next_run(twice_a_day, NOW - MINUTE)
+    assert expected == NextRun(NOW, 12 * HOUR)
+    text = status_text(status(host("i-a"), next_run=expected))
+    assert "Next run: about 2026-03-02 10:00 UTC, if runs go on beginning every 12h as the last did." in text
+
+
+@pytest.mark.parametrize(
+    "hours",
+    [[], [1], [3, 2, 1], [48, 47, 12, 1], [100, 88, 76, 64]],
+    ids=["none", "one", "too few", "uneven", "long overdue"],
+)
+def test_without_a_rhythm_nothing_is_expected(hours: list[int]) -> None:
+    assert next_run([NOW - timedelta(hours=each) for each in hours], NOW) is None

@@ -1,0 +1,131 @@
+"""The banks: whatever is done to them in whatever order, something boots."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.simulator.host_bench import NEW, OLD, RUNNING, VARIANT, bench
+
+from bottlerocket_ecs_updater.simulator.faults import ActivateFails, GrubFails, HashMismatch, RollsBack, SlowDownload
+from bottlerocket_ecs_updater.simulator.host import Power
+from bottlerocket_ecs_updater.simulator.host.partitions import BankError, Banks
+from bottlerocket_ecs_updater.simulator.repository import Release
+
+MARKED = ["prepare", "half-prepare", "activate", "cancel", "reboot", "reboot-and-fail"]
+
+
+def act(banks: Banks, deed: str, version: str) -> None:
+    match deed:
+        case "prepare":
+            banks.clear_inactive()
+            banks.write_inactive(version)
+        case "half-prepare":
+            banks.clear_inactive()
+        case "activate":
+            banks.upgrade_to_inactive()
+        case "cancel":
+            banks.cancel_upgrade()
+        case "reboot":
+            banks.take_next()
+            banks.mark_successful()
+        case "reboot-and-fail":
+            tried = banks.take_next()
+            assert tried is not None
+            if tried.successful:
+                return
+            banks.take_next()
+            banks.mark_successful()
+        case _:
+            raise AssertionError(deed)
+
+
+@given(st.lists(st.sampled_from(MARKED)))
+def test_something_boots_after_any_row_of_updates_cancels_and_failed_boots(deeds: list[str]) -> None:
+    banks = Banks("1.0.0")
+    for number, deed in enumerate(deeds):
+        try:
+            act(banks, deed, f"1.{number}.0")
+        except BankError:
+            continue
+        following = banks.next_to_boot()
+        assert following is not None
+        assert following.image is not None
+
+
+@given(st.lists(st.sampled_from(MARKED)))
+def test_a_bank_that_is_half_written_never_boots(deeds: list[str]) -> None:
+    banks = Banks("1.0.0")
+    for number, deed in enumerate(deeds):
+        try:
+            act(banks, deed, f"1.{number}.0")
+        except BankError:
+            continue
+        empty = banks.fallback
+        assert empty is None or empty.image is not None or not empty.will_boot
+
+
+def test_activating_twice_is_refused() -> None:
+    banks = Banks("1.0.0")
+    act(banks, "prepare", "1.1.0")
+    act(banks, "activate", "")
+    with pytest.raises(BankError, match="is already marked for upgrade"):
+        act(banks, "activate", "")
+
+
+def test_a_cancelled_update_can_be_activated_again() -> None:
+    banks = Banks("1.0.0")
+    for deed in ("prepare", "activate", "cancel", "activate"):
+        act(banks, deed, "1.1.0")
+    following = banks.next_to_boot()
+    assert following is not None
+    assert following.image == "1.1.0"
+
+
+LINES = st.sampled_from(
+    [
+        "apiclient update check",
+        "apiclient update apply",
+        "apiclient update apply --check",
+        "apiclient update cancel",
+        "apiclient reboot",
+        f"apiclient set updates.version-lock={OLD}",
+        f"apiclient set updates.version-lock={RUNNING}",
+        "apiclient set updates.version-lock=latest",
+    ]
+)
+WAITS = st.sampled_from([0.0, 0.3, 4.0, 11.0, 40.0, 200.0])
+FAULTS = st.lists(
+    st.sampled_from(
+        [
+            GrubFails(),
+            RollsBack(NEW),
+            HashMismatch(times=1),
+            ActivateFails(times=1),
+            SlowDownload(takes=timedelta(minutes=12)),
+        ]
+    ),
+    max_size=2,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(LINES, WAITS), max_size=15), FAULTS, st.integers(0, 3), st.booleans())
+def test_a_host_always_comes_back_on_a_release_whatever_is_done_to_it(
+    deeds: list[tuple[str, float]], faults: list[GrubFails], chance: int, release: bool
+) -> None:
+    host = bench(*faults, seed=chance)
+    for line, wait in deeds:
+        if host.host.power is Power.RUNNING:
+            host.start(line)
+        host.pass_time(timedelta(seconds=wait))
+        if release and random.Random(chance).random() < 0.3:
+            host.repository.publish(Release("1.22.0", VARIANT))
+    host.pass_time(timedelta(hours=1))
+    assert host.host.power is Power.RUNNING
+    assert host.host.running in {OLD, RUNNING, NEW, "1.22.0"}
+    assert host.host.ssm_agent_up
+    assert host.host.ecs_agent_up

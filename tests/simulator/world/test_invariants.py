@@ -1,0 +1,259 @@
+"""Each invariant that a world can see, broken on purpose, and the same deed done rightly."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from tests.simulator.world_bench import NEW, Bench, bench, instance_id, replica
+
+from bottlerocket_ecs_updater.simulator.faults import RebootEnding, RebootEnds
+from bottlerocket_ecs_updater.simulator.host import HostSpec
+from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
+from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
+from bottlerocket_ecs_updater.simulator.world.findings import Budget
+
+
+def broken(b: Bench) -> list[int]:
+    """The invariants that were broken, by number."""
+    return [violation.invariant for violation in b.world.verdict().violations]
+
+
+def update(b: Bench, number: int) -> None:
+    """One instance, from check to return, as it should be done."""
+    for document in (CHECK, APPLY):
+        b.send(document, number)
+        b.wait(30)
+    b.claim(number)
+    b.drain(number)
+    b.wait(30)
+    b.send(REBOOT, number)
+    b.wait(120)
+    b.activate(number)
+    b.ecs.delete_attributes(
+        cluster="demo", attributes=[{"name": "bottlerocket-ecs-updater.claim", "targetId": b.arn(number)}]
+    )
+    b.wait(60)
+
+
+def test_an_update_as_it_should_be_breaks_nothing() -> None:
+    b = bench(3, services=(replica(desired=3),), budget=Budget(max_unavailable=1))
+    for number in range(3):
+        update(b, number)
+    verdict = b.world.verdict()
+    assert (verdict.violations, verdict.tasks_killed, verdict.stranded) == ((), (), ())
+    assert (verdict.most_out_at_once, set(verdict.versions.values())) == (1, {NEW})
+    assert verdict.boots == {instance_id(number): 1 for number in range(3)}
+
+
+def test_one_drain_more_than_the_budget_is_seen() -> None:
+    b = bench(3, budget=Budget(max_unavailable=1))
+    b.drain(0)
+    assert broken(b) == []
+    b.drain(1)
+    assert broken(b) == [1]
+
+
+def test_one_drain_more_than_the_budget_of_a_zone_is_seen() -> None:
+    b = bench(6, budget=Budget(max_unavailable=6, max_unavailable_per_zone=1))
+    b.drain(0, 1, 2)
+    assert broken(b) == []
+    b.drain(3)
+    assert broken(b) == [1]
+
+
+def test_what_somebody_else_has_drained_counts_once_it_can_have_been_seen() -> None:
+    b = bench(3, budget=Budget(max_unavailable=1))
+    b.world.operator_drain(instance_id(0))
+    b.wait(60)
+    b.drain(1)
+    assert broken(b) == [1]
+
+
+def test_what_somebody_else_drains_at_the_same_moment_is_not_held_against_us() -> None:
+    b = bench(3, budget=Budget(max_unavailable=1))
+    b.world.operator_drain(instance_id(0))
+    b.drain(1)
+    assert broken(b) == []
+
+
+def test_a_reboot_of_an_active_instance_is_seen_with_its_tasks() -> None:
+    b = bench(1, services=(replica(desired=1),))
+    b.claim(0)
+    b.send(REBOOT, 0)
+    b.wait(20)
+    verdict = b.world.verdict()
+    assert set(broken(b)) == {2}
+    assert [(killed.group, killed.by_updater) for killed in verdict.tasks_killed] == [("service:web", True)]
+
+
+def test_a_reboot_without_a_claim_is_seen() -> None:
+    b = bench(1)
+    b.drain(0)
+    b.send(REBOOT, 0)
+    assert "it has no claim" in b.world.verdict().violations[0].facts
+
+
+def test_a_task_that_a_persons_reboot_kills_is_not_ours() -> None:
+    b = bench(1, services=(replica(desired=1),))
+    b.world.hosts[instance_id(0)].reboot("an operator rebooted it")
+    b.wait(20)
+    assert [killed.by_updater for killed in b.world.verdict().tasks_killed] == [False]
+    assert broken(b) == []
+
+
+def test_an_instance_that_was_drained_and_forgotten_is_stranded() -> None:
+    b = bench(2)
+    b.drain(0)
+    b.wait(3600)
+    assert b.world.verdict().stranded == (instance_id(0),)
+
+
+def test_a_quarantined_instance_is_not_stranded() -> None:
+    b = bench(1)
+    b.drain(0)
+    b.claim(0, "1 quarantined run 1.20.0 1.21.0 boot 0 1")
+    verdict = b.world.verdict()
+    assert (verdict.stranded, verdict.quarantined) == ((), (instance_id(0),))
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "DRAINING"])
+def test_another_ones_drain_is_not_to_be_touched(status: str) -> None:
+    b = bench(1)
+    b.world.operator_drain(instance_id(0))
+    b.set_status(status, 0)
+    assert broken(b) == [4]
+
+
+def test_what_somebody_else_drained_is_not_stranded_by_us() -> None:
+    b = bench(1)
+    b.world.operator_drain(instance_id(0))
+    b.wait(3600)
+    assert b.world.verdict().stranded == ()
+
+
+@pytest.mark.parametrize("standalone", [True, False])
+def test_a_task_is_not_to_be_stopped_by_hand(standalone: bool) -> None:
+    b = bench(1, services=(replica(desired=1),))
+    task = b.world.run_standalone_task(instance_id(0)) if standalone else b.live(0)[0]
+    b.ecs.stop_task(cluster="demo", task=task.arn)
+    assert broken(b) == [6]
+
+
+def test_a_standalone_task_may_be_stopped_where_policy_says_so() -> None:
+    b = bench(1, budget=Budget(may_stop_standalone_tasks=True))
+    task = b.world.run_standalone_task(instance_id(0))
+    b.ecs.stop_task(cluster="demo", task=task.arn)
+    assert broken(b) == []
+
+
+def test_two_that_act_in_turns_are_seen() -> None:
+    b = bench(2)
+    other: Any = InProcessClients(b.world, caller="rival").client("ecs")
+    b.claim(0)
+    other.update_container_instances_state(cluster="demo", containerInstances=[b.arn(1)], status="DRAINING")
+    assert broken(b) == []
+    b.drain(0)
+    assert broken(b) == [7]
+
+
+def test_one_that_takes_over_for_good_is_no_rival() -> None:
+    b = bench(2)
+    b.drain(0)
+    other: Any = InProcessClients(b.world, caller="next run").client("ecs")
+    other.update_container_instances_state(cluster="demo", containerInstances=[b.arn(0)], status="ACTIVE")
+    other.update_container_instances_state(cluster="demo", containerInstances=[b.arn(1)], status="DRAINING")
+    assert broken(b) == []
+
+
+def test_a_denied_version_that_is_booted_into_is_seen() -> None:
+    b = bench(1, budget=Budget(denied_versions=frozenset({NEW})))
+    update(b, 0)
+    assert broken(b) == [8]
+
+
+def test_a_write_to_a_service_is_seen() -> None:
+    b = bench(1, services=(replica(desired=1),))
+    b.ecs.update_service(cluster="demo", service="web", desiredCount=2)
+    assert broken(b) == [10]
+
+
+@pytest.mark.parametrize("document", [CHECK, APPLY])
+def test_what_is_sent_while_our_apply_may_run_is_seen(document: str) -> None:
+    b = bench(1)
+    b.send(CHECK, 0)
+    b.wait(10)
+    b.send(APPLY, 0)
+    b.wait(3)
+    b.send(document, 0)
+    assert broken(b) == [12]
+
+
+def test_a_check_after_an_apply_has_ended_is_right() -> None:
+    b = bench(1)
+    b.send(APPLY, 0)
+    b.wait(40)
+    b.send(CHECK, 0)
+    assert broken(b) == []
+
+
+def test_time_out_of_service_is_measured() -> None:
+    b = bench(2)
+    b.drain(0)
+    b.wait(90)
+    b.activate(0)
+    b.wait(90)
+    assert b.world.verdict().seconds_out == {instance_id(0): 90.0, instance_id(1): 0.0}
+
+
+def test_moves_are_counted_and_daemon_tasks_are_not() -> None:
+    b = bench(3, services=(replica(desired=6),))
+    b.drain(0)
+    b.wait(60)
+    assert b.world.verdict().task_moves == 2
+
+
+def test_the_most_that_were_out_at_once_is_kept_by_zone_too() -> None:
+    b = bench(6)
+    b.drain(0, 3, 1)
+    b.wait(10)
+    b.activate(0, 3, 1)
+    verdict = b.world.verdict()
+    assert verdict.most_out_at_once == 3
+    assert verdict.most_out_by_zone == {"us-east-1a": 2, "us-east-1b": 1}
+
+
+def test_a_verdict_can_be_written_as_json() -> None:
+    b = bench(2, services=(replica(desired=2),))
+    b.claim(0)
+    b.send(REBOOT, 0)
+    b.wait(20)
+    written = json.loads(json.dumps(b.world.verdict().to_dict()))
+    assert written["violations"][0]["invariant"] == 2
+
+
+def test_another_linux_that_is_out_does_not_count_against_the_budget() -> None:
+    b = bench(1, budget=Budget(max_unavailable=1))
+    b.world.add_instance(HostSpec("i-0foreign"), "us-east-1b", bottlerocket=False)
+    b.world.operator_drain("i-0foreign")
+    b.wait(600)
+    b.drain(0)
+    assert broken(b) == []
+
+
+def test_a_reboot_command_that_runs_again_after_the_boot_is_still_ours() -> None:
+    b = bench(1, host_faults={0: (RebootEnds(RebootEnding.RUN_AGAIN),)})
+    task = b.world.run_standalone_task(instance_id(0))
+    b.send(REBOOT, 0)
+    b.wait(240)
+    verdict = b.world.verdict()
+    assert verdict.boots[instance_id(0)] == 2
+    assert [(killed.task, killed.by_updater) for killed in verdict.tasks_killed] == [(task.arn, True)]
+
+
+def test_a_verdict_is_clean_or_it_is_not() -> None:
+    b = bench(2)
+    assert b.world.verdict().clean
+    b.drain(0)
+    assert not b.world.verdict().clean
