@@ -15,8 +15,7 @@ from bottlerocket_ecs_updater.aws.transport.batches import chunks, narrow, pages
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.transport.translate import CallRefused, NeverSent
-from bottlerocket_ecs_updater.core.evidence import TaskEnd
-from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status, Task
+from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status, Task, TaskEnd
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, ServiceArn, TaskArn
 from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.engine.ports import Clock, Done, Gone, Later, Listing, Refused, Result, Unclear

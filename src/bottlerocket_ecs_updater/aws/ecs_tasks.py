@@ -16,8 +16,7 @@ from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.batches import chunks, pages
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
-from bottlerocket_ecs_updater.core.evidence import TaskEnd
-from bottlerocket_ecs_updater.core.model.container_instance import Task
+from bottlerocket_ecs_updater.core.model.container_instance import Task, TaskEnd
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, TaskArn
 
 if TYPE_CHECKING:

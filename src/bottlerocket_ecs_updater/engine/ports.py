@@ -12,9 +12,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from bottlerocket_ecs_updater.core.evidence import TaskEnd
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launch, Membership
-from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Managed, Registration, Status, Task
+from bottlerocket_ecs_updater.core.model.container_instance import (
+    NAMELESS,
+    Managed,
+    Registration,
+    Status,
+    Task,
+    TaskEnd,
+)
 from bottlerocket_ecs_updater.core.model.event import Event
 from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.resources import Definition

@@ -35,8 +35,8 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.ledger import with_found, with_sighting, without_gone
 from bottlerocket_ecs_updater.engine.act.executor import Acting
 from bottlerocket_ecs_updater.engine.drain_deadline import Patience
-from bottlerocket_ecs_updater.engine.evidence import Evidence
 from bottlerocket_ecs_updater.engine.lease.right import asking
+from bottlerocket_ecs_updater.engine.look.evidence import Evidence
 from bottlerocket_ecs_updater.engine.look.looker import Looking, Wants
 from bottlerocket_ecs_updater.engine.look.schedule import Agenda
 from bottlerocket_ecs_updater.engine.ports import (

@@ -117,6 +117,14 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteBlockers:
+    """Remember which groups of tasks kept its drain from its end."""
+
+    instance: InstanceId
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Conclude:
     """Settle what became of an unclaimed instance in this run."""
 
@@ -145,6 +153,7 @@ Command = (
     | Unmark
     | Quarantine
     | Note
+    | NoteBlockers
     | Conclude
     | CallSuccessor
 )

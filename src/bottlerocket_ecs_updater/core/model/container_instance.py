@@ -112,3 +112,27 @@ class Managed:
     reach: Reach
     version: Version | None = None
     """The release that its agent last named; older hosts (before 1.7.0) name none. Minutes old, and never proof."""
+
+
+FAILED_CODES = frozenset({"TaskFailedToStart", "EssentialContainerExited"})
+"""How tasks end that nobody has stopped. Source: `stopCode` of DescribeTasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnd:
+    """A task that has stopped, as ECS tells of it for an hour."""
+
+    where: ContainerInstanceArn
+    group: str
+    code: str
+    """ECS's stopCode; empty where it gives none."""
+    why: str
+    """The task's own words: why it stopped, with the reasons of its containers."""
+    exit_code: int | None
+    stopped_at: datetime
+    launched_at: datetime
+
+    @property
+    def failed(self) -> bool:
+        """Whether nobody stopped it, and it did not end well."""
+        return self.code in FAILED_CODES and self.exit_code != 0

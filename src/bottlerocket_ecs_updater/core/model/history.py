@@ -28,6 +28,19 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Blocker:
+    """A service or a task family whose tasks kept drains from their end."""
+
+    times: int
+    """In how many runs in a row."""
+    instance: InstanceId
+    """The last host that they kept from becoming empty."""
+    first: datetime
+    last: datetime
+    """When the first of these drains was given up, and the last one."""
+
+
+@dataclass(frozen=True, slots=True)
 class BrokenVersion:
     """What tasks, or ECS's own checks, said against a version that boots well."""
 
@@ -59,6 +72,8 @@ class Past:
     """Releases that a person declared good, and when."""
     broken: Mapping[Version, BrokenVersion] = field(default_factory=dict)
     """Versions on which tasks failed, since a person last released them."""
+    blockers: Mapping[str, Blocker] = field(default_factory=dict)
+    """Groups of tasks, such as `service:web`, that kept the last drain of a host that carried them from its end."""
 
     def came_to(self, instance: InstanceId, version: Version) -> datetime | None:
         """When an instance came to a release, None where nobody wrote that down."""

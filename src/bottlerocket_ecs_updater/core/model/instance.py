@@ -75,6 +75,8 @@ class Trail:
     """When a check was asked that showed a boot id other than the claim's, and that none before had shown."""
     proof_boot: BootId | None = None
     """That boot id: where a later check shows yet another, the host rebooted once more."""
+    groups: tuple[str, ...] = ()
+    """The groups of the tasks that were on it when its drain began."""
     moving: Mapping[str, int] = field(default_factory=dict)
     """How many tasks of each service its drain has to move, by service name."""
     verdict: Outcome | None = None

@@ -182,6 +182,13 @@ class Reason(Enum):
         "it was not empty after {limit}, and was given back; left were {tasks}",
         "see why these tasks stay: stop time-outs, minimumHealthyPercent with no room elsewhere, task protection",
     )
+    DRAIN_BLOCKED = _Words(
+        "drain-blocked",
+        "it runs tasks of {what}, which kept a drain from its end {times}, since {since}, last on {instance}; "
+        "no further host with them is drained {when}",
+        "its owner sees why these tasks do not stop; where they need hours, let drains wait with "
+        "`--task '{what} wait 8h'`",
+    )
     CHANGED_WHILE_DRAINING = _Words(
         "changed-while-draining",
         "it was given back before the reboot: {why}",

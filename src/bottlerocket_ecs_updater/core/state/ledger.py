@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.model.claim import Claim
-from bottlerocket_ecs_updater.core.model.history import BrokenVersion, Past, PastUpdate, Recorded
+from bottlerocket_ecs_updater.core.model.history import Blocker, BrokenVersion, Past, PastUpdate, Recorded
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Rest, longest
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -34,6 +34,9 @@ UPDATED_FOR = timedelta(days=180)
 
 GONE_FOR = timedelta(days=30)
 """How long it is remembered of one that left the cluster: no wait at a checkpoint is longer."""
+
+BLOCKERS_FOR = timedelta(days=30)
+"""How long it is remembered that tasks kept a drain from its end: by then their service is another one."""
 
 FAILED_RELEASES_MAX = 50
 """Of how many releases it is remembered that they failed: of the newest, since no host is offered the others."""
@@ -70,6 +73,8 @@ class Ledger:
     recorded: Recorded = field(default_factory=Recorded)
     broken: Mapping[Version, BrokenVersion] = field(default_factory=dict)
     """Versions that boot well and on which tasks failed, since a person last released them."""
+    blockers: Mapping[str, Blocker] = field(default_factory=dict)
+    """Groups of tasks that kept the last drain of a host that carried them from its end."""
     attributes_survive: bool = False
     """Whether an attribute of ours was seen on an instance after its reboot: then none is lost by a reboot."""
     absent_since: Mapping[InstanceId, datetime] = field(default_factory=dict)
@@ -88,6 +93,7 @@ class Ledger:
             self.failed_on,
             self.released,
             self.broken,
+            self.blockers,
         )
 
     @property
@@ -134,6 +140,30 @@ def with_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledg
         return ledger
     kept = sorted(failed_on, reverse=True)[:FAILED_RELEASES_MAX]
     return replace(ledger, failed_on={each: failed_on[each] for each in kept})
+
+
+def with_blocked(
+    ledger: Ledger, groups: Collection[str], instance: InstanceId, at: datetime, run_began: datetime
+) -> Ledger:
+    """Remember which groups of tasks kept a drain from its end; those that did long ago are forgotten.
+
+    Several hosts that were drained at once in one run count once.
+    """
+    blockers = {group: one for group, one in ledger.blockers.items() if one.last > at - BLOCKERS_FOR}
+    for group in groups:
+        before = blockers.get(group)
+        if before is None:
+            blockers[group] = Blocker(1, instance, at, at)
+        else:
+            again = before.last < run_began
+            blockers[group] = replace(before, times=before.times + again, instance=instance, last=at)
+    return replace(ledger, blockers=blockers)
+
+
+def without_blockers(ledger: Ledger, groups: Collection[str]) -> Ledger:
+    """Forget it of groups that a drain has moved since."""
+    left = {group: one for group, one in ledger.blockers.items() if group not in groups}
+    return ledger if len(left) == len(ledger.blockers) else replace(ledger, blockers=left)
 
 
 def with_broken(ledger: Ledger, version: Version, found: BrokenVersion) -> Ledger:
@@ -248,6 +278,10 @@ def without_future(ledger: Ledger, now: datetime) -> Ledger:
         found_on=_until(ledger.found_on, now),
         first_seen=_no_later(ledger.first_seen, now),
         released=_no_later(ledger.released, now),
+        blockers={
+            group: replace(one, first=min(one.first, now), last=min(one.last, now))
+            for group, one in ledger.blockers.items()
+        },
         absent_since=_no_later(ledger.absent_since, now),
         rests={id_: replace(rest, until=min(rest.until, now + longest(rest))) for id_, rest in ledger.rests.items()},
     )

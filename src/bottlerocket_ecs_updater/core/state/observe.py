@@ -327,12 +327,18 @@ def see_drain_sent(
 ) -> Instance:
     """ECS was asked to drain it, and confirmed that it does, or may do so."""
     moving: dict[str, int] = {}
+    groups = tuple(sorted({task.group for task in instance.tasks.left})) if instance.tasks is not None else ()
     for task in instance.tasks.left if instance.tasks is not None else ():
         if task.group.startswith("service:") and not task.daemon:
             name = task.group.removeprefix("service:")
             moving[name] = moving.get(name, 0) + 1
     trail = replace(
-        instance.trail, drain_sent_at=now, drain_seen=confirmed, moving=moving, deficits_before=dict(deficits)
+        instance.trail,
+        drain_sent_at=now,
+        drain_seen=confirmed,
+        groups=groups,
+        moving=moving,
+        deficits_before=dict(deficits),
     )
     return replace(instance, trail=trail)
 

@@ -7,11 +7,11 @@ taken for other reasons. Only where a service loses tasks that no drain of ours 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from bottlerocket_ecs_updater.core.evidence import (
-    TaskEnd,
+from bottlerocket_ecs_updater.core.decision.evidence import (
     broken_by_ends,
     broken_by_health,
     broken_by_pending,
@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.core.evidence import (
     on_trial,
     suspicious,
 )
+from bottlerocket_ecs_updater.core.model.container_instance import TaskEnd, Tasks
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
@@ -32,10 +33,10 @@ from bottlerocket_ecs_updater.engine.run_state import Knowledge
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
 
-ASKED_AGAIN = timedelta(seconds=30)
-"""How a service's tasks ended is asked no more often than this."""
+ASKED_AGAIN, ASKED_AGAIN_MAX = timedelta(seconds=30), timedelta(minutes=10)
+"""How a service's tasks ended is asked no more often than this, and less often each time that it told nothing."""
 
-UNSTEADY_FOR = timedelta(seconds=60)
+UNSTEADY_FOR = timedelta(minutes=3)
 """A slot that is not steady for so long gives reason to ask how its services' tasks end."""
 
 Trial = Mapping[InstanceId, tuple[Version, datetime]]
@@ -48,7 +49,8 @@ class Evidence:
         self._known = known
         self._cluster = cluster
         self._ledger = ledger
-        self._asked: dict[str, datetime] = {}
+        self._asked: dict[str, tuple[datetime, timedelta]] = {}
+        """When each service was asked about last, and how long it is not asked about after that."""
 
     def look(self) -> None:
         """Note each version that tasks, or ECS's own checks, speak against. Raises what looks raise."""
@@ -69,9 +71,17 @@ class Evidence:
     def _by_counts(self, hosts: Collection[Instance], fleet: Fleet) -> BrokenVersion | None:
         pending = [one for one in hosts if long_pending(one, fleet.at)]
         if pending:
-            return broken_by_pending(pending, fleet.at)
+            return broken_by_pending(self._with_tasks(pending, fleet.at), fleet.at)
         impaired = [one for one in hosts if long_impaired(one, fleet.at)]
         return broken_by_health(impaired, fleet.at) if impaired else None
+
+    def _with_tasks(self, hosts: Collection[Instance], now: datetime) -> Collection[Instance]:
+        """The same hosts with the tasks that are on them now: which ones do not start is to be said."""
+        arns = {one.registration.arn: one for one in hosts if one.registration is not None}
+        for arn, tasks in self._cluster.tasks_of(list(arns)).items():
+            if arn in arns:
+                self._known.learn(replace(arns[arn], tasks=Tasks(tasks, now)))
+        return [self._known.instance(one.id) for one in hosts]
 
     def _impaired_on_the_way(self, fleet: Fleet) -> None:
         """A host that booted into its target and is IMPAIRED is not even given back."""
@@ -102,9 +112,9 @@ class Evidence:
 
     def _ends(self, name: str, now: datetime) -> Iterable[TaskEnd]:
         last = self._asked.get(name)
-        if last is not None and not passed(last, ASKED_AGAIN, now):
+        if last is not None and not passed(*last, now):
             return ()
-        self._asked[name] = now
+        self._asked[name] = now, min(last[1] * 2, ASKED_AGAIN_MAX) if last is not None else ASKED_AGAIN
         try:
             return self._cluster.ended_of(name)
         except (Throttled, Unreachable, LeaseLost, Interrupted):

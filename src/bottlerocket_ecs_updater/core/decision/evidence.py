@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.claim import Claim
-from bottlerocket_ecs_updater.core.model.container_instance import Status
+from bottlerocket_ecs_updater.core.model.container_instance import Status, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn
@@ -29,39 +28,19 @@ ROLL_LASTS = timedelta(days=7)
 FAILED_TASKS = 2
 """One task that fails may be a coincidence."""
 
-FAILED_CODES = frozenset({"TaskFailedToStart", "EssentialContainerExited"})
-"""How tasks end that nobody has stopped. Source: `stopCode` of DescribeTasks."""
-
 PENDING_FOR = timedelta(minutes=5)
 """Images of some gigabytes take minutes to pull; the agent itself gives up on a start after three."""
 
 IMPAIRED_FOR = timedelta(minutes=2)
 """ECS checks every few seconds; a runtime that comes up may be impaired for a moment."""
 
-EVIDENCE_FRESH = timedelta(seconds=20)
+EVIDENCE_FRESH = timedelta(seconds=45)
 """So old may be what was seen of services when a host is rebooted into a version that others came to before."""
 
+CARRIED_FOR, EVIDENCE_FRESH_LATER = timedelta(minutes=8), timedelta(minutes=2)
+"""A version that has carried tasks for a while is looked at less closely."""
+
 HOSTS_NAMED, TASKS_NAMED = 3, 2
-
-
-@dataclass(frozen=True, slots=True)
-class TaskEnd:
-    """A task that has stopped, as ECS tells of it for an hour."""
-
-    where: ContainerInstanceArn
-    group: str
-    code: str
-    """ECS's stopCode; empty where it gives none."""
-    why: str
-    """The task's own words: why it stopped, with the reasons of its containers."""
-    exit_code: int | None
-    stopped_at: datetime
-    launched_at: datetime
-
-    @property
-    def failed(self) -> bool:
-        """Whether nobody stopped it, and it did not end well."""
-        return self.code in FAILED_CODES and self.exit_code != 0
 
 
 def on_trial(fleet: Fleet) -> Mapping[InstanceId, tuple[Version, datetime]]:
@@ -77,24 +56,32 @@ def on_trial(fleet: Fleet) -> Mapping[InstanceId, tuple[Version, datetime]]:
     return found
 
 
-def evidence_is_old(claim: Claim, fleet: Fleet) -> bool:
+def evidence_is_old(claim: Claim, fleet: Fleet, fresh: timedelta = EVIDENCE_FRESH) -> bool:
     """Whether services must be looked at before one more host is rebooted into the version of others on trial.
 
     Its own tasks have most likely moved to those. Nobody has looked since how they fare there.
     """
     services = fleet.services
-    if services is not None and not passed(services.at, EVIDENCE_FRESH, fleet.at):
+    if services is not None and not passed(services.at, fresh, fleet.at):
         return False
-    return any(version == claim.target for version, _ in on_trial(fleet).values())
+    came = [at for version, at in on_trial(fleet).values() if version == claim.target]
+    if not came:
+        return False
+    carried = passed(min(came), CARRIED_FOR, fleet.at)
+    return services is None or not carried or passed(services.at, EVIDENCE_FRESH_LATER, fleet.at)
 
 
 def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[Service, ...]:
     """The services that lose tasks more than before the first drain, and more than drains of ours explain."""
     services = fleet.services.all if fleet.services is not None else ()
     moving: Counter[str] = Counter()
+    in_hand = len(fleet.slots)
     for one in fleet.instances.values():
-        if one.claim is not None and one.trail.return_sent_at is None:
+        if one.claim is not None:
+            in_hand += 1
             moving.update(one.trail.moving)
+    # A daemon service stops a task at each drain and starts one at each return, which events show only in part.
+    moving.update({one.name: 2 * in_hand for one in services if one.daemon})
     return tuple(
         one
         for one in services
@@ -150,6 +137,19 @@ def long_impaired(instance: Instance, now: datetime) -> bool:
     return over and not instance.trail.was_impaired and _serves(instance)
 
 
+def impaired_on_trial(fleet: Fleet) -> Sequence[Instance]:
+    """Hosts of this roll that ECS's own checks find failing now, whether for long or not."""
+    hosts = (fleet.instances[id_] for id_ in on_trial(fleet))
+    return [one for one in hosts if one.trail.impaired_since is not None and not one.trail.was_impaired]
+
+
+def impaired_by_update(instance: Instance) -> str:
+    """What ECS's own checks find wrong with it since its reboot, empty where they find nothing new."""
+    registration = instance.registration
+    found = registration.impaired if registration is not None and not instance.trail.was_impaired else ""
+    return f"ECS finds it IMPAIRED: {found}" if found else ""
+
+
 def _serves(instance: Instance) -> bool:
     registration = instance.registration
     return registration is not None and registration.connected and registration.status is not Status.INACTIVE
@@ -158,7 +158,8 @@ def _serves(instance: Instance) -> bool:
 def broken_by_pending(hosts: Collection[Instance], now: datetime) -> BrokenVersion:
     """What tasks that stay PENDING say against the version of these hosts."""
     waits = min(one.trail.pending_since for one in hosts if one.trail.pending_since is not None)
-    groups = {task.group for one in hosts if one.tasks is not None for task in one.tasks.left if not task.daemon}
+    tasks = [task for one in hosts if one.tasks is not None for task in one.tasks.left]
+    groups = {task.group for task in tasks if task.last_status != "RUNNING"} or {task.group for task in tasks}
     words = f"tasks have stayed PENDING there since {waits:%H:%M} UTC"
     return BrokenVersion(_named(one.id for one in hosts), tuple(sorted(groups))[:HOSTS_NAMED], words, now)
 
