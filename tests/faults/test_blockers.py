@@ -58,8 +58,7 @@ def test_the_next_run_waits_and_then_tries_one_host_at_a_time() -> None:
     world.clock.sleep(timedelta(days=2))
     later = Updater(world, at_most(3), "run-3", ledger=ledger)
     finished = later.run()
-    assert len(later.tape.of(Drained)) == 1
-    assert finished.exit_code == 3, "it happened again"
+    assert reasons(finished).count("drain-timed-out") == 1
     assert world.verdict().clean
 
 
@@ -78,7 +77,7 @@ def test_a_drain_that_moves_the_tasks_ends_it() -> None:
 
 def test_hosts_without_these_tasks_are_updated_all_the_same() -> None:
     world = row(HOSTS, services=1)
-    first = sorted(world.hosts)[0]
+    first = min(world.hosts)
     world.add_service(ServiceSpec("encoder", desired=1, workload=STUCK, member_of=f"ec2InstanceId == {first}"))
     finished = Updater(world).run()
     assert finished.counts["updated"] == HOSTS - 1
