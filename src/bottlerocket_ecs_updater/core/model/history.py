@@ -28,6 +28,15 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A reason that has kept runs from beginning anything, though it should have passed by itself."""
+
+    runs: int
+    """In how many runs in a row."""
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Blocker:
     """A service or a task family whose tasks kept drains from their end."""
 
@@ -72,6 +81,8 @@ class Past:
     """Releases that a person declared good, and when."""
     broken: Mapping[Version, BrokenVersion] = field(default_factory=dict)
     """Versions on which tasks failed, since a person last released them."""
+    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    """The reasons, by their codes, that kept the last runs from beginning anything."""
     blockers: Mapping[str, Blocker] = field(default_factory=dict)
     """Groups of tasks, such as `service:web`, that kept the last drain of a host that carried them from its end."""
 

@@ -459,3 +459,69 @@ def hold(reason: Reason, **facts: object) -> Hold:
 def failed(failure: Failure, **facts: object) -> Failed:
     """A failure whose facts are given by name."""
     return Failed(failure, tuple((name, str(value)) for name, value in facts.items()))
+
+
+class Passing(Enum):
+    """Whether a hold can pass without anybody's doing, in the words of the documentation."""
+
+    BY_ITSELF = "by itself"
+    CHOSEN = "chosen"
+    """The operator's rules, or a person's deed, say so: no failure, however long it lasts."""
+    NEVER = "not by itself"
+
+
+CHOSEN = frozenset(
+    {
+        Reason.NOT_BOTTLEROCKET,
+        Reason.DRAINED_BY_OTHERS,
+        Reason.OWN_HOST,
+        Reason.CLAIM_REMOVED,
+        Reason.RETURNED_BY_OTHERS,
+        Reason.PAUSED,
+        Reason.VERSION_DENIED,
+        Reason.VERSION_NOT_PINNED,
+        Reason.VERSION_NOT_ALLOWED,
+        Reason.DOWNGRADE_HELD,
+        Reason.OPTED_OUT,
+        Reason.EXCLUDED,
+        Reason.NOT_INCLUDED,
+        Reason.TASK_HELD,
+    }
+)
+
+NEVER_PASSES = frozenset(
+    {
+        Reason.AGENT_DISCONNECTED,
+        Reason.UNKNOWN_TO_SSM,
+        Reason.SSM_CONNECTION_LOST,
+        Reason.SEND_DENIED,
+        Reason.TOO_OLD,
+        Reason.CHECK_FAILED,
+        Reason.NO_BOOT_ID,
+        Reason.UNREADABLE,
+        Reason.UNKNOWN_STATE,
+        Reason.NO_ANSWER,
+        Reason.END_OF_LIFE_VARIANT,
+        Reason.RELEASE_SUSPECT,
+        Reason.VERSION_BREAKS_TASKS,
+        Reason.BUDGET,
+        Reason.ZONE_BUDGET,
+        Reason.NO_PLACE,
+        Reason.NO_ROOM,
+        Reason.NO_ROOM_FOR_CLAIM,
+        Reason.UNCLAIMABLE,
+        Reason.CLAIM_UNREADABLE,
+        Reason.CLAIM_LOST,
+        Reason.CHECKPOINT_FAILED,
+        Reason.MEMBERSHIP_UNKNOWN,
+        Reason.BEFORE_DRAIN_FAILED,
+    }
+)
+"""Holds that stay until somebody does something. A budget is one at the end of a run: none of ours fills it then."""
+
+
+def passing(reason: Reason) -> Passing:
+    """Whether a hold for that reason can pass without anybody's doing."""
+    if reason in CHOSEN:
+        return Passing.CHOSEN
+    return Passing.NEVER if reason in NEVER_PASSES else Passing.BY_ITSELF

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.model.claim import Claim
-from bottlerocket_ecs_updater.core.model.history import Blocker, BrokenVersion, Past, PastUpdate, Recorded
+from bottlerocket_ecs_updater.core.model.history import Blocker, BrokenVersion, Past, PastUpdate, Recorded, Waiting
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Rest, longest
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -75,6 +75,8 @@ class Ledger:
     """Versions that boot well and on which tasks failed, since a person last released them."""
     blockers: Mapping[str, Blocker] = field(default_factory=dict)
     """Groups of tasks that kept the last drain of a host that carried them from its end."""
+    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    """The reasons, by their codes, that kept the last runs from beginning anything."""
     attributes_survive: bool = False
     """Whether an attribute of ours was seen on an instance after its reboot: then none is lost by a reboot."""
     absent_since: Mapping[InstanceId, datetime] = field(default_factory=dict)
@@ -93,6 +95,7 @@ class Ledger:
             self.failed_on,
             self.released,
             self.broken,
+            self.waiting,
             self.blockers,
         )
 
@@ -140,6 +143,15 @@ def with_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledg
         return ledger
     kept = sorted(failed_on, reverse=True)[:FAILED_RELEASES_MAX]
     return replace(ledger, failed_on={each: failed_on[each] for each in kept})
+
+
+def with_waiting(ledger: Ledger, codes: Collection[str], at: datetime) -> Ledger:
+    """Remember what kept a run from beginning anything, by the codes of the reasons; what did not is forgotten."""
+    before = ledger.waiting
+    now = {
+        code: replace(before[code], runs=before[code].runs + 1) if code in before else Waiting(1, at) for code in codes
+    }
+    return replace(ledger, waiting=now) if now or before else ledger
 
 
 def with_blocked(
@@ -278,6 +290,7 @@ def without_future(ledger: Ledger, now: datetime) -> Ledger:
         found_on=_until(ledger.found_on, now),
         first_seen=_no_later(ledger.first_seen, now),
         released=_no_later(ledger.released, now),
+        waiting={code: replace(one, since=min(one.since, now)) for code, one in ledger.waiting.items()},
         blockers={
             group: replace(one, first=min(one.first, now), last=min(one.last, now))
             for group, one in ledger.blockers.items()

@@ -47,6 +47,7 @@ class Ending(Enum):
     NOTHING = "nothing to do"
     HELD = "held back"
     FAILURES = "failures"
+    STUCK = "nothing could be begun"
     HALTED = "halted"
     INTERRUPTED = "interrupted"
     CUT_SHORT = "interrupted in the middle of an update"
@@ -57,7 +58,7 @@ class Ending(Enum):
     @property
     def bad(self) -> bool:
         """Whether a person should look."""
-        return self in (Ending.FAILURES, Ending.HALTED, Ending.ERROR, Ending.DIED, Ending.CUT_SHORT)
+        return self in (Ending.FAILURES, Ending.STUCK, Ending.HALTED, Ending.ERROR, Ending.DIED, Ending.CUT_SHORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +194,8 @@ def _ending(summary: Summary, events: Sequence[Event]) -> Ending:
             return Ending.HALTED
         case "failures":
             return Ending.FAILURES
+        case "stuck":
+            return Ending.STUCK
         case "interrupted":
             return Ending.CUT_SHORT if summary.exit_code else Ending.INTERRUPTED
         case "error":
@@ -210,6 +213,13 @@ def _ending(summary: Summary, events: Sequence[Event]) -> Ending:
 # The headline
 
 
+def _nothing_updated(summary: Summary, ours: int) -> str:
+    """What held everything back, where that does not pass by itself."""
+    if summary.outcome == "stuck":
+        return summary.why[:1].upper() + summary.why[1:WHY_IN_HEADLINE_MAX_CHARACTERS]
+    return f"Nothing was updated: {summary.counts[Became.HELD]} of {number(ours, 'instance')} held back"
+
+
 def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
     counts = summary.counts
     ours = len(summary.rows) - counts[Became.NOT_BOTTLEROCKET]
@@ -221,8 +231,8 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
             return f"{every} updated{_to_which(summary)}, in {span(summary.took)}"
         case Ending.WELL:
             return f"{updated}, nothing failed, in {span(summary.took)}"
-        case Ending.HELD:
-            return f"Nothing was updated: {counts[Became.HELD]} of {number(ours, 'instance')} held back"
+        case Ending.HELD | Ending.STUCK:
+            return _nothing_updated(summary, ours)
         case Ending.NOTHING:
             return f"Nothing to do: {number(ours, 'instance')}, all up to date" if ours else "Nothing to look after"
         case Ending.HALTED:
