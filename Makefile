@@ -19,7 +19,7 @@ WORKERS ?= 2
 # what a run and a simulation need is there.
 WARM := bottlerocket_ecs_updater.cli.commands.run, bottlerocket_ecs_updater.cli.commands.simulate, bottlerocket_ecs_updater.simulator.wire
 
-.PHONY: help setup simulate test lint format unit docs wheel image bench soak mutants lock clean
+.PHONY: help setup simulate test lint format unit docs wheel image publish bench soak mutants lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -52,6 +52,9 @@ wheel: $(VENV)/dev.stamp ## Build the wheel, install it by its lock in an enviro
 
 image: $(VENV)/dev.stamp ## Build the image; ARGS="--arch arm64 --tag NAME" as image/build has them
 	image/build $(BIN)/python $(ARGS)
+
+publish: $(VENV)/dev.stamp ## Build and push the image to REGISTRY=, and print the line that installs it; ARGS="--arch arm64"
+	@image/publish $(BIN)/python "$(REGISTRY)" $(ARGS)
 
 bench: $(VENV)/dev.stamp ## Measure how fast it is, and write it down; ARGS="--quick" in two minutes, to the terminal only
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -41,11 +41,13 @@ class Size:
     budget: int
     prepared: bool = False
     """Whether the update is staged on every host when the updater starts."""
+    rough: bool = False
+    """Whether it is a cluster of the second world: see `rough`."""
 
     @property
     def tasks(self) -> int:
-        """Tasks of services other than the daemon one: four on each instance."""
-        return 4 * self.instances
+        """Tasks of services other than the daemon one: four on each instance, in the rough world two."""
+        return (2 if self.rough else 4) * self.instances
 
 
 def cluster(size: Size, seed: int = 1, clock: Clock | None = None) -> World:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from benchmarks.hosts import Size, cluster
+from benchmarks.rough import latency, rough_cluster
 from benchmarks.stopwatch import Lap, Stopwatch
 from bottlerocket_ecs_updater.aws.ecs import EcsCluster
 from bottlerocket_ecs_updater.aws.s3_store import S3Store
@@ -45,6 +46,9 @@ RUN = RunId("benchmark")
 STATE = "state"
 DOCUMENTS: Mapping[Kind, str] = {Kind.CHECK: CHECK, Kind.APPLY: APPLY, Kind.REBOOT: REBOOT}
 LEASE = timedelta(seconds=60)
+AFTERWARDS = timedelta(minutes=1)
+"""What the last host began, such as the start of its daemon tasks, is over by then."""
+
 SERVICES_LISTED_EVERY = timedelta(minutes=10)
 """As `run` has them."""
 
@@ -104,7 +108,7 @@ class Rolled:
     traffic: Traffic
     seen: Verdict
     moves: int
-    events: int
+    events: Sequence[Event]
     effort: Effort
     timeline: Sequence[tuple[timedelta, int]]
     """How many hosts ran the new release, by time since the start."""
@@ -135,7 +139,7 @@ class VirtualTime:
 
 def roll(size: Size, *, settle: timedelta = timedelta(seconds=60), seed: int = 1) -> Rolled:
     """Roll a cluster of that size with the default policy, apart from the budget and the settle time."""
-    world = cluster(size, seed)
+    world = rough_cluster(size, seed) if size.rough else cluster(size, seed)
     world.s3.create_bucket({"Bucket": STATE})
     watch, traffic, effort = Stopwatch(world), Traffic(), Effort()
     policy = Policy(max_unavailable=Limit(number=size.budget), settle=settle)
@@ -145,11 +149,12 @@ def roll(size: Size, *, settle: timedelta = timedelta(seconds=60), seed: int = 1
     usual = gc.get_threshold()
     gc.set_threshold(MADE_BEFORE_COLLECTED)
     began_at, began = world.clock.now(), time.process_time()
-    events = _run(world, policy, traffic, effort)
+    events = _run(world, policy, traffic, effort, latency(seed) if size.rough else None)
     effort.total = time.process_time() - began
     gc.set_threshold(*usual)
     gc.unfreeze()
     took = world.clock.now() - began_at
+    world.clock.sleep(AFTERWARDS)
     seen = world.verdict()
     assert seen.clean, (seen.violations[:3], seen.stranded[:3])
     timeline = sorted(lap.back - began_at for lap in watch.laps.values() if lap.back is not None)
@@ -168,10 +173,19 @@ def roll(size: Size, *, settle: timedelta = timedelta(seconds=60), seed: int = 1
     )
 
 
-def _run(world: World, policy: Policy, traffic: Traffic, effort: Effort) -> int:
-    """What `run` does, wired to the world in process; gives the number of events."""
+def _run(
+    world: World, policy: Policy, traffic: Traffic, effort: Effort, latency: Callable[[], timedelta] | None
+) -> Sequence[Event]:
+    """What `run` does, wired to the world in process, each call as late as `latency` says; gives all events."""
     clock = VirtualTime(world, effort)
     clients = InProcessClients(world, caller=RUN)
+    if latency is not None:
+        draw = latency
+
+        def late(*_: object) -> None:
+            world.clock.sleep(draw())
+
+        clients.before_call = late
     _measure_calls(world, traffic, effort)
     calls, pace = Calls(), Pace(clock)
     api, own = Api(clock, pace, calls), Api(clock, pace, calls)
@@ -190,26 +204,28 @@ def _run(world: World, policy: Policy, traffic: Traffic, effort: Effort) -> int:
     name = world.cluster.name
     ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, name, SERVICES_LISTED_EVERY)
     ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "benchmark")
-    asked: list[Any] = [Pair.of(client) for client in (clients.ecs, clients.autoscaling, clients.cloudwatch)]
-    survey = AwsSurvey(asked[0], asked[1], asked[2], api, name)
+    asked: list[Any] = [
+        Pair.of(client) for client in (clients.ecs, clients.autoscaling, clients.cloudwatch, clients.ec2)
+    ]
+    survey = AwsSurvey(asked[0], asked[1], asked[2], api, name, asked[3])
     ledger = KeptLedger(store, name, RUN)
     talked_to = RunWorld(ecs, ssm, clock, ledger, lease, tape, store, survey)
     with _DecisionsTimed(effort):
         finished = Run(RUN, name, talked_to, policy, wake=LEASE / 4, version="benchmark", calls=calls).execute()
     assert finished.exit_code == 0, (finished.outcome, finished.why)
     assert finished.counts["updated"] == len(world.hosts), finished.counts
-    return tape.count
+    return tape.events
 
 
 class _Tape:
-    """Keeps the record, and counts."""
+    """Keeps the record, and what went into it."""
 
     def __init__(self, record: Record) -> None:
         self.record_ = record
-        self.count = 0
+        self.events: list[Event] = []
 
     def record(self, event: Event) -> None:
-        self.count += 1
+        self.events.append(event)
         self.record_.record(event)
 
 

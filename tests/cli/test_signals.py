@@ -92,7 +92,7 @@ def test_a_signal_asks_the_run_to_stop_and_ends_its_waits() -> None:
     with heard(stop, interrupted):
         tell_to_stop()
         assert interrupted.wait(LONG)
-    assert stop.why == "SIGTERM was received"
+    assert stop.why == "SIGTERM was received: the process, or its task in ECS, was stopped from outside"
 
 
 def test_a_call_that_hangs_is_cut_short_whatever_the_library_around_it_catches() -> None:

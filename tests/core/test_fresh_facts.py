@@ -82,7 +82,7 @@ def test_a_run_that_goes_on_asks_again_now_and_then(ago: timedelta, *, asks: boo
 
 
 def test_a_definition_that_cannot_be_read_holds_and_is_not_asked_for_in_the_same_breath() -> None:
-    moving = Moving(100, 200, "arn:definition", False, (), False)
+    moving = Moving(100, 200, "arn:definition", distinct=False)
     services = Services((service(moving=moving),), NOW)
     unread = decided(one(Around(NOW, asked_at=NOW)), services=services, definitions={})
     assert unread.verdicts[ONE].wants_tasks

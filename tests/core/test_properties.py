@@ -34,7 +34,7 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
-from bottlerocket_ecs_updater.core.rules.policy import SUSPECT_AFTER, Policy
+from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 
 def commands(fleet: Fleet, policy: Policy, kind: type[Command]) -> Iterator[tuple[Instance, Command]]:
@@ -243,7 +243,7 @@ def test_a_suspect_or_resting_release_is_neither_applied_nor_begun(fleet: Fleet,
         (one, c.claim.target) for one, c in commands(fleet, policy, Mark) if isinstance(c, Mark) and one.claim is None
     ]
     for one, target in targets:
-        assert fleet.suspects.get(target, 0) < max(SUSPECT_AFTER, policy.max_failures)
+        assert fleet.suspects.get(target, 0) < policy.suspect_after
         assert one.rest is None or one.rest.version != target or one.rest.until <= fleet.at
 
 

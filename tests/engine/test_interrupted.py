@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     Drained,
     Event,
     HostChecked,
+    InstanceFailed,
     Rebooted,
     Returned,
 )
@@ -96,3 +97,11 @@ def test_one_that_leaves_what_a_dead_run_had_drained_exits_with_three() -> None:
     assert later.run().exit_code == 3
     assert Updater(world, name="run-3", ledger=KeptLedger(store, "demo", RunId("run-3"))).run().exit_code == 0
     assert world.verdict().stranded == ()
+
+
+def test_a_run_that_is_stopped_after_a_failure_is_told_as_stopped_and_exits_with_three() -> None:
+    updater = Updater(row(2, faults={0: (f.RollsBack(),)}))
+    updater.tape = Listening(stop=updater.stop, at=lambda event: isinstance(event, InstanceFailed))
+    finished = updater.run()
+    assert (finished.outcome, finished.exit_code, finished.counts["failed"]) == ("interrupted", 3, 1)
+    assert finished.why == "SIGTERM was received"

@@ -247,7 +247,7 @@ def test_w5_what_is_remembered_of_an_instance_survives_descriptions_that_fail() 
     began = timedelta(hours=12, minutes=30)
     fails = f.PartialFailures(every=3, at=began, lasts=timedelta(seconds=1), reason="MISSING")
     cluster = Cluster(row(3, services=1, tasks=1, faults={0: (f.RollsBack(),)}, plan=FaultPlan((Placed(fails),))))
-    cluster.policy = replace(cluster.policy, max_failures=5)
+    cluster.policy = replace(cluster.policy, max_failures=5, suspect_after=5)
     cluster.run()
     before = cluster.remembered()
     assert before.rests.keys() == {instance_id(0)}

@@ -116,7 +116,7 @@ def held_up(shutdown: timedelta, limit: timedelta) -> Played:
     scenario = scenario_of(2, services=(ServiceSpec("web", 4, minimum_healthy_percent=50),))
     name = scenario.members[0].host.instance_id
     plan = FaultPlan((Placed(f.RebootDelayed(shutdown, times=1), name),))
-    policy = replace(Policy(), reboot_timeout=limit, max_failures=5)
+    policy = replace(Policy(), reboot_timeout=limit, max_failures=5, suspect_after=5)
     return play(Story(replace(scenario, faults=plan), policy, runs_max=2))
 
 

@@ -152,8 +152,8 @@ MUTANTS = (
     broken(
         "one look at the agent is enough",
         "core/decision/claimed/verify.py",
-        "    if instance.trail.connected_looks < CONNECTED_LOOKS or not registration.connected:\n",
-        "    if not registration.connected:\n",
+        "instance.trail.connected_looks < CONNECTED_LOOKS or not registration.connected or",
+        "not registration.connected or",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
     broken(
@@ -220,8 +220,8 @@ MUTANTS = (
     broken(
         "a release that failed on other instances is taken by the next one all the same",
         "core/decision/admission.py",
-        "    if count >= max(SUSPECT_AFTER, policy.max_failures):\n",
-        "    if count > max(SUSPECT_AFTER, policy.max_failures) + count:\n",
+        "    return failed_on >= suspect_after\n",
+        "    return failed_on > suspect_after + failed_on\n",
         f"{CORE}/decision/unclaimed/test_assess.py",
     ),
     broken(
@@ -495,7 +495,7 @@ MUTANTS = (
     broken(
         "a run that is told to stop says that all is well, whatever it leaves out of service",
         "engine/run.py",
-        'return "interrupted", 3 if left else 0\n',
+        'return "interrupted", 3 if bad else 0\n',
         'return "interrupted", 0\n',
         "tests/engine/test_interrupted.py",
     ),

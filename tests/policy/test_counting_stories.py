@@ -44,7 +44,12 @@ class Roll:
 
     @property
     def policy(self) -> Policy:
-        usual = replace(at_most(self.budget), max_failures=self.max_failures, reboot_timeout=timedelta(minutes=5))
+        usual = replace(
+            at_most(self.budget),
+            max_failures=self.max_failures,
+            suspect_after=max(2, self.max_failures),
+            reboot_timeout=timedelta(minutes=5),
+        )
         return replace(usual, rules=Rules(checkpoints=self.checkpoints))
 
     def updater(self) -> Updater:

@@ -136,7 +136,7 @@ def test_a_roll_that_does_not_fit_into_one_window_is_ended_in_the_next(tmp_path:
 def test_a_release_that_turns_out_bad_after_two_canaries_costs_no_third_instance(tmp_path: Path) -> None:
     world = row(8, faults={number: (RollsBack(),) for number in range(8)})
     rules = Rules(checkpoints=Checkpoints(parse_checkpoints("2,50%,100%"), timedelta(hours=1)))
-    story = Story(world, rules, tmp_path, Policy(max_failures=5))
+    story = Story(world, rules, tmp_path, Policy(max_failures=5, suspect_after=5))
     tried = sum(updated_or_failed(story.run()) for _ in range(3))
     assert tried == 2
     assert Reason.CHECKPOINT_FAILED in {why.reason for _, why in story.plan().held}
@@ -147,7 +147,7 @@ def test_when_1_26_0_turns_out_bad_the_canaries_keep_serving_and_the_next_releas
     faults = {number: (RollsBack(bad),) for number in range(6)}
     world = row(6, faults=faults, version="1.25.0", releases=("1.25.0", bad))
     rules = Rules(checkpoints=Checkpoints(parse_checkpoints("2,100%"), timedelta(hours=1)))
-    story = Story(world, rules, tmp_path, Policy(max_failures=5))
+    story = Story(world, rules, tmp_path, Policy(max_failures=5, suspect_after=5))
     assert sum(updated_or_failed(story.run()) for _ in range(2)) == 2
     assert {str(instance.status) for instance in world.cluster.instances.values()} == {"ACTIVE"}
     assert story.reasons() == {Reason.RESTING, Reason.CHECKPOINT_FAILED}

@@ -32,7 +32,11 @@ def events_of(name: str) -> tuple[Event, ...]:
     make, budget, failures = _RUNS[name]
     world = make().build(VirtualClock(), budget=Budget(budget))
     world.clock.sleep(timedelta(minutes=1))
-    updater = Updater(world, policy=Policy(max_unavailable=Limit(number=budget), max_failures=failures), name=RUN)
+    updater = Updater(
+        world,
+        policy=Policy(max_unavailable=Limit(number=budget), max_failures=failures, suspect_after=max(2, failures)),
+        name=RUN,
+    )
     updater.run()
     return tuple(updater.tape.events)
 

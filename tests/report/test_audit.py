@@ -8,8 +8,8 @@ import pytest
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import RunId
-from bottlerocket_ecs_updater.engine import audit
-from bottlerocket_ecs_updater.engine.audit import Act, acts_of, acts_prefix, note_act
+from bottlerocket_ecs_updater.engine.store import audit
+from bottlerocket_ecs_updater.engine.store.audit import Act, acts_of, acts_prefix, note_act
 from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.errors import Denied
 from bottlerocket_ecs_updater.report.outputs.archive import Archive, refresh_index_page

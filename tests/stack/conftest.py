@@ -14,7 +14,7 @@ import pytest
 from tests.account.schedule import Site
 from tests.account.schedule.containers import Container
 from tests.account.schedule.firing import Start
-from tests.stack.stage import REQUIRED, STACK, TEMPLATE
+from tests.stack.stage import STACK, TEMPLATE, given
 
 from bottlerocket_ecs_updater.simulator.clock import ScaledClock
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec
@@ -62,13 +62,14 @@ class Ground:
     def deploy(self, template: Path = TEMPLATE, /, **parameters: str) -> subprocess.CompletedProcess[str]:
         """The line of the documentation."""
         command = ["cloudformation", "deploy", "--stack-name", STACK, "--template-file", str(template)]
-        overrides = [f"{name}={value}" for name, value in {**REQUIRED, **parameters}.items()]
+        overrides = [f"{name}={value}" for name, value in given(template.read_text(), parameters).items()]
         return self.aws(*command, "--capabilities", "CAPABILITY_NAMED_IAM", "--parameter-overrides", *overrides)
 
     def create(self, template: Path = TEMPLATE, /, **parameters: str) -> None:
         """The same without awscli, which takes seconds to start."""
-        given = [{"ParameterKey": name, "ParameterValue": value} for name, value in {**REQUIRED, **parameters}.items()]
-        request = {"StackName": STACK, "TemplateBody": template.read_text(), "Parameters": given}
+        body = template.read_text()
+        wanted = [{"ParameterKey": name, "ParameterValue": value} for name, value in given(body, parameters).items()]
+        request = {"StackName": STACK, "TemplateBody": body, "Parameters": wanted}
         self.site.operator("cloudformation", "CreateStack", {**request, "Capabilities": ["CAPABILITY_NAMED_IAM"]})
         [stack] = self.site.operator("cloudformation", "DescribeStacks", {"StackName": STACK})["Stacks"]
         assert stack["StackStatus"] == "CREATE_COMPLETE", stack

@@ -36,6 +36,8 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 
 TEMPLATE = Path(__file__).parents[2] / "stacks" / "bottlerocket-ecs-updater.yaml"
 REQUIRED = {"ClusterName": "demo", "Subnets": "subnet-1,subnet-2", "LogGroupName": "/updater"}
+OURS = {"UpdaterImage": "registry.example/updater@sha256:1", "AnyInstance": "ENABLED"}
+"""What the template of the tree asks for beside them; a stand-in for any choice of a person."""
 STACK = "updater"
 UPDATER, OPERATOR = "updater", "operator"
 
@@ -90,7 +92,7 @@ class Paper:
         self.service = CloudFormation(self.names, self.cloud, lambda: datetime(2026, 1, 5, tzinfo=UTC))
 
     def deploy(self, template: str | None = None, /, **parameters: str) -> Stack:
-        """Create the stack, or update it, with the required parameters and these."""
+        """Create the stack, or update it, with the required parameters, our choices, and these."""
         known = self.service.describe_stacks({})["Stacks"]
         operation = self.service.update_stack if known else self.service.create_stack
         body = TEMPLATE.read_text() if template is None else template
@@ -100,8 +102,7 @@ class Paper:
                 "TemplateBody": body,
                 "Capabilities": ["CAPABILITY_NAMED_IAM"],
                 "Parameters": [
-                    {"ParameterKey": name, "ParameterValue": value}
-                    for name, value in {**REQUIRED, **parameters}.items()
+                    {"ParameterKey": name, "ParameterValue": value} for name, value in given(body, parameters).items()
                 ],
             }
         )
@@ -115,6 +116,11 @@ class Paper:
         stack = self.service._find(STACK)
         assert stack is not None
         return stack
+
+
+def given(template: str, parameters: Mapping[str, str]) -> dict[str, str]:
+    """The required parameters and these; our own template gets the choices that it asks for."""
+    return {**REQUIRED, **(OURS if "  AnyInstance: " in template else {}), **parameters}
 
 
 def deployed(names: Names | None = None, /, **parameters: str) -> Stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -27,7 +28,7 @@ def test_a_deployed_stack_updates_its_cluster_by_itself_and_is_denied_nothing(gr
     start = ground.next_start()
     assert start.task is not None, start.error
     container = ground.ended(start.task)
-    assert container.exit_code == 0, container.lines[-5:]
+    assert container.exit_code == 0, container.lines[-1]
     assert ground.site.gate.refusals == []
     seen = ground.site.world.verdict()
     assert (seen.versions, seen.violations, seen.stranded) == (NEW, (), ())
@@ -45,7 +46,7 @@ def test_over_the_predecessors_stack_the_same_line_puts_ours_in_its_place(ground
     start = ground.next_start()
     assert start.task is not None, start.error
     container = ground.ended(start.task)
-    assert container.exit_code == 0, container.lines[-5:]
+    assert container.exit_code == 0, container.lines[-1]
     assert ground.site.gate.refusals == []
 
 
@@ -87,6 +88,33 @@ def test_a_task_that_cannot_be_started_says_what_its_execution_role_lacks(
     assert "ResourceInitializationError" in described["tasks"][0]["stoppedReason"]
 
 
+def test_a_task_that_stops_before_it_runs_is_told_of_by_the_queue_that_the_alarm_watches(
+    ground: Ground, tmp_path: Path
+) -> None:
+    ground.create(_without("PullImage", tmp_path), UpdaterImage=ECR_IMAGE, **OFTEN)
+    start = ground.next_start()
+    assert start.task is not None
+    ground.ended(start.task)
+    queue = ground.resource("FailedStarts")
+    ground.clock.wait_until(lambda: bool(_count(ground, queue)), PATIENCE)
+    [message] = ground.site.operator("sqs", "ReceiveMessage", {"QueueUrl": queue, "WaitTimeSeconds": 1})["Messages"]
+    detail = json.loads(message["Body"])["detail"]
+    assert detail["taskArn"] == start.task
+    assert "ecr:BatchCheckLayerAvailability" in detail["stoppedReason"]
+
+
+def test_edited_settings_of_ones_own_are_read_and_outlive_an_update_of_the_stack(ground: Ground) -> None:
+    name, edited = "/ops/updater/demo", f"{LEASE}\ndeny = ['1.21.0']"
+    ground.site.operator("ssm", "PutParameter", {"Name": name, "Value": edited, "Type": "String"})
+    ground.create(SettingsParameter=name, ScheduleState="DISABLED")
+    assert ground.deploy(SettingsParameter=name, MaxUnavailable="2", ScheduleState="ENABLED", **OFTEN).returncode == 0
+    start = ground.next_start()
+    assert start.task is not None, start.error
+    container = ground.ended(start.task)
+    assert container.exit_code == 0, container.lines[-1]
+    assert ground.site.world.verdict().boots == dict.fromkeys(NEW, 0)
+
+
 def test_a_run_without_a_permission_ends_with_exit_code_1_and_names_it(ground: Ground, tmp_path: Path) -> None:
     template = _without("LookAtServices", tmp_path)
     ground.create(template, Settings=LEASE, **OFTEN)
@@ -125,7 +153,7 @@ def test_a_deployment_that_fails_leaves_the_stack_as_it_was(ground: Ground, tmp_
     assert ground.deploy(ScheduleState="DISABLED").returncode == 0
     before = ground.outputs()["UpdaterTaskDefinitionArn"]["OutputValue"]
     broken = tmp_path / "broken.yaml"
-    broken.write_text(TEMPLATE.read_text().replace("TreatMissingData: breaching", "TreatMissing: breaching"))
+    broken.write_text(TEMPLATE.read_text().replace("TreatMissingData: missing", "TreatMissing: missing"))
     assert ground.deploy(broken, MaxUnavailable="3").returncode != 0
     assert ground.outputs()["UpdaterTaskDefinitionArn"]["OutputValue"] == before
 

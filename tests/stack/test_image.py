@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.support.registry import serving
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.simulator.clock import ScaledClock
@@ -147,6 +148,27 @@ def linked_to(binary: Path) -> set[Path]:
 
 def test_the_build_says_what_it_made(built: Built) -> None:
     assert "is built by buildah" in built.said
+
+
+@pytest.mark.usefixtures("built")
+def test_what_is_published_is_in_the_registry_under_the_digest_of_the_line_that_installs_it() -> None:
+    with serving() as registry:
+        command = ["image/publish", sys.executable, f"{registry.host}/ops", "--engine", "buildah", "--base", BASE]
+        environment = {**os.environ, "STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot", "NO_PROXY": "127.0.0.1"}
+        words = [*command, "--insecure"]
+        made = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    [name] = registry.manifests
+    assert name.startswith(f"ops/bottlerocket-ecs-updater:{__version__}-")
+    image = f"{registry.host}/ops/bottlerocket-ecs-updater@{registry.digest(name)}"
+    assert f"UpdaterImage={image}\n" in made.stdout
+    layers = json.loads(registry.manifests[name])["layers"]
+    assert {layer["digest"] for layer in layers} <= registry.blobs.keys()
+
+
+def test_nothing_is_published_without_a_registry() -> None:
+    made = subprocess.run(["image/publish", sys.executable], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (made.returncode, "say which registry" in made.stderr) == (2, True)
 
 
 def test_the_program_runs_in_it(built: Built) -> None:

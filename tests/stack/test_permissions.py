@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -22,14 +23,14 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 STACK = deployed()
 BUCKET = STACK.holdings["StateBucket"].made.physical_id
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
+SIGHTING = f"arn:aws:s3:::{BUCKET}/updater/first-seen/1.21.0.json"
 LEAVE, VET = "leave-the-mesh", "vet-the-host"
 NEIGHBOUR = "arn:aws:ecs:us-east-1:123456789012:cluster/other"
 
 BREAKS: dict[str, str] = {
     "ListInstances": "ecs:ListContainerInstances",
     "LookAtInstances": "ecs:DescribeContainerInstances",
-    "DrainAndReturnInstances": "ecs:UpdateContainerInstancesState",
-    "ClaimInstances": "ecs:PutAttributes",
+    "DrainAndReturnInstances": "ecs:PutAttributes",
     "ListTasksAndServices": "ecs:ListServices",
     "LookAtTasks": "ecs:DescribeTasks",
     "LookAtServices": "ecs:DescribeServices",
@@ -42,18 +43,22 @@ BREAKS: dict[str, str] = {
 """The first action that fails without a statement."""
 
 RULES = {
-    "LookAtDefinitions": ("ecs:DescribeTaskDefinition",),
-    "LookAtProtections": ("ecs:GetTaskProtection",),
-    "LookAtGroups": ("autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeInstanceRefreshes"),
+    "LookAtDefinitions": ("ecs:DescribeCapacityProviders", "ecs:DescribeTaskDefinition"),
+    "LookAtGroups": (
+        "autoscaling:DescribeAutoScalingGroups",
+        "autoscaling:DescribeAutoScalingInstances",
+        "autoscaling:DescribeInstanceRefreshes",
+    ),
 }
 """What rules ask beside the state of the cluster: without it the run leaves the rule out, and says so."""
 
-NEEDED_OTHERWISE = {"CallBackCommands", "ShareSightings", "TellPeople", *RULES}
+NEEDED_OTHERWISE = {"CallBackCommands", "ReadSightings", "ShareSightings", "TellPeople", *RULES}
 """What only a run with trouble needs, or what fails no run; tests of their own show when."""
 
 ACTIONS = sorted(
     {action for statement in statements(STACK, "TaskRole") for action in several(statement["Action"])}
-    - {"ssm:CancelCommand", "ssm:GetCommandInvocation", "sns:Publish"}
+    - {"ecs:GetTaskProtection"}
+    - {"ec2:DescribeInstances", "ssm:CancelCommand", "ssm:GetCommandInvocation", "sns:Publish"}
     - {action for actions in RULES.values() for action in actions}
 )
 
@@ -90,6 +95,22 @@ def test_without_a_statement_the_run_fails_and_names_the_action_and_resource(wor
 def test_without_what_a_rule_asks_the_run_leaves_the_rule_out_and_goes_on(world: World, sid: str) -> None:
     run = judged_run(world, STACK, without=sid)
     assert {refusal.ask.action for refusal in run.refusals} <= set(RULES[sid])
+    assert (run.went_well, run.updated) == (True, 2)
+
+
+def test_without_a_look_at_machines_a_stopped_host_counts_as_one_that_is_out() -> None:
+    world = row(3, services=1, tasks=1)
+    world.stop_instance(instance_id(0))
+    world.clock.sleep(timedelta(minutes=2))
+    run = judged_run(world, STACK, without_action="ec2:DescribeInstances")
+    assert {refusal.ask.action for refusal in run.refusals} == {"ec2:DescribeInstances"}
+    assert run.updated == 0
+    assert judged_run(world, STACK).updated == 2
+
+
+def test_without_the_protections_of_tasks_the_run_leaves_their_rule_out_and_goes_on(world: World) -> None:
+    run = judged_run(world, STACK, without_action="ecs:GetTaskProtection")
+    assert {refusal.ask.action for refusal in run.refusals} == {"ecs:GetTaskProtection"}
     assert (run.went_well, run.updated) == (True, 2)
 
 
@@ -140,7 +161,8 @@ def test_without_one_of_their_statements_nothing_is_begun_and_the_action_is_name
     ("sid", "ask"),
     [
         ("CallBackCommands", Ask("ssm:CancelCommand")),
-        ("ShareSightings", Ask("s3:PutObject", f"arn:aws:s3:::{BUCKET}/updater/first-seen/1.21.0.json")),
+        ("ReadSightings", Ask("s3:GetObject", SIGHTING)),
+        ("ShareSightings", Ask("s3:PutObject", SIGHTING, {"s3:if-none-match": ("*",)})),
         ("TellPeople", Ask("sns:Publish", STACK.holdings["Notifications"].made.physical_id)),
     ],
 )
@@ -150,6 +172,12 @@ def test_what_no_run_fails_for_is_still_granted_by_its_own_statement_alone(sid: 
     assert Caller("somebody", (without_it,)).may(ask) is Decision.NOT_ALLOWED
 
 
+def test_no_cluster_can_overwrite_a_sighting_of_another() -> None:
+    caller = Caller("somebody", (policy_of(STACK, "TaskRole"),))
+    assert caller.may(Ask("s3:PutObject", SIGHTING)) is Decision.NOT_ALLOWED
+    assert caller.may(Ask("s3:PutObject", SIGHTING, {"s3:if-match": ("etag",)})) is Decision.NOT_ALLOWED
+
+
 def test_all_that_is_granted_is_what_the_updater_asks_for() -> None:
     chat = "arn:aws:secretsmanager:us-east-1:123456789012:secret:chat"
     stack = deployed(EventBus="default", WebhookSecret=chat, Alarms="errors", BeforeDrainDocument=LEAVE)
@@ -157,7 +185,8 @@ def test_all_that_is_granted_is_what_the_updater_asks_for() -> None:
     ungranted = [one for one in Operation if one.by_setting or one.by_people or one.by_everybody]
     # The store can remove objects; a run never does.
     others = {operation.action for operation in (*ungranted, Operation.DELETE_OBJECT)}
-    assert granted == {operation.action for operation in Operation} - others
+    # Secrets Manager asks for kms:Decrypt on behalf of whoever reads a secret.
+    assert granted - {"kms:Decrypt"} == {operation.action for operation in Operation} - others
 
 
 NEIGHBOURS: list[tuple[str, str, dict[str, Any]]] = [

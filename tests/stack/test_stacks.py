@@ -16,7 +16,7 @@ def test_a_parameter_that_changes_touches_only_what_it_concerns() -> None:
     before = dict(paper.deploy().holdings)
     after = paper.deploy(MaxUnavailable="3").holdings
     touched = {name for name in after if after[name].properties != before[name].properties}
-    assert touched == {"UpdaterTaskDefinition", "CronRole", "BottlerocketUpdaterSchedule"}
+    assert touched == {"UpdaterTaskDefinition", "CronRole", "BottlerocketUpdaterSchedule", "NeverRanRule"}
 
 
 def test_a_task_definition_is_replaced_within_its_family_and_the_old_one_removed() -> None:
@@ -49,6 +49,21 @@ def test_a_creation_that_fails_removes_what_it_had_made() -> None:
     assert (stack.status, stack.holdings) == ("ROLLBACK_COMPLETE", {})
     assert len(paper.cloud.of("DeleteRole")) == 3
     assert any("not today" in event.reason for event in stack.events)
+
+
+@pytest.mark.parametrize(("policy", "deleted"), [("Retain", 0), ("RetainExceptOnCreate", 1)])
+def test_what_a_failed_creation_made_is_kept_by_retain_alone(policy: str, deleted: int) -> None:
+    paper = Paper()
+    paper.cloud.refuse = "PutRule"
+    paper.deploy(TEXT.replace("DeletionPolicy: RetainExceptOnCreate", f"DeletionPolicy: {policy}"))
+    assert len(paper.cloud.of("DeleteBucket")) == deleted
+
+
+def test_a_log_group_of_a_failed_creation_does_not_block_the_next_one() -> None:
+    paper = Paper()
+    paper.cloud.refuse = "PutRule"
+    paper.deploy(LogRetentionInDays="30")
+    assert len(paper.cloud.of("DeleteLogGroup")) == 1
 
 
 def test_an_update_that_fails_brings_everything_back() -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stacks.release import released
 from tests.account.cloudformation import Template
+from tests.account.cloudformation.stack import Stack
+from tests.account.iam import Ask, Caller, Decision
 from tests.account.schedule import read_expression
-from tests.stack.stage import TEMPLATE, Paper, deployed, properties, several, statements
+from tests.stack.stage import TEMPLATE, Paper, deployed, policy_of, properties, several, statements
 
-from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.cli.settings.settings import load
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.report.outputs.metrics import CLUSTER, METRICS, NAMESPACE
@@ -25,8 +27,13 @@ BODY = Template.read(TEXT)
 PREDECESSOR = Template.read(Path(__file__).with_name("predecessor.yaml").read_text())
 STACK = deployed()
 WIDTH_OF_A_DASHBOARD = 24
-BODY_MAX_BYTES = 51_200
-"""Of a template that is handed over without a bucket."""
+BODY_MAX_BYTES = 46_000
+"""CloudFormation takes 51,200 bytes without a bucket; the rest is room for what is to come."""
+DIGESTS = {
+    "X86_64": f"registry.example/updater@sha256:{'a' * 64}",
+    "ARM64": f"registry.example/updater@sha256:{'b' * 64}",
+}
+PREDECESSORS = "public.ecr.aws/bottlerocket/bottlerocket-ecs-updater:v0.2.2"
 REGIONS = [("aws", "eu-central-1"), ("aws-cn", "cn-north-1"), ("aws-us-gov", "us-gov-west-1")]
 
 EVERYTHING = {
@@ -127,13 +134,123 @@ def test_the_container_is_locked_down() -> None:
     assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
 
 
-def test_the_image_is_that_of_the_release() -> None:
-    assert _image({}).endswith(f"v{__version__}")
+@pytest.mark.parametrize("image", ["", PREDECESSORS])
+def test_the_template_of_the_tree_refuses_to_be_deployed_without_an_image(image: str) -> None:
+    with pytest.raises(AwsError, match='Run "make publish'):
+        deployed(UpdaterImage=image)
 
 
-def test_an_image_of_the_predecessor_is_replaced_by_ours() -> None:
-    kept = "public.ecr.aws/bottlerocket/bottlerocket-ecs-updater:v0.2.2"
-    assert _image({"UpdaterImage": kept}) == _image({}) != kept
+def test_the_template_of_the_tree_names_no_image_of_its_own() -> None:
+    assert BODY.section("Mappings")["Release"]["Image"] == {"Amd64": "", "Arm64": ""}
+
+
+def test_a_new_stack_must_say_which_instances_commands_may_be_sent_to() -> None:
+    with pytest.raises(AwsError, match="Say which instances commands may be sent to"):
+        deployed(AnyInstance="DISABLED")
+
+
+@pytest.mark.parametrize(
+    ("said", "sids"),
+    [
+        ({"AutoScalingGroups": "web"}, {"SendToInstancesOfGroups"}),
+        ({"InstanceTag": "web"}, {"SendToTaggedInstances"}),
+        ({"AutoScalingGroups": "web", "InstanceTag": "web"}, {"SendToInstancesOfGroups", "SendToTaggedInstances"}),
+        ({"AnyInstance": "ENABLED"}, {"SendToInstances"}),
+    ],
+)
+def test_commands_go_to_the_instances_that_the_stack_names(said: dict[str, str], sids: set[str]) -> None:
+    assert _sending(deployed(**{"AnyInstance": "DISABLED", **said})) == sids
+
+
+@pytest.mark.parametrize("architecture", ["X86_64", "ARM64"])
+def test_a_release_carries_its_image_for_each_architecture_by_digest(architecture: str) -> None:
+    stack = Paper().deploy(_release(), UpdaterImage="", RuntimePlatform=architecture)
+    [container] = properties(stack, "UpdaterTaskDefinition")["ContainerDefinitions"]
+    assert container["Image"] == DIGESTS[architecture]
+
+
+def test_a_release_puts_its_image_in_the_place_of_the_predecessors() -> None:
+    stack = Paper().deploy(_release(), UpdaterImage=PREDECESSORS, AnyInstance="DISABLED")
+    [container] = properties(stack, "UpdaterTaskDefinition")["ContainerDefinitions"]
+    assert container["Image"] == DIGESTS["X86_64"]
+
+
+def test_over_the_predecessors_stack_a_release_goes_on_as_before() -> None:
+    stack = Paper().deploy(_release(), UpdaterImage=PREDECESSORS, AnyInstance="DISABLED")
+    assert _sending(stack) == {"SendToInstances"}
+    assert _public_ip(stack) == "ENABLED"
+
+
+def test_over_the_predecessors_stack_what_is_said_counts() -> None:
+    said = {"AssignPublicIp": "DISABLED", "AutoScalingGroups": "web", "AnyInstance": "DISABLED"}
+    stack = Paper().deploy(_release(), UpdaterImage=PREDECESSORS, **said)
+    assert (_sending(stack), _public_ip(stack)) == ({"SendToInstancesOfGroups"}, "DISABLED")
+
+
+def test_a_new_stack_of_a_release_must_say_which_instances_too() -> None:
+    with pytest.raises(AwsError, match="Say which instances"):
+        Paper().deploy(_release(), UpdaterImage="", AnyInstance="DISABLED")
+
+
+def test_a_release_is_as_long_as_a_template_may_be() -> None:
+    assert len(_release().encode()) < BODY_MAX_BYTES
+
+
+@pytest.mark.parametrize("image", ["registry.example/updater:1", "updater@sha256:1", ""])
+def test_a_release_takes_no_image_without_a_digest(image: str) -> None:
+    with pytest.raises(ValueError, match="digest"):
+        released(TEXT, image, DIGESTS["ARM64"])
+
+
+def test_without_a_word_a_new_stack_has_no_public_address() -> None:
+    assert _public_ip(deployed()) == "DISABLED"
+    assert _public_ip(deployed(AssignPublicIp="ENABLED")) == "ENABLED"
+
+
+def test_the_role_trusts_both_schedulers_whatever_the_time_zone() -> None:
+    for parameters in ({}, {"ScheduleTimezone": "Europe/Berlin"}):
+        [statement] = properties(deployed(**parameters), "CronRole")["AssumeRolePolicyDocument"]["Statement"]
+        assert set(statement["Principal"]["Service"]) == {"events.amazonaws.com", "scheduler.amazonaws.com"}
+
+
+def test_services_with_an_old_arn_can_be_described_in_this_cluster_only() -> None:
+    caller = Caller("somebody", (policy_of(STACK, "TaskRole"),))
+    for arn in ("service/web", "service/demo/web"):
+        for cluster, decision in (("demo", Decision.ALLOWED), ("other", Decision.NOT_ALLOWED)):
+            context = {"ecs:cluster": (f"arn:aws:ecs:us-east-1:123456789012:cluster/{cluster}",)}
+            ask = Ask("ecs:DescribeServices", f"arn:aws:ecs:us-east-1:123456789012:{arn}", context)
+            assert caller.may(ask) is decision
+
+
+def test_settings_of_ones_own_are_read_where_they_are_and_the_stack_does_not_touch_them() -> None:
+    stack = deployed(SettingsParameter="/ops/updater/web")
+    assert "UpdaterSettings" not in stack.holdings
+    arn = "arn:aws:ssm:us-east-1:123456789012:parameter/ops/updater/web"
+    [container] = properties(stack, "UpdaterTaskDefinition")["ContainerDefinitions"]
+    assert [each["ValueFrom"] for each in container["Secrets"]] == [arn]
+    [read] = [each for each in statements(stack, "ExecutionRole") if each["Sid"] == "ReadSettings"]
+    assert read["Resource"] == arn
+    assert {output.key: output.value for output in stack.outputs}["SettingsParameter"] == "/ops/updater/web"
+
+
+@pytest.mark.parametrize(
+    ("secret", "key", "decision"),
+    [
+        ("chat", "SecretARN", Decision.ALLOWED),
+        ("other", "SecretARN", Decision.NOT_ALLOWED),
+        ("chat", "PARAMETER_ARN", Decision.ALLOWED),
+        ("other", "PARAMETER_ARN", Decision.NOT_ALLOWED),
+    ],
+)
+def test_a_key_decrypts_the_webhook_s_secret_and_no_other(secret: str, key: str, decision: Decision) -> None:
+    prefix = "arn:aws:secretsmanager:us-east-1:123456789012:secret:"
+    service = "secretsmanager" if key == "SecretARN" else "ssm"
+    caller = Caller("somebody", (policy_of(deployed(WebhookSecret=f"{prefix}chat"), "TaskRole"),))
+    context = {
+        "kms:viaservice": (f"{service}.us-east-1.amazonaws.com",),
+        f"kms:encryptioncontext:{key.lower()}": (f"{prefix}{secret}",),
+    }
+    assert caller.may(Ask("kms:Decrypt", "arn:aws:kms:us-east-1:123456789012:key/2", context)) is decision
 
 
 def test_an_image_of_ones_own_is_used() -> None:
@@ -184,8 +301,16 @@ def test_the_bucket_refuses_connections_that_are_not_encrypted() -> None:
 
 def test_the_dead_man_alarm_counts_hours_and_rests_with_the_schedule() -> None:
     alarm = properties(deployed(DeadManHours="50", ScheduleState="DISABLED"), "DeadManAlarm")
-    assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (3600, "50", "breaching")
+    assert (alarm["Period"], alarm["EvaluationPeriods"]) == (3600, "50")
     assert alarm["ActionsEnabled"] is False
+
+
+# Source: "Configuring how CloudWatch alarms treat missing data": with `missing`, an alarm that has no data goes to
+# INSUFFICIENT_DATA. A new alarm is in that state already, and actions are taken on a change of state only.
+def test_the_dead_man_alarm_is_quiet_until_a_run_has_succeeded_and_then_tells_of_silence() -> None:
+    alarm = properties(STACK, "DeadManAlarm")
+    assert alarm["TreatMissingData"] == "missing"
+    assert alarm["InsufficientDataActions"] == alarm["AlarmActions"]
 
 
 def test_no_alarm_looks_back_further_than_cloudwatch_does() -> None:
@@ -240,9 +365,7 @@ def test_every_statement_has_its_own_name_and_its_reason(role: str) -> None:
     names = [statement["Sid"] for statement in statements(deployed(**EVERYTHING), role)]
     assert len(set(names)) == len(names)
     for name in names:
-        assert re.search(rf"#[^\n]*\n(\s*- !If\n\s*- \w+\n)?\s*-? ?- Sid: {name}\n|without either", TEXT) or _follows(
-            name
-        )
+        assert re.search(rf"#[^\n]*\n(\s*- !If\n\s*- \w+\n)?\s*-? ?- Sid: {name}\n", TEXT) or _follows(name)
 
 
 @pytest.mark.parametrize("role", ["TaskRole", "ExecutionRole", "CronRole"])
@@ -280,6 +403,19 @@ def _required(template: Template) -> set[str]:
 def _image(parameters: dict[str, str]) -> str:
     [container] = properties(deployed(**parameters), "UpdaterTaskDefinition")["ContainerDefinitions"]
     return str(container["Image"])
+
+
+def _sending(stack: Stack) -> set[str]:
+    return {each["Sid"] for each in statements(stack, "TaskRole") if each["Sid"].startswith("SendTo")}
+
+
+def _public_ip(stack: Stack) -> str:
+    [target] = properties(stack, "BottlerocketUpdaterSchedule")["Targets"]
+    return str(target["EcsParameters"]["NetworkConfiguration"]["AwsVpcConfiguration"]["AssignPublicIp"])
+
+
+def _release() -> str:
+    return released(TEXT, DIGESTS["X86_64"], DIGESTS["ARM64"])
 
 
 def _encryption(parameters: dict[str, str]) -> dict[str, Any]:

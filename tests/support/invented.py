@@ -310,7 +310,8 @@ def policies(choose: Chooser, instances: int) -> Policy:
         max_unavailable_per_zone=choose.one_of(zone),
         poll_interval=seconds(choose.one_of((5, 5, 2, 10, 1))),
         settle=seconds(choose.one_of((60, 0, 10, 120))),
-        max_failures=choose.one_of((2, 1, 20)),
+        max_failures=(failures := choose.one_of((2, 1, 20))),
+        suspect_after=max(2, failures),
         rules=Rules(releases=ReleaseRules(deny=parse_ranges(BY_HAND))),
         deadline=seconds(choose.number(60, 3000)) if choose.happens(5) else None,
     )

@@ -15,6 +15,7 @@ from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
 from bottlerocket_ecs_updater.core.model.ids import Own, RunId
+from bottlerocket_ecs_updater.core.model.location import Place
 from bottlerocket_ecs_updater.core.model.run_command import Kind
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine.lease.store_lease import NoLease, Right
@@ -112,7 +113,8 @@ def row(
 def survey_of(clients: InProcessClients, api: Api) -> AwsSurvey:
     """Surveys of one caller's clients."""
     ecs, groups, alarms = (Pair.of(client) for client in (clients.ecs, clients.autoscaling, clients.cloudwatch))
-    return AwsSurvey(cast("Any", ecs), cast("Any", groups), cast("Any", alarms), api, "demo")
+    machines = Pair.of(clients.ec2)
+    return AwsSurvey(cast("Any", ecs), cast("Any", groups), cast("Any", alarms), api, "demo", cast("Any", machines))
 
 
 @dataclass
@@ -137,6 +139,7 @@ class Updater:
     successors: Successors | None = None
     store_name: str = ""
     state: str = ""
+    place: Place | None = None
 
     def run(self) -> RunFinished:
         clock = self.clock or EngineClock(self.world)
@@ -160,6 +163,7 @@ class Updater:
             self.successors,
             self.store_name,
             self.state,
+            self.place,
         )
         run = Run(
             RunId(self.name),

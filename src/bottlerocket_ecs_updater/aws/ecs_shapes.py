@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from sys import intern
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import CAPABILITY, ZONE_ATTRIBUTE
+from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Registration, Status
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn, Zone
 from bottlerocket_ecs_updater.core.model.resources import Moving, Port, Remaining
@@ -16,6 +19,7 @@ from bottlerocket_ecs_updater.core.model.services import Service
 if TYPE_CHECKING:
     from types_boto3_ecs.type_defs import (
         AttributeTypeDef,
+        CapacityProviderStrategyItemTypeDef,
         ContainerInstanceHealthStatusTypeDef,
         ContainerInstanceTypeDef,
         FailureTypeDef,
@@ -23,12 +27,13 @@ if TYPE_CHECKING:
         ServiceTypeDef,
     )
 
+T = TypeVar("T")
+
 VARIANT_ATTRIBUTE = "bottlerocket.variant"
 """Bottlerocket's ECS agent registers with it; nothing else does."""
 
-ZONE_ATTRIBUTE = "ecs.availability-zone"
-CAPABILITY_PREFIX = "com.amazonaws.ecs.capability."
-"""Dozens of these are on every instance, and nothing here asks for them."""
+CAPABILITIES = f"{CAPABILITY}*"
+"""Under this name `aws/transport/trimming.py` puts the names of all capabilities together, with blanks between them."""
 
 ELSEWHERE = ("FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
 """Launch types whose tasks are on no instance that we look after."""
@@ -50,6 +55,7 @@ _STOPPED = re.compile(r"has stopped (\d+) running tasks")
 SERVICE_GROUP_PREFIX = "service:"
 UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
 
+_LAUNCHES = {launch.value: launch for launch in LaunchType}
 _STATUSES = {status.value: status for status in Status}
 
 
@@ -72,7 +78,10 @@ def registration(shape: ContainerInstanceTypeDef, at: datetime) -> Registration:
         registered_at=moment(shape.get("registeredAt")),
         at=at,
         capacity_provider=shape.get("capacityProviderName", ""),
-        remaining=_remaining(shape.get("remainingResources") or ()),
+        remaining=_resources(shape.get("remainingResources") or ()),
+        registered=_once(_resources(shape.get("registeredResources") or ())),
+        capabilities=_once(_capabilities(shape.get("attributes") or ())),
+        agent_version=intern((shape.get("versionInfo") or {}).get("agentVersion", "")),
         impaired=_impaired(shape.get("healthStatus") or {}),
     )
 
@@ -87,10 +96,28 @@ def _impaired(shape: ContainerInstanceHealthStatusTypeDef) -> str:
 
 
 def _attributes(shapes: Iterable[AttributeTypeDef]) -> dict[str, str]:
-    named = ((shape.get("name", ""), shape.get("value", "")) for shape in shapes)
-    kept = ((name, value) for name, value in named if name and not name.startswith(CAPABILITY_PREFIX))
+    kept = ((shape.get("name", ""), shape.get("value", "")) for shape in shapes if not is_capability(shape))
     # Thousands of instances have the same names, and mostly the same values: each is kept once.
-    return {intern(name): intern(value) for name, value in kept}
+    return {intern(name): intern(value) for name, value in kept if name and name != CAPABILITIES}
+
+
+def is_capability(shape: Mapping[str, Any]) -> bool:
+    """Whether an attribute says what an agent can do: by a name without a value."""
+    return shape.get("name", "").startswith(CAPABILITY) and not shape.get("value")
+
+
+def _capabilities(shapes: Iterable[AttributeTypeDef]) -> frozenset[str]:
+    """What the agent can do, apart from the attributes that people select by."""
+    together = (shape.get("value", "") for shape in shapes if shape.get("name") == CAPABILITIES)
+    return frozenset(name for names in together for name in names.split()) | frozenset(
+        shape["name"] for shape in shapes if is_capability(shape)
+    )
+
+
+@lru_cache(maxsize=256)
+def _once(value: T) -> T:
+    """The first of all equal values: thousands of instances are alike, and each of these is kept once."""
+    return value
 
 
 def service(shape: ServiceTypeDef, at: datetime) -> Service | None:
@@ -115,7 +142,7 @@ def service(shape: ServiceTypeDef, at: datetime) -> Service | None:
     )
 
 
-def _remaining(shapes: Iterable[ResourceOutputTypeDef]) -> Remaining | None:
+def _resources(shapes: Iterable[ResourceOutputTypeDef]) -> Remaining | None:
     by_name = {shape.get("name", ""): shape for shape in shapes}
     if "CPU" not in by_name or "MEMORY" not in by_name:
         return None
@@ -146,9 +173,15 @@ def _moving(shape: ServiceTypeDef) -> Moving | None:
         definition,
         any(one.get("type") == "distinctInstance" for one in constraints),
         tuple(one.get("expression", "") for one in constraints if one.get("type") == "memberOf"),
-        # Whether its provider may still scale is not known: a drain that gets no instance is given back at its limit.
-        grows=bool(shape.get("capacityProviderStrategy")),
+        _LAUNCHES.get(shape.get("launchType") or LaunchType.EC2.value, LaunchType.OTHER),
+        _placing(shape.get("capacityProviderStrategy") or ()),
     )
+
+
+def _placing(strategy: Sequence[CapacityProviderStrategyItemTypeDef]) -> tuple[str, ...]:
+    """The names of those that get tasks: with weight and base 0 one gets none, beside others that have either."""
+    used = [one for one in strategy if one.get("weight") or one.get("base")] or strategy
+    return tuple(sorted(one.get("capacityProvider", "").rsplit("/", 1)[-1] for one in used))
 
 
 def _rollouts(shape: ServiceTypeDef) -> Sequence[Mapping[str, Any]]:

@@ -5,11 +5,12 @@ Each is read-only, and each may be refused or not be offered: the engine then do
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.aws.ecs_shapes import moment
+from bottlerocket_ecs_updater.aws.ecs_shapes import failures, moment
 from bottlerocket_ecs_updater.aws.probe import PROBES_AT_ONCE, ask_probes
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.batches import chunks, pages
@@ -22,17 +23,33 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import (
     NoGroup,
     refresh_active,
 )
+from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
+from bottlerocket_ecs_updater.core.model.instance import Machine
 from bottlerocket_ecs_updater.core.model.resources import Definition, Demand, Port
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule
+from bottlerocket_ecs_updater.errors import Denied
 
 if TYPE_CHECKING:
     from types_boto3_autoscaling import AutoScalingClient
+    from types_boto3_autoscaling.type_defs import AutoScalingGroupTypeDef
     from types_boto3_cloudwatch import CloudWatchClient
     from types_boto3_cloudwatch.literals import AlarmTypeType
     from types_boto3_cloudwatch.type_defs import DescribeAlarmsInputTypeDef, DescribeAlarmsOutputTypeDef
+    from types_boto3_ec2 import EC2Client
+    from types_boto3_ec2.type_defs import (
+        DescribeInstancesRequestTypeDef,
+        DescribeInstancesResultTypeDef,
+        FilterTypeDef,
+    )
     from types_boto3_ecs import ECSClient
-    from types_boto3_ecs.type_defs import ContainerDefinitionOutputTypeDef, TaskDefinitionTypeDef
+    from types_boto3_ecs.type_defs import (
+        CapacityProviderTypeDef,
+        ContainerDefinitionOutputTypeDef,
+        DescribeCapacityProvidersRequestTypeDef,
+        DescribeCapacityProvidersResponseTypeDef,
+        TaskDefinitionTypeDef,
+    )
 
 ALARMS_MAX = 100
 """DescribeAlarms takes so many names, and gives so many alarms on a page."""
@@ -43,8 +60,19 @@ ALARM_TYPES: Sequence[AlarmTypeType] = ("MetricAlarm", "CompositeAlarm")
 GROUP_INSTANCES_MAX = 50
 """DescribeAutoScalingInstances takes so many ids."""
 
+MACHINES_MAX = 200
+"""DescribeInstances takes so many values in one filter."""
+
 PROTECTION_MAX = 100
 """GetTaskProtection takes so many tasks."""
+
+PROVIDERS_MAX = 100
+"""DescribeCapacityProviders takes so many names; it gives ten a page."""
+
+GROUPS_MAX = 50
+"""DescribeAutoScalingGroups takes so many names where no more than one page is wanted."""
+
+MISSING = "MISSING"
 
 REFRESHES_ASKED = 10
 """The newest come first, and a group has one active refresh at a time."""
@@ -63,7 +91,9 @@ class AwsSurvey:
         alarms: Pair[CloudWatchClient],
         api: Api,
         cluster: str,
+        ec2: Pair[EC2Client] | None = None,
     ) -> None:
+        self._ec2 = ec2
         self._ecs = ecs
         self._groups = groups
         self._alarms = alarms
@@ -73,7 +103,7 @@ class AwsSurvey:
     @classmethod
     def of(cls, clients: Clients, api: Api, cluster: str) -> AwsSurvey:
         """From the clients of a run; none is made before it is first asked."""
-        return cls(clients.ecs, clients.autoscaling, clients.cloudwatch, api, cluster)
+        return cls(clients.ecs, clients.autoscaling, clients.cloudwatch, api, cluster, clients.ec2)
 
     def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
         """The state of every alarm that a rule names, by name: those with full names a hundred a call."""
@@ -137,6 +167,24 @@ class AwsSurvey:
         )
         return any(refresh_active(str(shape.get("Status", ""))) for shape in reply.get("InstanceRefreshes", ()))
 
+    def machines(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Machine]:
+        """What EC2 shows of these instances. A filter leaves out what is gone, where a list would be refused whole."""
+        found: dict[InstanceId, Machine] = {}
+        for some in chunks(instances, MACHINES_MAX) if self._ec2 is not None else ():
+            filters: Sequence[FilterTypeDef] = [{"Name": "instance-id", "Values": list(some)}]
+            found |= {id_: machine for shape in self._shown(filters) for id_, machine in machines_in(shape)}
+        return found
+
+    def _shown(self, filters: Sequence[FilterTypeDef]) -> Iterable[DescribeInstancesResultTypeDef]:
+        def ask(token: str | None) -> DescribeInstancesResultTypeDef:
+            assert self._ec2 is not None
+            method = self._ec2.looking.describe_instances
+            request: DescribeInstancesRequestTypeDef = {"Filters": filters}
+            asked: DescribeInstancesRequestTypeDef = {**request, "NextToken": token} if token else request
+            return self._api.look(Operation.DESCRIBE_INSTANCES, self._cluster, method, **asked)
+
+        return pages(ask, lambda reply: reply.get("NextToken"))
+
     def definition(self, arn: str) -> Definition:
         """What a task of this definition asks of an instance; a revision never changes."""
         reply = self._api.look(
@@ -146,6 +194,48 @@ class AwsSurvey:
             taskDefinition=arn,
         )
         return definition(reply.get("taskDefinition", {}))
+
+    def providers(self, names: Sequence[str]) -> Mapping[str, CapacityProvider]:
+        """These capacity providers of the cluster by name, each with what its Auto Scaling group may still start.
+
+        One of which ECS says nothing is left out; one that it does not know is MISSING.
+        """
+        shapes: list[CapacityProviderTypeDef] = []
+        missing: set[str] = set()
+        for some in chunks(sorted(names), PROVIDERS_MAX):
+            for reply in self._provider_pages(some):
+                shapes += reply.get("capacityProviders", ())
+                failed = failures(reply.get("failures"))
+                missing |= {arn.rsplit("/", 1)[-1] for arn, why in failed.items() if why.startswith(MISSING)}
+        groups = self._groups_by_name({group for shape in shapes if (group := _group_of(shape))})
+        found = {provider.name: provider for provider in (capacity_provider(shape, groups) for shape in shapes)}
+        return {name: CapacityProvider(name, ProviderKind.MISSING) for name in missing} | found
+
+    def _provider_pages(self, names: Sequence[str]) -> Iterable[DescribeCapacityProvidersResponseTypeDef]:
+        # Those of Managed Instances belong to a cluster, and are described only where it is named.
+        request: DescribeCapacityProvidersRequestTypeDef = {"cluster": self._cluster, "capacityProviders": list(names)}
+
+        def ask(token: str | None) -> DescribeCapacityProvidersResponseTypeDef:
+            asked: DescribeCapacityProvidersRequestTypeDef = {**request, "nextToken": token} if token else request
+            method = self._ecs.looking.describe_capacity_providers
+            return self._api.look(Operation.DESCRIBE_CAPACITY_PROVIDERS, self._cluster, method, **asked)
+
+        return pages(ask, lambda reply: reply.get("nextToken"))
+
+    def _groups_by_name(self, names: Collection[str]) -> Mapping[str, AutoScalingGroupTypeDef]:
+        """These Auto Scaling groups; none where they may not be described, or cannot be now."""
+        found: dict[str, AutoScalingGroupTypeDef] = {}
+        with suppress(Denied):
+            for some in chunks(sorted(names), GROUPS_MAX):
+                reply = self._api.look(
+                    Operation.DESCRIBE_AUTO_SCALING_GROUPS,
+                    ", ".join(some),
+                    self._groups.looking.describe_auto_scaling_groups,
+                    AutoScalingGroupNames=list(some),
+                    MaxRecords=GROUPS_MAX,
+                )
+                found |= {shape.get("AutoScalingGroupName", ""): shape for shape in reply.get("AutoScalingGroups", ())}
+        return found
 
     def protections(self, tasks: Sequence[TaskArn]) -> Mapping[TaskArn, datetime]:
         """Until when each of these tasks is protected; those that are not are left out."""
@@ -164,6 +254,16 @@ class AwsSurvey:
         return found
 
 
+def machines_in(reply: DescribeInstancesResultTypeDef) -> Iterable[tuple[InstanceId, Machine]]:
+    """The instances of a reply, whatever reservations they are in."""
+    for reservation in reply.get("Reservations", ()):
+        for shape in reservation.get("Instances", ()):
+            operator = shape.get("Operator", {})
+            managed_by = operator.get("Principal") or "an AWS service" if operator.get("Managed") else ""
+            state = str(shape.get("State", {}).get("Name", ""))
+            yield InstanceId(shape.get("InstanceId", "")), Machine(state, managed_by, shape.get("PrivateIpAddress", ""))
+
+
 def definition(shape: TaskDefinitionTypeDef) -> Definition:
     """A task definition, as far as it decides where its tasks may go."""
     containers = shape.get("containerDefinitions") or ()
@@ -178,14 +278,64 @@ def definition(shape: TaskDefinitionTypeDef) -> Definition:
             # With a network interface of its own a task takes no port of the host.
             ports=frozenset() if awsvpc else frozenset(port for one in containers for port in _ports(one)),
             interfaces=1 if awsvpc else 0,
-            required=frozenset(name for name in required if name and not name.startswith(CAPABILITY)),
+            required=frozenset(name for name in required if name),
         ),
         tuple(one.get("expression", "") for one in constraints if one.get("type") == "memberOf"),
     )
 
 
-CAPABILITY = "com.amazonaws.ecs.capability."
-"""What every agent of an age can do; instances' own are not kept, as there are dozens of them."""
+_KINDS = {kind.value: kind for kind in ProviderKind}
+_FARGATE = ("FARGATE", "FARGATE_SPOT")
+_LEAVING = ("Terminat", "Detach", "Warmed")
+_NEEDED_TO_GROW = frozenset({"AlarmNotification", "Launch"})
+"""What an Auto Scaling group does by a scaling policy, and what it does to start an instance."""
+
+
+def capacity_provider(
+    shape: CapacityProviderTypeDef, groups: Mapping[str, AutoScalingGroupTypeDef]
+) -> CapacityProvider:
+    """A capacity provider, with what its group says of how far it may grow."""
+    name, kind = shape.get("name", ""), _kind_of(shape)
+    if kind is not ProviderKind.AUTO_SCALING:
+        return CapacityProvider(name, kind)
+    group = _group_of(shape)
+    why_not = _why_not(shape, groups.get(group))
+    found = groups.get(group)
+    if found is None:
+        return CapacityProvider(name, kind, not why_not, why_not, group)
+    staying = [one for one in found.get("Instances", ()) if not one.get("LifecycleState", "").startswith(_LEAVING)]
+    most = found.get("MaxSize", 0)
+    more = max(0, most - max(found.get("DesiredCapacity", 0), len(staying)))
+    return CapacityProvider(name, kind, not why_not, why_not, group, most, more)
+
+
+def _kind_of(shape: CapacityProviderTypeDef) -> ProviderKind:
+    """Its kind: ECS may leave the type out of a provider that is older than that field."""
+    if "managedInstancesProvider" in shape:
+        return ProviderKind.MANAGED_INSTANCES
+    if "autoScalingGroupProvider" in shape:
+        return ProviderKind.AUTO_SCALING
+    if shape.get("name") in _FARGATE:
+        return ProviderKind.FARGATE
+    return _KINDS.get(str(shape.get("type", "")), ProviderKind.OTHER)
+
+
+def _group_of(shape: CapacityProviderTypeDef) -> str:
+    """The name at the end of its group's ARN, `…:autoScalingGroup:<id>:autoScalingGroupName/<name>`, or that name."""
+    return shape.get("autoScalingGroupProvider", {}).get("autoScalingGroupArn", "").rpartition("/")[2]
+
+
+def _why_not(shape: CapacityProviderTypeDef, group: AutoScalingGroupTypeDef | None) -> str:
+    """Why it starts no instances, empty where it may."""
+    status = shape.get("status", "ACTIVE")
+    if status != "ACTIVE":
+        return f"its status is {status}"
+    if shape.get("autoScalingGroupProvider", {}).get("managedScaling", {}).get("status") != "ENABLED":
+        return "its managed scaling is off"
+    suspended = {one.get("ProcessName", "") for one in group.get("SuspendedProcesses", ())} if group else set()
+    if suspended & _NEEDED_TO_GROW:
+        return f"the process {min(suspended & _NEEDED_TO_GROW)} of its Auto Scaling group is suspended"
+    return ""
 
 
 def _number(text: str | None) -> int:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 import sys
 from typing import Annotated, Protocol, cast
 
+from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
+from bottlerocket_ecs_updater.aws.transport.session import Clients
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.whoever import whoever
 from bottlerocket_ecs_updater.cli.wiring import Wired
-from bottlerocket_ecs_updater.engine.audit import Act, note_act
+from bottlerocket_ecs_updater.engine.store.audit import Act, note_act
 from bottlerocket_ecs_updater.errors import UpdaterError
 from bottlerocket_ecs_updater.report.outputs.archive import refresh_index_page
 
@@ -29,13 +30,17 @@ Why = Annotated[str, kinds.text("Why, for the audit trail.", _LINE, "a line of a
 
 def caller(wired: Wired) -> str:
     """Who calls: the ARN that AWS knows them by, and the user and machine; as much of it as can be found out."""
-    here = _here()
+    return caller_of(wired.clients, wired.own_api)
+
+
+def caller_of(clients: Clients, api: Api) -> str:
+    """The same, for a command that is about no cluster."""
     try:
-        client = cast("_Tokens", wired.clients.in_region("sts", None))
-        arn = wired.own_api.look(Operation.GET_CALLER_IDENTITY, "", client.get_caller_identity)["Arn"]
+        client = cast("_Tokens", clients.in_region("sts", None))
+        arn = api.look(Operation.GET_CALLER_IDENTITY, "", client.get_caller_identity)["Arn"]
     except UpdaterError:
-        return here
-    return f"{arn} ({here})"
+        return whoever()
+    return f"{arn} ({whoever()})"
 
 
 def record(wired: Wired, verb: str, about: str, why: str, done: str, who: str = "") -> None:
@@ -52,11 +57,3 @@ def record(wired: Wired, verb: str, about: str, why: str, done: str, who: str = 
         refresh_index_page(wired.store, wired.state)
     except UpdaterError as error:
         print(f"warning: this is not in the audit trail: {error}", file=sys.stderr)  # noqa: T201 - to a person
-
-
-def _here() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in most containers
-        user = "somebody"
-    return f"{user} on {socket.gethostname()}"

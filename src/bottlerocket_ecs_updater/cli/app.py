@@ -45,9 +45,18 @@ COMMANDS = {
     "pause": "Let no run begin anything new on a cluster until `resume`; what is in flight finishes.",
     "resume": "Let runs begin again on a cluster that was paused.",
     "release": "Give a quarantined instance back, clear its rest, or declare a version good.",
+    "promote": "Let clusters take a version without waiting for other stages.",
+    "unpromote": "Take a promotion back.",
+    "block": "Let no cluster that shares the state store take a version, whatever else is said.",
+    "unblock": "Let clusters take a version again that was blocked.",
+    "expedite": "Let a version skip its minimum age, promotion and checkpoints.",
+    "unexpedite": "Let a version wait again as any other does.",
     "simulate": "Run against a simulated cluster on this machine, and watch it.",
 }
-"""What there is, by the module of this room that has it; each is imported when it is called."""
+"""What there is; each is imported when it is called, most from the module of this room that has its name."""
+
+OPPOSITES = {"unpromote": "promote", "unblock": "block", "unexpedite": "expedite"}
+"""Commands that are in the module of another one, which they undo."""
 
 
 def build_app(environ: Mapping[str, str]) -> App:
@@ -59,7 +68,7 @@ def build_app(environ: Mapping[str, str]) -> App:
         help_epilogue=f"Settings may also come from variables ({PREFIX}SETTLE=90s) or a file (settle = '90s').",
     )
     for name, meaning in COMMANDS.items():
-        app.command(f"{ROOM}.{name}:{name}", name=name, help=meaning)
+        app.command(f"{ROOM}.{OPPOSITES.get(name, name)}:{name}", name=name, help=meaning)
     return configure(app, environ, _definitions)
 
 

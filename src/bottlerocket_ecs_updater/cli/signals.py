@@ -12,11 +12,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from bottlerocket_ecs_updater.cli.whoever import whoever
 from bottlerocket_ecs_updater.engine.run import Stop
 from bottlerocket_ecs_updater.errors import Interrupted
 
@@ -48,7 +50,7 @@ def heard(
             seen["interrupts"] += 1
             if seen["interrupts"] > 1:
                 os._exit(EXIT_ON_SECOND_INTERRUPT)
-        stop.request(f"{signal.Signals(number).name} was received")
+        stop.request(_told(signal.Signals(number)))
         interrupted.set()
         seen["signals"] += 1
         if seen["signals"] == 1:
@@ -67,6 +69,13 @@ def heard(
             signal.setitimer(signal.ITIMER_REAL, 0)
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _told(received: signal.Signals) -> str:
+    """Which signal, and who sent it, as far as that can be known from inside the process."""
+    if received is signal.SIGINT and sys.stdin is not None and sys.stdin.isatty():
+        return f"{received.name} was received: Ctrl-C at the terminal of {whoever()}"
+    return f"{received.name} was received: the process, or its task in ECS, was stopped from outside"
 
 
 @contextmanager

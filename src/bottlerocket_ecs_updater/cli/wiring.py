@@ -94,9 +94,11 @@ def wire(
     """
     waits = waits or Waits(_say_wait)
     limits = settings.limits
-    clock = SystemClock(limits.time_scale, limits.time_origin, interrupted or threading.Event())
+    clock = SystemClock(settings.target.time_scale, settings.target.time_origin, interrupted or threading.Event())
     run = new_run_id(clock.now())
-    clients = Clients(version=__version__, region=settings.target.region_named, lease=limits.lease / limits.time_scale)
+    clients = Clients(
+        version=__version__, region=settings.target.region_named, lease=limits.lease / settings.target.time_scale
+    )
     calls = Calls()
     pace = Pace(clock)
     api = Api(clock, pace, calls, within=clients.within, waits=waits)
@@ -159,10 +161,31 @@ def began_at(run: RunId) -> datetime | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class WiredStore:
+    """All that a command talks to that is about every cluster of a store, and about none in particular."""
+
+    store: Store
+    clock: SystemClock
+    clients: Clients
+    api: Api
+
+
+def wire_store(state: Bucket | Folder, region: str | None) -> WiredStore:
+    """Make everything for a command that needs the state store alone. Nothing is asked of AWS yet."""
+    clock = SystemClock(1.0, None, threading.Event())
+    clients = Clients(version=__version__, region=region)
+    api = Api(clock, Pace(clock), Calls(), within=clients.within)
+    return WiredStore(store_at(state, clients, api), clock, clients, api)
+
+
 def _store(settings: RunSettings, clients: Clients, api: Api) -> Store | None:
-    match settings.target.state:
-        case None:
-            return None
+    return store_at(settings.target.state, clients, api) if settings.target.state is not None else None
+
+
+def store_at(state: Bucket | Folder, clients: Clients, api: Api) -> Store:
+    """The state store that settings name."""
+    match state:
         case Folder(path=path):
             return FolderStore(path)
         case Bucket(name=bucket, prefix=prefix):

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launch, Membership
+from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
 from bottlerocket_ecs_updater.core.model.container_instance import (
     NAMELESS,
     Managed,
@@ -23,6 +24,7 @@ from bottlerocket_ecs_updater.core.model.container_instance import (
 )
 from bottlerocket_ecs_updater.core.model.event import Event
 from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
+from bottlerocket_ecs_updater.core.model.instance import Machine, Node
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.run_command import End, Flight, Kind
 from bottlerocket_ecs_updater.core.model.services import Service
@@ -176,6 +178,9 @@ class Cluster(Protocol):
 class Hosts(Protocol):
     """The hosts, behind Systems Manager."""
 
+    def activated(self) -> Sequence[Node]:
+        """Nodes that Systems Manager knows by hybrid activations, as far as a few pages tell."""
+
     def reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Managed]:
         """What Systems Manager knows of these instances; those that it does not know are left out."""
 
@@ -209,8 +214,14 @@ class Survey(Protocol):
     ) -> Mapping[InstanceId, Membership]:
         """The Auto Scaling group of each, and its state there; with `refreshes`, whether that group is refreshed."""
 
+    def machines(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Machine]:
+        """What EC2 shows of these instances; those that it does not show are left out."""
+
     def definition(self, arn: str) -> Definition:
         """What a task of this definition asks of an instance; a revision never changes."""
+
+    def providers(self, names: Sequence[str]) -> Mapping[str, CapacityProvider]:
+        """These capacity providers by name, and what each may still add; one of which AWS says nothing is left out."""
 
     def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
         """The state of every alarm that a rule names, as CloudWatch writes it, by name; composite alarms too."""

@@ -10,6 +10,7 @@ from functools import partial
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
+from bottlerocket_ecs_updater.core.decision.polling import apart, shared_look
 from bottlerocket_ecs_updater.core.decision.stuck import drains_in_vain, said, stuck_on, waiting_codes
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import left_out
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import newly_found
@@ -17,23 +18,34 @@ from bottlerocket_ecs_updater.core.model.event import (
     ClaimFound,
     InstanceHeld,
     PhaseEntered,
+    RuleOff,
     RunFinished,
     RunHalted,
     RunStarted,
     RunStopping,
     StateUnreadable,
+    TellingFailed,
     UpdatesPaused,
     UpdatesResumed,
 )
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Own, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.location import Place
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, count
-from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
+from bottlerocket_ecs_updater.core.model.phase import IN_PROGRESS, Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.shared import LastRun
 from bottlerocket_ecs_updater.core.model.time_text import passed, spell
+from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, published
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.core.state.ledger import with_found, with_sighting, with_waiting, without_gone
+from bottlerocket_ecs_updater.core.state.ledger import (
+    with_found,
+    with_sighting,
+    with_suspect_after,
+    with_waiting,
+    without_gone,
+)
 from bottlerocket_ecs_updater.engine.act.executor import Acting
 from bottlerocket_ecs_updater.engine.drain_deadline import Patience
 from bottlerocket_ecs_updater.engine.lease.right import asking
@@ -57,6 +69,7 @@ from bottlerocket_ecs_updater.engine.safe_recorder import Unfailing
 from bottlerocket_ecs_updater.engine.store.first_seen import Sightings
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerBroken, LedgerKeeping
 from bottlerocket_ecs_updater.engine.store.pause_switch import look_for_pause
+from bottlerocket_ecs_updater.engine.store.shared_state import SharedState, publish
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLapsed, LeaseLost, Throttled, Unreachable, UpdaterError
 
 PASSING_REASONS = frozenset(
@@ -67,6 +80,10 @@ PASSING_REASONS = frozenset(
 BREATHS_MAX = 5
 """Passes that may follow each other at once and do nothing: each may want a look for what the last one found."""
 
+
+PAUSE_READ_EVERY = timedelta(seconds=60)
+"""A person who pauses updates sees no drain begin after that, since the switch is read right before each; within a
+minute nothing else begins either."""
 
 BASELINE_LOOKS, BASELINE_SPACING = 5, timedelta(seconds=15)
 """How often services are looked at before the first drain, while hosts are asked and stage: some flap in minutes."""
@@ -104,6 +121,8 @@ class World:
     """What tells the claims of runs that share the store from those of others."""
     state: str = ""
     """Under which name the state of the cluster is kept in the store; empty for the cluster's own."""
+    place: Place | None = None
+    """What tells the cluster from others that share the store; None where it shares nothing with them."""
 
 
 class Run:
@@ -134,6 +153,7 @@ class Run:
         self._version = version
         self._calls = calls
         self._known = Knowledge(run, now, now, now, believed_max=policy.long_step, store=world.store_name)
+        self._known.daemon_start = policy.daemon_start
         self._known.own = world.own
         self._looking = Looking(
             self._known,
@@ -157,11 +177,13 @@ class Run:
         )
         self._evidence = Evidence(self._known, world.cluster, world.ledger)
         self._sightings = Sightings(world.store)
+        self._shared = SharedState(world.store, world.place, policy.rules.stages)
         self._agenda = Agenda(policy.poll_interval)
         self._phases: dict[InstanceId, tuple[Phase, datetime]] = {}
         self._holds: dict[InstanceId, Hold] = {}
         self._stuck_on: Hold | None = None
         self._in_vain = self._why_stuck = ""
+        self._pause_read_at: datetime | None = None
         self._breaths = 0
         """Passes in a row that did nothing, and wanted to look again at once."""
         self._stuck: dict[InstanceId, datetime] = {}
@@ -171,7 +193,7 @@ class Run:
         """Run to the end, and tell how it ended. Raises nothing that is expected: errors are in what it returns."""
         world = self._world
         self._record(RunStarted(self._known.started_at, self._run, self._cluster_name, self._version))
-        why, error, in_haste = "", False, False
+        why, error, in_haste, lost = "", False, False, False
         try:
             self._remember()
             self._passes()
@@ -183,9 +205,14 @@ class Run:
                 why, error = denied, True
         except (UpdaterError, LeaseLost, Interrupted) as problem:
             why, error, in_haste = str(problem), True, isinstance(problem, Interrupted)
+            if in_haste and self._stop.why:
+                why = f"{self._stop.why}; {why}"
+            lost = isinstance(problem, LeaseLost)
         if not in_haste:
             self._flush_once_more()
-        finished = self._finish(why, error=error)
+        finished = self._finish(why, error=error, in_haste=in_haste)
+        if not (in_haste or lost):
+            self._publish(finished)
         with suppress(Interrupted, LeaseLost):
             # Whoever raises this has heard of it. The run is over.
             self._record(finished)
@@ -206,6 +233,7 @@ class Run:
     def _remember(self) -> None:
         try:
             self._patience.insist(partial(remember, self._known, self._world.ledger))
+            self._world.ledger.change(partial(with_suspect_after, after=self._policy.suspect_after))
         except LedgerBroken as problem:
             # The claims are on the instances, too: what is in hand is given back, and nothing is begun.
             self._known.barred = str(problem)
@@ -215,6 +243,19 @@ class Run:
         """Whatever ended the run: a copy of a claim that is left there for nothing is another run's errand."""
         with suppress(UpdaterError, LeaseLost, Interrupted):
             self._world.ledger.flush()
+
+    def _publish(self, finished: RunFinished) -> None:
+        """Write down where the cluster stands, for others; what keeps that from being written costs nothing else."""
+        store, place, known = self._world.store, self._world.place, self._known
+        if store is None or place is None:
+            return
+        last = LastRun(self._run, finished.outcome, finished.exit_code, finished.at, finished.why)
+        try:
+            now, before = publish(store, Seen(place, known.fleet(), finished.outcomes, last), self._policy)
+        except (UpdaterError, LeaseLost, Interrupted) as problem:
+            self._record(TellingFailed(finished.at, "the standing of the cluster", str(problem)))
+        else:
+            self._record(published(now, before, known.past.first_seen, finished.at))
 
     def _record(self, event: object) -> None:
         self._world.recorder.record(event)  # type: ignore[arg-type]
@@ -231,7 +272,7 @@ class Run:
                     self._forget_gone()
                     afresh = False
                 self._evidence.look()
-                self._look_beyond()
+                self._look_beyond(anew=wants.full or wants.listing)
                 decision = decide(self._known.fleet(), self._policy)
                 self._notice_stuck(decision)
                 self._tell(decision)
@@ -254,6 +295,7 @@ class Run:
                 return
             self._promise(decision, wants)
             again = self._agenda.next(decision.look_at) or self._known.at
+            again = self._together(again)
             self._breaths = 0 if acted or again > self._known.at else self._breaths + 1
             if self._acting.faltered or self._breaths >= BREATHS_MAX:
                 # What AWS refused or throttled a moment ago is not asked for again in the same breath, and what looks
@@ -310,9 +352,10 @@ class Run:
             present = {id_ for id_, one in self._known.instances.items() if one.registration is not None}
             self._world.ledger.change(partial(without_gone, present=present, now=self._known.at))
 
-    def _look_beyond(self) -> None:
+    def _look_beyond(self, *, anew: bool) -> None:
         """What the rules ask. What cannot be read of it bars beginning, and not what is in hand."""
         try:
+            self._look_for_pause(anew=anew)
             self._look_at_store()
         except (Throttled, Unreachable, LeaseLost, Interrupted):
             raise
@@ -321,10 +364,25 @@ class Run:
                 raise
             self._known.bar(problem)
 
+    def _look_for_pause(self, *, anew: bool) -> None:
+        """Read the pause switch: with every look that a drain may stand on, and otherwise at its own pace.
+
+        While updates are paused it is read with every look: a run must not end for a pause that is over.
+        """
+        known = self._known
+        read_at = self._pause_read_at
+        if anew or known.paused or read_at is None or passed(read_at, PAUSE_READ_EVERY, known.at):
+            self._tell_pause(look_for_pause(self._world.store, self._world.state or self._cluster_name))
+            self._pause_read_at = known.at
+
     def _look_at_store(self) -> None:
-        """What is neither of ECS nor of the hosts: the pause switch, and how old releases are."""
+        """How old releases are, and what others say of them."""
         known, ledger = self._known, self._world.ledger
-        self._tell_pause(look_for_pause(self._world.store, self._world.state or self._cluster_name))
+        known.shared = self._shared.look(known.at)
+        if why := self._shared.take_off():
+            self._record(RuleOff(known.at, "blocks and promotions", why))
+        for key, why in self._shared.take_unreadable():
+            self._record(StateUnreadable(known.at, key, why))
         for version in known.releases_told():
             seen = self._sightings.note(version, known.at)
             ledger.change(partial(with_sighting, version=version, at=seen))
@@ -350,10 +408,11 @@ class Run:
 
     def _promise(self, decision: Decision, looked: Wants) -> None:
         ours = [id_ for id_, instance in self._known.instances.items() if instance.claim is not None]
-        self._agenda.take(decision, ours, ours if looked.full or looked.listing else looked.due, self._known.at)
+        kept = ours if looked.full or looked.listing else [*looked.due, *looked.heard]
+        self._agenda.take(decision, ours, kept, self._known.at)
         services = self._known.services
-        kept = services is not None and services.at == self._known.at
-        self._agenda.take_services(decision.services_at, kept=kept)
+        were_looked_at = services is not None and services.at == self._known.at
+        self._agenda.take_services(decision.services_at, kept=were_looked_at)
 
     def _baseline_due(self, now: datetime) -> bool:
         """Whether to look once more how services fare by themselves, before the first host is drained."""
@@ -362,14 +421,22 @@ class Run:
         few = not known.drained and known.looks_before < BASELINE_LOOKS and bool(known.instances)
         return few and seen is not None and passed(seen.at, BASELINE_SPACING, now)
 
+    def _together(self, again: datetime) -> datetime:
+        """When looks that are due then are taken: where many instances are in flight, they share looks and calls."""
+        policy, known = self._policy, self._known
+        many = policy.max_unavailable.of(len(known.instances))
+        return shared_look(again, known.started_at, apart(policy.poll_interval, many, policy.settle))
+
     def _wants(self, decision: Decision) -> Wants:
         now = self._world.clock.now()
-        verdicts = decision.verdicts.items()
+        verdicts, due = decision.verdicts.items(), self._agenda.due(now)
+        heard = {id_ for id_ in due if id_ in decision.verdicts and decision.verdicts[id_].wants_answer_only}
         return Wants(
             full=decision.wants_full_look,
             listing=decision.wants_listing,
             services=self._agenda.services_due(now) or self._baseline_due(now),
-            due=self._agenda.due(now),
+            due=due - heard,
+            heard=heard,
             tasks=[id_ for id_, verdict in verdicts if verdict.wants_tasks],
             groups=[id_ for id_, verdict in verdicts if verdict.wants_group],
             reboot_ends=[id_ for id_, verdict in verdicts if verdict.wants_reboot_end],
@@ -413,11 +480,11 @@ class Run:
 
     # The end
 
-    def _finish(self, why: str, *, error: bool) -> RunFinished:
+    def _finish(self, why: str, *, error: bool, in_haste: bool = False) -> RunFinished:
         known = self._known
         outcomes = self._outcomes()
         counts = count(outcomes)
-        name, exit_code = self._verdict(counts, error=error)
+        name, exit_code = self._verdict(counts, error=error, in_haste=in_haste)
         if not why and known.halt is not None:
             why = known.halt.why
         if not why and name in ("stuck", "failures"):
@@ -428,19 +495,18 @@ class Run:
         calls, throttles = (dict(self._calls), self._calls.throttled) if self._calls is not None else ({}, 0)
         return RunFinished(now, self._run, name, exit_code, counts, took, why, outcomes, calls, throttles)
 
-    def _verdict(self, counts: Mapping[str, int], *, error: bool) -> tuple[str, int]:
+    def _verdict(self, counts: Mapping[str, int], *, error: bool, in_haste: bool) -> tuple[str, int]:
         """How the run ended, and the exit code that says so."""
         if error:
-            return "error", 1
+            return ("interrupted" if in_haste else "error"), 1
         if self._known.halt is not None:
             return "halted", 4
         fleet = self._known.fleet()
-        if counts["failed"] or counts["quarantined"] or in_quarantine(fleet):
-            return "failures", 3
-        left = bool(left_out(fleet, self._policy))
+        bad = counts["failed"] or counts["quarantined"] or in_quarantine(fleet) or left_out(fleet, self._policy)
         if self._known.stopping:
-            return "interrupted", 3 if left else 0
-        if left or self._in_vain:
+            # Whoever stopped it ended it: what had failed until then is in its exit code, and beside it.
+            return "interrupted", 3 if bad else 0
+        if bad or self._in_vain:
             return "failures", 3
         return ("stuck", 3) if self._stuck_on is not None else ("ok", 0)
 
@@ -455,4 +521,4 @@ class Run:
         if not instance.bottlerocket:
             return hold(Reason.NOT_BOTTLEROCKET)
         phase = phase_of(instance)
-        return hold(Reason.IN_FLIGHT, phase=phase.value)
+        return hold(Reason.IN_FLIGHT if phase in IN_PROGRESS else Reason.NOT_REACHED, phase=phase.value)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TypeVar
 
+from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Durations, Fleet, Halt
 from bottlerocket_ecs_updater.core.model.history import Past
@@ -20,6 +21,7 @@ from bottlerocket_ecs_updater.core.model.outcome import Rest
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.run_command import Kind
 from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
+from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.errors import UpdaterError
 
@@ -51,6 +53,9 @@ class Knowledge:
     drained: bool = False
     """Whether this run has asked ECS to drain an instance: what services lack since then may be because of it."""
     slots: tuple[Slot, ...] = ()
+    returned: tuple[Slot, ...] = ()
+    """Of the instances that came back within `daemon_start`, the slots as they were then, taken still or not."""
+    daemon_start: timedelta = timedelta()
     durations: Durations = field(default_factory=Durations)
     believed_max: timedelta = timedelta(minutes=2)
     """What took longer was held up, and tells nothing of others: nobody is left alone for so long because of it."""
@@ -75,7 +80,9 @@ class Knowledge:
     surveyed: bool = False
     health: Health | None = None
     definitions: Mapping[str, Definition] | None = None
+    providers: Mapping[str, CapacityProvider] | None = None
     own: Own | None = None
+    shared: Shared = field(default_factory=Shared)
     touched: set[InstanceId] = field(default_factory=set)
     """Instances whose knowledge changed since the last decision."""
 
@@ -134,7 +141,9 @@ class Knowledge:
             surveyed=self.surveyed,
             health=self.health,
             definitions=self.definitions,
+            providers=self.providers,
             own=self.own,
+            shared=self.shared,
         )
 
     def releases_told(self) -> set[Version]:
@@ -142,6 +151,14 @@ class Knowledge:
         reports = (told.report for id_ in self.touched if (told := self.instance(id_).told) is not None)
         named = ((report.running, report.target) for report in reports if report is not None)
         return {version for both in named for version in both if version is not None}
+
+    def take_slot(self, slot: Slot) -> None:
+        """An instance came back, and its place is taken until the services have settled."""
+        self.slots += (slot,)
+        self.returned = (*self._lately(slot.returned_at), slot)
+
+    def _lately(self, now: datetime) -> tuple[Slot, ...]:
+        return tuple(slot for slot in self.returned if now - slot.returned_at < self.daemon_start)
 
     def trim_slots(self, keep: Callable[[Slot], bool]) -> tuple[Slot, ...]:
         """Drop the slots that are free, and give them back."""

@@ -145,10 +145,11 @@ def row(
     )
 
 
-def telling_cluster(instances: int = 12, seed: int = 0) -> Scenario:
+def telling_cluster(instances: int = 12, seed: int = 0, *, quarantine: bool = False) -> Scenario:
     """A small cluster with one of each: whatever a run may say of an instance, it says of one of these.
 
-    Raises ValueError for fewer than 8 instances: there would be nothing left that is healthy.
+    With `quarantine`, the last of the healthy ones hangs in its first boot. Raises ValueError for fewer than 8
+    instances: there would be nothing left that is healthy.
     """
     if instances < FEWEST_TELLING:
         raise ValueError(f"a telling cluster needs {FEWEST_TELLING} instances at least, not {instances}")
@@ -157,13 +158,24 @@ def telling_cluster(instances: int = 12, seed: int = 0) -> Scenario:
     places = chances.sample(range(instances), len(_ODD_ONES))
     for place, odd in zip(places, _ODD_ONES, strict=True):
         members[place] = odd.put_on(members[place])
+    if quarantine:
+        last = max(place for place, member in enumerate(members) if member.fate is Fate.UPDATED)
+        members[last] = _HANGS.put_on(members[last])
     return Scenario(
         name="telling",
         story="three zones, two services and a daemon service, and one instance of each kind that may be met",
         members=tuple(members),
         services=usual_services(instances),
         seed=seed,
+        hints={"max-unavailable": "2", "max-failures": "3"} if quarantine else {},
     )
+
+
+def demo_cluster(instances: int, seed: int = 0) -> Scenario:
+    """What a person is shown: one of each kind, as far as there are instances for them; of a few, all are healthy."""
+    if instances < FEWEST_TELLING:
+        return row(instances, seed=seed)
+    return telling_cluster(instances, seed, quarantine=instances > FEWEST_TELLING)
 
 
 def thirteen_broken(healthy: int = 13, seed: int = 0) -> Scenario:
@@ -239,6 +251,8 @@ _ODD_ONES = (
     _Odd("cannot download its update", Fate.FAILED, (HashMismatch(),)),
     _Odd("rolls back at its first boot", Fate.FAILED, (RollsBack(),)),
 )
+
+_HANGS = _Odd("hangs in its first boot, and ends in quarantine", Fate.QUARANTINED, (BootHangs(times=None),))
 
 _BROKEN = (
     _Odd("its repository refuses connections", Fate.HELD, (RepositoryDown(),)),

@@ -94,8 +94,26 @@ class Resolver:
                 return all(self._holds(each) for each in value)
             case "Fn::Or":
                 return any(self._holds(each) for each in value)
+            case "Fn::Contains":
+                members, wanted = (self.resolve(side) for side in value)
+                return str(wanted) in map(str, members)
+            case "Fn::EachMemberEquals":
+                members, wanted = (self.resolve(side) for side in value)
+                return all(str(member) == str(wanted) for member in members)
             case _:
                 raise invalid(f"Template error: {function} is no condition")
+
+    def check_rules(self) -> None:
+        """Hold the parameters against the rules of the template. Raises AwsError with what the rules say."""
+        failed = [
+            str(assertion.get("AssertDescription", f"rule {name}"))
+            for name, rule in self._template.section("Rules").items()
+            if "RuleCondition" not in rule or self._holds(rule["RuleCondition"])
+            for assertion in rule["Assertions"]
+            if not self._holds(assertion["Assert"])
+        ]
+        if failed:
+            raise invalid(f"Template Validation Error: {' '.join(failed)}")
 
     def _ref(self, name: str) -> Any:
         return self._values[name] if name in self._values else self._reference(name)

@@ -251,7 +251,9 @@ class CloudFormation:
             previous = before.parameters[name] if before and parameter.get("UsePreviousValue") else None
             given[name] = previous if previous is not None else str(parameter["ParameterValue"])
         tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", ())}
-        return Plan(template, settle_parameters(template, given), tags)
+        plan = Plan(template, settle_parameters(template, given), tags)
+        stack.check_rules(plan)
+        return plan
 
     def _new_stack(self, name: str) -> Stack:
         stack_id = self._names.arn("cloudformation", f"stack/{name}/{uuid.uuid4()}")

@@ -52,6 +52,8 @@ class Holding:
     retained: bool
     """Whether it outlives the stack, by its DeletionPolicy."""
     retained_when_replaced: bool = False
+    kept_by_rollback: bool = False
+    """Whether it outlives even the failed deployment that made it: `Retain`, but not `RetainExceptOnCreate`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,10 @@ class Stack:
         self.outputs = []
         self._note("DELETE_COMPLETE")
 
+    def check_rules(self, plan: Plan) -> None:
+        """Hold a plan against its template's rules, before anything is made. Raises AwsError."""
+        self._resolver(plan, {}).check_rules()
+
     def changes(self, plan: Plan) -> Iterator[tuple[str, str, str]]:
         """What a plan would do, as far as it can be told beforehand: action, logical id, type."""
         wanted = self._wanted(plan, {})
@@ -167,7 +173,8 @@ class Stack:
             raise
         retained = shape.get("DeletionPolicy", "Delete") != "Delete"
         retained_when_replaced = shape.get("UpdateReplacePolicy", "Delete") != "Delete"
-        self.holdings[logical_id] = Holding(kind, made, properties, retained, retained_when_replaced)
+        kept_by_rollback = shape.get("DeletionPolicy") == "Retain"
+        self.holdings[logical_id] = Holding(kind, made, properties, retained, retained_when_replaced, kept_by_rollback)
         if not unchanged:
             self._event(logical_id, kind, made.physical_id, f"{verb}_COMPLETE")
 
@@ -200,7 +207,7 @@ class Stack:
         for logical_id in reversed(list(made)):
             new, old = made[logical_id], kept.get(logical_id)
             if old is None or old.made.physical_id != new.made.physical_id:
-                self._remove(logical_id, new, retained=False)
+                self._remove(logical_id, new, retained=old is None and new.kept_by_rollback)
                 del self.holdings[logical_id]
             if old is not None:
                 self._restore(logical_id, old, new)

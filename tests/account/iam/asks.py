@@ -106,6 +106,11 @@ def _about_each(kind: str, parameter: str) -> Asking:
     return asking
 
 
+def _about_providers(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+    for name in params.get("capacityProviders", ()):
+        yield Ask(action, name if name.startswith("arn:") else facts.names.ecs("capacity-provider", name))
+
+
 def _about_task(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
     yield Ask(action, _full_arn("task", params["task"], params, facts), _in_cluster(params, facts))
 
@@ -189,6 +194,8 @@ def _secret(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
 # S3
 
 S3_PREFIX = "s3:prefix"
+S3_IF_NONE_MATCH = "s3:if-none-match"
+S3_IF_MATCH = "s3:if-match"
 VIA_SERVICE = "kms:viaservice"
 
 
@@ -210,7 +217,9 @@ def _get_object(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
 
 
 def _put_object(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
-    yield from _object(action, params, facts)
+    conditions = {S3_IF_NONE_MATCH: params.get("IfNoneMatch"), S3_IF_MATCH: params.get("IfMatch")}
+    context = {key: (value,) for key, value in conditions.items() if value}
+    yield Ask(action, f"{_bucket_arn(params, facts)}/{params['Key']}", context)
     if params.get("IfMatch"):
         # "If-Match … the user also needs s3:GetObject."
         yield Ask("s3:GetObject", f"{_bucket_arn(params, facts)}/{params['Key']}")
@@ -267,6 +276,7 @@ TABLE: Mapping[str, Row] = {
     "ecs:GetTaskProtection": _row("task", _about_each("task", "tasks"), ECS_CLUSTER),
     "ecs:StopTask": _row("task", _about_task, ECS_CLUSTER),
     "ecs:ListServices": _row("", _within_cluster, ECS_CLUSTER),
+    "ecs:DescribeCapacityProviders": _row("capacity-provider", _about_providers),
     "ecs:DescribeTaskDefinition": _row("", _nothing_in_particular),
     "ecs:DescribeServices": _row("service", _about_each("service", "services"), ECS_CLUSTER),
     "ecs:RunTask": _row("task-definition", _run_task, ECS_CLUSTER),
@@ -278,6 +288,7 @@ TABLE: Mapping[str, Row] = {
     "autoscaling:DescribeAutoScalingGroups": _row("", _nothing_in_particular),
     "autoscaling:DescribeLaunchConfigurations": _row("", _nothing_in_particular),
     "ec2:DescribeLaunchTemplateVersions": _row("", _nothing_in_particular),
+    "ec2:DescribeInstances": _row("", _nothing_in_particular),
     "ec2:DescribeImages": _row("", _nothing_in_particular),
     "ssm:SendCommand": _row("document", _send_command, f"{RESOURCE_TAG}${{TagKey}}"),
     "ssm:GetCommandInvocation": _row("", _nothing_in_particular),
@@ -291,7 +302,7 @@ TABLE: Mapping[str, Row] = {
     "sns:Publish": _row("topic", _publish),
     "events:PutEvents": _row("event-bus", _put_events, EVENT_SOURCE, EVENT_DETAIL_TYPE),
     "s3:GetObject": _row("object", _get_object),
-    "s3:PutObject": _row("object", _put_object),
+    "s3:PutObject": _row("object", _put_object, S3_IF_NONE_MATCH, S3_IF_MATCH),
     "s3:DeleteObject": _row("object", _object),
     "s3:ListBucket": _row("bucket", _list_bucket, S3_PREFIX),
     "sts:GetCallerIdentity": _row("", _nothing_at_all),

@@ -95,4 +95,5 @@ def _s3_params(response: Any, resource: str) -> dict[str, Any]:
     bucket, _, key = resource.split(":::", 1)[1].partition("/")
     query = parse_qs(urlsplit(response.uri).query)
     found = {"Bucket": bucket, "Key": key, "Prefix": query.get("prefix", [""])[0]}
-    return {**found, "IfMatch": response.headers.get("If-Match", "")}
+    conditions = {"IfMatch": "If-Match", "IfNoneMatch": "If-None-Match"}
+    return {**found, **{name: response.headers.get(header, "") for name, header in conditions.items()}}

@@ -6,6 +6,7 @@ What ECS does with the execution role is done with the execution role here too, 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -127,7 +128,9 @@ class Containers:
             log = self._initialize(task, definition, shape, container)
         except AwsError as error:
             container.failed_to_start = f"{error.code}: {error.message}"
-            self._ended(task, "TaskFailedToStart", f"ResourceInitializationError: {error.message}", None)
+            why = f"ResourceInitializationError: {error.message}"
+            self._ended(task, "TaskFailedToStart", why, None)
+            self._tell(task, definition_arn=task.definition.arn, code="TaskFailedToStart", reason=why)
             return
         try:
             self._carry_out(task, container, log)
@@ -189,6 +192,19 @@ class Containers:
         with self._world.clock.lock:
             task.exit_code = exit_code
             self._world.ecs.lifecycle.stop(task, code, reason)
+
+    def _tell(self, task: Task, definition_arn: str, code: str, reason: str) -> None:
+        """The event of ECS about a task that stopped, as far as rules look at it."""
+        detail = {
+            "clusterArn": task.cluster.arn,
+            "taskArn": task.arn,
+            "taskDefinitionArn": definition_arn,
+            "lastStatus": "STOPPED",
+            "stopCode": code,
+            "stoppedReason": reason,
+        }
+        entry = {"Source": "aws.ecs", "DetailType": "ECS Task State Change", "Detail": json.dumps(detail)}
+        self._roles.operator("events", "PutEvents", {"Entries": [entry]})
 
 
 class Log:
@@ -265,6 +281,8 @@ def _secrets(agent: HttpCloud, shape: Mapping[str, Any]) -> dict[str, str]:
     values: dict[str, str] = {}
     for secret in shape.get("secrets", ()):
         name = secret["valueFrom"].split(":parameter/", 1)[-1]
+        # The ARN of a name in a hierarchy leaves out its first slash.
+        name = f"/{name}" if "/" in name else name
         found = agent("ssm", "GetParameters", {"Names": [name], "WithDecryption": True})["Parameters"]
         if not found:
             raise AwsError("InvalidParameters", f"invalid ssm parameters: {name}")

@@ -14,6 +14,7 @@ from tests.aws.fakes import START, arn, instance
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import registration, service
 from bottlerocket_ecs_updater.aws.transport.trimming import KEPT, trimmed
+from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 
 MODEL: Any = Session().get_service_model("ecs")
 EPOCH = START.timestamp()
@@ -25,18 +26,43 @@ def parsed(operation: str, body: bytes) -> Any:
     return create_parser("json").parse({"body": body, "headers": {}, "status_code": 200}, shape)
 
 
-def test_a_trimmed_container_instance_is_read_the_same() -> None:
-    full = instance(1, registeredAt=EPOCH, remainingResources=[{"name": "CPU", "integerValue": 1}], version=3)
+@pytest.mark.parametrize("provider", ["hosts", "spot"])
+def test_a_trimmed_container_instance_is_read_the_same(provider: str) -> None:
+    resources = [{"name": name, "type": "INTEGER", "integerValue": 1, "longValue": 0} for name in ("CPU", "MEMORY")]
+    full = instance(
+        1,
+        registeredAt=EPOCH,
+        remainingResources=resources,
+        registeredResources=resources,
+        capacityProviderName=provider,
+        version=3,
+        versionInfo={"agentVersion": "1.89.2", "agentHash": "*00000000", "dockerVersion": "25.0.8"},
+    )
     full["attributes"] += CAPABILITIES
     body = json.dumps({"containerInstances": [full], "failures": [{"arn": arn(2), "reason": "MISSING"}]}).encode()
     less = trimmed(body, *KEPT["DescribeContainerInstances"])
     whole, cut = (parsed("DescribeContainerInstances", one) for one in (body, less))
     assert registration(cut["containerInstances"][0], START) == registration(whole["containerInstances"][0], START)
     assert cut["failures"] == whole["failures"]
-    assert len(less) < len(body) / 3
+    assert len(json.loads(less)["containerInstances"][0]["attributes"]) < 10
+    seen = registration(cut["containerInstances"][0], START)
+    assert seen.agent_version == "1.89.2"
+    assert seen.capabilities is not None
+    assert {one["name"] for one in CAPABILITIES} < seen.capabilities
+    assert seen.registered is not None
+    assert seen.capacity_provider == provider
 
 
-def test_a_trimmed_service_is_read_the_same() -> None:
+@pytest.mark.parametrize(
+    ("placed", "launch", "providers"),
+    [
+        ({"launchType": "EXTERNAL"}, LaunchType.EXTERNAL, ()),
+        ({"capacityProviderStrategy": [{"capacityProvider": "hosts", "weight": 1}]}, LaunchType.EC2, ("hosts",)),
+    ],
+)
+def test_a_trimmed_service_is_read_the_same(
+    placed: dict[str, Any], launch: LaunchType, providers: tuple[str, ...]
+) -> None:
     full = {
         "serviceArn": "arn:aws:ecs:eu-west-1:111122223333:service/web/s",
         "serviceName": "s",
@@ -44,6 +70,9 @@ def test_a_trimmed_service_is_read_the_same() -> None:
         "desiredCount": 3,
         "runningCount": 2,
         "schedulingStrategy": "DAEMON",
+        "taskDefinition": "agent:1",
+        "deploymentConfiguration": {"minimumHealthyPercent": 0, "maximumPercent": 100},
+        **placed,
         "events": [{"id": str(number), "message": "steady", "createdAt": EPOCH} for number in range(100)],
     }
     body = json.dumps({"services": [full], "failures": []}).encode()
@@ -51,6 +80,10 @@ def test_a_trimmed_service_is_read_the_same() -> None:
     whole, cut = (parsed("DescribeServices", one)["services"][0] for one in (body, less))
     assert service(cut, START) == service(whole, START)
     assert b"steady" not in less
+    seen = service(cut, START)
+    assert seen is not None
+    assert seen.moving is not None
+    assert (seen.moving.launch, seen.moving.providers) == (launch, providers)
 
 
 def test_what_tells_of_its_launch_its_deployments_and_its_restarts_is_not_trimmed() -> None:

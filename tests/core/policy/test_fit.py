@@ -8,14 +8,17 @@ from hypothesis import strategies as st
 
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     Capacity,
+    Coming,
     Fits,
     Leaving,
     NoRoom,
     ServiceRules,
+    doubts_of,
     room_hold,
     will_drain,
     without,
 )
+from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.resources import Demand, Port
@@ -172,10 +175,152 @@ def test_a_task_goes_only_where_its_placement_constraint_lets_it() -> None:
     assert drained([web], {B: replace(ROOMY, attributes={"ring": "prod"})}) == Fits()
 
 
-@pytest.mark.parametrize("text", ["task:group == service:db", "runningTasksCount < 3", "what is this"])
-def test_a_constraint_that_cannot_be_read_lets_a_task_go_nowhere(text: str) -> None:
-    answer = refused(drained([service(member_of=(text,))], {B: ROOMY}))
-    assert f"a placement constraint that the updater cannot read ({text})" in answer.missing
+def test_a_constraint_that_cannot_be_read_is_left_out() -> None:
+    assert drained([service(member_of=("what is this",))], {B: ROOMY}) == Fits()
+    text = doubts_of(service(member_of=("what is this",)), {B: ROOMY})
+    assert text == (
+        "not judged: the placement constraint (what is this) of web: the updater cannot read it; report it as a bug",
+    )
+
+
+BUSY = replace(ROOMY, groups=frozenset({"service:agent", "service:db"}), running=7, agent_version="1.89.2")
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("task:group == service:agent", True),
+        ("task:group == service:web", False),
+        ("not(task:group == service:db)", False),
+        ("not(task:group == service:cache)", True),
+        ("task:group != service:db", False),
+        ("task:group in ['service:db', service:x]", True),
+        ("task:group =~ service:a.*", True),
+        ("task:group !~ service:a.*", False),
+        ("runningTasksCount < 20", True),
+        ("runningTasksCount < 7", False),
+        ("runningTasksCount in [6, 7]", True),
+        ("agentConnected == true", True),
+        ("agentConnected != true", False),
+        ("agentVersion >= 1.9.0", True),
+        ("agentVersion < 1.9.0", False),
+    ],
+)
+def test_what_is_known_of_the_other_instances_is_what_a_constraint_is_judged_by(text: str, *, fits: bool) -> None:
+    answer = drained([service(member_of=(text,))], {B: BUSY})
+    assert isinstance(answer, Fits) is fits
+    if isinstance(answer, NoRoom):
+        assert f"lacks its placement constraint ({text})" in answer.missing
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("task:group == service:db", "ecs:ListTasks"),
+        ("runningTasksCount < 3", "how many tasks run"),
+        ("agentVersion >= 1.9.0", "the version of an agent"),
+        ("registeredAt > 2020-01-01", "when an instance was registered"),
+        ("attribute:com.amazonaws.ecs.capability.task-eni exists", "the capabilities of its agents are not known"),
+    ],
+)
+def test_what_is_not_known_leaves_its_constraint_out_and_is_named(text: str, missing: str) -> None:
+    web = service(member_of=(text,))
+    assert isinstance(drained([web], {B: ROOMY}), Fits)
+    [doubt] = doubts_of(web, {B: ROOMY, C: ROOMY})
+    assert doubt.startswith(f"not judged: the placement constraint ({text}) of web: ")
+    assert missing in doubt
+    told = replace(web, doubts=(doubt,))
+    assert drained([told], {B: ROOMY}) == Fits((doubt,))
+    assert refused(drained([told], {B: FULL})).missing.endswith(f"; {doubt}")
+
+
+def test_what_is_known_still_says_no_beside_what_is_not() -> None:
+    text = "attribute:ring == prod and task:group == service:db"
+    refused(drained([service(member_of=(text,))], {B: replace(ROOMY, attributes={"ring": "test"})}))
+    assert isinstance(drained([service(member_of=(text,))], {B: replace(ROOMY, attributes={"ring": "prod"})}), Fits)
+
+
+def test_each_task_that_is_placed_changes_what_the_next_constraint_sees() -> None:
+    alone = service("solo", member_of=("not(task:group == service:solo)",))
+    bare = replace(ROOMY, groups=frozenset())
+    refused(drained([alone], {B: bare}, on(A, "solo", "solo")))
+    assert drained([alone], {B: bare, C: bare}, on(A, "solo", "solo")) == Fits()
+
+
+def test_a_service_that_follows_another_one_is_placed_after_it() -> None:
+    bare = replace(ROOMY, groups=frozenset())
+    web, db = service("web", member_of=("task:group == service:db",)), service("db")
+    assert drained([web, db], {B: bare}) == Fits()
+    assert drained([db, web], {B: bare}) == Fits()
+    refused(drained([web], {B: bare}))
+
+
+def test_a_capability_is_asked_for_by_name() -> None:
+    web = service(demand=replace(SMALL, required=frozenset({"com.amazonaws.ecs.capability.task-eni"})))
+    able = frozenset({"com.amazonaws.ecs.capability.task-eni"})
+    assert drained([web], {B: replace(ROOMY, capabilities=able)}) == Fits()
+    assert drained([web], {B: ROOMY}) == Fits()
+    assert "task-eni" in refused(drained([web], {B: replace(ROOMY, capabilities=frozenset())})).missing
+
+
+# Only where ECS would place
+
+EXTERNAL = replace(ROOMY, launch=LaunchType.EXTERNAL)
+MANAGED = replace(ROOMY, launch=LaunchType.MANAGED_INSTANCES, provider="managed")
+IN_HOSTS = replace(ROOMY, provider="hosts")
+
+
+@pytest.mark.parametrize(("elsewhere", "word"), [(EXTERNAL, "ECS Anywhere"), (MANAGED, "ECS Managed Instance")])
+def test_an_instance_that_takes_no_tasks_of_launch_type_ec2_is_no_room(elsewhere: Capacity, word: str) -> None:
+    answer = refused(drained([service()], {B: FULL, C: elsewhere}))
+    assert answer == refused(drained([service()], {B: FULL}))
+    assert word in refused(drained([service()], {C: elsewhere})).missing
+
+
+def test_a_service_by_launch_type_may_go_to_hosts_of_any_capacity_provider() -> None:
+    assert drained([service()], {B: IN_HOSTS}) == Fits()
+
+
+def test_a_service_by_strategy_goes_to_instances_of_its_providers_only() -> None:
+    web = service(providers=("hosts",), why_not="capacity provider hosts adds no instances: its managed scaling is off")
+    assert drained([web], {B: IN_HOSTS}) == Fits()
+    answer = refused(drained([web], {B: ROOMY, C: replace(ROOMY, provider="batch")}))
+    assert "it is no instance of capacity provider hosts" in answer.missing
+    assert "its managed scaling is off" in answer.missing
+
+
+def test_a_service_of_launch_type_external_goes_to_ecs_anywhere_only() -> None:
+    edge = service(launch=LaunchType.EXTERNAL)
+    assert drained([edge], {B: EXTERNAL}) == Fits()
+    refused(drained([edge], {B: ROOMY}))
+
+
+GROWING = Coming("hosts", 2, 6, replace(IN_HOSTS, cpu=512, memory=1024, hosts=frozenset(), expected=True))
+
+
+def growing(capacity: Mapping[InstanceId, Capacity], count: int, coming: Coming = GROWING) -> Fits | NoRoom:
+    web = service(providers=("hosts",), desired=9)
+    return will_drain(A, capacity, {web.arn: web}, on(A, *["web"] * count), (coming,))
+
+
+def test_room_that_is_not_there_yet_is_said_and_ends_at_the_maximum_of_the_group() -> None:
+    assert growing({B: IN_HOSTS}, 4) == Fits()
+    answer = growing({}, 4)
+    assert answer == Fits(
+        (
+            "room for web is not there yet: capacity provider hosts must add instances, and may add 2, up to its "
+            "maximum of 6",
+        )
+    )
+    refused(growing({}, 5))
+
+
+def test_in_which_zone_a_new_instance_will_be_is_not_known() -> None:
+    web = service(providers=("hosts",), member_of=("attribute:ecs.availability-zone == us-east-1a",))
+    other = replace(GROWING, like=replace(GROWING.like, attributes={"ecs.availability-zone": "us-east-1b"}))
+    assert isinstance(will_drain(A, {}, {web.arn: web}, on(A, "web"), (other,)), Fits)
+    ringed = replace(web, member_of=("attribute:ring == prod",))
+    refused(will_drain(A, {}, {web.arn: ringed}, on(A, "web"), (other,)))
 
 
 def test_distinct_tasks_do_not_share_an_instance() -> None:
@@ -186,8 +331,11 @@ def test_distinct_tasks_do_not_share_an_instance() -> None:
     refused(drained([web], {C: free}, on(A, "web", "web")))
 
 
-def test_a_distinct_task_goes_nowhere_as_long_as_nobody_looked_at_what_runs_there() -> None:
-    assert "distinctInstance" in refused(drained([service(distinct=True)], {B: ROOMY})).missing
+def test_where_nobody_looked_at_what_runs_there_a_distinct_task_may_go_and_that_is_said() -> None:
+    web = service(distinct=True)
+    assert drained([web], {B: ROOMY}) == Fits()
+    [doubt] = doubts_of(web, {B: ROOMY})
+    assert "distinctInstance of web: the tasks on an instance are not known" in doubt
 
 
 def test_instances_that_take_no_tasks_are_no_room() -> None:

@@ -37,8 +37,8 @@ from bottlerocket_ecs_updater.core.model.container_instance import Registration,
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.model.ids import BootId, CommandId, InstanceId, RunId, ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
-from bottlerocket_ecs_updater.core.model.reboots import SentReboot
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.reboots import FIRST_RUN, SentReboot
+from bottlerocket_ecs_updater.core.model.run_command import Kind, Told
 from bottlerocket_ecs_updater.core.state.observe import (
     see_denied,
     see_drain_sent,
@@ -326,7 +326,26 @@ def test_an_unclaimed_host_proves_nothing() -> None:
 
 def test_looks_from_before_the_reboot_do_not_count_as_connected_after_it() -> None:
     steady = replace(SENT, trail=replace(SENT.trail, connected_looks=50))
-    assert heard(steady, rebooted()).connected_looks <= 1
+    asked = see_sent(steady, flight(Kind.CHECK, NOW + 29 * SECOND))
+    assert heard(asked, rebooted()).connected_looks == 1
+    late = replace(asked, trail=replace(asked.trail, connected_looks=57))
+    answer = Told(rebooted(), NOW + 29 * SECOND, NOW + 29 * SECOND + FIRST_RUN)
+    assert see_told(late, answer).trail.connected_looks == 1
+
+
+def test_looks_since_the_question_count_where_the_answer_came_at_once() -> None:
+    """No host goes down and boots between a question and an answer a few seconds later."""
+    asked = see_sent(replace(SENT, trail=replace(SENT.trail, connected_looks=50)), flight(Kind.CHECK))
+    seen = here(here(asked, 3), 6)
+    assert seen.trail.connected_looks == 52
+    assert see_told(seen, Told(rebooted(), NOW, NOW + 6 * SECOND)).trail.connected_looks == 3
+
+
+def test_looks_from_before_a_second_boot_do_not_count_either() -> None:
+    first = see_told(here(here(away(SENT, 10), 20), 25), told(rebooted(), NOW + 25 * SECOND))
+    asked = see_sent(here(here(first, 30), 60), flight(Kind.CHECK, NOW + 60 * SECOND))
+    again = replace(rebooted(), boot=BootId("0" * 32))
+    assert see_told(asked, Told(again, NOW + 60 * SECOND, NOW + 61 * SECOND)).trail.connected_looks == 1
 
 
 def test_looks_since_the_agent_came_back_count() -> None:

@@ -8,7 +8,7 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.engine.look.schedule import Agenda
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-SECOND = timedelta(seconds=1)
+SECOND, MILLISECOND = timedelta(seconds=1), timedelta(milliseconds=1)
 POLL = 5 * SECOND
 ONE, OTHER = InstanceId("i-1"), InstanceId("i-2")
 
@@ -49,9 +49,9 @@ def test_an_instance_that_is_not_ours_any_more_is_owed_nothing() -> None:
     assert promised.next(None) is None
 
 
-def test_whoever_is_due_within_half_a_poll_is_looked_at_together() -> None:
-    assert agenda(decision(one=NOW, other=NOW + 2 * SECOND)).due(NOW) == {ONE, OTHER}
-    assert agenda(decision(one=NOW, other=NOW + 3 * SECOND)).due(NOW) == {ONE}
+def test_nobody_is_looked_at_before_the_look_is_due() -> None:
+    assert agenda(decision(one=NOW, other=NOW + 50 * MILLISECOND)).due(NOW) == {ONE, OTHER}
+    assert agenda(decision(one=NOW, other=NOW + SECOND)).due(NOW) == {ONE}
 
 
 def test_one_of_which_nothing_more_is_expected_is_looked_at_with_others_only() -> None:

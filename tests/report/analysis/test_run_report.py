@@ -29,14 +29,22 @@ from tests.report.strategies import ANY_EVENT
 from bottlerocket_ecs_updater.cli.app import build_app
 from bottlerocket_ecs_updater.cli.settings.parsing import parse
 from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
-from bottlerocket_ecs_updater.core.model.event import Event, HostChecked, LeaseRefused, PhaseEntered, RunFinished
+from bottlerocket_ecs_updater.core.model.event import (
+    Claimed,
+    Event,
+    HostChecked,
+    LeaseRefused,
+    PhaseEntered,
+    RunFinished,
+)
 from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState
 from bottlerocket_ecs_updater.core.model.ids import BootId, InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Became, Outcome, Quarantined, Updated, UpToDate
 from bottlerocket_ecs_updater.core.model.phase import Phase
-from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold, Reason, failed, hold
 from bottlerocket_ecs_updater.report.analysis.run_report import Ending, account_of
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
+from bottlerocket_ecs_updater.report.outputs.archive import render
 
 ONE = name(1)
 
@@ -65,13 +73,18 @@ def run_of(outcomes: dict[InstanceId, Outcome], outcome: str = "ok", code: int =
         (LARGE_RUN, Ending.FAILURES, "5 instances failed; 40 of 500 instances updated to 1.21.0"),
         (
             run_of({ONE: Updated(OLD, NEW)}, "interrupted", 0, "SIGTERM was received"),
-            Ending.INTERRUPTED,
-            "Interrupted after 24m9s: 1 of 1 instance updated to 1.21.0",
+            Ending.STOPPED,
+            "Stopped by SIGTERM after 24m9s: 1 of 1 instance updated to 1.21.0",
         ),
         (
             run_of({ONE: hold(Reason.IN_FLIGHT, phase="draining")}, "interrupted", 3, "SIGTERM was received"),
             Ending.CUT_SHORT,
-            "Interrupted after 24m9s in the middle of an update: 0 of 1 instance updated",
+            "Stopped by SIGTERM after 24m9s in the middle of an update: 0 of 1 instance updated",
+        ),
+        (
+            run_of({ONE: failed(Failure.APPLY_FAILED, detail="full")}, "interrupted", 3, "SIGINT: Ctrl-C"),
+            Ending.STOPPED_AFTER_FAILURES,
+            "Stopped by SIGINT after 24m9s: 0 of 1 instance updated; 1 instance failed",
         ),
         (
             run_of({ONE: Updated(OLD, NEW)}, "error", 1, "no permission"),
@@ -178,7 +191,7 @@ def test_of_many_instances_three_commands_are_spelled_out_and_the_rest_is_counte
 def test_of_a_run_that_died_every_instance_says_where_it_was_last_seen() -> None:
     rows = account_of(died("clean")).summary.rows
     assert sorted(row.why for row in rows) == [
-        *["the run ended while it was ready"] * 4,
+        *["the run ended before it was its turn; it was ready"] * 4,
         *["the run ended while it was rebooting"] * 2,
     ]
 
@@ -232,10 +245,33 @@ def test_whatever_happened_there_is_an_account_of_it(events: list[Event]) -> Non
 
 def test_a_rest_that_only_a_person_ends_wants_that_person_and_another_does_not() -> None:
     def resting(until: str) -> Hold:
-        return hold(Reason.RESTING, until=until, attempts=1, version=NEW, why="rolled-back")
+        then = "`release` clears the rest"
+        return hold(Reason.RESTING, until=until, attempts=1, version=NEW, why="rolled-back", then=then)
 
     rolled_back, later = account_of(
         run_of({ONE: resting(UNTIL_CLEARED), name(2): resting("2026-01-05 10:00 UTC")})
     ).holds
     assert (rolled_back.wants_a_person, later.wants_a_person) == (True, False)
     assert rolled_back.commands[0].lines == (f"bottlerocket-ecs-updater release {ONE} --cluster web",)
+
+
+def test_an_instance_that_a_killed_run_had_claimed_is_shown_as_drained_and_not_as_staged() -> None:
+    """The record is written before each act: of a run that was killed in the drain, the claim is the last word."""
+    ready = PhaseEntered(START, ONE, Phase.READY, Phase.STAGING, None)
+    claimed = Claimed(START, ONE, OLD, NEW, downgrade=False)
+    other = HostChecked(
+        START + timedelta(minutes=1), name(2), HostReport(BootId("b"), UpdateState.IDLE, OLD, None, None)
+    )
+    account = account_of([STARTED, ready, claimed, other])
+    assert str(account.summary.rows[0].outcome) == "the run ended while it was draining"
+    (dead, left) = account.troubles
+    assert left.what == "1 instance is out of service, in the middle of an update"
+    assert (left.since, left.said) == (START, ((ONE, "last seen draining"),))
+    assert "staged, and not rebooted" not in render(account, "html")
+    assert dead.what == "The run was ended without being able to say so"
+
+
+def test_an_instance_whose_turn_had_not_come_is_not_told_as_in_progress() -> None:
+    ready = PhaseEntered(START, ONE, Phase.READY, Phase.STAGING, None)
+    (row,) = account_of([STARTED, ready]).summary.rows
+    assert (row.code, row.remedy) == ("not-reached", "the next run takes it")

@@ -62,7 +62,7 @@ def runs() -> dict[RunId, tuple[e.Event, ...]]:
     told: dict[RunId, tuple[e.Event, ...]] = {}
     for run in (FIRST, SECOND):
         began = world.clock.now()
-        policy = Policy(max_unavailable=Limit(number=8), max_failures=20)
+        policy = Policy(max_unavailable=Limit(number=8), max_failures=20, suspect_after=20)
         updater = Updater(world, policy=policy, name=run)
         updater.run()
         *before, end = updater.tape.events

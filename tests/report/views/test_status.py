@@ -51,6 +51,16 @@ def test_a_pause_is_told_before_anything_else() -> None:
     assert status_json(status(fleet=paused))["paused"] == "by ann: a holiday"
 
 
+def test_a_version_is_called_suspect_by_the_rule_that_runs_go_by() -> None:
+    once = Ledger(failed_on={NEW: frozenset({InstanceId("i-a")})})
+    text = status_text(status(host("i-a"), ledger=once))
+    assert "  FAILED       1.21.0 failed on i-a; others take it until it has failed on 2\n" in text
+    assert status_json(status(host("i-a"), ledger=once))["suspects"] == {}
+    strict = replace(once, suspect_after=1)
+    assert "  SUSPECT      1.21.0 failed on i-a: no further instance" in status_text(status(host("i-a"), ledger=strict))
+    assert status_json(status(host("i-a"), ledger=strict))["suspects"] == {"1.21.0": ["i-a"]}
+
+
 def test_advice_that_could_not_be_had_is_one_line() -> None:
     unread = a_fleet(host("i-a"), launches=Launches({}, "not allowed: ec2:DescribeImages"))
     assert status_text(status(fleet=unread)).count("not allowed: ec2:DescribeImages") == 1

@@ -34,9 +34,11 @@ class Operation(Enum):
     LIST_SERVICES = ("ecs:ListServices", Bucket.SERVICE_READ)
     DESCRIBE_SERVICES = ("ecs:DescribeServices", Bucket.SERVICE_READ)
     DESCRIBE_TASK_DEFINITION = ("ecs:DescribeTaskDefinition", Bucket.SERVICE_READ)
+    DESCRIBE_CAPACITY_PROVIDERS = ("ecs:DescribeCapacityProviders", Bucket.CLUSTER_RESOURCE_READ)
     GET_TASK_PROTECTION = ("ecs:GetTaskProtection", Bucket.SERVICE_READ)
     DESCRIBE_AUTO_SCALING_INSTANCES = ("autoscaling:DescribeAutoScalingInstances", Bucket.AUTO_SCALING)
     DESCRIBE_INSTANCE_REFRESHES = ("autoscaling:DescribeInstanceRefreshes", Bucket.AUTO_SCALING)
+    DESCRIBE_INSTANCES = ("ec2:DescribeInstances", Bucket.EC2)
     DESCRIBE_ALARMS = ("cloudwatch:DescribeAlarms", Bucket.ALARMS)
     DESCRIBE_DOCUMENT = ("ssm:DescribeDocument", Bucket.SYSTEMS_MANAGER)
     DESCRIBE_AUTO_SCALING_GROUPS = ("autoscaling:DescribeAutoScalingGroups", Bucket.AUTO_SCALING)
@@ -73,7 +75,6 @@ class Operation(Enum):
     def by_people(self) -> bool:
         """Whether only plan and status ask, with the permissions of whoever calls them: a run never does."""
         return self in (
-            Operation.DESCRIBE_AUTO_SCALING_GROUPS,
             Operation.DESCRIBE_LAUNCH_CONFIGURATIONS,
             Operation.DESCRIBE_LAUNCH_TEMPLATE_VERSIONS,
             Operation.DESCRIBE_IMAGES,

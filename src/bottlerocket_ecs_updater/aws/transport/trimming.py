@@ -1,16 +1,18 @@
 """Cut from the long replies what nobody here reads, before botocore parses them value by value.
 
 A container instance comes with dozens of capabilities and its resources twice, a service with a hundred events.
+The capabilities, which are names only, are put together in one attribute. What an instance has for tasks while none is
+on it is read only of instances of a capacity provider: new ones would be like them.
 Of a cluster of thousands, on a quarter of a processor, reading all that would take longer than asking for it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from bottlerocket_ecs_updater.aws.ecs_shapes import CAPABILITY_PREFIX, TELLING
+from bottlerocket_ecs_updater.aws.ecs_shapes import CAPABILITIES, TELLING, is_capability
 from bottlerocket_ecs_updater.engine.store.read_json import MISFITS
 
 KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
@@ -26,9 +28,11 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
                 "healthStatus",
                 "pendingTasksCount",
                 "registeredAt",
+                "registeredResources",
                 "remainingResources",
                 "runningTasksCount",
                 "status",
+                "versionInfo",
             }
         ),
     ),
@@ -75,6 +79,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
 """What is read of each item, by operation, with the name of the list that it is in."""
 
 RESOURCE_KEPT = ("name", "integerValue", "stringSetValue")
+_RESOURCES = frozenset({"registeredResources", "remainingResources"})
 DEPLOYMENT_KEPT = ("status", "rolloutState", "createdAt", "launchType", "capacityProviderStrategy")
 
 CONTAINER_KEPT = ("exitCode", "reason")
@@ -113,11 +118,13 @@ def trimmed(body: bytes, items: str, kept: frozenset[str]) -> bytes:
 def _trimmed_item(item: Mapping[str, Any], kept: frozenset[str]) -> dict[str, Any]:
     less = {name: value for name, value in item.items() if name in kept}
     if "attributes" in less:
-        less["attributes"] = [one for one in less["attributes"] if not one["name"].startswith(CAPABILITY_PREFIX)]
-    if "remainingResources" in less:
-        less["remainingResources"] = [
-            {name: one.get(name) for name in RESOURCE_KEPT} for one in less["remainingResources"]
-        ]
+        less["attributes"] = _trimmed_attributes(less["attributes"])
+    if "capacityProviderName" not in less:
+        less.pop("registeredResources", None)
+    for name in _RESOURCES & less.keys():
+        less[name] = [{name: one.get(name) for name in RESOURCE_KEPT} for one in less[name]]
+    if "versionInfo" in less:
+        less["versionInfo"] = {"agentVersion": less["versionInfo"].get("agentVersion", "")}
     for rollouts in ("deployments", "taskSets"):
         if rollouts in less:
             less[rollouts] = [{name: one.get(name) for name in DEPLOYMENT_KEPT} for one in less[rollouts]]
@@ -129,6 +136,14 @@ def _trimmed_item(item: Mapping[str, Any], kept: frozenset[str]) -> dict[str, An
         # Most services have a hundred events which say that they are steady.
         less["events"] = [_trimmed_event(one) for one in less["events"] if any(t in one["message"] for t in TELLING)]
     return less
+
+
+def _trimmed_attributes(attributes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    names = [one["name"] for one in attributes if is_capability(one)]
+    return [
+        *(one for one in attributes if not is_capability(one)),
+        {"name": CAPABILITIES, "value": " ".join(names)},
+    ]
 
 
 def _trimmed_event(event: Mapping[str, Any]) -> dict[str, Any]:

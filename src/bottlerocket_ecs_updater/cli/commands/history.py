@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
 from bottlerocket_ecs_updater.cli.wiring import wire_to_look
-from bottlerocket_ecs_updater.engine.audit import acts_of
+from bottlerocket_ecs_updater.engine.store.audit import acts_of
 from bottlerocket_ecs_updater.errors import UsageError
 from bottlerocket_ecs_updater.report.outputs.index import acts_text, entries_of, history_text, write_index
 from bottlerocket_ecs_updater.report.outputs.json_report import act_object

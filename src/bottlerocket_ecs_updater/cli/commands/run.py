@@ -74,7 +74,8 @@ def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
                 if bare.clock.sleep(wait):
                     continue
             code = 2 if isinstance(error, UsageError) else 1
-            telling.recorder.record(_never_began(bare, began, "error", code, str(error)))
+            outcome = "interrupted" if isinstance(error, Interrupted) else "error"
+            telling.recorder.record(_never_began(bare, began, outcome, code, str(error)))
             telling.close()
             raise
 
@@ -94,7 +95,8 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
     try:
         answer = _ask_for_right(settings, wired, recorder)
     except (UpdaterError, Interrupted) as error:
-        recorder.record(_never_began(wired, began, "error", 1, str(error)))
+        outcome = "interrupted" if isinstance(error, Interrupted) else "error"
+        recorder.record(_never_began(wired, began, outcome, 1, str(error)))
         raise
     now = wired.clock.now()
     match answer:
@@ -127,6 +129,7 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
         successors(settings, wired),
         wired.store_name,
         wired.state,
+        wired.place,
     )
     finished = Run(
         wired.run,

@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.cli.settings.parsing import Conflict
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoint, Checkpoints
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules, read_probe
 from bottlerocket_ecs_updater.core.rules.policy import OwnHost
+from bottlerocket_ecs_updater.core.rules.promotion import SILENT_AFTER, Requirement, StageRules, read_stage
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, Selector, parse_selector
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRule, TaskRules
@@ -140,11 +141,45 @@ class RuleSettings:
         ),
     ] = OwnHost.HOLD
 
+    stage: Annotated[
+        str | None,
+        kinds.parsed(
+            "The stage that this cluster belongs to, for clusters that share the state store.",
+            read_stage,
+            "a name of letters, digits, dots, dashes and underscores, such as staging",
+            "STAGE",
+        ),
+    ] = None
+    promoted_by: Annotated[
+        tuple[Requirement, ...],
+        kinds.several(
+            "A version is taken when every cluster of that stage has finished it and stayed healthy for so long.",
+            Requirement.parse,
+            "a stage and a time, such as 'staging for 7d'",
+            "STAGE for DURATION",
+        ),
+    ] = ()
+    silent_after: Annotated[
+        timedelta,
+        kinds.duration(
+            "A cluster that no run has looked at for longer counts as not healthy for promotion.",
+            timedelta(minutes=1),
+            YEAR,
+        ),
+    ] = SILENT_AFTER
+    ignore_silent: Annotated[
+        bool, kinds.switch("Leave silent clusters out, instead of letting them hold every version.")
+    ] = False
+
     def __post_init__(self) -> None:
-        try:
-            self._checkpoints()
-        except ValueError as error:
-            raise Conflict(str(error), ("checkpoints",)) from error
+        for make, name in ((self._checkpoints, "checkpoints"), (self._stages, "promoted-by")):
+            try:
+                make()
+            except ValueError as error:
+                raise Conflict(str(error), (name,)) from error
+
+    def _stages(self) -> StageRules:
+        return StageRules(self.stage or "", self.promoted_by, self.silent_after, self.ignore_silent)
 
     def _checkpoints(self) -> Checkpoints:
         return Checkpoints(self.checkpoints, self.checkpoint_wait, self.max_per_day)
@@ -160,4 +195,5 @@ class RuleSettings:
             tasks=TaskRules(self.task, self.deployments == "hold"),
             check_room=self.room == "check",
             health=HealthRules(self.alarm, self.probe),
+            stages=self._stages(),
         )

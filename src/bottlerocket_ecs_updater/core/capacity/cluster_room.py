@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.capacity.incremental import Placing
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     Capacity,
+    Coming,
     Fits,
     Leaving,
     NoRoom,
     ServiceRules,
+    asks_for_groups,
     blocked_by_limits,
+    doubts_of,
     must_place,
     takes,
     will_drain,
 )
-from bottlerocket_ecs_updater.core.model.container_instance import Status
+from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType, cannot_grow, doubt_of_growth, is_managed
+from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import UpdateState
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.resources import Moving
 from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.core.model.time_text import passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -52,6 +58,7 @@ class Rooms:
         """Whether any instance has room for one more task of a service: in one pass room only ever gets less."""
         self._refusals: dict[str, NoRoom] = {}
         """What was found of a service that has room nowhere, by its name."""
+        self._coming: Sequence[Coming] | None = None
         self._placing: Placing | None = None
         self._placed: InstanceId | None = None
         """Whose tasks were found places last, by the short way."""
@@ -77,8 +84,8 @@ class Rooms:
             self._placing = Placing(capacity, {task.instance for task in others})
         if self._placing.fits(instance.id, rules, here, leaving):
             self._placed = instance.id
-            return Fits()
-        answer = will_drain(instance.id, capacity, rules, [*others, *self._tasks_on(instance)])
+            return Fits(tuple(doubt for arn in dict.fromkeys(here) for doubt in rules[arn].doubts))
+        answer = will_drain(instance.id, capacity, rules, [*others, *self._tasks_on(instance)], self._all_coming())
         if isinstance(answer, NoRoom) and answer.service in nowhere:
             self._refusals[answer.service] = answer
         return answer
@@ -88,7 +95,10 @@ class Rooms:
 
         In a cluster that is full the long way would else be gone for each of thousands, and say the same of each.
         """
-        if service.grows or not must_place(service, leaving) or blocked_by_limits(service.arn, service, leaving):
+        may_come = service.grows or any(one.provider in service.providers for one in self._all_coming())
+        if may_come or asks_for_groups(service) or not must_place(service, leaving):
+            return False
+        if blocked_by_limits(service.arn, service, leaving):
             return False
         if service.arn not in self._open:
             capacity = (self._all_capacity() or {}).items()
@@ -160,7 +170,11 @@ class Rooms:
 
     def _rules_of_all(self, arns: Iterable[ServiceArn]) -> Mapping[ServiceArn, ServiceRules] | None:
         if not self._rules:
-            self._rules = {service.arn: _rules_of(service, self._fleet) for service in self._by_name.values()}
+            capacity = self._all_capacity() or {}
+            self._rules = {
+                service.arn: _with_doubts(_rules_of(service, self._fleet), capacity)
+                for service in self._by_name.values()
+            }
         found: dict[ServiceArn, ServiceRules] = {}
         for arn in arns:
             rules = self._rules[arn]
@@ -177,12 +191,52 @@ class Rooms:
             self._capacity = {id_: capacity for id_, capacity in found.items() if capacity is not None}
         return self._capacity
 
+    def _all_coming(self) -> Sequence[Coming]:
+        """The instances that capacity providers may still add, each like the largest that the provider has."""
+        if self._coming is None:
+            known = (self._fleet.providers or {}).values()
+            growing = {one.name: one for one in known if one.more and one.scales}
+            largest: dict[str, tuple[int, int, Instance]] = {}
+            for instance in self._fleet.instances.values() if growing else ():
+                registration = instance.registration
+                if registration is not None and registration.registered and registration.capacity_provider in growing:
+                    size = registration.registered.memory, registration.registered.cpu
+                    before = largest.get(registration.capacity_provider)
+                    if before is None or size > before[:2]:
+                        largest[registration.capacity_provider] = (*size, instance)
+            found = ((growing[name], self._like(instance)) for name, (*_, instance) in sorted(largest.items()))
+            self._coming = [Coming(one.name, one.more or 0, one.most or 0, like) for one, like in found]
+        return self._coming
+
+    def _like(self, instance: Instance) -> Capacity:
+        """What an instance that starts like this one has for tasks, beside those of daemon services."""
+        registration = instance.registration
+        assert registration is not None
+        assert registration.registered is not None
+        tasks = instance.tasks.left if instance.tasks is not None else ()
+        daemons = frozenset(task.group for task in tasks if task.daemon)
+        left = registration.registered
+        return Capacity(
+            left.cpu,
+            left.memory,
+            left.gpus,
+            left.ports_taken,
+            attributes=registration.attributes,
+            hosts=frozenset(),
+            provider=registration.capacity_provider,
+            capabilities=registration.capabilities,
+            groups=daemons,
+            running=len(daemons),
+            expected=True,
+        )
+
     def _capacity_of(self, instance: Instance) -> Capacity | None:
         registration = instance.registration
         if registration is None or registration.remaining is None:
             return None
         left = registration.remaining
         tasks = instance.tasks.left if instance.tasks is not None else ()
+        known = instance.tasks is not None and not tasks_changed(instance)
         hosts = {arn for task in tasks if task.of_service and (arn := self._arns.get(task.group)) is not None}
         return Capacity(
             left.cpu,
@@ -191,7 +245,14 @@ class Rooms:
             left.ports_taken,
             attributes=registration.attributes,
             accepts=registration.status is Status.ACTIVE and registration.connected,
-            hosts=frozenset(hosts) if instance.tasks is not None else None,
+            hosts=frozenset(hosts) if known else None,
+            launch=_launch_of(registration, self._fleet),
+            provider=registration.capacity_provider,
+            capabilities=registration.capabilities,
+            groups=frozenset(task.group for task in tasks) if known else None,
+            running=registration.running_tasks,
+            agent_version=registration.agent_version,
+            registered_at=registration.registered_at,
         )
 
 
@@ -238,6 +299,35 @@ def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:
             yield definition
 
 
+def capacity_providers(fleet: Fleet) -> frozenset[str]:
+    """The names of all capacity providers of its instances and services."""
+    services = fleet.services.all if fleet.services is not None else ()
+    of_services = (name for service in services if service.moving is not None for name in service.moving.providers)
+    registrations = (one.registration for one in fleet.instances.values())
+    return frozenset(of_services) | {one.capacity_provider for one in registrations if one is not None} - {""}
+
+
+def constraints_ask_for_tasks(fleet: Fleet) -> bool:
+    """Whether the placement of any service depends on which tasks an instance has already."""
+    services = fleet.services.all if fleet.services is not None else ()
+    definitions = fleet.definitions or {}
+    for moving in (service.moving for service in services if service.moving is not None):
+        definition = definitions.get(moving.definition)
+        expressions = (*moving.member_of, *(definition.member_of if definition is not None else ()))
+        if moving.distinct or any("task:group" in text for text in expressions):
+            return True
+    return False
+
+
+def tasks_changed(instance: Instance) -> bool:
+    """Whether ECS counts other tasks on it than were listed: which they are is not known then."""
+    registration, tasks = instance.registration, instance.tasks
+    if registration is None or tasks is None:
+        return False
+    running, pending = registration.running_tasks, registration.pending_tasks
+    return len(tasks.left) not in (running, running + pending)
+
+
 def _drains(instance: Instance) -> bool:
     registration = instance.registration
     return registration is not None and registration.status in (Status.DRAINING, Status.DEREGISTERING)
@@ -248,6 +338,19 @@ def _is_done(instance: Instance) -> bool:
     return instance.claim is None and report is not None and report.state is UpdateState.IDLE
 
 
+def _launch_of(registration: Registration, fleet: Fleet) -> LaunchType:
+    """What kind of instance it is."""
+    if registration.external:
+        return LaunchType.EXTERNAL
+    managed = is_managed(registration.capacity_provider, fleet.providers)
+    return LaunchType.MANAGED_INSTANCES if managed else LaunchType.EC2
+
+
+def _with_doubts(rules: ServiceRules | None, capacity: Mapping[InstanceId, Capacity]) -> ServiceRules | None:
+    doubts = doubts_of(rules, capacity) if rules is not None else ()
+    return replace(rules, doubts=(*rules.doubts, *doubts)) if rules is not None and doubts else rules
+
+
 def _rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
     moving = service.moving
     if moving is None or fleet.definitions is None:
@@ -255,6 +358,7 @@ def _rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
     definition = fleet.definitions.get(moving.definition)
     if definition is None:
         return None
+    growth = _growth_of(moving, fleet)
     return ServiceRules(
         arn=service.arn,
         name=service.name,
@@ -266,5 +370,30 @@ def _rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
         distinct=moving.distinct,
         member_of=(*moving.member_of, *definition.member_of),
         demand=definition.demand,
-        grows=moving.grows,
+        launch=moving.launch,
+        providers=moving.providers,
+        grows=growth.without_end,
+        why_not=growth.why_not,
+        doubts=growth.doubts,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Growth:
+    """What instances may come for a service."""
+
+    without_end: bool = False
+    why_not: str = ""
+    doubts: tuple[str, ...] = ()
+
+
+def _growth_of(moving: Moving, fleet: Fleet) -> _Growth:
+    if not moving.providers:
+        return _Growth(moving.launch in (LaunchType.FARGATE, LaunchType.MANAGED_INSTANCES, LaunchType.OTHER))
+    known = fleet.providers or {}
+    have = {one.registration.capacity_provider for one in fleet.instances.values() if one.registration is not None}
+    unknown = tuple(doubt for name in moving.providers if (doubt := doubt_of_growth(name, known, have)))
+    unbounded = any(name in known and known[name].unbounded for name in moving.providers)
+    reasons = [cannot_grow(name, known) for name in moving.providers]
+    why_not = "; ".join(filter(None, reasons)) if all(reasons) else ""
+    return _Growth(unbounded or bool(unknown), why_not, () if unbounded else unknown)

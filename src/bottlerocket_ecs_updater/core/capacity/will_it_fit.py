@@ -5,8 +5,11 @@ instance drains, ECS keeps at least minimumHealthyPercent of the desired count h
 maximumPercent of it at a time (rounded down), so with 100 and 100 nothing can ever move. And is there room: for as
 many replacements as must run elsewhere before the last task may stop, from what the other instances have left?
 
-Where something is not known, the answer is no, with what is not known as its reason; one thing excepted, the
-network interfaces of an instance, which ECS does not tell: they are left out, and a note says so. Placement
+Only instances on which ECS would place the service count as room (`core/providers.py`). Where its capacity provider
+may add instances, those are room that is not there yet: as many as the provider's Auto Scaling group may still start.
+
+What is not known never makes the answer no: a constraint that asks for it is left out, and a note says so, with how to
+supply it. Only a service or a task definition that could not be read at all is a no, with that as its reason. Placement
 strategies are a best effort in ECS and keep no task from being placed, so they do not count; constraints do.
 A placement is looked for with the most constrained and largest tasks first. ECS places one task after another
 and may do worse in a tight cluster: what then does not leave in time is given back at the drain's limit.
@@ -19,15 +22,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import lru_cache
 from itertools import islice
 
+from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.resources import Demand, Port
-from bottlerocket_ecs_updater.core.rules.expression import Expression, evaluate, parse_expression, subjects
+from bottlerocket_ecs_updater.core.rules.expression import Expression, judge, parse_expression, subjects
 
 _ATTRIBUTE = "attribute:"
+_GROUP = "task:group"
+CAPABILITY = "com.amazonaws.ecs.capability."
+"""What begins so is what the agent of an instance can do: dozens on each, with names and no values."""
 
 _PLACES_COUNTED = 20
 """A service that could go to so many instances is not constrained; counting on would be waste."""
@@ -48,6 +56,21 @@ class Capacity:
     """Whether it takes tasks: ACTIVE, its agent connected, and not about to be drained."""
     hosts: frozenset[ServiceArn] | None = None
     """The services with a task on it, None where nobody looked."""
+    launch: LaunchType = LaunchType.EC2
+    """What kind of instance it is."""
+    provider: str = ""
+    """Its capacity provider, empty where it has none."""
+    capabilities: frozenset[str] | None = None
+    """Names of what its agent can do, None where they are not known."""
+    groups: frozenset[str] | None = None
+    """The groups of the tasks on it, None where nobody looked."""
+    running: int | None = None
+    """How many tasks are to run on it."""
+    agent_version: str = ""
+    """Empty where it is not known."""
+    registered_at: datetime | None = None
+    expected: bool = False
+    """Whether it is an instance that a capacity provider may still add: its id, zone and time are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +90,20 @@ class ServiceRules:
     """Placement constraints of the service and of its task definition, as they are written."""
     demand: Demand | None = None
     """What its next task asks, None where its task definition is not known."""
+    launch: LaunchType = LaunchType.EC2
+    providers: tuple[str, ...] = ()
+    """The capacity providers of its strategy: only their instances take its tasks. Empty where it has none."""
     grows: bool = False
-    """Whether its capacity provider adds instances when there is no room, and may still do so."""
+    """Whether there is room for its tasks that no instance known here has to give, as on Fargate, or may be."""
+    why_not: str = ""
+    """Why its capacity providers add no instances, empty where they may, or where it has none."""
+    doubts: tuple[str, ...] = ()
+    """What could not be judged of all that decides about its tasks, each with how to supply it."""
+
+    @property
+    def group(self) -> str:
+        """The group of its tasks, as ECS derives it."""
+        return f"service:{self.name}"
 
     @property
     def floor(self) -> int:
@@ -79,6 +114,18 @@ class ServiceRules:
     def ceiling(self) -> int:
         """How many tasks there may be at a time."""
         return self.desired * self.maximum_percent // 100
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """Instances that a capacity provider may still add."""
+
+    provider: str
+    more: int
+    most: int
+    """The maximum size of its Auto Scaling group."""
+    like: Capacity
+    """What one of them has for tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +141,7 @@ class Fits:
     """Its tasks can leave."""
 
     notes: tuple[str, ...] = ()
-    """What is worth knowing: services that run on fewer tasks meanwhile, and what could not be judged."""
+    """What is worth knowing: services on fewer tasks meanwhile, room that is yet to come, what could not be judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +158,12 @@ def will_drain(
     capacity: Mapping[InstanceId, Capacity],
     services: Mapping[ServiceArn, ServiceRules],
     tasks: Sequence[Leaving],
+    coming: Sequence[Coming] = (),
 ) -> Fits | NoRoom:
     """Whether a drain of the instance can finish, with what drains already.
 
     `capacity` is of all instances, `tasks` all that must leave: those on the instance and on others that drain.
+    `coming` are the instances that capacity providers may still add.
     """
     here = Counter(task.service for task in tasks if task.instance == instance)
     leaving = Counter(task.service for task in tasks)
@@ -125,15 +174,17 @@ def will_drain(
     emptied = {task.instance for task in tasks} | {instance}
     rooms = [Room(id_, left) for id_, left in sorted(capacity.items()) if left.accepts and id_ not in emptied]
     needs = [_Need(services[arn], must_place(services[arn], leaving[arn])) for arn in leaving if arn in services]
+    rooms += _expected(coming, sum(need.count for need in needs))
     # What was promised to the drains that are under way is set aside first, as far as there is room for it.
     for need in _largest_first([need for need in needs if need.service.arn not in here], rooms):
         _place(need, rooms)
     ours = _largest_first([need for need in needs if need.service.arn in here], rooms)
-    for need in ours:
-        unplaced = _place(need, rooms)
-        if unplaced and not need.service.grows:
-            return _no_room(need.service, rooms)
-    return Fits(tuple(_notes(ours, leaving, rooms)))
+    unplaced = _place_all(ours, rooms)
+    if unplaced is not None:
+        return _no_room(unplaced, rooms)
+    notes = [note for need in ours for note in _comings(need.service, rooms, coming)]
+    doubts = [doubt for need in ours for doubt in need.service.doubts]
+    return Fits((*notes, *_notes(ours, leaving, rooms), *doubts))
 
 
 def without(capacity: Mapping[InstanceId, Capacity], instance: InstanceId) -> Mapping[InstanceId, Capacity]:
@@ -185,8 +236,27 @@ def must_place(service: ServiceRules, leaving: int) -> int:
     return 0 if service.daemon else max(0, service.floor - elsewhere)
 
 
-Left = tuple[int, int, int, frozenset[Port], int | None, frozenset[ServiceArn] | None]
-"""CPU, memory, GPUs, ports taken, interfaces, and the services that have a task there."""
+Left = tuple[
+    int, int, int, frozenset[Port], int | None, frozenset[ServiceArn] | None, frozenset[str] | None, int | None
+]
+"""CPU, memory, GPUs, ports taken, interfaces, the services that have a task there, their groups, and their number."""
+
+ZONE_ATTRIBUTE = "ecs.availability-zone"
+
+_STRANGE = {
+    LaunchType.EXTERNAL: "it is an ECS Anywhere instance, which takes tasks of launch type EXTERNAL only",
+    LaunchType.MANAGED_INSTANCES: "it is an ECS Managed Instance, which takes tasks of its own capacity provider only",
+}
+_LEFT_OUT = "not judged: the placement constraint"
+_NO_CAPABILITIES = "the capabilities of its agents are not known; look at the cluster again"
+_UNKNOWN = {
+    _GROUP: "the tasks on an instance are not known; see whether the updater may call ecs:ListTasks and "
+    "ecs:DescribeTasks",
+    "agentVersion": "ECS does not tell the version of an agent; it is known when the agent has connected",
+    "runningTasksCount": "ECS does not tell how many tasks run on an instance",
+    "registeredAt": "ECS does not tell when an instance was registered",
+}
+"""Why a fact is not known, and how to supply it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,21 +265,81 @@ class _Need:
     count: int
 
 
+def _expected(coming: Sequence[Coming], tasks: int) -> list[Room]:
+    """As many of the instances that may come as could matter to so many tasks."""
+    return [
+        Room(InstanceId(f"a new instance of {one.provider}"), one.like)
+        for one in coming
+        for _ in range(min(one.more, tasks))
+    ]
+
+
 class Room:
     """What is left on one instance while tasks are placed on it, one after another; no part of any answer."""
 
-    __slots__ = ("capacity", "cpu", "gpus", "hosts", "instance", "interfaces", "memory", "ports")
+    __slots__ = (
+        "capacity",
+        "cpu",
+        "gpus",
+        "groups",
+        "hosts",
+        "instance",
+        "interfaces",
+        "memory",
+        "ports",
+        "running",
+    )
 
     def __init__(self, instance: InstanceId, capacity: Capacity) -> None:
         self.instance = instance
         self.capacity = capacity
         self.cpu, self.memory, self.gpus = capacity.cpu, capacity.memory, capacity.gpus
         self.ports, self.interfaces, self.hosts = capacity.ports_taken, capacity.interfaces, capacity.hosts
+        self.groups, self.running = capacity.groups, capacity.running
 
-    def read(self, subject: str) -> str | None:
+    def facts(self, subject: str) -> frozenset[str] | None:
+        """All values of a subject of the cluster query language on it, None where they are not known."""
+        if subject == _GROUP:
+            return self.groups
         if subject.startswith(_ATTRIBUTE):
-            return self.capacity.attributes.get(subject.removeprefix(_ATTRIBUTE))
-        return str(self.instance)
+            return self._attribute(subject.removeprefix(_ATTRIBUTE))
+        value = self._field(subject)
+        return None if value is None else frozenset({value})
+
+    def _attribute(self, name: str) -> frozenset[str] | None:
+        if self.capacity.expected and name == ZONE_ATTRIBUTE:
+            return None
+        value = self.capacity.attributes.get(name)
+        if value is not None:
+            return frozenset({value})
+        if not name.startswith(CAPABILITY):
+            return frozenset()
+        known = self.capacity.capabilities
+        return None if known is None else frozenset({""} if name in known else ())
+
+    def _field(self, subject: str) -> str | None:
+        capacity = self.capacity
+        match subject:
+            case "ec2InstanceId":
+                return None if capacity.expected else str(self.instance)
+            case "agentConnected":
+                return str(capacity.accepts).lower()
+            case "agentVersion":
+                return capacity.agent_version or None
+            case "runningTasksCount":
+                return None if self.running is None else str(self.running)
+            case _:
+                return capacity.registered_at.isoformat() if capacity.registered_at is not None else None
+
+    def takes_from(self, service: ServiceRules) -> str:
+        """Why ECS places no task of the service on this kind of instance, empty where it may."""
+        capacity = self.capacity
+        if service.providers:
+            names = " or ".join(service.providers)
+            return "" if capacity.provider in service.providers else f"it is no instance of capacity provider {names}"
+        if capacity.launch is service.launch:
+            return ""
+        return _STRANGE.get(capacity.launch, f"it is no instance for launch type {service.launch.value}")
 
     def lacks(self, service: ServiceRules) -> Iterator[str]:
         """What keeps one more task of the service from this instance."""
@@ -217,8 +347,12 @@ class Room:
         if demand is None:
             yield "what its task definition asks for is not known"
             return
+        strange = self.takes_from(service)
+        if strange:
+            yield strange
+            return
         yield from self._lacks_resources(demand)
-        unnamed = demand.required - self.capacity.attributes.keys()
+        unnamed = [name for name in demand.required if self._attribute(name) == frozenset()]
         if unnamed:
             yield f"the attribute {min(unnamed)}"
         yield from self._breaks_constraint(service)
@@ -236,14 +370,22 @@ class Room:
             yield "a network interface"
 
     def _breaks_constraint(self, service: ServiceRules) -> Iterator[str]:
-        if service.distinct and (self.hosts is None or service.arn in self.hosts):
+        if service.distinct and self.hosts is not None and service.arn in self.hosts:
             yield "a place apart from the service's other tasks (distinctInstance)"
         for text in service.member_of:
-            expression = _readable(text)
-            if expression is None:
-                yield f"a placement constraint that the updater cannot read ({text})"
-            elif not evaluate(expression, self.read):
+            expression = readable(text)
+            if expression is not None and judge(expression, self.facts) is False:
                 yield f"its placement constraint ({text})"
+
+    def doubts(self, service: ServiceRules) -> Iterator[str]:
+        """What decides about a task of the service here and is not known, each with how to supply it."""
+        if service.distinct and self.hosts is None:
+            yield f"{_LEFT_OUT} distinctInstance of {service.name}: {_UNKNOWN[_GROUP]}"
+        for text in service.member_of:
+            expression = readable(text)
+            if expression is not None and not self.capacity.expected and judge(expression, self.facts) is None:
+                missing = min(subject for subject in subjects(expression) if self.facts(subject) is None)
+                yield f"{_LEFT_OUT} ({text}) of {service.name}: {_UNKNOWN.get(missing, _NO_CAPABILITIES)}"
 
     def take(self, service: ServiceRules) -> None:
         demand = service.demand
@@ -256,25 +398,47 @@ class Room:
             self.interfaces -= demand.interfaces
         if self.hosts is not None:
             self.hosts |= {service.arn}
+        if self.groups is not None:
+            self.groups |= {service.group}
+        if self.running is not None:
+            self.running += 1
 
     def left(self) -> Left:
         """What is left on it now."""
-        return self.cpu, self.memory, self.gpus, self.ports, self.interfaces, self.hosts
+        resources = self.cpu, self.memory, self.gpus, self.ports, self.interfaces
+        return *resources, self.hosts, self.groups, self.running
 
     def restore(self, left: Left) -> None:
         """Have so much left again."""
-        self.cpu, self.memory, self.gpus, self.ports, self.interfaces, self.hosts = left
+        self.cpu, self.memory, self.gpus, self.ports, self.interfaces, self.hosts, self.groups, self.running = left
 
 
 @lru_cache(maxsize=256)
-def _readable(text: str) -> Expression | None:
-    """A placement constraint, None where it asks for what is not known here, such as the tasks on an instance."""
+def readable(text: str) -> Expression | None:
+    """A placement constraint, None where the updater cannot read it; ECS has read it, and placed tasks by it."""
     try:
-        expression = parse_expression(text)
+        return parse_expression(text)
     except ValueError:
         return None
-    known = all(subject.startswith(_ATTRIBUTE) or subject == "ec2InstanceId" for subject in subjects(expression))
-    return expression if known else None
+
+
+def asks_for_groups(service: ServiceRules) -> bool:
+    """Whether a constraint of the service asks for the tasks on an instance: each task that is placed may change it."""
+    expressions = (readable(text) for text in service.member_of)
+    return any(expression is not None and _GROUP in subjects(expression) for expression in expressions)
+
+
+def doubts_of(service: ServiceRules, capacity: Mapping[InstanceId, Capacity]) -> tuple[str, ...]:
+    """What decides about the tasks of the service and is not known, each once, with how to supply it."""
+    found = {
+        f"{_LEFT_OUT} ({text}) of {service.name}: the updater cannot read it; report it as a bug": None
+        for text in service.member_of
+        if readable(text) is None
+    }
+    if service.distinct or service.member_of:
+        rooms = (Room(id_, left) for id_, left in sorted(capacity.items()) if left.accepts)
+        found |= {doubt: None for room in rooms if not room.takes_from(service) for doubt in room.doubts(service)}
+    return tuple(found)
 
 
 def _largest_first(needs: list[_Need], rooms: list[Room]) -> list[_Need]:
@@ -305,19 +469,61 @@ def _place(need: _Need, rooms: list[Room]) -> int:
     return left
 
 
+def _place_all(needs: list[_Need], rooms: list[Room]) -> ServiceRules | None:
+    """Place all, and give the first service that has no room, None where all have.
+
+    One may be placed beside another only after that has its new place, so those left over are tried again.
+    """
+    waiting = [need for need in needs if need.count]
+    while waiting:
+        before = sum(need.count for need in waiting)
+        waiting = [left for need in waiting if (left := _Need(need.service, _place(need, rooms))).count]
+        if sum(need.count for need in waiting) == before:
+            return next((need.service for need in waiting if not need.service.grows), None)
+    return None
+
+
+def _comings(service: ServiceRules, rooms: list[Room], coming: Sequence[Coming]) -> Iterator[str]:
+    """What is worth knowing of room that is not there yet, and is needed for the service."""
+    for one in coming:
+        used = [room for room in rooms if room.capacity is one.like and room.hosts and service.arn in room.hosts]
+        if used:
+            yield (
+                f"room for {service.name} is not there yet: capacity provider {one.provider} must add instances, and "
+                f"may add {one.more}, up to its maximum of {one.most}"
+            )
+
+
 def _no_room(service: ServiceRules, rooms: list[Room]) -> NoRoom:
     name = service.name
     if service.demand is None:
         missing = "what its task definition asks for is not known"
         return NoRoom(name, missing, "see whether the updater may call ecs:DescribeTaskDefinition")
+    grown = "".join(f"; {more}" for more in (service.why_not, *service.doubts) if more)
+    advice = _advice(service)
     if not rooms:
-        return NoRoom(name, "no other instance takes tasks", "add an instance, or wait until others are back")
+        return NoRoom(name, f"no other instance takes tasks{grown}", advice)
+    able = [room for room in rooms if not room.takes_from(service)]
+    if not able:
+        nearest = min(rooms, key=lambda room: room.instance)
+        missing = f"ECS places none of them on the {len(rooms)} other instance(s); of {nearest.instance}, for one, "
+        return NoRoom(name, f"{missing}{nearest.takes_from(service)}{grown}", advice)
     nearest, lacking = min(
-        ((room, tuple(room.lacks(service))) for room in rooms), key=lambda pair: (len(pair[1]), pair[0].instance)
+        ((room, tuple(room.lacks(service))) for room in able), key=lambda pair: (len(pair[1]), pair[0].instance)
     )
-    missing = f"of {len(rooms)} other instance(s) none has room; {nearest.instance}, the nearest, lacks "
-    advice = f"add an instance that {name} may run on, or lower its minimumHealthyPercent so that it may run on fewer"
-    return NoRoom(name, missing + " and ".join(lacking), f"{advice} tasks for a while")
+    missing = f"of {len(able)} other instance(s) none has room; {nearest.instance}, the nearest, lacks "
+    return NoRoom(name, missing + " and ".join(lacking) + grown, advice)
+
+
+def _advice(service: ServiceRules) -> str:
+    names = " or ".join(service.providers)
+    if service.why_not:
+        more = f"raise the maximum of the Auto Scaling group of capacity provider {names}, or turn its scaling on"
+    elif service.providers:
+        more = f"add an instance to capacity provider {names}"
+    else:
+        more = f"add an instance that {service.name} may run on"
+    return f"{more}, or lower its minimumHealthyPercent so that it may run on fewer tasks for a while"
 
 
 def _notes(ours: list[_Need], leaving: Mapping[ServiceArn, int], rooms: list[Room]) -> Iterator[str]:

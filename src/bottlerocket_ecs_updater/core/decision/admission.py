@@ -8,14 +8,22 @@ from bottlerocket_ecs_updater.core.model.history import BrokenVersion
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.rules.policy import SUSPECT_AFTER, Policy
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.promotion import block_on, not_promoted
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import admit
+
+_TRIED_AGAIN = "it is tried again then; `release` clears the rest"
 
 
 def not_admitted(instance: Instance, target: Version, running: Version, fleet: Fleet, policy: Policy) -> Hold | None:
     """Why the instance may not go to that version. Asked before it is staged, and again before it is booted."""
-    return failed_before(instance, target, fleet, policy) or admit(
-        target, running, policy.rules.releases, fleet.past.first_seen, fleet.at
+    rules, shared = rules_for(target, fleet, policy), fleet.shared
+    return (
+        block_on(target, shared.acts)
+        or failed_before(instance, target, fleet, policy)
+        or admit(target, running, rules.releases, fleet.past.first_seen, fleet.at)
+        or not_promoted(target, rules.stages, shared, fleet.at)
     )
 
 
@@ -30,19 +38,30 @@ def hold_for_broken(version: Version, broken: BrokenVersion) -> Hold:
     return hold(Reason.VERSION_BREAKS_TASKS, version=version, hosts=hosts, what=said_against(broken))
 
 
+def is_suspect(failed_on: int, suspect_after: int) -> bool:
+    """Whether a version that failed on so many instances is taken by no further one: the one place that says so."""
+    return failed_on >= suspect_after
+
+
+def rules_for(target: Version, fleet: Fleet, policy: Policy) -> Rules:
+    """The operator's rules for one version: a version that a person expedited waits for less."""
+    urgent = fleet.shared.acts.expedited.get(target)
+    if urgent is None:
+        return policy.rules
+    return policy.rules.expedited(windows=urgent.windows, freezes=urgent.freezes)
+
+
 def failed_before(instance: Instance, target: Version, fleet: Fleet, policy: Policy) -> Hold | None:
     """Why what is remembered speaks against the version: it failed here a while ago, or on other instances."""
     rest = instance.rest
     if rest is not None and (rest.version == target) and fleet.at < rest.until:
         until = UNTIL_CLEARED if rest.rolled_back else f"{rest.until:%Y-%m-%d %H:%M} UTC"
-        return hold(Reason.RESTING, until=until, attempts=rest.attempts, version=target, why=rest.why)
+        then = "look at why it failed; `release` clears the rest" if rest.rolled_back else _TRIED_AGAIN
+        return hold(Reason.RESTING, until=until, attempts=rest.attempts, version=target, why=rest.why, then=then)
     broken = fleet.past.broken.get(target)
     if broken is not None:
-        return hold(
-            Reason.VERSION_BREAKS_TASKS, version=target, hosts=", ".join(broken.hosts), what=said_against(broken)
-        )
+        return hold_for_broken(target, broken)
     count = fleet.suspects.get(target, 0)
-    # Whoever tolerates more failures in a run tolerates them of one release, too.
-    if count >= max(SUSPECT_AFTER, policy.max_failures):
+    if is_suspect(count, policy.suspect_after):
         return hold(Reason.RELEASE_SUSPECT, version=target, count=count)
     return None

@@ -28,6 +28,9 @@ ROLL_LASTS = timedelta(days=7)
 FAILED_TASKS = 2
 """One task that fails may be a coincidence."""
 
+AT_ONCE = timedelta(seconds=5)
+"""What ends in one moment may have ended with its host, which somebody stopped: those that follow tell more."""
+
 PENDING_FOR = timedelta(minutes=5)
 """Images of some gigabytes take minutes to pull; the agent itself gives up on a start after three."""
 
@@ -106,7 +109,7 @@ def broken_by_ends(
     # A task or two that failed somewhere in the last hour is no habit.
     elsewhere = {group for group in own if others[group] >= max(FAILED_TASKS, own[group] / 2)}
     telling = sorted((end for end in here if end.group not in elsewhere), key=lambda end: end.stopped_at)
-    if len(telling) < FAILED_TASKS:
+    if len(telling) < FAILED_TASKS or telling[-1].stopped_at - telling[0].stopped_at < AT_ONCE:
         return None
     return BrokenVersion(_named(hosts[end.where] for end in telling), _services(telling), _words(telling), now)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from bottlerocket_ecs_updater.core.decision.admission import said_against
+from bottlerocket_ecs_updater.core.decision.outside import members
 from bottlerocket_ecs_updater.core.decision.settling import never_settled
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
@@ -79,7 +80,7 @@ def _say(outcome: Outcome | None) -> str:
 
 def _quarantine_full(fleet: Fleet, policy: Policy, hopeful: Collection[InstanceId]) -> Halt | None:
     quarantined = [id_ for id_ in in_quarantine(fleet) if id_ not in hopeful]
-    limit = policy.max_unavailable.of(sum(1 for instance in fleet.instances.values() if instance.bottlerocket))
+    limit = policy.max_unavailable.of(sum(1 for _ in members(fleet, policy)))
     if not quarantined or len(quarantined) < limit:
         return None
     names = ", ".join(sorted(quarantined))

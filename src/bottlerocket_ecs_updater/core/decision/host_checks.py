@@ -20,7 +20,7 @@ def is_mute(instance: Instance, fleet: Fleet) -> bool:
 def ask_host(instance: Instance, now: datetime, policy: Policy) -> Verdict:
     """Send a check, or wait for the one that is under way, or for the host to be free of the last one."""
     if instance.flight is not None:
-        return Verdict(look_at=now + policy.poll_interval)
+        return Verdict(look_at=now + near(policy.poll_interval))
     if instance.told is not None and instance.told.report is None:
         due = instance.told.at + policy.retry_spacing * min(instance.trail.checks_failed, 4)
         if now < due:

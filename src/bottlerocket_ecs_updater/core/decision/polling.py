@@ -12,14 +12,17 @@ _SPACING_MAX_POLLS = 6
 _NEAR_SHARE = 4
 """Once the time has come that was learned, looks are close: every fourth of what has passed since then…"""
 
-_NEAR_POLLS = 1.0
-"""…and never closer than this many polls."""
+_NEAR_POLLS = 0.5
+"""…and never closer than this many polls: while something may come at any moment, every second counts for a host."""
 
-_SHARED_BY = 10
-"""Of so few drains at a time, each ends at a time of its own, and closer looks would only split what they share."""
+_SEVERAL, _SEVERAL_POLLS = 3, 0.5
+"""Of so many that may be out of service together, looks are so many polls apart, and shared…"""
+
+_MANY, _MANY_POLLS, _MANY_SETTLE_POLLS = 5, 1.5, 6
+"""…and of so many, where the settle time is so many polls at least."""
 
 LEARNED_SHARE = 0.9
-"""How much of the shortest duration seen so far passes before the first look."""
+"""How much of the shortest duration seen so far passes at least before the first look."""
 
 
 def next_look(
@@ -28,22 +31,22 @@ def next_look(
     poll: timedelta,
     learned: timedelta | None,
     first: timedelta | None = None,
-    *,
-    closest: timedelta | None = None,
 ) -> datetime:
     """When to look next at something that began then and takes about as long as `learned`.
 
-    `first` is how long to wait before the first look where nothing has been learned yet, `closest` how close looks
-    may be once the time has come that was learned, where that is not a poll.
+    `first` is how long to wait before the first look where nothing has been learned yet.
     """
-    quiet = learned * LEARNED_SHARE if learned is not None else (first or poll)
+    quiet = quiet_time(learned, poll) if learned is not None else (first or poll)
     waited = now - began
     if waited < quiet:
         return max(began + quiet, now + near(poll))
     spacing = min(max(poll, waited / _SPACING_SHARE), _SPACING_MAX_POLLS * poll)
-    return now + (
-        spacing if learned is None else min(spacing, max(closest or near(poll), (waited - quiet) / _NEAR_SHARE))
-    )
+    return now + (spacing if learned is None else min(spacing, max(near(poll), (waited - quiet) / _NEAR_SHARE)))
+
+
+def quiet_time(learned: timedelta, poll: timedelta) -> timedelta:
+    """How long nothing is to be seen of what took `learned` at the shortest, as far as looks can tell."""
+    return max(learned * LEARNED_SHARE, learned - near(poll))
 
 
 def near(poll: timedelta) -> timedelta:
@@ -51,6 +54,19 @@ def near(poll: timedelta) -> timedelta:
     return poll * _NEAR_POLLS
 
 
-def shared(poll: timedelta, many: int) -> timedelta:
-    """How far apart looks are that so many instances share: with enough of them a look costs each next to nothing."""
-    return near(poll) / 2 if many >= _SHARED_BY else near(poll)
+def apart(poll: timedelta, together: int, settle: timedelta) -> timedelta:
+    """How far apart looks are that are not to follow at once, where so many may be out of service together.
+
+    With one or two, every look is for one of them, and is taken when it is due. With more, what one waits for a look
+    spares calls for all; with many, and a settle time beside which that wait is little, more of them.
+    """
+    if together < _SEVERAL:
+        return timedelta(0)
+    return poll * (_MANY_POLLS if together >= _MANY and settle >= _MANY_SETTLE_POLLS * poll else _SEVERAL_POLLS)
+
+
+def shared_look(due: datetime, began: datetime, spacing: timedelta) -> datetime:
+    """The first of the common looks, counted from the beginning of the run, that is not before that moment."""
+    if not spacing:
+        return due
+    return began - ((began - due) // spacing) * spacing

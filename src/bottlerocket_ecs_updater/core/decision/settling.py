@@ -6,7 +6,7 @@ answer, is neither: it does not count towards the settle time, nor towards its l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -29,6 +29,31 @@ LATE_LOOKS = 3
 def deficits(services: Services | None) -> Mapping[ServiceArn, int]:
     """How many tasks each service lacks now."""
     return {service.arn: service.deficit for service in services.all if service.deficit} if services else {}
+
+
+def starting_daemons(services: Services, returned: Collection[Slot], within: timedelta) -> Mapping[str, int]:
+    """Tasks of daemon services, by service name, that are about to start on instances which came back so lately."""
+    lately = sum(1 for slot in returned if services.at - slot.returned_at < within)
+    return {service.name: lately for service in services.all if service.daemon} if lately else {}
+
+
+def lasting_deficits(
+    services: Services | None, returned: Collection[Slot], within: timedelta
+) -> Mapping[ServiceArn, int]:
+    """How many tasks each service lacks now, less what is about to start: the baseline of the next drain.
+
+    What it lacked before those instances were drained, it may lack now.
+    """
+    if services is None:
+        return {}
+    starting = starting_daemons(services, returned, within)
+
+    def lasting(service: Service) -> int:
+        before = max((slot.deficits_before.get(service.arn, 0) for slot in returned), default=0)
+        return min(service.deficit, max(before, service.deficit - starting.get(service.name, 0)))
+
+    found = {service.arn: lasting(service) for service in services.all}
+    return {arn: lacking for arn, lacking in found.items() if lacking}
 
 
 def observe(
@@ -93,14 +118,8 @@ def _due(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
 
 
 def _first_steady_look(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
-    """A slot that was just taken is looked at at once: its settle time begins with what is seen then.
-
-    Where daemon services start a task on every instance that is back, that would be too early to see them steady.
-    """
-    if slot.unsteady:
-        return fleet.at + UNSTEADY_POLLS * policy.poll_interval
-    daemons = fleet.services is not None and any(service.daemon for service in fleet.services.all)
-    return max(fleet.at, slot.returned_at + policy.daemon_start) if daemons else fleet.at
+    """A slot that was just taken is looked at at once: its settle time begins with what is seen then."""
+    return fleet.at + UNSTEADY_POLLS * policy.poll_interval if slot.unsteady else fleet.at
 
 
 def moving_tasks(fleet: Fleet) -> Mapping[str, int]:

@@ -20,8 +20,11 @@ from bottlerocket_ecs_updater.core.model.outcome import Outcome, Updated, UpToDa
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Passing, Reason, passing
 from bottlerocket_ecs_updater.core.model.time_text import passed, spell_moment
 
-WAITED_FOR = frozenset({Reason.SERVICE_DEPLOYING, Reason.UNWELL, Reason.SETTLING})
-"""What a run waits for, up to its `settle-timeout`: what outlasts that in two runs in a row is stuck."""
+WAITED_FOR = frozenset({Reason.SERVICE_DEPLOYING, Reason.UNWELL, Reason.SETTLING, Reason.BUDGET, Reason.ZONE_BUDGET})
+"""What a run waits for, up to its `settle-timeout`: what outlasts that in two runs in a row is stuck.
+
+A budget that is full at the end of a run is filled by others: what is out of service may be back for the next one.
+"""
 
 DATED = frozenset(
     {
@@ -30,6 +33,7 @@ DATED = frozenset(
         Reason.FROZEN,
         Reason.VERSION_TOO_YOUNG,
         Reason.VERSION_NEW,
+        Reason.NOT_PROMOTED,
         Reason.CHECKPOINT_WAIT,
         Reason.CHECKPOINT_FULL,
         Reason.DAILY_LIMIT,

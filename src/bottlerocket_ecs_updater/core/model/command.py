@@ -170,6 +170,8 @@ class Verdict:
     """When its next fact is due, None when nothing more is expected in this run."""
     wants_tasks: bool = False
     """Its tasks must be looked at before more can be decided."""
+    wants_answer_only: bool = False
+    """Whether the next look is for the answer of a command alone: nothing that ECS says of it is needed before."""
     wants_reboot_end: bool = False
     """The next look must ask Systems Manager how its open reboot commands ended."""
     wants_group: bool = False

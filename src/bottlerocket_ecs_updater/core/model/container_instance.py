@@ -20,6 +20,10 @@ NAMELESS = "ECS does not say which EC2 instance it is"
 """Why one is left out that was described: it is left alone. Every other reason is ECS's own."""
 
 
+EXTERNAL_ATTRIBUTE = "ecs.capability.external"
+"""The agent of an ECS Anywhere instance registers with it; nothing else does."""
+
+
 class Status(Enum):
     """The status of a container instance, as ECS writes it; OTHER for one that a later API may add."""
 
@@ -56,6 +60,17 @@ class Registration:
     """What it has left for more tasks."""
     impaired: str = ""
     """What ECS's own checks find wrong with it; empty where that is nothing, or where ECS does not say."""
+    registered: Remaining | None = None
+    """What it has for tasks while none is on it."""
+    capabilities: frozenset[str] | None = None
+    """Names of what its agent can do, None where they are not known. They are in no other attribute."""
+    agent_version: str = ""
+    """Empty where ECS does not tell."""
+
+    @property
+    def external(self) -> bool:
+        """Whether it is an ECS Anywhere instance. Source: "External instances (Amazon ECS Anywhere)"."""
+        return EXTERNAL_ATTRIBUTE in self.attributes
 
 
 @dataclass(frozen=True, slots=True)

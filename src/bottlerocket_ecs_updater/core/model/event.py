@@ -259,6 +259,25 @@ class StateUnreadable(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class StandingPublished(Event):
+    """The run wrote down where its cluster stands, for other clusters and for the page of the fleet."""
+
+    name: ClassVar[str] = "standing.published"
+    stage: str
+    """Empty for a cluster that is in none."""
+    version: Version | None
+    """What the whole cluster runs at least, None where an instance has not said."""
+    healthy_since: datetime | None
+    """Since when the whole cluster has run it, and was healthy; None where it is not."""
+    behind: timedelta | None
+    """How long ago a newer version than its oldest instance runs was first seen; None where all run the newest."""
+    updated_within: timedelta | None
+    """From the first sight of the version to the last instance that came to it, in the run that saw it come."""
+    trouble: str
+    """What is not healthy; empty where all is."""
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseTaken(Event):
     """This run has the right to act on the cluster."""
 

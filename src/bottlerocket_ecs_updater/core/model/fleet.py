@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launches
+from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
 from bottlerocket_ecs_updater.core.model.history import Past
 from bottlerocket_ecs_updater.core.model.ids import (
     InstanceId,
@@ -21,6 +22,7 @@ from bottlerocket_ecs_updater.core.model.ids import (
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
+from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.version import Version
 
 
@@ -78,7 +80,11 @@ class Fleet:
     """What the operator watches beside the services, None where that is nothing."""
     definitions: Mapping[str, Definition] | None = None
     """Task definitions that were read so far, None where they cannot be read: then nobody asks whether tasks fit."""
+    providers: Mapping[str, CapacityProvider] | None = None
+    """The capacity providers of its instances and services by name, None where they were not read."""
     own: Own | None = None
     """The task that this run is, None where it is none or cannot tell."""
     launches: Launches | None = None
     """How its Auto Scaling groups start instances, None where nobody looked."""
+    shared: Shared = field(default_factory=Shared)
+    """What other clusters that share the state store, and people, said of versions."""

@@ -36,6 +36,10 @@ class Phase(Enum):
     QUARANTINED = "quarantined"
 
 
+IN_PROGRESS = frozenset({Phase.STAGING, Phase.DRAINING, Phase.REBOOTING, Phase.VERIFYING, Phase.RETURNING})
+"""Phases in which something of ours is under way on an instance."""
+
+
 def phase_of(instance: Instance) -> Phase:
     """The phase that an instance is in, from what is known of it."""
     if instance.claim is not None:

@@ -51,6 +51,22 @@ class Reason(Enum):
         "Systems Manager does not know it",
         "enable the control container and give the instance role AmazonSSMManagedInstanceCore",
     )
+    HYBRID_ACTIVATION = _Words(
+        "hybrid-activation",
+        "Systems Manager does not know it by its EC2 id: {known}",
+        "take the activation out of the control container's user data, give the instance role "
+        "AmazonSSMManagedInstanceCore, replace the instance, and deregister that node in Systems Manager",
+    )
+    MANAGED_INSTANCE = _Words(
+        "managed-instance",
+        "{service} looks after it",
+        "nothing: AWS patches and replaces Managed Instances itself, and it counts as no part of the fleet",
+    )
+    INSTANCE_STOPPED = _Words(
+        "instance-stopped",
+        "its EC2 instance is {state}",
+        "start it, and the next run looks at it; or deregister it. Until then it counts as no part of the fleet",
+    )
     SSM_CONNECTION_LOST = _Words(
         "ssm-connection-lost",
         "Systems Manager has lost the connection to it",
@@ -134,7 +150,7 @@ class Reason(Enum):
     RESTING = _Words(
         "resting",
         "it rests until {until} after {attempts} failed attempt(s) at {version}: {why}",
-        "it is tried again then; `release` clears the rest",
+        "{then}",
     )
     RELEASE_SUSPECT = _Words(
         "release-suspect",
@@ -219,6 +235,7 @@ class Reason(Enum):
         "not-answered", "it had not answered its update check when the plan was made", "plan again in a moment"
     )
     IN_FLIGHT = _Words("in-flight", "the run ended while it was {phase}", "the next run goes on with it")
+    NOT_REACHED = _Words("not-reached", "the run ended before it was its turn; it was {phase}", "the next run takes it")
     UNCLEAR = _Words("unclear", "AWS did not say whether {what} took effect: {why}", "it is looked at again")
 
     # What the operator's rules hold back.
@@ -275,6 +292,16 @@ class Reason(Enum):
         "membership-unknown",
         "a rule asks for its {what}, which could not be read: {rule}",
         "see why Auto Scaling did not answer; most often a permission is missing",
+    )
+    NOT_PROMOTED = _Words(
+        "not-promoted",
+        "{version} waits for other stages, until {until} at the earliest: {waits}",
+        "look at the clusters that it names; `promote {version}` lets it through now",
+    )
+    BLOCKED = _Words(
+        "blocked",
+        "{version} is blocked {who}",
+        "`unblock {version}` when it is known to be good, or wait for another version",
     )
     CHECKPOINT_WAIT = _Words(
         "checkpoint-wait",
@@ -473,6 +500,10 @@ class Passing(Enum):
 CHOSEN = frozenset(
     {
         Reason.NOT_BOTTLEROCKET,
+        Reason.MANAGED_INSTANCE,
+        Reason.INSTANCE_STOPPED,
+        Reason.WARM_POOL,
+        Reason.BLOCKED,
         Reason.DRAINED_BY_OTHERS,
         Reason.OWN_HOST,
         Reason.CLAIM_REMOVED,
@@ -493,6 +524,7 @@ NEVER_PASSES = frozenset(
     {
         Reason.AGENT_DISCONNECTED,
         Reason.UNKNOWN_TO_SSM,
+        Reason.HYBRID_ACTIVATION,
         Reason.SSM_CONNECTION_LOST,
         Reason.SEND_DENIED,
         Reason.TOO_OLD,
@@ -504,8 +536,6 @@ NEVER_PASSES = frozenset(
         Reason.END_OF_LIFE_VARIANT,
         Reason.RELEASE_SUSPECT,
         Reason.VERSION_BREAKS_TASKS,
-        Reason.BUDGET,
-        Reason.ZONE_BUDGET,
         Reason.NO_PLACE,
         Reason.NO_ROOM,
         Reason.NO_ROOM_FOR_CLAIM,
@@ -517,7 +547,7 @@ NEVER_PASSES = frozenset(
         Reason.BEFORE_DRAIN_FAILED,
     }
 )
-"""Holds that stay until somebody does something. A budget is one at the end of a run: none of ours fills it then."""
+"""Holds that stay until somebody does something."""
 
 
 def passing(reason: Reason) -> Passing:

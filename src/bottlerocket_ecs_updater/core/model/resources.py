@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Port:
@@ -61,5 +63,7 @@ class Moving:
     """The task definition of its next task."""
     distinct: bool = False
     member_of: tuple[str, ...] = ()
-    grows: bool = False
-    """Whether a capacity provider may add instances for it."""
+    launch: LaunchType = LaunchType.EC2
+    """Of no meaning where it has a capacity provider strategy."""
+    providers: tuple[str, ...] = ()
+    """The capacity providers of its strategy, empty where it has none."""

@@ -9,15 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from bottlerocket_ecs_updater.core.decision.outside import not_selected
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Standing, answers_about, out_of_reach, stand
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
-from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import Turns, not_selected
-from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, first_hold
+from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import Turns
+from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.reasons import Reason
-from bottlerocket_ecs_updater.core.planning.plan import plan
+from bottlerocket_ecs_updater.core.model.outcome import UpToDate
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
+from bottlerocket_ecs_updater.core.planning.plan import Plan, plan
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 
@@ -39,6 +42,11 @@ class Explanation:
     standing: Standing | None
     """None where it carries our claim: then nothing is asked, since what was begun is finished."""
     answers: tuple[Answer, ...]
+    outcome: Hold | Failed | UpToDate | None = None
+    """What a plan says of it: why it is held, why it failed, or that it is up to date.
+
+    None where it is claimed, or would be updated.
+    """
     turn: Turn | None = None
     """None where a run would not update it now."""
 
@@ -47,13 +55,27 @@ def explain(instance: Instance, fleet: Fleet, policy: Policy) -> Explanation:
     """Ask every rule about the instance, also those behind the first that says no."""
     if instance.claim is not None:
         return Explanation(instance, None, ())
-    answers = tuple(_answers(instance, fleet, policy))
-    turn = _turn(instance, fleet, policy) if first_hold(answers) is None else None
-    return Explanation(instance, stand(instance, fleet, policy), answers, turn)
-
-
-def _turn(instance: Instance, fleet: Fleet, policy: Policy) -> Turn | None:
     planned = plan(fleet, policy)
+    outcome = _outcome(instance.id, planned)
+    answers = tuple(_with_outcome(tuple(_answers(instance, fleet, policy)), outcome))
+    return Explanation(instance, stand(instance, fleet, policy), answers, outcome, _turn(instance, planned))
+
+
+def _outcome(id_: InstanceId, planned: Plan) -> Hold | Failed | UpToDate | None:
+    """What the plan says of an instance that it would not update: so that both always say the same."""
+    current = {id_: UpToDate(version) for id_, version in planned.current}
+    outcomes: dict[InstanceId, Hold | Failed | UpToDate] = {**current, **dict(planned.failing), **dict(planned.held)}
+    return outcomes.get(id_)
+
+
+def _with_outcome(answers: tuple[Answer, ...], outcome: Hold | Failed | UpToDate | None) -> Iterator[Answer]:
+    """The answers, and the hold that decides where no rule gave it: what its check said, or that there is no place."""
+    yield from answers
+    if isinstance(outcome, Hold) and outcome.reason not in {a.hold.reason for a in answers if a.hold is not None}:
+        yield Answer("budget" if outcome.reason is Reason.NO_PLACE else "check", outcome)
+
+
+def _turn(instance: Instance, planned: Plan) -> Turn | None:
     order = [update.instance for update in planned.updates]
     if instance.id not in order:
         return None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from bottlerocket_ecs_updater.core.decision.admission import rules_for
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
@@ -114,6 +115,8 @@ class Plan:
     """Whether maintenance windows are set."""
     advice: tuple[Advice, ...] = ()
     """What a person could mend beside the roll."""
+    behind: Mapping[InstanceId, Hold] = field(default_factory=dict)
+    """What will hold those that time holds now when their time has come, of those for which something will."""
 
 
 def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
@@ -128,7 +131,8 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     held = {id_: why for id_, standing in standings.items() if (why := _held(standing)) is not None} | refused
     turns = Turns(fleet, policy)
     passing = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
-    waiting = [instance for instance in passing if _only_time_holds(instance, turns, fleet, policy)]
+    behind = {one.id: why for one in passing if (why := _behind(one, turns, fleet, policy)) is not None}
+    waiting = [one for one in passing if one.id not in behind and _would_take(one) is not None]
     in_line = own_last(in_order(able, turns.strays), fleet)
     updates = tuple(_update(one, standings[one.id]) for one in in_line if one.id not in refused)
     later = tuple(
@@ -163,6 +167,7 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
         reckoning=reckoning,
         windowed=bool(policy.rules.schedule.windows),
         advice=advise(fleet),
+        behind=behind,
     )
 
 
@@ -184,14 +189,20 @@ def _refused(
     return refused
 
 
-def _only_time_holds(instance: Instance, turns: Turns, fleet: Fleet, policy: Policy) -> bool:
-    """Whether no rule but those that pass by themselves says no, those behind the first that does among them."""
+def _would_take(instance: Instance) -> Version | None:
+    """Which version the host said that it would take."""
+    report = instance.told.report if instance.told is not None else None
+    return report.target if report is not None else None
+
+
+def _behind(instance: Instance, turns: Turns, fleet: Fleet, policy: Policy) -> Hold | None:
+    """The first rule that says no and does not pass by itself, behind those that do; None where there is none."""
     report = instance.told.report if instance.told is not None else None
     if report is None or report.target is None:
-        return False
+        return None
     before = answers_about(instance, report, report.target, fleet, policy)
     answers = (*before, *turns.answers(instance, report, report.target, room=True))
-    return all(answer.hold is None or answer.hold.reason in HELD_BY_TIME for answer in answers)
+    return first_hold([one for one in answers if one.hold is not None and one.hold.reason not in HELD_BY_TIME])
 
 
 def _blocked(update: Update, fleet: Fleet, policy: Policy) -> Hold:
@@ -230,7 +241,9 @@ def _update(instance: Instance, standing: Standing) -> Update:
 
 
 def _forecast(updates: tuple[Update, ...], fleet: Fleet, policy: Policy, pace: Pace) -> Forecast:
-    rules = policy.rules
+    targets = {update.target for update in updates}
+    # Where versions differ, what one of them need not wait for is not reckoned with.
+    rules = rules_for(next(iter(targets)), fleet, policy) if len(targets) == 1 else policy.rules
     budget = count_budget(fleet, policy)
     lasting = set(in_quarantine(fleet))
     taken = tuple(zone for id_, zone in budget.taken if id_ in lasting or fleet.instances[id_].claim is None)
@@ -241,7 +254,6 @@ def _forecast(updates: tuple[Update, ...], fleet: Fleet, policy: Policy, pace: P
         )
         for one in updates
     ]
-    targets = {update.target for update in updates}
     rolls = {version: roll_of(version, fleet, policy) for version in targets} if rules.checkpoints.steps else {}
     lately = begun_lately(fleet)
     return forecast(pending, pace, limits, Rolls(rules.schedule, rules.checkpoints, rolls, lately), fleet.at)

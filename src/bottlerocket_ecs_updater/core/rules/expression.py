@@ -11,7 +11,7 @@ A pattern must match the whole value.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -59,6 +59,7 @@ _PLAIN = re.compile(r"[^\s()\[\],=!<>~&|'\"]+")
 _ATTRIBUTE = "attribute:"
 _FIELDS = frozenset({"agentConnected", "agentVersion", "ec2InstanceId", "registeredAt", "runningTasksCount"})
 _GROUP = "task:group"
+_VERSION = "agentVersion"
 _LONGEST = 2000
 """ECS's own limit for an expression, in characters."""
 _DEEPEST = 50
@@ -118,6 +119,9 @@ Expression = Comparison | Not | All | Any
 Reader = Callable[[str], str | None]
 """The value of a subject on one instance, None where it has none."""
 
+Facts = Callable[[str], "frozenset[str] | None"]
+"""All values of a subject on one instance, of `task:group` several; empty where it has none, None where unknown."""
+
 
 def parse_expression(text: str) -> Expression:
     """Read an expression. Raises ValueError that says where it could not be read on."""
@@ -144,6 +148,24 @@ def evaluate(expression: Expression, read: Reader) -> bool:
             assert_never(expression)
 
 
+def judge(expression: Expression, facts: Facts) -> bool | None:
+    """Whether it is true of the instance whose facts are given; None where that depends on what is not known."""
+    match expression:
+        case Comparison():
+            have = facts(expression.subject)
+            return None if have is None else _holds(expression, have)
+        case Not(inner=inner):
+            answer = judge(inner, facts)
+            return None if answer is None else not answer
+        case All(parts=parts):
+            return _all(judge(part, facts) for part in parts)
+        case Any(parts=parts):
+            none = _all(_opposite(judge(part, facts)) for part in parts)
+            return _opposite(none)
+        case _:
+            assert_never(expression)
+
+
 def subjects(expression: Expression) -> frozenset[str]:
     """Everything that it asks for."""
     match expression:
@@ -157,29 +179,60 @@ def subjects(expression: Expression) -> frozenset[str]:
             assert_never(expression)
 
 
+def _all(answers: Iterable[bool | None]) -> bool | None:
+    """One no is enough for no, whatever else is not known."""
+    answer: bool | None = True
+    for one in answers:
+        if one is False:
+            return False
+        answer = None if one is None else answer
+    return answer
+
+
+def _opposite(answer: bool | None) -> bool | None:  # noqa: FBT001 - it is the answer that is turned
+    return None if answer is None else not answer
+
+
 def _compare(comparison: Comparison, have: str | None) -> bool:
+    return _holds(comparison, frozenset() if have is None else frozenset({have}))
+
+
+def _holds(comparison: Comparison, have: frozenset[str]) -> bool:
+    """Of several values one that fits is enough; `!=`, `not_in` and `!~` are true where none fits."""
+    wanted = comparison.values
     match comparison.operator:
         case Operator.EXISTS:
-            return have is not None
+            return bool(have)
         case Operator.NOT_EXISTS:
-            return have is None
+            return not have
         case Operator.EQUALS | Operator.IN:
-            return have in comparison.values
+            return not have.isdisjoint(wanted)
         case Operator.NOT_EQUALS | Operator.NOT_IN:
-            return have not in comparison.values
+            return have.isdisjoint(wanted)
         case Operator.MATCHES:
-            return have is not None and re.fullmatch(comparison.values[0], have) is not None
+            return any(re.fullmatch(wanted[0], one) for one in have)
         case Operator.NOT_MATCHES:
-            return have is None or re.fullmatch(comparison.values[0], have) is None
+            return not any(re.fullmatch(wanted[0], one) for one in have)
         case operator:
-            return have is not None and _ordered(operator, have, comparison.values[0])
+            if comparison.subject == _VERSION:
+                return any(_signed(operator, _releases(one, wanted[0])) for one in have)
+            return any(_ordered(operator, one, wanted[0]) for one in have)
+
+
+def _releases(have: str, wanted: str) -> int:
+    """How two releases of the agent compare, number by number: 1.9.0 is before 1.89.2."""
+    left, right = (tuple(map(int, re.findall(r"\d+", text))) for text in (have, wanted))
+    return (left > right) - (left < right)
 
 
 def _ordered(operator: Operator, have: str, wanted: str) -> bool:
     left, right = _sortable(have), _sortable(wanted)
     if left[0] != right[0]:
         left, right = ("text", 0, have), ("text", 0, wanted)
-    sign = (left > right) - (left < right)
+    return _signed(operator, (left > right) - (left < right))
+
+
+def _signed(operator: Operator, sign: int) -> bool:
     match operator:
         case Operator.ABOVE:
             return sign > 0

@@ -48,8 +48,8 @@ LOOKS_APART = timedelta(seconds=2.5)
 FLAP_TIME = timedelta(seconds=60)
 """An agent that only flaps is connected again within that time. Source: it reconnects with a backoff of seconds."""
 
-FLAP_APART = timedelta(seconds=5)
-"""Looks at the connection of an agent that comes up: it flaps for seconds, so closer ones show nothing new."""
+FLAP_APART = timedelta(seconds=2.5)
+"""Looks at the connection of an agent that comes up: three of them span five seconds; closer ones show nothing new."""
 
 SHUTDOWN_TIME = timedelta(seconds=20)
 """No host shuts down and boots faster; before, there is nothing to see."""
@@ -67,13 +67,19 @@ TAKEOVER_TIME = timedelta(seconds=30)
 """The looks before and after a run asks the host of a claim that it takes over."""
 
 SECOND_BOOT_TIME = timedelta(seconds=60)
-"""An agent that runs a reboot command again after the boot does so as soon as it is up."""
+"""Between two proofs where several commands were sent, or AWS took one that nobody found: any of them may come late."""
+
+RUN_AGAIN_TIME = timedelta(seconds=30)
+"""Between two proofs where one command was sent: an agent that runs it again after the boot does so as it starts."""
+
+ANSWERING_TIME = timedelta(seconds=25)
+"""…and so long after the first answer was heard: the agent was up then, whenever the check was sent to it."""
 
 DOCUMENT_AGAIN_TIME = timedelta(seconds=30)
 """Between two runs of the operator's document on a host that was not well: it needs time to become so."""
 
-DAEMON_START = timedelta(seconds=10)
-"""The task of a daemon service takes that long to start on a host that is back; before, there is nothing to see."""
+DAEMON_START = timedelta(seconds=15)
+"""The task of a daemon service may take that long to start on a host that is back: meanwhile it is not missing."""
 
 PLACING_TIME = timedelta(minutes=5)
 """EventBridge tries again after minutes, and the rule of the stack goes on trying for five."""
@@ -112,6 +118,10 @@ class OwnHost(Enum):
     """It stages the update there, and last of all has a run started on another host."""
 
 
+SUSPECT_AFTER = 2
+"""Instances on which a release must fail after the reboot before no further one takes it: one may be hardware."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """One run's limits. `poll_interval` is how often it looks; every wait for AWS or for a host is named here."""
@@ -125,6 +135,8 @@ class Policy:
     settle: timedelta = timedelta(seconds=60)
     settle_timeout: timedelta = timedelta(minutes=10)
     max_failures: int = 2
+    suspect_after: int = SUSPECT_AFTER
+    """On so many instances a version must have failed until no further one takes it, in this run and later ones."""
     before_drain: bool = False
     """Whether a document of the operator's must end well on a host before it is drained."""
     after_reboot: bool = False
@@ -156,7 +168,7 @@ class Policy:
     @property
     def flap_spacing(self) -> timedelta:
         """How far apart two looks at the connection of an agent must be that shall both count."""
-        return self._time(FLAP_APART, 1)
+        return self._time(FLAP_APART, 0.5)
 
     @property
     def flap_time(self) -> timedelta:
@@ -239,8 +251,18 @@ class Policy:
 
     @property
     def second_proof_spacing(self) -> timedelta:
-        """How far apart two proofs of one boot must be where the reboot command itself never ended."""
+        """How far apart two proofs of one boot must be where several reboots were asked for."""
         return self._time(SECOND_BOOT_TIME, 12)
+
+    @property
+    def run_again_spacing(self) -> timedelta:
+        """How far apart two proofs of one boot must be where its only reboot command never ended in its first run."""
+        return self._time(RUN_AGAIN_TIME, 6)
+
+    @property
+    def answering_spacing(self) -> timedelta:
+        """How long an agent must have been up at the second proof, counted from its first answer."""
+        return self._time(ANSWERING_TIME, 5)
 
     @property
     def hook_spacing(self) -> timedelta:
@@ -249,8 +271,8 @@ class Policy:
 
     @property
     def daemon_start(self) -> timedelta:
-        """How long the tasks of daemon services take to start on a host that is back."""
-        return self._time(DAEMON_START, 2)
+        """How long the tasks of daemon services may take to start on a host that is back."""
+        return self._time(DAEMON_START, 3)
 
     @property
     def successor_timeout(self) -> timedelta:
@@ -299,6 +321,3 @@ STAGE_AHEAD_MIN = 10
 
 STAGE_AHEAD_FACTOR = 4
 """…or this many times the budget."""
-
-SUSPECT_AFTER = 2
-"""Instances on which a release must fail after the reboot before no further one takes it: one may be hardware."""

@@ -8,11 +8,12 @@ reason that is shown elsewhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.rules.health import HealthRules
+from bottlerocket_ecs_updater.core.rules.promotion import StageRules
 from bottlerocket_ecs_updater.core.rules.selection import Selection
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules
@@ -31,6 +32,21 @@ class Rules:
     check_room: bool = True
     """Whether an instance whose tasks have nowhere to go is held instead of drained."""
     health: HealthRules = field(default_factory=HealthRules)
+    stages: StageRules = field(default_factory=StageRules)
+
+    def expedited(self, *, windows: bool, freezes: bool) -> Rules:
+        """The same for a version that must not wait: no age, no promotion, no checkpoints, and no window by choice.
+
+        Budgets, health, room, how many a day, and every version that is denied stay as they are.
+        """
+        schedule = Schedule(() if windows else self.schedule.windows, () if freezes else self.schedule.freezes)
+        return replace(
+            self,
+            releases=replace(self.releases, minimum_age=timedelta()),
+            schedule=schedule,
+            checkpoints=replace(self.checkpoints, steps=()),
+            stages=replace(self.stages, promoted_by=()),
+        )
 
     @property
     def needs_memory(self) -> tuple[str, ...]:
@@ -39,5 +55,7 @@ class Rules:
             "minimum-age": self.releases.minimum_age > timedelta(),
             "checkpoints": bool(self.checkpoints.steps),
             "max-per-day": self.checkpoints.per_day is not None,
+            "stage": bool(self.stages.stage),
+            "promoted-by": bool(self.stages.promoted_by),
         }
         return tuple(name for name, needed in asked.items() if needed)

@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.core.model.history import Blocker, BrokenVersion, 
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Rest, longest
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.policy import SUSPECT_AFTER
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -77,6 +78,8 @@ class Ledger:
     """Groups of tasks that kept the last drain of a host that carried them from its end."""
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     """The reasons, by their codes, that kept the last runs from beginning anything."""
+    suspect_after: int = SUSPECT_AFTER
+    """On how many instances a version must fail to be suspect, as the last run was told: who only looks asks here."""
     attributes_survive: bool = False
     """Whether an attribute of ours was seen on an instance after its reboot: then none is lost by a reboot."""
     absent_since: Mapping[InstanceId, datetime] = field(default_factory=dict)
@@ -252,6 +255,11 @@ def with_duration(
             _newest(recorded.stages, stage), _newest(recorded.drains, drain), _newest(recorded.reboots, reboot)
         ),
     )
+
+
+def with_suspect_after(ledger: Ledger, after: int) -> Ledger:
+    """Remember by how many failures the run judges."""
+    return ledger if ledger.suspect_after == after else replace(ledger, suspect_after=after)
 
 
 def with_survival(ledger: Ledger) -> Ledger:

@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.core.model.host_report import HostProblem, HostRep
 from bottlerocket_ecs_updater.core.model.ids import CommandId, RunId, ServiceArn, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
 from bottlerocket_ecs_updater.core.model.outcome import Outcome
-from bottlerocket_ecs_updater.core.model.reboots import RebootEnd, SentReboot
+from bottlerocket_ecs_updater.core.model.reboots import FIRST_RUN, RebootEnd, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import End, Ended, Flight, Kind, Told
 
 _ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
@@ -31,6 +31,8 @@ def see_registration(
     store: str = "",
 ) -> Instance:
     """ECS described it. Looks that follow each other in less than `apart` count as one look at its connection.
+
+    One that follows after twice that time, or more, counts as two: what is asked is that it stays connected for a time.
 
     Looks that follow each other in less than `doubts_apart` count as one that finds our claim gone or written over.
     `store` is the state store of this run: it tells the claims of earlier runs from those of rivals.
@@ -116,7 +118,9 @@ def _connection(instance: Instance, registration: Registration, apart: timedelta
         closely = trail.connected_at is not None and registration.at < trail.connected_at + apart
         if trail.connected_looks and closely:
             return trail
-        return replace(trail, connected_looks=trail.connected_looks + 1, connected_at=registration.at)
+        twice = trail.connected_at + 2 * apart if trail.connected_at is not None and apart else None
+        looks = 2 if trail.connected_looks and twice is not None and registration.at >= twice else 1
+        return replace(trail, connected_looks=trail.connected_looks + looks, connected_at=registration.at)
     went = trail.away_at is None or trail.connected_looks > 0
     if claim is not None and claim.phase is not ClaimPhase.DRAINING and went:
         trail = replace(trail, away_at=registration.at)
@@ -125,7 +129,8 @@ def _connection(instance: Instance, registration: Registration, apart: timedelta
 
 def _containers(trail: Trail, claim: Claim | None, registration: Registration) -> Trail:
     """Since when containers fare badly on it, as far as counts and checks of ECS tell."""
-    waits = claim is None and registration.status is Status.ACTIVE and registration.pending_tasks > 0
+    serves = claim is None and registration.status is Status.ACTIVE and registration.connected
+    waits = serves and registration.pending_tasks > 0
     pending = (trail.pending_since or registration.at) if waits else None
     impaired = (trail.impaired_since or registration.at) if registration.impaired else None
     if (pending, impaired) == (trail.pending_since, trail.impaired_since):
@@ -189,16 +194,34 @@ def see_told(instance: Instance, told: Told) -> Instance:
         case HostReport():
             trail = replace(trail, checks_failed=0, first_busy_at=None, offered=told.answer.target or trail.offered)
             if _proves_boot(instance, told, told.answer) and trail.proof_boot != told.answer.boot:
-                # Where the agent was never seen away, looks from before the reboot must not count: only this one may.
-                looks = trail.connected_looks if trail.away_at is not None else min(trail.connected_looks, 1)
-                boot = told.answer.boot
-                trail = replace(trail, proof_at=told.asked_at, proof_boot=boot, connected_looks=looks)
+                trail = replace(
+                    trail,
+                    proof_at=told.asked_at,
+                    proof_heard_at=told.at,
+                    proof_boot=told.answer.boot,
+                    connected_looks=_looks_since_boot(trail, told),
+                )
         case HostProblem(problem=Problem.BUSY):
             busy_since = trail.first_busy_at or told.at
             trail = replace(trail, checks_failed=trail.checks_failed + 1, first_busy_at=busy_since)
         case HostProblem():
             trail = replace(trail, checks_failed=trail.checks_failed + 1)
     return replace(instance, told=told, trail=trail)
+
+
+def _looks_since_boot(trail: Trail, told: Told) -> int:
+    """How many of the looks that saw its agent connected are surely from after the boot that it proves.
+
+    Where the agent was seen to go before that boot, all since. Where it was not, those since the question, the one that
+    led to it included: no host boots in the time from a question to an answer that came at once. After an answer that
+    took long, only this look counts.
+    """
+    went = trail.away_at is not None and (trail.proof_at is None or trail.away_at > trail.proof_at)
+    if went:
+        return trail.connected_looks
+    if told.at - told.asked_at >= FIRST_RUN:
+        return min(trail.connected_looks, 1)
+    return max(0, trail.connected_looks - trail.looks_when_asked) + min(trail.looks_when_asked, 1)
 
 
 def _proves_boot(instance: Instance, told: Told, report: HostReport) -> bool:
@@ -236,7 +259,9 @@ def see_sent(instance: Instance, flight: Flight) -> Instance:
         instance = replace(instance, send_denied="", mute=False)
     trail = instance.trail
     match flight.kind:
-        case Kind.CHECK | Kind.BEFORE_DRAIN | Kind.AFTER_REBOOT:
+        case Kind.CHECK:
+            return replace(instance, flight=flight, trail=replace(trail, looks_when_asked=trail.connected_looks))
+        case Kind.BEFORE_DRAIN | Kind.AFTER_REBOOT:
             return replace(instance, flight=flight)
         case Kind.APPLY:
             report = instance.told.report if instance.told is not None else None
@@ -254,6 +279,7 @@ def see_reboot_sent(instance: Instance, reboot: SentReboot) -> Instance:
         away_at=None,
         connected_looks=0,
         proof_at=None,
+        proof_heard_at=None,
         proof_boot=None,
     )
     denied = instance.send_denied if instance.mute else ""
@@ -304,7 +330,8 @@ def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
             )
             return replace(instance, claim=claim, reboots=(), trail=trail)
         case ClaimPhase.REBOOTING:
-            trail = replace(trail, reboot_sent_at=None, away_at=None, proof_at=None, proof_boot=None)
+            trail = replace(trail, reboot_sent_at=None, away_at=None, proof_at=None)
+            trail = replace(trail, proof_heard_at=None, proof_boot=None)
             return replace(instance, claim=claim, vetted=None, trail=trail)
         case ClaimPhase.QUARANTINED:
             return replace(instance, claim=claim, trail=trail)
@@ -344,9 +371,12 @@ def see_drain_sent(
 
 
 def see_return_sent(instance: Instance, now: datetime, verdict: Outcome, *, confirmed: bool) -> Instance:
-    """ECS was asked to set it ACTIVE, and confirmed that it does, or may do so."""
+    """ECS was asked to set it ACTIVE, and said in its reply that it is, or may have done so."""
     trail = replace(instance.trail, return_sent_at=now, return_confirmed=confirmed, verdict=verdict)
-    return replace(instance, trail=trail)
+    registration = instance.registration
+    if confirmed and registration is not None:
+        registration = replace(registration, status=Status.ACTIVE)
+    return replace(instance, registration=registration, trail=trail)
 
 
 def see_maybe_sent(instance: Instance, kind: Kind, now: datetime) -> Instance:

@@ -216,7 +216,7 @@ class Claiming:
         trail = instance.trail
         if command.took_slot:
             before = self._known.worst_before if trail.deficits_before is None else trail.deficits_before
-            self._known.slots += (Slot(instance.id, instance.zone, now, before),)
+            self._known.take_slot(Slot(instance.id, instance.zone, now, before))
             out = now - trail.drain_sent_at if trail.drain_sent_at is not None else None
             self._recorder.record(Returned(now, instance.id, out))
         kept = replace(trail, unmarked=True) if command.verdict is not None else Trail(unmarked=True)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from bottlerocket_ecs_updater.core.decision.settling import deficits
+from bottlerocket_ecs_updater.core.decision.settling import lasting_deficits
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import nobody_could_be_called
 from bottlerocket_ecs_updater.core.model.command import (
     Apply,
@@ -168,7 +168,7 @@ class Acting:
                         queue.clear()
                     else:
                         queue.pop(0)
-            waiting = [queue for queue in waiting if queue]
+            waiting = [left for queue in waiting if (left := self._without_unseen(queue))]
         self.unsafe = True
         with suppress(Throttled, Unreachable, LeaseLapsed):
             # What was done is not undone by that. It is tried again with every pass, and at the end of the run; what
@@ -176,6 +176,17 @@ class Acting:
             self._ledger.flush()
             self.unsafe = False
         return acted
+
+    def _without_unseen(self, queue: list[Command]) -> list[Command]:
+        """Leave out to drop a claim where the reply to its return was lost: a look must show the instance ACTIVE."""
+        return [one for one in queue if not (isinstance(one, Unmark) and self._return_unseen(one.instance))]
+
+    def _return_unseen(self, id_: InstanceId) -> bool:
+        """Whether it may have been set ACTIVE, and ECS neither confirmed nor showed it since."""
+        instance = self._known.instance(id_)
+        registration, trail = instance.registration, instance.trail
+        sent = trail.return_sent_at is not None and not trail.return_confirmed
+        return sent and registration is not None and registration.status is not Status.ACTIVE
 
     def _try_batch(self, batch: Sequence[Command]) -> set[InstanceId]:
         try:
@@ -254,9 +265,9 @@ class Acting:
     # The state in ECS
 
     def _drain(self, batch: Sequence[Drain]) -> set[InstanceId]:
-        now_lacking = deficits(self._known.services)
         worst = self._known.worst_before
-        before = {arn: max(now_lacking.get(arn, 0), worst.get(arn, 0)) for arn in {*now_lacking, *worst}}
+        lasting = lasting_deficits(self._known.services, self._known.returned, self._known.daemon_start)
+        before = {arn: max(lasting.get(arn, 0), worst.get(arn, 0)) for arn in {*lasting, *worst}}
         self._known.drained = True
         results = self._set_status([command.instance for command in batch], Status.DRAINING)
         now = self._clock.now()

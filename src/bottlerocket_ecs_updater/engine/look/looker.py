@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
+from bottlerocket_ecs_updater.core.capacity.cluster_room import constraints_ask_for_tasks, tasks_changed
 from bottlerocket_ecs_updater.core.decision.affected import taking_part, worst_of
 from bottlerocket_ecs_updater.core.decision.evidence import on_trial
+from bottlerocket_ecs_updater.core.decision.outside import set_aside
 from bottlerocket_ecs_updater.core.decision.rival_runs import lives
-from bottlerocket_ecs_updater.core.decision.settling import moving_tasks, observe, settled
+from bottlerocket_ecs_updater.core.decision.settling import moving_tasks, observe, settled, starting_daemons
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Managed, Reach, Registration, Status, Task, Tasks
 from bottlerocket_ecs_updater.core.model.event import ClaimFound, ClusterLooked, HostChecked, Rebooted, Settled
@@ -30,6 +32,7 @@ from bottlerocket_ecs_updater.core.model.run_command import End, Ended, Flight, 
 from bottlerocket_ecs_updater.core.model.services import Services
 from bottlerocket_ecs_updater.core.model.time_text import passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.state.activation import known_as
 from bottlerocket_ecs_updater.core.state.observe import (
     see_ended,
     see_missing,
@@ -58,6 +61,8 @@ class Wants:
     services: bool = False
     due: Collection[InstanceId] = ()
     """Claimed instances to describe."""
+    heard: Collection[InstanceId] = ()
+    """Claimed instances that only an answer is waited for: nothing else is asked about them."""
     tasks: Collection[InstanceId] = ()
     """Instances whose tasks must be listed."""
     groups: Collection[InstanceId] = ()
@@ -80,6 +85,9 @@ DESCRIBED_AT_ONCE = 100
 
 LATE_TO_SETTLE = timedelta(seconds=60)
 """After a return services are steady sooner than that, as a rule."""
+FEW_COMMANDS, FEW_HEARD_AGAIN_POLLS = 5, 0.25
+"""So few commands are asked about twice as often, since the calls are few. A look that was promised when a command was
+sent comes half a poll later at the earliest, so it is never too early for it, however long the sending took."""
 
 JUST_NOW_SHARE = 4
 """What was described within this part of a poll is not described again where its group alone is wanted."""
@@ -230,8 +238,11 @@ class Looking:
             self._describe([arn for arn in (*self._known_arns(), *claimed) if arn is not None], now)
         self._listed_at = known.full_at = now
         self._reach_hosts(now, first=first)
+        self.surveying.look_at_machines(now)
+        self._find_activated()
         if first or any(instance.tasks is None for instance in known.instances.values()):
             self._all_tasks(now)
+        self._look_at_changed_tasks(now)
         self.surveying.look_at_groups(now)
         ours = sum(1 for instance in known.instances.values() if instance.bottlerocket)
         services = len(known.services.all) if known.services else 0
@@ -321,6 +332,16 @@ class Looking:
             if (instance.reach, instance.shown_version) != (managed.reach, managed.version):
                 self._known.learn(replace(instance, reach=managed.reach, shown_version=managed.version))
 
+    def _find_activated(self) -> None:
+        """Under which other ids Systems Manager may know those that it does not know by their EC2 ids."""
+        known = self._known.instances
+        unknown = [one for one in known.values() if one.reach is Reach.UNKNOWN and _could_be_known(one)]
+        if not unknown:
+            return
+        nodes = self._ask("ssm:DescribeInstanceInformation", self._hosts.activated) or ()
+        for instance in unknown:
+            self._known.learn(replace(instance, node=known_as(instance, nodes)))
+
     # Tasks and services
 
     def _all_tasks(self, now: datetime) -> None:
@@ -383,6 +404,18 @@ class Looking:
             if instance.claim is None and instance.registration is not None and instance.registration.arn == arn:
                 self._known.learn(replace(instance, tasks=Tasks(listed[arn], now)))
 
+    def _look_at_changed_tasks(self, now: datetime) -> None:
+        """Which tasks instances have by now: where the placement of others depends on it, and it has changed."""
+        known = self._known
+        changed = [
+            one.id
+            for one in known.instances.values()
+            if one.claim is None and one.registration is not None and one.registration.status is Status.ACTIVE
+            if tasks_changed(one)
+        ]
+        if changed and constraints_ask_for_tasks(known.fleet()):
+            self._look_at_tasks(changed, now)
+
     def _unlisted(self, ids: Collection[InstanceId], now: datetime) -> Iterable[InstanceId]:
         """Those whose tasks must be listed: of ours always, of others where it was not done within the last poll."""
         poll = self._policy.poll_interval
@@ -407,7 +440,10 @@ class Looking:
             known.starts_before = {one.arn: one.unasked_starts for one in found}
             known.restless_before |= {one.name for one in found if one.restless}
         self.surveying.look_at_health(now)
-        moving = moving_tasks(known.fleet())
+        moving = {
+            **moving_tasks(known.fleet()),
+            **starting_daemons(known.services, known.returned, self._policy.daemon_start),
+        }
         known.slots = tuple(observe(slot, known.services, moving, known.health, self._policy) for slot in known.slots)
         for slot in known.trim_slots(lambda slot: not settled(slot, now, self._policy)):
             self._recorder.record(Settled(now, slot.instance, now - slot.returned_at))
@@ -433,7 +469,7 @@ class Looking:
         open_commands = {command for command, _ in waiting}
         self._heard = {command: at for command, at in self._heard.items() if command in open_commands}
         for (command, kind), ids in waiting.items():
-            if self._may_answer(command, ids, now):
+            if self._may_answer(command, ids, now, few=len(waiting) <= FEW_COMMANDS):
                 answers = self._ask(ANSWERS, partial(self._answers, command, kind, ids), mute=True) or {}
                 for id_ in ids:
                     self._hear(id_, answers.get(id_), now)
@@ -486,7 +522,7 @@ class Looking:
         quarantined = claim.phase is ClaimPhase.QUARANTINED
         return instance.phase_began - (self._policy.longest_phase if quarantined else CLOCKS_APART)
 
-    def _may_answer(self, command: CommandId, ids: Collection[InstanceId], now: datetime) -> bool:
+    def _may_answer(self, command: CommandId, ids: Collection[InstanceId], now: datetime, *, few: bool) -> bool:
         """Whether there may be news of a command: it was not sent, nor asked about, in this breath.
 
         Passes follow each other at once where each has something to do; hosts are not so quick.
@@ -497,7 +533,8 @@ class Looking:
         sent = max((flight.sent_at for flight in flights if flight is not None), default=None)
         last = self._heard.get(command, sent)
         # Where the machine's time was set back, the last time is of no use.
-        if last is not None and timedelta(0) <= now - last < self._policy.poll_interval * HEARD_AGAIN_POLLS:
+        polls = FEW_HEARD_AGAIN_POLLS if few else HEARD_AGAIN_POLLS
+        if last is not None and timedelta(0) <= now - last < self._policy.poll_interval * polls:
             return False
         self._heard[command] = now
         return True
@@ -555,6 +592,12 @@ class Looking:
             self._recorder.record(Rebooted(now, after.id, report.running, now - sent if sent else None))
             self._known.learn_reboot(after)
         return after
+
+
+def _could_be_known(instance: Instance) -> bool:
+    """Whether it is a host of ours that is there, and that nothing else explains why it is unknown."""
+    connected = instance.registration is not None and instance.registration.connected
+    return instance.bottlerocket and connected and set_aside(instance) is None
 
 
 def _nameless_id(arn: ContainerInstanceArn) -> InstanceId:

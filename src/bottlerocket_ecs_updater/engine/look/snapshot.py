@@ -30,6 +30,7 @@ from bottlerocket_ecs_updater.engine.run_state import Knowledge
 from bottlerocket_ecs_updater.engine.store.first_seen import Sightings
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.engine.store.migration import pause_of
+from bottlerocket_ecs_updater.engine.store.shared_state import SharedState
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, UpdaterError
 
 NOBODY = RunId("plan")
@@ -93,6 +94,7 @@ def take_picture(
     if ask:
         looking.surveying.look_around(known.instances.keys(), known.at)
     known.paused = pause_of(beyond.store, beyond.place, beyond.cluster_name)
+    known.shared = SharedState(beyond.store, beyond.place, policy.rules.stages).look(known.at)
     known.past = replace(known.past, first_seen=_first_seen(known, Sightings(beyond.store)))
     fleet = known.fleet()
     return replace(fleet, launches=_launches(fleet, beyond))

@@ -11,18 +11,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from bottlerocket_ecs_updater.core.capacity.cluster_room import unread_definitions
+from bottlerocket_ecs_updater.core.capacity.cluster_room import capacity_providers, unread_definitions
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership
+from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
+from bottlerocket_ecs_updater.core.model.container_instance import Reach, Status
 from bottlerocket_ecs_updater.core.model.event import HealthChanged, RuleOff
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Around, Instance
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.services import see_health
+from bottlerocket_ecs_updater.core.model.time_text import passed
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, judge_alarms
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.ports import Recorder, Survey
@@ -33,10 +36,14 @@ T = TypeVar("T")
 Missed = tuple[InstanceId, str]
 """Of which instance AWS did not say something, and what and why."""
 
-GROUPS, ROOM, PROTECTION = "auto-scaling", "room", "task-protection"
+GROUPS, ROOM, PROVIDERS, PROTECTION = "auto-scaling", "room", "capacity-providers", "task-protection"
+MACHINES = "stopped-hosts"
 
 ONE_CALL = 100
 """Tasks whose protection one call tells: in a cluster with no more than that, it is asked of all at no further cost."""
+
+PROVIDERS_EVERY = timedelta(minutes=15)
+"""How far capacity providers may grow changes with what people set, and as they scale: asked again this rarely."""
 
 ONE_GROUP_CALL = 50
 """Instances whose groups one call tells."""
@@ -60,6 +67,7 @@ class Surveying:
         self._survey = survey
         self._policy = policy
         self._recorder = recorder
+        self._providers_at: datetime | None = None
         self._off: set[str] = set()
         self._answered: set[str] = set()
         self._unheard: Counter[str] = Counter()
@@ -75,6 +83,18 @@ class Surveying:
         """
         ours = [one for one in self._known.instances.values() if one.bottlerocket and one.registration is not None]
         self._look_at_memberships([one.id for one in ours if one.trail.outcome is None], now)
+
+    def look_at_machines(self, now: datetime) -> None:
+        """What EC2 shows of those that ECS or Systems Manager cannot reach, or that somebody else drained."""
+        survey = self._survey
+        asked = [one.id for one in self._known.instances.values() if _odd(one)]
+        if survey is None or not asked:
+            return
+        found = self._ask(MACHINES, lambda: survey.machines(asked))
+        if found is None or isinstance(found, NotNow):
+            return
+        for id_ in asked:
+            self._learn(id_, replace(self._around(id_, now), machine=found.get(id_)))
 
     def look_at_groups_of_claimed(self, wanted: Collection[InstanceId], now: datetime) -> None:
         """What Auto Scaling is doing with claimed instances. All of them are in the one call that any of them needs."""
@@ -123,6 +143,7 @@ class Surveying:
             return
         missed = (
             *self._read_definitions(candidates),
+            *self._read_providers(candidates, now),
             *self._look_at_protections(candidates, now),
             *self._look_at_memberships(self._sharing_a_call(candidates), now),
         )
@@ -179,6 +200,27 @@ class Surveying:
                     known.definitions = {**known.definitions, arn: found}
         return [(id_, missed[arn]) for id_, arns in wanted.items() for arn in arns if arn in missed]
 
+    def _read_providers(self, ids: Sequence[InstanceId], now: datetime) -> Iterable[Missed]:
+        """The capacity providers of instances and services: where there are any, and tasks must find room."""
+        survey, known = self._survey, self._known
+        names = capacity_providers(known.fleet())
+        fresh = self._providers_at is not None and not passed(self._providers_at, PROVIDERS_EVERY, now)
+        if (
+            survey is None
+            or known.definitions is None
+            or not names
+            or (fresh and names <= (known.providers or {}).keys())
+        ):
+            return ()
+        found = self._ask(PROVIDERS, lambda: survey.providers(sorted(names)))
+        if isinstance(found, NotNow):
+            return [(id_, f"the capacity providers: {found.why}") for id_ in ids]
+        self._providers_at = now
+        # One that AWS said nothing of is not asked for again at once.
+        unsaid = {name: CapacityProvider(name, ProviderKind.OTHER) for name in names}
+        known.providers = {**unsaid, **found} if found is not None else None
+        return ()
+
     def _look_at_protections(self, ids: Sequence[InstanceId], now: datetime) -> Iterable[Missed]:
         survey = self._survey
         movable = {one.id: tasks for one in self._known.instances.values() if (tasks := _movable(one))}
@@ -227,6 +269,15 @@ def _still_refreshing(found: Membership | None, before: Membership | None) -> Me
     if isinstance(found, InGroup) and isinstance(before, InGroup) and found.group == before.group:
         return replace(found, refreshing=before.refreshing)
     return found
+
+
+def _odd(instance: Instance) -> bool:
+    """Whether EC2 may know why nobody reaches it: it is stopped, AWS looks after it, or it goes by another id."""
+    registration = instance.registration
+    if not instance.bottlerocket or registration is None or instance.claim is not None or not instance.registered:
+        return False
+    unreachable = not registration.connected or instance.reach is Reach.UNKNOWN
+    return unreachable or registration.status is not Status.ACTIVE
 
 
 def _movable(instance: Instance) -> list[TaskArn]:

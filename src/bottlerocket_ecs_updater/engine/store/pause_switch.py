@@ -1,6 +1,6 @@
 """The pause switch: an object in the state store. While it is there, no run on the cluster begins anything new.
 
-It is read at every pass, so it takes effect within one; what is in flight finishes.
+It is read before every drain, and once a minute, so that nothing begins a minute later; what is in flight finishes.
 """
 
 from __future__ import annotations

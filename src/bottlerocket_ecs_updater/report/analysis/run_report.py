@@ -5,6 +5,7 @@ What is broken comes first, with since when and what to do: whoever reads it at 
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from bottlerocket_ecs_updater.core.model.outcome import Became, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold
 from bottlerocket_ecs_updater.core.model.time_text import span
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.engine.audit import Act
+from bottlerocket_ecs_updater.engine.store.audit import Act
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
     Reach,
     Typed,
@@ -49,8 +50,9 @@ class Ending(Enum):
     FAILURES = "failures"
     STUCK = "nothing could be begun"
     HALTED = "halted"
-    INTERRUPTED = "interrupted"
-    CUT_SHORT = "interrupted in the middle of an update"
+    STOPPED = "stopped"
+    STOPPED_AFTER_FAILURES = "stopped, after failures"
+    CUT_SHORT = "stopped in the middle of an update"
     ERROR = "could not go on"
     DIED = "no end recorded"
     LEFT = "left to another run"
@@ -58,7 +60,20 @@ class Ending(Enum):
     @property
     def bad(self) -> bool:
         """Whether a person should look."""
-        return self in (Ending.FAILURES, Ending.STUCK, Ending.HALTED, Ending.ERROR, Ending.DIED, Ending.CUT_SHORT)
+        return self in _BAD
+
+
+_BAD = frozenset(
+    {
+        Ending.FAILURES,
+        Ending.STUCK,
+        Ending.HALTED,
+        Ending.ERROR,
+        Ending.DIED,
+        Ending.STOPPED_AFTER_FAILURES,
+        Ending.CUT_SHORT,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +185,7 @@ def account_of(
     summary, timeline = summarize(events), timeline_of(events)
     summary = summary if summary.cluster else replace(summary, cluster=cluster or (reach.cluster if reach else ""))
     reach = reach or Reach(summary.cluster)
-    ending = _ending(summary, events)
+    ending = _ending(summary, timeline, events)
     troubles = tuple(_troubles(summary, timeline, ending, events, reach))
     return Account(
         summary,
@@ -188,7 +203,7 @@ def account_of(
     )
 
 
-def _ending(summary: Summary, events: Sequence[Event]) -> Ending:
+def _ending(summary: Summary, timeline: Timeline | None, events: Sequence[Event]) -> Ending:
     match summary.outcome:
         case "halted":
             return Ending.HALTED
@@ -197,7 +212,7 @@ def _ending(summary: Summary, events: Sequence[Event]) -> Ending:
         case "stuck":
             return Ending.STUCK
         case "interrupted":
-            return Ending.CUT_SHORT if summary.exit_code else Ending.INTERRUPTED
+            return _stopped(summary, timeline)
         case "error":
             return Ending.ERROR
         case "ok":
@@ -208,6 +223,15 @@ def _ending(summary: Summary, events: Sequence[Event]) -> Ending:
             return Ending.LEFT
         case _:
             return Ending.LEFT if any(isinstance(event, LeaseRefused) for event in events) else Ending.DIED
+
+
+def _stopped(summary: Summary, timeline: Timeline | None) -> Ending:
+    """How a run that somebody stopped left the cluster."""
+    counts = summary.counts
+    failed = bool(counts[Became.FAILED] or counts[Became.QUARANTINED])
+    if (timeline is not None and list(_open_lanes(summary, timeline.lanes))) or (summary.exit_code and not failed):
+        return Ending.CUT_SHORT
+    return Ending.STOPPED_AFTER_FAILURES if failed else Ending.STOPPED
 
 
 # The headline
@@ -239,9 +263,10 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
             return f"Halted: {trouble or 'a person must look'}; {updated}"
         case Ending.FAILURES:
             return f"{trouble or 'An instance is out of service'}; {updated}"
-        case Ending.INTERRUPTED | Ending.CUT_SHORT:
+        case Ending.STOPPED | Ending.STOPPED_AFTER_FAILURES | Ending.CUT_SHORT:
             where = " in the middle of an update" if ending is Ending.CUT_SHORT else ""
-            return f"Interrupted after {span(summary.took)}{where}: {updated}" + (f"; {trouble}" if trouble else "")
+            stopped = f"Stopped{_by_what(summary)} after {span(summary.took)}{where}"
+            return f"{stopped}: {updated}" + (f"; {trouble}" if trouble else "")
         case Ending.ERROR if not summary.rows:
             why = textwrap.shorten(summary.why, WHY_IN_HEADLINE_MAX_CHARACTERS, placeholder=" …")
             return f"The run could not begin: {why}"
@@ -252,6 +277,12 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
         case Ending.LEFT:
             holder = next((event.holder for event in events if isinstance(event, LeaseRefused)), "it did not say which")
             return f"Left at once: another run acts on the cluster ({holder})"
+
+
+def _by_what(summary: Summary) -> str:
+    """By which signal, where the run says it."""
+    told = re.match(r"SIG[A-Z]+\b", summary.why)
+    return f" by {told[0]}" if told else ""
 
 
 def _trouble_in_words(quarantined: int, failed: int) -> str:
@@ -342,18 +373,29 @@ def _failed_at(lane: Lane) -> datetime | None:
 
 def _left_open(summary: Summary, lanes: Mapping[InstanceId, Lane]) -> Iterable[Trouble]:
     """Instances that are out of service because the run ended while it had them in hand."""
-    quarantined = {row.instance for row in summary.rows if row.became is Became.QUARANTINED}
-    left = [lane for lane in lanes.values() if lane.out_since is not None and lane.instance not in quarantined]
+    left = list(_open_lanes(summary, lanes))
     if left:
         yield Trouble(
             f"{number(len(left), 'instance is', 'instances are')} out of service, in the middle of an update",
             min(lane.out_since for lane in left if lane.out_since is not None),
-            "The run ended before their update did.",
+            _ended_before(summary),
             _OPEN_TO_DO,
             tuple(left),
             tuple((lane.instance, f"last seen {lane.stretches[-1].part.value}") for lane in left if lane.stretches),
             out_of_service=True,
         )
+
+
+def _open_lanes(summary: Summary, lanes: Mapping[InstanceId, Lane]) -> Iterable[Lane]:
+    """Those that are out of service and not in quarantine."""
+    quarantined = {row.instance for row in summary.rows if row.became is Became.QUARANTINED}
+    return (lane for lane in lanes.values() if lane.out_since is not None and lane.instance not in quarantined)
+
+
+def _ended_before(summary: Summary) -> str:
+    if summary.outcome != "interrupted":
+        return "The run ended before their update did."
+    return f"The run was stopped before their update was done: {summary.why}."
 
 
 def _said(group: Group) -> tuple[tuple[str, str], ...]:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.event import (
     Claimed,
+    Drained,
     Event,
     HostChecked,
     InstanceEvent,
@@ -27,7 +28,7 @@ from bottlerocket_ecs_updater.core.model.event import (
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Became, Outcome, Quarantined, Updated, UpToDate, kind_of
-from bottlerocket_ecs_updater.core.model.phase import Phase
+from bottlerocket_ecs_updater.core.model.phase import IN_PROGRESS, Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
 
@@ -135,6 +136,9 @@ class _Seen:
         match event:
             case PhaseEntered(phase=phase):
                 self.phase = phase
+            case Claimed() | Drained():
+                # The phase is told after the look that shows it; a run that was killed before has told this.
+                self.phase = Phase.DRAINING
             case HostChecked(answer=HostReport(running=running)) | Rebooted(version=running):
                 self.running = running
             case _:
@@ -149,7 +153,7 @@ class _Seen:
     def outcome(self) -> Outcome:
         if self.phase is Phase.CURRENT and self.running is not None:
             return UpToDate(self.running)
-        return hold(Reason.IN_FLIGHT, phase=self.phase.value)
+        return hold(Reason.IN_FLIGHT if self.phase in IN_PROGRESS else Reason.NOT_REACHED, phase=self.phase.value)
 
 
 def summarize(events: Iterable[Event]) -> Summary:
@@ -185,7 +189,7 @@ def summarize(events: Iterable[Event]) -> Summary:
                 continue
     if finished is None:
         outcomes = {id_: one.outcome for id_, one in seen.items() if one.ours} | outcomes
-    began = started.at if started is not None else None
+    began = started.at if started is not None else _began(finished)
     return Summary(
         run=finished.run if finished is not None else started.run if started is not None else "",
         cluster=started.cluster if started is not None else "",
@@ -200,6 +204,11 @@ def summarize(events: Iterable[Event]) -> Summary:
         calls=dict(finished.calls) if finished is not None else {},
         throttles=finished.throttles if finished is not None else 0,
     )
+
+
+def _began(finished: RunFinished | None) -> datetime | None:
+    """When a run began that came to nothing: it says how long it took."""
+    return finished.at - finished.took if finished is not None else None
 
 
 def rows_of(outcomes: Mapping[InstanceId, Outcome]) -> tuple[Row, ...]:

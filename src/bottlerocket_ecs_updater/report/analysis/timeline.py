@@ -129,14 +129,19 @@ def timeline_of(events: Iterable[e.Event]) -> Timeline | None:
     tracks: dict[InstanceId, _Track] = {}
     began: datetime | None = None
     ended: datetime | None = None
+    finished = False
     for event in events:
         began = event.at if began is None else min(began, event.at)
         ended = event.at if ended is None else max(ended, event.at)
+        finished = finished or isinstance(event, e.RunFinished)
         if isinstance(event, e.InstanceEvent):
             track = tracks.setdefault(event.instance, _Track(event.instance))
             track.note(event)
     if began is None or ended is None:
         return None
+    if not finished:
+        for track in tracks.values():
+            track.assume_drained()
     return Timeline(began, ended, {id_: track.lane(began, ended) for id_, track in sorted(tracks.items())})
 
 
@@ -154,10 +159,14 @@ class _Track:
     found_from: RunId | None = None
     problem: str = ""
     moved: int | None = None
+    claimed_at: datetime | None = None
+    """When it was claimed, while nothing more is known of it."""
     events: list[e.InstanceEvent] = field(default_factory=list)
 
     def note(self, event: e.InstanceEvent) -> None:
         self.events.append(event)
+        if not isinstance(event, e.PhaseEntered):
+            self.claimed_at = event.at if isinstance(event, e.Claimed) else None
         self._listen(event)
         match event:
             case e.CommandSent(kind=Kind.APPLY):
@@ -179,6 +188,11 @@ class _Track:
                 self._pass(phase, before, event.at)
             case _:
                 pass
+
+    def assume_drained(self) -> None:
+        """Of a run that was killed: what was claimed and not heard of again may be drained, and is shown as that."""
+        if self.claimed_at is not None and self.part not in OUT_OF_SERVICE:
+            self._enter(Part.DRAINING, self.claimed_at)
 
     def _listen(self, event: e.InstanceEvent) -> None:
         """Take from an event what it says of releases, and of earlier runs."""

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import name_of
-from bottlerocket_ecs_updater.engine.audit import Act, acts_of
 from bottlerocket_ecs_updater.engine.ports import Store
+from bottlerocket_ecs_updater.engine.store.audit import Act, acts_of
 from bottlerocket_ecs_updater.errors import UpdaterError
 from bottlerocket_ecs_updater.report.analysis.run_report import Account, account_of
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach

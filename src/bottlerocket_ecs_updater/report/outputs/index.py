@@ -23,8 +23,8 @@ from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import name_of
 from bottlerocket_ecs_updater.core.model.outcome import Became
 from bottlerocket_ecs_updater.core.model.time_text import read_span, read_time, span, write_time
-from bottlerocket_ecs_updater.engine.audit import Act
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
+from bottlerocket_ecs_updater.engine.store.audit import Act
 from bottlerocket_ecs_updater.engine.store.read_json import (
     Unreadable,
     number_of,
@@ -77,7 +77,9 @@ class Entry:
     @property
     def bad(self) -> bool:
         """Whether a person should look."""
-        return any(ending.value == self.ending and ending.bad for ending in Ending)
+        # The second is what earlier versions called it.
+        words = {ending.value for ending in Ending if ending.bad} | {"interrupted in the middle of an update"}
+        return self.ending in words
 
     @property
     def well(self) -> bool:

@@ -14,7 +14,7 @@ from io import BytesIO, TextIOWrapper
 from typing import Any
 
 from bottlerocket_ecs_updater.core.model.time_text import write_time
-from bottlerocket_ecs_updater.engine.audit import Act
+from bottlerocket_ecs_updater.engine.store.audit import Act
 from bottlerocket_ecs_updater.report.analysis.run_report import Account, Trouble, spent_by_part
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Typed
 from bottlerocket_ecs_updater.report.analysis.summary import Row

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from bottlerocket_ecs_updater.core.model.outcome import Became
 from bottlerocket_ecs_updater.core.model.time_text import span
-from bottlerocket_ecs_updater.engine.audit import Act
+from bottlerocket_ecs_updater.engine.store.audit import Act
 from bottlerocket_ecs_updater.report.analysis.run_report import Account, Group, Trouble, number
 from bottlerocket_ecs_updater.report.outputs.page.lanes import durations
 from bottlerocket_ecs_updater.report.words.sanitize import visible

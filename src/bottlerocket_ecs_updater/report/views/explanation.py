@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Done
-from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, first_hold
+from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, NoGroup
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.phase import phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.model.time_text import spell_moment, write_time
@@ -29,12 +30,15 @@ Row = tuple[str, str]
 
 ASKS = {
     "reach": "it is in service, and can be asked",
+    "block": "nobody blocked the version",
     "record": "no rest, and no failure of this release, keeps it",
     "claim": "it can carry our claim",
     "pause": "nobody paused the updates",
     "selection": "it is one of those that are looked after",
     "auto-scaling": "its Auto Scaling group has no plans with it",
     "release": "the release may be taken",
+    "check": "it answered its update check",
+    "promotion": "the stages that it waits for have proven the version, or it waits for none",
     "window": "the time is right, and there is enough of it",
     "own-host": "the updater does not run on it, or may leave it",
     "tasks": "its tasks may leave",
@@ -81,8 +85,9 @@ def _conclusion(explanation: Explanation) -> str:
     if claim is not None:
         phase = phase_of(explanation.instance).value
         return f"It is {phase}, on its way from {claim.source} to {claim.target}: a run finishes it before all else."
-    held = first_hold(explanation.answers)
-    outcome = explanation.standing.outcome if isinstance(explanation.standing, Done) else held
+    outcome = explanation.outcome
+    if outcome is None and isinstance(explanation.standing, Done):
+        return "A run has just dealt with it."
     match outcome:
         case UpToDate(version=version):
             return f"It is up to date: it runs {version}, and nothing newer is offered to it."
@@ -90,23 +95,18 @@ def _conclusion(explanation: Explanation) -> str:
             return f"It is held: {visible(str(outcome))}."
         case Failed():
             return f"It failed: {visible(str(outcome))}."
-        case Updated() | Quarantined():
-            return "A run has just dealt with it."
         case None:
             return _may_go(explanation)
 
 
 def _may_go(explanation: Explanation) -> str:
-    told = explanation.instance.told
-    if told is None or told.report is None:
-        return "It did not answer the update check yet; ask again in a moment."
-    turn = explanation.turn
+    told, turn = explanation.instance.told, explanation.turn
+    target = told.report.target if told is not None and told.report is not None else None
+    to = f" to {target}" if target is not None else ""
     if turn is None:
-        return f"Nothing holds it: a run would update it to {told.report.target}, as far as others are not before it."
+        return f"Nothing holds it: a run would update it{to}, as far as others are not before it."
     when = f", about {spell_moment(turn.begins)}" if turn.begins is not None else ""
-    return (
-        f"Nothing holds it: a run would update it to {told.report.target}, as number {turn.number} of {turn.of}{when}."
-    )
+    return f"Nothing holds it: a run would update it{to}, as number {turn.number} of {turn.of}{when}."
 
 
 def _known(instance: Instance, fleet: Fleet) -> Iterator[Row]:
@@ -175,22 +175,30 @@ def _history(instance: Instance, fleet: Fleet) -> Iterator[Row]:
         yield "last updated", f"to {update.version}, {spell_moment(update.at)}"
     rest = instance.rest
     if rest is not None:
-        yield (
-            "rests",
-            f"until {spell_moment(rest.until)}, after {rest.attempts} attempt(s) at {rest.version}: {rest.why}",
-        )
+        until = UNTIL_CLEARED if rest.rolled_back else spell_moment(rest.until)
+        yield "rests", f"until {until}, after {rest.attempts} attempt(s) at {rest.version}: {rest.why}"
+
+
+def _code(outcome: Hold | Failed | UpToDate | None) -> str | None:
+    match outcome:
+        case Hold(reason=reason):
+            return reason.code
+        case Failed(failure=failure):
+            return failure.code
+        case _:
+            return None
 
 
 def explanation_json(explanation: Explanation, fleet: Fleet, cluster: str) -> dict[str, Any]:
     """The same as values that JSON knows."""
-    held = first_hold(explanation.answers)
+    outcome = explanation.outcome
     return {
         "schema": SCHEMA,
         "cluster": cluster,
         "instance": explanation.instance.id,
         "at": write_time(fleet.at),
         "conclusion": _conclusion(explanation),
-        "reason": held.reason.code if held is not None else None,
+        "reason": _code(outcome),
         "turn": None
         if explanation.turn is None
         else {

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from bottlerocket_ecs_updater.core.decision.admission import is_suspect
 from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
-from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.time_text import spell, spell_moment, write_time
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.launch_advice import advise
 from bottlerocket_ecs_updater.core.state.ledger import Ledger
 from bottlerocket_ecs_updater.engine.lease.lease_note import LeaseNote
@@ -112,8 +114,16 @@ def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
             what = f"since {since}, on the way to {instance.claim.target}"
             yield f"  QUARANTINED  {instance.id}  {what}: repair, replace or `release` it"
     for version, names in sorted(status.ledger.failed_on.items()):
-        where = ", ".join(sorted(names))
-        yield f"  SUSPECT      {version} failed on {where}: `release {version}` when it is known to be good"
+        yield _failed_version(version, names, status.ledger.suspect_after)
+
+
+def _failed_version(version: Version, names: Collection[InstanceId], suspect_after: int) -> str:
+    """A version that failed, and whether that keeps others from it: by the rule that runs go by."""
+    where = ", ".join(sorted(names))
+    if is_suspect(len(names), suspect_after):
+        to_do = f"no further instance takes it; `release {version}` when it is known to be good"
+        return f"  SUSPECT      {version} failed on {where}: {to_do}"
+    return f"  FAILED       {version} failed on {where}; others take it until it has failed on {suspect_after}"
 
 
 def _table(title: str, counts: Counter[str]) -> Iterator[str]:
@@ -226,14 +236,19 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
             id_: {
                 "version": str(rest.version),
                 "attempts": rest.attempts,
-                "until": write_time(rest.until),
+                "until": write_time(rest.until) if not rest.rolled_back else None,
                 "why": rest.why,
                 "rolled_back": rest.rolled_back,
             }
             for id_, rest in sorted(status.ledger.rests.items())
         },
         "advice": advice_json(advise(fleet)),
-        "suspects": {str(version): sorted(names) for version, names in status.ledger.failed_on.items()},
+        "suspects": {
+            str(version): sorted(names)
+            for version, names in status.ledger.failed_on.items()
+            if is_suspect(len(names), status.ledger.suspect_after)
+        },
+        "failed_on": {str(version): sorted(names) for version, names in status.ledger.failed_on.items()},
         "lease": None
         if lease is None or lease.released
         else {"holder": lease.holder, "since": write_time(lease.since) if lease.since else None, "epoch": lease.epoch},

@@ -77,6 +77,9 @@ def _of_what_is_kept(event: e.Event) -> str:
             return f"{what} could not be written, and the run goes on: {why}"
         case e.StateUnreadable(key=key, why=why):
             return f"{key} in the state store cannot be read, and the run does without it: {why}"
+        case e.StandingPublished(stage=stage, version=version, trouble=trouble):
+            place = f" in stage {stage}" if stage else ""
+            return f"the cluster{place} stands at {version or 'no known version'}" + (f": {trouble}" if trouble else "")
         case e.LeaseTaken(epoch=epoch, from_whom=whom, warning=warning):
             taken = f"this run may act (epoch {epoch})"
             return (

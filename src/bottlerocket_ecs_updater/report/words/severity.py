@@ -60,6 +60,7 @@ PASSES_BY_ITSELF = frozenset(
         Reason.OWN_HOST_LAST,
         Reason.HALTED,
         Reason.STOPPING,
+        Reason.NOT_REACHED,
     }
 )
 """Holds that are the ordinary course of a run: said by the hundred, and over with the next slot or run."""

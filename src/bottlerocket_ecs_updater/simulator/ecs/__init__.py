@@ -6,14 +6,17 @@ Never here: the wire, who may call what, or what a host does; the world tells wh
 
 from bottlerocket_ecs_updater.simulator.ecs.control_plane import ControlPlane
 from bottlerocket_ecs_updater.simulator.ecs.model import (
+    CapacityProvider,
     Cluster,
     ContainerInstance,
     ContainerInstanceSpec,
     Controller,
     Launch,
+    ProviderShare,
     Rollout,
     Service,
     ServiceSpec,
+    Spreading,
     Strategy,
     Task,
     TaskDefinition,
@@ -23,6 +26,7 @@ from bottlerocket_ecs_updater.simulator.ecs.model import (
 from bottlerocket_ecs_updater.simulator.ecs.timing import EcsTiming
 
 __all__ = [
+    "CapacityProvider",
     "Cluster",
     "ContainerInstance",
     "ContainerInstanceSpec",
@@ -30,9 +34,11 @@ __all__ = [
     "Controller",
     "EcsTiming",
     "Launch",
+    "ProviderShare",
     "Rollout",
     "Service",
     "ServiceSpec",
+    "Spreading",
     "Strategy",
     "Task",
     "TaskDefinition",

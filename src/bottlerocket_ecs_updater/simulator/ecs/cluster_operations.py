@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
 from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
-from bottlerocket_ecs_updater.simulator.ecs.model import Workload
+from bottlerocket_ecs_updater.simulator.ecs.model import FARGATE_PROVIDERS, CapacityProvider, Workload
 from bottlerocket_ecs_updater.simulator.ecs.requests import MISSING, at_most, invalid
-from bottlerocket_ecs_updater.simulator.ecs.shapes import cluster_shape, definition_shape
+from bottlerocket_ecs_updater.simulator.ecs.shapes import cluster_shape, definition_shape, provider_shape
 
 if TYPE_CHECKING:
-    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, Shape
+    from bottlerocket_ecs_updater.simulator.ecs.model import Shape
     from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
     from bottlerocket_ecs_updater.simulator.ecs.requests import Handler
 
+T = TypeVar("T")
+
 DESCRIBED_AT_ONCE = 100
 PAGE = 100
-CAPACITY_PROVIDERS = ("FARGATE", "FARGATE_SPOT")
+PROVIDERS_PAGE = 10
 DEFAULT_MEMORY = 256
 
 
@@ -51,7 +53,7 @@ class ClusterOperations:
         """ARNs of all clusters."""
         records = [_Numbered(number, cluster) for number, cluster in enumerate(self._registry.clusters.values(), 1)]
         found, token = page(records, request.get("nextToken"), request.get("maxResults"), PAGE)
-        answer: Shape = {"clusterArns": [each.cluster.arn for each in found]}
+        answer: Shape = {"clusterArns": [each.value.arn for each in found]}
         return answer if token is None else {**answer, "nextToken": token}
 
     def describe(self, request: Shape) -> Shape:
@@ -69,25 +71,31 @@ class ClusterOperations:
         return {"clusters": clusters, "failures": failures}
 
     def describe_capacity_providers(self, request: Shape) -> Shape:
-        """Those that every account has."""
-        asked = request.get("capacityProviders") or list(CAPACITY_PROVIDERS)
-        found = [name for name in asked if last_part(name) in CAPACITY_PROVIDERS]
-        missing = [name for name in asked if name not in found]
-        return {
+        """Those that every account has, those of Auto Scaling groups, and of a cluster that is named all it has."""
+        clusters = [self._registry.cluster(request)] if request.get("cluster") else self._registry.clusters.values()
+        known: dict[str, tuple[str, CapacityProvider]] = {
+            name: ("", CapacityProvider(name)) for name in FARGATE_PROVIDERS
+        }
+        for cluster in clusters:
+            for provider in cluster.providers.values():
+                if request.get("cluster") or not provider.managed:
+                    known[provider.name] = cluster.arn, provider
+        asked = [last_part(name) for name in request.get("capacityProviders") or known]
+        at_most(asked, DESCRIBED_AT_ONCE, "Capacity providers")
+        found = [_Numbered(number, known[name]) for number, name in enumerate(asked, 1) if name in known]
+        shown, token = page(found, request.get("nextToken"), request.get("maxResults"), PROVIDERS_PAGE)
+        answer: Shape = {
             "capacityProviders": [
-                {
-                    "capacityProviderArn": self._registry.names.ecs("capacity-provider", last_part(name)),
-                    "name": last_part(name),
-                    "status": "ACTIVE",
-                    "tags": [],
-                }
-                for name in found
+                provider_shape(provider, self._registry.names.ecs("capacity-provider", provider.name), cluster_arn)
+                for cluster_arn, provider in (each.value for each in shown)
             ],
             "failures": [
-                {"arn": self._registry.names.ecs("capacity-provider", last_part(name)), "reason": MISSING}
-                for name in missing
+                {"arn": self._registry.names.ecs("capacity-provider", name), "reason": MISSING}
+                for name in asked
+                if name not in known and not request.get("nextToken")
             ],
         }
+        return answer if token is None else {**answer, "nextToken": token}
 
     def register_definition(self, request: Shape) -> Shape:
         """The next revision of a family."""
@@ -118,12 +126,12 @@ class ClusterOperations:
         return {"taskDefinitionArns": arns}
 
 
-class _Numbered:
-    """A cluster with its place, for paging."""
+class _Numbered(Generic[T]):
+    """A record with its place, for paging."""
 
-    def __init__(self, number: int, cluster: Cluster) -> None:
+    def __init__(self, number: int, value: T) -> None:
         self.number = number
-        self.cluster = cluster
+        self.value = value
 
 
 def _workload(request: Shape) -> Workload:
@@ -134,4 +142,13 @@ def _workload(request: Shape) -> Workload:
     )
     ports = [port["hostPort"] for each in containers for port in each.get("portMappings", []) if port.get("hostPort")]
     stop = max((each.get("stopTimeout", 30) for each in containers), default=30)
-    return Workload(cpu=cpu, memory=memory, host_ports=tuple(ports), stop_timeout=timedelta(seconds=stop))
+    expressions = [each["expression"] for each in request.get("placementConstraints", []) if each.get("expression")]
+    return Workload(
+        cpu=cpu,
+        memory=memory,
+        host_ports=tuple(ports),
+        stop_timeout=timedelta(seconds=stop),
+        awsvpc=request.get("networkMode") == "awsvpc",
+        ebs=any(volume.get("configuredAtLaunch") for volume in request.get("volumes", [])),
+        member_of=" and ".join(f"({expression})" for expression in expressions),
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
@@ -20,7 +21,9 @@ Predicate = Callable[["ContainerInstance"], bool]
 GROUP = "task:group"
 """The one subject that has several values: an instance has many tasks."""
 
-_TOKEN = re.compile(r"\s*(\(|\)|\[|\]|,|==|!=|>=|<=|=~|!~|>|<|!|&&|\|\||[^\s()\[\],=!<>~&|]+)")
+_TOKEN = re.compile(
+    r"\s*('[^']*'|\"[^\"]*\"|\(|\)|\[|\]|,|==|!=|>=|<=|=~|!~|>|<|!(?:in|exists)\b|!|&&|\|\||[^\s()\[\],=!<>~&|'\"]+)"
+)
 _WORDS = {
     "equals": "==",
     "not_equals": "!=",
@@ -52,7 +55,8 @@ def _tokens(text: str) -> list[str]:
         match = _TOKEN.match(text, position)
         if match is None:
             raise _refused()
-        tokens.append(_WORDS.get(match[1], match[1]))
+        quoted = match[1][0] in "'\""
+        tokens.append(match[1][1:-1] if quoted else _WORDS.get(match[1], match[1]))
         position = match.end()
     return tokens
 
@@ -106,11 +110,19 @@ class _Parser:
             case "not_in":
                 wanted = self._list()
                 return lambda instance: read(instance) not in wanted
+            case _ if subject == "agentVersion" and operator in (">", ">=", "<", "<="):
+                release = _release(self._next())
+                return lambda instance: _signed(operator, _release(read(instance) or ""), release)
             case _:
                 return _compare(read, operator, self._next())
 
     def _about_groups(self, operator: str) -> Predicate:
         """Of the groups of all tasks on an instance that are to run, any one that fits is enough."""
+        if operator in ("exists", "not_exists", "!exists"):
+            return lambda instance: bool(_groups(instance)) is (operator == "exists")
+        if operator in ("=~", "!~"):
+            pattern, miss = re.compile(self._next()), operator == "!~"
+            return lambda instance: any(map(pattern.fullmatch, _groups(instance))) is not miss
         wanted = self._list() if operator in ("in", "not_in") else frozenset({self._next()})
         if operator not in ("==", "!=", "in", "not_in"):
             raise _refused()
@@ -181,9 +193,9 @@ def _compare(read: Reader, operator: str, wanted: str) -> Predicate:
         case "!=":
             return lambda instance: read(instance) != wanted
         case "=~":
-            return lambda instance: re.search(wanted, read(instance) or "") is not None
+            return lambda instance: re.fullmatch(wanted, read(instance) or "") is not None
         case "!~":
-            return lambda instance: re.search(wanted, read(instance) or "") is None
+            return lambda instance: re.fullmatch(wanted, read(instance) or "") is None
         case ">" | ">=" | "<" | "<=":
             return lambda instance: _ordered(read(instance), operator, wanted)
         case _:
@@ -194,9 +206,28 @@ def _ordered(have: str | None, operator: str, wanted: str) -> bool:
     if have is None:
         return False
     numeric = have.isdecimal() and wanted.isdecimal()
-    left, right = (int(have), int(wanted)) if numeric else (have, wanted)
-    sign = (left > right) - (left < right)  # type: ignore[operator]  # both int or both str
+    if numeric:
+        return _signed(operator, (int(have),), (int(wanted),))
+    return _signed(operator, _moment(have) or have, _moment(wanted) or wanted)
+
+
+def _signed(operator: str, left: object, right: object) -> bool:
+    sign: int = (left > right) - (left < right)  # type: ignore[operator]  # both of one kind
     return {">": sign > 0, ">=": sign >= 0, "<": sign < 0, "<=": sign <= 0}[operator]
+
+
+def _release(text: str) -> tuple[int, ...]:
+    """A release of the agent: numbers, compared one by one."""
+    return tuple(map(int, re.findall(r"\d+", text)))
+
+
+def _moment(text: str) -> str:
+    """A date in a form in which text is ordered as dates are; empty for what is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return ""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
 
 
 def _both(left: Predicate, right: Predicate) -> Predicate:

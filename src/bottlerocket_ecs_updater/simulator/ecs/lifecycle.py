@@ -41,7 +41,7 @@ class Lifecycle:
         self._clock = registry.clock
         self._timing = registry.timing
 
-    def start(
+    def start(  # noqa: PLR0913 - what a task has from its beginning
         self,
         cluster: Cluster,
         definition: TaskDefinition,
@@ -52,6 +52,7 @@ class Lifecycle:
         started_by: str = "",
         already_running: bool = False,
         launch: Launch = Launch.FARGATE,
+        provider: str = "",
     ) -> Task:
         """Place a task on an instance, or on what is none, such as Fargate.
 
@@ -67,7 +68,8 @@ class Lifecycle:
             group=group or f"family:{definition.family}",
             started_by=started_by,
             created_at=self._clock.now(),
-            launch=Launch.EC2 if instance is not None else launch,
+            launch=instance.launch if instance is not None else launch,
+            provider=provider,
             deployment=service.deployments[0].id if service is not None else "",
         )
         cluster.tasks[task.arn] = task
@@ -264,7 +266,9 @@ def _occupy(instance: ContainerInstance, task: Task) -> None:
     instance.free_cpu -= work.cpu
     instance.free_memory -= work.memory
     instance.free_gpus -= work.gpus
-    instance.ports.update(work.host_ports)
+    instance.ports.update(() if work.awsvpc else work.host_ports)
+    instance.interfaces += work.awsvpc
+    instance.volumes += work.ebs
 
 
 def _vacate(instance: ContainerInstance, task: Task) -> None:
@@ -274,4 +278,6 @@ def _vacate(instance: ContainerInstance, task: Task) -> None:
     instance.free_cpu += work.cpu
     instance.free_memory += work.memory
     instance.free_gpus += work.gpus
-    instance.ports.difference_update(work.host_ports)
+    instance.ports.difference_update(() if work.awsvpc else work.host_ports)
+    instance.interfaces -= work.awsvpc
+    instance.volumes -= work.ebs

@@ -69,10 +69,67 @@ class Launch(StrEnum):
     EC2 = "EC2"
     FARGATE = "FARGATE"
     EXTERNAL = "EXTERNAL"
+    MANAGED_INSTANCES = "MANAGED_INSTANCES"
 
 
 FARGATE_PROVIDERS = frozenset({"FARGATE", "FARGATE_SPOT"})
 """The capacity providers that every cluster may use, and that run tasks on no container instance."""
+
+EXTERNAL_ATTRIBUTE = "ecs.capability.external"
+EBS_VOLUMES = 27
+"""How many EBS volumes tasks can have on one instance: 28 attachments of a Nitro instance, less its own."""
+
+INTERFACES = {
+    "t3.micro": 2,
+    "t3.medium": 3,
+    "m6i.large": 3,
+    "m6i.xlarge": 4,
+    "m6i.2xlarge": 4,
+    "m6i.4xlarge": 8,
+    "c6i.large": 3,
+    "c6i.xlarge": 4,
+}
+"""Network interfaces by instance type, the primary one among them. Source: "Maximum IP addresses per interface"."""
+
+OTHER_INTERFACES = 4
+
+
+class Spreading(StrEnum):
+    """The placement strategy of a service, the first of them."""
+
+    SPREAD = "spread"
+    """Over zones, then over instances."""
+    BINPACK = "binpack"
+    """On the instance with the least memory left."""
+    RANDOM = "random"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderShare:
+    """How much of a service one capacity provider of its strategy gets."""
+
+    provider: str
+    weight: int = 1
+    base: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class CapacityProvider:
+    """A capacity provider of a cluster."""
+
+    name: str
+    group_arn: str = ""
+    """Its Auto Scaling group, empty for Managed Instances."""
+    scaling: bool = True
+    """Whether its managed scaling is on."""
+    termination_protection: bool = False
+    draining: bool = True
+    status: str = "ACTIVE"
+
+    @property
+    def managed(self) -> bool:
+        """Whether its instances are ECS Managed Instances."""
+        return not self.group_arn
 
 
 class Controller(StrEnum):
@@ -140,6 +197,12 @@ class Workload:
     """With what it ends by itself: not 0 for one that crashes."""
     fails_to_start: str = ""
     """Why none of its tasks ever starts, in ECS's words; empty where they do."""
+    awsvpc: bool = False
+    """Whether it has a network interface of its own; it takes no port of the host then."""
+    ebs: bool = False
+    """Whether it has an EBS volume of its own."""
+    member_of: str = ""
+    """A placement constraint of its task definition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +256,9 @@ class ServiceSpec:
     launch: Launch = Launch.EC2
     providers: tuple[str, ...] = ()
     """The capacity providers of its strategy, which takes the place of the launch type."""
+    shares: tuple[ProviderShare, ...] = ()
+    """Weights and bases of its providers; those of which it says nothing have weight 1 and base 0."""
+    spreading: Spreading = Spreading.SPREAD
     rollout: Rollout = Rollout()
 
 
@@ -219,6 +285,10 @@ class ContainerInstance:
     free_memory: int = 0
     free_gpus: int = 0
     ports: set[int] = field(default_factory=set)
+    interfaces: int = 0
+    """Network interfaces that tasks have."""
+    volumes: int = 0
+    """EBS volumes that tasks have."""
     drained_by: str | None = None
     """Who set DRAINING, while it is DRAINING."""
     connection_timer: Timer | None = None
@@ -230,6 +300,19 @@ class ContainerInstance:
     @property
     def zone(self) -> str:
         return self.spec.zone
+
+    @property
+    def launch(self) -> Launch:
+        """What kind of instance it is."""
+        provider = self.cluster.providers.get(self.spec.capacity_provider)
+        if EXTERNAL_ATTRIBUTE in self.built_in:
+            return Launch.EXTERNAL
+        return Launch.MANAGED_INSTANCES if provider is not None and provider.managed else Launch.EC2
+
+    @property
+    def interfaces_left(self) -> int:
+        """Network interfaces that it has for tasks."""
+        return INTERFACES.get(self.spec.instance_type, OTHER_INTERFACES) - 1 - self.interfaces
 
     @property
     def accepts_tasks(self) -> bool:
@@ -244,12 +327,16 @@ class ContainerInstance:
         """What is missing for a task, as RunTask's failures say it; None when there is room."""
         if not all(name in self.custom or name in self.built_in for name in work.required_attributes):
             return "ATTRIBUTE"
-        if not self.ports.isdisjoint(work.host_ports):
+        if not work.awsvpc and not self.ports.isdisjoint(work.host_ports):
             return "RESOURCE:PORTS"
         if self.free_cpu < work.cpu:
             return "RESOURCE:CPU"
         if self.free_memory < work.memory:
             return "RESOURCE:MEMORY"
+        if work.awsvpc and self.interfaces_left < 1:
+            return "RESOURCE:ENI"
+        if work.ebs and self.volumes >= EBS_VOLUMES:
+            return "RESOURCE:EBS"
         return "RESOURCE:GPU" if self.free_gpus < work.gpus else None
 
 
@@ -281,6 +368,8 @@ class Task:
     created_at: datetime
     launch: Launch = Launch.EC2
     deployment: str = ""
+    provider: str = ""
+    """The capacity provider by which it was placed."""
     desired: Desired = Desired.RUNNING
     last: Last = Last.PROVISIONING
     healthy: bool = False
@@ -357,6 +446,8 @@ class Service:
     """The rest of what CreateService was given."""
     launch: Launch = Launch.EC2
     providers: tuple[str, ...] = ()
+    shares: tuple[ProviderShare, ...] = ()
+    spreading: Spreading = Spreading.SPREAD
     rollout: Rollout = Rollout()
     failed_starts: int = 0
     """Tasks in a row that failed to start."""
@@ -368,7 +459,9 @@ class Service:
         """Whether its tasks are on no container instance of the cluster."""
         if self.providers:
             return FARGATE_PROVIDERS.issuperset(self.providers)
-        return self.launch is not Launch.EC2
+        if self.launch is Launch.EC2:
+            return False
+        return all(instance.launch is not self.launch for instance in self.cluster.instances.values())
 
     @property
     def task_launch(self) -> Launch:
@@ -408,8 +501,30 @@ class Service:
         taken = self.distinct_instances and any(
             task.service is self and task.desired is Desired.RUNNING for task in instance.tasks.values()
         )
-        provided = not self.providers or instance.spec.capacity_provider in self.providers
-        return not taken and provided and not self.runs_elsewhere and self.suits(instance)
+        return not taken and self.runs_on(instance) and self.suits(instance)
+
+    def runs_on(self, instance: ContainerInstance) -> bool:
+        """Whether ECS places its tasks on an instance at all, room and constraints apart.
+
+        Launch type EC2 takes any EC2 instance of the cluster, whatever its capacity provider.
+        """
+        if self.providers:
+            return instance.spec.capacity_provider in self.providers
+        return instance.launch is self.launch
+
+    def next_provider(self) -> str:
+        """The capacity provider of its next task: bases first, then by weight; empty where it has a launch type."""
+        if not self.providers:
+            return ""
+        have = Counter(task.provider for task in self.live_tasks() if task.desired is Desired.RUNNING)
+        told = {share.provider: share for share in self.shares}
+        shares = [told.get(name) or ProviderShare(name) for name in self.providers]
+        short = [share for share in shares if have[share.provider] < share.base]
+        if short:
+            return short[0].provider
+        weighed = [share for share in shares if share.weight] or shares
+        least = min(weighed, key=lambda share: (have[share.provider] - share.base) / (share.weight or 1))
+        return least.provider
 
     def live_tasks(self) -> list[Task]:
         """All that are not STOPPED, in the order of their start."""
@@ -432,4 +547,5 @@ class Cluster:
     """In the order in which they stopped."""
     services: dict[str, Service] = field(default_factory=dict)
     placement: Placement = field(default_factory=Placement)
+    providers: dict[str, CapacityProvider] = field(default_factory=dict)
     tags: list[Shape] = field(default_factory=list)

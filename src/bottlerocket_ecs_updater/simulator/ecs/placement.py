@@ -46,6 +46,11 @@ class Placement:
                     return instance
         return None
 
+    def pack(self, work: Workload, suits: Callable[[ContainerInstance], bool]) -> ContainerInstance | None:
+        """The instance with the least memory left that would take one more task."""
+        able = self.able(work, suits)
+        return min(able, key=lambda instance: (instance.free_memory, instance.number)) if able else None
+
     def able(self, work: Workload, suits: Callable[[ContainerInstance], bool]) -> list[ContainerInstance]:
         """All instances that would take one more task."""
         return [instance for instance in self if instance.has_room_for(work) and suits(instance)]

@@ -10,12 +10,21 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
-from bottlerocket_ecs_updater.simulator.ecs.model import Bucket, Deployment, Desired, Last, Status, Strategy
+from bottlerocket_ecs_updater.simulator.ecs.model import (
+    FARGATE_PROVIDERS,
+    Bucket,
+    Deployment,
+    Desired,
+    Last,
+    Spreading,
+    Status,
+    Strategy,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from bottlerocket_ecs_updater.simulator.ecs.lifecycle import Lifecycle
     from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance, Service, Task, TaskDefinition
@@ -47,6 +56,8 @@ class Scheduler:
         self._instances: dict[str, ContainerInstance] = {}
         self._blocked: dict[str, Service] = {}
         self._ticking = False
+        self.on_shortage: list[Callable[[Cluster, str], None]] = []
+        """Called where a capacity provider, or a launch type with an empty name, has no room for a task."""
         registry.on_task.append(self._task_changed)
         registry.on_instance.append(self._instance_changed)
 
@@ -80,16 +91,9 @@ class Scheduler:
         if service.strategy is Strategy.DAEMON:
             for instance in [each for each in cluster.placement if service.may_go_to(each)]:
                 self._start(service, instance, already_running=True)
-        elif service.runs_elsewhere:
-            for _ in range(service.desired):
-                self._start(service, None, already_running=True)
         else:
-            while service.staying < service.desired:
-                work = service.deployments[0].definition.workload
-                found = cluster.placement.choose(work, service.zones, service.may_go_to)
-                if found is None:
-                    break
-                self._start(service, found, already_running=True)
+            while service.staying < service.desired and self._place(service, already_running=True) is not None:
+                pass
         service.deployments[0].completed = service.steady = True
 
     def _task_changed(self, task: Task) -> None:
@@ -181,21 +185,47 @@ class Scheduler:
         ceiling = service.desired * service.maximum_percent // 100
         room = ceiling - service.staying - service.leaving - service.count(Bucket.STOPPING)
         started: list[str] = []
-        work = service.deployments[0].definition.workload
         for _ in range(min(service.desired - service.staying, room)):
-            found = None
-            if not service.runs_elsewhere:
-                found = service.cluster.placement.choose(work, service.zones, service.may_go_to)
-                if found is None:
-                    self._block(service)
-                    break
-            started.append(self._start(service, found).arn.rsplit("/", 1)[-1])
+            task = self._place(service)
+            if task is None:
+                self._block(service)
+                break
+            started.append(task.arn.rsplit("/", 1)[-1])
         else:
             service.blocked = False
             self._blocked.pop(service.arn, None)
         if started:
             names = ", ".join(f"(task {name})" for name in started)
             self.note(service, f"has started {len(started)} tasks: {names}.")
+
+    def _place(self, service: Service, *, already_running: bool = False) -> Task | None:
+        """Start one more task where the service's launch type or next capacity provider has room, None without."""
+        provider = service.next_provider()
+        if service.runs_elsewhere or provider in FARGATE_PROVIDERS:
+            return self._start(service, None, provider=provider, already_running=already_running)
+        found = self._choose(service, provider)
+        if found is None:
+            for listener in self.on_shortage:
+                listener(service.cluster, provider)
+            return None
+        return self._start(service, found, provider=provider, already_running=already_running)
+
+    def _choose(self, service: Service, provider: str) -> ContainerInstance | None:
+        placement, work = service.cluster.placement, service.deployments[0].definition.workload
+
+        def suits(instance: ContainerInstance) -> bool:
+            return service.may_go_to(instance) and (not provider or instance.spec.capacity_provider == provider)
+
+        match service.spreading:
+            case Spreading.SPREAD:
+                return placement.choose(work, service.zones, suits)
+            case Spreading.BINPACK:
+                return placement.pack(work, suits)
+            case Spreading.RANDOM:
+                able = placement.able(work, suits)
+                return self._registry.chances.choice(able) if able else None
+            case other:
+                assert_never(other)
 
     def _stop_leaving(self, service: Service) -> None:
         floor = -(-service.desired * service.minimum_healthy_percent // 100)
@@ -218,7 +248,8 @@ class Scheduler:
                     self._stop(task.service, [task])
             return
         for service in instance.cluster.services.values():
-            if service.strategy is Strategy.DAEMON and service.status == "ACTIVE" and service.suits(instance):
+            daemon = service.strategy is Strategy.DAEMON and service.status == "ACTIVE"
+            if daemon and service.runs_on(instance) and service.suits(instance):
                 self._look_at_daemon(service, instance, daemons.get(service.arn))
 
     def _look_at_daemon(self, service: Service, instance: ContainerInstance, task: Task | None) -> None:
@@ -234,7 +265,14 @@ class Scheduler:
         else:
             self.note(service, NO_ROOM)
 
-    def _start(self, service: Service, instance: ContainerInstance | None, *, already_running: bool = False) -> Task:
+    def _start(
+        self,
+        service: Service,
+        instance: ContainerInstance | None,
+        *,
+        provider: str = "",
+        already_running: bool = False,
+    ) -> Task:
         primary = service.deployments[0]
         service.steady = False
         return self._lifecycle.start(
@@ -244,6 +282,7 @@ class Scheduler:
             service=service,
             group=f"service:{service.name}",
             started_by=primary.id,
+            provider=provider,
             already_running=already_running,
             launch=service.task_launch,
         )

@@ -11,10 +11,13 @@ from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
 from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
 from bottlerocket_ecs_updater.simulator.ecs.expressions import parse
 from bottlerocket_ecs_updater.simulator.ecs.model import (
+    FARGATE_PROVIDERS,
     Controller,
     Launch,
+    ProviderShare,
     Rollout,
     Service,
+    Spreading,
     Strategy,
     TaskDefinition,
     Way,
@@ -23,7 +26,7 @@ from bottlerocket_ecs_updater.simulator.ecs.requests import MISSING, at_most, in
 from bottlerocket_ecs_updater.simulator.ecs.shapes import service_shape
 
 if TYPE_CHECKING:
-    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ServiceSpec, Shape
+    from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance, ServiceSpec, Shape
     from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
     from bottlerocket_ecs_updater.simulator.ecs.requests import Handler
     from bottlerocket_ecs_updater.simulator.ecs.scheduler import Scheduler
@@ -60,6 +63,7 @@ class ServiceOperations:
         service.maximum_percent = spec.maximum_percent
         service.load_balanced = spec.load_balanced
         service.launch, service.providers, service.rollout = spec.launch, spec.providers, spec.rollout
+        service.shares, service.spreading = spec.shares, spec.spreading
         _constrain(service, spec.member_of, distinct=spec.distinct_instances)
         self._scheduler.fill_at_once(service)
         self._scheduler.wake(service)
@@ -74,7 +78,7 @@ class ServiceOperations:
             for service in cluster.services.values()
             if service.status != "INACTIVE"
             and strategy in (None, service.strategy.value)
-            and launch in (None, service.launch.value)
+            and (launch is None or (not service.providers and launch == service.launch.value))
         )
         found, token = page(records, request.get("nextToken"), request.get("maxResults"), PAGE_LARGEST, PAGE_DEFAULT)
         answer: Shape = {"serviceArns": [service.arn for service in found]}
@@ -111,6 +115,7 @@ class ServiceOperations:
         service.load_balanced = bool(request.get("loadBalancers"))
         service.desired = request.get("desiredCount", 0)
         service.launch = Launch(request.get("launchType", "EC2"))
+        service.spreading = Spreading.SPREAD
         self._configure(service, request)
         self._wake(service)
         return {"service": service_shape(service)}
@@ -155,7 +160,11 @@ class ServiceOperations:
             distinct = any(each["type"] == "distinctInstance" for each in constraints)
             _constrain(service, " and ".join(f"({each})" for each in expressions), distinct=distinct)
         if request.get("capacityProviderStrategy") is not None:
-            service.providers = tuple(one["capacityProvider"] for one in request["capacityProviderStrategy"])
+            service.shares = _shares(service.cluster, request["capacityProviderStrategy"])
+            service.providers = tuple(share.provider for share in service.shares)
+        strategies = request.get("placementStrategy")
+        if strategies is not None:
+            service.spreading = Spreading(strategies[0]["type"]) if strategies else Spreading.RANDOM
         service.rollout = _rollout(request, service.rollout)
         service.minimum_healthy_percent = limits.get("minimumHealthyPercent", service.minimum_healthy_percent)
         service.maximum_percent = limits.get("maximumPercent", service.maximum_percent)
@@ -201,4 +210,20 @@ def _rollout(request: Shape, before: Rollout) -> Rollout:
 
 def _constrain(service: Service, member_of: str, *, distinct: bool) -> None:
     service.distinct_instances, service.member_of = distinct, member_of
-    service.suits = parse(member_of) if member_of else lambda _: True
+    of_service = parse(member_of) if member_of else lambda _: True
+
+    def suits(instance: ContainerInstance) -> bool:
+        of_definition = service.deployments[0].definition.workload.member_of
+        return of_service(instance) and (not of_definition or parse(of_definition)(instance))
+
+    service.suits = suits
+
+
+def _shares(cluster: Cluster, strategy: list[Shape]) -> tuple[ProviderShare, ...]:
+    for each in strategy:
+        name = each["capacityProvider"]
+        if name not in cluster.providers and name not in FARGATE_PROVIDERS:
+            raise invalid(f"The specified capacity provider '{name}' was not found.")
+    return tuple(
+        ProviderShare(each["capacityProvider"], each.get("weight", 0), each.get("base", 0)) for each in strategy
+    )

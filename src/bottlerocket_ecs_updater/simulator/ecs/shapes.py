@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bottlerocket_ecs_updater.simulator.ecs.model import Bucket, Controller, Desired, Last, Strategy, Way
+from bottlerocket_ecs_updater.simulator.ecs.model import (
+    FARGATE_PROVIDERS,
+    Bucket,
+    Controller,
+    Desired,
+    Last,
+    ProviderShare,
+    Spreading,
+    Strategy,
+    Way,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bottlerocket_ecs_updater.simulator.ecs.model import (
+        CapacityProvider,
         Cluster,
         ContainerInstance,
         Deployment,
@@ -83,6 +94,10 @@ def task_shape(task: Task) -> Shape:
     if instance is not None:
         shape["containerInstanceArn"] = instance.arn
         shape["availabilityZone"] = instance.zone
+    if task.provider:
+        shape["capacityProviderName"] = task.provider
+    if work.awsvpc:
+        shape["attachments"] = [_interface_shape(task)]
     optional: dict[str, Any] = {
         "startedAt": task.started_at,
         "startedBy": task.started_by or None,
@@ -116,7 +131,7 @@ def service_shape(service: Service) -> Shape:
         "events": [{"id": event_id, "createdAt": at, "message": message} for event_id, at, message in service.events],
         "createdAt": service.created_at,
         "placementConstraints": _constraints(service),
-        "placementStrategy": _spread(service),
+        "placementStrategy": _strategy(service),
         "schedulingStrategy": service.strategy.value,
         "deploymentController": {"type": service.rollout.controller.value},
         "enableECSManagedTags": False,
@@ -129,7 +144,9 @@ def service_shape(service: Service) -> Shape:
 def _launched_by(service: Service) -> Shape:
     """The launch type, or the strategy that takes its place."""
     if service.providers:
-        strategy = [{"capacityProvider": name, "weight": 1, "base": 0} for name in service.providers]
+        told = {share.provider: share for share in service.shares}
+        shares = [told.get(name) or ProviderShare(name) for name in service.providers]
+        strategy = [{"capacityProvider": one.provider, "weight": one.weight, "base": one.base} for one in shares]
         return {"capacityProviderStrategy": strategy}
     return {"launchType": service.launch.value}
 
@@ -184,8 +201,7 @@ def desired_count(service: Service) -> int:
     """What a service strives for; of a daemon service one task on each instance that takes tasks."""
     if service.strategy is Strategy.DAEMON and service.status == "ACTIVE":
         placement = service.cluster.placement
-        limited = service.member_of or service.providers
-        return sum(service.may_go_to(each) for each in placement) if limited else len(placement)
+        return sum(service.runs_on(each) and service.suits(each) for each in placement)
     return service.desired
 
 
@@ -205,7 +221,7 @@ def cluster_shape(cluster: Cluster) -> Shape:
         "statistics": [],
         "tags": list(cluster.tags),
         "settings": [{"name": "containerInsights", "value": "disabled"}],
-        "capacityProviders": [],
+        "capacityProviders": list(cluster.providers),
         "defaultCapacityProviderStrategy": [],
     }
 
@@ -231,9 +247,11 @@ def definition_shape(definition: TaskDefinition) -> Shape:
             }
         ],
         "requiresAttributes": [{"name": name} for name in definition.workload.required_attributes],
-        "placementConstraints": [],
-        "volumes": [],
-        "networkMode": "bridge",
+        "placementConstraints": [{"type": "memberOf", "expression": definition.workload.member_of}]
+        if definition.workload.member_of
+        else [],
+        "volumes": [{"name": "data", "configuredAtLaunch": True}] if definition.workload.ebs else [],
+        "networkMode": "awsvpc" if definition.workload.awsvpc else "bridge",
     }
     shape.update(definition.registered)
     shape.update(
@@ -304,9 +322,47 @@ def _load_balancers(service: Service) -> list[Shape]:
     return given or [{"targetGroupArn": group, "containerName": service.name, "containerPort": 80}]
 
 
-def _spread(service: Service) -> list[Shape]:
+def provider_shape(provider: CapacityProvider, arn: str, cluster_arn: str) -> Shape:
+    """A capacity provider, as DescribeCapacityProviders answers."""
+    shape: Shape = {"capacityProviderArn": arn, "name": provider.name, "status": provider.status, "tags": []}
+    if provider.name in FARGATE_PROVIDERS:
+        return {**shape, "type": provider.name}
+    if provider.managed:
+        role = arn.replace(":ecs:", ":iam:").rpartition(":")[0] + ":role/ecsInfrastructureRole"
+        managed = {"infrastructureRoleArn": role, "propagateTags": "NONE"}
+        return {**shape, "cluster": cluster_arn, "managedInstancesProvider": managed, "type": "MANAGED_INSTANCES"}
+    shape["type"] = "EC2_AUTOSCALING"
+    shape["autoScalingGroupProvider"] = {
+        "autoScalingGroupArn": provider.group_arn,
+        "managedScaling": {"status": _enabled(provider.scaling), "targetCapacity": 100, "instanceWarmupPeriod": 300},
+        "managedTerminationProtection": _enabled(provider.termination_protection),
+        "managedDraining": _enabled(provider.draining),
+    }
+    return shape
+
+
+def _enabled(on: bool) -> str:  # noqa: FBT001 - it is the word for it that is wanted
+    return "ENABLED" if on else "DISABLED"
+
+
+def _interface_shape(task: Task) -> Shape:
+    address = f"10.0.{task.number // 256 % 256}.{task.number % 256}"
+    details = {"networkInterfaceId": f"eni-{task.number:017x}", "privateIPv4Address": address}
+    return {
+        "id": f"00000000-0000-4000-8000-{task.number:012x}",
+        "type": "ElasticNetworkInterface",
+        "status": "ATTACHED" if task.last is Last.RUNNING else "PRECREATED",
+        "details": [{"name": name, "value": value} for name, value in details.items()],
+    }
+
+
+def _strategy(service: Service) -> list[Shape]:
     if service.strategy is Strategy.DAEMON:
         return []
+    if service.spreading is Spreading.BINPACK:
+        return [{"type": "binpack", "field": "memory"}]
+    if service.spreading is Spreading.RANDOM:
+        return [{"type": "random"}]
     return [
         {"type": "spread", "field": "attribute:ecs.availability-zone"},
         {"type": "spread", "field": "instanceId"},

@@ -130,9 +130,10 @@ class SsmUnreachable:
 
 @dataclass(frozen=True, slots=True)
 class ReportedUndeliverable:
-    """F29. The command ran on the host, and SSM reports Undeliverable all the same."""
+    """F29. A command ran on the host, one of `document` or of any, and SSM reports Undeliverable all the same."""
 
     times: int | None = 1
+    document: str = ""
 
 
 class Breaking(StrEnum):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+import zlib
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -148,7 +150,20 @@ class Host:
     def managed(self) -> bool:
         """Whether SSM has ever heard of it."""
         never = Unreachable.NEVER_REGISTERED
-        return not any(fault.kind is never for fault in self.ailments.all(SsmUnreachable))
+        return not self.spec.managed_by and not any(fault.kind is never for fault in self.ailments.all(SsmUnreachable))
+
+    @property
+    def node_id(self) -> str:
+        """By which id Systems Manager knows it."""
+        return self.spec.node_id or self.instance_id
+
+    @property
+    def address(self) -> str:
+        """Its private IPv4 address, which follows from its id."""
+        number = zlib.crc32(self.instance_id.encode())
+        with suppress(ValueError):
+            number = int(self.instance_id[-6:], 16)
+        return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
     @property
     def platform(self) -> tuple[str, str]:

@@ -26,6 +26,9 @@ GROUPS_DEFAULT, GROUPS_PAGE = 50, 100
 REFRESHES_PAGE = 100
 IN_SERVICE = "InService"
 _TAKING_AWAY = ("Terminating", "Terminated", "Warmed")
+_APART = ("Warmed", "Terminat")
+"""States of those that are no part of a group's desired capacity."""
+
 _ENDED = ("Successful", "Failed", "Cancelled")
 
 
@@ -46,6 +49,7 @@ class _Group:
     launch_template: str
     version: str
     members: list[str] = field(default_factory=list)
+    max_size: int | None = None
     refreshes: list[_Refresh] = field(default_factory=list)
 
 
@@ -76,14 +80,30 @@ class AutoScaling:
         """Whether there is anything that the world could tell of."""
         return bool(self._groups)
 
-    def add_group(self, name: str, *instance_ids: str, launch_template: str = "hosts", version: str = "1") -> None:
-        """A group of instances that are in service."""
+    def add_group(
+        self,
+        name: str,
+        *instance_ids: str,
+        launch_template: str = "hosts",
+        version: str = "1",
+        max_size: int | None = None,
+    ) -> None:
+        """A group of instances that are in service; twice as many fit into it unless its maximum is given."""
         self._groups[name] = _Group(
-            len(self._groups) + 1, name, self._clock.now(), launch_template, version, list(instance_ids)
+            len(self._groups) + 1, name, self._clock.now(), launch_template, version, max_size=max_size
         )
         for instance_id in instance_ids:
-            self._group_of[instance_id] = name
-            self._lifecycle[instance_id] = IN_SERVICE
+            self.join(name, instance_id)
+
+    def members_of(self, group: str) -> tuple[str, ...]:
+        """The instances of a group."""
+        return tuple(self._groups[group].members)
+
+    def arn_of(self, group: str) -> str:
+        """The ARN of a group."""
+        number = self._groups[group].number
+        resource = f"autoScalingGroup:00000000-0000-4000-8000-{number:012x}:autoScalingGroupName/{group}"
+        return self._names.arn("autoscaling", resource)
 
     def join(self, group: str, instance_id: str, state: str = IN_SERVICE) -> None:
         """One more instance of a group, which is made where there is none of that name."""
@@ -177,11 +197,11 @@ class AutoScaling:
         members = [self._ec2.machines[name] for name in group.members]
         return {
             "AutoScalingGroupName": group.name,
-            "AutoScalingGroupARN": self._names.arn("autoscaling", f"autoScalingGroup:{group.name}"),
+            "AutoScalingGroupARN": self.arn_of(group.name),
             "LaunchTemplate": self._template(group),
             "MinSize": 0,
-            "MaxSize": 2 * len(members),
-            "DesiredCapacity": len(members),
+            "MaxSize": 2 * len(members) if group.max_size is None else group.max_size,
+            "DesiredCapacity": sum(not self._lifecycle[name].startswith(_APART) for name in group.members),
             "DefaultCooldown": 300,
             "AvailabilityZones": sorted({machine.zone for machine in members}),
             "HealthCheckType": "EC2",

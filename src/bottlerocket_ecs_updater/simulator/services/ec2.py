@@ -137,9 +137,12 @@ class Ec2:
         return "ok", "passed"
 
     def _instance(self, machine: Machine) -> Shape:
+        managed_by = machine.host.spec.managed_by
         return {
             "InstanceId": machine.host.instance_id,
             "ImageId": machine.image_id,
+            "PrivateIpAddress": machine.host.address,
+            "Operator": {"Managed": True, "Principal": managed_by} if managed_by else {"Managed": False},
             "InstanceType": machine.instance_type,
             "LaunchTime": machine.launched_at,
             "Placement": {"AvailabilityZone": machine.zone, "Tenancy": "default"},

@@ -117,7 +117,8 @@ class Agent:
         now = self._clock.now()
         if invocation.settled(now).terminal:
             return
-        if invocation.managed.host.ailments.strike(ReportedUndeliverable):
+        document = invocation.command.document
+        if invocation.managed.host.ailments.strike(ReportedUndeliverable, lambda one: one.document in ("", document)):
             invocation.end(State.UNDELIVERABLE, now)
             return
         code = 0 if result.cut is RebootEnding.SUCCESS else result.exit_code

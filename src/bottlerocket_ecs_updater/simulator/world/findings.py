@@ -13,6 +13,8 @@ class Budget:
 
     max_unavailable: int | None = None
     max_unavailable_per_zone: int | None = None
+    not_counted: frozenset[str] = frozenset()
+    """Instances that it was told to leave out: their outages are nobody's budget."""
     denied_versions: frozenset[str] = frozenset()
     may_stop_standalone_tasks: bool = False
     drain_timeout: timedelta = timedelta(minutes=25)

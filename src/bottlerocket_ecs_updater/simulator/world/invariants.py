@@ -287,7 +287,7 @@ class Watch:
 
     def _check_budget(self, name: str, call: Call) -> None:
         zone = self._seen[name].zone
-        out = [each for other, each in self._out.items() if other != name and self._counts(each)]
+        out = [each for other, each in self._out.items() if other != name and self._counts(other, each)]
         total, here = len(out) + 1, sum(each.zone == zone for each in out) + 1
         most, most_here = self.budget.max_unavailable, self.budget.max_unavailable_per_zone
         if most is not None and total > most:
@@ -295,7 +295,11 @@ class Watch:
         if most_here is not None and here > most_here:
             self._violated(1, name, f"{call.caller} makes it {here} out of service in {zone}, of {most_here}")
 
-    def _counts(self, seen: _Seen) -> bool:
+    def _counts(self, name: str, seen: _Seen) -> bool:
+        """Whether an outage fills a budget: not of what is stopped, in a warm pool, or none of the updater's."""
+        host = self._world.hosts[name]
+        if host.power is Power.STOPPED or host.spec.managed_by or name in self.budget.not_counted:
+            return False
         outage = seen.outage
         return (
             outage is not None

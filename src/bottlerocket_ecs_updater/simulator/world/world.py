@@ -40,6 +40,7 @@ from bottlerocket_ecs_updater.simulator.ssm import RunCommand, SsmTiming
 from bottlerocket_ecs_updater.simulator.world.api_faults import Disturbances
 from bottlerocket_ecs_updater.simulator.world.findings import Budget, Verdict
 from bottlerocket_ecs_updater.simulator.world.invariants import Watch
+from bottlerocket_ecs_updater.simulator.world.managed_scaling import ManagedScaling
 from bottlerocket_ecs_updater.simulator.world.people import Interventions
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class World:
         self.cloudwatch = CloudWatch(clock, self.names)
         self.s3 = ObjectStore(clock)
         self.cluster = self.ecs.registry.create_cluster(cluster)
+        self.scaling = ManagedScaling(self)
         self.watch = Watch(self, budget, frozenset({*operators, MANAGED_DRAINING}))
         self.ecs.registry.breaks = self._breaks
         self.ecs.registry.impaired = lambda instance: self.hosts[instance.ec2_instance_id].impaired()

@@ -183,12 +183,12 @@ def test_a_version_that_was_denied_since_is_not_booted() -> None:
     one = rebooting()
     assert one.claim is not None
     verdict = proceed(one, one.claim, fleet(one), denied)
-    assert (kinds(verdict), reason(verdict)) == ([Return], Reason.VERSION_DENIED)
+    assert (kinds(verdict), reason(verdict)) == ([Return, Unmark], Reason.VERSION_DENIED)
 
 
 def test_a_version_that_failed_on_others_since_is_not_booted() -> None:
     verdict = next_step(rebooting(), suspects={NEW: 2})
-    assert (kinds(verdict), reason(verdict)) == ([Return], Reason.RELEASE_SUSPECT)
+    assert (kinds(verdict), reason(verdict)) == ([Return, Unmark], Reason.RELEASE_SUSPECT)
 
 
 def test_an_instance_that_somebody_returned_before_its_reboot_is_let_go() -> None:
@@ -402,9 +402,9 @@ def test_no_instance_is_given_back_while_a_reboot_may_still_strike() -> None:
 
 def test_it_is_given_back_as_soon_as_none_can_strike_any_more() -> None:
     over = old_boot(None, minutes=20, asked=NOW - SECOND)
-    assert kinds(next_step(over)) == [Cancel, Return, Note]
+    assert kinds(next_step(over)) == [Cancel, Return, Note, Unmark]
     barred = old_boot(None, minutes=QUIET / MINUTE, asked=NOW)
-    assert kinds(next_step(barred, barred="not allowed")) == [Cancel, Return]
+    assert kinds(next_step(barred, barred="not allowed")) == [Cancel, Return, Unmark]
 
 
 def test_what_an_open_reboot_can_still_do_is_waited_for_and_it_is_cancelled() -> None:
@@ -432,7 +432,7 @@ def test_such_a_host_is_not_held_against_its_version() -> None:
 def test_a_host_that_cannot_be_asked_any_more_is_given_back_when_no_reboot_can_come() -> None:
     changes = {"barred": "not allowed: ssm:SendCommand", "hosts_mute": True}
     away = {"away_at": NOW - 6 * MINUTE, "connected_looks": CONNECTED_LOOKS}
-    for minutes, expected in ((7, []), (8, [Return])):
+    for minutes, expected in ((7, []), (8, [Return, Unmark])):
         when = NOW - minutes * MINUTE
         taken = sent_reboot(when, acceptance(when), cancelled=True)
         one = sent(minutes, reboots=(taken,), trail=away)
@@ -479,7 +479,10 @@ def back(
 
 def test_a_proven_connected_host_on_its_target_is_returned_as_updated() -> None:
     """VerifyUpdate/success; W2, changed: verified before it is returned."""
-    assert next_step(back()).commands == (Return(back().id, UPDATED),)
+    assert next_step(back()).commands == (
+        Return(back().id, UPDATED),
+        Unmark(back().id, UPDATED, took_slot=True),
+    )
 
 
 def test_a_host_that_another_release_is_available_to_by_now_is_updated_all_the_same() -> None:
@@ -513,8 +516,7 @@ def test_a_host_that_fell_back_to_its_old_release_is_returned_as_rolled_back() -
 
 
 def test_a_release_that_rolled_back_is_not_tried_again_there() -> None:
-    note = next_step(back(rebooted(OLD))).commands[-1]
-    assert isinstance(note, Note)
+    (note,) = (one for one in next_step(back(rebooted(OLD))).commands if isinstance(one, Note))
     assert (note.rest.version, note.rest.rolled_back, note.rest.why) == (NEW, True, "rolled-back")
 
 
@@ -562,7 +564,7 @@ def test_the_end_of_the_reboot_command_is_asked_for_before_the_return() -> None:
     assert next_step(unended(10, asked_end=False)).wants_reboot_end
 
 
-@pytest.mark.parametrize("seconds", [10, 20, 50])
+@pytest.mark.parametrize("seconds", [10, 20, 25])
 def test_a_reboot_command_that_never_ended_is_cancelled_once(seconds: int) -> None:
     one = unended(seconds)
     assert kinds(next_step(one)) == [Cancel]
@@ -570,7 +572,23 @@ def test_a_reboot_command_that_never_ended_is_cancelled_once(seconds: int) -> No
 
 
 def test_the_same_boot_is_proven_twice_before_such_a_host_is_returned() -> None:
-    assert kinds(next_step(unended(70))) == [Check]
+    assert kinds(next_step(unended(31))) == [Check]
+
+
+def test_the_second_proof_is_half_a_minute_after_the_first_question_and_most_of_that_after_its_answer() -> None:
+    assert Check not in kinds(next_step(unended(29)))
+    slow = unended(40)
+    for heard, expected in ((24, False), (25, True)):
+        trail = replace(slow.trail, proof_heard_at=NOW - heard * SECOND)
+        assert (Check in kinds(next_step(replace(slow, trail=trail)))) is expected
+
+
+def test_the_second_proof_takes_longer_where_less_is_known_of_what_was_sent() -> None:
+    taken_over = unended(50, claim=a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN, since=NOW - 3 * MINUTE))
+    nameless = unended(50, reboots=(sent_reboot(NOW - 3 * MINUTE, command=CommandId("")),))
+    several = unended(50, claim=a_claim(ClaimPhase.REBOOTING, since=NOW - 3 * MINUTE, reboots=2))
+    for one in (taken_over, nameless, several):
+        assert Check not in kinds(next_step(one))
 
 
 def test_the_second_proof_is_waited_for() -> None:
@@ -609,7 +627,7 @@ def test_a_reboot_whose_worker_died_with_the_host_needs_none() -> None:
 
 def test_a_success_that_may_be_of_a_second_run_means_that_one_more_reboot_may_come() -> None:
     """The agent ran the command again on the new boot: an inhibitor may hold up that shutdown, too."""
-    for seconds, expected in ((290, []), (301, [Return])):
+    for seconds, expected in ((290, []), (301, [Return, Unmark])):
         late = acceptance(NOW - seconds * SECOND, first_run=False)
         one = proven_again(unended(400, reboots=(sent_reboot(NOW - 8 * MINUTE, late),)))
         assert one.told is not None
@@ -644,7 +662,7 @@ def test_a_host_that_nobody_may_ask_at_the_limit_is_quarantined_and_the_release_
 def test_a_reboot_that_is_denied_gives_the_host_back_and_lets_it_rest() -> None:
     denied = rebooting(send_denied="ssm:SendCommand on instance/i-a")
     verdict = next_step(denied)
-    assert (kinds(verdict), reason(verdict)) == ([Return, Note], Reason.SEND_DENIED)
+    assert (kinds(verdict), reason(verdict)) == ([Return, Note, Unmark], Reason.SEND_DENIED)
 
 
 def test_a_reboot_that_could_be_sent_only_late_has_its_time_all_the_same() -> None:

@@ -423,6 +423,14 @@ def test_a_release_that_failed_on_two_instances_is_taken_by_no_further_one(count
     assert isinstance(found, Ready) is taken
 
 
+def test_tolerating_more_failures_in_a_run_does_not_make_a_release_less_suspect() -> None:
+    """The number by which a run halts, and the one by which a version is suspect, are two settings."""
+    one = instance(says=ready())
+    assert isinstance(stand(one, fleet(one, suspects={NEW: 2}), replace(POLICY, max_failures=9)), Held)
+    assert isinstance(stand(one, fleet(one, suspects={NEW: 2}), replace(POLICY, suspect_after=3)), Ready)
+    assert isinstance(stand(one, fleet(one, suspects={NEW: 1}), replace(POLICY, suspect_after=1)), Held)
+
+
 def test_a_suspect_release_is_named() -> None:
     assert held(instance(says=available()), suspects={NEW: 2}) is Reason.RELEASE_SUSPECT
 

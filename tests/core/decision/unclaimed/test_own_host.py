@@ -42,6 +42,7 @@ from bottlerocket_ecs_updater.core.model.command import (
     Reboot,
     Return,
     StopTasks,
+    Unmark,
 )
 from bottlerocket_ecs_updater.core.model.container_instance import Status, Task, Tasks
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -217,10 +218,11 @@ def test_to_the_other_run_it_is_a_host_like_any() -> None:
 
 def test_what_an_earlier_run_drained_under_this_one_is_given_back_at_once() -> None:
     drained = claimed("i-own", a_claim(run=DEAD_RUN), tasks=(OURS, task()))
-    [back] = decide(around(drained, current()), HAND_OVER).verdicts[drained.id].commands
+    [back, dropped] = decide(around(drained, current()), HAND_OVER).verdicts[drained.id].commands
     assert isinstance(back, Return)
     assert isinstance(back.verdict, Hold)
     assert back.verdict.reason is Reason.OWN_HOST
+    assert isinstance(dropped, Unmark)
 
 
 def test_in_a_plan_it_comes_last() -> None:

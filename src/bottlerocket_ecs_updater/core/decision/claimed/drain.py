@@ -16,9 +16,15 @@ from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
     give_back_barred,
     give_back_changed,
     give_back_not_empty,
+    hand_back,
     staged_report,
     unwanted_now,
     why_barred,
+)
+from bottlerocket_ecs_updater.core.decision.claimed.let_go import (
+    REBOOTS_AFTER_ANSWER,
+    group_due_soon,
+    let_go_if_leaving,
 )
 from bottlerocket_ecs_updater.core.decision.claimed.lost_claim import lost_claim
 from bottlerocket_ecs_updater.core.decision.claimed.quarantine import quarantined
@@ -26,15 +32,10 @@ from bottlerocket_ecs_updater.core.decision.claimed.reboot import rebooting
 from bottlerocket_ecs_updater.core.decision.claimed.rival_claim import wait_for_rival
 from bottlerocket_ecs_updater.core.decision.evidence import evidence_is_old
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
-from bottlerocket_ecs_updater.core.decision.polling import next_look, shared
+from bottlerocket_ecs_updater.core.decision.polling import next_look, quiet_time
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import GIVEN_BACK, is_own_host, works_of
-from bottlerocket_ecs_updater.core.departing import (
-    REBOOTS_AFTER_ANSWER,
-    group_due_soon,
-    let_go_if_leaving,
-)
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.model.command import Drain, Mark, Return, StopTasks, Unmark, Verdict
+from bottlerocket_ecs_updater.core.model.command import Drain, Mark, StopTasks, Unmark, Verdict
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem
@@ -117,7 +118,7 @@ def _returning(
     if instance.trail.return_confirmed:
         # ECS had confirmed it, and no reader lags so long: this drain is another's, and stays.
         return Verdict((Unmark(instance.id, verdict, took_slot=False),), look_at=fleet.at)
-    return Verdict((Return(instance.id, verdict),), look_at=fleet.at + policy.poll_interval)
+    return Verdict(hand_back(instance, verdict), look_at=fleet.at + policy.poll_interval)
 
 
 def _undescribed(instance: Instance, fleet: Fleet, policy: Policy) -> Verdict:
@@ -168,7 +169,7 @@ def _draining(instance: Instance, claim: Claim, registration: Registration, flee
         return give_back_barred(instance, claim, barred, fleet)
     if is_own_host(instance, fleet):
         # Another run drained it while this one, on it, waited for the right to act. It never becomes empty now.
-        return Verdict((Return(instance.id, hold(Reason.OWN_HOST, why=GIVEN_BACK)),), look_at=fleet.at)
+        return Verdict(hand_back(instance, hold(Reason.OWN_HOST, why=GIVEN_BACK)), look_at=fleet.at)
     unwanted = unwanted_now(instance, claim, fleet, policy)
     if unwanted is not None:
         return give_back(instance, claim, unwanted, fleet, rests=False)
@@ -191,16 +192,22 @@ def _not_empty(instance: Instance, claim: Claim, registration: Registration, fle
     soon = fleet.at + policy.poll_interval
     if stands.stop:
         return Verdict((StopTasks(instance.id, stands.stop),), look_at=soon)
-    poll, together = policy.poll_interval, policy.max_unavailable.of(len(fleet.instances))
-    due = next_look(began, fleet.at, poll, fleet.durations.drain, closest=shared(poll, together))
+    due = next_look(began, fleet.at, policy.poll_interval, fleet.durations.drain)
     look_at = min(due, stands.until, stands.next_stop or due)
-    if _counts_say_empty(registration) and _report_is_aging(instance, fleet, policy):
+    soon_empty = _counts_say_empty(registration) or _others_were_empty(began, fleet, policy)
+    if soon_empty and registration.connected and _report_is_aging(instance, fleet, policy):
         # What is left only has to stop: asked now, the host has answered by the time it is empty.
         asked = ask_host(instance, fleet.at, policy)
         return replace(asked, look_at=look_at, wants_group=group_due_soon(instance, REBOOTS_AFTER_ANSWER, fleet))
     # Where a drain takes long, the version may be why: its tasks find no start on the hosts that came to it before.
     long = passed(began, LONG_DRAIN, fleet.at)
     return Verdict(look_at=look_at, wants_services=long and evidence_is_old(claim, fleet, SERVICES_SPACING))
+
+
+def _others_were_empty(began: datetime, fleet: Fleet, policy: Policy) -> bool:
+    """Whether the quickest drain so far was over, or about to be, after the time that this one has taken."""
+    learned = fleet.durations.drain
+    return learned is not None and passed(began, quiet_time(learned, policy.poll_interval), fleet.at)
 
 
 def _report_is_aging(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
@@ -259,7 +266,7 @@ def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet
     if report is None:
         if over:
             return give_back_changed(instance, claim, _why_unreadable(instance), fleet)
-        return ask_host(instance, fleet.at, policy)
+        return replace(ask_host(instance, fleet.at, policy), wants_answer_only=True)
     if not registration.connected:
         # What ECS says of its tasks is old news while the agent is away.
         if over:

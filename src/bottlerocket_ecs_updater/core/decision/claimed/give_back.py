@@ -9,10 +9,11 @@ from bottlerocket_ecs_updater.core.decision.admission import not_admitted
 from bottlerocket_ecs_updater.core.decision.backoff import next_rest
 from bottlerocket_ecs_updater.core.decision.blockers import blocking_groups
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.model.command import Cancel, Command, Note, NoteBlockers, Return, Verdict
+from bottlerocket_ecs_updater.core.model.command import Cancel, Command, Note, NoteBlockers, Return, Unmark, Verdict
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState
 from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import spell
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -26,11 +27,16 @@ def give_back(instance: Instance, claim: Claim, why: Hold | Failed, fleet: Fleet
 
     Only for an instance that no reboot of ours can reach any more: a reboot cannot be called back for certain.
     """
-    commands: tuple[Command, ...] = (*cancel_open(instance), Return(instance.id, why))
+    notes: tuple[Note, ...] = ()
     if rests:
         code = why.reason.code if isinstance(why, Hold) else why.failure.code
-        commands += (Note(instance.id, next_rest(instance.rest, claim.target, code, fleet.at)),)
-    return Verdict(commands, look_at=fleet.at)
+        notes = (Note(instance.id, next_rest(instance.rest, claim.target, code, fleet.at)),)
+    return Verdict((*cancel_open(instance), *hand_back(instance, why, *notes)), look_at=fleet.at)
+
+
+def hand_back(instance: Instance, verdict: Outcome, *notes: Command) -> tuple[Command, ...]:
+    """Set it ACTIVE, and drop the claim once ECS says that it is: in its reply, or at a later look."""
+    return (Return(instance.id, verdict), *notes, Unmark(instance.id, verdict, took_slot=True))
 
 
 def cancel_open(instance: Instance) -> tuple[Command, ...]:
@@ -65,7 +71,7 @@ def give_back_barred(instance: Instance, claim: Claim, why: Hold, fleet: Fleet) 
 def give_back_not_empty(instance: Instance, claim: Claim, limit: timedelta, fleet: Fleet) -> Verdict:
     """Give back what did not become empty in time, naming what is left on it."""
     verdict = give_back(instance, claim, not_empty_hold(instance, limit), fleet)
-    return replace(verdict, commands=(*verdict.commands, NoteBlockers(instance.id, blocking_groups(instance))))
+    return replace(verdict, commands=(NoteBlockers(instance.id, blocking_groups(instance)), *verdict.commands))
 
 
 def not_empty_hold(instance: Instance, limit: timedelta) -> Hold:

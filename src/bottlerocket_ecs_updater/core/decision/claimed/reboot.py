@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.verify import (
     verify,
 )
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
-from bottlerocket_ecs_updater.core.decision.polling import LEARNED_SHARE, next_look
+from bottlerocket_ecs_updater.core.decision.polling import near, next_look, quiet_time
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Mark, Reboot, Unmark, Verdict
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
@@ -121,13 +121,14 @@ def _send(
     if not empty or registration.status is not Status.DRAINING or not registration.connected:
         return Verdict(look_at=fleet.at + policy.poll_interval)
     if report is None or (staged_report(instance, fleet, policy) is None and instance.trail.in_vain_since is None):
-        return ask_host(instance, fleet.at, policy)
+        return replace(ask_host(instance, fleet.at, policy), wants_answer_only=True)
     difference = changed(report, claim)
     if difference is not None:
         why = hold(Reason.CHANGED_WHILE_DRAINING, why=difference)
         return _give_back_when_quiet(instance, claim, why, registration, fleet, policy)
     # Soon, and not when the host may be back: how its command ended is asked before it can run a second time.
-    return Verdict((Reboot(instance.id),), look_at=fleet.at + FIRST_RUN / 2, wants_reboot_end=True)
+    soon = fleet.at + FIRST_RUN / 2
+    return Verdict((Reboot(instance.id),), look_at=soon, wants_answer_only=True, wants_reboot_end=True)
 
 
 def _why_unsent(instance: Instance, registration: Registration, policy: Policy) -> Hold:
@@ -301,7 +302,7 @@ def _ask_when_connected(instance: Instance, registration: Registration, fleet: F
     sent_at = trail.reboot_sent_at or trail.claimed_at or fleet.at
     wants_end = _end_unknown(instance)
     if instance.flight is not None:
-        return Verdict(look_at=fleet.at + policy.poll_interval, wants_reboot_end=wants_end)
+        return Verdict(look_at=fleet.at + near(policy.poll_interval), wants_reboot_end=wants_end)
     due = next_look(
         sent_at,
         fleet.at,
@@ -334,7 +335,7 @@ def _ask_one_that_never_left(
     instance: Instance, sent_at: datetime, due: datetime, fleet: Fleet, policy: Policy
 ) -> Verdict:
     learned = fleet.durations.reboot
-    quiet = learned * LEARNED_SHARE if learned is not None else 2 * policy.quiet_after_reboot
+    quiet = quiet_time(learned, policy.poll_interval) if learned is not None else 2 * policy.quiet_after_reboot
     if fleet.at < sent_at + quiet:
         return Verdict(look_at=due)
     last = instance.told.asked_at if instance.told and instance.told.asked_at >= sent_at else None

@@ -6,13 +6,13 @@ from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.backoff import next_rest
 from bottlerocket_ecs_updater.core.decision.claimed.after_reboot_hook import Unwell, ask_after_reboot, ask_again
-from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open
+from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open, hand_back
+from bottlerocket_ecs_updater.core.decision.claimed.let_go import RETURNS_AFTER_ANSWER, group_due_soon
 from bottlerocket_ecs_updater.core.decision.evidence import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
 from bottlerocket_ecs_updater.core.decision.polling import near
-from bottlerocket_ecs_updater.core.departing import RETURNS_AFTER_ANSWER, group_due_soon
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.model.command import Command, Note, Quarantine, Return, Unmark, Verdict
+from bottlerocket_ecs_updater.core.model.command import Command, Note, Quarantine, Unmark, Verdict
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
@@ -26,6 +26,9 @@ from bottlerocket_ecs_updater.core.model.reboots import (
 )
 from bottlerocket_ecs_updater.core.model.time_text import spell
 from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, Policy
+
+SECOND_PROOF_LOOK_POLLS = 6
+"""While a second proof is waited for, the instance is looked at every so many polls: it may go down meanwhile."""
 
 
 def verify(
@@ -73,16 +76,17 @@ def _second_reboot_possible(instance: Instance, claim: Claim, fleet: Fleet, poli
     """What must be seen before a second reboot can be ruled out; None where it is.
 
     The agent may run a command again that has not ended, and one of several commands may be the one that comes late.
-    Both happen within moments of the agent's start. So open commands are cancelled, and the same boot is proven again
-    some time after the first proof. After that it is asked how the commands ended: one that ran again ends in success,
-    and then the host goes down once more.
+    So open commands are cancelled, and the same boot is proven again some time after the first proof. After that it is
+    asked how the commands ended: one that ran again ends in success, and then the host goes down once more.
+
+    How long that is: see `_second_proof_from`.
     """
     trail, told = instance.trail, instance.told
     if trail.proof_at is None or told is None:
         return None
     if claim.reboots <= 1 and surely_over(instance.reboots, trail.proof_at):
         return None
-    second = trail.proof_at + policy.second_proof_spacing
+    second = _second_proof_from(instance, claim, trail.proof_at, fleet, policy)
     quiet = quiet_after_boot(instance.reboots, trail.proof_at)
     if is_mute(instance, fleet):
         quiet = quiet_unproven(instance.reboots)
@@ -91,7 +95,7 @@ def _second_reboot_possible(instance: Instance, claim: Claim, fleet: Fleet, poli
         return Verdict(cancel_open(instance), look_at=min(quiet, fleet.at + policy.answer_timeout))
     due = max(second, quiet) if quiet is not None else second
     if fleet.at < due:
-        soon = min(due, fleet.at + 2 * policy.poll_interval)
+        soon = min(due, fleet.at + SECOND_PROOF_LOOK_POLLS * policy.poll_interval)
         return Verdict(cancel_open(instance), look_at=soon, wants_reboot_end=_end_unasked(instance))
     if told.asked_at < due or told.report is None:
         asked = ask_host(instance, fleet.at, policy)
@@ -101,6 +105,23 @@ def _second_reboot_possible(instance: Instance, claim: Claim, fleet: Fleet, poli
     return None
 
 
+def _second_proof_from(instance: Instance, claim: Claim, proof_at: datetime, fleet: Fleet, policy: Policy) -> datetime:
+    """From when on the same boot once more proves that none of its reboots comes again.
+
+    One command, which this run sent: the agent took it, and the host went down by it. What is left is that the agent
+    runs it again, and an agent does so as it starts, before it takes anything new. It was up when it gave the first
+    answer; a host that still runs the same boot half a minute later was not asked by its agent to go down, unless a
+    service holds that up, and then the command has ended in success, which is asked for after the second proof.
+    Several commands, or one of which less is known: one may be delivered as late as it expires, so it takes longer.
+    """
+    only = instance.reboots[0] if len(instance.reboots) == 1 else None
+    known = only is not None and only.command and claim.reboots <= 1 and claim.run == fleet.run
+    if not known:
+        return proof_at + policy.second_proof_spacing
+    heard_at = instance.trail.proof_heard_at or proof_at
+    return max(proof_at + policy.run_again_spacing, heard_at + policy.answering_spacing)
+
+
 def _return_verified(
     instance: Instance, claim: Claim, registration: Registration, report: HostReport, fleet: Fleet
 ) -> Verdict:
@@ -108,7 +129,7 @@ def _return_verified(
     if registration.status is Status.ACTIVE:
         # It came back into service by itself, under whatever registration: verified, and let go.
         return Verdict((Unmark(instance.id, verdict, took_slot=True), *notes), look_at=fleet.at)
-    return Verdict((Return(instance.id, verdict), *notes), look_at=fleet.at)
+    return Verdict(hand_back(instance, verdict, *notes), look_at=fleet.at)
 
 
 def _judge(instance: Instance, claim: Claim, report: HostReport, fleet: Fleet) -> tuple[Outcome, tuple[Command, ...]]:

@@ -12,11 +12,12 @@ from functools import lru_cache
 
 from bottlerocket_ecs_updater.core.capacity.cluster_room import Rooms
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom, room_hold
+from bottlerocket_ecs_updater.core.decision.admission import rules_for
 from bottlerocket_ecs_updater.core.decision.affected import deploying_on, hold_for_deployments
 from bottlerocket_ecs_updater.core.decision.blockers import blocked, groups_on
 from bottlerocket_ecs_updater.core.decision.evidence import impaired_on_trial
+from bottlerocket_ecs_updater.core.decision.outside import is_there, not_selected, set_aside
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import works_of
-from bottlerocket_ecs_updater.core.decision.unclaimed.budget import is_there
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, Case, before_drain, before_staging
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
@@ -32,27 +33,17 @@ from bottlerocket_ecs_updater.core.rules.health import hold_for_health
 from bottlerocket_ecs_updater.core.rules.pace import Pace, needed, pace_from
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.selection import select
 from bottlerocket_ecs_updater.core.rules.tasks import Work, longest_wait, may_leave
 
 CUTOFF_SHARE = 0.9
 """Nine of ten recorded updates took no longer than what is reckoned with before a window closes."""
 
 
-def not_selected(instance: Instance, policy: Policy) -> Hold | None:
-    """Why an instance is not looked after at all, None when it is. It must be registered."""
-    registration = instance.registration
-    if registration is None:
-        return None
-    membership = instance.around.membership if instance.around is not None else None
-    return select(registration, policy.rules.selection, registration.capacity_provider, membership)
-
-
 def answers_before_staging(
     instance: Instance, report: HostReport, target: Version, fleet: Fleet, policy: Policy
 ) -> tuple[Answer, ...]:
     """Whether the update may be staged, or a staged one be kept for a drain, rule by rule."""
-    rules = policy.rules
+    rules = rules_for(target, fleet, policy)
     case = _case(instance, report, target, fleet, _needed(instance, fleet, policy, staged=False))
     return (_pause(fleet), *before_staging(case, rules, fleet.at)) if case is not None else ()
 
@@ -97,7 +88,8 @@ class Turns:
         )
         case = replace(case, deployments=self._deploying(instance)) if case is not None else None
         tasks = Answer("services", self._unknown(instance)), Answer("drains", blocked(instance, fleet, self._picked))
-        return (_pause(fleet), *tasks, *before_drain(case, policy.rules, fleet.at)) if case is not None else ()
+        rules = rules_for(target, fleet, policy)
+        return (_pause(fleet), *tasks, *before_drain(case, rules, fleet.at)) if case is not None else ()
 
     def barred(self, target: Version) -> Hold | None:
         """Why no instance that stands ready for that release may be drained now: pace, or health.
@@ -163,7 +155,7 @@ class Turns:
 
     def _of(self, target: Version) -> Allowance:
         if target not in self._allowances:
-            checkpoints = self._policy.rules.checkpoints
+            checkpoints = rules_for(target, self._fleet, self._policy).checkpoints
             roll = roll_of(target, self._fleet, self._policy) if checkpoints.steps else Roll(target, 0)
             self._allowances[target] = allow(checkpoints, roll, self._fleet.at)
         return self._allowances[target]
@@ -176,7 +168,7 @@ def roll_of(version: Version, fleet: Fleet, policy: Policy) -> Roll:
     since a canary that is terminated has proven something. One that failed counts even where it is not selected now.
     """
     there = [instance for instance in fleet.instances.values() if instance.bottlerocket and is_there(instance)]
-    selected = [instance for instance in there if not_selected(instance, policy) is None]
+    selected = [one for one in there if (not_selected(one, policy) or set_aside(one)) is None]
     claims = [(one.id, one.claim) for one in there if one.claim is not None and one.claim.target == version]
     under_way = {id_ for id_, claim in claims if claim.phase is not ClaimPhase.QUARANTINED}
     failed = {*_failed_at(version, fleet), *(id_ for id_, claim in claims if _is_failed(claim, fleet))} - under_way
@@ -287,6 +279,7 @@ def _case(
         left=left,
         room=room,
         health=fleet.health,
+        shared=fleet.shared,
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom, room_hold
@@ -11,10 +11,12 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import Membership
 from bottlerocket_ecs_updater.core.model.container_instance import Registration
 from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.core.model.services import Health
+from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.auto_scaling import leave_to_group
 from bottlerocket_ecs_updater.core.rules.checkpoints import Allowance
 from bottlerocket_ecs_updater.core.rules.health import hold_for_health
+from bottlerocket_ecs_updater.core.rules.promotion import not_promoted
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import select
 from bottlerocket_ecs_updater.core.rules.tasks import Work, may_leave
@@ -42,6 +44,7 @@ class Case:
     """Why a deployment that is in progress holds it; None where none does."""
     room: Fits | NoRoom | None = None
     health: Health | None = None
+    shared: Shared = field(default_factory=Shared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,15 @@ def first_hold(answers: Iterable[Answer]) -> Hold | None:
     return next((answer.hold for answer in answers if answer.hold is not None), None)
 
 
-def _who_and_what(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
+def _who_and_what(case: Case, rules: Rules, now: datetime) -> Iterator[Answer]:
     selected = select(case.registration, rules.selection, case.capacity_provider, case.membership)
-    return (
+    yield from (
         Answer("selection", selected),
         Answer("auto-scaling", leave_to_group(case.membership)),
         Answer("release", admit(case.target, case.running, rules.releases, case.first_seen, now)),
     )
+    if rules.stages.promoted_by:
+        yield Answer("promotion", not_promoted(case.target, rules.stages, case.shared, now))
 
 
 def _about_health(case: Case, rules: Rules) -> Iterable[Answer]:

@@ -38,6 +38,9 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
+ONE_LOOK = 100
+"""Instances that one call describes: of so few, who is next is seen first, and then what a drain of those stands on."""
+
 
 def begin(
     fleet: Fleet,
@@ -289,17 +292,19 @@ def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: Draft
     """Whether all that a drain of these stands on was looked at just now; if not, have it looked at.
 
     That is every container instance with its claim, the services with alarms and probes, and of each pick its tasks,
-    their protection and its Auto Scaling group; the pause is looked at in every pass. Not asked again are revisions of
-    task definitions, which never change; the tasks of others, by which ECS may place better or worse than was thought,
-    and harm nobody; and what a host said and whether Systems Manager reaches it, up to `report_max_age` ago: both are
-    asked again before the reboot, and an instance that does not answer then is given back.
+    their protection and its Auto Scaling group; the pause is read with every full look. Not asked again are revisions
+    of task definitions, which never change; the tasks of others, by which ECS may place better or worse than was
+    thought, and harm nobody; and what a host said and whether Systems Manager reaches it, up to `report_max_age` ago:
+    both are asked again before the reboot, and an instance that does not answer then is given back.
     """
     if not _fleet_is_fresh(fleet, policy):
-        # All in one look, and so of one moment: where looks take longer than a poll, what was looked at
-        # one after the other would never be fresh together, and nothing would ever begin.
+        # Where looks take longer than a poll, or come a poll after each other, what was looked at one after the other
+        # would never be fresh together, and nothing would ever begin: then all is looked at in one look.
         draft.wants_full_look = True
+        tried = all(pick.tasks is not None and pick.tasks.at > fleet.full_at for pick in picks)
+        at_once = tried or len(fleet.instances) > ONE_LOOK
         for pick in picks:
-            draft.verdicts[pick.id] = Verdict(hold=missed(pick), wants_tasks=True, look_at=fleet.at)
+            draft.verdicts[pick.id] = Verdict(hold=missed(pick), wants_tasks=at_once, look_at=fleet.at)
         return False
     unseen = [
         pick
@@ -310,7 +315,9 @@ def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: Draft
     ]
     if unseen:
         # With all the rest once more: where looks take longer than a poll, that would be out of date by then.
-        draft.wants_full_look = draft.wants_services = True
+        again = passed(fleet.full_at, policy.poll_interval / 2, fleet.at)
+        draft.wants_full_look = draft.wants_full_look or again
+        draft.wants_services = draft.wants_services or again
         unseen_ids = {pick.id for pick in unseen}
         for pick in picks:
             wants = pick.id in unseen_ids

@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.outcome import Became
 from bottlerocket_ecs_updater.core.model.run_command import Kind
 from bottlerocket_ecs_updater.core.model.time_text import span, write_time
-from bottlerocket_ecs_updater.engine.audit import Act
+from bottlerocket_ecs_updater.engine.store.audit import Act
 from bottlerocket_ecs_updater.report.analysis.run_report import Account, number
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part
 from bottlerocket_ecs_updater.report.outputs.page.lanes import draw, durations

@@ -1,0 +1,31 @@
+"""`block` and `unblock`: no cluster takes a version, whatever any other rule says, until it is unblocked."""
+
+from __future__ import annotations
+
+from bottlerocket_ecs_updater.cli.version_acts import ActSettings, VersionWord, act, version_of
+from bottlerocket_ecs_updater.engine.store.shared_state import with_block
+
+
+def block(version: VersionWord, /, *, settings: ActSettings) -> int:
+    """Let no cluster that shares the state store take a version. Runs at work stop within seconds."""
+    which = version_of(version)
+    return act(
+        settings,
+        "block",
+        str(which),
+        lambda acts, made: with_block(acts, which, made),
+        lambda made: f"{which} is blocked {made}",
+        lambda acts: acts.said.blocked.get(which),
+    )
+
+
+def unblock(version: VersionWord, /, *, settings: ActSettings) -> int:
+    """Let clusters take a version again that was blocked, as far as their other rules do."""
+    which = version_of(version)
+    return act(
+        settings,
+        "unblock",
+        str(which),
+        lambda acts, _: with_block(acts, which, None),
+        lambda _: f"{which} is not blocked any more",
+    )

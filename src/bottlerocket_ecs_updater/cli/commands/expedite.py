@@ -1,0 +1,54 @@
+"""`expedite` and `unexpedite`: a version that must not wait, most often since it mends a vulnerability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.version_acts import ActSettings, VersionWord, act, version_of
+from bottlerocket_ecs_updater.core.model.shared import Expedite
+from bottlerocket_ecs_updater.engine.store.shared_state import with_expedite
+
+
+@Parameter(name="*", group="Act")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpediteSettings:
+    """Where, why, and what else the version need not wait for."""
+
+    act: ActSettings
+    ignore_windows: Annotated[bool, kinds.switch("It does not wait for maintenance windows either.")] = False
+    ignore_freezes: Annotated[bool, kinds.switch("It does not wait for the end of a freeze either.")] = False
+
+
+def expedite(version: VersionWord, /, *, settings: ExpediteSettings) -> int:
+    """Let a version skip its minimum age, promotion and checkpoints. Budgets, health, room and deny stay."""
+    which = version_of(version)
+    also = [name for name, on in (("windows", settings.ignore_windows), ("freezes", settings.ignore_freezes)) if on]
+    skips = ", ".join(["its age, promotion, checkpoints", *also])
+    return act(
+        settings.act,
+        "expedite",
+        f"{which}, without {skips}",
+        lambda acts, made: with_expedite(
+            acts,
+            which,
+            Expedite(made.who, made.at, made.why, settings.ignore_windows, settings.ignore_freezes),
+        ),
+        lambda made: f"{which} is expedited {made}. It waits for none of: {skips}",
+        lambda acts: acts.said.expedited.get(which),
+    )
+
+
+def unexpedite(version: VersionWord, /, *, settings: ActSettings) -> int:
+    """Let a version wait again for its age, promotion and checkpoints."""
+    which = version_of(version)
+    return act(
+        settings,
+        "unexpedite",
+        str(which),
+        lambda acts, _: with_expedite(acts, which, None),
+        lambda _: f"{which} waits as any other version does",
+    )

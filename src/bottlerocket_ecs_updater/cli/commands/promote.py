@@ -1,0 +1,54 @@
+"""`promote` and `unpromote`: let a version into stages that still wait for others, or take that back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.version_acts import ActSettings, VersionWord, act, version_of
+from bottlerocket_ecs_updater.core.model.shared import Promotion
+from bottlerocket_ecs_updater.core.rules.promotion import read_stage
+from bottlerocket_ecs_updater.engine.store.shared_state import with_promotion
+
+
+@Parameter(name="*", group="Act")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromoteSettings:
+    """Where, why, and to which stages."""
+
+    act: ActSettings
+    to: Annotated[
+        tuple[str, ...],
+        kinds.several(
+            "Only to these stages; else to all.", read_stage, "the name of a stage, such as production", "STAGE"
+        ),
+    ] = ()
+
+
+def promote(version: VersionWord, /, *, settings: PromoteSettings) -> int:
+    """Let clusters take a version without waiting for other stages. All other rules stay; `unpromote` undoes it."""
+    which = version_of(version)
+    where = f"stage {', '.join(settings.to)}" if settings.to else "every stage"
+    return act(
+        settings.act,
+        "promote",
+        f"{which} to {where}",
+        lambda acts, made: with_promotion(acts, which, Promotion(made.who, made.at, made.why, settings.to)),
+        lambda made: f"{which} is promoted to {where} {made}",
+        lambda acts: acts.said.promoted.get(which),
+    )
+
+
+def unpromote(version: VersionWord, /, *, settings: ActSettings) -> int:
+    """Take back a promotion: clusters wait for other stages again. Nothing that was updated goes back."""
+    which = version_of(version)
+    return act(
+        settings,
+        "unpromote",
+        str(which),
+        lambda acts, _: with_promotion(acts, which, None),
+        lambda _: f"{which} waits for other stages again",
+    )

@@ -1,0 +1,109 @@
+"""What a person says of a version, to every cluster that shares the state store: the parts that all such commands have.
+
+Each act has who, when and why, and is undone by its opposite. It takes effect in runs that are at work within seconds,
+and in all others when they begin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bottlerocket_ecs_updater.cli.acts import Why, caller_of
+from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings.parameters import Bucket, Place
+from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile
+from bottlerocket_ecs_updater.cli.whoever import whoever
+from bottlerocket_ecs_updater.cli.wiring import WiredStore, wire_store
+from bottlerocket_ecs_updater.core.model.shared import Act
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.engine.store.read_json import Unreadable
+from bottlerocket_ecs_updater.engine.store.shared_state import Acts, Done, change_acts, with_history
+from bottlerocket_ecs_updater.errors import UpdaterError, UsageError
+
+VersionWord = Annotated[str, Parameter(help="A version of Bottlerocket, such as 1.26.1.", metavar="VERSION")]
+"""What the commands are about."""
+
+
+@Parameter(name="*", group="State store")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """The state store that the clusters share, and why."""
+
+    state: Annotated[Place, kinds.place("The state store that the clusters share: s3://BUCKET/PREFIX or a folder.")]
+    region: Annotated[
+        str | None,
+        kinds.text(
+            "Region of the bucket; else the one of the standard AWS configuration.",
+            r"[a-z]{2,}(-[a-z0-9]+)+",
+            "the name of a region, such as eu-central-1",
+            "REGION",
+        ),
+    ] = None
+    config: ConfigFile = None
+
+    def wired(self) -> WiredStore:
+        """Everything that a command on the store talks to."""
+        return wire_store(self.state, self.region)
+
+
+@Parameter(name="*", group="Act")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActSettings:
+    """Where, and why."""
+
+    store: StoreSettings
+    why: Why = ""
+
+
+def version_of(word: str) -> Version:
+    """The version that is meant. Raises UsageError for what is none."""
+    try:
+        return Version.parse(word)
+    except ValueError as error:
+        raise UsageError(f"{word[:60]!r} is not a version; write it as 1.26.1") from error
+
+
+def act(
+    settings: ActSettings,
+    verb: str,
+    about: str,
+    step: Callable[[Acts, Act], Acts],
+    said: Callable[[Act], str],
+    there: Callable[[Acts], Act | None] = lambda _: None,
+) -> int:
+    """Do it, write down who did it, and say what follows and what it replaces.
+
+    Raises UpdaterError where the acts cannot be read.
+    """
+    wired = settings.store.wired()
+    made = Act(
+        caller_of(wired.clients, wired.api) if isinstance(settings.store.state, Bucket) else whoever(),
+        wired.clock.now(),
+        settings.why,
+    )
+    done = Done(made.at, made.who, verb, about, made.why)
+    before: list[Acts] = []
+
+    def change(acts: Acts) -> Acts:
+        before[:] = [acts]
+        after = step(acts, made)
+        return after if after == acts else with_history(after, done)
+
+    try:
+        after = change_acts(wired.store, change)
+    except Unreadable as error:
+        raise UpdaterError(
+            f"what people said of versions cannot be read: {error}. Every version is blocked until fleet/acts.json in "
+            "the state store is restored or removed"
+        ) from error
+    if after == before[0]:
+        print("Nothing was changed: there was no such act.")  # noqa: T201 - the answer itself
+        return 0
+    print(said(made))  # noqa: T201 - the answer itself
+    if replaced := there(before[0]):
+        print(f"It was so already, {replaced}. That is replaced.")  # noqa: T201 - the same
+    return 0

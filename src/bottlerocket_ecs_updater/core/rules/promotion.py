@@ -1,0 +1,192 @@
+"""Promotion: a version that other stages have proven, or a person has let through, may come to this cluster.
+
+    stage = "production"
+    promoted-by = ["staging for 7d", "canary for 1d"]
+
+A version is promoted when every cluster of each of those stages has finished it and stayed healthy for that long. Each
+cluster's last run wrote that down (`ClusterStanding`); nothing else is believed. What cannot be read, is missing, or
+is too old to say anything about now never promotes.
+
+A person decides over all of it: `promote` needs no stage any more, `expedite` waits for nothing that only takes time,
+and `block` wins over both, and over every other rule.
+
+The times in a standing are of another machine's clock. Clocks that differ by minutes are usual, so a wait is counted
+that much longer (`CLOCKS_APART`): a clock that is slow never lets a version in before its time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
+from bottlerocket_ecs_updater.core.model.shared import ClusterStanding, Shared, VersionActs
+from bottlerocket_ecs_updater.core.model.time_text import parse_span, spell, spell_moment
+from bottlerocket_ecs_updater.core.model.version import Version
+
+CLOCKS_APART = timedelta(minutes=5)
+"""How far two clocks may be apart without harm: a host without NTP drifts by minutes in months."""
+
+SILENT_AFTER = timedelta(days=3)
+"""Runs come once or twice a day: a cluster that missed three days of them is not watched by anybody."""
+
+NAMED_MAX = 3
+"""Clusters that are named in the reason of a hold; the page of the fleet shows all of them."""
+
+STAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_REQUIREMENT = re.compile(r"(\S+)\s+for\s+(\S+)")
+LONGEST = timedelta(days=365)
+
+
+def read_stage(text: str) -> str:
+    """The name of a stage. Raises ValueError for anything else."""
+    if STAGE_NAME.fullmatch(text) is None:
+        raise ValueError(f"not the name of a stage: {text[:60]!r}")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A stage whose clusters must all have been healthy on a version for so long."""
+
+    stage: str
+    soak: timedelta
+
+    @classmethod
+    def parse(cls, text: str) -> Requirement:
+        """Read `staging for 7d`. Raises ValueError for anything else."""
+        match = _REQUIREMENT.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"not a stage and a time: {text[:60]!r}; write it as 'staging for 7d'")
+        soak = parse_span(match[2])
+        if soak > LONGEST:
+            raise ValueError(f"longer than {LONGEST.days} days: {match[2]!r}")
+        return cls(read_stage(match[1]), soak)
+
+    def __str__(self) -> str:
+        return f"{self.stage} for {spell_days(self.soak)}"
+
+    @property
+    def wait(self) -> timedelta:
+        """How long the clocks of others must show: the time itself, and what they may be apart."""
+        return self.soak + min(self.soak, CLOCKS_APART)
+
+
+@dataclass(frozen=True, slots=True)
+class StageRules:
+    """Where this cluster stands among others. As it is by default, it is in no stage and waits for none."""
+
+    stage: str = ""
+    promoted_by: tuple[Requirement, ...] = ()
+    silent_after: timedelta = SILENT_AFTER
+    ignore_silent: bool = False
+    """Whether a cluster that no run has seen for longer is left out, instead of holding every version."""
+
+    def __post_init__(self) -> None:
+        """Refuse what can never be: a stage that waits for itself, or is asked for twice."""
+        stages = [one.stage for one in self.promoted_by]
+        if self.stage in stages:
+            raise ValueError(f"the stage {self.stage} waits for itself")
+        if twice := sorted({one for one in stages if stages.count(one) > 1}):
+            raise ValueError(f"the stage {twice[0]} is asked for twice")
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """The stages that come before this one."""
+        return tuple(one.stage for one in self.promoted_by)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lack:
+    """Why one cluster, or a whole stage, does not promote yet, and when it can at the earliest."""
+
+    why: str
+    until: datetime
+
+
+def block_on(version: Version, acts: VersionActs) -> Hold | None:
+    """Why no cluster may take the version, whatever else is said; None where nobody blocked it."""
+    if acts.unreadable:
+        return hold(Reason.BLOCKED, version=version, who=f"by an object that cannot be read, {acts.unreadable}")
+    act = acts.blocked.get(version)
+    return hold(Reason.BLOCKED, version=version, who=act) if act is not None else None
+
+
+def not_promoted(version: Version, rules: StageRules, shared: Shared, now: datetime) -> Hold | None:
+    """Why a version may not come to this cluster yet, with what it waits for; None where it is promoted."""
+    acts = shared.acts
+    if not rules.promoted_by or version in acts.expedited:
+        return None
+    promotion = acts.promoted.get(version)
+    if promotion is not None and promotion.covers(rules.stage):
+        return None
+    each = [(one, _lacks(one, version, rules, shared, now)) for one in rules.promoted_by]
+    lacking = [(one, lacks) for one, lacks in each if lacks]
+    if not lacking:
+        return None
+    waits = "; ".join(f"{one}: {_named(lacks)}" for one, lacks in lacking)
+    until = max(lack.until for _, lacks in lacking for lack in lacks)
+    return hold(Reason.NOT_PROMOTED, version=version, waits=waits, until=spell_moment(until))
+
+
+def _lacks(
+    requirement: Requirement, version: Version, rules: StageRules, shared: Shared, now: datetime
+) -> Sequence[_Lack]:
+    """Everything that keeps one stage from promoting; the longest wait first."""
+    anew = now + requirement.wait
+    found = [_Lack(f"the standing {key} cannot be read", anew) for key in shared.unreadable]
+    found += (_Lack(f"{_name(place)} has lost its standing", anew) for place in shared.lost)
+    members = [one for one in shared.standings if one.stage == requirement.stage]
+    heard = [one for one in members if not (rules.ignore_silent and one.silent(rules.silent_after, now))]
+    if not heard:
+        found.append(_Lack("no cluster of it has reported", anew))
+    found += (lack for one in heard if (lack := _lack(one, requirement, version, rules, now)) is not None)
+    return sorted(found, key=lambda lack: lack.until, reverse=True)
+
+
+def _lack(
+    standing: ClusterStanding, requirement: Requirement, version: Version, rules: StageRules, now: datetime
+) -> _Lack | None:
+    name, since = _name(standing.place), standing.healthy_since(version)
+    anew = now + requirement.wait
+    until = since + requirement.wait if since is not None else anew
+    if standing.silent(rules.silent_after, now):
+        return _Lack(f"{name} is silent since {spell_moment(standing.looked_at)}", max(until, now))
+    if since is None:
+        return _Lack(f"{name} {_why_not(standing, version)}", anew)
+    if now < until:
+        return _Lack(f"{name} is healthy on it since {spell_moment(since)}", until)
+    return None
+
+
+def _why_not(standing: ClusterStanding, version: Version) -> str:
+    if standing.trouble:
+        return f"is not healthy: {'; '.join(standing.trouble)}"
+    if not standing.eligible:
+        return "has no instance that could show it"
+    if standing.unknown:
+        return f"has {standing.unknown} of {standing.eligible} instances that did not say what they run"
+    older = sum(count for one, count in standing.running.items() if one < version)
+    return f"has {older} of {standing.eligible} instances on older versions" if older else "has only just finished it"
+
+
+def _named(lacks: Sequence[_Lack]) -> str:
+    more = len(lacks) - NAMED_MAX
+    return ", ".join(lack.why for lack in lacks[:NAMED_MAX]) + (f", and {more} more" if more > 0 else "")
+
+
+def _name(place: Place) -> str:
+    return str(place)
+
+
+def spell_days(span: timedelta) -> str:
+    """A span with its days, where they are whole: `7d`, else as the settings write it."""
+    return f"{span.days}d" if span and not span % timedelta(days=1) else spell(span)
+
+
+def waits(rules: StageRules) -> Iterator[str]:
+    """What the rule asks, for people."""
+    yield from map(str, rules.promoted_by)

@@ -1,0 +1,347 @@
+"""What clusters that share the store tell each other, as it is kept there.
+
+    fleet/clusters/<account>/<region>/<name>/standing.json    of one cluster, written by its own runs alone
+    fleet/acts.json                                           what people said of versions: blocks, promotions, …
+
+Both are written under the condition that nobody else wrote them meanwhile. What becomes of one that cannot be read:
+acts block every version, since a block may be among them; a standing of another cluster promotes nothing; a cluster's
+own standing is made anew, and its times begin anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.shared import (
+    Act,
+    ClusterStanding,
+    Expedite,
+    Promotion,
+    Shared,
+    VersionActs,
+    circle_of,
+)
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, standing_of
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.promotion import StageRules
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
+from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, whole_of
+from bottlerocket_ecs_updater.errors import Denied, Unreachable, UpdaterError
+
+if TYPE_CHECKING:
+    from cattrs import Converter
+
+T = TypeVar("T")
+
+FORMAT = 1
+FOLDER = "fleet/clusters/"
+STANDING = "standing.json"
+ACTS_KEY = "fleet/acts.json"
+
+WRITE_TRIES = 10
+"""Writers that come between read and write: people seldom act at once, and a cluster has one run at a time."""
+
+ACTS_EVERY = timedelta(seconds=10)
+"""How often a run asks what people said: a block takes effect within that time."""
+
+STANDINGS_EVERY = timedelta(minutes=10)
+"""How often a run reads the standings that it waits for: each is written once a run."""
+
+HISTORY_MAX = 500
+"""Acts that are remembered: some years of them, in some tens of kilobytes."""
+
+STANDINGS_MAX = 5000
+"""Clusters that are read at most, so that a store with anything else in it costs no run its time."""
+
+
+@dataclass
+class StagesInCircle(UpdaterError):
+    """Ask again differently: stages wait for each other, so that no version could ever reach any of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One act, in the order in which they happened."""
+
+    at: datetime
+    who: str
+    verb: str
+    about: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Acts:
+    """The object of people's acts."""
+
+    said: VersionActs = field(default_factory=VersionActs)
+    forgotten: Mapping[str, Act] = field(default_factory=dict)
+    """Clusters that are gone for good, by their place, and who said so."""
+    history: tuple[Done, ...] = ()
+    """Everything that was done, also what was taken back; the oldest first."""
+
+
+def standing_key(place: Place) -> str:
+    """Where the standing of a cluster is kept."""
+    return f"{FOLDER}{place}/{STANDING}"
+
+
+def place_of_key(key: str) -> Place | None:
+    """The cluster whose standing has that key; None for a key of another make."""
+    *parts, name = key.removeprefix(FOLDER).split("/")
+    return Place(*parts) if len(parts) == 3 and all(parts) and name == STANDING else None
+
+
+def write_standing(standing: ClusterStanding) -> bytes:
+    """The object, in a form that people can read and compare."""
+    value = {"format": FORMAT, **_converter().unstructure(standing, ClusterStanding)}
+    return json.dumps(value, indent=1, sort_keys=True).encode()
+
+
+def read_standing(data: bytes, place: Place) -> ClusterStanding:
+    """Read what `write_standing` wrote. Raises Unreadable, also where it is of another cluster than its key says."""
+    standing = read_object(data, lambda value: _structured(value, ClusterStanding))
+    if standing.place != place:
+        raise Unreadable(f"it is of {standing.place}")
+    return standing
+
+
+def look_for_acts(store: Store) -> Acts:
+    """What people said. Raises what the store raises; an object that cannot be read blocks every version."""
+    stored = store.get(ACTS_KEY)
+    if stored is None:
+        return Acts()
+    try:
+        return _read_acts(stored.data)
+    except Unreadable as problem:
+        return Acts(VersionActs(unreadable=f"{ACTS_KEY} ({problem})"))
+
+
+def change_acts(store: Store, step: Callable[[Acts], Acts]) -> Acts:
+    """Take one step, whoever else acts at the same time. Raises Unreadable where nobody can tell what is there."""
+
+    def write(data: bytes | None) -> tuple[Acts, bytes]:
+        after = step(_read_acts(data) if data is not None else Acts())
+        value = {"format": FORMAT, **_converter().unstructure(after, Acts)}
+        return after, json.dumps(value, indent=1, sort_keys=True).encode()
+
+    return _rewrite(store, ACTS_KEY, write)
+
+
+def with_block(acts: Acts, version: Version, act: Act | None) -> Acts:
+    """Block a version; None unblocks it."""
+    return replace(acts, said=replace(acts.said, blocked=_with(acts.said.blocked, version, act)))
+
+
+def with_promotion(acts: Acts, version: Version, act: Promotion | None) -> Acts:
+    """Promote a version; None takes that back."""
+    return replace(acts, said=replace(acts.said, promoted=_with(acts.said.promoted, version, act)))
+
+
+def with_expedite(acts: Acts, version: Version, act: Expedite | None) -> Acts:
+    """Expedite a version; None takes that back."""
+    return replace(acts, said=replace(acts.said, expedited=_with(acts.said.expedited, version, act)))
+
+
+def with_forgotten(acts: Acts, place: Place, act: Act | None) -> Acts:
+    """A cluster is gone for good; None says that it is not."""
+    return replace(acts, forgotten=_with(acts.forgotten, str(place), act))
+
+
+def with_history(acts: Acts, done: Done) -> Acts:
+    """Remember that it was done."""
+    return replace(acts, history=(*acts.history, done)[-HISTORY_MAX:])
+
+
+class SharedState:
+    """What a run reads of others. Without a store, or without a place in it, there are no others."""
+
+    def __init__(self, store: Store | None, place: Place | None, rules: StageRules) -> None:
+        self._store = store if place is not None else None
+        self._place = place
+        self._rules = rules
+        self._acts = Acts()
+        self._acts_at: datetime | None = None
+        self._standings_at: datetime | None = None
+        self._others: Mapping[str, ClusterStanding] = {}
+        self._unreadable: Mapping[str, str] = {}
+        self._told: set[str] = set()
+        self._peers: tuple[Place, ...] = ()
+        self._off = ""
+        self._off_told = False
+
+    def look(self, now: datetime) -> Shared:
+        """Everything that is known, read again where that is due. Raises what the store raises, and StagesInCircle."""
+        if self._store is None:
+            return Shared()
+        if _due(self._acts_at, ACTS_EVERY, now):
+            self._acts, self._acts_at = self._look_for_acts(self._store), now
+        if self._rules.promoted_by and _due(self._standings_at, STANDINGS_EVERY, now):
+            self._read_standings(self._store)
+            self._standings_at = now
+        return self._shared()
+
+    def take_off(self) -> str:
+        """Why people's acts are not kept here, once; empty where they are."""
+        why, self._off_told = "" if self._off_told else self._off, bool(self._off)
+        return why
+
+    def _look_for_acts(self, store: Store) -> Acts:
+        """What people said. A stack of an older version may not read it, and its cluster is in no stage."""
+        if self._off:
+            return Acts()
+        try:
+            return look_for_acts(store)
+        except Denied as denied:
+            if self._rules.stage or self._rules.promoted_by:
+                raise
+            self._off = str(denied)
+            return Acts()
+
+    def take_unreadable(self) -> Iterator[tuple[str, str]]:
+        """Standings that could not be read, each once, with why not."""
+        for key, why in self._unreadable.items():
+            if key not in self._told:
+                self._told.add(key)
+                yield key, why
+
+    def _read_standings(self, store: Store) -> None:
+        first = self._standings_at is None
+        if first and self._place is not None:
+            own = store.get(standing_key(self._place))
+            self._peers = _peers_in(own.data, self._place) if own is not None else ()
+        found: dict[str, ClusterStanding] = {}
+        unreadable: dict[str, str] = {}
+        for key, place in _places(store):
+            before = self._others.get(key)
+            if place == self._place:
+                continue
+            if before is not None and before.stage not in self._rules.waits_for:
+                found[key] = before  # it is in another stage, and is read again by the next run
+                continue
+            stored = store.get(key)
+            if stored is None:
+                continue
+            try:
+                found[key] = read_standing(stored.data, place)
+            except Unreadable as problem:
+                unreadable[key] = str(problem)
+        self._others, self._unreadable = found, unreadable
+
+    def _shared(self) -> Shared:
+        rules = self._rules
+        circle = circle_of(rules.stage, rules.waits_for, self._others.values())
+        if circle:
+            raise StagesInCircle(
+                f"the stages wait for each other, so no version could ever reach them: {' waits for '.join(circle)}; "
+                "change promoted-by of one of them"
+            )
+        waited_for = tuple(one for one in self._others.values() if one.stage in rules.waits_for)
+        there = {one.place for one in self._others.values()}
+        there |= {place for key in self._unreadable if (place := place_of_key(key)) is not None}
+        # Whoever was there at an earlier look of this run, and is not now, has lost its standing as well.
+        self._peers = tuple({*self._peers, *(one.place for one in waited_for)})
+        lost = [one for one in self._peers if one not in there and str(one) not in self._acts.forgotten]
+        return Shared(
+            self._acts.said,
+            tuple(sorted(waited_for, key=lambda one: str(one.place))),
+            tuple(sorted(self._unreadable)),
+            tuple(sorted(lost, key=str)) if rules.promoted_by else (),
+        )
+
+
+def publish(store: Store, seen: Seen, policy: Policy) -> tuple[ClusterStanding, ClusterStanding | None]:
+    """Write the standing of a cluster at the end of a run; gives it, and the one before. Raises what the store does."""
+
+    def write(data: bytes | None) -> tuple[tuple[ClusterStanding, ClusterStanding | None], bytes]:
+        try:
+            before = read_standing(data, seen.place) if data is not None else None
+        except Unreadable:
+            before = None
+        standing = standing_of(seen, policy, before)
+        return (standing, before), write_standing(standing)
+
+    return _rewrite(store, standing_key(seen.place), write)
+
+
+def standings_of(store: Store) -> tuple[tuple[ClusterStanding, ...], Mapping[str, str]]:
+    """Every standing of a store, and the keys of those that cannot be read, with why not. Raises what it raises."""
+    found: list[ClusterStanding] = []
+    unreadable: dict[str, str] = {}
+    for key, place in _places(store):
+        stored = store.get(key)
+        try:
+            if stored is not None:
+                found.append(read_standing(stored.data, place))
+        except Unreadable as problem:
+            unreadable[key] = str(problem)
+    return tuple(found), unreadable
+
+
+def forget_standing(store: Store, place: Place) -> bool:
+    """Remove the standing of a cluster that is gone; whether there was one. Raises what the store raises."""
+    there = store.get(standing_key(place)) is not None
+    store.delete(standing_key(place), None)
+    return there
+
+
+def _rewrite(store: Store, key: str, write: Callable[[bytes | None], tuple[T, bytes]]) -> T:
+    for _ in range(WRITE_TRIES):
+        stored = store.get(key)
+        value, data = write(stored.data if stored is not None else None)
+        try:
+            store.put(key, data, stored.tag if stored is not None else ABSENT)
+        except Conflict:
+            continue
+        return value
+    raise Unreachable(f"{key} is written by somebody else again and again")
+
+
+def _places(store: Store) -> Iterator[tuple[str, Place]]:
+    for number, key in enumerate(store.keys(FOLDER)):
+        place = place_of_key(key)
+        if place is not None and number < STANDINGS_MAX:
+            yield key, place
+
+
+def _peers_in(data: bytes, place: Place) -> tuple[Place, ...]:
+    try:
+        return read_standing(data, place).peers
+    except Unreadable:
+        return ()
+
+
+def _read_acts(data: bytes) -> Acts:
+    return read_object(data, lambda value: _structured(value, Acts))
+
+
+def _structured(value: Mapping[str, Any], kind: type[T]) -> T:
+    from bottlerocket_ecs_updater.engine.store.json_values import structured  # noqa: PLC0415 - slow to import
+
+    if whole_of(value["format"]) > FORMAT:
+        raise Unreadable(f"it has format {value['format']}, and this updater knows formats up to {FORMAT}")
+    return structured(_converter(), value, kind)
+
+
+def _with(mapping: Mapping[Any, T], key: object, value: T | None) -> Mapping[Any, T]:
+    left = {one: there for one, there in mapping.items() if one != key}
+    return left if value is None else {**left, key: value}
+
+
+def _due(last: datetime | None, every: timedelta, now: datetime) -> bool:
+    # A clock that was put back must not make anybody wait for the time to come round again.
+    return last is None or not last <= now < last + every
+
+
+@cache
+def _converter() -> Converter:
+    from bottlerocket_ecs_updater.engine.store.json_values import converter  # noqa: PLC0415 - slow to import
+
+    return converter()

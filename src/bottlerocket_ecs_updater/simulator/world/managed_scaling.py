@@ -1,0 +1,89 @@
+"""Managed scaling: capacity providers that start instances for tasks that found no room, up to their group's maximum.
+
+Only what an updater meets is here: a task that waits brings an instance some minutes later. Nothing is scaled in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from bottlerocket_ecs_updater.simulator.ecs import CapacityProvider
+from bottlerocket_ecs_updater.simulator.host import HostSpec, Power
+
+if TYPE_CHECKING:
+    from bottlerocket_ecs_updater.simulator.ecs import Cluster
+    from bottlerocket_ecs_updater.simulator.world.world import World
+
+SCALE_OUT = timedelta(minutes=3)
+"""From a task that finds no room until the new instance takes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    name: str
+    most: int
+    like: str
+    """The instance that new ones are like."""
+
+
+class ManagedScaling:
+    """The capacity providers of one world that have an Auto Scaling group."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._groups: dict[str, _Group] = {}
+        self._on_their_way: Counter[str] = Counter()
+        self._started = 0
+        world.ecs.scheduler.on_shortage.append(self._short)
+
+    def add(self, name: str, *instance_ids: str, most: int | None = None, scaling: bool = True) -> CapacityProvider:
+        """A capacity provider over these instances, in an Auto Scaling group of its name; `most` is its maximum."""
+        world = self._world
+        most = len(instance_ids) if most is None else most
+        world.autoscaling.add_group(name, *instance_ids, max_size=most)
+        provider = CapacityProvider(name, world.autoscaling.arn_of(name), scaling=scaling)
+        world.cluster.providers[name] = provider
+        self._groups[name] = _Group(name, most, instance_ids[0])
+        for instance_id in instance_ids:
+            self._belong(instance_id, name)
+        return provider
+
+    def add_managed_instances(self, name: str, *instance_ids: str) -> CapacityProvider:
+        """A capacity provider of ECS Managed Instances over these instances, which are in no Auto Scaling group."""
+        provider = CapacityProvider(name)
+        self._world.cluster.providers[name] = provider
+        for instance_id in instance_ids:
+            self._belong(instance_id, name)
+        return provider
+
+    def _belong(self, instance_id: str, provider: str) -> None:
+        instance = self._world.instance(instance_id)
+        instance.spec = replace(instance.spec, capacity_provider=provider)
+        self._world.ecs.registry.instance_changed(instance)
+
+    def _short(self, cluster: Cluster, provider: str) -> None:
+        group, known = self._groups.get(provider), cluster.providers.get(provider)
+        if group is None or known is None or not known.scaling or self._on_their_way[provider]:
+            return
+        if self._size(group) < group.most:
+            self._on_their_way[provider] += 1
+            self._world.clock.after(SCALE_OUT, lambda: self._start(group))
+
+    def _size(self, group: _Group) -> int:
+        hosts = (self._world.hosts[name] for name in self._world.autoscaling.members_of(group.name))
+        return sum(host.power is not Power.TERMINATED for host in hosts)
+
+    def _start(self, group: _Group) -> None:
+        world = self._world
+        self._on_their_way[group.name] -= 1
+        self._started += 1
+        like, zones = world.instance(group.like).spec, sorted({one.zone for one in world.cluster.instances.values()})
+        host = world.hosts[group.like].spec
+        instance_id = f"i-{0xADD:03x}{self._started:014x}"
+        spec = replace(like, ec2_instance_id=instance_id, zone=zones[self._started % len(zones)])
+        new = HostSpec(instance_id, host.variant, version=host.version, seed=self._started)
+        world.add_instance(new, spec.zone, spec=spec)
+        world.autoscaling.join(group.name, instance_id)

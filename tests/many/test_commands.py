@@ -1,0 +1,79 @@
+"""`promote`, `block`, `expedite` and their opposites, as a person types them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bottlerocket_ecs_updater.cli.app import main
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
+from bottlerocket_ecs_updater.engine.store.shared_state import ACTS_KEY, look_for_acts
+
+V = Version.parse("1.26.1")
+SAID = {"block": "blocked", "promote": "promoted", "expedite": "expedited"}
+
+
+def typed(state: Path, *words: str) -> int:
+    return main([*words, "--state", str(state)])
+
+
+@pytest.mark.parametrize("verb", SAID)
+def test_each_act_has_who_when_and_why_and_is_undone_by_its_opposite(verb: str, tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    assert typed(tmp_path, verb, "1.26.1", "--why", "a reason") == 0
+    said = getattr(look_for_acts(store).said, SAID[verb])[V]
+    assert said.who
+    assert said.why == "a reason"
+    assert typed(tmp_path, f"un{verb}", "v1.26.1") == 0
+    after = look_for_acts(store)
+    assert getattr(after.said, SAID[verb]) == {}
+    assert [done.verb for done in after.history] == [verb, f"un{verb}"]
+
+
+def test_what_an_act_replaces_is_said_and_stays_in_its_history(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed(tmp_path, "block", "1.26.1", "--why", "first")
+    typed(tmp_path, "block", "1.26.1", "--why", "second")
+    assert "first. That is replaced" in capsys.readouterr().out
+    assert [done.why for done in look_for_acts(FolderStore(tmp_path)).history] == ["first", "second"]
+
+
+def test_undoing_what_was_not_done_says_so_and_leaves_no_trace(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed(tmp_path, "unblock", "1.26.1")
+    assert "Nothing was changed" in capsys.readouterr().out
+    assert look_for_acts(FolderStore(tmp_path)).history == ()
+
+
+def test_expedite_takes_windows_and_freezes_by_choice(tmp_path: Path) -> None:
+    typed(tmp_path, "expedite", "1.26.1", "--ignore-windows")
+    said = look_for_acts(FolderStore(tmp_path)).said.expedited[V]
+    assert (said.windows, said.freezes) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("block", "latest"), 2),
+        (("block",), 2),
+        (("promote", "1.26.1", "--to", "two words"), 2),
+        (("block", "1.26.1", "--why", "two\nlines"), 2),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(words: tuple[str, ...], code: int, tmp_path: Path) -> None:
+    assert typed(tmp_path, *words) == code
+    assert look_for_acts(FolderStore(tmp_path)).history == ()
+
+
+def test_acts_that_cannot_be_read_are_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = FolderStore(tmp_path)
+    store.put(ACTS_KEY, b"{", None)
+    assert typed(tmp_path, "block", "1.26.1") == 1
+    assert "every version is blocked until" in capsys.readouterr().err.lower()
+    stored = store.get(ACTS_KEY)
+    assert stored is not None
+    assert stored.data == b"{"

@@ -1,0 +1,212 @@
+"""Promotion over invented histories: never before its time, never by what is lost, garbled or silent; a block wins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.builders import fleet, idle, instance, registration, service
+from tests.report.strategies import VERSIONS
+
+from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.services import Services
+from bottlerocket_ecs_updater.core.model.shared import (
+    Act,
+    ClusterStanding,
+    Expedite,
+    LastRun,
+    Promotion,
+    Shared,
+    VersionActs,
+    circle_of,
+)
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, standing_of
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.promotion import CLOCKS_APART, Requirement, StageRules, block_on, not_promoted
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.engine.store.read_json import Unreadable
+from bottlerocket_ecs_updater.engine.store.shared_state import read_standing, write_standing
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+OLD, NEW, NEWER = (Version.parse(text) for text in ("1.20.0", "1.21.0", "1.22.0"))
+HOUR = timedelta(hours=1)
+SOAK = timedelta(hours=24)
+RULES = StageRules("production", (Requirement("staging", SOAK),), silent_after=timedelta(hours=72))
+HOST = registration(registered_at=START - timedelta(days=9))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one run of a cluster saw: at which hour, what its instances run, and whether all was well."""
+
+    hour: int
+    running: tuple[Version, ...]
+    well: bool = True
+
+
+def history(draw: st.DrawFn) -> list[Look]:
+    hours = sorted(draw(st.sets(st.integers(0, 200), min_size=1, max_size=12)))
+    versions = st.lists(st.sampled_from([OLD, NEW, NEWER]), min_size=0, max_size=3).map(tuple)
+    return [Look(hour, draw(versions), draw(st.sampled_from([True, True, True, False]))) for hour in hours]
+
+
+HISTORIES = st.composite(history)()
+
+
+def place(number: int) -> Place:
+    return Place("111122223333", "us-east-1", f"c{number}")
+
+
+STAGING = Policy(rules=Rules(stages=StageRules("staging")))
+
+
+def standing(looks: list[Look], number: int = 0, skew: timedelta = timedelta()) -> ClusterStanding:
+    """What a cluster with that history has published, run after run."""
+    published: ClusterStanding | None = None
+    for look in looks:
+        at = START + look.hour * HOUR + skew
+        hosts = [instance(f"i-{n}", idle(one), registered=HOST) for n, one in enumerate(look.running)]
+        seen = fleet(*hosts, at=at, services=Services((service(running=3 if look.well else 2),), at))
+        published = standing_of(Seen(place(number), seen, {}, LastRun("r", "ok", 0, at)), STAGING, published)
+    assert published is not None
+    return published
+
+
+def proven(looks: list[Look], version: Version, now: datetime) -> bool:
+    """In plain arithmetic: since a day at least, no look saw anything else than all of it on the version, and well."""
+    began, before = None, None
+    for look in looks:
+        at = START + look.hour * HOUR
+        if before is not None and at - before > RULES.silent_after:
+            began = None
+        before = at
+        if not look.well or (look.running and min(look.running) < version):
+            began = None
+        elif look.running and began is None:
+            began = at
+    assert before is not None
+    silent = now - before > RULES.silent_after
+    return bool(looks[-1].running) and began is not None and not silent and now - began >= SOAK
+
+
+@given(st.lists(HISTORIES, min_size=1, max_size=3), st.integers(0, 300), st.sampled_from([NEW, NEWER]))
+def test_a_version_is_never_admitted_before_every_cluster_has_proven_it(
+    histories: list[list[Look]], later: int, version: Version
+) -> None:
+    now = START + max(looks[-1].hour for looks in histories) * HOUR + later * HOUR / 4
+    shared = Shared(standings=tuple(standing(looks, number) for number, looks in enumerate(histories)))
+    if not_promoted(version, RULES, shared, now) is None:
+        assert all(proven(looks, version, now) for looks in histories)
+
+
+@given(st.lists(HISTORIES, min_size=1, max_size=3), st.integers(0, 300))
+def test_what_every_cluster_has_proven_is_admitted_minutes_later(histories: list[list[Look]], later: int) -> None:
+    now = START + max(looks[-1].hour for looks in histories) * HOUR + later * HOUR / 4
+    shared = Shared(standings=tuple(standing(looks, number) for number, looks in enumerate(histories)))
+    if all(proven(looks, NEW, now) and proven(looks, NEW, now + CLOCKS_APART) for looks in histories):
+        assert not_promoted(NEW, RULES, shared, now + CLOCKS_APART) is None
+
+
+@given(HISTORIES, st.integers(0, 300), st.integers(-300, 300))
+def test_a_clock_that_is_minutes_off_never_admits_before_the_time(looks: list[Look], later: int, skew: int) -> None:
+    now = START + looks[-1].hour * HOUR + later * HOUR / 4
+    shared = Shared(standings=(standing(looks, skew=timedelta(seconds=skew)),))
+    if not_promoted(NEW, RULES, shared, now) is None:
+        assert proven(looks, NEW, now)
+
+
+@given(st.lists(HISTORIES, min_size=1, max_size=3), st.integers(0, 300), st.sampled_from(["garbled", "lost", "none"]))
+def test_a_standing_that_is_lost_or_garbled_never_admits(histories: list[list[Look]], later: int, what: str) -> None:
+    now = START + max(looks[-1].hour for looks in histories) * HOUR + later * HOUR / 4
+    rest = tuple(standing(looks, number) for number, looks in enumerate(histories))[1:]
+    shared = {
+        "garbled": Shared(standings=rest, unreadable=("fleet/clusters/a/b/c/standing.json",)),
+        "lost": Shared(standings=rest, lost=(place(0),)),
+        "none": Shared(),
+    }[what]
+    assert not_promoted(NEW, RULES, shared, now) is not None
+
+
+@given(st.lists(HISTORIES, min_size=1, max_size=3), st.integers(0, 300))
+def test_the_time_that_is_named_is_never_too_late(histories: list[list[Look]], later: int) -> None:
+    """Where nothing more goes wrong, nobody is let in before the time that a hold names, and it never passes by."""
+    now = START + max(looks[-1].hour for looks in histories) * HOUR + later * HOUR / 4
+    shared = Shared(standings=tuple(standing(looks, number) for number, looks in enumerate(histories)))
+    why = not_promoted(NEW, RULES, shared, now)
+    if why is not None:
+        until = datetime.strptime(dict(why.facts)["until"], "%Y-%m-%d %H:%M UTC").replace(tzinfo=UTC)
+        assert until >= now - timedelta(minutes=1)
+        soon = [now + (until - now) * part / 10 for part in range(10)]
+        assert all(not_promoted(NEW, RULES, shared, at) is not None for at in soon if at < until)
+
+
+@given(st.booleans(), st.booleans())
+def test_a_block_wins_over_every_other_act(promoted: bool, expedited: bool) -> None:
+    acts = VersionActs(
+        {NEW: Act("ann", START)},
+        {NEW: Promotion("bob", START)} if promoted else {},
+        {NEW: Expedite("eve", START)} if expedited else {},
+    )
+    assert block_on(NEW, acts) is not None
+    assert block_on(NEWER, acts) is None
+
+
+STANDINGS = st.builds(
+    ClusterStanding,
+    st.just(place(0)),
+    st.sampled_from(["", "staging"]),
+    st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - bounds
+    st.builds(LastRun, st.text(max_size=9), st.text(max_size=9), st.integers(0, 4), st.just(START)),
+    running=st.dictionaries(VERSIONS, st.integers(1, 9), max_size=3),
+    since=st.dictionaries(VERSIONS, st.just(START), max_size=3),
+    trouble=st.lists(st.text(max_size=9), max_size=2).map(tuple),
+    behind_since=st.none() | st.just(START),
+    newest=st.none() | VERSIONS,
+    peers=st.just((place(1), place(2))),
+)
+
+
+@given(STANDINGS)
+def test_a_standing_reads_as_it_was_written(one: ClusterStanding) -> None:
+    assert read_standing(write_standing(one), one.place) == one
+
+
+@given(STANDINGS, st.data())
+def test_a_standing_that_was_cut_or_changed_is_refused_or_still_a_standing_of_that_cluster(
+    one: ClusterStanding, data: st.DataObject
+) -> None:
+    written = write_standing(one)
+    at = data.draw(st.integers(0, len(written) - 1))
+    harmed = data.draw(st.sampled_from([written[:at], written[:at] + b"\xff" + written[at + 1 :], b""]))
+    with pytest.raises(Unreadable):
+        read_standing(harmed, one.place)
+    with pytest.raises(Unreadable):
+        read_standing(written, place(5))
+
+
+def waits(stage: str, *on: str, number: int = 0) -> ClusterStanding:
+    return replace(standing([Look(0, (NEW,))], number), stage=stage, waits_for=on)
+
+
+def test_stages_in_a_circle_are_found_however_long_it_is() -> None:
+    chain = [waits("a", "b"), waits("b", "c"), waits("c", "d"), waits("e", "a")]
+    assert circle_of("d", ("e",), chain) == ("d", "e", "a", "b", "c", "d")
+    assert circle_of("d", ("c",), [waits("c", "x")]) == ()
+    assert circle_of("", ("a",), chain) == ()
+    assert circle_of("z", ("a",), [*chain, waits("d", "a")]) == ()
+
+
+@pytest.mark.parametrize("promoted_by", [("production for 1d",), ("staging for 1d", "staging for 2d")])
+def test_what_can_never_be_is_refused(promoted_by: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=r"waits for itself|asked for twice"):
+        StageRules("production", tuple(map(Requirement.parse, promoted_by)))
+
+
+@pytest.mark.parametrize("text", ["", "staging", "staging for", "staging for ever", "a b for 1d", "staging for 400d"])
+def test_a_requirement_that_means_nothing_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not a|longer than"):
+        Requirement.parse(text)

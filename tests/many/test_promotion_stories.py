@@ -1,0 +1,274 @@
+"""Versions that go from stage to stage, told by the runs of several simulated clusters that share one store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.support.many import NEW, Clusters, held, reasons, updated
+from tests.support.simulated import OLD, instance_id
+
+from bottlerocket_ecs_updater.core.model.event import StandingPublished, StateUnreadable
+from bottlerocket_ecs_updater.core.model.shared import Act, Expedite, Promotion
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_checkpoints
+from bottlerocket_ecs_updater.core.rules.promotion import CLOCKS_APART
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, VersionRange
+from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_freezes, parse_windows
+from bottlerocket_ecs_updater.engine.store.shared_state import (
+    ACTS_KEY,
+    change_acts,
+    forget_standing,
+    standing_key,
+    with_block,
+    with_expedite,
+    with_forgotten,
+    with_promotion,
+)
+from bottlerocket_ecs_updater.simulator.faults import BootHangs, RollsBack
+from bottlerocket_ecs_updater.simulator.host import HostSpec
+
+DAY = timedelta(days=1)
+TARGET = Version.parse(NEW)
+
+
+def two_stages(soak: str = "2d", **production: object) -> Clusters:
+    clusters = Clusters()
+    clusters.add("canary", "staging")
+    clusters.add("shop", "production", [f"staging for {soak}"], **production)  # type: ignore[arg-type]
+    return clusters
+
+
+def an_act(clusters: Clusters) -> Act:
+    return Act("ann", clusters.each["shop"].world.clock.now(), "a reason")
+
+
+def test_production_takes_a_version_after_staging_was_healthy_on_it_for_the_time_and_not_before() -> None:
+    clusters = two_stages()
+    canary, shop = clusters.each["canary"], clusters.each["shop"]
+    early = shop.run()
+    assert reasons(early) == {"not-promoted"}
+    assert "no cluster of it has reported" in held(early)
+    assert updated(canary.run()) == 3
+    [published] = canary.updaters[-1].tape.of(StandingPublished)
+    assert published.healthy_since is not None
+    wait = 2 * DAY + CLOCKS_APART
+    clusters.wait(published.healthy_since + wait - timedelta(seconds=120) - clusters.now)
+    assert reasons(shop.run()) == {"not-promoted"}
+    canary.run()
+    clusters.wait(timedelta(minutes=3))
+    assert updated(shop.run()) == 3
+    assert shop.versions == {NEW}
+    for one in clusters.each.values():
+        assert one.world.verdict().violations == ()
+
+
+def test_the_hold_says_what_it_waits_for_and_when_that_can_be_at_the_earliest() -> None:
+    clusters = two_stages()
+    clusters.each["canary"].run()
+    [published] = clusters.each["canary"].updaters[-1].tape.of(StandingPublished)
+    clusters.wait(timedelta(hours=1))
+    said = held(clusters.each["shop"].run())
+    assert published.healthy_since is not None
+    earliest = published.healthy_since + 2 * DAY + CLOCKS_APART
+    assert f"until {earliest:%Y-%m-%d %H:%M} UTC at the earliest" in said
+    assert "staging for 2d: 111122223333/us-east-1/canary is healthy on it since" in said
+
+
+@pytest.mark.parametrize("fault", [RollsBack(), BootHangs()])
+def test_a_host_that_does_not_come_through_in_staging_keeps_production_where_it_is(fault: object) -> None:
+    clusters = Clusters()
+    clusters.add("canary", "staging", faults={1: (fault,)})
+    clusters.add("shop", "production", ["staging for 1d"])
+    for _ in range(4):
+        clusters.each["canary"].run()
+        clusters.wait(DAY)
+    finished = clusters.each["shop"].run()
+    assert clusters.each["shop"].versions == {OLD}
+    assert reasons(finished) == {"not-promoted"}
+    assert "is not healthy" in held(finished)
+
+
+def test_a_cluster_that_nobody_looks_at_any_more_holds_production_unless_silent_ones_are_left_out() -> None:
+    clusters = two_stages()
+    clusters.add("second", "staging")
+    clusters.each["canary"].run()
+    clusters.each["second"].run()
+    for _ in range(4):
+        clusters.wait(DAY)
+        clusters.each["canary"].run()
+    shop = clusters.each["shop"]
+    said = held(shop.run())
+    assert "111122223333/us-east-1/second is silent since" in said
+    assert "canary" not in said
+    stages = replace(shop.rules.stages, ignore_silent=True)
+    assert updated(shop.run(replace(shop.rules, stages=stages))) == 3
+
+
+def test_a_cluster_that_is_silent_is_no_proof_where_it_is_the_only_one() -> None:
+    clusters = two_stages(stages={"ignore_silent": True})
+    clusters.each["canary"].run()
+    clusters.wait(9 * DAY)
+    assert "no cluster of it has reported" in held(clusters.each["shop"].run())
+
+
+@pytest.mark.parametrize("data", [b"{", b"[]", b'{"format": 1}', b'{"format": 99}', b""])
+def test_a_standing_that_cannot_be_read_promotes_nothing_and_is_told_of(data: bytes) -> None:
+    clusters = two_stages()
+    canary, shop = clusters.each["canary"], clusters.each["shop"]
+    canary.run()
+    clusters.wait(2 * DAY + CLOCKS_APART)
+    clusters.store.put(standing_key(canary.place), data, None)
+    finished = shop.run()
+    assert reasons(finished) == {"not-promoted"}
+    assert standing_key(canary.place) in held(finished)
+    assert [event.key for event in shop.updaters[-1].tape.of(StateUnreadable)] == [standing_key(canary.place)]
+
+
+def test_a_standing_that_was_lost_promotes_nothing_until_a_person_forgets_its_cluster() -> None:
+    clusters = two_stages()
+    second = clusters.add("second", "staging", faults={0: (RollsBack(),)})
+    for one in clusters.each.values():
+        one.run()
+    clusters.wait(DAY)
+    clusters.each["canary"].run()
+    clusters.wait(DAY + CLOCKS_APART)
+    shop = clusters.each["shop"]
+    shop.run()
+    clusters.store.delete(standing_key(second.place), None)
+    assert f"{second.place} has lost its standing" in held(shop.run())
+    assert f"{second.place} has lost its standing" in held(shop.run())
+    forget_standing(clusters.store, second.place)
+    change_acts(clusters.store, lambda acts: with_forgotten(acts, second.place, an_act(clusters)))
+    assert updated(shop.run()) == 3
+
+
+def test_a_block_half_way_stops_the_roll_and_what_is_in_hand_is_given_back() -> None:
+    clusters = Clusters()
+    shop = clusters.add("shop", hosts=6)
+
+    def block() -> None:
+        change_acts(clusters.store, lambda acts: with_block(acts, TARGET, an_act(clusters)))
+
+    shop.world.clock.after(timedelta(minutes=9), block)
+    finished = shop.run()
+    assert 0 < updated(finished) < 6
+    assert reasons(finished) == {"blocked"}
+    assert "blocked by ann since" in held(finished)
+    verdict = shop.world.verdict()
+    assert verdict.violations == ()
+    assert verdict.stranded == ()
+    change_acts(clusters.store, lambda acts: with_block(acts, TARGET, None))
+    shop.run()
+    assert shop.versions == {NEW}
+
+
+def test_a_block_wins_over_a_promotion_and_an_expedite() -> None:
+    clusters = two_stages()
+    act = an_act(clusters)
+    change_acts(clusters.store, lambda acts: with_promotion(acts, TARGET, Promotion(act.who, act.at)))
+    change_acts(clusters.store, lambda acts: with_expedite(acts, TARGET, Expedite(act.who, act.at)))
+    change_acts(clusters.store, lambda acts: with_block(acts, TARGET, act))
+    assert reasons(clusters.each["shop"].run()) == {"blocked"}
+
+
+def test_acts_that_cannot_be_read_block_every_version() -> None:
+    clusters = two_stages()
+    clusters.store.put(ACTS_KEY, b"{", None)
+    finished = clusters.each["canary"].run()
+    assert reasons(finished) == {"blocked"}
+    assert ACTS_KEY in held(finished)
+
+
+@pytest.mark.parametrize(("stages", "goes"), [((), True), (("production",), True), (("other",), False)])
+def test_a_person_promotes_a_version_to_all_stages_or_to_some(stages: tuple[str, ...], goes: bool) -> None:
+    clusters = two_stages()
+    act = an_act(clusters)
+    change_acts(clusters.store, lambda acts: with_promotion(acts, TARGET, Promotion(act.who, act.at, "", stages)))
+    shop = clusters.each["shop"]
+    assert updated(shop.run()) == (3 if goes else 0)
+    change_acts(clusters.store, lambda acts: with_promotion(acts, TARGET, None))
+    assert reasons(shop.run()) == (set() if goes else {"not-promoted"})
+
+
+def test_an_expedited_version_waits_for_nothing_that_only_takes_time() -> None:
+    slow = Rules(
+        releases=ReleaseRules(minimum_age=30 * DAY),
+        checkpoints=Checkpoints(parse_checkpoints("1, 100%"), wait=9 * DAY),
+    )
+    clusters = two_stages(rules=slow)
+    shop, act = clusters.each["shop"], an_act(clusters)
+    assert updated(shop.run()) == 0
+    change_acts(clusters.store, lambda acts: with_expedite(acts, TARGET, Expedite(act.who, act.at, "CVE")))
+    assert updated(shop.run()) == 3
+    assert shop.world.verdict().violations == ()
+
+
+@pytest.mark.parametrize(("windows", "freezes"), [(False, False), (True, False), (False, True), (True, True)])
+def test_an_expedited_version_waits_for_windows_and_freezes_unless_the_person_says_otherwise(
+    windows: bool,
+    freezes: bool,
+) -> None:
+    clusters = Clusters()
+    shop = clusters.add("shop")
+    now = shop.world.clock.now()
+    closed, frozen = f"daily {(now.hour + 12) % 24:02}:00 1h UTC", f"{now:%Y-%m-%d}..{now + DAY:%Y-%m-%d} UTC"
+    for schedule, opened in (
+        (Schedule(parse_windows(closed), ()), windows),
+        (Schedule((), parse_freezes(frozen)), freezes),
+        (Schedule(parse_windows(closed), parse_freezes(frozen)), windows and freezes),
+    ):
+        act = Expedite("ann", shop.world.clock.now(), "CVE", windows, freezes)
+        change_acts(clusters.store, lambda acts, act=act: with_expedite(acts, TARGET, act))  # type: ignore[misc]
+        left = shop.versions == {OLD}
+        assert bool(updated(shop.run(Rules(schedule=schedule)))) == (opened and left)
+
+
+def test_an_expedited_version_that_is_denied_is_not_taken() -> None:
+    clusters = Clusters()
+    shop = clusters.add("shop", rules=Rules(releases=ReleaseRules(deny=(VersionRange.parse(NEW),))))
+    change_acts(clusters.store, lambda acts: with_expedite(acts, TARGET, Expedite("ann", shop.world.clock.now())))
+    assert reasons(shop.run()) == {"version-denied"}
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=4), timedelta(minutes=-4)])
+def test_clocks_that_are_minutes_apart_let_no_version_in_before_its_time(ahead: timedelta) -> None:
+    clusters = Clusters()
+    canary = clusters.add("canary", "staging", ahead=ahead)
+    shop = clusters.add("shop", "production", ["staging for 1d"])
+    canary.run()
+    done = canary.world.clock.now()
+    clusters.wait(done + DAY - timedelta(seconds=120) - clusters.now)
+    assert updated(shop.run()) == 0
+    clusters.wait(3 * CLOCKS_APART)
+    assert updated(shop.run()) == 3
+
+
+def test_stages_that_wait_for_each_other_are_refused_and_what_is_in_hand_is_finished() -> None:
+    clusters = Clusters()
+    first = clusters.add("canary", "staging", ["production for 1d"])
+    second = clusters.add("shop", "production", ["staging for 1d"])
+    first.run()
+    finished = second.run()
+    assert (finished.outcome, finished.exit_code) == ("error", 1)
+    assert "production waits for staging waits for production" in finished.why
+    assert second.versions == {OLD}
+
+
+def test_a_host_that_joins_later_on_an_older_version_delays_production_and_does_not_begin_the_wait_anew() -> None:
+    clusters = two_stages()
+    canary, shop = clusters.each["canary"], clusters.each["shop"]
+    canary.run()
+    for _ in range(2):
+        clusters.wait(DAY)
+        canary.run()
+    clusters.wait(timedelta(minutes=10))
+    joined = HostSpec(instance_id(7), version=OLD)
+    canary.world.add_instance(joined, "us-east-1a")
+    clusters.wait(timedelta(minutes=5))
+    canary.run(replace(canary.rules, schedule=Schedule((), parse_freezes("2020-01-01..2040-01-01 UTC"))))
+    assert "has 1 of 4 instances on older versions" in held(shop.run())
+    canary.run()
+    assert updated(shop.run()) == 3

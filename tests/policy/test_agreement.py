@@ -1,0 +1,149 @@
+"""Explain, plan, status, log and page never disagree about an instance: in invented fleets, and in invented worlds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from tests.core.strategies import PURE, fleets, policies
+from tests.policy.test_plans import story_in
+from tests.policy.test_stories import Story
+from tests.support.invented import Dice, story_of_faults
+from tests.support.story import world_of
+
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.reasons import Reason
+from bottlerocket_ecs_updater.core.planning.explain import explain
+from bottlerocket_ecs_updater.core.planning.plan import plan
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
+from bottlerocket_ecs_updater.report.analysis.run_report import account_of
+from bottlerocket_ecs_updater.report.outputs.json_report import report_object
+from bottlerocket_ecs_updater.report.outputs.log import TextLog
+from bottlerocket_ecs_updater.report.views.explanation import explanation_json, explanation_text
+from bottlerocket_ecs_updater.report.views.plan import plan_json
+from bottlerocket_ecs_updater.report.views.status import ClusterStatus, status_json, status_text
+from bottlerocket_ecs_updater.report.words.colours import Paint
+from bottlerocket_ecs_updater.report.words.severity import Level
+
+LASTING = frozenset(
+    reason.code
+    for reason in (
+        Reason.NOT_BOTTLEROCKET,
+        Reason.TOO_OLD,
+        Reason.STANDALONE_TASK,
+        Reason.DRAINED_BY_OTHERS,
+        Reason.END_OF_LIFE_VARIANT,
+        Reason.UNKNOWN_TO_SSM,
+        Reason.OPTED_OUT,
+        Reason.EXCLUDED,
+        Reason.VERSION_DENIED,
+    )
+)
+"""Reasons that do not pass while nobody does anything: what a run ended with, a plan right after it says too."""
+
+SEEDS = range(16)
+
+
+def reasons_of(told: Mapping[str, Any]) -> dict[str, str | None]:
+    """Why a plan leaves each instance alone, by its JSON; None for those that it would update, or are up to date."""
+    held = {one["instance"]: one["reason"] for one in (*told["held"], *told["failing"])}
+    free = {one["instance"]: None for one in (*told["updates"], *told["current"])}
+    return free | held
+
+
+def assert_that_each_is_explained_as_planned(fleet: Fleet, policy: Policy) -> dict[str, str | None]:
+    planned = plan(fleet, policy)
+    told = reasons_of(plan_json(planned, "demo"))
+    updates = [update.instance for update in planned.updates]
+    for id_, reason in told.items():
+        explanation = explain(fleet.instances[id_], fleet, policy)  # type: ignore[index]  # ids as JSON has them
+        said = explanation_json(explanation, fleet, "demo")
+        assert said["reason"] == reason, id_
+        assert (said["turn"] is not None) == (id_ in updates)
+        text = explanation_text(explanation, fleet, "demo")
+        assert said["conclusion"] in text
+        if reason is not None:
+            assert said["conclusion"].startswith(("It is held: ", "It failed: "))
+        if id_ in updates:
+            assert said["conclusion"].startswith("Nothing holds it: a run would update it to ")
+        holds = [one["reason"] for one in said["asked"] if not one["allows"]]
+        assert reason is None or reason in holds or said["conclusion"].startswith("It failed")
+    return told
+
+
+@PURE
+@given(fleets(), policies)
+def test_an_explanation_and_a_plan_say_the_same_of_every_instance(fleet: Fleet, policy: Policy) -> None:
+    # What a run alone has, a picture has not: slots, and a reason to begin nothing more.
+    fleet = replace(fleet, slots=(), halt=None, stopping="")
+    told = assert_that_each_is_explained_as_planned(fleet, policy)
+    for id_, instance in fleet.instances.items():
+        if instance.claim is not None:
+            assert id_ not in told
+            assert explain(instance, fleet, policy).outcome is None
+
+
+def status_of(story: Story, fleet: Fleet) -> ClusterStatus:
+    ledger = KeptLedger(story.store, story.cluster, RunId("status")).load()
+    return ClusterStatus("demo", fleet, ledger, None, None, kept=True)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_four_commands_and_a_page_say_the_same_of_every_instance(seed: int, tmp_path: Path) -> None:
+    invented = story_of_faults(Dice(seed))
+    world = world_of(invented)
+    story, _ = story_in(world, tmp_path, invented.policy.rules, invented.policy)
+    updater = story.updater()
+    updater.run()
+    fleet = story.picture()
+    told = assert_that_each_is_explained_as_planned(fleet, story.policy)
+
+    # Status calls suspect what the rules call suspect, and lets rest what they let rest.
+    status = status_of(story, fleet)
+    said, text = status_json(status), status_text(status)
+    for id_, reason in told.items():
+        instance = fleet.instances[id_]  # type: ignore[index]  # ids as JSON has them
+        asked = {one.hold.reason for one in explain(instance, fleet, story.policy).answers if one.hold is not None}
+        report = instance.told.report if instance.told is not None else None
+        if Reason.RELEASE_SUSPECT in asked:
+            assert report is not None
+            assert str(report.target) in said["suspects"]
+            assert f"  SUSPECT      {report.target} " in text
+        if Reason.RESTING in asked:
+            assert f"  {id_}  " in text.partition("\nResting\n")[2]
+        assert reason != Reason.RESTING.code or id_ in said["rests"]
+    for version in said["suspects"]:
+        takers = [
+            one
+            for one in fleet.instances.values()
+            if one.claim is None
+            and one.rest is None
+            and one.told is not None
+            and one.told.report is not None
+            and str(one.told.report.target) == version
+            and one.id in told
+            and told[one.id] not in LASTING
+        ]
+        for one in takers:
+            assert told[one.id] is not None, f"{version} is suspect, and {one.id} would take it"
+
+    # The log and the page tell of the run what the plan says right after it, where nothing passes by itself.
+    events = updater.tape.events
+    page = report_object(account_of(events))
+    ended = {one["instance"]: one["reason"] for one in page["instances"]}
+    log = StringIO()
+    writer = TextLog(log, run="run-1", cluster="demo", level=Level.DEBUG, paint=Paint(False))
+    for event in events:
+        writer.record(event)
+    for id_, reason in told.items():
+        if reason in LASTING or ended.get(id_) in LASTING:
+            assert ended.get(id_) == reason, id_
+    for held in page["held"]:
+        assert held["reason"] in log.getvalue()

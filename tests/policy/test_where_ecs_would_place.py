@@ -1,0 +1,174 @@
+"""Runs over clusters in which not every instance takes every task, against what the simulated ECS then places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from tests.support.simulated import ZONES, Updater, instance_id, row
+
+from bottlerocket_ecs_updater.core.model.event import RunFinished
+from bottlerocket_ecs_updater.core.model.outcome import Updated
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.simulator.ecs import (
+    ContainerInstanceSpec,
+    Launch,
+    ServiceSpec,
+    Strategy,
+    Workload,
+)
+from bottlerocket_ecs_updater.simulator.host import HostSpec
+from bottlerocket_ecs_updater.simulator.world.world import World
+
+HALF = Workload(cpu=1024, memory=1024)
+"""Beside the daemon, a host has room for one of these."""
+
+EDGE = "mi-0a1b2c3d4e5f60718"
+
+
+def world_of(count: int, *services: ServiceSpec, daemon: bool = True) -> World:
+    world = row(count, services=0)
+    if not daemon:
+        world.call("ecs", "DeleteService", {"cluster": "demo", "service": "agent", "force": True})
+    for service in services:
+        world.add_service(service)
+    world.clock.sleep(timedelta(minutes=2))
+    return world
+
+
+def rolled(world: World) -> RunFinished:
+    """The world judges every call of the run by the invariants."""
+    finished = Updater(world).run()
+    assert world.verdict().violations == ()
+    return finished
+
+
+def updated(finished: RunFinished) -> int:
+    return sum(isinstance(outcome, Updated) for outcome in finished.outcomes.values())
+
+
+def no_room(finished: RunFinished) -> list[str]:
+    held = (outcome for outcome in finished.outcomes.values() if isinstance(outcome, Hold))
+    return [str(outcome) for outcome in held if outcome.reason is Reason.NO_ROOM]
+
+
+def nothing_was_drained(world: World) -> bool:
+    return not any(world.verdict().seconds_out.values())
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "task:group == service:agent",
+        "not(task:group == service:db)",
+        "task:group in ['service:agent', 'service:db']",
+        "task:group =~ service:ag.*",
+        "runningTasksCount < 20",
+        "agentConnected == true",
+        "agentVersion >= 1.9.0",
+        "registeredAt > 2020-01-01",
+        "attribute:com.amazonaws.ecs.capability.logging-driver.awslogs exists",
+        "attribute:ecs.os-type == linux and (runningTasksCount <= 10 or task:group == service:x)",
+    ],
+)
+def test_what_ecs_itself_placed_can_be_moved(expression: str) -> None:
+    world = world_of(4, ServiceSpec("web", desired=4, member_of=expression))
+    assert updated(rolled(world)) == 4
+
+
+def test_the_constraint_of_a_task_definition_counts_as_that_of_a_service_does() -> None:
+    held = Workload(member_of="task:group == service:nowhere")
+    assert no_room(rolled(world_of(2, ServiceSpec("web", desired=2)))) == []
+    world = world_of(2, ServiceSpec("web", desired=2))
+    world.ecs.registry.define("web", held, {"family": "web"})
+    service = world.cluster.services["web"]
+    service.deployments[0].definition = world.ecs.registry.definition("web")
+    assert len(no_room(rolled(world))) == 2
+    assert nothing_was_drained(world)
+
+
+def external(world: World) -> None:
+    attributes = (("ecs.capability.external", None), ("ecs.os-type", "linux"))
+    spec = ContainerInstanceSpec(EDGE, "", attributes, instance_type="", ami_id="", cpu=8192, memory=32000)
+    world.add_instance(HostSpec(EDGE), "", bottlerocket=False, spec=spec)
+
+
+def managed(world: World) -> None:
+    spare = instance_id(90)
+    spec = ContainerInstanceSpec(spare, ZONES[0], cpu=8192, memory=32000)
+    world.add_instance(HostSpec(spare), ZONES[0], bottlerocket=False, spec=spec)
+    world.scaling.add_managed_instances("managed", spare)
+
+
+@pytest.mark.parametrize("spare", [external, managed])
+def test_an_instance_that_ecs_would_not_use_for_a_service_is_no_room(spare: Callable[[World], None]) -> None:
+    full = ServiceSpec("web", desired=2, workload=HALF)
+    alone, beside = world_of(2, full), world_of(2, full)
+    spare(beside)
+    reasons = no_room(rolled(alone))
+    assert len(reasons) == 2
+    assert sorted(no_room(rolled(beside))) == sorted(reasons)
+    assert nothing_was_drained(beside)
+
+
+def in_providers(world: World, **most: int) -> World:
+    """The first two hosts in the provider `hosts`, the others in `batch`, each with its maximum size."""
+    ids = [instance_id(number) for number in range(len(world.hosts))]
+    world.scaling.add("hosts", *ids[:2], most=most.get("hosts"), scaling=most.get("scaling", 1) > 0)
+    world.scaling.add("batch", *ids[2:], most=most.get("batch"))
+    return world
+
+
+def by_hosts(desired: int = 2) -> ServiceSpec:
+    return ServiceSpec("web", desired=desired, workload=HALF, providers=("hosts",))
+
+
+def test_a_service_of_one_capacity_provider_finds_no_room_on_hosts_of_another_one() -> None:
+    world = in_providers(row(4, services=0), hosts=2, batch=2)
+    world.add_service(by_hosts())
+    world.clock.sleep(timedelta(minutes=2))
+    finished = rolled(world)
+    reasons = no_room(finished)
+    assert len(reasons) == 2
+    assert all("capacity provider hosts adds no instances" in reason for reason in reasons)
+    assert all("reached its maximum of 2" in reason for reason in reasons)
+    assert updated(finished) == 2
+    assert not any(world.verdict().seconds_out[instance_id(number)] for number in range(2))
+
+
+def test_a_provider_whose_managed_scaling_is_off_adds_no_room() -> None:
+    world = in_providers(row(4, services=0), hosts=9, scaling=0)
+    world.add_service(by_hosts())
+    world.clock.sleep(timedelta(minutes=2))
+    reasons = no_room(rolled(world))
+    assert len(reasons) == 2
+    assert all("its managed scaling is off" in reason for reason in reasons)
+
+
+def test_a_provider_that_can_grow_by_one_lets_its_hosts_be_updated_one_after_the_other() -> None:
+    world = in_providers(row(4, services=0), hosts=3)
+    world.add_service(by_hosts())
+    world.clock.sleep(timedelta(minutes=2))
+    finished = rolled(world)
+    assert no_room(finished) == []
+    assert updated(finished) >= 4
+    assert len(world.autoscaling.members_of("hosts")) == 3
+
+
+def test_a_service_that_moves_to_fargate_needs_no_room_here() -> None:
+    world = world_of(2, ServiceSpec("web", desired=4, workload=HALF))
+    world.cluster.services["web"].providers = ("FARGATE",)
+    finished = rolled(world)
+    assert updated(finished) == 2
+
+
+def test_services_that_run_elsewhere_keep_nobody() -> None:
+    world = world_of(2, ServiceSpec("api", desired=3, launch=Launch.FARGATE), ServiceSpec("web", desired=2))
+    external(world)
+    world.add_service(ServiceSpec("edge", desired=1, launch=Launch.EXTERNAL))
+    world.add_service(ServiceSpec("probe", strategy=Strategy.DAEMON, launch=Launch.EXTERNAL))
+    world.clock.sleep(timedelta(minutes=2))
+    on_edge = {task.group for task in world.instance(EDGE).tasks.values()}
+    assert on_edge == {"service:edge", "service:probe"}
+    assert updated(rolled(world)) == 2
