@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -29,17 +28,10 @@ class Served:
         self.said: list[str] = []
         for line in self.process.stdout:
             self.said.append(line.rstrip())
-            if line.startswith("Interrupt") or len(self.said) > LINES_MAX:
+            if "Interrupt" in line or len(self.said) > LINES_MAX:
                 break
-        exports = (re.fullmatch(r"export (\w+)=(.*)", line) for line in self.said)
+        exports = (re.fullmatch(r"export (\w+)='?(.*?)'?", line) for line in self.said)
         self.environment = {match[1]: match[2] for match in exports if match is not None}
-
-    @property
-    def run(self) -> dict[str, str]:
-        """The settings of the run that it proposes, by their flags."""
-        line = next(line for line in self.said if line.startswith("bottlerocket-ecs-updater run"))
-        words = shlex.split(line)[2:]
-        return dict(zip(words[::2], words[1::2], strict=True))
 
     def client(self, service: str) -> Any:
         env = self.environment
@@ -83,8 +75,8 @@ def test_no_time_is_ahead_and_a_run_is_told_the_world_s_own(served: Served) -> N
     times = times_in([shown, pings])
     assert times
     assert max(times) <= datetime.now(UTC)  # noqa: TID251 - the clock of every other client
-    run = served.run
-    clock = SystemClock(float(run["--time-scale"]), datetime.fromisoformat(run["--time-origin"]))
+    told = {name.removeprefix("BOTTLEROCKET_ECS_UPDATER_"): value for name, value in served.environment.items()}
+    clock = SystemClock(float(told["TIME_SCALE"]), datetime.fromisoformat(told["TIME_ORIGIN"]))
     assert timedelta() <= clock.now() - max(times) < timedelta(hours=2)
 
 

@@ -245,7 +245,8 @@ def test_whatever_happened_there_is_an_account_of_it(events: list[Event]) -> Non
 
 def test_a_rest_that_only_a_person_ends_wants_that_person_and_another_does_not() -> None:
     def resting(until: str) -> Hold:
-        return hold(Reason.RESTING, until=until, attempts=1, version=NEW, why="rolled-back")
+        then = "`release` clears the rest"
+        return hold(Reason.RESTING, until=until, attempts=1, version=NEW, why="rolled-back", then=then)
 
     rolled_back, later = account_of(
         run_of({ONE: resting(UNTIL_CLEARED), name(2): resting("2026-01-05 10:00 UTC")})
