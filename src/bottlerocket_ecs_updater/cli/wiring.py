@@ -162,21 +162,32 @@ def began_at(run: RunId) -> datetime | None:
 
 
 @dataclass(frozen=True, slots=True)
-class WiredStore:
-    """All that a command talks to that is about every cluster of a store, and about none in particular."""
+class WiredRegion:
+    """All that a command talks to that is about no cluster in particular."""
 
-    store: Store
     clock: SystemClock
     clients: Clients
     api: Api
 
 
-def wire_store(state: Bucket | Folder, region: str | None) -> WiredStore:
-    """Make everything for a command that needs the state store alone. Nothing is asked of AWS yet."""
+@dataclass(frozen=True, slots=True)
+class WiredStore(WiredRegion):
+    """The same, with the state store that clusters share."""
+
+    store: Store
+
+
+def wire_region(region: str | None) -> WiredRegion:
+    """Make everything for a command about an account and Region. Nothing is asked of AWS yet."""
     clock = SystemClock(1.0, None, threading.Event())
     clients = Clients(version=__version__, region=region)
-    api = Api(clock, Pace(clock), Calls(), within=clients.within)
-    return WiredStore(store_at(state, clients, api), clock, clients, api)
+    return WiredRegion(clock, clients, Api(clock, Pace(clock), Calls(), within=clients.within))
+
+
+def wire_store(state: Bucket | Folder, region: str | None) -> WiredStore:
+    """Make everything for a command that needs the state store alone. Nothing is asked of AWS yet."""
+    wired = wire_region(region)
+    return WiredStore(wired.clock, wired.clients, wired.api, store_at(state, wired.clients, wired.api))
 
 
 def _store(settings: RunSettings, clients: Clients, api: Api) -> Store | None:

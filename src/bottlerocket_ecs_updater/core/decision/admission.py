@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.history import BrokenVersion
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -26,6 +27,17 @@ def not_admitted(instance: Instance, target: Version, running: Version, fleet: F
     )
 
 
+def said_against(broken: BrokenVersion) -> str:
+    """What was found, with the tasks' own words."""
+    return f"{', '.join(broken.services)}: {broken.words}" if broken.services else broken.words
+
+
+def hold_for_broken(version: Version, broken: BrokenVersion) -> Hold:
+    """Why no further instance takes a version on which tasks failed."""
+    hosts = ", ".join(broken.hosts)
+    return hold(Reason.VERSION_BREAKS_TASKS, version=version, hosts=hosts, what=said_against(broken))
+
+
 def is_suspect(failed_on: int, suspect_after: int) -> bool:
     """Whether a version that failed on so many instances is taken by no further one: the one place that says so."""
     return failed_on >= suspect_after
@@ -46,6 +58,9 @@ def failed_before(instance: Instance, target: Version, fleet: Fleet, policy: Pol
         until = UNTIL_CLEARED if rest.rolled_back else f"{rest.until:%Y-%m-%d %H:%M} UTC"
         then = "look at why it failed, then clear the rest with `release`" if rest.rolled_back else _TRIED_AGAIN
         return hold(Reason.RESTING, until=until, attempts=rest.attempts, version=target, why=rest.why, then=then)
+    broken = fleet.past.broken.get(target)
+    if broken is not None:
+        return hold_for_broken(target, broken)
     count = fleet.suspects.get(target, 0)
     if is_suspect(count, policy.suspect_after):
         return hold(Reason.RELEASE_SUSPECT, version=target, count=count)

@@ -157,6 +157,11 @@ class Reason(Enum):
         "{version} failed on {count} instances of this cluster, so no further one takes it",
         "`release {version}` when it is known to be good, or wait for another release",
     )
+    VERSION_BREAKS_TASKS = _Words(
+        "version-breaks-tasks",
+        "tasks fail on {version}, so no further instance takes it; on {hosts}: {what}",
+        "look at these tasks; `release {version}` when it is known to be good, or wait for another release",
+    )
     BUDGET = _Words(
         "budget",
         "{unavailable} of at most {limit} instances are unavailable: {who}",
@@ -190,6 +195,13 @@ class Reason(Enum):
         "drain-timed-out",
         "it was not empty after {limit}, and was given back; left were {tasks}",
         "look at why these tasks stay: stop time-outs, minimumHealthyPercent with no room elsewhere, task protection",
+    )
+    DRAIN_BLOCKED = _Words(
+        "drain-blocked",
+        "it runs tasks of {what}, which kept a drain from its end {times}, since {since}, last on {instance}; "
+        "no further host with them is drained {when}",
+        "its owner sees why these tasks do not stop; where they need hours, let drains wait with "
+        "`--task '{what} wait 8h'`",
     )
     CHANGED_WHILE_DRAINING = _Words(
         "changed-while-draining",
@@ -476,3 +488,72 @@ def hold(reason: Reason, **facts: object) -> Hold:
 def failed(failure: Failure, **facts: object) -> Failed:
     """A failure whose facts are given by name."""
     return Failed(failure, tuple((name, str(value)) for name, value in facts.items()))
+
+
+class Passing(Enum):
+    """Whether a hold can pass without anybody's doing, in the words of the documentation."""
+
+    BY_ITSELF = "by itself"
+    CHOSEN = "chosen"
+    """The operator's rules, or a person's deed, say so: no failure, however long it lasts."""
+    NEVER = "not by itself"
+
+
+CHOSEN = frozenset(
+    {
+        Reason.NOT_BOTTLEROCKET,
+        Reason.MANAGED_INSTANCE,
+        Reason.INSTANCE_STOPPED,
+        Reason.WARM_POOL,
+        Reason.BLOCKED,
+        Reason.DRAINED_BY_OTHERS,
+        Reason.OWN_HOST,
+        Reason.CLAIM_REMOVED,
+        Reason.RETURNED_BY_OTHERS,
+        Reason.PAUSED,
+        Reason.VERSION_DENIED,
+        Reason.VERSION_NOT_PINNED,
+        Reason.VERSION_NOT_ALLOWED,
+        Reason.DOWNGRADE_HELD,
+        Reason.OPTED_OUT,
+        Reason.EXCLUDED,
+        Reason.NOT_INCLUDED,
+        Reason.TASK_HELD,
+    }
+)
+
+NEVER_PASSES = frozenset(
+    {
+        Reason.AGENT_DISCONNECTED,
+        Reason.UNKNOWN_TO_SSM,
+        Reason.HYBRID_ACTIVATION,
+        Reason.SSM_CONNECTION_LOST,
+        Reason.SEND_DENIED,
+        Reason.TOO_OLD,
+        Reason.CHECK_FAILED,
+        Reason.NO_BOOT_ID,
+        Reason.UNREADABLE,
+        Reason.UNKNOWN_STATE,
+        Reason.NO_ANSWER,
+        Reason.END_OF_LIFE_VARIANT,
+        Reason.RELEASE_SUSPECT,
+        Reason.VERSION_BREAKS_TASKS,
+        Reason.NO_PLACE,
+        Reason.NO_ROOM,
+        Reason.NO_ROOM_FOR_CLAIM,
+        Reason.UNCLAIMABLE,
+        Reason.CLAIM_UNREADABLE,
+        Reason.CLAIM_LOST,
+        Reason.CHECKPOINT_FAILED,
+        Reason.MEMBERSHIP_UNKNOWN,
+        Reason.BEFORE_DRAIN_FAILED,
+    }
+)
+"""Holds that stay until somebody does something."""
+
+
+def passing(reason: Reason) -> Passing:
+    """Whether a hold for that reason can pass without anybody's doing."""
+    if reason in CHOSEN:
+        return Passing.CHOSEN
+    return Passing.NEVER if reason in NEVER_PASSES else Passing.BY_ITSELF

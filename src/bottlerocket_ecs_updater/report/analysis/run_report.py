@@ -50,6 +50,7 @@ class Ending(Enum):
     NOTHING = "nothing to do"
     HELD = "held back"
     FAILURES = "failures"
+    STUCK = "nothing could be begun"
     HALTED = "halted"
     STOPPED = "stopped"
     STOPPED_AFTER_FAILURES = "stopped, after failures"
@@ -67,6 +68,7 @@ class Ending(Enum):
 _BAD = frozenset(
     {
         Ending.FAILURES,
+        Ending.STUCK,
         Ending.HALTED,
         Ending.ERROR,
         Ending.DIED,
@@ -209,6 +211,8 @@ def _ending(summary: Summary, timeline: Timeline | None, events: Sequence[Event]
             return Ending.HALTED
         case "failures":
             return Ending.FAILURES
+        case "stuck":
+            return Ending.STUCK
         case "interrupted":
             return _stopped(summary, timeline)
         case "error":
@@ -235,6 +239,13 @@ def _stopped(summary: Summary, timeline: Timeline | None) -> Ending:
 # The headline
 
 
+def _nothing_updated(summary: Summary, ours: int) -> str:
+    """What held everything back, where that does not pass by itself."""
+    if summary.outcome == "stuck":
+        return summary.why[:1].upper() + summary.why[1:WHY_IN_HEADLINE_MAX_CHARACTERS]
+    return f"Nothing was updated: {summary.counts[Became.HELD]} of {number(ours, 'instance')} held back"
+
+
 def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
     counts = summary.counts
     ours = len(summary.rows) - counts[Became.NOT_BOTTLEROCKET]
@@ -246,8 +257,8 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
             return f"{every} updated{_to_which(summary)}, in {span(summary.took)}"
         case Ending.WELL:
             return f"{updated}, nothing failed, in {span(summary.took)}"
-        case Ending.HELD:
-            return f"Nothing was updated: {counts[Became.HELD]} of {number(ours, 'instance')} held back"
+        case Ending.HELD | Ending.STUCK:
+            return _nothing_updated(summary, ours)
         case Ending.NOTHING:
             return f"Nothing to do: {number(ours, 'instance')}, all up to date" if ours else "Nothing to look after"
         case Ending.HALTED:

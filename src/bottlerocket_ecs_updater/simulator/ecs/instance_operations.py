@@ -71,7 +71,17 @@ class InstanceOperations:
         cluster = self._registry.cluster(request)
         at_most(request["containerInstances"], DESCRIBED_AT_ONCE, "Container instances")
         found, failures = self._find(cluster, request)
-        return {"containerInstances": [self._memory.instance(instance) for instance in found], "failures": failures}
+        asked = "CONTAINER_INSTANCE_HEALTH" in request.get("include", ())
+        shapes = [self._memory.instance(one) | (self._health(one) if asked else {}) for one in found]
+        return {"containerInstances": shapes, "failures": failures}
+
+    def _health(self, instance: ContainerInstance) -> Shape:
+        """What ECS's own checks found, which is told only to those who ask for it."""
+        impaired = self._registry.impaired(instance)
+        check = {"type": "CONTAINER_RUNTIME", "status": "OK"}
+        if impaired is not None:
+            check = {"type": impaired.check, "status": "IMPAIRED", "statusReason": "the check failed repeatedly"}
+        return {"healthStatus": {"overallStatus": check["status"], "details": [check]}}
 
     def update_state(self, request: Shape) -> Shape:
         """ACTIVE or DRAINING, for up to 10."""

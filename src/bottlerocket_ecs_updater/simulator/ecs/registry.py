@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
     from bottlerocket_ecs_updater.simulator.clock import Clock
     from bottlerocket_ecs_updater.simulator.ecs.model import Shape
+    from bottlerocket_ecs_updater.simulator.faults import HealthImpaired, TasksBreak
 
 
 class Registry:
@@ -34,6 +35,10 @@ class Registry:
         """Called after each change of a task's desired or last status."""
         self.on_instance: list[Callable[[ContainerInstance], None]] = []
         """Called after each change of a container instance's status or connection."""
+        self.breaks: Callable[[Task], TasksBreak | None] = lambda _: None
+        """What the release of its host does to a task."""
+        self.impaired: Callable[[ContainerInstance], HealthImpaired | None] = lambda _: None
+        """What ECS's checks find wrong with a container instance."""
         self.actor: str | None = None
         """Who makes the call that is being served; None while the world moves by itself."""
         self._numbers = 0

@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.simulator.ecs import (
     Workload,
 )
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
-from bottlerocket_ecs_updater.simulator.faults import FaultPlan
+from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, HealthImpaired, TasksBreak
 from bottlerocket_ecs_updater.simulator.host import Host, HostSpec, Power
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
 from bottlerocket_ecs_updater.simulator.services.autoscaling import AutoScaling
@@ -97,6 +97,8 @@ class World:
         self.cluster = self.ecs.registry.create_cluster(cluster)
         self.scaling = ManagedScaling(self)
         self.watch = Watch(self, budget, frozenset({*operators, MANAGED_DRAINING}))
+        self.ecs.registry.breaks = self._breaks
+        self.ecs.registry.impaired = lambda instance: self.hosts[instance.ec2_instance_id].impaired()
         self._seed = seed
         self._interventions = Interventions(self)
         self._throttles = Throttles(rates)
@@ -175,7 +177,7 @@ class World:
         The faults that the world's plan has for its id are added to those of `host`. With `bottlerocket=False`
         it is some other Linux: a container instance without the attribute, and without SSM.
         """
-        host = _with_faults(host, self.faults.on(host.instance_id))
+        host = _with_faults(host, (*self.faults.on(host.instance_id), *_of_releases(self.faults)))
         machine = Host(self.clock, host, self.repository, _chances(self._seed, host.instance_id))
         attributes = (("bottlerocket.variant", machine.variant),) if bottlerocket else ()
         spec = spec or ContainerInstanceSpec(host.instance_id, zone, attributes)
@@ -273,6 +275,10 @@ class World:
         """The newest registration of an EC2 instance."""
         return self.cluster.by_ec2[instance_id]
 
+    def _breaks(self, task: Task) -> TasksBreak | None:
+        host = self.hosts.get(task.instance.ec2_instance_id) if task.instance is not None else None
+        return host.breaks_tasks(gpus=task.workload.gpus > 0) if host is not None else None
+
     def _operator_sets(self, status: str, instance_ids: Iterable[str]) -> None:
         self._set_status(OPERATOR, status, instance_ids)
 
@@ -325,6 +331,11 @@ def _run_command_handlers(ssm: RunCommand) -> dict[str, Handler]:
         "CancelCommand": ssm.cancel_command,
         "DescribeInstanceInformation": ssm.describe_instance_information,
     }
+
+
+def _of_releases(plan: FaultPlan) -> tuple[Fault, ...]:
+    """What is wrong with a release is wrong on every host that runs it."""
+    return tuple(fault for fault in plan.world if isinstance(fault, TasksBreak | HealthImpaired))
 
 
 def _with_faults(host: HostSpec, faults: tuple[Any, ...]) -> HostSpec:
