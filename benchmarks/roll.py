@@ -215,8 +215,10 @@ def _run(
     name = world.cluster.name
     ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, name, SERVICES_LISTED_EVERY)
     ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "benchmark")
-    asked: list[Any] = [Pair.of(client) for client in (clients.ecs, clients.autoscaling, clients.cloudwatch)]
-    survey = AwsSurvey(asked[0], asked[1], asked[2], api, name)
+    asked: list[Any] = [
+        Pair.of(client) for client in (clients.ecs, clients.autoscaling, clients.cloudwatch, clients.ec2)
+    ]
+    survey = AwsSurvey(asked[0], asked[1], asked[2], api, name, asked[3])
     ledger = KeptLedger(store, name, RUN)
     talked_to = RunWorld(ecs, ssm, clock, ledger, lease, tape, store, survey)
     with _DecisionsTimed(effort):

@@ -176,7 +176,22 @@ def test_what_a_task_holds_anyway_is_not_promised_for_the_next_window(tmp_path: 
     plan = story.plan()
     assert [each.instance for each in plan.later] == [instance_id(1)]
     assert {why.reason for _, why in plan.held} == {Reason.WINDOW_CLOSED}
+    assert {id_: why.reason for id_, why in plan.behind.items()} == {instance_id(0): Reason.STANDALONE_TASK}
     assert_well_told(plan, list(world.hosts))
+    text = plan_text(plan, "demo")
+    assert "\nWaiting for their time: 1\n" in text
+    assert "\nWould be left alone: 1\n" in text
+    assert "      then held all the same: standalone-task: it runs a task that belongs to no service: " in text
+    assert {one["then"] for one in plan_json(plan, "demo")["held"]} == {None, "standalone-task"}
+
+
+def test_a_saved_fleet_is_planned_with_what_holds_after_the_window_too(tmp_path: Path) -> None:
+    world = row(2)
+    world.run_standalone_task(instance_id(0), Workload(), "nightly")
+    rules = Rules(schedule=Schedule(parse_windows("Sat 02:00 4h Europe/Berlin")))
+    story, _ = story_in(world, tmp_path, rules)
+    again, _ = read_fleet(write_fleet(story.picture(), "demo"), "fleet.json")
+    assert plan_text(plan_of(again, replace(story.policy, rules=rules)), "demo").count("then held all the same") == 1
 
 
 # Advice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ NEEDED_OTHERWISE = {"CallBackCommands", "ReadSightings", "ShareSightings", "Tell
 ACTIONS = sorted(
     {action for statement in statements(STACK, "TaskRole") for action in several(statement["Action"])}
     - {"ecs:GetTaskProtection"}
-    - {"ssm:CancelCommand", "ssm:GetCommandInvocation", "sns:Publish"}
+    - {"ec2:DescribeInstances", "ssm:CancelCommand", "ssm:GetCommandInvocation", "sns:Publish"}
     - {action for actions in RULES.values() for action in actions}
 )
 
@@ -95,6 +96,16 @@ def test_without_what_a_rule_asks_the_run_leaves_the_rule_out_and_goes_on(world:
     run = judged_run(world, STACK, without=sid)
     assert {refusal.ask.action for refusal in run.refusals} <= set(RULES[sid])
     assert (run.went_well, run.updated) == (True, 2)
+
+
+def test_without_a_look_at_machines_a_stopped_host_counts_as_one_that_is_out() -> None:
+    world = row(3, services=1, tasks=1)
+    world.stop_instance(instance_id(0))
+    world.clock.sleep(timedelta(minutes=2))
+    run = judged_run(world, STACK, without_action="ec2:DescribeInstances")
+    assert {refusal.ask.action for refusal in run.refusals} == {"ec2:DescribeInstances"}
+    assert run.updated == 0
+    assert judged_run(world, STACK).updated == 2
 
 
 def test_without_the_protections_of_tasks_the_run_leaves_their_rule_out_and_goes_on(world: World) -> None:

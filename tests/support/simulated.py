@@ -113,7 +113,8 @@ def row(
 def survey_of(clients: InProcessClients, api: Api) -> AwsSurvey:
     """Surveys of one caller's clients."""
     ecs, groups, alarms = (Pair.of(client) for client in (clients.ecs, clients.autoscaling, clients.cloudwatch))
-    return AwsSurvey(cast("Any", ecs), cast("Any", groups), cast("Any", alarms), api, "demo")
+    machines = Pair.of(clients.ec2)
+    return AwsSurvey(cast("Any", ecs), cast("Any", groups), cast("Any", alarms), api, "demo", cast("Any", machines))
 
 
 @dataclass

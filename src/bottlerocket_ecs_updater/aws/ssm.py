@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import UNKNOWN_TIME, moment
 from bottlerocket_ecs_updater.aws.ssm_shapes import (
+    activated_node,
     end_of,
     fetched_answer,
     joined_answer,
@@ -24,6 +25,7 @@ from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.transport.translate import NOT_ALLOWED, CallRefused, NeverSent
 from bottlerocket_ecs_updater.core.model.container_instance import Managed, Reach
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Node
 from bottlerocket_ecs_updater.core.model.run_command import Flight, Kind
 from bottlerocket_ecs_updater.engine.ports import Answer, FoundCommand, Later, Refused, Sent, Unclear
 from bottlerocket_ecs_updater.errors import Denied, LeaseLapsed, NotFound, Throttled, Unreachable
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
         CommandTypeDef,
         DescribeInstanceInformationRequestTypeDef,
         GetCommandInvocationRequestTypeDef,
+        InstanceInformationTypeDef,
         ListCommandInvocationsRequestTypeDef,
         ListCommandsRequestTypeDef,
     )
@@ -45,6 +48,9 @@ SEND_MAX = 50
 
 REACHED_AT_ONCE = 50
 """DescribeInstanceInformation takes a hundred ids, and gives fifty instances a page."""
+
+ACTIVATED_PAGES = 4
+"""Nodes of hybrid activations are looked for on so many pages: they serve advice alone."""
 
 DEFAULT_VERSION = "$DEFAULT"
 """The version that whoever owns the document says is in use."""
@@ -90,6 +96,8 @@ class SsmHosts:
         self._fetched: dict[CommandId, dict[InstanceId, Answer]] = {}
         self._lives: dict[CommandId, timedelta] = {}
         """How long after it was sent each reboot command expires."""
+        self._activated: dict[str, Node] = {}
+        """Nodes that hybrid activations registered, as they were met."""
         self._ahead = timedelta(0)
         """How far the clock of Systems Manager was ahead of ours when a command was last sent."""
 
@@ -117,11 +125,36 @@ class SsmHosts:
             reply = self._api.look(Operation.DESCRIBE_INSTANCE_INFORMATION, "*", method, **asked)
             for shape in reply.get("InstanceInformationList", ()):
                 found[InstanceId(shape.get("InstanceId", ""))] = managed(shape)
-            return reply.get("NextToken")
+                self._note_activated(shape)
+            # Pages may go on though all were told of: nobody else is asked about.
+            return reply.get("NextToken") if any(id_ not in found for id_ in instances) else None
 
         for _ in pages(ask, lambda token: token):
             pass
         return found
+
+    def activated(self) -> Sequence[Node]:
+        """Nodes that hybrid activations registered, as far as a few pages tell: an account may have thousands."""
+        request: DescribeInstanceInformationRequestTypeDef = {
+            "MaxResults": REACHED_AT_ONCE,
+            "Filters": [{"Key": "ResourceType", "Values": ["ManagedInstance"]}],
+        }
+        token: str | None = None
+        for _ in range(ACTIVATED_PAGES):
+            asked: DescribeInstanceInformationRequestTypeDef = {**request, "NextToken": token} if token else request
+            method = self._clients.looking.describe_instance_information
+            reply = self._api.look(Operation.DESCRIBE_INSTANCE_INFORMATION, "*", method, **asked)
+            for shape in reply.get("InstanceInformationList", ()):
+                self._note_activated(shape)
+            token = reply.get("NextToken")
+            if not token:
+                break
+        return tuple(self._activated.values())
+
+    def _note_activated(self, shape: InstanceInformationTypeDef) -> None:
+        node = activated_node(shape)
+        if node is not None:
+            self._activated[node.id] = node
 
     # Sending
 

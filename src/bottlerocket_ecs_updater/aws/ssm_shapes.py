@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
 from bottlerocket_ecs_updater.core.model.container_instance import Managed, Reach
+from bottlerocket_ecs_updater.core.model.instance import Node
 from bottlerocket_ecs_updater.core.model.run_command import End, Kind
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import Answer
@@ -80,6 +81,14 @@ def managed(shape: InstanceInformationTypeDef) -> Managed:
         with suppress(ValueError):
             version = Version.parse(shape.get("PlatformVersion", ""))
     return Managed(reach_of(shape.get("PingStatus", "")), version)
+
+
+def activated_node(shape: InstanceInformationTypeDef) -> Node | None:
+    """The node, where a hybrid activation registered it; None for an EC2 instance that is known as that."""
+    id_ = shape.get("InstanceId", "")
+    if not id_.startswith("mi-"):
+        return None
+    return Node(id_, shape.get("IPAddress", ""), shape.get("PlatformName") == "Bottlerocket")
 
 
 def listed_answer(shape: CommandInvocationTypeDef) -> Answer:

@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import (
 )
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
+from bottlerocket_ecs_updater.core.model.instance import Machine
 from bottlerocket_ecs_updater.core.model.resources import Definition, Demand, Port
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule
 from bottlerocket_ecs_updater.errors import Denied
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
     from types_boto3_cloudwatch.literals import AlarmTypeType
     from types_boto3_cloudwatch.type_defs import DescribeAlarmsInputTypeDef, DescribeAlarmsOutputTypeDef
+    from types_boto3_ec2 import EC2Client
+    from types_boto3_ec2.type_defs import (
+        DescribeInstancesRequestTypeDef,
+        DescribeInstancesResultTypeDef,
+        FilterTypeDef,
+    )
     from types_boto3_ecs import ECSClient
     from types_boto3_ecs.type_defs import (
         CapacityProviderTypeDef,
@@ -52,6 +59,9 @@ ALARM_TYPES: Sequence[AlarmTypeType] = ("MetricAlarm", "CompositeAlarm")
 
 GROUP_INSTANCES_MAX = 50
 """DescribeAutoScalingInstances takes so many ids."""
+
+MACHINES_MAX = 200
+"""DescribeInstances takes so many values in one filter."""
 
 PROTECTION_MAX = 100
 """GetTaskProtection takes so many tasks."""
@@ -81,7 +91,9 @@ class AwsSurvey:
         alarms: Pair[CloudWatchClient],
         api: Api,
         cluster: str,
+        ec2: Pair[EC2Client] | None = None,
     ) -> None:
+        self._ec2 = ec2
         self._ecs = ecs
         self._groups = groups
         self._alarms = alarms
@@ -91,7 +103,7 @@ class AwsSurvey:
     @classmethod
     def of(cls, clients: Clients, api: Api, cluster: str) -> AwsSurvey:
         """From the clients of a run; none is made before it is first asked."""
-        return cls(clients.ecs, clients.autoscaling, clients.cloudwatch, api, cluster)
+        return cls(clients.ecs, clients.autoscaling, clients.cloudwatch, api, cluster, clients.ec2)
 
     def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
         """The state of every alarm that a rule names, by name: those with full names a hundred a call."""
@@ -154,6 +166,24 @@ class AwsSurvey:
             MaxRecords=REFRESHES_ASKED,
         )
         return any(refresh_active(str(shape.get("Status", ""))) for shape in reply.get("InstanceRefreshes", ()))
+
+    def machines(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Machine]:
+        """What EC2 shows of these instances. A filter leaves out what is gone, where a list would be refused whole."""
+        found: dict[InstanceId, Machine] = {}
+        for some in chunks(instances, MACHINES_MAX) if self._ec2 is not None else ():
+            filters: Sequence[FilterTypeDef] = [{"Name": "instance-id", "Values": list(some)}]
+            found |= {id_: machine for shape in self._shown(filters) for id_, machine in machines_in(shape)}
+        return found
+
+    def _shown(self, filters: Sequence[FilterTypeDef]) -> Iterable[DescribeInstancesResultTypeDef]:
+        def ask(token: str | None) -> DescribeInstancesResultTypeDef:
+            assert self._ec2 is not None
+            method = self._ec2.looking.describe_instances
+            request: DescribeInstancesRequestTypeDef = {"Filters": filters}
+            asked: DescribeInstancesRequestTypeDef = {**request, "NextToken": token} if token else request
+            return self._api.look(Operation.DESCRIBE_INSTANCES, self._cluster, method, **asked)
+
+        return pages(ask, lambda reply: reply.get("NextToken"))
 
     def definition(self, arn: str) -> Definition:
         """What a task of this definition asks of an instance; a revision never changes."""
@@ -222,6 +252,16 @@ class AwsSurvey:
                 if shape.get("protectionEnabled") and shape.get("expirationDate") is not None:
                     found[TaskArn(shape.get("taskArn", ""))] = moment(shape.get("expirationDate"))
         return found
+
+
+def machines_in(reply: DescribeInstancesResultTypeDef) -> Iterable[tuple[InstanceId, Machine]]:
+    """The instances of a reply, whatever reservations they are in."""
+    for reservation in reply.get("Reservations", ()):
+        for shape in reservation.get("Instances", ()):
+            operator = shape.get("Operator", {})
+            managed_by = operator.get("Principal") or "an AWS service" if operator.get("Managed") else ""
+            state = str(shape.get("State", {}).get("Name", ""))
+            yield InstanceId(shape.get("InstanceId", "")), Machine(state, managed_by, shape.get("PrivateIpAddress", ""))
 
 
 def definition(shape: TaskDefinitionTypeDef) -> Definition:

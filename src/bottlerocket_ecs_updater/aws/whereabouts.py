@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Clients, Pair
 from bottlerocket_ecs_updater.core.model.location import Place, name_of, place_of
-from bottlerocket_ecs_updater.errors import Unreachable, UpdaterError, UsageError
+from bottlerocket_ecs_updater.errors import NotFound, Unreachable, UpdaterError, UsageError
 
 if TYPE_CHECKING:
     from types_boto3_ecs import ECSClient
@@ -34,6 +34,9 @@ def find_place(cluster: str, clients: Clients, api: Api, region: str | None) -> 
     try:
         listed = _listed(cluster, clients.ecs, api)
     except UpdaterError as error:
+        if named is None and isinstance(error, NotFound):
+            where = clients.ecs.looking.meta.region_name
+            raise NotFound(f"in {where} (see --region), cluster {error}") from error
         if named is None or isinstance(error, UsageError):
             raise
         listed = None

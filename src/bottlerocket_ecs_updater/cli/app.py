@@ -39,6 +39,7 @@ class Exit(IntEnum):
 COMMANDS = {
     "run": "Update the cluster's Bottlerocket container instances, as far as may be done now.",
     "plan": "Say what `run` would do now, in order, and what it would leave alone, and why; change nothing.",
+    "doctor": "Examine credentials, cluster, documents, store, permissions and hosts, and say what to mend.",
     "explain": "Say why an instance is, or is not, updated: all that is known of it, and every rule with its answer.",
     "status": "Show instances by release and state, open claims, rests, quarantine, who acts, and the last run.",
     "report": "Make the report of a run from its record: a page, Markdown or JSON.",
@@ -52,6 +53,7 @@ COMMANDS = {
     "unblock": "Let clusters take a version again that was blocked.",
     "expedite": "Let a version skip its minimum age, promotion and checkpoints.",
     "unexpedite": "Let a version wait again as any other does.",
+    "fleet": "All clusters of an account and Region, or all that share a state store, together.",
     "simulate": "Run against a simulated cluster on this machine, and watch it.",
 }
 """What there is; each is imported when it is called, most from the module of this room that has its name."""

@@ -132,7 +132,8 @@ def _complaints(
     def complain(text: str) -> None:
         if as_json:
             head = {"time": write_time(clock.now()), "level": "warning", "event": "telling.failed"}
-            line = json.dumps({**head, "run": about.run, "cluster": about.cluster, "why": visible(text)})
+            told = {**head, "run": about.run, "cluster": about.cluster, "why": visible(text)}
+            line = json.dumps(told, separators=(",", ":"))
         else:
             line = f"warning: {visible(text)}"
         with suppress(Exception):

@@ -94,9 +94,11 @@ def wire(
     """
     waits = waits or Waits(_say_wait)
     limits = settings.limits
-    clock = SystemClock(limits.time_scale, limits.time_origin, interrupted or threading.Event())
+    clock = SystemClock(settings.target.time_scale, settings.target.time_origin, interrupted or threading.Event())
     run = new_run_id(clock.now())
-    clients = Clients(version=__version__, region=settings.target.region_named, lease=limits.lease / limits.time_scale)
+    clients = Clients(
+        version=__version__, region=settings.target.region_named, lease=limits.lease / settings.target.time_scale
+    )
     calls = Calls()
     pace = Pace(clock)
     api = Api(clock, pace, calls, within=clients.within, waits=waits)
@@ -160,21 +162,32 @@ def began_at(run: RunId) -> datetime | None:
 
 
 @dataclass(frozen=True, slots=True)
-class WiredStore:
-    """All that a command talks to that is about every cluster of a store, and about none in particular."""
+class WiredRegion:
+    """All that a command talks to that is about no cluster in particular."""
 
-    store: Store
     clock: SystemClock
     clients: Clients
     api: Api
 
 
-def wire_store(state: Bucket | Folder, region: str | None) -> WiredStore:
-    """Make everything for a command that needs the state store alone. Nothing is asked of AWS yet."""
+@dataclass(frozen=True, slots=True)
+class WiredStore(WiredRegion):
+    """The same, with the state store that clusters share."""
+
+    store: Store
+
+
+def wire_region(region: str | None) -> WiredRegion:
+    """Make everything for a command about an account and Region. Nothing is asked of AWS yet."""
     clock = SystemClock(1.0, None, threading.Event())
     clients = Clients(version=__version__, region=region)
-    api = Api(clock, Pace(clock), Calls(), within=clients.within)
-    return WiredStore(store_at(state, clients, api), clock, clients, api)
+    return WiredRegion(clock, clients, Api(clock, Pace(clock), Calls(), within=clients.within))
+
+
+def wire_store(state: Bucket | Folder, region: str | None) -> WiredStore:
+    """Make everything for a command that needs the state store alone. Nothing is asked of AWS yet."""
+    wired = wire_region(region)
+    return WiredStore(wired.clock, wired.clients, wired.api, store_at(state, wired.clients, wired.api))
 
 
 def _store(settings: RunSettings, clients: Clients, api: Api) -> Store | None:

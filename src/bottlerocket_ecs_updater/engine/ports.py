@@ -14,9 +14,17 @@ from typing import Protocol
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launch, Membership
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
-from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Managed, Registration, Status, Task
+from bottlerocket_ecs_updater.core.model.container_instance import (
+    NAMELESS,
+    Managed,
+    Registration,
+    Status,
+    Task,
+    TaskEnd,
+)
 from bottlerocket_ecs_updater.core.model.event import Event
 from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
+from bottlerocket_ecs_updater.core.model.instance import Machine, Node
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.run_command import End, Flight, Kind
 from bottlerocket_ecs_updater.core.model.services import Service
@@ -144,6 +152,9 @@ class Cluster(Protocol):
     def not_stopped(self, tasks: Sequence[TaskArn]) -> frozenset[TaskArn]:
         """Those of these tasks, on whatever instances, that have not stopped: one call for a hundred of them."""
 
+    def ended_of(self, service: str) -> Sequence[TaskEnd]:
+        """How tasks of a service ended that have stopped in the last hour, wherever they were."""
+
     def services(self) -> tuple[Service, ...]:
         """All services of the cluster."""
 
@@ -166,6 +177,9 @@ class Cluster(Protocol):
 
 class Hosts(Protocol):
     """The hosts, behind Systems Manager."""
+
+    def activated(self) -> Sequence[Node]:
+        """Nodes that Systems Manager knows by hybrid activations, as far as a few pages tell."""
 
     def reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Managed]:
         """What Systems Manager knows of these instances; those that it does not know are left out."""
@@ -199,6 +213,9 @@ class Survey(Protocol):
         self, instances: Sequence[InstanceId], *, refreshes: bool = True
     ) -> Mapping[InstanceId, Membership]:
         """The Auto Scaling group of each, and its state there; with `refreshes`, whether that group is refreshed."""
+
+    def machines(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Machine]:
+        """What EC2 shows of these instances; those that it does not show are left out."""
 
     def definition(self, arn: str) -> Definition:
         """What a task of this definition asks of an instance; a revision never changes."""

@@ -246,6 +246,19 @@ def _log_stream(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
     yield Ask(action, facts.names.arn("logs", f"log-group:{params['logGroupName']}{stream}"))
 
 
+def _log_groups(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+    yield Ask(action, facts.names.arn("logs", f"log-group:{params.get('logGroupNamePrefix', '')}*"))
+
+
+def _bus(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+    name = params.get("Name") or "default"
+    yield Ask(action, name if name.startswith("arn:") else facts.names.arn("events", f"event-bus/{name}"))
+
+
+def _repository(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+    yield Ask(action, facts.names.arn("ecr", f"repository/{params['repositoryName']}"))
+
+
 def _nothing_in_particular(action: str, _params: Params, _facts: Facts) -> Iterable[Ask]:
     yield Ask(action)
 
@@ -261,6 +274,7 @@ def _row(kind: str, asking: Asking, *keys: str) -> Row:
 
 TABLE: Mapping[str, Row] = {
     "ecs:DescribeClusters": _row("cluster", _about_clusters),
+    "ecs:DescribeCapacityProviders": _row("capacity-provider", _about_providers),
     "ecs:ListContainerInstances": _row("cluster", _about_cluster),
     "ecs:ListAttributes": _row("cluster", _about_cluster),
     "ecs:DescribeContainerInstances": _row(
@@ -276,7 +290,6 @@ TABLE: Mapping[str, Row] = {
     "ecs:GetTaskProtection": _row("task", _about_each("task", "tasks"), ECS_CLUSTER),
     "ecs:StopTask": _row("task", _about_task, ECS_CLUSTER),
     "ecs:ListServices": _row("", _within_cluster, ECS_CLUSTER),
-    "ecs:DescribeCapacityProviders": _row("capacity-provider", _about_providers),
     "ecs:DescribeTaskDefinition": _row("", _nothing_in_particular),
     "ecs:DescribeServices": _row("service", _about_each("service", "services"), ECS_CLUSTER),
     "ecs:RunTask": _row("task-definition", _run_task, ECS_CLUSTER),
@@ -285,9 +298,15 @@ TABLE: Mapping[str, Row] = {
     # "You can't return information about composite alarms if your permission has a narrower scope" than everything.
     "cloudwatch:DescribeAlarms": _row("alarm", _nothing_in_particular),
     "ssm:DescribeDocument": _row("document", _document),
+    "ssm:GetDocument": _row("document", _document),
+    "logs:DescribeLogGroups": _row("", _log_groups),
+    "sns:GetTopicAttributes": _row("topic", _publish),
+    "events:DescribeEventBus": _row("", _bus),
+    "ecr:BatchGetImage": _row("repository", _repository),
     "autoscaling:DescribeAutoScalingGroups": _row("", _nothing_in_particular),
     "autoscaling:DescribeLaunchConfigurations": _row("", _nothing_in_particular),
     "ec2:DescribeLaunchTemplateVersions": _row("", _nothing_in_particular),
+    "ec2:DescribeInstances": _row("", _nothing_in_particular),
     "ec2:DescribeImages": _row("", _nothing_in_particular),
     "ssm:SendCommand": _row("document", _send_command, f"{RESOURCE_TAG}${{TagKey}}"),
     "ssm:GetCommandInvocation": _row("", _nothing_in_particular),

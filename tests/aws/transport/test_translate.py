@@ -110,7 +110,7 @@ def test_a_denial_in_which_aws_names_nothing_is_told_by_the_call() -> None:
     assert "s3:ListBucket on s3://bucket/prefix/" in str(found)
 
 
-@pytest.mark.parametrize("code", ["ClusterNotFoundException", "InvalidDocument", "NoSuchBucket"])
+@pytest.mark.parametrize("code", ["ClusterNotFoundException", "InvalidDocument"])
 def test_what_does_not_exist_is_named(code: str) -> None:
     found = translation(refusal(code))
     assert isinstance(found, NotFound)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tests.cli.settings_bench import COMPLETE, DOCUMENTS, refusal, settings
+from tests.cli.settings_bench import COMPLETE, DOCUMENTS, PREFIX, refusal, settings
 
 from bottlerocket_ecs_updater.cli.settings.parameters import Bucket, Folder
 from bottlerocket_ecs_updater.cli.settings.parsing import arguments_of, with_command
@@ -78,6 +78,59 @@ def test_every_setting_can_come_from_the_environment_alone() -> None:
 
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
     assert settings(STATE="").target.state is None
+
+
+GUARDS = {
+    "window": "daily 22:00 6h UTC",
+    "freeze": "2026-12-20 UTC",
+    "pin": "1.26.*",
+    "allow": "1.26.*",
+    "deny": "1.26.0",
+    "include": "i-0123456789abcdef0",
+    "exclude": "i-0123456789abcdef0",
+    "checkpoints": "1",
+    "max-per-day": "3",
+    "minimum-age": "7d",
+    "task": "batch hold",
+    "alarm": "checkout",
+    "probe": "https://example.com",
+    "max-unavailable-per-zone": "1",
+    "deadline": "4h",
+    "before-drain-document": "drained",
+    "after-reboot-document": "smoke",
+}
+"""Settings that hold something back, each with a value: without it, nothing holds."""
+
+
+@pytest.mark.parametrize("guard", GUARDS)
+def test_a_guard_without_a_value_is_refused_wherever_it_comes_from(guard: str, tmp_path: Path) -> None:
+    """As in `--window "$WINDOW"`, where the variable of the shell is not set."""
+    state = ("--state", "s3://bucket/updater")
+    settings(f"--{guard}", GUARDS[guard], *state)
+    variable = guard.upper().replace("-", "_")
+    for said in (
+        refusal(f"--{guard}", "", *state),
+        refusal(f"--{guard}", " ", *state),
+        refusal(*state, **{variable: ""}),
+        refusal(*state, "--config", _file(tmp_path, f'{guard} = ""')),
+    ):
+        assert guard in said or variable in said
+
+
+@pytest.mark.parametrize("guard", ["window", "freeze", "allow", "deny", "include", "exclude", "task", "alarm", "probe"])
+def test_one_empty_value_among_several_is_refused(guard: str, tmp_path: Path) -> None:
+    value = GUARDS[guard]
+    for said in (
+        refusal(f"--{guard}", f"{value};"),
+        refusal(f"--{guard}", value, f"--{guard}", ""),
+        refusal("--config", _file(tmp_path, f'{guard} = ["{value}", ""]')),
+    ):
+        assert "empty" in said
+
+
+@pytest.mark.parametrize("name", ["CONFIG", "CONFIG_TEXT"])
+def test_a_settings_file_that_is_named_by_an_empty_variable_is_refused(name: str) -> None:
+    assert f"{PREFIX}{name} in the environment is empty" in refusal(**{name: ""})
 
 
 def test_the_file_is_named_by_a_variable_too(tmp_path: Path) -> None:

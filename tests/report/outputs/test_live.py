@@ -34,7 +34,8 @@ class Size:
 class Screen(io.StringIO):
     """What a terminal shows: the only sequences that it knows are those that the display may use."""
 
-    _MOVE = re.compile(r"\x1b\[(\d+)A\x1b\[J")
+    _MOVE = re.compile(r"\r\x1b\[(\d+)A\x1b\[J")
+    """To the first column before it goes up: somebody may have pressed Ctrl-C, and the terminal has shown ^C."""
 
     def __init__(self) -> None:
         super().__init__()

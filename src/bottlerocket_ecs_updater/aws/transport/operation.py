@@ -38,6 +38,7 @@ class Operation(Enum):
     GET_TASK_PROTECTION = ("ecs:GetTaskProtection", Bucket.SERVICE_READ)
     DESCRIBE_AUTO_SCALING_INSTANCES = ("autoscaling:DescribeAutoScalingInstances", Bucket.AUTO_SCALING)
     DESCRIBE_INSTANCE_REFRESHES = ("autoscaling:DescribeInstanceRefreshes", Bucket.AUTO_SCALING)
+    DESCRIBE_INSTANCES = ("ec2:DescribeInstances", Bucket.EC2)
     DESCRIBE_ALARMS = ("cloudwatch:DescribeAlarms", Bucket.ALARMS)
     DESCRIBE_DOCUMENT = ("ssm:DescribeDocument", Bucket.SYSTEMS_MANAGER)
     DESCRIBE_AUTO_SCALING_GROUPS = ("autoscaling:DescribeAutoScalingGroups", Bucket.AUTO_SCALING)
@@ -58,6 +59,15 @@ class Operation(Enum):
     PUT_EVENTS = ("events:PutEvents", Bucket.MESSAGES)
     GET_SECRET_VALUE = ("secretsmanager:GetSecretValue", Bucket.MESSAGES)
     GET_PARAMETER = ("ssm:GetParameter", Bucket.MESSAGES)
+    LIST_CLUSTERS = ("ecs:ListClusters", Bucket.CLUSTER_RESOURCE_READ)
+    DESCRIBE_CLUSTERS = ("ecs:DescribeClusters", Bucket.CLUSTER_RESOURCE_READ)
+    SEND_TASK_SUCCESS = ("states:SendTaskSuccess", Bucket.MESSAGES)
+    SEND_TASK_FAILURE = ("states:SendTaskFailure", Bucket.MESSAGES)
+    GET_DOCUMENT = ("ssm:GetDocument", Bucket.SYSTEMS_MANAGER)
+    DESCRIBE_LOG_GROUPS = ("logs:DescribeLogGroups", Bucket.MESSAGES)
+    GET_TOPIC_ATTRIBUTES = ("sns:GetTopicAttributes", Bucket.MESSAGES)
+    DESCRIBE_EVENT_BUS = ("events:DescribeEventBus", Bucket.MESSAGES)
+    BATCH_GET_IMAGE = ("ecr:BatchGetImage", Bucket.IDENTITY)
     GET_CALLER_IDENTITY = ("sts:GetCallerIdentity", Bucket.IDENTITY)
 
     @property
@@ -72,14 +82,28 @@ class Operation(Enum):
 
     @property
     def by_people(self) -> bool:
-        """Whether only plan and status ask, with the permissions of whoever calls them: a run never does."""
+        """Whether a run never asks: only plan, status, doctor and fleet do, as whoever calls them."""
         return self in (
+            Operation.LIST_CLUSTERS,
+            Operation.SEND_TASK_SUCCESS,
+            Operation.SEND_TASK_FAILURE,
             Operation.DESCRIBE_LAUNCH_CONFIGURATIONS,
             Operation.DESCRIBE_LAUNCH_TEMPLATE_VERSIONS,
             Operation.DESCRIBE_IMAGES,
+            *_ASKED_BY_DOCTOR,
         )
 
     def __init__(self, title: str, bucket: Bucket, action: str = "") -> None:
         self.title = title
         self.bucket = bucket
         self.action = action or title
+
+
+_ASKED_BY_DOCTOR = (
+    Operation.DESCRIBE_CLUSTERS,
+    Operation.GET_DOCUMENT,
+    Operation.DESCRIBE_LOG_GROUPS,
+    Operation.GET_TOPIC_ATTRIBUTES,
+    Operation.DESCRIBE_EVENT_BUS,
+    Operation.BATCH_GET_IMAGE,
+)

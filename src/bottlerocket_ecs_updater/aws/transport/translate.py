@@ -157,8 +157,14 @@ def from_reply(error: ClientError, operation: Operation, about: str) -> UpdaterE
     if code in _SERVER_CODES or (status >= 500 and status != _NOT_OFFERED_STATUS):
         return Unreachable(line)
     if code in _NOT_FOUND_CODES:
-        return NotFound(f"{about or operation.title} does not exist ({line})")
+        what = f"the bucket {_bucket_of(about)}" if code == "NoSuchBucket" else about or operation.title
+        return NotFound(f"{what} does not exist ({line})")
     return CallRefused(line, code)
+
+
+def _bucket_of(place: str) -> str:
+    """The bucket of `s3://bucket/prefix/key`."""
+    return place.removeprefix("s3://").partition("/")[0]
 
 
 def from_transport(error: BotoCoreError, operation: Operation) -> UpdaterError:

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.cli.outputs import Telling, successors, tell
+from bottlerocket_ecs_updater.cli.settings.parameters import Bucket
 from bottlerocket_ecs_updater.cli.settings.settings import RunSettings
 from bottlerocket_ecs_updater.cli.signals import RELEASE_GRACE_SECONDS, at_most, heard
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
@@ -22,6 +23,7 @@ from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.engine.run import Run, Stop, World
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.migration import move_pause
+from bottlerocket_ecs_updater.engine.store.trial import try_conditions
 from bottlerocket_ecs_updater.engine.waits import Waits
 from bottlerocket_ecs_updater.errors import Interrupted, Throttled, Unreachable, UpdaterError, UsageError
 
@@ -149,6 +151,7 @@ def _ask_for_right(settings: RunSettings, wired: Wired, recorder: Recorder) -> T
     began, wait = wired.clock.now(), settings.policy.longest_outage_wait
     while True:
         try:
+            _trust_the_store(settings, wired)
             answer = wired.right.acquire()
             if isinstance(answer, Taken) and wired.store is not None and wired.place is not None:
                 move_pause(wired.store, wired.place)
@@ -163,6 +166,12 @@ def _ask_for_right(settings: RunSettings, wired: Wired, recorder: Recorder) -> T
                 raise
         else:
             return answer
+
+
+def _trust_the_store(settings: RunSettings, wired: Wired) -> None:
+    """See that a bucket keeps conditions of writes, which the lease stands on; folders are our own, and do."""
+    if isinstance(settings.target.state, Bucket) and wired.store is not None:
+        try_conditions(wired.store, wired.state, wired.clock.now())
 
 
 def _never_began(wired: Wired, began: datetime, outcome: str, exit_code: int, why: str) -> RunFinished:

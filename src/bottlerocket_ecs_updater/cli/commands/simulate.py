@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +19,9 @@ from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.commands.report import check_place, form_of
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings.parsing import PREFIX
 from bottlerocket_ecs_updater.core.rules.policy import Limit
+from bottlerocket_ecs_updater.engine.clock import SystemClock
 from bottlerocket_ecs_updater.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +35,9 @@ STATE_PREFIX = "updater"
 LEAD = timedelta(minutes=1)
 """How long the world lives before the run begins: services find their places."""
 
+SERVED_WITHOUT_LEAD = timedelta(hours=8)
+"""For so long no time of a served world is ahead of the clock here, at whatever speed."""
+
 _RUN_ENDED = (0, 3, 4)
 """Exit codes of a run that came to its end: broken hosts are part of the story that is simulated."""
 
@@ -43,23 +50,41 @@ LEAVE_WITHIN_SECONDS = 15
 class SimulateSettings:
     """The simulated cluster, and how the run is told to treat it."""
 
-    instances: Annotated[int, kinds.count("Container instances in the cluster.", least=8, most=5000)] = 12
+    instances: Annotated[int, kinds.count("Container instances in the cluster.", least=1, most=5000)] = 12
     speed: Annotated[float, kinds.factor("Seconds of the world for each second here.")] = 60.0
     seed: Annotated[int, kinds.count("What the world's chances are drawn from.", least=0)] = 0
-    max_unavailable: Annotated[Limit, kinds.limit("As in `run`: instances out of service at once.")] = Limit(number=1)  # noqa: RUF009 - frozen
-    max_failures: Annotated[int, kinds.count("As in `run`: failures before the run halts.")] = 2
+    max_unavailable: Annotated[
+        Limit | None,
+        kinds.limit("As in `run`; 2 where an instance ends in quarantine, else 1."),
+    ] = None
+    max_failures: Annotated[int | None, kinds.count("As in `run`; 3 where an instance ends in quarantine, else 2.")] = (
+        None
+    )
     serve: Annotated[
         bool, kinds.switch("Start no run: keep the world up, and print what any AWS client needs to reach it.", "s")
     ] = False
     report: Annotated[Path | None, kinds.file("Write the report of the run to this file: .html, .md or .json.")] = None
     port: Annotated[int, kinds.count("Port of the server on loopback; 0 takes a free one.", least=0, most=65535)] = 0
 
+    @property
+    def budget(self) -> Limit:
+        """How many may be out of service at once."""
+        return self.max_unavailable or Limit(number=1)
+
+    def suited_to(self, scenario: Scenario) -> SimulateSettings:
+        """The same, with what suits the scenario wherever the person said nothing."""
+        return replace(
+            self,
+            max_unavailable=self.max_unavailable or Limit(number=int(scenario.hints.get("max-unavailable", "1"))),
+            max_failures=self.max_failures or int(scenario.hints.get("max-failures", "2")),
+        )
+
 
 def simulate(settings: SimulateSettings = SimulateSettings()) -> int:
     """Run against a simulated cluster on this machine, and watch it."""
     try:
         from bottlerocket_ecs_updater.simulator.clock import ScaledClock  # noqa: PLC0415 - an extra, and slow to import
-        from bottlerocket_ecs_updater.simulator.scenarios import telling_cluster  # noqa: PLC0415
+        from bottlerocket_ecs_updater.simulator.scenarios import demo_cluster  # noqa: PLC0415
         from bottlerocket_ecs_updater.simulator.wire import Wire  # noqa: PLC0415
         from bottlerocket_ecs_updater.simulator.world.invariants import Budget  # noqa: PLC0415
     except ImportError as error:
@@ -67,24 +92,35 @@ def simulate(settings: SimulateSettings = SimulateSettings()) -> int:
     if settings.report is not None:
         form_of(settings.report)
         check_place(settings.report)
-    scenario = telling_cluster(settings.instances, settings.seed)
-    clock = ScaledClock(settings.speed)
-    origin = clock.now()
+    scenario = demo_cluster(settings.instances, settings.seed)
+    settings = settings.suited_to(scenario)
+    origin = _origin(settings)
+    clock = ScaledClock(settings.speed, SystemClock(settings.speed, origin).now())
     hosts = sum(1 for member in scenario.members if member.bottlerocket)
-    world = scenario.build(clock, budget=Budget(settings.max_unavailable.of(hosts)))
+    world = scenario.build(clock, budget=Budget(settings.budget.of(hosts)))
     clock.start()
     try:
         with Wire(world, settings.port) as wire:
             _make_bucket(wire)
             _introduce(scenario, settings, wire)
             if settings.serve:
-                return _serve(wire, scenario, settings, origin.isoformat())
+                _serve(wire, scenario, settings, origin.isoformat())
+                return 0 if _conclude_served(scenario, world) else 1
             clock.sleep(LEAD)
             code = _run(settings, wire, scenario, origin.isoformat())
             reported = settings.report is None or _report(settings.report, wire, scenario.cluster)
             return 0 if _conclude(scenario, world) and code in _RUN_ENDED and reported else 1
     finally:
         clock.stop()
+
+
+def _origin(settings: SimulateSettings) -> datetime:
+    """When the time of the world and the time here are the same: now, or where it is served hours later.
+
+    A world at speed that began now would be ahead of the clock of every client. So it begins in the past.
+    """
+    now = SystemClock().now()
+    return now + SERVED_WITHOUT_LEAD if settings.serve else now
 
 
 def _make_bucket(wire: Wire) -> None:
@@ -98,6 +134,12 @@ def _make_bucket(wire: Wire) -> None:
 
 def _arguments(settings: SimulateSettings, scenario: Scenario, region: str, origin: str) -> list[str]:
     """The command line of the run: the product's own, with the world's names, and its clock."""
+    values = _values(settings, scenario, region, origin)
+    return [part for name, value in values.items() for part in (f"--{name}", value)]
+
+
+def _values(settings: SimulateSettings, scenario: Scenario, region: str, origin: str) -> dict[str, str]:
+    """The settings of the run, by the long names of their flags."""
     from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT  # noqa: PLC0415
 
     values = {
@@ -107,12 +149,12 @@ def _arguments(settings: SimulateSettings, scenario: Scenario, region: str, orig
         "apply-document": APPLY,
         "reboot-document": REBOOT,
         "state": f"s3://{STATE_BUCKET}/{STATE_PREFIX}",
-        "max-unavailable": str(settings.max_unavailable),
+        "max-unavailable": str(settings.budget),
         "max-failures": str(settings.max_failures),
         "time-scale": str(settings.speed),
         "time-origin": origin,
     }
-    return [part for name, value in values.items() for part in (f"--{name}", value)]
+    return {name: value for name, value in values.items() if value}
 
 
 def _environment(wire: Wire) -> dict[str, str]:
@@ -122,10 +164,12 @@ def _environment(wire: Wire) -> dict[str, str]:
 
 
 def _introduce(scenario: Scenario, settings: SimulateSettings, wire: Wire) -> None:
-    _say(f"A simulated cluster: {scenario.story}.")
+    # In front of a script, as `--serve` prints one, all of it is comments.
+    mark = "# " if settings.serve else ""
+    _say(f"{mark}A simulated cluster: {scenario.story}.")
     for member in scenario.members:
-        _say(f"  {member.host.instance_id}  zone {member.zone}  {member.host.version:<8}  {member.story}")
-    _say(f"Served on {wire.endpoint}, at {settings.speed:g} times the speed of real time.")
+        _say(f"{mark}  {member.host.instance_id}  zone {member.zone}  {member.host.version:<8}  {member.story}")
+    _say(f"{mark}Served on {wire.endpoint}, at {settings.speed:g} times the speed of real time.")
 
 
 def _run(settings: SimulateSettings, wire: Wire, scenario: Scenario, origin: str) -> int:
@@ -159,21 +203,39 @@ def _conclude(scenario: Scenario, world: World) -> bool:
     """What the world saw, which no real cloud could tell; whether all of it is as it should be."""
     seen = world.verdict()
     wrong = _not_as_foretold(scenario, seen)
-    killed = [task for task in seen.tasks_killed if task.by_updater]
     _say("\nWhat the world saw:")
-    _say(f"  tasks killed by a reboot     {len(killed) or 'none'}")
-    _say(f"  most instances out at once   {seen.most_out_at_once}")
-    _say(f"  tasks moved                  {seen.task_moves}")
-    _say(f"  stranded instances           {', '.join(seen.stranded) or 'none'}")
-    _say(f"  broken invariants            {len(seen.violations) or 'none'}")
-    for violation in seen.violations:
-        _say(f"    {violation.invariant}: {violation.subject} {violation.facts}")
+    for line in _what_was_seen(scenario, seen):
+        _say(f"  {line}")
     _say(f"  not as foretold              {'; '.join(wrong) or 'none'}")
+    return not wrong and _is_clean(seen)
+
+
+def _conclude_served(scenario: Scenario, world: World) -> bool:
+    """The same of a served world, as comments. Nothing was foretold: nobody knew what its clients would do."""
+    seen = world.verdict()
+    _say("#\n# What the world saw:")
+    for line in _what_was_seen(scenario, seen):
+        _say(f"#   {line}")
+    return _is_clean(seen)
+
+
+def _is_clean(seen: Verdict) -> bool:
+    return not (any(task.by_updater for task in seen.tasks_killed) or seen.stranded or seen.violations)
+
+
+def _what_was_seen(scenario: Scenario, seen: Verdict) -> Iterator[str]:
+    killed = [task for task in seen.tasks_killed if task.by_updater]
+    yield f"tasks killed by a reboot     {len(killed) or 'none'}"
+    yield f"most instances out at once   {seen.most_out_at_once}"
+    yield f"tasks moved                  {seen.task_moves}"
+    yield f"stranded instances           {', '.join(seen.stranded) or 'none'}"
+    yield f"broken invariants            {len(seen.violations) or 'none'}"
+    for violation in seen.violations:
+        yield f"  {violation.invariant}: {violation.subject} {violation.facts}"
     total = sum(seen.calls.values())
-    _say(f"  calls by operation           {total} in all, {total / max(1, len(scenario.members)):.1f} per instance")
+    yield f"calls by operation           {total} in all, {total / max(1, len(scenario.members)):.1f} per instance"
     for operation, count in sorted(seen.calls.items(), key=lambda item: -item[1]):
-        _say(f"    {count:6}  {operation}")
-    return not (wrong or killed or seen.stranded or seen.violations)
+        yield f"  {count:6}  {operation}"
 
 
 def _not_as_foretold(scenario: Scenario, seen: Verdict) -> list[str]:
@@ -190,21 +252,34 @@ def _not_as_foretold(scenario: Scenario, seen: Verdict) -> list[str]:
     return wrong
 
 
-def _serve(wire: Wire, scenario: Scenario, settings: SimulateSettings, origin: str) -> int:
-    """Keep the world up until somebody interrupts, with all that is needed to talk to it."""
-    _say("\nPoint any AWS client at it:\n")
-    for name, value in wire.environment().items():
-        _say(f"export {name}={value}")
+def _serve(wire: Wire, scenario: Scenario, settings: SimulateSettings, origin: str) -> None:
+    """Keep the world up until somebody interrupts, with all that is needed to talk to it.
+
+    What is printed is a script for a shell: whatever is no command in it is a comment, so that it may be redirected to
+    a file and sourced from there, or copied as a whole.
+    """
     region = wire.environment()["AWS_REGION"]
-    arguments = " ".join(_arguments(settings, scenario, region, origin))
-    _say("\nFor example:\n")
-    _say(f"aws ecs list-container-instances --cluster {scenario.cluster}")
-    _say(f"bottlerocket-ecs-updater run {arguments}")
-    _say("\nInterrupt (Ctrl-C) to end the world.")
+    for line in serving(wire.environment(), _values(settings, scenario, region, origin)):
+        _say(line)
     sys.stdout.flush()
     with suppress(KeyboardInterrupt):
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
-    return 0
+
+
+def serving(aws: Mapping[str, str], values: Mapping[str, str]) -> Iterator[str]:
+    """The lines that point any AWS client, and every command of this program, at the world and at its clock."""
+    yield "#"
+    yield "# Paste this into a shell, or write it to a file (simulate --serve > world.sh) and source it (. ./world.sh)."
+    for name, value in aws.items():
+        yield f"export {name}={shlex.quote(value)}"
+    for name, value in values.items():
+        yield f"export {PREFIX}{name.upper().replace('-', '_')}={shlex.quote(value)}"
+    yield "#"
+    yield "# Then, for example, without any flag:"
+    yield f"#   aws ecs list-container-instances --cluster {values['cluster']}"
+    yield "#   bottlerocket-ecs-updater plan      (also run, status, explain, pause, history, report …)"
+    yield "#"
+    yield "# Interrupt (Ctrl-C) to end the world."
 
 
 def _say(line: str) -> None:

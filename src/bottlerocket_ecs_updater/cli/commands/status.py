@@ -21,10 +21,14 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.lease.lease_note import read_lease
 from bottlerocket_ecs_updater.engine.lease.store_lease import lease_key
 from bottlerocket_ecs_updater.engine.look.snapshot import Beyond, take_picture
+from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.report.record.record import read_record, runs_of
 from bottlerocket_ecs_updater.report.views.status import ClusterStatus, LastRun, next_run, status_json, status_text
 
 WATCH_EVERY = timedelta(seconds=10)
+
+LEFT_MAX = 5
+"""Runs that are looked through for one that did not leave at once."""
 
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
@@ -82,10 +86,15 @@ def _runs(wired: Wired) -> tuple[str, Sequence[RunId]]:
 def _last_run(wired: Wired, state: str, runs: Sequence[RunId]) -> LastRun | None:
     if wired.store is None or not runs:
         return None
-    newest = max(runs)
-    events = read_record(wired.store, state, newest).events
-    began = next((event.at for event in events if isinstance(event, RunStarted)), None)
+    told = [_as_last(wired.store, state, run) for run in sorted(runs, reverse=True)[:LEFT_MAX]]
+    # One that left because another acts has done nothing: the one before it is what people ask for.
+    return next((one for one in told if one.outcome != "left"), told[0])
+
+
+def _as_last(store: Store, state: str, run: RunId) -> LastRun:
+    events = read_record(store, state, run).events
+    began = next((event.at for event in events if isinstance(event, RunStarted)), began_at(run))
     ended = next((event for event in events if isinstance(event, RunFinished)), None)
     if ended is None:
-        return LastRun(newest, "", began, None, "", {})
-    return LastRun(newest, ended.outcome, began, ended.at, ended.why, dict(ended.counts))
+        return LastRun(run, "", began, None, "", {})
+    return LastRun(run, ended.outcome, began, ended.at, ended.why, dict(ended.counts))

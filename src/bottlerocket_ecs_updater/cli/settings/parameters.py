@@ -57,6 +57,9 @@ _FOLDER_BEGINS = ("/", "./", "../", "~")
 _SAFE_KEY = re.compile(r"[A-Za-z0-9!_.*'()/-]{0,512}")
 
 
+_EMPTY = "that is empty, and an empty guard would hold nothing back: leave the setting out instead"
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How the text of a setting is read, and what is allowed, in words; cyclopts calls it."""
@@ -70,11 +73,18 @@ class Reading:
         """The value. Raises ValueError with what is wrong and what is allowed."""
         try:
             if self.separator:
-                texts = [text for token in tokens for text in token.value.split(self.separator)]
-                return tuple(self.read(text.strip()) for text in texts if text.strip())
+                texts = [text.strip() for token in tokens for text in token.value.split(self.separator)]
+                _see_that_none_is_empty(texts, self.separator)
+                return tuple(self.read(text) for text in texts)
             return self.read(tokens[-1].value)
         except ValueError as error:
             raise ValueError(f"{error}; allowed is {self.allowed}") from error
+
+
+def _see_that_none_is_empty(texts: Sequence[str], separator: str) -> None:
+    """Raises ValueError for what most often was a variable of a shell that is not set."""
+    if "" in texts:
+        raise ValueError(_EMPTY if len(texts) == 1 else f"one of the values between {separator!r} is empty")
 
 
 def duration(
@@ -250,6 +260,6 @@ def _setting(
         negative=(),
         accepts_keys=False,  # a value of several fields is still written as one text
         metavar=metavar,
-        show_default=lambda value: None if value is None or value == () else write(value),
+        show_default=lambda value: None if value is None or value in ((), "") else write(value),
         show=show,
     )

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from cyclopts import App, ArgumentCollection, CycloptsError, Parameter, Token
+from cyclopts import App, ArgumentCollection, CycloptsError, Group, Parameter, Token
 from cyclopts.argument import Argument
 from cyclopts.exceptions import (
     CoercionError,
@@ -32,6 +32,12 @@ CONFIG_TEXT = f"{PREFIX}CONFIG_TEXT"
 """A whole settings file in one variable, for where there are no files: ECS hands SSM parameters over as variables."""
 # The Go updater took its flags with one dash; its command lines go on working.
 _GO_FLAG = re.compile(r"-(?:cluster|region|(?:check|apply|reboot)-document)(?:=.*)?", re.DOTALL)
+ALIKE = 0.7
+"""How much two flags must have in common for the one to be a slip of the other."""
+
+MAY_BE_EMPTY = frozenset({"Cluster", "Output", "Messages"})
+"""Groups of settings of which an empty variable is one that is not set. Every other setting may guard something."""
+
 _SHOWN = 80
 """Characters of a refused value that are shown."""
 
@@ -64,9 +70,23 @@ class _Sources:
         chosen = arguments.get(f"--{CONFIG}", None)
         if chosen is not None and chosen.tokens:
             path = Path(chosen.tokens[-1].value)
-            _fill(arguments, _from_file(path), str(path), known)
-        if text := self.environ.get(CONFIG_TEXT):
-            _fill(arguments, _from_toml(text, CONFIG_TEXT), CONFIG_TEXT, known)
+            _fill(arguments, self._of_cluster(_from_file(path), f"config file {path}", known), str(path), known)
+        text = self.environ.get(CONFIG_TEXT)
+        if text is not None:
+            if not text.strip():
+                raise UsageError(f"{CONFIG_TEXT} in the environment is empty: give it a value, or leave it out")
+            _fill(arguments, self._of_cluster(_content(text, CONFIG_TEXT), CONFIG_TEXT, known), CONFIG_TEXT, known)
+
+    def _of_cluster(self, content: Mapping[str, Any], source: str, known: frozenset[str]) -> dict[str, _Given]:
+        """What a file says of the cluster that a flag or a variable names; without one, its defaults."""
+        from bottlerocket_ecs_updater.cli.settings.sections import take_apart  # noqa: PLC0415 - help needs no policy
+
+        ours = frozenset(_name(argument) for argument in self.arguments if argument.parse)
+        sections = take_apart(content, source, known | ours)
+        chosen = self.arguments.get("--cluster", None)
+        cluster = chosen.tokens[-1].value if chosen is not None and chosen.tokens else ""
+        said = sections.of(cluster) if cluster else sections.defaults
+        return {key: _Given(key, _texts(source, key, value)) for key, value in said.items()}
 
     def origin(self, setting: str) -> str:
         """Where the value of a setting came from, in words."""
@@ -118,21 +138,23 @@ class _Given:
 
     written: str
     texts: tuple[str, ...]
+    empty: bool = False
+    """Whether it is a variable without a value."""
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
-    # An empty variable is one that is not set: templates cannot always leave a variable out.
+    # An empty variable is one that is not set, but for guards: templates cannot always leave a variable out.
     return {
-        name.removeprefix(PREFIX).lower().replace("_", "-"): _Given(name, (value,) if value else ())
+        name.removeprefix(PREFIX).lower().replace("_", "-"): _Given(name, (value,) if value else (), empty=not value)
         for name, value in sorted(environ.items())
         if name.startswith(PREFIX) and name != CONFIG_TEXT
     }
 
 
-def _from_file(path: Path) -> dict[str, _Given]:
+def _from_file(path: Path) -> Mapping[str, Any]:
     source = f"config file {path}"
     try:
-        return _from_toml(path.read_text(encoding="utf-8"), source)
+        return _content(path.read_text(encoding="utf-8"), source)
     except OSError as error:
         raise UsageError(f"{source}: {error.strerror or error}") from error
     except ValueError as error:
@@ -140,15 +162,14 @@ def _from_file(path: Path) -> dict[str, _Given]:
         raise UsageError(f"{source}: {error}") from error
 
 
-def _from_toml(text: str, source: str) -> dict[str, _Given]:
+def _content(text: str, source: str) -> Mapping[str, Any]:
     try:
-        content = tomllib.loads(text)
+        return tomllib.loads(text)
     except RecursionError as error:
         raise UsageError(f"{source}: it is nested too deep") from error
     except (ValueError, OverflowError) as error:
         # Beside what is no TOML: dates that no calendar has, and numbers of thousands of digits.
         raise UsageError(f"{source}: {error}") from error
-    return {key.replace("_", "-"): _Given(key, _texts(source, key, value)) for key, value in content.items()}
 
 
 def _texts(source: str, key: str, value: object) -> tuple[str, ...]:
@@ -159,6 +180,8 @@ def _texts(source: str, key: str, value: object) -> tuple[str, ...]:
             return (str(value),)
         case list():
             return tuple(text for each in value for text in _texts(source, key, each))
+        case dict():
+            raise UsageError(f"{source}: [{key}] is a table; settings stand at the top, outside of any table")
         case _:
             raise UsageError(f"{source}: {key} must be a text, a number, true or false, or a list of them")
 
@@ -175,6 +198,15 @@ def _fill(
                 raise UsageError(_unknown(setting.written, source, name, known_elsewhere | set(ours)))
         elif not argument.tokens and setting.texts:
             _append(argument, setting, source)
+        elif setting.empty and not argument.tokens and _guards(argument):
+            raise UsageError(f"{setting.written} in {source} is empty: give it a value, or leave it out")
+
+
+def _guards(argument: Argument) -> bool:
+    """Whether it holds something back, so that losing its value unnoticed would do harm."""
+    groups = argument.parameter.group
+    listed = groups if isinstance(groups, tuple) else (groups,)
+    return not any(isinstance(group, Group) and group.name in MAY_BE_EMPTY for group in listed)
 
 
 def _append(argument: Argument, setting: _Given, source: str) -> None:
@@ -235,8 +267,10 @@ def _missing(error: MissingArgumentError, arguments: ArgumentCollection) -> str:
 
 def _unknown_flag(written: str, arguments: ArgumentCollection) -> str:
     flag = written.partition("=")[0]
-    nearest = get_close_matches(flag, [argument.name for argument in arguments if argument.parse], n=1, cutoff=0.5)
-    return f"unknown flag {flag[:_SHOWN]}" + (f"; did you mean {nearest[0]}?" if nearest else "")
+    # Compared without their dashes, which every flag has in common.
+    names = [_name(argument) for argument in arguments if argument.parse]
+    nearest = get_close_matches(flag.lstrip("-"), names, n=1, cutoff=ALIKE)
+    return f"unknown flag {flag[:_SHOWN]}" + (f"; did you mean --{nearest[0]}?" if nearest else "")
 
 
 def _unknown_command(written: str, app: App | None) -> str:

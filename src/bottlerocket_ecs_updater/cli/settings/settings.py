@@ -51,7 +51,7 @@ ConfigFile = Annotated[Path | None, kinds.file("TOML file with any of these sett
 @Parameter(name="*", group="Cluster")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The cluster, and where the state store is."""
+    """The cluster, where the state store is, and on which clock: of every command, so that all are on one."""
 
     cluster: Annotated[
         str,
@@ -69,6 +69,13 @@ class Target:
     state: Annotated[
         Place | None,
         kinds.place("Where claims, the lease and the record of runs are kept: s3://BUCKET/PREFIX or a folder."),
+    ] = None
+
+    time_scale: Annotated[
+        float, kinds.factor("For simulators: seconds of the world for each second of this machine.", show=False)
+    ] = 1.0
+    time_origin: Annotated[
+        datetime | None, kinds.instant("For simulators: when the world's time and this machine's were the same.")
     ] = None
 
     def __post_init__(self) -> None:
@@ -165,18 +172,8 @@ class Limits:
     deadline: Annotated[
         timedelta | None, kinds.duration("Nothing is begun once the run has lasted this long; what is begun is ended.")
     ] = None
-    time_scale: Annotated[
-        float, kinds.factor("For simulators: seconds of the world for each second of this machine.", show=False)
-    ] = 1.0
-    time_origin: Annotated[
-        datetime | None, kinds.instant("For simulators: when the world's time and this machine's were the same.")
-    ] = None
 
     def __post_init__(self) -> None:
-        if self.poll_interval < POLL_MIN and self.time_scale <= 1:
-            short, least = format_duration(self.poll_interval), format_duration(POLL_MIN)
-            reason = "closer looks would be more calls than AWS allows; only a simulator takes them, with --time-scale"
-            raise Conflict(f"poll-interval ({short}) must not be shorter than {least}: {reason}", ("poll-interval",))
         self._at_least("settle_timeout", "settle")
         self._at_least("lease", "poll_interval", 2)
         for limit in ("apply_timeout", "drain_timeout", "reboot_timeout", "hook_timeout", "settle_timeout"):
@@ -266,6 +263,10 @@ class RunSettings:
     config: ConfigFile = None
 
     def __post_init__(self) -> None:
+        if self.limits.poll_interval < POLL_MIN and self.target.time_scale <= 1:
+            short, least = format_duration(self.limits.poll_interval), format_duration(POLL_MIN)
+            reason = "closer looks would be more calls than AWS allows; only a simulator takes them, with --time-scale"
+            raise Conflict(f"poll-interval ({short}) must not be shorter than {least}: {reason}", ("poll-interval",))
         lacking = self.rules.rules.needs_memory if self.target.state is None else ()
         if lacking:
             what = " and ".join(lacking)

@@ -1,7 +1,7 @@
 """What Auto Scaling is doing with an instance: never written to, and never worked against.
 
 An instance that its group is about to take away, has set aside, or is replacing, is left alone. One that is taken away
-while we hold it is let go (`core/departing.py`): set ACTIVE, it would get tasks though it is about to end.
+while we hold it is let go (`claimed/let_go.py`): set ACTIVE, it would get tasks though it is about to end.
 """
 
 from __future__ import annotations

@@ -79,6 +79,8 @@ class Trail:
     """When its answer was heard: the Systems Manager agent of that boot was up by then."""
     proof_boot: BootId | None = None
     """That boot id: where a later check shows yet another, the host rebooted once more."""
+    groups: tuple[str, ...] = ()
+    """The groups of the tasks that were on it when its drain began."""
     moving: Mapping[str, int] = field(default_factory=dict)
     """How many tasks of each service its drain has to move, by service name."""
     verdict: Outcome | None = None
@@ -86,6 +88,12 @@ class Trail:
     return_sent_at: datetime | None = None
     return_confirmed: bool = False
     """Whether ECS confirmed that it was set ACTIVE."""
+    pending_since: datetime | None = None
+    """Since when every look found tasks on it that do not run yet, None while it does not serve."""
+    impaired_since: datetime | None = None
+    """Since when every look found it IMPAIRED by ECS's own checks."""
+    was_impaired: bool = False
+    """Whether it was so before its drain: then its update is not to blame."""
     missing_looks: int = 0
     """Looks in a row in which ECS did not list it."""
     dark_looks: int = 0
@@ -101,6 +109,34 @@ class Trail:
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """The EC2 instance, as EC2 shows it; asked only about those that ECS or Systems Manager cannot reach."""
+
+    state: str
+    """As EC2 writes it: `running`, `stopped`, …"""
+    managed_by: str = ""
+    """The AWS service that looks after it, such as `ecs.amazonaws.com` after Managed Instances; empty for none."""
+    address: str = ""
+    """Its private IPv4 address."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody stopped it: it comes back only when it is started."""
+        return self.state in ("stopping", "stopped")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node that Systems Manager knows by a hybrid activation, under an id of its own."""
+
+    id: str
+    """`mi-…`."""
+    address: str = ""
+    bottlerocket: bool = False
+    """Whether its agent says that it runs on Bottlerocket; before 1.7.0 none does."""
+
+
+@dataclass(frozen=True, slots=True)
 class Around:
     """What a survey found of one instance, beside its own state."""
 
@@ -111,6 +147,8 @@ class Around:
     """When its group last answered, or could not be asked at all; None where neither ever was."""
     group_missed_since: datetime | None = None
     """Since when every question to its group in a row got no answer, None where the last one got one."""
+    machine: Machine | None = None
+    """None where EC2 was not asked about it, or did not say."""
     protected: Mapping[TaskArn, datetime] = field(default_factory=dict)
     """Until when tasks on it are protected."""
     asked_at: datetime | None = None
@@ -131,6 +169,8 @@ class Instance:
     undescribed: str = ""
     """ECS's reason for not describing it."""
     reach: Reach = Reach.UNKNOWN
+    node: str = ""
+    """Under which other id Systems Manager knows it, or may know it; empty where nothing tells of one."""
     shown_version: Version | None = None
     """What Systems Manager shows that it runs; for people to read, never to decide by."""
     told: Told | None = None

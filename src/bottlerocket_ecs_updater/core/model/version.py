@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import total_ordering
 
 _SEMVER = re.compile(
-    r"v?(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})"
-    r"(?:-([0-9A-Za-z.-]{1,40}))?(?:\+([0-9A-Za-z.-]{1,40}))?"
+    r"v?(0|[1-9]\d{0,17})\.(0|[1-9]\d{0,17})\.(0|[1-9]\d{0,17})"
+    r"(?:-([0-9A-Za-z.-]{1,128}))?(?:\+([0-9A-Za-z.-]{1,128}))?"
 )
+"""Builds of one's own have times as numbers, and branches with commits as pre-releases."""
 
 
 @total_ordering

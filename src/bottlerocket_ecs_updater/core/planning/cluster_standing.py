@@ -21,8 +21,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
-from bottlerocket_ecs_updater.core.decision.unclaimed.budget import is_there
-from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import not_selected
+from bottlerocket_ecs_updater.core.decision.outside import is_there, not_selected, set_aside
 from bottlerocket_ecs_updater.core.model.event import StandingPublished
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
@@ -101,7 +100,8 @@ def published(
 
 
 def _counts(instance: Instance, policy: Policy) -> bool:
-    return instance.bottlerocket and is_there(instance) and not_selected(instance, policy) is None
+    there = instance.bottlerocket and is_there(instance) and set_aside(instance) is None
+    return there and not_selected(instance, policy) is None
 
 
 def _running(instance: Instance) -> Version | None:

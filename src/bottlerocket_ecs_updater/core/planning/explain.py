@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from bottlerocket_ecs_updater.core.decision.outside import not_selected
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Standing, answers_about, out_of_reach, stand
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
-from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import Turns, not_selected
+from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import Turns
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport

@@ -26,9 +26,9 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.version import Version
 
-_NAME = re.compile(r"bottlerocket-(aws-[a-z0-9.-]+)-(x86_64|aarch64|arm64)-v(\d{1,9}\.\d{1,9}\.\d{1,9})(?![\d.])")
+_NAME = re.compile(r"bottlerocket-(aws-[a-z0-9.-]+)-(x86_64|aarch64|arm64)-v(\d{1,18}\.\d{1,18}\.\d{1,18})(?![\d.])")
 _PARAMETER = re.compile(r"/aws/service/bottlerocket/([^/]+)/([^/]+)/([^/:]+)/image_id(:.+)?")
-_RELEASE = re.compile(r"(\d{1,9}\.\d{1,9}\.\d{1,9})(-[0-9a-f]{8})?")
+_RELEASE = re.compile(r"(\d{1,18}\.\d{1,18}\.\d{1,18})(-[0-9a-f]{8})?")
 LATEST = "latest"
 
 

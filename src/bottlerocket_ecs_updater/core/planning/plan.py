@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.admission import rules_for
@@ -41,6 +41,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, ho
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.forecast import Forecast, Limits, Pending, Rolls, forecast
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, advise
+from bottlerocket_ecs_updater.core.planning.room_advice import RoomNote
 from bottlerocket_ecs_updater.core.rules.pace import Pace
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
@@ -113,8 +114,10 @@ class Plan:
     reckoning: Reckoning
     windowed: bool
     """Whether maintenance windows are set."""
-    advice: tuple[Advice, ...] = ()
+    advice: tuple[Advice | RoomNote, ...] = ()
     """What a person could mend beside the roll."""
+    behind: Mapping[InstanceId, Hold] = field(default_factory=dict)
+    """What will hold those that time holds now when their time has come, of those for which something will."""
 
 
 def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
@@ -125,11 +128,12 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     instances = sorted(fleet.instances.values(), key=lambda instance: instance.id)
     standings = {instance.id: stand(instance, fleet, policy) for instance in instances if instance.claim is None}
     able = [fleet.instances[id_] for id_, standing in standings.items() if isinstance(standing, Stageable | Ready)]
-    refused = _refused(able, standings, fleet, policy)
+    refused, notes = _refused(able, standings, fleet, policy)
     held = {id_: why for id_, standing in standings.items() if (why := _held(standing)) is not None} | refused
     turns = Turns(fleet, policy)
     passing = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
-    waiting = [instance for instance in passing if _only_time_holds(instance, turns, fleet, policy)]
+    behind = {one.id: why for one in passing if (why := _behind(one, turns, fleet, policy)) is not None}
+    waiting = [one for one in passing if one.id not in behind and _would_take(one) is not None]
     in_line = own_last(in_order(able, turns.strays), fleet)
     updates = tuple(_update(one, standings[one.id]) for one in in_line if one.id not in refused)
     later = tuple(
@@ -163,16 +167,21 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
         ),
         reckoning=reckoning,
         windowed=bool(policy.rules.schedule.windows),
-        advice=advise(fleet),
+        advice=(*advise(fleet), *map(RoomNote, notes)),
+        behind=behind,
     )
 
 
 def _refused(
     able: Iterable[Instance], standings: Mapping[InstanceId, Standing], fleet: Fleet, policy: Policy
-) -> dict[InstanceId, Hold]:
-    """Those of the able that the rules would not let begin, though they may be staged or are."""
+) -> tuple[dict[InstanceId, Hold], tuple[str, ...]]:
+    """Those of the able that the rules would not let begin, though they may be staged or are.
+
+    Beside them what is worth knowing of the room for the others, each thing once.
+    """
     turns = Turns(fleet, policy)
     refused: dict[InstanceId, Hold] = {}
+    notes: dict[str, None] = {}
     for instance in in_order(able, turns.strays):
         update = _update(instance, standings[instance.id])
         report = instance.told.report if instance.told is not None else None
@@ -182,17 +191,24 @@ def _refused(
             refused[instance.id] = why
         else:
             turns.take(update.target)
-    return refused
+            notes |= dict.fromkeys(note for answer in answers for note in answer.notes)
+    return refused, tuple(notes)
 
 
-def _only_time_holds(instance: Instance, turns: Turns, fleet: Fleet, policy: Policy) -> bool:
-    """Whether no rule but those that pass by themselves says no, those behind the first that does among them."""
+def _would_take(instance: Instance) -> Version | None:
+    """Which version the host said that it would take."""
+    report = instance.told.report if instance.told is not None else None
+    return report.target if report is not None else None
+
+
+def _behind(instance: Instance, turns: Turns, fleet: Fleet, policy: Policy) -> Hold | None:
+    """The first rule that says no and does not pass by itself, behind those that do; None where there is none."""
     report = instance.told.report if instance.told is not None else None
     if report is None or report.target is None:
-        return False
+        return None
     before = answers_about(instance, report, report.target, fleet, policy)
     answers = (*before, *turns.answers(instance, report, report.target, room=True))
-    return all(answer.hold is None or answer.hold.reason in HELD_BY_TIME for answer in answers)
+    return first_hold([one for one in answers if one.hold is not None and one.hold.reason not in HELD_BY_TIME])
 
 
 def _blocked(update: Update, fleet: Fleet, policy: Policy) -> Hold:

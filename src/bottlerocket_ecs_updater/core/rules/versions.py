@@ -35,7 +35,7 @@ class _Comparison(Enum):
 
 
 _CLAUSE = re.compile(r"(==|!=|>=|<=|>|<)?\s*v?(.+)")
-_NUMBERS = re.compile(r"(?:0|[1-9]\d{0,8})(?:\.(?:0|[1-9]\d{0,8})){0,2}")
+_NUMBERS = re.compile(r"(?:0|[1-9]\d{0,17})(?:\.(?:0|[1-9]\d{0,17})){0,2}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from typing import TypeVar
 from bottlerocket_ecs_updater.core.capacity.cluster_room import capacity_providers, unread_definitions
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
+from bottlerocket_ecs_updater.core.model.container_instance import Reach, Status
 from bottlerocket_ecs_updater.core.model.event import HealthChanged, RuleOff
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Around, Instance
@@ -36,6 +37,7 @@ Missed = tuple[InstanceId, str]
 """Of which instance AWS did not say something, and what and why."""
 
 GROUPS, ROOM, PROVIDERS, PROTECTION = "auto-scaling", "room", "capacity-providers", "task-protection"
+MACHINES = "stopped-hosts"
 
 ONE_CALL = 100
 """Tasks whose protection one call tells: in a cluster with no more than that, it is asked of all at no further cost."""
@@ -81,6 +83,18 @@ class Surveying:
         """
         ours = [one for one in self._known.instances.values() if one.bottlerocket and one.registration is not None]
         self._look_at_memberships([one.id for one in ours if one.trail.outcome is None], now)
+
+    def look_at_machines(self, now: datetime) -> None:
+        """What EC2 shows of those that ECS or Systems Manager cannot reach, or that somebody else drained."""
+        survey = self._survey
+        asked = [one.id for one in self._known.instances.values() if _odd(one)]
+        if survey is None or not asked:
+            return
+        found = self._ask(MACHINES, lambda: survey.machines(asked))
+        if found is None or isinstance(found, NotNow):
+            return
+        for id_ in asked:
+            self._learn(id_, replace(self._around(id_, now), machine=found.get(id_)))
 
     def look_at_groups_of_claimed(self, wanted: Collection[InstanceId], now: datetime) -> None:
         """What Auto Scaling is doing with claimed instances. All of them are in the one call that any of them needs."""
@@ -255,6 +269,15 @@ def _still_refreshing(found: Membership | None, before: Membership | None) -> Me
     if isinstance(found, InGroup) and isinstance(before, InGroup) and found.group == before.group:
         return replace(found, refreshing=before.refreshing)
     return found
+
+
+def _odd(instance: Instance) -> bool:
+    """Whether EC2 may know why nobody reaches it: it is stopped, AWS looks after it, or it goes by another id."""
+    registration = instance.registration
+    if not instance.bottlerocket or registration is None or instance.claim is not None or not instance.registered:
+        return False
+    unreachable = not registration.connected or instance.reach is Reach.UNKNOWN
+    return unreachable or registration.status is not Status.ACTIVE
 
 
 def _movable(instance: Instance) -> list[TaskArn]:

@@ -62,6 +62,8 @@ def read_json(data: bytes | str, *, halves: bool = False) -> Any:
         _check(text, value, halves=halves)
     except Unreadable:
         raise
+    except json.JSONDecodeError as error:
+        raise Unreadable(f"it is not JSON, from line {error.lineno}, column {error.colno} on") from error
     except RecursionError as error:
         raise Unreadable("it is nested too deep") from error
     except MISFITS as error:

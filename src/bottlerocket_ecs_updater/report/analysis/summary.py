@@ -191,7 +191,7 @@ def summarize(events: Iterable[Event]) -> Summary:
                 continue
     if finished is None:
         outcomes = {id_: one.outcome for id_, one in seen.items() if one.ours} | outcomes
-    began = started.at if started is not None else None
+    began = started.at if started is not None else _began(finished)
     return Summary(
         run=finished.run if finished is not None else started.run if started is not None else "",
         cluster=started.cluster if started is not None else "",
@@ -207,6 +207,11 @@ def summarize(events: Iterable[Event]) -> Summary:
         throttles=finished.throttles if finished is not None else 0,
         reboots=dict(finished.reboots) if finished is not None else {},
     )
+
+
+def _began(finished: RunFinished | None) -> datetime | None:
+    """When a run began that came to nothing: it says how long it took."""
+    return finished.at - finished.took if finished is not None else None
 
 
 def rows_of(outcomes: Mapping[InstanceId, Outcome]) -> tuple[Row, ...]:

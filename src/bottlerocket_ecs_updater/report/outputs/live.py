@@ -77,7 +77,8 @@ class Live:
             self._write(said, shown)
 
     def _write(self, said: str, block: list[str]) -> None:
-        erased = f"\x1b[{len(self._block)}A\x1b[J" if self._block else ""
+        # To the first column first: a terminal shows ^C where the cursor is when somebody presses it.
+        erased = f"\r\x1b[{len(self._block)}A\x1b[J" if self._block else ""
         self._stream.write(erased + said + "".join(f"{line}\n" for line in block))
         self._stream.flush()
         self._block = block

@@ -63,6 +63,9 @@ def headline(summary: Summary) -> str:
     told = [f"{counts[became]} {became.words}" for became in Became if counts[became] and became is not Became.UPDATED]
     where = f" on cluster {visible(summary.cluster)}" if summary.cluster else ""
     run = f" (run {visible(summary.run)})" if summary.run else ""
+    if not summary.rows:
+        # It left, or could not begin: of instances it knows nothing.
+        return f"no instance was looked at{where} in {span(summary.took)}{run}"
     first = f"{counts[Became.UPDATED]} of {ours} instances updated{where} in {span(summary.took)}{run}"
     return "; ".join([first, ", ".join(told)]) if told else first
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Done
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, NoGroup
@@ -68,6 +69,7 @@ def _lines(explanation: Explanation, fleet: Fleet, cluster: str) -> Iterator[str
         yield "\nAsked, in this order:"
     for answer in explanation.answers:
         yield f"  {'yes' if answer.hold is None else 'no ':<4} {answer.rule:<{width}}  {_why(answer)}".rstrip()
+        yield from (f"       note: {visible(note)}" for note in answer.notes)
         if answer.hold is not None:
             yield f"       to do: {visible(answer.hold.remedy)}"
 
@@ -174,10 +176,8 @@ def _history(instance: Instance, fleet: Fleet) -> Iterator[Row]:
         yield "last updated", f"to {update.version}, {spell_moment(update.at)}"
     rest = instance.rest
     if rest is not None:
-        yield (
-            "rests",
-            f"until {spell_moment(rest.until)}, after {rest.attempts} attempt(s) at {rest.version}: {rest.why}",
-        )
+        until = UNTIL_CLEARED if rest.rolled_back else spell_moment(rest.until)
+        yield "rests", f"until {until}, after {rest.attempts} attempt(s) at {rest.version}: {rest.why}"
 
 
 def _code(outcome: Hold | Failed | UpToDate | None) -> str | None:
@@ -215,6 +215,7 @@ def explanation_json(explanation: Explanation, fleet: Fleet, cluster: str) -> di
                 "reason": answer.hold.reason.code if answer.hold is not None else None,
                 "why": str(answer.hold) if answer.hold is not None else None,
                 "to_do": answer.hold.remedy if answer.hold is not None else None,
+                "notes": list(answer.notes),
             }
             for answer in explanation.answers
         ],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
@@ -39,7 +40,9 @@ def _lines(plan: Plan, cluster: str) -> Iterator[str]:
     yield from _updates(plan)
     above = {update.instance for update in plan.later}
     yield from _reasons("Failing", [(id_, why.failure.code, why) for id_, why in plan.failing], above)
-    yield from _reasons("Would be left alone", [(id_, why.reason.code, why) for id_, why in plan.held], above)
+    held = [(id_, why.reason.code, why) for id_, why in plan.held]
+    yield from _reasons("Waiting for their time", [one for one in held if one[0] in above], above)
+    yield from _reasons("Would be left alone", [one for one in held if one[0] not in above], above, plan.behind)
     if plan.current:
         yield f"\nUp to date: {len(plan.current)}"
         for version, some in grouped(plan.current, lambda pair: pair[1]).items():
@@ -126,7 +129,12 @@ def _what(update: Update) -> str:
     return f"{update.source} → {update.target}, {staged}, {counted(update.tasks, 'task')} to move{back}"
 
 
-def _reasons(title: str, told: list[tuple[InstanceId, str, Hold | Failed]], above: set[InstanceId]) -> Iterator[str]:
+def _reasons(
+    title: str,
+    told: list[tuple[InstanceId, str, Hold | Failed]],
+    above: set[InstanceId],
+    behind: Mapping[InstanceId, Hold] = MappingProxyType({}),
+) -> Iterator[str]:
     """By what there is to do: it is said once, and so is a reason that is the same for several.
 
     Instances whose ids stand above, in the batches of the forecast, are counted and not named once more.
@@ -140,9 +148,10 @@ def _reasons(title: str, told: list[tuple[InstanceId, str, Hold | Failed]], abov
             named = [id_ for id_, _, _ in some if id_ not in above]
             if len(named) < len(some):
                 yield f"      {counted(len(some) - len(named), 'instance')} of the forecast above"
-                if named:
-                    yield f"      {counted(len(named), 'instance')} that something else will hold then, see `explain`"
             yield from id_lines(named, "      ")
+            for then, those in grouped([id_ for id_ in named if id_ in behind], lambda id_: behind[id_]).items():
+                which = "" if len(those) == len(named) else f" ({', '.join(those)})"
+                yield f"      then held all the same{which}: {then.reason.code}: {visible(str(then))}"
         yield f"    to do: {visible(remedy)}"
 
 
@@ -177,7 +186,9 @@ def plan_json(plan: Plan, cluster: str) -> dict[str, Any]:
             "reckoned_with": _reckoning_json(plan.reckoning),
         },
         "failing": [_held_json(id_, why.failure.code, why) for id_, why in plan.failing],
-        "held": [_held_json(id_, why.reason.code, why) for id_, why in plan.held],
+        "held": [
+            _held_json(id_, why.reason.code, why) | {"then": _then_json(plan.behind.get(id_))} for id_, why in plan.held
+        ],
         "current": [{"instance": id_, "version": str(version)} for id_, version in plan.current],
         "advice": advice_json(plan.advice),
     }
@@ -203,6 +214,10 @@ def _reckoning_json(reckoning: Reckoning) -> dict[str, Any]:
         "reboot": {"seconds": pace.reboot.total_seconds(), "recorded": reckoning.reboots},
         "settle": {"seconds": pace.settle.total_seconds(), "recorded": 0},
     }
+
+
+def _then_json(then: Hold | None) -> str | None:
+    return then.reason.code if then is not None else None
 
 
 def _held_json(id_: str, code: str, why: Hold | Failed) -> dict[str, Any]:

@@ -236,7 +236,7 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
             id_: {
                 "version": str(rest.version),
                 "attempts": rest.attempts,
-                "until": write_time(rest.until),
+                "until": write_time(rest.until) if not rest.rolled_back else None,
                 "why": rest.why,
                 "rolled_back": rest.rolled_back,
             }

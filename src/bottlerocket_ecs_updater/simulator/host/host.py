@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+import zlib
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
     EcsAgentLate,
     EcsAgentTerminal,
     GrubFails,
+    HealthImpaired,
     RebootDelayed,
     RebootEnding,
     RebootEnds,
@@ -22,6 +25,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
     RollsBack,
     SsmUnreachable,
     Step,
+    TasksBreak,
     Unreachable,
 )
 from bottlerocket_ecs_updater.simulator.host import initial_state as leftovers
@@ -58,6 +62,10 @@ INHIBITED = (
 )
 
 
+_OfRelease = GrubFails | BootHangs | RollsBack | DockerDead | ControlContainerMissing | TasksBreak | HealthImpaired
+"""What is wrong with a release, wherever it runs."""
+
+
 class Host:
     """A host in the world. It is up and connected from the start; all that happens later is on the clock.
 
@@ -69,6 +77,7 @@ class Host:
         self.spec = spec
         self.instance_id = spec.instance_id
         self.boots = 1
+        self.booted_at = clock.now()
         """How often an operating system has come up, the boot before the world began included."""
         self.power = Power.RUNNING
         self.on_containers_die: list[Callable[[Host, str], None]] = []
@@ -141,7 +150,20 @@ class Host:
     def managed(self) -> bool:
         """Whether SSM has ever heard of it."""
         never = Unreachable.NEVER_REGISTERED
-        return not any(fault.kind is never for fault in self.ailments.all(SsmUnreachable))
+        return not self.spec.managed_by and not any(fault.kind is never for fault in self.ailments.all(SsmUnreachable))
+
+    @property
+    def node_id(self) -> str:
+        """By which id Systems Manager knows it."""
+        return self.spec.node_id or self.instance_id
+
+    @property
+    def address(self) -> str:
+        """Its private IPv4 address, which follows from its id."""
+        number = zlib.crc32(self.instance_id.encode())
+        with suppress(ValueError):
+            number = int(self.instance_id[-6:], 16)
+        return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
     @property
     def platform(self) -> tuple[str, str]:
@@ -279,12 +301,23 @@ class Host:
         else:
             self._later(self.spec.timing.boot, self._boot)
 
-    def _concerns(self, fault: GrubFails | BootHangs | RollsBack | DockerDead | ControlContainerMissing) -> bool:
+    def breaks_tasks(self, *, gpus: bool) -> TasksBreak | None:
+        """What the release that it runs does to a task, None where it does no harm."""
+        suits = self._concerns
+        return self.ailments.active(TasksBreak, lambda fault: suits(fault) and (gpus or not fault.gpus_only))
+
+    def impaired(self) -> HealthImpaired | None:
+        """What ECS's own checks find wrong with it, None where nothing is."""
+        found = self.ailments.active(HealthImpaired, self._concerns)
+        return found if found is not None and self.clock.now() >= self.booted_at + found.after else None
+
+    def _concerns(self, fault: _OfRelease) -> bool:
         return self._machine.is_update(fault.version)
 
     def _boot(self) -> None:
         self.banks.mark_successful()
         self.boots += 1
+        self.booted_at = self.clock.now()
         self.boot_id = self._new_boot_id()
         self.power = Power.RUNNING
         for booted in self.on_boot:

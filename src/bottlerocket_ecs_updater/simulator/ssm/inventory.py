@@ -82,32 +82,69 @@ class ManagedInstance:
 
     def to_shape(self) -> dict[str, Any]:
         """The instance as DescribeInstanceInformation shows it."""
-        name, version = self._platform
-        instance_id = self.host.instance_id
-        address = f"10.{self.number >> 16 & 255}.{self.number >> 8 & 255}.{self.number & 255}"
-        return {
-            "InstanceId": instance_id,
-            "PingStatus": self.ping_status,
-            "LastPingDateTime": self.last_ping,
-            "AgentVersion": AGENT_VERSION,
-            "IsLatestVersion": False,
-            "PlatformType": "Linux",
-            "PlatformName": name,
-            "PlatformVersion": version,
-            "ResourceType": "EC2Instance",
-            "IPAddress": address,
-            "ComputerName": f"ip-{address.replace('.', '-')}.internal",
-            "SourceId": instance_id,
-            "SourceType": "AWS::EC2::Instance",
-        }
+        return _shape(self, *self._platform)
+
+    @property
+    def id(self) -> str:
+        """Its EC2 id, or what a hybrid activation gave it."""
+        return self.host.node_id
+
+    @property
+    def address(self) -> str:
+        """Its private IPv4 address."""
+        return self.host.address
+
+    @property
+    def resource_type(self) -> str:
+        """Whether an EC2 instance or a hybrid activation registered it."""
+        return "ManagedInstance" if self.id.startswith("mi-") else "EC2Instance"
 
 
-_READ: dict[str, Callable[[ManagedInstance], str]] = {
-    "InstanceIds": lambda managed: managed.host.instance_id,
+class ForeignNode:
+    """A managed node of the account that has nothing to do with the cluster, always connected."""
+
+    resource_type = "EC2Instance"
+    ping_status = "Online"
+
+    def __init__(self, number: int, since: datetime) -> None:
+        self.number = number
+        self.registered = self.last_ping = since
+        self.id = f"i-f{number:016x}"
+        self.address = f"172.16.{number >> 8 & 255}.{number & 255}"
+
+    def to_shape(self) -> dict[str, Any]:
+        """The node as DescribeInstanceInformation shows it."""
+        return _shape(self, "Ubuntu", "22.04")
+
+
+Known = ManagedInstance | ForeignNode
+
+
+def _shape(node: Known, platform: str, version: str) -> dict[str, Any]:
+    source = "AWS::EC2::Instance" if node.resource_type == "EC2Instance" else "AWS::SSM::ManagedInstance"
+    return {
+        "InstanceId": node.id,
+        "PingStatus": node.ping_status,
+        "LastPingDateTime": node.last_ping,
+        "AgentVersion": AGENT_VERSION,
+        "IsLatestVersion": False,
+        "PlatformType": "Linux",
+        "PlatformName": platform,
+        "PlatformVersion": version,
+        "ResourceType": node.resource_type,
+        "IPAddress": node.address,
+        "ComputerName": f"ip-{node.address.replace('.', '-')}.internal",
+        "SourceId": node.id,
+        "SourceType": source,
+    }
+
+
+_READ: dict[str, Callable[[Known], str]] = {
+    "InstanceIds": lambda managed: managed.id,
     "PingStatus": lambda managed: managed.ping_status,
     "AgentVersion": lambda _: AGENT_VERSION,
     "PlatformTypes": lambda _: "Linux",
-    "ResourceType": lambda _: "EC2Instance",
+    "ResourceType": lambda managed: managed.resource_type,
 }
 
 
@@ -124,6 +161,6 @@ def filters_of(request: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     return filters
 
 
-def passes(managed: ManagedInstance, filters: Mapping[str, frozenset[str]]) -> bool:
+def passes(managed: Known, filters: Mapping[str, frozenset[str]]) -> bool:
     """Whether an instance is what the filters ask for."""
     return all(_READ[key](managed) in values for key, values in filters.items())

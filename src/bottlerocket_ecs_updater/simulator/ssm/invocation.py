@@ -124,7 +124,7 @@ class Invocation:
     @property
     def instance_id(self) -> str:
         """Where it runs."""
-        return self.managed.host.instance_id
+        return self.managed.id
 
     def settled(self, now: datetime) -> State:
         """The state, after time alone has done what it does: delays and expiry need no event."""

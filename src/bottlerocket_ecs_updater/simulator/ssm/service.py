@@ -16,17 +16,18 @@ from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.ssm import validate
 from bottlerocket_ecs_updater.simulator.ssm.agent import Agent
 from bottlerocket_ecs_updater.simulator.ssm.documents import RUN_SHELL_SCRIPT, read_plugin
-from bottlerocket_ecs_updater.simulator.ssm.inventory import ManagedInstance, filters_of, passes
+from bottlerocket_ecs_updater.simulator.ssm.inventory import ForeignNode, ManagedInstance, filters_of, passes
 from bottlerocket_ecs_updater.simulator.ssm.invocation import Command, Invocation, State
 from bottlerocket_ecs_updater.simulator.ssm.pages import newest_first, oldest_first
 from bottlerocket_ecs_updater.simulator.ssm.timing import SsmTiming
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from bottlerocket_ecs_updater.simulator.clock import Clock
     from bottlerocket_ecs_updater.simulator.host import Host
+    from bottlerocket_ecs_updater.simulator.ssm.inventory import Known
 
 Shape = dict[str, Any]
 DEFAULT_TIMEOUT_SECONDS = 3600
@@ -43,7 +44,9 @@ class RunCommand:
         timing: SsmTiming | None = None,
         document_source: Callable[[str], str | None] = lambda _: None,
         account: str = "123456789012",
+        tags_of: Callable[[str], Mapping[str, str]] = lambda _: {},
     ) -> None:
+        self._tags_of = tags_of
         self._clock = clock
         self._chances = chances
         self._timing = timing or SsmTiming()
@@ -52,6 +55,7 @@ class RunCommand:
         self._agent = Agent(clock, self._timing)
         self._made = 0
         self._managed: dict[str, ManagedInstance] = {}
+        self._foreign: dict[str, ForeignNode] = {}
         self._commands: dict[str, Command] = {}
         self._all_commands: list[Command] = []
         self._invocations: list[Invocation] = []
@@ -63,8 +67,14 @@ class RunCommand:
             return
         since = self._clock.now() - self._timing.ping * self._chances.random()
         managed = ManagedInstance(self._number(), self._clock, self._timing, host, since)
-        self._managed[host.instance_id] = managed
+        self._managed[host.node_id] = managed
         host.on_ssm_agent.append(partial(self._agent_changed, managed))
+
+    def add_foreign_nodes(self, count: int) -> None:
+        """So many nodes of the account that have nothing to do with the cluster."""
+        for _ in range(count):
+            node = ForeignNode(self._number(), self._clock.now())
+            self._foreign[node.id] = node
 
     def forget(self, instance_id: str) -> None:
         """Drop a managed instance, as SSM does with a terminated one; harmless for one that it never knew."""
@@ -72,7 +82,7 @@ class RunCommand:
 
     def send_command(self, request: Shape) -> Shape:
         """SendCommand: one bad instance id refuses the whole call."""
-        ids = validate.send(request)
+        ids = (*validate.send(request), *self._with_tags(request.get("Targets") or []))
         document, content = self._document(request["DocumentName"])
         parameters = dict(request.get("Parameters") or {})
         plugin = read_plugin(content, parameters)
@@ -102,6 +112,12 @@ class RunCommand:
         for instance_id in ids:
             self._send(command, self._managed[instance_id])
         return {"Command": command.to_shape(now)}
+
+    def _with_tags(self, targets: Sequence[Shape]) -> list[str]:
+        """The managed instances with all of the tags that targets ask for; none where they ask for none."""
+        asked = [(str(each["Key"]), frozenset(each.get("Values") or [])) for each in targets if validate.by_tag(each)]
+        found = [(name, self._tags_of(managed.host.instance_id)) for name, managed in self._managed.items()]
+        return [name for name, tags in found if asked and all(_has_tag(tags, key, values) for key, values in asked)]
 
     def get_command_invocation(self, request: Shape) -> Shape:
         """GetCommandInvocation: what one instance has answered, once the service shows it."""
@@ -166,10 +182,9 @@ class RunCommand:
         validate.within(size, "maxResults", MIN_INSTANCES, MAX_INSTANCES)
         filters = filters_of(request)
         named = filters.get("InstanceIds")
-        source: Sequence[ManagedInstance] = list(self._managed.values())
-        if named is not None:
-            found = (self._managed.get(instance_id) for instance_id in named)
-            source = sorted((each for each in found if each), key=lambda each: each.number)
+        known: Mapping[str, Known] = {**self._managed, **self._foreign}
+        found = known.values() if named is None else (known[name] for name in named if name in known)
+        source: Sequence[Known] = sorted(found, key=lambda each: each.number)
         page, following = oldest_first(source, request.get("NextToken"), size, lambda managed: passes(managed, filters))
         return {"InstanceInformationList": [managed.to_shape() for managed in page]} | _next(following)
 
@@ -186,16 +201,16 @@ class RunCommand:
     def _send(self, command: Command, managed: ManagedInstance) -> None:
         delayed_at = command.requested + self._timing.delayed
         invocation = Invocation(self._number(), command, managed, delayed_at)
-        command.invocations[managed.host.instance_id] = invocation
+        command.invocations[managed.id] = invocation
         self._invocations.append(invocation)
-        self._of_instance[managed.host.instance_id].append(invocation)
+        self._of_instance[managed.id].append(invocation)
         self._agent.deliver(invocation)
 
     def _agent_changed(self, managed: ManagedInstance, _host: Host, up: bool) -> None:  # noqa: FBT001 - a listener
         if not up:
             managed.agent_goes()
             return
-        for invocation in self._of_instance[managed.host.instance_id]:
+        for invocation in self._of_instance[managed.id]:
             invocation.settled(self._clock.now())  # before the return hides how long the agent was away
         managed.agent_comes()
 
@@ -218,6 +233,12 @@ class RunCommand:
     def _number(self) -> int:
         self._made += 1
         return self._made
+
+
+def _has_tag(tags: Mapping[str, str], key: str, values: frozenset[str]) -> bool:
+    if key == "tag-key":
+        return not values.isdisjoint(tags)
+    return tags.get(key.removeprefix("tag:")) in values
 
 
 def _paging(request: Shape) -> tuple[int, str | None]:

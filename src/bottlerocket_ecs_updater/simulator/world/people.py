@@ -135,4 +135,4 @@ class Interventions:
 
     def _terminated(self, host: Host) -> None:
         self._world.ecs.agents.terminated(self._world.instance(host.instance_id))
-        self._world.ssm.forget(host.instance_id)
+        self._world.ssm.forget(host.node_id)

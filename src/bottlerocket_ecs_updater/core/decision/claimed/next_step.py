@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bottlerocket_ecs_updater.core.decision.claimed.drain import _proceed
-from bottlerocket_ecs_updater.core.departing import (
+from bottlerocket_ecs_updater.core.decision.claimed.let_go import (
     ask_group_first,
 )
 from bottlerocket_ecs_updater.core.model.claim import Claim

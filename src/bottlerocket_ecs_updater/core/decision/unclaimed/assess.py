@@ -13,15 +13,11 @@ from typing import assert_never
 
 from bottlerocket_ecs_updater.core.decision.admission import failed_before
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
+from bottlerocket_ecs_updater.core.decision.outside import not_selected, set_aside, why_leaving
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import before_drain_hold
-from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import (
-    answers_before_staging,
-    not_selected,
-    tasks_hold,
-)
+from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import answers_before_staging, tasks_hold
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import own_host_hold
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, first_hold
-from bottlerocket_ecs_updater.core.departing import why_leaving
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Reach, Registration, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -133,7 +129,12 @@ def out_of_reach(instance: Instance) -> Hold | None:
         return hold(Reason.NOT_BOTTLEROCKET)
     if instance.claim_unreadable:
         return hold(Reason.CLAIM_UNREADABLE, why=instance.claim_unreadable)
-    return why_leaving(instance) or _not_in_service(registration) or _not_reachable(instance, registration)
+    return (
+        set_aside(instance)
+        or why_leaving(instance)
+        or _not_in_service(registration)
+        or _not_reachable(instance, registration)
+    )
 
 
 def some_may_be_back(fleet: Fleet, policy: Policy) -> bool:
@@ -171,7 +172,8 @@ def _not_reachable(instance: Instance, registration: Registration) -> Hold | Non
         case Reach.CONNECTION_LOST:
             return hold(Reason.SSM_CONNECTION_LOST)
         case Reach.UNKNOWN:
-            return hold(Reason.UNKNOWN_TO_SSM)
+            known = instance.node
+            return hold(Reason.HYBRID_ACTIVATION, known=known) if known else hold(Reason.UNKNOWN_TO_SSM)
         case _:
             assert_never(instance.reach)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from bottlerocket_ecs_updater.core.decision.outside import members
 from bottlerocket_ecs_updater.core.decision.rival_runs import lives
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import being_prepared
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
@@ -93,9 +94,10 @@ class Budget:
 def count_budget(fleet: Fleet, policy: Policy) -> Budget:
     """Every Bottlerocket instance that is ours, or not ACTIVE and connected, counts, and every slot not yet settled.
 
-    So does one that ECS lists and does not describe: it may be out of service, and may be a Bottlerocket host.
+    So does one that ECS lists and does not describe: it may be out of service, and may be a Bottlerocket host. What is
+    no part of the fleet counts nowhere (`core/decision/outside.py`).
     """
-    ours = [instance for instance in fleet.instances.values() if instance.bottlerocket and is_there(instance)]
+    ours = list(members(fleet, policy))
     settling = {slot.instance: slot.zone for slot in fleet.slots}
     unknown = [one for one in fleet.instances.values() if one.unknown and one.registration is None and not one.claim]
     down = {instance.id: instance.zone for instance in [*ours, *unknown] if unavailable(instance)}
@@ -106,11 +108,6 @@ def count_budget(fleet: Fleet, policy: Policy) -> Budget:
     limits = {zone: per_zone.of(count) for zone, count in zones.items()} if per_zone is not None else {}
     taken = tuple((down | settling).items())
     return Budget(taken, policy.max_unavailable.of(len(ours)), limits, frozenset(settling.keys() - down.keys()))
-
-
-def is_there(instance: Instance) -> bool:
-    """Whether it is capacity of the cluster: one that was terminated is none any more, and is replaced."""
-    return instance.claim is not None or instance.registered
 
 
 def unavailable(instance: Instance) -> bool:

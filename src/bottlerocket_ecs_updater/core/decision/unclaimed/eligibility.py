@@ -10,12 +10,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from bottlerocket_ecs_updater.core.affected import deploying_on, hold_for_deployments
 from bottlerocket_ecs_updater.core.capacity.cluster_room import Rooms
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom, room_hold
 from bottlerocket_ecs_updater.core.decision.admission import rules_for
+from bottlerocket_ecs_updater.core.decision.affected import deploying_on, hold_for_deployments
+from bottlerocket_ecs_updater.core.decision.blockers import blocked, groups_on
+from bottlerocket_ecs_updater.core.decision.evidence import impaired_on_trial
+from bottlerocket_ecs_updater.core.decision.outside import is_there, not_selected, set_aside
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import works_of
-from bottlerocket_ecs_updater.core.decision.unclaimed.budget import is_there
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, Case, before_drain, before_staging
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
@@ -31,20 +33,10 @@ from bottlerocket_ecs_updater.core.rules.health import hold_for_health
 from bottlerocket_ecs_updater.core.rules.pace import Pace, needed, pace_from
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.selection import select
 from bottlerocket_ecs_updater.core.rules.tasks import Work, longest_wait, may_leave
 
 CUTOFF_SHARE = 0.9
 """Nine of ten recorded updates took no longer than what is reckoned with before a window closes."""
-
-
-def not_selected(instance: Instance, policy: Policy) -> Hold | None:
-    """Why an instance is not looked after at all, None when it is. It must be registered."""
-    registration = instance.registration
-    if registration is None:
-        return None
-    membership = instance.around.membership if instance.around is not None else None
-    return select(registration, policy.rules.selection, registration.capacity_provider, membership)
 
 
 def answers_before_staging(
@@ -75,6 +67,8 @@ class Turns:
         self._today = allow_today(policy.rules.checkpoints, begun_lately(fleet), fleet.at)
         self._rooms = Rooms(fleet)
         self._allowances: dict[Version, Allowance] = {}
+        self._picked: frozenset[str] = frozenset()
+        """The groups of the tasks on those that were picked in this pass."""
 
     def answers(
         self, instance: Instance, report: HostReport, target: Version, *, room: bool = False
@@ -92,10 +86,10 @@ class Turns:
             allowances=self._left(target),
             room=self.room(instance) if room else None,
         )
-        case = replace(case, deployments=self.unmovable(instance)) if case is not None else None
-        services = Answer("services", self._unknown(instance))
+        case = replace(case, deployments=self._deploying(instance)) if case is not None else None
+        tasks = Answer("services", self._unknown(instance)), Answer("drains", blocked(instance, fleet, self._picked))
         rules = rules_for(target, fleet, policy)
-        return (_pause(fleet), services, *before_drain(case, rules, fleet.at)) if case is not None else ()
+        return (_pause(fleet), *tasks, *before_drain(case, rules, fleet.at)) if case is not None else ()
 
     def barred(self, target: Version) -> Hold | None:
         """Why no instance that stands ready for that release may be drained now: pace, or health.
@@ -107,10 +101,15 @@ class Turns:
     def unready(self) -> Hold | None:
         """Why no instance may be drained now, whatever it goes to, and whatever runs on it."""
         fleet, rules = self._fleet, self._policy.rules
-        return hold_for_health(fleet.health) if rules.health and fleet.health is not None else None
+        unwell = hold_for_health(fleet.health) if rules.health and fleet.health is not None else None
+        impaired = impaired_on_trial(fleet)
+        return unwell or (hold(Reason.SETTLING, instance=impaired[0].id) if impaired else None)
 
     def unmovable(self, instance: Instance) -> Hold | None:
-        """Why the services on an instance keep it from being drained now: one is in the middle of a deployment."""
+        """Why the tasks on an instance keep it from being drained now: a deployment, or an earlier drain in vain."""
+        return self._deploying(instance) or blocked(instance, self._fleet, self._picked)
+
+    def _deploying(self, instance: Instance) -> Hold | None:
         return hold_for_deployments(deploying_on(instance, self._fleet), self._policy.rules.tasks)
 
     def room(self, instance: Instance) -> Fits | NoRoom | None:
@@ -134,6 +133,7 @@ class Turns:
     def leave(self, instance: Instance) -> None:
         """Its tasks are to move, too."""
         self._rooms.take(instance)
+        self._picked |= groups_on(instance)
 
     def spent(self, target: Version) -> Hold | None:
         """Why no further instance may begin to go to that release, None when one may."""
@@ -168,7 +168,7 @@ def roll_of(version: Version, fleet: Fleet, policy: Policy) -> Roll:
     since a canary that is terminated has proven something. One that failed counts even where it is not selected now.
     """
     there = [instance for instance in fleet.instances.values() if instance.bottlerocket and is_there(instance)]
-    selected = [instance for instance in there if not_selected(instance, policy) is None]
+    selected = [one for one in there if (not_selected(one, policy) or set_aside(one)) is None]
     claims = [(one.id, one.claim) for one in there if one.claim is not None and one.claim.target == version]
     under_way = {id_ for id_, claim in claims if claim.phase is not ClaimPhase.QUARANTINED}
     failed = {*_failed_at(version, fleet), *(id_ for id_, claim in claims if _is_failed(claim, fleet))} - under_way

@@ -11,12 +11,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open
-from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
+from bottlerocket_ecs_updater.core.decision.outside import why_leaving
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Command, Mark, Return, Unmark, Verdict
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.core.model.time_text import passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
@@ -28,11 +27,6 @@ REBOOTS_AFTER_ANSWER = timedelta(minutes=2)
 
 SOON_SHARE = 2 / 3
 """An answer that is older than this part of its time is asked for again with a look that is taken anyway."""
-
-
-def why_leaving(instance: Instance) -> Hold | None:
-    """Why its group takes it away, as far as the group last said; None where it does not."""
-    return taken_away(instance.around.membership) if instance.around is not None else None
 
 
 def let_go_if_leaving(instance: Instance) -> Verdict | None:

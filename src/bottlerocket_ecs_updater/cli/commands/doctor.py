@@ -1,0 +1,262 @@
+"""`doctor`: is everything there that a run needs? It looks, and changes nothing but one object of the store."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from bottlerocket_ecs_updater import __version__
+from bottlerocket_ecs_updater.aws.checkup import AwsCheckup, ClusterFacts, Question
+from bottlerocket_ecs_updater.cli.commands.plan import look
+from bottlerocket_ecs_updater.cli.outputs import colour_of
+from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings.parameters import Bucket
+from bottlerocket_ecs_updater.cli.settings.policy_settings import RuleSettings
+from bottlerocket_ecs_updater.cli.settings.settings import (
+    ConfigFile,
+    Documents,
+    Limits,
+    Messages,
+    Output,
+    RunSettings,
+    Target,
+)
+from bottlerocket_ecs_updater.cli.wiring import Wired, wire
+from bottlerocket_ecs_updater.core.model.finding import Finding, Grade, fail, fine, warn
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.planning import checkup
+from bottlerocket_ecs_updater.engine.clock import SystemClock
+from bottlerocket_ecs_updater.engine.store.trial import Unconditional, try_conditions
+from bottlerocket_ecs_updater.errors import Denied, Interrupted, LeaseLost, NotFound, UpdaterError, UsageError
+from bottlerocket_ecs_updater.report.views.checkup import checkup_json, checkup_text
+from bottlerocket_ecs_updater.report.words.colours import Paint
+
+_DEFINITION = r"[A-Za-z0-9_-]{1,255}(:[0-9]+)?|arn:aws[a-z0-9-]*:ecs:[a-z0-9-]+:[0-9]{12}:task-definition/[^ ]+"
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorSettings:
+    """The settings of `run`, and what of its surroundings is to be looked at as well."""
+
+    target: Target
+    documents: Documents
+    limits: Limits = field(default_factory=Limits)
+    rules: RuleSettings = field(default_factory=RuleSettings)
+    output: Output = field(default_factory=Output)
+    messages: Messages = field(default_factory=Messages)
+    config: ConfigFile = None
+    task_definition: Annotated[
+        str | None,
+        kinds.text(
+            "The updater's task definition (output UpdaterTaskDefinitionArn of the stack): its image and log group are "
+            "looked at too.",
+            _DEFINITION,
+            "the ARN or name of a task definition",
+            "DEFINITION",
+        ),
+    ] = None
+    form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
+
+    def of_run(self) -> RunSettings:
+        """The settings of the run that is to work. Raises a Conflict where they do not go together."""
+        return RunSettings(
+            target=self.target,
+            documents=self.documents,
+            limits=self.limits,
+            rules=self.rules,
+            output=self.output,
+            messages=self.messages,
+        )
+
+
+def doctor(*, settings: DoctorSettings) -> int:
+    """Examine credentials, cluster, documents, store, permissions and hosts, and say what to mend."""
+    run = settings.of_run()
+    findings = list(_examine(settings, run))
+    if settings.form == "json":
+        text = json.dumps(checkup_json(findings, run.target.cluster), indent=1) + "\n"
+    else:
+        text = checkup_text(findings, Paint(colour=colour_of(os.environ) is None and sys.stdout.isatty()))
+    print(text, end="")  # noqa: T201 - what was found
+    return int(any(finding.grade is Grade.FAIL for finding in findings))
+
+
+def _examine(settings: DoctorSettings, run: RunSettings) -> Iterator[Finding]:
+    bare = wire(run, os.environ, ask=False)
+    asked = AwsCheckup(bare.clients, bare.own_api, run.target.cluster, run.target.region_named)
+    yield fine("program", f"bottlerocket-ecs-updater {__version__}", f"Python {platform.python_version()}")
+    identity = list(_identity(asked))
+    yield from identity
+    if any(finding.grade is Grade.FAIL for finding in identity):
+        # Nothing else can be asked with credentials that AWS does not take.
+        return
+    facts, found = _cluster(asked, run.target.cluster)
+    yield from found
+    yield from _documents(asked, settings.documents)
+    if facts is not None:
+        yield from _permissions(asked, facts, settings)
+    yield from _messages(asked, settings)
+    yield from _task(asked, settings.task_definition)
+    yield from _of_the_cluster(asked, run)
+
+
+def _asked(check: str, about: str, ask: Callable[[], Iterator[Finding]], *, vital: bool) -> Iterator[Finding]:
+    """What one question gave; what AWS makes of it where it gave nothing. `vital` is what a run cannot do without."""
+    grade = fail if vital else warn
+    try:
+        yield from list(ask())
+    except (LeaseLost, Interrupted):
+        raise
+    except Denied as error:
+        who = "the task role" if vital else "whoever runs `doctor`"
+        yield grade(check, about, str(error), f"Allow {error.action} on {error.resource or 'it'} to {who}")
+    except NotFound as error:
+        yield fail(check, about, str(error), "Correct its name, its Region or the credentials, or create it")
+    except UsageError as error:
+        yield fail(check, about, str(error), "Correct the setting")
+    except UpdaterError as error:
+        remedy = "Look at the route to AWS (NAT gateway, VPC endpoints, security group), and ask again"
+        yield grade(check, about, str(error), remedy)
+
+
+def _identity(asked: AwsCheckup) -> Iterator[Finding]:
+    def ask() -> Iterator[Finding]:
+        # The time of this machine, whatever time a simulated world has.
+        caller = asked.caller(SystemClock().now)
+        yield fine("credentials", caller.arn, "AWS accepts them")
+        if caller.skew is not None:
+            yield checkup.judge_clock(caller.skew)
+
+    try:
+        yield from list(ask())
+    except UpdaterError as error:
+        remedy = "Sign in (aws sso login, AWS_PROFILE or a task role), and look at the route to sts"
+        yield fail("credentials", "sts:GetCallerIdentity", str(error), remedy)
+
+
+def _cluster(asked: AwsCheckup, name: str) -> tuple[ClusterFacts | None, list[Finding]]:
+    kept: list[ClusterFacts] = []
+
+    def ask() -> Iterator[Finding]:
+        facts = asked.cluster()
+        kept.append(facts)
+        if facts.status == "ACTIVE":
+            yield fine("cluster", facts.arn, f"it is ACTIVE and has {facts.instances} container instances")
+        else:
+            yield fail("cluster", facts.arn, f"it is {facts.status}", "Name a cluster that is ACTIVE")
+
+    found = list(_asked("cluster", name, ask, vital=False))
+    return (kept[0] if kept else None), found
+
+
+def _documents(asked: AwsCheckup, documents: Documents) -> Iterator[Finding]:
+    for kind, name in documents.by_kind.items():
+
+        def ask(kind: Kind = kind, name: str = name) -> Iterator[Finding]:
+            yield checkup.judge_document(kind, name, asked.document(name))
+
+        yield from _asked("document", name, ask, vital=False)
+
+
+def _permissions(asked: AwsCheckup, cluster: ClusterFacts, settings: DoctorSettings) -> Iterator[Finding]:
+    documents = settings.documents.by_kind
+    for question in asked.questions(cluster.arn):
+        yield from _permission(question, question.action)
+    for kind in (Kind.APPLY, Kind.REBOOT):
+        name = documents[kind]
+        for finding in _permission(asked.sending(name), f"ssm:SendCommand ({name})"):
+            # With groups or a tag named, nobody may send to an instance that does not exist.
+            if finding.grade is Grade.OK or ":instance/" not in finding.said:
+                yield finding
+
+
+def _permission(question: Question, about: str) -> Iterator[Finding]:
+    def ask() -> Iterator[Finding]:
+        question.ask()
+        yield fine("permission", about, "allowed")
+
+    yield from _asked("permission", about, ask, vital=True)
+
+
+def _messages(asked: AwsCheckup, settings: DoctorSettings) -> Iterator[Finding]:
+    topic, bus = settings.messages.notify_topic, settings.messages.event_bus
+    if topic is not None:
+        yield from _asked("topic", topic, lambda: _there("topic", topic, asked.topic), vital=False)
+    if bus is not None:
+        yield from _asked("event-bus", bus, lambda: _there("event-bus", bus, asked.bus), vital=False)
+        yield from _permission(asked.putting(bus), f"events:PutEvents ({bus})")
+
+
+def _there(check: str, name: str, see: Callable[[str], None]) -> Iterator[Finding]:
+    see(name)
+    yield fine(check, name, "it exists")
+
+
+def _task(asked: AwsCheckup, definition: str | None) -> Iterator[Finding]:
+    if definition is None:
+        return
+
+    def ask() -> Iterator[Finding]:
+        task = asked.task(definition)
+        yield from checkup.judge_image(task.image, task.architecture)
+        yield from _asked("image", task.image, lambda: _platforms(asked, task.image, task.architecture), vital=False)
+        group = task.log_group
+        if group:
+            groups = lambda: iter([checkup.judge_log_group(group, asked.log_groups(group))])  # noqa: E731
+            yield from _asked("log-group", group, groups, vital=False)
+
+    yield from _asked("task-definition", definition, ask, vital=False)
+
+
+def _platforms(asked: AwsCheckup, image: str, wants: str) -> Iterator[Finding]:
+    has = asked.platforms(image)
+    if has is not None:
+        yield checkup.judge_platforms(image, wants, has)
+
+
+def _of_the_cluster(asked: AwsCheckup, run: RunSettings) -> Iterator[Finding]:
+    """The store, and what a run would see at its first look."""
+    kept: list[Wired] = []
+
+    def ask_store() -> Iterator[Finding]:
+        wired = wire(run, os.environ)
+        kept.append(wired)
+        yield from _store(run, wired)
+
+    yield from _asked("store", str(run.target.state or "none"), ask_store, vital=True)
+    for wired in kept:
+
+        def ask_hosts(wired: Wired = wired) -> Iterator[Finding]:
+            fleet = look(wired, run.policy)
+            yield from checkup.judge_fleet(fleet)
+            providers = checkup.providers_of(fleet)
+            protection = lambda: checkup.judge_protection(asked.protected(providers), providers)  # noqa: E731
+            yield from _asked("capacity-provider", ", ".join(providers), protection, vital=False)
+
+        yield from _asked("instance", "all", ask_hosts, vital=True)
+
+
+def _store(run: RunSettings, wired: Wired) -> Iterator[Finding]:
+    state = run.target.state
+    if wired.store is None or state is None:
+        remedy = "Give --state s3://BUCKET/PREFIX, the output StateLocation of the stack"
+        yield warn("store", "none", "runs keep no lease, no history and no record", remedy)
+        return
+    try:
+        try_conditions(wired.store, wired.state, wired.clock.now())
+    except Unconditional as error:
+        yield fail("store", str(state), str(error), "Keep the state in Amazon S3, or in a folder of one machine")
+        return
+    with suppress(StopIteration):
+        next(iter(wired.store.keys(f"runs/{wired.state}/")))
+    kind = "a bucket" if isinstance(state, Bucket) else "a folder"
+    yield fine("store", str(state), f"{kind} that can be read, written and listed, and keeps conditions of writes")

@@ -1,0 +1,46 @@
+"""What an examination of a setup found: one line for each thing that was looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Grade(Enum):
+    """How serious a finding is."""
+
+    OK = "OK"
+    WARN = "WARN"
+    """Runs work, but not as well as they could; or it could not be found out."""
+    FAIL = "FAIL"
+    """Runs cannot work, or cannot update this instance, until it is mended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    grade: Grade
+    check: str
+    """What kind of thing, in one word: `store`, `document`, `permission`, …"""
+    about: str
+    """Which one: a name, an ARN, an IAM action."""
+    said: str
+    """One sentence, without a full stop."""
+    remedy: str = ""
+    """What a person can do, in the imperative; empty where all is well."""
+
+
+def fine(check: str, about: str, said: str) -> Finding:
+    """All is well."""
+    return Finding(Grade.OK, check, about, said)
+
+
+def warn(check: str, about: str, said: str, remedy: str) -> Finding:
+    """It works, but could be better, or is not known."""
+    return Finding(Grade.WARN, check, about, said, remedy)
+
+
+def fail(check: str, about: str, said: str, remedy: str) -> Finding:
+    """It does not work."""
+    return Finding(Grade.FAIL, check, about, said, remedy)

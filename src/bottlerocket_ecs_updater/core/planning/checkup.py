@@ -1,0 +1,195 @@
+"""What facts about a setup mean: pure judgements that `doctor` makes of what it was told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from bottlerocket_ecs_updater.core.decision.unclaimed.assess import END_OF_LIFE_VARIANTS
+from bottlerocket_ecs_updater.core.model.container_instance import Reach, Registration
+from bottlerocket_ecs_updater.core.model.finding import Finding, fail, fine, warn
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.planning.launch_advice import StartsOld, advise
+
+STEPS: Mapping[Kind, tuple[str, ...]] = {
+    Kind.CHECK: ("cat /proc/sys/kernel/random/boot_id", "apiclient update check"),
+    Kind.APPLY: ("apiclient update apply",),
+    Kind.REBOOT: ("apiclient reboot",),
+}
+"""What this version expects each document to run, in this order."""
+
+REDEPLOY = "Deploy the stack of this version, and take the documents' names from its task definition"
+
+SKEW_TOLERATED = timedelta(seconds=30)
+SKEW_REFUSED = timedelta(minutes=5)
+"""AWS takes no signature that is older."""
+
+_PROBLEMS: Mapping[Problem, tuple[str, str]] = {
+    Problem.TOO_OLD: (
+        "it runs a release from before 1.0.5, whose apiclient knows no update",
+        "Replace the instance with one from a current AMI",
+    ),
+    Problem.BUSY: ("another update program holds its lock", "Wait, and ask again"),
+    Problem.FAILED: (
+        "it could not ask its update repository",
+        "Let the host reach updates.bottlerocket.aws on port 443, or the repository in its settings.updates",
+    ),
+    Problem.NO_BOOT_ID: ("its answer has no boot id", REDEPLOY),
+    Problem.UNREADABLE: ("its answer cannot be read", REDEPLOY),
+    Problem.UNKNOWN_STATE: ("its update state is not known to this version", "Upgrade the updater"),
+    Problem.NO_ANSWER: (
+        "it did not answer in time",
+        "Look at the command in the history of Run Command, and at the host's control container",
+    ),
+}
+
+
+def judge_document(kind: Kind, name: str, content: str) -> Finding:
+    """Whether a document runs what this version expects of it; documents of the operator's only have to be there."""
+    expected = STEPS.get(kind)
+    if expected is None:
+        return fine("document", name, "it exists")
+    steps = _steps_of(content)
+    if steps is None:
+        return fail("document", name, "it is not a Command document with shell steps", REDEPLOY)
+    if steps != expected:
+        return fail("document", name, f"it runs {_quoted(steps)} instead of {_quoted(expected)}", REDEPLOY)
+    return fine("document", name, f"it runs {_quoted(expected)}")
+
+
+def _steps_of(content: str) -> tuple[str, ...] | None:
+    try:
+        shape = json.loads(content)
+        steps = [step for step in shape["mainSteps"] if step["action"] == "aws:runShellScript"]
+        return tuple(str(line).strip() for step in steps for line in step["inputs"]["runCommand"] if str(line).strip())
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _quoted(steps: Sequence[str]) -> str:
+    return " and ".join(f"`{step}`" for step in steps) or "nothing"
+
+
+def judge_clock(skew: timedelta) -> Finding:
+    """How far this machine's clock is off, by the time that AWS puts on its answers."""
+    seconds = abs(skew.total_seconds())
+    said = f"this machine's clock is {seconds:.0f} s {'behind' if skew > timedelta(0) else 'ahead of'} AWS's"
+    remedy = "Set the clock of this machine by NTP (169.254.169.123 on EC2)"
+    if abs(skew) >= SKEW_REFUSED:
+        return fail("clock", "skew", said, remedy)
+    return warn("clock", "skew", said, remedy) if abs(skew) >= SKEW_TOLERATED else fine("clock", "skew", said)
+
+
+def judge_fleet(fleet: Fleet) -> Iterator[Finding]:
+    """Every instance, and how new ones would start."""
+    if not fleet.instances:
+        yield warn("instance", "none", "the cluster has no container instance", "Start some, then ask again")
+    for id_ in sorted(fleet.instances):
+        yield judge_instance(fleet.instances[id_])
+    for advice in advise(fleet):
+        remedy = advice.remedy if isinstance(advice, StartsOld) else "Allow whoever runs `doctor` what it names"
+        yield warn("launch", advice.group or "groups", str(advice), remedy[:1].upper() + remedy[1:])
+
+
+def judge_instance(instance: Instance) -> Finding:
+    """Whether the updater could work on one instance, and if not, the first thing that keeps it from that."""
+    registration = instance.registration
+    if registration is None:
+        why = instance.undescribed or "ECS does not describe it"
+        return fail("instance", instance.id, why, "Look at the instance in the ECS console, and ask again")
+    if registration.variant is None:
+        return fine("instance", instance.id, "it does not run Bottlerocket, so it is left alone")
+    return next(_troubles(instance, registration), fine("instance", instance.id, _portrait(instance, registration)))
+
+
+def _troubles(instance: Instance, registration: Registration) -> Iterator[Finding]:
+    variant = registration.variant or ""
+    if any(variant == end or variant.startswith(f"{end}-") for end in END_OF_LIFE_VARIANTS):
+        remedy = "Replace the instance with one of aws-ecs-2 or later: a variant cannot be changed in place"
+        yield warn("instance", instance.id, f"its variant {variant} gets no more releases", remedy)
+    if not registration.connected:
+        remedy = "Look at the host's ecs-agent, or terminate the instance: until then it counts as out of service"
+        yield fail("instance", instance.id, "ECS has lost its agent", remedy)
+    if instance.reach is not Reach.ONLINE:
+        said = "Systems Manager has no connection to it"
+        yield fail(
+            "instance",
+            instance.id,
+            said if instance.reach is not Reach.UNKNOWN else "Systems Manager does not know it",
+            "Enable the control container (settings.host-containers.control.enabled), give the instance role "
+            "AmazonSSMManagedInstanceCore, and let the host reach the ssm and ssmmessages endpoints",
+        )
+    denied = instance.send_denied or instance.send_refused
+    if denied:
+        remedy = (
+            "Name its Auto Scaling group in the stack's AutoScalingGroups, or give it the tag that InstanceTag names"
+        )
+        yield fail("instance", instance.id, f"no command can be sent to it: {denied}", remedy)
+    answer = instance.told.answer if instance.told is not None else None
+    if isinstance(answer, HostProblem):
+        said, remedy = _PROBLEMS[answer.problem]
+        detail = f" ({answer.detail})" if answer.detail else ""
+        yield fail("instance", instance.id, f"{said}{detail}", remedy)
+
+
+def _portrait(instance: Instance, registration: Registration) -> str:
+    report = instance.told.report if instance.told is not None else None
+    runs = f"{registration.variant} {report.running}, {report.state.value}" if report else f"{registration.variant}"
+    return f"Bottlerocket {runs}; the agent is connected, and Systems Manager reaches it"
+
+
+def providers_of(fleet: Fleet) -> tuple[str, ...]:
+    """The capacity providers of the cluster's Bottlerocket hosts."""
+    registrations = (one.registration for one in fleet.instances.values() if one.bottlerocket)
+    return tuple(sorted({each.capacity_provider for each in registrations if each and each.capacity_provider}))
+
+
+def judge_protection(protected: Iterable[str], providers: Sequence[str]) -> Iterator[Finding]:
+    """Managed termination protection, which a drain takes from a host for good."""
+    guarded = frozenset(protected)
+    for name in providers:
+        if name in guarded:
+            yield warn(
+                "capacity-provider",
+                name,
+                "managed termination protection is on. ECS takes scale-in protection from a drained host, so one that "
+                "was just updated may be the next to be terminated, and be replaced from an old AMI",
+                "Point the launch template at a current AMI before each roll, or turn the protection off",
+            )
+        else:
+            yield fine("capacity-provider", name, "a drain does not make its hosts candidates for scale-in")
+
+
+def judge_image(image: str, wants: str) -> Iterator[Finding]:
+    """The image of the task definition, and the architecture that it asks for."""
+    if "@sha256:" in image:
+        yield fine("image", image, f"it is named by its digest; the task asks for {wants}")
+    else:
+        remedy = "Deploy with UpdaterImage=REPOSITORY@sha256:…, as `make publish` prints it"
+        yield warn("image", image, "it is named by a tag, which can change under a running schedule", remedy)
+
+
+def judge_platforms(image: str, wants: str, has: Iterable[str]) -> Finding:
+    """Whether an image is for the architecture that the task asks for."""
+    offered = sorted(has)
+    if wants in offered:
+        return fine("image", image, f"it is for {wants}")
+    remedy = f'Publish it for {wants} (`make publish ARGS="--arch …"`), or deploy with another RuntimePlatform'
+    return fail("image", image, f"the task asks for {wants}, and the image is for {', '.join(offered)}", remedy)
+
+
+def judge_log_group(name: str, groups: Iterable[Mapping[str, Any]]) -> Finding:
+    """The log group of the task."""
+    found = next((group for group in groups if group.get("logGroupName") == name), None)
+    if found is None:
+        return warn("log-group", name, "it does not exist yet; the first task creates it", "Start a first run")
+    days = found.get("retentionInDays")
+    if days is None:
+        remedy = f"Set a retention: aws logs put-retention-policy --log-group-name {name} --retention-in-days 90"
+        return warn("log-group", name, "its entries never expire", remedy)
+    return fine("log-group", name, f"it keeps its entries for {days} days")

@@ -1,0 +1,48 @@
+"""What `doctor` found, as a person and as a program read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bottlerocket_ecs_updater.core.model.finding import Finding, Grade
+from bottlerocket_ecs_updater.report.words.colours import Paint
+from bottlerocket_ecs_updater.report.words.sanitize import visible
+
+SCHEMA = 1
+INDENT = " " * 6
+
+
+def checkup_text(findings: Sequence[Finding], paint: Paint) -> str:
+    """One line for each finding, its remedy below, and a last line with the numbers."""
+    lines = [line for finding in findings for line in _lines(finding, paint)]
+    counts = {grade: sum(finding.grade is grade for finding in findings) for grade in Grade}
+    verdict = "A run would not work." if counts[Grade.FAIL] else "A run would work."
+    numbers = ", ".join(f"{counts[grade]} {grade.value}" for grade in Grade)
+    return "\n".join([*lines, "", f"{verdict} {numbers}."]) + "\n"
+
+
+def _lines(finding: Finding, paint: Paint) -> list[str]:
+    word = f"{finding.grade.value:<4}"
+    painted = {Grade.OK: paint.good, Grade.WARN: paint.strong, Grade.FAIL: paint.bad}[finding.grade](word)
+    head = f"{painted}  {finding.check} {visible(finding.about)}: {visible(finding.said)}"
+    return [head, f"{INDENT}{visible(finding.remedy)}."] if finding.remedy else [head]
+
+
+def checkup_json(findings: Sequence[Finding], cluster: str) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "schema": SCHEMA,
+        "cluster": cluster,
+        "ok": not any(finding.grade is Grade.FAIL for finding in findings),
+        "findings": [
+            {
+                "grade": finding.grade.value,
+                "check": finding.check,
+                "about": finding.about,
+                "said": finding.said,
+                "remedy": finding.remedy,
+            }
+            for finding in findings
+        ],
+    }

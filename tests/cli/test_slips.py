@@ -1,0 +1,54 @@
+"""What a person gets wrong, and what is said about it: one line that names it, and no wrong advice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.cli.settings_bench import COMPLETE
+
+from bottlerocket_ecs_updater.cli.app import COMMANDS, build_app
+from bottlerocket_ecs_updater.cli.settings.parsing import parse
+from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_json
+from bottlerocket_ecs_updater.errors import UsageError
+
+
+def refused(*tokens: str) -> str:
+    with pytest.raises(UsageError) as error:
+        parse(build_app({}), tokens)
+    return error.value.message
+
+
+@pytest.mark.parametrize("flag", ["--frobnicate", "--foo", "--dry-run", "--force", "--json", "--color"])
+def test_a_flag_that_is_like_no_other_brings_no_suggestion(flag: str) -> None:
+    assert refused("run", *COMPLETE, flag) == f"unknown flag {flag}"
+    assert refused("run", flag) == f"unknown flag {flag}"
+
+
+@pytest.mark.parametrize(
+    ("flag", "meant"),
+    [("--clustre", "--cluster"), ("--max-unavailible", "--max-unavailable"), ("--windows", "--window")],
+)
+def test_a_slip_brings_the_flag_that_was_meant(flag: str, meant: str) -> None:
+    assert refused("run", *COMPLETE, flag, "x") == f"unknown flag {flag}; did you mean {meant}?"
+
+
+def test_a_table_in_the_file_is_told_as_one(tmp_path: Path) -> None:
+    file = tmp_path / "updater.toml"
+    file.write_text('[foo]\nwindow = "daily 22:00 6h UTC"\n')
+    assert refused("run", *COMPLETE, "--config", str(file)) == (
+        f"config file {file}: [foo] is a table; settings stand at the top, outside of any table"
+    )
+
+
+@pytest.mark.parametrize("text", ["{", "", "[1,", '{"a": }'])
+def test_what_is_no_json_is_said_in_our_words_with_its_place(text: str) -> None:
+    with pytest.raises(Unreadable, match=r"^it is not JSON, from line 1, column \d+ on$"):
+        read_json(text)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_help_shows_a_default_that_is_empty(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parse(build_app({}), [command, "--help"])()
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "default: ]" not in said

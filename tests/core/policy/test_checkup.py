@@ -1,0 +1,126 @@
+"""What `doctor` makes of facts: each has a grade, and whatever is not OK has a remedy."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.core.builders import NEW, fleet, idle, instance, problem, registration
+
+from bottlerocket_ecs_updater.core.model.container_instance import Reach
+from bottlerocket_ecs_updater.core.model.finding import Grade
+from bottlerocket_ecs_updater.core.model.host_report import Problem
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.planning import checkup
+from bottlerocket_ecs_updater.simulator.services.documents import shell_document
+
+
+@pytest.mark.parametrize("kind", [Kind.CHECK, Kind.APPLY, Kind.REBOOT])
+def test_a_document_is_well_when_it_runs_what_this_version_expects(kind: Kind) -> None:
+    content = shell_document("Of ours", checkup.STEPS[kind], 60)
+    assert checkup.judge_document(kind, "ours", content).grade is Grade.OK
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        shell_document("Another order", tuple(reversed(checkup.STEPS[Kind.CHECK])), 60),
+        shell_document("One step too few", checkup.STEPS[Kind.CHECK][1:], 60),
+        shell_document("Nothing", (), 60),
+        "no JSON",
+        "{}",
+        "[]",
+    ],
+)
+def test_any_other_document_is_a_failure(content: str) -> None:
+    found = checkup.judge_document(Kind.CHECK, "theirs", content)
+    assert (found.grade, bool(found.remedy)) == (Grade.FAIL, True)
+
+
+def test_of_a_document_of_the_operators_only_that_it_is_there_matters() -> None:
+    assert checkup.judge_document(Kind.BEFORE_DRAIN, "theirs", "{}").grade is Grade.OK
+
+
+@pytest.mark.parametrize(
+    ("seconds", "grade"), [(0, Grade.OK), (29, Grade.OK), (-31, Grade.WARN), (31, Grade.WARN), (-300, Grade.FAIL)]
+)
+def test_a_clock_is_judged_by_how_far_it_is_off(seconds: int, grade: Grade) -> None:
+    assert checkup.judge_clock(timedelta(seconds=seconds)).grade is grade
+
+
+@pytest.mark.parametrize(
+    ("changes", "grade", "word"),
+    [
+        ({}, Grade.OK, "agent is connected"),
+        ({"reach": Reach.CONNECTION_LOST}, Grade.FAIL, "no connection"),
+        ({"reach": Reach.UNKNOWN}, Grade.FAIL, "does not know it"),
+        ({"send_denied": "not allowed: ssm:SendCommand"}, Grade.FAIL, "ssm:SendCommand"),
+    ],
+)
+def test_an_instance_is_judged_by_the_first_thing_that_is_wrong(
+    changes: dict[str, Any], grade: Grade, word: str
+) -> None:
+    found = checkup.judge_instance(instance("i-a", idle(NEW), **changes))
+    assert (found.grade, word in found.said) == (grade, True), found
+
+
+@pytest.mark.parametrize(
+    ("variant", "grade"), [("aws-ecs-2", Grade.OK), ("aws-ecs-1", Grade.WARN), ("aws-ecs-1-nvidia", Grade.WARN)]
+)
+def test_a_variant_that_gets_no_more_releases_is_told(variant: str, grade: Grade) -> None:
+    found = checkup.judge_instance(instance("i-a", idle(NEW), registered=registration("i-a", variant=variant)))
+    assert found.grade is grade
+
+
+def test_an_agent_that_is_gone_is_a_failure() -> None:
+    found = checkup.judge_instance(instance("i-a", idle(NEW), registered=registration("i-a", connected=False)))
+    assert found.grade is Grade.FAIL
+
+
+@pytest.mark.parametrize("which", list(Problem))
+def test_every_problem_of_a_check_has_its_remedy(which: Problem) -> None:
+    found = checkup.judge_instance(instance("i-a", problem(which)))
+    assert (found.grade, bool(found.remedy)) == (Grade.FAIL, True)
+
+
+def test_a_host_of_another_system_is_left_alone() -> None:
+    found = checkup.judge_instance(instance("i-a", registered=registration("i-a", variant=None)))
+    assert (found.grade, "left alone" in found.said) == (Grade.OK, True)
+
+
+def test_a_cluster_without_instances_is_told() -> None:
+    [found] = checkup.judge_fleet(fleet())
+    assert found.grade is Grade.WARN
+
+
+def test_managed_termination_protection_is_told_of_the_providers_that_have_it() -> None:
+    hosts = [registration(f"i-{name}", capacity_provider=name) for name in ("spot", "web")]
+    providers = checkup.providers_of(fleet(*(instance(one.id, registered=one) for one in hosts)))
+    assert providers == ("spot", "web")
+    grades = [found.grade for found in checkup.judge_protection({"web"}, providers)]
+    assert grades == [Grade.OK, Grade.WARN]
+
+
+def test_an_image_that_is_named_by_a_tag_is_told() -> None:
+    [by_tag] = checkup.judge_image("registry/updater:1", "X86_64")
+    [by_digest] = checkup.judge_image("registry/updater@sha256:1", "X86_64")
+    assert (by_tag.grade, by_digest.grade) == (Grade.WARN, Grade.OK)
+
+
+def test_an_image_for_another_architecture_is_a_failure() -> None:
+    assert checkup.judge_platforms("image", "ARM64", {"X86_64"}).grade is Grade.FAIL
+    assert checkup.judge_platforms("image", "ARM64", {"X86_64", "ARM64"}).grade is Grade.OK
+
+
+@pytest.mark.parametrize(
+    ("groups", "grade"),
+    [
+        ([], Grade.WARN),
+        ([{"logGroupName": "/updater/other", "retentionInDays": 3}], Grade.WARN),
+        ([{"logGroupName": "/updater"}], Grade.WARN),
+        ([{"logGroupName": "/updater", "retentionInDays": 90}], Grade.OK),
+    ],
+)
+def test_a_log_group_should_be_there_and_let_entries_expire(groups: list[dict[str, Any]], grade: Grade) -> None:
+    assert checkup.judge_log_group("/updater", groups).grade is grade

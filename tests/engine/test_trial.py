@@ -1,0 +1,81 @@
+"""A store that ignores conditions is found out before a lease is trusted to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
+from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
+from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
+from bottlerocket_ecs_updater.engine.store.trial import Unconditional, trial_key, try_conditions
+
+NOW = datetime(2026, 1, 5, tzinfo=UTC)
+CLUSTER = "123456789012/us-east-1/demo"
+
+
+@dataclass
+class Lax(MemoryStore):
+    """Ignores some conditions."""
+
+    ignores_absence: bool = False
+    ignores_tags: bool = False
+
+    def __post_init__(self) -> None:
+        MemoryStore.__init__(self)
+
+    def put(self, key: str, data: bytes, expect: str | None) -> str:
+        absence = expect == ABSENT
+        ignored = (absence and self.ignores_absence) or (not absence and self.ignores_tags)
+        return super().put(key, data, None if ignored else expect)
+
+
+@dataclass
+class Busy(MemoryStore):
+    """Somebody else writes the same object in between, some times."""
+
+    times: int = 1
+    seen: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        MemoryStore.__init__(self)
+
+    def get(self, key: str) -> Stored | None:
+        found = super().get(key)
+        if self.times:
+            self.times -= 1
+            super().put(key, f"another {self.times}".encode(), None)
+        return found
+
+
+@pytest.mark.parametrize("kind", ["memory", "folder"])
+def test_a_store_that_keeps_conditions_is_trusted_time_after_time(kind: str, tmp_path: Path) -> None:
+    store: Store = MemoryStore() if kind == "memory" else FolderStore(tmp_path)
+    try_conditions(store, CLUSTER, NOW)
+    try_conditions(store, CLUSTER, NOW)
+    assert store.get(trial_key(CLUSTER)) is not None
+
+
+def test_a_store_that_writes_over_what_is_there_is_refused() -> None:
+    with pytest.raises(Unconditional, match="If-None-Match"):
+        try_conditions(Lax(ignores_absence=True), CLUSTER, NOW)
+
+
+def test_a_store_that_takes_an_old_tag_is_refused() -> None:
+    with pytest.raises(Unconditional, match="If-Match"):
+        try_conditions(Lax(ignores_tags=True), CLUSTER, NOW)
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+def test_somebody_else_s_writes_are_no_reason_to_refuse_a_store(times: int) -> None:
+    try_conditions(Busy(times=times), CLUSTER, NOW)
+
+
+def test_a_store_that_keeps_conditions_shows_no_conflict_to_its_caller() -> None:
+    store = MemoryStore()
+    try_conditions(store, CLUSTER, NOW)
+    with pytest.raises(Conflict):
+        store.put(trial_key(CLUSTER), b"x", ABSENT)

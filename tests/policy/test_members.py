@@ -1,0 +1,235 @@
+"""What is no part of the fleet bars no cluster: warm pools, stopped hosts, Managed Instances, what policy excludes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.support.simulated import NEW, OLD, ZONES, Updater, at_most, instance_id, row
+
+from bottlerocket_ecs_updater.core.model.event import RunFinished
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.outcome import Updated
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
+from bottlerocket_ecs_updater.simulator.ecs.model import Status
+from bottlerocket_ecs_updater.simulator.faults import BootHangs, Fault, SsmUnreachable, Unreachable
+from bottlerocket_ecs_updater.simulator.host import HostSpec
+from bottlerocket_ecs_updater.simulator.world.api_faults import denying
+from bottlerocket_ecs_updater.simulator.world.findings import Budget
+from bottlerocket_ecs_updater.simulator.world.world import World
+
+ODD = InstanceId(instance_id(9))
+FIRST = InstanceId(instance_id(0))
+
+
+def add(world: World, *faults: Fault, **odd: Any) -> None:
+    world.add_instance(HostSpec(ODD, version=OLD, faults=faults, **odd), ZONES[0])
+
+
+def warm(world: World) -> None:
+    add(world)
+    world.put_into_warm_pool("web", ODD)
+
+
+def stopped(world: World) -> None:
+    add(world)
+    world.stop_instance(ODD)
+
+
+def stopped_and_drained(world: World) -> None:
+    stopped(world)
+    world.operator_drain(ODD)
+
+
+def managed(world: World) -> None:
+    add(world, managed_by="ecs.amazonaws.com")
+    world.operator_drain(ODD)
+
+
+def opted_out(world: World) -> None:
+    add(world)
+    world.instance(ODD).custom["bottlerocket-ecs-updater.opt-out"] = "true"
+    world.watch.budget = Budget(1, not_counted=frozenset({ODD}))
+    world.operator_drain(ODD)
+
+
+def updated(finished: RunFinished) -> int:
+    return sum(isinstance(one, Updated) for one in finished.outcomes.values())
+
+
+def held(finished: RunFinished, id_: InstanceId = ODD) -> Hold:
+    outcome = finished.outcomes[id_]
+    assert isinstance(outcome, Hold)
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        (warm, Reason.WARM_POOL),
+        (stopped, Reason.INSTANCE_STOPPED),
+        (stopped_and_drained, Reason.INSTANCE_STOPPED),
+        (managed, Reason.MANAGED_INSTANCE),
+        (opted_out, Reason.DRAINED_BY_OTHERS),
+    ],
+)
+def test_one_that_is_no_part_of_the_fleet_bars_no_cluster(odd: Callable[[World], None], reason: Reason) -> None:
+    world = row(4)
+    odd(world)
+    world.clock.sleep(timedelta(minutes=10))
+    finished = Updater(world).run()
+    assert (updated(finished), held(finished).reason) == (4, reason)
+    assert world.verdict().violations == ()
+    assert (world.hosts[ODD].running, world.verdict().boots[ODD]) == (OLD, 0)
+
+
+@pytest.mark.parametrize("odd", [warm, stopped, managed])
+def test_a_share_of_the_fleet_is_a_share_of_what_serves(odd: Callable[[World], None]) -> None:
+    """A third of three is one; of four with the odd one it would be one as well, and that one down already."""
+    world = row(3, budget=1)
+    odd(world)
+    world.clock.sleep(timedelta(minutes=10))
+    finished = Updater(world, Policy(max_unavailable=Limit(percent=34))).run()
+    assert updated(finished) == 3
+    assert world.verdict().violations == ()
+
+
+def test_a_host_that_is_excluded_and_out_for_months_bars_no_cluster() -> None:
+    world = row(4)
+    world.watch.budget = Budget(1, not_counted=frozenset({FIRST}))
+    world.operator_drain(FIRST)
+    world.clock.sleep(timedelta(minutes=2))
+    rules = Rules(selection=Selection(exclude=(parse_selector(FIRST),)))
+    assert updated(Updater(world, Policy(rules=rules)).run()) == 3
+
+
+def test_one_that_is_out_for_a_reason_that_nobody_knows_still_fills_the_budget() -> None:
+    world = row(4)
+    add(world, BootHangs(times=None))
+    world.hosts[ODD].reboot("a power cut")
+    world.ecs.agents.went_down(world.instance(ODD))
+    world.clock.sleep(timedelta(minutes=30))
+    world.ecs.agents.went_down(world.instance(ODD))
+    world.clock.sleep(timedelta(minutes=30))
+    assert updated(Updater(world, at_most(1)).run()) == 0
+
+
+def test_a_stopped_host_is_part_of_the_fleet_again_when_it_is_started() -> None:
+    world = row(4)
+    world.stop_instance(FIRST)
+    world.clock.sleep(timedelta(hours=1))
+    assert updated(Updater(world).run()) == 3
+    world.hosts[FIRST].start()
+    world.clock.sleep(timedelta(minutes=10))
+    assert isinstance(Updater(world, name="run-2").run().outcomes[FIRST], Updated)
+    assert world.hosts[FIRST].running == NEW
+
+
+def test_a_host_that_its_group_takes_out_of_its_warm_pool_is_updated_by_the_next_run() -> None:
+    world = row(4)
+    warm(world)
+    world.clock.sleep(timedelta(minutes=10))
+    Updater(world).run()
+    world.hosts[ODD].start()
+    world.autoscaling.set_lifecycle(ODD, "InService")
+    world.clock.sleep(timedelta(minutes=10))
+    assert isinstance(Updater(world, name="run-2").run().outcomes[ODD], Updated)
+
+
+# Groups at work during a roll
+
+
+def test_a_group_that_scales_out_and_in_during_a_roll_is_followed() -> None:
+    world = row(6)
+    world.autoscaling.add_group("web", *(instance_id(number) for number in range(6)))
+    newcomer = InstanceId(instance_id(20))
+    world.clock.after(timedelta(minutes=3), lambda: world.scale_out("web", HostSpec(newcomer, version=OLD), ZONES[0]))
+    world.clock.after(timedelta(minutes=6), lambda: world.take_away(instance_id(5), hook=timedelta(minutes=1)))
+    finished = Updater(world).run()
+    assert isinstance(finished.outcomes[newcomer], Updated)
+    assert (world.verdict().violations, world.verdict().stranded) == ((), ())
+    assert world.instance(instance_id(5)).status is Status.INACTIVE
+
+
+def test_an_instance_refresh_that_begins_during_a_roll_stops_it_and_strands_nobody() -> None:
+    world = row(4)
+    world.autoscaling.add_group("web", *(instance_id(number) for number in range(4)))
+    world.clock.after(timedelta(minutes=3), lambda: world.autoscaling.start_refresh("web"))
+    finished = Updater(world).run()
+    reasons = [one.reason for one in finished.outcomes.values() if isinstance(one, Hold)]
+    assert set(reasons) == {Reason.GROUP_REFRESHING}
+    assert 0 < len(reasons) < 4
+    assert world.verdict().stranded == ()
+
+
+# Hybrid activations, and accounts with many other nodes
+
+NODE = "mi-0a1b2c3d4e5f60718"
+
+
+def test_a_host_of_a_hybrid_activation_is_named_with_its_node_and_the_right_remedy() -> None:
+    world = row(3)
+    add(world, node_id=NODE)
+    finished = Updater(world).run()
+    why = held(finished)
+    assert why.reason is Reason.HYBRID_ACTIVATION
+    assert str(why).endswith(f"a hybrid activation registered it as {NODE}")
+    assert "activation" in why.remedy
+    assert updated(finished) == 3
+
+
+def test_where_ec2_tells_no_address_the_nodes_that_it_may_be_are_named() -> None:
+    world = row(3)
+    add(world, node_id=NODE)
+    world.authorize = denying("ec2:DescribeInstances")
+    why = held(Updater(world).run())
+    assert why.reason is Reason.HYBRID_ACTIVATION
+    assert str(why).endswith(f"a hybrid activation may have registered it as {NODE}")
+
+
+def test_a_host_that_nobody_activated_is_unknown_to_systems_manager() -> None:
+    world = row(3, faults={0: (SsmUnreachable(Unreachable.NEVER_REGISTERED),)})
+    add(world, node_id=NODE)
+    assert held(Updater(world).run(), FIRST).reason is Reason.UNKNOWN_TO_SSM
+
+
+def test_an_account_with_thousands_of_other_nodes_costs_no_call_more() -> None:
+    world, crowded = row(4), row(4)
+    crowded.ssm.add_foreign_nodes(20_000)
+    for one in (world, crowded):
+        Updater(one).run()
+    asked = [one.verdict().calls["ssm:DescribeInstanceInformation"] for one in (world, crowded)]
+    assert asked[0] == asked[1] <= 4
+
+
+def test_activations_are_looked_for_on_a_few_pages_only() -> None:
+    world = row(2)
+    add(world, node_id=NODE)
+    world.ssm.add_foreign_nodes(5_000)
+    Updater(world).run()
+    assert world.verdict().calls["ssm:DescribeInstanceInformation"] <= 10
+
+
+# Builds of one's own
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("1.20.202410231530", "1.20.202411051200"), ("20241023.0.0", "20241105.0.0"), ("1.20.0-rc.1", "1.20.0")],
+)
+def test_a_build_with_times_as_numbers_is_updated(old: str, new: str) -> None:
+    world = row(2, version=old, releases=(old, new))
+    finished = Updater(world).run()
+    assert [str(one.target) for one in finished.outcomes.values() if isinstance(one, Updated)] == [new, new]
+
+
+def test_a_build_whose_name_no_claim_can_hold_is_read_and_named() -> None:
+    branch = "1.21.0-0.20241023.feature-cve-backport-branch-g0123456789abcdef0123456789abcdef01234567"
+    world = row(2, releases=(OLD, branch))
+    finished = Updater(world).run()
+    assert {one.reason for one in finished.outcomes.values() if isinstance(one, Hold)} == {Reason.UNCLAIMABLE}
