@@ -12,7 +12,7 @@ from tests.cli.event_table import event_rows, word_rows
 from bottlerocket_ecs_updater.cli.settings.parameters import Reading
 from bottlerocket_ecs_updater.cli.settings.parsing import arguments_of
 from bottlerocket_ecs_updater.cli.settings.settings import RunSettings
-from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason
+from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, passing
 
 OPERATE = Path(__file__).parents[2] / "docs" / "operate"
 
@@ -29,7 +29,8 @@ def settings() -> str:
 
 def holds() -> str:
     """Every reason for which an instance is passed over, and what would free it."""
-    return _table("hold | what it says | what would free it", [_reason_row(each) for each in Reason])
+    rows = [(*_reason_row(each), passing(each).value) for each in Reason]
+    return _table("hold | what it says | what would free it | does it pass", rows)
 
 
 def failures() -> str:

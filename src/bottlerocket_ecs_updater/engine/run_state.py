@@ -44,6 +44,10 @@ class Knowledge:
     services: Services | None = None
     worst_before: Mapping[ServiceArn, int] = field(default_factory=dict)
     """The most tasks that each service lacked, or lost at once, in all looks before this run's first drain."""
+    starts_before: Mapping[ServiceArn, int] = field(default_factory=dict)
+    """How many tasks each service had started by itself in the hour before this run's first drain."""
+    restless_before: frozenset[str] = frozenset()
+    """The names of the services that lost tasks by themselves before it."""
     looks_before: int = 0
     """How many looks those were."""
     drained: bool = False
