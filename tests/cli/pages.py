@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 from cyclopts.argument import Argument
+from rich.console import Console
 from tests.cli.event_table import event_rows, word_rows
 
+from bottlerocket_ecs_updater.cli.app import COMMANDS, build_app
+from bottlerocket_ecs_updater.cli.help_pages import COLUMNS, PAGES, page_of
 from bottlerocket_ecs_updater.cli.settings.parameters import Reading
 from bottlerocket_ecs_updater.cli.settings.parsing import arguments_of
 from bottlerocket_ecs_updater.cli.settings.settings import RunSettings
-from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason
+from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, passing
 
 OPERATE = Path(__file__).parents[2] / "docs" / "operate"
 
@@ -29,7 +33,8 @@ def settings() -> str:
 
 def holds() -> str:
     """Every reason for which an instance is passed over, and what would free it."""
-    return _table("hold | what it says | what would free it", [_reason_row(each) for each in Reason])
+    rows = [(*_reason_row(each), passing(each).value) for each in Reason]
+    return _table("hold | what it says | what would free it | does it pass", rows)
 
 
 def failures() -> str:
@@ -99,6 +104,17 @@ def _blanks(sentence: str) -> str:
     return re.sub(r"\{(\w+)\}", r"*\1*", sentence)
 
 
+def help_page(command: str) -> str:
+    """What the program prints into a pipe when it is asked for the help of a command, or of itself."""
+    out = io.StringIO()
+    console = Console(file=out, width=COLUMNS, force_terminal=False, color_system=None)
+    build_app({}).help_print([command] if command else [], console=console)
+    return out.getvalue()
+
+
 if __name__ == "__main__":
+    PAGES.mkdir(exist_ok=True)
+    for name in ("", *COMMANDS):
+        page_of(name).write_text(help_page(name), encoding="utf-8")
     for each in TABLES:
         each.write_text(rewritten(each), encoding="utf-8")

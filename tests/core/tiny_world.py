@@ -40,6 +40,7 @@ from bottlerocket_ecs_updater.core.model.command import (
     Drain,
     Mark,
     Note,
+    NoteBlockers,
     Quarantine,
     Reboot,
     Return,
@@ -295,7 +296,7 @@ class Run:
                 known = replace(known, rest=rest)
             case Conclude(outcome=outcome):
                 known = replace(known, trail=replace(known.trail, outcome=outcome))
-            case Cancel() | StopTasks() | CallSuccessor():
+            case Cancel() | StopTasks() | CallSuccessor() | NoteBlockers():
                 pass
             case _:
                 assert_never(command)

@@ -152,8 +152,8 @@ MUTANTS = (
     broken(
         "one look at the agent is enough",
         "core/decision/claimed/verify.py",
-        "    if instance.trail.connected_looks < CONNECTED_LOOKS or not registration.connected:\n",
-        "    if not registration.connected:\n",
+        "instance.trail.connected_looks < CONNECTED_LOOKS or not registration.connected or",
+        "not registration.connected or",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
     broken(

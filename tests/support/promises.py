@@ -26,7 +26,7 @@ from bottlerocket_ecs_updater.core.model.event import (
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated, UpToDate, count
 from bottlerocket_ecs_updater.core.model.phase import Phase
-from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason
+from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Passing, Reason, passing
 from bottlerocket_ecs_updater.core.rules.checkpoints import DAY
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, REBOOT_TRIES
 from bottlerocket_ecs_updater.engine.run_state import DENIED_FOR_ALL
@@ -167,11 +167,30 @@ def _exit_code(ending: Ending) -> int:
     assert finished is not None
     if finished.outcome in ("error", "halted"):
         return {"error": 1, "halted": 4}[finished.outcome]
+    if (finished.outcome == "stuck" and not _took_any(ending)) or finished.why.startswith("tasks of "):
+        return 3
     bad = [one for one in finished.outcomes.values() if isinstance(one, Failed | Quarantined)]
     if not bad and finished.outcome == "interrupted":
         return finished.exit_code  # what it leaves is no outcome: `an_interrupted_run_says_what_it_leaves` tells
     left = ending.left_out or any(_reason_of(ending, id_) in _LEFT for id_ in finished.outcomes)
     return 3 if bad or left else 0
+
+
+def _took_any(ending: Ending) -> bool:
+    return any(isinstance(event, Claimed | ClaimFound) for event in ending.events)
+
+
+def what_begins_nothing_is_no_plain_success(played: Played) -> Broken:
+    """A run that took no host, of which none is up to date, for reasons that do not pass by themselves, says so."""
+    for ending in played.endings:
+        finished = ending.finished
+        if finished is None or finished.exit_code != 0 or finished.outcome != "ok" or _took_any(ending):
+            continue
+        holds = [one for one in finished.outcomes.values() if isinstance(one, Hold)]
+        counted = [one for one in holds if passing(one.reason) is not Passing.CHOSEN]
+        well = any(isinstance(one, Updated | UpToDate) for one in finished.outcomes.values())
+        if counted and not well and all(passing(one.reason) is Passing.NEVER for one in counted):
+            yield f"{ending.run} exits with 0, began nothing, and is held by {sorted({str(one) for one in counted})}"
 
 
 def an_interrupted_run_says_what_it_leaves(played: Played) -> Broken:
@@ -360,7 +379,12 @@ def _has_room(played: Played) -> bool:
     largest = max((service.workload.cpu for service in replicas), default=0)
     room = ContainerInstanceSpec("", "").cpu - daemons - largest
     fits = others * room >= sum(service.desired * service.workload.cpu for service in replicas)
-    return fits and others > 0 and all(map(_movable, replicas))
+    return fits and others > 0 and all(map(_movable, replicas)) and all(map(_goes_anywhere, replicas))
+
+
+def _goes_anywhere(service: ServiceSpec) -> bool:
+    """Whether nothing but room decides where its tasks go; for all others `test_room.py` has ECS as the judge."""
+    return not (service.providers or service.member_of or service.distinct_instances)
 
 
 def _movable(service: ServiceSpec) -> bool:
@@ -493,6 +517,7 @@ PROMISES: tuple[Callable[[Played], Iterable[str]], ...] = (
     every_run_ends,
     summaries_are_whole,
     an_interrupted_run_says_what_it_leaves,
+    what_begins_nothing_is_no_plain_success,
     no_more_are_begun_than_a_day_has,
     checkpoints_count_each_instance_once,
     the_last_run_tells_of_the_world,
@@ -514,6 +539,12 @@ _EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
     Reason.OWN_HOST: lambda told, id_: told.story.on_instances and not _others_in_service(told, id_),
     Reason.RESTING: _gave_it_up_before,
     Reason.DRAIN_TIMED_OUT: lambda told, _: not _has_room(told),
+    Reason.DRAIN_BLOCKED: lambda told, _: any(
+        _reason_of(ending, member.host.instance_id) is Reason.DRAIN_TIMED_OUT
+        for ending in told.endings
+        for member in told.story.scenario.members
+    ),
+    Reason.VERSION_BREAKS_TASKS: lambda told, _: _is_any(told, f.TasksBreak) or _is_any(told, f.HealthImpaired),
     Reason.NO_ROOM: lambda told, _: not _has_room(told),
     Reason.STOPPING: lambda told, _: told.story.policy.deadline is not None,
     Reason.CHECKPOINT_WAIT: lambda told, _: _is_paced(told),

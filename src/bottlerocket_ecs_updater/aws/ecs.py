@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.aws.transport.batches import chunks, narrow, pages
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.transport.translate import CallRefused, NeverSent
-from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status, Task
+from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status, Task, TaskEnd
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, ServiceArn, TaskArn
 from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.engine.ports import Clock, Done, Gone, Later, Listing, Refused, Result, Unclear
@@ -113,6 +113,7 @@ class EcsCluster:
             self._clients.looking.describe_container_instances,
             cluster=self._cluster,
             containerInstances=arns,
+            include=["CONTAINER_INSTANCE_HEALTH"],
         )
         failed = failures(reply.get("failures"))
         found: dict[ContainerInstanceArn, Registration | str] = {arn: failed.get(arn, LEFT_OUT) for arn in arns}
@@ -141,6 +142,10 @@ class EcsCluster:
     def not_stopped(self, tasks: Sequence[TaskArn]) -> frozenset[TaskArn]:
         """Those of these tasks that have not stopped, wherever they are, 100 a call."""
         return self._tasks.not_stopped(tasks)
+
+    def ended_of(self, service: str) -> Sequence[TaskEnd]:
+        """How the tasks of a service ended that stopped in the last hour."""
+        return self._tasks.ended_of(service)
 
     def services(self) -> tuple[Service, ...]:
         """All services of the cluster. They are listed every few minutes, and when a task is of one not listed."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types_boto3_ecs.type_defs import (
         AttributeTypeDef,
         CapacityProviderStrategyItemTypeDef,
+        ContainerInstanceHealthStatusTypeDef,
         ContainerInstanceTypeDef,
         FailureTypeDef,
         ResourceOutputTypeDef,
@@ -81,7 +82,17 @@ def registration(shape: ContainerInstanceTypeDef, at: datetime) -> Registration:
         registered=_once(_resources(shape.get("registeredResources") or ())),
         capabilities=_once(_capabilities(shape.get("attributes") or ())),
         agent_version=intern((shape.get("versionInfo") or {}).get("agentVersion", "")),
+        impaired=_impaired(shape.get("healthStatus") or {}),
     )
+
+
+def _impaired(shape: ContainerInstanceHealthStatusTypeDef) -> str:
+    """What ECS's own checks find wrong; empty where they find it OK, or have not said so yet."""
+    if shape.get("overallStatus") != "IMPAIRED":
+        return ""
+    wrong = [one for one in shape.get("details") or () if one.get("status") == "IMPAIRED"]
+    said = (" ".join(filter(None, (one.get("type"), one.get("statusReason")))) for one in wrong)
+    return "; ".join(said) or "ECS does not say why"
 
 
 def _attributes(shapes: Iterable[AttributeTypeDef]) -> dict[str, str]:
@@ -114,6 +125,7 @@ def service(shape: ServiceTypeDef, at: datetime) -> Service | None:
     arn = shape.get("serviceArn")
     if not arn or shape.get("status") == "INACTIVE":
         return None
+    starts, stops = _starts_and_stops(shape, at)
     return Service(
         arn=ServiceArn(arn),
         name=shape.get("serviceName") or arn.rsplit("/", 1)[-1],
@@ -125,7 +137,8 @@ def service(shape: ServiceTypeDef, at: datetime) -> Service | None:
         elsewhere=_elsewhere(shape),
         providers=tuple(sorted({one for each in (shape, *_rollouts(shape)) for one in _providers(each)})),
         deploying_since=_deploying_since(shape),
-        restless=_restless(shape, at),
+        unasked_starts=max(0, sum(starts) - sum(stops)),
+        restless=max(starts) if len(starts) - len(stops) >= RESTLESS_STARTS else 0,
     )
 
 
@@ -214,13 +227,12 @@ def _says_elsewhere(shape: Mapping[str, Any]) -> bool | None:
     return launch in ELSEWHERE if launch else None
 
 
-def _restless(shape: ServiceTypeDef, at: datetime) -> int:
-    """How many tasks a service loses at once by itself: it started tasks again and again that nobody had stopped."""
+def _starts_and_stops(shape: ServiceTypeDef, at: datetime) -> tuple[Sequence[int], Sequence[int]]:
+    """How many tasks the scheduler started, and how many it stopped, each time in the last hour."""
     since = at - RESTLESS_WITHIN
     told = [one.get("message", "") for one in shape.get("events") or () if moment(one.get("createdAt")) >= since]
     started = [int(found[1]) for text in told if (found := _STARTED.search(text))]
-    stopped = [int(found[1]) for text in told if (found := _STOPPED.search(text))]
-    return max(started) if len(started) - len(stopped) >= RESTLESS_STARTS else 0
+    return started, [int(found[1]) for text in told if (found := _STOPPED.search(text))]
 
 
 def service_of_group(group: str) -> str:

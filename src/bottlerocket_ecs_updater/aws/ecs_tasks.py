@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from sys import intern
 from typing import TYPE_CHECKING, Literal
 
-from bottlerocket_ecs_updater.aws.ecs_shapes import failures, service_of_group
+from bottlerocket_ecs_updater.aws.ecs_shapes import failures, moment, service_of_group
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.batches import chunks, pages
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
-from bottlerocket_ecs_updater.core.model.container_instance import Task
+from bottlerocket_ecs_updater.core.model.container_instance import Task, TaskEnd
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, TaskArn
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ DESCRIBE_MAX = 100
 
 LISTED_AT_ONCE = 100
 """ListTasks gives so many a page."""
+
+ENDED_MAX = 300
+"""Of a service whose tasks fail again and again, so many tell enough."""
 
 MISSING = "MISSING"
 NOWHERE = ContainerInstanceArn("")
@@ -99,6 +102,16 @@ class EcsTasks:
         left = [task for _, task in found.tasks.values() if not task.stopped]
         return frozenset(task.arn for task in [*left, *found.unknown])
 
+    def ended_of(self, service: str) -> Sequence[TaskEnd]:
+        """The tasks of a service that have stopped, as far as ECS still shows them; at most a few hundred."""
+        arns = self._list("STOPPED", service=service)[:ENDED_MAX]
+        ended: list[TaskEnd] = []
+        for some in chunks(arns, DESCRIBE_MAX):
+            method = self._clients.looking.describe_tasks
+            reply = self._api.look(Operation.DESCRIBE_TASKS, self._cluster, method, cluster=self._cluster, tasks=some)
+            ended += [_end(shape) for shape in reply.get("tasks", ()) if shape.get("lastStatus") == "STOPPED"]
+        return ended
+
     def _describe_open(self, arns: Iterable[TaskArn]) -> _Found:
         """Describe those of these tasks that are not known to have stopped."""
         found = self._describe(sorted(arn for arn in arns if arn not in self._ended))
@@ -118,7 +131,9 @@ class EcsTasks:
         daemon = self._is_daemon(service_of_group(task.group))
         return replace(task, daemon=True) if daemon else task
 
-    def _list(self, desired: DesiredStatus, instance: ContainerInstanceArn | None = None) -> Sequence[TaskArn]:
+    def _list(
+        self, desired: DesiredStatus, instance: ContainerInstanceArn | None = None, service: str = ""
+    ) -> Sequence[TaskArn]:
         request: ListTasksRequestTypeDef = {
             "cluster": self._cluster,
             "desiredStatus": desired,
@@ -126,6 +141,8 @@ class EcsTasks:
         }
         if instance is not None:
             request["containerInstance"] = instance
+        if service:
+            request["serviceName"] = service
 
         def ask(token: str | None) -> tuple[Sequence[str], str | None]:
             asked: ListTasksRequestTypeDef = {**request, "nextToken": token} if token else request
@@ -154,6 +171,25 @@ class EcsTasks:
                 if arn not in found.tasks and not why.startswith(MISSING):
                     found.unknown.append(Task(arn, why, "", ""))
         return found
+
+
+def _end(shape: TaskTypeDef) -> TaskEnd:
+    containers = shape.get("containers") or ()
+    codes = [one["exitCode"] for one in containers if one.get("exitCode") is not None]
+    code = next((one for one in codes if one), codes[0] if codes else None)
+    said = [shape.get("stoppedReason", ""), *(one.get("reason", "") for one in containers)]
+    if code is not None:
+        said.append(f"exit code {code}")
+    launched, stopped = moment(shape.get("createdAt")), moment(shape.get("stoppedAt"))
+    return TaskEnd(
+        where=ContainerInstanceArn(shape.get("containerInstanceArn", "")),
+        group=shape.get("group", ""),
+        code=shape.get("stopCode", ""),
+        why=", ".join(dict.fromkeys(filter(None, said))),
+        exit_code=code,
+        stopped_at=stopped,
+        launched_at=launched,
+    )
 
 
 def _one_listing_is_less(instances: int, tasks: int) -> bool:

@@ -123,7 +123,7 @@ def wire(
         AwsSurvey.of(clients, api, settings.target.cluster),
         AwsLaunches.of(clients, api),
         store,
-        _ledger(store, place, run),
+        _ledger(store, place, run, moving=not settings.target.no_earlier_state),
         _right(settings, who, family, clock, store, run, place, waits),
         clients,
         Own(who.task, who.family) if isinstance(who, Identity) and who.task is not None else None,
@@ -162,21 +162,32 @@ def began_at(run: RunId) -> datetime | None:
 
 
 @dataclass(frozen=True, slots=True)
-class WiredStore:
-    """All that a command talks to that is about every cluster of a store, and about none in particular."""
+class WiredRegion:
+    """All that a command talks to that is about no cluster in particular."""
 
-    store: Store
     clock: SystemClock
     clients: Clients
     api: Api
 
 
-def wire_store(state: Bucket | Folder, region: str | None) -> WiredStore:
-    """Make everything for a command that needs the state store alone. Nothing is asked of AWS yet."""
+@dataclass(frozen=True, slots=True)
+class WiredStore(WiredRegion):
+    """The same, with the state store that clusters share."""
+
+    store: Store
+
+
+def wire_region(region: str | None) -> WiredRegion:
+    """Make everything for a command about an account and Region. Nothing is asked of AWS yet."""
     clock = SystemClock(1.0, None, threading.Event())
     clients = Clients(version=__version__, region=region)
-    api = Api(clock, Pace(clock), Calls(), within=clients.within)
-    return WiredStore(store_at(state, clients, api), clock, clients, api)
+    return WiredRegion(clock, clients, Api(clock, Pace(clock), Calls(), within=clients.within))
+
+
+def wire_store(state: Bucket | Folder, region: str | None) -> WiredStore:
+    """Make everything for a command that needs the state store alone. Nothing is asked of AWS yet."""
+    wired = wire_region(region)
+    return WiredStore(wired.clock, wired.clients, wired.api, store_at(state, wired.clients, wired.api))
 
 
 def _store(settings: RunSettings, clients: Clients, api: Api) -> Store | None:
@@ -192,10 +203,11 @@ def store_at(state: Bucket | Folder, clients: Clients, api: Api) -> Store:
             return S3Store(clients.s3, api, bucket, prefix)
 
 
-def _ledger(store: Store | None, place: Place | None, run: RunId) -> LedgerKeeping:
+def _ledger(store: Store | None, place: Place | None, run: RunId, *, moving: bool) -> LedgerKeeping:
     if store is None or place is None:
         return UnkeptLedger()
-    return MovingLedger(KeptLedger(store, str(place), run), store, place)
+    kept = KeptLedger(store, str(place), run)
+    return MovingLedger(kept, store, place) if moving else kept
 
 
 def _store_name(settings: RunSettings, environ: Mapping[str, str]) -> str:
@@ -238,7 +250,7 @@ def _right(
             Lease(store, lease_key(key), holder, run, term, clock, clock.monotonic, waits)
             for key in (str(place), place.name)
         )
-        return BothLeases(new, old, store, place)
+        return new if settings.target.no_earlier_state else BothLeases(new, old, store, place)
     if not isinstance(who, Identity):
         return NoLease()
 

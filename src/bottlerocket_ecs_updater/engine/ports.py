@@ -14,7 +14,14 @@ from typing import Protocol
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launch, Membership
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
-from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Managed, Registration, Status, Task
+from bottlerocket_ecs_updater.core.model.container_instance import (
+    NAMELESS,
+    Managed,
+    Registration,
+    Status,
+    Task,
+    TaskEnd,
+)
 from bottlerocket_ecs_updater.core.model.event import Event
 from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Machine, Node
@@ -144,6 +151,9 @@ class Cluster(Protocol):
 
     def not_stopped(self, tasks: Sequence[TaskArn]) -> frozenset[TaskArn]:
         """Those of these tasks, on whatever instances, that have not stopped: one call for a hundred of them."""
+
+    def ended_of(self, service: str) -> Sequence[TaskEnd]:
+        """How tasks of a service ended that have stopped in the last hour, wherever they were."""
 
     def services(self) -> tuple[Service, ...]:
         """All services of the cluster."""

@@ -10,7 +10,8 @@ from functools import partial
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
-from bottlerocket_ecs_updater.core.decision.polling import apart, shared_look
+from bottlerocket_ecs_updater.core.decision.polling import apart, is_prompt, shared_look
+from bottlerocket_ecs_updater.core.decision.stuck import drains_in_vain, said, stuck_on, waiting_codes
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import left_out
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import newly_found
 from bottlerocket_ecs_updater.core.model.event import (
@@ -38,10 +39,17 @@ from bottlerocket_ecs_updater.core.model.shared import LastRun
 from bottlerocket_ecs_updater.core.model.time_text import passed, spell
 from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, published
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.core.state.ledger import with_found, with_sighting, with_suspect_after, without_gone
+from bottlerocket_ecs_updater.core.state.ledger import (
+    with_found,
+    with_sighting,
+    with_suspect_after,
+    with_waiting,
+    without_gone,
+)
 from bottlerocket_ecs_updater.engine.act.executor import Acting
 from bottlerocket_ecs_updater.engine.drain_deadline import Patience
 from bottlerocket_ecs_updater.engine.lease.right import asking
+from bottlerocket_ecs_updater.engine.look.evidence import Evidence
 from bottlerocket_ecs_updater.engine.look.looker import Looking, Wants
 from bottlerocket_ecs_updater.engine.look.schedule import Agenda
 from bottlerocket_ecs_updater.engine.ports import (
@@ -167,11 +175,14 @@ class Run:
             world.recorder,
             world.successors,
         )
+        self._evidence = Evidence(self._known, world.cluster, world.ledger)
         self._sightings = Sightings(world.store)
         self._shared = SharedState(world.store, world.place, policy.rules.stages)
         self._agenda = Agenda(policy.poll_interval)
         self._phases: dict[InstanceId, tuple[Phase, datetime]] = {}
         self._holds: dict[InstanceId, Hold] = {}
+        self._stuck_on: Hold | None = None
+        self._in_vain = self._why_stuck = ""
         self._pause_read_at: datetime | None = None
         self._breaths = 0
         """Passes in a row that did nothing, and wanted to look again at once."""
@@ -186,6 +197,7 @@ class Run:
         try:
             self._remember()
             self._passes()
+            self._note_waiting()
             self._patience.insist(world.ledger.flush)
             self._stopping()
             denied = self._denied()
@@ -205,6 +217,18 @@ class Run:
             # Whoever raises this has heard of it. The run is over.
             self._record(finished)
         return finished
+
+    def _outcomes(self) -> dict[InstanceId, Outcome]:
+        return {id_: self._outcome(instance) for id_, instance in sorted(self._known.instances.items())}
+
+    def _note_waiting(self) -> None:
+        """What kept this run from beginning anything: the next run says so where it still does."""
+        if not self._known.stopping and self._known.halt is None:
+            outcomes, fleet = self._outcomes(), self._known.fleet()
+            self._stuck_on, self._in_vain = stuck_on(outcomes, fleet), drains_in_vain(outcomes, fleet)
+            self._why_stuck = said(self._stuck_on, fleet) if self._stuck_on is not None else self._in_vain
+            codes = waiting_codes(outcomes, fleet)
+            self._world.ledger.change(partial(with_waiting, codes=codes, at=self._known.started_at))
 
     def _remember(self) -> None:
         try:
@@ -247,6 +271,7 @@ class Run:
                     begin_afresh(self._known, self._looking, self._world.ledger)
                     self._forget_gone()
                     afresh = False
+                self._evidence.look()
                 self._look_beyond(anew=wants.full or wants.listing)
                 decision = decide(self._known.fleet(), self._policy)
                 self._notice_stuck(decision)
@@ -400,7 +425,9 @@ class Run:
         """When looks that are due then are taken: where many instances are in flight, they share looks and calls."""
         policy, known = self._policy, self._known
         many = policy.max_unavailable.of(len(known.instances))
-        return shared_look(again, known.started_at, apart(policy.poll_interval, many, policy.settle))
+        shared = shared_look(again, known.started_at, apart(policy.poll_interval, many, policy.settle))
+        prompt = self._agenda.earliest(lambda id_: is_prompt(known.instance(id_)))
+        return min(shared, max(again, prompt)) if prompt is not None else shared
 
     def _wants(self, decision: Decision) -> Wants:
         now = self._world.clock.now()
@@ -457,16 +484,18 @@ class Run:
 
     def _finish(self, why: str, *, error: bool, in_haste: bool = False) -> RunFinished:
         known = self._known
-        outcomes = {id_: self._outcome(instance) for id_, instance in sorted(known.instances.items())}
+        outcomes = self._outcomes()
         counts = count(outcomes)
         name, exit_code = self._verdict(counts, error=error, in_haste=in_haste)
         if not why and known.halt is not None:
             why = known.halt.why
+        if not why and name in ("stuck", "failures"):
+            why = self._why_stuck
         now = self._world.clock.now()
         took = now - known.started_at
         why = why or known.stopping
         calls, throttles = (dict(self._calls), self._calls.throttled) if self._calls is not None else ({}, 0)
-        return RunFinished(now, self._run, name, exit_code, counts, took, why, outcomes, calls, throttles)
+        return RunFinished(now, self._run, name, exit_code, counts, took, why, outcomes, calls, throttles, known.proven)
 
     def _verdict(self, counts: Mapping[str, int], *, error: bool, in_haste: bool) -> tuple[str, int]:
         """How the run ended, and the exit code that says so."""
@@ -479,7 +508,9 @@ class Run:
         if self._known.stopping:
             # Whoever stopped it ended it: what had failed until then is in its exit code, and beside it.
             return "interrupted", 3 if bad else 0
-        return ("failures", 3) if bad else ("ok", 0)
+        if bad or self._in_vain:
+            return "failures", 3
+        return ("stuck", 3) if self._stuck_on is not None else ("ok", 0)
 
     def _outcome(self, instance: Instance) -> Outcome:
         if instance.trail.outcome is not None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.affected import hold_for_deployments
+from bottlerocket_ecs_updater.core.decision.affected import hold_for_deployments
 from bottlerocket_ecs_updater.core.model.container_instance import Task
 from bottlerocket_ecs_updater.core.model.ids import ServiceArn, TaskArn
 from bottlerocket_ecs_updater.core.model.reasons import Reason

@@ -59,7 +59,10 @@ class Operation(Enum):
     PUT_EVENTS = ("events:PutEvents", Bucket.MESSAGES)
     GET_SECRET_VALUE = ("secretsmanager:GetSecretValue", Bucket.MESSAGES)
     GET_PARAMETER = ("ssm:GetParameter", Bucket.MESSAGES)
+    LIST_CLUSTERS = ("ecs:ListClusters", Bucket.CLUSTER_RESOURCE_READ)
     DESCRIBE_CLUSTERS = ("ecs:DescribeClusters", Bucket.CLUSTER_RESOURCE_READ)
+    SEND_TASK_SUCCESS = ("states:SendTaskSuccess", Bucket.MESSAGES)
+    SEND_TASK_FAILURE = ("states:SendTaskFailure", Bucket.MESSAGES)
     GET_DOCUMENT = ("ssm:GetDocument", Bucket.SYSTEMS_MANAGER)
     DESCRIBE_LOG_GROUPS = ("logs:DescribeLogGroups", Bucket.MESSAGES)
     GET_TOPIC_ATTRIBUTES = ("sns:GetTopicAttributes", Bucket.MESSAGES)
@@ -79,8 +82,11 @@ class Operation(Enum):
 
     @property
     def by_people(self) -> bool:
-        """Whether only plan, status and doctor ask, with the permissions of whoever calls them: a run never does."""
+        """Whether a run never asks: only plan, status, doctor and fleet do, as whoever calls them."""
         return self in (
+            Operation.LIST_CLUSTERS,
+            Operation.SEND_TASK_SUCCESS,
+            Operation.SEND_TASK_FAILURE,
             Operation.DESCRIBE_LAUNCH_CONFIGURATIONS,
             Operation.DESCRIBE_LAUNCH_TEMPLATE_VERSIONS,
             Operation.DESCRIBE_IMAGES,

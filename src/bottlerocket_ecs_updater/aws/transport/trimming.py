@@ -25,6 +25,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
                 "capacityProviderName",
                 "containerInstanceArn",
                 "ec2InstanceId",
+                "healthStatus",
                 "pendingTasksCount",
                 "registeredAt",
                 "registeredResources",
@@ -61,10 +62,14 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
         frozenset(
             {
                 "containerInstanceArn",
+                "containers",
                 "createdAt",
                 "group",
                 "lastStatus",
                 "startedBy",
+                "stopCode",
+                "stoppedAt",
+                "stoppedReason",
                 "taskArn",
                 "taskDefinitionArn",
             }
@@ -76,6 +81,8 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
 RESOURCE_KEPT = ("name", "integerValue", "stringSetValue")
 _RESOURCES = frozenset({"registeredResources", "remainingResources"})
 DEPLOYMENT_KEPT = ("status", "rolloutState", "createdAt", "launchType", "capacityProviderStrategy")
+
+CONTAINER_KEPT = ("exitCode", "reason")
 
 
 class Events(Protocol):
@@ -121,6 +128,10 @@ def _trimmed_item(item: Mapping[str, Any], kept: frozenset[str]) -> dict[str, An
     for rollouts in ("deployments", "taskSets"):
         if rollouts in less:
             less[rollouts] = [{name: one.get(name) for name in DEPLOYMENT_KEPT} for one in less[rollouts]]
+    if "containers" in less:
+        # Only of what has stopped anybody asks how its containers ended.
+        stopped = less["containers"] if less.get("lastStatus") == "STOPPED" else []
+        less["containers"] = [{name: one.get(name) for name in CONTAINER_KEPT} for one in stopped]
     if "events" in less:
         # Most services have a hundred events which say that they are steady.
         less["events"] = [_trimmed_event(one) for one in less["events"] if any(t in one["message"] for t in TELLING)]

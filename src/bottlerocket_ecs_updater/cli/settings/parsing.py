@@ -70,12 +70,23 @@ class _Sources:
         chosen = arguments.get(f"--{CONFIG}", None)
         if chosen is not None and chosen.tokens:
             path = Path(chosen.tokens[-1].value)
-            _fill(arguments, _from_file(path), str(path), known)
+            _fill(arguments, self._of_cluster(_from_file(path), f"config file {path}", known), str(path), known)
         text = self.environ.get(CONFIG_TEXT)
         if text is not None:
             if not text.strip():
                 raise UsageError(f"{CONFIG_TEXT} in the environment is empty: give it a value, or leave it out")
-            _fill(arguments, _from_toml(text, CONFIG_TEXT), CONFIG_TEXT, known)
+            _fill(arguments, self._of_cluster(_content(text, CONFIG_TEXT), CONFIG_TEXT, known), CONFIG_TEXT, known)
+
+    def _of_cluster(self, content: Mapping[str, Any], source: str, known: frozenset[str]) -> dict[str, _Given]:
+        """What a file says of the cluster that a flag or a variable names; without one, its defaults."""
+        from bottlerocket_ecs_updater.cli.settings.sections import take_apart  # noqa: PLC0415 - help needs no policy
+
+        ours = frozenset(_name(argument) for argument in self.arguments if argument.parse)
+        sections = take_apart(content, source, known | ours)
+        chosen = self.arguments.get("--cluster", None)
+        cluster = chosen.tokens[-1].value if chosen is not None and chosen.tokens else ""
+        said = sections.of(cluster) if cluster else sections.defaults
+        return {key: _Given(key, _texts(source, key, value)) for key, value in said.items()}
 
     def origin(self, setting: str) -> str:
         """Where the value of a setting came from, in words."""
@@ -140,10 +151,10 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
     }
 
 
-def _from_file(path: Path) -> dict[str, _Given]:
+def _from_file(path: Path) -> Mapping[str, Any]:
     source = f"config file {path}"
     try:
-        return _from_toml(path.read_text(encoding="utf-8"), source)
+        return _content(path.read_text(encoding="utf-8"), source)
     except OSError as error:
         raise UsageError(f"{source}: {error.strerror or error}") from error
     except ValueError as error:
@@ -151,15 +162,14 @@ def _from_file(path: Path) -> dict[str, _Given]:
         raise UsageError(f"{source}: {error}") from error
 
 
-def _from_toml(text: str, source: str) -> dict[str, _Given]:
+def _content(text: str, source: str) -> Mapping[str, Any]:
     try:
-        content = tomllib.loads(text)
+        return tomllib.loads(text)
     except RecursionError as error:
         raise UsageError(f"{source}: it is nested too deep") from error
     except (ValueError, OverflowError) as error:
         # Beside what is no TOML: dates that no calendar has, and numbers of thousands of digits.
         raise UsageError(f"{source}: {error}") from error
-    return {key.replace("_", "-"): _Given(key, _texts(source, key, value)) for key, value in content.items()}
 
 
 def _texts(source: str, key: str, value: object) -> tuple[str, ...]:

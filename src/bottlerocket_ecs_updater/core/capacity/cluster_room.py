@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     Leaving,
     NoRoom,
     ServiceRules,
-    asks_for_groups,
+    asks_for_tasks,
     blocked_by_limits,
     doubts_of,
     must_place,
@@ -84,7 +84,7 @@ class Rooms:
             self._placing = Placing(capacity, {task.instance for task in others})
         if self._placing.fits(instance.id, rules, here, leaving):
             self._placed = instance.id
-            return Fits(tuple(doubt for arn in dict.fromkeys(here) for doubt in rules[arn].doubts))
+            return Fits(provisos=tuple(doubt for arn in dict.fromkeys(here) for doubt in rules[arn].doubts))
         answer = will_drain(instance.id, capacity, rules, [*others, *self._tasks_on(instance)], self._all_coming())
         if isinstance(answer, NoRoom) and answer.service in nowhere:
             self._refusals[answer.service] = answer
@@ -96,7 +96,7 @@ class Rooms:
         In a cluster that is full the long way would else be gone for each of thousands, and say the same of each.
         """
         may_come = service.grows or any(one.provider in service.providers for one in self._all_coming())
-        if may_come or asks_for_groups(service) or not must_place(service, leaving):
+        if may_come or asks_for_tasks(service) or not must_place(service, leaving):
             return False
         if blocked_by_limits(service.arn, service, leaving):
             return False

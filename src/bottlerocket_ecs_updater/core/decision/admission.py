@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.history import BrokenVersion
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -12,7 +13,7 @@ from bottlerocket_ecs_updater.core.rules.promotion import block_on, not_promoted
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import admit
 
-_TRIED_AGAIN = "it is tried again then; `release` clears the rest"
+_TRIED_AGAIN = "wait until then, or clear the rest with `release`"
 
 
 def not_admitted(instance: Instance, target: Version, running: Version, fleet: Fleet, policy: Policy) -> Hold | None:
@@ -24,6 +25,17 @@ def not_admitted(instance: Instance, target: Version, running: Version, fleet: F
         or admit(target, running, rules.releases, fleet.past.first_seen, fleet.at)
         or not_promoted(target, rules.stages, shared, fleet.at)
     )
+
+
+def said_against(broken: BrokenVersion) -> str:
+    """What was found, with the tasks' own words."""
+    return f"{', '.join(broken.services)}: {broken.words}" if broken.services else broken.words
+
+
+def hold_for_broken(version: Version, broken: BrokenVersion) -> Hold:
+    """Why no further instance takes a version on which tasks failed."""
+    hosts = ", ".join(broken.hosts)
+    return hold(Reason.VERSION_BREAKS_TASKS, version=version, hosts=hosts, what=said_against(broken))
 
 
 def is_suspect(failed_on: int, suspect_after: int) -> bool:
@@ -44,8 +56,11 @@ def failed_before(instance: Instance, target: Version, fleet: Fleet, policy: Pol
     rest = instance.rest
     if rest is not None and (rest.version == target) and fleet.at < rest.until:
         until = UNTIL_CLEARED if rest.rolled_back else f"{rest.until:%Y-%m-%d %H:%M} UTC"
-        then = "look at why it failed; `release` clears the rest" if rest.rolled_back else _TRIED_AGAIN
+        then = "look at why it failed, then clear the rest with `release`" if rest.rolled_back else _TRIED_AGAIN
         return hold(Reason.RESTING, until=until, attempts=rest.attempts, version=target, why=rest.why, then=then)
+    broken = fleet.past.broken.get(target)
+    if broken is not None:
+        return hold_for_broken(target, broken)
     count = fleet.suspects.get(target, 0)
     if is_suspect(count, policy.suspect_after):
         return hold(Reason.RELEASE_SUSPECT, version=target, count=count)

@@ -150,6 +150,6 @@ def _close(fleet: Fleet, policy: Policy, halt: Halt | None, whole: Hold | None, 
 
 
 def _services_with(draft: Draft, otherwise: datetime | None, fleet: Fleet, policy: Policy) -> datetime | None:
-    if draft.wants_services:
+    if draft.wants_services or any(verdict.wants_services for verdict in draft.verdicts.values()):
         return fleet.at
     return services_for_begin(fleet, policy) if draft.wants_full_look else otherwise

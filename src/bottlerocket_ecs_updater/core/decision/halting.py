@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from bottlerocket_ecs_updater.core.decision.admission import said_against
 from bottlerocket_ecs_updater.core.decision.outside import members
 from bottlerocket_ecs_updater.core.decision.settling import never_settled
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
@@ -35,8 +36,20 @@ def find_halt(fleet: Fleet, policy: Policy, hopeful: Collection[InstanceId] = ()
     if fleet.halt is not None:
         return fleet.halt
     return (
-        _too_many_failures(fleet, policy) or _quarantine_full(fleet, policy, hopeful) or _never_settled(fleet, policy)
+        _breaks_tasks(fleet)
+        or _too_many_failures(fleet, policy)
+        or _quarantine_full(fleet, policy, hopeful)
+        or _never_settled(fleet, policy)
     )
+
+
+def _breaks_tasks(fleet: Fleet) -> Halt | None:
+    """What this run found that tasks say against a version; what an earlier one found holds, and halts nothing."""
+    found = [(version, one) for version, one in fleet.past.broken.items() if one.at >= fleet.started_at]
+    if not found:
+        return None
+    version, broken = max(found, key=lambda item: item[1].at)
+    return Halt(f"tasks fail on {version}, on {', '.join(broken.hosts)}: {said_against(broken)}")
 
 
 def _too_many_failures(fleet: Fleet, policy: Policy) -> Halt | None:

@@ -117,6 +117,14 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteBlockers:
+    """Remember which groups of tasks kept its drain from its end."""
+
+    instance: InstanceId
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Conclude:
     """Settle what became of an unclaimed instance in this run."""
 
@@ -145,6 +153,7 @@ Command = (
     | Unmark
     | Quarantine
     | Note
+    | NoteBlockers
     | Conclude
     | CallSuccessor
 )
@@ -167,5 +176,7 @@ class Verdict:
     """The next look must ask Systems Manager how its open reboot commands ended."""
     wants_group: bool = False
     """Its Auto Scaling group must be asked what it is doing with it before more can be decided."""
+    wants_services: bool = False
+    """How services fare must be looked at before more can be decided."""
     wants_listing: bool = False
     """It may have left the cluster, or come back under another registration: the cluster must be listed again."""

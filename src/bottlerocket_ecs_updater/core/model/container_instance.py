@@ -58,6 +58,8 @@ class Registration:
     """Empty where it has none."""
     remaining: Remaining | None = None
     """What it has left for more tasks."""
+    impaired: str = ""
+    """What ECS's own checks find wrong with it; empty where that is nothing, or where ECS does not say."""
     registered: Remaining | None = None
     """What it has for tasks while none is on it."""
     capabilities: frozenset[str] | None = None
@@ -125,3 +127,27 @@ class Managed:
     reach: Reach
     version: Version | None = None
     """The release that its agent last named; older hosts (before 1.7.0) name none. Minutes old, and never proof."""
+
+
+FAILED_CODES = frozenset({"TaskFailedToStart", "EssentialContainerExited"})
+"""How tasks end that nobody has stopped. Source: `stopCode` of DescribeTasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnd:
+    """A task that has stopped, as ECS tells of it for an hour."""
+
+    where: ContainerInstanceArn
+    group: str
+    code: str
+    """ECS's stopCode; empty where it gives none."""
+    why: str
+    """The task's own words: why it stopped, with the reasons of its containers."""
+    exit_code: int | None
+    stopped_at: datetime
+    launched_at: datetime
+
+    @property
+    def failed(self) -> bool:
+        """Whether nobody stopped it, and it did not end well."""
+        return self.code in FAILED_CODES and self.exit_code != 0

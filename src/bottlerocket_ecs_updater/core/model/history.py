@@ -28,6 +28,40 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A reason that has kept runs from beginning anything, though it should have passed by itself."""
+
+    runs: int
+    """In how many runs in a row."""
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """A service or a task family whose tasks kept drains from their end."""
+
+    times: int
+    """In how many runs in a row."""
+    instance: InstanceId
+    """The last host that they kept from becoming empty."""
+    first: datetime
+    last: datetime
+    """When the first of these drains was given up, and the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenVersion:
+    """What tasks, or ECS's own checks, said against a version that boots well."""
+
+    hosts: tuple[InstanceId, ...]
+    services: tuple[str, ...]
+    """The groups of the tasks that failed; empty where ECS's checks said it."""
+    words: str
+    """The tasks' own words."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Past:
     """What is remembered of updates. Empty where there is no state store, but for what this run did itself."""
 
@@ -45,6 +79,12 @@ class Past:
     """Releases that failed after a reboot since a person last released them, and on which instances."""
     released: Mapping[Version, datetime] = field(default_factory=dict)
     """Releases that a person declared good, and when."""
+    broken: Mapping[Version, BrokenVersion] = field(default_factory=dict)
+    """Versions on which tasks failed, since a person last released them."""
+    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    """The reasons, by their codes, that kept the last runs from beginning anything."""
+    blockers: Mapping[str, Blocker] = field(default_factory=dict)
+    """Groups of tasks, such as `service:web`, that kept the last drain of a host that carried them from its end."""
 
     def came_to(self, instance: InstanceId, version: Version) -> datetime | None:
         """When an instance came to a release, None where nobody wrote that down."""

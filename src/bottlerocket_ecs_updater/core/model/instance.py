@@ -79,6 +79,8 @@ class Trail:
     """When its answer was heard: the Systems Manager agent of that boot was up by then."""
     proof_boot: BootId | None = None
     """That boot id: where a later check shows yet another, the host rebooted once more."""
+    groups: tuple[str, ...] = ()
+    """The groups of the tasks that were on it when its drain began."""
     moving: Mapping[str, int] = field(default_factory=dict)
     """How many tasks of each service its drain has to move, by service name."""
     verdict: Outcome | None = None
@@ -86,6 +88,12 @@ class Trail:
     return_sent_at: datetime | None = None
     return_confirmed: bool = False
     """Whether ECS confirmed that it was set ACTIVE."""
+    pending_since: datetime | None = None
+    """Since when every look found tasks on it that do not run yet, None while it does not serve."""
+    impaired_since: datetime | None = None
+    """Since when every look found it IMPAIRED by ECS's own checks."""
+    was_impaired: bool = False
+    """Whether it was so before its drain: then its update is not to blame."""
     missing_looks: int = 0
     """Looks in a row in which ECS did not list it."""
     dark_looks: int = 0

@@ -35,6 +35,8 @@ class Service:
     """The capacity providers that place its tasks; empty where any instance may have them."""
     deploying_since: datetime | None = None
     """When ECS began the deployment that is in progress, None where it says nothing of it."""
+    unasked_starts: int = 0
+    """How many tasks it started in the last hour beyond those that were stopped, by its events."""
     restless: int = 0
     """How many tasks it loses at once by itself, by its events of the last hour; 0 where it does not."""
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.model.claim import Claim
-from bottlerocket_ecs_updater.core.model.history import Past, PastUpdate, Recorded
+from bottlerocket_ecs_updater.core.model.history import Blocker, BrokenVersion, Past, PastUpdate, Recorded, Waiting
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Rest, longest
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -35,6 +35,9 @@ UPDATED_FOR = timedelta(days=180)
 
 GONE_FOR = timedelta(days=30)
 """How long it is remembered of one that left the cluster: no wait at a checkpoint is longer."""
+
+BLOCKERS_FOR = timedelta(days=30)
+"""How long it is remembered that tasks kept a drain from its end: by then their service is another one."""
 
 FAILED_RELEASES_MAX = 50
 """Of how many releases it is remembered that they failed: of the newest, since no host is offered the others."""
@@ -69,6 +72,12 @@ class Ledger:
     begun_nameless: tuple[datetime, ...] = ()
     """When instances were begun, as an older updater wrote it: without their names. Nothing is added to it."""
     recorded: Recorded = field(default_factory=Recorded)
+    broken: Mapping[Version, BrokenVersion] = field(default_factory=dict)
+    """Versions that boot well and on which tasks failed, since a person last released them."""
+    blockers: Mapping[str, Blocker] = field(default_factory=dict)
+    """Groups of tasks that kept the last drain of a host that carried them from its end."""
+    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    """The reasons, by their codes, that kept the last runs from beginning anything."""
     suspect_after: int = SUSPECT_AFTER
     """On how many instances a version must fail to be suspect, as the last run was told: who only looks asks here."""
     attributes_survive: bool = False
@@ -88,6 +97,9 @@ class Ledger:
             self.found_on,
             self.failed_on,
             self.released,
+            self.broken,
+            self.waiting,
+            self.blockers,
         )
 
     @property
@@ -136,6 +148,51 @@ def with_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledg
     return replace(ledger, failed_on={each: failed_on[each] for each in kept})
 
 
+def with_waiting(ledger: Ledger, codes: Collection[str], at: datetime) -> Ledger:
+    """Remember what kept a run from beginning anything, by the codes of the reasons; what did not is forgotten."""
+    before = ledger.waiting
+    now = {
+        code: replace(before[code], runs=before[code].runs + 1) if code in before else Waiting(1, at) for code in codes
+    }
+    return replace(ledger, waiting=now) if now or before else ledger
+
+
+def with_blocked(
+    ledger: Ledger, groups: Collection[str], instance: InstanceId, at: datetime, run_began: datetime
+) -> Ledger:
+    """Remember which groups of tasks kept a drain from its end; those that did long ago are forgotten.
+
+    Several hosts that were drained at once in one run count once.
+    """
+    blockers = {group: one for group, one in ledger.blockers.items() if one.last > at - BLOCKERS_FOR}
+    for group in groups:
+        before = blockers.get(group)
+        if before is None:
+            blockers[group] = Blocker(1, instance, at, at)
+        else:
+            again = before.last < run_began
+            blockers[group] = replace(before, times=before.times + again, instance=instance, last=at)
+    return replace(ledger, blockers=blockers)
+
+
+def without_blockers(ledger: Ledger, groups: Collection[str]) -> Ledger:
+    """Forget it of groups that a drain has moved since."""
+    left = {group: one for group, one in ledger.blockers.items() if group not in groups}
+    return ledger if len(left) == len(ledger.blockers) else replace(ledger, blockers=left)
+
+
+def with_broken(ledger: Ledger, version: Version, found: BrokenVersion) -> Ledger:
+    """Remember that tasks failed on a version: what was found first stays, until a person releases it."""
+    if version in ledger.broken:
+        return ledger
+    for instance in found.hosts:
+        ledger = with_failure(ledger, version, instance)
+    kept = sorted({**ledger.broken, version: found}.items(), key=lambda item: item[0], reverse=True)[
+        :FAILED_RELEASES_MAX
+    ]
+    return replace(ledger, broken=dict(kept))
+
+
 def without_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledger:
     """Forget that a release failed on an instance, and that the instance rests for it: it is proven there since."""
     failed = ledger.failed_on.get(version, frozenset())
@@ -160,6 +217,7 @@ def with_release(ledger: Ledger, version: Version, at: datetime) -> Ledger:
         ledger,
         released={**ledger.released, version: at},
         failed_on=_without(ledger.failed_on, version),
+        broken=_without(ledger.broken, version),
         rests={id_: rest for id_, rest in ledger.rests.items() if rest.version != version},
     )
 
@@ -240,6 +298,11 @@ def without_future(ledger: Ledger, now: datetime) -> Ledger:
         found_on=_until(ledger.found_on, now),
         first_seen=_no_later(ledger.first_seen, now),
         released=_no_later(ledger.released, now),
+        waiting={code: replace(one, since=min(one.since, now)) for code, one in ledger.waiting.items()},
+        blockers={
+            group: replace(one, first=min(one.first, now), last=min(one.last, now))
+            for group, one in ledger.blockers.items()
+        },
         absent_since=_no_later(ledger.absent_since, now),
         rests={id_: replace(rest, until=min(rest.until, now + longest(rest))) for id_, rest in ledger.rests.items()},
     )

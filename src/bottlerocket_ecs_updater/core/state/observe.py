@@ -113,7 +113,7 @@ def _overwriting(trail: Trail, ours: Claim | None, on_instance: Claim | None, ru
 def _connection(instance: Instance, registration: Registration, apart: timedelta) -> Trail:
     trail, claim = instance.trail, instance.claim
     since = None if registration.connected else trail.disconnected_since or registration.at
-    trail = replace(trail, disconnected_since=since)
+    trail = replace(_containers(trail, instance.claim, registration), disconnected_since=since)
     if registration.connected:
         closely = trail.connected_at is not None and registration.at < trail.connected_at + apart
         if trail.connected_looks and closely:
@@ -125,6 +125,17 @@ def _connection(instance: Instance, registration: Registration, apart: timedelta
     if claim is not None and claim.phase is not ClaimPhase.DRAINING and went:
         trail = replace(trail, away_at=registration.at)
     return replace(trail, connected_looks=0)
+
+
+def _containers(trail: Trail, claim: Claim | None, registration: Registration) -> Trail:
+    """Since when containers fare badly on it, as far as counts and checks of ECS tell."""
+    serves = claim is None and registration.status is Status.ACTIVE and registration.connected
+    waits = serves and registration.pending_tasks > 0
+    pending = (trail.pending_since or registration.at) if waits else None
+    impaired = (trail.impaired_since or registration.at) if registration.impaired else None
+    if (pending, impaired) == (trail.pending_since, trail.impaired_since):
+        return trail
+    return replace(trail, pending_since=pending, impaired_since=impaired)
 
 
 def _trail_after(instance: Instance, registration: Registration, run: RunId) -> Trail:
@@ -315,6 +326,7 @@ def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
                 offered=trail.offered,
                 applies=trail.applies,
                 connected_looks=trail.connected_looks,
+                was_impaired=instance.registration is not None and bool(instance.registration.impaired),
             )
             return replace(instance, claim=claim, reboots=(), trail=trail)
         case ClaimPhase.REBOOTING:
@@ -342,12 +354,18 @@ def see_drain_sent(
 ) -> Instance:
     """ECS was asked to drain it, and confirmed that it does, or may do so."""
     moving: dict[str, int] = {}
+    groups = tuple(sorted({task.group for task in instance.tasks.left})) if instance.tasks is not None else ()
     for task in instance.tasks.left if instance.tasks is not None else ():
         if task.group.startswith("service:") and not task.daemon:
             name = task.group.removeprefix("service:")
             moving[name] = moving.get(name, 0) + 1
     trail = replace(
-        instance.trail, drain_sent_at=now, drain_seen=confirmed, moving=moving, deficits_before=dict(deficits)
+        instance.trail,
+        drain_sent_at=now,
+        drain_seen=confirmed,
+        groups=groups,
+        moving=moving,
+        deficits_before=dict(deficits),
     )
     return replace(instance, trail=trail)
 

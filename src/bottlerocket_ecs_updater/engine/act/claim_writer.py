@@ -19,7 +19,14 @@ from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import End
 from bottlerocket_ecs_updater.core.model.services import Slot
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.state.ledger import with_begun, with_claim, with_duration, with_update, without_claim
+from bottlerocket_ecs_updater.core.state.ledger import (
+    with_begun,
+    with_claim,
+    with_duration,
+    with_update,
+    without_blockers,
+    without_claim,
+)
 from bottlerocket_ecs_updater.core.state.observe import see_marked
 from bottlerocket_ecs_updater.engine.act.outcomes import Outcomes
 from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Done, Gone, Later, Recorder, Refused, Result, Unclear
@@ -94,6 +101,7 @@ class Claiming:
             self._ledger.change(partial(with_duration, stage=took))
         elif phase is ClaimPhase.REBOOTING and claim.phase is ClaimPhase.DRAINING and trail.drain_sent_at is not None:
             self._ledger.change(partial(with_duration, drain=self._known.at - trail.drain_sent_at))
+            self._ledger.change(partial(without_blockers, groups=trail.groups))
 
     def _note_begun(self, instance: Instance) -> None:
         """That it was drained, whichever run began that. Until this is written its claim says so."""
@@ -206,6 +214,7 @@ class Claiming:
         now = self._clock.now()
         instance = self._known.instance(command.instance)
         trail = instance.trail
+        self._known.note_proof(instance)
         if command.took_slot:
             before = self._known.worst_before if trail.deficits_before is None else trail.deficits_before
             self._known.take_slot(Slot(instance.id, instance.zone, now, before))

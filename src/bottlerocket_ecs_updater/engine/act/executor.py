@@ -19,6 +19,7 @@ from bottlerocket_ecs_updater.core.model.command import (
     Drain,
     Mark,
     Note,
+    NoteBlockers,
     Quarantine,
     Reboot,
     Return,
@@ -32,7 +33,7 @@ from bottlerocket_ecs_updater.core.model.event import ActDenied, CommandSent, Dr
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import Flight, Kind
-from bottlerocket_ecs_updater.core.state.ledger import with_rest, with_survival
+from bottlerocket_ecs_updater.core.state.ledger import with_blocked, with_rest, with_survival
 from bottlerocket_ecs_updater.core.state.observe import (
     see_denied,
     see_drain_sent,
@@ -77,6 +78,7 @@ from bottlerocket_ecs_updater.errors import (
 ORDER: tuple[type[Command], ...] = (
     Conclude,
     Note,
+    NoteBlockers,
     Cancel,
     Return,
     Unmark,
@@ -102,7 +104,7 @@ SENT_FOR: Mapping[type[Command], Kind] = {
 }
 
 
-SURE = (Conclude, Note, Cancel, StopTasks)
+SURE = (Conclude, Note, NoteBlockers, Cancel, StopTasks)
 """What is only remembered, or tried once: these say nothing of whether AWS takes acts on an instance."""
 
 HOOKS = (Kind.BEFORE_DRAIN, Kind.AFTER_REBOOT)
@@ -214,8 +216,8 @@ class Acting:
         match batch[0]:
             case Conclude():
                 return self._conclude([c for c in batch if isinstance(c, Conclude)])
-            case Note():
-                return self._note([c for c in batch if isinstance(c, Note)])
+            case Note() | NoteBlockers():
+                return self._remember([c for c in batch if isinstance(c, Note | NoteBlockers)])
             case Cancel():
                 return self._cancel([c for c in batch if isinstance(c, Cancel)])
             case Return():
@@ -243,11 +245,16 @@ class Acting:
             self.outcomes.settle(command.instance, command.outcome)
         return set()
 
-    def _note(self, batch: Sequence[Note]) -> set[InstanceId]:
+    def _remember(self, batch: Sequence[Note | NoteBlockers]) -> set[InstanceId]:
         for command in batch:
-            self._known.learn(replace(self._known.instance(command.instance), rest=command.rest))
-            self._ledger.change(partial(with_rest, instance=command.instance, rest=command.rest))
-        self._known.suspects = self._ledger.value.suspects
+            match command:
+                case Note(instance=id_, rest=rest):
+                    self._known.learn(replace(self._known.instance(id_), rest=rest))
+                    self._ledger.change(partial(with_rest, instance=id_, rest=rest))
+                case NoteBlockers(instance=id_, groups=groups):
+                    now, began = self._clock.now(), self._known.started_at
+                    self._ledger.change(partial(with_blocked, groups=groups, instance=id_, at=now, run_began=began))
+        self._known.suspects, self._known.past = self._ledger.value.suspects, self._ledger.value.past
         return set()
 
     def _mark(self, batch: Sequence[Mark]) -> set[InstanceId]:

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from bottlerocket_ecs_updater.core.affected import taking_part, worst_of
 from bottlerocket_ecs_updater.core.capacity.cluster_room import constraints_ask_for_tasks, tasks_changed
+from bottlerocket_ecs_updater.core.decision.affected import taking_part, worst_of
+from bottlerocket_ecs_updater.core.decision.evidence import on_trial
 from bottlerocket_ecs_updater.core.decision.outside import set_aside
 from bottlerocket_ecs_updater.core.decision.rival_runs import lives
 from bottlerocket_ecs_updater.core.decision.settling import moving_tasks, observe, settled, starting_daemons
@@ -79,6 +80,11 @@ CLOCKS_APART = timedelta(seconds=60)
 HEARD_AGAIN_POLLS = 0.5
 """A command is asked about no more often than this: looks gather within half a poll, so none waits for the next."""
 
+DESCRIBED_AT_ONCE = 100
+"""What one call of DescribeContainerInstances takes."""
+
+LATE_TO_SETTLE = timedelta(seconds=60)
+"""After a return services are steady sooner than that, as a rule."""
 FEW_COMMANDS, FEW_HEARD_AGAIN_POLLS = 5, 0.25
 """So few commands are asked about twice as often, since the calls are few. A look that was promised when a command was
 sent comes half a poll later at the earliest, so it is never too early for it, however long the sending took."""
@@ -143,7 +149,9 @@ class Looking:
         else:
             asked = self._ask_for_stopping_tasks(wants.due, now)
             others = [id_ for id_ in wants.due if id_ not in asked and not self._described_just_now(id_, wants, now)]
-            self._describe([registration.arn for registration in self._registrations(others)], now)
+            others += [id_ for id_ in self._long_unsteady(now) if id_ not in others] if wants.services else []
+            described = [registration.arn for registration in self._registrations(others)]
+            self._describe([*described, *self._on_trial(len(described))], now)
             self._ask_for_stopping_tasks(others, now)
         if self._denied and not known.in_hand:
             raise next(iter(self._denied.values()))
@@ -158,6 +166,18 @@ class Looking:
         self._look_for_successor()
         if wants.services and not first:
             self._look_at_services(now)
+
+    def _long_unsteady(self, now: datetime) -> Iterable[InstanceId]:
+        """Hosts that were returned a while ago, and whose slot is not steady: perhaps tasks do not start there."""
+        late = [slot for slot in self._known.slots if slot.unsteady and passed(slot.returned_at, LATE_TO_SETTLE, now)]
+        return [slot.instance for slot in late if slot.instance in self._known.instances]
+
+    def _on_trial(self, described: int) -> Sequence[ContainerInstanceArn]:
+        """Hosts that came to their version in this roll, where a call that is made anyway has room for them."""
+        if not described or described >= DESCRIBED_AT_ONCE:
+            return []
+        hosts = self._registrations(on_trial(self._known.fleet()))
+        return [registration.arn for registration in hosts][: DESCRIBED_AT_ONCE - described]
 
     def _described_just_now(self, id_: InstanceId, wants: Wants, now: datetime) -> bool:
         """Whether only its group is wanted, of one that the last look described."""
@@ -417,6 +437,8 @@ class Looking:
         if not known.drained:
             known.worst_before = worst_of(known.worst_before, found)
             known.looks_before += 1
+            known.starts_before = {one.arn: one.unasked_starts for one in found}
+            known.restless_before |= {one.name for one in found if one.restless}
         self.surveying.look_at_health(now)
         moving = {
             **moving_tasks(known.fleet()),

@@ -22,6 +22,7 @@ from bottlerocket_ecs_updater.simulator.ecs.model import (
     Status,
     Task,
 )
+from bottlerocket_ecs_updater.simulator.faults import Breaking
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, TaskDefinition
@@ -147,7 +148,9 @@ class Lifecycle:
                 return Last.STOPPED, timing.deprovisioning
             case Last.PROVISIONING:
                 return Last.PENDING, timing.provisioning
-            case Last.PENDING if work.fails_to_start:
+            case Last.PENDING if self._stays_pending(task):
+                return None
+            case Last.PENDING if self._why_not_started(task):
                 return Last.STOPPED, timing.start_longest
             case Last.PENDING:
                 span = (timing.start_longest - timing.start_shortest).total_seconds()
@@ -165,10 +168,24 @@ class Lifecycle:
             case other:
                 assert_never(other)
 
+    def _why_not_started(self, task: Task) -> str:
+        """Why it fails to start, empty where it starts: for itself, or for the release of its host."""
+        broken = self._registry.breaks(task)
+        if broken is not None and broken.how is Breaking.FAILS_TO_START:
+            return broken.reason
+        return task.workload.fails_to_start
+
+    def _stays_pending(self, task: Task) -> bool:
+        broken = self._registry.breaks(task)
+        return broken is not None and broken.how is Breaking.STAYS_PENDING
+
     def _coming_while_running(self, task: Task) -> tuple[Last, timedelta] | None:
         work, started = task.workload, task.started_at
         assert started is not None, "a task that runs has started"
         elapsed = self._clock.now() - started
+        broken = self._registry.breaks(task)
+        if broken is not None and broken.how is Breaking.EXITS and (task.healthy or broken.after < work.healthy_after):
+            return Last.DEPROVISIONING, broken.after - elapsed
         if not task.healthy:
             return Last.RUNNING, work.healthy_after - elapsed
         return None if work.runs_for is None else (Last.DEPROVISIONING, work.runs_for - elapsed)
@@ -184,10 +201,10 @@ class Lifecycle:
         if exited_by_itself:
             task.desired, task.stop_code = Desired.STOPPED, "EssentialContainerExited"
             task.stopped_reason, task.stopping_at = "Essential container in task exited", now
-            task.exit_code = task.workload.exit_code
+            task.exit_code = 1 if self._registry.breaks(task) is not None else task.workload.exit_code
         if last is Last.STOPPED and task.desired is Desired.RUNNING and task.last is Last.PENDING:
             task.desired, task.stop_code = Desired.STOPPED, "TaskFailedToStart"
-            task.stopped_reason, task.stopping_at = task.workload.fails_to_start, now
+            task.stopped_reason, task.stopping_at = self._why_not_started(task), now
         if last is Last.RUNNING:
             task.started_at = task.started_at or now
             task.healthy = now >= task.started_at + task.workload.healthy_after

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
     from bottlerocket_ecs_updater.simulator.clock import Clock
     from bottlerocket_ecs_updater.simulator.ecs.model import Shape
+    from bottlerocket_ecs_updater.simulator.faults import HealthImpaired, TasksBreak
 
 
 class Registry:
@@ -30,10 +31,16 @@ class Registry:
         self.definitions: dict[str, list[TaskDefinition]] = {}
         self.other_definitions: list[Callable[[str], TaskDefinition | None]] = []
         """Who else may know a task definition by its name or ARN."""
+        self.other_definition_arns: list[Callable[[str], list[str]]] = []
+        """Who else may list task definitions of a status, by their ARNs."""
         self.on_task: list[Callable[[Task], None]] = []
         """Called after each change of a task's desired or last status."""
         self.on_instance: list[Callable[[ContainerInstance], None]] = []
         """Called after each change of a container instance's status or connection."""
+        self.breaks: Callable[[Task], TasksBreak | None] = lambda _: None
+        """What the release of its host does to a task."""
+        self.impaired: Callable[[ContainerInstance], HealthImpaired | None] = lambda _: None
+        """What ECS's checks find wrong with a container instance."""
         self.actor: str | None = None
         """Who makes the call that is being served; None while the world moves by itself."""
         self._numbers = 0
@@ -93,6 +100,11 @@ class Registry:
             raise AwsError("ClientException", "TaskDefinition not found.")
         return found
 
+    def newest(self, family: str) -> TaskDefinition | None:
+        """The newest revision of a family that the world has itself."""
+        revisions = self.definitions.get(family, [])
+        return revisions[-1] if revisions else None
+
     def defines(self, name: str) -> bool:
         """Whether the task definition is one of the world's own."""
         return self._own_definition(name) is not None
@@ -100,7 +112,8 @@ class Registry:
     def _own_definition(self, name: str) -> TaskDefinition | None:
         family, _, revision = last_part(name).partition(":")
         revisions = self.definitions.get(family, [])
-        number = int(revision) if revision.isdecimal() else len(revisions)
+        active = [one.revision for one in revisions if one.registered.get("status", "ACTIVE") == "ACTIVE"]
+        number = int(revision) if revision.isdecimal() else max(active, default=0)
         return revisions[number - 1] if 1 <= number <= len(revisions) else None
 
     def forget_old_tasks(self, cluster: Cluster) -> None:

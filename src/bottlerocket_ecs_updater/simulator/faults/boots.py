@@ -136,8 +136,41 @@ class ReportedUndeliverable:
     document: str = ""
 
 
+class Breaking(StrEnum):
+    """How a release breaks the tasks on its host."""
+
+    FAILS_TO_START = "fails-to-start"
+    EXITS = "exits"
+    STAYS_PENDING = "stays-pending"
+
+
+@dataclass(frozen=True, slots=True)
+class TasksBreak:
+    """F44. A release boots well and breaks containers: on its host tasks fail to start, exit, or stay PENDING."""
+
+    how: Breaking = Breaking.FAILS_TO_START
+    after: timedelta = timedelta(seconds=10)
+    """How long after its start a task exits."""
+    gpus_only: bool = False
+    """Whether only tasks that ask for GPUs break."""
+    reason: str = "CannotStartContainerError: nvidia-container-cli: initialization error: driver not loaded"
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HealthImpaired:
+    """F45. A release boots well, and ECS's own checks of the container instance find it IMPAIRED."""
+
+    check: str = "CONTAINER_RUNTIME"
+    after: timedelta = timedelta(seconds=60)
+    """How long after the boot."""
+    version: str | None = None
+
+
 BootFault = (
-    RebootEnds
+    TasksBreak
+    | HealthImpaired
+    | RebootEnds
     | RebootRefused
     | RebootDelayed
     | RebootIgnored

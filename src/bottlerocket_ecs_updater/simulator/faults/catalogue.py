@@ -1,6 +1,6 @@
 """The catalogue: every fault of the field by its number, what it does, where it was seen, what brings it about.
 
-F1 to F43 are faults of the world that the updater works in; W1 to W7 are those of its own calls and its own life.
+F1 to F45 are faults of the world that the updater works in; W1 to W7 are those of its own calls and its own life.
 An issue is named as `repository#number`, a source file by the program that it belongs to.
 """
 
@@ -112,6 +112,12 @@ FAULTS: Mapping[str, CatalogueEntry] = MappingProxyType(
             "bottlerocket#4888, ecs-agent#3000",
             world.InstanceStopped,
         ),
+        "F44": _entry(
+            "a release boots well and breaks containers",
+            "bottlerocket#3960, #3513, #3849",
+            boots.TasksBreak,
+        ),
+        "F45": _entry("ECS finds the container instance IMPAIRED", "containers-roadmap#759", boots.HealthImpaired),
         "W1": _entry("reads that are behind", "eventual consistency of AWS", world.StaleReads),
         "W2": _entry("carried out, but the reply is lost", "networks", world.RepliesLost),
         "W3": _entry("the updater is killed at any call", "Spot, deployments, people", world.UpdaterDies),

@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
     EcsAgentLate,
     EcsAgentTerminal,
     GrubFails,
+    HealthImpaired,
     RebootDelayed,
     RebootEnding,
     RebootEnds,
@@ -24,6 +25,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
     RollsBack,
     SsmUnreachable,
     Step,
+    TasksBreak,
     Unreachable,
 )
 from bottlerocket_ecs_updater.simulator.host import initial_state as leftovers
@@ -60,6 +62,10 @@ INHIBITED = (
 )
 
 
+_OfRelease = GrubFails | BootHangs | RollsBack | DockerDead | ControlContainerMissing | TasksBreak | HealthImpaired
+"""What is wrong with a release, wherever it runs."""
+
+
 class Host:
     """A host in the world. It is up and connected from the start; all that happens later is on the clock.
 
@@ -71,6 +77,7 @@ class Host:
         self.spec = spec
         self.instance_id = spec.instance_id
         self.boots = 1
+        self.booted_at = clock.now()
         """How often an operating system has come up, the boot before the world began included."""
         self.power = Power.RUNNING
         self.on_containers_die: list[Callable[[Host, str], None]] = []
@@ -294,12 +301,23 @@ class Host:
         else:
             self._later(self.spec.timing.boot, self._boot)
 
-    def _concerns(self, fault: GrubFails | BootHangs | RollsBack | DockerDead | ControlContainerMissing) -> bool:
+    def breaks_tasks(self, *, gpus: bool) -> TasksBreak | None:
+        """What the release that it runs does to a task, None where it does no harm."""
+        suits = self._concerns
+        return self.ailments.active(TasksBreak, lambda fault: suits(fault) and (gpus or not fault.gpus_only))
+
+    def impaired(self) -> HealthImpaired | None:
+        """What ECS's own checks find wrong with it, None where nothing is."""
+        found = self.ailments.active(HealthImpaired, self._concerns)
+        return found if found is not None and self.clock.now() >= self.booted_at + found.after else None
+
+    def _concerns(self, fault: _OfRelease) -> bool:
         return self._machine.is_update(fault.version)
 
     def _boot(self) -> None:
         self.banks.mark_successful()
         self.boots += 1
+        self.booted_at = self.clock.now()
         self.boot_id = self._new_boot_id()
         self.power = Power.RUNNING
         for booted in self.on_boot:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 
@@ -17,6 +17,8 @@ class Budget:
     """Instances that it was told to leave out: their outages are nobody's budget."""
     denied_versions: frozenset[str] = frozenset()
     may_stop_standalone_tasks: bool = False
+    drain_timeout: timedelta = timedelta(minutes=25)
+    """A drain that was given up after so long was in vain for the tasks that were left."""
 
 
 @dataclass(frozen=True, slots=True)

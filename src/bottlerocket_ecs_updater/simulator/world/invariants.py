@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, ClaimPhase
+from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, ClaimPhase, read_claim
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last, Status
 from bottlerocket_ecs_updater.simulator.ecs.requests import arn_like
-from bottlerocket_ecs_updater.simulator.ecs.scheduler import SCHEDULED
+from bottlerocket_ecs_updater.simulator.ecs.scheduler import FAILURES, SCHEDULED
 from bottlerocket_ecs_updater.simulator.host import Power
 from bottlerocket_ecs_updater.simulator.world.findings import Budget, KilledTask, Verdict, Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
     from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, Shape, Task
@@ -34,6 +35,15 @@ LOOKED_BEFORE = timedelta(seconds=30)
 
 NOTICEABLE = timedelta(seconds=30)
 """How long somebody else's outage must have lasted before an updater is held to have seen it."""
+
+FAILED_TASKS = 2
+"""One task that fails may be a coincidence: an updater is held to two on hosts of one release."""
+
+FAILED_NOTICEABLE = timedelta(seconds=90)
+"""How long tasks must have failed on a release before an updater is held to have seen it."""
+
+PENDING_NOTICEABLE = timedelta(minutes=8)
+"""How long a task must have been PENDING there, or a host IMPAIRED: images take minutes to pull."""
 
 _NOT_BY_REBOOT = frozenset({Power.STOPPED, Power.TERMINATED})
 """A host that is down like this was brought down by no reboot command."""
@@ -71,6 +81,8 @@ class _Seen:
     returned_by_hand_at: datetime | None = None
     reboot_by: str | None = None
     """Who sent the last reboot command. It may run again after a boot, so it is not forgotten then."""
+    drained_at: datetime | None = None
+    """When an updater drained it last."""
     applies: dict[str, int] = field(default_factory=dict)
     """Apply commands that may be running, by command id, with the count of boots when they were sent."""
 
@@ -94,6 +106,10 @@ class Watch:
         self._moves = 0
         self._drained_by_updater: set[str] = set()
         self._actors: list[str] = []
+        self._failed_on: dict[str, list[datetime]] = {}
+        """When tasks failed on hosts that an updater brought to each release, because of that release."""
+        self._blocked: dict[str, dict[str, str]] = {}
+        """By caller, which groups of tasks kept a drain of which instance from its end."""
         world.ecs.registry.on_instance.append(self._instance_changed)
         world.ecs.registry.on_task.append(self._task_changed)
 
@@ -193,6 +209,7 @@ class Watch:
         self._out_by_zone[seen.zone] -= 1
 
     def _set_status(self, call: Call) -> None:
+        together: list[str] = []
         for instance in self._instances(call.params["containerInstances"]):
             name = instance.ec2_instance_id
             drained_by = instance.drained_by
@@ -200,10 +217,62 @@ class Watch:
                 self._violated(4, name, f"{call.caller} sets {call.params['status']}; {drained_by} drained it")
             elif call.params["status"] == Status.DRAINING and instance.status is Status.ACTIVE:
                 self._drained_by_updater.add(name)
-                self._check_budget(name, call)
+                self._seen[name].drained_at = self._world.clock.now()
+                self._check_budget(name, call, together)
+                self._check_blocked(instance, call)
+                together.append(name)
             elif call.params["status"] == Status.ACTIVE:
+                self._note_blocked(instance, call)
                 self._check_stays_up(name, call)
                 self._check_stays_in_group(name, call)
+
+    def _note_blocked(self, instance: ContainerInstance, call: Call) -> None:
+        """A drain is given up that lasted as long as it may: what is left on it was disturbed in vain."""
+        name, began = instance.ec2_instance_id, self._seen[instance.ec2_instance_id].drained_at
+        ours = instance.status is Status.DRAINING and name in self._drained_by_updater
+        if ours and began is not None and self._world.clock.now() - began >= self.budget.drain_timeout:
+            for task in instance.tasks.values():
+                if not task.is_daemon:
+                    self._blocked.setdefault(call.caller, {}).setdefault(task.group, name)
+
+    def _check_blocked(self, instance: ContainerInstance, call: Call) -> None:
+        """Nobody drains another host with tasks of what kept a drain of the same run from its end."""
+        blocked = self._blocked.get(call.caller, {})
+        found = sorted({task.group for task in instance.tasks.values() if task.group in blocked})
+        if found:
+            what = f"{call.caller} drains it for {found[0]}, which kept {blocked[found[0]]} from becoming empty"
+            self._violated(15, instance.ec2_instance_id, what)
+
+    def _check_breaks_no_more(self, instance: ContainerInstance, call: Call) -> None:
+        """Nobody reboots a further host into a release on which tasks have been failing for a while."""
+        try:
+            claim = read_claim(instance.custom.get(ATTRIBUTE))
+        except ValueError:
+            return
+        target = str(claim.target) if claim is not None else ""
+        failed = self._failed_on.get(target, [])
+        if len(failed) >= FAILED_TASKS and self._world.clock.now() - failed[FAILED_TASKS - 1] >= FAILED_NOTICEABLE:
+            self._violated(16, instance.ec2_instance_id, f"{call.caller} reboots it into {target}, which breaks tasks")
+
+    def released_by_hand(self, version: str) -> None:
+        """A person says that a release is good, whatever it did."""
+        self._failed_on.pop(version, None)
+
+    def _note_broken(self, task: Task) -> None:
+        instance = task.instance
+        if instance is None or self._world.ecs.registry.breaks(task) is None:
+            return
+        host, seen = self._world.hosts[instance.ec2_instance_id], self._seen[instance.ec2_instance_id]
+        if seen.reboot_by is None or host.power is not Power.RUNNING:
+            return
+        if task.last is Last.STOPPED and task.stop_code in FAILURES:
+            self._failed_on.setdefault(host.running, []).append(self._world.clock.now())
+        elif task.last is Last.PENDING and task.desired is Desired.RUNNING:
+            self._world.clock.after(PENDING_NOTICEABLE, partial(self._note_pending, task, host))
+
+    def _note_pending(self, task: Task, host: Host) -> None:
+        if task.last is Last.PENDING and task.desired is Desired.RUNNING:
+            self._failed_on.setdefault(host.running, []).extend([self._world.clock.now()] * FAILED_TASKS)
 
     def _check_stays_up(self, name: str, call: Call) -> None:
         """Nobody gives back a host that is down, or about to go down, by a reboot command of an updater."""
@@ -218,9 +287,11 @@ class Watch:
         if since is not None and self._world.clock.now() - since >= NOTICEABLE:
             self._violated(13, name, f"{call.caller} sets ACTIVE what its Auto Scaling group takes away since {since}")
 
-    def _check_budget(self, name: str, call: Call) -> None:
+    def _check_budget(self, name: str, call: Call, together: Sequence[str]) -> None:
+        """With those that the same call drains before it, of which none is out yet."""
         zone = self._seen[name].zone
         out = [each for other, each in self._out.items() if other != name and self._counts(other, each)]
+        out += [self._seen[other] for other in together if other not in self._out]
         total, here = len(out) + 1, sum(each.zone == zone for each in out) + 1
         most, most_here = self.budget.max_unavailable, self.budget.max_unavailable_per_zone
         if most is not None and total > most:
@@ -244,6 +315,7 @@ class Watch:
 
     def _task_changed(self, task: Task) -> None:
         instance = task.instance
+        self._note_broken(task)
         if (
             task.desired is Desired.STOPPED
             and task.last in (Last.RUNNING, Last.PENDING, Last.PROVISIONING)
@@ -289,6 +361,7 @@ class Watch:
                 self._seen[name].reboot_sent_at = call.at
                 instance = self._world.cluster.by_ec2[name]
                 self._check_reboot(instance, f"SendCommand by {call.caller}", [*instance.tasks.values()])
+                self._check_breaks_no_more(instance, call)
 
     def _check_reboot(self, instance: ContainerInstance, what: str, tasks: Iterable[Task]) -> None:
         wrong = [f"task {task.arn.rsplit('/', 1)[-1]} is {task.last}" for task in tasks]

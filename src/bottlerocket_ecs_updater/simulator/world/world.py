@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.simulator.ecs import (
     Workload,
 )
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
-from bottlerocket_ecs_updater.simulator.faults import FaultPlan
+from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, HealthImpaired, TasksBreak
 from bottlerocket_ecs_updater.simulator.host import Host, HostSpec, Power
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
 from bottlerocket_ecs_updater.simulator.services.autoscaling import AutoScaling
@@ -88,8 +88,10 @@ class World:
         self.documents = Documents(clock, documents)
         # Each part draws from chances of its own, so that one part's change does not move all the others.
         self.ecs = ControlPlane(clock, self.names, _chances(seed, "ecs"), ecs_timing)
-        self.ssm = RunCommand(clock, _chances(seed, "ssm"), ssm_timing, self.documents.content)
         self.ec2 = Ec2(clock)
+        self.ssm = RunCommand(
+            clock, _chances(seed, "ssm"), ssm_timing, self.documents.content, tags_of=self.ec2.tags_of
+        )
         self.launching = Launching(clock)
         self.autoscaling = AutoScaling(clock, self.names, self.ec2, self.launching, _chances(seed, "autoscaling"))
         self.cloudwatch = CloudWatch(clock, self.names)
@@ -97,7 +99,10 @@ class World:
         self.cluster = self.ecs.registry.create_cluster(cluster)
         self.scaling = ManagedScaling(self)
         self.watch = Watch(self, budget, frozenset({*operators, MANAGED_DRAINING}))
+        self.ecs.registry.breaks = self._breaks
+        self.ecs.registry.impaired = lambda instance: self.hosts[instance.ec2_instance_id].impaired()
         self._seed = seed
+        self._elsewhere: dict[str, World] = {}
         self._interventions = Interventions(self)
         self._throttles = Throttles(rates)
         self._validate_answers = validate_answers
@@ -155,6 +160,15 @@ class World:
         with self.clock.lock:
             self.disturbances.after(call)
 
+    def elsewhere(self, region: str) -> World:
+        """What there is of ECS and Systems Manager in another Region of the account: nothing so far."""
+        with self.clock.lock:
+            if region not in self._elsewhere:
+                world = World(self.clock, names=replace(self.names, region=region))
+                world.ecs.registry.clusters.clear()
+                self._elsewhere[region] = world
+            return self._elsewhere[region]
+
     def simulates(self, service: str, operation: str) -> bool:
         """Whether the world serves an operation."""
         return operation in self._handlers.get(service, ())
@@ -175,7 +189,7 @@ class World:
         The faults that the world's plan has for its id are added to those of `host`. With `bottlerocket=False`
         it is some other Linux: a container instance without the attribute, and without SSM.
         """
-        host = _with_faults(host, self.faults.on(host.instance_id))
+        host = _with_faults(host, (*self.faults.on(host.instance_id), *_of_releases(self.faults)))
         machine = Host(self.clock, host, self.repository, _chances(self._seed, host.instance_id))
         attributes = (("bottlerocket.variant", machine.variant),) if bottlerocket else ()
         spec = spec or ContainerInstanceSpec(host.instance_id, zone, attributes)
@@ -273,6 +287,10 @@ class World:
         """The newest registration of an EC2 instance."""
         return self.cluster.by_ec2[instance_id]
 
+    def _breaks(self, task: Task) -> TasksBreak | None:
+        host = self.hosts.get(task.instance.ec2_instance_id) if task.instance is not None else None
+        return host.breaks_tasks(gpus=task.workload.gpus > 0) if host is not None else None
+
     def _operator_sets(self, status: str, instance_ids: Iterable[str]) -> None:
         self._set_status(OPERATOR, status, instance_ids)
 
@@ -325,6 +343,11 @@ def _run_command_handlers(ssm: RunCommand) -> dict[str, Handler]:
         "CancelCommand": ssm.cancel_command,
         "DescribeInstanceInformation": ssm.describe_instance_information,
     }
+
+
+def _of_releases(plan: FaultPlan) -> tuple[Fault, ...]:
+    """What is wrong with a release is wrong on every host that runs it."""
+    return tuple(fault for fault in plan.world if isinstance(fault, TasksBreak | HealthImpaired))
 
 
 def _with_faults(host: HostSpec, faults: tuple[Any, ...]) -> HostSpec:

@@ -38,7 +38,17 @@ from tests.core.builders import (
 from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
 from bottlerocket_ecs_updater.core.decision.decide import decide
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
-from bottlerocket_ecs_updater.core.model.command import Check, Command, Drain, Mark, Note, Return, Unmark, Verdict
+from bottlerocket_ecs_updater.core.model.command import (
+    Check,
+    Command,
+    Drain,
+    Mark,
+    Note,
+    NoteBlockers,
+    Return,
+    Unmark,
+    Verdict,
+)
 from bottlerocket_ecs_updater.core.model.container_instance import Status, Tasks
 from bottlerocket_ecs_updater.core.model.fleet import Durations, Halt
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
@@ -75,8 +85,9 @@ def let_go(verdict: Verdict) -> Reason:
 
 def given_back(verdict: Verdict) -> str:
     """Why an instance was given back; it rests afterwards."""
-    assert kinds(verdict) == [Return, Note, Unmark]
-    command = verdict.commands[0]
+    commands = [command for command in verdict.commands if not isinstance(command, NoteBlockers)]
+    assert [type(command) for command in commands] == [Return, Note, Unmark]
+    command = commands[0]
     assert isinstance(command, Return)
     return str(command.verdict)
 
@@ -151,9 +162,15 @@ def test_an_instance_that_is_not_empty_past_the_limit_is_given_back() -> None:
 
 
 def test_a_drain_that_failed_rests() -> None:
-    note = next_step(aged(25, tasks=(task(),))).commands[1]
+    note = next_step(aged(25, tasks=(task(),))).commands[2]
     assert isinstance(note, Note)
     assert (note.rest.version, note.rest.attempts, note.rest.rolled_back) == (NEW, 1, False)
+
+
+def test_the_tasks_that_kept_a_drain_from_its_end_are_remembered() -> None:
+    blockers = next_step(aged(25, tasks=(task("web"), task("api", "STOPPING")))).commands[0]
+    assert isinstance(blockers, NoteBlockers)
+    assert blockers.groups == ("service:api", "service:web")
 
 
 def test_the_limit_counts_from_the_claim_of_the_run_that_began_the_drain() -> None:

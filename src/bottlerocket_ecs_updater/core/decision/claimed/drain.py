@@ -7,7 +7,7 @@ The claim says what was begun; the witnesses say how far it came.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
@@ -30,6 +30,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.lost_claim import lost_claim
 from bottlerocket_ecs_updater.core.decision.claimed.quarantine import quarantined
 from bottlerocket_ecs_updater.core.decision.claimed.reboot import rebooting
 from bottlerocket_ecs_updater.core.decision.claimed.rival_claim import wait_for_rival
+from bottlerocket_ecs_updater.core.decision.evidence import evidence_is_old
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
 from bottlerocket_ecs_updater.core.decision.polling import next_look, quiet_time
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import GIVEN_BACK, is_own_host, works_of
@@ -53,6 +54,9 @@ REPORT_SPACING_SHARE = 4
 
 SET_BY_US = frozenset({Status.ACTIVE, Status.DRAINING})
 """Between these two an instance can be set; in every other status ECS refuses it."""
+
+LONG_DRAIN, SERVICES_SPACING = timedelta(minutes=2), timedelta(seconds=60)
+"""A drain that takes longer is looked into: how services fare, every so often."""
 
 
 def _proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
@@ -195,7 +199,9 @@ def _not_empty(instance: Instance, claim: Claim, registration: Registration, fle
         # What is left only has to stop: asked now, the host has answered by the time it is empty.
         asked = ask_host(instance, fleet.at, policy)
         return replace(asked, look_at=look_at, wants_group=group_due_soon(instance, REBOOTS_AFTER_ANSWER, fleet))
-    return Verdict(look_at=look_at)
+    # Where a drain takes long, the version may be why: its tasks find no start on the hosts that came to it before.
+    long = passed(began, LONG_DRAIN, fleet.at)
+    return Verdict(look_at=look_at, wants_services=long and evidence_is_old(claim, fleet, SERVICES_SPACING))
 
 
 def _others_were_empty(began: datetime, fleet: Fleet, policy: Policy) -> bool:
@@ -269,6 +275,8 @@ def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet
     difference = changed(report, claim)
     if difference is not None:
         return give_back_changed(instance, claim, difference, fleet)
+    if evidence_is_old(claim, fleet):
+        return Verdict(look_at=fleet.at, wants_services=True)
     mark = Mark(instance.id, claim_for_reboot(claim, fleet))
     return Verdict((mark,), look_at=fleet.at)
 

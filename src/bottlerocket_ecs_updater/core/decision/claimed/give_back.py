@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from bottlerocket_ecs_updater.core.decision.admission import not_admitted
 from bottlerocket_ecs_updater.core.decision.backoff import next_rest
+from bottlerocket_ecs_updater.core.decision.blockers import blocking_groups
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.model.command import Cancel, Command, Note, Return, Unmark, Verdict
+from bottlerocket_ecs_updater.core.model.command import Cancel, Command, Note, NoteBlockers, Return, Unmark, Verdict
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -68,7 +70,8 @@ def give_back_barred(instance: Instance, claim: Claim, why: Hold, fleet: Fleet) 
 
 def give_back_not_empty(instance: Instance, claim: Claim, limit: timedelta, fleet: Fleet) -> Verdict:
     """Give back what did not become empty in time, naming what is left on it."""
-    return give_back(instance, claim, not_empty_hold(instance, limit), fleet)
+    verdict = give_back(instance, claim, not_empty_hold(instance, limit), fleet)
+    return replace(verdict, commands=(NoteBlockers(instance.id, blocking_groups(instance)), *verdict.commands))
 
 
 def not_empty_hold(instance: Instance, limit: timedelta) -> Hold:

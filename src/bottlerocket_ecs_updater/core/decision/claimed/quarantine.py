@@ -13,6 +13,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.verify import (
     _second_reboot_possible,
     never_rebooted,
 )
+from bottlerocket_ecs_updater.core.decision.evidence import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim
 from bottlerocket_ecs_updater.core.model.command import Command, Conclude, Quarantine, Unmark, Verdict
@@ -48,6 +49,8 @@ def quarantined(instance: Instance, claim: Claim, registration: Registration, fl
         return Verdict((*conclusion, *asked.commands), look_at=asked.look_at)
     if instance.trail.connected_looks < CONNECTED_LOOKS:
         return Verdict(conclusion, look_at=fleet.at + policy.poll_interval)
+    if impaired_by_update(instance):
+        return Verdict(conclusion)
     found = _recovered(instance, claim, registration, told.report, fleet, policy)
     return replace(found, commands=(*conclusion, *found.commands))
 

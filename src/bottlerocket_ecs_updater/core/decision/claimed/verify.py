@@ -8,6 +8,7 @@ from bottlerocket_ecs_updater.core.decision.backoff import next_rest
 from bottlerocket_ecs_updater.core.decision.claimed.after_reboot_hook import Unwell, ask_after_reboot, ask_again
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open, hand_back
 from bottlerocket_ecs_updater.core.decision.claimed.let_go import RETURNS_AFTER_ANSWER, group_due_soon
+from bottlerocket_ecs_updater.core.decision.evidence import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
 from bottlerocket_ecs_updater.core.decision.polling import near
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
@@ -41,9 +42,10 @@ def verify(
     """A new boot is proven. Healthy means: the agent connected over several looks, and no second reboot to come."""
     soon = fleet.at + near(policy.poll_interval)
     over = fleet.at >= limit_of_reboot(instance, claim, fleet, policy)
-    if instance.trail.connected_looks < CONNECTED_LOOKS or not registration.connected:
+    if instance.trail.connected_looks < CONNECTED_LOOKS or not registration.connected or impaired_by_update(instance):
         if over:
-            detail = f"it runs {report.running}, but its ECS agent does not stay connected"
+            wrong = impaired_by_update(instance) or "its ECS agent does not stay connected"
+            detail = f"it runs {report.running}, but {wrong}"
             why = failed(Failure.NOT_BACK, limit=spell(policy.reboot_timeout), detail=detail)
             return quarantine(instance, claim, registration, why, fleet)
         # Its group is asked with the last look before the return, which then waits for no further one.

@@ -10,10 +10,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from bottlerocket_ecs_updater.core.affected import deploying_on, hold_for_deployments
 from bottlerocket_ecs_updater.core.capacity.cluster_room import Rooms
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom, room_hold
 from bottlerocket_ecs_updater.core.decision.admission import rules_for
+from bottlerocket_ecs_updater.core.decision.affected import deploying_on, hold_for_deployments
+from bottlerocket_ecs_updater.core.decision.blockers import blocked, groups_on
+from bottlerocket_ecs_updater.core.decision.evidence import impaired_on_trial
 from bottlerocket_ecs_updater.core.decision.outside import is_there, not_selected, set_aside
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import works_of
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, Case, before_drain, before_staging
@@ -65,6 +67,8 @@ class Turns:
         self._today = allow_today(policy.rules.checkpoints, begun_lately(fleet), fleet.at)
         self._rooms = Rooms(fleet)
         self._allowances: dict[Version, Allowance] = {}
+        self._picked: frozenset[str] = frozenset()
+        """The groups of the tasks on those that were picked in this pass."""
 
     def answers(
         self, instance: Instance, report: HostReport, target: Version, *, room: bool = False
@@ -82,10 +86,10 @@ class Turns:
             allowances=self._left(target),
             room=self.room(instance) if room else None,
         )
-        case = replace(case, deployments=self.unmovable(instance)) if case is not None else None
-        services = Answer("services", self._unknown(instance))
+        case = replace(case, deployments=self._deploying(instance)) if case is not None else None
+        tasks = Answer("services", self._unknown(instance)), Answer("drains", blocked(instance, fleet, self._picked))
         rules = rules_for(target, fleet, policy)
-        return (_pause(fleet), services, *before_drain(case, rules, fleet.at)) if case is not None else ()
+        return (_pause(fleet), *tasks, *before_drain(case, rules, fleet.at)) if case is not None else ()
 
     def barred(self, target: Version) -> Hold | None:
         """Why no instance that stands ready for that release may be drained now: pace, or health.
@@ -97,10 +101,15 @@ class Turns:
     def unready(self) -> Hold | None:
         """Why no instance may be drained now, whatever it goes to, and whatever runs on it."""
         fleet, rules = self._fleet, self._policy.rules
-        return hold_for_health(fleet.health) if rules.health and fleet.health is not None else None
+        unwell = hold_for_health(fleet.health) if rules.health and fleet.health is not None else None
+        impaired = impaired_on_trial(fleet)
+        return unwell or (hold(Reason.SETTLING, instance=impaired[0].id) if impaired else None)
 
     def unmovable(self, instance: Instance) -> Hold | None:
-        """Why the services on an instance keep it from being drained now: one is in the middle of a deployment."""
+        """Why the tasks on an instance keep it from being drained now: a deployment, or an earlier drain in vain."""
+        return self._deploying(instance) or blocked(instance, self._fleet, self._picked)
+
+    def _deploying(self, instance: Instance) -> Hold | None:
         return hold_for_deployments(deploying_on(instance, self._fleet), self._policy.rules.tasks)
 
     def room(self, instance: Instance) -> Fits | NoRoom | None:
@@ -124,6 +133,7 @@ class Turns:
     def leave(self, instance: Instance) -> None:
         """Its tasks are to move, too."""
         self._rooms.take(instance)
+        self._picked |= groups_on(instance)
 
     def spent(self, target: Version) -> Hold | None:
         """Why no further instance may begin to go to that release, None when one may."""

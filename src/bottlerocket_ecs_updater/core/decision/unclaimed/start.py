@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.affected import seen_deploying_since
 from bottlerocket_ecs_updater.core.capacity.cluster_room import held_for_survey, missed, unsurveyed
+from bottlerocket_ecs_updater.core.decision.affected import seen_deploying_since
 from bottlerocket_ecs_updater.core.decision.draft import Draft, due
+from bottlerocket_ecs_updater.core.decision.evidence import impaired_on_trial
 from bottlerocket_ecs_updater.core.decision.polling import next_look
 from bottlerocket_ecs_updater.core.decision.settling import UNSTEADY_POLLS
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import is_own_host
@@ -212,6 +213,7 @@ def _ruled_out(instance: Instance, why: Hold, fleet: Fleet, policy: Policy, draf
     if since is None or passed(since, policy.settle_timeout, fleet.at):
         return Verdict(hold=why)
     draft.services_at = fleet.at + UNSTEADY_POLLS * policy.poll_interval
+    draft.wants_full_look = draft.wants_full_look or why.reason is Reason.SETTLING
     return Verdict(hold=why, look_at=draft.services_at)
 
 
@@ -222,6 +224,8 @@ def _passing_since(instance: Instance, why: Hold, fleet: Fleet) -> datetime | No
             return seen_deploying_since(instance, fleet)
         case Reason.UNWELL:
             return fleet.health.since if fleet.health is not None else None
+        case Reason.SETTLING:
+            return min(one.trail.impaired_since or fleet.at for one in impaired_on_trial(fleet))
         case _:
             return None
 

@@ -1,0 +1,70 @@
+"""The clusters of an account and Region, and the answer to the state machine that asked for them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.batches import chunks, pages
+from bottlerocket_ecs_updater.aws.transport.operation import Operation
+from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.core.model.location import name_of
+
+if TYPE_CHECKING:
+    from types_boto3_ecs import ECSClient
+    from types_boto3_ecs.type_defs import ListClustersRequestTypeDef
+
+_DESCRIBE_MAX = 100
+_CAUSE_MAX_CHARACTERS = 32_000
+"""Source: the pattern of SensitiveCause in the service's model allows 32,768."""
+
+
+class _States(Protocol):
+    """What of a client of Step Functions is used."""
+
+    def send_task_success(self, *, taskToken: str, output: str) -> object: ...  # noqa: N803 - the service's names
+    def send_task_failure(self, *, taskToken: str, error: str, cause: str) -> object: ...  # noqa: N803 - the same
+
+
+def find_clusters(clients: Pair[ECSClient], api: Api) -> Mapping[str, Mapping[str, str]]:
+    """Every active cluster that has instances, by its name, with its tags. Raises what ECS makes of it.
+
+    A cluster without instances has nothing to update; the one that the updater's own tasks run in is one.
+    """
+
+    def ask(token: str | None) -> Any:
+        request: ListClustersRequestTypeDef = {"nextToken": token} if token else {}
+        return api.look(Operation.LIST_CLUSTERS, "", clients.looking.list_clusters, **request)
+
+    found = pages(ask, lambda page: page.get("nextToken"))
+    arns = [arn for page in found for arn in page.get("clusterArns", ())]
+    clusters: dict[str, Mapping[str, str]] = {}
+    for some in chunks(arns, _DESCRIBE_MAX):
+        method = clients.looking.describe_clusters
+        reply = api.look(Operation.DESCRIBE_CLUSTERS, "", method, clusters=some, include=["TAGS"])
+        for shape in reply.get("clusters", ()):
+            if shape.get("status", "ACTIVE") == "ACTIVE" and shape.get("registeredContainerInstancesCount", 0):
+                tags = {tag.get("key", ""): tag.get("value", "") for tag in shape.get("tags", ())}
+                clusters[name_of(shape.get("clusterArn", ""))] = tags
+    return clusters
+
+
+class Asker:
+    """The state machine that waits for this task's answer."""
+
+    def __init__(self, client: Callable[[], _States], api: Api, token: str) -> None:
+        self._client = client
+        self._api = api
+        self._token = token
+
+    def tell(self, output: Mapping[str, object]) -> None:
+        """Give it what it asked for. Raises what Step Functions makes of it."""
+        method = self._client().send_task_success
+        self._api.act(Operation.SEND_TASK_SUCCESS, "", method, taskToken=self._token, output=json.dumps(output))
+
+    def fail(self, why: str) -> None:
+        """Say why there is no answer."""
+        method, cause = self._client().send_task_failure, why[:_CAUSE_MAX_CHARACTERS]
+        self._api.act(Operation.SEND_TASK_FAILURE, "", method, taskToken=self._token, error="NoWaves", cause=cause)

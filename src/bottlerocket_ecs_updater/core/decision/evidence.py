@@ -1,0 +1,173 @@
+"""What tasks say about a version: it booted well, and containers fail on it.
+
+A host that is back proves that the version boots. Whether containers run there, only tasks can tell. So what happened
+to tasks on the hosts that this roll has brought to a version is held against it: tasks that failed to start, that
+exited with an error, or that stay PENDING, and checks of ECS that find the container instance IMPAIRED. What fails in
+the same way on other hosts, or did before, is the service's own trouble, and says nothing about the version.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from bottlerocket_ecs_updater.core.model.claim import Claim
+from bottlerocket_ecs_updater.core.model.container_instance import Status, TaskEnd
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.history import BrokenVersion
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.services import Service
+from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.model.version import Version
+
+ROLL_LASTS = timedelta(days=7)
+"""What came to a version longer ago has carried tasks since, and is not looked at again."""
+
+FAILED_TASKS = 2
+"""One task that fails may be a coincidence."""
+
+AT_ONCE = timedelta(seconds=5)
+"""What ends in one moment may have ended with its host, which somebody stopped: those that follow tell more."""
+
+PENDING_FOR = timedelta(minutes=5)
+"""Images of some gigabytes take minutes to pull; the agent itself gives up on a start after three."""
+
+IMPAIRED_FOR = timedelta(minutes=2)
+"""ECS checks every few seconds; a runtime that comes up may be impaired for a moment."""
+
+EVIDENCE_FRESH = timedelta(seconds=45)
+"""So old may be what was seen of services when a host is rebooted into a version that others came to before."""
+
+CARRIED_FOR, EVIDENCE_FRESH_LATER = timedelta(minutes=8), timedelta(minutes=2)
+"""A version that has carried tasks for a while is looked at less closely."""
+
+HOSTS_NAMED, TASKS_NAMED = 3, 2
+
+
+def on_trial(fleet: Fleet) -> Mapping[InstanceId, tuple[Version, datetime]]:
+    """The hosts that were brought to a version in this roll and serve, with the version and since when."""
+    found: dict[InstanceId, tuple[Version, datetime]] = {}
+    for id_, update in fleet.past.updated.items():
+        instance = fleet.instances.get(id_)
+        if instance is None or instance.claim is not None or passed(update.at, ROLL_LASTS, fleet.at):
+            continue
+        report = instance.told.report if instance.told is not None else None
+        if report is None or report.running == update.version:
+            found[id_] = update.version, update.at
+    return found
+
+
+def evidence_is_old(claim: Claim, fleet: Fleet, fresh: timedelta = EVIDENCE_FRESH) -> bool:
+    """Whether services must be looked at before one more host is rebooted into the version of others on trial.
+
+    Its own tasks have most likely moved to those. Nobody has looked since how they fare there.
+    """
+    services = fleet.services
+    if services is not None and not passed(services.at, fresh, fleet.at):
+        return False
+    came = [at for version, at in on_trial(fleet).values() if version == claim.target]
+    if not came:
+        return False
+    carried = passed(min(came), CARRIED_FOR, fleet.at)
+    return services is None or not carried or passed(services.at, EVIDENCE_FRESH_LATER, fleet.at)
+
+
+def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[Service, ...]:
+    """The services that lose tasks more than before the first drain, and more than drains of ours explain."""
+    services = fleet.services.all if fleet.services is not None else ()
+    moving: Counter[str] = Counter()
+    in_hand = len(fleet.slots)
+    for one in fleet.instances.values():
+        if one.claim is not None:
+            in_hand += 1
+            moving.update(one.trail.moving)
+    # A daemon service stops a task at each drain and starts one at each return, which events show only in part.
+    moving.update({one.name: 2 * in_hand for one in services if one.daemon})
+    return tuple(
+        one
+        for one in services
+        if one.arn in starts_before and one.unasked_starts - starts_before[one.arn] - moving[one.name] >= FAILED_TASKS
+    )
+
+
+def broken_by_ends(
+    hosts: Mapping[ContainerInstanceArn, InstanceId],
+    since: Mapping[InstanceId, datetime],
+    ends: Iterable[TaskEnd],
+    now: datetime,
+) -> BrokenVersion | None:
+    """What the tasks that stopped say against a version; `hosts` are those on trial for it, `since` when they were.
+
+    A service that fails elsewhere too, or failed before, says nothing.
+    """
+    failed = [end for end in ends if end.failed]
+    here = [end for end in failed if end.where in hosts and end.launched_at >= since[hosts[end.where]]]
+    others = Counter(end.group for end in failed if end not in here)
+    own = Counter(end.group for end in here)
+    # A task or two that failed somewhere in the last hour is no habit.
+    elsewhere = {group for group in own if others[group] >= max(FAILED_TASKS, own[group] / 2)}
+    telling = sorted((end for end in here if end.group not in elsewhere), key=lambda end: end.stopped_at)
+    if len(telling) < FAILED_TASKS or telling[-1].stopped_at - telling[0].stopped_at < AT_ONCE:
+        return None
+    return BrokenVersion(_named(hosts[end.where] for end in telling), _services(telling), _words(telling), now)
+
+
+def _services(ends: Sequence[TaskEnd]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(end.group for end in ends))[:HOSTS_NAMED]
+
+
+def _words(ends: Sequence[TaskEnd]) -> str:
+    said = dict.fromkeys(end.why for end in ends)
+    return "; ".join(list(said)[:TASKS_NAMED])
+
+
+def _named(hosts: Iterable[InstanceId]) -> tuple[InstanceId, ...]:
+    return tuple(sorted(set(hosts)))
+
+
+def long_pending(instance: Instance, now: datetime) -> bool:
+    """Whether every look for a while has found tasks on it that ECS wants to run, and that do not."""
+    since = instance.trail.pending_since
+    return since is not None and passed(since, PENDING_FOR, now)
+
+
+def long_impaired(instance: Instance, now: datetime) -> bool:
+    """Whether every look for a while has found ECS's own checks failing on it."""
+    since = instance.trail.impaired_since
+    over = since is not None and passed(since, IMPAIRED_FOR, now)
+    return over and not instance.trail.was_impaired and _serves(instance)
+
+
+def impaired_on_trial(fleet: Fleet) -> Sequence[Instance]:
+    """Hosts of this roll that ECS's own checks find failing now, whether for long or not."""
+    hosts = (fleet.instances[id_] for id_ in on_trial(fleet))
+    return [one for one in hosts if one.trail.impaired_since is not None and not one.trail.was_impaired]
+
+
+def impaired_by_update(instance: Instance) -> str:
+    """What ECS's own checks find wrong with it since its reboot, empty where they find nothing new."""
+    registration = instance.registration
+    found = registration.impaired if registration is not None and not instance.trail.was_impaired else ""
+    return f"ECS finds it IMPAIRED: {found}" if found else ""
+
+
+def _serves(instance: Instance) -> bool:
+    registration = instance.registration
+    return registration is not None and registration.connected and registration.status is not Status.INACTIVE
+
+
+def broken_by_pending(hosts: Collection[Instance], now: datetime) -> BrokenVersion:
+    """What tasks that stay PENDING say against the version of these hosts."""
+    waits = min(one.trail.pending_since for one in hosts if one.trail.pending_since is not None)
+    tasks = [task for one in hosts if one.tasks is not None for task in one.tasks.left]
+    groups = {task.group for task in tasks if task.last_status != "RUNNING"} or {task.group for task in tasks}
+    words = f"tasks have stayed PENDING there since {waits:%H:%M} UTC"
+    return BrokenVersion(_named(one.id for one in hosts), tuple(sorted(groups))[:HOSTS_NAMED], words, now)
+
+
+def broken_by_health(hosts: Collection[Instance], now: datetime) -> BrokenVersion:
+    """What ECS's own checks say against the version of these hosts."""
+    why = next(one.registration.impaired for one in hosts if one.registration is not None)
+    return BrokenVersion(_named(one.id for one in hosts), (), f"the container instance is IMPAIRED: {why}", now)

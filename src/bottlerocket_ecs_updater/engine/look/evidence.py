@@ -1,0 +1,129 @@
+"""Looking for what tasks say against a version, where the looks that a run takes anyway give reason to.
+
+A healthy roll pays nothing for it: the counts, the events and the health of hosts and services come with looks that are
+taken for other reasons. Only where a service loses tasks that no drain of ours explains is it asked how they ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from bottlerocket_ecs_updater.core.decision.evidence import (
+    broken_by_ends,
+    broken_by_health,
+    broken_by_pending,
+    long_impaired,
+    long_pending,
+    on_trial,
+    suspicious,
+)
+from bottlerocket_ecs_updater.core.model.container_instance import TaskEnd, Tasks
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.history import BrokenVersion
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.state.ledger import with_broken
+from bottlerocket_ecs_updater.engine.ports import Cluster
+from bottlerocket_ecs_updater.engine.run_state import Knowledge
+from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
+from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
+
+ASKED_AGAIN, ASKED_AGAIN_MAX = timedelta(seconds=30), timedelta(minutes=10)
+"""How a service's tasks ended is asked no more often than this, and less often each time that it told nothing."""
+
+UNSTEADY_FOR = timedelta(minutes=3)
+"""A slot that is not steady for so long gives reason to ask how its services' tasks end."""
+
+Trial = Mapping[InstanceId, tuple[Version, datetime]]
+
+
+class Evidence:
+    """Looks for evidence against versions. One instance of this class serves one run."""
+
+    def __init__(self, known: Knowledge, cluster: Cluster, ledger: LedgerKeeping) -> None:
+        self._known = known
+        self._cluster = cluster
+        self._ledger = ledger
+        self._asked: dict[str, tuple[datetime, timedelta]] = {}
+        """When each service was asked about last, and how long it is not asked about after that."""
+
+    def look(self) -> None:
+        """Note each version that tasks, or ECS's own checks, speak against. Raises what looks raise."""
+        known = self._known
+        known.past = self._ledger.value.past
+        fleet = known.fleet()
+        trial = {id_: one for id_, one in on_trial(fleet).items() if one[0] not in fleet.past.broken}
+        for version in sorted({version for version, _ in trial.values()}):
+            hosts = [fleet.instances[id_] for id_, (to, _) in trial.items() if to == version]
+            found = self._by_counts(hosts, fleet)
+            if found is not None:
+                self._note(version, found)
+                return
+        self._impaired_on_the_way(fleet)
+        if trial and fleet.services is not None and fleet.services.at == fleet.at:
+            self._ask(sorted(self._in_doubt(fleet)), trial, fleet)
+
+    def _by_counts(self, hosts: Collection[Instance], fleet: Fleet) -> BrokenVersion | None:
+        pending = [one for one in hosts if long_pending(one, fleet.at)]
+        if pending:
+            return broken_by_pending(self._with_tasks(pending, fleet.at), fleet.at)
+        impaired = [one for one in hosts if long_impaired(one, fleet.at)]
+        return broken_by_health(impaired, fleet.at) if impaired else None
+
+    def _with_tasks(self, hosts: Collection[Instance], now: datetime) -> Collection[Instance]:
+        """The same hosts with the tasks that are on them now: which ones do not start is to be said."""
+        arns = {one.registration.arn: one for one in hosts if one.registration is not None}
+        for arn, tasks in self._cluster.tasks_of(list(arns)).items():
+            if arn in arns:
+                self._known.learn(replace(arns[arn], tasks=Tasks(tasks, now)))
+        return [self._known.instance(one.id) for one in hosts]
+
+    def _impaired_on_the_way(self, fleet: Fleet) -> None:
+        """A host that booted into its target and is IMPAIRED is not even given back."""
+        for one in fleet.instances.values():
+            if one.claim is not None and one.trail.proof_at is not None and long_impaired(one, fleet.at):
+                self._note(one.claim.target, broken_by_health([one], fleet.at))
+
+    def _in_doubt(self, fleet: Fleet) -> Iterable[str]:
+        """The services of which it is to be asked how their tasks end."""
+        known = self._known
+        if not known.drained:
+            # Hosts that an earlier run brought to a version may have broken tasks ever since.
+            return {one.name for one in fleet.services.all if one.restless} if fleet.services is not None else ()
+        unsteady = {
+            name for slot in fleet.slots if passed(slot.returned_at, UNSTEADY_FOR, fleet.at) for name in slot.unsteady
+        }
+        return {*(one.name for one in suspicious(fleet, known.starts_before)), *unsteady} - known.restless_before
+
+    def _ask(self, names: Collection[str], trial: Trial, fleet: Fleet) -> None:
+        known_names = {one.name for one in fleet.services.all} if fleet.services is not None else set()
+        ends = [end for name in names if name in known_names for end in self._ends(name, fleet.at)]
+        for version in sorted({version for version, _ in trial.values()}) if ends else ():
+            mine = {id_: since for id_, (to, since) in trial.items() if to == version}
+            arns = {arn: id_ for id_ in mine if (arn := self._known.arn_of(id_)) is not None}
+            found = broken_by_ends(arns, mine, ends, fleet.at)
+            if found is not None:
+                self._note(version, found)
+
+    def _ends(self, name: str, now: datetime) -> Iterable[TaskEnd]:
+        last = self._asked.get(name)
+        if last is not None and not passed(*last, now):
+            return ()
+        self._asked[name] = now, min(last[1] * 2, ASKED_AGAIN_MAX) if last is not None else ASKED_AGAIN
+        try:
+            return self._cluster.ended_of(name)
+        except (Throttled, Unreachable, LeaseLost, Interrupted):
+            raise
+        except UpdaterError:
+            # Whoever may not ask this does without: what is asked of the cluster itself says more.
+            return ()
+
+    def _note(self, version: Version, found: BrokenVersion) -> None:
+        self._ledger.change(partial(with_broken, version=version, found=found))
+        self._known.past = self._ledger.value.past
+        self._known.suspects = self._ledger.value.suspects

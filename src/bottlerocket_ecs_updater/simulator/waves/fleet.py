@@ -1,0 +1,183 @@
+"""Several simulated clusters in one account, the state machine that goes through them, and its tasks as processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
+from bottlerocket_ecs_updater.simulator.waves.control import Control
+from bottlerocket_ecs_updater.simulator.waves.definition import CONTAINER, definition
+from bottlerocket_ecs_updater.simulator.waves.interpreter import Interpreter, interpreter
+from bottlerocket_ecs_updater.simulator.wire import Wire
+from bottlerocket_ecs_updater.simulator.world.findings import Budget
+
+if TYPE_CHECKING:
+    from bottlerocket_ecs_updater.simulator.clock import ScaledClock
+    from bottlerocket_ecs_updater.simulator.scenarios import Scenario
+    from bottlerocket_ecs_updater.simulator.world.world import World
+
+VARIABLE = "BOTTLEROCKET_ECS_UPDATER_"
+CLUSTER, SETTINGS = f"{VARIABLE}CLUSTER", f"{VARIABLE}CONFIG_TEXT"
+
+
+@dataclass
+class TaskProcess:
+    """One task, as a process."""
+
+    arn: str
+    command: Sequence[str]
+    cluster: str
+    process: subprocess.Popen[str] | None = None
+    lines: list[str] = field(default_factory=list)
+    exit_code: int | None = None
+
+
+@dataclass
+class Processes:
+    """Runs the updater's tasks as processes, each against the world of its cluster."""
+
+    environments: Mapping[str, Mapping[str, str]]
+    """What a process sees, by the cluster that it is told of; under "" where that is none."""
+    each: dict[str, TaskProcess] = field(default_factory=dict)
+    sidecars: Mapping[str, int] = field(default_factory=dict)
+    """Clusters whose task has a second container, and the code with which that ends."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, request: Mapping[str, Any]) -> str:
+        """Start a task as RunTask asks."""
+        [override] = request["overrides"]["containerOverrides"]
+        told = {one["name"]: one["value"] for one in override["environment"]}
+        cluster = told.get(CLUSTER, "")
+        with self._lock:
+            arn = f"arn:aws:ecs:us-east-1:123456789012:task/runner/{len(self.each) + 1:032x}"
+            task = self.each[arn] = TaskProcess(arn, override["command"], cluster)
+        mine = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", VARIABLE, "ECS_"))}
+        task.process = subprocess.Popen(  # noqa: S603 - our own
+            [sys.executable, "-m", "bottlerocket_ecs_updater", *task.command],
+            env={**mine, **self.environments[cluster], **told},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        threading.Thread(target=self._listen, args=(task,), name=f"task {cluster}", daemon=True).start()
+        return arn
+
+    def look(self, arn: str) -> Mapping[str, Any]:
+        """The task as DescribeTasks shows it."""
+        task = self.each[arn]
+        ended = task.exit_code is not None
+        containers = [{"name": CONTAINER, **({"exitCode": task.exit_code} if ended else {})}]
+        if task.cluster in self.sidecars:
+            containers.append({"name": "sidecar", **({"exitCode": self.sidecars[task.cluster]} if ended else {})})
+        return {
+            "taskArn": arn,
+            "clusterArn": "arn:aws:ecs:us-east-1:123456789012:cluster/runner",
+            "lastStatus": "STOPPED" if ended else "RUNNING",
+            "containers": containers,
+        }
+
+    def of(self, cluster: str) -> Sequence[TaskProcess]:
+        """The tasks that were run for a cluster."""
+        return [task for task in self.each.values() if task.cluster == cluster]
+
+    def kill(self) -> None:
+        """End what still runs."""
+        for task in self.each.values():
+            if task.process is not None and task.process.poll() is None:
+                task.process.kill()
+                task.process.wait()
+
+    def _listen(self, task: TaskProcess) -> None:
+        assert task.process is not None
+        with task.process as process:
+            for line in process.stdout or ():
+                task.lines.append(line.rstrip("\n"))
+        task.exit_code = task.process.returncode
+
+
+@dataclass
+class SimulatedFleet:
+    """Everything that goes on."""
+
+    worlds: Mapping[str, World]
+    clock: ScaledClock
+    state: Path
+    processes: Processes
+    states: Interpreter
+
+    def start(self) -> str:
+        """Begin to go through the clusters; the ARN of the execution."""
+        return self.states.start(json.loads(filled(json.dumps(definition()), self.state)))
+
+    def versions(self) -> Mapping[str, set[str]]:
+        """What the hosts of each cluster run."""
+        return {name: {host.running for host in world.hosts.values()} for name, world in self.worlds.items()}
+
+
+def filled(text: str, state: Path) -> str:
+    """The definition with what a stack fills in."""
+    values = {
+        "Partition": "aws",
+        "RunsOn": "runner",
+        "TaskDefinition": "updater",
+        "AssignPublicIp": "DISABLED",
+        "Topic": "arn:aws:sns:us-east-1:123456789012:updates",
+        "Page": f"{state}/fleet/index.html",
+    }
+    for name, value in values.items():
+        text = text.replace(f"${{{name}}}", value)
+    lists = {"SecurityGroups": ["sg-0123456789abcdef0"], "Subnets": ["subnet-0123456789abcdef0"]}
+    for name, several in lists.items():
+        text = text.replace(json.dumps(f"${{{name}}}"), json.dumps(several))
+    return text
+
+
+@contextmanager
+def simulated_fleet(
+    scenarios: Mapping[str, Scenario],
+    clock: ScaledClock,
+    settings: str,
+    state: Path,
+    *,
+    tags: Mapping[str, Mapping[str, str]] | None = None,
+    sidecars: Mapping[str, int] | None = None,
+) -> Iterator[SimulatedFleet]:
+    """Worlds by the names of their clusters, each on a wire of its own; no process outlives the context."""
+    origin = clock.now().isoformat()
+    worlds = {
+        name: replace(one, cluster=name).build(clock, budget=Budget(1)) for name, one in sorted(scenarios.items())
+    }
+    common = {
+        f"{VARIABLE}TIME_SCALE": str(clock.speed),
+        f"{VARIABLE}TIME_ORIGIN": origin,
+        f"{VARIABLE}STATE": str(state),
+        f"{VARIABLE}CHECK_DOCUMENT": CHECK,
+        f"{VARIABLE}APPLY_DOCUMENT": APPLY,
+        f"{VARIABLE}REBOOT_DOCUMENT": REBOOT,
+        f"{VARIABLE}LOG_FORMAT": "text",
+        SETTINGS: settings,
+    }
+    clock.start()
+    with ExitStack() as stack:
+        stack.callback(clock.stop)
+        wires = {name: stack.enter_context(Wire(world)) for name, world in worlds.items()}
+        environments = {name: {**common, **wire.environment()} for name, wire in wires.items()}
+        control = stack.enter_context(Control(worlds, tags or {}))
+        first = next(iter(environments.values()))
+        environments[""] = {**first, "AWS_ENDPOINT_URL": control.endpoint}
+        processes = Processes(environments, sidecars=sidecars or {})
+        names = next(iter(worlds.values())).names
+        states = stack.enter_context(interpreter(names.account, names.region, processes, clock.speed))
+        stack.callback(processes.kill)
+        yield SimulatedFleet(worlds, clock, state, processes, states)

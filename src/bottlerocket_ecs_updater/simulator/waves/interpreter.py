@@ -1,0 +1,240 @@
+"""moto's States Language interpreter, with what it lacks for tasks of ECS, and with somebody who runs them.
+
+What it does not cover: the size of payloads, the number of events, permissions, retries of Step Functions itself,
+express executions, and JSONata. Waits are shortened by the speed of the simulated worlds.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import uuid4
+
+import botocore.session
+from botocore import xform_name
+from botocore.model import StructureShape
+from moto.core.config import default_user_config
+from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
+from moto.stepfunctions.parser.asl.component.common.error_name import custom_error_name
+from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
+    FailureEvent,
+    FailureEventException,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
+from moto.stepfunctions.parser.asl.component.common.string import string_expression
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service as services,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service_ecs as ecs_service,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service_sns as sns_service,
+)
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function import wait_function
+from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+from moto.stepfunctions.parser.asl.utils.json_path import NoSuchJsonPathError, extract_json
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+
+ROLE = "arn:aws:iam::{account}:role/fleet"
+
+
+class Tasks(Protocol):
+    """Whoever runs tasks."""
+
+    def run(self, request: Mapping[str, Any]) -> str:
+        """Start a task as RunTask asks, and give its ARN."""
+
+    def look(self, arn: str) -> Mapping[str, Any]:
+        """The task as DescribeTasks shows it."""
+
+
+@dataclass
+class Messages:
+    """What was published to topics."""
+
+    sent: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def publish(self, **request: Any) -> dict[str, Any]:
+        self.sent.append(request)
+        return {"MessageId": f"{len(self.sent):036}"}
+
+
+class _Ecs:
+    """ECS, as the interpreter calls it."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+
+    def run_task(self, **request: Any) -> dict[str, Any]:
+        arn = self._tasks.run(request)
+        return {"tasks": [self._tasks.look(arn)], "failures": []}
+
+    def describe_tasks(self, *, tasks: Sequence[str], **_: Any) -> dict[str, Any]:
+        return {"tasks": [self._tasks.look(arn) for arn in tasks], "failures": []}
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """Runs state machines against whoever runs their tasks."""
+
+    account: str
+    region: str
+    messages: Messages
+
+    def start(self, definition: Mapping[str, Any]) -> str:
+        """Begin an execution, and give its ARN."""
+        backend = stepfunctions_parser_backends[self.account][self.region]
+        # The names of executions and machines must not repeat in the process.
+        machine = backend.create_state_machine(
+            f"fleet-{uuid4()}", json.dumps(definition), ROLE.format(account=self.account), tags=[]
+        )
+        execution = backend.start_execution(machine.arn, "run-1", "{}")
+        return str(execution.execution_arn)
+
+    def status(self, execution: str) -> str:
+        """RUNNING, SUCCEEDED, FAILED or TIMED_OUT."""
+        return str(self._execution(execution).exec_status.value)
+
+    def events(self, execution: str) -> Sequence[Mapping[str, Any]]:
+        """The history."""
+        backend = stepfunctions_parser_backends[self.account][self.region]
+        found: Sequence[Mapping[str, Any]] = backend.get_execution_history(execution)["events"]
+        return found
+
+    def approve(self, token: str) -> None:
+        """A person says yes."""
+        self.succeed(token, {})
+
+    def succeed(self, token: str, output: Mapping[str, Any]) -> None:
+        """A task gives the answer that it was asked for."""
+        stepfunctions_parser_backends[self.account][self.region].send_task_success(token, json.dumps(output))
+
+    def stop(self, execution: str) -> None:
+        """End it."""
+        stepfunctions_parser_backends[self.account][self.region].stop_execution(execution)
+
+    def _execution(self, execution: str) -> Any:
+        return stepfunctions_parser_backends[self.account][self.region].describe_execution(execution)
+
+
+@contextmanager
+def interpreter(account: str, region: str, tasks: Tasks, speed: float) -> Iterator[Interpreter]:
+    """The interpreter, for as long as the context lasts: it changes moto for the whole process."""
+    messages = Messages()
+    clients = {"ecs": _Ecs(tasks), "sns": messages}
+
+    def client_for(*, service: str, **_: Any) -> Any:
+        return clients[service]
+
+    def shorter(_: Any, env: Any, wait_seconds: int) -> None:
+        env.program_state_event.wait(wait_seconds / speed)
+
+    changes: list[tuple[Any, str, Any]] = [
+        (services.StateTaskService, "_normalise_parameters", _parameters),
+        (services.StateTaskService, "_normalise_response", _response),
+        (
+            ecs_service.StateTaskServiceEcs,
+            "_build_sync_resolver",
+            _with_exit_codes(ecs_service.StateTaskServiceEcs._build_sync_resolver),
+        ),
+        (ecs_service, "boto_client_for", client_for),
+        (sns_service, "boto_client_for", client_for),
+        (custom_error_name.CustomErrorName, "__init__", _any_name),
+        (string_expression, "extract_json", _none_for_no_match),
+        (wait_function.WaitFunction, "_wait_interval", shorter),
+    ]
+    before = [(thing, name, getattr(thing, name)) for thing, name, _ in changes]
+    executes = default_user_config["stepfunctions"]["execute_state_machine"]
+    default_user_config["stepfunctions"]["execute_state_machine"] = True
+    for thing, name, value in changes:
+        setattr(thing, name, value)
+    try:
+        yield Interpreter(account, region, messages)
+    finally:
+        default_user_config["stepfunctions"]["execute_state_machine"] = executes
+        for thing, name, value in before:
+            setattr(thing, name, value)
+
+
+_models: dict[str, Any] = {}
+_lock = threading.Lock()
+
+
+def _shape(self: Any, which: str, service: str | None, action: str | None) -> Any:
+    """The shape of an operation's input or output: states write its names as the API has them."""
+    name = self._get_boto_service_name(service)
+    with _lock:
+        if name not in _models:
+            _models[name] = botocore.session.get_session().get_service_model(name)
+    snake, model = self._get_boto_service_action(action), _models[name]
+    operation = next(one for one in model.operation_names if xform_name(one) == snake)
+    return getattr(model.operation_model(operation), which)
+
+
+def _parameters(
+    self: Any, parameters: Any, boto_service_name: str | None = None, service_action_name: str | None = None
+) -> None:
+    shape = _shape(self, "input_shape", boto_service_name, service_action_name)
+    if isinstance(shape, StructureShape):
+        self._to_boto_request(parameters, shape)
+
+
+def _response(
+    self: Any, response: Any, boto_service_name: str | None = None, service_action_name: str | None = None
+) -> None:
+    shape = _shape(self, "output_shape", boto_service_name, service_action_name)
+    if isinstance(shape, StructureShape):
+        self._from_boto_response(response, shape)
+
+
+def _none_for_no_match(path: str, data: Any) -> Any:
+    """A path to several places that finds none gives an empty list in Step Functions."""
+    try:
+        return extract_json(path, data)
+    except NoSuchJsonPathError:
+        if "[?(" in path or "[*]" in path:
+            return []
+        raise
+
+
+def _any_name(self: Any, error_name: str | None) -> None:
+    ErrorName.__init__(self, error_name=error_name)
+
+
+def _with_exit_codes(original: Callable[..., Any]) -> Callable[..., Any]:
+    """A container that ended with another code than 0 fails the state. Source: aws/copilot-cli#3160."""
+
+    def build(self: Any, env: Any, **more: Any) -> Any:
+        resolve = original(self, env=env, **more)
+
+        def look() -> Any:
+            task = resolve()
+            if task and any(one.get("ExitCode", 1) for one in task.get("Containers", ())):
+                raise _failed(env, task)
+            return task
+
+        return look
+
+    return build
+
+
+def _failed(env: Any, task: Mapping[str, Any]) -> FailureEventException:
+    cause = json.dumps(task, default=str)
+    details = TaskFailedEventDetails(
+        resourceType="ecs", resource="runTask.sync", error="States.TaskFailed", cause=cause
+    )
+    return FailureEventException(
+        FailureEvent(
+            env=env,
+            error_name=StatesErrorName(typ=StatesErrorNameType.StatesTaskFailed),
+            event_type=HistoryEventType.TaskFailed,
+            event_details=EventDetails(taskFailedEventDetails=details),  # type: ignore[typeddict-item]
+        )
+    )

@@ -1,0 +1,90 @@
+"""Tasks that do not leave: a drain in vain teaches the rest of the run, and the runs after it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from tests.support.simulated import Updater, at_most, row
+
+from bottlerocket_ecs_updater.core.decision.blockers import FIRST_WAIT, tried_again
+from bottlerocket_ecs_updater.core.model.event import Drained, RunFinished
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
+from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
+from bottlerocket_ecs_updater.simulator.world.world import World
+
+HOURS = Workload(shutdown=timedelta(hours=5), stop_timeout=timedelta(hours=10))
+STUCK = Workload(never_stops=True)
+HOSTS = 6
+
+
+def world_of(workload: Workload, budget: int = 1) -> World:
+    world = row(HOSTS, budget=budget, services=1)
+    world.add_service(ServiceSpec("encoder", desired=HOSTS, workload=workload))
+    world.clock.sleep(timedelta(minutes=1))
+    return world
+
+
+def reasons(finished: RunFinished) -> list[str]:
+    return sorted(one.reason.code for one in finished.outcomes.values() if isinstance(one, Hold))
+
+
+@pytest.mark.parametrize("workload", [HOURS, STUCK])
+@pytest.mark.parametrize("budget", [1, 2])
+def test_after_a_drain_in_vain_no_further_host_with_the_same_tasks_is_drained(workload: Workload, budget: int) -> None:
+    world = world_of(workload, budget)
+    updater = Updater(world, at_most(budget))
+    finished = updater.run()
+    assert len(updater.tape.of(Drained)) == budget
+    assert reasons(finished) == ["drain-blocked"] * (HOSTS - budget) + ["drain-timed-out"] * budget
+    assert world.verdict().clean
+
+
+def test_the_hold_names_the_service_the_host_and_since_when() -> None:
+    finished = Updater(world_of(HOURS)).run()
+    said = next(str(one) for one in finished.outcomes.values() if getattr(one, "reason", None) is Reason.DRAIN_BLOCKED)
+    assert "service:encoder" in said
+    assert "last on i-" in said
+    assert "2026-01-05" in said
+
+
+def test_the_next_run_waits_and_then_tries_one_host_at_a_time() -> None:
+    world, ledger = world_of(HOURS, budget=3), UnkeptLedger()
+    Updater(world, at_most(3), ledger=ledger).run()
+    soon = Updater(world, at_most(3), "run-2", ledger=ledger)
+    assert set(reasons(soon.run())) <= {"drain-blocked", "resting"}
+    assert not soon.tape.of(Drained)
+    world.clock.sleep(timedelta(days=2))
+    later = Updater(world, at_most(3), "run-3", ledger=ledger)
+    finished = later.run()
+    assert reasons(finished).count("drain-timed-out") == 1
+    assert world.verdict().clean
+
+
+def test_a_drain_that_moves_the_tasks_ends_it() -> None:
+    world, ledger = world_of(HOURS), UnkeptLedger()
+    Updater(world, ledger=ledger).run()
+    assert "service:encoder" in ledger.value.blockers
+    definition = world.ecs.registry.define("encoder", Workload())
+    world.ecs.scheduler.new_deployment(world.cluster.services["encoder"], definition)
+    world.clock.sleep(timedelta(days=1))
+    finished = Updater(world, name="run-2", ledger=ledger).run()
+    assert not ledger.value.blockers
+    assert finished.counts["updated"] == HOSTS
+    assert finished.exit_code == 0
+
+
+def test_hosts_without_these_tasks_are_updated_all_the_same() -> None:
+    world = row(HOSTS, services=1)
+    first = min(world.hosts)
+    world.add_service(ServiceSpec("encoder", desired=1, workload=STUCK, member_of=f"ec2InstanceId == {first}"))
+    finished = Updater(world).run()
+    assert finished.counts["updated"] == HOSTS - 1
+
+
+def test_tries_grow_apart() -> None:
+    world, ledger = world_of(STUCK), UnkeptLedger()
+    Updater(world, ledger=ledger).run()
+    one = ledger.value.blockers["service:encoder"]
+    assert tried_again(one) == one.last + FIRST_WAIT

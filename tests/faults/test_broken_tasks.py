@@ -1,0 +1,104 @@
+"""Releases that boot well and break containers, F44 and F45: no further host takes one once that is seen."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from tests.support.simulated import NEW, OLD, Updater, at_most, row
+
+from bottlerocket_ecs_updater.core.model.event import RunHalted
+from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.state.ledger import with_release
+from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
+from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
+from bottlerocket_ecs_updater.simulator.faults import Breaking, Fault, FaultPlan, HealthImpaired, Placed, TasksBreak
+from bottlerocket_ecs_updater.simulator.world.world import World
+
+HOSTS = 6
+WORDS = "CannotStartContainerError"
+BREAK = {
+    "fails to start": TasksBreak(),
+    "exits at once": TasksBreak(Breaking.EXITS, timedelta(seconds=4)),
+    "exits in a while": TasksBreak(Breaking.EXITS, timedelta(seconds=25)),
+    "stays pending": TasksBreak(Breaking.STAYS_PENDING),
+}
+
+
+def world_of(fault: Fault, budget: int = 1, **options: object) -> World:
+    plan = FaultPlan((Placed(fault),))
+    return row(HOSTS, plan=plan, budget=budget, tasks=3, **options)  # type: ignore[arg-type]
+
+
+def on_new(world: World) -> int:
+    return sum(version == NEW for version in world.verdict().versions.values())
+
+
+@pytest.mark.parametrize("how", BREAK)
+@pytest.mark.parametrize("budget", [1, 2])
+def test_f44_a_version_that_breaks_tasks_halts_the_run_and_names_them(how: str, budget: int) -> None:
+    world = world_of(BREAK[how], budget)
+    updater = Updater(world, at_most(budget))
+    finished = updater.run()
+    halts = updater.tape.of(RunHalted)
+    assert (finished.outcome, finished.exit_code, len(halts)) == ("halted", 4, 1)
+    assert f"tasks fail on {NEW}" in halts[0].why
+    assert "service:" in halts[0].why
+    assert on_new(world) <= 2 * budget
+    assert world.verdict().clean
+
+
+def test_f44_the_tasks_own_words_are_in_the_halt() -> None:
+    finished = Updater(world_of(TasksBreak())).run()
+    assert WORDS in finished.why
+
+
+def test_f44_the_next_run_knows_it_and_a_person_ends_it() -> None:
+    world, ledger = world_of(TasksBreak()), UnkeptLedger()
+    Updater(world, ledger=ledger).run()
+    before = on_new(world)
+    world.clock.sleep(timedelta(hours=12))
+    finished = Updater(world, name="run-2", ledger=ledger).run()
+    held = {one.reason for one in finished.outcomes.values() if isinstance(one, Hold)}
+    assert held == {Reason.VERSION_BREAKS_TASKS}
+    assert on_new(world) == before
+    ledger.change(lambda one: with_release(one, Version.parse(NEW), world.clock.now()))
+    assert not ledger.value.broken
+    assert not ledger.value.failed_on
+
+
+def test_f44_what_fails_on_every_host_says_nothing_against_the_version() -> None:
+    world = world_of(TasksBreak(version="9.9.9"))
+    crashes = Workload(runs_for=timedelta(seconds=40), exit_code=1)
+    world.add_service(ServiceSpec("crasher", desired=HOSTS, minimum_healthy_percent=0, workload=crashes))
+    world.clock.sleep(timedelta(minutes=30))
+    finished = Updater(world).run()
+    assert finished.counts["updated"] == HOSTS
+
+
+def test_f44_tasks_with_gpus_alone_break() -> None:
+    world = world_of(TasksBreak(gpus_only=True))
+    assert Updater(world).run().counts["updated"] == HOSTS
+
+
+@pytest.mark.parametrize("after", [0, 40, 150])
+def test_f45_an_impaired_container_instance_halts_the_run(after: int) -> None:
+    world = world_of(HealthImpaired(after=timedelta(seconds=after)))
+    finished = Updater(world).run()
+    assert finished.exit_code == 4
+    assert "IMPAIRED: CONTAINER_RUNTIME" in finished.why
+    assert on_new(world) <= 2
+    assert world.verdict().clean
+
+
+def test_f45_a_host_that_is_impaired_after_its_reboot_is_not_given_back() -> None:
+    world = world_of(HealthImpaired(after=timedelta()))
+    finished = Updater(world).run()
+    assert (finished.counts["quarantined"], on_new(world)) == (1, 1)
+
+
+def test_f45_one_that_was_impaired_before_says_nothing_against_the_version() -> None:
+    world = row(3, faults={0: (HealthImpaired(after=timedelta(), version=OLD), HealthImpaired(version=NEW))})
+    world.hosts["i-00000000000000000"].impaired = HealthImpaired  # type: ignore[method-assign]
+    assert Updater(world).run().counts["updated"] == 3

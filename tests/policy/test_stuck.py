@@ -1,0 +1,108 @@
+"""Runs that could begin nothing: plain success only where that passes by itself, or was chosen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.support.simulated import Updater, row
+
+from bottlerocket_ecs_updater.core.model.reasons import Passing, Reason, passing
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
+from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
+from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
+from bottlerocket_ecs_updater.simulator.ecs import Rollout, ServiceSpec, Way, Workload
+from bottlerocket_ecs_updater.simulator.world.world import World
+
+HALF_A_DAY = timedelta(hours=12)
+FOR_DAYS = Rollout(Way.BLUE_GREEN, bake=timedelta(days=3))
+
+
+def deploying() -> World:
+    world = row(3)
+    world.add_service(ServiceSpec("web", desired=3, rollout=FOR_DAYS))
+    service = world.cluster.services["web"]
+    world.ecs.scheduler.new_deployment(service, service.deployments[0].definition)
+    world.clock.sleep(timedelta(minutes=1))
+    return world
+
+
+def ends(world: World, policy: Policy | None = None, runs: int = 3) -> list[tuple[str, int]]:
+    """How runs in a row end, half a day apart, with one ledger."""
+    ledger, found = UnkeptLedger(), []
+    for number in range(runs):
+        finished = Updater(world, policy or Policy(), f"run-{number}", ledger=ledger).run()
+        found.append((finished.outcome, finished.exit_code))
+        world.clock.sleep(HALF_A_DAY)
+    return found
+
+
+def test_a_deployment_that_outlasts_two_runs_is_said_to_be_stuck() -> None:
+    assert ends(deploying()) == [("ok", 0), ("stuck", 3), ("stuck", 3)]
+
+
+def test_the_reason_is_the_first_word_of_the_run_with_since_when() -> None:
+    world, ledger = deploying(), UnkeptLedger()
+    Updater(world, ledger=ledger).run()
+    world.clock.sleep(HALF_A_DAY)
+    finished = Updater(world, name="run-2", ledger=ledger).run()
+    assert finished.why.startswith("nothing could be begun: a deployment is in progress: web (since ")
+    assert "in 2 runs in a row" in finished.why
+
+
+def test_a_deployment_that_ends_is_forgotten() -> None:
+    world, ledger = deploying(), UnkeptLedger()
+    Updater(world, ledger=ledger).run()
+    assert ledger.value.waiting
+    world.clock.sleep(timedelta(days=4))
+    finished = Updater(world, name="run-2", ledger=ledger).run()
+    assert (finished.counts["updated"], finished.exit_code) == (3, 0)
+    assert not ledger.value.waiting
+
+
+def test_what_the_operator_turned_off_holds_nothing() -> None:
+    policy = Policy(rules=Rules(tasks=TaskRules(hold_while_deploying=False)))
+    assert ends(deploying(), policy, 1) == [("ok", 0)]
+
+
+def test_a_service_that_can_never_move_is_said_at_once() -> None:
+    world = row(3)
+    world.add_service(ServiceSpec("fixed", desired=3, minimum_healthy_percent=100, maximum_percent=100))
+    finished = Updater(world).run()
+    assert (finished.outcome, finished.exit_code) == ("stuck", 3)
+    assert "fixed" in finished.why
+
+
+def test_a_cluster_of_which_nobody_can_be_asked_is_said_at_once() -> None:
+    world = row(3)
+    for host in world.hosts.values():
+        world.ssm.forget(host.instance_id)
+    assert ends(world, runs=1) == [("stuck", 3)]
+
+
+def test_what_is_chosen_is_no_failure_however_long_it_lasts() -> None:
+    rules = Rules(selection=Selection(exclude=(parse_selector("attribute:ecs.os-type == linux"),)))
+    assert ends(row(3), Policy(rules=rules)) == [("ok", 0)] * 3
+
+
+def test_a_budget_that_others_fill_is_said() -> None:
+    world = row(4)
+    ids = sorted(world.hosts)
+    world.ecs.agents.went_down(world.instance(ids[0]))
+    world.clock.sleep(timedelta(minutes=2))
+    assert ends(world) == [("ok", 0), ("stuck", 3), ("stuck", 3)]
+
+
+def test_a_standalone_task_has_a_day() -> None:
+    world = row(2)
+    for id_ in world.hosts:
+        world.run_standalone_task(id_, replace(Workload(), runs_for=timedelta(days=10)))
+    assert ends(world, runs=4) == [("ok", 0), ("ok", 0), ("stuck", 3), ("stuck", 3)]
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_says_whether_it_passes(reason: Reason) -> None:
+    assert passing(reason) in Passing
