@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
-from tests.support.simulated import ZONES, Updater, instance_id, row
+from tests.support.simulated import DOCUMENTS, ZONES, EngineClock, Updater, instance_id, row, survey_of
 
+from bottlerocket_ecs_updater.aws.ecs import EcsCluster
+from bottlerocket_ecs_updater.aws.ssm import SsmHosts
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.event import RunFinished
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.planning.explain import explain
+from bottlerocket_ecs_updater.core.planning.plan import plan
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.engine.look.snapshot import Beyond, take_picture
+from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
+from bottlerocket_ecs_updater.report.views.explanation import explanation_text
+from bottlerocket_ecs_updater.report.views.plan import plan_text
+from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
+from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
+from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.ecs import (
     ContainerInstanceSpec,
     Launch,
@@ -19,6 +36,9 @@ from bottlerocket_ecs_updater.simulator.ecs import (
     Workload,
 )
 from bottlerocket_ecs_updater.simulator.host import HostSpec
+from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
+from bottlerocket_ecs_updater.simulator.scenarios import Fate, mixed_cluster
+from bottlerocket_ecs_updater.simulator.world.findings import Budget
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 HALF = Workload(cpu=1024, memory=1024)
@@ -172,3 +192,81 @@ def test_services_that_run_elsewhere_keep_nobody() -> None:
     on_edge = {task.group for task in world.instance(EDGE).tasks.values()}
     assert on_edge == {"service:edge", "service:probe"}
     assert updated(rolled(world)) == 2
+
+
+def test_a_mixed_cluster_has_the_fates_that_were_foretold() -> None:
+    scenario = mixed_cluster()
+    world = scenario.build(VirtualClock(), budget=Budget(2), validate_answers=True)
+    world.clock.sleep(timedelta(minutes=2))
+    finished = rolled(world)
+    for id_, fate in scenario.fates.items():
+        outcome = finished.outcomes[InstanceId(id_)]
+        match fate:
+            case Fate.UPDATED:
+                assert isinstance(outcome, Updated), (id_, str(outcome))
+            case Fate.HELD:
+                assert isinstance(outcome, Hold), id_
+                assert outcome.reason is Reason.NO_ROOM
+            case _:
+                assert isinstance(outcome, Hold), id_
+                assert outcome.reason is Reason.NOT_BOTTLEROCKET
+
+
+# What people read of it
+
+
+def planned(world: World) -> tuple[str, str]:
+    """The plan of this world, and the explanation of its first instance."""
+    clients = InProcessClients(world, caller="ann")
+    clock = EngineClock(world)
+    api = Api(clock, Pace(clock), Calls())
+    ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
+    ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
+    fleet = take_picture(ecs, ssm, clock, Policy(), UnkeptLedger(), beyond=Beyond(survey=survey_of(clients, api)))
+    first = fleet.instances[InstanceId(instance_id(0))]
+    return plan_text(plan(fleet, Policy()), "demo"), explanation_text(explain(first, fleet, Policy()), fleet, "demo")
+
+
+def test_room_that_is_not_there_yet_is_said_in_plan_and_explanation() -> None:
+    world = in_providers(row(4, services=0), hosts=3)
+    world.add_service(by_hosts())
+    world.clock.sleep(timedelta(minutes=2))
+    said = "oom for web is not there yet: capacity provider hosts must add instances, and may add 1, up to its maximum"
+    for text in planned(world):
+        assert said in text
+
+
+def test_no_room_says_the_same_in_plan_explanation_and_run() -> None:
+    world = in_providers(row(4, services=0), hosts=2)
+    world.add_service(by_hosts())
+    world.clock.sleep(timedelta(minutes=2))
+    reasons = no_room(rolled(world))
+    for text in planned(world):
+        assert any(reason in text for reason in reasons)
+        assert "raise the maximum of the Auto Scaling group of capacity provider hosts" in text
+
+
+def test_a_permission_that_is_missing_leaves_the_question_out_and_is_named() -> None:
+    world = in_providers(row(4, services=0), hosts=2)
+    world.add_service(by_hosts())
+    world.clock.sleep(timedelta(minutes=2))
+
+    def refuse(call: Call) -> None:
+        if call.operation == "DescribeCapacityProviders":
+            raise AwsError("AccessDeniedException", "ann is not authorized to perform: ecs:DescribeCapacityProviders")
+
+    world.authorize = refuse
+    plan_said, explained = planned(world)
+    assert "may add instances is not known; see whether the updater may call ecs:DescribeCapacityProviders" in explained
+    assert "may add instances is not known; see whether the updater may call ecs:DescribeCapacityProviders" in plan_said
+    assert "no-room" not in plan_said
+
+
+def test_capacity_providers_are_read_once_a_run_and_only_where_there_are_any() -> None:
+    world = in_providers(row(4, services=0), hosts=4)
+    world.add_service(by_hosts())
+    rolled(world)
+    assert world.calls.by_action["ecs:DescribeCapacityProviders"] == 1
+    plain = world_of(4, ServiceSpec("web", desired=4))
+    rolled(plain)
+    assert plain.calls.by_action["ecs:DescribeCapacityProviders"] == 0

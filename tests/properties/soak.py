@@ -14,6 +14,7 @@ from tests.support.invented import (
     story_of_departures,
     story_of_everything,
     story_of_faults,
+    story_of_mixed_ground,
     story_of_operators,
     story_of_own_ground,
     story_of_reboots,
@@ -32,6 +33,7 @@ KINDS = (
     story_of_reboots,
     story_of_the_store,
     story_of_departures,
+    story_of_mixed_ground,
 )
 
 

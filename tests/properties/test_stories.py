@@ -14,6 +14,7 @@ from tests.support.invented import (
     story_of_departures,
     story_of_everything,
     story_of_faults,
+    story_of_mixed_ground,
     story_of_operators,
     story_of_own_ground,
 )
@@ -52,6 +53,12 @@ def test_updaters_on_the_hosts_that_they_update_leave_none_behind_and_kill_nobod
 @settings(ALWAYS_THE_SAME, max_examples=60)
 @given(stories(story_of_departures))
 def test_groups_that_take_hosts_away_and_people_who_stop_them_keep_no_promise_from_being_kept(story: Story) -> None:
+    assert broken_promises(play(story)) == []
+
+
+@settings(ALWAYS_THE_SAME, max_examples=60)
+@given(stories(story_of_mixed_ground))
+def test_instances_that_do_not_take_every_task_keep_no_promise_from_being_kept(story: Story) -> None:
     assert broken_promises(play(story)) == []
 
 

@@ -21,7 +21,7 @@ from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
 from bottlerocket_ecs_updater.simulator import faults as f
-from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Strategy, Workload
+from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, Launch, ServiceSpec, Spreading, Strategy, Workload
 from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.repository import Release
@@ -34,7 +34,9 @@ from bottlerocket_ecs_updater.simulator.scenarios import (
     ZONES,
     Fate,
     Member,
+    Provider,
     Scenario,
+    anywhere,
 )
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, REBOOT, shell_document
 from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
@@ -427,6 +429,58 @@ def _departure(choose: Chooser) -> Fault:
     if choose.happens(30):
         return f.InstanceStopped(at, step, seconds(choose.number(30, 4000)) if choose.happens(70) else None)
     return f.GroupTakes(at, step, seconds(choose.one_of((600, 60, 172800))), choose.happens(60))
+
+
+PLACED_BY = (
+    "",
+    "task:group == service:agent",
+    "not(task:group == service:web-0)",
+    "runningTasksCount < 9",
+    "agentVersion >= 1.9.0",
+    "attribute:com.amazonaws.ecs.capability.ecr-auth exists",
+    "attribute:ecs.os-type == linux and (task:group == service:web-0 or agentConnected == true)",
+)
+"""Placement constraints."""
+
+
+def story_of_mixed_ground(choose: Chooser) -> Story:
+    """Not every instance takes every task: capacity providers, ECS Anywhere, Managed Instances, constraints."""
+    story = story_of_faults(choose)
+    scenario = story.scenario
+    names = choose.one_of((("hosts",), ("hosts", "batch"), ("hosts", "batch", "managed")))
+    there = tuple(
+        replace(one, provider=choose.one_of(names)) if choose.happens(70) else one for one in scenario.members
+    )
+    used = [name for name in names if any(one.provider == name for one in there)]
+    counts = {name: sum(one.provider == name for one in there) for name in used}
+    providers = tuple(
+        Provider(name, counts[name] + choose.number(0, 1), not choose.happens(20), managed=name == "managed")
+        for name in used
+    )
+    strange = (anywhere(),) if choose.happens(50) else ()
+    placed = tuple(_placed_somewhere(choose, one, used) for one in scenario.services)
+    edge = (ServiceSpec("edge", 1, launch=Launch.EXTERNAL),) if strange else ()
+    mixed = replace(
+        scenario,
+        story="not every instance takes every task",
+        members=(*there, *strange),
+        services=(*placed, *edge),
+        providers=providers,
+    )
+    return replace(story, scenario=mixed)
+
+
+def _placed_somewhere(choose: Chooser, service: ServiceSpec, providers: Sequence[str]) -> ServiceSpec:
+    if service.strategy is Strategy.DAEMON:
+        return service
+    return replace(
+        service,
+        workload=replace(service.workload, cpu=choose.one_of((service.workload.cpu, 900))),
+        providers=(choose.one_of(providers),) if providers and choose.happens(50) else (),
+        member_of=choose.one_of(PLACED_BY),
+        distinct_instances=choose.happens(20),
+        spreading=choose.one_of(list(Spreading)),
+    )
 
 
 def story_of_deaths(choose: Chooser) -> Story:

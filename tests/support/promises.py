@@ -379,7 +379,12 @@ def _has_room(played: Played) -> bool:
     largest = max((service.workload.cpu for service in replicas), default=0)
     room = ContainerInstanceSpec("", "").cpu - daemons - largest
     fits = others * room >= sum(service.desired * service.workload.cpu for service in replicas)
-    return fits and others > 0 and all(map(_movable, replicas))
+    return fits and others > 0 and all(map(_movable, replicas)) and all(map(_goes_anywhere, replicas))
+
+
+def _goes_anywhere(service: ServiceSpec) -> bool:
+    """Whether nothing but room decides where its tasks go; for all others `test_room.py` has ECS as the judge."""
+    return not (service.providers or service.member_of or service.distinct_instances)
 
 
 def _movable(service: ServiceSpec) -> bool:

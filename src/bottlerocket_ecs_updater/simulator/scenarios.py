@@ -9,7 +9,15 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
-from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, ServiceSpec, Strategy, Workload
+from bottlerocket_ecs_updater.simulator.ecs import (
+    ContainerInstanceSpec,
+    EcsTiming,
+    Launch,
+    ServiceSpec,
+    Strategy,
+    Workload,
+)
+from bottlerocket_ecs_updater.simulator.ecs.model import EXTERNAL_ATTRIBUTE
 from bottlerocket_ecs_updater.simulator.faults import (
     ActivateFails,
     BootHangs,
@@ -75,6 +83,23 @@ class Member:
     standalone: Workload | None = None
     """A task of no service that runs on it."""
     drained_by_operator: bool = False
+    provider: str = ""
+    """Its capacity provider, one of the scenario's; empty where it has none."""
+    spec: ContainerInstanceSpec | None = None
+    """The container instance where it is not a plain one, such as `anywhere` makes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A capacity provider of a scenario, over the members that name it."""
+
+    name: str
+    most: int | None = None
+    """The maximum size of its Auto Scaling group, None for as many as it has."""
+    scaling: bool = True
+    """Whether its managed scaling is on."""
+    managed: bool = False
+    """Whether its instances are ECS Managed Instances, and not of an Auto Scaling group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +110,7 @@ class Scenario:
     story: str
     members: tuple[Member, ...]
     services: tuple[ServiceSpec, ...] = ()
+    providers: tuple[Provider, ...] = ()
     releases: tuple[Release, ...] = (Release(NEW, VARIANT), Release(OLD, VARIANT))
     faults: FaultPlan = field(default_factory=FaultPlan)
     seed: int = 0
@@ -110,7 +136,14 @@ class Scenario:
             validate_answers=validate_answers,
         )
         for member in self.members:
-            world.add_instance(member.host, self.names.region + member.zone, bottlerocket=member.bottlerocket)
+            zone = self.names.region + member.zone
+            world.add_instance(member.host, zone, bottlerocket=member.bottlerocket, spec=member.spec)
+        for provider in self.providers:
+            ids = [member.host.instance_id for member in self.members if member.provider == provider.name]
+            if provider.managed:
+                world.scaling.add_managed_instances(provider.name, *ids)
+            else:
+                world.scaling.add(provider.name, *ids, most=provider.most, scaling=provider.scaling)
         for service in self.services:
             world.add_service(service)
         for member in self.members:
@@ -141,6 +174,41 @@ def row(
         members=tuple(_spread(place, _host(chances, place)) for place in range(instances)),
         services=usual_services(instances) if services is None else services,
         faults=faults or FaultPlan(seed=seed),
+        seed=seed,
+    )
+
+
+def anywhere(number: int = 0, cpu: int = 8192, memory: int = 32000) -> Member:
+    """An ECS Anywhere instance: a machine of somebody's own, which takes tasks of launch type EXTERNAL only."""
+    id_ = f"mi-{number:017x}"
+    attributes = ((EXTERNAL_ATTRIBUTE, None), ("ecs.os-type", "linux"))
+    spec = ContainerInstanceSpec(id_, "", attributes, instance_type="", ami_id="", cpu=cpu, memory=memory)
+    story = "is an ECS Anywhere instance"
+    return Member(HostSpec(id_), "", Fate.FOREIGN, story, bottlerocket=False, spec=spec)
+
+
+def mixed_cluster(seed: int = 0) -> Scenario:
+    """Hosts of two capacity providers, of which one is at its maximum, beside ECS Anywhere and a Managed Instance."""
+    chances = _chances(seed)
+    half = Workload(cpu=1024, memory=1024)
+    full = [
+        replace(_spread(place, _host(chances, place)), provider="full", fate=Fate.HELD, story="is of a full provider")
+        for place in range(2)
+    ]
+    growing = [replace(_spread(place, _host(chances, place)), provider="growing") for place in range(2, 5)]
+    managed = replace(_spread(5, _host(chances, 5)), provider="managed", bottlerocket=False, fate=Fate.FOREIGN)
+    return Scenario(
+        name="mixed",
+        story="capacity providers at and below their maximum, ECS Anywhere and Managed Instances",
+        members=(*full, *growing, managed, anywhere()),
+        providers=(Provider("full"), Provider("growing", most=4), Provider("managed", managed=True)),
+        services=(
+            ServiceSpec("api", 2, half, providers=("full",)),
+            ServiceSpec("web", 3, half, providers=("growing",)),
+            ServiceSpec("edge", 1, launch=Launch.EXTERNAL),
+            ServiceSpec("agent", workload=Workload(cpu=64, memory=128), strategy=Strategy.DAEMON),
+            ServiceSpec("beside", 3, Workload(cpu=64, memory=64), member_of="task:group == service:agent"),
+        ),
         seed=seed,
     )
 

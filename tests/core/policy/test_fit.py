@@ -230,7 +230,7 @@ def test_what_is_not_known_leaves_its_constraint_out_and_is_named(text: str, mis
     assert doubt.startswith(f"not judged: the placement constraint ({text}) of web: ")
     assert missing in doubt
     told = replace(web, doubts=(doubt,))
-    assert drained([told], {B: ROOMY}) == Fits((doubt,))
+    assert drained([told], {B: ROOMY}) == Fits(provisos=(doubt,))
     assert refused(drained([told], {B: FULL})).missing.endswith(f"; {doubt}")
 
 
@@ -307,12 +307,19 @@ def test_room_that_is_not_there_yet_is_said_and_ends_at_the_maximum_of_the_group
     assert growing({B: IN_HOSTS}, 4) == Fits()
     answer = growing({}, 4)
     assert answer == Fits(
-        (
+        provisos=(
             "room for web is not there yet: capacity provider hosts must add instances, and may add 2, up to its "
             "maximum of 6",
         )
     )
     refused(growing({}, 5))
+
+
+def test_no_instance_is_added_for_a_service_without_a_provider_though_it_uses_what_came_for_another() -> None:
+    plain, web = service("plain"), service("web", providers=("hosts",))
+    refused(will_drain(A, {}, {plain.arn: plain}, on(A, "plain"), (GROWING,)))
+    both = will_drain(A, {}, {plain.arn: plain, web.arn: web}, on(A, "plain", "web"), (GROWING,))
+    assert isinstance(both, Fits)
 
 
 def test_in_which_zone_a_new_instance_will_be_is_not_known() -> None:

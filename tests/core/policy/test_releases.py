@@ -165,7 +165,7 @@ def test_production_takes_a_release_only_after_a_week() -> None:
     held = asked("1.26.0", rules, seen=NOW - WEEK + timedelta(minutes=1))
     assert str(held) == "1.26.0 was first seen 2024-10-18 12:01 UTC, and must be known for 168h"
     assert held is not None
-    assert held.remedy == "it is taken from 2024-10-25 12:01 UTC on, or lower --minimum-age"
+    assert held.remedy == "wait until 2024-10-25 12:01 UTC, or lower --minimum-age"
     assert asked("1.26.0", rules, seen=NOW - WEEK) is None
 
 

@@ -146,7 +146,10 @@ def test_quarantine_comes_with_the_command_that_ends_it() -> None:
     troubles = [trouble for trouble in account_of(events_of("broken")).troubles if trouble.out_of_service]
     assert sum(len(trouble.lanes) for trouble in troubles) == 4
     for trouble in troubles:
-        console, release = trouble.commands
+        *said, console, release = trouble.commands
+        for one in said:
+            assert one.lines[0].startswith("aws ssm get-command-invocation --command-id ")
+            assert one.lines[0].endswith(f"--instance-id {trouble.lanes[0].instance}")
         assert console.lines[0].startswith("aws ec2 get-console-output --instance-id i-")
         assert release.lines == tuple(
             f"bottlerocket-ecs-updater release {lane.instance} --cluster demo" for lane in trouble.lanes
@@ -208,7 +211,7 @@ def test_a_run_that_died_names_what_it_left_out_of_service() -> None:
     account = account_of(died("clean"))
     (left,) = [trouble for trouble in account.troubles if trouble.out_of_service]
     assert len(left.lanes) == 2
-    assert "next run" in left.to_do
+    assert left.to_do == "Start a run if none is due soon: it finishes them first."
 
 
 def test_releases_are_counted_before_and_after() -> None:
@@ -274,4 +277,4 @@ def test_an_instance_that_a_killed_run_had_claimed_is_shown_as_drained_and_not_a
 def test_an_instance_whose_turn_had_not_come_is_not_told_as_in_progress() -> None:
     ready = PhaseEntered(START, ONE, Phase.READY, Phase.STAGING, None)
     (row,) = account_of([STARTED, ready]).summary.rows
-    assert (row.code, row.remedy) == ("not-reached", "the next run takes it")
+    assert (row.code, row.remedy) == ("not-reached", "wait for the next run, or start one")

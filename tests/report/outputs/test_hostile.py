@@ -66,7 +66,7 @@ def live() -> str:
     shown = Live(stream, log, Size, PLAIN)
     for event in hostile_run():
         shown.record(event)
-    return re.sub(r"\x1b\[\d+A\x1b\[J", "", stream.getvalue())
+    return re.sub(r"\r\x1b\[\d+A\x1b\[J", "", stream.getvalue())
 
 
 def messages() -> str:

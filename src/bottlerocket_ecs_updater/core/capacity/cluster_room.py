@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     Leaving,
     NoRoom,
     ServiceRules,
-    asks_for_groups,
+    asks_for_tasks,
     blocked_by_limits,
     doubts_of,
     must_place,
@@ -84,7 +84,7 @@ class Rooms:
             self._placing = Placing(capacity, {task.instance for task in others})
         if self._placing.fits(instance.id, rules, here, leaving):
             self._placed = instance.id
-            return Fits(tuple(doubt for arn in dict.fromkeys(here) for doubt in rules[arn].doubts))
+            return Fits(provisos=tuple(doubt for arn in dict.fromkeys(here) for doubt in rules[arn].doubts))
         answer = will_drain(instance.id, capacity, rules, [*others, *self._tasks_on(instance)], self._all_coming())
         if isinstance(answer, NoRoom) and answer.service in nowhere:
             self._refusals[answer.service] = answer
@@ -96,7 +96,7 @@ class Rooms:
         In a cluster that is full the long way would else be gone for each of thousands, and say the same of each.
         """
         may_come = service.grows or any(one.provider in service.providers for one in self._all_coming())
-        if may_come or asks_for_groups(service) or not must_place(service, leaving):
+        if may_come or asks_for_tasks(service) or not must_place(service, leaving):
             return False
         if blocked_by_limits(service.arn, service, leaving):
             return False
@@ -246,7 +246,7 @@ class Rooms:
             attributes=registration.attributes,
             accepts=registration.status is Status.ACTIVE and registration.connected,
             hosts=frozenset(hosts) if known else None,
-            launch=_launch_of(registration, self._fleet),
+            launch=_launch_of(instance, registration, self._fleet),
             provider=registration.capacity_provider,
             capabilities=registration.capabilities,
             groups=frozenset(task.group for task in tasks) if known else None,
@@ -338,11 +338,13 @@ def _is_done(instance: Instance) -> bool:
     return instance.claim is None and report is not None and report.state is UpdateState.IDLE
 
 
-def _launch_of(registration: Registration, fleet: Fleet) -> LaunchType:
-    """What kind of instance it is."""
+def _launch_of(instance: Instance, registration: Registration, fleet: Fleet) -> LaunchType:
+    """What kind of instance it is: its agent says so of ECS Anywhere, its provider or EC2 of Managed Instances."""
     if registration.external:
         return LaunchType.EXTERNAL
+    machine = instance.around.machine if instance.around is not None else None
     managed = is_managed(registration.capacity_provider, fleet.providers)
+    managed = managed or (machine is not None and machine.managed_by_ecs)
     return LaunchType.MANAGED_INSTANCES if managed else LaunchType.EC2
 
 

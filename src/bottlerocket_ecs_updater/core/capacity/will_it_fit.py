@@ -20,7 +20,7 @@ Tasks of daemon services never block, and tasks of no service are not moved by d
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -34,6 +34,8 @@ from bottlerocket_ecs_updater.core.rules.expression import Expression, judge, pa
 
 _ATTRIBUTE = "attribute:"
 _GROUP = "task:group"
+_CHANGING = frozenset({_GROUP, "runningTasksCount"})
+"""What each task that is placed changes."""
 CAPABILITY = "com.amazonaws.ecs.capability."
 """What begins so is what the agent of an instance can do: dozens on each, with names and no values."""
 
@@ -141,7 +143,9 @@ class Fits:
     """Its tasks can leave."""
 
     notes: tuple[str, ...] = ()
-    """What is worth knowing: services on fewer tasks meanwhile, room that is yet to come, what could not be judged."""
+    """What is worth knowing: services that run on fewer tasks meanwhile, and whether network interfaces are known."""
+    provisos: tuple[str, ...] = ()
+    """What it stands on that is not there yet, or not known: room that a capacity provider must add, facts missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,19 +176,17 @@ def will_drain(
         if blocked is not None:
             return blocked
     emptied = {task.instance for task in tasks} | {instance}
-    rooms = [Room(id_, left) for id_, left in sorted(capacity.items()) if left.accepts and id_ not in emptied]
+    open_ = {id_: left for id_, left in sorted(capacity.items()) if left.accepts and id_ not in emptied}
     needs = [_Need(services[arn], must_place(services[arn], leaving[arn])) for arn in leaving if arn in services]
-    rooms += _expected(coming, sum(need.count for need in needs))
-    # What was promised to the drains that are under way is set aside first, as far as there is room for it.
-    for need in _largest_first([need for need in needs if need.service.arn not in here], rooms):
-        _place(need, rooms)
-    ours = _largest_first([need for need in needs if need.service.arn in here], rooms)
-    unplaced = _place_all(ours, rooms)
+    rooms, ours, unplaced = _try_to_place(needs, here, open_, coming, spread=False)
+    if unplaced is not None and any(asks_for_tasks(need.service) for need in needs):
+        # Where one goes decides where another may go: ECS spreads tasks, as it does unless a service says otherwise.
+        rooms, ours, unplaced = _try_to_place(needs, here, open_, coming, spread=True)
     if unplaced is not None:
         return _no_room(unplaced, rooms)
-    notes = [note for need in ours for note in _comings(need.service, rooms, coming)]
+    added = [proviso for need in ours for proviso in _comings(need.service, rooms, coming)]
     doubts = [doubt for need in ours for doubt in need.service.doubts]
-    return Fits((*notes, *_notes(ours, leaving, rooms), *doubts))
+    return Fits(tuple(_notes(ours, leaving, rooms)), (*added, *doubts))
 
 
 def without(capacity: Mapping[InstanceId, Capacity], instance: InstanceId) -> Mapping[InstanceId, Capacity]:
@@ -265,6 +267,24 @@ class _Need:
     count: int
 
 
+def _try_to_place(
+    needs: list[_Need],
+    here: Container[ServiceArn],
+    capacity: Mapping[InstanceId, Capacity],
+    coming: Sequence[Coming],
+    *,
+    spread: bool,
+) -> tuple[list[Room], list[_Need], ServiceRules | None]:
+    """Place all that must have a place: the rooms after it, the needs of `here`, and the first that has none."""
+    rooms = [Room(id_, left) for id_, left in capacity.items()]
+    rooms += _expected(coming, sum(need.count for need in needs))
+    # What was promised to the drains that are under way is set aside first, as far as there is room for it.
+    for need in _largest_first([need for need in needs if need.service.arn not in here], rooms):
+        _place(need, rooms, spread=spread)
+    ours = _largest_first([need for need in needs if need.service.arn in here], rooms)
+    return rooms, ours, _place_all(ours, rooms, spread=spread)
+
+
 def _expected(coming: Sequence[Coming], tasks: int) -> list[Room]:
     """As many of the instances that may come as could matter to so many tasks."""
     return [
@@ -337,6 +357,8 @@ class Room:
         if service.providers:
             names = " or ".join(service.providers)
             return "" if capacity.provider in service.providers else f"it is no instance of capacity provider {names}"
+        if capacity.expected and not self.hosts:
+            return "it is not there yet, and ECS adds no instance for a service without a capacity provider"
         if capacity.launch is service.launch:
             return ""
         return _STRANGE.get(capacity.launch, f"it is no instance for launch type {service.launch.value}")
@@ -422,10 +444,10 @@ def readable(text: str) -> Expression | None:
         return None
 
 
-def asks_for_groups(service: ServiceRules) -> bool:
+def asks_for_tasks(service: ServiceRules) -> bool:
     """Whether a constraint of the service asks for the tasks on an instance: each task that is placed may change it."""
     expressions = (readable(text) for text in service.member_of)
-    return any(expression is not None and _GROUP in subjects(expression) for expression in expressions)
+    return any(expression is not None and not _CHANGING.isdisjoint(subjects(expression)) for expression in expressions)
 
 
 def doubts_of(service: ServiceRules, capacity: Mapping[InstanceId, Capacity]) -> tuple[str, ...]:
@@ -459,9 +481,12 @@ def _places(service: ServiceRules, rooms: list[Room]) -> Iterator[Room]:
     return (room for room in rooms if next(room.lacks(service), None) is None)
 
 
-def _place(need: _Need, rooms: list[Room]) -> int:
-    """Place as many as there is room for, each where it first fits; how many are left over."""
+def _place(need: _Need, rooms: list[Room], *, spread: bool = False) -> int:
+    """Place as many as there is room for, each where it first fits, or with the fewest tasks; how many are left."""
     left = need.count
+    while spread and left and (places := list(_places(need.service, rooms))):
+        min(places, key=lambda room: (room.capacity.expected, room.running or 0)).take(need.service)
+        left -= 1
     for room in rooms:
         while left and next(room.lacks(need.service), None) is None:
             room.take(need.service)
@@ -469,7 +494,7 @@ def _place(need: _Need, rooms: list[Room]) -> int:
     return left
 
 
-def _place_all(needs: list[_Need], rooms: list[Room]) -> ServiceRules | None:
+def _place_all(needs: list[_Need], rooms: list[Room], *, spread: bool) -> ServiceRules | None:
     """Place all, and give the first service that has no room, None where all have.
 
     One may be placed beside another only after that has its new place, so those left over are tried again.
@@ -477,7 +502,7 @@ def _place_all(needs: list[_Need], rooms: list[Room]) -> ServiceRules | None:
     waiting = [need for need in needs if need.count]
     while waiting:
         before = sum(need.count for need in waiting)
-        waiting = [left for need in waiting if (left := _Need(need.service, _place(need, rooms))).count]
+        waiting = [left for need in waiting if (left := _Need(need.service, _place(need, rooms, spread=spread))).count]
         if sum(need.count for need in waiting) == before:
             return next((need.service for need in waiting if not need.service.grows), None)
     return None

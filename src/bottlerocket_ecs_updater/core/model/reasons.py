@@ -28,7 +28,7 @@ class Reason(Enum):
     NOT_DESCRIBED = _Words(
         "not-described",
         "ECS could not describe it: {why}",
-        "it is usually gone at the next look; deregister it if it stays",
+        "deregister it if it stays: most often it is gone at the next look",
     )
     NOT_ACTIVE = _Words("not-active", "its status in ECS is {status}", "wait until it is ACTIVE, or deregister it")
     DRAINED_BY_OTHERS = _Words(
@@ -75,7 +75,7 @@ class Reason(Enum):
     SEND_REFUSED = _Words(
         "send-refused",
         "Systems Manager refused to send it a command: {why}",
-        "see the message; it is tried again at the next run",
+        "read the message, and correct what it names; the next run tries again",
     )
     SEND_DENIED = _Words(
         "send-denied",
@@ -91,12 +91,12 @@ class Reason(Enum):
     UPDATE_LOCK_HELD = _Words(
         "update-lock-held",
         "another update command holds its update lock: {detail}",
-        "it is tried again at the next run; if it stays, reboot the host to free the lock",
+        "reboot the host to free the lock if it stays; the next run tries again",
     )
     CHECK_FAILED = _Words(
         "check-failed",
         "its update check failed: {detail}",
-        "most often the host cannot reach its update repository: see its network settings and settings.updates",
+        "check the host's network settings and settings.updates: most often it cannot reach its update repository",
     )
     NO_BOOT_ID = _Words(
         "no-boot-id",
@@ -109,7 +109,7 @@ class Reason(Enum):
         "run the check document by hand and look",
     )
     UNKNOWN_STATE = _Words(
-        "unknown-state", "it reported an unknown state: {detail}", "a newer updater may know this state"
+        "unknown-state", "it reported an unknown state: {detail}", "run a newer updater, which may know this state"
     )
     NO_ANSWER = _Words(
         "no-answer",
@@ -124,23 +124,23 @@ class Reason(Enum):
     NOTHING_CHOSEN = _Words(
         "nothing-chosen",
         "an update is staged on it, but its repository offers none now",
-        "it goes on when a release is offered; a reboot clears the staged one",
+        "wait until a release is offered, or reboot the host to clear the staged one",
     )
     WITHDRAWN = _Words("withdrawn", "the update to {version} was withdrawn before it was applied", "nothing")
     STANDALONE_TASK = _Words(
         "standalone-task",
         "it runs a task that belongs to no service: {task}",
-        "the task must end, or be stopped, or be run as a service",
+        "end or stop the task, or run it as a service",
     )
     OWN_HOST = _Words(
         "own-host",
         "this run is on it itself, {why}",
-        "a run on another host takes it; with `--own-host hand-over` this one has such a run started",
+        "start a run on another host; with `--own-host hand-over` this one has such a run started",
     )
     OWN_HOST_LAST = _Words(
         "own-host-last",
         "this run is on it itself, and takes all others first",
-        "it is handed over to another run when those are done",
+        "wait: it is handed over to another run when those are done",
     )
     HANDED_OVER = _Words(
         "handed-over",
@@ -165,19 +165,17 @@ class Reason(Enum):
     BUDGET = _Words(
         "budget",
         "{unavailable} of at most {limit} instances are unavailable: {who}",
-        "it is taken when one of them is back, or raise --max-unavailable",
+        "wait until one of them is back, or raise --max-unavailable",
     )
     ZONE_BUDGET = _Words(
         "zone-budget",
         "{unavailable} of at most {limit} instances of {zone} are unavailable: {who}",
-        "it is taken when one of them is back, or raise --max-unavailable-per-zone",
+        "wait until one of them is back, or raise --max-unavailable-per-zone",
     )
-    SETTLING = _Words("settling", "the cluster is settling after {instance}", "it is taken when services are steady")
-    HALTED = _Words("halted", "the run halted: {why}", "see the halt's reason; a person must look")
-    STOPPING = _Words("stopping", "the run was told to stop: {why}", "the next run takes it")
-    STAGING_AHEAD = _Words(
-        "staging-ahead", "enough other instances are staged", "it is staged when those are being rebooted"
-    )
+    SETTLING = _Words("settling", "the cluster is settling after {instance}", "wait until services are steady")
+    HALTED = _Words("halted", "the run halted: {why}", "look at the halt's reason")
+    STOPPING = _Words("stopping", "the run was told to stop: {why}", "wait for the next run, or start one")
+    STAGING_AHEAD = _Words("staging-ahead", "enough other instances are staged", "wait until those are being rebooted")
     CLAIM_REMOVED = _Words(
         "claim-removed",
         "somebody removed our claim while it was draining, so it was left to them, {status}",
@@ -191,12 +189,12 @@ class Reason(Enum):
     RETURNED_BY_OTHERS = _Words(
         "returned-by-others",
         "somebody else set it to ACTIVE before we did",
-        "the next run looks at it again",
+        "wait for the next run, which looks at it again",
     )
     DRAIN_TIMED_OUT = _Words(
         "drain-timed-out",
         "it was not empty after {limit}, and was given back; left were {tasks}",
-        "see why these tasks stay: stop time-outs, minimumHealthyPercent with no room elsewhere, task protection",
+        "look at why these tasks stay: stop time-outs, minimumHealthyPercent with no room elsewhere, task protection",
     )
     DRAIN_BLOCKED = _Words(
         "drain-blocked",
@@ -208,7 +206,7 @@ class Reason(Enum):
     CHANGED_WHILE_DRAINING = _Words(
         "changed-while-draining",
         "it was given back before the reboot: {why}",
-        "it is checked again at the next run",
+        "wait for the next run, which checks it again",
     )
     NO_ROOM_FOR_CLAIM = _Words(
         "no-room-for-claim",
@@ -218,7 +216,7 @@ class Reason(Enum):
     UNCLAIMABLE = _Words(
         "unclaimable",
         "its claim could not be written: {why}",
-        "its releases have names that an ECS attribute cannot hold: update it by hand, or replace it",
+        "update it by hand, or replace it: its releases have names that an ECS attribute cannot hold",
     )
     CLAIM_UNREADABLE = _Words(
         "claim-unreadable",
@@ -234,26 +232,30 @@ class Reason(Enum):
     NOT_ANSWERED = _Words(
         "not-answered", "it had not answered its update check when the plan was made", "plan again in a moment"
     )
-    IN_FLIGHT = _Words("in-flight", "the run ended while it was {phase}", "the next run goes on with it")
-    NOT_REACHED = _Words("not-reached", "the run ended before it was its turn; it was {phase}", "the next run takes it")
-    UNCLEAR = _Words("unclear", "AWS did not say whether {what} took effect: {why}", "it is looked at again")
+    IN_FLIGHT = _Words(
+        "in-flight", "the run ended while it was {phase}", "wait for the next run, which finishes it, or start one"
+    )
+    NOT_REACHED = _Words(
+        "not-reached", "the run ended before it was its turn; it was {phase}", "wait for the next run, or start one"
+    )
+    UNCLEAR = _Words("unclear", "AWS did not say whether {what} took effect: {why}", "wait for the next look")
 
     # What the operator's rules hold back.
-    PAUSED = _Words("paused", "updates are paused: {why}", "`resume` lets them go on")
+    PAUSED = _Words("paused", "updates are paused: {why}", "call `resume` when its reason is over")
     WINDOW_CLOSED = _Words(
         "window-closed",
         "no maintenance window is open; the next one opens {opens}",
-        "it is taken then, or change --window",
+        "wait until then, or change --window",
     )
     CUTOFF = _Words(
         "cutoff",
         "the maintenance window closes {closes}, and it is expected to take {needed}",
-        "it is taken in a later window, if one stays open for that long",
+        "wait for a window that stays open for that long, or make one longer",
     )
     FROZEN = _Words(
         "frozen",
         "updates are frozen ({freeze}); the next one may begin {opens}",
-        "it is taken then, or change --freeze",
+        "wait until then, or change --freeze",
     )
     VERSION_DENIED = _Words(
         "version-denied", "{version} is denied by {rule}", "wait for another release, or change --deny"
@@ -274,12 +276,12 @@ class Reason(Enum):
     VERSION_TOO_YOUNG = _Words(
         "version-too-young",
         "{version} was first seen {first_seen}, and must be known for {minimum_age}",
-        "it is taken from {until} on, or lower --minimum-age",
+        "wait until {until}, or lower --minimum-age",
     )
     VERSION_NEW = _Words(
         "version-new",
         "nothing tells since when {version} is known, and it must be known for {minimum_age}",
-        "it is taken that long after it was first noted, or lower --minimum-age",
+        "wait that long after it was first noted, or lower --minimum-age",
     )
     OPTED_OUT = _Words(
         "opted-out",
@@ -291,7 +293,7 @@ class Reason(Enum):
     MEMBERSHIP_UNKNOWN = _Words(
         "membership-unknown",
         "a rule asks for its {what}, which could not be read: {rule}",
-        "see why Auto Scaling did not answer; most often a permission is missing",
+        "look at why Auto Scaling did not answer; most often a permission is missing",
     )
     NOT_PROMOTED = _Words(
         "not-promoted",
@@ -306,13 +308,13 @@ class Reason(Enum):
     CHECKPOINT_WAIT = _Words(
         "checkpoint-wait",
         "{version} is done on {done} of {total} instances; at this checkpoint the roll waits until {until}",
-        "it is taken after that, or change --checkpoint-wait",
+        "wait until then, or change --checkpoint-wait",
     )
     CHECKPOINT_FULL = _Words(
         "checkpoint-full",
         "up to this checkpoint {limit} of {total} instances may go to {version}: {done} done, {failed} failed, "
         "{under_way} in progress, {next} next in line",
-        "it is taken when those are done and the wait is over",
+        "wait until those are done and the wait is over",
     )
     CHECKPOINT_FAILED = _Words(
         "checkpoint-failed",
@@ -322,42 +324,42 @@ class Reason(Enum):
     DAILY_LIMIT = _Words(
         "daily-limit",
         "all {limit} places for 24 hours are taken: {begun} begun, {next} next in line",
-        "it is taken from {until} on, or raise --max-per-day",
+        "wait until {until}, or raise --max-per-day",
     )
     TASK_HELD = _Words(
         "task-held",
         "it runs the task {task}, and a rule holds it for that: {rule}",
-        "it is taken when the task is gone, or change --task",
+        "wait until the task is gone, or change --task",
     )
     TASK_PROTECTED = _Words(
         "task-protected",
         "its task {task} is protected until {until}",
-        "the task's own code gives its protection up when it is done",
+        "wait until the task's own code gives its protection up",
     )
     SURVEY_FAILED = _Words(
         "survey-failed",
         "AWS did not say what is asked before a drain: {what}",
-        "it is asked again, at the latest by the next run; see why AWS did not answer",
+        "look at why AWS did not answer if it stays; the next run asks again",
     )
     SERVICE_DEPLOYING = _Words(
         "service-deploying",
         "a deployment is in progress: {services}",
-        "it is taken when the deployment is done; a deployment that hangs must be ended by its owner",
+        "wait until the deployment is done; have its owner end one that hangs",
     )
     BEFORE_DRAIN_FAILED = _Words(
         "before-drain-failed",
         "the document that must end well before its drain did not: {detail}",
-        "see the command in Run Command's history; it is tried again at the next run",
+        "look at the command in Run Command's history; the next run tries again",
     )
     UNWELL = _Words(
         "unwell",
         "not healthy enough to go on: {why}",
-        "it is taken when all alarms are OK and all probes answer again, or change --alarm and --probe",
+        "wait until all alarms are OK and all probes answer, or change --alarm and --probe",
     )
     SERVICE_UNKNOWN = _Words(
         "service-unknown",
         "it runs tasks of {service}, which ECS lists and does not describe: {why}",
-        "it is taken when ECS describes the service again; look at the service where that lasts",
+        "wait until ECS describes the service again; look at the service if that lasts",
     )
     NO_ROOM = _Words("no-room", "the tasks of {service} could not leave it: {missing}", "{advice}")
     FACTS_MISSING = _Words(
@@ -393,17 +395,17 @@ class Failure(Enum):
     APPLY_FAILED = _Words(
         "apply-failed",
         "the update could not be staged: {detail}",
-        "see the host's message; it is tried again after a rest",
+        "read the host's message, and correct what it names; it is tried again after a rest",
     )
     ROLLED_BACK = _Words(
         "rolled-back",
         "it came back on {version}: {target} did not boot, and the host fell back",
-        "it is in service on its old release; look at the release before `release` allows it again",
+        "look at the release before `release` allows it again; the instance serves on its old one",
     )
     WRONG_VERSION = _Words(
         "wrong-version",
         "it came back on {version}, though {target} was staged",
-        "it is in service; a release appeared between check and apply, or somebody changed its version lock",
+        "look at its version lock: somebody changed it, or a release appeared between check and apply",
     )
     NOT_BACK = _Words(
         "not-back",
@@ -413,13 +415,13 @@ class Failure(Enum):
     UNHEALTHY = _Words(
         "unhealthy",
         "it runs {version}, and the document that must end well after its reboot did not: {detail}",
-        "see the command in Run Command's history; repair or replace the host: once the document ends well, the next "
-        "run returns it",
+        "look at the command in Run Command's history; repair or replace the host: once the document ends well, the "
+        "next run returns it",
     )
     NEVER_REBOOTED = _Words(
         "never-rebooted",
         "it was asked to reboot {times}, and did not",
-        "it is in service on its old release; look for what inhibits the shutdown",
+        "look for what inhibits the shutdown; the instance serves on its old release",
     )
     REBOOT_STALLED = _Words(
         "reboot-stalled",
@@ -434,7 +436,7 @@ class Failure(Enum):
     REBOOT_REFUSED = _Words(
         "reboot-refused",
         "it refused to reboot: {detail}",
-        "it is in service on its old release; look for what inhibits the shutdown",
+        "look for what inhibits the shutdown; the instance serves on its old release",
     )
 
     @property

@@ -41,6 +41,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, ho
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.forecast import Forecast, Limits, Pending, Rolls, forecast
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, advise
+from bottlerocket_ecs_updater.core.planning.room_advice import RoomNote
 from bottlerocket_ecs_updater.core.rules.pace import Pace
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
@@ -113,7 +114,7 @@ class Plan:
     reckoning: Reckoning
     windowed: bool
     """Whether maintenance windows are set."""
-    advice: tuple[Advice, ...] = ()
+    advice: tuple[Advice | RoomNote, ...] = ()
     """What a person could mend beside the roll."""
     behind: Mapping[InstanceId, Hold] = field(default_factory=dict)
     """What will hold those that time holds now when their time has come, of those for which something will."""
@@ -127,7 +128,7 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     instances = sorted(fleet.instances.values(), key=lambda instance: instance.id)
     standings = {instance.id: stand(instance, fleet, policy) for instance in instances if instance.claim is None}
     able = [fleet.instances[id_] for id_, standing in standings.items() if isinstance(standing, Stageable | Ready)]
-    refused = _refused(able, standings, fleet, policy)
+    refused, notes = _refused(able, standings, fleet, policy)
     held = {id_: why for id_, standing in standings.items() if (why := _held(standing)) is not None} | refused
     turns = Turns(fleet, policy)
     passing = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
@@ -166,17 +167,21 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
         ),
         reckoning=reckoning,
         windowed=bool(policy.rules.schedule.windows),
-        advice=advise(fleet),
+        advice=(*advise(fleet), *map(RoomNote, notes)),
         behind=behind,
     )
 
 
 def _refused(
     able: Iterable[Instance], standings: Mapping[InstanceId, Standing], fleet: Fleet, policy: Policy
-) -> dict[InstanceId, Hold]:
-    """Those of the able that the rules would not let begin, though they may be staged or are."""
+) -> tuple[dict[InstanceId, Hold], tuple[str, ...]]:
+    """Those of the able that the rules would not let begin, though they may be staged or are.
+
+    Beside them what is worth knowing of the room for the others, each thing once.
+    """
     turns = Turns(fleet, policy)
     refused: dict[InstanceId, Hold] = {}
+    notes: dict[str, None] = {}
     for instance in in_order(able, turns.strays):
         update = _update(instance, standings[instance.id])
         report = instance.told.report if instance.told is not None else None
@@ -186,7 +191,8 @@ def _refused(
             refused[instance.id] = why
         else:
             turns.take(update.target)
-    return refused
+            notes |= dict.fromkeys(note for answer in answers for note in answer.notes)
+    return refused, tuple(notes)
 
 
 def _would_take(instance: Instance) -> Version | None:

@@ -14,10 +14,11 @@ from datetime import datetime, timedelta
 from enum import Enum
 from statistics import median
 
-from bottlerocket_ecs_updater.core.model.event import Event, LeaseRefused, RunHalted
+from bottlerocket_ecs_updater.core.model.event import CommandSent, Event, LeaseRefused, RunHalted
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Became, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold
+from bottlerocket_ecs_updater.core.model.run_command import Kind
 from bottlerocket_ecs_updater.core.model.time_text import span
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.store.audit import Act
@@ -27,6 +28,7 @@ from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
     for_failure,
     for_halt,
     for_hold,
+    for_invocation,
     for_open,
     for_quarantine,
 )
@@ -332,14 +334,15 @@ _HALT_TO_DO = (
 _ERROR_TO_DO = "Correct what it names. What was begun is on the instances' claims: the next run finishes it first."
 _DIED_WHY = "Its task was stopped or its machine failed, or it is still at work: the record has no end."
 _DIED_TO_DO = "Look at why its task stopped, in ECS. The next run finishes what was begun; nothing else is needed."
-_OPEN_TO_DO = "The next run finishes it first. If none is due soon, start one."
+_OPEN_TO_DO = "Start a run if none is due soon: it finishes them first."
 
 
 def _quarantine(group: Group, lanes: Mapping[InstanceId, Lane], reach: Reach) -> Trouble:
     them = [lanes[row.instance] for row in group.rows if row.instance in lanes]
     since = min((lane.out_since for lane in them if lane.out_since is not None), default=None)
     what = f"{number(len(group.rows), 'instance is', 'instances are')} out of service, in quarantine"
-    commands = for_quarantine(group.code, [row.instance for row in group.rows], reach)
+    ids = [row.instance for row in group.rows]
+    commands = (*_what_it_said(them, reach), *for_quarantine(group.code, ids, reach))
     return Trouble(what, since, group.why, group.to_do, tuple(them), _said(group), commands, out_of_service=True)
 
 
@@ -353,8 +356,19 @@ def _failure(group: Group, lanes: Mapping[InstanceId, Lane], reach: Reach) -> Tr
         group.to_do,
         tuple(them),
         _said(group),
-        for_failure(group.code, [row.instance for row in group.rows], reach),
+        (*_what_it_said(them, reach), *for_failure(group.code, [row.instance for row in group.rows], reach)),
     )
+
+
+def _what_it_said(lanes: Sequence[Lane], reach: Reach) -> Iterable[Typed]:
+    """The command that shows what the last document said on the first of these instances."""
+    for lane in lanes:
+        sent = [event for event in lane.events if isinstance(event, CommandSent) and event.command]
+        # What an apply, a reboot or a document of the operator's said explains more than the check after it.
+        sent = [event for event in sent if event.kind is not Kind.CHECK] or sent
+        if sent:
+            return for_invocation(sent[-1].kind.value, sent[-1].command, lane.instance, reach)
+    return ()
 
 
 _DID: Mapping[str, str] = {
@@ -381,7 +395,7 @@ def _left_open(summary: Summary, lanes: Mapping[InstanceId, Lane]) -> Iterable[T
             _ended_before(summary),
             _OPEN_TO_DO,
             tuple(left),
-            tuple((lane.instance, f"last seen {lane.stretches[-1].part.value}") for lane in left if lane.stretches),
+            tuple((lane.instance, f"last seen {lane.part.value}") for lane in left if lane.part is not None),
             out_of_service=True,
         )
 

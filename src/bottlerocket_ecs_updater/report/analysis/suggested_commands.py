@@ -69,6 +69,12 @@ def for_open(reach: Reach) -> tuple[Typed, ...]:
     return (Typed("To see how it stands now", (reach.line("status"),)),)
 
 
+def for_invocation(kind: str, command: str, instance: str, reach: Reach) -> tuple[Typed, ...]:
+    """To see what a document said on an instance, in full."""
+    words = ("ssm", "get-command-invocation", "--command-id", command, "--instance-id", instance)
+    return (Typed(f"To see what its last command ({kind}) said", (reach.aws(*words),)),)
+
+
 def for_quarantine(code: str, instances: Sequence[str], reach: Reach) -> tuple[Typed, ...]:
     """To see what a machine last said, and to give it back."""
     return (*_console(code, instances, reach), *_release("To give it back, when it is well", instances, reach))

@@ -85,6 +85,8 @@ class Lane:
     moved: int | None
     """How many tasks of services its drain had to move; None where nothing tells."""
     events: tuple[e.InstanceEvent, ...]
+    part: Part | None = None
+    """In which part of its life it was at the end of the record."""
 
     def spent(self, part: Part) -> timedelta:
         """How long it was in that part of its life."""
@@ -252,6 +254,7 @@ class _Track:
             self.problem,
             self.moved,
             tuple(self.events),
+            self.part,
         )
 
 

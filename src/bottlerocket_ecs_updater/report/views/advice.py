@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, assert_never
 
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, StartsOld, StartsUnknown
+from bottlerocket_ecs_updater.core.planning.room_advice import RoomNote
 from bottlerocket_ecs_updater.report.words.sanitize import visible
 
 
-def advice_lines(advice: Sequence[Advice]) -> Iterator[str]:
+def advice_lines(advice: Sequence[Advice | RoomNote]) -> Iterator[str]:
     """Nothing where there is none."""
     if advice:
         yield "\nAdvice"
@@ -19,17 +20,17 @@ def advice_lines(advice: Sequence[Advice]) -> Iterator[str]:
             yield f"    to do: {visible(each.remedy)}"
 
 
-def _sentence(advice: Advice) -> str:
+def _sentence(advice: Advice | RoomNote) -> str:
     text = str(advice)
     return text[:1].upper() + text[1:]
 
 
-def advice_json(advice: Sequence[Advice]) -> list[dict[str, Any]]:
+def advice_json(advice: Sequence[Advice | RoomNote]) -> list[dict[str, Any]]:
     """The same as values that JSON knows."""
     return [_json(each) for each in advice]
 
 
-def _json(advice: Advice) -> dict[str, Any]:
+def _json(advice: Advice | RoomNote) -> dict[str, Any]:
     match advice:
         case StartsOld():
             return {
@@ -43,5 +44,7 @@ def _json(advice: Advice) -> dict[str, Any]:
             }
         case StartsUnknown():
             return {"advice": "starts-unknown", "group": advice.group or None, "why": str(advice), "to_do": None}
+        case RoomNote():
+            return {"advice": "room", "group": None, "why": str(advice), "to_do": None}
         case _:
             assert_never(advice)

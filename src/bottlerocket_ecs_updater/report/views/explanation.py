@@ -69,6 +69,7 @@ def _lines(explanation: Explanation, fleet: Fleet, cluster: str) -> Iterator[str
         yield "\nAsked, in this order:"
     for answer in explanation.answers:
         yield f"  {'yes' if answer.hold is None else 'no ':<4} {answer.rule:<{width}}  {_why(answer)}".rstrip()
+        yield from (f"       note: {visible(note)}" for note in answer.notes)
         if answer.hold is not None:
             yield f"       to do: {visible(answer.hold.remedy)}"
 
@@ -214,6 +215,7 @@ def explanation_json(explanation: Explanation, fleet: Fleet, cluster: str) -> di
                 "reason": answer.hold.reason.code if answer.hold is not None else None,
                 "why": str(answer.hold) if answer.hold is not None else None,
                 "to_do": answer.hold.remedy if answer.hold is not None else None,
+                "notes": list(answer.notes),
             }
             for answer in explanation.answers
         ],

@@ -53,6 +53,8 @@ class Answer:
 
     rule: str
     hold: Hold | None
+    notes: tuple[str, ...] = ()
+    """What is worth knowing beside a yes."""
 
 
 def before_staging(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
@@ -97,4 +99,5 @@ def _about_tasks(case: Case, rules: Rules, now: datetime) -> Iterable[Answer]:
         yield Answer("tasks", may_leave(case.left, rules.tasks, now))
         yield Answer("deployments", case.deployments)
     if case.room is not None and rules.check_room:
-        yield Answer("room", room_hold(case.room))
+        notes = (*case.room.provisos, *case.room.notes) if isinstance(case.room, Fits) else ()
+        yield Answer("room", room_hold(case.room), notes)

@@ -19,8 +19,9 @@ from bottlerocket_ecs_updater.core.model.run_command import Kind
 from bottlerocket_ecs_updater.core.model.time_text import span, write_time
 from bottlerocket_ecs_updater.engine.store.audit import Act
 from bottlerocket_ecs_updater.report.analysis.run_report import Account, number
+from bottlerocket_ecs_updater.report.analysis.summary import Row
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part
-from bottlerocket_ecs_updater.report.outputs.page.lanes import draw, durations
+from bottlerocket_ecs_updater.report.outputs.page.lanes import draw, durations, left_open
 from bottlerocket_ecs_updater.report.words.event_text import sentence
 from bottlerocket_ecs_updater.report.words.sanitize import SHOWN_MAX_CHARACTERS, visible
 
@@ -70,6 +71,8 @@ def page(account: Account, index: str = "") -> str:
             d=draw(account, next(halted, None)),
             lanes={row.instance: lanes.get(row.instance) for row in summary.rows},
             failed=[(row, lanes.get(row.instance)) for row in failed],
+            rows=sorted(summary.rows, key=lambda row: _how_bad(row, lanes.get(row.instance))),
+            left_open=left_open,
             tiles=_TILES,
             became_held=Became.HELD,
             most=max((max(move.before, move.after) for move in account.moves), default=1),
@@ -102,6 +105,13 @@ def index_page(cluster: str, entries: Sequence[Entry], acts: Sequence[Act] = ())
     )
 
 
+def _how_bad(row: Row, lane: Lane | None) -> int:
+    """Worst first: what is out of service comes before what failed and serves; sorting keeps the order of the rest."""
+    if left_open(row, lane):
+        return 1
+    return 0 if row.became is Became.QUARANTINED else 2
+
+
 @cache
 def _templates() -> Environment:
     made = Environment(autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_source))
@@ -115,6 +125,7 @@ def _templates() -> Environment:
         "machine": write_time,
         "when": lambda at: f"{at.astimezone(UTC):%d %b %H:%M:%S}",
         "prose": _prose,
+        "marked": _marked,
         "number": number,
         "spent": _spent,
         "story": _story,
@@ -135,7 +146,14 @@ _MARKED = re.compile(r"(`[^`]+`)|(\bm?i-[0-9a-f]{8,17}\b)")
 
 
 def _prose(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> Markup:
-    """A sentence as a paragraph: what stands in back-ticks is code, and an instance id is not broken in two."""
+    """A sentence as a paragraph: marked, and with a capital letter."""
+    told = _marked(text, limit)
+    first = told[:1]
+    return first.upper() + told[1:] if first.islower() else told
+
+
+def _marked(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> Markup:
+    """A sentence: what stands in back-ticks is code, and an instance id is not broken in two."""
     shown, told, done = visible(text, limit), Markup(), 0
     for found in _MARKED.finditer(shown):
         code, id_ = found.groups()
@@ -143,9 +161,7 @@ def _prose(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> Markup:
         opened = Markup("<code>") if kind == "code" else Markup('<span class="one">')
         told += Markup("{}{}{}</{}>").format(shown[done : found.start()], opened, inside, kind)
         done = found.end()
-    told += shown[done:]
-    first = told[:1]
-    return first.upper() + told[1:] if first.islower() else told
+    return told + shown[done:]
 
 
 def _over_midnight(account: Account) -> bool:
@@ -175,5 +191,5 @@ def _story(lane: Lane) -> Iterable[tuple[datetime, str]]:
                 last_answer = words
             case _:
                 pass
-        told.append((event.at, visible(said, SAID_MAX_CHARACTERS)))
+        told.append((event.at, said))
     return told[-STORY_MAX_LINES:]

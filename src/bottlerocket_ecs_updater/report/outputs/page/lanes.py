@@ -161,12 +161,13 @@ def _grouped(account: Account) -> Iterator[tuple[str, _Members]]:
     known = [(row, lane) for row in account.summary.rows if (lane := account.lane(row)) is not None and lane.stretches]
     late = account.timeline.ended if account.timeline is not None else None
     known.sort(key=lambda both: (both[1].out_from or late or both[1].stretches[0].began, both[0].instance))
-    for became in (Became.QUARANTINED, Became.FAILED):
-        members = [both for both in known if both[0].became is became]
-        yield f"{became.words} · {number(len(members), 'instance')}", members
+    quarantined = [both for both in known if both[0].became is Became.QUARANTINED]
+    yield f"{Became.QUARANTINED.words} · {number(len(quarantined), 'instance')}", quarantined
+    open_ = [both for both in known if both[1].out_since is not None and both not in quarantined]
+    yield f"out of service, in the middle of an update · {number(len(open_), 'instance')}", open_
+    failed = [both for both in known if both[0].became is Became.FAILED and both not in open_]
+    yield f"{Became.FAILED.words} · {number(len(failed), 'instance')}", failed
     rest = [both for both in known if both[0].became not in (Became.QUARANTINED, Became.FAILED)]
-    open_ = [both for both in rest if both[1].out_since is not None]
-    yield f"in the middle of an update · {number(len(open_), 'instance')}", open_
     updated = [both for both in rest if both[0].became is Became.UPDATED and both not in open_]
     yield f"updated · {number(len(updated), 'instance')}, in the order in which they were taken", updated
     other = [both for both in rest if both not in open_ and both not in updated]
@@ -174,6 +175,18 @@ def _grouped(account: Account) -> Iterator[tuple[str, _Members]]:
     yield f"given back as they were · {number(len(taken), 'instance')}", taken
     staged = [both for both in other if not both[1].worked_on]
     yield f"staged, and not rebooted in this run · {number(len(staged), 'instance')}", staged
+
+
+def left_open(row: Row, lane: Lane | None) -> bool:
+    """Whether it was out of service at the end of the run, and in no quarantine: somebody must finish it."""
+    return lane is not None and lane.out_since is not None and row.became is not Became.QUARANTINED
+
+
+def outcome_of(row: Row, lane: Lane | None) -> str:
+    """What became of it, in a word or three."""
+    if left_open(row, lane):
+        return "out of service"
+    return row.code if row.became is Became.FAILED else row.became.words
 
 
 def _drawn(row: Row, lane: Lane, scale: _Scale, y: float, height: float) -> Drawn:
@@ -184,8 +197,8 @@ def _drawn(row: Row, lane: Lane, scale: _Scale, y: float, height: float) -> Draw
         height=height,
         label="" if thin else visible(lane.instance, 40),
         small=height == _LOW,
-        outcome="" if thin else row.code if row.became is Became.FAILED else row.became.words,
-        became=row.became.value,
+        outcome="" if thin else outcome_of(row, lane),
+        became=Became.FAILED.value if left_open(row, lane) else row.became.value,
         title=_in_words(row, lane),
         bars=tuple(_bars(lane, scale, y + gap, height - 2 * gap)),
     )

@@ -1,0 +1,202 @@
+"""What is said of the room, against what the simulated ECS then really places: its own scheduler is the judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, cast
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tests.support.simulated import DOCUMENTS, ZONES, EngineClock, instance_id, survey_of
+
+from bottlerocket_ecs_updater.aws.ecs import EcsCluster
+from bottlerocket_ecs_updater.aws.ssm import SsmHosts
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.core.capacity.cluster_room import Rooms
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.engine.look.snapshot import Beyond, take_picture
+from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
+from bottlerocket_ecs_updater.simulator.clock import VirtualClock
+from bottlerocket_ecs_updater.simulator.ecs import (
+    ContainerInstanceSpec,
+    Launch,
+    ServiceSpec,
+    Spreading,
+    Strategy,
+    Workload,
+)
+from bottlerocket_ecs_updater.simulator.host import HostSpec
+from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
+from bottlerocket_ecs_updater.simulator.world.world import World
+
+EXPRESSIONS = (
+    "",
+    "task:group == service:agent",
+    "not(task:group == service:db)",
+    "task:group == service:db",
+    "task:group != service:web",
+    "task:group in [service:db, 'service:agent']",
+    "task:group =~ service:.*b",
+    "runningTasksCount < 4",
+    "runningTasksCount >= 2 or agentConnected == false",
+    "agentVersion >= 1.9.0 and agentVersion < 2.0",
+    "registeredAt > 2020-01-01",
+    "attribute:ring == blue",
+    "attribute:ring != blue",
+    "attribute:com.amazonaws.ecs.capability.ecr-auth exists",
+    "attribute:com.amazonaws.ecs.capability.gpu-driver exists",
+    "attribute:ecs.os-type == linux and not (attribute:ring exists and runningTasksCount > 3)",
+    "(attribute:ring in [blue, 'green'] || agentConnected == true) && ec2InstanceId =~ i-.*",
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cluster with a service that has tasks on the first host."""
+
+    hosts: int = 3
+    desired: int = 3
+    cpu: int = 800
+    minimum: int = 100
+    expression: str = ""
+    of_definition: bool = False
+    distinct: bool = False
+    spreading: Spreading = Spreading.SPREAD
+    ports: tuple[int, ...] = ()
+    blue: int = 2
+    """The first so many hosts have the attribute ring=blue."""
+    databases: int = 2
+    provided: int = 0
+    """The first so many hosts are in the capacity provider `hosts`, by which the service is placed."""
+    grows_by: int = 0
+    scaling: bool = True
+    elsewhere: str = ""
+    """What else is in the cluster, with much room: an ECS Anywhere instance, or a Managed Instance."""
+
+    @property
+    def order_matters(self) -> bool:
+        """Whether the task that ECS happens to place first may take what another one's constraint counts on.
+
+        The check looks for an order that lets all leave, and ECS may take another one: then the drain's limit ends it.
+        """
+        return "runningTasksCount <" in self.expression and self.databases > 0
+
+    def build(self) -> World:
+        world = World(VirtualClock(), 0, budget=None)
+        for number in range(self.hosts):
+            ring = (("ring", "blue"),) if number < self.blue else ()
+            attributes = (("bottlerocket.variant", "aws-ecs-2"), *ring)
+            zone = ZONES[number % len(ZONES)]
+            spec = ContainerInstanceSpec(instance_id(number), zone, attributes)
+            world.add_instance(HostSpec(instance_id(number)), zone, spec=spec)
+        if self.provided:
+            ids = [instance_id(number) for number in range(min(self.provided, self.hosts))]
+            world.scaling.add("hosts", *ids, most=len(ids) + self.grows_by, scaling=self.scaling)
+        self._add_elsewhere(world)
+        world.add_service(ServiceSpec("agent", strategy=Strategy.DAEMON, workload=Workload(cpu=100, memory=100)))
+        # Without a provider, it would now and then find room on an instance that came for the other one.
+        by = ("hosts",) if self.provided and self.grows_by else ()
+        db = ServiceSpec("db", desired=self.databases, workload=Workload(cpu=100, memory=100), providers=by)
+        world.add_service(db)
+        world.add_service(self._web())
+        world.clock.sleep(timedelta(minutes=10))
+        return world
+
+    def _web(self) -> ServiceSpec:
+        work = Workload(cpu=self.cpu, host_ports=self.ports, member_of=self.expression if self.of_definition else "")
+        return ServiceSpec(
+            "web",
+            desired=self.desired,
+            workload=work,
+            minimum_healthy_percent=self.minimum,
+            distinct_instances=self.distinct,
+            member_of="" if self.of_definition else self.expression,
+            providers=("hosts",) if self.provided else (),
+            spreading=self.spreading,
+        )
+
+    def _add_elsewhere(self, world: World) -> None:
+        if not self.elsewhere:
+            return
+        id_ = "mi-0a1b2c3d4e5f60718" if self.elsewhere == "external" else instance_id(99)
+        attributes = (("ecs.capability.external", None),) if self.elsewhere == "external" else ()
+        spec = ContainerInstanceSpec(id_, ZONES[0], attributes, cpu=8192, memory=32000)
+        world.add_instance(HostSpec(id_), ZONES[0], bottlerocket=False, spec=spec)
+        if self.elsewhere == "managed":
+            world.scaling.add_managed_instances("managed", id_)
+
+
+PLACES = st.builds(
+    Place,
+    hosts=st.integers(2, 4),
+    desired=st.integers(1, 5),
+    cpu=st.sampled_from([200, 800, 1200, 1800]),
+    minimum=st.sampled_from([100, 100, 50]),
+    expression=st.sampled_from(EXPRESSIONS),
+    of_definition=st.booleans(),
+    distinct=st.booleans(),
+    spreading=st.sampled_from(Spreading),
+    ports=st.sampled_from([(), (8080,)]),
+    blue=st.integers(0, 4),
+    databases=st.integers(0, 3),
+    provided=st.integers(0, 3),
+    grows_by=st.integers(0, 2),
+    scaling=st.booleans(),
+    elsewhere=st.sampled_from(["", "external", "managed"]),
+)
+
+
+def foretold(world: World) -> Fits | NoRoom | None:
+    """What the updater says of the first host, from what AWS tells of the cluster and nothing else."""
+    clients = InProcessClients(world, caller="ann")
+    clock = EngineClock(world)
+    api = Api(clock, Pace(clock), Calls())
+    ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
+    ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
+    fleet = take_picture(ecs, ssm, clock, Policy(), UnkeptLedger(), beyond=Beyond(survey=survey_of(clients, api)))
+    return Rooms(fleet).for_drain_of(fleet.instances[InstanceId(instance_id(0))])
+
+
+def left_after_a_drain(world: World) -> set[str]:
+    """The groups of the tasks that are on the first host an hour after it was drained."""
+    world.operator_drain(instance_id(0))
+    world.clock.sleep(timedelta(hours=1))
+    return {task.group for task in world.instance(instance_id(0)).tasks.values()}
+
+
+@settings(max_examples=150, deadline=None)
+@given(PLACES)
+@example(Place())
+@example(Place(expression="task:group == service:db"))
+def test_a_drain_ends_in_the_simulated_cluster_where_it_was_said_to_fit_and_nowhere_else(place: Place) -> None:
+    world = place.build()
+    said = foretold(world)
+    left = left_after_a_drain(world)
+    if isinstance(said, NoRoom) or not place.order_matters:
+        assert isinstance(said, Fits) == (not left), (said, left)
+
+
+def test_the_places_have_both_answers_and_every_reason() -> None:
+    answers = [
+        foretold(place.build())
+        for place in (
+            Place(),
+            Place(cpu=1800),
+            Place(provided=2, cpu=1200, desired=2),
+            Place(provided=2, cpu=1200, desired=2, grows_by=1),
+            Place(expression="task:group == service:nobody", desired=0),
+            Place(elsewhere="external", cpu=1800),
+        )
+    ]
+    assert [isinstance(answer, Fits) for answer in answers] == [True, False, False, True, True, False]
+
+
+def test_an_external_service_is_never_asked_about() -> None:
+    world = Place(elsewhere="external").build()
+    world.add_service(ServiceSpec("edge", desired=2, launch=Launch.EXTERNAL, workload=Workload(cpu=4000)))
+    assert isinstance(foretold(world), Fits)
