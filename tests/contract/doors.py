@@ -30,7 +30,7 @@ class Door:
     clients: Any
     """`clients.client("ecs")` gives what boto3 would."""
 
-    def ask(self, service: str, method: str, **params: Any) -> Any:
+    def ask(self, service: str, method: str, /, **params: Any) -> Any:
         """The answer without its metadata, or the error's code, message and status, comparable between doors."""
         try:
             answer = getattr(self.clients.client(service), method)(**params)

@@ -134,6 +134,8 @@ def test_another_region_has_no_such_cluster(wired: Door) -> None:
     )
     with pytest.raises(ClientError, match="ClusterNotFoundException"):
         other.list_container_instances(cluster="demo")
+    assert other.list_clusters()["clusterArns"] == []
+    assert other.describe_clusters(clusters=["demo"])["failures"][0]["reason"] == "MISSING"
 
 
 def test_other_partitions_have_arns_of_their_own() -> None:

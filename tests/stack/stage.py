@@ -235,6 +235,7 @@ def judged_run(
     key: str | None = None,
     policy: RunPolicy = DEFAULTS,
     documents: Mapping[Kind, str] = STANDARD,
+    shared: bool = False,
 ) -> Judged:
     """One run of the real engine over a world that holds its calls against the stack's task role."""
     bucket = stack.holdings["StateBucket"].made.physical_id
@@ -253,14 +254,17 @@ def judged_run(
         Lease(store, lease_key(key), "a task", run, timedelta(seconds=60), clock, clock.monotonic)
         for key in (str(place), place.name)
     )
-    lease = BothLeases(new, old, store, place)
+    lease = new if shared else BothLeases(new, old, store, place)
     try:
         lease.acquire()
-        move_pause(store, place)
+        if not shared:
+            move_pause(store, place)
     except Denied as denied:
         return Judged(None, gate.refusals, str(denied))
-    ledger = MovingLedger(KeptLedger(store, str(place), run), store, place)
+    kept = KeptLedger(store, str(place), run)
+    ledger = kept if shared else MovingLedger(kept, store, place)
     updater = Updater(world, policy, "run-1", ledger, lease, clients=clients, store=store, documents=documents)
     updater.state = str(place)
+    updater.place = place if shared else None
     finished = updater.run()
     return Judged(finished, gate.refusals, finished.why)

@@ -29,7 +29,10 @@ class _States(Protocol):
 
 
 def find_clusters(clients: Pair[ECSClient], api: Api) -> Mapping[str, Mapping[str, str]]:
-    """Every active cluster by its name, with its tags. Raises what ECS makes of it."""
+    """Every active cluster that has instances, by its name, with its tags. Raises what ECS makes of it.
+
+    A cluster without instances has nothing to update; the one that the updater's own tasks run in is one.
+    """
 
     def ask(token: str | None) -> Any:
         request: ListClustersRequestTypeDef = {"nextToken": token} if token else {}
@@ -42,7 +45,7 @@ def find_clusters(clients: Pair[ECSClient], api: Api) -> Mapping[str, Mapping[st
         method = clients.looking.describe_clusters
         reply = api.look(Operation.DESCRIBE_CLUSTERS, "", method, clusters=some, include=["TAGS"])
         for shape in reply.get("clusters", ()):
-            if shape.get("status", "ACTIVE") == "ACTIVE":
+            if shape.get("status", "ACTIVE") == "ACTIVE" and shape.get("registeredContainerInstancesCount", 0):
                 tags = {tag.get("key", ""): tag.get("value", "") for tag in shape.get("tags", ())}
                 clusters[name_of(shape.get("clusterArn", ""))] = tags
     return clusters

@@ -123,7 +123,7 @@ def wire(
         AwsSurvey.of(clients, api, settings.target.cluster),
         AwsLaunches.of(clients, api),
         store,
-        _ledger(store, place, run),
+        _ledger(store, place, run, moving=not settings.target.no_earlier_state),
         _right(settings, who, family, clock, store, run, place, waits),
         clients,
         Own(who.task, who.family) if isinstance(who, Identity) and who.task is not None else None,
@@ -203,10 +203,11 @@ def store_at(state: Bucket | Folder, clients: Clients, api: Api) -> Store:
             return S3Store(clients.s3, api, bucket, prefix)
 
 
-def _ledger(store: Store | None, place: Place | None, run: RunId) -> LedgerKeeping:
+def _ledger(store: Store | None, place: Place | None, run: RunId, *, moving: bool) -> LedgerKeeping:
     if store is None or place is None:
         return UnkeptLedger()
-    return MovingLedger(KeptLedger(store, str(place), run), store, place)
+    kept = KeptLedger(store, str(place), run)
+    return MovingLedger(kept, store, place) if moving else kept
 
 
 def _store_name(settings: RunSettings, environ: Mapping[str, str]) -> str:
@@ -249,7 +250,7 @@ def _right(
             Lease(store, lease_key(key), holder, run, term, clock, clock.monotonic, waits)
             for key in (str(place), place.name)
         )
-        return BothLeases(new, old, store, place)
+        return new if settings.target.no_earlier_state else BothLeases(new, old, store, place)
     if not isinstance(who, Identity):
         return NoLease()
 

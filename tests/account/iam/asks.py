@@ -7,7 +7,7 @@ An operation that is not in it asks for its action on `*`, with no keys, so only
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names, last_part
@@ -67,7 +67,9 @@ def asks_of(service: str, operation: str, params: Params, facts: Facts) -> list[
     operation_name = f"{service}:{operation}"
     action = OTHER_NAMES.get(operation_name, operation_name)
     row = TABLE.get(action)
-    return list(row.asking(action, params, facts)) if row else [Ask(action)]
+    asks = row.asking(action, params, facts) if row else [Ask(action)]
+    everywhere = {"aws:requestedregion": (facts.names.region,), "aws:resourceaccount": (facts.names.account,)}
+    return [replace(ask, context={**everywhere, **ask.context}) for ask in asks]
 
 
 # ECS

@@ -64,7 +64,7 @@ def test_a_forgotten_instance_is_unknown() -> None:
         ({"TimeoutSeconds": 2_592_001}, "ValidationException"),
         ({"Comment": "x" * 101}, "ValidationException"),
         ({"Parameters": {"surprise": ["1"]}}, "InvalidParameters"),
-        ({"Targets": [{"Key": "tag:x", "Values": ["y"]}]}, "InvalidParameters"),
+        ({"Targets": [{"Key": "resource-groups:Name", "Values": ["y"]}]}, "InvalidParameters"),
     ],
 )
 def test_a_request_beyond_the_limits_is_refused(request_part: dict[str, Any], code: str) -> None:

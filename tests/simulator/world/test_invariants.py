@@ -55,6 +55,12 @@ def test_one_drain_more_than_the_budget_is_seen() -> None:
     assert broken(b) == [1]
 
 
+def test_drains_of_one_call_are_counted_together() -> None:
+    b = bench(3, budget=Budget(max_unavailable=1))
+    b.drain(0, 1)
+    assert broken(b) == [1]
+
+
 def test_one_drain_more_than_the_budget_of_a_zone_is_seen() -> None:
     b = bench(6, budget=Budget(max_unavailable=6, max_unavailable_per_zone=1))
     b.drain(0, 1, 2)

@@ -153,7 +153,8 @@ def _ask_for_right(settings: RunSettings, wired: Wired, recorder: Recorder) -> T
         try:
             _trust_the_store(settings, wired)
             answer = wired.right.acquire()
-            if isinstance(answer, Taken) and wired.store is not None and wired.place is not None:
+            moves = not settings.target.no_earlier_state
+            if moves and isinstance(answer, Taken) and wired.store is not None and wired.place is not None:
                 move_pause(wired.store, wired.place)
         except (Throttled, Unreachable) as problem:
             # Nothing is kept of a try that failed in the middle: the next one begins anew.

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +21,7 @@ from bottlerocket_ecs_updater.cli.commands.report import check_place, form_of
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.parsing import PREFIX
 from bottlerocket_ecs_updater.core.rules.policy import Limit
+from bottlerocket_ecs_updater.engine.clock import SystemClock
 from bottlerocket_ecs_updater.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ STATE_BUCKET = "simulated-state"
 STATE_PREFIX = "updater"
 LEAD = timedelta(minutes=1)
 """How long the world lives before the run begins: services find their places."""
+
+SERVED_WITHOUT_LEAD = timedelta(hours=8)
+"""For so long no time of a served world is ahead of the clock here, at whatever speed."""
 
 _RUN_ENDED = (0, 3, 4)
 """Exit codes of a run that came to its end: broken hosts are part of the story that is simulated."""
@@ -90,8 +94,8 @@ def simulate(settings: SimulateSettings = SimulateSettings()) -> int:
         check_place(settings.report)
     scenario = demo_cluster(settings.instances, settings.seed)
     settings = settings.suited_to(scenario)
-    clock = ScaledClock(settings.speed)
-    origin = clock.now()
+    origin = _origin(settings)
+    clock = ScaledClock(settings.speed, SystemClock(settings.speed, origin).now())
     hosts = sum(1 for member in scenario.members if member.bottlerocket)
     world = scenario.build(clock, budget=Budget(settings.budget.of(hosts)))
     clock.start()
@@ -100,13 +104,23 @@ def simulate(settings: SimulateSettings = SimulateSettings()) -> int:
             _make_bucket(wire)
             _introduce(scenario, settings, wire)
             if settings.serve:
-                return _serve(wire, scenario, settings, origin.isoformat())
+                _serve(wire, scenario, settings, origin.isoformat())
+                return 0 if _conclude_served(scenario, world) else 1
             clock.sleep(LEAD)
             code = _run(settings, wire, scenario, origin.isoformat())
             reported = settings.report is None or _report(settings.report, wire, scenario.cluster)
             return 0 if _conclude(scenario, world) and code in _RUN_ENDED and reported else 1
     finally:
         clock.stop()
+
+
+def _origin(settings: SimulateSettings) -> datetime:
+    """When the time of the world and the time here are the same: now, or where it is served hours later.
+
+    A world at speed that began now would be ahead of the clock of every client. So it begins in the past.
+    """
+    now = SystemClock().now()
+    return now + SERVED_WITHOUT_LEAD if settings.serve else now
 
 
 def _make_bucket(wire: Wire) -> None:
@@ -189,21 +203,39 @@ def _conclude(scenario: Scenario, world: World) -> bool:
     """What the world saw, which no real cloud could tell; whether all of it is as it should be."""
     seen = world.verdict()
     wrong = _not_as_foretold(scenario, seen)
-    killed = [task for task in seen.tasks_killed if task.by_updater]
     _say("\nWhat the world saw:")
-    _say(f"  tasks killed by a reboot     {len(killed) or 'none'}")
-    _say(f"  most instances out at once   {seen.most_out_at_once}")
-    _say(f"  tasks moved                  {seen.task_moves}")
-    _say(f"  stranded instances           {', '.join(seen.stranded) or 'none'}")
-    _say(f"  broken invariants            {len(seen.violations) or 'none'}")
-    for violation in seen.violations:
-        _say(f"    {violation.invariant}: {violation.subject} {violation.facts}")
+    for line in _what_was_seen(scenario, seen):
+        _say(f"  {line}")
     _say(f"  not as foretold              {'; '.join(wrong) or 'none'}")
+    return not wrong and _is_clean(seen)
+
+
+def _conclude_served(scenario: Scenario, world: World) -> bool:
+    """The same of a served world, as comments. Nothing was foretold: nobody knew what its clients would do."""
+    seen = world.verdict()
+    _say("#\n# What the world saw:")
+    for line in _what_was_seen(scenario, seen):
+        _say(f"#   {line}")
+    return _is_clean(seen)
+
+
+def _is_clean(seen: Verdict) -> bool:
+    return not (any(task.by_updater for task in seen.tasks_killed) or seen.stranded or seen.violations)
+
+
+def _what_was_seen(scenario: Scenario, seen: Verdict) -> Iterator[str]:
+    killed = [task for task in seen.tasks_killed if task.by_updater]
+    yield f"tasks killed by a reboot     {len(killed) or 'none'}"
+    yield f"most instances out at once   {seen.most_out_at_once}"
+    yield f"tasks moved                  {seen.task_moves}"
+    yield f"stranded instances           {', '.join(seen.stranded) or 'none'}"
+    yield f"broken invariants            {len(seen.violations) or 'none'}"
+    for violation in seen.violations:
+        yield f"  {violation.invariant}: {violation.subject} {violation.facts}"
     total = sum(seen.calls.values())
-    _say(f"  calls by operation           {total} in all, {total / max(1, len(scenario.members)):.1f} per instance")
+    yield f"calls by operation           {total} in all, {total / max(1, len(scenario.members)):.1f} per instance"
     for operation, count in sorted(seen.calls.items(), key=lambda item: -item[1]):
-        _say(f"    {count:6}  {operation}")
-    return not (wrong or killed or seen.stranded or seen.violations)
+        yield f"  {count:6}  {operation}"
 
 
 def _not_as_foretold(scenario: Scenario, seen: Verdict) -> list[str]:
@@ -220,7 +252,7 @@ def _not_as_foretold(scenario: Scenario, seen: Verdict) -> list[str]:
     return wrong
 
 
-def _serve(wire: Wire, scenario: Scenario, settings: SimulateSettings, origin: str) -> int:
+def _serve(wire: Wire, scenario: Scenario, settings: SimulateSettings, origin: str) -> None:
     """Keep the world up until somebody interrupts, with all that is needed to talk to it.
 
     What is printed is a script for a shell: whatever is no command in it is a comment, so that it may be redirected to
@@ -232,7 +264,6 @@ def _serve(wire: Wire, scenario: Scenario, settings: SimulateSettings, origin: s
     sys.stdout.flush()
     with suppress(KeyboardInterrupt):
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
-    return 0
 
 
 def serving(aws: Mapping[str, str], values: Mapping[str, str]) -> Iterator[str]:

@@ -70,6 +70,12 @@ class Target:
         Place | None,
         kinds.place("Where claims, the lease and the record of runs are kept: s3://BUCKET/PREFIX or a folder."),
     ] = None
+    no_earlier_state: Annotated[
+        bool,
+        kinds.switch(
+            "For stacks that no earlier version ever ran in: nobody looks where that kept its state.", show=False
+        ),
+    ] = False
 
     time_scale: Annotated[
         float, kinds.factor("For simulators: seconds of the world for each second of this machine.", show=False)

@@ -19,8 +19,6 @@ from bottlerocket_ecs_updater.core.rules.selection import select
 _LEFT_OUT = frozenset({Reason.OPTED_OUT, Reason.EXCLUDED, Reason.NOT_INCLUDED})
 """Where a rule could not be read for want of a fact, nobody knows whether it is left out: it counts."""
 
-MANAGED_INSTANCES = "ecs.amazonaws.com"
-
 
 def not_selected(instance: Instance, policy: Policy) -> Hold | None:
     """Why an instance is not looked after at all, None when it is. It must be registered."""
@@ -49,7 +47,7 @@ def _set_aside(machine: Machine | None, *, connected: bool) -> Hold | None:
     if machine is None:
         return None
     if machine.managed_by:
-        known = "ECS Managed Instances" if machine.managed_by == MANAGED_INSTANCES else machine.managed_by
+        known = "ECS Managed Instances" if machine.managed_by_ecs else machine.managed_by
         return hold(Reason.MANAGED_INSTANCE, service=known)
     # What EC2 said is older than a connection that is there again.
     return hold(Reason.INSTANCE_STOPPED, state=machine.state) if machine.stopped and not connected else None

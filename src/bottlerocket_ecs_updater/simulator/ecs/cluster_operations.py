@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -39,7 +40,9 @@ class ClusterOperations:
             "DescribeClusters": self.describe,
             "DescribeCapacityProviders": self.describe_capacity_providers,
             "RegisterTaskDefinition": self.register_definition,
+            "DeregisterTaskDefinition": self.deregister_definition,
             "DescribeTaskDefinition": self.describe_definition,
+            "ListTaskDefinitionFamilies": self.list_families,
             "ListTaskDefinitions": self.list_definitions,
         }
 
@@ -102,8 +105,31 @@ class ClusterOperations:
         containers = request["containerDefinitions"]
         if not containers:
             raise AwsError("ClientException", "Container list cannot be empty.")
-        definition = self._registry.define(request["family"], _workload(request), dict(request))
+        earlier = self._registry.newest(request["family"])
+        workload = _workload(request, earlier.workload if earlier is not None else Workload())
+        definition = self._registry.define(request["family"], workload, dict(request))
         return {"taskDefinition": definition_shape(definition), "tags": list(request.get("tags", []))}
+
+    def deregister_definition(self, request: Shape) -> Shape:
+        """No task is started from it any more; those that run, and services that have it, go on."""
+        name = request["taskDefinition"]
+        if ":" not in last_part(name):
+            raise AwsError("ClientException", "Revision is missing from the task definition.")
+        definition = self._registry.definition(name)
+        definition.registered["status"] = "INACTIVE"
+        return {"taskDefinition": definition_shape(definition)}
+
+    def list_families(self, request: Shape) -> Shape:
+        """The families whose names begin as asked, those that only others know among them."""
+        names = {last_part(arn).partition(":")[0] for arn in self._definition_arns("ACTIVE")}
+        prefix = request.get("familyPrefix", "")
+        return {"families": sorted(name for name in names if name.startswith(prefix))}
+
+    def _definition_arns(self, status: str) -> list[str]:
+        own = (one for revisions in self._registry.definitions.values() for one in revisions)
+        arns = [one.arn for one in own if one.registered.get("status", "ACTIVE") == status]
+        others = (arn for source in self._registry.other_definition_arns for arn in source(status))
+        return [*arns, *(arn for arn in others if not self._registry.defines(arn))]
 
     def describe_definition(self, request: Shape) -> Shape:
         """One revision, or the newest of a family."""
@@ -112,15 +138,14 @@ class ClusterOperations:
 
     def list_definitions(self, request: Shape) -> Shape:
         """ARNs of all revisions, or those of the families that begin as asked."""
-        if request.get("status", "ACTIVE") != "ACTIVE":
-            return {"taskDefinitionArns": []}
         prefix = request.get("familyPrefix")
         arns = [
-            definition.arn
-            for family, revisions in self._registry.definitions.items()
-            if prefix in (None, family)
-            for definition in revisions
+            arn
+            for arn in self._definition_arns(request.get("status", "ACTIVE"))
+            if prefix in (None, last_part(arn).partition(":")[0])
         ]
+        if request.get("sort") == "DESC":
+            arns.reverse()
         if request.get("nextToken"):
             raise invalid("Invalid token.")
         return {"taskDefinitionArns": arns}
@@ -134,7 +159,8 @@ class _Numbered(Generic[T]):
         self.value = value
 
 
-def _workload(request: Shape) -> Workload:
+def _workload(request: Shape, earlier: Workload) -> Workload:
+    """What its tasks need, by the request; how they behave, as those of the earlier revision did."""
     containers = request["containerDefinitions"]
     cpu = int(request.get("cpu") or 0) or sum(each.get("cpu", 0) for each in containers)
     memory = int(request.get("memory") or 0) or sum(
@@ -143,7 +169,8 @@ def _workload(request: Shape) -> Workload:
     ports = [port["hostPort"] for each in containers for port in each.get("portMappings", []) if port.get("hostPort")]
     stop = max((each.get("stopTimeout", 30) for each in containers), default=30)
     expressions = [each["expression"] for each in request.get("placementConstraints", []) if each.get("expression")]
-    return Workload(
+    return replace(
+        earlier,
         cpu=cpu,
         memory=memory,
         host_ports=tuple(ports),

@@ -36,7 +36,7 @@ class ControlPlane:
         self.services = ServiceOperations(self.registry, self.scheduler)
         self.operations: dict[str, Callable[[Shape], Shape]] = {
             **ClusterOperations(self.registry).handlers(),
-            **InstanceOperations(self.registry, self.memory).handlers(),
+            **InstanceOperations(self.registry, self.memory, self.agents).handlers(),
             **TaskOperations(self.registry, self.lifecycle, self.scheduler, self.memory).handlers(),
             **self.services.handlers(),
         }

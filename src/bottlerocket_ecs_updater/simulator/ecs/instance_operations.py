@@ -9,13 +9,14 @@ from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
 from bottlerocket_ecs_updater.simulator.ecs.agents import BUILT_IN_PREFIXES
 from bottlerocket_ecs_updater.simulator.ecs.expressions import parse
-from bottlerocket_ecs_updater.simulator.ecs.model import SETTABLE, ContainerInstance, Status
-from bottlerocket_ecs_updater.simulator.ecs.requests import arn_like, at_most, find_all, invalid
+from bottlerocket_ecs_updater.simulator.ecs.model import SETTABLE, ContainerInstance, Desired, Status
+from bottlerocket_ecs_updater.simulator.ecs.requests import arn_like, at_most, find_all, instance_of, invalid
 from bottlerocket_ecs_updater.simulator.ecs.shapes import instance_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bottlerocket_ecs_updater.simulator.ecs.agents import Agents
     from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, Shape
     from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
     from bottlerocket_ecs_updater.simulator.ecs.requests import Handler
@@ -34,8 +35,9 @@ _LISTABLE = ("ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION
 class InstanceOperations:
     """ListContainerInstances and what goes with it."""
 
-    def __init__(self, registry: Registry, memory: Memory) -> None:
+    def __init__(self, registry: Registry, memory: Memory, agents: Agents) -> None:
         self._registry = registry
+        self._agents = agents
         self._memory = memory
 
     def handlers(self) -> dict[str, Handler]:
@@ -44,6 +46,7 @@ class InstanceOperations:
             "ListContainerInstances": self.list_instances,
             "DescribeContainerInstances": self.describe,
             "UpdateContainerInstancesState": self.update_state,
+            "DeregisterContainerInstance": self.deregister,
             "ListAttributes": self.list_attributes,
             "PutAttributes": self.put_attributes,
             "DeleteAttributes": self.delete_attributes,
@@ -112,6 +115,18 @@ class InstanceOperations:
             cluster.instances,
             lambda name: arn_like(cluster, "container-instance", name),
         )
+
+    def deregister(self, request: Shape) -> Shape:
+        """Make one INACTIVE; with tasks on it only by force, and then they are nobody's any more."""
+        cluster = self._registry.cluster(request)
+        instance = instance_of(cluster, request["containerInstance"])
+        if instance.status is Status.INACTIVE:
+            raise invalid("Referenced container instance not found.")
+        running = any(task.desired is Desired.RUNNING for task in instance.tasks.values())
+        if running and not request.get("force"):
+            raise invalid("Found running tasks on the instance.")
+        self._agents.deregister(instance, f"Instance deregistration forced by {self._registry.actor or 'somebody'}")
+        return {"containerInstance": instance_shape(instance)}
 
     def list_attributes(self, request: Shape) -> Shape:
         """The attributes of container instances, by name and value."""

@@ -31,6 +31,8 @@ class Registry:
         self.definitions: dict[str, list[TaskDefinition]] = {}
         self.other_definitions: list[Callable[[str], TaskDefinition | None]] = []
         """Who else may know a task definition by its name or ARN."""
+        self.other_definition_arns: list[Callable[[str], list[str]]] = []
+        """Who else may list task definitions of a status, by their ARNs."""
         self.on_task: list[Callable[[Task], None]] = []
         """Called after each change of a task's desired or last status."""
         self.on_instance: list[Callable[[ContainerInstance], None]] = []
@@ -98,6 +100,11 @@ class Registry:
             raise AwsError("ClientException", "TaskDefinition not found.")
         return found
 
+    def newest(self, family: str) -> TaskDefinition | None:
+        """The newest revision of a family that the world has itself."""
+        revisions = self.definitions.get(family, [])
+        return revisions[-1] if revisions else None
+
     def defines(self, name: str) -> bool:
         """Whether the task definition is one of the world's own."""
         return self._own_definition(name) is not None
@@ -105,7 +112,8 @@ class Registry:
     def _own_definition(self, name: str) -> TaskDefinition | None:
         family, _, revision = last_part(name).partition(":")
         revisions = self.definitions.get(family, [])
-        number = int(revision) if revision.isdecimal() else len(revisions)
+        active = [one.revision for one in revisions if one.registered.get("status", "ACTIVE") == "ACTIVE"]
+        number = int(revision) if revision.isdecimal() else max(active, default=0)
         return revisions[number - 1] if 1 <= number <= len(revisions) else None
 
     def forget_old_tasks(self, cluster: Cluster) -> None:

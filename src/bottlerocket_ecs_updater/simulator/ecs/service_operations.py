@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.simulator.ecs.model import (
     Way,
 )
 from bottlerocket_ecs_updater.simulator.ecs.requests import MISSING, at_most, invalid
-from bottlerocket_ecs_updater.simulator.ecs.shapes import service_shape
+from bottlerocket_ecs_updater.simulator.ecs.shapes import service_deployment_shape, service_shape
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, ContainerInstance, ServiceSpec, Shape
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.ecs.scheduler import Scheduler
 
 DESCRIBED_AT_ONCE = 10
+DEPLOYMENTS_AT_ONCE = 20
+_BRIEF = frozenset(
+    {"serviceDeploymentArn", "serviceArn", "clusterArn", "startedAt", "createdAt", "finishedAt", "status"}
+)
 PAGE_DEFAULT = 10
 PAGE_LARGEST = 100
 
@@ -51,6 +55,9 @@ class ServiceOperations:
             "CreateService": self.create,
             "UpdateService": self.update,
             "DeleteService": self.delete,
+            "ListServiceDeployments": self.list_deployments,
+            "DescribeServiceDeployments": self.describe_deployments,
+            "DescribeTaskSets": self.describe_task_sets,
         }
 
     def add(self, cluster: Cluster, spec: ServiceSpec) -> Service:
@@ -145,6 +152,38 @@ class ServiceOperations:
         self._wake(service)
         return {"service": service_shape(service)}
 
+    def list_deployments(self, request: Shape) -> Shape:
+        """Of one service, the newest first."""
+        service = self._find(request)
+        asked = request.get("status") or []
+        shapes = [service_deployment_shape(service, one) for one in service.deployments]
+        shown = [shape for shape in shapes if not asked or shape["status"] in asked]
+        return {"serviceDeployments": [_in_brief(shape) for shape in shown]}
+
+    def describe_deployments(self, request: Shape) -> Shape:
+        """Up to 20, by their ARNs."""
+        at_most(request["serviceDeploymentArns"], DEPLOYMENTS_AT_ONCE, "Service deployments")
+        services = [one for cluster in self._registry.clusters.values() for one in cluster.services.values()]
+        shapes = [service_deployment_shape(one, each) for one in services for each in one.deployments]
+        known = {shape["serviceDeploymentArn"]: shape for shape in shapes}
+        asked = request["serviceDeploymentArns"]
+        return {
+            "serviceDeployments": [known[arn] for arn in asked if arn in known],
+            "failures": [{"arn": arn, "reason": MISSING} for arn in asked if arn not in known],
+        }
+
+    def describe_task_sets(self, request: Shape) -> Shape:
+        """Of a service whose deployments another controller makes; ECS's own have none."""
+        service = self._find(request)
+        sets = service_shape(service).get("taskSets", [])
+        asked = [last_part(name) for name in request.get("taskSets") or []]
+        known = {one["id"] for one in sets}
+        missing = [name for name in asked if name not in known]
+        return {
+            "taskSets": [one for one in sets if not asked or one["id"] in asked],
+            "failures": [{"arn": name, "reason": MISSING} for name in missing],
+        }
+
     def _find(self, request: Shape) -> Service:
         cluster = self._registry.cluster(request)
         service = cluster.services.get(last_part(request["service"]))
@@ -193,6 +232,12 @@ class ServiceOperations:
         if service.strategy is Strategy.DAEMON:
             for instance in list(service.cluster.placement):
                 self._scheduler.visit(instance)
+
+
+def _in_brief(shape: Shape) -> Shape:
+    """A deployment as a list shows it."""
+    brief = {key: value for key, value in shape.items() if key in _BRIEF}
+    return {**brief, "targetServiceRevisionArn": shape["targetServiceRevision"]["arn"]}
 
 
 def _rollout(request: Shape, before: Rollout) -> Rollout:

@@ -197,6 +197,31 @@ def _task_set_shape(service: Service, deployment: Deployment) -> Shape:
     }
 
 
+def service_deployment_shape(service: Service, deployment: Deployment) -> Shape:
+    """A deployment, as DescribeServiceDeployments answers."""
+    shown = _deployment_shape(service, deployment)
+    arn = service.arn.replace(":service/", ":service-deployment/")
+    revision = service.arn.replace(":service/", ":service-revision/")
+    status = "SUCCESSFUL" if deployment.completed else ("STOPPED" if deployment.failed else "IN_PROGRESS")
+    counts = {
+        "requestedTaskCount": shown["desiredCount"],
+        "runningTaskCount": shown["runningCount"],
+        "pendingTaskCount": shown["pendingCount"],
+    }
+    shape: Shape = {
+        "serviceDeploymentArn": f"{arn}/{deployment.id.rsplit('/', 1)[-1]}",
+        "serviceArn": service.arn,
+        "clusterArn": service.cluster.arn,
+        "createdAt": deployment.created_at,
+        "startedAt": deployment.created_at,
+        "updatedAt": deployment.updated_at,
+        "status": status,
+        "targetServiceRevision": {"arn": f"{revision}/{deployment.definition.revision}", **counts},
+        "deploymentConfiguration": _deployment_configuration(service),
+    }
+    return {**shape, "finishedAt": deployment.updated_at} if deployment.completed else shape
+
+
 def desired_count(service: Service) -> int:
     """What a service strives for; of a daemon service one task on each instance that takes tasks."""
     if service.strategy is Strategy.DAEMON and service.status == "ACTIVE":
@@ -259,7 +284,7 @@ def definition_shape(definition: TaskDefinition) -> Shape:
             "taskDefinitionArn": definition.arn,
             "family": definition.family,
             "revision": definition.revision,
-            "status": "ACTIVE",
+            "status": definition.registered.get("status", "ACTIVE"),
             "registeredAt": definition.registered_at,
         }
     )

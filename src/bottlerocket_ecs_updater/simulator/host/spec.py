@@ -44,6 +44,8 @@ class HostSpec:
     """Its id in Systems Manager after a hybrid activation (`mi-…`); empty where that is its EC2 id."""
     managed_by: str = ""
     """The service that looks after its EC2 instance, as ECS does of Managed Instances: Systems Manager knows none."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """Tags of its EC2 instance, beside its name."""
     timing: HostTiming = HostTiming()
     faults: tuple[Fault, ...] = ()
 

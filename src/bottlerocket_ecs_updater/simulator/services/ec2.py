@@ -1,7 +1,8 @@
-"""The little of EC2 that an updater may look at: whether its instances run, and pass their status checks."""
+"""The little of EC2 that has to do with hosts: whether they run and pass their checks, reboots, stops, ends."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -68,6 +69,11 @@ class Ec2:
         return {
             "DescribeInstances": self.describe_instances,
             "DescribeInstanceStatus": self.describe_instance_status,
+            "GetConsoleOutput": self.get_console_output,
+            "RebootInstances": self.reboot,
+            "StartInstances": self.start,
+            "StopInstances": self.stop,
+            "TerminateInstances": self.terminate,
         }
 
     def describe_instance_status(self, request: Shape) -> Shape:
@@ -96,6 +102,64 @@ class Ec2:
             ]
         }
         return answer if token is None else {**answer, "NextToken": token}
+
+    def reboot(self, request: Shape) -> Shape:
+        """As somebody does in the console; it helps where a host hangs."""
+        for machine in self._named(request):
+            machine.host.reboot("RebootInstances")
+        return {}
+
+    def stop(self, request: Shape) -> Shape:
+        """Stop instances. Raises IncorrectInstanceState for one that was terminated."""
+        return {"StoppingInstances": self._changed(request, lambda host: host.stop())}
+
+    def start(self, request: Shape) -> Shape:
+        """Start stopped instances. Raises IncorrectInstanceState for one that was terminated."""
+        return {"StartingInstances": self._changed(request, lambda host: host.start())}
+
+    def terminate(self, request: Shape) -> Shape:
+        """End instances for good."""
+        return {"TerminatingInstances": self._changed(request, lambda host: host.terminate(), terminated=True)}
+
+    def get_console_output(self, request: Shape) -> Shape:
+        """The last lines of one console, as the API encodes them."""
+        [machine] = self._named({"InstanceIds": [request["InstanceId"]]})
+        host = machine.host
+        text = f"Bottlerocket OS {host.running} ({host.variant})\nboot {host.boots}: {host.boot_id}\n{host.power}\n"
+        return {
+            "InstanceId": host.instance_id,
+            "Output": base64.b64encode(text.encode()).decode(),
+            "Timestamp": self._clock.now(),
+        }
+
+    def _named(self, request: Shape) -> list[Machine]:
+        self._check_ids(request)
+        return [self.machines[name] for name in request["InstanceIds"]]
+
+    def _changed(self, request: Shape, act: Callable[[Host], None], *, terminated: bool = False) -> list[Shape]:
+        """Do it to each of them; what they were, and are. Nothing is done where AWS would refuse it of one."""
+        machines = self._named(request)
+        for machine in machines:
+            if machine.state == "terminated" and not terminated:
+                name = machine.host.instance_id
+                raise AwsError("IncorrectInstanceState", f"The instance '{name}' is not in a state for this operation.")
+        shapes: list[Shape] = []
+        for machine in machines:
+            before = machine.state
+            act(machine.host)
+            shapes.append(
+                {
+                    "InstanceId": machine.host.instance_id,
+                    "CurrentState": {"Code": _STATES[machine.state], "Name": machine.state},
+                    "PreviousState": {"Code": _STATES[before], "Name": before},
+                }
+            )
+        return shapes
+
+    def tags_of(self, instance_id: str) -> dict[str, str]:
+        """The tags of an instance, by their keys; none of one that EC2 does not know."""
+        machine = self.machines.get(instance_id)
+        return {"Name": instance_id, **dict(machine.host.spec.tags)} if machine is not None else {}
 
     def _check_ids(self, request: Shape) -> None:
         ids = request.get("InstanceIds", [])
@@ -147,7 +211,7 @@ class Ec2:
             "LaunchTime": machine.launched_at,
             "Placement": {"AvailabilityZone": machine.zone, "Tenancy": "default"},
             "State": {"Code": _STATES[machine.state], "Name": machine.state},
-            "Tags": [{"Key": "Name", "Value": machine.host.instance_id}],
+            "Tags": [{"Key": key, "Value": value} for key, value in self.tags_of(machine.host.instance_id).items()],
         }
 
 

@@ -44,7 +44,9 @@ class RunCommand:
         timing: SsmTiming | None = None,
         document_source: Callable[[str], str | None] = lambda _: None,
         account: str = "123456789012",
+        tags_of: Callable[[str], Mapping[str, str]] = lambda _: {},
     ) -> None:
+        self._tags_of = tags_of
         self._clock = clock
         self._chances = chances
         self._timing = timing or SsmTiming()
@@ -80,7 +82,7 @@ class RunCommand:
 
     def send_command(self, request: Shape) -> Shape:
         """SendCommand: one bad instance id refuses the whole call."""
-        ids = validate.send(request)
+        ids = (*validate.send(request), *self._with_tags(request.get("Targets") or []))
         document, content = self._document(request["DocumentName"])
         parameters = dict(request.get("Parameters") or {})
         plugin = read_plugin(content, parameters)
@@ -110,6 +112,12 @@ class RunCommand:
         for instance_id in ids:
             self._send(command, self._managed[instance_id])
         return {"Command": command.to_shape(now)}
+
+    def _with_tags(self, targets: Sequence[Shape]) -> list[str]:
+        """The managed instances with all of the tags that targets ask for; none where they ask for none."""
+        asked = [(str(each["Key"]), frozenset(each.get("Values") or [])) for each in targets if validate.by_tag(each)]
+        found = [(name, self._tags_of(managed.host.instance_id)) for name, managed in self._managed.items()]
+        return [name for name, tags in found if asked and all(_has_tag(tags, key, values) for key, values in asked)]
 
     def get_command_invocation(self, request: Shape) -> Shape:
         """GetCommandInvocation: what one instance has answered, once the service shows it."""
@@ -225,6 +233,12 @@ class RunCommand:
     def _number(self) -> int:
         self._made += 1
         return self._made
+
+
+def _has_tag(tags: Mapping[str, str], key: str, values: frozenset[str]) -> bool:
+    if key == "tag-key":
+        return not values.isdisjoint(tags)
+    return tags.get(key.removeprefix("tag:")) in values
 
 
 def _paging(request: Shape) -> tuple[int, str | None]:

@@ -54,6 +54,12 @@ def command_id(request: Mapping[str, Any]) -> str:
     return given
 
 
+def by_tag(target: Mapping[str, Any]) -> bool:
+    """Whether a target names instances by a tag."""
+    key = str(target.get("Key", ""))
+    return key == "tag-key" or key.startswith("tag:")
+
+
 def send(request: Mapping[str, Any]) -> tuple[str, ...]:
     """Check a SendCommand request but for what only the service knows; the instance ids that it names."""
     required(request, "DocumentName")
@@ -66,11 +72,13 @@ def send(request: Mapping[str, Any]) -> tuple[str, ...]:
     if timeout is not None:
         within(timeout, "timeoutSeconds", MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS)
     for target in targets:
+        if by_tag(target):
+            continue
         if target.get("Key") != "InstanceIds":
-            raise AwsError("InvalidParameters", "Only targets by InstanceIds are simulated.")
+            raise AwsError("InvalidParameters", f"SendCommand: a target by {target.get('Key')} is not simulated.")
         at_most(target.get("Values") or [], "targets.1.member.values", MAX_IDS)
         ids.extend(target.get("Values") or [])
-    if not ids:
+    if not ids and not any(map(by_tag, targets)):
         raise AwsError("InvalidParameters", "Neither InstanceIds nor Targets name an instance.")
     if len(set(ids)) != len(ids):
         raise AwsError("DuplicateInstanceId", "You can't specify an instance ID in more than one place.")

@@ -67,7 +67,13 @@ class Control:
 
     def _shape(self, name: str) -> dict[str, Any]:
         tags = [{"key": key, "value": value} for key, value in self._tags.get(name, {}).items()]
-        return {"clusterArn": self._arn(name), "clusterName": name, "status": "ACTIVE", "tags": tags}
+        return {
+            "clusterArn": self._arn(name),
+            "clusterName": name,
+            "status": "ACTIVE",
+            "registeredContainerInstancesCount": len(self._worlds[name].hosts),
+            "tags": tags,
+        }
 
     def _arn(self, name: str) -> str:
         return self._worlds[name].names.ecs("cluster", name)

@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 
 def definition() -> Json:
-    """The definition, with `${…}` for what the stack fills in."""
+    """The definition, with `${…}` for what the stack fills in: texts, and lists for security groups and subnets."""
     return {
         "Comment": "Runs the updater on all clusters of an account and Region, in waves.",
         "StartAt": "Find",
@@ -46,8 +46,8 @@ def _task(resource: str, command: list[str], environment: Json, **more: Any) -> 
             "NetworkConfiguration": {
                 "AwsvpcConfiguration": {
                     "AssignPublicIp": "${AssignPublicIp}",
-                    "SecurityGroups.$": "States.StringSplit('${SecurityGroups}', ',')",
-                    "Subnets.$": "States.StringSplit('${Subnets}', ',')",
+                    "SecurityGroups": "${SecurityGroups}",
+                    "Subnets": "${Subnets}",
                 }
             },
             "Overrides": {
@@ -128,7 +128,7 @@ def _waves() -> Json:
                 "States.MathAdd($.i, 1), $.n, States.JsonToString($.wave.clusters), $$.Task.Token)",
             },
             "TimeoutSeconds": APPROVE_SECONDS,
-            "ResultPath": None,
+            "ResultPath": "$.approved",
             "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "NotApproved"}],
             "Next": "Wave",
         },
@@ -181,7 +181,7 @@ def _one() -> Json:
                 ["run"],
                 cluster,
                 TimeoutSeconds=DAY_SECONDS,
-                ResultPath=None,
+                ResultPath="$.ran",
                 Catch=caught,
                 Next="Well",
             ),
@@ -305,8 +305,8 @@ def _tell() -> Json:
                 "All clusters on one page: ${Page}', "
                 "$.done, States.ArrayLength($.failed), $.why, States.JsonToString($.failed))",
             },
-            "ResultPath": None,
-            "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "Verdict"}],
+            "ResultPath": "$.told",
+            "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.told", "Next": "Verdict"}],
             "Next": "Verdict",
         },
         "Verdict": {

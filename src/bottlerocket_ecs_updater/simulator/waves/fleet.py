@@ -132,13 +132,14 @@ def filled(text: str, state: Path) -> str:
         "RunsOn": "runner",
         "TaskDefinition": "updater",
         "AssignPublicIp": "DISABLED",
-        "SecurityGroups": "sg-0123456789abcdef0",
-        "Subnets": "subnet-0123456789abcdef0",
         "Topic": "arn:aws:sns:us-east-1:123456789012:updates",
         "Page": f"{state}/fleet/index.html",
     }
     for name, value in values.items():
         text = text.replace(f"${{{name}}}", value)
+    lists = {"SecurityGroups": ["sg-0123456789abcdef0"], "Subnets": ["subnet-0123456789abcdef0"]}
+    for name, several in lists.items():
+        text = text.replace(json.dumps(f"${{{name}}}"), json.dumps(several))
     return text
 
 

@@ -42,12 +42,12 @@ class Border:
         except AwsError as error:
             return _refuse(environ, start_response, error)
         except NotImplementedError as error:
-            return _refuse(environ, start_response, _not_simulated(str(error)))
+            return _refuse(environ, start_response, _not_simulated(environ, str(error)))
         except Exception as error:  # the outermost loop of a request
             # moto fails where it was not asked for before. A 500 would only make clients ask again.
             _LOG.debug("moto failed", exc_info=error)
             why = f"moto cannot serve this: {type(error).__name__}: {error}"
-            return _refuse(environ, start_response, _not_simulated(why))
+            return _refuse(environ, start_response, _not_simulated(environ, why))
 
     def _serve(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         outside = read_envelope(environ)
@@ -93,9 +93,12 @@ def _backend_for_host(dispatcher: Dispatcher, host: str | None) -> Any:
     return dispatcher.look_for_backend(host)
 
 
-def _not_simulated(why: str) -> AwsError:
+def _not_simulated(environ: Environ, why: str) -> AwsError:
+    """The refusal of what nobody serves, which names the operation."""
+    outside = read_envelope(environ)
+    what = f"{outside.service}:{outside.operation}" if outside is not None else environ.get("PATH_INFO", "this")
     # 501 is never tried again by clients, unlike the 500 that a server would send by itself.
-    return AwsError("NotImplemented", f"Not simulated: {why}", 501)
+    return AwsError("NotImplemented", f"{what} is not simulated: {why}", 501)
 
 
 def _refuse(environ: Environ, start_response: Callable[..., Any], error: AwsError) -> Iterable[bytes]:

@@ -45,29 +45,30 @@ DOCUMENT_OPERATIONS = frozenset({"CreateDocument", "DescribeDocument", "GetDocum
 
 MOTO_ECS = frozenset(
     {
-        "DeregisterTaskDefinition",
         "ListAccountSettings",
         "ListTagsForResource",
-        "ListTaskDefinitionFamilies",
-        "ListTaskDefinitions",
         "PutAccountSetting",
-        "RegisterTaskDefinition",
         "TagResource",
         "UntagResource",
     }
 )
-"""What of ECS is left to moto: it holds the task definitions that stacks bring along."""
+"""What of ECS is left to moto."""
+
+DEFINITION_OPERATIONS = frozenset({"DeregisterTaskDefinition", "DescribeTaskDefinition", "RegisterTaskDefinition"})
+"""The world serves these for the families of its services; moto holds the task definitions that stacks bring along."""
 
 
 class _WorldResponse(BaseResponse):
     """What the classes share: who serves an operation, and how its answer is written."""
 
     SERVICE = ""
+    REGIONAL = True
+    """Whether moto has what there is in other Regions."""
 
     def call_action(self) -> Answer:
         """Serve one request, by the world or by moto."""
         action = self._get_action()
-        world = WORLDS[int(self.normalized_request.environ["SERVER_PORT"])]
+        world = self.world()
         try:
             if self.served_by_world(world, action):
                 return self._from_world(world, action)
@@ -76,6 +77,11 @@ class _WorldResponse(BaseResponse):
         if self.left_to_moto(action):
             return self.from_moto()
         return self._refusal(AwsError("UnsupportedOperation", f"{self.SERVICE}:{action} is not simulated."))
+
+    def world(self) -> World:
+        """The world of this request, in the Region that it was signed for."""
+        world = WORLDS[int(self.normalized_request.environ["SERVER_PORT"])]
+        return world if self.region == world.names.region or self.REGIONAL else world.elsewhere(self.region)
 
     def served_by_world(self, world: World, action: str) -> bool:
         """Whether the world serves this operation, in the region of this request."""
@@ -135,26 +141,28 @@ class WorldEcs(_WorldResponse, EC2ContainerServiceResponse):
     """ECS: the world's, but for task definitions."""
 
     SERVICE = "ecs"
+    REGIONAL = False
     # moto keeps attributes as a mapping and turns them into a list here; the world has the list already.
     RESPONSE_KEY_PATH_TO_TRANSFORMER: dict[str, Any] = {}  # noqa: RUF012 - moto declares it so
 
     def served_by_world(self, world: World, action: str) -> bool:
         if action in MOTO_ECS:
             return False
-        if self.region != world.names.region:
-            raise AwsError("ClusterNotFoundException", "Cluster not found.")
-        if action == "DescribeTaskDefinition":
+        if action in ("DescribeTaskDefinition", "DeregisterTaskDefinition"):
             return world.ecs.registry.defines(self._request(action).get("taskDefinition", ""))
+        if action == "RegisterTaskDefinition":
+            return world.ecs.registry.newest(self._request(action).get("family", "")) is not None
         return super().served_by_world(world, action)
 
     def left_to_moto(self, action: str) -> bool:
-        return action in MOTO_ECS or action == "DescribeTaskDefinition"
+        return action in MOTO_ECS or action in DEFINITION_OPERATIONS
 
 
 class WorldSsm(_WorldResponse, SimpleSystemManagerResponse):
     """SSM: Run Command is the world's, documents and parameters are moto's."""
 
     SERVICE = "ssm"
+    REGIONAL = False
 
     def served_by_world(self, world: World, action: str) -> bool:
         return action not in DOCUMENT_OPERATIONS and super().served_by_world(world, action)

@@ -111,11 +111,17 @@ class Wire:
                 )
         self._world.documents.sources = [self._moto_document]
         self._world.ecs.registry.other_definitions = [self._moto_definition]
+        self._world.ecs.registry.other_definition_arns = [self._moto_definition_arns]
 
     def _moto_document(self, name: str) -> str | None:
         names = self._world.names
         found = ssm_backends[names.account][names.region]._documents.get(name.rsplit("/", 1)[-1])
         return None if found is None else str(found.get_default_version().content)
+
+    def _moto_definition_arns(self, status: str) -> list[str]:
+        names = self._world.names
+        families = ecs_backends[names.account][names.region].task_definitions.values()
+        return [one.arn for revisions in families for one in revisions.values() if one.status == status]
 
     def _moto_definition(self, name: str) -> TaskDefinition | None:
         names = self._world.names

@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.simulator.host import Power
 from bottlerocket_ecs_updater.simulator.world.findings import Budget, KilledTask, Verdict, Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
     from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, Shape, Task
@@ -209,6 +209,7 @@ class Watch:
         self._out_by_zone[seen.zone] -= 1
 
     def _set_status(self, call: Call) -> None:
+        together: list[str] = []
         for instance in self._instances(call.params["containerInstances"]):
             name = instance.ec2_instance_id
             drained_by = instance.drained_by
@@ -217,8 +218,9 @@ class Watch:
             elif call.params["status"] == Status.DRAINING and instance.status is Status.ACTIVE:
                 self._drained_by_updater.add(name)
                 self._seen[name].drained_at = self._world.clock.now()
-                self._check_budget(name, call)
+                self._check_budget(name, call, together)
                 self._check_blocked(instance, call)
+                together.append(name)
             elif call.params["status"] == Status.ACTIVE:
                 self._note_blocked(instance, call)
                 self._check_stays_up(name, call)
@@ -285,9 +287,11 @@ class Watch:
         if since is not None and self._world.clock.now() - since >= NOTICEABLE:
             self._violated(13, name, f"{call.caller} sets ACTIVE what its Auto Scaling group takes away since {since}")
 
-    def _check_budget(self, name: str, call: Call) -> None:
+    def _check_budget(self, name: str, call: Call, together: Sequence[str]) -> None:
+        """With those that the same call drains before it, of which none is out yet."""
         zone = self._seen[name].zone
         out = [each for other, each in self._out.items() if other != name and self._counts(other, each)]
+        out += [self._seen[other] for other in together if other not in self._out]
         total, here = len(out) + 1, sum(each.zone == zone for each in out) + 1
         most, most_here = self.budget.max_unavailable, self.budget.max_unavailable_per_zone
         if most is not None and total > most:

@@ -88,8 +88,10 @@ class World:
         self.documents = Documents(clock, documents)
         # Each part draws from chances of its own, so that one part's change does not move all the others.
         self.ecs = ControlPlane(clock, self.names, _chances(seed, "ecs"), ecs_timing)
-        self.ssm = RunCommand(clock, _chances(seed, "ssm"), ssm_timing, self.documents.content)
         self.ec2 = Ec2(clock)
+        self.ssm = RunCommand(
+            clock, _chances(seed, "ssm"), ssm_timing, self.documents.content, tags_of=self.ec2.tags_of
+        )
         self.launching = Launching(clock)
         self.autoscaling = AutoScaling(clock, self.names, self.ec2, self.launching, _chances(seed, "autoscaling"))
         self.cloudwatch = CloudWatch(clock, self.names)
@@ -100,6 +102,7 @@ class World:
         self.ecs.registry.breaks = self._breaks
         self.ecs.registry.impaired = lambda instance: self.hosts[instance.ec2_instance_id].impaired()
         self._seed = seed
+        self._elsewhere: dict[str, World] = {}
         self._interventions = Interventions(self)
         self._throttles = Throttles(rates)
         self._validate_answers = validate_answers
@@ -156,6 +159,15 @@ class World:
         """That call has had its effect. Raises what `call` would, where its reply is to be lost."""
         with self.clock.lock:
             self.disturbances.after(call)
+
+    def elsewhere(self, region: str) -> World:
+        """What there is of ECS and Systems Manager in another Region of the account: nothing so far."""
+        with self.clock.lock:
+            if region not in self._elsewhere:
+                world = World(self.clock, names=replace(self.names, region=region))
+                world.ecs.registry.clusters.clear()
+                self._elsewhere[region] = world
+            return self._elsewhere[region]
 
     def simulates(self, service: str, operation: str) -> bool:
         """Whether the world serves an operation."""

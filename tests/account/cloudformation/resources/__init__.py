@@ -10,10 +10,12 @@ from tests.account.cloudformation.resources.notices import Alarm, Dashboard, Que
 from tests.account.cloudformation.resources.schedules import Rule, Schedule
 from tests.account.cloudformation.resources.storage import Bucket, BucketPolicy, LogGroup
 from tests.account.cloudformation.resources.tasks import Document, Parameter, TaskDefinition
+from tests.account.cloudformation.resources.waves import Cluster, StateMachine
 
 KINDS: Mapping[str, Resource] = {
     "AWS::CloudWatch::Alarm": Alarm(),
     "AWS::CloudWatch::Dashboard": Dashboard(),
+    "AWS::ECS::Cluster": Cluster(),
     "AWS::ECS::TaskDefinition": TaskDefinition(),
     "AWS::Events::Rule": Rule(),
     "AWS::IAM::Role": Role(),
@@ -27,6 +29,7 @@ KINDS: Mapping[str, Resource] = {
     "AWS::SSM::Document": Document(),
     "AWS::SSM::Parameter": Parameter(),
     "AWS::Scheduler::Schedule": Schedule(),
+    "AWS::StepFunctions::StateMachine": StateMachine(),
 }
 
 __all__ = ["KINDS", "Made", "Place", "Resource"]

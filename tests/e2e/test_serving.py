@@ -1,0 +1,99 @@
+"""`simulate --serve` as others use it: no time is ahead of the clock here, and at its end it says what it saw."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from bottlerocket_ecs_updater.engine.clock import SystemClock
+
+LINES_MAX = 60
+
+
+class Served:
+    """A served world as a process of its own, and what it printed until it was ready."""
+
+    def __init__(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "bottlerocket_ecs_updater", "simulate", "--serve", *arguments]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.said: list[str] = []
+        for line in self.process.stdout:
+            self.said.append(line.rstrip())
+            if "Interrupt" in line or len(self.said) > LINES_MAX:
+                break
+        exports = (re.fullmatch(r"export (\w+)='?(.*?)'?", line) for line in self.said)
+        self.environment = {match[1]: match[2] for match in exports if match is not None}
+
+    def client(self, service: str) -> Any:
+        env = self.environment
+        session: Any = boto3.Session(env["AWS_ACCESS_KEY_ID"], "x", region_name=env["AWS_REGION"])
+        return session.client(service, endpoint_url=env["AWS_ENDPOINT_URL"])
+
+    def end(self) -> tuple[int, str]:
+        """Interrupt it; its exit code, and what it said after that."""
+        self.process.send_signal(signal.SIGINT)
+        said, _ = self.process.communicate(timeout=30)
+        return self.process.returncode, said
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    world = Served("--instances", "8", "--speed", "600")
+    yield world
+    if world.process.poll() is None:
+        world.process.kill()
+    world.process.wait()
+    assert world.process.stdout is not None
+    world.process.stdout.close()
+
+
+def times_in(value: Any) -> list[datetime]:
+    match value:
+        case datetime():
+            return [value]
+        case dict():
+            return [time for inner in value.values() for time in times_in(inner)]
+        case list():
+            return [time for inner in value for time in times_in(inner)]
+        case _:
+            return []
+
+
+def test_no_time_is_ahead_and_a_run_is_told_the_world_s_own(served: Served) -> None:
+    ecs, ssm = served.client("ecs"), served.client("ssm")
+    shown = ecs.describe_services(cluster="demo", services=["web"])["services"]
+    pings = ssm.describe_instance_information()["InstanceInformationList"]
+    times = times_in([shown, pings])
+    assert times
+    assert max(times) <= datetime.now(UTC)  # noqa: TID251 - the clock of every other client
+    told = {name.removeprefix("BOTTLEROCKET_ECS_UPDATER_"): value for name, value in served.environment.items()}
+    clock = SystemClock(float(told["TIME_SCALE"]), datetime.fromisoformat(told["TIME_ORIGIN"]))
+    assert timedelta() <= clock.now() - max(times) < timedelta(hours=2)
+
+
+def test_at_its_end_the_world_says_what_it_saw(served: Served) -> None:
+    ecs = served.client("ecs")
+    arns = ecs.list_container_instances(cluster="demo")["containerInstanceArns"]
+    code, said = served.end()
+    assert "What the world saw" in said
+    assert "ecs:ListContainerInstances" in said
+    assert code == 0
+    assert arns
+
+
+def test_what_another_updater_breaks_is_told_and_is_no_success(served: Served) -> None:
+    ecs = served.client("ecs")
+    arns = ecs.list_container_instances(cluster="demo")["containerInstanceArns"]
+    ecs.update_container_instances_state(cluster="demo", containerInstances=arns[:3], status="DRAINING")
+    code, said = served.end()
+    assert re.search(r"broken invariants +\d", said)
+    assert code == 1

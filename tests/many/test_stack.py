@@ -1,0 +1,207 @@
+"""`fleet.yaml`: deployed on paper, its definition the one that runs in tests, its permissions taken away one by one."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.account.cloudformation import Template
+from tests.account.cloudformation.stack import Stack
+from tests.account.iam import Ask, Caller, Decision
+from tests.stack.stage import OURS, Paper, judged_run, policy_of, properties, several, statements
+from tests.support.simulated import row
+
+from bottlerocket_ecs_updater.core.planning.waves import CONCURRENCY_MAX
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.promotion import Requirement, StageRules
+from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
+from bottlerocket_ecs_updater.simulator.waves.definition import definition
+from bottlerocket_ecs_updater.simulator.world.world import World
+
+TEMPLATE = Path(__file__).parents[2] / "stacks" / "fleet.yaml"
+TEXT = TEMPLATE.read_text()
+PARAMETERS = {"Subnets": "subnet-1,subnet-2", **OURS}
+BODY_MAX_BYTES = 46_000
+STAGED = Policy(rules=Rules(stages=StageRules("production", (Requirement.parse("staging for 1d"),))))
+
+
+def deployed(names: Names | None = None, **parameters: str) -> Stack:
+    paper = Paper(names or Names())
+    given = {**PARAMETERS, **parameters}
+    paper.service.create_stack(
+        {
+            "StackName": "fleet",
+            "TemplateBody": TEXT,
+            "Capabilities": ["CAPABILITY_NAMED_IAM"],
+            "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in given.items()],
+        }
+    )
+    stack = paper.service._find("fleet")
+    assert stack is not None
+    assert stack.status == "CREATE_COMPLETE", [event.reason for event in stack.events if event.reason]
+    return stack
+
+
+STACK = deployed()
+
+
+def world_of(stack: Stack = STACK) -> World:
+    return row(2, names=stack_names(stack))
+
+
+def stack_names(_: Stack) -> Names:
+    return Names()
+
+
+def test_it_fits_without_a_bucket_and_is_of_no_cluster_in_particular() -> None:
+    assert len(TEXT.encode()) < BODY_MAX_BYTES
+    required = [name for name, one in Template.read(TEXT).body["Parameters"].items() if "Default" not in one]
+    assert required == ["Subnets"]
+
+
+def test_its_definition_is_word_for_word_the_one_that_runs_in_tests() -> None:
+    ours = json.dumps(definition())
+    theirs = json.loads(json.dumps(properties(STACK, "Waves")["Definition"]))
+
+    def opened(part: Any) -> Any:
+        if isinstance(part, dict):
+            lists = {"SecurityGroups": "${SecurityGroups}", "Subnets": "${Subnets}"}
+            if "Subnets" in part:
+                return {**{key: opened(value) for key, value in part.items()}, **lists}
+            return {key: opened(value) for key, value in part.items()}
+        return [opened(one) for one in part] if isinstance(part, list) else part
+
+    assert opened(theirs) == json.loads(ours)
+
+
+def test_everything_that_the_definition_leaves_open_is_filled_in() -> None:
+    filled = set(properties(STACK, "Waves")["DefinitionSubstitutions"])
+    asked = set(re.findall(r"\$\{(\w+)\}", json.dumps(definition()))) - {"SecurityGroups", "Subnets"}
+    assert asked == filled
+
+
+def test_the_linter_takes_the_definition(tmp_path: Path) -> None:
+    text = TEXT.replace("{ignore_checks: [E3601]}", "{}").replace("arn:${Partition}:states", "arn:aws:states")
+    file = tmp_path / "fleet.yaml"
+    file.write_text(text)
+    linter = Path(sys.executable).with_name("cfn-lint")
+    done = subprocess.run([str(linter), str(file)], capture_output=True, text=True, check=False)
+    assert done.stdout == ""
+    wrong = text.replace("Type: 'Choice'", "Type: 'Chance'", 1)
+    file.write_text(wrong)
+    assert "E3601" in subprocess.run([str(linter), str(file)], capture_output=True, text=True, check=False).stdout
+
+
+@pytest.mark.parametrize("region", [("aws-cn", "cn-north-1"), ("aws-us-gov", "us-gov-west-1")])
+def test_it_is_for_every_partition(region: tuple[str, str]) -> None:
+    stack = deployed(Names(*region))
+    assert properties(stack, "Waves")["DefinitionSubstitutions"]["Partition"] == region[0]
+    for role in ("TaskRole", "ExecutionRole", "WavesRole", "ScheduleRole"):
+        for statement in statements(stack, role):
+            assert "arn:aws:" not in json.dumps(statement)
+
+
+# Permissions
+
+
+def test_a_run_may_do_all_that_it_needs() -> None:
+    judged = judged_run(world_of(), STACK, shared=True)
+    assert judged.went_well, judged.why
+    assert judged.updated == 2
+    assert judged.refusals == []
+
+
+NEEDED = [
+    "ListInstances",
+    "LookAtInstances",
+    "DrainAndReturnInstances",
+    "ListTasksAndServices",
+    "LookAtTasks",
+    "LookAtServices",
+    "SendOwnDocuments",
+    "SendToInstances",
+    "ReadAnswers",
+    "ReadAndWriteState",
+    "ShareSightings",
+    "ListState",
+]
+
+
+@pytest.mark.parametrize("sid", NEEDED)
+def test_without_a_statement_a_run_is_refused_what_the_statement_is_for(sid: str) -> None:
+    world = world_of()
+    allowed = {
+        action for one in statements(STACK, "TaskRole") if one["Sid"] == sid for action in several(one["Action"])
+    }
+    judged = judged_run(world, STACK, without=sid, shared=True)
+    assert {refusal.ask.action for refusal in judged.refusals} & allowed
+    assert world.verdict().stranded == ()
+    assert world.verdict().violations == ()
+
+
+def test_a_run_in_a_stage_that_may_not_read_what_is_shared_says_so_and_begins_nothing() -> None:
+    world = world_of()
+    judged = judged_run(world, STACK, without="ReadWhatIsShared", policy=STAGED, shared=True)
+    assert judged.updated == 0
+    assert any("s3:GetObject" in why for why in judged.said)
+
+
+@pytest.mark.parametrize(("clusters", "may"), [("*", True), ("demo", True), ("web-*,dem?", True), ("web-*", False)])
+def test_the_role_may_act_on_the_clusters_that_are_named_and_no_other(clusters: str, may: bool) -> None:
+    stack = deployed(Clusters=clusters)
+    caller = Caller("arn:aws:sts::123456789012:assumed-role/TaskRole/run", (policy_of(stack, "TaskRole"),))
+    names = Names()
+    here = {"aws:requestedregion": (names.region,), "aws:resourceaccount": (names.account,)}
+    cluster = {**here, "ecs:cluster": (names.ecs("cluster", "demo"),)}
+    asks = [
+        Ask("ecs:ListContainerInstances", names.ecs("cluster", "demo"), here),
+        Ask("ecs:UpdateContainerInstancesState", names.ecs("container-instance", "demo", "1"), cluster),
+        Ask("ecs:PutAttributes", names.ecs("container-instance", "demo", "1"), cluster),
+        Ask("ecs:DescribeTasks", names.ecs("task", "demo", "1"), cluster),
+        Ask("ecs:ListTasks", names.ecs("container-instance", "demo", "1"), cluster),
+    ]
+    assert {caller.may(ask) for ask in asks} == {Decision.ALLOWED if may else Decision.NOT_ALLOWED}
+    elsewhere = {**cluster, "aws:requestedregion": ("eu-west-3",)}
+    assert caller.may(Ask("ecs:PutAttributes", asks[1].resource, elsewhere)) is not Decision.ALLOWED
+
+
+def test_the_updater_cannot_write_what_people_said_nor_another_accounts_standing() -> None:
+    caller = Caller("arn:aws:sts::123456789012:assumed-role/TaskRole/run", (policy_of(STACK, "TaskRole"),))
+    bucket = f"arn:aws:s3:::{STACK.holdings['StateBucket'].made.physical_id}/updater/fleet"
+    own = f"{bucket}/clusters/123456789012/us-east-1/demo/standing.json"
+    assert caller.may(Ask("s3:PutObject", own)) is Decision.ALLOWED
+    assert caller.may(Ask("s3:PutObject", f"{bucket}/index.html")) is Decision.ALLOWED
+    for key in ("acts.json", "clusters/999999999999/us-east-1/demo/standing.json"):
+        assert caller.may(Ask("s3:PutObject", f"{bucket}/{key}")) is Decision.NOT_ALLOWED
+        assert caller.may(Ask("s3:GetObject", f"{bucket}/{key}")) is Decision.ALLOWED
+
+
+def test_the_state_machine_may_run_this_task_definition_only() -> None:
+    caller = Caller("arn:aws:sts::123456789012:assumed-role/WavesRole/x", (policy_of(STACK, "WavesRole"),))
+    definition_arn = STACK.holdings["UpdaterTaskDefinition"].made.physical_id
+    runs_on = {"ecs:cluster": (STACK.holdings["RunsOn"].made.attributes["Arn"],)}
+    assert caller.may(Ask("ecs:RunTask", definition_arn, runs_on)) is Decision.ALLOWED
+    other = definition_arn.replace("task-definition/", "task-definition/other-")
+    assert caller.may(Ask("ecs:RunTask", other, runs_on)) is Decision.NOT_ALLOWED
+    assert caller.may(Ask("ecs:RunTask", definition_arn, {"ecs:cluster": ("x",)})) is Decision.NOT_ALLOWED
+    assert {action for one in statements(STACK, "WavesRole") for action in several(one["Action"])} == {
+        "ecs:RunTask",
+        "ecs:DescribeTasks",
+        "ecs:StopTask",
+        "ecs:TagResource",
+        "iam:PassRole",
+        "events:PutTargets",
+        "events:PutRule",
+        "events:DescribeRule",
+        "sns:Publish",
+    }
+
+
+def test_no_more_clusters_at_once_than_an_inline_map_takes() -> None:
+    assert CONCURRENCY_MAX == 40
