@@ -11,7 +11,7 @@ from bottlerocket_ecs_updater.core.model.ids import (
     ServiceArn,
     Zone,
 )
-from bottlerocket_ecs_updater.core.model.resources import Moving
+from bottlerocket_ecs_updater.core.model.resources import DeploymentLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Service:
     daemon: bool = False
     deploying: bool = False
     """Whether it is in the middle of a deployment."""
-    moving: Moving | None = None
+    moving: DeploymentLimits | None = None
     """How it moves its tasks, None where ECS did not say."""
     unknown: str = ""
     """Why ECS lists it and would not describe it now; all else is of an earlier look then, or nothing."""
@@ -69,6 +69,10 @@ class Slot:
     """Services that were worse off than before at the last look, and what else was not well."""
     looked_at: datetime | None = None
     """When the last look at the services was taken, None where none was since the return."""
+    below: frozenset[ServiceArn] = frozenset()
+    """The services that the last look found below what they had."""
+    dips: Mapping[ServiceArn, int] = field(default_factory=dict)
+    """How often since the return each service fell below what it had, after a look that found it as before."""
     unseen: timedelta = timedelta()
     """How much of the time since the return nobody looked: AWS, or the state store, did not answer."""
 
