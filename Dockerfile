@@ -1,8 +1,10 @@
 # The updater's image. `make image` assembles what is copied here, so that nothing is run and nothing is downloaded
-# while the image is built: any engine builds it, for any architecture, on any base that has Python 3.11.
+# while the image is built: any engine builds it, for any architecture, on any base that has the Python that its wheels
+# were chosen for (image/build --python). image/build starts it once, where it is for the machine that builds it.
 #
-# The default base has no shell and no package manager.
-ARG BASE=gcr.io/distroless/python3-debian12:nonroot
+# The default base is Debian 13 with Python 3.13, without a shell and a package manager. It is named by its digest, which
+# dependabot raises.
+ARG BASE=gcr.io/distroless/python3-debian13:nonroot@sha256:0e52dfee02b1aba142e77b004f6ea11210b79456b51f10d70e9bd631cbc21d98
 FROM ${BASE}
 
 # amd64 or arm64, as the engine calls what it builds for; wheels with compiled code differ.

@@ -19,22 +19,25 @@ WORKERS ?= 2
 # what a run and a simulation need is there.
 WARM := bottlerocket_ecs_updater.cli.commands.run, bottlerocket_ecs_updater.cli.commands.simulate, bottlerocket_ecs_updater.simulator.wire
 
-.PHONY: help setup simulate test lint format unit docs wheel image publish bench soak mutants lock clean
+.PHONY: help setup simulate test lint format unit docs docs-site wheel dist image publish bench soak mutants lock clean
 
 help: ## Say what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 simulate: $(VENV)/simulate.stamp ## An update run over a simulated cluster; ARGS="--help" lists what can be changed
 	@$(BIN)/bottlerocket-ecs-updater simulate $(ARGS)
 
 test: lint unit wheel ## All that CI runs
 
-lint: $(VENV)/dev.stamp ## Style, types, import direction, templates, words
+lint: $(VENV)/dev.stamp ## Style, types, import direction, templates, workflows, words
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	if compgen -G 'stacks/*.yaml' >/dev/null; then $(BIN)/cfn-lint stacks/*.yaml; fi
+	$(BIN)/zizmor --offline --quiet .github
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yaml
 	.ci/words
 
 format: $(VENV)/dev.stamp ## Let ruff mend what it can
@@ -47,8 +50,15 @@ unit: $(VENV)/dev.stamp ## The tests; ARGS="-k drain" picks some
 docs: $(VENV)/dev.stamp ## Write those tables of the documentation anew that follow from the program
 	$(BIN)/python -m tests.cli.pages
 
+docs-site: $(VENV)/dev.stamp $(VENV)/docs.stamp ## Build the docs site in build/site, strictly; it can be read from the disk
+	$(BIN)/python site/build.py
+
 wheel: $(VENV)/dev.stamp ## Build the wheel, install it by its lock in an environment of its own, and run it
 	.ci/wheel $(BIN)/python
+
+dist: $(VENV)/dev.stamp ## The wheel and the source archive of a release, in dist
+	rm -rf dist
+	$(BIN)/hatchling build --target wheel --target sdist
 
 image: $(VENV)/dev.stamp ## Build the image; ARGS="--arch arm64 --tag NAME" as image/build has them
 	image/build $(BIN)/python $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from benchmarks.measuring import (
@@ -21,6 +22,16 @@ from benchmarks.measuring import (
     over_physical,
     peaks,
     physical,
+)
+from benchmarks.races import (
+    ONCE_ASKED,
+    SETTLE_ASKED,
+    TWICE_ASKED,
+    beyond_need,
+    beyond_settle,
+    middle_of,
+    over_limit,
+    share,
 )
 from benchmarks.roll import Rolled
 from benchmarks.stopwatch import lost, out_of_service
@@ -48,7 +59,39 @@ class Figure:
 
 def figures(found: Measured) -> list[Figure]:
     """All that was measured, in the order of the table."""
-    return [*_time(found), *_calls(found), *_moves(found), *_process(found), *_growth(found)]
+    return [*_races(found), *_time(found), *_calls(found), *_moves(found), *_process(found), *_growth(found)]
+
+
+def _races(found: Measured) -> Iterator[Figure]:
+    """The second world, with latency, bad reboot endings, slow shutdowns, flapping agents and throttles."""
+    for race, rolls in found.races.items():
+        worlds = f"the middle of {len(rolls)} worlds" if len(rolls) > 1 else "one world"
+        what = f"{race.instances} hosts, {race.budget} at a time, settle {race.settle.seconds} s"
+        how = f"second world, {worlds}"
+        yield Figure(
+            f"{what}: last host back, over drains and reboots alone",
+            "x",
+            race.over_limit,
+            middle_of(rolls, over_limit),
+            how,
+        )
+        once, twice = (middle_of(rolls, partial(beyond_need, twice=twice)) for twice in (False, True))
+        yield Figure("… out of service beyond drain and reboot", "s", ONCE_ASKED, once, "the middle host, proven once")
+        yield Figure("… the same where the boot is proven twice", "s", TWICE_ASKED, twice, "the middle host of those")
+        ways = {way: 100 * middle_of(rolls, partial(share, way=way)) for way in ("over_unseen", "proven_twice")}
+        yield Figure(
+            "… hosts proven twice", "%", None, ways["proven_twice"], "how its reboot command ended is not known"
+        )
+        yield Figure(
+            "… reboots over before a look showed it", "%", None, ways["over_unseen"], "no look saw the agent away"
+        )
+        yield Figure(
+            "… a place taken beyond the settle time", "s", SETTLE_ASKED, middle_of(rolls, beyond_settle), "the mean"
+        )
+        calls = middle_of(rolls, lambda one: calls_per_instance(one, "ecs", "ssm"))
+        yield Figure("… ECS and SSM calls per instance", "", race.calls, calls, "throttled ones and repeats included")
+        store = middle_of(rolls, lambda one: calls_per_instance(one, "s3"))
+        yield Figure("… S3 calls per instance", "", race.store_calls, store, "lease, ledger, record and pause switch")
 
 
 def _time(found: Measured) -> Iterator[Figure]:
@@ -67,14 +110,10 @@ def _time(found: Measured) -> Iterator[Figure]:
         middle(found.unsettled, over_physical),
         "the same; that daemon tasks run again is waited for, and the proof takes its looks",
     )
-    if found.before_prepared is not None:
-        before = found.before_prepared
-        yield Figure("… the predecessor's order and waits", "x", None, before.took / before.physical, "model")
-    if found.ours_unprepared is not None and found.before is not None:
-        ours, before = found.ours_unprepared, found.before
+    if found.ours_unprepared is not None:
+        ours = found.ours_unprepared
         how = "10 hosts that must download, settle 0 s"
         yield Figure("a roll at 1 of hosts that must download", "x", None, ours.took / physical(ours), how)
-        yield Figure("… the predecessor's order and waits", "x", None, before.took / before.physical, "model")
     yield Figure(
         "a roll at 10% of 300, over the ideal schedule",
         "x",
@@ -84,9 +123,6 @@ def _time(found: Measured) -> Iterator[Figure]:
     )
     minutes = middle(found.tenth, lambda rolled: rolled.took.total_seconds() / 60)
     yield Figure("… in minutes", "min", None, minutes, "the same")
-    if found.before_large is not None:
-        before = found.before_large
-        yield Figure("… the predecessor's order and waits", "min", None, before.took.total_seconds() / 60, "model")
     if found.wire is not None:
         wire = found.wire
         how = f"`run` as a process, {WIRE_SPEED:.0f} s of the world a second; the world shares the machine"
@@ -103,9 +139,6 @@ def _out_of_service(found: Measured) -> Iterator[Figure]:
     yield Figure("… of it to see it empty, and to send the reboot", "s", None, parts["empty to reboot"], "")
     yield Figure("… of it the looks that prove it", "s", 15.0, parts["back to return"], "three looks, 5 s apart")
     yield Figure("… of it download", "s", 0.0, 0.0 if _staged_before(rolled) else 1.0, "staged before every drain")
-    if found.before is not None:
-        before = found.before
-        yield Figure("… the predecessor's order and waits", "s", None, before.out_of_service.total_seconds(), "model")
 
 
 def _staged_before(rolled: Rolled) -> bool:
@@ -194,5 +227,5 @@ def _details(rolled: Rolled) -> dict[str, Any]:
         "peak_calls_per_second": dict(peaks(rolled)),
         "decision_seconds": {"middle": usual, "longest": longest, "count": len(rolled.effort.decisions)},
         "updater_cpu_seconds": rolled.effort.updater,
-        "events": rolled.events,
+        "events": len(rolled.events),
     }

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from benchmarks import alone, starting
 from benchmarks.hosts import Size
-from benchmarks.predecessor import Modelled, roll_as_before
+from benchmarks.races import RACES, Race
 from benchmarks.roll import ECS_BUCKETS, Rolled, roll
 from benchmarks.stopwatch import NOTHING, ideal
 
@@ -49,9 +49,7 @@ class Measured:
     unsettled: list[Rolled] = field(default_factory=list)
     tenth: list[Rolled] = field(default_factory=list)
     by_size: dict[int, Rolled] = field(default_factory=dict)
-    before_prepared: Modelled | None = None
-    before: Modelled | None = None
-    before_large: Modelled | None = None
+    races: dict[Race, list[Rolled]] = field(default_factory=dict)
     ours_unprepared: Rolled | None = None
     look: alone.Look | None = None
     memory: alone.Alone | None = None
@@ -71,12 +69,10 @@ def measure(plan: Plan, say: Callable[[str], None]) -> Measured:
         found.unsettled.append(roll(Size(10, 1, prepared=True), settle=NOTHING, seed=seed))
         say(f"a tenth of {MIDDLE} prepared hosts at a time (world {seed})")
         found.tenth.append(roll(Size(MIDDLE, MIDDLE // 10, prepared=True), settle=SETTLE, seed=seed))
-    say("the predecessor's order and waits")
     found.ours_unprepared = roll(Size(10, 1), settle=NOTHING)
-    found.before_prepared = roll_as_before(Size(10, 1, prepared=True))
-    found.before = roll_as_before(Size(10, 1))
-    if not plan.quick:
-        found.before_large = roll_as_before(Size(MIDDLE, 1))
+    for race in RACES:
+        say(f"the second world: {race.instances} hosts, {race.budget} at a time, settling {race.settle.seconds} s")
+        found.races[race] = [race.run(seed) for seed in plan.seeds]
     for count in plan.sizes:
         say(f"a tenth of {count} hosts at a time")
         found.by_size[count] = roll(Size(count, count // 10), settle=SETTLE)

@@ -62,10 +62,21 @@ class Traffic:
 
     by_operation: Counter[str] = field(default_factory=Counter)
     moments: dict[Bucket, list[datetime]] = field(default_factory=lambda: defaultdict(list))
+    cancelled: list[tuple[str, str]] = field(default_factory=list)
+    """Each command with each instance that it was cancelled for."""
+    read: Counter[str] = field(default_factory=Counter)
+    """How often each object of the state store was read."""
 
-    def note(self, operation: str, at: datetime) -> None:
+    def note(self, operation: str, at: datetime, params: Mapping[str, Any]) -> None:
         """Count one call, such as `ecs:ListTasks`."""
         self.by_operation[operation] += 1
+        match operation:
+            case "ssm:CancelCommand":
+                self.cancelled += [(params["CommandId"], id_) for id_ in params.get("InstanceIds", ())]
+            case "s3:GetObject":
+                self.read[params["Key"]] += 1
+            case _:
+                pass
         self.moments[BUCKETS.get(operation, Bucket.MESSAGES)].append(at)
 
     def of(self, *services: str) -> int:
@@ -233,7 +244,7 @@ def _measure_calls(world: World, traffic: Traffic, effort: Effort) -> None:
     serve: Callable[..., Any] = world.call
 
     def call(service: str, operation: str, params: Mapping[str, Any], caller: str | None = None) -> Any:
-        traffic.note(f"{service}:{operation}", world.clock.now())
+        traffic.note(f"{service}:{operation}", world.clock.now(), params)
         began = time.process_time()
         try:
             return serve(service, operation, params, caller)

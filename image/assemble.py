@@ -1,6 +1,6 @@
 """Assembles what the image holds, in build/image/ARCH: the program with its locked dependencies, licences, and an SBOM.
 
-    python image/assemble.py amd64
+    python image/assemble.py amd64 3.13
 
 Prints the version. Wheels are chosen for the image's platform, not for this machine's, so either can be made on either.
 """
@@ -18,8 +18,8 @@ from sbom import write_sbom
 ROOT = Path(__file__).resolve().parent.parent
 DISTRIBUTION = "bottlerocket-ecs-updater"
 
-PYTHON_VERSION = "3.11"
-"""Of the base image."""
+PYTHON_VERSION = "3.13"
+"""Of the default base image."""
 
 PLATFORMS = {"amd64": "manylinux2014_x86_64", "arm64": "manylinux2014_aarch64"}
 
@@ -44,27 +44,27 @@ SERVICES = frozenset(
 LICENCE_WORDS = ("licen", "copying", "notice", "authors")
 
 
-def main(arch: str) -> None:
-    """Assemble for one architecture."""
+def main(arch: str, python: str = PYTHON_VERSION) -> None:
+    """Assemble for one architecture, and for the Python of the base."""
     target = ROOT / "build" / "image" / arch
     shutil.rmtree(target, ignore_errors=True)
     app = target / "app"
-    install(app, arch, target / "wheel")
+    install(app, arch, python, target / "wheel")
     prune(app)
     found = sorted(distributions(path=[str(app)]), key=lambda each: each.name.lower())
     for each in found:
         copy_licences(each, target / "licenses")
     own = next(each for each in found if each.name == DISTRIBUTION)
     write_sbom(own, [each for each in found if each is not own], target / "sbom.cdx.json")
-    compile_bytecode(app)
+    compile_bytecode(app, python)
     shutil.rmtree(target / "wheel")
     sys.stdout.write(f"{own.version}\n")
 
 
-def install(app: Path, arch: str, scratch: Path) -> None:
+def install(app: Path, arch: str, python: str, scratch: Path) -> None:
     """The locked dependencies by their hashes, and the wheel of this tree."""
     pip("wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(scratch), str(ROOT))
-    chosen = ("--only-binary=:all:", "--implementation=cp", f"--python-version={PYTHON_VERSION}")
+    chosen = ("--only-binary=:all:", "--implementation=cp", f"--python-version={python}")
     chosen += (f"--platform={PLATFORMS[arch]}", "--no-compile", f"--target={app}")
     pip("install", *chosen, "--require-hashes", "--requirement", str(ROOT / "requirements" / "runtime.lock"))
     pip("install", *chosen, "--no-deps", "--no-index", *(str(wheel) for wheel in scratch.glob("*.whl")))
@@ -110,13 +110,13 @@ def is_licence(name: str) -> bool:
     return any(word in lower for word in LICENCE_WORDS) and not lower.endswith((".py", ".pyc", ".json", ".gz"))
 
 
-def compile_bytecode(app: Path) -> None:
+def compile_bytecode(app: Path, python: str) -> None:
     """Ahead of time, because the image is never written to; only the base's own Python makes what it can read."""
-    if f"{sys.version_info.major}.{sys.version_info.minor}" == PYTHON_VERSION:
+    if f"{sys.version_info.major}.{sys.version_info.minor}" == python:
         options = ("-q", "--invalidation-mode", "unchecked-hash", "-s", str(app), "-p", "/opt/bottlerocket-ecs-updater")
         command = [sys.executable, "-m", "compileall", *options, str(app)]
         subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603 - our own words
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:3])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 from cyclopts.argument import Argument
+from rich.console import Console
 from tests.cli.event_table import event_rows, word_rows
 
+from bottlerocket_ecs_updater.cli.app import COMMANDS, build_app
+from bottlerocket_ecs_updater.cli.help_pages import COLUMNS, PAGES, page_of
 from bottlerocket_ecs_updater.cli.settings.parameters import Reading
 from bottlerocket_ecs_updater.cli.settings.parsing import arguments_of
 from bottlerocket_ecs_updater.cli.settings.settings import RunSettings
@@ -100,6 +104,17 @@ def _blanks(sentence: str) -> str:
     return re.sub(r"\{(\w+)\}", r"*\1*", sentence)
 
 
+def help_page(command: str) -> str:
+    """What the program prints into a pipe when it is asked for the help of a command, or of itself."""
+    out = io.StringIO()
+    console = Console(file=out, width=COLUMNS, force_terminal=False, color_system=None)
+    build_app({}).help_print([command] if command else [], console=console)
+    return out.getvalue()
+
+
 if __name__ == "__main__":
+    PAGES.mkdir(exist_ok=True)
+    for name in ("", *COMMANDS):
+        page_of(name).write_text(help_page(name), encoding="utf-8")
     for each in TABLES:
         each.write_text(rewritten(each), encoding="utf-8")

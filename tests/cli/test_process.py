@@ -9,8 +9,9 @@ import pytest
 from tests.cli.settings_bench import COMPLETE
 
 from bottlerocket_ecs_updater import __version__
+from bottlerocket_ecs_updater.cli.app import COMMANDS
 
-HEAVY = ("boto3", "botocore", "moto", "jinja2", "flask", "rich.live", "structlog")
+HEAVY = ("boto3", "botocore", "moto", "jinja2", "flask", "rich", "structlog", "bottlerocket_ecs_updater.core")
 
 
 def _call(*tokens: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -57,9 +58,11 @@ def test_verbose_shows_where_an_error_came_from() -> None:
     assert "Traceback" in _call("run", *COMPLETE, "--settle", "5", "--verbose").stderr
 
 
-def test_help_imports_nothing_that_only_a_run_needs() -> None:
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_imports_nothing_that_only_a_run_needs(command: str) -> None:
+    words = [*filter(None, [command]), "--help"]
     program = (
-        "import sys; from bottlerocket_ecs_updater.cli.app import main; main(['--help']); "
+        f"import sys; from bottlerocket_ecs_updater.cli.app import main; main({words!r}); "
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )
     called = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)

@@ -145,12 +145,12 @@ def test_a_host_that_its_group_takes_out_of_its_warm_pool_is_updated_by_the_next
 
 
 def test_a_group_that_scales_out_and_in_during_a_roll_is_followed() -> None:
-    world = row(6)
+    world = row(6, budget=2)
     world.autoscaling.add_group("web", *(instance_id(number) for number in range(6)))
     newcomer = InstanceId(instance_id(20))
-    world.clock.after(timedelta(minutes=3), lambda: world.scale_out("web", HostSpec(newcomer, version=OLD), ZONES[0]))
-    world.clock.after(timedelta(minutes=6), lambda: world.take_away(instance_id(5), hook=timedelta(minutes=1)))
-    finished = Updater(world).run()
+    world.clock.after(timedelta(minutes=1), lambda: world.scale_out("web", HostSpec(newcomer, version=OLD), ZONES[0]))
+    world.clock.after(timedelta(minutes=2), lambda: world.take_away(instance_id(5), hook=timedelta(minutes=1)))
+    finished = Updater(world, at_most(2)).run()
     assert isinstance(finished.outcomes[newcomer], Updated)
     assert (world.verdict().violations, world.verdict().stranded) == ((), ())
     assert world.instance(instance_id(5)).status is Status.INACTIVE

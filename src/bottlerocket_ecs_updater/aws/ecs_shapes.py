@@ -199,6 +199,8 @@ def _deploying(shape: ServiceTypeDef) -> bool:
     A deployment whose circuit broke has FAILED, and one task set alone says nothing: neither is waited for.
     """
     live = _live(shape)
+    if any(one.get("status") == "PRIMARY" and one.get("rolloutState") == "FAILED" for one in live):
+        return False
     return len(live) > 1 or any(one.get("rolloutState") == "IN_PROGRESS" for one in live)
 
 

@@ -300,13 +300,14 @@ def capacity_provider(
         return CapacityProvider(name, kind)
     group = _group_of(shape)
     why_not = _why_not(shape, groups.get(group))
+    protects = shape.get("autoScalingGroupProvider", {}).get("managedTerminationProtection") == "ENABLED"
     found = groups.get(group)
     if found is None:
-        return CapacityProvider(name, kind, not why_not, why_not, group)
+        return CapacityProvider(name, kind, not why_not, why_not, group, protects_busy=protects)
     staying = [one for one in found.get("Instances", ()) if not one.get("LifecycleState", "").startswith(_LEAVING)]
     most = found.get("MaxSize", 0)
     more = max(0, most - max(found.get("DesiredCapacity", 0), len(staying)))
-    return CapacityProvider(name, kind, not why_not, why_not, group, most, more)
+    return CapacityProvider(name, kind, not why_not, why_not, group, most, more, protects)
 
 
 def _kind_of(shape: CapacityProviderTypeDef) -> ProviderKind:

@@ -13,6 +13,7 @@ from io import TextIOWrapper
 from cyclopts import App
 
 from bottlerocket_ecs_updater import __version__
+from bottlerocket_ecs_updater.cli.help_pages import written_help
 from bottlerocket_ecs_updater.cli.settings.parsing import PREFIX, configure, parse, with_command
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, UpdaterError, UsageError
 
@@ -81,6 +82,10 @@ def main(tokens: Sequence[str] | None = None) -> int:
     _open_streams()
 
     def called() -> int | None:
+        page = written_help(given, tuple(COMMANDS))
+        if page is not None:
+            sys.stdout.write(page)
+            return None
         # What is wrong with the words themselves is concluded like everything else.
         command: Callable[[], int | None] = parse(build_app(os.environ), with_command(given) or ["--help"])
         return command()

@@ -10,7 +10,7 @@ from functools import partial
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
-from bottlerocket_ecs_updater.core.decision.polling import apart, shared_look
+from bottlerocket_ecs_updater.core.decision.polling import apart, is_prompt, shared_look
 from bottlerocket_ecs_updater.core.decision.stuck import drains_in_vain, said, stuck_on, waiting_codes
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import left_out
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import newly_found
@@ -425,7 +425,9 @@ class Run:
         """When looks that are due then are taken: where many instances are in flight, they share looks and calls."""
         policy, known = self._policy, self._known
         many = policy.max_unavailable.of(len(known.instances))
-        return shared_look(again, known.started_at, apart(policy.poll_interval, many, policy.settle))
+        shared = shared_look(again, known.started_at, apart(policy.poll_interval, many, policy.settle))
+        prompt = self._agenda.earliest(lambda id_: is_prompt(known.instance(id_)))
+        return min(shared, max(again, prompt)) if prompt is not None else shared
 
     def _wants(self, decision: Decision) -> Wants:
         now = self._world.clock.now()
@@ -493,7 +495,7 @@ class Run:
         took = now - known.started_at
         why = why or known.stopping
         calls, throttles = (dict(self._calls), self._calls.throttled) if self._calls is not None else ({}, 0)
-        return RunFinished(now, self._run, name, exit_code, counts, took, why, outcomes, calls, throttles)
+        return RunFinished(now, self._run, name, exit_code, counts, took, why, outcomes, calls, throttles, known.proven)
 
     def _verdict(self, counts: Mapping[str, int], *, error: bool, in_haste: bool) -> tuple[str, int]:
         """How the run ended, and the exit code that says so."""

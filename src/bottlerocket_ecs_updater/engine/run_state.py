@@ -27,6 +27,9 @@ from bottlerocket_ecs_updater.errors import UpdaterError
 
 V = TypeVar("V")
 
+SEEN_TO_BEGIN, OVER_UNSEEN, PROVEN_TWICE = "seen_to_begin", "over_unseen", "proven_twice"
+"""The ways in which a reboot is proven: its agent was seen away, or back before a look showed it; and with the rest."""
+
 DENIED_FOR_ALL = 2
 """A document that was denied for so many hosts, and let pass to none, is not denied for a host of its own."""
 
@@ -56,6 +59,8 @@ class Knowledge:
     returned: tuple[Slot, ...] = ()
     """Of the instances that came back within `daemon_start`, the slots as they were then, taken still or not."""
     daemon_start: timedelta = timedelta()
+    proven: Mapping[str, int] = field(default_factory=dict)
+    """How the reboots of this run were proven: see `RunFinished.reboots`."""
     durations: Durations = field(default_factory=Durations)
     believed_max: timedelta = timedelta(minutes=2)
     """What took longer was held up, and tells nothing of others: nobody is left alone for so long because of it."""
@@ -151,6 +156,18 @@ class Knowledge:
         reports = (told.report for id_ in self.touched if (told := self.instance(id_).told) is not None)
         named = ((report.running, report.target) for report in reports if report is not None)
         return {version for both in named for version in both if version is not None}
+
+    def note_proof(self, instance: Instance) -> None:
+        """An instance comes back whose reboot was proven: count in which of the ways."""
+        trail, told = instance.trail, instance.told
+        if trail.proof_at is None or told is None:
+            return
+        ways = {
+            SEEN_TO_BEGIN: trail.away_at is not None,
+            OVER_UNSEEN: trail.away_at is None,
+            PROVEN_TWICE: told.asked_at > trail.proof_at,
+        }
+        self.proven = {way: self.proven.get(way, 0) + int(taken) for way, taken in ways.items()}
 
     def take_slot(self, slot: Slot) -> None:
         """An instance came back, and its place is taken until the services have settled."""

@@ -9,6 +9,7 @@ from tests.core.builders import fleet as a_fleet
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launches
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.model.history import Blocker, BrokenVersion, Waiting
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Rest
@@ -86,3 +87,25 @@ def test_runs_that_began_evenly_let_the_next_be_expected() -> None:
 )
 def test_without_a_rhythm_nothing_is_expected(hours: list[int]) -> None:
     assert next_run([NOW - timedelta(hours=each) for each in hours], NOW) is None
+
+
+def test_what_tasks_said_against_a_version_is_shown_with_their_words() -> None:
+    broken = BrokenVersion((InstanceId("i-a"),), ("service:web",), "CannotStartContainerError: no driver", NOW)
+    text = status_text(status(host("i-a"), ledger=Ledger(broken={NEW: broken})))
+    assert "  SUSPECT      1.21.0 breaks tasks, on i-a: service:web: CannotStartContainerError: no driver: " in text
+    assert status_json(status(host("i-a"), ledger=Ledger(broken={NEW: broken})))["broken"]["1.21.0"]["hosts"] == ["i-a"]
+
+
+def test_what_kept_drains_from_their_end_is_shown_with_when_one_is_tried_again() -> None:
+    ledger = Ledger(blockers={"service:encoder": Blocker(2, InstanceId("i-a"), NOW, NOW)})
+    text = status_text(status(host("i-a"), ledger=ledger))
+    assert "  BLOCKED      tasks of service:encoder kept drains of 2 runs in a row from its end, since " in text
+    assert "one host with them is tried again after " in text
+    assert status_json(status(host("i-a"), ledger=ledger))["blockers"]["service:encoder"]["runs"] == 2
+
+
+def test_what_has_kept_runs_from_beginning_anything_is_shown_from_the_second_on() -> None:
+    for runs, shown in ((1, False), (2, True)):
+        ledger = Ledger(waiting={"service-deploying": Waiting(runs, NOW)})
+        text = status_text(status(host("i-a"), ledger=ledger))
+        assert (f"  STUCK        {runs} runs in a row could begin nothing" in text) is shown

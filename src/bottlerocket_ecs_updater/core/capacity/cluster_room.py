@@ -246,7 +246,7 @@ class Rooms:
             attributes=registration.attributes,
             accepts=registration.status is Status.ACTIVE and registration.connected,
             hosts=frozenset(hosts) if known else None,
-            launch=_launch_of(registration, self._fleet),
+            launch=_launch_of(instance, registration, self._fleet),
             provider=registration.capacity_provider,
             capabilities=registration.capabilities,
             groups=frozenset(task.group for task in tasks) if known else None,
@@ -338,11 +338,13 @@ def _is_done(instance: Instance) -> bool:
     return instance.claim is None and report is not None and report.state is UpdateState.IDLE
 
 
-def _launch_of(registration: Registration, fleet: Fleet) -> LaunchType:
-    """What kind of instance it is."""
+def _launch_of(instance: Instance, registration: Registration, fleet: Fleet) -> LaunchType:
+    """What kind of instance it is: its agent says so of ECS Anywhere, its provider or EC2 of Managed Instances."""
     if registration.external:
         return LaunchType.EXTERNAL
+    machine = instance.around.machine if instance.around is not None else None
     managed = is_managed(registration.capacity_provider, fleet.providers)
+    managed = managed or (machine is not None and machine.managed_by_ecs)
     return LaunchType.MANAGED_INSTANCES if managed else LaunchType.EC2
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
+from bottlerocket_ecs_updater.core.model.capacity_provider import is_managed
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance, Machine
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
@@ -18,8 +19,6 @@ from bottlerocket_ecs_updater.core.rules.selection import select
 
 _LEFT_OUT = frozenset({Reason.OPTED_OUT, Reason.EXCLUDED, Reason.NOT_INCLUDED})
 """Where a rule could not be read for want of a fact, nobody knows whether it is left out: it counts."""
-
-MANAGED_INSTANCES = "ecs.amazonaws.com"
 
 
 def not_selected(instance: Instance, policy: Policy) -> Hold | None:
@@ -49,7 +48,7 @@ def _set_aside(machine: Machine | None, *, connected: bool) -> Hold | None:
     if machine is None:
         return None
     if machine.managed_by:
-        known = "ECS Managed Instances" if machine.managed_by == MANAGED_INSTANCES else machine.managed_by
+        known = "ECS Managed Instances" if machine.managed_by_ecs else machine.managed_by
         return hold(Reason.MANAGED_INSTANCE, service=known)
     # What EC2 said is older than a connection that is there again.
     return hold(Reason.INSTANCE_STOPPED, state=machine.state) if machine.stopped and not connected else None
@@ -72,5 +71,13 @@ def is_there(instance: Instance) -> bool:
 def members(fleet: Fleet, policy: Policy) -> Iterable[Instance]:
     """The Bottlerocket instances that a budget is a share of."""
     for instance in fleet.instances.values():
-        if instance.bottlerocket and is_there(instance) and outside(instance, policy) is None:
+        there = instance.bottlerocket and is_there(instance) and not _is_managed(instance, fleet)
+        if there and outside(instance, policy) is None:
             yield instance
+
+
+def _is_managed(instance: Instance, fleet: Fleet) -> bool:
+    """Whether its capacity provider says that it is a Managed Instance, where EC2 was not asked about it."""
+    registration = instance.registration
+    known = registration is not None and is_managed(registration.capacity_provider, fleet.providers)
+    return known and instance.claim is None

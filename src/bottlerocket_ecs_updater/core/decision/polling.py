@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from bottlerocket_ecs_updater.core.model.instance import Instance
+
 _SPACING_SHARE = 10
 """A wait is looked at every tenth of what it has taken so far: at most so much is lost by looking late."""
 
@@ -70,3 +72,9 @@ def shared_look(due: datetime, began: datetime, spacing: timedelta) -> datetime:
     if not spacing:
         return due
     return began - ((began - due) // spacing) * spacing
+
+
+def is_prompt(instance: Instance) -> bool:
+    """Whether what is waited for is sure to come within seconds: an answer, or the looks that prove it back."""
+    proving = instance.trail.proof_at is not None and instance.trail.return_sent_at is None
+    return instance.claim is not None and (instance.flight is not None or proving)

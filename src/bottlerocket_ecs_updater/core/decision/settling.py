@@ -19,6 +19,12 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 LOOKS_PER_SETTLE = 2
 """A steady cluster is looked at so many times within its settle time."""
 
+DIPS_OF_FLAPPING = 3
+"""So many times a service must have fallen below what it had, and recovered between, to be one that flaps."""
+
+FLAPS_FOR = timedelta(minutes=4)
+"""Before, it has not been asked how their tasks end: they may fail on the host that is back."""
+
 UNSTEADY_POLLS = 1
 """An unsteady one is looked at every so many polls."""
 
@@ -66,6 +72,8 @@ def observe(
     """The slot after one more look; `moving` is what other drains explain, by service name."""
     missed = _missed(slot, services.at, policy) if policy is not None else timedelta()
     slot = replace(slot, looked_at=services.at, unseen=slot.unseen + missed)
+    below = frozenset(one.arn for one in services.all if not one.daemon and _lacks(one, slot, moving))
+    slot = replace(slot, dips=_dips(slot, below), below=below)
     worse = tuple(_named(service) for service in services.all if service.unknown or _worse(service, slot, moving))
     worse += health.unwell if health is not None else ()
     if worse:
@@ -89,7 +97,28 @@ def _named(service: Service) -> str:
     return f"{service.name} (ECS did not describe it: {service.unknown})" if service.unknown else service.name
 
 
+def _dips(slot: Slot, below: frozenset[ServiceArn]) -> Mapping[ServiceArn, int]:
+    """How often each service fell below what it had, after a look that finds these below.
+
+    What recovers and falls again, and again, is not missing because of our drain: it loses its tasks by itself. Tasks
+    that fail on the host that is back are looked for elsewhere, and daemons start late on every host that is.
+    """
+    fell = below - slot.below
+    return {**slot.dips, **{arn: slot.dips.get(arn, 0) + 1 for arn in fell}} if fell else slot.dips
+
+
+def flapping(slot: Slot) -> frozenset[ServiceArn]:
+    """The services that lose tasks by themselves, as the looks since a return show over a while."""
+    if slot.looked_at is None or not passed(slot.returned_at, FLAPS_FOR, slot.looked_at):
+        return frozenset()
+    return frozenset(arn for arn, dips in slot.dips.items() if dips >= DIPS_OF_FLAPPING)
+
+
 def _worse(service: Service, slot: Slot, moving: Mapping[str, int]) -> bool:
+    return service.arn not in flapping(slot) and _lacks(service, slot, moving)
+
+
+def _lacks(service: Service, slot: Slot, moving: Mapping[str, int]) -> bool:
     return service.deficit > slot.deficits_before.get(service.arn, 0) + moving.get(service.name, 0)
 
 

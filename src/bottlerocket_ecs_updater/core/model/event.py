@@ -7,7 +7,7 @@ Each carries the time at which it happened in the world, and a dotted name that 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -347,3 +347,5 @@ class RunFinished(Event):
     calls: Mapping[str, int]
     throttles: int = 0
     """How many of them AWS refused for their rate."""
+    reboots: Mapping[str, int] = field(default_factory=dict)
+    """How many proven reboots were seen to begin, were over before a look showed it, and were proven twice."""

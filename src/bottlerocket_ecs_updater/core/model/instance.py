@@ -108,6 +108,10 @@ class Trail:
     """The task of that other run, once it was seen on another host."""
 
 
+MANAGED_INSTANCES = "ecs.amazonaws.com"
+"""The service that EC2 names as the operator of ECS Managed Instances."""
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """The EC2 instance, as EC2 shows it; asked only about those that ECS or Systems Manager cannot reach."""
@@ -118,6 +122,11 @@ class Machine:
     """The AWS service that looks after it, such as `ecs.amazonaws.com` after Managed Instances; empty for none."""
     address: str = ""
     """Its private IPv4 address."""
+
+    @property
+    def managed_by_ecs(self) -> bool:
+        """Whether it is an ECS Managed Instance."""
+        return self.managed_by == MANAGED_INSTANCES
 
     @property
     def stopped(self) -> bool:

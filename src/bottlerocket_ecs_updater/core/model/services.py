@@ -69,6 +69,10 @@ class Slot:
     """Services that were worse off than before at the last look, and what else was not well."""
     looked_at: datetime | None = None
     """When the last look at the services was taken, None where none was since the return."""
+    below: frozenset[ServiceArn] = frozenset()
+    """The services that the last look found below what they had."""
+    dips: Mapping[ServiceArn, int] = field(default_factory=dict)
+    """How often since the return each service fell below what it had, after a look that found it as before."""
     unseen: timedelta = timedelta()
     """How much of the time since the return nobody looked: AWS, or the state store, did not answer."""
 

@@ -41,6 +41,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, ho
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.forecast import Forecast, Limits, Pending, Rolls, forecast
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, advise
+from bottlerocket_ecs_updater.core.planning.roll_advice import RollAdvice, advise_on_roll
 from bottlerocket_ecs_updater.core.planning.room_advice import RoomNote
 from bottlerocket_ecs_updater.core.rules.pace import Pace
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -114,7 +115,7 @@ class Plan:
     reckoning: Reckoning
     windowed: bool
     """Whether maintenance windows are set."""
-    advice: tuple[Advice | RoomNote, ...] = ()
+    advice: tuple[Advice | RoomNote | RollAdvice, ...] = ()
     """What a person could mend beside the roll."""
     behind: Mapping[InstanceId, Hold] = field(default_factory=dict)
     """What will hold those that time holds now when their time has come, of those for which something will."""
@@ -167,7 +168,7 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
         ),
         reckoning=reckoning,
         windowed=bool(policy.rules.schedule.windows),
-        advice=(*advise(fleet), *map(RoomNote, notes)),
+        advice=(*advise(fleet), *map(RoomNote, notes), *advise_on_roll(fleet, policy)),
         behind=behind,
     )
 

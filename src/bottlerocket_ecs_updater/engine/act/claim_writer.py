@@ -214,6 +214,7 @@ class Claiming:
         now = self._clock.now()
         instance = self._known.instance(command.instance)
         trail = instance.trail
+        self._known.note_proof(instance)
         if command.took_slot:
             before = self._known.worst_before if trail.deficits_before is None else trail.deficits_before
             self._known.take_slot(Slot(instance.id, instance.zone, now, before))

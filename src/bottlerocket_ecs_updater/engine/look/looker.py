@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.decision.affected import taking_part, worst_o
 from bottlerocket_ecs_updater.core.decision.evidence import on_trial
 from bottlerocket_ecs_updater.core.decision.outside import set_aside
 from bottlerocket_ecs_updater.core.decision.rival_runs import lives
-from bottlerocket_ecs_updater.core.decision.settling import moving_tasks, observe, settled, starting_daemons
+from bottlerocket_ecs_updater.core.decision.settling import flapping, moving_tasks, observe, settled, starting_daemons
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Managed, Reach, Registration, Status, Task, Tasks
 from bottlerocket_ecs_updater.core.model.event import ClaimFound, ClusterLooked, HostChecked, Rebooted, Settled
@@ -445,6 +445,9 @@ class Looking:
             **starting_daemons(known.services, known.returned, self._policy.daemon_start),
         }
         known.slots = tuple(observe(slot, known.services, moving, known.health, self._policy) for slot in known.slots)
+        # What is found to flap by itself after one return is no worse for it after the next.
+        flaps = {arn for slot in known.slots for arn in flapping(slot)}
+        known.worst_before = worst_of(known.worst_before, (one for one in found if one.arn in flaps))
         for slot in known.trim_slots(lambda slot: not settled(slot, now, self._policy)):
             self._recorder.record(Settled(now, slot.instance, now - slot.returned_at))
 

@@ -7,7 +7,7 @@ promise stands until it is kept, or until an act makes it void.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision
@@ -56,6 +56,10 @@ class Agenda:
         looks = [*self._instances.values()]
         looks += [look for look in (self._services, otherwise) if look is not None]
         return min(looks, default=None)
+
+    def earliest(self, chosen: Callable[[InstanceId], bool]) -> datetime | None:
+        """The earliest promise to one of those instances, None where there is none."""
+        return min((at for id_, at in self._instances.items() if chosen(id_)), default=None)
 
     def due(self, now: datetime) -> set[InstanceId]:
         """Whom to look at now."""

@@ -6,7 +6,7 @@ A run that died has no last event; what became of its instances is then what was
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.event import (
@@ -113,6 +113,8 @@ class Summary:
     calls: Mapping[str, int]
     throttles: int = 0
     """How many of them AWS refused for their rate."""
+    reboots: Mapping[str, int] = field(default_factory=dict)
+    """How reboots were proven, as in `RunFinished`."""
 
     @property
     def counts(self) -> Mapping[Became, int]:
@@ -203,6 +205,7 @@ def summarize(events: Iterable[Event]) -> Summary:
         rows=rows_of(outcomes),
         calls=dict(finished.calls) if finished is not None else {},
         throttles=finished.throttles if finished is not None else 0,
+        reboots=dict(finished.reboots) if finished is not None else {},
     )
 
 

@@ -71,6 +71,7 @@ def report_object(account: Account) -> dict[str, Any]:
         "seconds_by_part": _by_part(account),
         "calls": dict(summary.calls),
         "throttles": summary.throttles,
+        "reboots": dict(summary.reboots),
         "acts": [act_object(act) for act in account.acts],
         "unreadable": list(account.unreadable),
     }

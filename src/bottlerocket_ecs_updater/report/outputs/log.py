@@ -109,6 +109,7 @@ def last_facts(summary: Summary) -> dict[str, Field]:
         **{became.value: count for became, count in summary.counts.items()},
         "duration_seconds": summary.took.total_seconds(),
         "held_by_reason": dict(held),
+        "reboots": dict(summary.reboots),
         "throttles": summary.throttles,
         "calls": dict(summary.calls),
         # Last, since CloudWatch Logs Insights finds the first 200 fields of a line only.

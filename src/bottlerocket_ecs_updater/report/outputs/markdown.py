@@ -97,6 +97,13 @@ def _costs(account: Account) -> Iterator[str]:
     if told:
         yield from ("", "## Durations", "", "part | times | shortest | median | longest", "---|---:|---:|---:|---:")
         yield from (f"{one.part} | {one.times} | {one.shortest} | {one.median} | {one.longest}" for one in told)
+    proven = account.summary.reboots
+    if proven:
+        seen, unseen, twice = (proven.get(way, 0) for way in ("seen_to_begin", "over_unseen", "proven_twice"))
+        yield from (
+            "",
+            f"{number(seen + unseen, 'reboot')} proven; {unseen} over before a look showed it, {twice} proven twice.",
+        )
     calls = account.summary.calls
     if calls:
         throttled = f", {account.summary.throttles} of them throttled" if account.summary.throttles else ""

@@ -9,9 +9,12 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from bottlerocket_ecs_updater.core.decision.admission import is_suspect
+from bottlerocket_ecs_updater.core.decision.admission import is_suspect, said_against
 from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
+from bottlerocket_ecs_updater.core.decision.blockers import tried_again
+from bottlerocket_ecs_updater.core.decision.stuck import RUNS_IN_A_ROW
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.history import Blocker
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
@@ -113,8 +116,29 @@ def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
             since = f"{instance.claim.since:%Y-%m-%d %H:%M} UTC"
             what = f"since {since}, on the way to {instance.claim.target}"
             yield f"  QUARANTINED  {instance.id}  {what}: repair, replace or `release` it"
+    for version, broken in sorted(status.ledger.broken.items()):
+        why = visible(said_against(broken))
+        to_do = f"no further instance takes it; `release {version}` when it is known to be good"
+        yield f"  SUSPECT      {version} breaks tasks, on {', '.join(broken.hosts)}: {why}: {to_do}"
+    for group, one in sorted(status.ledger.blockers.items()):
+        yield _blocker(group, one)
+    for code, waiting in sorted(status.ledger.waiting.items()):
+        if waiting.runs >= RUNS_IN_A_ROW:
+            since = spell_moment(waiting.since)
+            yield f"  STUCK        {waiting.runs} runs in a row could begin nothing, since {since}: {code}"
     for version, names in sorted(status.ledger.failed_on.items()):
+        if version in status.ledger.broken:
+            continue
         yield _failed_version(version, names, status.ledger.suspect_after)
+
+
+def _blocker(group: str, one: Blocker) -> str:
+    """What kept drains from their end, and when one is tried again."""
+    runs = "a drain" if one.times == 1 else f"drains of {one.times} runs in a row"
+    until = f"one host with them is tried again after {spell_moment(tried_again(one))}"
+    since = spell_moment(one.first)
+    kept = f"tasks of {visible(group)} kept {runs} from its end, since {since}, last on {one.instance}"
+    return f"  BLOCKED      {kept}; {until}"
 
 
 def _failed_version(version: Version, names: Collection[InstanceId], suspect_after: int) -> str:
@@ -243,6 +267,18 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
             for id_, rest in sorted(status.ledger.rests.items())
         },
         "advice": advice_json(advise(fleet)),
+        "broken": {
+            str(version): {"hosts": list(one.hosts), "services": list(one.services), "words": one.words}
+            for version, one in sorted(status.ledger.broken.items())
+        },
+        "blockers": {
+            group: {"runs": one.times, "since": write_time(one.first), "last": write_time(one.last), "on": one.instance}
+            for group, one in sorted(status.ledger.blockers.items())
+        },
+        "waiting": {
+            code: {"runs": one.runs, "since": write_time(one.since)}
+            for code, one in sorted(status.ledger.waiting.items())
+        },
         "suspects": {
             str(version): sorted(names)
             for version, names in status.ledger.failed_on.items()

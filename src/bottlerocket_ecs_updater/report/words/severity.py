@@ -82,6 +82,8 @@ WANTS_A_PERSON = frozenset(
         Reason.NO_ANSWER,
         Reason.END_OF_LIFE_VARIANT,
         Reason.RELEASE_SUSPECT,
+        Reason.VERSION_BREAKS_TASKS,
+        Reason.DRAIN_BLOCKED,
         Reason.CLAIM_REMOVED,
         Reason.DRAIN_TIMED_OUT,
         Reason.BEFORE_DRAIN_FAILED,

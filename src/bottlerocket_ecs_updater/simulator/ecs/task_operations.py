@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import last_part
 from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
 from bottlerocket_ecs_updater.simulator.ecs.expressions import Predicate, parse
-from bottlerocket_ecs_updater.simulator.ecs.model import ContainerInstance, Launch, Status, Task
+from bottlerocket_ecs_updater.simulator.ecs.model import (
+    FARGATE_PROVIDERS,
+    ContainerInstance,
+    Desired,
+    Launch,
+    Status,
+    Task,
+)
 from bottlerocket_ecs_updater.simulator.ecs.requests import (
     MISSING,
     arn_like,
@@ -95,14 +103,14 @@ class TaskOperations:
         """Place up to 10 tasks where there is room."""
         cluster = self._registry.cluster(request)
         definition = self._registry.definition(request["taskDefinition"])
-        suits = _constraints(request)
+        suits = _constraints(request, definition)
         count = request.get("count", 1)
         if not 1 <= count <= STARTED_AT_ONCE:
             raise invalid(f"count must be between 1 and {STARTED_AT_ONCE}.")
         tasks: list[Shape] = []
         failures: list[Shape] = []
         for _ in range(count):
-            if request.get("launchType") == Launch.FARGATE:
+            if _on_fargate(request):
                 tasks.append(self._begin(cluster, definition, None, request))
             elif (instance := self._choose(cluster, definition, suits, request)) is not None:
                 tasks.append(self._begin(cluster, definition, instance, request))
@@ -231,14 +239,40 @@ def _by_number(task: Task) -> int:
     return task.number
 
 
-def _constraints(request: Shape) -> Predicate:
-    """Whether its placement constraints let a task on an instance. Raises InvalidParameterException."""
-    expressions = []
+def _providers(request: Shape) -> list[str]:
+    return [each["capacityProvider"] for each in request.get("capacityProviderStrategy", [])]
+
+
+def _on_fargate(request: Shape) -> bool:
+    providers = _providers(request)
+    return FARGATE_PROVIDERS.issuperset(providers) if providers else request.get("launchType") == Launch.FARGATE
+
+
+def _constraints(request: Shape, definition: TaskDefinition) -> Predicate:
+    """Whether launch type, capacity providers and constraints let a task on an instance.
+
+    Raises InvalidParameterException.
+    """
+    launch, providers = Launch(request.get("launchType", Launch.EC2)), _providers(request)
+    of_definition = definition.workload.member_of
+    expressions: list[Predicate] = [parse(of_definition)] if of_definition else []
+    if providers:
+        expressions.append(lambda instance: instance.spec.capacity_provider in providers)
+    else:
+        expressions.append(lambda instance: instance.launch is launch)
     for constraint in request.get("placementConstraints", []):
-        if constraint.get("type") != "memberOf":
-            raise invalid(f"The placement constraint {constraint.get('type')} is not simulated.")
-        expressions.append(parse(constraint.get("expression", "")))
+        match constraint.get("type"):
+            case "memberOf":
+                expressions.append(parse(constraint.get("expression", "")))
+            case "distinctInstance":
+                expressions.append(partial(_has_none_of, request.get("group") or f"family:{definition.family}"))
+            case other:
+                raise invalid(f"The placement constraint {other} is not valid.")
     return lambda instance: all(holds(instance) for holds in expressions)
+
+
+def _has_none_of(group: str, instance: ContainerInstance) -> bool:
+    return all(task.group != group or task.desired is not Desired.RUNNING for task in instance.tasks.values())
 
 
 def _no_room(cluster: Cluster, definition: TaskDefinition, suits: Predicate) -> Shape:

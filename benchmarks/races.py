@@ -1,0 +1,98 @@
+"""Races in the second world: how long a roll takes there over what its hosts need, and what it asks for."""
+
+from __future__ import annotations
+
+import heapq
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from statistics import mean
+
+from benchmarks.hosts import Size
+from benchmarks.roll import Rolled, roll
+from benchmarks.stopwatch import NOTHING, Lap, out_of_service
+from bottlerocket_ecs_updater.core.model.event import CommandSent, Rebooted, RunFinished, Settled
+from bottlerocket_ecs_updater.core.model.run_command import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """One size with its settle time, and what is asked of it; None where nothing is."""
+
+    instances: int
+    budget: int
+    settle: timedelta
+    over_limit: float | None
+    calls: float | None
+    store_calls: float | None
+
+    def run(self, seed: int) -> Rolled:
+        """Roll that cluster in the second world, its updates staged before."""
+        return roll(Size(self.instances, self.budget, prepared=True, rough=True), settle=self.settle, seed=seed)
+
+
+RACES = (
+    Race(8, 1, NOTHING, 1.35, 18, 6),
+    Race(30, 3, NOTHING, 1.4, 12, None),
+    Race(100, 10, NOTHING, 1.4, 8, 1),
+    Race(100, 10, timedelta(seconds=60), None, None, None),
+    Race(300, 30, timedelta(seconds=60), None, 5, None),
+)
+
+SETTLE_ASKED, ONCE_ASKED, TWICE_ASKED = 5.0, 12.0, 40.0
+"""Seconds beyond the settle time, and beyond drain and reboot where the boot is proven once, or twice."""
+
+
+def limit(rolled: Rolled) -> timedelta:
+    """When the last host is back if each takes its own drain and reboot, and nothing else, with every place full."""
+    free = [NOTHING] * rolled.size.budget
+    for lap in rolled.laps:
+        heapq.heappush(free, heapq.heappop(free) + lap.drain + lap.reboot)
+    return max(free)
+
+
+def over_limit(rolled: Rolled) -> float:
+    """The last host back over that limit."""
+    return rolled.timeline[-1][0] / limit(rolled)
+
+
+def beyond_settle(rolled: Rolled) -> float:
+    """Seconds that a place stayed taken after a return beyond the settle time, in the mean."""
+    took = [event.took - rolled.settle for event in rolled.events if isinstance(event, Settled)]
+    return mean(one.total_seconds() for one in took) if took else 0.0
+
+
+def proven_twice(rolled: Rolled) -> frozenset[str]:
+    """Hosts that were asked once more after their new boot was proven."""
+    proven: set[str] = set()
+    twice: set[str] = set()
+    for event in rolled.events:
+        if isinstance(event, Rebooted):
+            proven.add(event.instance)
+        elif isinstance(event, CommandSent) and event.kind is Kind.CHECK and event.instance in proven:
+            twice.add(event.instance)
+    return frozenset(twice)
+
+
+def share(rolled: Rolled, way: str) -> float:
+    """The part of the proven reboots that were over before a look showed it, or were proven twice."""
+    finished = next(event for event in rolled.events if isinstance(event, RunFinished))
+    return finished.reboots[way] / (finished.reboots["seen_to_begin"] + finished.reboots["over_unseen"])
+
+
+def beyond_need(rolled: Rolled, *, twice: bool) -> float:
+    """Seconds out of service beyond drain and reboot, the middle host of those that were proven once, or twice."""
+    again = proven_twice(rolled)
+    laps = [lap for name, lap in zip(rolled.names, rolled.laps, strict=True) if (name in again) is twice]
+    return statistics.median(map(_beyond, laps)) if laps else 0.0
+
+
+def _beyond(lap: Lap) -> float:
+    shown, needed = out_of_service([lap])
+    return (shown - needed).total_seconds()
+
+
+def middle_of(rolls: Sequence[Rolled], what: Callable[[Rolled], float]) -> float:
+    """The middle of several worlds."""
+    return statistics.median(map(what, rolls))
