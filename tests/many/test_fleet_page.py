@@ -13,7 +13,7 @@ from tests.support.many import NEW, Clusters
 
 from bottlerocket_ecs_updater.cli.app import main
 from bottlerocket_ecs_updater.core.model.event import StandingPublished
-from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.shared import Act, ClusterStanding, HeldFor, LastRun
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import Conflict, Stored
@@ -39,7 +39,7 @@ def standing(name: str, **more: Any) -> ClusterStanding:
     assert isinstance(at, datetime)
     run = LastRun(f"20260302-0900-{name[:4]}", str(more.pop("outcome", "ok")), int(str(more.pop("code", 0))), at)
     plain = {"eligible": 3, "running": {V2: 3}, "newest": V2, "stage": "production"} | more
-    return ClusterStanding(Place("111122223333", "eu-west-1", name), looked_at=at, last_run=run, **plain)  # type: ignore[arg-type]
+    return ClusterStanding(Location("111122223333", "eu-west-1", name), looked_at=at, last_run=run, **plain)  # type: ignore[arg-type]
 
 
 def store_of(*standings: ClusterStanding) -> MemoryStore:
@@ -76,7 +76,7 @@ def test_the_worst_comes_first_and_each_says_why() -> None:
 
 def test_a_standing_that_cannot_be_read_is_a_row_of_its_own() -> None:
     store = store_of(standing("good"))
-    store.put(standing_key(Place("1", "r", "bad")), b"{", None)
+    store.put(standing_key(Location("1", "r", "bad")), b"{", None)
     shown = refresh(store, NOW)
     assert [(row.name, row.state) for row in shown.rows] == [("bad", State.UNREADABLE), ("good", State.CURRENT)]
 

@@ -146,9 +146,9 @@ def test_a_line_is_one_of_the_log_as_well() -> None:
 
 def test_every_metric_of_the_table_is_told_in_some_run_and_no_other() -> None:
     seen = set()
-    standing = StandingPublished(START, "staging", None, None, timedelta(days=2), timedelta(hours=3), "")
+    progress = StandingPublished(START, "staging", None, None, timedelta(days=2), timedelta(hours=3), "")
     for run in ("clean", "broken", "halted"):
-        for line in told([standing, *events_of(run)]):
+        for line in told([progress, *events_of(run)]):
             for directive in line["_aws"]["CloudWatchMetrics"]:
                 assert directive["Namespace"] == NAMESPACE
                 seen |= {metric["Name"] for metric in directive["Metrics"]}

@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.cli.settings.sections import FLEET, Sections, flee
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, RunSettings, load
 from bottlerocket_ecs_updater.cli.whoever import whoever
 from bottlerocket_ecs_updater.cli.wiring import WiredRegion, WiredStore, wire_region, wire_store
-from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.shared import Act
 from bottlerocket_ecs_updater.core.planning.waves import CLUSTERS_MAX, Found, Wave, waves_json, waves_of
 from bottlerocket_ecs_updater.engine.store.shared_state import (
@@ -37,7 +37,7 @@ from bottlerocket_ecs_updater.engine.store.shared_state import (
 from bottlerocket_ecs_updater.errors import UpdaterError, UsageError
 from bottlerocket_ecs_updater.report.analysis.fleet_overview import FleetOverview, overview_of
 from bottlerocket_ecs_updater.report.outputs.fleet_page import PAGE_KEY, overview_json, overview_text, refresh
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.aws.clusters import _States
@@ -146,7 +146,7 @@ def _plan_text(settings: FleetSettings) -> str:
             row = rows.get(name)
             how = "has not reported yet" if row is None else row.state.value
             why = f": {row.why[0]}" if row is not None and row.why else ""
-            lines.append(f"  {name}  {how}{visible(why, 160)}")
+            lines.append(f"  {name}  {how}{sanitize(why, 160)}")
     return "\n".join(lines or ["No cluster matches."]) + "\n"
 
 
@@ -155,7 +155,7 @@ def _forget(settings: FleetSettings, about: str) -> None:
     parts = about.split("/")
     if len(parts) != 3 or not all(parts):
         raise UsageError(f"which cluster is to be forgotten? Write it as ACCOUNT/REGION/NAME, not {about[:80]!r}")
-    wired, place = _store(settings), Place(*parts)
+    wired, place = _store(settings), Location(*parts)
     made = Act(
         caller_of(wired.clients, wired.api) if isinstance(settings.state, Bucket) else whoever(), wired.clock.now()
     )

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
-from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding
 from bottlerocket_ecs_updater.core.model.time_text import write_time
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
@@ -47,7 +47,7 @@ Standings = Mapping[str, ClusterStanding]
 class FleetPage:
     """Brings the page up to date at the end of a run. A store that fails costs the page only."""
 
-    def __init__(self, store: Store, place: Place, complain: Callable[[str], None], *, expected: bool) -> None:
+    def __init__(self, store: Store, place: Location, complain: Callable[[str], None], *, expected: bool) -> None:
         self._store = store
         self._place = place
         self._complain = complain
@@ -66,7 +66,7 @@ class FleetPage:
             self._complain(f"the page of all clusters could not be written: {error}")
 
 
-def refresh(store: Store, now: datetime, own: Place | None = None) -> FleetOverview:
+def refresh(store: Store, now: datetime, own: Location | None = None) -> FleetOverview:
     """Bring JSON and page up to date, with the cluster's own new standing. Raises what the store raises."""
     for _ in range(TRIES):
         stored = store.get(JSON_KEY)
@@ -90,7 +90,7 @@ def _write_page(store: Store, now: datetime) -> FleetOverview:
 
 
 def _gathered(
-    store: Store, read: tuple[Standings, Mapping[str, str]], own: Place | None
+    store: Store, read: tuple[Standings, Mapping[str, str]], own: Location | None
 ) -> tuple[Standings, dict[str, str]]:
     """Every standing that there is: those that were known, those that are new, and the cluster's own as it is now."""
     keys = set(standing_keys(store))
