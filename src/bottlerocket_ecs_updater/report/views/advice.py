@@ -8,7 +8,7 @@ from typing import Any, assert_never
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, StartsOld, StartsUnknown
 from bottlerocket_ecs_updater.core.planning.roll_advice import NeverMoves, RollAdvice, TakesDrained
 from bottlerocket_ecs_updater.core.planning.room_advice import RoomNote
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 
 def advice_lines(advice: Sequence[Advice | RoomNote | RollAdvice]) -> Iterator[str]:
@@ -16,9 +16,9 @@ def advice_lines(advice: Sequence[Advice | RoomNote | RollAdvice]) -> Iterator[s
     if advice:
         yield "\nAdvice"
     for each in advice:
-        yield f"  {visible(_sentence(each))}"
+        yield f"  {sanitize(_sentence(each))}"
         if isinstance(each, StartsOld | TakesDrained | NeverMoves):
-            yield f"    to do: {visible(each.remedy)}"
+            yield f"    to do: {sanitize(each.remedy)}"
 
 
 def _sentence(advice: Advice | RoomNote | RollAdvice) -> str:
