@@ -315,6 +315,7 @@ TABLE: Mapping[str, Row] = {
     "autoscaling:DescribeAutoScalingGroups": _row("", _nothing_in_particular),
     "autoscaling:DescribeLaunchConfigurations": _row("", _nothing_in_particular),
     "ec2:DescribeLaunchTemplateVersions": _row("", _nothing_in_particular),
+    "ec2:DescribeInstanceTypes": _row("", _nothing_in_particular),
     "ec2:DescribeInstances": _row("", _nothing_in_particular),
     "ec2:DescribeImages": _row("", _nothing_in_particular),
     "ssm:SendCommand": _row("document", _send_command, f"{RESOURCE_TAG}${{TagKey}}"),
