@@ -63,6 +63,12 @@ def test_instances_that_do_not_take_every_task_keep_no_promise_from_being_kept(s
 
 
 @settings(ALWAYS_THE_SAME, max_examples=60)
+@given(stories(story_of_the_field))
+def test_services_in_trouble_and_versions_that_break_tasks_break_no_promise(story: Story) -> None:
+    assert broken_promises(play(story)) == []
+
+
+@settings(ALWAYS_THE_SAME, max_examples=60)
 @given(stories(story_of_deaths))
 def test_updaters_may_die_stand_still_and_run_beside_each_other_at_any_time(story: Story) -> None:
     assert broken_promises(play(story)) == []
