@@ -178,7 +178,7 @@ def _table(title: str, counts: Counter[str]) -> Iterator[str]:
 def _phase(instance: Instance, status: ClusterStatus) -> str:
     """Where it is in its life, as far as that is known without asking hosts."""
     if instance.claim is not None:
-        return phase_of(instance).value
+        return str(phase_of(instance).value)
     rest = status.ledger.rests.get(instance.id)
     if rest is not None and rest.until > status.fleet.at:
         return "backing-off"
