@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from bottlerocket_ecs_updater.aws.ecs_shapes import CAPABILITIES, TELLING, is_capability
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import CAPABILITY
 from bottlerocket_ecs_updater.engine.store.read_json import MISFITS
 
 KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
@@ -61,6 +61,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
         "tasks",
         frozenset(
             {
+                "attachments",
                 "containerInstanceArn",
                 "containers",
                 "createdAt",
@@ -123,6 +124,8 @@ def _trimmed_item(item: Mapping[str, Any], kept: frozenset[str]) -> dict[str, An
         less.pop("registeredResources", None)
     for name in _RESOURCES & less.keys():
         less[name] = [{name: one.get(name) for name in RESOURCE_KEPT} for one in less[name]]
+    if "attachments" in less:
+        less["attachments"] = [{"type": one.get("type")} for one in less["attachments"]]
     if "versionInfo" in less:
         less["versionInfo"] = {"agentVersion": less["versionInfo"].get("agentVersion", "")}
     for rollouts in ("deployments", "taskSets"):
@@ -150,3 +153,16 @@ def _trimmed_event(event: Mapping[str, Any]) -> dict[str, Any]:
     """When tasks were started or stopped, and how many; which ones, in a long list, nobody reads."""
     text, _, _ = event["message"].partition(" tasks")
     return {"message": f"{text} tasks", "createdAt": event["createdAt"]}
+
+
+CAPABILITIES = f"{CAPABILITY}*"
+"""Under this name `aws/transport/trimming.py` puts the names of all capabilities together, with blanks between them."""
+
+
+TELLING = ("has started ", "has stopped ")
+"""What is in the events that are read."""
+
+
+def is_capability(shape: Mapping[str, Any]) -> bool:
+    """Whether an attribute says what an agent can do: by a name without a value."""
+    return shape.get("name", "").startswith(CAPABILITY) and not shape.get("value")
