@@ -118,7 +118,8 @@ def test_a_document_does_one_thing(document: str, steps: list[str]) -> None:
 def test_the_updater_takes_its_command_line_and_environment(parameters: dict[str, str]) -> None:
     [container] = properties(deployed(**parameters), "UpdaterTaskDefinition")["ContainerDefinitions"]
     environment = {each["Name"]: each["Value"] for each in container["Environment"]}
-    secrets = {each["Name"]: parameters.get("Settings", "") for each in container["Secrets"]}
+    default = BODY.section("Parameters")["Settings"]["Default"]
+    secrets = {each["Name"]: parameters.get("Settings", default) for each in container["Secrets"]}
     settings = load(container["Command"][1:], {**environment, **secrets})
     # Its ARN: nobody has to ask in which account and Region it is.
     assert settings.target.cluster == "arn:aws:ecs:us-east-1:123456789012:cluster/demo"
@@ -321,7 +322,7 @@ def test_no_alarm_looks_back_further_than_cloudwatch_does() -> None:
 def test_every_alarm_tells_the_topic() -> None:
     topic = STACK.holdings["Notifications"].made.physical_id
     alarms = [holding.properties for holding in STACK.holdings.values() if holding.kind == "AWS::CloudWatch::Alarm"]
-    assert len(alarms) == 6
+    assert len(alarms) == 7
     assert all(alarm["AlarmActions"] == [topic] and alarm["AlarmDescription"] for alarm in alarms)
 
 
@@ -329,7 +330,7 @@ def test_every_alarm_and_every_graph_is_of_a_metric_that_the_updater_emits() -> 
     emitted = {metric.name for metric in METRICS}
     alarms = [holding.properties for holding in STACK.holdings.values() if holding.kind == "AWS::CloudWatch::Alarm"]
     ours = [alarm for alarm in alarms if alarm["Namespace"] == NAMESPACE]
-    assert len(ours) == 5
+    assert len(ours) == 6
     assert {alarm["MetricName"] for alarm in ours} <= emitted
     assert all(alarm["Dimensions"] == [{"Name": CLUSTER, "Value": "demo"}] for alarm in ours)
     body = json.loads(properties(STACK, "UpdaterDashboard")["DashboardBody"])
