@@ -13,7 +13,7 @@ from benchmarks.hosts import Size
 from benchmarks.roll import Rolled, roll
 from benchmarks.stopwatch import NOTHING, Lap, out_of_service
 from bottlerocket_ecs_updater.core.model.event import CommandSent, Rebooted, RunFinished, Settled
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def proven_twice(rolled: Rolled) -> frozenset[str]:
     for event in rolled.events:
         if isinstance(event, Rebooted):
             proven.add(event.instance)
-        elif isinstance(event, CommandSent) and event.kind is Kind.CHECK and event.instance in proven:
+        elif isinstance(event, CommandSent) and event.kind is DocumentKind.CHECK and event.instance in proven:
             twice.add(event.instance)
     return frozenset(twice)
 

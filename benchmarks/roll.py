@@ -27,24 +27,28 @@ from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.cli.commands.run import MADE_BEFORE_COLLECTED
 from bottlerocket_ecs_updater.core.model.event import Event
 from bottlerocket_ecs_updater.core.model.ids import RunId
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine import run as engine_run
 from bottlerocket_ecs_updater.engine.lease.store_lease import Lease, Taken, lease_key
+from bottlerocket_ecs_updater.engine.run import Ports as RunWorld
 from bottlerocket_ecs_updater.engine.run import Run
-from bottlerocket_ecs_updater.engine.run import World as RunWorld
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.report.record.record import Record
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
 
 if TYPE_CHECKING:
-    from bottlerocket_ecs_updater.simulator.world.findings import Verdict
+    from bottlerocket_ecs_updater.simulator.world.findings import Findings
     from bottlerocket_ecs_updater.simulator.world.world import World
 
 RUN = RunId("benchmark")
 STATE = "state"
-DOCUMENTS: Mapping[Kind, str] = {Kind.CHECK: CHECK, Kind.APPLY: APPLY, Kind.REBOOT: REBOOT}
+DOCUMENTS: Mapping[DocumentKind, str] = {
+    DocumentKind.CHECK: CHECK,
+    DocumentKind.APPLY: APPLY,
+    DocumentKind.REBOOT: REBOOT,
+}
 LEASE = timedelta(seconds=60)
 AFTERWARDS = timedelta(minutes=1)
 """What the last host began, such as the start of its daemon tasks, is over by then."""
@@ -117,7 +121,7 @@ class Rolled:
     laps: Sequence[Lap]
     names: Sequence[str]
     traffic: Traffic
-    seen: Verdict
+    seen: Findings
     moves: int
     events: Sequence[Event]
     effort: Effort
@@ -166,7 +170,7 @@ def roll(size: Size, *, settle: timedelta = timedelta(seconds=60), seed: int = 1
     gc.unfreeze()
     took = world.clock.now() - began_at
     world.clock.sleep(AFTERWARDS)
-    seen = world.verdict()
+    seen = world.findings()
     assert seen.clean, (seen.violations[:3], seen.stranded[:3])
     timeline = sorted(lap.back - began_at for lap in watch.laps.values() if lap.back is not None)
     return Rolled(

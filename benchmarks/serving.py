@@ -88,7 +88,7 @@ def main(words: Sequence[str]) -> None:
         arguments = [word for name, value in values.items() for word in (f"--{name}", value)]
         print(json.dumps({"environment": wire.environment(), "arguments": arguments}), flush=True)
         sys.stdin.read()
-        seen = world.verdict()
+        seen = world.findings()
         counted = {"updated": sum(boots for boots in seen.boots.values()), "calls": sum(seen.calls.values())}
         kept = not (seen.violations or any(task.by_updater for task in seen.tasks_killed))
         told = {"clean": seen.clean, "kept": kept, "moves": seen.task_moves}

@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.model.event import CommandSent, Drained, Even
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.simulator.faults import (
     BootHangs,
     Fault,
@@ -42,7 +42,7 @@ def test_all_hosts_of_a_healthy_cluster_are_updated_and_no_task_is_killed() -> N
     world = row(3)
     finished = Updater(world).run()
     assert [type(outcome) for outcome in finished.outcomes.values()] == [Updated] * 3
-    seen = world.verdict()
+    seen = world.findings()
     assert (finished.exit_code, seen.violations, seen.tasks_killed) == (0, (), ())
 
 
@@ -58,7 +58,10 @@ def test_the_documents_are_sent_in_the_order_check_apply_reboot() -> None:
     updater.run()
     kinds = [event.kind for event in updater.tape.of(CommandSent) if event.instance == FIRST]
     first_of_each = list(dict.fromkeys(kinds))
-    assert (first_of_each, kinds.count(Kind.REBOOT)) == ([Kind.CHECK, Kind.APPLY, Kind.REBOOT], 1)
+    assert (first_of_each, kinds.count(DocumentKind.REBOOT)) == (
+        [DocumentKind.CHECK, DocumentKind.APPLY, DocumentKind.REBOOT],
+        1,
+    )
 
 
 def test_a_host_that_does_not_come_back_is_quarantined_rather_than_returned() -> None:

@@ -16,11 +16,11 @@ from bottlerocket_ecs_updater.aws.transport.api import Api, no_hook
 from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.engine.ports import Cluster, Hosts
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-DOCUMENTS = {kind: f"{kind.value}-doc" for kind in Kind}
+DOCUMENTS = {kind: f"{kind.value}-doc" for kind in DocumentKind}
 UNPACED: Mapping[Any, Any] = {}
 
 Shape = dict[str, Any]

@@ -18,10 +18,10 @@ from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.transport.session import Clients, Pair
-from bottlerocket_ecs_updater.core.model.container_instance import Reach, Registration, Status
+from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Registration, Status
 from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState, read_check
 from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, InstanceId
-from bottlerocket_ecs_updater.core.model.run_command import End, Kind
+from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Answer, Conflict, Done, Gone, Refused, Unclear
 from bottlerocket_ecs_updater.errors import Denied, NotFound
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
@@ -35,7 +35,7 @@ from bottlerocket_ecs_updater.simulator.world.api_faults import denying
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 CLAIM = "bottlerocket-ecs-updater.claim"
-DOCUMENTS = {Kind.CHECK: CHECK, Kind.APPLY: APPLY, Kind.REBOOT: REBOOT}
+DOCUMENTS = {DocumentKind.CHECK: CHECK, DocumentKind.APPLY: APPLY, DocumentKind.REBOOT: REBOOT}
 INSTANCES = 12
 LONGEST_CLAIM = "1 rebooting " + "x" * 116
 
@@ -90,10 +90,10 @@ class Aws:
 
     def check(self, hosts: SsmHosts, count: int) -> dict[InstanceId, Answer]:
         """Check hosts, which makes them choose an update; an apply is refused before."""
-        [command] = set(hosts.send(Kind.CHECK, ids(count)).commands.values())
-        return self.answers(hosts, command, Kind.CHECK)
+        [command] = set(hosts.send(DocumentKind.CHECK, ids(count)).commands.values())
+        return self.answers(hosts, command, DocumentKind.CHECK)
 
-    def answers(self, hosts: SsmHosts, command: CommandId, kind: Kind) -> dict[InstanceId, Answer]:
+    def answers(self, hosts: SsmHosts, command: CommandId, kind: DocumentKind) -> dict[InstanceId, Answer]:
         """What hosts said to a command, after waiting for the last of them."""
         for _ in range(120):
             self.pass_time(seconds=5)
@@ -263,7 +263,7 @@ def test_the_tasks_of_a_family_are_found_oldest_first(aws: Aws) -> None:
 
 def test_every_host_is_reached(aws: Aws) -> None:
     reach = aws.hosts().reach(ids())
-    assert {id_: reach[id_].reach for id_ in ids()} == dict.fromkeys(ids(), Reach.ONLINE)
+    assert {id_: reach[id_].reach for id_ in ids()} == dict.fromkeys(ids(), PingStatus.ONLINE)
 
 
 def test_every_host_answers_a_check(aws: Aws) -> None:
@@ -279,8 +279,8 @@ def test_every_host_answers_a_check(aws: Aws) -> None:
 def test_the_end_of_an_apply_is_told_and_shows_in_the_next_check(aws: Aws) -> None:
     hosts = aws.hosts()
     aws.check(hosts, 1)
-    [command] = set(hosts.send(Kind.APPLY, ids(1)).commands.values())
-    assert aws.answers(hosts, command, Kind.APPLY)[id_of(0)].end is End.SUCCESS
+    [command] = set(hosts.send(DocumentKind.APPLY, ids(1)).commands.values())
+    assert aws.answers(hosts, command, DocumentKind.APPLY)[id_of(0)].end is CommandStatus.SUCCESS
     answer = aws.check(hosts, 1)[id_of(0)]
     report = read_check(answer.exit_code, answer.stdout, answer.stderr)
     assert isinstance(report, HostReport)
@@ -289,41 +289,41 @@ def test_the_end_of_an_apply_is_told_and_shows_in_the_next_check(aws: Aws) -> No
 
 def test_an_instance_that_systems_manager_does_not_know_costs_no_other_its_command(aws: Aws) -> None:
     strange = InstanceId("i-00000000000000bad")
-    sent = aws.hosts().send(Kind.CHECK, [*ids(), strange])
+    sent = aws.hosts().send(DocumentKind.CHECK, [*ids(), strange])
     assert set(sent.refused) == {strange}
     assert set(sent.commands) == set(ids())
 
 
 def test_a_document_that_does_not_exist_is_not_found(aws: Aws) -> None:
     with pytest.raises(NotFound, match="document no-such-document"):
-        aws.hosts(check="no-such-document").send(Kind.CHECK, ids())
+        aws.hosts(check="no-such-document").send(DocumentKind.CHECK, ids())
 
 
 def test_an_apply_that_a_dead_run_left_behind_is_found(aws: Aws) -> None:
     aws.check(aws.hosts(), 2)
     since = aws.world.clock.now()
-    [command] = set(aws.hosts().send(Kind.APPLY, ids(2)).commands.values())
+    [command] = set(aws.hosts().send(DocumentKind.APPLY, ids(2)).commands.values())
     aws.pass_time(seconds=2)
-    found = aws.hosts().under_way(Kind.APPLY, since)
-    assert {id_: flight.command for id_, flight in found.items()} == dict.fromkeys(ids(2), command)
-    assert aws.hosts().under_way(Kind.CHECK, since) == {}
+    found = aws.hosts().under_way(DocumentKind.APPLY, since)
+    assert {id_: pending.command for id_, pending in found.items()} == dict.fromkeys(ids(2), command)
+    assert aws.hosts().under_way(DocumentKind.CHECK, since) == {}
 
 
 def test_a_command_that_has_ended_is_not_under_way(aws: Aws) -> None:
     since = aws.world.clock.now()
     hosts = aws.hosts()
     aws.check(hosts, 2)
-    assert hosts.under_way(Kind.CHECK, since) == {}
+    assert hosts.under_way(DocumentKind.CHECK, since) == {}
 
 
 def test_a_command_that_is_called_back_is_not_under_way(aws: Aws) -> None:
     since = aws.world.clock.now()
     hosts = aws.hosts()
     aws.check(hosts, 1)
-    [command] = set(hosts.send(Kind.APPLY, ids(1)).commands.values())
+    [command] = set(hosts.send(DocumentKind.APPLY, ids(1)).commands.values())
     hosts.cancel(command, ids(1))
     aws.pass_time(minutes=30)
-    assert hosts.under_way(Kind.APPLY, since) == {}
+    assert hosts.under_way(DocumentKind.APPLY, since) == {}
 
 
 # S3
@@ -377,11 +377,11 @@ def test_an_act_whose_reply_was_lost_is_unclear_and_the_next_look_shows_its_effe
 
 def test_a_command_whose_reply_was_lost_was_sent_once_and_is_found_under_way(losing: Aws) -> None:
     since = losing.world.clock.now()
-    sent = losing.hosts().send(Kind.CHECK, ids(3))
+    sent = losing.hosts().send(DocumentKind.CHECK, ids(3))
     assert set(sent.unclear) == set(ids(3))
     assert losing.calls["ssm:SendCommand"] == 1
     losing.pass_time(seconds=1)
-    assert set(losing.hosts().under_way(Kind.CHECK, since)) == set(ids(3))
+    assert set(losing.hosts().under_way(DocumentKind.CHECK, since)) == set(ids(3))
 
 
 # What only the wire can show

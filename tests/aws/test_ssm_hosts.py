@@ -13,9 +13,9 @@ from tests.aws.fakes import START, Bench, denial, refusal
 
 from bottlerocket_ecs_updater.aws.ssm import LONGEST_COMMAND
 from bottlerocket_ecs_updater.aws.transport.api import ACT_ATTEMPTS
-from bottlerocket_ecs_updater.core.model.container_instance import Reach
+from bottlerocket_ecs_updater.core.model.container_instance import PingStatus
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
-from bottlerocket_ecs_updater.core.model.run_command import End, Flight, Kind
+from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind, PendingCommand
 from bottlerocket_ecs_updater.engine.ports import Answer
 from bottlerocket_ecs_updater.errors import Denied, NotFound, Unreachable
 
@@ -35,7 +35,7 @@ def invocation(
     return {"InstanceId": id_, "Status": status, "StatusDetails": details or status, "CommandPlugins": plugins}
 
 
-def hear(kind: Kind, *invocations: dict[str, Any], **outputs: dict[str, Any]) -> dict[InstanceId, Answer]:
+def hear(kind: DocumentKind, *invocations: dict[str, Any], **outputs: dict[str, Any]) -> dict[InstanceId, Answer]:
     bench = Bench()
     bench.ssm.invocations[COMMAND] = list(invocations)
     bench.ssm.outputs = {(id_.replace("_", "-"), ""): shape for id_, shape in outputs.items()}
@@ -47,7 +47,7 @@ def hear(kind: Kind, *invocations: dict[str, Any], **outputs: dict[str, Any]) ->
 
 def test_a_document_is_sent_in_its_default_version_fifty_instances_a_call() -> None:
     bench = Bench()
-    sent = bench.hosts().send(Kind.CHECK, ids(120))
+    sent = bench.hosts().send(DocumentKind.CHECK, ids(120))
     requests = bench.ssm.asked("send_command")
     assert [len(request["InstanceIds"]) for request in requests] == [50, 50, 20]
     assert {(request["DocumentName"], request["DocumentVersion"]) for request in requests} == {
@@ -60,7 +60,7 @@ def test_a_document_is_sent_in_its_default_version_fifty_instances_a_call() -> N
 def test_each_kind_has_its_own_document_and_time_to_be_delivered() -> None:
     bench = Bench()
     hosts = bench.hosts()
-    for kind in Kind:
+    for kind in DocumentKind:
         hosts.send(kind, ids(1))
     asked = {request["DocumentName"]: request["TimeoutSeconds"] for request in bench.ssm.asked("send_command")}
     own = {"check-doc": 30, "apply-doc": 60, "reboot-doc": 30}
@@ -69,7 +69,7 @@ def test_each_kind_has_its_own_document_and_time_to_be_delivered() -> None:
 
 def test_a_command_says_who_sent_it_and_is_not_stopped_by_its_first_bad_host() -> None:
     bench = Bench()
-    bench.hosts().send(Kind.APPLY, ids(3))
+    bench.hosts().send(DocumentKind.APPLY, ids(3))
     [request] = bench.ssm.asked("send_command")
     assert request["Comment"] == "bottlerocket-ecs-updater run r1"
     assert request["MaxErrors"] == "50"
@@ -78,7 +78,7 @@ def test_a_command_says_who_sent_it_and_is_not_stopped_by_its_first_bad_host() -
 def test_hosts_that_were_sent_to_before_a_denial_are_told_and_the_rest_is_to_be_asked_for_again() -> None:
     bench = Bench()
     bench.ssm.troubles["send_command"] = [None, denial(DOCUMENT)]
-    sent = bench.hosts().send(Kind.REBOOT, ids(60))
+    sent = bench.hosts().send(DocumentKind.REBOOT, ids(60))
     assert set(sent.commands) == set(ids(60)[:50])
     assert set(sent.later) == set(ids(60)[50:])
 
@@ -86,20 +86,20 @@ def test_hosts_that_were_sent_to_before_a_denial_are_told_and_the_rest_is_to_be_
 def test_hosts_that_may_have_been_sent_to_before_a_denial_are_told_too() -> None:
     bench = Bench()
     bench.ssm.troubles["send_command"] = [refusal("", "", 503), denial(DOCUMENT)]
-    sent = bench.hosts().send(Kind.REBOOT, ids(60))
+    sent = bench.hosts().send(DocumentKind.REBOOT, ids(60))
     assert (set(sent.unclear), set(sent.later)) == (set(ids(60)[:50]), set(ids(60)[50:]))
 
 
 def test_an_instance_named_twice_is_sent_to_once() -> None:
     bench = Bench()
-    bench.hosts().send(Kind.CHECK, ids(2) * 2)
+    bench.hosts().send(DocumentKind.CHECK, ids(2) * 2)
     assert set(bench.ssm.sent.values()) == {1}
 
 
 def test_an_instance_that_systems_manager_does_not_take_costs_no_other_its_command() -> None:
     bench = Bench()
     bench.ssm.unknown = {ids(50)[17]}
-    sent = bench.hosts().send(Kind.CHECK, ids(50))
+    sent = bench.hosts().send(DocumentKind.CHECK, ids(50))
     assert set(sent.refused) == {ids(50)[17]}
     assert len(sent.commands) == 49
     assert bench.ssm.count("send_command") == 3
@@ -111,7 +111,7 @@ def test_whichever_instances_are_refused_all_others_are_sent_to_exactly_once(
 ) -> None:
     bench = Bench()
     bench.ssm.unknown, bench.ssm.telling = set(culprits), telling
-    sent = bench.hosts().send(Kind.REBOOT, ids(60))
+    sent = bench.hosts().send(DocumentKind.REBOOT, ids(60))
     assert set(sent.refused) == culprits
     assert bench.ssm.sent == dict.fromkeys(set(ids(60)) - culprits, 1)
     assert set(sent.commands) == set(ids(60)) - culprits
@@ -134,7 +134,7 @@ def test_whichever_instances_are_denied_all_others_are_sent_to_exactly_once(
 ) -> None:
     bench, allowed = denying(culprits, telling=telling), set(ids(120)) - culprits
     bench.ssm.unknown = set(unknown)
-    sent = bench.hosts().send(Kind.REBOOT, ids(120))
+    sent = bench.hosts().send(DocumentKind.REBOOT, ids(120))
     assert set(sent.denied) == culprits
     assert set(sent.refused) == unknown - culprits
     assert bench.ssm.sent == dict.fromkeys(allowed - unknown, 1)
@@ -144,14 +144,14 @@ def test_whichever_instances_are_denied_all_others_are_sent_to_exactly_once(
 @given(st.sets(st.sampled_from(ids(300))))
 def test_denials_that_name_an_instance_cost_a_call_each(culprits: set[InstanceId]) -> None:
     bench = denying(culprits, telling=True)
-    bench.hosts().send(Kind.CHECK, ids(300))
+    bench.hosts().send(DocumentKind.CHECK, ids(300))
     assert bench.ssm.count("send_command") <= len(culprits) + 300 // 50 + 1
 
 
 @given(st.sets(st.sampled_from(ids(300))))
 def test_denials_that_name_nobody_cost_at_most_two_calls_an_instance(culprits: set[InstanceId]) -> None:
     bench = denying(culprits, telling=False)
-    bench.hosts().send(Kind.CHECK, ids(300))
+    bench.hosts().send(DocumentKind.CHECK, ids(300))
     calls = bench.ssm.count("send_command")
     assert calls <= 2 * 300 + 6
     assert calls <= 7 + 30 * len(culprits)
@@ -159,12 +159,12 @@ def test_denials_that_name_nobody_cost_at_most_two_calls_an_instance(culprits: s
 
 def test_of_300_hosts_of_which_two_in_three_are_denied_without_a_name_each_is_asked_for_little_more_than_once() -> None:
     bench = denying({id_ for number, id_ in enumerate(ids(300)) if number % 3}, telling=False)
-    assert len(bench.hosts().send(Kind.CHECK, ids(300)).commands) == 100
+    assert len(bench.hosts().send(DocumentKind.CHECK, ids(300)).commands) == 100
     assert bench.ssm.count("send_command") <= 405
 
 
 def test_a_denial_is_told_by_the_instance_that_it_names_and_not_by_the_role_of_whoever_asks() -> None:
-    sent = denying({ids(2)[1]}, telling=True).hosts().send(Kind.CHECK, ids(2))
+    sent = denying({ids(2)[1]}, telling=True).hosts().send(DocumentKind.CHECK, ids(2))
     assert set(sent.commands) == {ids(2)[0]}
     assert sent.denied[ids(2)[1]].startswith("ssm:SendCommand on arn:aws:ec2:eu-west-1:111122223333:instance/i-0")
 
@@ -174,18 +174,18 @@ def test_a_document_that_is_denied_is_tried_once(resource: str) -> None:
     bench = Bench()
     bench.ssm.troubles["send_command"] = [denial(resource)]
     with pytest.raises(Denied, match="reboot-doc"):
-        bench.hosts().send(Kind.REBOOT, ids(60))
+        bench.hosts().send(DocumentKind.REBOOT, ids(60))
     assert bench.ssm.count("send_command") == 1
 
 
 @pytest.mark.parametrize("telling", [True, False])
 def test_what_is_denied_for_everybody_is_told_of_each(telling: bool) -> None:
-    assert set(denying(set(ids(7)), telling=telling).hosts().send(Kind.CHECK, ids(7)).denied) == set(ids(7))
+    assert set(denying(set(ids(7)), telling=telling).hosts().send(DocumentKind.CHECK, ids(7)).denied) == set(ids(7))
 
 
 def test_the_operators_document_after_the_reboot_is_refused_for_the_host_that_is_denied() -> None:
     bench = denying({ids(3)[1]}, telling=False)
-    sent = bench.hosts().send(Kind.AFTER_REBOOT, ids(3))
+    sent = bench.hosts().send(DocumentKind.AFTER_REBOOT, ids(3))
     assert (set(sent.refused), set(sent.denied), len(sent.commands)) == ({ids(3)[1]}, set(), 2)
 
 
@@ -197,7 +197,7 @@ def test_what_is_denied_of_another_action_is_no_instances_denial() -> None:
 
     bench.hook = secure
     with pytest.raises(Denied, match="s3:PutObject"):
-        bench.hosts().send(Kind.REBOOT, ids(2))
+        bench.hosts().send(DocumentKind.REBOOT, ids(2))
 
 
 def test_a_command_is_for_later_where_the_record_could_not_be_written_before_it() -> None:
@@ -207,7 +207,7 @@ def test_a_command_is_for_later_where_the_record_could_not_be_written_before_it(
         raise Unreachable("the store is silent")
 
     bench.hook = secure
-    sent = bench.hosts().send(Kind.REBOOT, ids(2))
+    sent = bench.hosts().send(DocumentKind.REBOOT, ids(2))
     assert (set(sent.later), sent.unclear, bench.ssm.count("send_command")) == (set(ids(2)), {}, 0)
 
 
@@ -217,7 +217,7 @@ def test_every_instance_is_in_exactly_one_of_the_four(troubles: list[str], culpr
     kinds = {"lost": refusal("InternalServerError", status=500), "throttled": refusal("ThrottlingException")}
     bench.ssm.troubles["send_command"] = [kinds.get(trouble) for trouble in troubles]
     bench.ssm.unknown = set(culprits)
-    sent = bench.hosts().send(Kind.APPLY, ids(30))
+    sent = bench.hosts().send(DocumentKind.APPLY, ids(30))
     parts = [set(sent.commands), set(sent.refused), set(sent.unclear), set(sent.later)]
     assert sorted(id_ for part in parts for id_ in part) == ids(30)
 
@@ -225,7 +225,7 @@ def test_every_instance_is_in_exactly_one_of_the_four(troubles: list[str], culpr
 def test_a_lost_reply_is_unclear_and_the_document_is_not_sent_again() -> None:
     bench = Bench()
     bench.ssm.troubles["send_command"] = [ReadTimeoutError(endpoint_url="https://ssm.eu-west-1.amazonaws.com")]
-    sent = bench.hosts().send(Kind.REBOOT, ids(2))
+    sent = bench.hosts().send(DocumentKind.REBOOT, ids(2))
     assert set(sent.unclear) == set(ids(2))
     assert bench.ssm.count("send_command") == 1
 
@@ -234,7 +234,7 @@ def test_a_lost_reply_is_unclear_and_the_document_is_not_sent_again() -> None:
 def test_a_command_that_surely_was_not_sent_is_for_later(trouble: BaseException) -> None:
     bench = Bench()
     bench.ssm.troubles["send_command"] = [trouble] * ACT_ATTEMPTS
-    assert set(bench.hosts().send(Kind.CHECK, ids(2)).later) == set(ids(2))
+    assert set(bench.hosts().send(DocumentKind.CHECK, ids(2)).later) == set(ids(2))
 
 
 @pytest.mark.parametrize("code", ["InvalidDocument", "InvalidDocumentVersion"])
@@ -242,13 +242,13 @@ def test_a_document_that_does_not_exist_is_named(code: str) -> None:
     bench = Bench()
     bench.ssm.troubles["send_command"] = [refusal(code)]
     with pytest.raises(NotFound, match="document apply-doc does not exist"):
-        bench.hosts().send(Kind.APPLY, ids(1))
+        bench.hosts().send(DocumentKind.APPLY, ids(1))
 
 
 def test_a_call_that_is_wrong_in_itself_is_not_cut_into_parts() -> None:
     bench = Bench()
     bench.ssm.troubles["send_command"] = [refusal("InvalidParameters")]
-    assert set(bench.hosts().send(Kind.CHECK, ids(50)).refused) == set(ids(50))
+    assert set(bench.hosts().send(DocumentKind.CHECK, ids(50)).refused) == set(ids(50))
     assert bench.ssm.count("send_command") == 1
 
 
@@ -277,12 +277,14 @@ def test_a_command_that_may_not_be_called_back_is_denied() -> None:
 
 
 def test_what_a_check_printed_comes_from_the_list_where_it_is_whole() -> None:
-    answers = hear(Kind.CHECK, invocation("i-1", output=f"boot\n{STATUS}"))
-    assert answers == {InstanceId("i-1"): Answer(End.SUCCESS, 0, f"boot\n{STATUS}", "", "Success")}
+    answers = hear(DocumentKind.CHECK, invocation("i-1", output=f"boot\n{STATUS}"))
+    assert answers == {InstanceId("i-1"): Answer(CommandStatus.SUCCESS, 0, f"boot\n{STATUS}", "", "Success")}
 
 
 def test_output_and_errors_are_told_apart() -> None:
-    answers = hear(Kind.APPLY, invocation("i-1", "Failed", output="out\n----------ERROR-------\nfailed to run", code=1))
+    answers = hear(
+        DocumentKind.APPLY, invocation("i-1", "Failed", output="out\n----------ERROR-------\nfailed to run", code=1)
+    )
     assert (answers[InstanceId("i-1")].stdout, answers[InstanceId("i-1")].stderr) == ("out", "failed to run")
     assert answers[InstanceId("i-1")].exit_code == 1
 
@@ -290,13 +292,13 @@ def test_output_and_errors_are_told_apart() -> None:
 @pytest.mark.parametrize("listed", ["x" * 2_500, "", "{--output truncated--", '{"update_state"'])
 def test_output_that_may_be_cut_is_fetched(listed: str) -> None:
     whole = {"ResponseCode": 0, "StandardOutputContent": STATUS, "StandardErrorContent": "", "StatusDetails": "Success"}
-    answers = hear(Kind.CHECK, invocation("i-1", output=listed), i_1=whole)
+    answers = hear(DocumentKind.CHECK, invocation("i-1", output=listed), i_1=whole)
     assert answers[InstanceId("i-1")].stdout == STATUS
 
 
 def test_output_that_is_not_listed_at_all_is_fetched() -> None:
     failed = {"ResponseCode": 2, "StandardErrorContent": "usage: apiclient"}
-    answers = hear(Kind.CHECK, invocation("i-1", "Failed"), i_1=failed)
+    answers = hear(DocumentKind.CHECK, invocation("i-1", "Failed"), i_1=failed)
     assert (answers[InstanceId("i-1")].exit_code, answers[InstanceId("i-1")].stderr) == (2, "usage: apiclient")
 
 
@@ -305,19 +307,19 @@ def test_output_is_fetched_once_for_each_instance_while_others_are_waited_for() 
     bench.ssm.invocations[COMMAND] = [invocation("i-1"), invocation("i-2", "InProgress")]
     bench.ssm.outputs[("i-1", "")] = {"ResponseCode": 0, "StandardOutputContent": STATUS}
     hosts = bench.hosts()
-    first, second = hosts.answers(COMMAND, Kind.CHECK), hosts.answers(COMMAND, Kind.CHECK)
+    first, second = hosts.answers(COMMAND, DocumentKind.CHECK), hosts.answers(COMMAND, DocumentKind.CHECK)
     assert first == second
     assert bench.ssm.count("get_command_invocation") == 1
 
 
 def test_output_that_is_not_there_yet_leaves_the_instance_out() -> None:
-    assert hear(Kind.CHECK, invocation("i-1")) == {}
+    assert hear(DocumentKind.CHECK, invocation("i-1")) == {}
 
 
 def test_an_apply_that_succeeded_is_not_asked_for_its_output() -> None:
     bench = Bench()
     bench.ssm.invocations[COMMAND] = [invocation("i-1")]
-    assert bench.hosts().answers(COMMAND, Kind.APPLY)[InstanceId("i-1")].end is End.SUCCESS
+    assert bench.hosts().answers(COMMAND, DocumentKind.APPLY)[InstanceId("i-1")].end is CommandStatus.SUCCESS
     assert bench.ssm.count("get_command_invocation") == 0
 
 
@@ -328,13 +330,13 @@ def test_a_document_of_several_steps_is_read_as_one() -> None:
     bench.ssm.invocations[COMMAND] = [shape]
     bench.ssm.outputs[("i-1", "boot")] = {"ResponseCode": 0, "StandardOutputContent": "boot-id"}
     bench.ssm.outputs[("i-1", "check")] = {"ResponseCode": 0, "StandardOutputContent": STATUS}
-    assert bench.hosts().answers(COMMAND, Kind.CHECK)[InstanceId("i-1")].stdout == f"boot-id\n{STATUS}"
+    assert bench.hosts().answers(COMMAND, DocumentKind.CHECK)[InstanceId("i-1")].stdout == f"boot-id\n{STATUS}"
 
 
 def test_the_answers_of_fifty_hosts_cost_one_call() -> None:
     bench = Bench()
     bench.ssm.invocations[COMMAND] = [invocation(id_, output=STATUS) for id_ in ids(50)]
-    assert len(bench.hosts().answers(COMMAND, Kind.CHECK)) == 50
+    assert len(bench.hosts().answers(COMMAND, DocumentKind.CHECK)) == 50
     assert dict(bench.calls) == {"ssm:ListCommandInvocations": 1}
 
 
@@ -342,38 +344,38 @@ def test_answers_in_all_pages_are_heard() -> None:
     bench = Bench()
     bench.ssm.page_size = 7
     bench.ssm.invocations[COMMAND] = [invocation(id_, output=STATUS) for id_ in ids(50)]
-    assert len(bench.hosts().answers(COMMAND, Kind.CHECK)) == 50
+    assert len(bench.hosts().answers(COMMAND, DocumentKind.CHECK)) == 50
 
 
 @pytest.mark.parametrize("status", ["Pending", "InProgress", "Delayed", "Cancelling", "SomethingNew"])
 def test_a_command_that_has_not_ended_has_no_end(status: str) -> None:
-    assert hear(Kind.CHECK, invocation("i-1", status))[InstanceId("i-1")].end is None
+    assert hear(DocumentKind.CHECK, invocation("i-1", status))[InstanceId("i-1")].end is None
 
 
 @pytest.mark.parametrize(
     ("status", "details", "end"),
     [
-        ("Success", "Success", End.SUCCESS),
-        ("Failed", "Failed", End.FAILED),
-        ("Failed", "Undeliverable", End.NOT_DELIVERED),
-        ("Failed", "Terminated", End.CANCELLED),
-        ("Failed", "InvalidPlatform", End.FAILED),
-        ("Failed", "SomethingNew", End.FAILED),
-        ("TimedOut", "DeliveryTimedOut", End.NOT_DELIVERED),
-        ("TimedOut", "Delivery Timed Out", End.NOT_DELIVERED),
-        ("TimedOut", "ExecutionTimedOut", End.TIMED_OUT),
-        ("TimedOut", "", End.TIMED_OUT),
-        ("Cancelled", "Cancelled", End.CANCELLED),
+        ("Success", "Success", CommandStatus.SUCCESS),
+        ("Failed", "Failed", CommandStatus.FAILED),
+        ("Failed", "Undeliverable", CommandStatus.NOT_DELIVERED),
+        ("Failed", "Terminated", CommandStatus.CANCELLED),
+        ("Failed", "InvalidPlatform", CommandStatus.FAILED),
+        ("Failed", "SomethingNew", CommandStatus.FAILED),
+        ("TimedOut", "DeliveryTimedOut", CommandStatus.NOT_DELIVERED),
+        ("TimedOut", "Delivery Timed Out", CommandStatus.NOT_DELIVERED),
+        ("TimedOut", "ExecutionTimedOut", CommandStatus.TIMED_OUT),
+        ("TimedOut", "", CommandStatus.TIMED_OUT),
+        ("Cancelled", "Cancelled", CommandStatus.CANCELLED),
     ],
 )
-def test_each_way_to_end_is_told_apart(status: str, details: str, end: End) -> None:
-    assert hear(Kind.REBOOT, invocation("i-1", status, details, output="x"))[InstanceId("i-1")].end is end
+def test_each_way_to_end_is_told_apart(status: str, details: str, end: CommandStatus) -> None:
+    assert hear(DocumentKind.REBOOT, invocation("i-1", status, details, output="x"))[InstanceId("i-1")].end is end
 
 
 def test_a_command_that_is_not_known_everywhere_yet_has_no_answers() -> None:
     bench = Bench()
     bench.ssm.troubles["list_command_invocations"] = [refusal("InvalidCommandId")]
-    assert bench.hosts().answers(COMMAND, Kind.CHECK) == {}
+    assert bench.hosts().answers(COMMAND, DocumentKind.CHECK) == {}
 
 
 # Reach
@@ -385,10 +387,10 @@ def test_every_instance_that_is_asked_for_is_told_with_its_connection() -> None:
     bench.ssm.information = [{"InstanceId": f"i-{ping}", "PingStatus": ping} for ping in pings]
     found = bench.hosts().reach([InstanceId(f"i-{ping}") for ping in pings])
     assert {id_: told.reach for id_, told in found.items()} == {
-        "i-Online": Reach.ONLINE,
-        "i-ConnectionLost": Reach.CONNECTION_LOST,
-        "i-Inactive": Reach.CONNECTION_LOST,
-        "i-SomethingNew": Reach.UNKNOWN,
+        "i-Online": PingStatus.ONLINE,
+        "i-ConnectionLost": PingStatus.CONNECTION_LOST,
+        "i-Inactive": PingStatus.CONNECTION_LOST,
+        "i-SomethingNew": PingStatus.UNKNOWN,
     }
 
 
@@ -424,7 +426,9 @@ def test_an_id_that_systems_manager_refuses_costs_no_other_its_answer() -> None:
     bench.ssm.information = [{"InstanceId": id_, "PingStatus": "Online"} for id_ in ids(3)]
     bench.ssm.unknown = {"i-odd"}
     found = bench.hosts().reach([*ids(3), InstanceId("i-odd")])
-    assert [found[id_].reach for id_ in (*ids(3), InstanceId("i-odd"))] == [Reach.ONLINE] * 3 + [Reach.UNKNOWN]
+    assert [found[id_].reach for id_ in (*ids(3), InstanceId("i-odd"))] == [PingStatus.ONLINE] * 3 + [
+        PingStatus.UNKNOWN
+    ]
 
 
 def test_nobody_is_asked_for_without_a_call() -> None:
@@ -451,14 +455,14 @@ def test_an_apply_of_a_run_before_this_one_is_found() -> None:
     bench = Bench()
     bench.ssm.commands = [command("a")]
     bench.ssm.invocations["a"] = [invocation("i-1", "InProgress"), invocation("i-2", "Success")]
-    found = bench.hosts().under_way(Kind.APPLY, START)
-    assert found == {InstanceId("i-1"): Flight(Kind.APPLY, CommandId("a"), START)}
+    found = bench.hosts().under_way(DocumentKind.APPLY, START)
+    assert found == {InstanceId("i-1"): PendingCommand(DocumentKind.APPLY, CommandId("a"), START)}
 
 
 def test_an_instance_that_was_only_just_sent_to_counts_as_under_way() -> None:
     bench = Bench()
     bench.ssm.commands = [command("a", InstanceIds=["i-1"])]
-    assert set(bench.hosts().under_way(Kind.APPLY, START)) == {"i-1"}
+    assert set(bench.hosts().under_way(DocumentKind.APPLY, START)) == {"i-1"}
 
 
 def test_commands_that_ended_are_of_another_document_or_older_are_not_under_way() -> None:
@@ -468,13 +472,13 @@ def test_commands_that_ended_are_of_another_document_or_older_are_not_under_way(
         command("b", InstanceIds=["i-2"], DocumentName="check-doc"),
         command("c", InstanceIds=["i-3"], RequestedDateTime=START - timedelta(hours=1)),
     ]
-    assert bench.hosts().under_way(Kind.APPLY, START) == {}
+    assert bench.hosts().under_way(DocumentKind.APPLY, START) == {}
 
 
 def test_a_command_is_found_although_our_clock_is_ahead_of_the_clock_of_aws() -> None:
     bench = Bench()
     bench.ssm.commands = [command("a", InstanceIds=["i-1"])]
-    assert set(bench.hosts().under_way(Kind.APPLY, START + timedelta(seconds=90))) == {"i-1"}
+    assert set(bench.hosts().under_way(DocumentKind.APPLY, START + timedelta(seconds=90))) == {"i-1"}
 
 
 @pytest.mark.parametrize("years", [0, -1, 6])
@@ -485,7 +489,7 @@ def test_commands_are_listed_no_further_back_than_one_may_be_under_way_by_the_cl
     bench.ssm.commands = [
         command(f"c{number}", InstanceIds=[f"i-{number}"], RequestedDateTime=time) for number, time in enumerate(times)
     ]
-    under_way = bench.hosts().under_way(Kind.APPLY)
+    under_way = bench.hosts().under_way(DocumentKind.APPLY)
     assert set(under_way) == {f"i-{hours}" for hours in range(LONGEST_COMMAND // timedelta(hours=1) + 1)}
     assert bench.ssm.count("list_commands") == 2
     assert bench.ssm.count("list_command_invocations") == len(under_way)
@@ -496,7 +500,7 @@ def test_what_runs_before_a_run_begins_is_found_whatever_the_clock_of_aws_says(y
     bench = Bench()
     theirs = START + timedelta(days=365 * years)
     bench.ssm.commands = [command("a", InstanceIds=["i-1"], RequestedDateTime=theirs)]
-    assert set(bench.hosts().under_way(Kind.APPLY)) == {"i-1"}
+    assert set(bench.hosts().under_way(DocumentKind.APPLY)) == {"i-1"}
     assert bench.ssm.asked("list_commands")[0]["Filters"] == [{"key": "DocumentName", "value": "apply-doc"}]
 
 
@@ -505,38 +509,38 @@ def test_what_was_sent_since_a_time_is_asked_for_by_the_clock_of_aws_once_that_i
     theirs = START - timedelta(days=365)
     bench.ssm.requested_at = theirs
     hosts = bench.hosts()
-    hosts.send(Kind.CHECK, [InstanceId("i-9")])
+    hosts.send(DocumentKind.CHECK, [InstanceId("i-9")])
     bench.ssm.commands = [
         command("a", InstanceIds=["i-1"], RequestedDateTime=theirs),
         command("b", InstanceIds=["i-2"], RequestedDateTime=theirs - timedelta(hours=1)),
     ]
-    assert set(hosts.under_way(Kind.APPLY, START)) == {"i-1"}
+    assert set(hosts.under_way(DocumentKind.APPLY, START)) == {"i-1"}
     assert bench.ssm.asked("list_commands")[0]["Filters"][1]["value"] == "2025-01-05T08:55:00Z"
 
 
 def test_a_command_that_was_sent_in_our_future_counts_as_sent_now() -> None:
     bench = Bench()
     bench.ssm.commands = [command("a", InstanceIds=["i-1"], RequestedDateTime=START + timedelta(hours=1))]
-    assert bench.hosts().under_way(Kind.APPLY, START)[InstanceId("i-1")].sent_at == START
+    assert bench.hosts().under_way(DocumentKind.APPLY, START)[InstanceId("i-1")].sent_at == START
 
 
 def test_the_last_of_several_commands_counts() -> None:
     bench = Bench()
     late = START + timedelta(minutes=1)
     bench.ssm.commands = [command("b", InstanceIds=["i-1"], RequestedDateTime=late), command("a", InstanceIds=["i-1"])]
-    assert bench.hosts().under_way(Kind.APPLY, START)[InstanceId("i-1")].command == "b"
+    assert bench.hosts().under_way(DocumentKind.APPLY, START)[InstanceId("i-1")].command == "b"
 
 
 def test_a_document_goes_by_its_name_or_its_arn() -> None:
     bench = Bench()
     document = "arn:aws:ssm:eu-west-1:111122223333:document/apply-doc"
     bench.ssm.commands = [command("a", InstanceIds=["i-1"], DocumentName=document)]
-    assert set(bench.hosts().under_way(Kind.APPLY, START)) == {"i-1"}
+    assert set(bench.hosts().under_way(DocumentKind.APPLY, START)) == {"i-1"}
 
 
 def test_systems_manager_is_asked_for_one_document_and_no_longer_ago_than_needed() -> None:
     bench = Bench()
-    bench.hosts().under_way(Kind.APPLY, START)
+    bench.hosts().under_way(DocumentKind.APPLY, START)
     assert bench.ssm.asked("list_commands")[0]["Filters"] == [
         {"key": "DocumentName", "value": "apply-doc"},
         {"key": "InvokedAfter", "value": "2026-01-05T08:55:00Z"},
@@ -546,11 +550,11 @@ def test_systems_manager_is_asked_for_one_document_and_no_longer_ago_than_needed
 def test_where_there_is_no_list_of_commands_nothing_is_known_to_be_under_way() -> None:
     bench = Bench()
     bench.ssm.troubles["list_commands"] = [refusal("UnknownOperationException", status=501)]
-    assert bench.hosts().under_way(Kind.APPLY, START) == {}
+    assert bench.hosts().under_way(DocumentKind.APPLY, START) == {}
 
 
 def test_a_list_of_commands_that_is_denied_is_no_empty_list() -> None:
     bench = Bench()
     bench.ssm.troubles["list_commands"] = [refusal("AccessDeniedException")]
     with pytest.raises(Denied, match="ssm:ListCommands"):
-        bench.hosts().under_way(Kind.APPLY, START)
+        bench.hosts().under_way(DocumentKind.APPLY, START)

@@ -11,10 +11,10 @@ from tests.aws.fakes import Bench, FakeEcs, Shape, instance, refusal
 
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.whereabouts import find_place
-from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.errors import Denied, NotFound, Unreachable, UsageError
 
-HERE = Place("111122223333", "eu-west-1", "web")
+HERE = Location("111122223333", "eu-west-1", "web")
 ARN = "arn:aws:ecs:eu-west-1:111122223333:cluster/web"
 
 
@@ -36,7 +36,7 @@ def clients_of(bench: Bench, account: str = "111122223333") -> Clients:
     return Clients(bench.ecs, lambda: {"Account": account})
 
 
-def found(bench: Bench, cluster: str = "web", clients: Clients | None = None) -> Place:
+def found(bench: Bench, cluster: str = "web", clients: Clients | None = None) -> Location:
     return find_place(cluster, cast("Any", clients or clients_of(bench)), bench.api, None)
 
 

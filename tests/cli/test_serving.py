@@ -11,7 +11,7 @@ from bottlerocket_ecs_updater.cli.app import build_app
 from bottlerocket_ecs_updater.cli.commands.simulate import serving
 from bottlerocket_ecs_updater.cli.settings.parsing import parse
 from bottlerocket_ecs_updater.cli.settings.settings import Target
-from bottlerocket_ecs_updater.cli.wiring import wire_to_look
+from bottlerocket_ecs_updater.cli.wiring import wire_read_only
 from bottlerocket_ecs_updater.simulator.scenarios import Fate, demo_cluster
 
 ORIGIN = datetime(2026, 1, 5, tzinfo=UTC)
@@ -45,7 +45,7 @@ def test_every_command_then_needs_no_flag(command: str) -> None:
 
 def test_a_command_that_only_looks_is_on_the_clock_of_the_world() -> None:
     target = Target(cluster="demo", time_scale=60.0, time_origin=ORIGIN)
-    clock = wire_to_look(target, {}).clock
+    clock = wire_read_only(target, {}).clock
     assert (clock.scale, clock.origin) == (60.0, ORIGIN)
     real = datetime.now(UTC)  # noqa: TID251 - the machine's clock is what the world's is compared with
     assert abs(clock.now() - (ORIGIN + (real - ORIGIN) * 60)) < timedelta(minutes=5)

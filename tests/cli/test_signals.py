@@ -14,14 +14,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bottlerocket_ecs_updater.cli import signals
-from bottlerocket_ecs_updater.cli.signals import at_most, heard
+from bottlerocket_ecs_updater.cli.signals import handle_signals, time_limit
 from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.engine.run import Stop
 from bottlerocket_ecs_updater.errors import Interrupted
 from bottlerocket_ecs_updater.report.outputs.archive import Archive
 from bottlerocket_ecs_updater.report.record.record import Record
-from bottlerocket_ecs_updater.report.record.recorders import Collected, Fan, LastWord
+from bottlerocket_ecs_updater.report.record.recorders import Collected, SummaryLast, Tee
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 FINISHED = RunFinished(NOW, RunId("r"), "interrupted", 0, {}, timedelta(), "SIGTERM", {}, {})
@@ -89,7 +89,7 @@ def tell_to_stop(number: int = signal.SIGTERM, after_seconds: float = 0.05) -> N
 
 def test_a_signal_asks_the_run_to_stop_and_ends_its_waits() -> None:
     stop, interrupted = Stop(), threading.Event()
-    with heard(stop, interrupted):
+    with handle_signals(stop, interrupted):
         tell_to_stop()
         assert interrupted.wait(LONG)
     assert stop.why == "SIGTERM was received: the process, or its task in ECS, was stopped from outside"
@@ -97,7 +97,7 @@ def test_a_signal_asks_the_run_to_stop_and_ends_its_waits() -> None:
 
 def test_a_call_that_hangs_is_cut_short_whatever_the_library_around_it_catches() -> None:
     began = time.monotonic()
-    with heard(Stop(), threading.Event()):
+    with handle_signals(Stop(), threading.Event()):
         tell_to_stop()
         with pytest.raises(Interrupted):
             hang_in_a_library()
@@ -108,7 +108,7 @@ def test_a_call_that_hangs_is_cut_short_whatever_the_library_around_it_catches()
 def test_the_record_and_the_reports_do_not_take_it_for_a_fault_of_the_store(kind: type[Record | Archive]) -> None:
     store = Silent()
     recorder = Record(store, "web", RunId("r")) if kind is Record else Archive(store, "web", RunId("r"), lambda _: None)
-    with heard(Stop(), threading.Event()):
+    with handle_signals(Stop(), threading.Event()):
         tell_to_stop()
         with pytest.raises(Interrupted):
             recorder.record(FINISHED)
@@ -117,9 +117,9 @@ def test_the_record_and_the_reports_do_not_take_it_for_a_fault_of_the_store(kind
 
 def test_each_thing_that_hangs_after_the_first_is_cut_short_too_and_the_log_has_its_last_word() -> None:
     log, record = Collected(), Record(Silent(), "web", RunId("r"))
-    told = LastWord(log, Fan([record, Hanging(), Hanging()]))
+    told = SummaryLast(log, Tee([record, Hanging(), Hanging()]))
     began = time.monotonic()
-    with heard(Stop(), threading.Event(), leave_within_seconds=5 * LONG):
+    with handle_signals(Stop(), threading.Event(), leave_within_seconds=5 * LONG):
         tell_to_stop()
         with pytest.raises(Interrupted):
             told.record(FINISHED)
@@ -129,7 +129,7 @@ def test_each_thing_that_hangs_after_the_first_is_cut_short_too_and_the_log_has_
 
 def test_who_repeats_the_signal_does_not_put_the_end_off() -> None:
     began = time.monotonic()
-    with heard(Stop(), threading.Event()):
+    with handle_signals(Stop(), threading.Event()):
         for number in range(12):
             tell_to_stop(after_seconds=0.1 * number)
         with pytest.raises(Interrupted):
@@ -139,7 +139,7 @@ def test_who_repeats_the_signal_does_not_put_the_end_off() -> None:
 
 
 def test_what_is_done_at_the_very_end_has_a_limit_of_its_own() -> None:
-    with heard(Stop(), threading.Event()), pytest.raises(Interrupted), at_most(0.1):
+    with handle_signals(Stop(), threading.Event()), pytest.raises(Interrupted), time_limit(0.1):
         hang()
 
 
@@ -176,7 +176,7 @@ def test_a_process_that_hangs_where_python_hears_no_signal_is_ended_all_the_same
 
 def test_after_it_signals_do_what_they_did_before() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with heard(Stop(), threading.Event(), leave_within_seconds=0.1):
+    with handle_signals(Stop(), threading.Event(), leave_within_seconds=0.1):
         tell_to_stop()
         threading.Event().wait(0.1)
     threading.Event().wait(0.3)

@@ -203,7 +203,7 @@ def test_a_persons_drain_over_the_wire_is_not_held_against_the_updater() -> None
         aws(wire, OPERATOR_KEY, "update-container-instances-state", "--status", "DRAINING", "--container-instances", *(
             world.instance(member.host.instance_id).arn for member in scenario.members
         ))  # fmt: skip
-    assert world.verdict().stranded == ()
+    assert world.findings().stranded == ()
 
 
 def test_awscli_reads_pages_and_describes(wired: Door) -> None:

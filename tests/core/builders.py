@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.model.container_instance import Reach, Registration, Status, Task, Tasks
+from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Registration, Status, Task, Tasks
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostProblem, HostReport, Problem, UpdateState
 from bottlerocket_ecs_updater.core.model.ids import (
@@ -22,9 +22,15 @@ from bottlerocket_ecs_updater.core.model.ids import (
     TaskArn,
     Zone,
 )
-from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
+from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
 from bottlerocket_ecs_updater.core.model.reboots import Acceptance, RebootEnd, SentReboot
-from bottlerocket_ecs_updater.core.model.run_command import End, Ended, Flight, Kind, Told
+from bottlerocket_ecs_updater.core.model.run_command import (
+    CheckAnswer,
+    CommandResult,
+    CommandStatus,
+    DocumentKind,
+    PendingCommand,
+)
 from bottlerocket_ecs_updater.core.model.services import Service, Services
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
@@ -88,20 +94,24 @@ def problem(which: Problem, detail: str = "its own words") -> HostProblem:
     return HostProblem(which, detail)
 
 
-def told(answer: HostAnswer, asked: datetime = NOW, at: datetime | None = None) -> Told:
+def check_answer(answer: HostAnswer, asked: datetime = NOW, at: datetime | None = None) -> CheckAnswer:
     """A host's answer."""
-    return Told(answer, asked, at or asked)
+    return CheckAnswer(answer, asked, at or asked)
 
 
-def flight(kind: Kind, sent: datetime = NOW) -> Flight:
+def pending(kind: DocumentKind, sent: datetime = NOW) -> PendingCommand:
     """A command under way."""
-    return Flight(kind, CommandId(f"{kind.value}-command"), sent)
+    return PendingCommand(kind, CommandId(f"{kind.value}-command"), sent)
 
 
-def ended(kind: Kind, end: End = End.SUCCESS, at: datetime = NOW, **changes: Any) -> Ended:
+def ended(
+    kind: DocumentKind, end: CommandStatus = CommandStatus.SUCCESS, at: datetime = NOW, **changes: Any
+) -> CommandResult:
     """A command that ended."""
-    code = 0 if end is End.SUCCESS else 1
-    return replace(Ended(kind, CommandId(f"{kind.value}-command"), at - 5 * SECOND, at, end, code, "a line"), **changes)
+    code = 0 if end is CommandStatus.SUCCESS else 1
+    return replace(
+        CommandResult(kind, CommandId(f"{kind.value}-command"), at - 5 * SECOND, at, end, code, "a line"), **changes
+    )
 
 
 def sent_reboot(sent: datetime = NOW, end: RebootEnd | None = None, **changes: Any) -> SentReboot:
@@ -180,7 +190,7 @@ def instance(
     *,
     asked: datetime = NOW,
     tasks: tuple[Task, ...] | None = (),
-    trail: Trail | None = None,
+    progress: RunProgress | None = None,
     registered: Registration | None = None,
     **changes: Any,
 ) -> Instance:
@@ -188,10 +198,10 @@ def instance(
     plain = Instance(
         InstanceId(name),
         registration=registered or registration(name, running_tasks=len(tasks or ())),
-        reach=Reach.ONLINE,
-        told=None if says is None else told(says, asked),
+        reach=PingStatus.ONLINE,
+        check_answer=None if says is None else check_answer(says, asked),
         tasks=None if tasks is None else Tasks(tasks, NOW),
-        trail=trail or Trail(),
+        progress=progress or RunProgress(),
     )
     return replace(plain, **changes)
 
@@ -211,7 +221,7 @@ def claimed(
     connected: bool = True,
     tasks: tuple[Task, ...] | None = (),
     asked: datetime = NOW - 5 * SECOND,
-    trail: Trail | None = None,
+    progress: RunProgress | None = None,
     **changes: Any,
 ) -> Instance:
     """An instance that this run drained a minute ago, and that is empty."""
@@ -225,18 +235,18 @@ def claimed(
         registered=replace(seen, attributes=marked(mine)),
         claim=mine,
         claim_on_instance=True,
-        trail=trail or drained_by_us(mine),
+        progress=progress or drained_by_us(mine),
     )
     return replace(plain, **changes)
 
 
-def drained_by_us(claim: Claim, **changes: Any) -> Trail:
+def drained_by_us(claim: Claim, **changes: Any) -> RunProgress:
     """What this run remembers of an instance with that claim: nothing of its drain where another run began it."""
     if claim.run != RUN:
         found = changes.get("claimed_at", NOW)
-        dead = Trail(claimed_at=found, phase_seen_at=found, claim_seen=True, drain_seen=True, connected_looks=1)
+        dead = RunProgress(claimed_at=found, phase_seen_at=found, claim_seen=True, drain_seen=True, connected_looks=1)
         return replace(dead, **changes)
-    plain = Trail(
+    plain = RunProgress(
         claimed_at=claim.since,
         claim_seen=True,
         drain_sent_at=claim.since,

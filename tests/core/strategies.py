@@ -35,15 +35,21 @@ from tests.core.builders import (
 )
 
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.model.container_instance import Reach, Registration, Status, Tasks
+from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Registration, Status, Tasks
 from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostProblem, HostReport, Problem, UpdateState
-from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId, Own, Zone
-from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Rest, Updated, UpToDate
+from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId, OwnTask, Zone
+from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.outcome import Backoff, Outcome, Quarantined, Updated, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.core.model.reboots import Acceptance, RebootEnd, SentReboot
-from bottlerocket_ecs_updater.core.model.run_command import End, Ended, Flight, Kind, Told
+from bottlerocket_ecs_updater.core.model.run_command import (
+    CheckAnswer,
+    CommandResult,
+    CommandStatus,
+    DocumentKind,
+    PendingCommand,
+)
 from bottlerocket_ecs_updater.core.model.services import Services, Slot
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Limit, OwnHost, Policy
@@ -117,15 +123,17 @@ class Dice:
         phase = self.among(*ClaimPhase, ClaimPhase.REBOOTING)
         return Claim(phase, self.among(RUN, DEAD_RUN), OLD, NEW, BOOT, self.moment(), self.among(0, 1, 2, 3, 40))
 
-    def ended(self, kind: Kind) -> Ended:
+    def ended(self, kind: DocumentKind) -> CommandResult:
         """A command that ended somehow."""
-        sent, end = self.moment(), self.among(*End)
+        sent, end = self.moment(), self.among(*CommandStatus)
         busy = self.among(True, False)
-        return Ended(kind, CommandId("a-command"), sent, max(sent, self.moment()), end, 1, "its telling line", busy)
+        return CommandResult(
+            kind, CommandId("a-command"), sent, max(sent, self.moment()), end, 1, "its telling line", busy
+        )
 
-    def flight(self, *kinds: Kind) -> Flight:
+    def pending(self, *kinds: DocumentKind) -> PendingCommand:
         """A command under way."""
-        return Flight(self.among(*kinds), CommandId("a-command"), self.moment())
+        return PendingCommand(self.among(*kinds), CommandId("a-command"), self.moment())
 
     def reboots(self) -> tuple[SentReboot, ...]:
         """Reboot commands that were sent, or may have been."""
@@ -144,9 +152,9 @@ class Dice:
             cancelled=self.among(True, False),
         )
 
-    def trail(self) -> Trail:
+    def progress(self) -> RunProgress:
         """What the run remembers."""
-        return Trail(
+        return RunProgress(
             outcome=self.among(None, None, None, None, None, self.among(*OUTCOMES)),
             checks_failed=self.among(0, 0, 1, 3),
             first_busy_at=self.perhaps(),
@@ -162,7 +170,7 @@ class Dice:
             connected_looks=self.among(0, 1, 3, 4),
             proof_at=self.perhaps(),
             moving={"web": 1},
-            verdict=self.among(None, *OUTCOMES),
+            pending_outcome=self.among(None, *OUTCOMES),
             return_sent_at=self.among(None, None, None, self.moment()),
             return_confirmed=self.mostly(),
             missing_looks=self.among(0, 0, 1, 4),
@@ -187,31 +195,31 @@ class Dice:
         claim = self.among(None, self.claim())
         seen = self.registration(claim) if self.mostly() or self.mostly() else None
         asked = self.moment()
-        told = Told(self.answer(), asked, min(NOW, asked + timedelta(seconds=5)))
+        check_answer = CheckAnswer(self.answer(), asked, min(NOW, asked + timedelta(seconds=5)))
         tasks = tuple(self.among(*TASKS) for _ in range(self.among(0, 0, 0, 1, 2)))
         return Instance(
             InstanceId("i-x"),
             registration=seen,
             undescribed="" if seen is not None else "MISSING",
-            reach=self.among(*[Reach.ONLINE] * 6, *Reach),
-            told=told if self.mostly() else None,
-            flight=self.among(None, None, None, self.flight(Kind.CHECK, Kind.APPLY)),
-            applied=self.among(None, None, self.ended(Kind.APPLY)),
+            reach=self.among(*[PingStatus.ONLINE] * 6, *PingStatus),
+            check_answer=check_answer if self.mostly() else None,
+            pending=self.among(None, None, None, self.pending(DocumentKind.CHECK, DocumentKind.APPLY)),
+            applied=self.among(None, None, self.ended(DocumentKind.APPLY)),
             reboots=self.reboots() if claim is not None else (),
             send_refused=self.among("", "", "", "", "InvalidInstanceId"),
             send_denied=self.among("", "", "", "", "ssm:SendCommand on instance/i-a"),
             claim=claim,
             claim_on_instance=claim is not None and seen is not None and bool(seen.attributes),
             claim_unreadable=self.among("", "", "", "", "2 …") if claim is None else "",
-            rest=self.among(None, None, self.rest()),
+            backoff=self.among(None, None, self.rest()),
             tasks=Tasks(tasks, self.recent()) if self.mostly() else None,
-            trail=self.trail() if self.mostly() else Trail(),
+            progress=self.progress() if self.mostly() else RunProgress(),
         )
 
-    def rest(self) -> Rest:
+    def rest(self) -> Backoff:
         """A note of a failed attempt, over or not."""
         until = self.among(NOW + timedelta(hours=1), self.moment())
-        return Rest(self.among(*RELEASES), self.among(1, 2), until, "apply-failed", self.among(True, False))
+        return Backoff(self.among(*RELEASES), self.among(1, 2), until, "apply-failed", self.among(True, False))
 
 
 ANY = [Dice(seed).instance() for seed in range(1500)]
@@ -220,8 +228,8 @@ ANY = [Dice(seed).instance() for seed in range(1500)]
 ABLE = Instance(
     InstanceId("i-x"),
     registration=registration("i-x"),
-    reach=Reach.ONLINE,
-    told=Told(HostReport(BOOT, UpdateState.READY, OLD, NEW, NEW), NOW, NOW),
+    reach=PingStatus.ONLINE,
+    check_answer=CheckAnswer(HostReport(BOOT, UpdateState.READY, OLD, NEW, NEW), NOW, NOW),
     tasks=Tasks((), NOW),
 )
 """An instance that is begun wherever there is a slot: what crowds a budget."""
@@ -235,7 +243,7 @@ PROVEN = claimed(
     a_claim(ClaimPhase.REBOOTING),
     rebooted(),
     asked=NOW - timedelta(seconds=20),
-    trail=drained_by_us(a_claim(ClaimPhase.REBOOTING), reboot_sent_at=NOW - timedelta(seconds=50)),
+    progress=drained_by_us(a_claim(ClaimPhase.REBOOTING), reboot_sent_at=NOW - timedelta(seconds=50)),
 )
 """An instance that is returned as updated by the next act."""
 
@@ -262,8 +270,14 @@ def spoiled(one: Instance) -> list[Instance]:
         {"claim": replace(claim, target=NEWER)},
         {"registration": None},
     ]
-    changes += [{"told": told} for told in (None, Told(ready(), NOW, NOW), Told(rebooted(OLD), NOW, NOW))]
-    changes += [{"trail": replace(one.trail, connected_looks=0)}, {"trail": replace(one.trail, claim_absent_looks=2)}]
+    changes += [
+        {"check_answer": check_answer}
+        for check_answer in (None, CheckAnswer(ready(), NOW, NOW), CheckAnswer(rebooted(OLD), NOW, NOW))
+    ]
+    changes += [
+        {"progress": replace(one.progress, connected_looks=0)},
+        {"progress": replace(one.progress, claim_absent_looks=2)},
+    ]
     return [one, one, one, *(replace(one, **change) for change in changes)]
 
 
@@ -321,11 +335,11 @@ def fleets(draw: st.DrawFn) -> Fleet:
         halt=draw(st.sampled_from([None] * 9 + [Halt("two instances failed")])),
         stopping=draw(st.sampled_from([""] * 9 + ["SIGTERM"])),
         suspects=draw(st.sampled_from([{}, {}, {NEW: 1}, {NEW: 5}, {NEWER: 5}])),
-        own=draw(st.sampled_from([None, None, OWN, Own(task("api").arn, "updater")])),
+        own=draw(st.sampled_from([None, None, OWN, OwnTask(task("api").arn, "updater")])),
     )
 
 
-OWN = Own(STANDALONE.arn, "updater")
+OWN = OwnTask(STANDALONE.arn, "updater")
 
 
 OUT = (

@@ -11,19 +11,19 @@ from tests.core.builders import NOW, OLD, POLICY, POLL, SECOND, fleet, idle, ins
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
 from bottlerocket_ecs_updater.core.model.command import CallSuccessor, Drain
 from bottlerocket_ecs_updater.core.model.container_instance import Tasks
-from bottlerocket_ecs_updater.core.model.ids import InstanceId, Own, TaskArn
-from bottlerocket_ecs_updater.core.model.instance import Around, Instance, Trail
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, OwnTask, TaskArn
+from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress, SurveyedFacts
 from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Reason
-from bottlerocket_ecs_updater.core.model.resources import Moving
+from bottlerocket_ecs_updater.core.model.resources import DeploymentLimits
 from bottlerocket_ecs_updater.core.model.services import Services
 from bottlerocket_ecs_updater.core.rules.policy import OwnHost
 
 ONE, TWO = InstanceId("i-a"), InstanceId("i-b")
-MISSED = Around(NOW, asked_at=NOW, unasked="the protection of its tasks: slow down", unasked_since=NOW)
+MISSED = SurveyedFacts(NOW, asked_at=NOW, unasked="the protection of its tasks: slow down", unasked_since=NOW)
 
 
-def one(around: Around | None, name: str = "i-a") -> Instance:
+def one(around: SurveyedFacts | None, name: str = "i-a") -> Instance:
     return instance(name, ready(), tasks=(task(),), around=around)
 
 
@@ -36,18 +36,18 @@ def drained(decision: Decision) -> list[InstanceId]:
 
 
 def test_what_was_asked_just_now_is_enough() -> None:
-    assert drained(decided(one(Around(NOW, asked_at=NOW)))) == [ONE]
+    assert drained(decided(one(SurveyedFacts(NOW, asked_at=NOW)))) == [ONE]
 
 
 @pytest.mark.parametrize(
     "around",
-    [None, Around(NOW), Around(NOW, asked_at=NOW - POLL - SECOND)],
+    [None, SurveyedFacts(NOW), SurveyedFacts(NOW, asked_at=NOW - POLL - SECOND)],
     ids=["never asked", "only listed", "asked before"],
 )
-def test_what_was_not_asked_just_now_is_asked_first(around: Around | None) -> None:
+def test_what_was_not_asked_just_now_is_asked_first(around: SurveyedFacts | None) -> None:
     decision = decided(one(around))
     assert drained(decision) == []
-    assert decision.verdicts[ONE].wants_tasks
+    assert decision.steps[ONE].wants_tasks
     assert decision.look_at == NOW
 
 
@@ -58,11 +58,11 @@ def test_what_aws_did_not_say_holds_the_instance_and_is_asked_again_at_the_next_
     assert "slow down" in str(decision.holds[ONE])
     assert is_soon(decision.look_at)
     later = replace(MISSED, asked_at=NOW - POLL)
-    assert decided(one(later)).verdicts[ONE].wants_tasks
+    assert decided(one(later)).steps[ONE].wants_tasks
 
 
 def test_one_that_is_held_for_it_takes_no_place_from_others() -> None:
-    assert drained(decided(one(MISSED), one(Around(NOW, asked_at=NOW), "i-b"))) == [TWO]
+    assert drained(decided(one(MISSED), one(SurveyedFacts(NOW, asked_at=NOW), "i-b"))) == [TWO]
 
 
 def test_the_run_does_not_wait_for_ever_for_what_aws_does_not_say() -> None:
@@ -78,14 +78,14 @@ def test_the_run_does_not_wait_for_ever_for_what_aws_does_not_say() -> None:
 def test_a_run_that_goes_on_asks_again_now_and_then(ago: timedelta, *, asks: bool) -> None:
     long_since: datetime = NOW - 3 * POLICY.full_look_spacing
     around = replace(MISSED, asked_at=NOW - ago, unasked_since=long_since)
-    assert decided(one(around)).verdicts[ONE].wants_tasks is asks
+    assert decided(one(around)).steps[ONE].wants_tasks is asks
 
 
 def test_a_definition_that_cannot_be_read_holds_and_is_not_asked_for_in_the_same_breath() -> None:
-    moving = Moving(100, 200, "arn:definition", distinct=False)
+    moving = DeploymentLimits(100, 200, "arn:definition", distinct=False)
     services = Services((service(moving=moving),), NOW)
-    unread = decided(one(Around(NOW, asked_at=NOW)), services=services, definitions={})
-    assert unread.verdicts[ONE].wants_tasks
+    unread = decided(one(SurveyedFacts(NOW, asked_at=NOW)), services=services, definitions={})
+    assert unread.steps[ONE].wants_tasks
     missed = replace(MISSED, unasked="the task definition arn:definition: no")
     decision = decided(one(missed), services=services, definitions={})
     assert decision.holds[ONE].reason is Reason.SURVEY_FAILED
@@ -94,12 +94,12 @@ def test_a_definition_that_cannot_be_read_holds_and_is_not_asked_for_in_the_same
 
 def test_nobody_is_called_for_our_own_host_while_aws_does_not_say_all_of_it() -> None:
     mine = task("updater", group="family:updater", arn=TaskArn("arn:task/own"), family="updater")
-    own = Own(TaskArn("arn:task/own"), "updater")
+    own = OwnTask(TaskArn("arn:task/own"), "updater")
     policy = replace(POLICY, own_host=OwnHost.HAND_OVER)
     host = replace(one(MISSED), tasks=Tasks((mine,), NOW))
-    other = instance("i-b", idle(), trail=Trail(outcome=UpToDate(OLD)))
+    other = instance("i-b", idle(), progress=RunProgress(outcome=UpToDate(OLD)))
     said = decide(fleet(host, other, surveyed=True, own=own), policy)
     assert said.holds[ONE].reason is Reason.SURVEY_FAILED
-    well = replace(host, around=Around(NOW, asked_at=NOW))
+    well = replace(host, around=SurveyedFacts(NOW, asked_at=NOW))
     calls = decide(fleet(well, other, surveyed=True, own=own), policy)
     assert [type(command) for command in calls.commands if command.instance == ONE] == [CallSuccessor]

@@ -105,7 +105,7 @@ def test_an_instance_that_somebody_else_drained_gets_no_command(fleet: Fleet, po
     for one in fleet.instances.values():
         theirs = one.registration is not None and one.registration.status is Status.DRAINING and one.claim is None
         if theirs:
-            assert not decision.verdicts[one.id].commands
+            assert not decision.steps[one.id].commands
 
 
 @PURE
@@ -127,7 +127,7 @@ def test_only_a_marked_draining_empty_instance_is_rebooted_and_only_by_a_fresh_l
 @PURE
 @given(fleets(), policies)
 def test_a_drain_is_preceded_by_its_mark_in_the_same_queue_or_by_our_claim(fleet: Fleet, policy: Policy) -> None:
-    for verdict in decide(fleet, policy).verdicts.values():
+    for verdict in decide(fleet, policy).steps.values():
         kinds = [type(command) for command in verdict.commands]
         if Drain in kinds:
             before = kinds[: kinds.index(Drain)]
@@ -157,15 +157,15 @@ def test_the_order_in_which_instances_are_listed_does_not_matter(fleet: Fleet, p
     assert decide(fleet, policy) == decide(turned, policy)
 
 
-def told(fleet: Fleet, policy: Policy) -> Iterable[Outcome]:
+def check_answer(fleet: Fleet, policy: Policy) -> Iterable[Outcome]:
     """Everything that a decision says of instances."""
     decision = decide(fleet, policy)
     yield from decision.holds.values()
     for command in decision.commands:
         match command:
-            case Return(verdict=outcome) | Conclude(outcome=outcome):
+            case Return(outcome=outcome) | Conclude(outcome=outcome):
                 yield outcome
-            case Unmark(verdict=outcome) if outcome is not None:
+            case Unmark(outcome=outcome) if outcome is not None:
                 yield outcome
             case Quarantine(why=why):
                 yield why
@@ -176,7 +176,7 @@ def told(fleet: Fleet, policy: Policy) -> Iterable[Outcome]:
 @PURE
 @given(fleets(), policies)
 def test_everything_that_is_told_reads_as_a_sentence(fleet: Fleet, policy: Policy) -> None:
-    for outcome in told(fleet, policy):
+    for outcome in check_answer(fleet, policy):
         why = outcome.why if isinstance(outcome, Quarantined) else outcome
         if isinstance(why, Hold | Failed):
             assert "{" not in str(why) + why.remedy
@@ -187,7 +187,7 @@ def test_everything_that_is_told_reads_as_a_sentence(fleet: Fleet, policy: Polic
 @given(fleets(), policies)
 def test_no_look_lies_in_the_past(fleet: Fleet, policy: Policy) -> None:
     decision = decide(fleet, policy)
-    looks = [verdict.look_at for verdict in decision.verdicts.values()] + [decision.look_at, decision.services_at]
+    looks = [verdict.look_at for verdict in decision.steps.values()] + [decision.look_at, decision.services_at]
     assert all(look >= fleet.at for look in looks if look is not None)
 
 
@@ -195,7 +195,7 @@ def test_no_look_lies_in_the_past(fleet: Fleet, policy: Policy) -> None:
 @given(fleets(), policies)
 def test_a_decision_with_commands_or_flights_never_says_that_the_run_is_over(fleet: Fleet, policy: Policy) -> None:
     decision = decide(fleet, policy)
-    if list(decision.commands) or any(one.flight is not None for one in fleet.instances.values()):
+    if list(decision.commands) or any(one.pending is not None for one in fleet.instances.values()):
         assert decision.look_at is not None
 
 
@@ -203,17 +203,17 @@ def test_a_decision_with_commands_or_flights_never_says_that_the_run_is_over(fle
 @given(fleets(), policies)
 def test_no_check_and_no_apply_is_sent_to_a_host_that_has_one_under_way(fleet: Fleet, policy: Policy) -> None:
     for kind in (Check, Apply):
-        assert all(one.flight is None for one, _ in commands(fleet, policy, kind))
+        assert all(one.pending is None for one, _ in commands(fleet, policy, kind))
 
 
 @PURE
 @given(fleets(), policies)
 def test_every_instance_has_a_verdict_and_is_passed_over_with_a_reason_only(fleet: Fleet, policy: Policy) -> None:
-    verdicts = decide(fleet, policy).verdicts
-    assert verdicts.keys() == fleet.instances.keys()
-    for id_, verdict in verdicts.items():
+    steps = decide(fleet, policy).steps
+    assert steps.keys() == fleet.instances.keys()
+    for id_, verdict in steps.items():
         goes_on = verdict.commands or verdict.hold is not None or verdict.look_at is not None
-        assert goes_on or fleet.instances[id_].trail.outcome is not None
+        assert goes_on or fleet.instances[id_].progress.outcome is not None
 
 
 @PURE
@@ -221,14 +221,14 @@ def test_every_instance_has_a_verdict_and_is_passed_over_with_a_reason_only(flee
 def test_only_what_its_host_offers_is_applied_and_only_what_is_staged_is_claimed(fleet: Fleet, policy: Policy) -> None:
     for one, command in commands(fleet, policy, Apply):
         assert isinstance(command, Apply)
-        assert one.told is not None
-        report = one.told.report
+        assert one.check_answer is not None
+        report = one.check_answer.report
         assert report is not None
         assert report.state in (UpdateState.AVAILABLE, UpdateState.STAGED)
         assert report.chosen == command.target
     for one in begun(fleet, policy):
-        assert one.told is not None
-        report = one.told.report
+        assert one.check_answer is not None
+        report = one.check_answer.report
         assert report is not None
         (mark,) = (mark for other, mark in commands(fleet, policy, Mark) if other is one)
         assert isinstance(mark, Mark)
@@ -244,7 +244,7 @@ def test_a_suspect_or_resting_release_is_neither_applied_nor_begun(fleet: Fleet,
     ]
     for one, target in targets:
         assert fleet.suspects.get(target, 0) < policy.suspect_after
-        assert one.rest is None or one.rest.version != target or one.rest.until <= fleet.at
+        assert one.backoff is None or one.backoff.version != target or one.backoff.until <= fleet.at
 
 
 @PURE
@@ -268,11 +268,11 @@ def test_nothing_with_a_standalone_task_is_staged_or_begun(fleet: Fleet, policy:
 def test_an_instance_is_called_updated_only_on_a_proven_boot_of_its_target(fleet: Fleet, policy: Policy) -> None:
     for one, command in [*commands(fleet, policy, Return), *commands(fleet, policy, Unmark)]:
         assert isinstance(command, Return | Unmark)
-        if isinstance(command.verdict, Updated) and one.trail.verdict != command.verdict:
+        if isinstance(command.outcome, Updated) and one.progress.pending_outcome != command.outcome:
             event("updated")
             assert one.claim is not None
-            assert one.told is not None
-            report = one.told.report
+            assert one.check_answer is not None
+            report = one.check_answer.report
             assert report is not None
             assert (report.running, report.boot != one.claim.boot) == (one.claim.target, True)
 
@@ -288,7 +288,7 @@ def test_every_claim_that_is_marked_can_be_written(fleet: Fleet, policy: Policy)
 @PURE
 @given(fleets(), policies)
 def test_every_failure_that_ends_a_claim_is_noted(fleet: Fleet, policy: Policy) -> None:
-    for verdict in decide(fleet, policy).verdicts.values():
+    for verdict in decide(fleet, policy).steps.values():
         kinds = {type(command) for command in verdict.commands}
         if Quarantine in kinds:
             assert Note in kinds

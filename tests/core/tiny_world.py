@@ -16,15 +16,15 @@ from tests.core.builders import (
     OLD,
     SECOND,
     acceptance,
+    check_answer,
     ended,
-    flight,
+    pending,
     problem,
     refusal,
     registration,
     sent_reboot,
     service,
     task,
-    told,
 )
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
@@ -49,15 +49,15 @@ from bottlerocket_ecs_updater.core.model.command import (
     StopTasks,
     Unmark,
 )
-from bottlerocket_ecs_updater.core.model.container_instance import Reach, Registration, Status, Tasks
+from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Registration, Status, Tasks
 from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostReport, Problem, UpdateState
 from bottlerocket_ecs_updater.core.model.ids import BootId, InstanceId, RunId, Zone
-from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Rest
+from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.outcome import Backoff, Outcome, Quarantined
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reboots import SentReboot
-from bottlerocket_ecs_updater.core.model.run_command import End, Kind
+from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind
 from bottlerocket_ecs_updater.core.model.services import Services, Slot
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -151,7 +151,7 @@ class World:
 
     hosts: dict[InstanceId, Host]
     now: datetime = NOW
-    rests: dict[InstanceId, Rest] = field(default_factory=dict)
+    rests: dict[InstanceId, Backoff] = field(default_factory=dict)
     dies: int | type[Command] | None = None
     """After how many commands the run dies, or before which kind of command; None for never."""
     commands: list[Command] = field(default_factory=list)
@@ -206,7 +206,7 @@ class Run:
     @property
     def outcomes(self) -> dict[InstanceId, Outcome | None]:
         """What became of each instance."""
-        return {id_: instance.trail.outcome for id_, instance in self.known.items()}
+        return {id_: instance.progress.outcome for id_, instance in self.known.items()}
 
     # Look
 
@@ -224,30 +224,35 @@ class Run:
         seen = [observe(slot, services, {}) for slot in self.slots]
         self.slots = tuple(slot for slot in seen if not settled(slot, now, self.policy))
         failed: dict[Version, int] = {}
-        for rest in self.world.rests.values():
-            failed[rest.version] = failed.get(rest.version, 0) + rest.rolled_back
+        for backoff in self.world.rests.values():
+            failed[backoff.version] = failed.get(backoff.version, 0) + backoff.rolled_back
         return Fleet(
             self.id, started, now, now, dict(self.known), services, self.slots, halt=self.halt, suspects=failed
         )
 
     def _looked_at(self, host: Host) -> Instance:
         now = self.world.now
-        known = self.known.get(host.id) or Instance(host.id, reach=Reach.ONLINE, rest=self.world.rests.get(host.id))
+        known = self.known.get(host.id) or Instance(
+            host.id, reach=PingStatus.ONLINE, backoff=self.world.rests.get(host.id)
+        )
         instance = see_registration(known, host.registered(now), self.id)
         left = tuple(task(last_status="STOPPING" if host.drained_at else "RUNNING") for _ in range(host.tasks))
         instance = replace(instance, tasks=Tasks(left, now))
-        sent = instance.flight
-        if sent is not None and sent.kind is Kind.APPLY and host.applied_at is None:
-            instance = see_ended(instance, ended(Kind.APPLY, End.FAILED if host.fails_apply else End.SUCCESS, now))
-        elif sent is not None and sent.kind is Kind.CHECK and now >= sent.sent_at + SECOND:
-            instance = see_ended(instance, ended(Kind.CHECK, at=now))
-            instance = see_told(instance, told(host.says(), sent.sent_at, now))
-        elif sent is not None and sent.kind is Kind.BEFORE_DRAIN and now >= sent.sent_at + SECOND:
-            end = End.FAILED if host.refuses_drain else End.SUCCESS
-            instance = see_ended(instance, ended(Kind.BEFORE_DRAIN, end, now))
-        elif sent is not None and sent.kind is Kind.AFTER_REBOOT and now >= sent.sent_at + SECOND:
-            end = End.FAILED if host.unwell else End.SUCCESS
-            instance = see_ended(instance, ended(Kind.AFTER_REBOOT, end, now))
+        sent = instance.pending
+        if sent is not None and sent.kind is DocumentKind.APPLY and host.applied_at is None:
+            instance = see_ended(
+                instance,
+                ended(DocumentKind.APPLY, CommandStatus.FAILED if host.fails_apply else CommandStatus.SUCCESS, now),
+            )
+        elif sent is not None and sent.kind is DocumentKind.CHECK and now >= sent.sent_at + SECOND:
+            instance = see_ended(instance, ended(DocumentKind.CHECK, at=now))
+            instance = see_told(instance, check_answer(host.says(), sent.sent_at, now))
+        elif sent is not None and sent.kind is DocumentKind.BEFORE_DRAIN and now >= sent.sent_at + SECOND:
+            end = CommandStatus.FAILED if host.refuses_drain else CommandStatus.SUCCESS
+            instance = see_ended(instance, ended(DocumentKind.BEFORE_DRAIN, end, now))
+        elif sent is not None and sent.kind is DocumentKind.AFTER_REBOOT and now >= sent.sent_at + SECOND:
+            end = CommandStatus.FAILED if host.unwell else CommandStatus.SUCCESS
+            instance = see_ended(instance, ended(DocumentKind.AFTER_REBOOT, end, now))
         return self._reboots_heard(instance, host)
 
     def _reboots_heard(self, instance: Instance, host: Host) -> Instance:
@@ -270,7 +275,7 @@ class Run:
         now, host, known = self.world.now, self.world.hosts[command.instance], self.known[command.instance]
         match command:
             case Check() | Apply() | RunBeforeDrain() | RunAfterReboot():
-                known = see_sent(known, flight(self._sent(host, command), now))
+                known = see_sent(known, pending(self._sent(host, command), now))
             case Mark(claim=claim):
                 host.attributes[ATTRIBUTE] = claim.encode()
                 known = see_marked(known, claim, now)
@@ -281,40 +286,40 @@ class Run:
                 self._reboot(host)
                 host.reboots.append(sent_reboot(now))
                 known = see_reboot_sent(known, sent_reboot(now))
-            case Return(verdict=verdict):
+            case Return(outcome=verdict):
                 host.status, host.drained_at, host.tasks = Status.ACTIVE, None, 2
-                trail = replace(known.trail, return_sent_at=now, return_confirmed=True, verdict=verdict)
-                known = replace(known, trail=trail)
+                progress = replace(known.progress, return_sent_at=now, return_confirmed=True, pending_outcome=verdict)
+                known = replace(known, progress=progress)
             case Unmark():
                 host.attributes.pop(ATTRIBUTE, None)
                 known = self._unmarked(known, command)
             case Quarantine(claim=claim, why=why):
                 host.attributes[ATTRIBUTE] = claim.encode()
-                known = replace(known, claim=claim, trail=replace(known.trail, outcome=Quarantined(why)))
-            case Note(rest=rest):
-                self.world.rests[host.id] = rest
-                known = replace(known, rest=rest)
+                known = replace(known, claim=claim, progress=replace(known.progress, outcome=Quarantined(why)))
+            case Note(backoff=backoff):
+                self.world.rests[host.id] = backoff
+                known = replace(known, backoff=backoff)
             case Conclude(outcome=outcome):
-                known = replace(known, trail=replace(known.trail, outcome=outcome))
+                known = replace(known, progress=replace(known.progress, outcome=outcome))
             case Cancel() | StopTasks() | CallSuccessor() | NoteBlockers():
                 pass
             case _:
                 assert_never(command)
         self.known[host.id] = known
 
-    def _sent(self, host: Host, command: Check | Apply | RunBeforeDrain | RunAfterReboot) -> Kind:
+    def _sent(self, host: Host, command: Check | Apply | RunBeforeDrain | RunAfterReboot) -> DocumentKind:
         match command:
             case Check():
-                return Kind.CHECK
+                return DocumentKind.CHECK
             case Apply():
                 host.applied_at = self.world.now
-                return Kind.APPLY
+                return DocumentKind.APPLY
             case RunBeforeDrain():
                 assert host.status is Status.ACTIVE
-                return Kind.BEFORE_DRAIN
+                return DocumentKind.BEFORE_DRAIN
             case RunAfterReboot():
                 assert host.boots > 0
-                return Kind.AFTER_REBOOT
+                return DocumentKind.AFTER_REBOOT
 
     def _reboot(self, host: Host) -> None:
         assert host.status is Status.DRAINING, f"{host.id} was rebooted while {host.status.value}"
@@ -326,10 +331,10 @@ class Run:
     def _unmarked(self, known: Instance, command: Unmark) -> Instance:
         if command.took_slot:
             self.slots += (Slot(known.id, known.zone, self.world.now, {}),)
-        trail = Trail(unmarked=True)
-        if command.verdict is not None:
-            trail = replace(known.trail, unmarked=True, outcome=command.verdict)
-        return replace(known, claim=None, claim_on_instance=False, trail=trail)
+        progress = RunProgress(unmarked=True)
+        if command.outcome is not None:
+            progress = replace(known.progress, unmarked=True, outcome=command.outcome)
+        return replace(known, claim=None, claim_on_instance=False, progress=progress)
 
 
 def runs(world: World, policy: Policy, deaths: Sequence[int | type[Command]]) -> Iterator[Run]:

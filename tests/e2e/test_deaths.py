@@ -33,9 +33,9 @@ def test_a_run_that_is_killed_again_and_again_strands_nothing(tmp_path: Path) ->
         assert last is not None
         assert killed > 0
         assert here.not_as_foretold() == []
-        assert_clean(here.verdict())
-        assert max(here.verdict().boots.values()) <= 2
-        assert here.verdict().most_out_at_once == 1
+        assert_clean(here.findings())
+        assert max(here.findings().boots.values()) <= 2
+        assert here.findings().most_out_at_once == 1
 
 
 def _killed_after(here: Town, process: Popen[str], calls: int) -> bool:
@@ -55,14 +55,14 @@ def test_of_three_rivals_one_acts_and_the_others_say_who_and_leave(tmp_path: Pat
         assert [each.exit_code for each in told] == [0, 0, 0]
         assert sorted(each.last["outcome"] for each in told) == ["left", "left", "ok"]
         assert all(each.of("lease.refused")[0]["holder"] for each in told if each.last["outcome"] == "left")
-        assert_clean(here.verdict())
+        assert_clean(here.findings())
         assert here.not_as_foretold() == []
 
 
 def test_a_run_that_is_told_to_stop_leaves_in_time_and_the_next_one_finishes_at_once(tmp_path: Path) -> None:
     with town(row(3), tmp_path) as here:
         process = here.start("--lease", "10m")
-        here.wait_until(lambda: here.verdict().most_out_at_once == 1)
+        here.wait_until(lambda: here.findings().most_out_at_once == 1)
         told, took = _stopped_by(process, signal.SIGTERM)
         assert took < 10
         assert told.last["event"] == "run.finished"
@@ -72,7 +72,7 @@ def test_a_run_that_is_told_to_stop_leaves_in_time_and_the_next_one_finishes_at_
         assert after.of("lease.taken"), "the lease was given back"
         assert time.monotonic() - began < 60
         assert after.exit_code == 0
-        assert_clean(here.verdict())
+        assert_clean(here.findings())
         assert here.not_as_foretold() == []
 
 
@@ -91,14 +91,14 @@ def test_a_second_interrupt_leaves_at_once(tmp_path: Path) -> None:
 def test_a_run_that_was_suspended_past_its_lease_does_nothing_more(tmp_path: Path) -> None:
     with town(row(3), tmp_path) as here:
         first = here.start("--lease", "30s")
-        here.wait_until(lambda: here.verdict().most_out_at_once == 1)
+        here.wait_until(lambda: here.findings().most_out_at_once == 1)
         first.send_signal(signal.SIGSTOP)
         second = here.run("--lease", "2m")
         first.send_signal(signal.SIGCONT)
         woken = heard(first)
         assert woken.exit_code == 1
         assert second.exit_code == 0
-        assert_clean(here.verdict())
+        assert_clean(here.findings())
         assert here.not_as_foretold() == []
 
 

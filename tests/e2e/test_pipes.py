@@ -46,7 +46,7 @@ def test_a_run_into_a_pipe_that_breaks_updates_all_and_exits_as_ever(
         done = run_into(here, redirected, *flags)
         assert (done.stdout.strip().splitlines()[-1:], done.stderr) == (["0"], "")
         assert here.not_as_foretold() == []
-        assert_clean(here.verdict())
+        assert_clean(here.findings())
         batches = sorted(tmp_path.rglob("events-*.jsonl"))
         told = [decode(line) for batch in batches for line in batch.read_bytes().splitlines()]
         assert [event.name for event in told].count("run.finished") == 1

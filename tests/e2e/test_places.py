@@ -12,7 +12,7 @@ from tests.e2e.town import Town, assert_clean, town
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import RunId
-from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, pause_key, set_pause
 from bottlerocket_ecs_updater.report.record.record import Record, runs_of
@@ -23,9 +23,9 @@ NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 OLDER = RunId("20260105-0900-3f9c")
 
 
-def place_of(here: Town) -> Place:
+def place_of(here: Town) -> Location:
     names = here.scenario.names
-    return Place(names.account, names.region, here.scenario.cluster)
+    return Location(names.account, names.region, here.scenario.cluster)
 
 
 def ask(here: Town, *words: str) -> str:
@@ -53,7 +53,7 @@ def test_what_an_older_version_kept_is_heeded_moved_and_still_read(tmp_path: Pat
         assert store.get(pause_key(str(place_of(here)))) is not None
         assert "incident 4711" in ask(here, "resume")
         assert here.run().last["updated"] == 2
-        assert_clean(here.verdict())
+        assert_clean(here.findings())
         runs = {entry["run"] for entry in json.loads(ask(here, "history", "--format", "json"))["runs"]}
         assert runs == {OLDER, *runs_of(store, str(place_of(here)))}
         assert json.loads(ask(here, "report", OLDER, "--out", "--format", "json"))["run"] == OLDER
@@ -76,7 +76,7 @@ def test_a_run_that_cannot_find_out_which_cluster_it_is_waits_for_aws_and_says_s
         first = told.lines[0]
         assert (first["event"], first["level"]) == ("look.postponed", "warning")
         assert "ecs:ListContainerInstances" in first["why"]
-        assert_clean(here.verdict())
+        assert_clean(here.findings())
 
 
 def test_the_arn_of_a_cluster_of_another_account_is_refused_before_anything_is_done(tmp_path: Path) -> None:
@@ -87,5 +87,5 @@ def test_the_arn_of_a_cluster_of_another_account_is_refused_before_anything_is_d
         assert told.last["event"] == "run.finished"
         assert told.last["outcome"] == "error"
         assert "999999999999" in told.last["why"]
-        assert here.verdict().most_out_at_once == 0
+        assert here.findings().most_out_at_once == 0
     assert list(FolderStore(tmp_path).keys("")) == []

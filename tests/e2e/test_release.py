@@ -96,4 +96,4 @@ def test_an_instance_that_somebody_drained_while_the_person_thought_stays_draine
     assert code == 1
     assert "nothing was done, since this has changed meanwhile" in said
     assert built.world.instance(HOST).status is Status.DRAINING
-    assert built.verdict().violations == ()
+    assert built.findings().violations == ()

@@ -24,11 +24,11 @@ def test_thirteen_kinds_of_broken_hosts_cost_the_healthy_ones_nothing(tmp_path: 
         told = here.run("--max-unavailable", "8", "--max-failures", "20", *PATIENT)
         assert told.exit_code == 3, told.last
         assert here.not_as_foretold() == []
-        assert_clean(here.verdict())
+        assert_clean(here.findings())
         named = {each["instance"] for each in told.last["needs_a_person"]}
         broken = {name for name, fate in here.scenario.fates.items() if fate in (Fate.FAILED, Fate.QUARANTINED)}
         assert named == broken
-        assert told.last["quarantined"] == len(here.verdict().quarantined)
+        assert told.last["quarantined"] == len(here.findings().quarantined)
 
 
 def test_throttles_and_server_errors_delay_a_run_and_lose_nothing(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_throttles_and_server_errors_delay_a_run_and_lose_nothing(tmp_path: Path
         told = here.run(*PATIENT)
         assert told.exit_code == 0, told.last
         assert told.last["updated"] == 3
-        assert_clean(here.verdict())
+        assert_clean(here.findings())
 
 
 def test_a_drain_that_never_ends_is_given_back_and_the_others_are_updated(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_drain_that_never_ends_is_given_back_and_the_others_are_updated(tmp_pa
         assert told.last["updated"] == 2
         assert told.last["held_by_reason"] == {"drain-timed-out": 1}
         assert {each["status"] for each in _instances(here)} == {"ACTIVE"}
-        assert_clean(here.verdict())
+        assert_clean(here.findings())
 
 
 def test_what_somebody_else_drained_is_left_alone_as_awscli_sees_it(tmp_path: Path) -> None:
@@ -68,8 +68,8 @@ def test_what_somebody_else_drained_is_left_alone_as_awscli_sees_it(tmp_path: Pa
         assert {each["status"] for each in after.values()} == {"ACTIVE"}
         claims = [one["name"] for each in after.values() for one in each["attributes"] if "updater" in one["name"]]
         assert claims == []
-        assert here.verdict().boots[first["ec2InstanceId"]] == 0
-        assert_clean(here.verdict())
+        assert here.findings().boots[first["ec2InstanceId"]] == 0
+        assert_clean(here.findings())
 
 
 def test_a_world_at_speed_is_updated_where_only_its_speed_is_known(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_world_at_speed_is_updated_where_only_its_speed_is_known(tmp_path: Pat
         assert told.exit_code == 0, told.last
         assert told.last["updated"] == 3
         assert here.not_as_foretold() == []
-        assert_clean(here.verdict())
+        assert_clean(here.findings())
 
 
 def test_alarms_and_documents_that_somebody_made_with_awscli_are_asked_of_every_host(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_alarms_and_documents_that_somebody_made_with_awscli_are_asked_of_every_
         assert told.last["updated"] == 2
         sent = [line["kind"] for line in told.of("command.sent")]
         assert (sent.count("before-drain"), sent.count("after-reboot")) == (2, 2)
-        assert_clean(here.verdict())
+        assert_clean(here.findings())
 
 
 def _instances(here: Town) -> list[dict[str, Any]]:

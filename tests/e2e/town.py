@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.simulator.clock import ScaledClock
 from bottlerocket_ecs_updater.simulator.scenarios import Fate, Scenario
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.wire import OPERATOR_KEY, Wire
-from bottlerocket_ecs_updater.simulator.world.findings import Verdict
+from bottlerocket_ecs_updater.simulator.world.findings import Findings
 from bottlerocket_ecs_updater.simulator.world.invariants import Budget
 from bottlerocket_ecs_updater.simulator.world.world import World
 
@@ -96,15 +96,15 @@ class Town:
             assert time.monotonic() < ends, "it never came"
             self.clock.sleep(pause)
 
-    def verdict(self) -> Verdict:
-        return self.world.verdict()
+    def findings(self) -> Findings:
+        return self.world.findings()
 
     def not_as_foretold(self) -> list[str]:
         """Healthy instances that are not up to date, and others that were rebooted though they had to be left alone.
 
         One that is held may become well while a slow machine still runs: what became of it is not foretold here.
         """
-        seen, newest = self.verdict(), self.scenario.releases[0].version
+        seen, newest = self.findings(), self.scenario.releases[0].version
         fates = self.scenario.fates.items()
         late = [name for name, fate in fates if fate is Fate.UPDATED and seen.versions[name] != newest]
         alone = (Fate.UP_TO_DATE, Fate.FOREIGN)
@@ -157,7 +157,7 @@ def town(scenario: Scenario, state: Path, budget: int = 1, speed: float = SPEED)
         clock.stop()
 
 
-def assert_clean(seen: Verdict) -> None:
+def assert_clean(seen: Findings) -> None:
     """Nobody was killed, nothing is stranded, no invariant was broken."""
     assert [task for task in seen.tasks_killed if task.by_updater] == []
     assert seen.stranded == ()

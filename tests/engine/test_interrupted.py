@@ -21,7 +21,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     Returned,
 )
 from bottlerocket_ecs_updater.core.model.ids import RunId
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.engine.run import Stop
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError
 
 
 def is_reboot(event: Event) -> bool:
-    return isinstance(event, CommandSent) and event.kind is Kind.REBOOT
+    return isinstance(event, CommandSent) and event.kind is DocumentKind.REBOOT
 
 
 @dataclass
@@ -54,7 +54,7 @@ def exit_code_of_one_stopped_at(at: Callable[[Event], bool], *faults: f.Fault) -
     updater.tape = Listening(stop=updater.stop, at=at)
     finished = updater.run()
     assert (finished.outcome, finished.why) == ("interrupted", "SIGTERM was received")
-    assert (finished.exit_code == 3) == bool(world.verdict().stranded)
+    assert (finished.exit_code == 3) == bool(world.findings().stranded)
     return finished.exit_code
 
 
@@ -96,7 +96,7 @@ def test_one_that_leaves_what_a_dead_run_had_drained_exits_with_three() -> None:
     later.stop.request("SIGTERM was received")
     assert later.run().exit_code == 3
     assert Updater(world, name="run-3", ledger=KeptLedger(store, "demo", RunId("run-3"))).run().exit_code == 0
-    assert world.verdict().stranded == ()
+    assert world.findings().stranded == ()
 
 
 def test_a_run_that_is_stopped_after_a_failure_is_told_as_stopped_and_exits_with_three() -> None:

@@ -17,9 +17,15 @@ from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn, InstanceId, RunId
-from bottlerocket_ecs_updater.core.model.outcome import Rest
+from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.state.ledger import with_claim, with_failure, with_rest, without_claim, without_rest
+from bottlerocket_ecs_updater.core.state.ledger import (
+    with_backoff,
+    with_claim,
+    with_failure,
+    without_claim,
+    without_rest,
+)
 from bottlerocket_ecs_updater.engine.manual_release import (
     Changed,
     Release,
@@ -82,12 +88,12 @@ class Desk:
         attribute = {"name": ATTRIBUTE, "value": text, "targetId": arn or self.arn}
         self.clients.ecs.put_attributes(cluster="demo", attributes=[attribute])
 
-    def remember(self, *, claim: Claim | None = None, rest: Rest | None = None, id_: InstanceId = ONE) -> None:
+    def remember(self, *, claim: Claim | None = None, backoff: Backoff | None = None, id_: InstanceId = ONE) -> None:
         ledger = self.ledger()
         if claim is not None:
             ledger.change(partial(with_claim, instance=id_, claim=claim, arn=ContainerInstanceArn(self.arn)))
-        if rest is not None:
-            ledger.change(partial(with_rest, instance=id_, rest=rest))
+        if backoff is not None:
+            ledger.change(partial(with_backoff, instance=id_, backoff=backoff))
         ledger.flush()
 
     def forget(self) -> None:
@@ -115,8 +121,8 @@ class Desk:
 IN_SERVICE = {"status": Status.ACTIVE, "claimed": False, "remembered": []}
 
 
-def rest(desk: Desk, version: Version = NEW) -> Rest:
-    return Rest(version, 2, desk.clock.now(), "not-back", rolled_back=True)
+def backoff(desk: Desk, version: Version = NEW) -> Backoff:
+    return Backoff(version, 2, desk.clock.now(), "not-back", rolled_back=True)
 
 
 def quarantined(*, on_instance: bool = True, in_store: bool = True) -> Desk:
@@ -126,7 +132,7 @@ def quarantined(*, on_instance: bool = True, in_store: bool = True) -> Desk:
     desk.drain()
     if on_instance:
         desk.write(claim.encode())
-    desk.remember(claim=claim if in_store else None, rest=rest(desk))
+    desk.remember(claim=claim if in_store else None, backoff=backoff(desk))
     return desk
 
 
@@ -174,7 +180,7 @@ def test_a_claim_that_cannot_be_read_is_named_with_what_to_do() -> None:
 
 def test_a_rest_is_cleared_and_the_instance_is_not_touched() -> None:
     desk = Desk()
-    desk.remember(rest=rest(desk))
+    desk.remember(backoff=backoff(desk))
     calls = desk.world.calls.by_action["ecs:UpdateContainerInstancesState"]
     desk.perform(desk.consider())
     assert desk.stands() == IN_SERVICE
@@ -210,7 +216,7 @@ def test_an_instance_of_which_nobody_knows_is_refused() -> None:
 
 def test_a_version_that_failed_is_declared_good_for_all_instances() -> None:
     desk = Desk()
-    desk.remember(rest=rest(desk))
+    desk.remember(backoff=backoff(desk))
     planned = consider_version(NEW, desk.ledger())
     assert planned.steps() == [
         f"declare {NEW} good, though it failed on {ONE}: all instances may take it again",
@@ -362,7 +368,7 @@ def _drained_under_a_new_registration(desk: Desk) -> None:
 
 
 def _failed_once_more(desk: Desk) -> None:
-    desk.remember(rest=Rest(NEW, 3, desk.clock.now(), "not-back", rolled_back=True))
+    desk.remember(backoff=Backoff(NEW, 3, desk.clock.now(), "not-back", rolled_back=True))
 
 
 def _written_over(desk: Desk) -> None:
@@ -416,7 +422,7 @@ def test_under_a_new_registration_that_is_ours_too_the_same_is_done() -> None:
 
 def test_a_version_that_fails_on_one_more_meanwhile_is_not_declared_good() -> None:
     desk = Desk()
-    desk.remember(rest=rest(desk))
+    desk.remember(backoff=backoff(desk))
     planned = consider_version(NEW, desk.ledger())
     ledger = desk.ledger()
     ledger.change(partial(with_failure, version=NEW, instance=NOWHERE))

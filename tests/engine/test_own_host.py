@@ -9,7 +9,7 @@ from typing import Any
 from tests.support.simulated import NEW, OLD, Tape, Updater, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import Drained, Event, InstanceHeld, SuccessorCalled
-from bottlerocket_ecs_updater.core.model.ids import InstanceId, Own, TaskArn
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, OwnTask, TaskArn
 from bottlerocket_ecs_updater.core.model.outcome import Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.rules.policy import OwnHost, Policy
@@ -55,7 +55,7 @@ class Refuses:
 def updater_on(world: World, where: int, policy: Policy = HAND_OVER, **changes: Any) -> tuple[Updater, Any]:
     """An updater whose task runs on that instance, and the task."""
     task = world.run_standalone_task(instance_id(where), family=FAMILY)
-    return Updater(world, policy, own=Own(TaskArn(task.arn), FAMILY), **changes), task
+    return Updater(world, policy, own=OwnTask(TaskArn(task.arn), FAMILY), **changes), task
 
 
 def reason(finished: Any, where: int) -> Reason:
@@ -78,10 +78,10 @@ def test_a_run_updates_all_hosts_but_its_own_and_the_run_that_it_calls_updates_t
     assert [event.instance for event in first.tape.of(SuccessorCalled)] == [instance_id(1)]
     assert instance_id(1) not in [event.instance for event in first.tape.of(Drained)]
     # The first one is on its way out when the second one looks around.
-    second = Updater(world, HAND_OVER, "run-2", own=Own(TaskArn(starts.task.arn), FAMILY))
+    second = Updater(world, HAND_OVER, "run-2", own=OwnTask(TaskArn(starts.task.arn), FAMILY))
     world.clock.after(timedelta(seconds=20), lambda: world.ecs.lifecycle.stop(task, "Exited", "it ended"))
     assert second.run().exit_code == 0
-    seen = world.verdict()
+    seen = world.findings()
     assert (versions(world), seen.violations, seen.tasks_killed, seen.stranded) == ([NEW] * 4, (), (), ())
 
 
@@ -92,7 +92,7 @@ def test_the_run_that_was_called_takes_the_host_though_its_caller_is_still_liste
     world.clock.after(timedelta(minutes=1), lambda: world.ecs.lifecycle.stop(lingers, "Exited", "it ended"))
     finished = called.run()
     assert isinstance(finished.outcomes[InstanceId(instance_id(0))], Updated)
-    assert (reason(finished, 1), world.verdict().tasks_killed) == (Reason.OWN_HOST, ())
+    assert (reason(finished, 1), world.findings().tasks_killed) == (Reason.OWN_HOST, ())
 
 
 def test_unless_told_otherwise_a_run_leaves_its_own_host_alone() -> None:
@@ -108,7 +108,7 @@ def test_a_call_that_is_refused_leaves_the_host_in_service_with_the_reason() -> 
     finished = updater.run()
     assert (finished.exit_code, reason(finished, 0)) == (0, Reason.OWN_HOST)
     assert any("events:PutEvents" in str(event.hold) for event in updater.tape.of(InstanceHeld))
-    assert (world.verdict().stranded, versions(world)) == ((), [OLD, NEW])
+    assert (world.findings().stranded, versions(world)) == ((), [OLD, NEW])
 
 
 def test_a_run_that_never_comes_is_not_waited_for_for_ever() -> None:
@@ -126,7 +126,7 @@ def test_in_a_cluster_of_one_nobody_is_called_and_nothing_is_drained() -> None:
     starts = Starts(world, where=0)
     updater, _ = updater_on(world, 0, successors=starts)
     assert reason(updater.run(), 0) is Reason.OWN_HOST
-    assert (starts.calls, world.verdict().seconds_out) == (0, {instance_id(0): 0.0})
+    assert (starts.calls, world.findings().seconds_out) == (0, {instance_id(0): 0.0})
 
 
 class StopsAtADrain(Tape):
@@ -148,11 +148,11 @@ def test_what_an_earlier_run_drained_under_the_one_that_waited_for_it_is_given_b
     waiting, task = updater_on(world, 0)
     world.clock.sleep(timedelta(minutes=1))
     stop = Stop()
-    Updater(world, name="run-0", own=Own(TaskArn("elsewhere"), FAMILY), stop=stop, tape=StopsAtADrain(stop)).run()
-    assert world.verdict().stranded == (instance_id(0),)
+    Updater(world, name="run-0", own=OwnTask(TaskArn("elsewhere"), FAMILY), stop=stop, tape=StopsAtADrain(stop)).run()
+    assert world.findings().stranded == (instance_id(0),)
     finished = waiting.run()
-    assert (reason(finished, 0), world.verdict().stranded, versions(world)) == (Reason.OWN_HOST, (), [OLD, OLD])
+    assert (reason(finished, 0), world.findings().stranded, versions(world)) == (Reason.OWN_HOST, (), [OLD, OLD])
     world.ecs.lifecycle.stop(task, "Exited", "it ended")
     Updater(world, name="run-2").run()
-    seen = world.verdict()
+    seen = world.findings()
     assert (versions(world), seen.violations, seen.tasks_killed) == ([NEW, OLD], (), ())

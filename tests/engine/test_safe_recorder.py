@@ -41,7 +41,7 @@ def test_a_run_whose_recorder_fails_finishes_what_it_began(error: Exception) -> 
     world = row(2)
     finished = Updater(world, tape=Breaking(error=error)).run()
     assert (finished.outcome, finished.exit_code, finished.counts["updated"]) == ("ok", 0, 2)
-    seen = world.verdict()
+    seen = world.findings()
     assert (seen.stranded, seen.violations, set(seen.versions.values())) == ((), (), {NEW})
 
 
@@ -66,4 +66,4 @@ def test_a_run_whose_log_nobody_reads_any_more_finishes_what_it_began() -> None:
         finished = Updater(world, tape=Logged()).run()
         os.dup2(os.open(os.devnull, os.O_WRONLY), write)
     assert (finished.outcome, finished.counts["updated"]) == ("ok", 2)
-    assert world.verdict().stranded == ()
+    assert world.findings().stranded == ()

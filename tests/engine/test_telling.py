@@ -8,12 +8,12 @@ from tests.support.simulated import NEW, Updater, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import InstanceHeld
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
-from bottlerocket_ecs_updater.core.model.outcome import Rest
+from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.state.ledger import with_rest
+from bottlerocket_ecs_updater.core.state.ledger import with_backoff
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec
@@ -33,12 +33,12 @@ def test_nothing_is_said_of_an_instance_that_failed_once_and_left_the_cluster_si
     here, gone = InstanceId(instance_id(0)), InstanceId(instance_id(7))
     earlier = KeptLedger(store, "demo", RunId("run-0"))
     earlier.load()
-    rest = Rest(Version.parse(NEW), 1, world.clock.now() + timedelta(hours=1), "apply-failed")
+    backoff = Backoff(Version.parse(NEW), 1, world.clock.now() + timedelta(hours=1), "apply-failed")
     for id_ in (here, gone):
-        earlier.change(lambda ledger, id_=id_: with_rest(ledger, instance=id_, rest=rest))  # type: ignore[misc]
+        earlier.change(lambda ledger, id_=id_: with_backoff(ledger, instance=id_, backoff=backoff))  # type: ignore[misc]
     earlier.flush()
     finished = Updater(world, ledger=KeptLedger(store, "demo", RunId("run-1"))).run()
     assert {id_: getattr(one, "reason", None) for id_, one in finished.outcomes.items()} == {
-        here: Reason.RESTING,
+        here: Reason.BACKING_OFF,
         InstanceId(instance_id(1)): None,
     }

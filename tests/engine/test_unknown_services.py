@@ -57,7 +57,7 @@ def test_a_service_that_stays_unknown_holds_its_hosts_and_ends_the_run() -> None
     _, finished = run(world, -MINUTE, 300 * MINUTE)
     reasons = {outcome.reason for outcome in finished.outcomes.values() if isinstance(outcome, Hold)}
     assert (finished.exit_code, reasons) == (0, {Reason.SERVICE_UNKNOWN})
-    assert world.verdict().most_out_at_once == 0
+    assert world.findings().most_out_at_once == 0
     assert finished.took < 5 * MINUTE
 
 
@@ -66,4 +66,4 @@ def test_one_that_becomes_unknown_after_a_return_halts_the_run_at_the_limit_of_s
     _, finished = run(world, 2 * MINUTE, 300 * MINUTE)
     assert finished.exit_code == 4
     assert "web-0 (ECS did not describe it: InternalError)" in finished.why
-    assert world.verdict().stranded == ()
+    assert world.findings().stranded == ()

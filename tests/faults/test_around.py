@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.simulator import faults as f
-from bottlerocket_ecs_updater.simulator.faults.world import Standing, Step
+from bottlerocket_ecs_updater.simulator.faults.world import SetStatus, Step
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, OLD
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
@@ -68,7 +68,7 @@ def test_f32_a_host_that_registers_anew_after_the_reboot_is_verified_and_let_go(
 
 @pytest.mark.parametrize("step", [Step.CHECK, Step.APPLY])
 def test_f33_an_instance_that_somebody_drains_before_us_is_theirs_and_fills_the_budget(step: Step) -> None:
-    town = befall(f.SomebodySets(Standing.DRAINING, SECONDS, step))
+    town = befall(f.SomebodySets(SetStatus.DRAINING, SECONDS, step))
     assert town.fates == ["drained-by-others", "drained-by-others"]
     assert town.exits == [0, 3]
     assert (town.boots, town.version) == (0, OLD)
@@ -76,7 +76,7 @@ def test_f33_an_instance_that_somebody_drains_before_us_is_theirs_and_fills_the_
 
 
 def test_f33_an_instance_that_somebody_drains_before_us_leaves_the_other_slot_of_two() -> None:
-    town = befall(f.SomebodySets(Standing.DRAINING, SECONDS, Step.CHECK), hosts=6, budget=2)
+    town = befall(f.SomebodySets(SetStatus.DRAINING, SECONDS, Step.CHECK), hosts=6, budget=2)
     assert set(town.fates) == {"drained-by-others"}
     assert set(town.exits) == {0}
     assert town.updated_the_others()
@@ -84,11 +84,11 @@ def test_f33_an_instance_that_somebody_drains_before_us_leaves_the_other_slot_of
 
 @pytest.mark.parametrize("step", [Step.DRAIN, Step.REBOOT, Step.BOOT])
 def test_f33_an_instance_that_somebody_drains_once_more_while_it_is_ours_is_updated_and_returned(step: Step) -> None:
-    check_all_updated(befall(f.SomebodySets(Standing.DRAINING, SECONDS, step)))
+    check_all_updated(befall(f.SomebodySets(SetStatus.DRAINING, SECONDS, step)))
 
 
 def test_f33_an_instance_that_somebody_drains_after_its_return_is_updated_and_stays_theirs() -> None:
-    town = befall(f.SomebodySets(Standing.DRAINING, SECONDS, Step.RETURN), hosts=6, budget=2)
+    town = befall(f.SomebodySets(SetStatus.DRAINING, SECONDS, Step.RETURN), hosts=6, budget=2)
     assert town.fates[0] == "updated"
     assert set(town.fates[1:]) == {"drained-by-others"}
     assert town.boots == 1
@@ -97,11 +97,11 @@ def test_f33_an_instance_that_somebody_drains_after_its_return_is_updated_and_st
 
 @pytest.mark.parametrize("step", [Step.CHECK, Step.APPLY, Step.REBOOT, Step.BOOT, Step.RETURN])
 def test_f33_an_instance_that_somebody_returns_outside_its_drain_is_updated_all_the_same(step: Step) -> None:
-    check_all_updated(befall(f.SomebodySets(Standing.ACTIVE, SECONDS, step)))
+    check_all_updated(befall(f.SomebodySets(SetStatus.ACTIVE, SECONDS, step)))
 
 
 def test_f33_an_instance_that_somebody_returns_while_we_drain_it_is_left_in_service_and_taken_an_hour_later() -> None:
-    town = befall(f.SomebodySets(Standing.ACTIVE, SECONDS, Step.DRAIN))
+    town = befall(f.SomebodySets(SetStatus.ACTIVE, SECONDS, Step.DRAIN))
     assert town.fates == ["returned-by-others", "updated", "up-to-date"]
     assert town.exits == [0, 0, 0]
     assert town.sent("reboot") == 0
@@ -245,7 +245,7 @@ def test_an_instance_that_has_no_room_for_one_more_attribute_is_held_and_not_dra
     attributes = [{"name": name, "value": "1", "targetId": world.instance(full).arn} for name in names]
     InProcessClients(world, "operator").ecs.put_attributes(cluster="demo", attributes=attributes)
     finished = Updater(world).run()
-    verdict = world.verdict()
+    verdict = world.findings()
     held = finished.outcomes[InstanceId(full)]
     assert isinstance(held, Hold)
     assert held.reason is Reason.NO_ROOM_FOR_CLAIM
@@ -260,7 +260,7 @@ def test_f39_no_task_can_arrive_on_a_host_that_is_to_be_rebooted(times: int | No
 
 
 def test_f39_a_host_that_somebody_returns_so_that_tasks_arrive_is_not_rebooted() -> None:
-    town = befall(f.TaskArrives(), f.SomebodySets(Standing.ACTIVE, SECONDS, Step.DRAIN))
+    town = befall(f.TaskArrives(), f.SomebodySets(SetStatus.ACTIVE, SECONDS, Step.DRAIN))
     assert town.fates == ["returned-by-others", "updated", "up-to-date"]
     assert town.sent("reboot") == 0
     assert town.played.verdict.tasks_killed == ()
@@ -339,7 +339,7 @@ def test_w7_a_host_that_the_reboot_is_denied_for_is_given_back_at_once_and_rests
     named: bool,
 ) -> None:
     town = befall(f.CommandsDenied(REBOOT, named), runs_max=4)
-    assert town.fates == ["send-denied", "send-denied", "send-denied", "resting"]
+    assert town.fates == ["send-denied", "send-denied", "send-denied", "backing-off"]
     assert town.exits == [0] * 4
     assert (town.boots, town.sent("reboot")) == (0, 0)
     assert town.minutes_out < 3 * USUAL_MINUTES

@@ -38,7 +38,7 @@ def test_after_a_drain_in_vain_no_further_host_with_the_same_tasks_is_drained(wo
     finished = updater.run()
     assert len(updater.tape.of(Drained)) == budget
     assert reasons(finished) == ["drain-blocked"] * (HOSTS - budget) + ["drain-timed-out"] * budget
-    assert world.verdict().clean
+    assert world.findings().clean
 
 
 def test_the_hold_names_the_service_the_host_and_since_when() -> None:
@@ -53,13 +53,13 @@ def test_the_next_run_waits_and_then_tries_one_host_at_a_time() -> None:
     world, ledger = world_of(HOURS, budget=3), UnkeptLedger()
     Updater(world, at_most(3), ledger=ledger).run()
     soon = Updater(world, at_most(3), "run-2", ledger=ledger)
-    assert set(reasons(soon.run())) <= {"drain-blocked", "resting"}
+    assert set(reasons(soon.run())) <= {"drain-blocked", "backing-off"}
     assert not soon.tape.of(Drained)
     world.clock.sleep(timedelta(days=2))
     later = Updater(world, at_most(3), "run-3", ledger=ledger)
     finished = later.run()
     assert reasons(finished).count("drain-timed-out") == 1
-    assert world.verdict().clean
+    assert world.findings().clean
 
 
 def test_a_drain_that_moves_the_tasks_ends_it() -> None:

@@ -32,7 +32,7 @@ def world_of(fault: Fault, budget: int = 1, **options: object) -> World:
 
 
 def on_new(world: World) -> int:
-    return sum(version == NEW for version in world.verdict().versions.values())
+    return sum(version == NEW for version in world.findings().versions.values())
 
 
 @pytest.mark.parametrize("how", BREAK)
@@ -46,7 +46,7 @@ def test_f44_a_version_that_breaks_tasks_halts_the_run_and_names_them(how: str, 
     assert f"tasks fail on {NEW}" in halts[0].why
     assert "service:" in halts[0].why
     assert on_new(world) <= 2 * budget
-    assert world.verdict().clean
+    assert world.findings().clean
 
 
 def test_f44_the_tasks_own_words_are_in_the_halt() -> None:
@@ -89,7 +89,7 @@ def test_f45_an_impaired_container_instance_halts_the_run(after: int) -> None:
     assert finished.exit_code == 4
     assert "IMPAIRED: CONTAINER_RUNTIME" in finished.why
     assert on_new(world) <= 2
-    assert world.verdict().clean
+    assert world.findings().clean
 
 
 def test_f45_a_host_that_is_impaired_after_its_reboot_is_not_given_back() -> None:

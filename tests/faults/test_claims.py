@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.core.model.event import CommandSent, Drained, Even
 from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn, InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.ledger import Ledger, with_claim
@@ -104,7 +104,7 @@ class Cluster:
         return self.world.instance(instance_id(number)).arn
 
     def clean(self) -> bool:
-        verdict = self.world.verdict()
+        verdict = self.world.findings()
         return not verdict.violations and not verdict.tasks_killed
 
 
@@ -114,7 +114,7 @@ def single(**options: object) -> Cluster:
 
 
 def sent_a_reboot(event: Event) -> bool:
-    return isinstance(event, CommandSent) and event.kind is Kind.REBOOT
+    return isinstance(event, CommandSent) and event.kind is DocumentKind.REBOOT
 
 
 def drained(event: Event) -> bool:

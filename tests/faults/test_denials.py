@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.core.model.event import ActDenied, RunFinished
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.engine.store.ledger_store import ledger_key
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
@@ -59,7 +59,7 @@ def claims(world: World) -> int:
 def assert_given_back(world: World, finished: RunFinished, named: str) -> None:
     assert finished.exit_code == 1
     assert named in finished.why
-    assert world.verdict().stranded == ()
+    assert world.findings().stranded == ()
     world.authorize = allowing
     assert claims(world) == 0
 
@@ -74,7 +74,7 @@ def test_a_host_whose_reboot_is_denied_is_given_back_and_the_error_ends_the_run(
 
 def test_a_host_for_which_there_is_no_reboot_document_is_given_back(tmp_path: Path) -> None:
     world = row(3)
-    lost = replace(story(world, tmp_path).updater(), documents={**DOCUMENTS, Kind.REBOOT: "no-such-document"})
+    lost = replace(story(world, tmp_path).updater(), documents={**DOCUMENTS, DocumentKind.REBOOT: "no-such-document"})
     assert_given_back(world, lost.run(), "no-such-document does not exist")
 
 
@@ -119,7 +119,7 @@ def test_what_is_denied_before_anything_is_in_hand_ends_the_run_at_once(action: 
     finished = story(world, tmp_path).run()
     assert finished.exit_code == 1
     assert action in finished.why
-    assert world.verdict().most_out_at_once == 0
+    assert world.findings().most_out_at_once == 0
 
 
 def leave_one_drained(told: Story, world: World) -> None:
@@ -145,7 +145,7 @@ def test_what_a_run_left_drained_is_finished_though_a_note_of_a_release_cannot_b
     leave_one_drained(told, world)
     told.store.put(key, b"nonsense", None)
     assert told.run().counts["updated"] == 3
-    assert world.verdict().stranded == ()
+    assert world.findings().stranded == ()
 
 
 def test_what_a_run_left_drained_is_given_back_though_the_ledger_cannot_be_read(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_ledger_that_cannot_be_read_keeps_a_run_from_beginning_anything(tmp_pa
     finished = told.run()
     assert (finished.outcome, finished.exit_code) == ("error", 1)
     assert "delete it" in finished.why
-    assert world.verdict().most_out_at_once == 0
+    assert world.findings().most_out_at_once == 0
 
 
 NEVER_RESTORED = ("ecs:DescribeContainerInstances", "ecs:UpdateContainerInstancesState")
@@ -210,7 +210,7 @@ def test_whatever_is_denied_from_whenever_on_no_instance_stays_out_of_service(
     world.authorize = allowing
     world.clock.sleep(timedelta(hours=49))
     told.run()
-    verdict = world.verdict()
+    verdict = world.findings()
     assert (verdict.stranded, verdict.violations, verdict.tasks_killed) == ((), (), ())
     assert set(verdict.versions.values()) == {NEW}
     assert claims(world) == 0
@@ -256,7 +256,7 @@ def test_a_claim_that_may_not_be_deleted_is_overwritten_by_one_that_is_finished(
     outcome = later.outcomes[InstanceId(name)]
     assert isinstance(outcome, Hold)
     assert outcome.reason is Reason.DRAINED_BY_OTHERS
-    assert world.verdict().violations == ()
+    assert world.findings().violations == ()
 
 
 # Denied for single instances
@@ -282,8 +282,8 @@ def test_no_third_host_is_drained_where_the_reboot_was_denied_for_two_and_allowe
     deny_documents(world, REBOOT, all_of(world, 5))
     finished = story(world, tmp_path).run()
     assert_given_back(world, finished, "ssm:SendCommand on instance/i-0")
-    assert sum(seconds > 0 for seconds in world.verdict().seconds_out.values()) == 2
-    assert set(world.verdict().boots.values()) == {0}
+    assert sum(seconds > 0 for seconds in world.findings().seconds_out.values()) == 2
+    assert set(world.findings().boots.values()) == {0}
 
 
 def test_hosts_whose_reboot_is_denied_by_name_cost_the_others_nothing(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_hosts_whose_reboot_is_denied_by_name_cost_the_others_nothing(tmp_path: 
     finished = story(world, tmp_path).run()
     assert (finished.exit_code, finished.counts["updated"]) == (0, 4)
     assert {id_ for id_, one in finished.outcomes.items() if _denied(one)} == denied_ones
-    assert world.verdict().stranded == ()
+    assert world.findings().stranded == ()
     assert claims(world) == 0
 
 
@@ -304,7 +304,7 @@ def test_a_document_that_is_denied_for_every_host_by_name_is_an_error_and_nothin
     deny_documents(world, document, all_of(world, 3))
     finished = story(world, tmp_path).run()
     assert_given_back(world, finished, "ssm:SendCommand on instance/i-0")
-    assert world.verdict().most_out_at_once == 0
+    assert world.findings().most_out_at_once == 0
 
 
 def test_a_denied_host_is_asked_once_in_a_run(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_a_run_ends_with_an_error_and_the_next_one_updates_all(which: object, co
     assert "AWS took nothing" in finished.why
     world.authorize = lambda _: None
     assert Updater(world, Policy(), "run-2").run().exit_code == 0
-    assert world.verdict().stranded == ()
+    assert world.findings().stranded == ()
 
 
 @pytest.mark.parametrize("code", ANSWERS)
@@ -61,7 +61,7 @@ def test_a_host_is_given_back_that_cannot_be_marked_for_its_reboot(code: str) ->
     world = row(2)
     refuse(world, marks_for_reboot, code)
     Updater(world).run()
-    assert world.verdict().stranded == ()
+    assert world.findings().stranded == ()
 
 
 @pytest.mark.parametrize(
@@ -72,4 +72,4 @@ def test_what_disturbs_nobody_ends_a_run_too(which: object, code: str) -> None:
     world = row(2)
     refuse(world, which, code)
     assert Updater(world).run().exit_code == 1
-    assert world.verdict().stranded == ()
+    assert world.findings().stranded == ()

@@ -56,7 +56,7 @@ def test_f17_a_host_whose_reboot_is_delayed_is_waited_for_and_asked_only_once() 
 
 def test_f17_a_host_that_always_refuses_to_reboot_is_returned_and_rests_longer_each_time() -> None:
     town = befall(f.RebootRefused(times=None))
-    assert town.fates == ["reboot-refused"] * 3 + ["resting"]
+    assert town.fates == ["reboot-refused"] * 3 + ["backing-off"]
     assert town.exits == [3, 3, 3, 0]
     assert (town.boots, town.version) == (0, OLD)
     assert town.minutes_out < 3 * 5
@@ -78,7 +78,7 @@ def test_f19_f25_a_host_that_falls_back_is_returned_and_not_tried_again_until_a_
     fault: f.GrubFails | f.RollsBack,
 ) -> None:
     town = befall(fault)
-    assert town.fates == ["rolled-back", "resting"]
+    assert town.fates == ["rolled-back", "backing-off"]
     assert town.exits == [3, 0]
     assert (town.boots, town.version) == (1, OLD)
     assert town.minutes_out < USUAL_MINUTES

@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.core.model.event import CommandSent
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec
@@ -105,10 +105,10 @@ def test_f17_a_shutdown_that_is_held_up_strikes_no_instance_in_service(end: str,
     tape = Tape()
     finished = Updater(world, at_most(1), clients=clients, tape=tape).run()
     world.clock.sleep(timedelta(minutes=15))
-    verdict = world.verdict()
+    verdict = world.findings()
     assert (verdict.violations, verdict.tasks_killed) == ((), ())
     assert isinstance(finished.outcomes[InstanceId(instance_id(0))], Updated)
-    sent = [event for event in tape.of(CommandSent) if event.kind is Kind.REBOOT]
+    sent = [event for event in tape.of(CommandSent) if event.kind is DocumentKind.REBOOT]
     assert len(sent) <= 3
 
 
@@ -139,7 +139,7 @@ def test_f18_what_is_quarantined_for_a_reboot_that_is_pending_is_returned_when_i
     world.clock.sleep(timedelta(minutes=20))
     second = Updater(world, at_most(1), "run-2").run()
     assert isinstance(second.outcomes[InstanceId(instance_id(0))], Updated)
-    assert world.verdict().clean
+    assert world.findings().clean
 
 
 @pytest.mark.parametrize("delivery", [0.5, 20])
@@ -156,7 +156,7 @@ def test_f16_a_command_that_the_agent_runs_again_strikes_no_instance_in_service(
     world = row(2, services=1, faults={0: faults}, ssm_timing=timing)
     finished = Updater(world, at_most(1)).run()
     world.clock.sleep(timedelta(minutes=15))
-    verdict = world.verdict()
+    verdict = world.findings()
     assert (verdict.violations, verdict.tasks_killed) == ((), ())
     assert isinstance(finished.outcomes[InstanceId(instance_id(0))], Updated | Quarantined)
 
@@ -167,7 +167,7 @@ def test_f41_a_version_that_somebody_stages_while_the_host_drains_is_not_booted(
     world = row(2, services=1, tasks=2, faults={0: (by_hand,)})
     world.watch.budget = replace(world.watch.budget, denied_versions=frozenset({"1.20.5"}))
     Updater(world, at_most(1)).run()
-    assert world.verdict().clean
+    assert world.findings().clean
     assert world.hosts[instance_id(0)].running in (OLD, NEW, "1.20.5")
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.core.builders import fleet, idle, instance, registration, service
 from tests.report.strategies import VERSIONS
 
-from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.services import Services
 from bottlerocket_ecs_updater.core.model.shared import (
     Act,
@@ -57,8 +57,8 @@ def history(draw: st.DrawFn) -> list[Look]:
 HISTORIES = st.composite(history)()
 
 
-def place(number: int) -> Place:
-    return Place("111122223333", "us-east-1", f"c{number}")
+def place(number: int) -> Location:
+    return Location("111122223333", "us-east-1", f"c{number}")
 
 
 STAGING = Policy(rules=Rules(stages=StageRules("staging")))

@@ -62,7 +62,7 @@ def test_production_takes_a_version_after_staging_was_healthy_on_it_for_the_time
     assert updated(shop.run()) == 3
     assert shop.versions == {NEW}
     for one in clusters.each.values():
-        assert one.world.verdict().violations == ()
+        assert one.world.findings().violations == ()
 
 
 def test_the_hold_says_what_it_waits_for_and_when_that_can_be_at_the_earliest() -> None:
@@ -157,7 +157,7 @@ def test_a_block_half_way_stops_the_roll_and_what_is_in_hand_is_given_back() -> 
     assert 0 < updated(finished) < 6
     assert reasons(finished) == {"blocked"}
     assert "blocked by ann since" in held(finished)
-    verdict = shop.world.verdict()
+    verdict = shop.world.findings()
     assert verdict.violations == ()
     assert verdict.stranded == ()
     change_acts(clusters.store, lambda acts: with_block(acts, TARGET, None))
@@ -203,7 +203,7 @@ def test_an_expedited_version_waits_for_nothing_that_only_takes_time() -> None:
     assert updated(shop.run()) == 0
     change_acts(clusters.store, lambda acts: with_expedite(acts, TARGET, Expedite(act.who, act.at, "CVE")))
     assert updated(shop.run()) == 3
-    assert shop.world.verdict().violations == ()
+    assert shop.world.findings().violations == ()
 
 
 @pytest.mark.parametrize(("windows", "freezes"), [(False, False), (True, False), (False, True), (True, True)])

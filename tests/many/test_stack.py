@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.account.cloudformation import Template
 from tests.account.cloudformation.stack import Stack
-from tests.account.iam import Ask, Caller, Decision
+from tests.account.iam import Caller, Decision, IamRequest
 from tests.stack.stage import OURS, Paper, judged_run, policy_of, properties, several, statements
 from tests.support.simulated import row
 
@@ -141,8 +141,8 @@ def test_without_a_statement_a_run_is_refused_what_the_statement_is_for(sid: str
     }
     judged = judged_run(world, STACK, without=sid, shared=True)
     assert {refusal.ask.action for refusal in judged.refusals} & allowed
-    assert world.verdict().stranded == ()
-    assert world.verdict().violations == ()
+    assert world.findings().stranded == ()
+    assert world.findings().violations == ()
 
 
 def test_a_run_in_a_stage_that_may_not_read_what_is_shared_says_so_and_begins_nothing() -> None:
@@ -160,36 +160,36 @@ def test_the_role_may_act_on_the_clusters_that_are_named_and_no_other(clusters: 
     here = {"aws:requestedregion": (names.region,), "aws:resourceaccount": (names.account,)}
     cluster = {**here, "ecs:cluster": (names.ecs("cluster", "demo"),)}
     asks = [
-        Ask("ecs:ListContainerInstances", names.ecs("cluster", "demo"), here),
-        Ask("ecs:UpdateContainerInstancesState", names.ecs("container-instance", "demo", "1"), cluster),
-        Ask("ecs:PutAttributes", names.ecs("container-instance", "demo", "1"), cluster),
-        Ask("ecs:DescribeTasks", names.ecs("task", "demo", "1"), cluster),
-        Ask("ecs:ListTasks", names.ecs("container-instance", "demo", "1"), cluster),
+        IamRequest("ecs:ListContainerInstances", names.ecs("cluster", "demo"), here),
+        IamRequest("ecs:UpdateContainerInstancesState", names.ecs("container-instance", "demo", "1"), cluster),
+        IamRequest("ecs:PutAttributes", names.ecs("container-instance", "demo", "1"), cluster),
+        IamRequest("ecs:DescribeTasks", names.ecs("task", "demo", "1"), cluster),
+        IamRequest("ecs:ListTasks", names.ecs("container-instance", "demo", "1"), cluster),
     ]
     assert {caller.may(ask) for ask in asks} == {Decision.ALLOWED if may else Decision.NOT_ALLOWED}
     elsewhere = {**cluster, "aws:requestedregion": ("eu-west-3",)}
-    assert caller.may(Ask("ecs:PutAttributes", asks[1].resource, elsewhere)) is not Decision.ALLOWED
+    assert caller.may(IamRequest("ecs:PutAttributes", asks[1].resource, elsewhere)) is not Decision.ALLOWED
 
 
 def test_the_updater_cannot_write_what_people_said_nor_another_accounts_standing() -> None:
     caller = Caller("arn:aws:sts::123456789012:assumed-role/TaskRole/run", (policy_of(STACK, "TaskRole"),))
     bucket = f"arn:aws:s3:::{STACK.holdings['StateBucket'].made.physical_id}/updater/fleet"
     own = f"{bucket}/clusters/123456789012/us-east-1/demo/standing.json"
-    assert caller.may(Ask("s3:PutObject", own)) is Decision.ALLOWED
-    assert caller.may(Ask("s3:PutObject", f"{bucket}/index.html")) is Decision.ALLOWED
+    assert caller.may(IamRequest("s3:PutObject", own)) is Decision.ALLOWED
+    assert caller.may(IamRequest("s3:PutObject", f"{bucket}/index.html")) is Decision.ALLOWED
     for key in ("acts.json", "clusters/999999999999/us-east-1/demo/standing.json"):
-        assert caller.may(Ask("s3:PutObject", f"{bucket}/{key}")) is Decision.NOT_ALLOWED
-        assert caller.may(Ask("s3:GetObject", f"{bucket}/{key}")) is Decision.ALLOWED
+        assert caller.may(IamRequest("s3:PutObject", f"{bucket}/{key}")) is Decision.NOT_ALLOWED
+        assert caller.may(IamRequest("s3:GetObject", f"{bucket}/{key}")) is Decision.ALLOWED
 
 
 def test_the_state_machine_may_run_this_task_definition_only() -> None:
     caller = Caller("arn:aws:sts::123456789012:assumed-role/WavesRole/x", (policy_of(STACK, "WavesRole"),))
     definition_arn = STACK.holdings["UpdaterTaskDefinition"].made.physical_id
     runs_on = {"ecs:cluster": (STACK.holdings["RunsOn"].made.attributes["Arn"],)}
-    assert caller.may(Ask("ecs:RunTask", definition_arn, runs_on)) is Decision.ALLOWED
+    assert caller.may(IamRequest("ecs:RunTask", definition_arn, runs_on)) is Decision.ALLOWED
     other = definition_arn.replace("task-definition/", "task-definition/other-")
-    assert caller.may(Ask("ecs:RunTask", other, runs_on)) is Decision.NOT_ALLOWED
-    assert caller.may(Ask("ecs:RunTask", definition_arn, {"ecs:cluster": ("x",)})) is Decision.NOT_ALLOWED
+    assert caller.may(IamRequest("ecs:RunTask", other, runs_on)) is Decision.NOT_ALLOWED
+    assert caller.may(IamRequest("ecs:RunTask", definition_arn, {"ecs:cluster": ("x",)})) is Decision.NOT_ALLOWED
     assert {action for one in statements(STACK, "WavesRole") for action in several(one["Action"])} == {
         "ecs:RunTask",
         "ecs:DescribeTasks",

@@ -84,7 +84,7 @@ def test_three_waves_with_an_approval_and_an_expedited_version(state: Path) -> N
         assert fleet.states.status(execution) == "SUCCEEDED"
         assert fleet.versions() == {"canary-a": {NEW}, "staging-a": {NEW}, "prod-a": {NEW}, "legacy-a": {OLD}}
         for world in fleet.worlds.values():
-            assert world.verdict().violations == ()
+            assert world.findings().violations == ()
 
 
 def test_a_failing_cluster_in_the_second_wave_and_a_block_half_way(state: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_failing_cluster_in_the_second_wave_and_a_block_half_way(state: Path) 
         assert "blocked" in "\n".join(fleet.processes.of("staging-b")[0].lines)
         assert Version.parse(NEW) in look_for_acts(FolderStore(state)).said.blocked
         for name in ("canary-a", "staging-b", "prod-a"):
-            verdict = fleet.worlds[name].verdict()
+            verdict = fleet.worlds[name].findings()
             assert verdict.violations == ()
             assert verdict.stranded == ()
 

@@ -32,7 +32,7 @@ MUTANTS = (
         "a phase is forgotten: nobody looks after a quarantined instance",
         "core/decision/claimed/drain.py",
         "            return quarantined(instance, claim, registration, fleet, policy)\n",
-        "            return Verdict()\n",
+        "            return NextStep()\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
     broken(
@@ -80,8 +80,8 @@ MUTANTS = (
     broken(
         "an instance is drained before it is marked",
         "core/decision/unclaimed/start.py",
-        "Verdict((mark, Drain(pick.id)), look_at=look_at)",
-        "Verdict((Drain(pick.id), mark), look_at=look_at)",
+        "NextStep((mark, Drain(pick.id)), look_at=look_at)",
+        "NextStep((Drain(pick.id), mark), look_at=look_at)",
         f"{CORE}/decision/test_decide.py",
     ),
     broken(
@@ -152,14 +152,14 @@ MUTANTS = (
     broken(
         "one look at the agent is enough",
         "core/decision/claimed/verify.py",
-        "instance.trail.connected_looks < CONNECTED_LOOKS or not registration.connected or",
-        "not registration.connected or",
+        "instance.progress.connected_looks < CONNECTED_LOOKS\n",
+        "instance.progress.connected_looks < 1\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
     broken(
         "a reboot command that never ended is not called back, and may run again",
         "core/decision/claimed/verify.py",
-        "    if claim.reboots <= 1 and surely_over(instance.reboots, trail.proof_at):\n",
+        "    if claim.reboots <= 1 and surely_over(instance.reboots, progress.proof_at):\n",
         "    if claim.reboots <= 1:\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
@@ -175,23 +175,23 @@ MUTANTS = (
     broken(
         "the claim is dropped before ECS shows ACTIVE",
         "core/decision/claimed/drain.py",
-        "    return instance.trail.return_sent_at is not None and registration.status is Status.ACTIVE\n",
-        "    return instance.trail.return_sent_at is not None\n",
+        "    return instance.progress.return_sent_at is not None and registration.status is Status.ACTIVE\n",
+        "    return instance.progress.return_sent_at is not None\n",
         f"{CORE}/decision/claimed/test_next_step.py",
     ),
     broken(
         "a look that is behind is taken for somebody who returned the instance",
         "core/decision/claimed/drain.py",
-        "    if not passed(trail.drain_sent_at, lag, registration.at):\n",
-        "    if not trail.drain_seen:\n",
+        "    if not has_passed(progress.drain_sent_at, lag, registration.at):\n",
+        "    if not progress.drain_seen:\n",
         f"{CORE}/decision/claimed/test_next_step.py",
         "tests/properties/test_known_seeds.py",
     ),
     broken(
         "an instance that somebody else drained in the last moment is gone on with, and returned",
         "core/decision/claimed/drain.py",
-        "    if marked_by_this_run and trail.drain_sent_at is None:\n",
-        "    if marked_by_this_run and trail.drain_sent_at is None and trail.claim_absent_looks:\n",
+        "    if marked_by_this_run and progress.drain_sent_at is None:\n",
+        "    if marked_by_this_run and progress.drain_sent_at is None and progress.claim_absent_looks:\n",
         f"{CORE}/decision/claimed/test_next_step.py",
     ),
     broken(
@@ -248,14 +248,14 @@ MUTANTS = (
     broken(
         "a check is sent while an apply may run",
         "core/decision/unclaimed/assess.py",
-        "    if instance.flight is not None:\n        return Waiting",
-        "    if instance.flight is not None and instance.flight.kind is Kind.CHECK:\n        return Waiting",
+        "    if instance.pending is not None:\n        return Waiting",
+        "    if instance.pending is not None and instance.pending.kind is DocumentKind.CHECK:\n        return Waiting",
         f"{CORE}/decision/unclaimed/test_assess.py",
     ),
     broken(
         "applies of a dead run are not searched for",
         "engine/look/looker.py",
-        "            if id_ in known.instances and known.instances[id_].flight is None:\n",
+        "            if id_ in known.instances and known.instances[id_].pending is None:\n",
         "            if id_ in known.arns:\n",
         "tests/properties/test_prefixes.py -k download",
     ),
@@ -332,7 +332,7 @@ MUTANTS = (
     broken(
         "a lease that lapsed ends the run",
         "engine/drain_deadline.py",
-        "                if passed(began, self._policy.drain_timeout, self._clock.now()):\n",
+        "                if has_passed(began, self._policy.drain_timeout, self._clock.now()):\n",
         "                if True:\n",
         "tests/engine/store/test_store_outages.py",
     ),
@@ -367,8 +367,8 @@ MUTANTS = (
     broken(
         "services are called unsteady for time in which nobody looked",
         "core/decision/settling.py",
-        "    return passed(slot.returned_at + slot.unseen, policy.settle_timeout, slot.looked_at or fleet.at)\n",
-        "    return passed(slot.returned_at, policy.settle_timeout, fleet.at)\n",
+        "    return has_passed(slot.returned_at + slot.unseen, policy.settle_timeout, slot.looked_at or fleet.at)\n",
+        "    return has_passed(slot.returned_at, policy.settle_timeout, fleet.at)\n",
         f"{CORE}/decision/test_settling.py",
     ),
     broken(
@@ -523,7 +523,7 @@ MUTANTS = (
     broken(
         "an instance that was marked and never drained was begun",
         "engine/act/claim_writer.py",
-        "        if claim is None or claim.phase is not ClaimPhase.DRAINING or not instance.trail.drain_seen:\n",
+        "        if claim is None or claim.phase is not ClaimPhase.DRAINING or not instance.progress.drain_seen:\n",
         "        if claim is None or claim.phase is not ClaimPhase.DRAINING:\n",
         "tests/policy/test_counting_stories.py",
     ),
@@ -614,7 +614,7 @@ MUTANTS = (
     broken(
         "a look that is older than the drain is taken for somebody who returned the instance before its reboot",
         "core/decision/claimed/reboot.py",
-        "        if drained_at is not None and not passed(drained_at, policy.reader_lag, registration.at):\n",
+        "        if drained_at is not None and not has_passed(drained_at, policy.reader_lag, registration.at):\n",
         "        if drained_at is None:\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
@@ -666,7 +666,7 @@ MUTANTS = (
         "a version that was denied since its claim is booted",
         "core/decision/claimed/reboot.py",
         "    if unwanted is not None:\n"
-        "        return _give_back_when_quiet(instance, claim, unwanted, registration, fleet, policy, rests=False)\n"
+        "        return _give_back_when_quiet(instance, claim, unwanted, registration, fleet, policy, backs_off=False)\n"  # noqa: E501
         "    if fleet.at >= limit_of_reboot",
         "    if fleet.at >= limit_of_reboot",
         f"{CORE}/decision/claimed/test_reboot.py",
@@ -674,8 +674,8 @@ MUTANTS = (
     broken(
         "what a host said of its staged version is good for the whole drain",
         "core/decision/claimed/give_back.py",
-        "    return told.report if told.asked_at >= asked_after else None\n",
-        "    return told.report\n",
+        "    return check_answer.report if check_answer.asked_at >= asked_after else None\n",
+        "    return check_answer.report\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
     broken(
@@ -695,8 +695,8 @@ MUTANTS = (
     broken(
         "an instance whose mark got no reply is drained though others took its place meanwhile",
         "core/decision/unclaimed/start.py",
-        "        refusal = budget.overfull(instance.zone) or _undrainable(instance, fleet, policy, barriers)\n",
-        "        refusal = _undrainable(instance, fleet, policy, barriers)\n",
+        "        refusal = budget.overfull(instance.zone) or _undrainable(instance, fleet, policy, gates)\n",
+        "        refusal = _undrainable(instance, fleet, policy, gates)\n",
         f"{CORE}/decision/claimed/test_next_step.py",
     ),
     broken(

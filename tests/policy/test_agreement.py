@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.core.planning.explain import explain
 from bottlerocket_ecs_updater.core.planning.plan import plan
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
-from bottlerocket_ecs_updater.report.analysis.run_report import account_of
+from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.outputs.json_report import report_object
 from bottlerocket_ecs_updater.report.outputs.log import TextLog
 from bottlerocket_ecs_updater.report.views.explanation import explanation_json, explanation_text
@@ -111,23 +111,23 @@ def test_four_commands_and_a_page_say_the_same_of_every_instance(seed: int, tmp_
     for id_, reason in told.items():
         instance = fleet.instances[id_]  # type: ignore[index]  # ids as JSON has them
         asked = {one.hold.reason for one in explain(instance, fleet, story.policy).answers if one.hold is not None}
-        report = instance.told.report if instance.told is not None else None
+        report = instance.check_answer.report if instance.check_answer is not None else None
         if Reason.RELEASE_SUSPECT in asked:
             assert report is not None
             assert str(report.target) in said["suspects"]
             assert f"  SUSPECT      {report.target} " in text
-        if Reason.RESTING in asked:
+        if Reason.BACKING_OFF in asked:
             assert f"  {id_}  " in text.partition("\nResting\n")[2]
-        assert reason != Reason.RESTING.code or id_ in said["rests"]
+        assert reason != Reason.BACKING_OFF.code or id_ in said["rests"]
     for version in said["suspects"]:
         takers = [
             one
             for one in fleet.instances.values()
             if one.claim is None
-            and one.rest is None
-            and one.told is not None
-            and one.told.report is not None
-            and str(one.told.report.target) == version
+            and one.backoff is None
+            and one.check_answer is not None
+            and one.check_answer.report is not None
+            and str(one.check_answer.report.target) == version
             and one.id in told
             and told[one.id] not in LASTING
         ]
@@ -136,7 +136,7 @@ def test_four_commands_and_a_page_say_the_same_of_every_instance(seed: int, tmp_
 
     # The log and the page tell of the run what the plan says right after it, where nothing passes by itself.
     events = updater.tape.events
-    page = report_object(account_of(events))
+    page = report_object(run_report(events))
     ended = {one["instance"]: one["reason"] for one in page["instances"]}
     log = StringIO()
     writer = TextLog(log, run="run-1", cluster="demo", level=Level.DEBUG, paint=Paint(False))

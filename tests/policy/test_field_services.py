@@ -30,7 +30,7 @@ def deployed(world: World, name: str) -> None:
 def updated(updater: Updater) -> tuple[int, int]:
     """How many were updated, and how the run ended."""
     finished = updater.run()
-    assert updater.world.verdict().clean
+    assert updater.world.findings().clean
     return finished.counts["updated"], finished.exit_code
 
 

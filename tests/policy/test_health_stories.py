@@ -53,7 +53,7 @@ def test_an_alarm_that_is_not_ok_keeps_every_instance_in_service(tmp_path: Path,
     assert [why.reason for why in holds] == [Reason.UNWELL] * 3
     assert f"alarm {ERRORS} is {state}" in str(holds[0])
     assert finished.exit_code == 0
-    assert world.verdict().most_out_at_once == 0
+    assert world.findings().most_out_at_once == 0
 
 
 def test_a_composite_alarm_counts_as_any_other(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_an_alarm_that_goes_off_after_an_update_halts_the_roll_and_is_named(tmp_
     assert finished.exit_code == 4
     assert ERRORS in finished.why
     assert sum(isinstance(outcome, Updated) for outcome in finished.outcomes.values()) == 1
-    assert world.verdict().stranded == ()
+    assert world.findings().stranded == ()
 
 
 def test_alarms_that_may_not_be_read_hold_and_name_the_permission(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_what_an_earlier_run_drained_is_finished_whatever_the_alarms_say(tmp_pat
     assert killed.run().outcome == "interrupted"
     world.cloudwatch.set_alarm(ERRORS, "ALARM")
     finished = story.run()
-    assert world.verdict().stranded == ()
+    assert world.findings().stranded == ()
     assert finished.counts["updated"] == 1
 
 

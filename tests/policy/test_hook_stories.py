@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.core.model.event import CommandSent
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold, Reason
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.simulator.services.documents import shell_document
@@ -26,14 +26,14 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 LEAVE, VET = "leave-the-mesh", "vet-the-host"
 FIRST = InstanceId(instance_id(0))
 WELL = ("sleep 4", "true")
-WITH_HOOKS = {**DOCUMENTS, Kind.BEFORE_DRAIN: LEAVE, Kind.AFTER_REBOOT: VET}
+WITH_HOOKS = {**DOCUMENTS, DocumentKind.BEFORE_DRAIN: LEAVE, DocumentKind.AFTER_REBOOT: VET}
 
 
 @dataclass
 class Hooked(Story):
     """A story in which the operator has documents of his own."""
 
-    documents: Mapping[Kind, str] = field(default_factory=lambda: WITH_HOOKS)
+    documents: Mapping[DocumentKind, str] = field(default_factory=lambda: WITH_HOOKS)
 
     def updater(self) -> Updater:
         return replace(super().updater(), documents=self.documents)
@@ -56,9 +56,16 @@ def test_every_host_is_updated_with_both_documents_run_on_it(tmp_path: Path) -> 
     finished = updater.run()
     assert finished.counts["updated"] == 3
     sent = [event.kind for event in updater.tape.of(CommandSent) if event.instance == FIRST]
-    staged = [Kind.CHECK, Kind.APPLY, Kind.CHECK]
-    assert sent == [*staged, Kind.BEFORE_DRAIN, Kind.CHECK, Kind.REBOOT, Kind.CHECK, Kind.AFTER_REBOOT]
-    assert world.verdict().most_out_at_once == 1
+    staged = [DocumentKind.CHECK, DocumentKind.APPLY, DocumentKind.CHECK]
+    assert sent == [
+        *staged,
+        DocumentKind.BEFORE_DRAIN,
+        DocumentKind.CHECK,
+        DocumentKind.REBOOT,
+        DocumentKind.CHECK,
+        DocumentKind.AFTER_REBOOT,
+    ]
+    assert world.findings().most_out_at_once == 1
 
 
 def test_a_document_that_ends_badly_keeps_the_host_in_service_and_says_what_it_said(tmp_path: Path) -> None:
@@ -70,7 +77,7 @@ def test_a_document_that_ends_badly_keeps_the_host_in_service_and_says_what_it_s
         assert "exit code 3" in str(why)
         assert "No such file" in str(why)
     assert finished.exit_code == 0
-    assert world.verdict().most_out_at_once == 0
+    assert world.findings().most_out_at_once == 0
 
 
 def test_a_host_that_is_not_well_stays_out_of_service_until_it_is(tmp_path: Path) -> None:
@@ -82,7 +89,7 @@ def test_a_host_that_is_not_well_stays_out_of_service_until_it_is(tmp_path: Path
     assert unwell.why.failure is Failure.UNHEALTHY
     world.documents.add(VET, shell_document("Is the host well?", WELL, 60))
     second = told.run()
-    assert world.verdict().stranded == ()
+    assert world.findings().stranded == ()
     assert any(isinstance(outcome, Updated) for outcome in second.outcomes.values())
 
 
@@ -101,14 +108,16 @@ def test_a_document_that_hangs_is_given_up_after_its_limit(tmp_path: Path) -> No
     assert finished.took < timedelta(minutes=12)
 
 
-@pytest.mark.parametrize("kind", [Kind.BEFORE_DRAIN, Kind.AFTER_REBOOT])
-def test_a_document_that_does_not_exist_ends_the_run_before_anything_is_begun(tmp_path: Path, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [DocumentKind.BEFORE_DRAIN, DocumentKind.AFTER_REBOOT])
+def test_a_document_that_does_not_exist_ends_the_run_before_anything_is_begun(
+    tmp_path: Path, kind: DocumentKind
+) -> None:
     world = cluster()
     told = replace(story(world, tmp_path), documents={**WITH_HOOKS, kind: "no-such-document"})
     finished = told.run()
     assert (finished.outcome, finished.exit_code) == ("error", 1)
     assert "no-such-document" in finished.why
-    assert world.verdict().most_out_at_once == 0
+    assert world.findings().most_out_at_once == 0
 
 
 def test_a_permission_that_is_missing_for_the_look_at_the_documents_is_named_before_anything_is_begun(
@@ -119,7 +128,7 @@ def test_a_permission_that_is_missing_for_the_look_at_the_documents_is_named_bef
     finished = story(world, tmp_path).run()
     assert finished.exit_code == 1
     assert "ssm:DescribeDocument" in finished.why
-    assert world.verdict().most_out_at_once == 0
+    assert world.findings().most_out_at_once == 0
 
 
 def test_one_that_may_not_be_sent_after_the_reboot_quarantines_and_ends_no_run(tmp_path: Path) -> None:
@@ -134,7 +143,7 @@ def test_one_that_may_not_be_sent_after_the_reboot_quarantines_and_ends_no_run(t
     assert finished.exit_code == 4
     [unwell] = [one for one in finished.outcomes.values() if isinstance(one, Quarantined)]
     assert "ssm:SendCommand" in str(unwell.why)
-    assert world.verdict().stranded == ()
+    assert world.findings().stranded == ()
 
 
 def test_with_several_at_once_the_documents_go_in_batches(tmp_path: Path) -> None:
@@ -142,5 +151,5 @@ def test_with_several_at_once_the_documents_go_in_batches(tmp_path: Path) -> Non
     told = story(world, tmp_path, max_unavailable=replace(Policy().max_unavailable, number=3))
     updater = told.updater()
     assert updater.run().counts["updated"] == 3
-    sent = [event for event in updater.tape.of(CommandSent) if event.kind is Kind.BEFORE_DRAIN]
+    sent = [event for event in updater.tape.of(CommandSent) if event.kind is DocumentKind.BEFORE_DRAIN]
     assert len({event.command for event in sent}) < len(sent)

@@ -84,8 +84,8 @@ def test_one_that_is_no_part_of_the_fleet_bars_no_cluster(odd: Callable[[World],
     world.clock.sleep(timedelta(minutes=10))
     finished = Updater(world).run()
     assert (updated(finished), held(finished).reason) == (4, reason)
-    assert world.verdict().violations == ()
-    assert (world.hosts[ODD].running, world.verdict().boots[ODD]) == (OLD, 0)
+    assert world.findings().violations == ()
+    assert (world.hosts[ODD].running, world.findings().boots[ODD]) == (OLD, 0)
 
 
 @pytest.mark.parametrize("odd", [warm, stopped, managed])
@@ -96,7 +96,7 @@ def test_a_share_of_the_fleet_is_a_share_of_what_serves(odd: Callable[[World], N
     world.clock.sleep(timedelta(minutes=10))
     finished = Updater(world, Policy(max_unavailable=Limit(percent=34))).run()
     assert updated(finished) == 3
-    assert world.verdict().violations == ()
+    assert world.findings().violations == ()
 
 
 def test_a_host_that_is_excluded_and_out_for_months_bars_no_cluster() -> None:
@@ -145,14 +145,14 @@ def test_a_host_that_its_group_takes_out_of_its_warm_pool_is_updated_by_the_next
 
 
 def test_a_group_that_scales_out_and_in_during_a_roll_is_followed() -> None:
-    world = row(6)
+    world = row(6, budget=2)
     world.autoscaling.add_group("web", *(instance_id(number) for number in range(6)))
     newcomer = InstanceId(instance_id(20))
-    world.clock.after(timedelta(minutes=3), lambda: world.scale_out("web", HostSpec(newcomer, version=OLD), ZONES[0]))
-    world.clock.after(timedelta(minutes=6), lambda: world.take_away(instance_id(5), hook=timedelta(minutes=1)))
-    finished = Updater(world).run()
+    world.clock.after(timedelta(minutes=1), lambda: world.scale_out("web", HostSpec(newcomer, version=OLD), ZONES[0]))
+    world.clock.after(timedelta(minutes=2), lambda: world.take_away(instance_id(5), hook=timedelta(minutes=1)))
+    finished = Updater(world, at_most(2)).run()
     assert isinstance(finished.outcomes[newcomer], Updated)
-    assert (world.verdict().violations, world.verdict().stranded) == ((), ())
+    assert (world.findings().violations, world.findings().stranded) == ((), ())
     assert world.instance(instance_id(5)).status is Status.INACTIVE
 
 
@@ -164,7 +164,7 @@ def test_an_instance_refresh_that_begins_during_a_roll_stops_it_and_strands_nobo
     reasons = [one.reason for one in finished.outcomes.values() if isinstance(one, Hold)]
     assert set(reasons) == {Reason.GROUP_REFRESHING}
     assert 0 < len(reasons) < 4
-    assert world.verdict().stranded == ()
+    assert world.findings().stranded == ()
 
 
 # Hybrid activations, and accounts with many other nodes
@@ -203,7 +203,7 @@ def test_an_account_with_thousands_of_other_nodes_costs_no_call_more() -> None:
     crowded.ssm.add_foreign_nodes(20_000)
     for one in (world, crowded):
         Updater(one).run()
-    asked = [one.verdict().calls["ssm:DescribeInstanceInformation"] for one in (world, crowded)]
+    asked = [one.findings().calls["ssm:DescribeInstanceInformation"] for one in (world, crowded)]
     assert asked[0] == asked[1] <= 4
 
 
@@ -212,7 +212,7 @@ def test_activations_are_looked_for_on_a_few_pages_only() -> None:
     add(world, node_id=NODE)
     world.ssm.add_foreign_nodes(5_000)
     Updater(world).run()
-    assert world.verdict().calls["ssm:DescribeInstanceInformation"] <= 10
+    assert world.findings().calls["ssm:DescribeInstanceInformation"] <= 10
 
 
 # Builds of one's own

@@ -21,13 +21,14 @@ from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.planning.launch_advice import StartsOld, StartsUnknown
 from bottlerocket_ecs_updater.core.planning.plan import Plan
 from bottlerocket_ecs_updater.core.planning.plan import plan as plan_of
+from bottlerocket_ecs_updater.core.planning.roll_advice import NeverMoves, TakesDrained
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_checkpoints
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_windows
 from bottlerocket_ecs_updater.engine.store.fleet_file import read_fleet, write_fleet
 from bottlerocket_ecs_updater.report.views.plan import plan_json, plan_text
-from bottlerocket_ecs_updater.simulator.ecs import Workload
+from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
 from bottlerocket_ecs_updater.simulator.faults import RepositoryDown
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.services.documents import CHECK
@@ -242,3 +243,30 @@ def test_advice_that_may_not_be_had_is_one_line_and_no_error(tmp_path: Path, ope
     assert len(plan.updates) == 3
     text = plan_text(replace(plan, updates=()), "demo")
     assert text.count("Whether new instances") == 1
+
+
+def test_managed_termination_protection_is_warned_of_before_the_roll(tmp_path: Path) -> None:
+    world = row(3)
+    provider = world.scaling.add("web", *world.hosts)
+    provider.termination_protection = True
+    story, _ = story_in(world, tmp_path)
+    assert [advice for advice in story.plan().advice if isinstance(advice, TakesDrained)] == [
+        TakesDrained("web", "web")
+    ]
+    provider.termination_protection = False
+    assert not [advice for advice in story.plan().advice if isinstance(advice, TakesDrained)]
+
+
+@pytest.mark.parametrize(
+    ("minimum", "maximum", "told"), [(100, 100, True), (100, 133, True), (100, 134, False), (50, 100, False)]
+)
+def test_a_service_whose_tasks_can_never_move_is_warned_of(
+    tmp_path: Path, minimum: int, maximum: int, told: bool
+) -> None:
+    world = row(3, services=0)
+    world.add_service(ServiceSpec("rigid", desired=3, minimum_healthy_percent=minimum, maximum_percent=maximum))
+    world.clock.sleep(timedelta(minutes=2))
+    story, _ = story_in(world, tmp_path)
+    warned = [advice for advice in story.plan().advice if isinstance(advice, NeverMoves)]
+    assert warned == ([NeverMoves("rigid", minimum, maximum, 3)] if told else [])
+    assert all("maximumPercent of rigid" in advice.remedy for advice in warned)

@@ -78,4 +78,4 @@ def test_no_run_begins_what_its_policy_forbids(seed: int, tmp_path: Path) -> Non
     assert bool(claims) == (wish.denied != NEWER)
     if len(claims) > wish.canaries:
         assert claims[wish.canaries].at - claims[wish.canaries - 1].at >= wish.wait
-    assert world.verdict().violations == ()
+    assert world.findings().violations == ()

@@ -36,7 +36,7 @@ from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selec
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules, parse_task_rules
 from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, VersionRange
 from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_freezes, parse_windows
-from bottlerocket_ecs_updater.engine.look.snapshot import Beyond, take_picture
+from bottlerocket_ecs_updater.engine.look.snapshot import ExtraPorts, take_snapshot
 from bottlerocket_ecs_updater.engine.store.fleet_file import read_fleet, write_fleet
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
@@ -85,13 +85,13 @@ class Story:
         api = Api(clock, Pace(clock), Calls())
         ecs, groups = cast("Any", Pair.of(clients.ecs)), cast("Any", Pair.of(clients.autoscaling))
         launches = AwsLaunches(groups, cast("Any", Pair.of(clients.ec2)), api)
-        return take_picture(
+        return take_snapshot(
             EcsCluster(ecs, api, clock, "demo"),
             SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test"),
             clock,
             replace(self.policy, rules=self.rules),
             KeptLedger(self.store, self.cluster, RunId("plan")),
-            beyond=Beyond(self.store, "demo", survey_of(clients, api), launches=launches),
+            beyond=ExtraPorts(self.store, "demo", survey_of(clients, api), launches=launches),
         )
 
     def plan(self) -> Plan:
@@ -150,12 +150,12 @@ def test_when_1_26_0_turns_out_bad_the_canaries_keep_serving_and_the_next_releas
     story = Story(world, rules, tmp_path, Policy(max_failures=5, suspect_after=5))
     assert sum(updated_or_failed(story.run()) for _ in range(2)) == 2
     assert {str(instance.status) for instance in world.cluster.instances.values()} == {"ACTIVE"}
-    assert story.reasons() == {Reason.RESTING, Reason.CHECKPOINT_FAILED}
+    assert story.reasons() == {Reason.BACKING_OFF, Reason.CHECKPOINT_FAILED}
     world.publish(Release(good, "aws-ecs-2"))
     assert updated(story.run()) == 2
     world.clock.sleep(timedelta(hours=1))
     assert updated(story.run()) == 4
-    assert set(world.verdict().versions.values()) == {good}
+    assert set(world.findings().versions.values()) == {good}
 
 
 def test_one_line_of_the_policy_keeps_a_release_away_from_the_next_run_on(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_a_batch_that_needs_four_hours_is_waited_for(tmp_path: Path) -> None:
     finished = story.run()
     assert updated(finished) == 1
     assert finished.took > timedelta(hours=2)
-    assert task.arn not in {killed.task for killed in world.verdict().tasks_killed}
+    assert task.arn not in {killed.task for killed in world.findings().tasks_killed}
 
 
 def test_a_batch_that_needs_longer_than_its_rule_waits_is_left_to_end_and_its_instance_given_back(

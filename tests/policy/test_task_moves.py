@@ -22,4 +22,4 @@ def test_a_roll_of_fifty_at_ten_percent_moves_hardly_more_tasks_than_ran_on_them
     before = tasks_to_move(world)
     finished = Updater(world, Policy(max_unavailable=Limit(percent=10), settle=timedelta(seconds=30))).run()
     assert finished.counts["updated"] == 50
-    assert world.verdict().task_moves <= 1.25 * before
+    assert world.findings().task_moves <= 1.25 * before

@@ -21,7 +21,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.planning.explain import explain
 from bottlerocket_ecs_updater.core.planning.plan import plan
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.engine.look.snapshot import Beyond, take_picture
+from bottlerocket_ecs_updater.engine.look.snapshot import ExtraPorts, take_snapshot
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
 from bottlerocket_ecs_updater.report.views.explanation import explanation_text
 from bottlerocket_ecs_updater.report.views.plan import plan_text
@@ -60,7 +60,7 @@ def world_of(count: int, *services: ServiceSpec, daemon: bool = True) -> World:
 def rolled(world: World) -> RunFinished:
     """The world judges every call of the run by the invariants."""
     finished = Updater(world).run()
-    assert world.verdict().violations == ()
+    assert world.findings().violations == ()
     return finished
 
 
@@ -74,7 +74,7 @@ def no_room(finished: RunFinished) -> list[str]:
 
 
 def nothing_was_drained(world: World) -> bool:
-    return not any(world.verdict().seconds_out.values())
+    return not any(world.findings().seconds_out.values())
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_service_of_one_capacity_provider_finds_no_room_on_hosts_of_another_on
     assert all("capacity provider hosts adds no instances" in reason for reason in reasons)
     assert all("reached its maximum of 2" in reason for reason in reasons)
     assert updated(finished) == 2
-    assert not any(world.verdict().seconds_out[instance_id(number)] for number in range(2))
+    assert not any(world.findings().seconds_out[instance_id(number)] for number in range(2))
 
 
 def test_a_provider_whose_managed_scaling_is_off_adds_no_room() -> None:
@@ -222,7 +222,7 @@ def planned(world: World) -> tuple[str, str]:
     api = Api(clock, Pace(clock), Calls())
     ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
     ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
-    fleet = take_picture(ecs, ssm, clock, Policy(), UnkeptLedger(), beyond=Beyond(survey=survey_of(clients, api)))
+    fleet = take_snapshot(ecs, ssm, clock, Policy(), UnkeptLedger(), beyond=ExtraPorts(survey=survey_of(clients, api)))
     first = fleet.instances[InstanceId(instance_id(0))]
     return plan_text(plan(fleet, Policy()), "demo"), explanation_text(explain(first, fleet, Policy()), fleet, "demo")
 

@@ -43,7 +43,7 @@ def test_a_clock_that_is_set_costs_the_run_little_and_harms_nobody(jump: timedel
     world = row(3)
     began = world.clock.now()
     finished = Updater(world, clock=Jumping(world, jump, frozenset({after}))).run()
-    verdict = world.verdict()
+    verdict = world.findings()
     assert verdict.clean
     assert finished.exit_code == 0
     assert set(verdict.versions.values()) == {NEW}
@@ -70,7 +70,7 @@ def test_a_clock_that_is_set_on_by_hours_ends_waits_early_and_harms_nobody(after
     world = row(3)
     Updater(world, clock=Jumping(world, 5 * HOUR, frozenset({after}))).run()
     Updater(world, name="run-2").run()
-    verdict = world.verdict()
+    verdict = world.findings()
     assert verdict.stranded == ()
     assert verdict.tasks_killed == ()
     # An apply that is believed to be over for hours is asked after: the host says that its lock is held.

@@ -118,7 +118,7 @@ def test_whatever_shares_the_cluster_no_invariant_is_broken(case: Case) -> None:
         updater = Updater(world, at_most(case.budget), f"run-{number}", ledger=ledger)
         finished = updater.run()
         assert says_so(updater, finished), finished.outcomes
-        verdict = world.verdict()
+        verdict = world.findings()
         assert verdict.clean, (verdict.violations, verdict.tasks_killed, verdict.stranded)
         world.clock.sleep(case.apart)
 
@@ -131,9 +131,9 @@ def test_a_version_that_breaks_tasks_comes_to_no_further_host_until_a_person_say
     world, ledger = row(6, seed=seed, plan=FaultPlan((Placed(fault),)), budget=budget, tasks=3), UnkeptLedger()
     first = Updater(world, at_most(budget), ledger=ledger).run()
     assert first.exit_code == 4
-    before = world.verdict().versions
+    before = world.findings().versions
     world.clock.sleep(timedelta(hours=12))
     second = Updater(world, at_most(budget), "run-2", ledger=ledger).run()
-    assert (second.exit_code, world.verdict().versions) == (3, before)
+    assert (second.exit_code, world.findings().versions) == (3, before)
     ledger.change(lambda one: with_release(one, Version.parse(NEW), world.clock.now()))
     assert not ledger.value.past.broken

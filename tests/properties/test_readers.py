@@ -19,26 +19,26 @@ from bottlerocket_ecs_updater.cli.settings.parsing import parse
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn, InstanceId, RunId
-from bottlerocket_ecs_updater.core.model.outcome import Rest
+from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import (
     Ledger,
+    with_backoff,
     with_claim,
     with_duration,
-    with_rest,
     with_sighting,
     with_update,
 )
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM, read_lease
 from bottlerocket_ecs_updater.engine.ports import Stored
-from bottlerocket_ecs_updater.engine.store.first_seen import Sightings
+from bottlerocket_ecs_updater.engine.store.first_seen import FirstSeen
 from bottlerocket_ecs_updater.engine.store.fleet_file import read_fleet, write_fleet
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerBroken, ledger_key, read_ledger, write_ledger
 from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, look_for_pause, pause_key, set_pause
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_json
 from bottlerocket_ecs_updater.errors import UsageError
-from bottlerocket_ecs_updater.report.analysis.run_report import account_of
+from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.outputs.archive import FORMS, render
 from bottlerocket_ecs_updater.report.outputs.index import (
     enter,
@@ -114,8 +114,8 @@ VALUES: tuple[Any, ...] = (
 LEDGER = with_update(
     with_duration(
         with_sighting(
-            with_rest(
-                with_claim(Ledger(), ONE, CLAIM, ContainerInstanceArn("arn:x")), TWO, Rest(NEW, 1, NOW, "why", True)
+            with_backoff(
+                with_claim(Ledger(), ONE, CLAIM, ContainerInstanceArn("arn:x")), TWO, Backoff(NEW, 1, NOW, "why", True)
             ),
             NEW,
             NOW,
@@ -144,7 +144,7 @@ GOOD: Mapping[str, bytes] = {
     ).encode(),
     "ledger": write_ledger(LEDGER, {"run": "r1", "write": 3, "beside": {"a": [1]}}),
     "sighting": b'{"first_seen": "2026-01-05T09:00:00Z"}',
-    "index": write_index([entry_of(account_of(CLEAN_RUN))], "20260104-0900"),
+    "index": write_index([entry_of(run_report(CLEAN_RUN))], "20260104-0900"),
     "fleet": write_fleet(FLEET, "web").encode(),
     "task": b'{"Family": "updater", "Cluster": "web", "TaskARN": "arn:x"}',
     **{f"event {number}": encode(event).encode() for number, event in enumerate(CLEAN_RUN)},
@@ -199,7 +199,7 @@ def _read_ledger(data: bytes) -> None:
 def _read_sighting(data: bytes) -> None:
     store = MemoryStore()
     store.put(f"first-seen/{NEW}.json", data, None)
-    sightings = Sightings(store)
+    sightings = FirstSeen(store)
     seen = sightings.note(NEW, NOW)
     assert seen <= NOW
     assert all(f"first-seen/{NEW}.json" == key for key, _ in sightings.take_unreadable())
@@ -214,14 +214,14 @@ def _read_index(data: bytes) -> None:
     store = MemoryStore()
     store.put(index_key("web", "json"), data, None)
     assert entries_of(store, "web") == entries
-    ours = entry_of(account_of(CLEAN_RUN))
+    ours = entry_of(run_report(CLEAN_RUN))
     assert ours in enter(store, "web", ours).entries
 
 
 def _read_event(data: bytes) -> None:
     past = read_batches([("events-001.jsonl", data)])
     assert all(text.startswith("events-001.jsonl line ") for text in past.unreadable)
-    account = account_of([*past.events, *CLEAN_RUN], past.unreadable, cluster="web")
+    account = run_report([*past.events, *CLEAN_RUN], past.unreadable, cluster="web")
     assert all(render(account, form).encode() for form in FORMS)
 
 

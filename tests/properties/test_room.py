@@ -15,11 +15,11 @@ from bottlerocket_ecs_updater.aws.ssm import SsmHosts
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.transport.session import Pair
-from bottlerocket_ecs_updater.core.capacity.cluster_room import Rooms
+from bottlerocket_ecs_updater.core.capacity.cluster_room import ClusterRoom
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.engine.look.snapshot import Beyond, take_picture
+from bottlerocket_ecs_updater.engine.look.snapshot import ExtraPorts, take_snapshot
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.ecs import (
@@ -158,8 +158,8 @@ def foretold(world: World) -> Fits | NoRoom | None:
     api = Api(clock, Pace(clock), Calls())
     ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
     ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
-    fleet = take_picture(ecs, ssm, clock, Policy(), UnkeptLedger(), beyond=Beyond(survey=survey_of(clients, api)))
-    return Rooms(fleet).for_drain_of(fleet.instances[InstanceId(instance_id(0))])
+    fleet = take_snapshot(ecs, ssm, clock, Policy(), UnkeptLedger(), beyond=ExtraPorts(survey=survey_of(clients, api)))
+    return ClusterRoom(fleet).for_drain_of(fleet.instances[InstanceId(instance_id(0))])
 
 
 def left_after_a_drain(world: World) -> set[str]:

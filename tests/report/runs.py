@@ -9,7 +9,7 @@ from functools import cache
 from tests.support.simulated import Updater
 
 from bottlerocket_ecs_updater.core.model.event import CommandSent, Event, RunFinished
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.scenarios import Scenario, row, thirteen_broken
@@ -45,5 +45,7 @@ def died(name: str) -> list[Event]:
     """The same, dead in the middle of its first reboots."""
     events = list(events_of(name))
     assert isinstance(events[-1], RunFinished)
-    rebooting = [n for n, event in enumerate(events) if isinstance(event, CommandSent) and event.kind is Kind.REBOOT]
+    rebooting = [
+        n for n, event in enumerate(events) if isinstance(event, CommandSent) and event.kind is DocumentKind.REBOOT
+    ]
     return events[: rebooting[0] + 1]

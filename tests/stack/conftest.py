@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.account.schedule import Site
+from tests.account.schedule import SimulatedAccount
 from tests.account.schedule.containers import Container
 from tests.account.schedule.firing import Start
 from tests.stack.stage import STACK, TEMPLATE, given
@@ -56,7 +56,7 @@ class PatientClock(ScaledClock):
 class Ground:
     """A site, and how people use it."""
 
-    site: Site
+    site: SimulatedAccount
     clock: PatientClock
 
     def deploy(self, template: Path = TEMPLATE, /, **parameters: str) -> subprocess.CompletedProcess[str]:
@@ -111,5 +111,5 @@ def ground() -> Iterator[Ground]:
     for number in range(3):
         world.add_instance(HostSpec(f"i-{number:017x}", version="1.20.0"), f"us-east-1{'abc'[number]}")
     world.add_service(ServiceSpec("web", desired=3))
-    with Site(world, clock, entrypoint) as site:
+    with SimulatedAccount(world, clock, entrypoint) as site:
         yield Ground(site, clock)

@@ -21,8 +21,8 @@ from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.event import RunFinished
 from bottlerocket_ecs_updater.core.model.ids import RunId
-from bottlerocket_ecs_updater.core.model.location import Place
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.location import Location
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Policy as RunPolicy
 from bottlerocket_ecs_updater.engine.lease.store_lease import Lease, lease_key
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
@@ -234,7 +234,7 @@ def judged_run(
     without_action: str = "",
     key: str | None = None,
     policy: RunPolicy = DEFAULTS,
-    documents: Mapping[Kind, str] = STANDARD,
+    documents: Mapping[DocumentKind, str] = STANDARD,
     shared: bool = False,
 ) -> Judged:
     """One run of the real engine over a world that holds its calls against the stack's task role."""
@@ -249,7 +249,7 @@ def judged_run(
     api = Api(clock, Pace(clock), Calls())
     store = S3Store(cast("Any", Pair.of(clients.s3)), api, bucket, "updater")
     run = RunId("run-1")
-    place = Place(world.names.account, world.names.region, "demo")
+    place = Location(world.names.account, world.names.region, "demo")
     new, old = (
         Lease(store, lease_key(key), "a task", run, timedelta(seconds=60), clock, clock.monotonic)
         for key in (str(place), place.name)

@@ -30,7 +30,7 @@ def test_a_deployed_stack_updates_its_cluster_by_itself_and_is_denied_nothing(gr
     container = ground.ended(start.task)
     assert container.exit_code == 0, container.lines[-1]
     assert ground.site.gate.refusals == []
-    seen = ground.site.world.verdict()
+    seen = ground.site.world.findings()
     assert (seen.versions, seen.violations, seen.stranded) == (NEW, (), ())
     assert _log(ground) == container.lines
 
@@ -112,7 +112,7 @@ def test_edited_settings_of_ones_own_are_read_and_outlive_an_update_of_the_stack
     assert start.task is not None, start.error
     container = ground.ended(start.task)
     assert container.exit_code == 0, container.lines[-1]
-    assert ground.site.world.verdict().boots == dict.fromkeys(NEW, 0)
+    assert ground.site.world.findings().boots == dict.fromkeys(NEW, 0)
 
 
 def test_a_run_without_a_permission_ends_with_exit_code_1_and_names_it(ground: Ground, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_run_without_a_permission_ends_with_exit_code_1_and_names_it(ground: G
     assert container.exit_code == 1
     service = "arn:aws:ecs:us-east-1:123456789012:service/demo/web"
     assert any("ecs:DescribeServices" in line and service in line for line in container.lines)
-    assert ground.site.world.verdict().boots == dict.fromkeys(NEW, 0)
+    assert ground.site.world.findings().boots == dict.fromkeys(NEW, 0)
 
 
 def test_with_a_time_zone_the_schedule_starts_the_updater(ground: Ground) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.account.iam import Ask, Decision, Policy, decide
+from tests.account.iam import Decision, IamRequest, Policy, decide
 from tests.account.iam.conditions import UnreadablePolicy, hold
 from tests.account.iam.matching import Unset, arn_like, like, tokens
 from tests.account.iam.policy import trusts
@@ -27,7 +27,7 @@ def deny(action: Any = "*", resource: Any = "*", **more: Any) -> dict[str, Any]:
     return {**allow(action, resource, **more), "Effect": "Deny"}
 
 
-def said(statement: dict[str, Any], ask: Ask) -> Decision:
+def said(statement: dict[str, Any], ask: IamRequest) -> Decision:
     return decide(ask, (policy(statement),))
 
 
@@ -35,28 +35,28 @@ def said(statement: dict[str, Any], ask: Ask) -> Decision:
 
 
 def test_what_nothing_allows_is_not_allowed() -> None:
-    assert decide(Ask("ecs:ListTasks"), ()) is Decision.NOT_ALLOWED
+    assert decide(IamRequest("ecs:ListTasks"), ()) is Decision.NOT_ALLOWED
 
 
 def test_a_deny_wins_over_every_allow() -> None:
-    assert decide(Ask("ecs:ListTasks"), (policy(allow()), policy(deny("ecs:List*")))) is Decision.DENIED
+    assert decide(IamRequest("ecs:ListTasks"), (policy(allow()), policy(deny("ecs:List*")))) is Decision.DENIED
 
 
 @pytest.mark.parametrize("pattern", ["ecs:ListTasks", "ECS:listtasks", "ecs:List*", "ecs:List?asks", "*"])
 def test_an_action_is_matched_whatever_its_case(pattern: str) -> None:
-    assert said(allow(pattern), Ask("ecs:ListTasks")) is Decision.ALLOWED
+    assert said(allow(pattern), IamRequest("ecs:ListTasks")) is Decision.ALLOWED
 
 
 def test_not_action_covers_all_others() -> None:
     statement = {"Effect": "Allow", "NotAction": ["iam:*"], "Resource": "*"}
-    assert said(statement, Ask("ecs:ListTasks")) is Decision.ALLOWED
-    assert said(statement, Ask("iam:ListRoles")) is Decision.NOT_ALLOWED
+    assert said(statement, IamRequest("ecs:ListTasks")) is Decision.ALLOWED
+    assert said(statement, IamRequest("iam:ListRoles")) is Decision.NOT_ALLOWED
 
 
 def test_not_resource_covers_all_others() -> None:
     statement = {"Effect": "Allow", "Action": "*", "NotResource": "arn:aws:ecs:*:*:container-instance/other/*"}
-    assert said(statement, Ask("ecs:ListTasks", ARN)) is Decision.ALLOWED
-    assert said(statement, Ask("ecs:ListTasks", ARN.replace("demo", "other"))) is Decision.NOT_ALLOWED
+    assert said(statement, IamRequest("ecs:ListTasks", ARN)) is Decision.ALLOWED
+    assert said(statement, IamRequest("ecs:ListTasks", ARN.replace("demo", "other"))) is Decision.NOT_ALLOWED
 
 
 @pytest.mark.parametrize(
@@ -73,20 +73,20 @@ def test_not_resource_covers_all_others() -> None:
     ],
 )
 def test_a_wildcard_stays_within_its_part_of_an_arn(pattern: str, matches: bool) -> None:
-    assert (said(allow("*", pattern), Ask("ecs:ListTasks", ARN)) is Decision.ALLOWED) is matches
+    assert (said(allow("*", pattern), IamRequest("ecs:ListTasks", ARN)) is Decision.ALLOWED) is matches
 
 
 def test_a_boundary_allows_nothing_by_itself() -> None:
-    assert decide(Ask("ecs:ListTasks"), (), policy(allow())) is Decision.NOT_ALLOWED
+    assert decide(IamRequest("ecs:ListTasks"), (), policy(allow())) is Decision.NOT_ALLOWED
 
 
 def test_what_is_beyond_the_boundary_is_refused_though_a_policy_allows_it() -> None:
-    assert decide(Ask("ecs:ListTasks"), (policy(allow()),), policy(allow("ssm:*"))) is Decision.BEYOND_BOUNDARY
+    assert decide(IamRequest("ecs:ListTasks"), (policy(allow()),), policy(allow("ssm:*"))) is Decision.BEYOND_BOUNDARY
 
 
 def test_a_deny_in_the_boundary_is_a_deny() -> None:
     boundary = policy(allow(), deny("ecs:*"))
-    assert decide(Ask("ecs:ListTasks"), (policy(allow()),), boundary) is Decision.DENIED
+    assert decide(IamRequest("ecs:ListTasks"), (policy(allow()),), boundary) is Decision.DENIED
 
 
 # Variables
@@ -94,30 +94,34 @@ def test_a_deny_in_the_boundary_is_a_deny() -> None:
 
 def test_a_variable_is_filled_in_from_the_request() -> None:
     statement = allow("*", "arn:aws:s3:::bucket/${aws:PrincipalTag/team}/*")
-    ask = Ask("s3:GetObject", "arn:aws:s3:::bucket/blue/x", {"aws:principaltag/team": ("blue",)})
+    ask = IamRequest("s3:GetObject", "arn:aws:s3:::bucket/blue/x", {"aws:principaltag/team": ("blue",)})
     assert said(statement, ask) is Decision.ALLOWED
-    assert said(statement, Ask(ask.action, ask.resource, {"aws:principaltag/team": ("red",)})) is Decision.NOT_ALLOWED
+    assert (
+        said(statement, IamRequest(ask.action, ask.resource, {"aws:principaltag/team": ("red",)}))
+        is Decision.NOT_ALLOWED
+    )
 
 
 def test_a_wildcard_that_a_variable_brings_is_only_a_character() -> None:
-    ask = Ask("s3:GetObject", "arn:aws:s3:::bucket/blue/x", {"aws:principaltag/team": ("*",)})
+    ask = IamRequest("s3:GetObject", "arn:aws:s3:::bucket/blue/x", {"aws:principaltag/team": ("*",)})
     assert said(allow("*", "arn:aws:s3:::bucket/${aws:PrincipalTag/team}/*"), ask) is Decision.NOT_ALLOWED
 
 
 def test_a_variable_without_a_value_matches_nothing() -> None:
     assert (
-        said(allow("*", "arn:aws:s3:::${aws:username}"), Ask("s3:ListBucket", "arn:aws:s3:::")) is Decision.NOT_ALLOWED
+        said(allow("*", "arn:aws:s3:::${aws:username}"), IamRequest("s3:ListBucket", "arn:aws:s3:::"))
+        is Decision.NOT_ALLOWED
     )
 
 
 def test_a_variable_can_have_a_default() -> None:
     statement = allow("*", "arn:aws:s3:::${aws:username, 'nobody'}")
-    assert said(statement, Ask("s3:ListBucket", "arn:aws:s3:::nobody")) is Decision.ALLOWED
+    assert said(statement, IamRequest("s3:ListBucket", "arn:aws:s3:::nobody")) is Decision.ALLOWED
 
 
 def test_in_old_policies_a_variable_is_text() -> None:
     old = policy(allow("*", "arn:aws:s3:::${aws:username}"), version="2008-10-17")
-    ask = Ask("s3:ListBucket", "arn:aws:s3:::me", {"aws:username": ("me",)})
+    ask = IamRequest("s3:ListBucket", "arn:aws:s3:::me", {"aws:username": ("me",)})
     assert decide(ask, (old,)) is Decision.NOT_ALLOWED
 
 
@@ -204,31 +208,31 @@ STATEMENTS = st.builds(
     RESOURCES,
 )
 POLICIES = st.lists(STATEMENTS, max_size=4).map(lambda each: policy(*each))
-ASKS = st.builds(Ask, ACTIONS, RESOURCES)
+ASKS = st.builds(IamRequest, ACTIONS, RESOURCES)
 
 
 @given(ASKS, st.lists(POLICIES, max_size=3), POLICIES)
-def test_another_policy_never_lifts_a_deny(ask: Ask, policies: list[Policy], more: Policy) -> None:
+def test_another_policy_never_lifts_a_deny(ask: IamRequest, policies: list[Policy], more: Policy) -> None:
     if decide(ask, policies) is Decision.DENIED:
         assert decide(ask, [*policies, more]) is Decision.DENIED
 
 
 @given(ASKS, st.lists(POLICIES, max_size=3), POLICIES)
-def test_a_boundary_never_allows_more(ask: Ask, policies: list[Policy], boundary: Policy) -> None:
+def test_a_boundary_never_allows_more(ask: IamRequest, policies: list[Policy], boundary: Policy) -> None:
     if decide(ask, policies, boundary) is Decision.ALLOWED:
         assert decide(ask, policies) is Decision.ALLOWED
         assert decide(ask, [boundary]) is Decision.ALLOWED
 
 
 @given(ASKS, st.lists(POLICIES, max_size=4), st.randoms())
-def test_the_order_of_policies_is_no_matter(ask: Ask, policies: list[Policy], random: Any) -> None:
+def test_the_order_of_policies_is_no_matter(ask: IamRequest, policies: list[Policy], random: Any) -> None:
     shuffled = list(policies)
     random.shuffle(shuffled)
     assert decide(ask, shuffled) is decide(ask, policies)
 
 
 @given(ASKS, st.lists(POLICIES, max_size=3))
-def test_a_deny_of_everything_denies_everything(ask: Ask, policies: list[Policy]) -> None:
+def test_a_deny_of_everything_denies_everything(ask: IamRequest, policies: list[Policy]) -> None:
     assert decide(ask, [*policies, policy(deny())]) is Decision.DENIED
 
 

@@ -217,7 +217,7 @@ def test_a_run_in_it_updates_a_cluster_and_writes_no_file(built: Built) -> None:
     finally:
         clock.stop()
     assert result.returncode == 0, result.stderr
-    assert world.verdict().versions == {HOST: "1.21.0"}
+    assert world.findings().versions == {HOST: "1.21.0"}
     assert _listing(built) == before
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.account.iam import Ask, Caller, Decision
+from tests.account.iam import Caller, Decision, IamRequest
 from tests.stack.conftest import LEASE, PATIENCE, Ground
 from tests.stack.stage import TEMPLATE, deployed, policy_of, properties, statements
 
@@ -39,7 +39,7 @@ def see_every_host_updated(ground: Ground) -> None:
     second = ground.ended(called.task)
     assert second.exit_code == 0, second.lines[-5:]
     assert (ground.site.gate.refusals, ground.site.schedules.starts[2:]) == ([], [])
-    seen = ground.site.world.verdict()
+    seen = ground.site.world.findings()
     assert (seen.versions, seen.violations, seen.tasks_killed, seen.stranded) == (NEW, (), (), ())
     [own] = _held(first.lines, "handed-over")
     assert called.task in json.dumps(first.lines)
@@ -60,7 +60,7 @@ def test_where_nobody_can_be_called_the_host_stays_in_service_and_the_log_names_
     container = ground.ended(start.task)
     [own] = _held(container.lines, "own-host")
     assert (container.exit_code, any("events:PutEvents" in line for line in container.lines)) == (0, True)
-    seen = ground.site.world.verdict()
+    seen = ground.site.world.findings()
     assert (seen.stranded, seen.versions) == ((), {**NEW, own: "1.20.0"})
 
 
@@ -69,9 +69,9 @@ def test_only_the_call_can_be_put_on_the_bus_and_only_where_there_is_an_own_host
     said = {"events:source": ("bottlerocket-ecs-updater",), "events:detail-type": ("successor.wanted",)}
     others = [{**said, "events:source": ("aws.ecs",)}, {**said, "events:detail-type": ("run.finished",)}]
     caller = _task_role(LaunchType="EC2")
-    assert caller.may(Ask("events:PutEvents", bus, said)) is Decision.ALLOWED
-    assert [caller.may(Ask("events:PutEvents", bus, other)) for other in others] == [Decision.NOT_ALLOWED] * 2
-    assert _task_role().may(Ask("events:PutEvents", bus, said)) is Decision.NOT_ALLOWED
+    assert caller.may(IamRequest("events:PutEvents", bus, said)) is Decision.ALLOWED
+    assert [caller.may(IamRequest("events:PutEvents", bus, other)) for other in others] == [Decision.NOT_ALLOWED] * 2
+    assert _task_role().may(IamRequest("events:PutEvents", bus, said)) is Decision.NOT_ALLOWED
 
 
 def test_on_fargate_nothing_of_it_is_there() -> None:

@@ -6,14 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.account.iam import Ask, Caller, Decision, asks_of
+from tests.account.iam import Caller, Decision, IamRequest, asks_of
 from tests.stack.stage import Judged, WorldFacts, deployed, judged_run, policy_of, several, statements
 from tests.support.simulated import DOCUMENTS, instance_id, row
 
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
@@ -124,7 +124,7 @@ def test_without_an_action_the_run_does_not_end_well_and_names_it(world: World, 
 
 WATCHED = deployed(Alarms="checkout-errors", BeforeDrainDocument=LEAVE, AfterRebootDocument=VET)
 ASKED = Policy(before_drain=True, after_reboot=True, rules=Rules(health=HealthRules((AlarmRule("checkout-errors"),))))
-WITH_HOOKS = {**DOCUMENTS, Kind.BEFORE_DRAIN: LEAVE, Kind.AFTER_REBOOT: VET}
+WITH_HOOKS = {**DOCUMENTS, DocumentKind.BEFORE_DRAIN: LEAVE, DocumentKind.AFTER_REBOOT: VET}
 
 
 def watched_run(world: World, without: str = "") -> Judged:
@@ -160,13 +160,13 @@ def test_without_one_of_their_statements_nothing_is_begun_and_the_action_is_name
 @pytest.mark.parametrize(
     ("sid", "ask"),
     [
-        ("CallBackCommands", Ask("ssm:CancelCommand")),
-        ("ReadSightings", Ask("s3:GetObject", SIGHTING)),
-        ("ShareSightings", Ask("s3:PutObject", SIGHTING, {"s3:if-none-match": ("*",)})),
-        ("TellPeople", Ask("sns:Publish", STACK.holdings["Notifications"].made.physical_id)),
+        ("CallBackCommands", IamRequest("ssm:CancelCommand")),
+        ("ReadSightings", IamRequest("s3:GetObject", SIGHTING)),
+        ("ShareSightings", IamRequest("s3:PutObject", SIGHTING, {"s3:if-none-match": ("*",)})),
+        ("TellPeople", IamRequest("sns:Publish", STACK.holdings["Notifications"].made.physical_id)),
     ],
 )
-def test_what_no_run_fails_for_is_still_granted_by_its_own_statement_alone(sid: str, ask: Ask) -> None:
+def test_what_no_run_fails_for_is_still_granted_by_its_own_statement_alone(sid: str, ask: IamRequest) -> None:
     with_it, without_it = policy_of(STACK, "TaskRole"), policy_of(STACK, "TaskRole", without=sid)
     assert Caller("somebody", (with_it,)).may(ask) is Decision.ALLOWED
     assert Caller("somebody", (without_it,)).may(ask) is Decision.NOT_ALLOWED
@@ -174,8 +174,8 @@ def test_what_no_run_fails_for_is_still_granted_by_its_own_statement_alone(sid: 
 
 def test_no_cluster_can_overwrite_a_sighting_of_another() -> None:
     caller = Caller("somebody", (policy_of(STACK, "TaskRole"),))
-    assert caller.may(Ask("s3:PutObject", SIGHTING)) is Decision.NOT_ALLOWED
-    assert caller.may(Ask("s3:PutObject", SIGHTING, {"s3:if-match": ("etag",)})) is Decision.NOT_ALLOWED
+    assert caller.may(IamRequest("s3:PutObject", SIGHTING)) is Decision.NOT_ALLOWED
+    assert caller.may(IamRequest("s3:PutObject", SIGHTING, {"s3:if-match": ("etag",)})) is Decision.NOT_ALLOWED
 
 
 def test_all_that_is_granted_is_what_the_updater_asks_for() -> None:
@@ -303,10 +303,10 @@ def test_commands_go_to_tagged_instances_only_when_a_tag_is_named(world: World, 
 def test_the_key_is_used_through_s3_only() -> None:
     caller = Caller("somebody", (policy_of(deployed(KmsKeyArn=KEY), "TaskRole"),))
     assert (
-        caller.may(Ask("kms:Decrypt", KEY, {"kms:viaservice": ("ec2.us-east-1.amazonaws.com",)}))
+        caller.may(IamRequest("kms:Decrypt", KEY, {"kms:viaservice": ("ec2.us-east-1.amazonaws.com",)}))
         is not Decision.ALLOWED
     )
-    assert caller.may(Ask("kms:Decrypt", KEY)) is not Decision.ALLOWED
+    assert caller.may(IamRequest("kms:Decrypt", KEY)) is not Decision.ALLOWED
 
 
 def _answers(world: World, service: str, operation: str, request: dict[str, Any], stack: Any = STACK) -> list[Decision]:

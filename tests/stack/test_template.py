@@ -12,7 +12,7 @@ import pytest
 from stacks.release import released
 from tests.account.cloudformation import Template
 from tests.account.cloudformation.stack import Stack
-from tests.account.iam import Ask, Caller, Decision
+from tests.account.iam import Caller, Decision, IamRequest
 from tests.account.schedule import read_expression
 from tests.stack.stage import TEMPLATE, Paper, deployed, policy_of, properties, several, statements
 
@@ -219,7 +219,7 @@ def test_services_with_an_old_arn_can_be_described_in_this_cluster_only() -> Non
     for arn in ("service/web", "service/demo/web"):
         for cluster, decision in (("demo", Decision.ALLOWED), ("other", Decision.NOT_ALLOWED)):
             context = {"ecs:cluster": (f"arn:aws:ecs:us-east-1:123456789012:cluster/{cluster}",)}
-            ask = Ask("ecs:DescribeServices", f"arn:aws:ecs:us-east-1:123456789012:{arn}", context)
+            ask = IamRequest("ecs:DescribeServices", f"arn:aws:ecs:us-east-1:123456789012:{arn}", context)
             assert caller.may(ask) is decision
 
 
@@ -251,7 +251,7 @@ def test_a_key_decrypts_the_webhook_s_secret_and_no_other(secret: str, key: str,
         "kms:viaservice": (f"{service}.us-east-1.amazonaws.com",),
         f"kms:encryptioncontext:{key.lower()}": (f"{prefix}{secret}",),
     }
-    assert caller.may(Ask("kms:Decrypt", "arn:aws:kms:us-east-1:123456789012:key/2", context)) is decision
+    assert caller.may(IamRequest("kms:Decrypt", "arn:aws:kms:us-east-1:123456789012:key/2", context)) is decision
 
 
 def test_an_image_of_ones_own_is_used() -> None:

@@ -11,7 +11,7 @@ from tests.support.simulated import NEW, EngineClock, Updater, row
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished
 from bottlerocket_ecs_updater.core.model.ids import RunId
-from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Updated, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
@@ -37,7 +37,7 @@ class _Ahead(EngineClock):
 class Cluster:
     """One cluster, and the updaters that come to it."""
 
-    place: Place
+    place: Location
     world: World
     store: Store
     rules: Rules
@@ -92,7 +92,7 @@ class Clusters:
         """One more cluster, of that stage."""
         waits = tuple(map(Requirement.parse, promoted_by))
         asked = replace(rules or Rules(), stages=StageRules(stage, waits, **(stages or {})))
-        place = Place(account, "us-east-1", name)
+        place = Location(account, "us-east-1", name)
         self.each[name] = Cluster(place, row(hosts, budget=1, **world), self.store, asked, ahead)
         return self.each[name]
 

@@ -48,7 +48,7 @@ def overheard(said: list[str]) -> Iterator[None]:
 
 def _unreasoned(fleet: Fleet, decision: Decision) -> Iterator[str]:
     for instance in fleet.instances.values():
-        verdict = decision.verdicts.get(instance.id)
+        verdict = decision.steps.get(instance.id)
         if verdict is None:
             yield f"{instance.id} is left out of the decision"
         elif verdict.hold is not None:
@@ -63,10 +63,10 @@ def _asks(verdict: object) -> bool:
 
 
 def _settled(instance: Instance) -> bool:
-    return instance.trail.outcome is not None or instance.flight is not None
+    return instance.progress.outcome is not None or instance.pending is not None
 
 
 def _open(decision: Decision) -> str:
-    due = [(id_, verdict) for id_, verdict in decision.verdicts.items() if verdict.look_at == decision.look_at]
+    due = [(id_, verdict) for id_, verdict in decision.steps.items() if verdict.look_at == decision.look_at]
     services = f"services at {decision.services_at}, "
     return services + "; ".join(f"{id_} {verdict}" for id_, verdict in due[:3])

@@ -105,15 +105,15 @@ def _excuses(
     fault: f.Fault, invariant: int, *, in_flight: bool, unheard: bool, forgetful: bool, died_returning: bool
 ) -> bool:
     match invariant, fault:
-        case 2, f.SomebodySets(status=f.Standing.ACTIVE, step=None):
+        case 2, f.SomebodySets(status=f.SetStatus.ACTIVE, step=None):
             return True  # returned at a time of their own, perhaps in the last second before the reboot
-        case 2, f.SomebodySets(status=f.Standing.ACTIVE, step=f.Step.DRAIN):
+        case 2, f.SomebodySets(status=f.SetStatus.ACTIVE, step=f.Step.DRAIN):
             return in_flight  # an instance without tasks may be on its way to the reboot by then
         case 2, f.RebootEnds(ending=f.RebootEnding.RUN_AGAIN):
             return forgetful  # its first boot has wiped out the claim, or its DRAINING, and nobody reboots it again
-        case 4, f.SomebodySets(status=f.Standing.DRAINING, step=f.Step.RETURN):
+        case 4, f.SomebodySets(status=f.SetStatus.DRAINING, step=f.Step.RETURN):
             return unheard  # that our return took effect before, nobody told
-        case 4, f.SomebodySets(status=f.Standing.DRAINING, step=None):
+        case 4, f.SomebodySets(status=f.SetStatus.DRAINING, step=None):
             return died_returning or forgetful  # the boot put it into service before any look, and then it was drained
         case 12, f.SsmUnreachable(kind=f.Unreachable.CONNECTION_LOST):
             return True  # to SSM its apply is under way for ever; apiclient gave up long before our limit
@@ -537,7 +537,7 @@ _EXPLAINED: Mapping[Reason, Callable[[Played, InstanceId], bool]] = {
     Reason.CHANGED_WHILE_DRAINING: lambda told, _: _errs_for_ever(told),
     Reason.SEND_DENIED: lambda told, _: told.last.exit_code == 1,
     Reason.OWN_HOST: lambda told, id_: told.story.on_instances and not _others_in_service(told, id_),
-    Reason.RESTING: _gave_it_up_before,
+    Reason.BACKING_OFF: _gave_it_up_before,
     Reason.DRAIN_TIMED_OUT: lambda told, _: not _has_room(told),
     Reason.DRAIN_BLOCKED: lambda told, _: any(
         _reason_of(ending, member.host.instance_id) is Reason.DRAIN_TIMED_OUT

@@ -14,14 +14,14 @@ from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
-from bottlerocket_ecs_updater.core.model.ids import Own, RunId
-from bottlerocket_ecs_updater.core.model.location import Place
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.ids import OwnTask, RunId
+from bottlerocket_ecs_updater.core.model.location import Location
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine.lease.store_lease import NoLease, Right
 from bottlerocket_ecs_updater.engine.ports import Store, Successors
+from bottlerocket_ecs_updater.engine.run import Ports as RunWorld
 from bottlerocket_ecs_updater.engine.run import Run, Stop
-from bottlerocket_ecs_updater.engine.run import World as RunWorld
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.simulator.clock import VirtualClock
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Strategy
@@ -37,7 +37,11 @@ E = TypeVar("E", bound=Event)
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 OLD, NEW = "1.20.0", "1.21.0"
-DOCUMENTS: Mapping[Kind, str] = {Kind.CHECK: CHECK, Kind.APPLY: APPLY, Kind.REBOOT: REBOOT}
+DOCUMENTS: Mapping[DocumentKind, str] = {
+    DocumentKind.CHECK: CHECK,
+    DocumentKind.APPLY: APPLY,
+    DocumentKind.REBOOT: REBOOT,
+}
 
 
 @dataclass
@@ -134,12 +138,12 @@ class Updater:
     clock: EngineClock | None = None
     wake: timedelta = timedelta(seconds=15)
     store: Store | None = None
-    documents: Mapping[Kind, str] = field(default_factory=lambda: DOCUMENTS)
-    own: Own | None = None
+    documents: Mapping[DocumentKind, str] = field(default_factory=lambda: DOCUMENTS)
+    own: OwnTask | None = None
     successors: Successors | None = None
     store_name: str = ""
     state: str = ""
-    place: Place | None = None
+    place: Location | None = None
 
     def run(self) -> RunFinished:
         clock = self.clock or EngineClock(self.world)

@@ -32,9 +32,9 @@ from bottlerocket_ecs_updater.core.model.event import (
     RunFinished,
     RunStopping,
 )
-from bottlerocket_ecs_updater.core.model.ids import Own, RunId, TaskArn
+from bottlerocket_ecs_updater.core.model.ids import OwnTask, RunId, TaskArn
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import OwnHost, Policy
 from bottlerocket_ecs_updater.engine.lease.store_lease import (
     HeldBy,
@@ -43,7 +43,7 @@ from bottlerocket_ecs_updater.engine.lease.store_lease import (
     Right,
     RunningTask,
     TaskLease,
-    asking,
+    lease_guard,
     lease_key,
 )
 from bottlerocket_ecs_updater.engine.run import Stop
@@ -58,7 +58,7 @@ from bottlerocket_ecs_updater.simulator.faults import SecondUpdater
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.scenarios import NEW, Scenario
 from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError
-from bottlerocket_ecs_updater.simulator.world.invariants import Budget, Verdict
+from bottlerocket_ecs_updater.simulator.world.invariants import Budget, Findings
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 BUCKET, PREFIX, FAMILY = "state", "updater", "updater"
@@ -93,7 +93,7 @@ RUNS_STARTED_PER_ACTED = 10
 """Where the store refuses every lease, no run ever acts: a line of them comes to its end all the same."""
 
 BEFORE_DRAIN, AFTER_REBOOT = "before-drain", "after-reboot"
-WITH_OWN = {**DOCUMENTS, Kind.BEFORE_DRAIN: BEFORE_DRAIN, Kind.AFTER_REBOOT: AFTER_REBOOT}
+WITH_OWN = {**DOCUMENTS, DocumentKind.BEFORE_DRAIN: BEFORE_DRAIN, DocumentKind.AFTER_REBOOT: AFTER_REBOOT}
 ALARM = "errors"
 """The names under which an operator has documents, and an alarm."""
 
@@ -239,7 +239,7 @@ class Played:
 
     story: Story
     endings: tuple[Ending, ...]
-    verdict: Verdict
+    verdict: Findings
     lies: tuple[str, ...]
     """What an updater said that was not so when it said it."""
     odd_decisions: tuple[str, ...]
@@ -399,7 +399,7 @@ class _Play:
         for number, rival in enumerate(rivals):
             self._stage.enter(self._story.lead + rival.at, lambda number=number: self._rival(number))  # type: ignore[misc]
         self._stage.play()
-        verdict = self._world.verdict()
+        verdict = self._world.findings()
         return Played(
             self._story,
             tuple(self._endings),
@@ -486,7 +486,7 @@ class _Play:
             updater.store_name = f"{abs(number):x}"
         updater.documents = WITH_OWN if self._story.documents else DOCUMENTS
         if self._story.on_instances and task is not None:
-            updater.own = Own(TaskArn(task.arn), FAMILY)
+            updater.own = OwnTask(TaskArn(task.arn), FAMILY)
             updater.policy = replace(updater.policy, own_host=OwnHost.HOLD if called else OwnHost.HAND_OVER)
             begin = lambda calls: self._stage.enter(STARTING, lambda: self._called(f"{name}-called", calls))  # noqa: E731
             updater.successors = _Calls(begin)
@@ -499,7 +499,7 @@ class _Play:
             world.ecs.lifecycle.stop(task, "EssentialContainerExited", "it ended")
         if exit_code is None and self._story.store_forgets_claims:
             _forget_claims(world)
-        left_out = world.verdict().stranded
+        left_out = world.findings().stranded
         ending = Ending(RunId(name), rival, began, world.clock.now(), finished, exit_code, tuple(tape.events), left_out)
         self._endings.append(ending)
         return ending
@@ -522,7 +522,7 @@ class _Play:
             return None, 1
         if isinstance(answer, HeldBy):
             return None, 0
-        updater.before_call = asking(right)
+        updater.before_call = lease_guard(right)
         finished = updater.run()
         right.release()
         return finished, finished.exit_code

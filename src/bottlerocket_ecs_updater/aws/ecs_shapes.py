@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import CAPABILITY, ZONE_
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Registration, Status
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn, Zone
-from bottlerocket_ecs_updater.core.model.resources import Moving, Port, Remaining
+from bottlerocket_ecs_updater.core.model.resources import DeploymentLimits, Port, RemainingResources
 from bottlerocket_ecs_updater.core.model.services import Service
 
 if TYPE_CHECKING:
@@ -142,13 +142,13 @@ def service(shape: ServiceTypeDef, at: datetime) -> Service | None:
     )
 
 
-def _resources(shapes: Iterable[ResourceOutputTypeDef]) -> Remaining | None:
+def _resources(shapes: Iterable[ResourceOutputTypeDef]) -> RemainingResources | None:
     by_name = {shape.get("name", ""): shape for shape in shapes}
     if "CPU" not in by_name or "MEMORY" not in by_name:
         return None
     taken = {Port(int(text)) for text in _strings(by_name.get("PORTS")) if text.isdigit()}
     taken |= {Port(int(text), "udp") for text in _strings(by_name.get("PORTS_UDP")) if text.isdigit()}
-    return Remaining(
+    return RemainingResources(
         by_name["CPU"].get("integerValue", 0),
         by_name["MEMORY"].get("integerValue", 0),
         len(_strings(by_name.get("GPU"))),
@@ -160,14 +160,14 @@ def _strings(shape: ResourceOutputTypeDef | None) -> Sequence[str]:
     return shape.get("stringSetValue", []) if shape is not None else []
 
 
-def _moving(shape: ServiceTypeDef) -> Moving | None:
+def _moving(shape: ServiceTypeDef) -> DeploymentLimits | None:
     """ECS's own defaults are told with every service; one without them is of another controller."""
     limits = shape.get("deploymentConfiguration") or {}
     definition = shape.get("taskDefinition", "")
     if not definition or "minimumHealthyPercent" not in limits or "maximumPercent" not in limits:
         return None
     constraints = shape.get("placementConstraints") or ()
-    return Moving(
+    return DeploymentLimits(
         limits["minimumHealthyPercent"],
         limits["maximumPercent"],
         definition,

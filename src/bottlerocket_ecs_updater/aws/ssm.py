@@ -23,10 +23,10 @@ from bottlerocket_ecs_updater.aws.transport.batches import chunks, narrow, pages
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.transport.translate import NOT_ALLOWED, CallRefused, NeverSent
-from bottlerocket_ecs_updater.core.model.container_instance import Managed, Reach
+from bottlerocket_ecs_updater.core.model.container_instance import ManagedNode, PingStatus
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Node
-from bottlerocket_ecs_updater.core.model.run_command import Flight, Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind, PendingCommand
 from bottlerocket_ecs_updater.engine.ports import Answer, FoundCommand, Later, Refused, Sent, Unclear
 from bottlerocket_ecs_updater.errors import Denied, LeaseLapsed, NotFound, Throttled, Unreachable
 
@@ -55,12 +55,12 @@ ACTIVATED_PAGES = 4
 DEFAULT_VERSION = "$DEFAULT"
 """The version that whoever owns the document says is in use."""
 
-DELIVERY_TIMEOUT_SECONDS: Mapping[Kind, int] = {
-    Kind.CHECK: 30,
-    Kind.APPLY: 60,
-    Kind.REBOOT: 30,
-    Kind.BEFORE_DRAIN: 60,
-    Kind.AFTER_REBOOT: 60,
+DELIVERY_TIMEOUT_SECONDS: Mapping[DocumentKind, int] = {
+    DocumentKind.CHECK: 30,
+    DocumentKind.APPLY: 60,
+    DocumentKind.REBOOT: 30,
+    DocumentKind.BEFORE_DRAIN: 60,
+    DocumentKind.AFTER_REBOOT: 60,
 }
 """A command that is not delivered by then never is. 30 s is the least that Systems Manager takes."""
 
@@ -88,7 +88,7 @@ _OF_DOCUMENT = re.compile(r"(^|:)document/")
 class SsmHosts:
     """Implements `engine.ports.Hosts`; `documents` names the Run Command document of each kind."""
 
-    def __init__(self, clients: Pair[SSMClient], api: Api, documents: Mapping[Kind, str], comment: str) -> None:
+    def __init__(self, clients: Pair[SSMClient], api: Api, documents: Mapping[DocumentKind, str], comment: str) -> None:
         self._clients = clients
         self._api = api
         self._documents = documents
@@ -101,19 +101,19 @@ class SsmHosts:
         self._ahead = timedelta(0)
         """How far the clock of Systems Manager was ahead of ours when a command was last sent."""
 
-    def reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Managed]:
+    def reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, ManagedNode]:
         """What Systems Manager knows of these instances: whether it has a connection to each, and what it runs.
 
         They are asked for by their ids, fifty a call: an account may have thousands of other managed nodes. One that it
         knows by another id than ECS does, as after a hybrid activation, is left out, as one that it does not know.
         """
-        found: dict[InstanceId, Managed] = {}
+        found: dict[InstanceId, ManagedNode] = {}
         for some in chunks(instances, REACHED_AT_ONCE):
-            found |= narrow(some, self._reach, lambda _, __: Managed(Reach.UNKNOWN))
+            found |= narrow(some, self._reach, lambda _, __: ManagedNode(PingStatus.UNKNOWN))
         return found
 
-    def _reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Managed]:
-        found: dict[InstanceId, Managed] = {}
+    def _reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, ManagedNode]:
+        found: dict[InstanceId, ManagedNode] = {}
         request: DescribeInstanceInformationRequestTypeDef = {
             "MaxResults": REACHED_AT_ONCE,
             "Filters": [{"Key": "InstanceIds", "Values": instances}],
@@ -158,14 +158,14 @@ class SsmHosts:
 
     # Sending
 
-    def prove_document(self, kind: Kind) -> None:
+    def prove_document(self, kind: DocumentKind) -> None:
         """See that there is such a document. Raises NotFound, and Denied where it may not be looked at."""
         name = self._documents.get(kind)
         if name is not None:
             method = self._clients.looking.describe_document
             self._api.look(Operation.DESCRIBE_DOCUMENT, f"document {name}", method, Name=name)
 
-    def send(self, kind: Kind, instances: Sequence[InstanceId]) -> Sent:
+    def send(self, kind: DocumentKind, instances: Sequence[InstanceId]) -> Sent:
         """Send a document, fifty instances a call, each call once.
 
         Instances that AWS does not allow it to are found, and cost no other its command. Raises Denied where AWS says
@@ -175,7 +175,7 @@ class SsmHosts:
         telling = told_before_denied(lambda group: self._send_group(kind, group), _denied_ones)
         results = sift(list(dict.fromkeys(instances)), SEND_MAX, telling, _denied_ones)
         denials = {id_: result for id_, result in results.items() if isinstance(result, Denied)}
-        if kind is Kind.AFTER_REBOOT:
+        if kind is DocumentKind.AFTER_REBOOT:
             results |= {id_: Refused(str(denial)) for id_, denial in denials.items()}
             denials = {}
         return Sent(
@@ -188,13 +188,13 @@ class SsmHosts:
         )
 
     def _send_group(
-        self, kind: Kind, group: Sequence[InstanceId]
+        self, kind: DocumentKind, group: Sequence[InstanceId]
     ) -> Mapping[InstanceId, CommandId | Refused | Later | Unclear]:
         """Send to all of them, or raise Denied for all; what is denied after a part was sent is for later."""
         return narrow(group, told_before_denied(lambda batch: self._send(kind, batch)), _refused, _suspects)
 
     def _send(
-        self, kind: Kind, batch: Sequence[InstanceId]
+        self, kind: DocumentKind, batch: Sequence[InstanceId]
     ) -> Mapping[InstanceId, CommandId | Refused | Later | Unclear]:
         document = self._documents[kind]
         try:
@@ -217,7 +217,7 @@ class SsmHosts:
             return dict.fromkeys(batch, Unclear(str(error)))
         except (Denied, NotFound) as error:
             single = isinstance(error, Denied) and _denied_ones(error) is not None
-            if single or kind is not Kind.AFTER_REBOOT:
+            if single or kind is not DocumentKind.AFTER_REBOOT:
                 raise
             # These hosts are out of service because of us: what is wrong with the operator's document ends no run
             # that has them in hand, and is told of each.
@@ -234,7 +234,7 @@ class SsmHosts:
         if not command:
             return dict.fromkeys(batch, Unclear("Systems Manager named no command in its answer"))
         life = life_of(shape)
-        if kind is Kind.REBOOT and life is not None:
+        if kind is DocumentKind.REBOOT and life is not None:
             self._lives[CommandId(command)] = life
         return dict.fromkeys(batch, CommandId(command))
 
@@ -250,7 +250,7 @@ class SsmHosts:
 
     # Hearing
 
-    def answers(self, command: CommandId, kind: Kind) -> Mapping[InstanceId, Answer]:
+    def answers(self, command: CommandId, kind: DocumentKind) -> Mapping[InstanceId, Answer]:
         """What is known of a command, by instance; output is fetched singly only where it matters and may be cut."""
         found: dict[InstanceId, Answer] = {}
         for shape in self._invocations(command, details=True):
@@ -264,7 +264,7 @@ class SsmHosts:
         return found
 
     def _in_full(
-        self, command: CommandId, kind: Kind, id_: InstanceId, shape: CommandInvocationTypeDef
+        self, command: CommandId, kind: DocumentKind, id_: InstanceId, shape: CommandInvocationTypeDef
     ) -> Answer | None:
         listed = listed_answer(shape)
         plugins = shape.get("CommandPlugins", ())
@@ -315,27 +315,27 @@ class SsmHosts:
 
     # What others, or a run before this one, have sent
 
-    def under_way(self, kind: Kind, since: datetime | None = None) -> Mapping[InstanceId, Flight]:
+    def under_way(self, kind: DocumentKind, since: datetime | None = None) -> Mapping[InstanceId, PendingCommand]:
         """Commands of the kind's document, whoever sent them since then or ever, that have not ended, by instance.
 
         Ever is as far back as one may still be under way. Where an instance has several, the last one counts. Empty
         where Systems Manager does not offer the list.
         """
-        flights: dict[InstanceId, Flight] = {}
+        pending_commands: dict[InstanceId, PendingCommand] = {}
         for shape in sorted(self._open_commands(kind, since), key=_requested):
             # Limits are measured on our clock, on which nothing was sent in the future.
             sent_at = min(_requested(shape), self._api.now())
-            flight = Flight(kind, CommandId(shape.get("CommandId", "")), sent_at)
+            pending = PendingCommand(kind, CommandId(shape.get("CommandId", "")), sent_at)
             ends = {
                 InstanceId(one.get("InstanceId", "")): end_of(one.get("Status", ""), one.get("StatusDetails", ""))
-                for one in self._invocations(flight.command, details=False)
+                for one in self._invocations(pending.command, details=False)
             }
             # An instance that is not listed yet was only just sent to.
             targets = ends.keys() | {InstanceId(id_) for id_ in shape.get("InstanceIds", ())}
-            flights |= {id_: flight for id_ in targets if ends.get(id_) is None}
-        return flights
+            pending_commands |= {id_: pending for id_ in targets if ends.get(id_) is None}
+        return pending_commands
 
-    def listed(self, kind: Kind, since: datetime) -> Mapping[InstanceId, Sequence[FoundCommand]]:
+    def listed(self, kind: DocumentKind, since: datetime) -> Mapping[InstanceId, Sequence[FoundCommand]]:
         """Commands of the kind's document that were sent since then, ended or not, the oldest first, by instance."""
         found: dict[InstanceId, list[FoundCommand]] = {}
         shapes = self._commands(kind, since)
@@ -349,10 +349,10 @@ class SsmHosts:
                 found.setdefault(id_, []).append(one)
         return found
 
-    def _open_commands(self, kind: Kind, since: datetime | None) -> Sequence[CommandTypeDef]:
+    def _open_commands(self, kind: DocumentKind, since: datetime | None) -> Sequence[CommandTypeDef]:
         return [shape for shape in self._commands(kind, since) if shape.get("Status", "") not in _ENDED_COMMANDS]
 
-    def _commands(self, kind: Kind, since: datetime | None) -> Sequence[CommandTypeDef]:
+    def _commands(self, kind: DocumentKind, since: datetime | None) -> Sequence[CommandTypeDef]:
         document = self._documents[kind]
         filters: list[CommandFilterTypeDef] = [{"key": "DocumentName", "value": document}]
         earliest = UNKNOWN_TIME

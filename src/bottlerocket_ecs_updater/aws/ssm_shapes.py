@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import moment
-from bottlerocket_ecs_updater.core.model.container_instance import Managed, Reach
+from bottlerocket_ecs_updater.core.model.container_instance import ManagedNode, PingStatus
 from bottlerocket_ecs_updater.core.model.instance import Node
-from bottlerocket_ecs_updater.core.model.run_command import End, Kind
+from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.ports import Answer
 
@@ -34,30 +34,30 @@ TRUNCATION_MARK = "--output truncated--"
 NOT_STARTED = -1
 """ResponseCode of a command that has not run."""
 
-_ENDS: Mapping[str, End] = {
-    "success": End.SUCCESS,
-    "failed": End.FAILED,
-    "accessdenied": End.FAILED,
-    "invalidplatform": End.FAILED,
-    "timedout": End.TIMED_OUT,
-    "executiontimedout": End.TIMED_OUT,
-    "deliverytimedout": End.NOT_DELIVERED,
-    "undeliverable": End.NOT_DELIVERED,
-    "cancelled": End.CANCELLED,
-    "terminated": End.CANCELLED,
+_ENDS: Mapping[str, CommandStatus] = {
+    "success": CommandStatus.SUCCESS,
+    "failed": CommandStatus.FAILED,
+    "accessdenied": CommandStatus.FAILED,
+    "invalidplatform": CommandStatus.FAILED,
+    "timedout": CommandStatus.TIMED_OUT,
+    "executiontimedout": CommandStatus.TIMED_OUT,
+    "deliverytimedout": CommandStatus.NOT_DELIVERED,
+    "undeliverable": CommandStatus.NOT_DELIVERED,
+    "cancelled": CommandStatus.CANCELLED,
+    "terminated": CommandStatus.CANCELLED,
 }
 """By StatusDetails, and by Status where the details say nothing that is known."""
 
 _UNDER_WAY = frozenset({"pending", "inprogress", "delayed", "cancelling"})
 
 _REACHES = {
-    "Online": Reach.ONLINE,
-    "ConnectionLost": Reach.CONNECTION_LOST,
-    "Inactive": Reach.CONNECTION_LOST,
+    "Online": PingStatus.ONLINE,
+    "ConnectionLost": PingStatus.CONNECTION_LOST,
+    "Inactive": PingStatus.CONNECTION_LOST,
 }
 
 
-def end_of(status: str, details: str) -> End | None:
+def end_of(status: str, details: str) -> CommandStatus | None:
     """How a command ended on an instance, None while it has not as far as Systems Manager knows."""
     plain_status, plain_details = _plain(status), _plain(details)
     if plain_status in _UNDER_WAY:
@@ -69,18 +69,18 @@ def _plain(words: str) -> str:
     return words.replace(" ", "").lower()
 
 
-def reach_of(ping_status: str) -> Reach:
+def reach_of(ping_status: str) -> PingStatus:
     """Whether Systems Manager has a connection to an instance."""
-    return _REACHES.get(ping_status, Reach.UNKNOWN)
+    return _REACHES.get(ping_status, PingStatus.UNKNOWN)
 
 
-def managed(shape: InstanceInformationTypeDef) -> Managed:
+def managed(shape: InstanceInformationTypeDef) -> ManagedNode:
     """What is known of an instance without asking it. Source: PlatformName is Bottlerocket from 1.7.0 on."""
     version = None
     if shape.get("PlatformName") == "Bottlerocket":
         with suppress(ValueError):
             version = Version.parse(shape.get("PlatformVersion", ""))
-    return Managed(reach_of(shape.get("PingStatus", "")), version)
+    return ManagedNode(reach_of(shape.get("PingStatus", "")), version)
 
 
 def activated_node(shape: InstanceInformationTypeDef) -> Node | None:
@@ -102,7 +102,7 @@ def listed_answer(shape: CommandInvocationTypeDef) -> Answer:
     parts = [_split(plugin.get("Output", "")) for plugin in plugins]
     return Answer(
         end,
-        0 if end is End.SUCCESS else _exit_code(codes),
+        0 if end is CommandStatus.SUCCESS else _exit_code(codes),
         "\n".join(output for output, _ in parts if output),
         "\n".join(errors for _, errors in parts if errors),
         details,
@@ -157,15 +157,15 @@ def _split(output: str) -> tuple[str, str]:
     return stdout.strip("\n"), stderr.strip("\n")
 
 
-def needs_fetching(listed: Answer, kind: Kind) -> bool:
+def needs_fetching(listed: Answer, kind: DocumentKind) -> bool:
     """Whether the output matters, and the list may not have given all of it."""
     match listed.end:
-        case None | End.NOT_DELIVERED | End.CANCELLED | End.ABANDONED:
+        case None | CommandStatus.NOT_DELIVERED | CommandStatus.CANCELLED | CommandStatus.ABANDONED:
             return False
-        case End.SUCCESS:
+        case CommandStatus.SUCCESS:
             # What a check prints last is the end of a JSON object.
-            return kind is Kind.CHECK and (_may_be_cut(listed) or not listed.stdout.rstrip().endswith("}"))
-        case End.FAILED | End.TIMED_OUT:
+            return kind is DocumentKind.CHECK and (_may_be_cut(listed) or not listed.stdout.rstrip().endswith("}"))
+        case CommandStatus.FAILED | CommandStatus.TIMED_OUT:
             return _may_be_cut(listed)
         case _:
             assert_never(listed.end)

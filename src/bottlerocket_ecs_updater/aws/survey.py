@@ -26,7 +26,7 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import (
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Machine
-from bottlerocket_ecs_updater.core.model.resources import Definition, Demand, Port
+from bottlerocket_ecs_updater.core.model.resources import Definition, Port, TaskRequirements
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule
 from bottlerocket_ecs_updater.errors import Denied
 
@@ -271,7 +271,7 @@ def definition(shape: TaskDefinitionTypeDef) -> Definition:
     required = (attribute.get("name", "") for attribute in shape.get("requiresAttributes") or ())
     awsvpc = shape.get("networkMode") == AWSVPC
     return Definition(
-        Demand(
+        TaskRequirements(
             cpu=_number(shape.get("cpu")) or sum(one.get("cpu", 0) for one in containers),
             memory=_number(shape.get("memory")) or sum(map(_memory, containers)),
             gpus=sum(_gpus(one) for one in containers),
@@ -300,13 +300,14 @@ def capacity_provider(
         return CapacityProvider(name, kind)
     group = _group_of(shape)
     why_not = _why_not(shape, groups.get(group))
+    protects = shape.get("autoScalingGroupProvider", {}).get("managedTerminationProtection") == "ENABLED"
     found = groups.get(group)
     if found is None:
-        return CapacityProvider(name, kind, not why_not, why_not, group)
+        return CapacityProvider(name, kind, not why_not, why_not, group, protects_busy=protects)
     staying = [one for one in found.get("Instances", ()) if not one.get("LifecycleState", "").startswith(_LEAVING)]
     most = found.get("MaxSize", 0)
     more = max(0, most - max(found.get("DesiredCapacity", 0), len(staying)))
-    return CapacityProvider(name, kind, not why_not, why_not, group, most, more)
+    return CapacityProvider(name, kind, not why_not, why_not, group, most, more, protects)
 
 
 def _kind_of(shape: CapacityProviderTypeDef) -> ProviderKind:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Clients, Pair
-from bottlerocket_ecs_updater.core.model.location import Place, name_of, place_of
+from bottlerocket_ecs_updater.core.model.location import Location, location_of, name_of
 from bottlerocket_ecs_updater.errors import NotFound, Unreachable, UpdaterError, UsageError
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ class _Tokens(Protocol):
     def get_caller_identity(self) -> dict[str, str]: ...
 
 
-def find_place(cluster: str, clients: Clients, api: Api, region: str | None) -> Place:
+def find_place(cluster: str, clients: Clients, api: Api, region: str | None) -> Location:
     """Where the cluster is, by its name or ARN. Raises UsageError where its ARN is of another account or Region.
 
     Of a name it raises what ECS makes of it, too. An ARN says it all: what keeps ECS from an answer, the caller meets.
     """
-    named = place_of(cluster)
+    named = location_of(cluster)
     try:
         listed = _listed(cluster, clients.ecs, api)
     except UpdaterError as error:
@@ -41,7 +41,7 @@ def find_place(cluster: str, clients: Clients, api: Api, region: str | None) -> 
             raise
         listed = None
     if named is None:
-        return Place(*_who_we_are(listed, cluster, clients, api, region), name_of(cluster))
+        return Location(*_who_we_are(listed, cluster, clients, api, region), name_of(cluster))
     if listed is not None and not named.may_be(listed):
         raise UsageError(
             f"the cluster is {cluster}, but the credentials are of account {listed.account}, and ECS answers for "
@@ -50,14 +50,16 @@ def find_place(cluster: str, clients: Clients, api: Api, region: str | None) -> 
     return named
 
 
-def _listed(cluster: str, ecs: Pair[ECSClient], api: Api) -> Place | None:
+def _listed(cluster: str, ecs: Pair[ECSClient], api: Api) -> Location | None:
     """Where the first container instance is that ECS lists; None for a cluster that has none."""
     method = ecs.looking.list_container_instances
     reply = api.look(Operation.LIST_CONTAINER_INSTANCES, cluster, method, cluster=cluster, maxResults=1)
-    return next((place for arn in reply.get("containerInstanceArns", ()) if (place := place_of(arn))), None)
+    return next((place for arn in reply.get("containerInstanceArns", ()) if (place := location_of(arn))), None)
 
 
-def _who_we_are(listed: Place | None, cluster: str, clients: Clients, api: Api, region: str | None) -> tuple[str, str]:
+def _who_we_are(
+    listed: Location | None, cluster: str, clients: Clients, api: Api, region: str | None
+) -> tuple[str, str]:
     if listed is not None:
         return listed.account, listed.region
     tokens = cast("_Tokens", clients.in_region("sts", region))

@@ -24,9 +24,9 @@ from bottlerocket_ecs_updater.report.outputs.log import TextLog, log_to
 from bottlerocket_ecs_updater.report.outputs.messages import Messenger, People, Programs
 from bottlerocket_ecs_updater.report.outputs.metrics import Metrics
 from bottlerocket_ecs_updater.report.record.record import Record
-from bottlerocket_ecs_updater.report.record.recorders import Fan, Faults, LastWord
+from bottlerocket_ecs_updater.report.record.recorders import Faults, SummaryLast, Tee
 from bottlerocket_ecs_updater.report.words.colours import Paint
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 from bottlerocket_ecs_updater.report.words.severity import level_named
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def tell(settings: RunSettings, wired: Wired, stream: TextIO) -> Telling:
     # The record comes before the report that is made from it; messages come last, since they name the report.
     others = [one for one in (metrics, record, archive, messenger) if one is not None]
     faults = Faults()
-    faults.listener = LastWord(log, Fan(others, faults.note), faults.note)
+    faults.listener = SummaryLast(log, Tee(others, faults.note), faults.note)
     return Telling(faults.listener, record, wired.clock, live, metrics)
 
 
@@ -132,10 +132,10 @@ def _complaints(
     def complain(text: str) -> None:
         if as_json:
             head = {"time": write_time(clock.now()), "level": "warning", "event": "telling.failed"}
-            told = {**head, "run": about.run, "cluster": about.cluster, "why": visible(text)}
+            told = {**head, "run": about.run, "cluster": about.cluster, "why": sanitize(text)}
             line = json.dumps(told, separators=(",", ":"))
         else:
-            line = f"warning: {visible(text)}"
+            line = f"warning: {sanitize(text)}"
         with suppress(Exception):
             if live is not None:
                 live.say(line)

@@ -39,7 +39,7 @@ EXIT_WHEN_STUCK = 1
 
 
 @contextmanager
-def heard(
+def handle_signals(
     stop: Stop, interrupted: threading.Event, leave_within_seconds: float = LEAVE_WITHIN_SECONDS
 ) -> Iterator[None]:
     """While inside: SIGTERM and SIGINT cut waits short and tell the run to stop; calls get a moment to come back."""
@@ -107,8 +107,8 @@ def _watch(signals: socket.socket, over: threading.Event, seconds: float) -> Non
 
 
 @contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    """Raises Interrupted in what takes longer; only inside `heard`."""
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raises Interrupted in what takes longer; only inside `handle_signals`."""
     signal.setitimer(signal.ITIMER_REAL, seconds, NEXT_GRACE_SECONDS)
     try:
         yield

@@ -25,17 +25,17 @@ from bottlerocket_ecs_updater.aws.transport.session import Clients
 from bottlerocket_ecs_updater.aws.whereabouts import find_place
 from bottlerocket_ecs_updater.cli.settings.parameters import Bucket, Folder
 from bottlerocket_ecs_updater.cli.settings.settings import Documents, Limits, RunSettings, Target
-from bottlerocket_ecs_updater.core.model.ids import Own, RunId
-from bottlerocket_ecs_updater.core.model.location import Place, name_of
+from bottlerocket_ecs_updater.core.model.ids import OwnTask, RunId
+from bottlerocket_ecs_updater.core.model.location import Location, name_of
 from bottlerocket_ecs_updater.engine.clock import SystemClock
-from bottlerocket_ecs_updater.engine.lease.lone_task import LoneTask
+from bottlerocket_ecs_updater.engine.lease.lone_task import SingleTask
 from bottlerocket_ecs_updater.engine.lease.store_lease import Lease, NoLease, Right, RunningTask, TaskLease, lease_key
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.engine.store.migration import BothLeases, MovingLedger
 from bottlerocket_ecs_updater.engine.waits import Wait, Waits
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 NO_DOCUMENT = "none"
 
@@ -49,7 +49,7 @@ class Wired:
 
     run: RunId
     cluster_name: str
-    place: Place | None
+    place: Location | None
     """What tells the cluster from others of its name; None without a store, where nobody asks."""
     clock: SystemClock
     api: Api
@@ -62,7 +62,7 @@ class Wired:
     ledger: LedgerKeeping
     right: Right
     clients: Clients
-    own: Own | None
+    own: OwnTask | None
     """The task that this is, None where it is none."""
     own_family: Callable[[], Sequence[FamilyTask]]
     """The tasks of its family; none where it is none."""
@@ -126,7 +126,7 @@ def wire(
         _ledger(store, place, run, moving=not settings.target.no_earlier_state),
         _right(settings, who, family, clock, store, run, place, waits),
         clients,
-        Own(who.task, who.family) if isinstance(who, Identity) and who.task is not None else None,
+        OwnTask(who.task, who.family) if isinstance(who, Identity) and who.task is not None else None,
         family,
         own,
         waits,
@@ -134,7 +134,7 @@ def wire(
     )
 
 
-def wire_to_look(target: Target, environ: Mapping[str, str], lease: timedelta = timedelta(seconds=60)) -> Wired:
+def wire_read_only(target: Target, environ: Mapping[str, str], lease: timedelta = timedelta(seconds=60)) -> Wired:
     """Make everything for a command that sends nothing to hosts, and so needs no documents."""
     documents = Documents(check_document=NO_DOCUMENT, apply_document=NO_DOCUMENT, reboot_document=NO_DOCUMENT)
     return wire(RunSettings(target=target, documents=documents, limits=Limits(lease=lease)), environ)
@@ -143,7 +143,7 @@ def wire_to_look(target: Target, environ: Mapping[str, str], lease: timedelta = 
 def _say_wait(wait: Wait) -> None:
     """Tell a person who waits for a command's answer."""
     until = f", until {wait.until:%H:%M:%S}Z at most" if wait.until is not None else ""
-    line = visible(f"waiting for {wait.what} (since {wait.since:%H:%M:%S}Z{until})")
+    line = sanitize(f"waiting for {wait.what} (since {wait.since:%H:%M:%S}Z{until})")
     with suppress(OSError, ValueError):
         print(line, file=sys.stderr, flush=True)  # noqa: T201 - what people read
 
@@ -203,7 +203,7 @@ def store_at(state: Bucket | Folder, clients: Clients, api: Api) -> Store:
             return S3Store(clients.s3, api, bucket, prefix)
 
 
-def _ledger(store: Store | None, place: Place | None, run: RunId, *, moving: bool) -> LedgerKeeping:
+def _ledger(store: Store | None, place: Location | None, run: RunId, *, moving: bool) -> LedgerKeeping:
     if store is None or place is None:
         return UnkeptLedger()
     kept = KeptLedger(store, str(place), run)
@@ -239,7 +239,7 @@ def _right(
     clock: SystemClock,
     store: Store | None,
     run: RunId,
-    place: Place | None,
+    place: Location | None,
     waits: Waits,
 ) -> Right:
     """The lease in the store; without one, the rule of the oldest task; outside ECS, nothing but a warning."""
@@ -258,5 +258,5 @@ def _right(
         return [RunningTask(task.arn, task.created_at) for task in family()]
 
     if who.task is None:
-        return LoneTask(running)
+        return SingleTask(running)
     return TaskLease(who.task, running, term, clock, clock.monotonic, waits)

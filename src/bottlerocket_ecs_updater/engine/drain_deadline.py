@@ -11,13 +11,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.event import LookPostponed
-from bottlerocket_ecs_updater.core.model.time_text import passed, spell
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.ports import Clock, Lease, Recorder
 from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Throttled, Unreachable, UpdaterError
 
 
-class Patience:
+class DrainDeadlines:
     """The waits of one run. `told_to_stop` says whether a signal came."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Patience:
         """AWS does not answer: wait, longer each time. Raises the problem when it has lasted too long."""
         now = self._clock.now()
         self._outage_since = self._outage_since or now
-        if passed(self._outage_since, self._policy.drain_timeout, now):
+        if has_passed(self._outage_since, self._policy.drain_timeout, now):
             raise problem
         wait = self._policy.outage_wait(self._outages)
         self._outages += 1
@@ -62,8 +62,8 @@ class Patience:
             try:
                 return self._lease.regain()
             except LeaseLapsed as still:
-                if passed(began, self._policy.drain_timeout, self._clock.now()):
-                    raise LeaseLost(f"{still}; it was tried for {spell(self._policy.drain_timeout)}") from still
+                if has_passed(began, self._policy.drain_timeout, self._clock.now()):
+                    raise LeaseLost(f"{still}; it was tried for {duration_text(self._policy.drain_timeout)}") from still
                 self._clock.sleep(still.again)
         return None
 

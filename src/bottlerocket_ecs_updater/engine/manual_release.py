@@ -18,7 +18,7 @@ from functools import partial
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPhase, furthest, read_claim
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Rest
+from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import Ledger, with_release, without_claim, without_rest
 from bottlerocket_ecs_updater.engine.look.registrations import one_per_instance
@@ -41,7 +41,7 @@ class Release:
     registration: Registration | None
     """The one that stands for the instance, None where it is in the cluster no more."""
     claim: Claim | None
-    rest: Rest | None
+    backoff: Backoff | None
     version: Version | None
     failed_on: frozenset[InstanceId]
     carriers: tuple[ContainerInstanceArn, ...] = ()
@@ -76,11 +76,11 @@ class Release:
         yield f"drop our claim on {name}, made by run {claim.run} on the way to {claim.target}"
 
     def _about_rest(self) -> Iterator[str]:
-        rest = self.rest
-        if rest is not None:
-            times = "once" if rest.attempts == 1 else f"{rest.attempts} times"
+        backoff = self.backoff
+        if backoff is not None:
+            times = "once" if backoff.attempts == 1 else f"{backoff.attempts} times"
             yield (
-                f"clear the rest of {self.instance}: {rest.version} failed {times} there ({rest.why}); "
+                f"clear the rest of {self.instance}: {backoff.version} failed {times} there ({backoff.why}); "
                 "the next run may try it again"
             )
 
@@ -115,15 +115,15 @@ def consider_instance(id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping) 
         and registration.status is Status.DRAINING
         and (registration.arn in written or (kept is not None and kept.arn == registration.arn))
     )
-    rest = state.rests.get(id_)
-    return Release(id_, registration, claim, rest, None, frozenset(), tuple(written), drained_by_us)
+    backoff = state.rests.get(id_)
+    return Release(id_, registration, claim, backoff, None, frozenset(), tuple(written), drained_by_us)
 
 
 def consider_version(version: Version, ledger: LedgerKeeping) -> Release:
     """Find out what there is to release of one Bottlerocket release."""
     state = ledger.load()
     failed_on = state.failed_on.get(version, frozenset())
-    resting = frozenset(id_ for id_, rest in state.rests.items() if rest.version == version)
+    resting = frozenset(id_ for id_, backoff in state.rests.items() if backoff.version == version)
     return Release(None, None, None, None, version, failed_on | resting)
 
 

@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import Launch, Membership
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
 from bottlerocket_ecs_updater.core.model.container_instance import (
     NAMELESS,
-    Managed,
+    ManagedNode,
     Registration,
     Status,
     Task,
@@ -26,7 +26,7 @@ from bottlerocket_ecs_updater.core.model.event import Event
 from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Machine, Node
 from bottlerocket_ecs_updater.core.model.resources import Definition
-from bottlerocket_ecs_updater.core.model.run_command import End, Flight, Kind
+from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind, PendingCommand
 from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule
 
@@ -101,7 +101,7 @@ class Sent:
 class Answer:
     """What Systems Manager says of one command on one instance."""
 
-    end: End | None
+    end: CommandStatus | None
     """None while it is pending, delayed or under way."""
     exit_code: int
     stdout: str
@@ -181,25 +181,25 @@ class Hosts(Protocol):
     def activated(self) -> Sequence[Node]:
         """Nodes that Systems Manager knows by hybrid activations, as far as a few pages tell."""
 
-    def reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Managed]:
+    def reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, ManagedNode]:
         """What Systems Manager knows of these instances; those that it does not know are left out."""
 
-    def prove_document(self, kind: Kind) -> None:
+    def prove_document(self, kind: DocumentKind) -> None:
         """See that there is a document of that kind, where the settings name one. Raises NotFound and Denied."""
 
-    def send(self, kind: Kind, instances: Sequence[InstanceId]) -> Sent:
+    def send(self, kind: DocumentKind, instances: Sequence[InstanceId]) -> Sent:
         """Send one of the documents, fifty a call. Never repeated by the transport: a reply may be lost.
 
         Raises Denied where AWS says that the document itself may not be sent.
         """
 
-    def answers(self, command: CommandId, kind: Kind) -> Mapping[InstanceId, Answer]:
+    def answers(self, command: CommandId, kind: DocumentKind) -> Mapping[InstanceId, Answer]:
         """What is known of a command; an instance that Systems Manager does not show yet is left out."""
 
-    def under_way(self, kind: Kind, since: datetime | None = None) -> Mapping[InstanceId, Flight]:
+    def under_way(self, kind: DocumentKind, since: datetime | None = None) -> Mapping[InstanceId, PendingCommand]:
         """Commands of one of our documents, whoever sent them since then or ever, that have not ended."""
 
-    def listed(self, kind: Kind, since: datetime) -> Mapping[InstanceId, Sequence[FoundCommand]]:
+    def listed(self, kind: DocumentKind, since: datetime) -> Mapping[InstanceId, Sequence[FoundCommand]]:
         """Commands of one of our documents that were sent since then, ended or not, the oldest first."""
 
     def cancel(self, command: CommandId, instances: Sequence[InstanceId]) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn
-from bottlerocket_ecs_updater.core.model.location import elsewhere, place_of
+from bottlerocket_ecs_updater.core.model.location import elsewhere, location_of
 from bottlerocket_ecs_updater.core.state.ledger import Ledger, without_future
-from bottlerocket_ecs_updater.engine.look.looker import Looking
-from bottlerocket_ecs_updater.engine.run_state import Knowledge
+from bottlerocket_ecs_updater.engine.look.looker import Looker
+from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
 from bottlerocket_ecs_updater.errors import UpdaterError
 
@@ -20,7 +20,7 @@ class ForeignState(UpdaterError):
     """Ask again differently: what is remembered in the state store is of another cluster."""
 
 
-def remember(known: Knowledge, ledger: LedgerKeeping) -> None:
+def remember(known: RunState, ledger: LedgerKeeping) -> None:
     """Take what outlasted earlier runs: open claims, rests, suspect releases."""
     state = without_future(ledger.load(), known.at)
     known.rests = state.rests
@@ -32,7 +32,7 @@ def remember(known: Knowledge, ledger: LedgerKeeping) -> None:
     known.past = state.past
 
 
-def begin_afresh(known: Knowledge, looking: Looking, ledger: LedgerKeeping) -> None:
+def begin_afresh(known: RunState, looking: Looker, ledger: LedgerKeeping) -> None:
     """What follows the first look, and the first after the right to act had an end. Raises ForeignState."""
     registrations = (one.registration for one in known.instances.values())
     refuse_foreign(ledger.value, (one.arn for one in registrations if one is not None))
@@ -45,7 +45,7 @@ def refuse_foreign(ledger: Ledger, listed: Iterable[ContainerInstanceArn]) -> No
 
     Else every instance that it remembers a claim of has left, as it seems, and the claim would be dropped.
     """
-    here = [place for arn in listed if (place := place_of(arn)) is not None]
+    here = [place for arn in listed if (place := location_of(arn)) is not None]
     theirs = elsewhere((one.arn for one in ledger.claims.values()), here)
     if theirs is not None:
         raise ForeignState(

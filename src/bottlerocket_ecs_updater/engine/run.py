@@ -28,15 +28,15 @@ from bottlerocket_ecs_updater.core.model.event import (
     UpdatesPaused,
     UpdatesResumed,
 )
-from bottlerocket_ecs_updater.core.model.ids import InstanceId, Own, RunId
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, OwnTask, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, count
 from bottlerocket_ecs_updater.core.model.phase import IN_PROGRESS, Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.shared import LastRun
-from bottlerocket_ecs_updater.core.model.time_text import passed, spell
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_passed
 from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, published
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.ledger import (
@@ -46,12 +46,12 @@ from bottlerocket_ecs_updater.core.state.ledger import (
     with_waiting,
     without_gone,
 )
-from bottlerocket_ecs_updater.engine.act.executor import Acting
-from bottlerocket_ecs_updater.engine.drain_deadline import Patience
-from bottlerocket_ecs_updater.engine.lease.right import asking
+from bottlerocket_ecs_updater.engine.act.executor import Executor
+from bottlerocket_ecs_updater.engine.drain_deadline import DrainDeadlines
+from bottlerocket_ecs_updater.engine.lease.right import lease_guard
 from bottlerocket_ecs_updater.engine.look.evidence import Evidence
-from bottlerocket_ecs_updater.engine.look.looker import Looking, Wants
-from bottlerocket_ecs_updater.engine.look.schedule import Agenda
+from bottlerocket_ecs_updater.engine.look.looker import Looker, Wants
+from bottlerocket_ecs_updater.engine.look.schedule import LookSchedule
 from bottlerocket_ecs_updater.engine.ports import (
     Clock,
     Cluster,
@@ -64,9 +64,9 @@ from bottlerocket_ecs_updater.engine.ports import (
     Survey,
 )
 from bottlerocket_ecs_updater.engine.resume import begin_afresh, remember
-from bottlerocket_ecs_updater.engine.run_state import Knowledge
-from bottlerocket_ecs_updater.engine.safe_recorder import Unfailing
-from bottlerocket_ecs_updater.engine.store.first_seen import Sightings
+from bottlerocket_ecs_updater.engine.run_state import RunState
+from bottlerocket_ecs_updater.engine.safe_recorder import SafeRecorder
+from bottlerocket_ecs_updater.engine.store.first_seen import FirstSeen
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerBroken, LedgerKeeping
 from bottlerocket_ecs_updater.engine.store.pause_switch import look_for_pause
 from bottlerocket_ecs_updater.engine.store.shared_state import SharedState, publish
@@ -104,7 +104,7 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Ports:
     """All that a run talks to."""
 
     cluster: Cluster
@@ -115,13 +115,13 @@ class World:
     recorder: Recorder
     store: Store | None = None
     survey: Survey | None = None
-    own: Own | None = None
+    own: OwnTask | None = None
     successors: Successors | None = None
     store_name: str = ""
     """What tells the claims of runs that share the store from those of others."""
     state: str = ""
     """Under which name the state of the cluster is kept in the store; empty for the cluster's own."""
-    place: Place | None = None
+    place: Location | None = None
     """What tells the cluster from others that share the store; None where it shares nothing with them."""
 
 
@@ -132,7 +132,7 @@ class Run:
         self,
         run: RunId,
         cluster_name: str,
-        world: World,
+        world: Ports,
         policy: Policy,
         *,
         stop: Stop | None = None,
@@ -141,21 +141,21 @@ class Run:
         calls: Counted | None = None,
     ) -> None:
         now = world.clock.now()
-        world = replace(world, recorder=Unfailing(world.recorder))
+        world = replace(world, recorder=SafeRecorder(world.recorder))
         self._run = run
         self._cluster_name = cluster_name
         self._world = world
         self._policy = policy
         self._stop = told_to_stop = stop or Stop()
-        self._patience = Patience(
+        self._patience = DrainDeadlines(
             world.clock, world.lease, policy, world.recorder, wake, lambda: bool(told_to_stop.why)
         )
         self._version = version
         self._calls = calls
-        self._known = Knowledge(run, now, now, now, believed_max=policy.long_step, store=world.store_name)
+        self._known = RunState(run, now, now, now, believed_max=policy.long_step, store=world.store_name)
         self._known.daemon_start = policy.daemon_start
         self._known.own = world.own
-        self._looking = Looking(
+        self._looking = Looker(
             self._known,
             world.cluster,
             world.hosts,
@@ -165,8 +165,8 @@ class Run:
             world.survey,
             world.successors,
         )
-        world.ledger.ask_first(partial(asking(world.lease), True))
-        self._acting = Acting(
+        world.ledger.ask_first(partial(lease_guard(world.lease), True))
+        self._acting = Executor(
             self._known,
             world.cluster,
             world.hosts,
@@ -176,9 +176,9 @@ class Run:
             world.successors,
         )
         self._evidence = Evidence(self._known, world.cluster, world.ledger)
-        self._sightings = Sightings(world.store)
+        self._sightings = FirstSeen(world.store)
         self._shared = SharedState(world.store, world.place, policy.rules.stages)
-        self._agenda = Agenda(policy.poll_interval)
+        self._agenda = LookSchedule(policy.poll_interval)
         self._phases: dict[InstanceId, tuple[Phase, datetime]] = {}
         self._holds: dict[InstanceId, Hold] = {}
         self._stuck_on: Hold | None = None
@@ -236,7 +236,7 @@ class Run:
             self._world.ledger.change(partial(with_suspect_after, after=self._policy.suspect_after))
         except LedgerBroken as problem:
             # The claims are on the instances, too: what is in hand is given back, and nothing is begun.
-            self._known.barred = str(problem)
+            self._known.blocked = str(problem)
         self._tell_remembered()
 
     def _flush_once_more(self) -> None:
@@ -309,42 +309,42 @@ class Run:
 
         What can still be proven is, the rest is given back, and the run ends with the error.
         """
-        acted = self._acting.perform([verdict.commands for verdict in decision.verdicts.values()])
+        acted = self._acting.perform([verdict.commands for verdict in decision.steps.values()])
         if self._acting.denied is not None:
             if not self._known.in_hand:
                 raise self._acting.denied
             self._known.bar(self._acting.denied)
-        self._bar_what_is_in_vain()
+        self._block_stalled()
         # No further host is drained where none of those so far may be rebooted, or asked.
-        for kind in (Kind.REBOOT, Kind.CHECK):
-            self._known.barred = self._known.barred or self._known.denied_for_all(kind)
+        for kind in (DocumentKind.REBOOT, DocumentKind.CHECK):
+            self._known.blocked = self._known.blocked or self._known.denied_for_all(kind)
         return acted
 
     def _denied(self) -> str:
         """What ends the run with an error: an act that was denied, or a document that is denied for all."""
         known = self._known
-        return known.barred or next(filter(None, map(known.denied_for_all, Kind)), "")
+        return known.blocked or next(filter(None, map(known.denied_for_all, DocumentKind)), "")
 
-    def _bar_what_is_in_vain(self) -> None:
+    def _block_stalled(self) -> None:
         """An act that AWS neither takes nor denies, for so long, is as good as denied."""
-        known, now, limit = self._known, self._world.clock.now(), self._policy.vain_timeout
-        since = {id_: known.instance(id_).trail.in_vain_since for id_ in sorted(self._acting.in_vain)}
-        over = [id_ for id_, at in since.items() if at is not None and passed(at, limit, now)]
-        if known.barred or not over:
+        known, now, limit = self._known, self._world.clock.now(), self._policy.stall_timeout
+        since = {id_: known.instance(id_).progress.in_vain_since for id_ in sorted(self._acting.stalled)}
+        over = [id_ for id_, at in since.items() if at is not None and has_passed(at, limit, now)]
+        if known.blocked or not over:
             return
-        known.barred = f"AWS took nothing that was asked of it for {', '.join(over)} within {spell(limit)}"
+        known.blocked = f"AWS took nothing that was asked of it for {', '.join(over)} within {duration_text(limit)}"
         for id_ in over:
             # What is done with it instead has its own time.
             instance = known.instance(id_)
-            known.learn(replace(instance, trail=replace(instance.trail, in_vain_since=None)))
+            known.learn(replace(instance, progress=replace(instance.progress, in_vain_since=None)))
 
     def _notice_stuck(self, decision: Decision) -> None:
         """Pass over for good what looks never bring all the facts about that its drain stands on."""
         now, limit = self._known.at, self._policy.answer_timeout
-        wanted = [id_ for id_, verdict in decision.verdicts.items() if verdict.look_at == now and not verdict.commands]
+        wanted = [id_ for id_, verdict in decision.steps.items() if verdict.look_at == now and not verdict.commands]
         self._stuck = {id_: self._stuck.get(id_, now) for id_ in wanted if self._known.instance(id_).claim is None}
-        for id_ in [id_ for id_, since in self._stuck.items() if passed(since, limit, now)]:
-            self._acting.outcomes.settle(id_, hold(Reason.FACTS_MISSING, limit=spell(limit)))
+        for id_ in [id_ for id_, since in self._stuck.items() if has_passed(since, limit, now)]:
+            self._acting.outcomes.settle(id_, hold(Reason.FACTS_MISSING, limit=duration_text(limit)))
 
     def _forget_gone(self) -> None:
         """What is remembered of instances that left the cluster is dropped where nothing asks for it; claims stay."""
@@ -371,7 +371,7 @@ class Run:
         """
         known = self._known
         read_at = self._pause_read_at
-        if anew or known.paused or read_at is None or passed(read_at, PAUSE_READ_EVERY, known.at):
+        if anew or known.paused or read_at is None or has_passed(read_at, PAUSE_READ_EVERY, known.at):
             self._tell_pause(look_for_pause(self._world.store, self._world.state or self._cluster_name))
             self._pause_read_at = known.at
 
@@ -419,7 +419,7 @@ class Run:
         known = self._known
         seen = known.services
         few = not known.drained and known.looks_before < BASELINE_LOOKS and bool(known.instances)
-        return few and seen is not None and passed(seen.at, BASELINE_SPACING, now)
+        return few and seen is not None and has_passed(seen.at, BASELINE_SPACING, now)
 
     def _together(self, again: datetime) -> datetime:
         """When looks that are due then are taken: where many instances are in flight, they share looks and calls."""
@@ -431,17 +431,17 @@ class Run:
 
     def _wants(self, decision: Decision) -> Wants:
         now = self._world.clock.now()
-        verdicts, due = decision.verdicts.items(), self._agenda.due(now)
-        heard = {id_ for id_ in due if id_ in decision.verdicts and decision.verdicts[id_].wants_answer_only}
+        steps, due = decision.steps.items(), self._agenda.due(now)
+        heard = {id_ for id_ in due if id_ in decision.steps and decision.steps[id_].wants_answer_only}
         return Wants(
             full=decision.wants_full_look,
             listing=decision.wants_listing,
             services=self._agenda.services_due(now) or self._baseline_due(now),
             due=due - heard,
             heard=heard,
-            tasks=[id_ for id_, verdict in verdicts if verdict.wants_tasks],
-            groups=[id_ for id_, verdict in verdicts if verdict.wants_group],
-            reboot_ends=[id_ for id_, verdict in verdicts if verdict.wants_reboot_end],
+            tasks=[id_ for id_, verdict in steps if verdict.wants_tasks],
+            groups=[id_ for id_, verdict in steps if verdict.wants_group],
+            reboot_ends=[id_ for id_, verdict in steps if verdict.wants_reboot_end],
         )
 
     # What is told
@@ -460,7 +460,7 @@ class Run:
             self._record(RunHalted(now, decision.halt.why))
         for id_, why in decision.holds.items():
             before = self._holds.get(id_)
-            if self._known.instance(id_).trail.outcome is not None:
+            if self._known.instance(id_).progress.outcome is not None:
                 continue  # said when it was settled
             if why.reason not in PASSING_REASONS and (before is None or before.reason is not why.reason):
                 self._record(InstanceHeld(now, id_, why))
@@ -513,14 +513,14 @@ class Run:
         return ("stuck", 3) if self._stuck_on is not None else ("ok", 0)
 
     def _outcome(self, instance: Instance) -> Outcome:
-        if instance.trail.outcome is not None:
-            return instance.trail.outcome
-        if instance.claim is not None and instance.trail.verdict is not None:
-            return instance.trail.verdict
+        if instance.progress.outcome is not None:
+            return instance.progress.outcome
+        if instance.claim is not None and instance.progress.pending_outcome is not None:
+            return instance.progress.pending_outcome
         known = self._holds.get(instance.id)
         if known is not None:
             return known
         if not instance.bottlerocket:
             return hold(Reason.NOT_BOTTLEROCKET)
         phase = phase_of(instance)
-        return hold(Reason.IN_FLIGHT if phase in IN_PROGRESS else Reason.NOT_REACHED, phase=phase.value)
+        return hold(Reason.IN_PROGRESS if phase in IN_PROGRESS else Reason.NOT_REACHED, phase=phase.value)

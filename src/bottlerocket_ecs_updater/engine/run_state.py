@@ -14,12 +14,12 @@ from typing import TypeVar
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Durations, Fleet, Halt
-from bottlerocket_ecs_updater.core.model.history import Past
-from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, Own, RunId, ServiceArn
+from bottlerocket_ecs_updater.core.model.history import History
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, OwnTask, RunId, ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.outcome import Rest
+from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.resources import Definition
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
 from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -35,7 +35,7 @@ DENIED_FOR_ALL = 2
 
 
 @dataclass(slots=True)
-class Knowledge:
+class RunState:
     """Everything that the run has learned so far."""
 
     run: RunId
@@ -66,34 +66,34 @@ class Knowledge:
     """What took longer was held up, and tells nothing of others: nobody is left alone for so long because of it."""
     halt: Halt | None = None
     stopping: str = ""
-    barred: str = ""
+    blocked: str = ""
     hosts_mute: bool = False
     attributes_survive: bool = False
     rival_at: datetime | None = None
     listed_whole: bool = False
     """Whether the last listing came with a description of every instance."""
-    allowed: dict[Kind, set[InstanceId]] = field(default_factory=dict)
+    allowed: dict[DocumentKind, set[InstanceId]] = field(default_factory=dict)
     """Instances to which AWS has let this run send a document, and may still."""
-    denials: dict[Kind, dict[InstanceId, str]] = field(default_factory=dict)
+    denials: dict[DocumentKind, dict[InstanceId, str]] = field(default_factory=dict)
     """Instances for which AWS denied a document, with its words."""
-    rests: Mapping[InstanceId, Rest] = field(default_factory=dict)
+    rests: Mapping[InstanceId, Backoff] = field(default_factory=dict)
     """What earlier runs noted, of instances that may have left the cluster since: nothing is said of those."""
     suspects: Mapping[Version, int] = field(default_factory=dict)
-    past: Past = field(default_factory=Past)
+    past: History = field(default_factory=History)
     paused: str = ""
     store: str = ""
     surveyed: bool = False
     health: Health | None = None
     definitions: Mapping[str, Definition] | None = None
     providers: Mapping[str, CapacityProvider] | None = None
-    own: Own | None = None
+    own: OwnTask | None = None
     shared: Shared = field(default_factory=Shared)
     touched: set[InstanceId] = field(default_factory=set)
     """Instances whose knowledge changed since the last decision."""
 
     def instance(self, id_: InstanceId) -> Instance:
         """What is known of an instance, even when that is nothing."""
-        return self.instances.get(id_) or Instance(id_, rest=self.rests.get(id_))
+        return self.instances.get(id_) or Instance(id_, backoff=self.rests.get(id_))
 
     def learn(self, instance: Instance) -> None:
         """Replace what is known of an instance."""
@@ -119,7 +119,7 @@ class Knowledge:
 
     def bar(self, problem: UpdaterError, *, mute: bool = False) -> None:
         """AWS denies what an update needs: nothing more begins, and what is claimed is finished without it."""
-        self.barred = self.barred or str(problem)
+        self.blocked = self.blocked or str(problem)
         self.hosts_mute = self.hosts_mute or mute
 
     def fleet(self) -> Fleet:
@@ -135,7 +135,7 @@ class Knowledge:
             durations=self.durations,
             halt=self.halt,
             stopping=self.stopping,
-            barred=self.barred,
+            blocked=self.blocked,
             hosts_mute=self.hosts_mute,
             attributes_survive=self.attributes_survive,
             rival_at=self.rival_at,
@@ -153,19 +153,21 @@ class Knowledge:
 
     def releases_told(self) -> set[Version]:
         """The releases that were named by hosts since the last decision: what they run, and what they are offered."""
-        reports = (told.report for id_ in self.touched if (told := self.instance(id_).told) is not None)
+        reports = (
+            check_answer.report for id_ in self.touched if (check_answer := self.instance(id_).check_answer) is not None
+        )
         named = ((report.running, report.target) for report in reports if report is not None)
         return {version for both in named for version in both if version is not None}
 
     def note_proof(self, instance: Instance) -> None:
         """An instance comes back whose reboot was proven: count in which of the ways."""
-        trail, told = instance.trail, instance.told
-        if trail.proof_at is None or told is None:
+        progress, check_answer = instance.progress, instance.check_answer
+        if progress.proof_at is None or check_answer is None:
             return
         ways = {
-            SEEN_TO_BEGIN: trail.away_at is not None,
-            OVER_UNSEEN: trail.away_at is None,
-            PROVEN_TWICE: told.asked_at > trail.proof_at,
+            SEEN_TO_BEGIN: progress.away_at is not None,
+            OVER_UNSEEN: progress.away_at is None,
+            PROVEN_TWICE: check_answer.asked_at > progress.proof_at,
         }
         self.proven = {way: self.proven.get(way, 0) + int(taken) for way, taken in ways.items()}
 
@@ -183,7 +185,9 @@ class Knowledge:
         self.slots = tuple(slot for slot in self.slots if keep(slot))
         return freed
 
-    def note_sending(self, kind: Kind, allowed: Collection[InstanceId], denied: Mapping[InstanceId, str]) -> None:
+    def note_sending(
+        self, kind: DocumentKind, allowed: Collection[InstanceId], denied: Mapping[InstanceId, str]
+    ) -> None:
         """Take note of what AWS let pass, and what not.
 
         What is denied where it was allowed before is not a matter of that instance: it may be denied for all by now.
@@ -194,7 +198,7 @@ class Knowledge:
             self.allowed.setdefault(kind, set()).update(allowed)
         self.denials.setdefault(kind, {}).update(denied)
 
-    def denied_for_all(self, kind: Kind) -> str:
+    def denied_for_all(self, kind: DocumentKind) -> str:
         """What AWS said where it lets a document pass to none, as far as was tried; empty where it may be one host."""
         denials = list(self.denials.get(kind, {}).values())
         enough = len(denials) >= DENIED_FOR_ALL or not self.allowed
@@ -202,13 +206,13 @@ class Knowledge:
 
     def learn_drain(self, instance: Instance) -> None:
         """Remember how long its drain took, if it was the shortest so far."""
-        began, ended = instance.trail.drain_sent_at, self.at
+        began, ended = instance.progress.drain_sent_at, self.at
         if began is not None and self._teaches(ended - began, self.durations.drain):
             self.durations = replace(self.durations, drain=ended - began)
 
     def learn_reboot(self, instance: Instance) -> None:
         """Remember how long its reboot took, if it was the shortest so far."""
-        sent, back = instance.trail.reboot_sent_at, instance.trail.proof_at
+        sent, back = instance.progress.reboot_sent_at, instance.progress.proof_at
         if sent is not None and back is not None:
             took = back - sent
             if self._teaches(took, self.durations.reboot):

@@ -7,7 +7,7 @@ from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.errors import LeaseLost
 
 
-class Unfailing:
+class SafeRecorder:
     """Hands events on, and raises nothing but what ends the run.
 
     An instance may be out of service when a log cannot be written. Who was not told is said by whoever gathers the

@@ -4,9 +4,9 @@ Here live the policy language, the table of actions with their resources and con
 Never here: what an operation does. Signatures are not checked: whoever shows an access key is believed.
 """
 
-from tests.account.iam.asks import Ask, asks_of
+from tests.account.iam.asks import IamRequest, asks_of
 from tests.account.iam.callers import Caller, Callers
 from tests.account.iam.gate import Gate, Refusal
 from tests.account.iam.policy import Decision, Policy, Statement, decide
 
-__all__ = ["Ask", "Caller", "Callers", "Decision", "Gate", "Policy", "Refusal", "Statement", "asks_of", "decide"]
+__all__ = ["Caller", "Callers", "Decision", "Gate", "IamRequest", "Policy", "Refusal", "Statement", "asks_of", "decide"]

@@ -36,7 +36,7 @@ class Facts(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class IamRequest:
     """One question: may this be done to that?"""
 
     action: str
@@ -46,7 +46,7 @@ class Ask:
 
 
 Params = Mapping[str, Any]
-Asking = Callable[[str, Params, Facts], Iterable[Ask]]
+Asking = Callable[[str, Params, Facts], Iterable[IamRequest]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,12 @@ OTHER_NAMES = {"s3:ListObjects": "s3:ListBucket", "s3:ListObjectsV2": "s3:ListBu
 """Operations that IAM knows by another action's name."""
 
 
-def asks_of(service: str, operation: str, params: Params, facts: Facts) -> list[Ask]:
+def asks_of(service: str, operation: str, params: Params, facts: Facts) -> list[IamRequest]:
     """All that must be allowed for a call to be served."""
     operation_name = f"{service}:{operation}"
     action = OTHER_NAMES.get(operation_name, operation_name)
     row = TABLE.get(action)
-    asks = row.asking(action, params, facts) if row else [Ask(action)]
+    asks = row.asking(action, params, facts) if row else [IamRequest(action)]
     everywhere = {"aws:requestedregion": (facts.names.region,), "aws:resourceaccount": (facts.names.account,)}
     return [replace(ask, context={**everywhere, **ask.context}) for ask in asks]
 
@@ -91,51 +91,51 @@ def _full_arn(kind: str, name: str, params: Params, facts: Facts) -> str:
     return facts.names.ecs(kind, last_part(params.get("cluster") or "default"), name)
 
 
-def _about_cluster(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
-    yield Ask(action, _cluster_arn(params, facts))
+def _about_cluster(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
+    yield IamRequest(action, _cluster_arn(params, facts))
 
 
-def _about_clusters(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+def _about_clusters(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     for name in params.get("clusters") or ["default"]:
-        yield Ask(action, facts.names.ecs("cluster", last_part(name)))
+        yield IamRequest(action, facts.names.ecs("cluster", last_part(name)))
 
 
 def _about_each(kind: str, parameter: str) -> Asking:
-    def asking(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+    def asking(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
         for name in params.get(parameter, ()):
-            yield Ask(action, _full_arn(kind, name, params, facts), _in_cluster(params, facts))
+            yield IamRequest(action, _full_arn(kind, name, params, facts), _in_cluster(params, facts))
 
     return asking
 
 
-def _about_providers(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+def _about_providers(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     for name in params.get("capacityProviders", ()):
-        yield Ask(action, name if name.startswith("arn:") else facts.names.ecs("capacity-provider", name))
+        yield IamRequest(action, name if name.startswith("arn:") else facts.names.ecs("capacity-provider", name))
 
 
-def _about_task(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
-    yield Ask(action, _full_arn("task", params["task"], params, facts), _in_cluster(params, facts))
+def _about_task(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
+    yield IamRequest(action, _full_arn("task", params["task"], params, facts), _in_cluster(params, facts))
 
 
-def _about_targets(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+def _about_targets(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     for attribute in params.get("attributes", ()):
         target = attribute.get("targetId") or EVERYTHING
-        yield Ask(action, _full_arn("container-instance", target, params, facts), _in_cluster(params, facts))
+        yield IamRequest(action, _full_arn("container-instance", target, params, facts), _in_cluster(params, facts))
 
 
-def _within_cluster(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+def _within_cluster(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     """Lists: about the container instance that is named, and about nothing in particular without one."""
     named = params.get("containerInstance")
     resource = _full_arn("container-instance", named, params, facts) if named else EVERYTHING
-    yield Ask(action, resource, _in_cluster(params, facts))
+    yield IamRequest(action, resource, _in_cluster(params, facts))
 
 
-def _run_task(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+def _run_task(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     definition = params["taskDefinition"]
     arn = definition if definition.startswith("arn:") else facts.names.ecs("task-definition", definition)
-    yield Ask(action, arn, _in_cluster(params, facts))
+    yield IamRequest(action, arn, _in_cluster(params, facts))
     for role in facts.roles_of(definition):
-        yield Ask("iam:PassRole", role, {"iam:passedtoservice": ("ecs-tasks.amazonaws.com",)})
+        yield IamRequest("iam:PassRole", role, {"iam:passedtoservice": ("ecs-tasks.amazonaws.com",)})
 
 
 # Systems Manager
@@ -143,31 +143,31 @@ def _run_task(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
 RESOURCE_TAG = "ssm:resourcetag/"
 
 
-def _send_command(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+def _send_command(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     name = params["DocumentName"]
     # Documents of AWS itself belong to no account of ours.
     own = Names(facts.names.partition, facts.names.region, "" if name.startswith("AWS") else facts.names.account)
-    yield Ask(action, name if name.startswith("arn:") else own.arn("ssm", f"document/{name}"))
+    yield IamRequest(action, name if name.startswith("arn:") else own.arn("ssm", f"document/{name}"))
     for instance in params.get("InstanceIds", ()):
         tags = {f"{RESOURCE_TAG}{key}".lower(): (value,) for key, value in facts.instance_tags(instance).items()}
-        yield Ask(action, facts.names.arn("ec2", f"instance/{instance}"), tags)
+        yield IamRequest(action, facts.names.arn("ec2", f"instance/{instance}"), tags)
     if params.get("Targets"):
-        yield Ask(action, facts.names.arn("ec2", "instance/*"))
+        yield IamRequest(action, facts.names.arn("ec2", "instance/*"))
 
 
-def _parameters(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+def _parameters(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     for name in params.get("Names", ()):
         path = last_part(name) if name.startswith("arn:") else name.lstrip("/")
-        yield Ask(action, facts.names.arn("ssm", f"parameter/{path}"))
+        yield IamRequest(action, facts.names.arn("ssm", f"parameter/{path}"))
 
 
-def _parameter(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+def _parameter(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     yield from _parameters(action, {"Names": [params["Name"]]}, facts)
 
 
-def _document(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+def _document(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     name = params["Name"]
-    yield Ask(action, name if name.startswith("arn:") else facts.names.arn("ssm", f"document/{name}"))
+    yield IamRequest(action, name if name.startswith("arn:") else facts.names.arn("ssm", f"document/{name}"))
 
 
 # Messages
@@ -176,21 +176,21 @@ EVENT_SOURCE = "events:source"
 EVENT_DETAIL_TYPE = "events:detail-type"
 
 
-def _publish(action: str, params: Params, _facts: Facts) -> Iterable[Ask]:
-    yield Ask(action, params.get("TopicArn") or EVERYTHING)
+def _publish(action: str, params: Params, _facts: Facts) -> Iterable[IamRequest]:
+    yield IamRequest(action, params.get("TopicArn") or EVERYTHING)
 
 
-def _put_events(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+def _put_events(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     for entry in params.get("Entries", ()):
         bus = entry.get("EventBusName") or "default"
         arn = bus if bus.startswith("arn:") else facts.names.arn("events", f"event-bus/{bus}")
         said = {EVENT_SOURCE: entry.get("Source", ""), EVENT_DETAIL_TYPE: entry.get("DetailType", "")}
-        yield Ask(action, arn, {key: (value,) for key, value in said.items()})
+        yield IamRequest(action, arn, {key: (value,) for key, value in said.items()})
 
 
-def _secret(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+def _secret(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     name = params["SecretId"]
-    yield Ask(action, name if name.startswith("arn:") else facts.names.arn("secretsmanager", f"secret:{name}"))
+    yield IamRequest(action, name if name.startswith("arn:") else facts.names.arn("secretsmanager", f"secret:{name}"))
 
 
 # S3
@@ -205,67 +205,67 @@ def _bucket_arn(params: Params, facts: Facts) -> str:
     return f"arn:{facts.names.partition}:s3:::{params['Bucket']}"
 
 
-def _object(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
-    yield Ask(action, f"{_bucket_arn(params, facts)}/{params['Key']}")
+def _object(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
+    yield IamRequest(action, f"{_bucket_arn(params, facts)}/{params['Key']}")
 
 
-def _get_object(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+def _get_object(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     yield from _object(action, params, facts)
     if facts.object_exists(params["Bucket"], params["Key"]):
         yield from _with_key("kms:Decrypt", params, facts)
     else:
         # "If you have the s3:ListBucket permission on the bucket, S3 returns 404, otherwise 403 (access denied)."
-        yield Ask("s3:ListBucket", _bucket_arn(params, facts))
+        yield IamRequest("s3:ListBucket", _bucket_arn(params, facts))
 
 
-def _put_object(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+def _put_object(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     conditions = {S3_IF_NONE_MATCH: params.get("IfNoneMatch"), S3_IF_MATCH: params.get("IfMatch")}
     context = {key: (value,) for key, value in conditions.items() if value}
-    yield Ask(action, f"{_bucket_arn(params, facts)}/{params['Key']}", context)
+    yield IamRequest(action, f"{_bucket_arn(params, facts)}/{params['Key']}", context)
     if params.get("IfMatch"):
         # "If-Match … the user also needs s3:GetObject."
-        yield Ask("s3:GetObject", f"{_bucket_arn(params, facts)}/{params['Key']}")
+        yield IamRequest("s3:GetObject", f"{_bucket_arn(params, facts)}/{params['Key']}")
     yield from _with_key("kms:GenerateDataKey", params, facts)
 
 
-def _with_key(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+def _with_key(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     key = facts.bucket_key(params["Bucket"])
     if key is not None:
-        yield Ask(action, key, {VIA_SERVICE: (f"s3.{facts.names.region}.amazonaws.com",)})
+        yield IamRequest(action, key, {VIA_SERVICE: (f"s3.{facts.names.region}.amazonaws.com",)})
 
 
-def _list_bucket(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+def _list_bucket(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     context = {S3_PREFIX: (params["Prefix"],)} if params.get("Prefix") else {}
-    yield Ask(action, _bucket_arn(params, facts), context)
+    yield IamRequest(action, _bucket_arn(params, facts), context)
 
 
 # Logs: the agent of ECS calls these for the container.
 
 
-def _log_stream(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+def _log_stream(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     # Denials of CreateLogGroup name an empty stream, too; policies are written to cover it.
     stream = f":log-stream:{params.get('logStreamName', '')}"
-    yield Ask(action, facts.names.arn("logs", f"log-group:{params['logGroupName']}{stream}"))
+    yield IamRequest(action, facts.names.arn("logs", f"log-group:{params['logGroupName']}{stream}"))
 
 
-def _log_groups(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
-    yield Ask(action, facts.names.arn("logs", f"log-group:{params.get('logGroupNamePrefix', '')}*"))
+def _log_groups(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
+    yield IamRequest(action, facts.names.arn("logs", f"log-group:{params.get('logGroupNamePrefix', '')}*"))
 
 
-def _bus(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
+def _bus(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     name = params.get("Name") or "default"
-    yield Ask(action, name if name.startswith("arn:") else facts.names.arn("events", f"event-bus/{name}"))
+    yield IamRequest(action, name if name.startswith("arn:") else facts.names.arn("events", f"event-bus/{name}"))
 
 
-def _repository(action: str, params: Params, facts: Facts) -> Iterable[Ask]:
-    yield Ask(action, facts.names.arn("ecr", f"repository/{params['repositoryName']}"))
+def _repository(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
+    yield IamRequest(action, facts.names.arn("ecr", f"repository/{params['repositoryName']}"))
 
 
-def _nothing_in_particular(action: str, _params: Params, _facts: Facts) -> Iterable[Ask]:
-    yield Ask(action)
+def _nothing_in_particular(action: str, _params: Params, _facts: Facts) -> Iterable[IamRequest]:
+    yield IamRequest(action)
 
 
-def _nothing_at_all(_action: str, _params: Params, _facts: Facts) -> Iterable[Ask]:
+def _nothing_at_all(_action: str, _params: Params, _facts: Facts) -> Iterable[IamRequest]:
     # "No permissions are required to perform this operation." Not even a denial keeps anybody from it.
     return ()
 

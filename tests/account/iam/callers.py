@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from tests.account.iam.asks import Ask
+from tests.account.iam.asks import IamRequest
 from tests.account.iam.policy import Decision, Policy, decide
 
 
@@ -18,7 +18,7 @@ class Caller:
     policies: tuple[Policy, ...]
     boundary: Policy | None = None
 
-    def may(self, ask: Ask) -> Decision:
+    def may(self, ask: IamRequest) -> Decision:
         """What its policies say."""
         return decide(ask, self.policies, self.boundary)
 

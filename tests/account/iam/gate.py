@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from tests.account.iam.asks import Ask, Facts, asks_of
+from tests.account.iam.asks import Facts, IamRequest, asks_of
 from tests.account.iam.callers import Caller, Callers
 from tests.account.iam.policy import Decision
 
@@ -20,7 +20,7 @@ class Refusal:
     """What was asked for in vain."""
 
     caller: str
-    ask: Ask
+    ask: IamRequest
     decision: Decision
 
 
@@ -40,7 +40,7 @@ class Gate:
         for ask in asks_of(call.service, call.operation, call.params, self._facts):
             self.check(caller, ask, call.service)
 
-    def check(self, caller: Caller, ask: Ask, service: str) -> None:
+    def check(self, caller: Caller, ask: IamRequest, service: str) -> None:
         """Answer for one ask, in the manner of a service."""
         decision = caller.may(ask)
         if decision is Decision.ALLOWED:
@@ -49,7 +49,7 @@ class Gate:
         raise refused(caller, ask, decision, service)
 
 
-def refused(caller: Caller, ask: Ask, decision: Decision, service: str) -> AwsError:
+def refused(caller: Caller, ask: IamRequest, decision: Decision, service: str) -> AwsError:
     """The error, with the service's own code, and the sentence that all of them say."""
     asked = f"perform: {ask.action} on resource: {ask.resource}"
     said = f"User: {caller.arn} is not authorized to {asked} {_why(decision, ask)}"
@@ -60,7 +60,7 @@ def refused(caller: Caller, ask: Ask, decision: Decision, service: str) -> AwsEr
     return AwsError("AccessDenied", said, 403)
 
 
-def _why(decision: Decision, ask: Ask) -> str:
+def _why(decision: Decision, ask: IamRequest) -> str:
     match decision:
         case Decision.NOT_ALLOWED:
             return f"because no identity-based policy allows the {ask.action} action"

@@ -15,7 +15,7 @@ from moto.core.exceptions import AccessDeniedError, JsonRESTError
 from moto.iam.access_control import PermissionResult
 from moto.s3.exceptions import S3ClientError
 from moto.s3.models import FakeBucket
-from tests.account.iam.asks import Ask
+from tests.account.iam.asks import IamRequest
 from tests.account.iam.policy import Decision, Policy, decide
 
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
@@ -59,7 +59,7 @@ def _bucket_permission(bucket: FakeBucket, action: str, resource: str) -> Permis
     if bucket.policy is None:
         return PermissionResult.NEUTRAL
     # Loopback stands for the encrypted connections of real endpoints.
-    ask = Ask(action, resource, {"aws:securetransport": ("true",)})
+    ask = IamRequest(action, resource, {"aws:securetransport": ("true",)})
     denied = decide(ask, (Policy.read(bucket.policy.decode()),)) is Decision.DENIED
     return PermissionResult.DENIED if denied else PermissionResult.NEUTRAL
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from tests.account.iam.asks import Ask
+from tests.account.iam.asks import IamRequest
 from tests.account.iam.conditions import UnreadablePolicy, hold
 from tests.account.iam.matching import Context, Unset, like_ignoring_case, resource_like, tokens
 
@@ -67,7 +67,7 @@ class Statement:
             services=_services(shape.get("Principal", {})),
         )
 
-    def covers(self, ask: Ask) -> bool:
+    def covers(self, ask: IamRequest) -> bool:
         """Whether the statement says something about a request."""
         return (
             self._names(ask.action)
@@ -78,10 +78,10 @@ class Statement:
     def _names(self, action: str) -> bool:
         return any(like_ignoring_case(pattern, action) for pattern in self.actions) != self.actions_excluded
 
-    def _is_about(self, ask: Ask) -> bool:
+    def _is_about(self, ask: IamRequest) -> bool:
         return any(self._matches(pattern, ask) for pattern in self.resources) != self.resources_excluded
 
-    def _matches(self, pattern: str, ask: Ask) -> bool:
+    def _matches(self, pattern: str, ask: IamRequest) -> bool:
         try:
             return resource_like(tokens(pattern, ask.context, variables=self.variables), ask.resource)
         except Unset:
@@ -104,7 +104,7 @@ class Policy:
         return cls(tuple(Statement.read(statement, variables=variables) for statement in several))
 
 
-def decide(ask: Ask, policies: Iterable[Policy], boundary: Policy | None = None) -> Decision:
+def decide(ask: IamRequest, policies: Iterable[Policy], boundary: Policy | None = None) -> Decision:
     """What a role's policies, and its permissions boundary where it has one, say to one request."""
     said = _said(ask, policies)
     if boundary is None or said is Decision.DENIED:
@@ -119,7 +119,7 @@ def decide(ask: Ask, policies: Iterable[Policy], boundary: Policy | None = None)
 
 def trusts(trust: Policy, service: str, context: Context) -> bool:
     """Whether a trust policy lets a service assume its role, with the keys that the service sends along."""
-    ask = Ask("sts:AssumeRole", context=context)
+    ask = IamRequest("sts:AssumeRole", context=context)
     naming = tuple(statement for statement in trust.statements if service in statement.services)
     return _said(ask, (Policy(naming),)) is Decision.ALLOWED
 
@@ -128,7 +128,7 @@ def _services(principal: Any) -> tuple[str, ...]:
     return _several(principal["Service"]) if isinstance(principal, dict) and "Service" in principal else ()
 
 
-def _said(ask: Ask, policies: Iterable[Policy]) -> Decision:
+def _said(ask: IamRequest, policies: Iterable[Policy]) -> Decision:
     covering = [statement for policy in policies for statement in policy.statements if statement.covers(ask)]
     if any(not statement.allows for statement in covering):
         return Decision.DENIED

@@ -8,6 +8,6 @@ from tests.account.schedule.containers import Containers
 from tests.account.schedule.endpoint import TaskEndpoint
 from tests.account.schedule.expressions import Expression, read_expression
 from tests.account.schedule.firing import Schedules
-from tests.account.schedule.site import Site
+from tests.account.schedule.site import SimulatedAccount
 
-__all__ = ["Containers", "Expression", "Schedules", "Site", "TaskEndpoint", "read_expression"]
+__all__ = ["Containers", "Expression", "Schedules", "SimulatedAccount", "TaskEndpoint", "read_expression"]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tests.account.iam.asks import Ask
+from tests.account.iam.asks import IamRequest
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last
@@ -245,15 +245,15 @@ class Log:
             self._agent("logs", "PutLogEvents", {**self._where, "logEvents": events})
 
 
-def _pull(image: str, partition: str) -> Iterator[Ask]:
+def _pull(image: str, partition: str) -> Iterator[IamRequest]:
     """What pulling an image asks for, where it is in a private registry of ECR."""
     found = ECR_IMAGE.match(image)
     if found is None:
         return
     account, region, repository = found.groups()
-    yield Ask("ecr:GetAuthorizationToken")
+    yield IamRequest("ecr:GetAuthorizationToken")
     for action in ("BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer"):
-        yield Ask(f"ecr:{action}", f"arn:{partition}:ecr:{region}:{account}:repository/{repository}")
+        yield IamRequest(f"ecr:{action}", f"arn:{partition}:ecr:{region}:{account}:repository/{repository}")
 
 
 def _id(task: Task) -> str:

@@ -11,7 +11,7 @@ from tests.account.iam.policy import trusts
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 
 if TYPE_CHECKING:
-    from tests.account.iam import Ask, Gate
+    from tests.account.iam import Gate, IamRequest
     from tests.account.iam.moto_callers import MotoCallers
 
     from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
@@ -37,7 +37,7 @@ class Roles:
         found: dict[str, Any] = self.operator("sts", "AssumeRole", request)["Credentials"]
         return found
 
-    def check(self, role_arn: str, session: str, ask: Ask, service: str) -> None:
+    def check(self, role_arn: str, session: str, ask: IamRequest, service: str) -> None:
         """Whether a role may do what nothing here is there to be asked for. Raises AwsError."""
         self.gate.check(self.callers.role(role_arn.rsplit("/", 1)[-1], session), ask, service)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.world.world import World
 
 
-class Site:
+class SimulatedAccount:
     """Everything that a deployed stack needs. A context manager: starts and stops all of it, the world's clock too."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Site:
         told = {**_where(self._wire), **_world_time(clock), **(environment or {})}
         self.containers = Containers(world, self.roles, self._tasks, entrypoint, told)
 
-    def __enter__(self) -> Site:
+    def __enter__(self) -> SimulatedAccount:
         door.install(self._port, self.stacks)
         moto_gate.install(self._port, self.gate, self._write_down)
         moto_events.install(self.world.names.account, self.schedules.heard)

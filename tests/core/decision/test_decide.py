@@ -23,10 +23,10 @@ from tests.core.builders import (
     claimed,
     ended,
     fleet,
-    flight,
     idle,
     instance,
     is_soon,
+    pending,
     policy,
     problem,
     ready,
@@ -42,10 +42,10 @@ from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
-from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
+from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
 from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Reason
-from bottlerocket_ecs_updater.core.model.run_command import End, Kind
+from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind
 from bottlerocket_ecs_updater.core.model.services import Services, Slot
 from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, STAGE_AHEAD_FACTOR, STAGE_AHEAD_MIN, Policy
 
@@ -97,7 +97,7 @@ def test_one_bad_instance_costs_the_others_nothing() -> None:
     bad = [
         instance("i-x", registration=None, undescribed="MISSING"),
         instance("i-y", send_refused="InvalidInstanceId"),
-        instance("i-z", problem(Problem.UNREADABLE), trail=Trail(checks_failed=9)),
+        instance("i-z", problem(Problem.UNREADABLE), progress=RunProgress(checks_failed=9)),
     ]
     assert len(of(decide(fleet(*bad, *many(5, None)), policy()), Check)) == 5
 
@@ -129,17 +129,17 @@ def test_the_next_chunk_is_staged_when_no_more_are_ready_than_the_budget_takes()
 
 
 def test_those_that_are_being_staged_count_as_ahead() -> None:
-    under_way = many(2, available(), "i-f", flight=flight(Kind.APPLY), trail=Trail(applies=1))
+    under_way = many(2, available(), "i-f", pending=pending(DocumentKind.APPLY), progress=RunProgress(applies=1))
     assert of(decide(fleet(*under_way, *many(3, available(), "i-s")), policy()), Apply) == []
 
 
 def test_the_first_answers_are_waited_for_so_that_calls_are_shared() -> None:
-    asked = many(2, None, "i-q", flight=flight(Kind.CHECK))
+    asked = many(2, None, "i-q", pending=pending(DocumentKind.CHECK))
     assert of(decide(fleet(*asked, *many(3, available(), "i-s")), policy()), Apply) == []
 
 
 def test_hosts_that_give_no_report_keep_nobody_from_being_staged() -> None:
-    busy = many(4, problem(Problem.BUSY), "i-b", trail=Trail(checks_failed=1, first_busy_at=NOW))
+    busy = many(4, problem(Problem.BUSY), "i-b", progress=RunProgress(checks_failed=1, first_busy_at=NOW))
     assert len(of(decide(fleet(*busy, *many(3, available(), "i-s")), policy()), Apply)) == 3
 
 
@@ -151,8 +151,8 @@ def test_staged_hosts_of_a_zone_that_others_filled_keep_nobody_from_being_staged
 
 
 def test_an_apply_that_is_repeated_needs_no_place_among_those_staged_ahead() -> None:
-    last = ended(Kind.APPLY, End.TIMED_OUT, NOW - MINUTE)
-    again = instance("i-z", available(), applied=last, trail=Trail(applies=1))
+    last = ended(DocumentKind.APPLY, CommandStatus.TIMED_OUT, NOW - MINUTE)
+    again = instance("i-z", available(), applied=last, progress=RunProgress(applies=1))
     assert of(decide(fleet(*many(5, ready()), again), policy()), Apply) == ["i-z"]
 
 
@@ -170,7 +170,7 @@ def begun(decision: Decision) -> list[str]:
 
 def test_an_instance_is_marked_before_it_is_drained() -> None:
     """Mark before you act: a run that is killed between the two has harmed nothing."""
-    verdict = decide(fleet(instance(says=ready())), policy()).verdicts[InstanceId("i-a")]
+    verdict = decide(fleet(instance(says=ready())), policy()).steps[InstanceId("i-a")]
     assert [type(command) for command in verdict.commands] == [Mark, Drain]
 
 
@@ -231,7 +231,7 @@ def test_the_services_are_looked_at_before_anything_begins() -> None:
 
 def test_nothing_is_begun_before_its_tasks_were_looked_at() -> None:
     one = instance(says=ready(), tasks=None)
-    verdict = decide(fleet(one), policy()).verdicts[one.id]
+    verdict = decide(fleet(one), policy()).steps[one.id]
     assert (verdict.commands, verdict.wants_tasks, verdict.look_at) == ((), True, NOW)
 
 
@@ -239,7 +239,7 @@ def test_old_tasks_are_looked_at_again() -> None:
     one = instance(says=ready(), tasks=(task(),))
     assert one.tasks is not None
     old = replace(one, tasks=replace(one.tasks, at=NOW - MINUTE))
-    assert decide(fleet(old), policy()).verdicts[one.id].wants_tasks
+    assert decide(fleet(old), policy()).steps[one.id].wants_tasks
 
 
 def test_a_standalone_task_that_appeared_meanwhile_holds_the_instance() -> None:
@@ -285,7 +285,7 @@ def test_where_nothing_else_is_to_be_done_it_is_looked_at_once_more_and_left_to_
 # What begins nothing more
 
 
-def barred(hosts: list[Instance], limits: Policy | None = None, **changes: Any) -> tuple[list[Command], set[Reason]]:
+def blocked(hosts: list[Instance], limits: Policy | None = None, **changes: Any) -> tuple[list[Command], set[Reason]]:
     decision = decide(fleet(*hosts, **changes), limits or policy())
     return list(decision.commands), set(reasons(decision).values())
 
@@ -294,23 +294,23 @@ BOTH = [instance("i-a", available()), instance("i-b", ready())]
 
 
 def test_a_run_that_halted_begins_nothing_and_stages_nothing() -> None:
-    assert barred(BOTH, halt=Halt("two instances failed")) == ([], {Reason.HALTED})
+    assert blocked(BOTH, halt=Halt("two instances failed")) == ([], {Reason.HALTED})
 
 
 def test_a_run_that_is_told_to_stop_begins_nothing_and_stages_nothing() -> None:
-    assert barred(BOTH, stopping="SIGTERM") == ([], {Reason.STOPPING})
+    assert blocked(BOTH, stopping="SIGTERM") == ([], {Reason.STOPPING})
 
 
 def test_a_run_that_aws_bars_begins_nothing_stages_nothing_and_asks_nobody_but_what_it_has_in_hand() -> None:
     unasked, ours = instance("i-c"), claimed("i-d", a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN))
-    decision = decide(fleet(*BOTH, unasked, ours, barred="not allowed: ssm:SendCommand"), policy(2))
+    decision = decide(fleet(*BOTH, unasked, ours, blocked="not allowed: ssm:SendCommand"), policy(2))
     assert [(type(command), command.instance) for command in decision.commands] == [(Check, "i-d")]
     held = decision.holds
     assert {held[InstanceId(name)].reason for name in ("i-a", "i-b", "i-c")} == {Reason.HALTED}
 
 
 def test_a_run_past_its_deadline_begins_nothing_and_stages_nothing() -> None:
-    assert barred(BOTH, policy(deadline=5 * MINUTE)) == ([], {Reason.STOPPING})
+    assert blocked(BOTH, policy(deadline=5 * MINUTE)) == ([], {Reason.STOPPING})
 
 
 def test_a_run_before_its_deadline_begins() -> None:
@@ -332,8 +332,8 @@ def test_a_run_past_its_deadline_says_so() -> None:
 
 
 def failed_apply(**changes: Any) -> Fleet:
-    last = ended(Kind.APPLY, End.FAILED, NOW - MINUTE)
-    return fleet(instance(says=available(), applied=last, trail=Trail(applies=1, offered=NEW), **changes))
+    last = ended(DocumentKind.APPLY, CommandStatus.FAILED, NOW - MINUTE)
+    return fleet(instance(says=available(), applied=last, progress=RunProgress(applies=1, offered=NEW), **changes))
 
 
 def test_a_failed_apply_is_concluded_and_rests() -> None:
@@ -341,17 +341,17 @@ def test_a_failed_apply_is_concluded_and_rests() -> None:
     assert [type(command) for command in commands] == [Conclude, Note]
     note = commands[1]
     assert isinstance(note, Note)
-    assert (note.rest.version, note.rest.attempts, note.rest.rolled_back) == (NEW, 1, False)
+    assert (note.backoff.version, note.backoff.attempts, note.backoff.rolled_back) == (NEW, 1, False)
 
 
 def test_a_host_that_says_nothing_more_after_its_apply_rests_too() -> None:
-    trail = Trail(applies=1, offered=NEW, checks_failed=CHECK_TRIES)
-    silent = instance(says=problem(Problem.NO_ANSWER), asked=NOW - MINUTE, trail=trail)
+    progress = RunProgress(applies=1, offered=NEW, checks_failed=CHECK_TRIES)
+    silent = instance(says=problem(Problem.NO_ANSWER), asked=NOW - MINUTE, progress=progress)
     assert [type(command) for command in decide(fleet(silent), policy()).commands] == [Conclude, Note]
 
 
 def test_what_was_concluded_is_not_concluded_again() -> None:
-    one = instance(says=available(), trail=Trail(outcome=UpToDate(OLD)))
+    one = instance(says=available(), progress=RunProgress(outcome=UpToDate(OLD)))
     decision = decide(fleet(one), policy())
     assert (list(decision.commands), decision.look_at) == ([], None)
 
@@ -372,37 +372,43 @@ def test_a_run_with_nothing_left_to_do_is_over() -> None:
 
 def test_a_run_waits_for_its_own_apply_though_the_agent_disconnected_meanwhile() -> None:
     cut_off = registration("i-a", connected=False)
-    one = instance(says=available(), registered=cut_off, flight=flight(Kind.APPLY), trail=Trail(applies=1))
+    one = instance(
+        says=available(), registered=cut_off, pending=pending(DocumentKind.APPLY), progress=RunProgress(applies=1)
+    )
     assert is_soon(decide(fleet(one), policy()).look_at)
 
 
 def test_a_run_does_not_wait_for_its_apply_on_an_instance_that_was_terminated() -> None:
     gone = registration("i-a", connected=False, status=Status.INACTIVE)
-    one = instance(says=available(), registered=gone, flight=flight(Kind.APPLY), trail=Trail(applies=1))
+    one = instance(
+        says=available(), registered=gone, pending=pending(DocumentKind.APPLY), progress=RunProgress(applies=1)
+    )
     assert decide(fleet(one), policy()).look_at is None
 
 
 def test_a_run_that_acts_looks_again() -> None:
     """Whatever the act, its effect is looked at."""
-    gone = claimed("i-a", registration=None, trail=Trail(missing_looks=9))
+    gone = claimed("i-a", registration=None, progress=RunProgress(missing_looks=9))
     assert decide(fleet(gone), policy()).look_at is not None
 
 
 def test_a_run_waits_for_the_cluster_to_settle() -> None:
     slot = Slot(InstanceId("i-a"), A, NOW - 10 * SECOND, {}, steady_since=NOW - 10 * SECOND)
-    decision = decide(fleet(instance(says=idle(), trail=Trail(outcome=UpToDate(OLD))), slots=(slot,)), policy())
+    decision = decide(
+        fleet(instance(says=idle(), progress=RunProgress(outcome=UpToDate(OLD))), slots=(slot,)), policy()
+    )
     assert decision.look_at == decision.services_at
     assert decision.look_at is not None
 
 
 def test_the_earliest_look_is_taken() -> None:
-    soon = instance("i-a", flight=flight(Kind.CHECK))
+    soon = instance("i-a", pending=pending(DocumentKind.CHECK))
     late = claimed("i-b", tasks=(task(),))
     assert is_soon(decide(fleet(soon, late), policy()).look_at)
 
 
 def test_a_cluster_is_listed_again_where_an_instance_may_have_left_it() -> None:
-    gone = claimed("i-a", registration=None, trail=Trail(missing_looks=1))
+    gone = claimed("i-a", registration=None, progress=RunProgress(missing_looks=1))
     assert decide(fleet(gone), policy()).wants_listing
 
 
@@ -411,7 +417,7 @@ def test_a_cluster_is_listed_again_where_an_instance_may_have_left_it() -> None:
 
 def gone(name: str, since: timedelta) -> Instance:
     registered = registration(name, connected=False)
-    return instance(name, registered=registered, trail=Trail(disconnected_since=NOW - since))
+    return instance(name, registered=registered, progress=RunProgress(disconnected_since=NOW - since))
 
 
 def test_a_run_does_not_end_while_an_agent_that_went_a_moment_ago_takes_the_last_place() -> None:

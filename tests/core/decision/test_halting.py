@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.core.decision.halting import find_halt
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Halt
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
-from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
+from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.core.model.services import Slot
@@ -45,7 +45,7 @@ APPLY = failed(Failure.APPLY_FAILED, detail="no space left on device")
 
 def ended_as(name: str, outcome: Outcome, *, drained: bool = True) -> Instance:
     """An instance of which this is what became in this run."""
-    return instance(name, trail=Trail(outcome=outcome, drain_sent_at=NOW - MINUTE if drained else None))
+    return instance(name, progress=RunProgress(outcome=outcome, drain_sent_at=NOW - MINUTE if drained else None))
 
 
 def why(*instances: Instance, max_failures: int = 2) -> str:
@@ -56,7 +56,7 @@ def why(*instances: Instance, max_failures: int = 2) -> str:
 
 def in_quarantine(name: str, *, connected: bool = False) -> Instance:
     claim = a_claim(ClaimPhase.QUARANTINED, run=DEAD_RUN, since=NOW - HOUR)
-    return claimed(name, claim, connected=connected, trail=drained_by_us(claim))
+    return claimed(name, claim, connected=connected, progress=drained_by_us(claim))
 
 
 # Failures
@@ -83,7 +83,7 @@ def test_no_failure_halts_no_run_whatever_the_limit() -> None:
 
 
 def test_a_failure_counts_before_its_instance_is_back_in_service() -> None:
-    on_its_way = claimed("i-b", trail=drained_by_us(a_claim(), verdict=ROLLED_BACK, return_sent_at=NOW))
+    on_its_way = claimed("i-b", progress=drained_by_us(a_claim(), pending_outcome=ROLLED_BACK, return_sent_at=NOW))
     assert why(ended_as("i-a", ROLLED_BACK), on_its_way)
 
 
@@ -101,17 +101,17 @@ def test_a_failure_of_what_a_dead_run_began_counts_too() -> None:
 
 def test_a_failure_that_an_earlier_run_left_in_quarantine_is_not_one_of_this_run() -> None:
     claim = a_claim(ClaimPhase.QUARANTINED, run=DEAD_RUN, since=NOW - HOUR)
-    trail = Trail(outcome=Quarantined(NOT_BACK), claimed_at=NOW - MINUTE, found_in_quarantine=True)
-    assert not why(claimed("i-b", claim, trail=trail), ended_as("i-a", ROLLED_BACK))
+    progress = RunProgress(outcome=Quarantined(NOT_BACK), claimed_at=NOW - MINUTE, found_in_quarantine=True)
+    assert not why(claimed("i-b", claim, progress=progress), ended_as("i-a", ROLLED_BACK))
 
 
 def test_a_claim_that_was_quarantined_when_it_was_found_is_told_from_one_that_became_so() -> None:
     before = a_claim(ClaimPhase.QUARANTINED, run=DEAD_RUN)
     found = see_registration(instance(), registration(attributes={ATTRIBUTE: before.encode()}), RUN)
-    assert found.trail.found_in_quarantine
+    assert found.progress.found_in_quarantine
     dead = a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN)
     resumed = see_registration(instance(), registration(attributes={ATTRIBUTE: dead.encode()}), RUN)
-    assert not resumed.trail.found_in_quarantine
+    assert not resumed.progress.found_in_quarantine
 
 
 # Quarantine
@@ -147,8 +147,8 @@ def test_a_quarantined_instance_is_asked_before_the_run_halts_for_it() -> None:
 
 def test_a_quarantined_instance_that_is_well_again_halts_no_run() -> None:
     claim = a_claim(ClaimPhase.QUARANTINED, run=DEAD_RUN, since=NOW - HOUR)
-    trail = drained_by_us(claim, claimed_at=NOW - MINUTE, connected_looks=CONNECTED_LOOKS)
-    well = claimed("i-a", claim, rebooted(), asked=NOW - SECOND, trail=trail)
+    progress = drained_by_us(claim, claimed_at=NOW - MINUTE, connected_looks=CONNECTED_LOOKS)
+    well = claimed("i-a", claim, rebooted(), asked=NOW - SECOND, progress=progress)
     assert decide(fleet(well), policy()).halt is None
 
 

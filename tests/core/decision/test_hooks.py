@@ -15,16 +15,16 @@ from tests.core.builders import (
     OLD,
     a_claim,
     acceptance,
+    check_answer,
     claimed,
     ended,
     fleet,
-    flight,
     instance,
+    pending,
     policy,
     ready,
     rebooted,
     sent_reboot,
-    told,
 )
 from tests.core.strategies import PURE
 from tests.core.test_loop import restored, world
@@ -45,10 +45,10 @@ from bottlerocket_ecs_updater.core.model.command import (
 )
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.instance import Trail
+from bottlerocket_ecs_updater.core.model.instance import RunProgress
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason
-from bottlerocket_ecs_updater.core.model.run_command import End, Kind
+from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
@@ -159,14 +159,14 @@ def test_whenever_runs_die_every_host_ends_updated_and_in_service(deaths: list[i
 
 
 def test_what_was_prepared_long_ago_is_prepared_again() -> None:
-    one = instance(prepared=ended(Kind.BEFORE_DRAIN, End.SUCCESS, NOW))
+    one = instance(before_drain_result=ended(DocumentKind.BEFORE_DRAIN, CommandStatus.SUCCESS, NOW))
     limits = with_hooks()
     assert prepared(one, limits, NOW + MINUTE)
     assert not prepared(one, limits, NOW + limits.report_max_age)
 
 
 def test_a_host_that_runs_the_document_counts_as_unavailable() -> None:
-    one = instance(flight=flight(Kind.BEFORE_DRAIN, NOW))
+    one = instance(pending=pending(DocumentKind.BEFORE_DRAIN, NOW))
     assert being_prepared(one)
     counted: Fleet = fleet(one)
     assert [id_ for id_, _ in count_budget(counted, with_hooks()).taken] == [one.id]
@@ -174,7 +174,7 @@ def test_a_host_that_runs_the_document_counts_as_unavailable() -> None:
 
 def test_no_more_hosts_run_the_document_than_may_begin_today() -> None:
     limits = replace(with_hooks(2), rules=Rules(checkpoints=Checkpoints(per_day=1)))
-    first = instance("i-a", ready(), flight=flight(Kind.BEFORE_DRAIN, NOW))
+    first = instance("i-a", ready(), pending=pending(DocumentKind.BEFORE_DRAIN, NOW))
     decision = decide(fleet(first, instance("i-b", ready())), limits)
     assert list(decision.commands) == []
     assert decision.holds[InstanceId("i-b")].reason is Reason.DAILY_LIMIT
@@ -192,9 +192,17 @@ def test_a_reboot_that_was_sent_late_leaves_the_document_its_time_too() -> None:
     limits = with_hooks()
     late = NOW - 5 * MINUTE
     claim = a_claim(ClaimPhase.REBOOTING, since=NOW - limits.reboot_timeout - 5 * MINUTE, reboots=1)
-    trail = Trail(drain_sent_at=claim.since, reboot_sent_at=late, proof_at=NOW, connected_looks=CONNECTED_LOOKS)
-    said_no = ended(Kind.AFTER_REBOOT, End.FAILED, NOW - 2 * MINUTE)
+    progress = RunProgress(
+        drain_sent_at=claim.since, reboot_sent_at=late, proof_at=NOW, connected_looks=CONNECTED_LOOKS
+    )
+    said_no = ended(DocumentKind.AFTER_REBOOT, CommandStatus.FAILED, NOW - 2 * MINUTE)
     taken = sent_reboot(late, acceptance(late))
-    one = claimed(claim=claim, trail=trail, told=told(rebooted()), vetted=said_no, reboots=(taken,))
-    verdict = decide(fleet(one), limits).verdicts[one.id]
+    one = claimed(
+        claim=claim,
+        progress=progress,
+        check_answer=check_answer(rebooted()),
+        after_reboot_result=said_no,
+        reboots=(taken,),
+    )
+    verdict = decide(fleet(one), limits).steps[one.id]
     assert [type(command) for command in verdict.commands] == [RunAfterReboot]

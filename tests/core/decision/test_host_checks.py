@@ -11,9 +11,9 @@ from tests.core.builders import (
     claimed,
     drained_by_us,
     fleet,
-    flight,
     instance,
     is_soon,
+    pending,
     problem,
     ready,
 )
@@ -23,8 +23,8 @@ from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Check
 from bottlerocket_ecs_updater.core.model.host_report import Problem
-from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 
 
 def test_a_host_that_nobody_asked_is_asked() -> None:
@@ -36,15 +36,15 @@ def test_a_host_that_gave_a_report_may_be_asked_again_at_once() -> None:
     assert ask_host(one, NOW, POLICY).commands == (Check(one.id),)
 
 
-@pytest.mark.parametrize("kind", [Kind.CHECK, Kind.APPLY])
-def test_a_host_is_not_asked_while_a_command_of_ours_may_run_on_it(kind: Kind) -> None:
-    verdict = ask_host(instance(flight=flight(kind)), NOW, POLICY)
+@pytest.mark.parametrize("kind", [DocumentKind.CHECK, DocumentKind.APPLY])
+def test_a_host_is_not_asked_while_a_command_of_ours_may_run_on_it(kind: DocumentKind) -> None:
+    verdict = ask_host(instance(pending=pending(kind)), NOW, POLICY)
     assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
 
 
 @pytest.mark.parametrize(("failed", "spacings"), [(1, 1), (2, 2), (4, 4), (50, 4)])
 def test_a_host_that_gave_no_report_is_left_alone_for_longer_each_time(failed: int, spacings: int) -> None:
-    one = instance(says=problem(Problem.BUSY), trail=Trail(checks_failed=failed))
+    one = instance(says=problem(Problem.BUSY), progress=RunProgress(checks_failed=failed))
     verdict = ask_host(one, NOW, POLICY)
     assert (verdict.commands, verdict.look_at) == ((), NOW + spacings * POLICY.retry_spacing)
 
@@ -52,8 +52,8 @@ def test_a_host_that_gave_no_report_is_left_alone_for_longer_each_time(failed: i
 def found(phase: ClaimPhase) -> Instance:
     """An instance of a dead run on which an apply of that run may still be running."""
     claim = a_claim(phase, run=DEAD_RUN, since=NOW - HOUR)
-    trail = drained_by_us(claim, claimed_at=NOW - MINUTE)
-    return claimed(claim=claim, asked=NOW - 2 * HOUR, trail=trail, flight=flight(Kind.APPLY))
+    progress = drained_by_us(claim, claimed_at=NOW - MINUTE)
+    return claimed(claim=claim, asked=NOW - 2 * HOUR, progress=progress, pending=pending(DocumentKind.APPLY))
 
 
 @pytest.mark.parametrize("phase", ClaimPhase)

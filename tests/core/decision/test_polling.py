@@ -9,7 +9,7 @@ from tests.core.builders import MINUTE, NOW, POLL, SECOND, is_soon
 from tests.core.strategies import PURE
 
 from bottlerocket_ecs_updater.core.decision.polling import next_look
-from bottlerocket_ecs_updater.core.model.time_text import passed, spell
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_passed
 
 polls = st.timedeltas(timedelta(milliseconds=10), timedelta(minutes=5))
 spans = st.timedeltas(timedelta(0), timedelta(hours=2))
@@ -17,7 +17,7 @@ spans = st.timedeltas(timedelta(0), timedelta(hours=2))
 
 @pytest.mark.parametrize(("ago", "over"), [(59, False), (60, True), (61, True)])
 def test_a_limit_has_passed_when_all_of_it_has(ago: int, *, over: bool) -> None:
-    assert passed(NOW - ago * SECOND, MINUTE, NOW) is over
+    assert has_passed(NOW - ago * SECOND, MINUTE, NOW) is over
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_limit_has_passed_when_all_of_it_has(ago: int, *, over: bool) -> None:
     ],
 )
 def test_a_duration_is_spelled_as_the_settings_write_it(span: timedelta, text: str) -> None:
-    assert spell(span) == text
+    assert duration_text(span) == text
 
 
 @PURE

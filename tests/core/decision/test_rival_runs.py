@@ -40,7 +40,7 @@ OUR_STORE, THEIR_STORE = "aaaaaa", "bbbbbb"
 def theirs(run: RunId = ELDER, since: datetime = NOW - MINUTE, store: str = THEIR_STORE) -> Instance:
     """An instance that a run with another store has claimed."""
     claim = a_claim(run=run, since=since, store=store)
-    return claimed("i-x", claim, trail=replace(drained_by_us(a_claim(run=ELDER)), claimed_at=NOW))
+    return claimed("i-x", claim, progress=replace(drained_by_us(a_claim(run=ELDER)), claimed_at=NOW))
 
 
 def seen(*instances: Instance) -> Fleet:
@@ -48,7 +48,7 @@ def seen(*instances: Instance) -> Fleet:
 
 
 def why(of: str, cluster: Fleet) -> Reason | None:
-    held = decide(cluster, POLICY).verdicts[InstanceId(of)].hold
+    held = decide(cluster, POLICY).steps[InstanceId(of)].hold
     return held.reason if held is not None else None
 
 
@@ -98,8 +98,8 @@ def shown(one: Instance, claim: Claim, times: int = 1) -> Instance:
 def test_a_mark_that_another_run_wrote_over_is_let_go_when_two_looks_agree() -> None:
     rival = a_claim(run=YOUNGER, store=THEIR_STORE)
     mine = a_claim(ClaimPhase.REBOOTING, store=OUR_STORE)
-    trail = drained_by_us(mine)
-    once, twice = (shown(claimed("i-a", mine, trail=trail), rival, times) for times in (1, OVERWRITTEN_LOOKS))
+    progress = drained_by_us(mine)
+    once, twice = (shown(claimed("i-a", mine, progress=progress), rival, times) for times in (1, OVERWRITTEN_LOOKS))
     assert list(decide(seen(once), POLICY).commands) == []
     (command,) = decide(seen(twice), POLICY).commands
     assert isinstance(command, Unmark)
@@ -107,16 +107,16 @@ def test_a_mark_that_another_run_wrote_over_is_let_go_when_two_looks_agree() -> 
 
 def test_no_reboot_is_sent_where_the_last_look_found_another_runs_claim() -> None:
     mine = a_claim(ClaimPhase.REBOOTING, store=OUR_STORE)
-    free = claimed("i-a", mine, trail=drained_by_us(mine))
+    free = claimed("i-a", mine, progress=drained_by_us(mine))
     assert [type(command) for command in decide(seen(free), POLICY).commands] == [Reboot]
-    rival = replace(free, trail=replace(free.trail, overwritten_looks=1))
+    rival = replace(free, progress=replace(free.progress, overwritten_looks=1))
     assert list(decide(seen(rival), POLICY).commands) == []
 
 
 def test_a_reader_that_still_shows_the_claim_that_was_taken_over_is_no_rival() -> None:
     before = a_claim(run=ELDER, store=OUR_STORE)
     taken = see_marked(claimed("i-a", before), a_claim(ClaimPhase.REBOOTING, store=OUR_STORE), NOW)
-    assert shown(taken, before, 3).trail.overwritten_looks == 0
+    assert shown(taken, before, 3).progress.overwritten_looks == 0
 
 
 def test_a_claim_names_the_store_of_its_run() -> None:
@@ -134,7 +134,7 @@ def test_a_run_whose_reboot_was_sent_late_is_alive_until_the_document_after_it_m
     limits = replace(POLICY, after_reboot=after_reboot)
     lasts = 2 * limits.reboot_timeout + (limits.hook_timeout if after_reboot else timedelta(0))
     late = claimed("i-x", a_claim(ClaimPhase.REBOOTING, run=YOUNGER, since=NOW - lasts, store=THEIR_STORE))
-    verdict = decide(seen(late), limits).verdicts[InstanceId("i-x")]
+    verdict = decide(seen(late), limits).steps[InstanceId("i-x")]
     assert (verdict.commands, verdict.hold and verdict.hold.reason) == ((), Reason.ANOTHER_RUN)
 
 

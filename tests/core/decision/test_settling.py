@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.core.decision.settling import (
     settled,
 )
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn, Zone
-from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
+from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
 from bottlerocket_ecs_updater.core.model.services import Service, Services, Slot
 
 SLOT = Slot(InstanceId("i-a"), Zone("eu-west-1a"), NOW, {})
@@ -27,8 +27,8 @@ def seen(*services: Service, later: int = 0) -> Services:
     return Services(services, NOW + later * SECOND)
 
 
-def moving(name: str = "i-b", **trail: Any) -> Instance:
-    return claimed(name, trail=Trail(moving={"web": 2}, **trail))
+def moving(name: str = "i-b", **progress: Any) -> Instance:
+    return claimed(name, progress=RunProgress(moving={"web": 2}, **progress))
 
 
 def test_deficits_are_what_each_service_lacks() -> None:
@@ -208,4 +208,4 @@ def test_a_drain_that_was_given_back_explains_nothing_any_more() -> None:
 
 
 def test_a_drain_without_a_claim_is_not_ours_to_explain() -> None:
-    assert moving_tasks(fleet(instance("i-b", trail=Trail(moving={"web": 2})))) == {}
+    assert moving_tasks(fleet(instance("i-b", progress=RunProgress(moving={"web": 2})))) == {}

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.model.location import Place, elsewhere, name_of, place_of
+from bottlerocket_ecs_updater.core.model.location import Location, elsewhere, location_of, name_of
 
-HERE = Place("111122223333", "eu-west-1", "web")
+HERE = Location("111122223333", "eu-west-1", "web")
 CLUSTER = "arn:aws:ecs:eu-west-1:111122223333:cluster/web"
 LONG = "arn:aws:ecs:eu-west-1:111122223333:container-instance/web/0123abcd"
 SHORT = "arn:aws:ecs:eu-west-1:111122223333:container-instance/0123abcd"
@@ -19,8 +19,8 @@ SHORT = "arn:aws:ecs:eu-west-1:111122223333:container-instance/0123abcd"
     [
         (CLUSTER, HERE),
         (LONG, HERE),
-        (SHORT, Place("111122223333", "eu-west-1", "")),
-        ("arn:aws-cn:ecs:cn-north-1:1:task/web/0", Place("1", "cn-north-1", "web")),
+        (SHORT, Location("111122223333", "eu-west-1", "")),
+        ("arn:aws-cn:ecs:cn-north-1:1:task/web/0", Location("1", "cn-north-1", "web")),
         ("web", None),
         ("", None),
         ("arn:x", None),
@@ -28,8 +28,8 @@ SHORT = "arn:aws:ecs:eu-west-1:111122223333:container-instance/0123abcd"
         ("arn:aws:ecs:::cluster/web", None),
     ],
 )
-def test_an_arn_says_where_it_is(arn: str, place: Place | None) -> None:
-    assert place_of(arn) == place
+def test_an_arn_says_where_it_is(arn: str, place: Location | None) -> None:
+    assert location_of(arn) == place
 
 
 @pytest.mark.parametrize("written", ["web", CLUSTER, "111122223333/eu-west-1/web"])
@@ -38,7 +38,7 @@ def test_the_name_is_the_last_part_however_it_is_written(written: str) -> None:
 
 
 def test_a_place_as_text_is_different_for_each_account_region_and_name() -> None:
-    others = [Place("2", "eu-west-1", "web"), Place("111122223333", "us-east-1", "web")]
+    others = [Location("2", "eu-west-1", "web"), Location("111122223333", "us-east-1", "web")]
     assert len({str(one) for one in (HERE, *others)}) == 3
 
 
@@ -64,4 +64,4 @@ def test_where_nothing_is_known_nothing_is_elsewhere() -> None:
 
 @given(st.text(max_size=60))
 def test_any_text_has_a_place_or_none(text: str) -> None:
-    assert place_of(text) is None or place_of(text)
+    assert location_of(text) is None or location_of(text)

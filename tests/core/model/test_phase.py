@@ -7,9 +7,9 @@ from tests.core.builders import (
     available,
     claimed,
     drained_by_us,
-    flight,
     idle,
     instance,
+    pending,
     problem,
     ready,
     staged,
@@ -18,9 +18,9 @@ from tests.core.builders import (
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.host_report import Problem
-from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
+from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 
 REBOOTING = a_claim(ClaimPhase.REBOOTING)
 
@@ -33,16 +33,19 @@ REBOOTING = a_claim(ClaimPhase.REBOOTING)
         (instance(says=idle()), Phase.CURRENT),
         (instance(says=available()), Phase.AVAILABLE),
         (instance(says=staged()), Phase.AVAILABLE),
-        (instance(says=available(), flight=flight(Kind.CHECK)), Phase.AVAILABLE),
-        (instance(says=available(), flight=flight(Kind.APPLY)), Phase.STAGING),
+        (instance(says=available(), pending=pending(DocumentKind.CHECK)), Phase.AVAILABLE),
+        (instance(says=available(), pending=pending(DocumentKind.APPLY)), Phase.STAGING),
         (instance(says=ready()), Phase.READY),
         (claimed(), Phase.DRAINING),
-        (claimed(status=Status.ACTIVE, trail=Trail(claimed_at=NOW)), Phase.DRAINING),
+        (claimed(status=Status.ACTIVE, progress=RunProgress(claimed_at=NOW)), Phase.DRAINING),
         (claimed(claim=REBOOTING), Phase.REBOOTING),
         (claimed(claim=REBOOTING, registration=None), Phase.REBOOTING),
-        (claimed(claim=REBOOTING, trail=drained_by_us(REBOOTING, proof_at=NOW)), Phase.VERIFYING),
-        (claimed(claim=REBOOTING, trail=drained_by_us(REBOOTING, proof_at=NOW, return_sent_at=NOW)), Phase.RETURNING),
-        (claimed(trail=drained_by_us(a_claim(), return_sent_at=NOW)), Phase.RETURNING),
+        (claimed(claim=REBOOTING, progress=drained_by_us(REBOOTING, proof_at=NOW)), Phase.VERIFYING),
+        (
+            claimed(claim=REBOOTING, progress=drained_by_us(REBOOTING, proof_at=NOW, return_sent_at=NOW)),
+            Phase.RETURNING,
+        ),
+        (claimed(progress=drained_by_us(a_claim(), return_sent_at=NOW)), Phase.RETURNING),
         (claimed(claim=a_claim(ClaimPhase.QUARANTINED)), Phase.QUARANTINED),
     ],
 )

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from tests.core.builders import NEW, fleet, idle, instance, problem, registration
 
-from bottlerocket_ecs_updater.core.model.container_instance import Reach
+from bottlerocket_ecs_updater.core.model.container_instance import PingStatus
 from bottlerocket_ecs_updater.core.model.finding import Grade
 from bottlerocket_ecs_updater.core.model.host_report import Problem
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.planning import checkup
 from bottlerocket_ecs_updater.simulator.services.documents import shell_document
 
 
-@pytest.mark.parametrize("kind", [Kind.CHECK, Kind.APPLY, Kind.REBOOT])
-def test_a_document_is_well_when_it_runs_what_this_version_expects(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [DocumentKind.CHECK, DocumentKind.APPLY, DocumentKind.REBOOT])
+def test_a_document_is_well_when_it_runs_what_this_version_expects(kind: DocumentKind) -> None:
     content = shell_document("Of ours", checkup.STEPS[kind], 60)
     assert checkup.judge_document(kind, "ours", content).grade is Grade.OK
 
@@ -25,8 +25,8 @@ def test_a_document_is_well_when_it_runs_what_this_version_expects(kind: Kind) -
 @pytest.mark.parametrize(
     "content",
     [
-        shell_document("Another order", tuple(reversed(checkup.STEPS[Kind.CHECK])), 60),
-        shell_document("One step too few", checkup.STEPS[Kind.CHECK][1:], 60),
+        shell_document("Another order", tuple(reversed(checkup.STEPS[DocumentKind.CHECK])), 60),
+        shell_document("One step too few", checkup.STEPS[DocumentKind.CHECK][1:], 60),
         shell_document("Nothing", (), 60),
         "no JSON",
         "{}",
@@ -34,12 +34,12 @@ def test_a_document_is_well_when_it_runs_what_this_version_expects(kind: Kind) -
     ],
 )
 def test_any_other_document_is_a_failure(content: str) -> None:
-    found = checkup.judge_document(Kind.CHECK, "theirs", content)
+    found = checkup.judge_document(DocumentKind.CHECK, "theirs", content)
     assert (found.grade, bool(found.remedy)) == (Grade.FAIL, True)
 
 
 def test_of_a_document_of_the_operators_only_that_it_is_there_matters() -> None:
-    assert checkup.judge_document(Kind.BEFORE_DRAIN, "theirs", "{}").grade is Grade.OK
+    assert checkup.judge_document(DocumentKind.BEFORE_DRAIN, "theirs", "{}").grade is Grade.OK
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def test_a_clock_is_judged_by_how_far_it_is_off(seconds: int, grade: Grade) -> N
     ("changes", "grade", "word"),
     [
         ({}, Grade.OK, "agent is connected"),
-        ({"reach": Reach.CONNECTION_LOST}, Grade.FAIL, "no connection"),
-        ({"reach": Reach.UNKNOWN}, Grade.FAIL, "does not know it"),
+        ({"reach": PingStatus.CONNECTION_LOST}, Grade.FAIL, "no connection"),
+        ({"reach": PingStatus.UNKNOWN}, Grade.FAIL, "does not know it"),
         ({"send_denied": "not allowed: ssm:SendCommand"}, Grade.FAIL, "ssm:SendCommand"),
     ],
 )

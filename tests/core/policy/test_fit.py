@@ -21,10 +21,10 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.reasons import Reason
-from bottlerocket_ecs_updater.core.model.resources import Demand, Port
+from bottlerocket_ecs_updater.core.model.resources import Port, TaskRequirements
 
 A, B, C, D = (InstanceId(f"i-{letter * 17}") for letter in "abcd")
-SMALL = Demand(cpu=256, memory=512)
+SMALL = TaskRequirements(cpu=256, memory=512)
 ROOMY = Capacity(cpu=2048, memory=4096)
 FULL = Capacity(cpu=0, memory=0)
 
@@ -33,7 +33,9 @@ def arn(name: str) -> ServiceArn:
     return ServiceArn(f"arn:aws:ecs:eu-central-1:111122223333:service/c/{name}")
 
 
-def service(name: str = "web", desired: int = 2, demand: Demand | None = SMALL, **rules: object) -> ServiceRules:
+def service(
+    name: str = "web", desired: int = 2, demand: TaskRequirements | None = SMALL, **rules: object
+) -> ServiceRules:
     plain = ServiceRules(arn(name), name, desired, desired, demand=demand)
     return replace(plain, **rules)  # type: ignore[arg-type]  # the fields of a service, by name
 
@@ -229,9 +231,9 @@ def test_what_is_not_known_leaves_its_constraint_out_and_is_named(text: str, mis
     [doubt] = doubts_of(web, {B: ROOMY, C: ROOMY})
     assert doubt.startswith(f"not judged: the placement constraint ({text}) of web: ")
     assert missing in doubt
-    told = replace(web, doubts=(doubt,))
-    assert drained([told], {B: ROOMY}) == Fits(provisos=(doubt,))
-    assert refused(drained([told], {B: FULL})).missing.endswith(f"; {doubt}")
+    check_answer = replace(web, doubts=(doubt,))
+    assert drained([check_answer], {B: ROOMY}) == Fits(provisos=(doubt,))
+    assert refused(drained([check_answer], {B: FULL})).missing.endswith(f"; {doubt}")
 
 
 def test_what_is_known_still_says_no_beside_what_is_not() -> None:
@@ -369,8 +371,8 @@ def test_a_service_whose_capacity_provider_adds_instances_is_not_short_of_room()
 
 
 def test_the_most_constrained_tasks_are_placed_first() -> None:
-    free = service("free", demand=Demand(cpu=512, memory=512))
-    bound = service("bound", demand=Demand(cpu=256, memory=512), member_of=("attribute:ring == prod",))
+    free = service("free", demand=TaskRequirements(cpu=512, memory=512))
+    bound = service("bound", demand=TaskRequirements(cpu=256, memory=512), member_of=("attribute:ring == prod",))
     both = {
         B: Capacity(cpu=512, memory=4096, attributes={"ring": "prod"}),
         C: Capacity(cpu=512, memory=4096),
@@ -404,7 +406,7 @@ def test_no_room_is_a_hold_with_what_is_missing_and_what_to_change() -> None:
 
 sizes = st.integers(0, 3)
 demands = st.builds(
-    Demand,
+    TaskRequirements,
     cpu=sizes,
     memory=sizes,
     gpus=st.sampled_from([0, 0, 0, 1]),

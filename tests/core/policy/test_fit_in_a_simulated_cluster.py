@@ -8,7 +8,7 @@ from tests.simulator.world_bench import Bench, bench, daemon, instance_id, repli
 
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Capacity, Fits, Leaving, NoRoom, ServiceRules, will_drain
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
-from bottlerocket_ecs_updater.core.model.resources import Demand, Port
+from bottlerocket_ecs_updater.core.model.resources import Port, TaskRequirements
 from bottlerocket_ecs_updater.simulator.ecs import Workload
 
 
@@ -43,7 +43,7 @@ def _rules(shown: dict[str, Any], work: Workload) -> ServiceRules:
         minimum_healthy_percent=limits["minimumHealthyPercent"],
         maximum_percent=limits["maximumPercent"],
         daemon=shown["schedulingStrategy"] == "DAEMON",
-        demand=Demand(work.cpu, work.memory, ports=frozenset(Port(number) for number in work.host_ports)),
+        demand=TaskRequirements(work.cpu, work.memory, ports=frozenset(Port(number) for number in work.host_ports)),
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.model.history import Recorded
+from bottlerocket_ecs_updater.core.model.history import RecordedDurations
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.forecast import Batch, Limits, Pending, Rolls, forecast
@@ -109,12 +109,12 @@ def test_a_canary_that_is_under_way_is_waited_for() -> None:
 
 
 def test_what_was_never_recorded_is_as_stated() -> None:
-    assert pace_from(Recorded(), STATED.settle) == STATED
+    assert pace_from(RecordedDurations(), STATED.settle) == STATED
 
 
 @pytest.mark.parametrize(("share", "drain"), [(0.0, 1), (0.5, 6), (0.9, 10), (1.0, 10)])
 def test_a_share_of_the_recorded_durations_is_covered(share: float, drain: int) -> None:
-    recorded = Recorded(drains=tuple(count * MINUTE for count in range(10, 0, -1)))
+    recorded = RecordedDurations(drains=tuple(count * MINUTE for count in range(10, 0, -1)))
     assert pace_from(recorded, MINUTE, share=share).drain == drain * MINUTE
 
 

@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import (
 )
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
-from bottlerocket_ecs_updater.core.model.instance import Around, Instance
+from bottlerocket_ecs_updater.core.model.instance import Instance, SurveyedFacts
 from bottlerocket_ecs_updater.core.planning.launch_advice import StartsOld, StartsUnknown, advise, groups_of
 
 NAME = "bottlerocket-aws-ecs-2-{arch}-v{version}-0123abcd"
@@ -26,7 +26,7 @@ IN_WEB = InGroup("web", LifecycleState.IN_SERVICE)
 
 
 def host(name: str = "i-a", says: HostReport | None = None, membership: Membership | None = IN_WEB) -> Instance:
-    around = Around(NOW, membership)
+    around = SurveyedFacts(NOW, membership)
     return instance(name, says or idle(NEW), registered=registration(name), around=around)
 
 

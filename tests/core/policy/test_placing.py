@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.capacity.incremental import Placing
+from bottlerocket_ecs_updater.core.capacity.incremental import IncrementalPlacement
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Capacity, Fits, Leaving, NoRoom, ServiceRules, will_drain
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
-from bottlerocket_ecs_updater.core.model.resources import Demand
+from bottlerocket_ecs_updater.core.model.resources import TaskRequirements
 
 WEB, WORKER = ServiceArn("arn:web"), ServiceArn("arn:worker")
 SERVICES = {WEB: 256, WORKER: 512}
@@ -24,7 +24,7 @@ def name(number: int) -> InstanceId:
 def rules(tasks: Mapping[InstanceId, list[ServiceArn]]) -> dict[ServiceArn, ServiceRules]:
     running = Counter(service for there in tasks.values() for service in there)
     return {
-        arn: ServiceRules(arn, arn, running[arn], running[arn], demand=Demand(cpu, cpu))
+        arn: ServiceRules(arn, arn, running[arn], running[arn], demand=TaskRequirements(cpu, cpu))
         for arn, cpu in SERVICES.items()
     }
 
@@ -40,7 +40,7 @@ class Pass:
         self.capacity = capacity(left)
         self.tasks = tasks
         self.rules = rules(tasks)
-        self.placing = Placing(self.capacity, ())
+        self.placing = IncrementalPlacement(self.capacity, ())
         self.begun: list[InstanceId] = []
 
     def leaving(self, instance: InstanceId) -> list[Leaving]:

@@ -30,7 +30,7 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import begun_l
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
-from bottlerocket_ecs_updater.core.model.history import Past, PastUpdate
+from bottlerocket_ecs_updater.core.model.history import History, PastUpdate
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, Roll, parse_checkpoints
@@ -47,15 +47,15 @@ def came(at: datetime = EARLIER) -> PastUpdate:
     return PastUpdate(NEW, at)
 
 
-def failed_on(*ids: str) -> Past:
-    return Past(failed_on={NEW: frozenset(map(InstanceId, ids))})
+def failed_on(*ids: str) -> History:
+    return History(failed_on={NEW: frozenset(map(InstanceId, ids))})
 
 
 def quarantined(name: str = "i-a") -> Instance:
     return claimed(name, a_claim(ClaimPhase.QUARANTINED))
 
 
-def counted(past: Past, *instances: Instance, policy: Policy = STEPS) -> tuple[int, int, int, int]:
+def counted(past: History, *instances: Instance, policy: Policy = STEPS) -> tuple[int, int, int, int]:
     """How many are done, have failed, are under way; and of how many."""
     roll = roll_of(NEW, fleet(*instances, past=past), policy)
     return len(roll.done), roll.failed, roll.under_way, roll.total
@@ -65,7 +65,7 @@ def counted(past: Past, *instances: Instance, policy: Policy = STEPS) -> tuple[i
 
 
 def test_one_that_is_quarantined_has_failed_and_is_not_under_way() -> None:
-    assert counted(Past(), quarantined()) == (0, 1, 0, 1)
+    assert counted(History(), quarantined()) == (0, 1, 0, 1)
     assert counted(failed_on("i-a"), quarantined()) == (0, 1, 0, 1)
 
 
@@ -79,19 +79,19 @@ def test_one_that_failed_after_it_was_done_has_failed() -> None:
 
 
 def test_one_that_was_done_and_is_taken_again_is_under_way() -> None:
-    assert counted(Past(updated={ONE: came()}), claimed("i-a")) == (0, 0, 1, 1)
+    assert counted(History(updated={ONE: came()}), claimed("i-a")) == (0, 0, 1, 1)
 
 
 def test_a_release_that_a_person_declared_good_has_not_failed_on_those_that_are_still_out() -> None:
     out = quarantined()
     assert out.claim is not None
     before, since = out.claim.since - MINUTE, out.claim.since + MINUTE
-    assert counted(Past(released={NEW: since}), out) == (0, 0, 0, 1)
-    assert counted(Past(released={NEW: before}), out) == (0, 1, 0, 1)
+    assert counted(History(released={NEW: since}), out) == (0, 0, 0, 1)
+    assert counted(History(released={NEW: before}), out) == (0, 1, 0, 1)
 
 
 def test_claims_and_records_of_other_releases_do_not_count() -> None:
-    past = Past(updated={ONE: PastUpdate(OLD, EARLIER)}, failed_on={NEWER: frozenset({TWO})})
+    past = History(updated={ONE: PastUpdate(OLD, EARLIER)}, failed_on={NEWER: frozenset({TWO})})
     assert counted(past, instance("i-a"), claimed("i-b", a_claim(target=NEWER))) == (0, 0, 0, 2)
 
 
@@ -102,7 +102,7 @@ def test_failures_of_which_only_the_number_is_known_count() -> None:
 
 ids = st.sampled_from([InstanceId(f"i-{number}") for number in range(8)])
 pasts = st.builds(
-    Past,
+    History,
     updated=st.dictionaries(ids, st.builds(PastUpdate, st.sampled_from([OLD, NEW]), st.just(EARLIER))),
     found_on=st.dictionaries(ids, st.builds(PastUpdate, st.sampled_from([OLD, NEW]), st.just(NOW))),
     failed_on=st.dictionaries(st.sampled_from([OLD, NEW]), st.frozensets(ids)),
@@ -111,7 +111,7 @@ pasts = st.builds(
 
 
 @given(fleets(), pasts)
-def test_no_instance_is_counted_twice_and_none_that_nothing_came_to(a_fleet: Fleet, past: Past) -> None:
+def test_no_instance_is_counted_twice_and_none_that_nothing_came_to(a_fleet: Fleet, past: History) -> None:
     whole = replace(a_fleet, past=past, suspects={version: len(ids) for version, ids in past.failed_on.items()})
     roll = roll_of(NEW, whole, STEPS)
     everyone = {*whole.instances, *past.updated, *past.found_on, *past.failed_on.get(NEW, ())}
@@ -127,7 +127,7 @@ def test_no_instance_is_counted_twice_and_none_that_nothing_came_to(a_fleet: Fle
     "there", [(), (instance("i-a", registered=registration("i-a", status=Status.INACTIVE, connected=False)),)]
 )
 def test_a_canary_that_is_terminated_has_proven_what_it_proved(there: tuple[Instance, ...]) -> None:
-    past = Past(updated={ONE: came()})
+    past = History(updated={ONE: came()})
     assert counted(past, instance("i-b", available()), *there) == (1, 0, 0, 2)
 
 
@@ -148,30 +148,30 @@ def test_of_those_that_are_not_selected_only_failures_count() -> None:
 def test_one_that_runs_the_release_without_an_update_is_done_from_when_it_was_found() -> None:
     launched = instance("i-a", idle(NEW))
     assert roll_of(NEW, fleet(launched), STEPS).done == (NOW,)
-    assert roll_of(NEW, fleet(launched, past=Past(found_on={ONE: came()})), STEPS).done == (EARLIER,)
+    assert roll_of(NEW, fleet(launched, past=History(found_on={ONE: came()})), STEPS).done == (EARLIER,)
 
 
 @pytest.mark.parametrize("change", [{"status": Status.DRAINING}, {"connected": False}])
 def test_one_that_runs_the_release_and_is_not_in_service_proves_nothing(change: dict[str, object]) -> None:
     out = instance("i-a", idle(NEW), registered=registration("i-a", **change))
-    assert counted(Past(), out) == (0, 0, 0, 1)
+    assert counted(History(), out) == (0, 0, 0, 1)
     assert newly_found(fleet(out, instance("i-b", available())), STEPS) == {}
 
 
 def test_one_that_does_not_run_the_release_any_more_is_not_done() -> None:
-    past = Past(updated={ONE: came()}, found_on={TWO: came()})
+    past = History(updated={ONE: came()}, found_on={TWO: came()})
     assert counted(past, instance("i-a", available()), instance("i-b", ready())) == (0, 0, 0, 2)
 
 
 def test_who_did_not_answer_yet_is_what_was_written_down_of_it() -> None:
-    assert counted(Past(updated={ONE: came()}), instance("i-a")) == (1, 0, 0, 1)
+    assert counted(History(updated={ONE: came()}), instance("i-a")) == (1, 0, 0, 1)
 
 
 def test_only_what_others_are_offered_is_written_down_and_only_once() -> None:
     there = (instance("i-a", idle(NEW)), instance("i-b", available()), instance("i-c", idle(OLD)))
     assert newly_found(fleet(*there), STEPS) == {ONE: NEW}
-    assert newly_found(fleet(*there, past=Past(found_on={ONE: came()})), STEPS) == {}
-    assert newly_found(fleet(*there, past=Past(updated={ONE: came()})), STEPS) == {}
+    assert newly_found(fleet(*there, past=History(found_on={ONE: came()})), STEPS) == {}
+    assert newly_found(fleet(*there, past=History(updated={ONE: came()})), STEPS) == {}
     assert newly_found(fleet(*there), Policy()) == {}
 
 
@@ -180,14 +180,14 @@ def test_only_what_others_are_offered_is_written_down_and_only_once() -> None:
 
 def test_an_instance_that_is_marked_and_one_that_was_drained_are_begun_once_each() -> None:
     claim = a_claim()
-    past = Past(begun_on={ONE: NOW - MINUTE / 2, TWO: EARLIER})
+    past = History(begun_on={ONE: NOW - MINUTE / 2, TWO: EARLIER})
     drained, other = claimed("i-a", claim), claimed("i-c", claim)
     assert sorted(begun_lately(fleet(drained, other, past=past))) == [EARLIER, claim.since, NOW - MINUTE / 2]
 
 
 def test_one_that_is_begun_anew_counts_from_its_new_claim() -> None:
     claim = a_claim()
-    assert begun_lately(fleet(claimed("i-a", claim), past=Past(begun_on={ONE: EARLIER}))) == (claim.since,)
+    assert begun_lately(fleet(claimed("i-a", claim), past=History(begun_on={ONE: EARLIER}))) == (claim.since,)
 
 
 @pytest.mark.parametrize("phase", [ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED])
@@ -196,7 +196,7 @@ def test_one_that_is_past_its_drain_was_begun_when_it_was_drained(phase: ClaimPh
 
 
 def test_what_was_begun_without_a_name_counts_too() -> None:
-    assert begun_lately(fleet(past=Past(begun=(EARLIER, NOW)))) == (EARLIER, NOW)
+    assert begun_lately(fleet(past=History(begun=(EARLIER, NOW)))) == (EARLIER, NOW)
 
 
 def test_a_roll_that_nobody_began_is_empty() -> None:

@@ -19,13 +19,13 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, LifecycleS
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status, Task
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn, TaskArn, Zone
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
-from bottlerocket_ecs_updater.core.model.resources import Demand
+from bottlerocket_ecs_updater.core.model.resources import TaskRequirements
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, Roll, allow, allow_today, parse_checkpoints
 from bottlerocket_ecs_updater.core.rules.pace import Pace, needed
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
-from bottlerocket_ecs_updater.core.rules.tasks import TaskRules, Work, longest_wait, parse_task_rules
+from bottlerocket_ecs_updater.core.rules.tasks import TaskOnHost, TaskRules, longest_wait, parse_task_rules
 from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
 from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_freezes, parse_windows
 
@@ -45,7 +45,7 @@ HOST = Registration(
     at=NOW,
 )
 WEB = ServiceArn("arn:aws:ecs:eu-central-1:111122223333:service/c/web")
-BATCH = Work(Task(TaskArn("arn:task/batch"), "RUNNING", "scheduler", "family:nightly-batch"), "nightly-batch")
+BATCH = TaskOnHost(Task(TaskArn("arn:task/batch"), "RUNNING", "scheduler", "family:nightly-batch"), "nightly-batch")
 
 DEPLOYING = hold(Reason.SERVICE_DEPLOYING, services="web")
 
@@ -119,7 +119,7 @@ def test_a_batch_family_that_needs_four_hours_begins_only_in_a_window_that_is_lo
 
 
 def test_a_service_with_maximum_100_and_minimum_healthy_100_holds_its_instances_and_says_what_to_change() -> None:
-    rigid = ServiceRules(WEB, "web", 2, 2, 100, 100, demand=Demand(256, 512))
+    rigid = ServiceRules(WEB, "web", 2, 2, 100, 100, demand=TaskRequirements(256, 512))
     answer = will_drain(HOST.id, {InstanceId("i-b"): Capacity(4096, 8192)}, {WEB: rigid}, [Leaving(HOST.id, WEB)])
     held = first_hold(before_drain(case(room=answer), Rules(), NOW))
     assert held is not None

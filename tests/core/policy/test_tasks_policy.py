@@ -10,18 +10,18 @@ from bottlerocket_ecs_updater.core.model.container_instance import Task
 from bottlerocket_ecs_updater.core.model.ids import ServiceArn, TaskArn
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.services import Service
-from bottlerocket_ecs_updater.core.model.time_text import spell_moment
+from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.core.rules.tasks import (
-    Keep,
+    HoldInstance,
     StopAfter,
+    TaskOnHost,
     TaskRule,
     TaskRules,
     WaitFor,
-    Work,
+    drain_deadline,
     longest_wait,
     may_leave,
     parse_task_rules,
-    patience,
 )
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -29,16 +29,16 @@ DRAIN = timedelta(minutes=25)
 HOUR = timedelta(hours=1)
 
 
-def standalone(family: str = "nightly-batch", group: str | None = None, number: int = 0) -> Work:
+def standalone(family: str = "nightly-batch", group: str | None = None, number: int = 0) -> TaskOnHost:
     task = Task(
         TaskArn(f"arn:task/{family}/{number}"), "RUNNING", "scheduler", f"family:{family}" if group is None else group
     )
-    return Work(task, family)
+    return TaskOnHost(task, family)
 
 
-def of_service(name: str = "web", *, daemon: bool = False, protected_until: datetime | None = None) -> Work:
+def of_service(name: str = "web", *, daemon: bool = False, protected_until: datetime | None = None) -> TaskOnHost:
     task = Task(TaskArn(f"arn:task/{name}"), "RUNNING", "ecs-svc/123", f"service:{name}", daemon)
-    return Work(task, name, protected_until)
+    return TaskOnHost(task, name, protected_until)
 
 
 def service(name: str) -> Service:
@@ -99,7 +99,7 @@ def test_a_rule_about_its_group_is_as_good() -> None:
 
 
 def test_a_family_is_known_by_its_group_where_nothing_else_tells_it() -> None:
-    unnamed = Work(standalone().task)
+    unnamed = TaskOnHost(standalone().task)
     assert may_leave([unnamed], rules("nightly-batch wait 4h"), NOW) is None
 
 
@@ -137,27 +137,27 @@ def test_a_protected_task_holds_its_instance_until_its_protection_ends() -> None
 def test_a_batch_family_that_needs_four_hours_gets_them() -> None:
     four = rules("nightly-batch wait 4h")
     assert longest_wait([standalone(), of_service()], four) == 4 * HOUR
-    assert patience([standalone()], four, NOW, DRAIN, NOW).until == NOW + 4 * HOUR
+    assert drain_deadline([standalone()], four, NOW, DRAIN, NOW).until == NOW + 4 * HOUR
 
 
 def test_a_service_task_that_stays_beyond_the_drain_limit_ends_a_drain_that_waits_for_a_batch() -> None:
     four = rules("nightly-batch wait 4h")
-    assert patience([standalone(), of_service()], four, NOW, DRAIN, NOW).until == NOW + DRAIN
+    assert drain_deadline([standalone(), of_service()], four, NOW, DRAIN, NOW).until == NOW + DRAIN
 
 
 def test_a_task_that_may_be_stopped_is_stopped_when_its_time_is_over_and_then_has_time_to_go() -> None:
     half = rules("report stop 30m")
     report = standalone("report")
-    before = patience([report], half, NOW - HOUR / 2 + timedelta(seconds=1), DRAIN, NOW)
+    before = drain_deadline([report], half, NOW - HOUR / 2 + timedelta(seconds=1), DRAIN, NOW)
     assert before.stop == ()
     assert before.next_stop == NOW + timedelta(seconds=1)
-    over = patience([report], half, NOW - HOUR / 2, DRAIN, NOW)
+    over = drain_deadline([report], half, NOW - HOUR / 2, DRAIN, NOW)
     assert over.stop == (report.task.arn,)
     assert over.until == NOW + DRAIN
 
 
 def test_an_empty_instance_waits_for_nothing() -> None:
-    assert patience([], rules(), NOW, DRAIN, NOW).until == NOW + DRAIN
+    assert drain_deadline([], rules(), NOW, DRAIN, NOW).until == NOW + DRAIN
     assert longest_wait([], rules("* wait 4h")) == timedelta()
 
 
@@ -171,7 +171,7 @@ def test_services_in_the_middle_of_a_deployment_hold_the_next_drain() -> None:
 
 def test_a_deployment_that_holds_is_said_with_the_time_when_it_began() -> None:
     held = hold_for_deployments([replace(service("web"), deploying_since=NOW)], rules())
-    assert str(held) == f"a deployment is in progress: web (since {spell_moment(NOW)})"
+    assert str(held) == f"a deployment is in progress: web (since {time_text(NOW)})"
 
 
 def test_without_deployments_nothing_is_held_and_the_rule_can_be_turned_off() -> None:
@@ -182,10 +182,11 @@ def test_without_deployments_nothing_is_held_and_the_rule_can_be_turned_off() ->
 # Properties
 
 spans = st.integers(1, 600).map(lambda minutes: timedelta(minutes=minutes))
-treatments = st.one_of(st.just(Keep()), st.builds(WaitFor, spans), st.builds(StopAfter, spans))
+treatments = st.one_of(st.just(HoldInstance()), st.builds(WaitFor, spans), st.builds(StopAfter, spans))
 families = st.sampled_from(["batch", "report", "import"])
 rule_sets = st.lists(
-    st.builds(TaskRule, families | st.just("*"), treatments) | st.just(TaskRule("service:web", Keep())), max_size=4
+    st.builds(TaskRule, families | st.just("*"), treatments) | st.just(TaskRule("service:web", HoldInstance())),
+    max_size=4,
 ).map(lambda drawn: TaskRules(tuple(drawn)))
 works = st.lists(
     st.builds(lambda family, number: standalone(family, number=number), families, st.integers(0, 9))
@@ -202,10 +203,10 @@ def test_what_rules_write_they_read_again(drawn: TaskRules) -> None:
 
 @given(works, rule_sets, st.integers(0, 1200))
 def test_no_task_is_stopped_but_a_standalone_one_whose_rule_says_so_and_whose_time_is_over(
-    left: list[Work], drawn: TaskRules, minutes: int
+    left: list[TaskOnHost], drawn: TaskRules, minutes: int
 ) -> None:
     since = NOW - timedelta(minutes=minutes)
-    for arn in patience(left, drawn, since, DRAIN, NOW).stop:
+    for arn in drain_deadline(left, drawn, since, DRAIN, NOW).stop:
         stopped = next(work for work in left if work.task.arn == arn)
         rule = next(rule for rule in drawn.rules if rule.means(stopped))
         assert not stopped.task.of_service
@@ -215,19 +216,19 @@ def test_no_task_is_stopped_but_a_standalone_one_whose_rule_says_so_and_whose_ti
 
 @given(works, rule_sets)
 def test_an_instance_that_may_be_drained_has_only_tasks_that_ecs_moves_or_a_rule_lets_go(
-    left: list[Work], drawn: TaskRules
+    left: list[TaskOnHost], drawn: TaskRules
 ) -> None:
     if may_leave(left, drawn, NOW) is None:
         for work in left:
             assert work.protected_until is None or work.protected_until <= NOW
             rule = drawn.about(work)
-            assert work.task.of_service or (rule is not None and not isinstance(rule.treatment, Keep))
+            assert work.task.of_service or (rule is not None and not isinstance(rule.treatment, HoldInstance))
 
 
 @given(works, rule_sets, st.integers(0, 1200))
-def test_every_drain_has_a_limit_that_its_rules_explain(left: list[Work], drawn: TaskRules, minutes: int) -> None:
+def test_every_drain_has_a_limit_that_its_rules_explain(left: list[TaskOnHost], drawn: TaskRules, minutes: int) -> None:
     since = NOW - timedelta(minutes=minutes)
-    until = patience(left, drawn, since, DRAIN, NOW).until
+    until = drain_deadline(left, drawn, since, DRAIN, NOW).until
     # A daemon that is stopped last may be all that is left of a drain which waited for what a rule is about.
     longest = drawn.longest if any(work.task.daemon for work in left) else longest_wait(left, drawn)
     assert until <= since + longest + DRAIN
@@ -235,7 +236,7 @@ def test_every_drain_has_a_limit_that_its_rules_explain(left: list[Work], drawn:
 
 @given(works, works, rule_sets)
 def test_one_more_task_never_makes_an_instance_free_to_leave(
-    left: list[Work], more: list[Work], drawn: TaskRules
+    left: list[TaskOnHost], more: list[TaskOnHost], drawn: TaskRules
 ) -> None:
     if may_leave(left, drawn, NOW) is not None:
         assert may_leave([*left, *more], drawn, NOW) is not None

@@ -16,12 +16,13 @@ from tests.core.builders import (
     a_claim,
     acceptance,
     available,
+    check_answer,
     claimed,
     drained_by_us,
     ended,
-    flight,
     instance,
     marked,
+    pending,
     problem,
     ready,
     rebooted,
@@ -29,16 +30,15 @@ from tests.core.builders import (
     registration,
     sent_reboot,
     task,
-    told,
 )
 
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, FINISHED, Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.model.ids import BootId, CommandId, InstanceId, RunId, ServiceArn
-from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
+from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
 from bottlerocket_ecs_updater.core.model.reboots import FIRST_RUN, SentReboot
-from bottlerocket_ecs_updater.core.model.run_command import Kind, Told
+from bottlerocket_ecs_updater.core.model.run_command import CheckAnswer, DocumentKind
 from bottlerocket_ecs_updater.core.state.observe import (
     see_denied,
     see_drain_sent,
@@ -85,28 +85,28 @@ def test_connected_looks_are_counted_in_a_row() -> None:
     looks = [seen(UNKNOWN, connected=connected) for connected in (True,)]
     for connected in (True, False, True, True):
         looks.append(seen(looks[-1], connected=connected))
-    assert [one.trail.connected_looks for one in looks] == [1, 2, 0, 1, 2]
+    assert [one.progress.connected_looks for one in looks] == [1, 2, 0, 1, 2]
 
 
 def test_an_agent_is_away_since_the_first_look_that_missed_it_in_a_row() -> None:
     look, since = UNKNOWN, []
     for seconds, connected in enumerate((True, False, False, True, False)):
         look = seen(look, connected=connected, at=NOW + seconds * SECOND)
-        since.append(look.trail.disconnected_since)
+        since.append(look.progress.disconnected_since)
     assert since == [None, NOW + SECOND, NOW + SECOND, None, NOW + 4 * SECOND]
 
 
 def test_an_inactive_instance_is_as_good_as_missing() -> None:
-    assert seen(seen(UNKNOWN, status=Status.INACTIVE), status=Status.INACTIVE).trail.missing_looks == 2
+    assert seen(seen(UNKNOWN, status=Status.INACTIVE), status=Status.INACTIVE).progress.missing_looks == 2
 
 
 def test_an_instance_that_is_seen_again_is_not_missing() -> None:
-    assert seen(replace(UNKNOWN, trail=Trail(missing_looks=2))).trail.missing_looks == 0
+    assert seen(replace(UNKNOWN, progress=RunProgress(missing_looks=2))).progress.missing_looks == 0
 
 
 def test_an_instance_that_is_missed_once_keeps_its_description() -> None:
     once = see_missing(instance())
-    assert (once.registration, once.trail.missing_looks) == (instance().registration, 1)
+    assert (once.registration, once.progress.missing_looks) == (instance().registration, 1)
 
 
 def test_an_instance_that_is_missed_twice_has_no_description() -> None:
@@ -125,7 +125,7 @@ def test_an_instance_under_a_new_registration_keeps_what_we_know_of_it() -> None
 
 def test_a_claim_on_an_instance_is_found() -> None:
     found = seen_with(UNKNOWN, DEAD)
-    assert (found.claim, found.claim_on_instance, found.trail.claimed_at, found.trail.claim_seen) == (
+    assert (found.claim, found.claim_on_instance, found.progress.claimed_at, found.progress.claim_seen) == (
         DEAD,
         True,
         NOW,
@@ -135,7 +135,7 @@ def test_a_claim_on_an_instance_is_found() -> None:
 
 def test_a_claim_that_only_the_store_remembers_is_enough() -> None:
     found = seen_with(replace(UNKNOWN, claim=DEAD), None)
-    assert (found.claim, found.claim_on_instance, found.trail.claim_absent_looks) == (DEAD, False, 0)
+    assert (found.claim, found.claim_on_instance, found.progress.claim_absent_looks) == (DEAD, False, 0)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_what_this_run_wrote_last_prevails_over_a_reader_that_lags() -> None:
 
 @pytest.mark.parametrize("dropped", [a_claim(), DEAD, a_claim(ClaimPhase.QUARANTINED, run=DEAD_RUN)])
 def test_a_claim_that_this_run_dropped_is_not_taken_up_again(dropped: Claim) -> None:
-    found = seen_with(replace(UNKNOWN, trail=Trail(unmarked=True)), dropped, Status.ACTIVE)
+    found = seen_with(replace(UNKNOWN, progress=RunProgress(unmarked=True)), dropped, Status.ACTIVE)
     assert (found.claim, found.claim_on_instance) == (None, False)
 
 
@@ -176,7 +176,7 @@ def test_a_claim_that_can_be_read_again_is_not_unreadable() -> None:
 def test_looks_without_a_claim_that_was_seen_are_counted() -> None:
     found = seen_with(UNKNOWN, DEAD)
     absent = seen_with(seen_with(found, None), None)
-    assert (found.trail.claim_absent_looks, absent.trail.claim_absent_looks, absent.claim) == (0, 2, DEAD)
+    assert (found.progress.claim_absent_looks, absent.progress.claim_absent_looks, absent.claim) == (0, 2, DEAD)
 
 
 @pytest.mark.parametrize("instead", [None, a_claim(run=DEAD_RUN)])
@@ -186,25 +186,25 @@ def test_looks_that_follow_closely_count_as_one_that_misses_our_claim(instead: C
         attributes = marked(instead) if instead is not None else {}
         again = registration("i-a", attributes=attributes, status=Status.DRAINING, at=NOW + seconds * SECOND)
         look = see_registration(look, again, RUN, doubts_apart=3 * SECOND)
-        counted.append(look.trail.claim_absent_looks + look.trail.overwritten_looks)
+        counted.append(look.progress.claim_absent_looks + look.progress.overwritten_looks)
     assert counted == [1, 1, 1, 2, 2]
 
 
 def test_a_claim_that_is_seen_again_was_not_removed() -> None:
     found = seen_with(seen_with(seen_with(UNKNOWN, DEAD), None), DEAD)
-    assert found.trail.claim_absent_looks == 0
+    assert found.progress.claim_absent_looks == 0
 
 
 def test_limits_of_a_claim_count_from_the_first_look_that_knew_it() -> None:
     found = seen_with(UNKNOWN, DEAD)
     later = seen_with(found, DEAD, at=NOW + MINUTE)
-    assert later.trail.claimed_at == NOW
+    assert later.progress.claimed_at == NOW
 
 
 def test_a_drain_is_ours_only_when_we_sent_it_or_the_run_before_us_did() -> None:
     mine = replace(UNKNOWN, claim=a_claim())
-    asked = replace(mine, trail=Trail(drain_sent_at=NOW))
-    drained = [seen_with(one, None).trail.drain_seen for one in (mine, asked, replace(UNKNOWN, claim=DEAD))]
+    asked = replace(mine, progress=RunProgress(drain_sent_at=NOW))
+    drained = [seen_with(one, None).progress.drain_seen for one in (mine, asked, replace(UNKNOWN, claim=DEAD))]
     assert drained == [False, True, True]
 
 
@@ -219,34 +219,34 @@ def here(one: Instance, at: int) -> Instance:
     return seen_with(one, REBOOTING, at=NOW + at * SECOND)
 
 
-SENT = claimed(claim=REBOOTING, trail=drained_by_us(REBOOTING, reboot_sent_at=NOW))
+SENT = claimed(claim=REBOOTING, progress=drained_by_us(REBOOTING, reboot_sent_at=NOW))
 
 
 def test_a_rebooting_agent_is_noted_when_it_goes() -> None:
-    assert away(away(SENT, 10), 20).trail.away_at == NOW + 10 * SECOND
+    assert away(away(SENT, 10), 20).progress.away_at == NOW + 10 * SECOND
 
 
 def test_an_agent_that_goes_again_is_noted_again() -> None:
-    assert away(here(away(SENT, 10), 20), 30).trail.away_at == NOW + 30 * SECOND
+    assert away(here(away(SENT, 10), 20), 30).progress.away_at == NOW + 30 * SECOND
 
 
 def test_an_agent_that_goes_after_the_proof_may_have_gone_to_a_second_reboot() -> None:
-    proven = see_told(away(SENT, 10), told(rebooted(), NOW + 20 * SECOND))
-    assert away(here(proven, 25), 30).trail.away_at == NOW + 30 * SECOND
+    proven = see_told(away(SENT, 10), check_answer(rebooted(), NOW + 20 * SECOND))
+    assert away(here(proven, 25), 30).progress.away_at == NOW + 30 * SECOND
 
 
 def test_another_boot_after_the_proof_is_proven_anew() -> None:
-    proven = see_told(away(SENT, 10), told(rebooted(), NOW + 20 * SECOND))
-    same = see_told(proven, told(rebooted(), NOW + 50 * SECOND))
-    assert same.trail.proof_at == NOW + 20 * SECOND
-    again = see_told(same, told(replace(rebooted(), boot=BootId("a" * 32)), NOW + 80 * SECOND))
-    assert (again.trail.proof_at, again.trail.proof_boot) == (NOW + 80 * SECOND, "a" * 32)
+    proven = see_told(away(SENT, 10), check_answer(rebooted(), NOW + 20 * SECOND))
+    same = see_told(proven, check_answer(rebooted(), NOW + 50 * SECOND))
+    assert same.progress.proof_at == NOW + 20 * SECOND
+    again = see_told(same, check_answer(replace(rebooted(), boot=BootId("a" * 32)), NOW + 80 * SECOND))
+    assert (again.progress.proof_at, again.progress.proof_boot) == (NOW + 80 * SECOND, "a" * 32)
 
 
 def test_an_instance_that_is_listed_and_not_described_keeps_what_is_known_of_it() -> None:
-    before = claimed(trail=Trail(missing_looks=2))
+    before = claimed(progress=RunProgress(missing_looks=2))
     after = see_undescribed(before, "SERVER")
-    assert (after.registration, after.claim, after.trail.missing_looks) == (before.registration, before.claim, 0)
+    assert (after.registration, after.claim, after.progress.missing_looks) == (before.registration, before.claim, 0)
     assert after.undescribed == "SERVER"
     assert seen(after).undescribed == ""
 
@@ -284,9 +284,9 @@ def test_an_instance_that_another_updater_has_finished_is_looked_at_as_new() -> 
     before = instance(says=ready(), registered=registration("i-a", attributes=marked(RIVAL)))
     theirs = see_registration(before, registration("i-a", attributes=marked(RIVAL)), RUN, store="xyz")
     once = see_registration(theirs, registration("i-a"), RUN, store="xyz")
-    assert (once.claim, once.told) == (RIVAL, before.told)
+    assert (once.claim, once.check_answer) == (RIVAL, before.check_answer)
     twice = see_registration(once, registration("i-a"), RUN, store="xyz")
-    assert (twice.claim, twice.told) == (None, None)
+    assert (twice.claim, twice.check_answer) == (None, None)
 
 
 def test_a_finished_claim_is_none() -> None:
@@ -296,14 +296,14 @@ def test_a_finished_claim_is_none() -> None:
 
 def test_an_agent_that_goes_before_any_reboot_is_asked_is_no_sign_of_one() -> None:
     draining = claimed(claim=a_claim())
-    assert see_registration(draining, registration("i-a", connected=False), RUN).trail.away_at is None
+    assert see_registration(draining, registration("i-a", connected=False), RUN).progress.away_at is None
 
 
 # Answers
 
 
-def heard(one: Instance, answer: HostAnswer, at: int = 30) -> Trail:
-    return see_told(one, told(answer, NOW + at * SECOND)).trail
+def heard(one: Instance, answer: HostAnswer, at: int = 30) -> RunProgress:
+    return see_told(one, check_answer(answer, NOW + at * SECOND)).progress
 
 
 def test_a_new_boot_is_proven_by_an_answer_that_was_asked_for_after_the_reboot() -> None:
@@ -316,7 +316,7 @@ def test_anything_else_proves_no_boot(answer: HostAnswer, at: int) -> None:
 
 
 def test_a_boot_is_proven_once() -> None:
-    first = see_told(SENT, told(rebooted(), NOW + 30 * SECOND))
+    first = see_told(SENT, check_answer(rebooted(), NOW + 30 * SECOND))
     assert heard(first, rebooted(), 90).proof_at == NOW + 30 * SECOND
 
 
@@ -325,27 +325,27 @@ def test_an_unclaimed_host_proves_nothing() -> None:
 
 
 def test_looks_from_before_the_reboot_do_not_count_as_connected_after_it() -> None:
-    steady = replace(SENT, trail=replace(SENT.trail, connected_looks=50))
-    asked = see_sent(steady, flight(Kind.CHECK, NOW + 29 * SECOND))
+    steady = replace(SENT, progress=replace(SENT.progress, connected_looks=50))
+    asked = see_sent(steady, pending(DocumentKind.CHECK, NOW + 29 * SECOND))
     assert heard(asked, rebooted()).connected_looks == 1
-    late = replace(asked, trail=replace(asked.trail, connected_looks=57))
-    answer = Told(rebooted(), NOW + 29 * SECOND, NOW + 29 * SECOND + FIRST_RUN)
-    assert see_told(late, answer).trail.connected_looks == 1
+    late = replace(asked, progress=replace(asked.progress, connected_looks=57))
+    answer = CheckAnswer(rebooted(), NOW + 29 * SECOND, NOW + 29 * SECOND + FIRST_RUN)
+    assert see_told(late, answer).progress.connected_looks == 1
 
 
 def test_looks_since_the_question_count_where_the_answer_came_at_once() -> None:
     """No host goes down and boots between a question and an answer a few seconds later."""
-    asked = see_sent(replace(SENT, trail=replace(SENT.trail, connected_looks=50)), flight(Kind.CHECK))
+    asked = see_sent(replace(SENT, progress=replace(SENT.progress, connected_looks=50)), pending(DocumentKind.CHECK))
     seen = here(here(asked, 3), 6)
-    assert seen.trail.connected_looks == 52
-    assert see_told(seen, Told(rebooted(), NOW, NOW + 6 * SECOND)).trail.connected_looks == 3
+    assert seen.progress.connected_looks == 52
+    assert see_told(seen, CheckAnswer(rebooted(), NOW, NOW + 6 * SECOND)).progress.connected_looks == 3
 
 
 def test_looks_from_before_a_second_boot_do_not_count_either() -> None:
-    first = see_told(here(here(away(SENT, 10), 20), 25), told(rebooted(), NOW + 25 * SECOND))
-    asked = see_sent(here(here(first, 30), 60), flight(Kind.CHECK, NOW + 60 * SECOND))
+    first = see_told(here(here(away(SENT, 10), 20), 25), check_answer(rebooted(), NOW + 25 * SECOND))
+    asked = see_sent(here(here(first, 30), 60), pending(DocumentKind.CHECK, NOW + 60 * SECOND))
     again = replace(rebooted(), boot=BootId("0" * 32))
-    assert see_told(asked, Told(again, NOW + 60 * SECOND, NOW + 61 * SECOND)).trail.connected_looks == 1
+    assert see_told(asked, CheckAnswer(again, NOW + 60 * SECOND, NOW + 61 * SECOND)).progress.connected_looks == 1
 
 
 def test_looks_since_the_agent_came_back_count() -> None:
@@ -354,43 +354,47 @@ def test_looks_since_the_agent_came_back_count() -> None:
 
 
 def test_checks_without_a_report_are_counted_in_a_row() -> None:
-    twice = see_told(see_told(instance(), told(problem(Problem.FAILED))), told(problem(Problem.NO_ANSWER)))
-    assert twice.trail.checks_failed == 2
-    assert see_told(twice, told(ready())).trail.checks_failed == 0
+    twice = see_told(
+        see_told(instance(), check_answer(problem(Problem.FAILED))), check_answer(problem(Problem.NO_ANSWER))
+    )
+    assert twice.progress.checks_failed == 2
+    assert see_told(twice, check_answer(ready())).progress.checks_failed == 0
 
 
 def test_a_held_lock_is_noted_when_it_was_first_met() -> None:
     busy = problem(Problem.BUSY)
-    twice = see_told(see_told(instance(), told(busy, NOW)), told(busy, NOW + MINUTE))
-    assert twice.trail.first_busy_at == NOW
-    assert see_told(twice, told(ready())).trail.first_busy_at is None
+    twice = see_told(see_told(instance(), check_answer(busy, NOW)), check_answer(busy, NOW + MINUTE))
+    assert twice.progress.first_busy_at == NOW
+    assert see_told(twice, check_answer(ready())).progress.first_busy_at is None
 
 
 def test_the_release_that_a_host_would_take_is_remembered_while_it_says_nothing() -> None:
-    silent = see_told(see_told(instance(), told(available())), told(problem(Problem.NO_ANSWER)))
-    assert silent.trail.offered == NEW
+    silent = see_told(see_told(instance(), check_answer(available())), check_answer(problem(Problem.NO_ANSWER)))
+    assert silent.progress.offered == NEW
 
 
 # Commands
 
 
-@pytest.mark.parametrize("kind", [Kind.CHECK, Kind.APPLY])
-def test_a_command_is_under_way_from_its_sending_to_its_end(kind: Kind) -> None:
-    sent = see_sent(instance(), flight(kind))
-    assert (sent.flight, see_ended(sent, ended(kind)).flight) == (flight(kind), None)
+@pytest.mark.parametrize("kind", [DocumentKind.CHECK, DocumentKind.APPLY])
+def test_a_command_is_under_way_from_its_sending_to_its_end(kind: DocumentKind) -> None:
+    sent = see_sent(instance(), pending(kind))
+    assert (sent.pending, see_ended(sent, ended(kind)).pending) == (pending(kind), None)
 
 
 def test_applies_are_counted() -> None:
-    assert see_sent(see_sent(instance(), flight(Kind.APPLY)), flight(Kind.APPLY)).trail.applies == 2
+    assert (
+        see_sent(see_sent(instance(), pending(DocumentKind.APPLY)), pending(DocumentKind.APPLY)).progress.applies == 2
+    )
 
 
 def test_the_end_of_an_apply_is_kept() -> None:
-    assert see_ended(instance(), ended(Kind.APPLY)).applied == ended(Kind.APPLY)
+    assert see_ended(instance(), ended(DocumentKind.APPLY)).applied == ended(DocumentKind.APPLY)
 
 
 def test_a_reboot_does_not_keep_a_host_from_being_asked() -> None:
     sent = see_reboot_sent(SENT, sent_reboot())
-    assert (sent.flight, sent.reboots) == (None, (sent_reboot(),))
+    assert (sent.pending, sent.reboots) == (None, (sent_reboot(),))
 
 
 def test_the_end_of_a_reboot_is_kept() -> None:
@@ -402,11 +406,16 @@ def test_the_end_of_a_reboot_is_kept() -> None:
 
 def test_a_new_reboot_begins_the_wait_anew() -> None:
     first = sent_reboot(NOW, refusal())
-    before = replace(SENT, reboots=(first,), trail=replace(SENT.trail, away_at=NOW, proof_at=NOW))
+    before = replace(SENT, reboots=(first,), progress=replace(SENT.progress, away_at=NOW, proof_at=NOW))
     second = sent_reboot(NOW + MINUTE)
     again = see_reboot_sent(before, second)
-    trail = again.trail
-    assert (trail.reboot_sent_at, trail.away_at, trail.proof_at, trail.connected_looks) == (NOW + MINUTE, None, None, 0)
+    progress = again.progress
+    assert (progress.reboot_sent_at, progress.away_at, progress.proof_at, progress.connected_looks) == (
+        NOW + MINUTE,
+        None,
+        None,
+        0,
+    )
     assert again.reboots == (first, second)
 
 
@@ -415,21 +424,21 @@ def test_reboots_that_were_asked_to_be_cancelled_are_not_asked_twice() -> None:
     assert [one.cancelled for one in see_reboots_cancelled(before).reboots] == [False, True]
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_a_host_that_a_check_is_denied_for_is_mute(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", DocumentKind)
+def test_a_host_that_a_check_is_denied_for_is_mute(kind: DocumentKind) -> None:
     denied = see_denied(SENT, kind, "ssm:SendCommand on instance/i-a")
-    assert (denied.send_denied, denied.mute) == ("ssm:SendCommand on instance/i-a", kind is Kind.CHECK)
+    assert (denied.send_denied, denied.mute) == ("ssm:SendCommand on instance/i-a", kind is DocumentKind.CHECK)
 
 
-@pytest.mark.parametrize("kind", [Kind.CHECK, Kind.APPLY, Kind.REBOOT])
-def test_a_command_that_is_let_through_ends_what_was_said_of_its_denial(kind: Kind) -> None:
-    after = see_sent(see_denied(instance(), kind, "denied"), flight(kind))
+@pytest.mark.parametrize("kind", [DocumentKind.CHECK, DocumentKind.APPLY, DocumentKind.REBOOT])
+def test_a_command_that_is_let_through_ends_what_was_said_of_its_denial(kind: DocumentKind) -> None:
+    after = see_sent(see_denied(instance(), kind, "denied"), pending(kind))
     assert (after.send_denied, after.mute) == ("", False)
 
 
-@pytest.mark.parametrize("kind", [Kind.AFTER_REBOOT, Kind.REBOOT])
-def test_a_host_that_may_not_be_checked_is_mute_whatever_else_it_is_sent(kind: Kind) -> None:
-    after = see_sent(see_denied(instance(), Kind.CHECK, "denied"), flight(kind))
+@pytest.mark.parametrize("kind", [DocumentKind.AFTER_REBOOT, DocumentKind.REBOOT])
+def test_a_host_that_may_not_be_checked_is_mute_whatever_else_it_is_sent(kind: DocumentKind) -> None:
+    after = see_sent(see_denied(instance(), DocumentKind.CHECK, "denied"), pending(kind))
     assert (after.send_denied, after.mute) == ("denied", True)
 
 
@@ -437,29 +446,31 @@ def test_a_host_that_may_not_be_checked_is_mute_whatever_else_it_is_sent(kind: K
 
 
 def test_a_first_mark_begins_a_new_trail() -> None:
-    one = instance(trail=Trail(applies=1, connected_looks=4, unmarked=True, drain_sent_at=NOW, missing_looks=1))
+    one = instance(
+        progress=RunProgress(applies=1, connected_looks=4, unmarked=True, drain_sent_at=NOW, missing_looks=1)
+    )
     after = see_marked(one, a_claim(), NOW)
-    kept = Trail(claimed_at=NOW, phase_seen_at=NOW, applies=1, connected_looks=4)
-    assert (after.claim, after.trail) == (a_claim(), kept)
+    kept = RunProgress(claimed_at=NOW, phase_seen_at=NOW, applies=1, connected_looks=4)
+    assert (after.claim, after.progress) == (a_claim(), kept)
 
 
 def test_a_mark_for_a_reboot_keeps_what_is_known_of_the_drain() -> None:
     after = see_marked(claimed(), REBOOTING, NOW)
-    assert after.trail.drain_sent_at == claimed().trail.drain_sent_at
-    assert (after.claim, after.trail.reboot_sent_at) == (REBOOTING, None)
+    assert after.progress.drain_sent_at == claimed().progress.drain_sent_at
+    assert (after.claim, after.progress.reboot_sent_at) == (REBOOTING, None)
 
 
 def test_a_mark_for_one_more_reboot_waits_anew_and_remembers_the_one_before() -> None:
     once = see_reboot_sent(SENT, sent_reboot())
     again = see_marked(once, replace(REBOOTING, reboots=2), NOW)
-    assert (again.trail.reboot_sent_at, again.trail.away_at) == (None, None)
+    assert (again.progress.reboot_sent_at, again.progress.away_at) == (None, None)
     assert again.reboots == once.reboots
 
 
 def test_a_drain_remembers_what_it_has_to_move_and_what_was_lacking_before() -> None:
     one = instance(tasks=(task("web"), task("web"), task("api"), task("agent", daemon=True), STANDALONE))
-    trail = see_drain_sent(one, NOW, {ServiceArn("arn:service/web"): 1}, confirmed=True).trail
-    assert (trail.drain_sent_at, trail.moving, trail.deficits_before) == (
+    progress = see_drain_sent(one, NOW, {ServiceArn("arn:service/web"): 1}, confirmed=True).progress
+    assert (progress.drain_sent_at, progress.moving, progress.deficits_before) == (
         NOW,
         {"web": 2, "api": 1},
         {"arn:service/web": 1},
@@ -468,7 +479,7 @@ def test_a_drain_remembers_what_it_has_to_move_and_what_was_lacking_before() -> 
 
 @pytest.mark.parametrize("confirmed", [True, False])
 def test_a_drain_that_ecs_confirmed_is_as_good_as_seen(*, confirmed: bool) -> None:
-    assert see_drain_sent(instance(), NOW, {}, confirmed=confirmed).trail.drain_seen is confirmed
+    assert see_drain_sent(instance(), NOW, {}, confirmed=confirmed).progress.drain_seen is confirmed
 
 
 def test_a_registration_is_not_changed_by_what_is_learned_from_it() -> None:

@@ -3,9 +3,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision
-from bottlerocket_ecs_updater.core.model.command import Drain, Verdict
+from bottlerocket_ecs_updater.core.model.command import Drain, NextStep
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.engine.look.schedule import Agenda
+from bottlerocket_ecs_updater.engine.look.schedule import LookSchedule
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 SECOND, MILLISECOND = timedelta(seconds=1), timedelta(milliseconds=1)
@@ -15,11 +15,11 @@ ONE, OTHER = InstanceId("i-1"), InstanceId("i-2")
 
 def decision(**look_at: datetime | None) -> Decision:
     named = {"one": ONE, "other": OTHER}
-    return Decision({named[name]: Verdict(look_at=at) for name, at in look_at.items()}, None, None)
+    return Decision({named[name]: NextStep(look_at=at) for name, at in look_at.items()}, None, None)
 
 
-def agenda(first: Decision) -> Agenda:
-    made = Agenda(POLL)
+def agenda(first: Decision) -> LookSchedule:
+    made = LookSchedule(POLL)
     made.take(first, [ONE, OTHER], [], NOW)
     return made
 
@@ -38,7 +38,7 @@ def test_a_look_that_was_kept_makes_room_for_the_next_promise() -> None:
 
 def test_an_act_makes_an_earlier_promise_void() -> None:
     promised = agenda(decision(one=NOW + 6 * SECOND))
-    acted = Decision({ONE: Verdict((Drain(ONE),), look_at=NOW + 40 * SECOND)}, None, None)
+    acted = Decision({ONE: NextStep((Drain(ONE),), look_at=NOW + 40 * SECOND)}, None, None)
     promised.take(acted, [ONE], [], NOW)
     assert promised.next(None) == NOW + 40 * SECOND
 
@@ -60,14 +60,14 @@ def test_one_of_which_nothing_more_is_expected_is_looked_at_with_others_only() -
 
 
 def test_a_promised_look_at_the_services_is_not_put_off_either() -> None:
-    promised = Agenda(POLL)
+    promised = LookSchedule(POLL)
     promised.take_services(NOW + 6 * SECOND, kept=False)
     promised.take_services(NOW + 9 * SECOND, kept=False)
     assert (promised.services_due(NOW + 5 * SECOND), promised.services_due(NOW + 6 * SECOND)) == (False, True)
 
 
 def test_services_that_nobody_waits_for_are_due_no_more() -> None:
-    promised = Agenda(POLL)
+    promised = LookSchedule(POLL)
     promised.take_services(NOW + 6 * SECOND, kept=False)
     promised.take_services(None, kept=False)
     assert promised.next(None) is None

@@ -51,7 +51,7 @@ def test_one_that_is_not_described_fills_a_budget_of_one(after: timedelta) -> No
     held = {why.reason.code for why in finished.outcomes.values() if isinstance(why, Hold)}
     assert held == {"budget", "not-described"}
     assert tape.of(Drained) == []
-    assert set(world.verdict().versions.values()) == {OLD}
+    assert set(world.findings().versions.values()) == {OLD}
 
 
 def test_when_it_is_described_again_the_roll_goes_on() -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from tests.support.simulated import NEW, Updater, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
-from bottlerocket_ecs_updater.core.model.outcome import Rest
+from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.state.ledger import with_rest
+from bottlerocket_ecs_updater.core.state.ledger import with_backoff
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 
@@ -22,7 +23,8 @@ def test_what_is_remembered_of_an_instance_that_left_the_cluster_is_forgotten_a_
     ledger.load()
     until = world.clock.now() + timedelta(hours=1)
     for one in (gone, there):
-        ledger.change(lambda value, one=one: with_rest(value, one, Rest(Version.parse(NEW), 1, until, "apply-failed")))  # type: ignore[misc]
+        backoff = Backoff(Version.parse(NEW), 1, until, "apply-failed")
+        ledger.change(partial(with_backoff, instance=one, backoff=backoff))
     ledger.flush()
     for number, kept in enumerate(({gone, there}, {there})):
         run = KeptLedger(FolderStore(tmp_path), "demo", RunId(f"run-{number}"))

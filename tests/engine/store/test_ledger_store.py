@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn, InstanceId, RunId
-from bottlerocket_ecs_updater.core.model.outcome import LONGEST_REST, Rest
+from bottlerocket_ecs_updater.core.model.outcome import LONGEST_BACKOFF, Backoff
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import (
     ABSENT_FOR,
@@ -22,12 +22,12 @@ from bottlerocket_ecs_updater.core.state.ledger import (
     Change,
     Ledger,
     OpenClaim,
+    with_backoff,
     with_begun,
     with_claim,
     with_failure,
     with_found,
     with_release,
-    with_rest,
     with_sighting,
     with_update,
     without_claim,
@@ -54,8 +54,8 @@ OLD, NEW = Version(1, 20, 0), Version(1, 21, 0)
 ONE, TWO = InstanceId("i-1"), InstanceId("i-2")
 ARN = ContainerInstanceArn("arn:aws:ecs:eu-west-1:1:container-instance/web/1")
 CLAIM = Claim(ClaimPhase.DRAINING, RunId("r1"), OLD, NEW, BootId("0b" * 16), NOW)
-REST = Rest(NEW, 1, NOW + timedelta(minutes=30), "apply-failed")
-ROLLED_BACK = Rest(NEW, 1, NOW + timedelta(days=3650), "rolled-back", rolled_back=True)
+REST = Backoff(NEW, 1, NOW + timedelta(minutes=30), "apply-failed")
+ROLLED_BACK = Backoff(NEW, 1, NOW + timedelta(days=3650), "rolled-back", rolled_back=True)
 KEY = ledger_key("web")
 
 
@@ -102,25 +102,25 @@ def test_a_claim_is_remembered_until_it_is_let_go() -> None:
 
 
 def test_a_rest_is_remembered_until_it_is_cleared() -> None:
-    assert without_rest(with_rest(Ledger(), ONE, REST), ONE) == Ledger()
+    assert without_rest(with_backoff(Ledger(), ONE, REST), ONE) == Ledger()
 
 
 def test_a_rest_after_a_failed_apply_makes_no_release_suspect() -> None:
-    assert with_rest(Ledger(), ONE, REST).suspects == {}
+    assert with_backoff(Ledger(), ONE, REST).suspects == {}
 
 
 def test_a_release_that_rolled_back_counts_once_per_instance() -> None:
-    ledger = with_rest(with_rest(Ledger(), ONE, ROLLED_BACK), ONE, ROLLED_BACK)
+    ledger = with_backoff(with_backoff(Ledger(), ONE, ROLLED_BACK), ONE, ROLLED_BACK)
     assert ledger.suspects == {NEW: 1}
-    assert with_rest(ledger, TWO, ROLLED_BACK).suspects == {NEW: 2}
+    assert with_backoff(ledger, TWO, ROLLED_BACK).suspects == {NEW: 2}
 
 
 def test_clearing_a_rest_does_not_clear_the_release() -> None:
-    assert without_rest(with_rest(Ledger(), ONE, ROLLED_BACK), ONE).suspects == {NEW: 1}
+    assert without_rest(with_backoff(Ledger(), ONE, ROLLED_BACK), ONE).suspects == {NEW: 1}
 
 
 def test_a_person_who_releases_a_version_clears_its_failures_everywhere_and_no_other() -> None:
-    ledger = with_rest(with_rest(Ledger(), ONE, ROLLED_BACK), TWO, Rest(OLD, 2, NOW, "apply-failed"))
+    ledger = with_backoff(with_backoff(Ledger(), ONE, ROLLED_BACK), TWO, Backoff(OLD, 2, NOW, "apply-failed"))
     ledger = with_release(with_failure(ledger, OLD, TWO), NEW, NOW)
     assert ledger.suspects == {OLD: 1}
     assert set(ledger.rests) == {TWO}
@@ -138,14 +138,14 @@ def test_the_first_sighting_of_a_version_stays() -> None:
 
 
 def test_instances_that_are_gone_for_long_leave_no_rests_but_their_claims_stay() -> None:
-    ledger = with_rest(with_claim(Ledger(), ONE, CLAIM, ARN), ONE, ROLLED_BACK)
+    ledger = with_backoff(with_claim(Ledger(), ONE, CLAIM, ARN), ONE, ROLLED_BACK)
     missed = without_gone(ledger, {TWO}, NOW)
     assert missed == replace(ledger, absent_since={ONE: NOW})
     assert without_gone(missed, {TWO}, NOW + ABSENT_FOR) == Ledger(ledger.claims, {}, ledger.failed_on)
 
 
 def test_an_instance_that_a_list_lacked_for_a_moment_keeps_what_is_remembered() -> None:
-    ledger = with_rest(Ledger(), ONE, ROLLED_BACK)
+    ledger = with_backoff(Ledger(), ONE, ROLLED_BACK)
     missed = without_gone(ledger, {TWO}, NOW)
     back = without_gone(missed, {ONE}, NOW + timedelta(days=6))
     assert back == ledger
@@ -162,7 +162,7 @@ def test_what_a_release_came_to_on_an_instance_that_is_gone_is_remembered_longer
 
 
 def test_a_proven_update_withdraws_what_had_failed_there_and_no_more() -> None:
-    failed = with_rest(with_rest(with_failure(Ledger(), OLD, ONE), ONE, ROLLED_BACK), TWO, ROLLED_BACK)
+    failed = with_backoff(with_backoff(with_failure(Ledger(), OLD, ONE), ONE, ROLLED_BACK), TWO, ROLLED_BACK)
     proven = with_update(failed, ONE, NEW, NOW)
     assert proven.failed_on == {OLD: {ONE}, NEW: {TWO}}
     assert set(proven.rests) == {TWO}
@@ -170,7 +170,7 @@ def test_a_proven_update_withdraws_what_had_failed_there_and_no_more() -> None:
 
 
 def test_an_update_to_another_release_leaves_what_failed_there() -> None:
-    failed = with_rest(Ledger(), ONE, ROLLED_BACK)
+    failed = with_backoff(Ledger(), ONE, ROLLED_BACK)
     assert with_update(failed, ONE, OLD, NOW).failed_on == {NEW: {ONE}}
     assert with_update(failed, ONE, OLD, NOW).rests == {ONE: ROLLED_BACK}
 
@@ -204,7 +204,7 @@ def written_at(now: datetime) -> Ledger:
     """A ledger in which something of each kind was written at that time."""
     ledger = with_found(with_update(with_begun(Ledger(), ONE, now), ONE, NEW, now), TWO, NEW, now)
     ledger = with_release(with_sighting(ledger, NEW, now), OLD, now)
-    longest = with_rest(ledger, TWO, Rest(OLD, 9, now + LONGEST_REST, "apply-failed"))
+    longest = with_backoff(ledger, TWO, Backoff(OLD, 9, now + LONGEST_BACKOFF, "apply-failed"))
     return without_gone(longest, {ONE}, now)
 
 
@@ -214,7 +214,7 @@ def test_what_was_written_by_a_fast_clock_counts_from_now() -> None:
 
 
 def test_a_rest_that_only_a_person_ends_stays_one() -> None:
-    ledger = with_rest(Ledger(), ONE, ROLLED_BACK)
+    ledger = with_backoff(Ledger(), ONE, ROLLED_BACK)
     assert without_future(ledger, NOW) is ledger
 
 
@@ -223,7 +223,7 @@ def test_a_rest_that_only_a_person_ends_stays_one() -> None:
     [
         claiming(ONE),
         lambda ledger: without_claim(ledger, TWO),
-        lambda ledger: with_rest(ledger, ONE, ROLLED_BACK),
+        lambda ledger: with_backoff(ledger, ONE, ROLLED_BACK),
         lambda ledger: without_rest(ledger, TWO),
         lambda ledger: with_failure(ledger, NEW, ONE),
         lambda ledger: without_gone(ledger, {ONE}, NOW),
@@ -232,7 +232,7 @@ def test_a_rest_that_only_a_person_ends_stays_one() -> None:
     ],
 )
 def test_a_change_that_changes_nothing_gives_back_the_same_ledger(change: Change) -> None:
-    ledger = with_rest(with_claim(Ledger(), ONE, CLAIM, ARN), ONE, ROLLED_BACK)
+    ledger = with_backoff(with_claim(Ledger(), ONE, CLAIM, ARN), ONE, ROLLED_BACK)
     assert change(ledger) is ledger
 
 
@@ -420,7 +420,7 @@ def test_a_ledger_that_is_not_kept_forgets_with_the_run() -> None:
 
 
 FULL = with_release(
-    with_sighting(with_rest(with_claim(Ledger(), ONE, CLAIM, ARN), TWO, ROLLED_BACK), NEW, NOW), OLD, NOW
+    with_sighting(with_backoff(with_claim(Ledger(), ONE, CLAIM, ARN), TWO, ROLLED_BACK), NEW, NOW), OLD, NOW
 )
 
 

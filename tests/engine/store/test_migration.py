@@ -15,11 +15,11 @@ from tests.support.simulated import EngineClock, Tape, Updater, row
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.event import CommandSent, Event
 from bottlerocket_ecs_updater.core.model.ids import BootId, ContainerInstanceArn, InstanceId, RunId
-from bottlerocket_ecs_updater.core.model.location import Place
-from bottlerocket_ecs_updater.core.model.outcome import Rest
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.location import Location
+from bottlerocket_ecs_updater.core.model.outcome import Backoff
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.state.ledger import Ledger, OpenClaim, with_claim, with_rest, without_claim
+from bottlerocket_ecs_updater.core.state.ledger import Ledger, OpenClaim, with_backoff, with_claim, without_claim
 from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, Lease, Taken, lease_key
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, LedgerBroken, ledger_key, read_ledger
 from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
@@ -39,21 +39,21 @@ from bottlerocket_ecs_updater.simulator.world.world import World
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 OLD, NEW = Version(1, 20, 0), Version(1, 21, 0)
-WEST, EAST = Place("111122223333", "us-west-2", "web"), Place("111122223333", "us-east-1", "web")
+WEST, EAST = Location("111122223333", "us-west-2", "web"), Location("111122223333", "us-east-1", "web")
 OURS, THEIRS = InstanceId("i-west"), InstanceId("i-east")
 CLAIM = Claim(ClaimPhase.REBOOTING, RunId("r0"), OLD, NEW, BootId("0b" * 16), NOW)
-REST = Rest(NEW, 1, NOW + timedelta(minutes=30), "apply-failed")
+REST = Backoff(NEW, 1, NOW + timedelta(minutes=30), "apply-failed")
 OLD_KEY = ledger_key("web")
 
 
-def arn(place: Place) -> ContainerInstanceArn:
+def arn(place: Location) -> ContainerInstanceArn:
     return ContainerInstanceArn(f"arn:aws:ecs:{place.region}:{place.account}:container-instance/{place.name}/0")
 
 
 def both(ledger: Ledger) -> Ledger:
     """What two clusters of one name left in the one ledger that they shared."""
     ledger = with_claim(ledger, OURS, CLAIM, arn(WEST))
-    return with_rest(with_claim(ledger, THEIRS, CLAIM, arn(EAST)), OURS, REST)
+    return with_backoff(with_claim(ledger, THEIRS, CLAIM, arn(EAST)), OURS, REST)
 
 
 class Shaky(MemoryStore):
@@ -83,11 +83,11 @@ def store() -> Shaky:
     return made
 
 
-def moving(store: MemoryStore, place: Place = WEST, run: str = "r1") -> MovingLedger:
+def moving(store: MemoryStore, place: Location = WEST, run: str = "r1") -> MovingLedger:
     return MovingLedger(KeptLedger(store, str(place), RunId(run)), store, place)
 
 
-def moved(store: MemoryStore, place: Place = WEST, run: str = "r1") -> Ledger:
+def moved(store: MemoryStore, place: Location = WEST, run: str = "r1") -> Ledger:
     """What a run finds that moves the state, and makes it safe."""
     ledger = moving(store, place, run)
     ledger.load()
@@ -95,7 +95,7 @@ def moved(store: MemoryStore, place: Place = WEST, run: str = "r1") -> Ledger:
     return ledger.value
 
 
-def kept(store: MemoryStore, place: Place = WEST) -> Ledger:
+def kept(store: MemoryStore, place: Location = WEST) -> Ledger:
     """What the new place says, without a look at the old one."""
     return KeptLedger(store, str(place), RunId("x")).load()
 
@@ -243,7 +243,7 @@ def lease(store: MemoryStore, time: Time, key: str, who: str = "a") -> Lease:
     return Lease(store, lease_key(key), who, RunId(who), timedelta(seconds=60), time, time.monotonic)
 
 
-def leases(store: MemoryStore, time: Time, place: Place = WEST, who: str = "a") -> BothLeases:
+def leases(store: MemoryStore, time: Time, place: Location = WEST, who: str = "a") -> BothLeases:
     return BothLeases(lease(store, time, str(place), who), lease(store, time, place.name, who), store, place)
 
 
@@ -350,7 +350,7 @@ def test_after_the_move_a_pause_at_the_old_place_is_another_cluster_s() -> None:
 
 def updater(world: World, store: MemoryStore, name: str) -> Updater:
     """A run as it is wired in a process."""
-    place = Place(world.names.account, world.names.region, "demo")
+    place = Location(world.names.account, world.names.region, "demo")
     made = Updater(world, name=name, store=store, state=str(place))
     made.ledger = MovingLedger(KeptLedger(store, str(place), RunId(name)), store, place)
     clock = EngineClock(world)
@@ -365,7 +365,7 @@ def updater(world: World, store: MemoryStore, name: str) -> Updater:
 class DiesAtReboot(Tape):
     def record(self, event: Event) -> None:
         super().record(event)
-        if isinstance(event, CommandSent) and event.kind is Kind.REBOOT:
+        if isinstance(event, CommandSent) and event.kind is DocumentKind.REBOOT:
             raise KilledError("dead")
 
 
@@ -385,8 +385,8 @@ def test_what_an_older_version_began_is_finished_by_the_first_run_of_this_one() 
     finished = first.run()
     first.lease.release()
     assert (finished.exit_code, finished.counts["updated"]) == (0, 2)
-    assert world.verdict().stranded == ()
-    assert set(world.verdict().versions.values()) == {NEWER}
+    assert world.findings().stranded == ()
+    assert set(world.findings().versions.values()) == {NEWER}
 
 
 def test_two_clusters_of_one_name_in_two_accounts_share_a_store_and_nothing_else() -> None:
@@ -400,7 +400,7 @@ def test_two_clusters_of_one_name_in_two_accounts_share_a_store_and_nothing_else
         assert run.run().exit_code == 0
         run.lease.release()
     for world in (west, east):
-        seen = world.verdict()
+        seen = world.findings()
         assert (seen.stranded, seen.violations, set(seen.versions.values())) == ((), (), {NEWER})
 
 
@@ -415,7 +415,7 @@ def test_a_ledger_with_claims_of_another_cluster_is_not_taken_for_ours_and_stays
     assert west.names.account in finished.why
     assert east.names.account in finished.why
     assert data_of(store, ledger_key("demo")) == before
-    assert east.verdict().most_out_at_once == 0
+    assert east.findings().most_out_at_once == 0
     finished = Updater(west, name="west-1", ledger=KeptLedger(store, "demo", RunId("west-1"))).run()
     assert finished.counts["updated"] == 2
-    assert west.verdict().stranded == ()
+    assert west.findings().stranded == ()

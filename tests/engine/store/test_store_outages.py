@@ -189,7 +189,7 @@ def test_services_that_nobody_could_look_at_are_not_called_unsteady() -> None:
     world, store, tape, finished = run_through_outage(2, 15 * MINUTE)
     assert tape.of(RunHalted) == []
     assert (finished.outcome, finished.counts["updated"]) == ("ok", 2)
-    assert set(world.verdict().versions.values()) == {NEW}
+    assert set(world.findings().versions.values()) == {NEW}
     assert claims(store) == set()
 
 
@@ -198,7 +198,7 @@ def test_a_store_that_never_comes_back_ends_the_run_with_its_error() -> None:
     assert (finished.outcome, finished.exit_code, finished.why) == ("error", 1, "503 ServiceUnavailable")
     assert tape.of(RunHalted) == []
     assert finished.at - tape.of(Returned)[0].at < 40 * MINUTE
-    assert world.verdict().stranded == ()
+    assert world.findings().stranded == ()
 
 
 def test_a_run_that_ends_with_an_error_tries_once_more_to_say_what_it_returned() -> None:

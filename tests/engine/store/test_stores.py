@@ -272,8 +272,8 @@ def test_a_folder_that_may_not_be_written_is_denied(tmp_path: Path) -> None:
 ADDER = """
 import sys
 from pathlib import Path
-from bottlerocket_ecs_updater.engine import folder
-from bottlerocket_ecs_updater.engine.folder import FolderStore
+from bottlerocket_ecs_updater.engine.store import folder_store as folder
+from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict
 store, added = FolderStore(Path(sys.argv[1])), 0
 while added < 40:
@@ -298,8 +298,8 @@ def test_processes_that_add_at_the_same_time_lose_no_addition(tmp_path: Path) ->
 KILLED = """
 import sys
 from pathlib import Path
-from bottlerocket_ecs_updater.engine import folder
-from bottlerocket_ecs_updater.engine.folder import FolderStore
+from bottlerocket_ecs_updater.engine.store import folder_store as folder
+from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 store, n = FolderStore(Path(sys.argv[1])), 0
 print("ready", flush=True)
 while True:

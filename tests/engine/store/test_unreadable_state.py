@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules
-from bottlerocket_ecs_updater.engine.store.first_seen import Sightings
+from bottlerocket_ecs_updater.engine.store.first_seen import FirstSeen
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.engine.store.pause_switch import look_for_pause, pause_key
@@ -58,9 +58,9 @@ def test_a_sighting_is_noted_though_every_second_write_is_refused() -> None:
             return super().put(key, data, expect)
 
     store, version = Halting(), Version(1, 21, 0)
-    noted = Sightings(store).note(version, NOW)
+    noted = FirstSeen(store).note(version, NOW)
     assert noted == NOW
-    assert Sightings(store).look(version) == NOW
+    assert FirstSeen(store).look(version) == NOW
 
 
 def test_a_store_that_takes_no_sighting_is_unreachable() -> None:
@@ -69,7 +69,7 @@ def test_a_store_that_takes_no_sighting_is_unreachable() -> None:
             raise Unreachable("503")
 
     with pytest.raises(Unreachable):
-        Sightings(Down()).note(Version(1, 21, 0), NOW)
+        FirstSeen(Down()).note(Version(1, 21, 0), NOW)
 
 
 def left_drained(world: World) -> MemoryStore:
@@ -86,7 +86,7 @@ def test_a_pause_that_cannot_be_read_pauses_and_what_is_in_hand_is_finished(name
     store.put(pause_key("demo"), GARBAGE[name], None)
     finished = updater(world, store).run()
     assert (finished.outcome, finished.exit_code) == ("ok", 0)
-    assert world.verdict().stranded == ()
+    assert world.findings().stranded == ()
     (held,) = [one for one in finished.outcomes.values() if isinstance(one, Hold)]
     assert held.reason is Reason.PAUSED
     assert pause_key("demo") in str(held)

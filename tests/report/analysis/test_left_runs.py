@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.event import LeaseRefused, RunFinished
 from bottlerocket_ecs_updater.core.model.ids import RunId
-from bottlerocket_ecs_updater.report.analysis.run_report import account_of
+from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.outputs.index import entry_of, history_text
 from bottlerocket_ecs_updater.report.outputs.summary_text import headline
 
@@ -19,10 +19,10 @@ LEFT = [
 
 
 def test_its_beginning_is_known_from_how_long_it_took() -> None:
-    account = account_of(LEFT)
+    account = run_report(LEFT)
     assert account.summary.began == END - timedelta(minutes=1)
     assert history_text([entry_of(account)]).splitlines()[1].startswith("2026-01-05 09:00  ")
 
 
 def test_nothing_is_said_of_no_instances_at_all() -> None:
-    assert headline(account_of(LEFT).summary) == f"no instance was looked at in 1m (run {RUN})"
+    assert headline(run_report(LEFT).summary) == f"no instance was looked at in 1m (run {RUN})"

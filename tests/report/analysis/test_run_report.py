@@ -39,10 +39,10 @@ from bottlerocket_ecs_updater.core.model.event import (
 )
 from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState
 from bottlerocket_ecs_updater.core.model.ids import BootId, InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Became, Outcome, Quarantined, Updated, UpToDate
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, OutcomeKind, Quarantined, Updated, UpToDate
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold, Reason, failed, hold
-from bottlerocket_ecs_updater.report.analysis.run_report import Ending, account_of
+from bottlerocket_ecs_updater.report.analysis.run_report import Ending, run_report
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
 from bottlerocket_ecs_updater.report.outputs.archive import render
 
@@ -77,7 +77,7 @@ def run_of(outcomes: dict[InstanceId, Outcome], outcome: str = "ok", code: int =
             "Stopped by SIGTERM after 24m9s: 1 of 1 instance updated to 1.21.0",
         ),
         (
-            run_of({ONE: hold(Reason.IN_FLIGHT, phase="draining")}, "interrupted", 3, "SIGTERM was received"),
+            run_of({ONE: hold(Reason.IN_PROGRESS, phase="draining")}, "interrupted", 3, "SIGTERM was received"),
             Ending.CUT_SHORT,
             "Stopped by SIGTERM after 24m9s in the middle of an update: 0 of 1 instance updated",
         ),
@@ -107,22 +107,22 @@ def run_of(outcomes: dict[InstanceId, Outcome], outcome: str = "ok", code: int =
     ],
 )
 def test_the_headline_says_what_happened(events: list[Event], ending: Ending, headline: str) -> None:
-    account = account_of(events)
+    account = run_report(events)
     assert (account.ending, account.headline) == (ending, headline)
 
 
 def test_a_run_that_went_well_has_nothing_for_a_person() -> None:
-    assert account_of(events_of("clean")).troubles == ()
+    assert run_report(events_of("clean")).troubles == ()
 
 
 def test_the_halt_comes_first_with_its_time_and_reason() -> None:
-    first = account_of(HALTED_RUN).troubles[0]
+    first = run_report(HALTED_RUN).troubles[0]
     assert (first.since, first.why) == (START + timedelta(minutes=20), HALT)
     assert "halted" in first.what
 
 
 def test_what_is_out_of_service_comes_before_what_merely_failed() -> None:
-    troubles = account_of(events_of("broken")).troubles
+    troubles = run_report(events_of("broken")).troubles
     out = [trouble.out_of_service for trouble in troubles]
     assert out == sorted(out, reverse=True)
     assert out[0]
@@ -130,20 +130,20 @@ def test_what_is_out_of_service_comes_before_what_merely_failed() -> None:
 
 def test_every_trouble_says_since_when_and_what_to_do() -> None:
     for run in ("broken", "halted"):
-        for trouble in account_of(events_of(run)).troubles:
+        for trouble in run_report(events_of(run)).troubles:
             assert trouble.since is not None, trouble
             assert trouble.to_do, trouble
 
 
 def test_every_failed_and_quarantined_instance_is_in_a_trouble() -> None:
-    account = account_of(events_of("broken"))
+    account = run_report(events_of("broken"))
     named = {lane.instance for trouble in account.troubles for lane in trouble.lanes}
     assert named == {row.instance for group in account.failures for row in group.rows}
     assert len(named) == 9
 
 
 def test_quarantine_comes_with_the_command_that_ends_it() -> None:
-    troubles = [trouble for trouble in account_of(events_of("broken")).troubles if trouble.out_of_service]
+    troubles = [trouble for trouble in run_report(events_of("broken")).troubles if trouble.out_of_service]
     assert sum(len(trouble.lanes) for trouble in troubles) == 4
     for trouble in troubles:
         *said, console, release = trouble.commands
@@ -158,7 +158,7 @@ def test_quarantine_comes_with_the_command_that_ends_it() -> None:
 
 def test_a_command_says_all_that_it_needs_to_find_the_cluster() -> None:
     reach = Reach("web", "eu-central-1", "s3://state of things/updater/")
-    (*_, group) = [group for group in account_of(events_of("halted"), reach=reach).holds if group.commands]
+    (*_, group) = [group for group in run_report(events_of("halted"), reach=reach).holds if group.commands]
     (command,) = group.commands
     assert command.lines == (
         "bottlerocket-ecs-updater release 1.53.1 --cluster web --region eu-central-1 "
@@ -168,7 +168,7 @@ def test_a_command_says_all_that_it_needs_to_find_the_cluster() -> None:
 
 def test_every_command_is_one_that_the_program_takes() -> None:
     reach = Reach("web", "eu-central-1", "s3://bucket/updater/")
-    accounts = [account_of(run, reach=reach) for run in (events_of("broken"), events_of("halted"), died("clean"))]
+    accounts = [run_report(run, reach=reach) for run in (events_of("broken"), events_of("halted"), died("clean"))]
     typed = [about.commands for account in accounts for about in account.troubles]
     typed += [group.commands for account in accounts for group in account.holds]
     told = [line for commands in typed for one in commands for line in one.lines]
@@ -179,20 +179,20 @@ def test_every_command_is_one_that_the_program_takes() -> None:
 
 
 def test_an_instance_id_that_would_be_more_than_a_word_stays_one() -> None:
-    account = account_of(run_of({InstanceId("i-; rm -rf /"): Quarantined(NOT_BACK)}))
+    account = run_report(run_of({InstanceId("i-; rm -rf /"): Quarantined(NOT_BACK)}))
     lines = [line for one in account.troubles[0].commands for line in one.lines]
     assert [shlex.split(line).count("i-; rm -rf /") for line in lines] == [1, 1]
 
 
 def test_of_many_instances_three_commands_are_spelled_out_and_the_rest_is_counted() -> None:
-    account = account_of(run_of({name(number): Quarantined(NOT_BACK) for number in range(12)}))
+    account = run_report(run_of({name(number): Quarantined(NOT_BACK) for number in range(12)}))
     release = account.troubles[0].commands[-1]
     assert len(release.lines) == 3
     assert "the other 9" in release.purpose
 
 
 def test_of_a_run_that_died_every_instance_says_where_it_was_last_seen() -> None:
-    rows = account_of(died("clean")).summary.rows
+    rows = run_report(died("clean")).summary.rows
     assert sorted(row.why for row in rows) == [
         *["the run ended before it was its turn; it was ready"] * 4,
         *["the run ended while it was rebooting"] * 2,
@@ -201,26 +201,26 @@ def test_of_a_run_that_died_every_instance_says_where_it_was_last_seen() -> None
 
 def test_of_a_run_that_died_after_it_had_looked_what_is_up_to_date_is_so() -> None:
     events = list(events_of("clean"))[:-1]
-    assert account_of(events).summary.counts[Became.UPDATED] == 6
+    assert run_report(events).summary.counts[OutcomeKind.UPDATED] == 6
     checked = HostChecked(START, name(1), HostReport(BootId("boot"), UpdateState.IDLE, NEW, None, None))
     current = PhaseEntered(START, name(1), Phase.CURRENT, Phase.UNKNOWN, None)
-    assert account_of([STARTED, checked, current]).summary.counts[Became.UP_TO_DATE] == 1
+    assert run_report([STARTED, checked, current]).summary.counts[OutcomeKind.UP_TO_DATE] == 1
 
 
 def test_a_run_that_died_names_what_it_left_out_of_service() -> None:
-    account = account_of(died("clean"))
+    account = run_report(died("clean"))
     (left,) = [trouble for trouble in account.troubles if trouble.out_of_service]
     assert len(left.lanes) == 2
     assert left.to_do == "Start a run if none is due soon: it finishes them first."
 
 
 def test_releases_are_counted_before_and_after() -> None:
-    moves = {str(move.version): (move.before, move.after) for move in account_of(events_of("clean")).moves}
+    moves = {str(move.version): (move.before, move.after) for move in run_report(events_of("clean")).moves}
     assert moves == {"1.52.0": (6, 0), "1.53.1": (0, 6)}
 
 
 def test_holds_are_grouped_by_reason_and_those_for_a_person_come_first() -> None:
-    holds = account_of(events_of("halted")).holds
+    holds = run_report(events_of("halted")).holds
     wanting = [group.wants_a_person for group in holds]
     assert wanting == sorted(wanting, reverse=True)
     assert len({group.code for group in holds}) == len(holds)
@@ -230,18 +230,18 @@ def test_many_sentences_of_one_reason_are_one_group_with_an_example() -> None:
     outcomes: dict[InstanceId, Outcome] = {
         name(n): hold(Reason.BUDGET, unavailable=n, limit=9, who="x") for n in range(9)
     }
-    (group,) = account_of(run_of(outcomes)).holds
+    (group,) = run_report(run_of(outcomes)).holds
     assert (len(group.rows), group.alike) == (9, False)
 
 
 def test_a_run_that_could_not_say_its_cluster_is_told_it() -> None:
     finished_only = RunFinished(START, RUN, "left", 0, {}, timedelta(), "", {}, {})
-    assert account_of([finished_only], cluster="web").summary.cluster == "web"
+    assert run_report([finished_only], cluster="web").summary.cluster == "web"
 
 
 @given(events=st.lists(ANY_EVENT, max_size=30))
 def test_whatever_happened_there_is_an_account_of_it(events: list[Event]) -> None:
-    account = account_of(events)
+    account = run_report(events)
     assert account.headline
     assert account.most_out_at_once >= 0
 
@@ -249,9 +249,9 @@ def test_whatever_happened_there_is_an_account_of_it(events: list[Event]) -> Non
 def test_a_rest_that_only_a_person_ends_wants_that_person_and_another_does_not() -> None:
     def resting(until: str) -> Hold:
         then = "`release` clears the rest"
-        return hold(Reason.RESTING, until=until, attempts=1, version=NEW, why="rolled-back", then=then)
+        return hold(Reason.BACKING_OFF, until=until, attempts=1, version=NEW, why="rolled-back", then=then)
 
-    rolled_back, later = account_of(
+    rolled_back, later = run_report(
         run_of({ONE: resting(UNTIL_CLEARED), name(2): resting("2026-01-05 10:00 UTC")})
     ).holds
     assert (rolled_back.wants_a_person, later.wants_a_person) == (True, False)
@@ -265,7 +265,7 @@ def test_an_instance_that_a_killed_run_had_claimed_is_shown_as_drained_and_not_a
     other = HostChecked(
         START + timedelta(minutes=1), name(2), HostReport(BootId("b"), UpdateState.IDLE, OLD, None, None)
     )
-    account = account_of([STARTED, ready, claimed, other])
+    account = run_report([STARTED, ready, claimed, other])
     assert str(account.summary.rows[0].outcome) == "the run ended while it was draining"
     (dead, left) = account.troubles
     assert left.what == "1 instance is out of service, in the middle of an update"
@@ -276,5 +276,5 @@ def test_an_instance_that_a_killed_run_had_claimed_is_shown_as_drained_and_not_a
 
 def test_an_instance_whose_turn_had_not_come_is_not_told_as_in_progress() -> None:
     ready = PhaseEntered(START, ONE, Phase.READY, Phase.STAGING, None)
-    (row,) = account_of([STARTED, ready]).summary.rows
+    (row,) = run_report([STARTED, ready]).summary.rows
     assert (row.code, row.remedy) == ("not-reached", "wait for the next run, or start one")

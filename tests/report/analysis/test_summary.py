@@ -26,7 +26,7 @@ from tests.report.strategies import ANY_EVENT, OUTCOMES
 
 from bottlerocket_ecs_updater.core.model.event import Event, InstanceFailed
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Became, Outcome
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, OutcomeKind
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, failed, hold
 from bottlerocket_ecs_updater.report.analysis.summary import UNFINISHED, Summary, rows_of, summarize
 from bottlerocket_ecs_updater.report.outputs.summary_text import WIDTH_MAX, last_line, summary_text
@@ -68,7 +68,7 @@ def test_five_hundred_instances_fit_on_two_screens() -> None:
 
 def test_the_worst_comes_first() -> None:
     kinds = [row.became for row in summarize(HALTED_RUN).rows]
-    assert kinds == sorted(kinds, key=list(Became).index)
+    assert kinds == sorted(kinds, key=list(OutcomeKind).index)
 
 
 @given(outcomes=st.dictionaries(st.sampled_from([name(n) for n in range(9)]), OUTCOMES, max_size=9))
@@ -92,7 +92,7 @@ def test_what_was_said_last_of_an_instance_counts() -> None:
         *told({name(1): hold(Reason.STANDALONE_TASK, task="a")}),
         InstanceFailed(START, name(1), why),
     ]
-    assert [row.became for row in summarize(events).rows] == [Became.FAILED]
+    assert [row.became for row in summarize(events).rows] == [OutcomeKind.FAILED]
 
 
 def test_no_events_at_all_are_a_run_that_never_was() -> None:

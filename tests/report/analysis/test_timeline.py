@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.core.model.event import (
 )
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failure, failed
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.report.analysis.timeline import OUT_OF_SERVICE, Lane, Part, timeline_of
 
 ONE = name(1)
@@ -56,7 +56,7 @@ def life() -> list[Event]:
     """Staged, drained, rebooted, returned, settled: one minute, then longer by one each time."""
     t = [START + after(minutes) for minutes in (0, 1, 3, 6, 10, 15, 21)]
     return [
-        CommandSent(t[0], ONE, Kind.APPLY, "c"),
+        CommandSent(t[0], ONE, DocumentKind.APPLY, "c"),
         PhaseEntered(t[0], ONE, Phase.STAGING, Phase.AVAILABLE, None),
         PhaseEntered(t[1], ONE, Phase.READY, Phase.STAGING, after(1)),
         Claimed(t[2], ONE, OLD, NEW, downgrade=False),
@@ -100,7 +100,7 @@ def test_a_look_from_before_the_drain_does_not_make_a_drain_a_return() -> None:
 
 def test_a_staging_that_failed_ends_with_the_failure() -> None:
     events = [
-        CommandSent(START, ONE, Kind.APPLY, "c"),
+        CommandSent(START, ONE, DocumentKind.APPLY, "c"),
         PhaseEntered(START + after(1), ONE, Phase.AVAILABLE, Phase.STAGING, after(1)),
         InstanceFailed(START + after(2), ONE, failed(Failure.APPLY_FAILED, detail="no space")),
         Settled(START + after(30), name(2), after(1)),

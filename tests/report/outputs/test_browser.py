@@ -19,7 +19,7 @@ from tests.report.runs import died, events_of
 from tests.report.samples import CLEAN_RUN, HALTED_RUN
 
 from bottlerocket_ecs_updater.core.model.event import Event
-from bottlerocket_ecs_updater.report.analysis.run_report import account_of
+from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.outputs.index import entry_of
 from bottlerocket_ecs_updater.report.outputs.page.html import index_page, page
 
@@ -128,7 +128,7 @@ def keep(seen: Visit, name: str) -> None:
 def test_a_page_is_silent_asks_for_nothing_and_fits(
     browser: Browser, tmp_path: Path, run: str, scheme: Scheme, width: str
 ) -> None:
-    seen = visit(browser, tmp_path, page(account_of(run_named(run))), scheme, WIDTHS[width])
+    seen = visit(browser, tmp_path, page(run_report(run_named(run))), scheme, WIDTHS[width])
     keep(seen, f"{run}-{scheme}-{width}")
     assert seen.said == []
     assert [url for url in seen.asked if not url.startswith(("file:", "data:"))] == []
@@ -139,13 +139,13 @@ def test_a_page_is_silent_asks_for_nothing_and_fits(
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("run", ["halted", "clean", "large", "died"])
 def test_every_text_can_be_read(browser: Browser, tmp_path: Path, scheme: Scheme, run: str) -> None:
-    seen = visit(browser, tmp_path, page(account_of(run_named(run))), scheme)
+    seen = visit(browser, tmp_path, page(run_report(run_named(run))), scheme)
     assert seen.tab.evaluate(CONTRAST) == []
     seen.tab.context.close()
 
 
 def test_the_colours_follow_what_the_reader_prefers(browser: Browser, tmp_path: Path) -> None:
-    html = page(account_of(run_named("clean")))
+    html = page(run_report(run_named("clean")))
     grounds = set()
     for scheme in SCHEMES:
         seen = visit(browser, tmp_path, html, scheme)
@@ -156,7 +156,7 @@ def test_the_colours_follow_what_the_reader_prefers(browser: Browser, tmp_path: 
 
 def test_what_is_broken_is_on_the_first_screen(browser: Browser, tmp_path: Path) -> None:
     for width in WIDTHS.values():
-        seen = visit(browser, tmp_path, page(account_of(run_named("halted"))), width=width)
+        seen = visit(browser, tmp_path, page(run_report(run_named("halted"))), width=width)
         box = seen.tab.locator(".todo").first.bounding_box()
         assert box is not None
         assert box["y"] + box["height"] < 900
@@ -164,7 +164,7 @@ def test_what_is_broken_is_on_the_first_screen(browser: Browser, tmp_path: Path)
 
 
 def test_headings_tell_the_page_and_every_table_has_its_head(browser: Browser, tmp_path: Path) -> None:
-    seen = visit(browser, tmp_path, page(account_of(run_named("halted"))))
+    seen = visit(browser, tmp_path, page(run_report(run_named("halted"))))
     assert seen.find("h2") == [
         "What is broken, and what to do",
         "The run in time",
@@ -188,7 +188,7 @@ def test_headings_tell_the_page_and_every_table_has_its_head(browser: Browser, t
 
 
 def test_all_that_opens_scrolls_or_leads_on_is_reached_by_the_keyboard(browser: Browser, tmp_path: Path) -> None:
-    seen = visit(browser, tmp_path, page(account_of(run_named("halted"))), width=WIDTHS["telephone"])
+    seen = visit(browser, tmp_path, page(run_report(run_named("halted"))), width=WIDTHS["telephone"])
     reached = set()
     for _ in range(60):
         seen.tab.keyboard.press("Tab")
@@ -205,7 +205,7 @@ def test_all_that_opens_scrolls_or_leads_on_is_reached_by_the_keyboard(browser: 
 
 
 def test_a_screen_reader_is_told_what_the_drawing_shows(browser: Browser, tmp_path: Path) -> None:
-    seen = visit(browser, tmp_path, page(account_of(run_named("clean"))))
+    seen = visit(browser, tmp_path, page(run_report(run_named("clean"))))
     image = seen.tab.get_by_role("img", name="The run in time, a lane for each instance")
     assert image.count() == 1
     seen.tab.context.close()
@@ -213,14 +213,14 @@ def test_a_screen_reader_is_told_what_the_drawing_shows(browser: Browser, tmp_pa
 
 @pytest.mark.parametrize(("run", "lanes"), [("clean", 6), ("large", 300)])
 def test_every_instance_that_was_worked_on_has_a_lane(browser: Browser, tmp_path: Path, run: str, lanes: int) -> None:
-    seen = visit(browser, tmp_path, page(account_of(run_named(run))))
+    seen = visit(browser, tmp_path, page(run_report(run_named(run))))
     assert seen.tab.locator("svg .lane").count() == lanes
     assert seen.tab.locator("svg .lane .p-rebooting").count() == lanes
     seen.tab.context.close()
 
 
 def test_the_labels_of_lanes_and_bars_do_not_lie_over_each_other(browser: Browser, tmp_path: Path) -> None:
-    seen = visit(browser, tmp_path, page(account_of(run_named("broken"))))
+    seen = visit(browser, tmp_path, page(run_report(run_named("broken"))))
     assert seen.tab.evaluate(
         """() => {
           const boxes = of => [...document.querySelectorAll(of)].map(one => one.getBoundingClientRect());
@@ -235,14 +235,14 @@ def test_the_labels_of_lanes_and_bars_do_not_lie_over_each_other(browser: Browse
 
 
 def test_hostile_text_makes_no_elements(browser: Browser, tmp_path: Path) -> None:
-    seen = visit(browser, tmp_path, page(account_of(hostile_run())))
+    seen = visit(browser, tmp_path, page(run_report(hostile_run())))
     assert seen.tab.locator("script, img, iframe, b[onclick]").count() == 0
     assert any(HTML in text for text in seen.find(".troubles"))
     seen.tab.context.close()
 
 
 def test_on_paper_what_is_folded_is_open_and_nothing_is_cut(browser: Browser, tmp_path: Path) -> None:
-    seen = visit(browser, tmp_path, page(account_of(run_named("halted"))), "dark")
+    seen = visit(browser, tmp_path, page(run_report(run_named("halted"))), "dark")
     seen.tab.emulate_media(media="print")
     assert seen.tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     paper = seen.tab.pdf()
@@ -255,7 +255,7 @@ def test_on_paper_what_is_folded_is_open_and_nothing_is_cut(browser: Browser, tm
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_index_leads_to_every_run(browser: Browser, tmp_path: Path, scheme: Scheme, width: str) -> None:
-    entries = [entry_of(account_of(run)) for run in (HALTED_RUN, CLEAN_RUN, hostile_run())]
+    entries = [entry_of(run_report(run)) for run in (HALTED_RUN, CLEAN_RUN, hostile_run())]
     seen = visit(browser, tmp_path, index_page("web", entries), scheme, WIDTHS[width])
     keep(seen, f"index-{scheme}-{width}")
     assert seen.said == []

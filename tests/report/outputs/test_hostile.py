@@ -13,7 +13,7 @@ from tests.report.hostile import ANSI, HTML, LONG, hostile_run
 from tests.report.outputs.test_messages import told
 from tests.report.samples import RUN
 
-from bottlerocket_ecs_updater.report.analysis.run_report import account_of
+from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.analysis.summary import summarize
 from bottlerocket_ecs_updater.report.outputs.archive import render
 from bottlerocket_ecs_updater.report.outputs.index import entry_of, history_text
@@ -74,7 +74,7 @@ def messages() -> str:
 
 
 def index() -> str:
-    return index_page(HTML, [entry_of(account_of(hostile_run()))])
+    return index_page(HTML, [entry_of(run_report(hostile_run()))])
 
 
 READERS: Mapping[str, Callable[[], str]] = {
@@ -83,12 +83,12 @@ READERS: Mapping[str, Callable[[], str]] = {
     "log as JSON": log_json,
     "live": live,
     "summary": lambda: summary_text(summarize(hostile_run())) + last_line(summarize(hostile_run())),
-    "page": lambda: render(account_of(hostile_run()), "html"),
-    "Markdown": lambda: render(account_of(hostile_run()), "md"),
-    "JSON": lambda: render(account_of(hostile_run()), "json"),
+    "page": lambda: render(run_report(hostile_run()), "html"),
+    "Markdown": lambda: render(run_report(hostile_run()), "md"),
+    "JSON": lambda: render(run_report(hostile_run()), "json"),
     "mail": messages,
     "index": index,
-    "history": lambda: history_text([entry_of(account_of(hostile_run()))]),
+    "history": lambda: history_text([entry_of(run_report(hostile_run()))]),
 }
 HTML_READERS = ("page", "index")
 

@@ -21,7 +21,7 @@ from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.engine.ports import Stored
 from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
 from bottlerocket_ecs_updater.errors import Unreachable
-from bottlerocket_ecs_updater.report.analysis.run_report import account_of
+from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.outputs import index
 from bottlerocket_ecs_updater.report.outputs.archive import FORMS, Archive, report_key
 from bottlerocket_ecs_updater.report.outputs.index import (
@@ -283,12 +283,12 @@ def test_two_that_write_the_index_at_once_are_both_in_it() -> None:
 @given(numbers=st.lists(st.integers(0, 2), max_size=5))
 def test_an_index_is_read_as_it_was_written(numbers: list[int]) -> None:
     runs = [CLEAN_RUN, HALTED_RUN, hostile_run()]
-    entries = [entry_of(account_of(runs[number])) for number in numbers]
+    entries = [entry_of(run_report(runs[number])) for number in numbers]
     assert read_index(write_index(entries)) == entries
 
 
 def test_the_page_links_every_run_and_is_safe() -> None:
-    entries = [entry_of(account_of(run)) for run in (CLEAN_RUN, HALTED_RUN, hostile_run())]
+    entries = [entry_of(run_report(run)) for run in (CLEAN_RUN, HALTED_RUN, hostile_run())]
     html = index_page(HTML, [replace(entries[0], run=RunId('"><script>')), *entries])
     page = Page(html)
     assert set(page.tags) <= set(" ".join(KNOWN_TAGS).split()) | {"a"}
@@ -315,4 +315,4 @@ def test_the_index_says_when_a_run_last_ended_well_and_when_one_last_had_trouble
     text = " ".join(Page(index_page("web", entries_of(store, "web"))).text.split())
     assert "ended well last: 2026-01-05 09:00" in text
     assert "trouble last: 2026-01-07 09:01, no end recorded" in text
-    assert "trouble last: never" in Page(index_page("web", [entry_of(account_of(CLEAN_RUN))])).text
+    assert "trouble last: never" in Page(index_page("web", [entry_of(run_report(CLEAN_RUN))])).text

@@ -18,7 +18,7 @@ from tests.report.strategies import ANY_EVENT
 
 from bottlerocket_ecs_updater.core.model.event import Claimed, ClaimFound, Event, LookPostponed, RunFinished, Settled
 from bottlerocket_ecs_updater.core.model.ids import RunId
-from bottlerocket_ecs_updater.report.analysis.progress import Standing
+from bottlerocket_ecs_updater.report.analysis.progress import Progress
 from bottlerocket_ecs_updater.report.outputs.live import Live
 from bottlerocket_ecs_updater.report.outputs.log import TextLog
 from bottlerocket_ecs_updater.report.words.colours import PLAIN
@@ -113,19 +113,19 @@ def test_an_outage_is_shown_while_it_lasts() -> None:
 @pytest.mark.parametrize("minutes", [5, 15, 25, 40, 50])
 def test_the_forecast_of_a_run_is_right_within_a_fifth_of_what_is_left(minutes: float) -> None:
     events = events_of("large")
-    standing, end, now = Standing(), events[-1].at, events[0].at + timedelta(minutes=minutes)
+    progress, end, now = Progress(), events[-1].at, events[0].at + timedelta(minutes=minutes)
     for event in until("large", minutes):
-        standing.note(event)
-    forecast = standing.ends_at(now)
+        progress.note(event)
+    forecast = progress.ends_at(now)
     assert forecast is not None
     assert abs(forecast - end) <= max((end - now) / 5, timedelta(minutes=2))
 
 
 def test_there_is_no_forecast_before_there_is_anything_to_judge_by() -> None:
-    standing = Standing()
+    progress = Progress()
     for event in until("clean", 2):
-        standing.note(event)
-    assert standing.ends_at(START) is None
+        progress.note(event)
+    assert progress.ends_at(START) is None
 
 
 def test_hundreds_in_hand_leave_room_for_the_log() -> None:
@@ -173,13 +173,13 @@ def test_hostile_text_moves_no_cursor() -> None:
 
 
 def test_a_slot_is_in_hand_until_its_cluster_has_settled() -> None:
-    standing = Standing()
+    progress = Progress()
     for event in events_of("clean"):
-        standing.note(event)
+        progress.note(event)
         if isinstance(event, Settled):
-            assert event.instance not in standing.hand
-    assert standing.hand == {}
-    assert len(standing.slot_spans) == 6
+            assert event.instance not in progress.hand
+    assert progress.hand == {}
+    assert len(progress.slot_spans) == 6
 
 
 def test_on_a_narrow_terminal_the_likely_end_has_a_line_of_its_own() -> None:
@@ -190,14 +190,14 @@ def test_on_a_narrow_terminal_the_likely_end_has_a_line_of_its_own() -> None:
 
 
 def test_what_an_earlier_run_had_taken_does_not_make_the_end_seem_far() -> None:
-    standing = Standing()
+    progress = Progress()
     old = ClaimFound(START, name(1), "rebooting", RunId("20260101-0900-0000"), START - timedelta(days=4))
     first: list[Event] = [STARTED, old, Settled(START + timedelta(minutes=3), name(1), timedelta(minutes=1))]
     for event in first:
-        standing.note(event)
-    assert standing.ends_at(START + timedelta(minutes=3)) is None
+        progress.note(event)
+    assert progress.ends_at(START + timedelta(minutes=3)) is None
     taken = Claimed(START + timedelta(minutes=3), name(2), OLD, NEW, downgrade=False)
     second: list[Event] = [taken, Settled(START + timedelta(minutes=6), name(2), timedelta(minutes=1))]
     for event in second:
-        standing.note(event)
-    assert standing.ends_at(START + timedelta(minutes=6)) == START + timedelta(minutes=6)
+        progress.note(event)
+    assert progress.ends_at(START + timedelta(minutes=6)) == START + timedelta(minutes=6)

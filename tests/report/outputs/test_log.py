@@ -26,12 +26,12 @@ from bottlerocket_ecs_updater.core.model.event import (
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.report.outputs.log import Form, log_to
-from bottlerocket_ecs_updater.report.record.recorders import Collected, Fan
-from bottlerocket_ecs_updater.report.words.event_fields import facts_of
-from bottlerocket_ecs_updater.report.words.event_text import sentence
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.record.recorders import Collected, Tee
+from bottlerocket_ecs_updater.report.words.event_fields import event_fields
+from bottlerocket_ecs_updater.report.words.event_text import event_text
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 from bottlerocket_ecs_updater.report.words.severity import (
     PASSES_BY_ITSELF,
     WANTS_A_PERSON,
@@ -141,7 +141,7 @@ def test_a_hold_is_its_code_with_its_facts() -> None:
 
 
 def test_a_unit_stands_at_the_end_of_a_name() -> None:
-    assert facts_of(LookPostponed(START, "Throttled", timedelta(seconds=4))) == {
+    assert event_fields(LookPostponed(START, "Throttled", timedelta(seconds=4))) == {
         "why": "Throttled",
         "for_seconds": 4.0,
         "since": None,
@@ -202,7 +202,7 @@ def test_a_failure_says_what_to_do() -> None:
 
 @given(event=ANY_EVENT)
 def test_every_event_has_a_sentence_of_its_own(event: Event) -> None:
-    said = sentence(event)
+    said = event_text(event)
     assert said
     assert not said.startswith(event.name)
 
@@ -223,18 +223,18 @@ def test_what_a_host_said_cannot_colour_the_terminal_or_forge_a_line() -> None:
 
 
 def test_a_very_long_text_is_cut_and_says_so() -> None:
-    shown = visible("x" * 24_000)
+    shown = sanitize("x" * 24_000)
     assert len(shown) < 1100
     assert "23000 more characters" in shown
 
 
 @given(text=st.text(max_size=50))
 def test_shown_text_is_always_printable(text: str) -> None:
-    assert visible(text).isprintable()
+    assert sanitize(text).isprintable()
 
 
 def test_text_that_hides_nothing_is_shown_as_it_is() -> None:
-    assert visible("Größe 5 µs → 10 €") == "Größe 5 µs → 10 €"
+    assert sanitize("Größe 5 µs → 10 €") == "Größe 5 µs → 10 €"
 
 
 # Recorders
@@ -242,14 +242,18 @@ def test_text_that_hides_nothing_is_shown_as_it_is() -> None:
 
 def test_every_recorder_of_a_fan_hears_every_event_in_order() -> None:
     one, two = Collected(), Collected()
-    fan = Fan([one, two])
+    fan = Tee([one, two])
     for event in CLEAN_RUN:
         fan.record(event)
     assert one.events == two.events == CLEAN_RUN
 
 
 def test_a_command_is_told_with_its_id() -> None:
-    assert facts_of(CommandSent(START, ONE, Kind.CHECK, "c-1")) == {"instance": ONE, "kind": "check", "command": "c-1"}
+    assert event_fields(CommandSent(START, ONE, DocumentKind.CHECK, "c-1")) == {
+        "instance": ONE,
+        "kind": "check",
+        "command": "c-1",
+    }
 
 
 def test_an_ordinary_hold_is_quiet_and_one_that_wants_a_person_is_not() -> None:

@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.core.model.event import Claimed, Event, Returned, 
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined
 from bottlerocket_ecs_updater.core.model.reasons import Failure, failed
-from bottlerocket_ecs_updater.report.analysis.run_report import account_of
+from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.outputs.archive import FORMS, render
 from bottlerocket_ecs_updater.report.outputs.markdown import code, escaped
 from bottlerocket_ecs_updater.report.outputs.page.lanes import WIDTH, draw
@@ -85,7 +85,7 @@ class Page(HTMLParser):
 
 
 def page_of(events: Sequence[Event]) -> str:
-    return render(account_of(events), "html")
+    return render(run_report(events), "html")
 
 
 RUNS = ["clean", "broken", "halted"]
@@ -118,7 +118,7 @@ def test_every_link_of_a_page_leads_to_a_place_on_it(run: str) -> None:
 
 
 def test_only_a_page_that_lies_beside_the_index_links_it() -> None:
-    account = account_of(events_of("clean"))
+    account = run_report(events_of("clean"))
     assert 'href="../index.html"' in render(account, "html", index="../index.html")
     assert "index.html" not in render(account, "html")
 
@@ -155,7 +155,7 @@ def test_a_run_that_went_well_has_no_section_for_trouble() -> None:
 
 def test_every_instance_is_in_the_table_with_its_outcome_in_words() -> None:
     table = page_of(events_of("broken")).partition('<h2 id="instances">')[2]
-    for row in account_of(events_of("broken")).summary.rows:
+    for row in run_report(events_of("broken")).summary.rows:
         (line,) = [line for line in table.split("<tr>") if row.instance in line]
         assert f">{row.became.words}</td>" in line
         assert f">{row.code}</td>" in line
@@ -166,7 +166,7 @@ def test_what_hosts_said_is_on_the_page() -> None:
 
 
 def test_every_lane_says_in_words_what_it_shows_in_colours() -> None:
-    drawing = draw(account_of(events_of("broken")))
+    drawing = draw(run_report(events_of("broken")))
     assert drawing is not None
     for lane in drawing.lanes:
         assert {bar.part for bar in lane.bars} <= set(re.findall(r"[a-z]+", lane.title))
@@ -174,7 +174,7 @@ def test_every_lane_says_in_words_what_it_shows_in_colours() -> None:
 
 @pytest.mark.parametrize("run", [*RUNS, "large"])
 def test_nothing_is_drawn_outside_of_the_drawing_or_over_another_lane(run: str) -> None:
-    drawing = draw(account_of(events_of(run)))
+    drawing = draw(run_report(events_of(run)))
     assert drawing is not None
     below = 0.0
     for lane in drawing.lanes:
@@ -197,7 +197,7 @@ def test_of_hundreds_those_that_failed_keep_a_name_and_the_others_become_thin() 
     failing = replace(
         end, outcomes={**end.outcomes, **dict.fromkeys(bad, failed(Failure.NEVER_REBOOTED, times="once"))}
     )
-    drawing = draw(account_of([*before, failing]))
+    drawing = draw(run_report([*before, failing]))
     assert drawing is not None
     assert [lane.label for lane in drawing.lanes if lane.label] == sorted(bad, key=lambda id_: _taken(before, id_))
     assert len(drawing.lanes) == 300
@@ -231,20 +231,20 @@ def test_hostile_text_is_text_on_the_page() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_no_control_character_reaches_a_reader(form: str) -> None:
-    text = render(account_of(hostile_run()), form)
+    text = render(run_report(hostile_run()), form)
     assert [character for character in text if not character.isprintable() and character != "\n"] == []
 
 
 @pytest.mark.parametrize("form", ["html", "md"])
 def test_a_whole_output_is_cut_and_says_so(form: str) -> None:
-    text = render(account_of(hostile_run()), form)
+    text = render(run_report(hostile_run()), form)
     assert len(text) < 120_000
     assert re.search(r"more characters", text)
     assert LONG not in text
 
 
 def test_json_keeps_what_was_said_as_it_was_said() -> None:
-    told = json.loads(render(account_of(hostile_run()), "json"))
+    told = json.loads(render(run_report(hostile_run()), "json"))
     (quarantined,) = [one for one in told["instances"] if one["became"] == "quarantined"]
     assert ALL in quarantined["why"]
 
@@ -269,7 +269,7 @@ def test_text_in_markdown_starts_no_markup_but_code(text: str) -> None:
 @example(events=QUARANTINED_EARLIER)
 @given(events=st.lists(ANY_EVENT, max_size=15))
 def test_whatever_happened_every_form_can_be_written(events: list[Event]) -> None:
-    account = account_of(sorted(events, key=lambda event: event.at))
+    account = run_report(sorted(events, key=lambda event: event.at))
     page = Page(render(account, "html"))
     assert page.open == []
     assert set(page.tags) <= set(" ".join(KNOWN_TAGS).split())
@@ -284,4 +284,4 @@ def test_whatever_happened_every_form_can_be_written(events: list[Event]) -> Non
 @pytest.mark.parametrize("form", ["md", "json"])
 def test_the_text_forms_are_the_golden_ones(run: list[Event], golden: str, form: str) -> None:
     """Look at the file when this fails: it is what people and programs will read."""
-    assert render(account_of(run), form) == (GOLDEN / f"{golden}.{form}").read_text("utf-8")
+    assert render(run_report(run), form) == (GOLDEN / f"{golden}.{form}").read_text("utf-8")

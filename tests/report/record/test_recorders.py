@@ -10,7 +10,7 @@ import pytest
 from bottlerocket_ecs_updater.core.model.event import Event, RunFinished, RunStopping, TellingFailed
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost
-from bottlerocket_ecs_updater.report.record.recorders import NAMES, Collected, Fan, Faults, LastWord
+from bottlerocket_ecs_updater.report.record.recorders import NAMES, Collected, Faults, SummaryLast, Tee
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
@@ -25,7 +25,7 @@ class Noted:
 
 def test_the_log_has_the_first_word_of_what_happens_and_the_last_of_the_end() -> None:
     heard: list[str] = []
-    told = LastWord(Noted("log", heard), Fan([Noted("metrics", heard), Noted("record", heard)]))
+    told = SummaryLast(Noted("log", heard), Tee([Noted("metrics", heard), Noted("record", heard)]))
     told.record(RunStopping(NOW, "SIGTERM"))
     told.record(RunFinished(NOW, RunId("r"), "ok", 0, {}, timedelta(), "", {}, {}))
     assert heard == [
@@ -63,14 +63,14 @@ FAULTS = [
 @pytest.mark.parametrize("event", [STOPPING, END], ids=lambda event: event.name)
 def test_a_recorder_that_fails_costs_nobody_else_an_event(error: Exception, event: Event) -> None:
     first, last, speaker = Collected(), Collected(), Collected()
-    told = LastWord(speaker, Fan([first, Broken(error), last]))
+    told = SummaryLast(speaker, Tee([first, Broken(error), last]))
     told.record(event)
     assert first.events == last.events == speaker.events == [event]
 
 
 def test_a_log_that_fails_costs_the_others_nothing() -> None:
     others = Collected()
-    told = LastWord(Broken(BrokenPipeError()), others)
+    told = SummaryLast(Broken(BrokenPipeError()), others)
     told.record(STOPPING)
     told.record(END)
     assert others.events == [STOPPING, END]
@@ -78,8 +78,8 @@ def test_a_log_that_fails_costs_the_others_nothing() -> None:
 
 def test_that_a_recorder_fails_is_told_once_to_all_that_still_can_be() -> None:
     heard, faults = Collected(), Faults()
-    others = Fan([Broken(ValueError("no")), heard], faults.note)
-    faults.listener = LastWord(Broken(BrokenPipeError("gone")), others, faults.note)
+    others = Tee([Broken(ValueError("no")), heard], faults.note)
+    faults.listener = SummaryLast(Broken(BrokenPipeError("gone")), others, faults.note)
     for _ in range(3):
         faults.listener.record(STOPPING)
     failed = [event for event in heard.events if isinstance(event, TellingFailed)]
@@ -94,7 +94,7 @@ def test_that_a_recorder_fails_is_told_once_to_all_that_still_can_be() -> None:
 def test_what_ends_the_run_passes_when_all_have_heard(error: BaseException) -> None:
     heard = Collected()
     with pytest.raises(type(error)):
-        LastWord(heard, Fan([Broken(error), heard])).record(END)
+        SummaryLast(heard, Tee([Broken(error), heard])).record(END)
     assert heard.events == [END, END]
 
 

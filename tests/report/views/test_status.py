@@ -12,7 +12,7 @@ from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.history import Blocker, BrokenVersion, Waiting
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.outcome import Rest
+from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import Ledger
 from bottlerocket_ecs_updater.report.views.status import ClusterStatus, NextRun, next_run, status_json, status_text
@@ -34,14 +34,14 @@ def test_each_zone_is_shown_with_the_releases_that_run_in_it() -> None:
 
 
 def test_phases_are_those_that_can_be_told_without_asking_hosts() -> None:
-    resting = Ledger(rests={InstanceId("i-r"): Rest(NEW, 1, NOW + HOUR, "apply-failed")})
+    resting = Ledger(rests={InstanceId("i-r"): Backoff(NEW, 1, NOW + HOUR, "apply-failed")})
     quarantined = claimed("i-q", a_claim(ClaimPhase.QUARANTINED))
     text = status_text(status(host("i-r"), host("i-s"), quarantined, ledger=resting))
     phases = text.partition("Phases\n")[2].partition("\n\n")[0]
     assert [line.split("  ")[1] for line in phases.splitlines()] == [
+        "backing-off",
         "nothing under way (`plan` asks the hosts what they would take)",
         "quarantined",
-        "resting",
     ]
 
 

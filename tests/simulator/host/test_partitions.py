@@ -12,13 +12,13 @@ from tests.simulator.host_bench import NEW, OLD, RUNNING, VARIANT, bench
 
 from bottlerocket_ecs_updater.simulator.faults import ActivateFails, GrubFails, HashMismatch, RollsBack, SlowDownload
 from bottlerocket_ecs_updater.simulator.host import Power
-from bottlerocket_ecs_updater.simulator.host.partitions import BankError, Banks
+from bottlerocket_ecs_updater.simulator.host.partitions import BankError, Partitions
 from bottlerocket_ecs_updater.simulator.repository import Release
 
 MARKED = ["prepare", "half-prepare", "activate", "cancel", "reboot", "reboot-and-fail"]
 
 
-def act(banks: Banks, deed: str, version: str) -> None:
+def act(banks: Partitions, deed: str, version: str) -> None:
     match deed:
         case "prepare":
             banks.clear_inactive()
@@ -45,7 +45,7 @@ def act(banks: Banks, deed: str, version: str) -> None:
 
 @given(st.lists(st.sampled_from(MARKED)))
 def test_something_boots_after_any_row_of_updates_cancels_and_failed_boots(deeds: list[str]) -> None:
-    banks = Banks("1.0.0")
+    banks = Partitions("1.0.0")
     for number, deed in enumerate(deeds):
         try:
             act(banks, deed, f"1.{number}.0")
@@ -58,7 +58,7 @@ def test_something_boots_after_any_row_of_updates_cancels_and_failed_boots(deeds
 
 @given(st.lists(st.sampled_from(MARKED)))
 def test_a_bank_that_is_half_written_never_boots(deeds: list[str]) -> None:
-    banks = Banks("1.0.0")
+    banks = Partitions("1.0.0")
     for number, deed in enumerate(deeds):
         try:
             act(banks, deed, f"1.{number}.0")
@@ -69,7 +69,7 @@ def test_a_bank_that_is_half_written_never_boots(deeds: list[str]) -> None:
 
 
 def test_activating_twice_is_refused() -> None:
-    banks = Banks("1.0.0")
+    banks = Partitions("1.0.0")
     act(banks, "prepare", "1.1.0")
     act(banks, "activate", "")
     with pytest.raises(BankError, match="is already marked for upgrade"):
@@ -77,7 +77,7 @@ def test_activating_twice_is_refused() -> None:
 
 
 def test_a_cancelled_update_can_be_activated_again() -> None:
-    banks = Banks("1.0.0")
+    banks = Partitions("1.0.0")
     for deed in ("prepare", "activate", "cancel", "activate"):
         act(banks, deed, "1.1.0")
     following = banks.next_to_boot()

@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.simulator.world.findings import Budget
 
 def broken(b: Bench) -> list[int]:
     """The invariants that were broken, by number."""
-    return [violation.invariant for violation in b.world.verdict().violations]
+    return [violation.invariant for violation in b.world.findings().violations]
 
 
 def update(b: Bench, number: int) -> None:
@@ -41,7 +41,7 @@ def test_an_update_as_it_should_be_breaks_nothing() -> None:
     b = bench(3, services=(replica(desired=3),), budget=Budget(max_unavailable=1))
     for number in range(3):
         update(b, number)
-    verdict = b.world.verdict()
+    verdict = b.world.findings()
     assert (verdict.violations, verdict.tasks_killed, verdict.stranded) == ((), (), ())
     assert (verdict.most_out_at_once, set(verdict.versions.values())) == (1, {NEW})
     assert verdict.boots == {instance_id(number): 1 for number in range(3)}
@@ -89,7 +89,7 @@ def test_a_reboot_of_an_active_instance_is_seen_with_its_tasks() -> None:
     b.claim(0)
     b.send(REBOOT, 0)
     b.wait(20)
-    verdict = b.world.verdict()
+    verdict = b.world.findings()
     assert set(broken(b)) == {2}
     assert [(killed.group, killed.by_updater) for killed in verdict.tasks_killed] == [("service:web", True)]
 
@@ -98,14 +98,14 @@ def test_a_reboot_without_a_claim_is_seen() -> None:
     b = bench(1)
     b.drain(0)
     b.send(REBOOT, 0)
-    assert "it has no claim" in b.world.verdict().violations[0].facts
+    assert "it has no claim" in b.world.findings().violations[0].facts
 
 
 def test_a_task_that_a_persons_reboot_kills_is_not_ours() -> None:
     b = bench(1, services=(replica(desired=1),))
     b.world.hosts[instance_id(0)].reboot("an operator rebooted it")
     b.wait(20)
-    assert [killed.by_updater for killed in b.world.verdict().tasks_killed] == [False]
+    assert [killed.by_updater for killed in b.world.findings().tasks_killed] == [False]
     assert broken(b) == []
 
 
@@ -113,14 +113,14 @@ def test_an_instance_that_was_drained_and_forgotten_is_stranded() -> None:
     b = bench(2)
     b.drain(0)
     b.wait(3600)
-    assert b.world.verdict().stranded == (instance_id(0),)
+    assert b.world.findings().stranded == (instance_id(0),)
 
 
 def test_a_quarantined_instance_is_not_stranded() -> None:
     b = bench(1)
     b.drain(0)
     b.claim(0, "1 quarantined run 1.20.0 1.21.0 boot 0 1")
-    verdict = b.world.verdict()
+    verdict = b.world.findings()
     assert (verdict.stranded, verdict.quarantined) == ((), (instance_id(0),))
 
 
@@ -136,7 +136,7 @@ def test_what_somebody_else_drained_is_not_stranded_by_us() -> None:
     b = bench(1)
     b.world.operator_drain(instance_id(0))
     b.wait(3600)
-    assert b.world.verdict().stranded == ()
+    assert b.world.findings().stranded == ()
 
 
 @pytest.mark.parametrize("standalone", [True, False])
@@ -210,14 +210,14 @@ def test_time_out_of_service_is_measured() -> None:
     b.wait(90)
     b.activate(0)
     b.wait(90)
-    assert b.world.verdict().seconds_out == {instance_id(0): 90.0, instance_id(1): 0.0}
+    assert b.world.findings().seconds_out == {instance_id(0): 90.0, instance_id(1): 0.0}
 
 
 def test_moves_are_counted_and_daemon_tasks_are_not() -> None:
     b = bench(3, services=(replica(desired=6),))
     b.drain(0)
     b.wait(60)
-    assert b.world.verdict().task_moves == 2
+    assert b.world.findings().task_moves == 2
 
 
 def test_the_most_that_were_out_at_once_is_kept_by_zone_too() -> None:
@@ -225,7 +225,7 @@ def test_the_most_that_were_out_at_once_is_kept_by_zone_too() -> None:
     b.drain(0, 3, 1)
     b.wait(10)
     b.activate(0, 3, 1)
-    verdict = b.world.verdict()
+    verdict = b.world.findings()
     assert verdict.most_out_at_once == 3
     assert verdict.most_out_by_zone == {"us-east-1a": 2, "us-east-1b": 1}
 
@@ -235,7 +235,7 @@ def test_a_verdict_can_be_written_as_json() -> None:
     b.claim(0)
     b.send(REBOOT, 0)
     b.wait(20)
-    written = json.loads(json.dumps(b.world.verdict().to_dict()))
+    written = json.loads(json.dumps(b.world.findings().to_dict()))
     assert written["violations"][0]["invariant"] == 2
 
 
@@ -253,13 +253,13 @@ def test_a_reboot_command_that_runs_again_after_the_boot_is_still_ours() -> None
     task = b.world.run_standalone_task(instance_id(0))
     b.send(REBOOT, 0)
     b.wait(240)
-    verdict = b.world.verdict()
+    verdict = b.world.findings()
     assert verdict.boots[instance_id(0)] == 2
     assert [(killed.task, killed.by_updater) for killed in verdict.tasks_killed] == [(task.arn, True)]
 
 
 def test_a_verdict_is_clean_or_it_is_not() -> None:
     b = bench(2)
-    assert b.world.verdict().clean
+    assert b.world.findings().clean
     b.drain(0)
-    assert not b.world.verdict().clean
+    assert not b.world.findings().clean

@@ -20,9 +20,9 @@ from bottlerocket_ecs_updater.simulator.faults import (
     InstanceTerminated,
     Placed,
     RepliesLost,
+    SetStatus,
     SomebodySets,
     StaleReads,
-    Standing,
     Step,
     TaskArrives,
     UpdaterDies,
@@ -186,7 +186,7 @@ def test_a_task_arrives_on_an_active_instance_just_before_its_reboot() -> None:
     b = bench(1, host_faults={0: (TaskArrives(),)})
     b.send(REBOOT, 0)
     b.wait(20)
-    assert [killed.group for killed in b.world.verdict().tasks_killed] == ["family:arrived"]
+    assert [killed.group for killed in b.world.findings().tasks_killed] == ["family:arrived"]
 
 
 def test_no_task_arrives_on_a_draining_instance() -> None:
@@ -195,7 +195,7 @@ def test_no_task_arrives_on_a_draining_instance() -> None:
     b.drain(0)
     b.send(REBOOT, 0)
     b.wait(20)
-    assert b.world.verdict().tasks_killed == ()
+    assert b.world.findings().tasks_killed == ()
 
 
 @pytest.mark.parametrize("step", list(Step))
@@ -219,7 +219,7 @@ def test_an_instance_can_be_terminated_at_any_step(step: Step) -> None:
 
 
 def test_somebody_returns_an_instance_after_it_was_drained() -> None:
-    b = bench(1, host_faults={0: (SomebodySets(Standing.ACTIVE, timedelta(seconds=5), Step.DRAIN),)})
+    b = bench(1, host_faults={0: (SomebodySets(SetStatus.ACTIVE, timedelta(seconds=5), Step.DRAIN),)})
     b.drain(0)
     b.wait(4)
     assert b.show(0)["status"] == "DRAINING"
@@ -228,7 +228,7 @@ def test_somebody_returns_an_instance_after_it_was_drained() -> None:
 
 
 def test_a_faults_plan_strikes_the_host_that_it_names() -> None:
-    plan = FaultPlan((Placed(SomebodySets(Standing.DRAINING, timedelta(minutes=1)), instance_id(1)),))
+    plan = FaultPlan((Placed(SomebodySets(SetStatus.DRAINING, timedelta(minutes=1)), instance_id(1)),))
     b = bench(2, faults=plan)
     b.wait(61)
     assert (b.show(0)["status"], b.show(1)["status"]) == ("ACTIVE", "DRAINING")

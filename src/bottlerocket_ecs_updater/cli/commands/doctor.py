@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.cli.settings.settings import (
 )
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
 from bottlerocket_ecs_updater.core.model.finding import Finding, Grade, fail, fine, warn
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.planning import checkup
 from bottlerocket_ecs_updater.engine.clock import SystemClock
 from bottlerocket_ecs_updater.engine.store.trial import Unconditional, try_conditions
@@ -161,7 +161,7 @@ def _cluster(asked: AwsCheckup, name: str) -> tuple[ClusterFacts | None, list[Fi
 def _documents(asked: AwsCheckup, documents: Documents) -> Iterator[Finding]:
     for kind, name in documents.by_kind.items():
 
-        def ask(kind: Kind = kind, name: str = name) -> Iterator[Finding]:
+        def ask(kind: DocumentKind = kind, name: str = name) -> Iterator[Finding]:
             yield checkup.judge_document(kind, name, asked.document(name))
 
         yield from _asked("document", name, ask, vital=False)
@@ -171,7 +171,7 @@ def _permissions(asked: AwsCheckup, cluster: ClusterFacts, settings: DoctorSetti
     documents = settings.documents.by_kind
     for question in asked.questions(cluster.arn):
         yield from _permission(question, question.action)
-    for kind in (Kind.APPLY, Kind.REBOOT):
+    for kind in (DocumentKind.APPLY, DocumentKind.REBOOT):
         name = documents[kind]
         for finding in _permission(asked.sending(name), f"ssm:SendCommand ({name})"):
             # With groups or a tag named, nobody may send to an instance that does not exist.

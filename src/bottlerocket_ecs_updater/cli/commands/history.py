@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
-from bottlerocket_ecs_updater.cli.wiring import wire_to_look
+from bottlerocket_ecs_updater.cli.wiring import wire_read_only
 from bottlerocket_ecs_updater.engine.store.audit import acts_of
 from bottlerocket_ecs_updater.errors import UsageError
 from bottlerocket_ecs_updater.report.outputs.index import acts_text, entries_of, history_text, write_index
@@ -32,7 +32,7 @@ class HistorySettings:
 
 def history(*, settings: HistorySettings) -> int:
     """List the runs of a cluster, and what people did, newest first."""
-    wired = wire_to_look(settings.target, os.environ)
+    wired = wire_read_only(settings.target, os.environ)
     if wired.store is None:
         raise UsageError("the history of runs is in the state store: give --state")
     entries = entries_of(wired.store, wired.state, wired.cluster_name)[: settings.last]

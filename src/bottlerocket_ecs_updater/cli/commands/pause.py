@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.acts import Why, caller, record
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
-from bottlerocket_ecs_updater.cli.wiring import Wired, wire_to_look
+from bottlerocket_ecs_updater.cli.wiring import Wired, wire_read_only
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.store.migration import pause_of
 from bottlerocket_ecs_updater.engine.store.pause_switch import Pause, set_pause
@@ -28,7 +28,7 @@ class PauseSettings:
 
 def pause(*, settings: PauseSettings) -> int:
     """Let no run begin anything new on a cluster until `resume`; what is in flight finishes."""
-    wired = wire_to_look(settings.target, os.environ)
+    wired = wire_read_only(settings.target, os.environ)
     store = store_of(wired)
     before = pause_of(store, wired.place, wired.cluster_name)
     made = Pause(wired.clock.now(), caller(wired), settings.why)

@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.cli.wiring import Wired, wire
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.planning.plan import plan as plan_of
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.engine.look.snapshot import Beyond, take_picture
+from bottlerocket_ecs_updater.engine.look.snapshot import ExtraPorts, take_snapshot
 from bottlerocket_ecs_updater.errors import UsageError
 from bottlerocket_ecs_updater.report.views.plan import plan_json, plan_text
 
@@ -83,13 +83,13 @@ def plan(*, settings: PlanSettings = NO_SETTINGS) -> int:
 
 def look(wired: Wired, policy: Policy) -> Fleet:
     """Look and check, as a run does at its beginning; change nothing. Raises what AWS makes of it."""
-    return take_picture(
+    return take_snapshot(
         wired.cluster,
         wired.hosts,
         wired.clock,
         policy,
         wired.ledger,
-        beyond=Beyond(
+        beyond=ExtraPorts(
             wired.store, wired.cluster_name, wired.survey, wired.own, wired.launches, wired.store_name, wired.place
         ),
     )

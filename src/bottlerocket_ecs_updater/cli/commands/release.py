@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from bottlerocket_ecs_updater.cli.acts import Why, record
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
-from bottlerocket_ecs_updater.cli.wiring import Wired, wire_to_look
+from bottlerocket_ecs_updater.cli.wiring import Wired, wire_read_only
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM
@@ -46,7 +46,7 @@ def release(
 
     What would be done is shown first. If something else would be done once you have agreed, nothing is done.
     """
-    wired = wire_to_look(settings.target, os.environ, settings.lease)
+    wired = wire_read_only(settings.target, os.environ, settings.lease)
     planned = _consider(what, wired)
     steps = planned.steps()
     if not steps:

@@ -14,16 +14,16 @@ from cyclopts import Parameter
 from bottlerocket_ecs_updater.cli.outputs import reach_of
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
-from bottlerocket_ecs_updater.cli.wiring import wire_to_look
+from bottlerocket_ecs_updater.cli.wiring import wire_read_only
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import name_of
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.errors import NotFound, UsageError
-from bottlerocket_ecs_updater.report.analysis.run_report import Account, account_of
+from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, run_report
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
 from bottlerocket_ecs_updater.report.outputs.archive import FORMS, acts_around, render, report_key, write_reports
 from bottlerocket_ecs_updater.report.record.record import read_record, runs_of
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 LATEST = "latest"
 
@@ -58,7 +58,7 @@ def report(
     form = settings.form or form_of(settings.to)
     if settings.to is not None:
         check_place(settings.to)
-    wired = wire_to_look(settings.target, os.environ)
+    wired = wire_read_only(settings.target, os.environ)
     if wired.store is None:
         raise UsageError("the record of runs is in the state store: give --state")
     state, name, account = _read(wired.store, (wired.state, wired.cluster_name), run, reach_of(settings.target))
@@ -69,7 +69,7 @@ def report(
             _say(fault)
         folder = report_key(state, name, "").rpartition("/")[0]
         written = ", ".join(f"report.{one}" for one in FORMS)
-        _say(f"{visible(account.headline)}\nWritten to {folder} in the state store: {written}")
+        _say(f"{sanitize(account.headline)}\nWritten to {folder} in the state store: {written}")
     return 0
 
 
@@ -80,7 +80,7 @@ def _put(text: str, to: Path | None) -> None:
         write_file(to, text)
 
 
-def _read(store: Store, states: Sequence[str], run: str, reach: Reach) -> tuple[str, RunId, Account]:
+def _read(store: Store, states: Sequence[str], run: str, reach: Reach) -> tuple[str, RunId, RunReport]:
     """The record of a run, and under which of these names it is kept; older versions had another one."""
     cluster = name_of(states[0])
     if run != LATEST and ("/" in run or not run):
@@ -90,7 +90,7 @@ def _read(store: Store, states: Sequence[str], run: str, reach: Reach) -> tuple[
         past = read_record(store, state, name) if name is not None else None
         if name is not None and past is not None and past.events:
             acts = acts_around(store, state, past.events)
-            return state, name, account_of(past.events, past.unreadable, cluster=cluster, reach=reach, acts=acts)
+            return state, name, run_report(past.events, past.unreadable, cluster=cluster, reach=reach, acts=acts)
     if run == LATEST:
         raise NotFound(f"no run of {cluster} has left a record")
     raise NotFound(f"run {run} of {cluster} has left no record; `history` lists those that did")

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from bottlerocket_ecs_updater.cli.acts import Why, record
 from bottlerocket_ecs_updater.cli.commands.pause import store_of
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
-from bottlerocket_ecs_updater.cli.wiring import wire_to_look
+from bottlerocket_ecs_updater.cli.wiring import wire_read_only
 from bottlerocket_ecs_updater.engine.store.migration import end_pause, pause_of
 
 
@@ -26,7 +26,7 @@ class ResumeSettings:
 
 def resume(*, settings: ResumeSettings) -> int:
     """Let runs begin again on a cluster that was paused."""
-    wired = wire_to_look(settings.target, os.environ)
+    wired = wire_read_only(settings.target, os.environ)
     store = store_of(wired)
     was = pause_of(store, wired.place, wired.cluster_name)
     if wired.place is not None:

@@ -13,14 +13,14 @@ from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.cli.outputs import Telling, successors, tell
 from bottlerocket_ecs_updater.cli.settings.parameters import Bucket
 from bottlerocket_ecs_updater.cli.settings.settings import RunSettings
-from bottlerocket_ecs_updater.cli.signals import RELEASE_GRACE_SECONDS, at_most, heard
+from bottlerocket_ecs_updater.cli.signals import RELEASE_GRACE_SECONDS, handle_signals, time_limit
 from bottlerocket_ecs_updater.cli.wiring import Wired, wire
 from bottlerocket_ecs_updater.core.model.event import LeaseRefused, LeaseTaken, LookPostponed, RunFinished, WaitBegan
 from bottlerocket_ecs_updater.core.model.outcome import count
-from bottlerocket_ecs_updater.core.model.time_text import passed
-from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, Taken, asking
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
+from bottlerocket_ecs_updater.engine.lease.store_lease import HeldBy, Taken, lease_guard
 from bottlerocket_ecs_updater.engine.ports import Recorder
-from bottlerocket_ecs_updater.engine.run import Run, Stop, World
+from bottlerocket_ecs_updater.engine.run import Ports, Run, Stop
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.migration import move_pause
 from bottlerocket_ecs_updater.engine.store.trial import try_conditions
@@ -39,7 +39,7 @@ def run(settings: RunSettings) -> int:
     """Update the cluster's Bottlerocket container instances, as far as may be done now."""
     gc.set_threshold(MADE_BEFORE_COLLECTED)
     stop, interrupted = Stop(), threading.Event()
-    with heard(stop, interrupted):
+    with handle_signals(stop, interrupted):
         wired = _wired(settings, interrupted)
         telling = tell(settings, wired, sys.stderr)
         try:
@@ -47,7 +47,7 @@ def run(settings: RunSettings) -> int:
         finally:
             telling.close()
             # The next run need not wait for this one; but nobody waits long for that.
-            with suppress(Interrupted), at_most(RELEASE_GRACE_SECONDS):
+            with suppress(Interrupted), time_limit(RELEASE_GRACE_SECONDS):
                 wired.right.release()
 
 
@@ -71,7 +71,7 @@ def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
             # Whoever watches hears of it as of every outage, and of every run that could not begin.
             telling = told()
             now = bare.clock.now()
-            if isinstance(error, Throttled | Unreachable) and not passed(began, settings.limits.drain_timeout, now):
+            if isinstance(error, Throttled | Unreachable) and not has_passed(began, settings.limits.drain_timeout, now):
                 telling.recorder.record(LookPostponed(now, str(error), wait, began, until))
                 if bare.clock.sleep(wait):
                     continue
@@ -109,7 +109,7 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
         case Taken(epoch=epoch, from_whom=from_whom, warning=warning):
             recorder.record(LeaseTaken(now, epoch, from_whom, warning))
 
-    ask = asking(wired.right)
+    ask = lease_guard(wired.right)
 
     def before_call(acting: bool) -> None:  # noqa: FBT001 - the hook's form
         telling.tick()
@@ -118,7 +118,7 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
         ask(acting)
 
     wired.api.before_call = before_call
-    world = World(
+    world = Ports(
         wired.cluster,
         wired.hosts,
         wired.clock,
@@ -160,7 +160,7 @@ def _ask_for_right(settings: RunSettings, wired: Wired, recorder: Recorder) -> T
             # Nothing is kept of a try that failed in the middle: the next one begins anew.
             wired.right.release()
             now = wired.clock.now()
-            if passed(began, settings.limits.drain_timeout, now):
+            if has_passed(began, settings.limits.drain_timeout, now):
                 raise
             recorder.record(LookPostponed(now, str(problem), wait, began, began + settings.limits.drain_timeout))
             if not wired.clock.sleep(wait):

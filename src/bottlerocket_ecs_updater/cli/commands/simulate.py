@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.errors import UsageError
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.scenarios import Scenario
     from bottlerocket_ecs_updater.simulator.wire import Wire
-    from bottlerocket_ecs_updater.simulator.world.invariants import Verdict
+    from bottlerocket_ecs_updater.simulator.world.invariants import Findings
     from bottlerocket_ecs_updater.simulator.world.world import World
 
 STATE_BUCKET = "simulated-state"
@@ -201,7 +201,7 @@ def _report(path: Path, wire: Wire, cluster: str) -> bool:
 
 def _conclude(scenario: Scenario, world: World) -> bool:
     """What the world saw, which no real cloud could tell; whether all of it is as it should be."""
-    seen = world.verdict()
+    seen = world.findings()
     wrong = _not_as_foretold(scenario, seen)
     _say("\nWhat the world saw:")
     for line in _what_was_seen(scenario, seen):
@@ -212,18 +212,18 @@ def _conclude(scenario: Scenario, world: World) -> bool:
 
 def _conclude_served(scenario: Scenario, world: World) -> bool:
     """The same of a served world, as comments. Nothing was foretold: nobody knew what its clients would do."""
-    seen = world.verdict()
+    seen = world.findings()
     _say("#\n# What the world saw:")
     for line in _what_was_seen(scenario, seen):
         _say(f"#   {line}")
     return _is_clean(seen)
 
 
-def _is_clean(seen: Verdict) -> bool:
+def _is_clean(seen: Findings) -> bool:
     return not (any(task.by_updater for task in seen.tasks_killed) or seen.stranded or seen.violations)
 
 
-def _what_was_seen(scenario: Scenario, seen: Verdict) -> Iterator[str]:
+def _what_was_seen(scenario: Scenario, seen: Findings) -> Iterator[str]:
     killed = [task for task in seen.tasks_killed if task.by_updater]
     yield f"tasks killed by a reboot     {len(killed) or 'none'}"
     yield f"most instances out at once   {seen.most_out_at_once}"
@@ -238,7 +238,7 @@ def _what_was_seen(scenario: Scenario, seen: Verdict) -> Iterator[str]:
         yield f"  {count:6}  {operation}"
 
 
-def _not_as_foretold(scenario: Scenario, seen: Verdict) -> list[str]:
+def _not_as_foretold(scenario: Scenario, seen: Findings) -> list[str]:
     """Instances that should have been updated and were not, or should have been left alone and were not."""
     from bottlerocket_ecs_updater.simulator.scenarios import Fate  # noqa: PLC0415
 

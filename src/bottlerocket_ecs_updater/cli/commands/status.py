@@ -14,13 +14,13 @@ from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, Target
-from bottlerocket_ecs_updater.cli.wiring import Wired, began_at, wire_to_look
+from bottlerocket_ecs_updater.cli.wiring import Wired, began_at, wire_read_only
 from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.lease.lease_note import read_lease
 from bottlerocket_ecs_updater.engine.lease.store_lease import lease_key
-from bottlerocket_ecs_updater.engine.look.snapshot import Beyond, take_picture
+from bottlerocket_ecs_updater.engine.look.snapshot import ExtraPorts, take_snapshot
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.report.record.record import read_record, runs_of
 from bottlerocket_ecs_updater.report.views.status import ClusterStatus, LastRun, next_run, status_json, status_text
@@ -46,7 +46,7 @@ class StatusSettings:
 
 def status(*, settings: StatusSettings) -> int:
     """Show instances by release and state, open claims, rests, quarantine, who acts, and the last run."""
-    wired = wire_to_look(settings.target, os.environ)
+    wired = wire_read_only(settings.target, os.environ)
     while True:
         now = _status(wired)
         text = status_text(now) if settings.form == "text" else json.dumps(status_json(now), indent=1) + "\n"
@@ -58,8 +58,8 @@ def status(*, settings: StatusSettings) -> int:
 
 def _status(wired: Wired) -> ClusterStatus:
     ledger = wired.ledger.load()
-    beyond = Beyond(wired.store, wired.cluster_name, wired.survey, launches=wired.launches, place=wired.place)
-    fleet = take_picture(wired.cluster, wired.hosts, wired.clock, Policy(), wired.ledger, beyond=beyond, ask=False)
+    beyond = ExtraPorts(wired.store, wired.cluster_name, wired.survey, launches=wired.launches, place=wired.place)
+    fleet = take_snapshot(wired.cluster, wired.hosts, wired.clock, Policy(), wired.ledger, beyond=beyond, ask=False)
     store = wired.store
     state, runs = _runs(wired)
     lease = read_lease(store.get(lease_key(state))) if store is not None else None

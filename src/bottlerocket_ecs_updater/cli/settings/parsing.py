@@ -49,7 +49,7 @@ def with_command(tokens: Sequence[str]) -> list[str]:
 
 
 @dataclass
-class Conflict(UsageError):
+class SettingsConflict(UsageError):
     """Settings that are each allowed, but not together."""
 
     settings: tuple[str, ...] = ()
@@ -126,7 +126,7 @@ def parse(app: App, tokens: Sequence[str]) -> Callable[[], Any]:
         command, bound, _ = app.parse_args(given, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         raise UsageError(_explain(error, sources.arguments)) from error
-    except Conflict as conflict:
+    except SettingsConflict as conflict:
         origins = ", ".join(sources.origin(setting) for setting in conflict.settings)
         raise UsageError(f"{conflict.message}; {origins}") from conflict
     return lambda: command(*bound.args, **bound.kwargs)

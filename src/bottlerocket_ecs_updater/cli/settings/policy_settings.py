@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
-from bottlerocket_ecs_updater.cli.settings.parsing import Conflict
+from bottlerocket_ecs_updater.cli.settings.parsing import SettingsConflict
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoint, Checkpoints
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules, read_probe
 from bottlerocket_ecs_updater.core.rules.policy import OwnHost
@@ -176,7 +176,7 @@ class RuleSettings:
             try:
                 make()
             except ValueError as error:
-                raise Conflict(str(error), (name,)) from error
+                raise SettingsConflict(str(error), (name,)) from error
 
     def _stages(self) -> StageRules:
         return StageRules(self.stage or "", self.promoted_by, self.silent_after, self.ignore_silent)

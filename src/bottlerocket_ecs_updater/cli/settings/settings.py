@@ -17,10 +17,10 @@ from cyclopts import App, Parameter
 
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.parameters import Place
-from bottlerocket_ecs_updater.cli.settings.parsing import Conflict, configure, parse
+from bottlerocket_ecs_updater.cli.settings.parsing import SettingsConflict, configure, parse
 from bottlerocket_ecs_updater.cli.settings.policy_settings import RuleSettings
 from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, INHIBITED_FOR
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.time_text import format_duration
 from bottlerocket_ecs_updater.core.rules.policy import SUSPECT_AFTER, Limit, Policy
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM
@@ -87,7 +87,7 @@ class Target:
     def __post_init__(self) -> None:
         in_arn = self._region_in_arn()
         if in_arn and self.region and in_arn != self.region:
-            raise Conflict(f"the cluster is in {in_arn}, but region is {self.region}", ("cluster", "region"))
+            raise SettingsConflict(f"the cluster is in {in_arn}, but region is {self.region}", ("cluster", "region"))
 
     @property
     def region_named(self) -> str | None:
@@ -115,14 +115,14 @@ class Documents:
     ] = None
 
     @property
-    def by_kind(self) -> Mapping[Kind, str]:
+    def by_kind(self) -> Mapping[DocumentKind, str]:
         """The documents that there are, by what they are for."""
         names = {
-            Kind.CHECK: self.check_document,
-            Kind.APPLY: self.apply_document,
-            Kind.REBOOT: self.reboot_document,
-            Kind.BEFORE_DRAIN: self.before_drain_document,
-            Kind.AFTER_REBOOT: self.after_reboot_document,
+            DocumentKind.CHECK: self.check_document,
+            DocumentKind.APPLY: self.apply_document,
+            DocumentKind.REBOOT: self.reboot_document,
+            DocumentKind.BEFORE_DRAIN: self.before_drain_document,
+            DocumentKind.AFTER_REBOOT: self.after_reboot_document,
         }
         return {kind: name for kind, name in names.items() if name is not None}
 
@@ -192,7 +192,7 @@ class Limits:
         names = (long.replace("_", "-"), short.replace("_", "-"))
         spans = (format_duration(getattr(self, long)), format_duration(getattr(self, short)))
         least = f"{'twice ' if times == 2 else ''}{names[1]} ({spans[1]})"
-        raise Conflict(f"{names[0]} ({spans[0]}) must not be shorter than {least}", names)
+        raise SettingsConflict(f"{names[0]} ({spans[0]}) must not be shorter than {least}", names)
 
 
 @Parameter(name="*", group="Output")
@@ -213,7 +213,7 @@ class Output:
 
     def __post_init__(self) -> None:
         if self.quiet and self.verbose:
-            raise Conflict("quiet and verbose exclude each other", ("quiet", "verbose"))
+            raise SettingsConflict("quiet and verbose exclude each other", ("quiet", "verbose"))
 
     @property
     def level(self) -> LogLevel:
@@ -272,11 +272,13 @@ class RunSettings:
         if self.limits.poll_interval < POLL_MIN and self.target.time_scale <= 1:
             short, least = format_duration(self.limits.poll_interval), format_duration(POLL_MIN)
             reason = "closer looks would be more calls than AWS allows; only a simulator takes them, with --time-scale"
-            raise Conflict(f"poll-interval ({short}) must not be shorter than {least}: {reason}", ("poll-interval",))
+            raise SettingsConflict(
+                f"poll-interval ({short}) must not be shorter than {least}: {reason}", ("poll-interval",)
+            )
         lacking = self.rules.rules.needs_memory if self.target.state is None else ()
         if lacking:
             what = " and ".join(lacking)
-            raise Conflict(f"{what} can only be kept with a state store: give --state", (*lacking, "state"))
+            raise SettingsConflict(f"{what} can only be kept with a state store: give --state", (*lacking, "state"))
 
     @property
     def policy(self) -> Policy:

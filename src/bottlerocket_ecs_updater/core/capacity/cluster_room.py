@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.capacity.incremental import Placing
+from bottlerocket_ecs_updater.core.capacity.incremental import IncrementalPlacement
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     Capacity,
     Coming,
@@ -29,9 +29,9 @@ from bottlerocket_ecs_updater.core.model.host_report import UpdateState
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.resources import Moving
+from bottlerocket_ecs_updater.core.model.resources import DeploymentLimits
 from bottlerocket_ecs_updater.core.model.services import Service
-from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 GROUP = "service:"
@@ -40,7 +40,7 @@ REFUGES_LOOKED_AT = 50
 """Of the instances that are done those with the most memory left: what fits on none of them hardly fits on others."""
 
 
-class Rooms:
+class ClusterRoom:
     """The room in a fleet at one moment, less what those that were picked in this pass leave behind."""
 
     def __init__(self, fleet: Fleet) -> None:
@@ -59,7 +59,7 @@ class Rooms:
         self._refusals: dict[str, NoRoom] = {}
         """What was found of a service that has room nowhere, by its name."""
         self._coming: Sequence[Coming] | None = None
-        self._placing: Placing | None = None
+        self._placing: IncrementalPlacement | None = None
         self._placed: InstanceId | None = None
         """Whose tasks were found places last, by the short way."""
 
@@ -81,7 +81,7 @@ class Rooms:
             if f" {instance.id}, the nearest" not in self._refusals[name].missing:
                 return self._refusals[name]
         if self._placing is None:
-            self._placing = Placing(capacity, {task.instance for task in others})
+            self._placing = IncrementalPlacement(capacity, {task.instance for task in others})
         if self._placing.fits(instance.id, rules, here, leaving):
             self._placed = instance.id
             return Fits(provisos=tuple(doubt for arn in dict.fromkeys(here) for doubt in rules[arn].doubts))
@@ -115,7 +115,7 @@ class Rooms:
         else:
             self._placing = None
 
-    def strays(self, instance: Instance) -> int:
+    def tasks_moved_again(self, instance: Instance) -> int:
         """How many of its tasks would go where they must be moved once more: no instance that is done takes one.
 
         A preference, no promise: each task is tried alone, and what is not known does not count.
@@ -261,7 +261,7 @@ def unsurveyed(instance: Instance, fleet: Fleet, poll: timedelta) -> bool:
     if not fleet.surveyed:
         return False
     around = instance.around
-    if around is None or around.asked_at is None or passed(around.asked_at, poll, fleet.at):
+    if around is None or around.asked_at is None or has_passed(around.asked_at, poll, fleet.at):
         return True
     return not around.unasked and any(True for _ in unread_definitions(instance, fleet))
 
@@ -281,7 +281,7 @@ def held_for_survey(instance: Instance, fleet: Fleet, policy: Policy) -> tuple[H
     around, why = instance.around, missed(instance)
     if around is None or why is None or around.asked_at is None or around.unasked_since is None:
         return None
-    long_since = passed(around.unasked_since, policy.answer_timeout, around.asked_at)
+    long_since = has_passed(around.unasked_since, policy.answer_timeout, around.asked_at)
     again_at = around.asked_at + (policy.full_look_spacing if long_since else policy.poll_interval)
     if fleet.at >= again_at:
         return None
@@ -293,7 +293,7 @@ def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:
     known = fleet.definitions
     if known is None:
         return
-    for service in Rooms(fleet).services_on(instance):
+    for service in ClusterRoom(fleet).services_on(instance):
         definition = service.moving.definition if service.moving is not None else None
         if definition is not None and definition not in known:
             yield definition
@@ -334,7 +334,7 @@ def _drains(instance: Instance) -> bool:
 
 
 def _is_done(instance: Instance) -> bool:
-    report = instance.told.report if instance.told is not None else None
+    report = instance.check_answer.report if instance.check_answer is not None else None
     return instance.claim is None and report is not None and report.state is UpdateState.IDLE
 
 
@@ -389,7 +389,7 @@ class _Growth:
     doubts: tuple[str, ...] = ()
 
 
-def _growth_of(moving: Moving, fleet: Fleet) -> _Growth:
+def _growth_of(moving: DeploymentLimits, fleet: Fleet) -> _Growth:
     if not moving.providers:
         return _Growth(moving.launch in (LaunchType.FARGATE, LaunchType.MANAGED_INSTANCES, LaunchType.OTHER))
     known = fleet.providers or {}

@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     Capacity,
-    Left,
-    Room,
+    HostRoom,
+    RoomSnapshot,
     ServiceRules,
     blocked_by_limits,
     must_place,
@@ -22,12 +22,12 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 
 
-class Placing:
+class IncrementalPlacement:
     """The places found so far. `emptied` are the instances that drain already."""
 
     def __init__(self, capacity: Mapping[InstanceId, Capacity], emptied: Collection[InstanceId]) -> None:
         usable = ((id_, left) for id_, left in sorted(capacity.items()) if left.accepts and id_ not in emptied)
-        self._rooms = [Room(id_, left) for id_, left in usable]
+        self._rooms = [HostRoom(id_, left) for id_, left in usable]
         self._closed: set[InstanceId] = set()
         self._guests: dict[InstanceId, Counter[ServiceArn]] = {}
         """How many tasks of each service were promised a place on an instance."""
@@ -101,4 +101,4 @@ class _Try:
         """Tasks that had been promised a place on it."""
         self.placed = placed
         self.first = first
-        self.taken: list[tuple[Room, Left, ServiceArn]] = []
+        self.taken: list[tuple[HostRoom, RoomSnapshot, ServiceArn]] = []

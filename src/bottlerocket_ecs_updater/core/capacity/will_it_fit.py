@@ -29,7 +29,7 @@ from itertools import islice
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.resources import Demand, Port
+from bottlerocket_ecs_updater.core.model.resources import Port, TaskRequirements
 from bottlerocket_ecs_updater.core.rules.expression import Expression, judge, parse_expression, subjects
 
 _ATTRIBUTE = "attribute:"
@@ -90,7 +90,7 @@ class ServiceRules:
     """Whether no two of its tasks may share an instance."""
     member_of: tuple[str, ...] = ()
     """Placement constraints of the service and of its task definition, as they are written."""
-    demand: Demand | None = None
+    demand: TaskRequirements | None = None
     """What its next task asks, None where its task definition is not known."""
     launch: LaunchType = LaunchType.EC2
     providers: tuple[str, ...] = ()
@@ -198,7 +198,7 @@ def without(capacity: Mapping[InstanceId, Capacity], instance: InstanceId) -> Ma
 
 def takes(instance: InstanceId, capacity: Capacity, service: ServiceRules) -> bool:
     """Whether an instance with that much left could take one more task of the service."""
-    return next(Room(instance, capacity).lacks(service), None) is None
+    return next(HostRoom(instance, capacity).lacks(service), None) is None
 
 
 def room_hold(answer: Fits | NoRoom) -> Hold | None:
@@ -238,7 +238,7 @@ def must_place(service: ServiceRules, leaving: int) -> int:
     return 0 if service.daemon else max(0, service.floor - elsewhere)
 
 
-Left = tuple[
+RoomSnapshot = tuple[
     int, int, int, frozenset[Port], int | None, frozenset[ServiceArn] | None, frozenset[str] | None, int | None
 ]
 """CPU, memory, GPUs, ports taken, interfaces, the services that have a task there, their groups, and their number."""
@@ -274,9 +274,9 @@ def _try_to_place(
     coming: Sequence[Coming],
     *,
     spread: bool,
-) -> tuple[list[Room], list[_Need], ServiceRules | None]:
+) -> tuple[list[HostRoom], list[_Need], ServiceRules | None]:
     """Place all that must have a place: the rooms after it, the needs of `here`, and the first that has none."""
-    rooms = [Room(id_, left) for id_, left in capacity.items()]
+    rooms = [HostRoom(id_, left) for id_, left in capacity.items()]
     rooms += _expected(coming, sum(need.count for need in needs))
     # What was promised to the drains that are under way is set aside first, as far as there is room for it.
     for need in _largest_first([need for need in needs if need.service.arn not in here], rooms):
@@ -285,16 +285,16 @@ def _try_to_place(
     return rooms, ours, _place_all(ours, rooms, spread=spread)
 
 
-def _expected(coming: Sequence[Coming], tasks: int) -> list[Room]:
+def _expected(coming: Sequence[Coming], tasks: int) -> list[HostRoom]:
     """As many of the instances that may come as could matter to so many tasks."""
     return [
-        Room(InstanceId(f"a new instance of {one.provider}"), one.like)
+        HostRoom(InstanceId(f"a new instance of {one.provider}"), one.like)
         for one in coming
         for _ in range(min(one.more, tasks))
     ]
 
 
-class Room:
+class HostRoom:
     """What is left on one instance while tasks are placed on it, one after another; no part of any answer."""
 
     __slots__ = (
@@ -379,7 +379,7 @@ class Room:
             yield f"the attribute {min(unnamed)}"
         yield from self._breaks_constraint(service)
 
-    def _lacks_resources(self, demand: Demand) -> Iterator[str]:
+    def _lacks_resources(self, demand: TaskRequirements) -> Iterator[str]:
         if demand.cpu > self.cpu:
             yield f"{demand.cpu - self.cpu} CPU units"
         if demand.memory > self.memory:
@@ -425,12 +425,12 @@ class Room:
         if self.running is not None:
             self.running += 1
 
-    def left(self) -> Left:
+    def left(self) -> RoomSnapshot:
         """What is left on it now."""
         resources = self.cpu, self.memory, self.gpus, self.ports, self.interfaces
         return *resources, self.hosts, self.groups, self.running
 
-    def restore(self, left: Left) -> None:
+    def restore(self, left: RoomSnapshot) -> None:
         """Have so much left again."""
         self.cpu, self.memory, self.gpus, self.ports, self.interfaces, self.hosts, self.groups, self.running = left
 
@@ -458,12 +458,12 @@ def doubts_of(service: ServiceRules, capacity: Mapping[InstanceId, Capacity]) ->
         if readable(text) is None
     }
     if service.distinct or service.member_of:
-        rooms = (Room(id_, left) for id_, left in sorted(capacity.items()) if left.accepts)
+        rooms = (HostRoom(id_, left) for id_, left in sorted(capacity.items()) if left.accepts)
         found |= {doubt: None for room in rooms if not room.takes_from(service) for doubt in room.doubts(service)}
     return tuple(found)
 
 
-def _largest_first(needs: list[_Need], rooms: list[Room]) -> list[_Need]:
+def _largest_first(needs: list[_Need], rooms: list[HostRoom]) -> list[_Need]:
     """Those with the fewest places first, and of these the largest: the order in which first fit fails least."""
     most_cpu = max((room.cpu for room in rooms), default=1) or 1
     most_memory = max((room.memory for room in rooms), default=1) or 1
@@ -477,11 +477,11 @@ def _largest_first(needs: list[_Need], rooms: list[Room]) -> list[_Need]:
     return sorted(needs, key=rank)
 
 
-def _places(service: ServiceRules, rooms: list[Room]) -> Iterator[Room]:
+def _places(service: ServiceRules, rooms: list[HostRoom]) -> Iterator[HostRoom]:
     return (room for room in rooms if next(room.lacks(service), None) is None)
 
 
-def _place(need: _Need, rooms: list[Room], *, spread: bool = False) -> int:
+def _place(need: _Need, rooms: list[HostRoom], *, spread: bool = False) -> int:
     """Place as many as there is room for, each where it first fits, or with the fewest tasks; how many are left."""
     left = need.count
     while spread and left and (places := list(_places(need.service, rooms))):
@@ -494,7 +494,7 @@ def _place(need: _Need, rooms: list[Room], *, spread: bool = False) -> int:
     return left
 
 
-def _place_all(needs: list[_Need], rooms: list[Room], *, spread: bool) -> ServiceRules | None:
+def _place_all(needs: list[_Need], rooms: list[HostRoom], *, spread: bool) -> ServiceRules | None:
     """Place all, and give the first service that has no room, None where all have.
 
     One may be placed beside another only after that has its new place, so those left over are tried again.
@@ -508,7 +508,7 @@ def _place_all(needs: list[_Need], rooms: list[Room], *, spread: bool) -> Servic
     return None
 
 
-def _comings(service: ServiceRules, rooms: list[Room], coming: Sequence[Coming]) -> Iterator[str]:
+def _comings(service: ServiceRules, rooms: list[HostRoom], coming: Sequence[Coming]) -> Iterator[str]:
     """What is worth knowing of room that is not there yet, and is needed for the service."""
     for one in coming:
         used = [room for room in rooms if room.capacity is one.like and room.hosts and service.arn in room.hosts]
@@ -519,7 +519,7 @@ def _comings(service: ServiceRules, rooms: list[Room], coming: Sequence[Coming])
             )
 
 
-def _no_room(service: ServiceRules, rooms: list[Room]) -> NoRoom:
+def _no_room(service: ServiceRules, rooms: list[HostRoom]) -> NoRoom:
     name = service.name
     if service.demand is None:
         missing = "what its task definition asks for is not known"
@@ -551,7 +551,7 @@ def _advice(service: ServiceRules) -> str:
     return f"{more}, or lower its minimumHealthyPercent so that it may run on fewer tasks for a while"
 
 
-def _notes(ours: list[_Need], leaving: Mapping[ServiceArn, int], rooms: list[Room]) -> Iterator[str]:
+def _notes(ours: list[_Need], leaving: Mapping[ServiceArn, int], rooms: list[HostRoom]) -> Iterator[str]:
     for need in ours:
         service = need.service
         if service.daemon:

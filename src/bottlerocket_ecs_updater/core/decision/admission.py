@@ -53,11 +53,11 @@ def rules_for(target: Version, fleet: Fleet, policy: Policy) -> Rules:
 
 def failed_before(instance: Instance, target: Version, fleet: Fleet, policy: Policy) -> Hold | None:
     """Why what is remembered speaks against the version: it failed here a while ago, or on other instances."""
-    rest = instance.rest
+    rest = instance.backoff
     if rest is not None and (rest.version == target) and fleet.at < rest.until:
         until = UNTIL_CLEARED if rest.rolled_back else f"{rest.until:%Y-%m-%d %H:%M} UTC"
         then = "look at why it failed, then clear the rest with `release`" if rest.rolled_back else _TRIED_AGAIN
-        return hold(Reason.RESTING, until=until, attempts=rest.attempts, version=target, why=rest.why, then=then)
+        return hold(Reason.BACKING_OFF, until=until, attempts=rest.attempts, version=target, why=rest.why, then=then)
     broken = fleet.past.broken.get(target)
     if broken is not None:
         return hold_for_broken(target, broken)

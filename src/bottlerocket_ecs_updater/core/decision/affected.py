@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.model.ids import ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.services import Service
-from bottlerocket_ecs_updater.core.model.time_text import spell_moment
+from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
 
 GROUP = "service:"
@@ -61,7 +61,7 @@ def hold_for_deployments(deploying: Iterable[Service], rules: TaskRules) -> Hold
 
 def _named(service: Service) -> str:
     since = service.deploying_since
-    return f"{service.name} (since {spell_moment(since)})" if since is not None else service.name
+    return f"{service.name} (since {time_text(since)})" if since is not None else service.name
 
 
 def seen_deploying_since(instance: Instance, fleet: Fleet) -> datetime | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.model.outcome import LONGEST_REST, Rest, longest
+from bottlerocket_ecs_updater.core.model.outcome import LONGEST_BACKOFF, Backoff, longest_backoff
 from bottlerocket_ecs_updater.core.model.version import Version
 
-FIRST_REST = timedelta(minutes=30)
+FIRST_BACKOFF = timedelta(minutes=30)
 """Long enough for what most often was the cause, a repository or a deployment, to pass."""
 
 
@@ -16,9 +16,13 @@ UNTIL_CLEARED = "a person clears it"
 """In place of a time, where only a person ends a rest."""
 
 
-def next_rest(before: Rest | None, version: Version, why: str, now: datetime, *, rolled_back: bool = False) -> Rest:
+def next_backoff(
+    before: Backoff | None, version: Version, why: str, now: datetime, *, rolled_back: bool = False
+) -> Backoff:
     """The rest after one more failure: twice as long as the last one for the same version, within its limits."""
     attempts = before.attempts + 1 if before is not None and before.version == version else 1
-    rest = Rest(version, attempts, now, why, rolled_back)
-    length = longest(rest) if rolled_back else min(FIRST_REST * 2 ** min(attempts - 1, 10), LONGEST_REST)
-    return replace(rest, until=now + length)
+    backoff = Backoff(version, attempts, now, why, rolled_back)
+    length = (
+        longest_backoff(backoff) if rolled_back else min(FIRST_BACKOFF * 2 ** min(attempts - 1, 10), LONGEST_BACKOFF)
+    )
+    return replace(backoff, until=now + length)

@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import Blocker
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import spell_moment
+from bottlerocket_ecs_updater.core.model.time_text import time_text
 
 FIRST_WAIT = timedelta(hours=6)
 """A run later the same day would most often find the same."""
@@ -53,7 +53,7 @@ def blocked(instance: Instance, fleet: Fleet, picked: Collection[str] = ()) -> H
         if one.last >= fleet.started_at:
             return _hold(group, one, "in this run")
         if fleet.at < tried_again(one):
-            return _hold(group, one, f"before {spell_moment(tried_again(one))}")
+            return _hold(group, one, f"before {time_text(tried_again(one))}")
         if group in picked or _tried_now(group, instance, fleet):
             return _hold(group, one, "beside another one that is tried now")
     return None
@@ -67,7 +67,7 @@ def tried_again(one: Blocker) -> datetime:
 
 def _tried_now(group: str, instance: Instance, fleet: Fleet) -> bool:
     claimed = (one for one in fleet.instances.values() if one.claim is not None and one.id != instance.id)
-    return any(group in one.trail.groups or group in groups_on(one) for one in claimed)
+    return any(group in one.progress.groups or group in groups_on(one) for one in claimed)
 
 
 def _hold(group: str, one: Blocker, when: str) -> Hold:
@@ -77,6 +77,6 @@ def _hold(group: str, one: Blocker, when: str) -> Hold:
         what=group,
         instance=one.instance,
         times=times,
-        since=spell_moment(one.first),
+        since=time_text(one.first),
         when=when,
     )

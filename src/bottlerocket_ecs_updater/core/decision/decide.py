@@ -10,28 +10,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
-from bottlerocket_ecs_updater.core.decision.backoff import next_rest
+from bottlerocket_ecs_updater.core.decision.backoff import next_backoff
 from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
-from bottlerocket_ecs_updater.core.decision.draft import Draft, due
+from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft, due
 from bottlerocket_ecs_updater.core.decision.halting import find_halt
 from bottlerocket_ecs_updater.core.decision.rival_runs import find_elder, left_to_others
 from bottlerocket_ecs_updater.core.decision.settling import next_settle_look
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
+    CandidateState,
     Done,
     Held,
     Ready,
     Stageable,
-    Standing,
     Waiting,
+    assess,
     some_may_be_back,
-    stand,
 )
 from bottlerocket_ecs_updater.core.decision.unclaimed.gates import (
-    barriers_of,
     left_alone,
     nobody_is_asked,
     nothing_begins,
+    start_gates,
 )
 from bottlerocket_ecs_updater.core.decision.unclaimed.stage import stage
 from bottlerocket_ecs_updater.core.decision.unclaimed.start import (
@@ -40,7 +40,7 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.start import (
     leave_own_host,
     services_for_begin,
 )
-from bottlerocket_ecs_updater.core.model.command import Check, Command, Conclude, Note, Verdict
+from bottlerocket_ecs_updater.core.model.command import Check, Command, Conclude, NextStep, Note
 from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -53,7 +53,7 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 class Decision:
     """What to do now, what must be looked at before more can be decided, and when to look again."""
 
-    verdicts: Mapping[InstanceId, Verdict]
+    steps: Mapping[InstanceId, NextStep]
     halt: Halt | None
     look_at: datetime | None
     """None when nothing is left that may be done now: the run is over."""
@@ -67,69 +67,69 @@ class Decision:
     @property
     def commands(self) -> Iterable[Command]:
         """All commands, what is ours first."""
-        return (command for verdict in self.verdicts.values() for command in verdict.commands)
+        return (command for verdict in self.steps.values() for command in verdict.commands)
 
     @property
     def holds(self) -> Mapping[InstanceId, Hold]:
         """Why each passed-over instance is passed over."""
-        return {id_: verdict.hold for id_, verdict in self.verdicts.items() if verdict.hold is not None}
+        return {id_: verdict.hold for id_, verdict in self.steps.items() if verdict.hold is not None}
 
 
 def decide(fleet: Fleet, policy: Policy) -> Decision:
     """Decide one pass over the whole cluster."""
-    draft = Draft()
+    draft = DecisionDraft()
     elder = find_elder(fleet, policy)
     for instance in fleet.instances.values():
         if instance.claim is not None:
             others = left_to_others(instance, fleet, policy, elder)
-            theirs = Verdict(hold=others) if others is not None else None
-            draft.verdicts[instance.id] = theirs or proceed(instance, instance.claim, fleet, policy)
-    hopeful = {id_ for id_, verdict in draft.verdicts.items() if verdict.look_at is not None}
-    halt = find_halt(fleet, policy, hopeful)
+            theirs = NextStep(hold=others) if others is not None else None
+            draft.steps[instance.id] = theirs or proceed(instance, instance.claim, fleet, policy)
+    may_recover = {id_ for id_, verdict in draft.steps.items() if verdict.look_at is not None}
+    halt = find_halt(fleet, policy, may_recover)
     standings = {
-        instance.id: stand(instance, fleet, policy) for instance in fleet.instances.values() if instance.claim is None
+        instance.id: assess(instance, fleet, policy) for instance in fleet.instances.values() if instance.claim is None
     }
     alone = nobody_is_asked(fleet, elder)
     if alone is not None:
-        standings = {id_: left_alone(standing, alone) for id_, standing in standings.items()}
-    for id_, standing in standings.items():
-        draft.verdicts[id_] = _first_verdict(fleet.instances[id_], standing, fleet, policy)
-    barriers = barriers_of(nothing_begins(fleet, policy, halt, alone), standings, fleet, policy)
-    stage(fleet, policy, standings, barriers, draft)
-    drain_marked(fleet, policy, barriers, draft)
-    begin(fleet, policy, standings, barriers, draft)
-    leave_own_host(fleet, policy, standings, barriers, draft)
-    return _close(fleet, policy, halt, barriers.whole, draft)
+        standings = {id_: left_alone(candidate, alone) for id_, candidate in standings.items()}
+    for id_, candidate in standings.items():
+        draft.steps[id_] = _first_verdict(fleet.instances[id_], candidate, fleet, policy)
+    gates = start_gates(nothing_begins(fleet, policy, halt, alone), standings, fleet, policy)
+    stage(fleet, policy, standings, gates, draft)
+    drain_marked(fleet, policy, gates, draft)
+    begin(fleet, policy, standings, gates, draft)
+    leave_own_host(fleet, policy, standings, gates, draft)
+    return _close(fleet, policy, halt, gates.whole, draft)
 
 
-def _first_verdict(instance: Instance, standing: Standing, fleet: Fleet, policy: Policy) -> Verdict:
-    match standing:
+def _first_verdict(instance: Instance, candidate: CandidateState, fleet: Fleet, policy: Policy) -> NextStep:
+    match candidate:
         case Held(hold=why):
-            return Verdict(hold=why)
+            return NextStep(hold=why)
         case Asking():
-            return Verdict((Check(instance.id),), look_at=fleet.at + policy.poll_interval)
+            return NextStep((Check(instance.id),), look_at=fleet.at + policy.poll_interval)
         case Waiting(until=until):
-            return Verdict(look_at=until)
+            return NextStep(look_at=until)
         case Done(outcome=outcome):
             return _concluded(instance, outcome, fleet)
         case Stageable() | Ready():
-            return Verdict()
+            return NextStep()
         case _:
-            assert_never(standing)
+            assert_never(candidate)
 
 
-def _concluded(instance: Instance, outcome: Outcome, fleet: Fleet) -> Verdict:
-    if instance.trail.outcome is not None:
-        return Verdict(hold=outcome if isinstance(outcome, Hold) else None)
+def _concluded(instance: Instance, outcome: Outcome, fleet: Fleet) -> NextStep:
+    if instance.progress.outcome is not None:
+        return NextStep(hold=outcome if isinstance(outcome, Hold) else None)
     conclusion = Conclude(instance.id, outcome)
-    if isinstance(outcome, Failed) and instance.trail.offered is not None:
-        rest = next_rest(instance.rest, instance.trail.offered, outcome.failure.code, fleet.at)
-        return Verdict((conclusion, Note(instance.id, rest)))
-    return Verdict((conclusion,))
+    if isinstance(outcome, Failed) and instance.progress.offered is not None:
+        rest = next_backoff(instance.backoff, instance.progress.offered, outcome.failure.code, fleet.at)
+        return NextStep((conclusion, Note(instance.id, rest)))
+    return NextStep((conclusion,))
 
 
-def _close(fleet: Fleet, policy: Policy, halt: Halt | None, whole: Hold | None, draft: Draft) -> Decision:
-    dues = (due(fleet.instances[id_], verdict, fleet, policy) for id_, verdict in draft.verdicts.items())
+def _close(fleet: Fleet, policy: Policy, halt: Halt | None, whole: Hold | None, draft: DecisionDraft) -> Decision:
+    dues = (due(fleet.instances[id_], verdict, fleet, policy) for id_, verdict in draft.steps.items())
     looks = [look_at for look_at in dues if look_at is not None]
     waited_for = (next_settle_look(fleet, policy), draft.services_at)
     services_at = min((look for look in waited_for if look is not None), default=None)
@@ -140,16 +140,16 @@ def _close(fleet: Fleet, policy: Policy, halt: Halt | None, whole: Hold | None, 
         draft.wants_full_look = True
         looks.append(fleet.at + 2 * policy.poll_interval)
     return Decision(
-        draft.verdicts,
+        draft.steps,
         halt,
         min(looks, default=None),
         wants_full_look=draft.wants_full_look,
-        wants_listing=any(verdict.wants_listing for verdict in draft.verdicts.values()),
+        wants_listing=any(verdict.wants_listing for verdict in draft.steps.values()),
         services_at=_services_with(draft, services_at, fleet, policy),
     )
 
 
-def _services_with(draft: Draft, otherwise: datetime | None, fleet: Fleet, policy: Policy) -> datetime | None:
-    if draft.wants_services or any(verdict.wants_services for verdict in draft.verdicts.values()):
+def _services_with(draft: DecisionDraft, otherwise: datetime | None, fleet: Fleet, policy: Policy) -> datetime | None:
+    if draft.wants_services or any(verdict.wants_services for verdict in draft.steps.values()):
         return fleet.at
     return services_for_begin(fleet, policy) if draft.wants_full_look else otherwise

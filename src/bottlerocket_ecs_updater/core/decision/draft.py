@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.model.command import Verdict
+from bottlerocket_ecs_updater.core.model.command import NextStep
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -13,10 +13,10 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 
 @dataclass(slots=True)
-class Draft:
+class DecisionDraft:
     """What one pass has decided so far; never seen outside of it."""
 
-    verdicts: dict[InstanceId, Verdict] = field(default_factory=dict)
+    steps: dict[InstanceId, NextStep] = field(default_factory=dict)
     wants_full_look: bool = False
     wants_services: bool = False
     """Whether a full look must bring the services even where they were looked at just now."""
@@ -24,10 +24,10 @@ class Draft:
     """When a deployment that holds an instance is looked at again."""
 
 
-def due(instance: Instance, verdict: Verdict, fleet: Fleet, policy: Policy) -> datetime | None:
+def due(instance: Instance, verdict: NextStep, fleet: Fleet, policy: Policy) -> datetime | None:
     """When to look because of one instance: who acts looks again, and a run does not end under its own command."""
     if verdict.look_at is None and verdict.commands:
         return fleet.at
-    if verdict.look_at is None and instance.flight is not None and instance.registered:
+    if verdict.look_at is None and instance.pending is not None and instance.registered:
         return fleet.at + policy.poll_interval
     return verdict.look_at

@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.model.history import BrokenVersion
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.services import Service
-from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.model.version import Version
 
 ROLL_LASTS = timedelta(days=7)
@@ -51,9 +51,9 @@ def on_trial(fleet: Fleet) -> Mapping[InstanceId, tuple[Version, datetime]]:
     found: dict[InstanceId, tuple[Version, datetime]] = {}
     for id_, update in fleet.past.updated.items():
         instance = fleet.instances.get(id_)
-        if instance is None or instance.claim is not None or passed(update.at, ROLL_LASTS, fleet.at):
+        if instance is None or instance.claim is not None or has_passed(update.at, ROLL_LASTS, fleet.at):
             continue
-        report = instance.told.report if instance.told is not None else None
+        report = instance.check_answer.report if instance.check_answer is not None else None
         if report is None or report.running == update.version:
             found[id_] = update.version, update.at
     return found
@@ -65,13 +65,13 @@ def evidence_is_old(claim: Claim, fleet: Fleet, fresh: timedelta = EVIDENCE_FRES
     Its own tasks have most likely moved to those. Nobody has looked since how they fare there.
     """
     services = fleet.services
-    if services is not None and not passed(services.at, fresh, fleet.at):
+    if services is not None and not has_passed(services.at, fresh, fleet.at):
         return False
     came = [at for version, at in on_trial(fleet).values() if version == claim.target]
     if not came:
         return False
-    carried = passed(min(came), CARRIED_FOR, fleet.at)
-    return services is None or not carried or passed(services.at, EVIDENCE_FRESH_LATER, fleet.at)
+    carried = has_passed(min(came), CARRIED_FOR, fleet.at)
+    return services is None or not carried or has_passed(services.at, EVIDENCE_FRESH_LATER, fleet.at)
 
 
 def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[Service, ...]:
@@ -82,7 +82,7 @@ def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[S
     for one in fleet.instances.values():
         if one.claim is not None:
             in_hand += 1
-            moving.update(one.trail.moving)
+            moving.update(one.progress.moving)
     # A daemon service stops a task at each drain and starts one at each return, which events show only in part.
     moving.update({one.name: 2 * in_hand for one in services if one.daemon})
     return tuple(
@@ -129,27 +129,27 @@ def _named(hosts: Iterable[InstanceId]) -> tuple[InstanceId, ...]:
 
 def long_pending(instance: Instance, now: datetime) -> bool:
     """Whether every look for a while has found tasks on it that ECS wants to run, and that do not."""
-    since = instance.trail.pending_since
-    return since is not None and passed(since, PENDING_FOR, now)
+    since = instance.progress.pending_since
+    return since is not None and has_passed(since, PENDING_FOR, now)
 
 
 def long_impaired(instance: Instance, now: datetime) -> bool:
     """Whether every look for a while has found ECS's own checks failing on it."""
-    since = instance.trail.impaired_since
-    over = since is not None and passed(since, IMPAIRED_FOR, now)
-    return over and not instance.trail.was_impaired and _serves(instance)
+    since = instance.progress.impaired_since
+    over = since is not None and has_passed(since, IMPAIRED_FOR, now)
+    return over and not instance.progress.was_impaired and _serves(instance)
 
 
 def impaired_on_trial(fleet: Fleet) -> Sequence[Instance]:
     """Hosts of this roll that ECS's own checks find failing now, whether for long or not."""
     hosts = (fleet.instances[id_] for id_ in on_trial(fleet))
-    return [one for one in hosts if one.trail.impaired_since is not None and not one.trail.was_impaired]
+    return [one for one in hosts if one.progress.impaired_since is not None and not one.progress.was_impaired]
 
 
 def impaired_by_update(instance: Instance) -> str:
     """What ECS's own checks find wrong with it since its reboot, empty where they find nothing new."""
     registration = instance.registration
-    found = registration.impaired if registration is not None and not instance.trail.was_impaired else ""
+    found = registration.impaired if registration is not None and not instance.progress.was_impaired else ""
     return f"ECS finds it IMPAIRED: {found}" if found else ""
 
 
@@ -160,7 +160,7 @@ def _serves(instance: Instance) -> bool:
 
 def broken_by_pending(hosts: Collection[Instance], now: datetime) -> BrokenVersion:
     """What tasks that stay PENDING say against the version of these hosts."""
-    waits = min(one.trail.pending_since for one in hosts if one.trail.pending_since is not None)
+    waits = min(one.progress.pending_since for one in hosts if one.progress.pending_since is not None)
     tasks = [task for one in hosts if one.tasks is not None for task in one.tasks.left]
     groups = {task.group for task in tasks if task.last_status != "RUNNING"} or {task.group for task in tasks}
     words = f"tasks have stayed PENDING there since {waits:%H:%M} UTC"

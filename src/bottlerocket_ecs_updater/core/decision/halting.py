@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure
-from bottlerocket_ecs_updater.core.model.time_text import spell
+from bottlerocket_ecs_updater.core.model.time_text import duration_text
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 COUNTED = frozenset(
@@ -28,7 +28,7 @@ COUNTED = frozenset(
 """Failures after a drain began. A failed apply disturbed nobody; another version than expected is healthy."""
 
 
-def find_halt(fleet: Fleet, policy: Policy, hopeful: Collection[InstanceId] = ()) -> Halt | None:
+def find_halt(fleet: Fleet, policy: Policy, may_recover: Collection[InstanceId] = ()) -> Halt | None:
     """Why the run must begin nothing more, None while it may. A halt stays for the rest of the run.
 
     `hopeful` are instances of which more is heard in this run: one that may be well again fills no budget for good.
@@ -38,7 +38,7 @@ def find_halt(fleet: Fleet, policy: Policy, hopeful: Collection[InstanceId] = ()
     return (
         _breaks_tasks(fleet)
         or _too_many_failures(fleet, policy)
-        or _quarantine_full(fleet, policy, hopeful)
+        or _quarantine_full(fleet, policy, may_recover)
         or _never_settled(fleet, policy)
     )
 
@@ -56,16 +56,16 @@ def _too_many_failures(fleet: Fleet, policy: Policy) -> Halt | None:
     bad = sorted((one for one in fleet.instances.values() if _failed_in_this_run(one)), key=lambda one: one.id)
     if not bad or len(bad) < policy.max_failures:
         return None
-    first = bad[0].trail.outcome or bad[0].trail.verdict
+    first = bad[0].progress.outcome or bad[0].progress.pending_outcome
     names = ", ".join(instance.id for instance in bad)
     return Halt(f"failed after the drain had begun: {names}; one of them: {_say(first)}")
 
 
 def _failed_in_this_run(instance: Instance) -> bool:
     """Whoever began its drain; one that was found in quarantine had failed before."""
-    if instance.trail.found_in_quarantine:
+    if instance.progress.found_in_quarantine:
         return False
-    match instance.trail.outcome or instance.trail.verdict:
+    match instance.progress.outcome or instance.progress.pending_outcome:
         case Quarantined():
             return True
         case Failed(failure=failure):
@@ -78,8 +78,8 @@ def _say(outcome: Outcome | None) -> str:
     return str(outcome.why) if isinstance(outcome, Quarantined) else str(outcome)
 
 
-def _quarantine_full(fleet: Fleet, policy: Policy, hopeful: Collection[InstanceId]) -> Halt | None:
-    quarantined = [id_ for id_ in in_quarantine(fleet) if id_ not in hopeful]
+def _quarantine_full(fleet: Fleet, policy: Policy, may_recover: Collection[InstanceId]) -> Halt | None:
+    quarantined = [id_ for id_ in in_quarantine(fleet) if id_ not in may_recover]
     limit = policy.max_unavailable.of(sum(1 for _ in members(fleet, policy)))
     if not quarantined or len(quarantined) < limit:
         return None
@@ -93,7 +93,7 @@ def _never_settled(fleet: Fleet, policy: Policy) -> Halt | None:
         return None
     services = ", ".join(sorted({name for slot in late for name in slot.unsteady})) or "the services"
     after = ", ".join(sorted(slot.instance for slot in late))
-    return Halt(f"not steady within {spell(policy.settle_timeout)} after {after} was returned: {services}")
+    return Halt(f"not steady within {duration_text(policy.settle_timeout)} after {after} was returned: {services}")
 
 
 def in_quarantine(fleet: Fleet) -> tuple[InstanceId, ...]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.decision.polling import near
-from bottlerocket_ecs_updater.core.model.command import Check, Verdict
+from bottlerocket_ecs_updater.core.decision.polling import soon_interval
+from bottlerocket_ecs_updater.core.model.command import Check, NextStep
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.run_command import End, Ended
+from bottlerocket_ecs_updater.core.model.run_command import CommandResult, CommandStatus
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 
@@ -17,21 +17,21 @@ def is_mute(instance: Instance, fleet: Fleet) -> bool:
     return fleet.hosts_mute or instance.mute
 
 
-def ask_host(instance: Instance, now: datetime, policy: Policy) -> Verdict:
+def ask_host(instance: Instance, now: datetime, policy: Policy) -> NextStep:
     """Send a check, or wait for the one that is under way, or for the host to be free of the last one."""
-    if instance.flight is not None:
-        return Verdict(look_at=now + near(policy.poll_interval))
-    if instance.told is not None and instance.told.report is None:
-        due = instance.told.at + policy.retry_spacing * min(instance.trail.checks_failed, 4)
+    if instance.pending is not None:
+        return NextStep(look_at=now + soon_interval(policy.poll_interval))
+    if instance.check_answer is not None and instance.check_answer.report is None:
+        due = instance.check_answer.at + policy.retry_spacing * min(instance.progress.checks_failed, 4)
         if now < due:
-            return Verdict(look_at=due)
+            return NextStep(look_at=due)
     # Most answers are there within two or three seconds; what is slower is looked at every poll.
-    return Verdict((Check(instance.id),), look_at=now + near(policy.poll_interval))
+    return NextStep((Check(instance.id),), look_at=now + soon_interval(policy.poll_interval))
 
 
-def _said(ended: Ended) -> str:
+def _said(ended: CommandResult) -> str:
     match ended.end:
-        case End.FAILED:
+        case CommandStatus.FAILED:
             return f"exit code {ended.exit_code}: {ended.detail}" if ended.detail else f"exit code {ended.exit_code}"
         case _:
             return f"{ended.end.value}: {ended.detail}" if ended.detail else ended.end.value

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
+from bottlerocket_ecs_updater.core.model.capacity_provider import is_managed
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance, Machine
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
@@ -70,5 +71,13 @@ def is_there(instance: Instance) -> bool:
 def members(fleet: Fleet, policy: Policy) -> Iterable[Instance]:
     """The Bottlerocket instances that a budget is a share of."""
     for instance in fleet.instances.values():
-        if instance.bottlerocket and is_there(instance) and outside(instance, policy) is None:
+        there = instance.bottlerocket and is_there(instance) and not _is_managed(instance, fleet)
+        if there and outside(instance, policy) is None:
             yield instance
+
+
+def _is_managed(instance: Instance, fleet: Fleet) -> bool:
+    """Whether its capacity provider says that it is a Managed Instance, where EC2 was not asked about it."""
+    registration = instance.registration
+    known = registration is not None and is_managed(registration.capacity_provider, fleet.providers)
+    return known and instance.claim is None

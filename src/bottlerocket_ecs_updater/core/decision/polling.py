@@ -41,17 +41,19 @@ def next_look(
     quiet = quiet_time(learned, poll) if learned is not None else (first or poll)
     waited = now - began
     if waited < quiet:
-        return max(began + quiet, now + near(poll))
+        return max(began + quiet, now + soon_interval(poll))
     spacing = min(max(poll, waited / _SPACING_SHARE), _SPACING_MAX_POLLS * poll)
-    return now + (spacing if learned is None else min(spacing, max(near(poll), (waited - quiet) / _NEAR_SHARE)))
+    return now + (
+        spacing if learned is None else min(spacing, max(soon_interval(poll), (waited - quiet) / _NEAR_SHARE))
+    )
 
 
 def quiet_time(learned: timedelta, poll: timedelta) -> timedelta:
     """How long nothing is to be seen of what took `learned` at the shortest, as far as looks can tell."""
-    return max(learned * LEARNED_SHARE, learned - near(poll))
+    return max(learned * LEARNED_SHARE, learned - soon_interval(poll))
 
 
-def near(poll: timedelta) -> timedelta:
+def soon_interval(poll: timedelta) -> timedelta:
     """How far apart looks are while something may come at any moment, and a place in the budget waits for it."""
     return poll * _NEAR_POLLS
 
@@ -76,5 +78,5 @@ def shared_look(due: datetime, began: datetime, spacing: timedelta) -> datetime:
 
 def is_prompt(instance: Instance) -> bool:
     """Whether what is waited for is sure to come within seconds: an answer, or the looks that prove it back."""
-    proving = instance.trail.proof_at is not None and instance.trail.return_sent_at is None
-    return instance.claim is not None and (instance.flight is not None or proving)
+    proving = instance.progress.proof_at is not None and instance.progress.return_sent_at is None
+    return instance.claim is not None and (instance.pending is not None or proving)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import ServiceArn
 from bottlerocket_ecs_updater.core.model.services import Health, Service, Services, Slot
-from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 LOOKS_PER_SETTLE = 2
@@ -109,7 +109,7 @@ def _dips(slot: Slot, below: frozenset[ServiceArn]) -> Mapping[ServiceArn, int]:
 
 def flapping(slot: Slot) -> frozenset[ServiceArn]:
     """The services that lose tasks by themselves, as the looks since a return show over a while."""
-    if slot.looked_at is None or not passed(slot.returned_at, FLAPS_FOR, slot.looked_at):
+    if slot.looked_at is None or not has_passed(slot.returned_at, FLAPS_FOR, slot.looked_at):
         return frozenset()
     return frozenset(arn for arn, dips in slot.dips.items() if dips >= DIPS_OF_FLAPPING)
 
@@ -137,7 +137,7 @@ def never_settled(slot: Slot, fleet: Fleet, policy: Policy) -> bool:
     """Whether looks show that the services were not steady within the limit: the run halts, and waits no longer."""
     if slot.steady_since is not None or not slot.unsteady:
         return False
-    return passed(slot.returned_at + slot.unseen, policy.settle_timeout, slot.looked_at or fleet.at)
+    return has_passed(slot.returned_at + slot.unseen, policy.settle_timeout, slot.looked_at or fleet.at)
 
 
 def _due(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
@@ -155,8 +155,8 @@ def moving_tasks(fleet: Fleet) -> Mapping[str, int]:
     """How many tasks of each service our drains move now: deficits that are explained, and will pass."""
     total: dict[str, int] = {}
     for instance in fleet.instances.values():
-        if instance.claim is None or instance.trail.return_sent_at is not None:
+        if instance.claim is None or instance.progress.return_sent_at is not None:
             continue
-        for name, count in instance.trail.moving.items():
+        for name, count in instance.progress.moving.items():
             total[name] = total.get(name, 0) + count
     return total

@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Updated, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Passing, Reason, passing
-from bottlerocket_ecs_updater.core.model.time_text import passed, spell_moment
+from bottlerocket_ecs_updater.core.model.time_text import has_passed, time_text
 
 WAITED_FOR = frozenset({Reason.SERVICE_DEPLOYING, Reason.UNWELL, Reason.SETTLING, Reason.BUDGET, Reason.ZONE_BUDGET})
 """What a run waits for, up to its `settle-timeout`: what outlasts that in two runs in a row is stuck.
@@ -37,7 +37,7 @@ DATED = frozenset(
         Reason.CHECKPOINT_WAIT,
         Reason.CHECKPOINT_FULL,
         Reason.DAILY_LIMIT,
-        Reason.RESTING,
+        Reason.BACKING_OFF,
         Reason.DRAIN_BLOCKED,
     }
 )
@@ -50,7 +50,7 @@ STUCK_AFTER = timedelta(days=1)
 
 def begun(instances: Iterable[Instance]) -> bool:
     """Whether the run took any host, or finished what another run had begun."""
-    return any(one.claim is not None or one.trail.claimed_at is not None for one in instances)
+    return any(one.claim is not None or one.progress.claimed_at is not None for one in instances)
 
 
 def stuck_on(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Hold | None:
@@ -79,7 +79,7 @@ def _that_count(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Collect
 
 
 def _has_update(instance: Instance | None) -> bool:
-    report = instance.told.report if instance is not None and instance.told is not None else None
+    report = instance.check_answer.report if instance is not None and instance.check_answer is not None else None
     return report is not None and report.target is not None
 
 
@@ -88,7 +88,7 @@ def _lasts(why: Hold, fleet: Fleet) -> bool:
     facts = dict(why.facts)
     if passing(why.reason) is Passing.NEVER:
         return True
-    if why.reason is Reason.RESTING:
+    if why.reason is Reason.BACKING_OFF:
         return facts.get("until") == UNTIL_CLEARED
     if why.reason is Reason.DRAIN_BLOCKED:
         one = fleet.past.blockers.get(facts.get("what", ""))
@@ -101,7 +101,7 @@ def _lasts(why: Hold, fleet: Fleet) -> bool:
 
 def _too_long(reason: Reason, known: Waiting, now: datetime) -> bool:
     in_a_row = known.runs + 1 >= RUNS_IN_A_ROW
-    return in_a_row and (reason in WAITED_FOR or passed(known.since, STUCK_AFTER, now))
+    return in_a_row and (reason in WAITED_FOR or has_passed(known.since, STUCK_AFTER, now))
 
 
 def waiting_codes(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Collection[str]:
@@ -115,7 +115,7 @@ def waiting_codes(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Colle
 def said(why: Hold, fleet: Fleet) -> str:
     """The reason, as the first words of the summary."""
     known = fleet.past.waiting.get(why.reason.code)
-    again = f", since {spell_moment(known.since)}, in {known.runs + 1} runs in a row" if known is not None else ""
+    again = f", since {time_text(known.since)}, in {known.runs + 1} runs in a row" if known is not None else ""
     return f"nothing could be begun: {why}{again}"
 
 
@@ -131,6 +131,4 @@ def drains_in_vain(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> str:
         return ""
     one = fleet.past.blockers[again[0]]
     names = ", ".join(again)
-    return (
-        f"tasks of {names} kept a drain from its end, as in {one.times} runs in a row since {spell_moment(one.first)}"
-    )
+    return f"tasks of {names} kept a drain from its end, as in {one.times} runs in a row since {time_text(one.first)}"

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from bottlerocket_ecs_updater.core.model.container_instance import Task
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.rules.tasks import Work
+from bottlerocket_ecs_updater.core.rules.tasks import TaskOnHost
 
 GIVEN_BACK = "so it was given back: an earlier run had begun to drain it"
 
@@ -26,8 +26,8 @@ def _tasks(instance: Instance) -> Collection[Task]:
     return instance.tasks.left if instance.tasks is not None else ()
 
 
-def works_of(instance: Instance, fleet: Fleet) -> tuple[Work, ...]:
+def tasks_on(instance: Instance, fleet: Fleet) -> tuple[TaskOnHost, ...]:
     """The tasks that are not STOPPED, as the rules see them."""
     protected = instance.around.protected if instance.around is not None else {}
     tasks = instance.tasks.left if instance.tasks is not None else ()
-    return tuple(Work(task, task.family, protected.get(task.arn), is_updaters(task, fleet)) for task in tasks)
+    return tuple(TaskOnHost(task, task.family, protected.get(task.arn), is_updaters(task, fleet)) for task in tasks)

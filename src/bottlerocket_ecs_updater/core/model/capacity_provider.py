@@ -52,6 +52,9 @@ class CapacityProvider:
     more: int | None = None
     """How many more instances its group may start, None where that is not known."""
 
+    protects_busy: bool = False
+    """Whether managed termination protection keeps its group from taking instances that have tasks."""
+
     @property
     def unbounded(self) -> bool:
         """Whether AWS finds the room for its tasks, and no instance of this cluster has to."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, Rest
+from bottlerocket_ecs_updater.core.model.outcome import Backoff, Outcome
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.model.version import Version
 
@@ -80,21 +80,21 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """Set ACTIVE; `verdict` is what becomes of the instance once it is seen so."""
+    """Set ACTIVE; `outcome` is what becomes of the instance once it is seen so."""
 
     instance: InstanceId
-    verdict: Outcome
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Unmark:
-    """Drop our claim, on the instance and in the store; `verdict` is what became of the instance.
+    """Drop our claim, on the instance and in the store; `outcome` is what became of the instance.
 
     None leaves the instance open: it is looked at as if we had never claimed it.
     """
 
     instance: InstanceId
-    verdict: Outcome | None
+    outcome: Outcome | None
     took_slot: bool
     """Whether its place in the budget stays taken until the cluster has settled."""
 
@@ -113,7 +113,7 @@ class Note:
     """Remember a failed attempt, so that it is not repeated before its time."""
 
     instance: InstanceId
-    rest: Rest
+    backoff: Backoff
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ Command = (
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class NextStep:
     """What was decided about one instance in one pass."""
 
     commands: tuple[Command, ...] = ()

@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.model.ids import (
     TaskArn,
     Zone,
 )
-from bottlerocket_ecs_updater.core.model.resources import Remaining
+from bottlerocket_ecs_updater.core.model.resources import RemainingResources
 from bottlerocket_ecs_updater.core.model.version import Version
 
 NAMELESS = "ECS does not say which EC2 instance it is"
@@ -56,11 +56,11 @@ class Registration:
     """When we looked."""
     capacity_provider: str = ""
     """Empty where it has none."""
-    remaining: Remaining | None = None
+    remaining: RemainingResources | None = None
     """What it has left for more tasks."""
     impaired: str = ""
     """What ECS's own checks find wrong with it; empty where that is nothing, or where ECS does not say."""
-    registered: Remaining | None = None
+    registered: RemainingResources | None = None
     """What it has for tasks while none is on it."""
     capabilities: frozenset[str] | None = None
     """Names of what its agent can do, None where they are not known. They are in no other attribute."""
@@ -112,7 +112,7 @@ class Tasks:
         return tuple(task for task in self.left if not task.of_service)
 
 
-class Reach(Enum):
+class PingStatus(Enum):
     """What Systems Manager last said about its agent on an instance. ONLINE may be minutes out of date."""
 
     ONLINE = "Online"
@@ -121,10 +121,10 @@ class Reach(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Managed:
+class ManagedNode:
     """What Systems Manager tells of an instance without asking it."""
 
-    reach: Reach
+    reach: PingStatus
     version: Version | None = None
     """The release that its agent last named; older hosts (before 1.7.0) name none. Minutes old, and never proof."""
 

@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.version import Version
 
 
@@ -68,7 +68,7 @@ class CommandSent(InstanceEvent):
     """A document was sent to a host."""
 
     name: ClassVar[str] = "command.sent"
-    kind: Kind
+    kind: DocumentKind
     command: str
 
 

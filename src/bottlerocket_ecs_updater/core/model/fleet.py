@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launches
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
-from bottlerocket_ecs_updater.core.model.history import Past
+from bottlerocket_ecs_updater.core.model.history import History
 from bottlerocket_ecs_updater.core.model.ids import (
     InstanceId,
-    Own,
+    OwnTask,
     RunId,
 )
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -58,13 +58,13 @@ class Fleet:
     halt: Halt | None = None
     stopping: str = ""
     """Why the run was told to begin nothing more; empty while it may."""
-    barred: str = ""
+    blocked: str = ""
     """What AWS does not let us do, so that no update can be brought to its end; empty while it lets us."""
     hosts_mute: bool = False
     """Whether AWS does not let us send commands to hosts, or hear their answers."""
     suspects: Mapping[Version, int] = field(default_factory=dict)
     """Releases that failed after a reboot, and on how many instances of this cluster."""
-    past: Past = field(default_factory=Past)
+    past: History = field(default_factory=History)
     """What this cluster's ledger remembers, this run's own deeds included."""
     paused: str = ""
     """Who paused the updates, and why; empty while nobody did."""
@@ -82,7 +82,7 @@ class Fleet:
     """Task definitions that were read so far, None where they cannot be read: then nobody asks whether tasks fit."""
     providers: Mapping[str, CapacityProvider] | None = None
     """The capacity providers of its instances and services by name, None where they were not read."""
-    own: Own | None = None
+    own: OwnTask | None = None
     """The task that this run is, None where it is none or cannot tell."""
     launches: Launches | None = None
     """How its Auto Scaling groups start instances, None where nobody looked."""

@@ -19,7 +19,7 @@ class PastUpdate:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedDurations:
     """Durations of earlier updates in this cluster, the oldest first."""
 
     stages: tuple[timedelta, ...] = ()
@@ -62,7 +62,7 @@ class BrokenVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class History:
     """What is remembered of updates. Empty where there is no state store, but for what this run did itself."""
 
     first_seen: Mapping[Version, datetime] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Past:
     updated: Mapping[InstanceId, PastUpdate] = field(default_factory=dict)
     begun: tuple[datetime, ...] = ()
     """When instances were begun of which no name was written down, as far back as a day."""
-    recorded: Recorded = field(default_factory=Recorded)
+    recorded: RecordedDurations = field(default_factory=RecordedDurations)
     begun_on: Mapping[InstanceId, datetime] = field(default_factory=dict)
     """When each instance was last drained for an update, as far back as a day."""
     found_on: Mapping[InstanceId, PastUpdate] = field(default_factory=dict)

@@ -20,7 +20,7 @@ BootId = NewType("BootId", str)
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class OwnTask:
     """The ECS task that a run is."""
 
     task: TaskArn

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Membership
 from bottlerocket_ecs_updater.core.model.claim import Claim
-from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Reach, Registration, Status, Tasks
+from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, PingStatus, Registration, Status, Tasks
 from bottlerocket_ecs_updater.core.model.ids import (
     BootId,
     ContainerInstanceArn,
@@ -18,14 +18,14 @@ from bottlerocket_ecs_updater.core.model.ids import (
     TaskArn,
     Zone,
 )
-from bottlerocket_ecs_updater.core.model.outcome import Outcome, Rest
+from bottlerocket_ecs_updater.core.model.outcome import Backoff, Outcome
 from bottlerocket_ecs_updater.core.model.reboots import SentReboot
-from bottlerocket_ecs_updater.core.model.run_command import Ended, Flight, Told
+from bottlerocket_ecs_updater.core.model.run_command import CheckAnswer, CommandResult, PendingCommand
 from bottlerocket_ecs_updater.core.model.version import Version
 
 
 @dataclass(frozen=True, slots=True)
-class Trail:
+class RunProgress:
     """What this run itself did with an instance, and saw since. Lost with the run; nothing depends on its survival."""
 
     outcome: Outcome | None = None
@@ -83,7 +83,7 @@ class Trail:
     """The groups of the tasks that were on it when its drain began."""
     moving: Mapping[str, int] = field(default_factory=dict)
     """How many tasks of each service its drain has to move, by service name."""
-    verdict: Outcome | None = None
+    pending_outcome: Outcome | None = None
     """What it becomes once it is seen ACTIVE."""
     return_sent_at: datetime | None = None
     return_confirmed: bool = False
@@ -146,7 +146,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class SurveyedFacts:
     """What a survey found of one instance, beside its own state."""
 
     at: datetime
@@ -177,20 +177,20 @@ class Instance:
     """None where ECS did not list or describe it at the last full look."""
     undescribed: str = ""
     """ECS's reason for not describing it."""
-    reach: Reach = Reach.UNKNOWN
+    reach: PingStatus = PingStatus.UNKNOWN
     node: str = ""
     """Under which other id Systems Manager knows it, or may know it; empty where nothing tells of one."""
     shown_version: Version | None = None
     """What Systems Manager shows that it runs; for people to read, never to decide by."""
-    told: Told | None = None
-    flight: Flight | None = None
-    applied: Ended | None = None
+    check_answer: CheckAnswer | None = None
+    pending: PendingCommand | None = None
+    applied: CommandResult | None = None
     """The last apply that ended."""
     reboots: tuple[SentReboot, ...] = ()
     """The reboots that may have been sent under its claim. None of them keeps a host from being checked."""
-    prepared: Ended | None = None
+    before_drain_result: CommandResult | None = None
     """How the operator's document before the drain last ended."""
-    vetted: Ended | None = None
+    after_reboot_result: CommandResult | None = None
     """How the operator's document after the reboot last ended, since that reboot was asked for."""
     send_refused: str = ""
     send_denied: str = ""
@@ -203,11 +203,11 @@ class Instance:
     """The registration under which the store's copy says that it was claimed."""
     claim_on_instance: bool = False
     claim_unreadable: str = ""
-    rest: Rest | None = None
+    backoff: Backoff | None = None
     tasks: Tasks | None = None
-    around: Around | None = None
+    around: SurveyedFacts | None = None
     """None where nobody surveyed it."""
-    trail: Trail = field(default_factory=Trail)
+    progress: RunProgress = field(default_factory=RunProgress)
 
     @property
     def bottlerocket(self) -> bool:
@@ -228,7 +228,7 @@ class Instance:
         A clock that was wrong may have dated it in the future. It then began when this run first saw it.
         """
         assert self.claim is not None
-        return min(self.claim.since, self.trail.phase_seen_at or self.claim.since)
+        return min(self.claim.since, self.progress.phase_seen_at or self.claim.since)
 
     @property
     def unknown(self) -> bool:

@@ -15,7 +15,7 @@ _SECTIONS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """A cluster, told from all others. The name is empty where an ARN does not tell it."""
 
     account: str
@@ -30,28 +30,28 @@ class Place:
         """For people."""
         return f"the cluster {self.name or 'without a name'} of account {self.account} in {self.region}"
 
-    def may_be(self, other: Place) -> bool:
+    def may_be(self, other: Location) -> bool:
         """Whether both can be one: they are, unless account or Region differ, or both names are known and differ."""
         here, there = (self.account, self.region), (other.account, other.region)
         return here == there and (not self.name or not other.name or self.name == other.name)
 
 
-def place_of(arn: str) -> Place | None:
+def location_of(arn: str) -> Location | None:
     """Where the ARN of a cluster, or of something in one, is; None for anything else."""
     sections = arn.split(":", _SECTIONS - 1)
     if len(sections) < _SECTIONS or sections[0] != "arn" or sections[2] != "ecs" or not sections[3] or not sections[4]:
         return None
     kind, _, path = sections[5].partition("/")
     name, inside, _ = path.partition("/")
-    return Place(sections[4], sections[3], name if inside or kind == "cluster" else "")
+    return Location(sections[4], sections[3], name if inside or kind == "cluster" else "")
 
 
-def elsewhere(arns: Iterable[str], here: Collection[Place]) -> Place | None:
+def elsewhere(arns: Iterable[str], here: Collection[Location]) -> Location | None:
     """The place of the first ARN that is in none of these; None where all may be, or where nothing is known."""
     if not here:
         return None
     for arn in arns:
-        place = place_of(arn)
+        place = location_of(arn)
         if place is not None and not any(place.may_be(one) for one in here):
             return place
     return None

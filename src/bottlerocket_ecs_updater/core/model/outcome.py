@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.model.version import Version
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
+class Backoff:
     """A note that an attempt failed: not tried again before `until`. Outlasts runs where there is a store."""
 
     version: Version
@@ -57,7 +57,7 @@ Outcome = Updated | UpToDate | Hold | Failed | Quarantined
 """What became of an instance in a run."""
 
 
-class Became(Enum):
+class OutcomeKind(Enum):
     """The kinds of outcome, by the words that runs count them under, worst first."""
 
     QUARANTINED = "quarantined"
@@ -98,13 +98,13 @@ def kind_of(outcome: Outcome) -> str:
             return "held"
 
 
-LONGEST_REST = timedelta(days=2)
+LONGEST_BACKOFF = timedelta(days=2)
 
 
 FOR_EVER = timedelta(days=3650)
 """Until a person says otherwise."""
 
 
-def longest(rest: Rest) -> timedelta:
+def longest_backoff(rest: Backoff) -> timedelta:
     """No rest of its kind is longer."""
-    return FOR_EVER if rest.rolled_back else LONGEST_REST
+    return FOR_EVER if rest.rolled_back else LONGEST_BACKOFF

@@ -18,7 +18,7 @@ from enum import Enum
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.host_report import UpdateState
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 
 
 class Phase(Enum):
@@ -44,9 +44,9 @@ def phase_of(instance: Instance) -> Phase:
     """The phase that an instance is in, from what is known of it."""
     if instance.claim is not None:
         return _claimed_phase(instance)
-    if instance.flight is not None and instance.flight.kind is Kind.APPLY:
+    if instance.pending is not None and instance.pending.kind is DocumentKind.APPLY:
         return Phase.STAGING
-    report = instance.told.report if instance.told else None
+    report = instance.check_answer.report if instance.check_answer else None
     if report is None:
         return Phase.UNKNOWN
     match report.state:
@@ -62,8 +62,8 @@ def _claimed_phase(instance: Instance) -> Phase:
     assert instance.claim is not None
     if instance.claim.phase is ClaimPhase.QUARANTINED:
         return Phase.QUARANTINED
-    if instance.trail.return_sent_at is not None:
+    if instance.progress.return_sent_at is not None:
         return Phase.RETURNING
     if instance.claim.phase is ClaimPhase.DRAINING:
         return Phase.DRAINING
-    return Phase.VERIFYING if instance.trail.proof_at is not None else Phase.REBOOTING
+    return Phase.VERIFYING if instance.progress.proof_at is not None else Phase.REBOOTING

@@ -147,8 +147,8 @@ class Reason(Enum):
         "this run is on it itself; another one, on another host, takes it: {task}",
         "nothing: the other run tells what became of it",
     )
-    RESTING = _Words(
-        "resting",
+    BACKING_OFF = _Words(
+        "backing-off",
         "it rests until {until} after {attempts} failed attempt(s) at {version}: {why}",
         "{then}",
     )
@@ -232,8 +232,8 @@ class Reason(Enum):
     NOT_ANSWERED = _Words(
         "not-answered", "it had not answered its update check when the plan was made", "plan again in a moment"
     )
-    IN_FLIGHT = _Words(
-        "in-flight", "the run ended while it was {phase}", "wait for the next run, which finishes it, or start one"
+    IN_PROGRESS = _Words(
+        "in-progress", "the run ended while it was {phase}", "wait for the next run, which finishes it, or start one"
     )
     NOT_REACHED = _Words(
         "not-reached", "the run ended before it was its turn; it was {phase}", "wait for the next run, or start one"

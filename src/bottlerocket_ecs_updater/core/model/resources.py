@@ -19,7 +19,7 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class TaskRequirements:
     """What one task asks of an instance."""
 
     cpu: int
@@ -38,13 +38,13 @@ class Demand:
 class Definition:
     """A task definition, as far as it decides where its tasks may go."""
 
-    demand: Demand
+    demand: TaskRequirements
     member_of: tuple[str, ...] = ()
     """Its placement constraints, as they are written."""
 
 
 @dataclass(frozen=True, slots=True)
-class Remaining:
+class RemainingResources:
     """What ECS says an instance has left."""
 
     cpu: int
@@ -54,7 +54,7 @@ class Remaining:
 
 
 @dataclass(frozen=True, slots=True)
-class Moving:
+class DeploymentLimits:
     """How a service moves its tasks, and where they may go."""
 
     minimum_healthy_percent: int

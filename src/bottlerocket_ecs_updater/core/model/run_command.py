@@ -12,7 +12,7 @@ from bottlerocket_ecs_updater.core.model.ids import (
 )
 
 
-class Kind(Enum):
+class DocumentKind(Enum):
     """The three documents, and the two that an operator may add."""
 
     CHECK = "check"
@@ -23,15 +23,15 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Flight:
+class PendingCommand:
     """A Run Command command that was sent to an instance and has not ended as far as we know."""
 
-    kind: Kind
+    kind: DocumentKind
     command: CommandId
     sent_at: datetime
 
 
-class End(Enum):
+class CommandStatus(Enum):
     """How Systems Manager says that a command ended on an instance. Across a reboot it is no proof of anything."""
 
     SUCCESS = "Success"
@@ -44,14 +44,14 @@ class End(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class CommandResult:
     """A command that has ended."""
 
-    kind: Kind
+    kind: DocumentKind
     command: CommandId
     sent_at: datetime
     ended_at: datetime
-    end: End
+    end: CommandStatus
     exit_code: int
     detail: str
     """The host's telling line."""
@@ -60,7 +60,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class CheckAnswer:
     """What the host answered to a check, and when it was asked: facts older than an act say nothing about it."""
 
     answer: HostAnswer

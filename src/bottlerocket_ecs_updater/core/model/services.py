@@ -11,7 +11,7 @@ from bottlerocket_ecs_updater.core.model.ids import (
     ServiceArn,
     Zone,
 )
-from bottlerocket_ecs_updater.core.model.resources import Moving
+from bottlerocket_ecs_updater.core.model.resources import DeploymentLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Service:
     daemon: bool = False
     deploying: bool = False
     """Whether it is in the middle of a deployment."""
-    moving: Moving | None = None
+    moving: DeploymentLimits | None = None
     """How it moves its tasks, None where ECS did not say."""
     unknown: str = ""
     """Why ECS lists it and would not describe it now; all else is of an earlier look then, or nothing."""

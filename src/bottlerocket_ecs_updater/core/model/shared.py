@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.model.location import Place
-from bottlerocket_ecs_updater.core.model.time_text import spell_moment
+from bottlerocket_ecs_updater.core.model.location import Location
+from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.core.model.version import Version
 
 
@@ -24,7 +24,7 @@ class Act:
     why: str = ""
 
     def __str__(self) -> str:
-        return f"by {self.who} since {spell_moment(self.at)}{': ' if self.why else ''}{self.why}"
+        return f"by {self.who} since {time_text(self.at)}{': ' if self.why else ''}{self.why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class LastRun:
 class ClusterStanding:
     """What a cluster's last run left for the others. Its times are of the clocks of its own runs."""
 
-    place: Place
+    place: Location
     stage: str
     looked_at: datetime
     """When a run last saw the whole cluster: what is said here was so then."""
@@ -111,7 +111,7 @@ class ClusterStanding:
     held: tuple[HeldFor, ...] = ()
     waits_for: tuple[str, ...] = ()
     """The stages that must finish a version before this cluster takes it."""
-    peers: tuple[Place, ...] = ()
+    peers: tuple[Location, ...] = ()
     """The clusters of those stages that were seen so far: one that is missing later has lost its standing."""
 
     @property
@@ -140,7 +140,7 @@ class Shared:
     """Of the clusters in the stages that this one waits for."""
     unreadable: tuple[str, ...] = ()
     """Standings that are there and cannot be read: any of them may be of a stage that this cluster waits for."""
-    lost: tuple[Place, ...] = ()
+    lost: tuple[Location, ...] = ()
     """Clusters of those stages that were seen earlier, and have no standing now."""
     circle: tuple[str, ...] = ()
     """Stages that wait for each other, this cluster's own among them; empty where there are none."""
@@ -149,8 +149,8 @@ class Shared:
 def circle_of(stage: str, waits_for: Iterable[str], standings: Iterable[ClusterStanding]) -> tuple[str, ...]:
     """Stages that wait for each other in a circle that this cluster is part of; empty where there is none."""
     edges: dict[str, set[str]] = {}
-    for standing in standings:
-        edges.setdefault(standing.stage, set()).update(standing.waits_for)
+    for candidate in standings:
+        edges.setdefault(candidate.stage, set()).update(candidate.waits_for)
     return _path_back(stage, (stage,), waits_for, edges) if stage else ()
 
 

@@ -17,17 +17,17 @@ def parse_span(text: str) -> timedelta:
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds, milliseconds=milliseconds)
 
 
-def spell_moment(at: datetime) -> str:
+def time_text(at: datetime) -> str:
     """A moment to the minute, in UTC: the one clock that all readers of a log share."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def passed(since: datetime, limit: timedelta, now: datetime) -> bool:
+def has_passed(since: datetime, limit: timedelta, now: datetime) -> bool:
     """Whether a limit that runs from `since` is over."""
     return now - since >= limit
 
 
-def spell(span: timedelta) -> str:
+def duration_text(span: timedelta) -> str:
     """A duration as the settings write it: `25m`, `1h30m`, `300ms`."""
     milliseconds = round(span / timedelta(milliseconds=1))
     if milliseconds % 1000:
@@ -39,7 +39,11 @@ def spell(span: timedelta) -> str:
 
 def span(length: timedelta) -> str:
     """A measured duration, to the second where it has any."""
-    return spell(timedelta(seconds=round(length.total_seconds()))) if length >= timedelta(seconds=1) else spell(length)
+    return (
+        duration_text(timedelta(seconds=round(length.total_seconds())))
+        if length >= timedelta(seconds=1)
+        else duration_text(length)
+    )
 
 
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)

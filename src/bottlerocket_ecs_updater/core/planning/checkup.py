@@ -8,18 +8,18 @@ from datetime import timedelta
 from typing import Any
 
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import END_OF_LIFE_VARIANTS
-from bottlerocket_ecs_updater.core.model.container_instance import Reach, Registration
+from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Registration
 from bottlerocket_ecs_updater.core.model.finding import Finding, fail, fine, warn
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.planning.launch_advice import StartsOld, advise
 
-STEPS: Mapping[Kind, tuple[str, ...]] = {
-    Kind.CHECK: ("cat /proc/sys/kernel/random/boot_id", "apiclient update check"),
-    Kind.APPLY: ("apiclient update apply",),
-    Kind.REBOOT: ("apiclient reboot",),
+STEPS: Mapping[DocumentKind, tuple[str, ...]] = {
+    DocumentKind.CHECK: ("cat /proc/sys/kernel/random/boot_id", "apiclient update check"),
+    DocumentKind.APPLY: ("apiclient update apply",),
+    DocumentKind.REBOOT: ("apiclient reboot",),
 }
 """What this version expects each document to run, in this order."""
 
@@ -49,7 +49,7 @@ _PROBLEMS: Mapping[Problem, tuple[str, str]] = {
 }
 
 
-def judge_document(kind: Kind, name: str, content: str) -> Finding:
+def judge_document(kind: DocumentKind, name: str, content: str) -> Finding:
     """Whether a document runs what this version expects of it; documents of the operator's only have to be there."""
     expected = STEPS.get(kind)
     if expected is None:
@@ -115,12 +115,12 @@ def _troubles(instance: Instance, registration: Registration) -> Iterator[Findin
     if not registration.connected:
         remedy = "Look at the host's ecs-agent, or terminate the instance: until then it counts as out of service"
         yield fail("instance", instance.id, "ECS has lost its agent", remedy)
-    if instance.reach is not Reach.ONLINE:
+    if instance.reach is not PingStatus.ONLINE:
         said = "Systems Manager has no connection to it"
         yield fail(
             "instance",
             instance.id,
-            said if instance.reach is not Reach.UNKNOWN else "Systems Manager does not know it",
+            said if instance.reach is not PingStatus.UNKNOWN else "Systems Manager does not know it",
             "Enable the control container (settings.host-containers.control.enabled), give the instance role "
             "AmazonSSMManagedInstanceCore, and let the host reach the ssm and ssmmessages endpoints",
         )
@@ -130,7 +130,7 @@ def _troubles(instance: Instance, registration: Registration) -> Iterator[Findin
             "Name its Auto Scaling group in the stack's AutoScalingGroups, or give it the tag that InstanceTag names"
         )
         yield fail("instance", instance.id, f"no command can be sent to it: {denied}", remedy)
-    answer = instance.told.answer if instance.told is not None else None
+    answer = instance.check_answer.answer if instance.check_answer is not None else None
     if isinstance(answer, HostProblem):
         said, remedy = _PROBLEMS[answer.problem]
         detail = f" ({answer.detail})" if answer.detail else ""
@@ -138,7 +138,7 @@ def _troubles(instance: Instance, registration: Registration) -> Iterator[Findin
 
 
 def _portrait(instance: Instance, registration: Registration) -> str:
-    report = instance.told.report if instance.told is not None else None
+    report = instance.check_answer.report if instance.check_answer is not None else None
     runs = f"{registration.variant} {report.running}, {report.state.value}" if report else f"{registration.variant}"
     return f"Bottlerocket {runs}; the agent is connected, and Systems Manager reaches it"
 

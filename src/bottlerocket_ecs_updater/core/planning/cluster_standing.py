@@ -26,7 +26,7 @@ from bottlerocket_ecs_updater.core.model.event import StandingPublished
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding, HeldFor, LastRun, Shared
@@ -46,7 +46,7 @@ SERVICES_NAMED_MAX = 3
 class Seen:
     """What a run saw of a cluster, and how it ended."""
 
-    place: Place
+    place: Location
     fleet: Fleet
     outcomes: Mapping[InstanceId, Outcome]
     last_run: LastRun
@@ -105,7 +105,7 @@ def _counts(instance: Instance, policy: Policy) -> bool:
 
 
 def _running(instance: Instance) -> Version | None:
-    report = instance.told.report if instance.told is not None else None
+    report = instance.check_answer.report if instance.check_answer is not None else None
     return report.running if report is not None else None
 
 
@@ -161,14 +161,14 @@ def _finished(now: ClusterStanding, before: ClusterStanding | None) -> Mapping[V
 
 
 def _newest(eligible: Sequence[Instance]) -> Version | None:
-    reports = [one.told.report for one in eligible if one.told is not None]
+    reports = [one.check_answer.report for one in eligible if one.check_answer is not None]
     named = (version for one in reports if one is not None for version in (one.running, one.target))
     return max((version for version in named if version is not None), default=None)
 
 
 def _behind_since(eligible: Sequence[Instance], fleet: Fleet) -> datetime | None:
     """Since when the instance that is furthest behind could have had a newer version than it runs."""
-    reports = [one.told.report for one in eligible if one.told is not None]
+    reports = [one.check_answer.report for one in eligible if one.check_answer is not None]
     offers = {(one.running, one.target) for one in reports if one is not None and one.target is not None}
     seen = fleet.past.first_seen.items()
     since = [at for running, target in offers for version, at in seen if running < version <= target]
@@ -184,7 +184,7 @@ def _held(outcomes: Mapping[InstanceId, Outcome]) -> tuple[HeldFor, ...]:
     return tuple(sorted(held, key=lambda one: (-one.count, one.code))[:NAMED_MAX])
 
 
-def _peers(waits_for: Sequence[str], shared: Shared, before: ClusterStanding | None) -> tuple[Place, ...]:
+def _peers(waits_for: Sequence[str], shared: Shared, before: ClusterStanding | None) -> tuple[Location, ...]:
     """The clusters that this one waits for, also those that have lost their standing: a person must forget them."""
     known = {one.place for one in shared.standings if one.stage in waits_for} | set(shared.lost)
     if before is not None and shared.unreadable:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.outside import not_selected
-from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Standing, answers_about, out_of_reach, stand
+from bottlerocket_ecs_updater.core.decision.unclaimed.assess import CandidateState, answers_about, assess, out_of_reach
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
-from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import Turns
+from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class QueuePosition:
     """When it comes to an instance that nothing holds."""
 
     number: int
@@ -39,7 +39,7 @@ class Explanation:
     """Everything known of one instance, and every rule that was asked."""
 
     instance: Instance
-    standing: Standing | None
+    candidate: CandidateState | None
     """None where it carries our claim: then nothing is asked, since what was begun is finished."""
     answers: tuple[Answer, ...]
     outcome: Hold | Failed | UpToDate | None = None
@@ -47,7 +47,7 @@ class Explanation:
 
     None where it is claimed, or would be updated.
     """
-    turn: Turn | None = None
+    turn: QueuePosition | None = None
     """None where a run would not update it now."""
 
 
@@ -58,7 +58,7 @@ def explain(instance: Instance, fleet: Fleet, policy: Policy) -> Explanation:
     planned = plan(fleet, policy)
     outcome = _outcome(instance.id, planned)
     answers = tuple(_with_outcome(tuple(_answers(instance, fleet, policy)), outcome))
-    return Explanation(instance, stand(instance, fleet, policy), answers, outcome, _turn(instance, planned))
+    return Explanation(instance, assess(instance, fleet, policy), answers, outcome, _turn(instance, planned))
 
 
 def _outcome(id_: InstanceId, planned: Plan) -> Hold | Failed | UpToDate | None:
@@ -75,12 +75,12 @@ def _with_outcome(answers: tuple[Answer, ...], outcome: Hold | Failed | UpToDate
         yield Answer("budget" if outcome.reason is Reason.NO_PLACE else "check", outcome)
 
 
-def _turn(instance: Instance, planned: Plan) -> Turn | None:
+def _turn(instance: Instance, planned: Plan) -> QueuePosition | None:
     order = [update.instance for update in planned.updates]
     if instance.id not in order:
         return None
     begins = (batch.begins for batch in planned.forecast.batches if instance.id in batch.instances)
-    return Turn(order.index(instance.id) + 1, len(order), next(begins, None))
+    return QueuePosition(order.index(instance.id) + 1, len(order), next(begins, None))
 
 
 def _answers(instance: Instance, fleet: Fleet, policy: Policy) -> Iterator[Answer]:
@@ -88,7 +88,7 @@ def _answers(instance: Instance, fleet: Fleet, policy: Policy) -> Iterator[Answe
     yield Answer("reach", reach)
     if reach is not None and reach.reason is Reason.NOT_BOTTLEROCKET:
         return
-    report = instance.told.report if instance.told is not None else None
+    report = instance.check_answer.report if instance.check_answer is not None else None
     if report is None or report.target is None:
         yield Answer("selection", not_selected(instance, policy))
         return
@@ -105,6 +105,6 @@ def _about_update(instance: Instance, report: HostReport, fleet: Fleet, policy: 
     before = answers_about(instance, report, report.target, fleet, policy)
     yield from before
     said = {(answer.rule, answer.hold) for answer in before}
-    drain = Turns(fleet, policy).answers(instance, report, report.target, room=True)
+    drain = RolloutLimits(fleet, policy).answers(instance, report, report.target, room=True)
     yield from (answer for answer in drain if (answer.rule, answer.hold) not in said)
     yield Answer("budget", count_budget(fleet, policy).refusal(instance.zone))

@@ -119,7 +119,7 @@ def _hosts_by_group(instances: Iterable[Instance]) -> Mapping[str, _Hosts]:
 
 
 def _runs(instance: Instance) -> Version | None:
-    report = instance.told.report if instance.told is not None else None
+    report = instance.check_answer.report if instance.check_answer is not None else None
     return report.running if report is not None else instance.shown_version
 
 

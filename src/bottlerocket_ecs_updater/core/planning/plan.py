@@ -10,18 +10,18 @@ from bottlerocket_ecs_updater.core.decision.admission import rules_for
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
+    CandidateState,
     Done,
     Held,
     Ready,
     Stageable,
-    Standing,
     Waiting,
     answers_about,
-    stand,
+    assess,
 )
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import (
-    Turns,
+    RolloutLimits,
     begun_lately,
     expected_pace,
     expected_wait,
@@ -41,6 +41,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, ho
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.forecast import Forecast, Limits, Pending, Rolls, forecast
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, advise
+from bottlerocket_ecs_updater.core.planning.roll_advice import RollAdvice, advise_on_roll
 from bottlerocket_ecs_updater.core.planning.room_advice import RoomNote
 from bottlerocket_ecs_updater.core.rules.pace import Pace
 from bottlerocket_ecs_updater.core.rules.policy import Policy
@@ -87,7 +88,7 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
-class Reckoning:
+class ForecastBasis:
     """What a forecast goes by."""
 
     pace: Pace
@@ -111,10 +112,10 @@ class Plan:
     held: tuple[tuple[InstanceId, Hold], ...]
     failing: tuple[tuple[InstanceId, Failed], ...]
     current: tuple[tuple[InstanceId, Version], ...]
-    reckoning: Reckoning
+    reckoning: ForecastBasis
     windowed: bool
     """Whether maintenance windows are set."""
-    advice: tuple[Advice | RoomNote, ...] = ()
+    advice: tuple[Advice | RoomNote | RollAdvice, ...] = ()
     """What a person could mend beside the roll."""
     behind: Mapping[InstanceId, Hold] = field(default_factory=dict)
     """What will hold those that time holds now when their time has come, of those for which something will."""
@@ -126,22 +127,24 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     Without a pace the forecast goes by what was recorded in this cluster, and by stated defaults.
     """
     instances = sorted(fleet.instances.values(), key=lambda instance: instance.id)
-    standings = {instance.id: stand(instance, fleet, policy) for instance in instances if instance.claim is None}
-    able = [fleet.instances[id_] for id_, standing in standings.items() if isinstance(standing, Stageable | Ready)]
+    standings = {instance.id: assess(instance, fleet, policy) for instance in instances if instance.claim is None}
+    able = [fleet.instances[id_] for id_, candidate in standings.items() if isinstance(candidate, Stageable | Ready)]
     refused, notes = _refused(able, standings, fleet, policy)
-    held = {id_: why for id_, standing in standings.items() if (why := _held(standing)) is not None} | refused
-    turns = Turns(fleet, policy)
+    held = {id_: why for id_, candidate in standings.items() if (why := _held(candidate)) is not None} | refused
+    limits = RolloutLimits(fleet, policy)
     passing = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
-    behind = {one.id: why for one in passing if (why := _behind(one, turns, fleet, policy)) is not None}
+    behind = {one.id: why for one in passing if (why := _behind(one, limits, fleet, policy)) is not None}
     waiting = [one for one in passing if one.id not in behind and _would_take(one) is not None]
-    in_line = own_last(in_order(able, turns.strays), fleet)
+    in_line = own_last(in_order(able, limits.tasks_moved_again), fleet)
     updates = tuple(_update(one, standings[one.id]) for one in in_line if one.id not in refused)
     later = tuple(
-        update for one in in_order(waiting, turns.strays) if (update := _later(one, standings[one.id])) is not None
+        update
+        for one in in_order(waiting, limits.tasks_moved_again)
+        if (update := _later(one, standings[one.id])) is not None
     )
     recorded = fleet.past.recorded
     counts = (len(recorded.stages), len(recorded.drains), len(recorded.reboots)) if pace is None else (0, 0, 0)
-    reckoning = Reckoning(pace or expected_pace(fleet, policy), *counts)
+    reckoning = ForecastBasis(pace or expected_pace(fleet, policy), *counts)
     forecast_ = _forecast((*updates, *later), fleet, policy, reckoning.pace)
     blocked = {one.instance: _blocked(one, fleet, policy) for one in updates if one.instance in forecast_.left}
     return Plan(
@@ -156,58 +159,58 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
         forecast=forecast_,
         held=tuple(sorted((held | blocked).items())),
         failing=tuple(
-            (id_, standing.outcome)
-            for id_, standing in standings.items()
-            if isinstance(standing, Done) and isinstance(standing.outcome, Failed)
+            (id_, candidate.outcome)
+            for id_, candidate in standings.items()
+            if isinstance(candidate, Done) and isinstance(candidate.outcome, Failed)
         ),
         current=tuple(
-            (id_, standing.outcome.version)
-            for id_, standing in standings.items()
-            if isinstance(standing, Done) and isinstance(standing.outcome, UpToDate)
+            (id_, candidate.outcome.version)
+            for id_, candidate in standings.items()
+            if isinstance(candidate, Done) and isinstance(candidate.outcome, UpToDate)
         ),
         reckoning=reckoning,
         windowed=bool(policy.rules.schedule.windows),
-        advice=(*advise(fleet), *map(RoomNote, notes)),
+        advice=(*advise(fleet), *map(RoomNote, notes), *advise_on_roll(fleet, policy)),
         behind=behind,
     )
 
 
 def _refused(
-    able: Iterable[Instance], standings: Mapping[InstanceId, Standing], fleet: Fleet, policy: Policy
+    able: Iterable[Instance], standings: Mapping[InstanceId, CandidateState], fleet: Fleet, policy: Policy
 ) -> tuple[dict[InstanceId, Hold], tuple[str, ...]]:
     """Those of the able that the rules would not let begin, though they may be staged or are.
 
     Beside them what is worth knowing of the room for the others, each thing once.
     """
-    turns = Turns(fleet, policy)
+    limits = RolloutLimits(fleet, policy)
     refused: dict[InstanceId, Hold] = {}
     notes: dict[str, None] = {}
-    for instance in in_order(able, turns.strays):
+    for instance in in_order(able, limits.tasks_moved_again):
         update = _update(instance, standings[instance.id])
-        report = instance.told.report if instance.told is not None else None
-        answers = turns.answers(instance, report, update.target, room=True) if report is not None else ()
+        report = instance.check_answer.report if instance.check_answer is not None else None
+        answers = limits.answers(instance, report, update.target, room=True) if report is not None else ()
         why = first_hold(answers)
         if why is not None:
             refused[instance.id] = why
         else:
-            turns.take(update.target)
+            limits.take(update.target)
             notes |= dict.fromkeys(note for answer in answers for note in answer.notes)
     return refused, tuple(notes)
 
 
 def _would_take(instance: Instance) -> Version | None:
     """Which version the host said that it would take."""
-    report = instance.told.report if instance.told is not None else None
+    report = instance.check_answer.report if instance.check_answer is not None else None
     return report.target if report is not None else None
 
 
-def _behind(instance: Instance, turns: Turns, fleet: Fleet, policy: Policy) -> Hold | None:
+def _behind(instance: Instance, limits: RolloutLimits, fleet: Fleet, policy: Policy) -> Hold | None:
     """The first rule that says no and does not pass by itself, behind those that do; None where there is none."""
-    report = instance.told.report if instance.told is not None else None
+    report = instance.check_answer.report if instance.check_answer is not None else None
     if report is None or report.target is None:
         return None
     before = answers_about(instance, report, report.target, fleet, policy)
-    answers = (*before, *turns.answers(instance, report, report.target, room=True))
+    answers = (*before, *limits.answers(instance, report, report.target, room=True))
     return first_hold([one for one in answers if one.hold is not None and one.hold.reason not in HELD_BY_TIME])
 
 
@@ -217,8 +220,8 @@ def _blocked(update: Update, fleet: Fleet, policy: Policy) -> Hold:
     return refusal if refusal is not None else hold(Reason.NO_PLACE)
 
 
-def _held(standing: Standing) -> Hold | None:
-    match standing:
+def _held(candidate: CandidateState) -> Hold | None:
+    match candidate:
         case Held(hold=why):
             return why
         case Done(outcome=Hold() as why):
@@ -229,21 +232,21 @@ def _held(standing: Standing) -> Hold | None:
             return None
 
 
-def _later(instance: Instance, standing: Standing) -> Update | None:
+def _later(instance: Instance, candidate: CandidateState) -> Update | None:
     """What becomes of one that is held for now, None where no host said what it would take."""
-    report = instance.told.report if instance.told is not None else None
+    report = instance.check_answer.report if instance.check_answer is not None else None
     if report is None or report.target is None:
         return None
-    staged = isinstance(standing, Ready) or report.state is UpdateState.READY
+    staged = isinstance(candidate, Ready) or report.state is UpdateState.READY
     return Update(instance.id, instance.zone, report.running, report.target, staged, tasks_to_move(instance))
 
 
-def _update(instance: Instance, standing: Standing) -> Update:
-    report = instance.told.report if instance.told is not None else None
-    if report is None or not isinstance(standing, Stageable | Ready):
+def _update(instance: Instance, candidate: CandidateState) -> Update:
+    report = instance.check_answer.report if instance.check_answer is not None else None
+    if report is None or not isinstance(candidate, Stageable | Ready):
         raise ValueError(f"{instance.id} has nothing to be updated to")
-    ready = isinstance(standing, Ready)
-    return Update(instance.id, instance.zone, report.running, standing.target, ready, tasks_to_move(instance))
+    ready = isinstance(candidate, Ready)
+    return Update(instance.id, instance.zone, report.running, candidate.target, ready, tasks_to_move(instance))
 
 
 def _forecast(updates: tuple[Update, ...], fleet: Fleet, policy: Policy, pace: Pace) -> Forecast:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import spell_moment
+from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.core.model.version import Version
 
 _CHECKPOINT = re.compile(r"([1-9]\d{0,5})(\s*%)?")
@@ -136,7 +136,7 @@ def allow_today(checkpoints: Checkpoints, begun: Sequence[datetime], now: dateti
     recent = sorted(at for at in begun if at > now - DAY)
     room = max(0, limit - len(recent))
     until = (recent + [now] * room)[-limit] + DAY
-    held = hold(Reason.DAILY_LIMIT, begun=len(recent), next=room, limit=limit, until=spell_moment(until))
+    held = hold(Reason.DAILY_LIMIT, begun=len(recent), next=room, limit=limit, until=time_text(until))
     return Allowance(room, held, until)
 
 
@@ -171,4 +171,4 @@ def _up_to(size: int, roll: Roll, done: int) -> Allowance:
 
 
 def _waiting(roll: Roll, done: int, until: datetime) -> Hold:
-    return hold(Reason.CHECKPOINT_WAIT, done=done, total=roll.total, version=roll.version, until=spell_moment(until))
+    return hold(Reason.CHECKPOINT_WAIT, done=done, total=roll.total, version=roll.version, until=time_text(until))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from bottlerocket_ecs_updater.core.model.history import Recorded
+from bottlerocket_ecs_updater.core.model.history import RecordedDurations
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ STATED = Pace()
 """The defaults: a drain with a deregistration delay of two minutes, and a reboot as a virtual machine does it."""
 
 
-def pace_from(recorded: Recorded, settle: timedelta, *, share: float = 0.5) -> Pace:
+def pace_from(recorded: RecordedDurations, settle: timedelta, *, share: float = 0.5) -> Pace:
     """The pace that so many of the recorded updates kept; the stated one for what was never recorded.
 
     Half of them for a forecast of the whole roll; more for the question whether one instance ends within a window.

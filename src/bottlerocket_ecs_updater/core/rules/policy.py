@@ -186,7 +186,7 @@ class Policy:
         return self.answer_timeout + self._time(TAKEOVER_TIME, 6)
 
     @property
-    def vain_timeout(self) -> timedelta:
+    def stall_timeout(self) -> timedelta:
         """How long one act may be asked for again and again: nothing else that is in hand waits longer."""
         return max(self.drain_timeout, self.reboot_timeout)
 

@@ -21,10 +21,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding, Shared, VersionActs
-from bottlerocket_ecs_updater.core.model.time_text import parse_span, spell, spell_moment
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_span, time_text
 from bottlerocket_ecs_updater.core.model.version import Version
 
 CLOCKS_APART = timedelta(minutes=5)
@@ -129,7 +129,7 @@ def not_promoted(version: Version, rules: StageRules, shared: Shared, now: datet
         return None
     waits = "; ".join(f"{one}: {_named(lacks)}" for one, lacks in lacking)
     until = max(lack.until for _, lacks in lacking for lack in lacks)
-    return hold(Reason.NOT_PROMOTED, version=version, waits=waits, until=spell_moment(until))
+    return hold(Reason.NOT_PROMOTED, version=version, waits=waits, until=time_text(until))
 
 
 def _lacks(
@@ -148,29 +148,29 @@ def _lacks(
 
 
 def _lack(
-    standing: ClusterStanding, requirement: Requirement, version: Version, rules: StageRules, now: datetime
+    candidate: ClusterStanding, requirement: Requirement, version: Version, rules: StageRules, now: datetime
 ) -> _Lack | None:
-    name, since = _name(standing.place), standing.healthy_since(version)
+    name, since = _name(candidate.place), candidate.healthy_since(version)
     anew = now + requirement.wait
     until = since + requirement.wait if since is not None else anew
-    if standing.silent(rules.silent_after, now):
-        return _Lack(f"{name} is silent since {spell_moment(standing.looked_at)}", max(until, now))
+    if candidate.silent(rules.silent_after, now):
+        return _Lack(f"{name} is silent since {time_text(candidate.looked_at)}", max(until, now))
     if since is None:
-        return _Lack(f"{name} {_why_not(standing, version)}", anew)
+        return _Lack(f"{name} {_why_not(candidate, version)}", anew)
     if now < until:
-        return _Lack(f"{name} is healthy on it since {spell_moment(since)}", until)
+        return _Lack(f"{name} is healthy on it since {time_text(since)}", until)
     return None
 
 
-def _why_not(standing: ClusterStanding, version: Version) -> str:
-    if standing.trouble:
-        return f"is not healthy: {'; '.join(standing.trouble)}"
-    if not standing.eligible:
+def _why_not(candidate: ClusterStanding, version: Version) -> str:
+    if candidate.trouble:
+        return f"is not healthy: {'; '.join(candidate.trouble)}"
+    if not candidate.eligible:
         return "has no instance that could show it"
-    if standing.unknown:
-        return f"has {standing.unknown} of {standing.eligible} instances that did not say what they run"
-    older = sum(count for one, count in standing.running.items() if one < version)
-    return f"has {older} of {standing.eligible} instances on older versions" if older else "has only just finished it"
+    if candidate.unknown:
+        return f"has {candidate.unknown} of {candidate.eligible} instances that did not say what they run"
+    older = sum(count for one, count in candidate.running.items() if one < version)
+    return f"has {older} of {candidate.eligible} instances on older versions" if older else "has only just finished it"
 
 
 def _named(lacks: Sequence[_Lack]) -> str:
@@ -178,13 +178,13 @@ def _named(lacks: Sequence[_Lack]) -> str:
     return ", ".join(lack.why for lack in lacks[:NAMED_MAX]) + (f", and {more} more" if more > 0 else "")
 
 
-def _name(place: Place) -> str:
+def _name(place: Location) -> str:
     return str(place)
 
 
 def spell_days(span: timedelta) -> str:
     """A span with its days, where they are whole: `7d`, else as the settings write it."""
-    return f"{span.days}d" if span and not span % timedelta(days=1) else spell(span)
+    return f"{span.days}d" if span and not span % timedelta(days=1) else duration_text(span)
 
 
 def waits(rules: StageRules) -> Iterator[str]:

@@ -42,7 +42,7 @@ _ATTRIBUTE = "attribute:"
 _INSTANCE = re.compile(r"m?i-[0-9a-f]{8,17}")
 
 
-class Kinship(Enum):
+class SelectorKind(Enum):
     """What a name in a selector is the name of."""
 
     INSTANCE = "instance"
@@ -54,7 +54,7 @@ class Kinship(Enum):
 class Named:
     """Instances of that name, or of something of that name."""
 
-    kinship: Kinship
+    kinship: SelectorKind
     pattern: str
 
     def __str__(self) -> str:
@@ -83,9 +83,9 @@ def parse_selector(text: str) -> Selector:
     """Read one selector. Raises ValueError that says what is wrong."""
     text = text.strip()
     if _INSTANCE.fullmatch(text):
-        return Named(Kinship.INSTANCE, text)
+        return Named(SelectorKind.INSTANCE, text)
     prefix, colon, name = text.partition(":")
-    kinship = next((known for known in Kinship if colon and known.value == prefix), None)
+    kinship = next((known for known in SelectorKind if colon and known.value == prefix), None)
     if kinship is None:
         return _readable(parse_expression(text))
     if not name.strip():
@@ -140,7 +140,7 @@ def _not_included(include: Iterable[Selector], facts: _Facts) -> Hold | None:
 
 def _unknown(selector: Selector) -> Hold:
     what = "Auto Scaling group"
-    if isinstance(selector, Named) and selector.kinship is Kinship.CAPACITY_PROVIDER:
+    if isinstance(selector, Named) and selector.kinship is SelectorKind.CAPACITY_PROVIDER:
         what = "capacity provider"
     return hold(Reason.MEMBERSHIP_UNKNOWN, what=what, rule=selector)
 
@@ -163,12 +163,12 @@ class _Facts:
 
     def _has_name(self, selector: Named) -> bool | None:
         match selector.kinship:
-            case Kinship.INSTANCE:
+            case SelectorKind.INSTANCE:
                 return selector.fits(self.registration.id)
-            case Kinship.CAPACITY_PROVIDER:
+            case SelectorKind.CAPACITY_PROVIDER:
                 known = self.capacity_provider
                 return None if known is None else bool(known) and selector.fits(known)
-            case Kinship.GROUP:
+            case SelectorKind.GROUP:
                 return self._in_group(selector)
             case _:
                 assert_never(selector.kinship)

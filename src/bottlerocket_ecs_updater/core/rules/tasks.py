@@ -23,13 +23,13 @@ from typing import assert_never
 from bottlerocket_ecs_updater.core.model.container_instance import Task
 from bottlerocket_ecs_updater.core.model.ids import TaskArn
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import parse_span, spell, spell_moment
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_span, time_text
 
 _NAMED_AT_MOST = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class TaskOnHost:
     """A task that is not STOPPED, with what the rules ask about it."""
 
     task: Task
@@ -51,7 +51,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class HoldInstance:
     """Do not drain while it runs."""
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ class WaitFor:
     limit: timedelta
 
     def __str__(self) -> str:
-        return f"wait {spell(self.limit)}"
+        return f"wait {duration_text(self.limit)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,10 @@ class StopAfter:
     limit: timedelta
 
     def __str__(self) -> str:
-        return f"stop {spell(self.limit)}"
+        return f"stop {duration_text(self.limit)}"
 
 
-Treatment = Keep | WaitFor | StopAfter
+Treatment = HoldInstance | WaitFor | StopAfter
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class TaskRule:
         """Read `nightly-batch wait 4h`. Raises ValueError that says what is wrong."""
         match text.split():
             case [name, "hold"]:
-                return cls(name, Keep())
+                return cls(name, HoldInstance())
             case [name, "wait", span]:
                 return cls(name, WaitFor(parse_span(span)))
             case [name, "stop", _] if name.startswith("service:"):
@@ -106,7 +106,7 @@ class TaskRule:
     def __str__(self) -> str:
         return f"{self.name} {self.treatment}"
 
-    def means(self, work: Work) -> bool:
+    def means(self, work: TaskOnHost) -> bool:
         """Whether it is about this task."""
         if work.task.daemon or work.task.of_service is not self.name.startswith("service:"):
             return False
@@ -127,13 +127,13 @@ class TaskRules:
         """The longest time for which any rule lets a drain wait for a task."""
         return max((_wait_of(rule) for rule in self.rules), default=timedelta())
 
-    def about(self, work: Work) -> TaskRule | None:
+    def about(self, work: TaskOnHost) -> TaskRule | None:
         """The first rule about this task, None where there is none."""
         return next((rule for rule in self.rules if not work.updaters and rule.means(work)), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class DrainDeadline:
     """How a drain stands with the tasks that are left."""
 
     until: datetime
@@ -144,27 +144,27 @@ class Patience:
     """When the next one is to be stopped, None where none is."""
 
 
-def may_leave(left: Iterable[Work], rules: TaskRules, now: datetime) -> Hold | None:
+def may_leave(left: Iterable[TaskOnHost], rules: TaskRules, now: datetime) -> Hold | None:
     """Why an instance may not be drained for the tasks on it, None when it may."""
     for work in left:
         if work.protected_until is not None and work.protected_until > now:
-            return hold(Reason.TASK_PROTECTED, task=work, until=spell_moment(work.protected_until))
+            return hold(Reason.TASK_PROTECTED, task=work, until=time_text(work.protected_until))
         rule = rules.about(work)
         if rule is None and not work.task.of_service and not work.updaters:
             return hold(Reason.STANDALONE_TASK, task=work)
-        if rule is not None and isinstance(rule.treatment, Keep):
+        if rule is not None and isinstance(rule.treatment, HoldInstance):
             return hold(Reason.TASK_HELD, task=work, rule=rule)
     return None
 
 
-def longest_wait(left: Iterable[Work], rules: TaskRules) -> timedelta:
+def longest_wait(left: Iterable[TaskOnHost], rules: TaskRules) -> timedelta:
     """How long a drain may have to wait for the tasks that rules let it wait for: what a forecast reckons with."""
     return max((_wait_of(rules.about(work)) for work in left), default=timedelta())
 
 
-def patience(
-    left: Sequence[Work], rules: TaskRules, since: datetime, drain_timeout: timedelta, now: datetime
-) -> Patience:
+def drain_deadline(
+    left: Sequence[TaskOnHost], rules: TaskRules, since: datetime, drain_timeout: timedelta, now: datetime
+) -> DrainDeadline:
     """How a drain that began then stands. Every task has its own limit, and the first that is over ends the drain."""
     # ECS stops daemons last, so they may stay as long as a task that a rule waits for, and then need their own time.
     limits = [
@@ -172,7 +172,7 @@ def patience(
         for work in left
     ]
     stops = [(_stop_at(rules.about(work), since), work.task.arn) for work in left]
-    return Patience(
+    return DrainDeadline(
         until=min(limits, default=since + drain_timeout),
         stop=tuple(arn for at, arn in stops if at is not None and at <= now),
         next_stop=min((at for at, _ in stops if at is not None and at > now), default=None),
@@ -186,7 +186,7 @@ def parse_task_rules(text: str) -> tuple[TaskRule, ...]:
 
 def _wait_of(rule: TaskRule | None) -> timedelta:
     match rule.treatment if rule is not None else None:
-        case None | Keep():
+        case None | HoldInstance():
             return timedelta()
         case WaitFor(limit=limit) | StopAfter(limit=limit):
             return limit
@@ -197,7 +197,7 @@ def _limit_of(rule: TaskRule | None, drain_timeout: timedelta) -> timedelta:
     if rule is None:
         return drain_timeout
     match rule.treatment:
-        case Keep():
+        case HoldInstance():
             return drain_timeout
         case WaitFor(limit=limit):
             return limit

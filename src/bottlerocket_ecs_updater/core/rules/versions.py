@@ -21,7 +21,7 @@ from enum import Enum
 from typing import assert_never
 
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import spell, spell_moment
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, time_text
 from bottlerocket_ecs_updater.core.model.version import Version
 
 
@@ -164,15 +164,15 @@ def parse_ranges(text: str) -> tuple[VersionRange, ...]:
 
 def _too_young(target: Version, minimum_age: timedelta, seen: datetime | None, now: datetime) -> Hold | None:
     if seen is None:
-        return hold(Reason.VERSION_NEW, version=target, minimum_age=spell(minimum_age))
+        return hold(Reason.VERSION_NEW, version=target, minimum_age=duration_text(minimum_age))
     if now - seen >= minimum_age:
         return None
     return hold(
         Reason.VERSION_TOO_YOUNG,
         version=target,
-        first_seen=spell_moment(seen),
-        minimum_age=spell(minimum_age),
-        until=spell_moment(seen + minimum_age),
+        first_seen=time_text(seen),
+        minimum_age=duration_text(minimum_age),
+        until=time_text(seen + minimum_age),
     )
 
 

@@ -20,7 +20,7 @@ from heapq import merge
 from zoneinfo import ZoneInfo
 
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import parse_span, spell, spell_moment
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_span, time_text
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _WEEK = timedelta(days=7)
@@ -55,7 +55,7 @@ class Window:
         if self.start.tzinfo is not None or self.start != self.start.replace(second=0, microsecond=0):
             raise ValueError("a window's start is a local time, to the minute; its time zone stands beside it")
         if not timedelta() < self.duration <= _WEEK:
-            raise ValueError(f"a window lasts more than nothing and at most 7d, not {spell(self.duration)}")
+            raise ValueError(f"a window lasts more than nothing and at most 7d, not {duration_text(self.duration)}")
 
     @classmethod
     def parse(cls, text: str) -> Window:
@@ -68,7 +68,7 @@ class Window:
 
     def __str__(self) -> str:
         days = "daily" if len(self.days) == 7 else ",".join(_DAYS[day][:3] for day in sorted(self.days))
-        return f"{days} {self.start:%H:%M} {spell(self.duration)} {self.zone.key}"
+        return f"{days} {self.start:%H:%M} {duration_text(self.duration)} {self.zone.key}"
 
     def spans(self, first: date, days: int) -> Iterator[tuple[datetime, datetime]]:
         """When it opens and closes, in UTC, for so many local days from the first one on."""
@@ -176,11 +176,11 @@ def may_begin(schedule: Schedule, now: datetime, needed: timedelta = timedelta()
     """Why something that takes so long may not begin now, None when it may."""
     match open_at(schedule.windows, schedule.freezes, now):
         case Closed(next_opens=opens, freeze=None):
-            return hold(Reason.WINDOW_CLOSED, opens=spell_moment(opens))
+            return hold(Reason.WINDOW_CLOSED, opens=time_text(opens))
         case Closed(next_opens=opens, freeze=freeze):
-            return hold(Reason.FROZEN, freeze=freeze, opens=spell_moment(opens))
+            return hold(Reason.FROZEN, freeze=freeze, opens=time_text(opens))
         case Open(until=until) if until is not None and until - now < needed:
-            return hold(Reason.CUTOFF, closes=spell_moment(until), needed=spell(needed))
+            return hold(Reason.CUTOFF, closes=time_text(until), needed=duration_text(needed))
         case Open():
             return None
 

@@ -12,9 +12,16 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.model.claim import Claim
-from bottlerocket_ecs_updater.core.model.history import Blocker, BrokenVersion, Past, PastUpdate, Recorded, Waiting
+from bottlerocket_ecs_updater.core.model.history import (
+    Blocker,
+    BrokenVersion,
+    History,
+    PastUpdate,
+    RecordedDurations,
+    Waiting,
+)
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Rest, longest
+from bottlerocket_ecs_updater.core.model.outcome import Backoff, longest_backoff
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import SUSPECT_AFTER
 
@@ -56,7 +63,7 @@ class Ledger:
     """What is remembered of one cluster."""
 
     claims: Mapping[InstanceId, OpenClaim] = field(default_factory=dict)
-    rests: Mapping[InstanceId, Rest] = field(default_factory=dict)
+    rests: Mapping[InstanceId, Backoff] = field(default_factory=dict)
     failed_on: Mapping[Version, frozenset[InstanceId]] = field(default_factory=dict)
     """Releases that failed after a reboot since a person last released them, and on which instances."""
     first_seen: Mapping[Version, datetime] = field(default_factory=dict)
@@ -71,7 +78,7 @@ class Ledger:
     """When each instance was last drained for an update, as far back as a day."""
     begun_nameless: tuple[datetime, ...] = ()
     """When instances were begun, as an older updater wrote it: without their names. Nothing is added to it."""
-    recorded: Recorded = field(default_factory=Recorded)
+    recorded: RecordedDurations = field(default_factory=RecordedDurations)
     broken: Mapping[Version, BrokenVersion] = field(default_factory=dict)
     """Versions that boot well and on which tasks failed, since a person last released them."""
     blockers: Mapping[str, Blocker] = field(default_factory=dict)
@@ -86,9 +93,9 @@ class Ledger:
     """Since when each instance that something is remembered of was not in the cluster."""
 
     @property
-    def past(self) -> Past:
+    def past(self) -> History:
         """What the rules ask of it."""
-        return Past(
+        return History(
             self.first_seen,
             self.updated,
             self.begun_nameless,
@@ -124,11 +131,11 @@ def without_claim(ledger: Ledger, instance: InstanceId) -> Ledger:
     return ledger if claims is ledger.claims else replace(ledger, claims=claims)
 
 
-def with_rest(ledger: Ledger, instance: InstanceId, rest: Rest) -> Ledger:
+def with_backoff(ledger: Ledger, instance: InstanceId, backoff: Backoff) -> Ledger:
     """Remember a failed attempt; a version that did not survive its boot is remembered against the version too."""
-    if rest.rolled_back:
-        ledger = with_failure(ledger, rest.version, instance)
-    rests = _with(ledger.rests, instance, rest)
+    if backoff.rolled_back:
+        ledger = with_failure(ledger, backoff.version, instance)
+    rests = _with(ledger.rests, instance, backoff)
     return ledger if rests is ledger.rests else replace(ledger, rests=rests)
 
 
@@ -199,8 +206,8 @@ def without_failure(ledger: Ledger, version: Version, instance: InstanceId) -> L
     if instance in failed:
         left = {**ledger.failed_on, version: failed - {instance}}
         ledger = replace(ledger, failed_on={each: ids for each, ids in left.items() if ids})
-    rest = ledger.rests.get(instance)
-    return without_rest(ledger, instance) if rest is not None and rest.version == version else ledger
+    backoff = ledger.rests.get(instance)
+    return without_rest(ledger, instance) if backoff is not None and backoff.version == version else ledger
 
 
 def with_sighting(ledger: Ledger, version: Version, at: datetime) -> Ledger:
@@ -218,7 +225,7 @@ def with_release(ledger: Ledger, version: Version, at: datetime) -> Ledger:
         released={**ledger.released, version: at},
         failed_on=_without(ledger.failed_on, version),
         broken=_without(ledger.broken, version),
-        rests={id_: rest for id_, rest in ledger.rests.items() if rest.version != version},
+        rests={id_: backoff for id_, backoff in ledger.rests.items() if backoff.version != version},
     )
 
 
@@ -251,7 +258,7 @@ def with_duration(
     recorded = ledger.recorded
     return replace(
         ledger,
-        recorded=Recorded(
+        recorded=RecordedDurations(
             _newest(recorded.stages, stage), _newest(recorded.drains, drain), _newest(recorded.reboots, reboot)
         ),
     )
@@ -281,7 +288,7 @@ def without_gone(ledger: Ledger, present: Collection[InstanceId], now: datetime)
     def kept(past: Mapping[InstanceId, PastUpdate]) -> Mapping[InstanceId, PastUpdate]:
         return {id_: one for id_, one in past.items() if id_ not in gone or one.at > now - GONE_FOR}
 
-    rests = {id_: rest for id_, rest in ledger.rests.items() if id_ not in gone}
+    rests = {id_: backoff for id_, backoff in ledger.rests.items() if id_ not in gone}
     updated, found_on = kept(ledger.updated), kept(ledger.found_on)
     absent = {id_: since for id_, since in absent.items() if id_ in rests or id_ in updated or id_ in found_on}
     left = replace(ledger, rests=rests, updated=updated, found_on=found_on, absent_since=absent)
@@ -304,7 +311,10 @@ def without_future(ledger: Ledger, now: datetime) -> Ledger:
             for group, one in ledger.blockers.items()
         },
         absent_since=_no_later(ledger.absent_since, now),
-        rests={id_: replace(rest, until=min(rest.until, now + longest(rest))) for id_, rest in ledger.rests.items()},
+        rests={
+            id_: replace(backoff, until=min(backoff.until, now + longest_backoff(backoff)))
+            for id_, backoff in ledger.rests.items()
+        },
     )
     return ledger if clamped == ledger else clamped
 

@@ -13,10 +13,10 @@ from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, FINISHED, Claim
 from bottlerocket_ecs_updater.core.model.command import Mark, Quarantine, Unmark
 from bottlerocket_ecs_updater.core.model.event import Claimed, Returned
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
-from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
+from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
-from bottlerocket_ecs_updater.core.model.run_command import End
+from bottlerocket_ecs_updater.core.model.run_command import CommandStatus
 from bottlerocket_ecs_updater.core.model.services import Slot
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import (
@@ -30,7 +30,7 @@ from bottlerocket_ecs_updater.core.state.ledger import (
 from bottlerocket_ecs_updater.core.state.observe import see_marked
 from bottlerocket_ecs_updater.engine.act.outcomes import Outcomes
 from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Done, Gone, Later, Recorder, Refused, Result, Unclear
-from bottlerocket_ecs_updater.engine.run_state import Knowledge
+from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
 from bottlerocket_ecs_updater.errors import Denied, LeaseLost, UpdaterError
 
@@ -38,12 +38,12 @@ PROBE = "bottlerocket-ecs-updater.probe"
 """An attribute that is written and dropped at once, to prove that claims can be."""
 
 
-class Claiming:
+class ClaimWriter:
     """Writes and drops claims. Every method gives the instances for which what follows must be left out."""
 
     def __init__(
         self,
-        knowledge: Knowledge,
+        knowledge: RunState,
         cluster: Cluster,
         ledger: LedgerKeeping,
         clock: Clock,
@@ -92,21 +92,27 @@ class Claiming:
         Each is noted with the first try of a mark, so that it costs no write of its own.
         """
         self._note_begun(instance)
-        trail, applied, claim = instance.trail, instance.applied, instance.claim
+        progress, applied, claim = instance.progress, instance.applied, instance.claim
         written = self._ledger.value.claims.get(instance.id)
         if written is not None and written.claim.phase is phase:
             return
         if claim is None:
-            took = applied.ended_at - applied.sent_at if applied is not None and applied.end is End.SUCCESS else None
+            took = (
+                applied.ended_at - applied.sent_at
+                if applied is not None and applied.end is CommandStatus.SUCCESS
+                else None
+            )
             self._ledger.change(partial(with_duration, stage=took))
-        elif phase is ClaimPhase.REBOOTING and claim.phase is ClaimPhase.DRAINING and trail.drain_sent_at is not None:
-            self._ledger.change(partial(with_duration, drain=self._known.at - trail.drain_sent_at))
-            self._ledger.change(partial(without_blockers, groups=trail.groups))
+        elif (
+            phase is ClaimPhase.REBOOTING and claim.phase is ClaimPhase.DRAINING and progress.drain_sent_at is not None
+        ):
+            self._ledger.change(partial(with_duration, drain=self._known.at - progress.drain_sent_at))
+            self._ledger.change(partial(without_blockers, groups=progress.groups))
 
     def _note_begun(self, instance: Instance) -> None:
         """That it was drained, whichever run began that. Until this is written its claim says so."""
         claim, begun = instance.claim, self._ledger.value.begun.get(instance.id)
-        if claim is None or claim.phase is not ClaimPhase.DRAINING or not instance.trail.drain_seen:
+        if claim is None or claim.phase is not ClaimPhase.DRAINING or not instance.progress.drain_seen:
             return
         if begun is None or begun < claim.since:
             self._ledger.change(partial(with_begun, instance=instance.id, at=claim.since))
@@ -120,7 +126,7 @@ class Claiming:
                     claim = command.claim
                     downgrade = claim.target < claim.source
                     self._recorder.record(Claimed(now, instance.id, claim.source, claim.target, downgrade))
-                if command.claim.phase is ClaimPhase.REBOOTING and instance.trail.reboot_sent_at is None:
+                if command.claim.phase is ClaimPhase.REBOOTING and instance.progress.reboot_sent_at is None:
                     self._known.learn_drain(instance)
                 self._known.learn(see_marked(instance, command.claim, now))
                 return True
@@ -167,8 +173,8 @@ class Claiming:
         for command in dropped:
             self._note_begun(self._known.instance(command.instance))
             self._ledger.change(partial(without_claim, instance=command.instance))
-            if isinstance(command.verdict, Updated):
-                self._note_update(command.instance, command.verdict.target)
+            if isinstance(command.outcome, Updated):
+                self._note_update(command.instance, command.outcome.target)
             self._unmarked(command)
         if denied is not None:
             raise denied
@@ -187,7 +193,7 @@ class Claiming:
 
     def _drop_leftovers(self, ids: Collection[InstanceId]) -> None:
         """A registration that a lost checkpoint left behind carries the claim still: a later run would take it up."""
-        ours = {id_ for id_ in ids if not self._known.instance(id_).trail.overwritten_looks}
+        ours = {id_ for id_ in ids if not self._known.instance(id_).progress.overwritten_looks}
         current = {self._known.arn_of(id_) for id_ in ours}
         left = [arn for arn, id_ in self._known.arns.items() if id_ in ours and arn not in current]
         if left:
@@ -195,36 +201,36 @@ class Claiming:
 
     def _note_update(self, id_: InstanceId, version: Version) -> None:
         """That a release is proven on it: what had failed there before is no reason to hold any more."""
-        instance, trail = self._known.instance(id_), self._known.instance(id_).trail
+        instance, progress = self._known.instance(id_), self._known.instance(id_).progress
         self._ledger.change(partial(with_update, instance=id_, version=version, at=self._known.at))
         self._known.suspects = self._ledger.value.suspects
-        if instance.rest is not None and instance.rest.version == version:
-            self._known.learn(replace(instance, rest=None))
-        if trail.reboot_sent_at is not None and trail.proof_at is not None:
-            self._ledger.change(partial(with_duration, reboot=trail.proof_at - trail.reboot_sent_at))
+        if instance.backoff is not None and instance.backoff.version == version:
+            self._known.learn(replace(instance, backoff=None))
+        if progress.reboot_sent_at is not None and progress.proof_at is not None:
+            self._ledger.change(partial(with_duration, reboot=progress.proof_at - progress.reboot_sent_at))
 
     def _written_on(self, id_: InstanceId) -> ContainerInstanceArn | None:
         """Where our claim is to be dropped; nowhere where it is gone, or where another run wrote over it."""
         instance = self._known.instance(id_)
-        if not instance.registered or instance.trail.overwritten_looks:
+        if not instance.registered or instance.progress.overwritten_looks:
             return None
         return self._known.arn_of(id_)
 
     def _unmarked(self, command: Unmark) -> None:
         now = self._clock.now()
         instance = self._known.instance(command.instance)
-        trail = instance.trail
+        progress = instance.progress
         self._known.note_proof(instance)
         if command.took_slot:
-            before = self._known.worst_before if trail.deficits_before is None else trail.deficits_before
+            before = self._known.worst_before if progress.deficits_before is None else progress.deficits_before
             self._known.take_slot(Slot(instance.id, instance.zone, now, before))
-            out = now - trail.drain_sent_at if trail.drain_sent_at is not None else None
+            out = now - progress.drain_sent_at if progress.drain_sent_at is not None else None
             self._recorder.record(Returned(now, instance.id, out))
-        kept = replace(trail, unmarked=True) if command.verdict is not None else Trail(unmarked=True)
-        claimless = replace(instance, claim=None, claim_on_instance=False, reboots=(), trail=kept)
+        kept = replace(progress, unmarked=True) if command.outcome is not None else RunProgress(unmarked=True)
+        claimless = replace(instance, claim=None, claim_on_instance=False, reboots=(), progress=kept)
         self._known.learn(claimless)
-        if command.verdict is not None:
-            self._outcomes.settle(command.instance, command.verdict)
+        if command.outcome is not None:
+            self._outcomes.settle(command.instance, command.outcome)
 
     def quarantine(self, batch: Sequence[Quarantine]) -> set[InstanceId]:
         self._write_claims({command.instance: command.claim for command in batch})

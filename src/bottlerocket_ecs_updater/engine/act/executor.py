@@ -32,8 +32,8 @@ from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.event import ActDenied, CommandSent, Drained, SuccessorCalled
 from bottlerocket_ecs_updater.core.model.ids import CommandId, InstanceId
 from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, SentReboot
-from bottlerocket_ecs_updater.core.model.run_command import Flight, Kind
-from bottlerocket_ecs_updater.core.state.ledger import with_blocked, with_rest, with_survival
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind, PendingCommand
+from bottlerocket_ecs_updater.core.state.ledger import with_backoff, with_blocked, with_survival
 from bottlerocket_ecs_updater.core.state.observe import (
     see_denied,
     see_drain_sent,
@@ -45,7 +45,7 @@ from bottlerocket_ecs_updater.core.state.observe import (
     see_sent,
     see_successor_called,
 )
-from bottlerocket_ecs_updater.engine.act.claim_writer import Claiming
+from bottlerocket_ecs_updater.engine.act.claim_writer import ClaimWriter
 from bottlerocket_ecs_updater.engine.act.outcomes import Outcomes
 from bottlerocket_ecs_updater.engine.ports import (
     Clock,
@@ -61,7 +61,7 @@ from bottlerocket_ecs_updater.engine.ports import (
     Successors,
     Unclear,
 )
-from bottlerocket_ecs_updater.engine.run_state import Knowledge
+from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
 from bottlerocket_ecs_updater.errors import (
     Denied,
@@ -95,28 +95,28 @@ ORDER: tuple[type[Command], ...] = (
 )
 """What is ours is finished before anything begins."""
 
-SENT_FOR: Mapping[type[Command], Kind] = {
-    Check: Kind.CHECK,
-    Apply: Kind.APPLY,
-    Reboot: Kind.REBOOT,
-    RunBeforeDrain: Kind.BEFORE_DRAIN,
-    RunAfterReboot: Kind.AFTER_REBOOT,
+SENT_FOR: Mapping[type[Command], DocumentKind] = {
+    Check: DocumentKind.CHECK,
+    Apply: DocumentKind.APPLY,
+    Reboot: DocumentKind.REBOOT,
+    RunBeforeDrain: DocumentKind.BEFORE_DRAIN,
+    RunAfterReboot: DocumentKind.AFTER_REBOOT,
 }
 
 
 SURE = (Conclude, Note, NoteBlockers, Cancel, StopTasks)
 """What is only remembered, or tried once: these say nothing of whether AWS takes acts on an instance."""
 
-HOOKS = (Kind.BEFORE_DRAIN, Kind.AFTER_REBOOT)
+HOOKS = (DocumentKind.BEFORE_DRAIN, DocumentKind.AFTER_REBOOT)
 """Documents of the operator's, where the settings name them."""
 
 
-class Acting:
+class Executor:
     """Performs decisions. One instance of this class serves one run."""
 
     def __init__(
         self,
-        knowledge: Knowledge,
+        knowledge: RunState,
         cluster: Cluster,
         hosts: Hosts,
         ledger: LedgerKeeping,
@@ -132,7 +132,7 @@ class Acting:
         self._recorder = recorder
         self._successors = successors
         self.outcomes = Outcomes(knowledge, clock, recorder)
-        self._claiming = Claiming(knowledge, cluster, ledger, clock, recorder, self.outcomes)
+        self._claiming = ClaimWriter(knowledge, cluster, ledger, clock, recorder, self.outcomes)
         self._hooks_proven = False
         self._cancel_denied = False
         self.faltered = False
@@ -141,7 +141,7 @@ class Acting:
         """The first thing in the last `perform` that AWS did not let us do, or that does not exist."""
         self.unsafe = False
         """Whether the ledger has changes that the store did not take."""
-        self.in_vain: set[InstanceId] = set()
+        self.stalled: set[InstanceId] = set()
         """Instances of whose commands in the last `perform` one was not taken, or may not have been."""
 
     def perform(self, queues: Iterable[Sequence[Command]]) -> bool:
@@ -154,7 +154,7 @@ class Acting:
         acted = bool(waiting)
         self.faltered = False
         self.denied = None
-        self.in_vain = set()
+        self.stalled = set()
         while waiting:
             kind = next(t for t in ORDER if any(isinstance(queue[0], t) for queue in waiting))
             batch = [queue[0] for queue in waiting if isinstance(queue[0], kind)]
@@ -184,8 +184,8 @@ class Acting:
     def _return_unseen(self, id_: InstanceId) -> bool:
         """Whether it may have been set ACTIVE, and ECS neither confirmed nor showed it since."""
         instance = self._known.instance(id_)
-        registration, trail = instance.registration, instance.trail
-        sent = trail.return_sent_at is not None and not trail.return_confirmed
+        registration, progress = instance.registration, instance.progress
+        sent = progress.return_sent_at is not None and not progress.return_confirmed
         return sent and registration is not None and registration.status is not Status.ACTIVE
 
     def _try_batch(self, batch: Sequence[Command]) -> set[InstanceId]:
@@ -203,13 +203,13 @@ class Acting:
             instance = self._known.instance(command.instance)
             if isinstance(command, Check) and (instance.mute or self._known.hosts_mute):
                 continue  # it goes on without its answer
-            trail = instance.trail
-            vain = instance.id in failed or (isinstance(command, Return) and not trail.return_confirmed)
-            since = (trail.in_vain_since or now) if vain else None
+            progress = instance.progress
+            vain = instance.id in failed or (isinstance(command, Return) and not progress.return_confirmed)
+            since = (progress.in_vain_since or now) if vain else None
             if vain:
-                self.in_vain.add(instance.id)
-            if since != trail.in_vain_since:
-                self._known.learn(replace(instance, trail=replace(trail, in_vain_since=since)))
+                self.stalled.add(instance.id)
+            if since != progress.in_vain_since:
+                self._known.learn(replace(instance, progress=replace(progress, in_vain_since=since)))
 
     def _perform_batch(self, batch: Sequence[Command]) -> set[InstanceId]:
         """Perform commands of one type; gives the instances for which what follows must be left out."""
@@ -248,9 +248,9 @@ class Acting:
     def _remember(self, batch: Sequence[Note | NoteBlockers]) -> set[InstanceId]:
         for command in batch:
             match command:
-                case Note(instance=id_, rest=rest):
-                    self._known.learn(replace(self._known.instance(id_), rest=rest))
-                    self._ledger.change(partial(with_rest, instance=id_, rest=rest))
+                case Note(instance=id_, backoff=backoff):
+                    self._known.learn(replace(self._known.instance(id_), backoff=backoff))
+                    self._ledger.change(partial(with_backoff, instance=id_, backoff=backoff))
                 case NoteBlockers(instance=id_, groups=groups):
                     now, began = self._clock.now(), self._known.started_at
                     self._ledger.change(partial(with_blocked, groups=groups, instance=id_, at=now, run_began=began))
@@ -277,7 +277,7 @@ class Acting:
                 case Done():
                     drained = see_drain_sent(self._known.instance(id_), now, before, confirmed=True)
                     self._known.learn(drained)
-                    self._recorder.record(Drained(now, id_, sum(drained.trail.moving.values())))
+                    self._recorder.record(Drained(now, id_, sum(drained.progress.moving.values())))
                 case Unclear(why=why):
                     self._known.learn(see_drain_sent(self._known.instance(id_), now, before, confirmed=False))
                     self.outcomes.unclear(id_, "DRAINING", why)
@@ -286,18 +286,18 @@ class Acting:
         return failed
 
     def _return(self, batch: Sequence[Return]) -> set[InstanceId]:
-        verdicts = {command.instance: command.verdict for command in batch}
+        steps = {command.instance: command.outcome for command in batch}
         if self._known.attributes_survive and not self._ledger.value.attributes_survive:
             # Before the first instance is returned: what a later run thinks of a lost claim depends on it.
             self._ledger.change(with_survival)
             self._ledger.flush()
-        results = self._set_status(list(verdicts), Status.ACTIVE)
+        results = self._set_status(list(steps), Status.ACTIVE)
         now = self._clock.now()
         failed = set()
         for id_, result in results.items():
             if isinstance(result, Done | Unclear):
                 confirmed = isinstance(result, Done)
-                self._known.learn(see_return_sent(self._known.instance(id_), now, verdicts[id_], confirmed=confirmed))
+                self._known.learn(see_return_sent(self._known.instance(id_), now, steps[id_], confirmed=confirmed))
             else:
                 failed.add(id_)
             if isinstance(result, Unclear):
@@ -318,31 +318,31 @@ class Acting:
                 self._hosts.prove_document(kind)
             self._hooks_proven = True
 
-    def _send(self, kind: Kind, ids: Sequence[InstanceId]) -> set[InstanceId]:
-        if kind is Kind.APPLY:
+    def _send(self, kind: DocumentKind, ids: Sequence[InstanceId]) -> set[InstanceId]:
+        if kind is DocumentKind.APPLY:
             self._claiming.prove(ids[0])
-        if kind is Kind.BEFORE_DRAIN:
+        if kind is DocumentKind.BEFORE_DRAIN:
             self._prove_hooks()
         now = self._clock.now()
         sent = self._hosts.send(kind, ids)
         for id_, command in sent.commands.items():
             instance = self._known.instance(id_)
-            if kind is Kind.REBOOT:
+            if kind is DocumentKind.REBOOT:
                 reboot = SentReboot(command, now, sent.lives.get(command, COMMAND_LIFE))
                 self._known.learn(see_reboot_sent(instance, reboot))
             else:
-                self._known.learn(see_sent(instance, Flight(kind, command, now)))
+                self._known.learn(see_sent(instance, PendingCommand(kind, command, now)))
             self._recorder.record(CommandSent(now, id_, kind, command))
         for id_, why in sent.unclear.items():
             self.outcomes.unclear(id_, kind.value, why)
-            if kind is not Kind.CHECK:
+            if kind is not DocumentKind.CHECK:
                 self._known.learn(see_maybe_sent(self._known.instance(id_), kind, now))
         for id_, why in sent.refused.items():
             self._known.learn(see_refused(self._known.instance(id_), kind, why, now))
         self._learn_denials(kind, sent)
         return {*sent.later, *sent.unclear, *sent.refused, *sent.denied}
 
-    def _learn_denials(self, kind: Kind, sent: Sent) -> None:
+    def _learn_denials(self, kind: DocumentKind, sent: Sent) -> None:
         self._known.note_sending(kind, {*sent.commands, *sent.refused}, sent.denied)
         for id_, why in sent.denied.items():
             self._known.learn(see_denied(self._known.instance(id_), kind, why))

@@ -15,13 +15,13 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
 from bottlerocket_ecs_updater.engine.ports import Clock, Recorder
-from bottlerocket_ecs_updater.engine.run_state import Knowledge
+from bottlerocket_ecs_updater.engine.run_state import RunState
 
 
 class Outcomes:
     """Notes outcomes in what the run knows, and tells them as events."""
 
-    def __init__(self, knowledge: Knowledge, clock: Clock, recorder: Recorder) -> None:
+    def __init__(self, knowledge: RunState, clock: Clock, recorder: Recorder) -> None:
         self._known = knowledge
         self._clock = clock
         self._recorder = recorder
@@ -29,7 +29,7 @@ class Outcomes:
     def settle(self, id_: InstanceId, outcome: Outcome) -> None:
         """Settle what became of an instance in this run."""
         instance = self._known.instance(id_)
-        self._known.learn(replace(instance, trail=replace(instance.trail, outcome=outcome)))
+        self._known.learn(replace(instance, progress=replace(instance.progress, outcome=outcome)))
         now = self._clock.now()
         match outcome:
             case Updated(source=source, target=target):

@@ -11,7 +11,7 @@ from bottlerocket_ecs_updater.engine.lease.right import HeldBy, Taken
 from bottlerocket_ecs_updater.engine.lease.task_lease import RunningTask
 
 
-class LoneTask:
+class SingleTask:
     """The right to act where no other task of the family runs."""
 
     def __init__(self, running: Callable[[], Sequence[RunningTask]]) -> None:

@@ -55,7 +55,7 @@ class Right(Protocol):
         """Give it back, so that the next run need not wait. Best effort, quick, never raises."""
 
 
-def asking(right: Lease) -> Callable[[bool], None]:
+def lease_guard(right: Lease) -> Callable[[bool], None]:
     """What is called right before each request, with whether it acts: no act without the right to it.
 
     The request may have waited for its turn since the right was last asked for, and the machine may have slept.

@@ -35,15 +35,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.ids import RunId
-from bottlerocket_ecs_updater.core.model.time_text import spell_moment
+from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM, LeaseNote, read_lease
-from bottlerocket_ecs_updater.engine.lease.right import HeldBy, Right, Taken, asking
+from bottlerocket_ecs_updater.engine.lease.right import HeldBy, Right, Taken, lease_guard
 from bottlerocket_ecs_updater.engine.lease.task_lease import Monotonic, NoLease, RunningTask, TaskLease
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Clock, Conflict, Store
 from bottlerocket_ecs_updater.engine.waits import Waits
 from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Throttled, Unreachable, UpdaterError
 
-__all__ = ["HeldBy", "Lease", "NoLease", "Right", "RunningTask", "Taken", "TaskLease", "asking", "lease_key"]
+__all__ = ["HeldBy", "Lease", "NoLease", "Right", "RunningTask", "Taken", "TaskLease", "lease_guard", "lease_key"]
 
 RENEW_AFTER_SHARE = 1 / 3
 """Of the term: a third more lies between the first try and the end of the right, for tries again and again."""
@@ -166,7 +166,7 @@ class Lease:
             return
         now = self._clock.now()
         left = watch.term - timedelta(seconds=self._monotonic() - watch.began)
-        since = f" since {spell_moment(watch.note.since)}" if watch.note.since is not None else ""
+        since = f" since {time_text(watch.note.since)}" if watch.note.since is not None else ""
         what = f"the lease of the cluster, which {watch.note.holder} holds{since}: whether it is still renewed"
         self._waits.begin(what, now, now + left)
 

@@ -25,11 +25,11 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import with_broken
 from bottlerocket_ecs_updater.engine.ports import Cluster
-from bottlerocket_ecs_updater.engine.run_state import Knowledge
+from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
 
@@ -45,7 +45,7 @@ Trial = Mapping[InstanceId, tuple[Version, datetime]]
 class Evidence:
     """Looks for evidence against versions. One instance of this class serves one run."""
 
-    def __init__(self, known: Knowledge, cluster: Cluster, ledger: LedgerKeeping) -> None:
+    def __init__(self, known: RunState, cluster: Cluster, ledger: LedgerKeeping) -> None:
         self._known = known
         self._cluster = cluster
         self._ledger = ledger
@@ -86,7 +86,7 @@ class Evidence:
     def _impaired_on_the_way(self, fleet: Fleet) -> None:
         """A host that booted into its target and is IMPAIRED is not even given back."""
         for one in fleet.instances.values():
-            if one.claim is not None and one.trail.proof_at is not None and long_impaired(one, fleet.at):
+            if one.claim is not None and one.progress.proof_at is not None and long_impaired(one, fleet.at):
                 self._note(one.claim.target, broken_by_health([one], fleet.at))
 
     def _in_doubt(self, fleet: Fleet) -> Iterable[str]:
@@ -96,7 +96,10 @@ class Evidence:
             # Hosts that an earlier run brought to a version may have broken tasks ever since.
             return {one.name for one in fleet.services.all if one.restless} if fleet.services is not None else ()
         unsteady = {
-            name for slot in fleet.slots if passed(slot.returned_at, UNSTEADY_FOR, fleet.at) for name in slot.unsteady
+            name
+            for slot in fleet.slots
+            if has_passed(slot.returned_at, UNSTEADY_FOR, fleet.at)
+            for name in slot.unsteady
         }
         return {*(one.name for one in suspicious(fleet, known.starts_before)), *unsteady} - known.restless_before
 
@@ -112,7 +115,7 @@ class Evidence:
 
     def _ends(self, name: str, now: datetime) -> Iterable[TaskEnd]:
         last = self._asked.get(name)
-        if last is not None and not passed(*last, now):
+        if last is not None and not has_passed(*last, now):
             return ()
         self._asked[name] = now, min(last[1] * 2, ASKED_AGAIN_MAX) if last is not None else ASKED_AGAIN
         try:

@@ -15,7 +15,14 @@ from bottlerocket_ecs_updater.core.decision.outside import set_aside
 from bottlerocket_ecs_updater.core.decision.rival_runs import lives
 from bottlerocket_ecs_updater.core.decision.settling import flapping, moving_tasks, observe, settled, starting_daemons
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
-from bottlerocket_ecs_updater.core.model.container_instance import Managed, Reach, Registration, Status, Task, Tasks
+from bottlerocket_ecs_updater.core.model.container_instance import (
+    ManagedNode,
+    PingStatus,
+    Registration,
+    Status,
+    Task,
+    Tasks,
+)
 from bottlerocket_ecs_updater.core.model.event import ClaimFound, ClusterLooked, HostChecked, Rebooted, Settled
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem, lock_held, read_check, telling_line
 from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, InstanceId
@@ -28,9 +35,15 @@ from bottlerocket_ecs_updater.core.model.reboots import (
     SentReboot,
     judge_acceptance,
 )
-from bottlerocket_ecs_updater.core.model.run_command import End, Ended, Flight, Kind, Told
+from bottlerocket_ecs_updater.core.model.run_command import (
+    CheckAnswer,
+    CommandResult,
+    CommandStatus,
+    DocumentKind,
+    PendingCommand,
+)
 from bottlerocket_ecs_updater.core.model.services import Services
-from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.activation import known_as
 from bottlerocket_ecs_updater.core.state.observe import (
@@ -44,9 +57,9 @@ from bottlerocket_ecs_updater.core.state.observe import (
     see_undescribed,
 )
 from bottlerocket_ecs_updater.engine.look.registrations import one_per_instance
-from bottlerocket_ecs_updater.engine.look.surveyor import Surveying
+from bottlerocket_ecs_updater.engine.look.surveyor import Surveyor
 from bottlerocket_ecs_updater.engine.ports import Answer, Clock, Cluster, Hosts, Listing, Recorder, Successors, Survey
-from bottlerocket_ecs_updater.engine.run_state import Knowledge
+from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.errors import Denied, NotFound, UpdaterError
 
 T = TypeVar("T")
@@ -93,12 +106,12 @@ JUST_NOW_SHARE = 4
 """What was described within this part of a poll is not described again where its group alone is wanted."""
 
 
-class Looking:
+class Looker:
     """Takes looks. One instance of this class serves one run."""
 
     def __init__(
         self,
-        knowledge: Knowledge,
+        knowledge: RunState,
         cluster: Cluster,
         hosts: Hosts,
         clock: Clock,
@@ -114,7 +127,7 @@ class Looking:
         self._policy = policy
         self._recorder = recorder
         self._successors = successors
-        self.surveying = Surveying(knowledge, survey, policy, recorder)
+        self.surveying = Surveyor(knowledge, survey, policy, recorder)
         self._listed_at: datetime | None = None
         self._reached_at: datetime | None = None
         self._reached: set[InstanceId] = set()
@@ -140,7 +153,7 @@ class Looking:
         if first:
             # First, so that what is listed of tasks can say which of them are daemons.
             self._look_at_services(now)
-        listing_due = self._listed_at is None or passed(self._listed_at, self._policy.full_look_spacing, now)
+        listing_due = self._listed_at is None or has_passed(self._listed_at, self._policy.full_look_spacing, now)
         if wants.listing or listing_due or (wants.full and self._some_are_unknown()):
             self._list_all(now)
         elif wants.full:
@@ -169,7 +182,9 @@ class Looking:
 
     def _long_unsteady(self, now: datetime) -> Iterable[InstanceId]:
         """Hosts that were returned a while ago, and whose slot is not steady: perhaps tasks do not start there."""
-        late = [slot for slot in self._known.slots if slot.unsteady and passed(slot.returned_at, LATE_TO_SETTLE, now)]
+        late = [
+            slot for slot in self._known.slots if slot.unsteady and has_passed(slot.returned_at, LATE_TO_SETTLE, now)
+        ]
         return [slot.instance for slot in late if slot.instance in self._known.instances]
 
     def _on_trial(self, described: int) -> Sequence[ContainerInstanceArn]:
@@ -182,7 +197,7 @@ class Looking:
     def _described_just_now(self, id_: InstanceId, wants: Wants, now: datetime) -> bool:
         """Whether only its group is wanted, of one that the last look described."""
         registration = self._known.instance(id_).registration
-        recent = registration is not None and not passed(
+        recent = registration is not None and not has_passed(
             registration.at, self._policy.poll_interval / JUST_NOW_SHARE, now
         )
         return recent and id_ in wants.groups
@@ -216,9 +231,11 @@ class Looking:
         clock, which may not agree with ours, so their limits count from here.
         """
         known = self._known
-        for id_, flight in (self._ask("ssm:ListCommands", partial(self._hosts.under_way, Kind.APPLY)) or {}).items():
-            if id_ in known.instances and known.instances[id_].flight is None:
-                known.learn(replace(known.instances[id_], flight=replace(flight, sent_at=known.at)))
+        for id_, pending in (
+            self._ask("ssm:ListCommands", partial(self._hosts.under_way, DocumentKind.APPLY)) or {}
+        ).items():
+            if id_ in known.instances and known.instances[id_].pending is None:
+                known.learn(replace(known.instances[id_], pending=replace(pending, sent_at=known.at)))
         claims = ((one.id, one.claim) for one in known.instances.values() if one.claim is not None)
         left = [id_ for id_, claim in claims if claim.phase is ClaimPhase.QUARANTINED and claim.run != known.run]
         self._find_reboots(left, known.at)
@@ -295,8 +312,8 @@ class Looking:
 
     def _notice_survival(self, instance: Instance) -> None:
         """An attribute that is there after a proven reboot survives reboots, in this cluster."""
-        trail, registration = instance.trail, instance.registration
-        proven = trail.proof_at is not None and trail.reboot_sent_at is not None
+        progress, registration = instance.progress, instance.registration
+        proven = progress.proof_at is not None and progress.reboot_sent_at is not None
         if proven and registration is not None and registration.connected and instance.claim_on_instance:
             self._known.attributes_survive = True
 
@@ -318,7 +335,7 @@ class Looking:
 
     def _reach_hosts(self, now: datetime, *, first: bool) -> None:
         """Ask Systems Manager for all hosts now and then, and meanwhile for those that came since."""
-        due = first or self._reached_at is None or passed(self._reached_at, self._policy.report_max_age, now)
+        due = first or self._reached_at is None or has_passed(self._reached_at, self._policy.report_max_age, now)
         ours = [one for one in self._known.instances.values() if one.bottlerocket]
         asked = ours if due else [one for one in ours if one.id not in self._reached]
         self._reached_at = now if due else self._reached_at
@@ -328,14 +345,14 @@ class Looking:
         if reach is None:
             return
         for instance in asked:
-            managed = reach.get(instance.id, Managed(Reach.UNKNOWN))
+            managed = reach.get(instance.id, ManagedNode(PingStatus.UNKNOWN))
             if (instance.reach, instance.shown_version) != (managed.reach, managed.version):
                 self._known.learn(replace(instance, reach=managed.reach, shown_version=managed.version))
 
     def _find_activated(self) -> None:
         """Under which other ids Systems Manager may know those that it does not know by their EC2 ids."""
         known = self._known.instances
-        unknown = [one for one in known.values() if one.reach is Reach.UNKNOWN and _could_be_known(one)]
+        unknown = [one for one in known.values() if one.reach is PingStatus.UNKNOWN and _could_be_known(one)]
         if not unknown:
             return
         nodes = self._ask("ssm:DescribeInstanceInformation", self._hosts.activated) or ()
@@ -421,7 +438,7 @@ class Looking:
         poll = self._policy.poll_interval
         for id_ in ids:
             instance = self._known.instance(id_)
-            if instance.claim is not None or instance.tasks is None or passed(instance.tasks.at, poll, now):
+            if instance.claim is not None or instance.tasks is None or has_passed(instance.tasks.at, poll, now):
                 yield id_
 
     def _look_at_services(self, now: datetime) -> None:
@@ -454,8 +471,8 @@ class Looking:
     def _look_for_successor(self) -> None:
         """Whether a run that was asked for has its place: asked of ECS only while one is waited for."""
         for instance in list(self._known.instances.values()):
-            trail = instance.trail
-            waits = trail.successor_called_at is not None and trail.successor is None and trail.outcome is None
+            progress = instance.progress
+            waits = progress.successor_called_at is not None and progress.successor is None and progress.outcome is None
             task = self._successors.placed() if waits and self._successors is not None else None
             if task is not None:
                 self._known.learn(see_successor(instance, task))
@@ -464,11 +481,11 @@ class Looking:
 
     def _hear_answers(self, now: datetime, reboot_ends: Collection[InstanceId]) -> None:
         known = self._known
-        waiting: dict[tuple[CommandId, Kind], list[InstanceId]] = {}
+        waiting: dict[tuple[CommandId, DocumentKind], list[InstanceId]] = {}
         for instance in known.instances.values():
-            flight = instance.flight
-            if flight is not None:
-                waiting.setdefault((flight.command, flight.kind), []).append(instance.id)
+            pending = instance.pending
+            if pending is not None:
+                waiting.setdefault((pending.command, pending.kind), []).append(instance.id)
         open_commands = {command for command, _ in waiting}
         self._heard = {command: at for command, at in self._heard.items() if command in open_commands}
         for (command, kind), ids in waiting.items():
@@ -478,7 +495,7 @@ class Looking:
                     self._hear(id_, answers.get(id_), now)
         self._hear_reboots(reboot_ends, now)
 
-    def _answers(self, command: CommandId, kind: Kind, ids: list[InstanceId]) -> Mapping[InstanceId, Answer]:
+    def _answers(self, command: CommandId, kind: DocumentKind, ids: list[InstanceId]) -> Mapping[InstanceId, Answer]:
         return self._hosts.answers(command, kind) if command else self._adopt(kind, ids)
 
     def _hear_reboots(self, ids: Collection[InstanceId], now: datetime) -> None:
@@ -490,7 +507,7 @@ class Looking:
                 if one.open and one.command:
                     commands.setdefault(one.command, []).append(id_)
         for command, asked in commands.items():
-            answers = self._ask(ANSWERS, partial(self._hosts.answers, command, Kind.REBOOT), mute=True) or {}
+            answers = self._ask(ANSWERS, partial(self._hosts.answers, command, DocumentKind.REBOOT), mute=True) or {}
             for id_ in asked:
                 end = _reboot_end(self._reboots(id_), command, answers.get(id_), now)
                 self._known.learn(see_reboot_end(self._known.instance(id_), command, now, end))
@@ -507,7 +524,7 @@ class Looking:
         if not wanted:
             return
         earliest = max(min(wanted.values()), now - PENDING_FOR)
-        found = self._ask("ssm:ListCommands", partial(self._hosts.listed, Kind.REBOOT, earliest)) or {}
+        found = self._ask("ssm:ListCommands", partial(self._hosts.listed, DocumentKind.REBOOT, earliest)) or {}
         for id_, since in wanted.items():
             instance = self._known.instance(id_)
             for one in [each for each in found.get(id_, ()) if each.sent_at >= since][-1:]:
@@ -532,8 +549,8 @@ class Looking:
         """
         if not command:
             return True
-        flights = (self._known.instance(id_).flight for id_ in ids)
-        sent = max((flight.sent_at for flight in flights if flight is not None), default=None)
+        pending_commands = (self._known.instance(id_).pending for id_ in ids)
+        sent = max((pending.sent_at for pending in pending_commands if pending is not None), default=None)
         last = self._heard.get(command, sent)
         # Where the machine's time was set back, the last time is of no use.
         polls = FEW_HEARD_AGAIN_POLLS if few else HEARD_AGAIN_POLLS
@@ -542,56 +559,60 @@ class Looking:
         self._heard[command] = now
         return True
 
-    def _adopt(self, kind: Kind, ids: list[InstanceId]) -> Mapping[InstanceId, Answer]:
+    def _adopt(self, kind: DocumentKind, ids: list[InstanceId]) -> Mapping[InstanceId, Answer]:
         """Find the id of a command whose sending got no reply, among those that are under way."""
-        sent = {id_: flight.sent_at for id_ in ids if (flight := self._known.instance(id_).flight) is not None}
+        sent = {id_: pending.sent_at for id_ in ids if (pending := self._known.instance(id_).pending) is not None}
         for id_, found in self._hosts.under_way(kind, min(sent.values())).items():
             if id_ in sent:
                 # When it was sent is known by our own clock: no other is compared with it.
                 ours = replace(found, sent_at=sent[id_])
-                self._known.learn(replace(self._known.instance(id_), flight=ours))
+                self._known.learn(replace(self._known.instance(id_), pending=ours))
         return {}
 
     def _hear(self, id_: InstanceId, answer: Answer | None, now: datetime) -> None:
         instance = self._known.instance(id_)
-        flight = instance.flight
-        if flight is None:
+        pending = instance.pending
+        if pending is None:
             return
         if answer is not None and answer.end is not None:
-            self._ended(instance, flight, answer.end, answer, now)
-        elif passed(flight.sent_at, self._listens_for(flight, instance), now):
+            self._ended(instance, pending, answer.end, answer, now)
+        elif has_passed(pending.sent_at, self._listens_for(pending, instance), now):
             silence = Answer(None, -1, "", "", "nothing was heard of it")
-            self._ended(instance, flight, End.ABANDONED, silence, now)
+            self._ended(instance, pending, CommandStatus.ABANDONED, silence, now)
 
-    def _listens_for(self, flight: Flight, instance: Instance) -> timedelta:
-        if flight.kind is Kind.APPLY and flight.command:
+    def _listens_for(self, pending: PendingCommand, instance: Instance) -> timedelta:
+        if pending.kind is DocumentKind.APPLY and pending.command:
             return self._policy.apply_timeout
-        if flight.kind in (Kind.BEFORE_DRAIN, Kind.AFTER_REBOOT) and flight.command:
+        if pending.kind in (DocumentKind.BEFORE_DRAIN, DocumentKind.AFTER_REBOOT) and pending.command:
             return self._policy.hook_timeout
         # A little longer each time: what fails in step with us must not stay in step.
-        return self._policy.answer_timeout + instance.trail.applies_unheard * self._policy.poll_interval
+        return self._policy.answer_timeout + instance.progress.applies_unheard * self._policy.poll_interval
 
-    def _ended(self, instance: Instance, flight: Flight, end: End, answer: Answer, now: datetime) -> None:
+    def _ended(
+        self, instance: Instance, pending: PendingCommand, end: CommandStatus, answer: Answer, now: datetime
+    ) -> None:
         said = _said(answer)
-        busy = end is End.FAILED and lock_held(answer.stderr)
-        ended = Ended(flight.kind, flight.command, flight.sent_at, now, end, answer.exit_code, said, busy)
+        busy = end is CommandStatus.FAILED and lock_held(answer.stderr)
+        ended = CommandResult(pending.kind, pending.command, pending.sent_at, now, end, answer.exit_code, said, busy)
         instance = see_ended(instance, ended)
-        if flight.kind is Kind.CHECK:
-            instance = self._told(instance, flight, ended, answer, now)
+        if pending.kind is DocumentKind.CHECK:
+            instance = self._told(instance, pending, ended, answer, now)
         self._known.learn(instance)
 
-    def _told(self, instance: Instance, flight: Flight, ended: Ended, answer: Answer, now: datetime) -> Instance:
-        if ended.end in (End.SUCCESS, End.FAILED):
-            exit_code = answer.exit_code if ended.end is End.FAILED else 0
+    def _told(
+        self, instance: Instance, pending: PendingCommand, ended: CommandResult, answer: Answer, now: datetime
+    ) -> Instance:
+        if ended.end in (CommandStatus.SUCCESS, CommandStatus.FAILED):
+            exit_code = answer.exit_code if ended.end is CommandStatus.FAILED else 0
             heard = read_check(exit_code, answer.stdout, answer.stderr)
         else:
             heard = HostProblem(Problem.NO_ANSWER, ended.detail)
-        proven_before = instance.trail.proof_at
-        after = see_told(instance, Told(heard, flight.sent_at, now))
+        proven_before = instance.progress.proof_at
+        after = see_told(instance, CheckAnswer(heard, pending.sent_at, now))
         self._recorder.record(HostChecked(now, instance.id, heard))
-        report = after.told.report if after.told else None
-        if proven_before is None and after.trail.proof_at is not None and report is not None:
-            sent = after.trail.reboot_sent_at
+        report = after.check_answer.report if after.check_answer else None
+        if proven_before is None and after.progress.proof_at is not None and report is not None:
+            sent = after.progress.reboot_sent_at
             self._recorder.record(Rebooted(now, after.id, report.running, now - sent if sent else None))
             self._known.learn_reboot(after)
         return after
@@ -622,15 +643,15 @@ def _reboot_end(
     heard_at = now if sent.sent_by_us else min(now, sent.sent_at + (answer.took or sent.life))
     return RebootEnd(
         judge_acceptance(
-            succeeded=answer.end is End.SUCCESS,
-            failed=answer.end is End.FAILED,
+            succeeded=answer.end is CommandStatus.SUCCESS,
+            failed=answer.end is CommandStatus.FAILED,
             exit_code=answer.exit_code,
             text="\n".join((answer.stdout, answer.stderr, answer.detail)),
         ),
         heard_at,
         first_run=soon is not None and soon <= FIRST_RUN,
         detail=_said(answer),
-        succeeded=answer.end is End.SUCCESS,
+        succeeded=answer.end is CommandStatus.SUCCESS,
     )
 
 
@@ -650,10 +671,10 @@ def _draining_and_counted_out(instance: Instance) -> bool:
     registration, claim = instance.registration, instance.claim
     if registration is None or claim is None or instance.tasks is None or not instance.tasks.left:
         return False
-    return claim.phase is ClaimPhase.DRAINING and instance.trail.return_sent_at is None and _counts_none(instance)
+    return claim.phase is ClaimPhase.DRAINING and instance.progress.return_sent_at is None and _counts_none(instance)
 
 
 def _marked_for_reboot(instance: Instance) -> bool:
-    claim, trail = instance.claim, instance.trail
-    unsent = trail.reboot_sent_at is None and trail.return_sent_at is None
+    claim, progress = instance.claim, instance.progress
+    unsent = progress.reboot_sent_at is None and progress.return_sent_at is None
     return claim is not None and claim.phase is ClaimPhase.REBOOTING and unsent

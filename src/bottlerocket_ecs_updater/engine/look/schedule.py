@@ -17,7 +17,7 @@ GATHER_SHARE = 50
 """Who is due within this part of a poll is looked at now: a look that is early by more than that is taken in vain."""
 
 
-class Agenda:
+class LookSchedule:
     """The looks that were promised to our instances and to the services."""
 
     def __init__(self, poll: timedelta) -> None:
@@ -34,7 +34,7 @@ class Agenda:
         promised: dict[InstanceId, datetime] = {}
         self._idle = set()
         for id_ in ours:
-            verdict = decision.verdicts.get(id_)
+            verdict = decision.steps.get(id_)
             if verdict is None:
                 continue
             before = None if verdict.commands or id_ in kept else self._instances.get(id_)

@@ -15,19 +15,19 @@ from bottlerocket_ecs_updater.core.model.command import Check
 from bottlerocket_ecs_updater.core.model.event import Event
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem
-from bottlerocket_ecs_updater.core.model.ids import Own, RunId
-from bottlerocket_ecs_updater.core.model.location import Place
-from bottlerocket_ecs_updater.core.model.run_command import Kind
-from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.model.ids import OwnTask, RunId
+from bottlerocket_ecs_updater.core.model.location import Location
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.launch_advice import groups_of
 from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, Policy
-from bottlerocket_ecs_updater.engine.act.executor import Acting
-from bottlerocket_ecs_updater.engine.look.looker import Looking, Wants
+from bottlerocket_ecs_updater.engine.act.executor import Executor
+from bottlerocket_ecs_updater.engine.look.looker import Looker, Wants
 from bottlerocket_ecs_updater.engine.ports import Clock, Cluster, Hosts, LaunchReader, Store, Survey
 from bottlerocket_ecs_updater.engine.resume import begin_afresh, remember
-from bottlerocket_ecs_updater.engine.run_state import Knowledge
-from bottlerocket_ecs_updater.engine.store.first_seen import Sightings
+from bottlerocket_ecs_updater.engine.run_state import RunState
+from bottlerocket_ecs_updater.engine.store.first_seen import FirstSeen
 from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping, UnkeptLedger
 from bottlerocket_ecs_updater.engine.store.migration import pause_of
 from bottlerocket_ecs_updater.engine.store.shared_state import SharedState
@@ -45,29 +45,29 @@ class _Unheard:
 
 
 @dataclass(frozen=True, slots=True)
-class Beyond:
+class ExtraPorts:
     """What rules ask that is neither of ECS nor of the hosts. What is None is not asked."""
 
     store: Store | None = None
     cluster_name: str = ""
     survey: Survey | None = None
-    own: Own | None = None
+    own: OwnTask | None = None
     launches: LaunchReader | None = None
     store_name: str = ""
-    place: Place | None = None
+    place: Location | None = None
 
 
-NOTHING_BEYOND = Beyond()
+NOTHING_BEYOND = ExtraPorts()
 
 
-def take_picture(
+def take_snapshot(
     cluster: Cluster,
     hosts: Hosts,
     clock: Clock,
     policy: Policy,
     ledger: LedgerKeeping,
     *,
-    beyond: Beyond = NOTHING_BEYOND,
+    beyond: ExtraPorts = NOTHING_BEYOND,
     ask: bool = True,
 ) -> Fleet:
     """Look at the whole cluster and, with `ask`, have every host that may be asked say whether it has an update.
@@ -76,14 +76,14 @@ def take_picture(
     Waits as long as the slowest answer, within the limit of a check and its retries. Raises what the ports raise.
     """
     now = clock.now()
-    known = Knowledge(NOBODY, now, now, now, own=beyond.own, store=beyond.store_name)
-    looking = Looking(known, cluster, hosts, clock, policy, _Unheard(), beyond.survey)
-    asking = Acting(known, cluster, hosts, UnkeptLedger(), clock, _Unheard())
+    known = RunState(NOBODY, now, now, now, own=beyond.own, store=beyond.store_name)
+    looking = Looker(known, cluster, hosts, clock, policy, _Unheard(), beyond.survey)
+    asking = Executor(known, cluster, hosts, UnkeptLedger(), clock, _Unheard())
     remember(known, ledger)
     looking.look(Wants(full=True, listing=True, services=True))
     begin_afresh(known, looking, ledger)
     limit = policy.answer_timeout * CHECK_TRIES
-    while ask and not passed(now, limit, known.at):
+    while ask and not has_passed(now, limit, known.at):
         decision = decide(known.fleet(), policy)
         checks = _checks(decision, known)
         asking.perform([(check,) for check in checks])
@@ -95,12 +95,12 @@ def take_picture(
         looking.surveying.look_around(known.instances.keys(), known.at)
     known.paused = pause_of(beyond.store, beyond.place, beyond.cluster_name)
     known.shared = SharedState(beyond.store, beyond.place, policy.rules.stages).look(known.at)
-    known.past = replace(known.past, first_seen=_first_seen(known, Sightings(beyond.store)))
+    known.past = replace(known.past, first_seen=_first_seen(known, FirstSeen(beyond.store)))
     fleet = known.fleet()
     return replace(fleet, launches=_launches(fleet, beyond))
 
 
-def _launches(fleet: Fleet, beyond: Beyond) -> Launches | None:
+def _launches(fleet: Fleet, beyond: ExtraPorts) -> Launches | None:
     """How the groups of the cluster's hosts start instances, or in one line why nobody could say; never an error."""
     if beyond.launches is None or beyond.survey is None:
         return None
@@ -116,7 +116,7 @@ def _launches(fleet: Fleet, beyond: Beyond) -> Launches | None:
         return Launches({}, str(error))
 
 
-def _first_seen(known: Knowledge, sightings: Sightings) -> Mapping[Version, datetime]:
+def _first_seen(known: RunState, sightings: FirstSeen) -> Mapping[Version, datetime]:
     """What the ledger and the shared sightings say together of the releases that hosts named; nothing is noted."""
     shared = {version: sightings.look(version) for version in known.releases_told()}
     first_seen = dict(known.past.first_seen)
@@ -126,24 +126,24 @@ def _first_seen(known: Knowledge, sightings: Sightings) -> Mapping[Version, date
     return first_seen
 
 
-def _checks(decision: Decision, known: Knowledge) -> list[Check]:
+def _checks(decision: Decision, known: RunState) -> list[Check]:
     commands = (command for command in decision.commands if isinstance(command, Check))
     return [check for check in commands if known.instance(check.instance).claim is None]
 
 
-def _answers_due(known: Knowledge) -> bool:
-    flights = (instance.flight for instance in known.instances.values())
-    return any(flight is not None and flight.kind is Kind.CHECK for flight in flights)
+def _answers_due(known: RunState) -> bool:
+    pending_commands = (instance.pending for instance in known.instances.values())
+    return any(pending is not None and pending.kind is DocumentKind.CHECK for pending in pending_commands)
 
 
-def _asked_again(decision: Decision, known: Knowledge) -> bool:
+def _asked_again(decision: Decision, known: RunState) -> bool:
     """Whether hosts whose check failed are asked once more in a moment; whose lock is held may be so for long."""
     return any(
         instance.claim is None
-        and instance.told is not None
-        and isinstance(instance.told.answer, HostProblem)
-        and instance.told.answer.problem is not Problem.BUSY
-        and decision.verdicts[id_].look_at is not None
+        and instance.check_answer is not None
+        and isinstance(instance.check_answer.answer, HostProblem)
+        and instance.check_answer.answer.problem is not Problem.BUSY
+        and decision.steps[id_].look_at is not None
         for id_, instance in known.instances.items()
-        if id_ in decision.verdicts
+        if id_ in decision.steps
     )

@@ -19,17 +19,17 @@ from typing import TypeVar
 from bottlerocket_ecs_updater.core.capacity.cluster_room import capacity_providers, unread_definitions
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
-from bottlerocket_ecs_updater.core.model.container_instance import Reach, Status
+from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Status
 from bottlerocket_ecs_updater.core.model.event import HealthChanged, RuleOff
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
-from bottlerocket_ecs_updater.core.model.instance import Around, Instance
+from bottlerocket_ecs_updater.core.model.instance import Instance, SurveyedFacts
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.services import see_health
-from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, judge_alarms
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.ports import Recorder, Survey
-from bottlerocket_ecs_updater.engine.run_state import Knowledge
+from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
 
 T = TypeVar("T")
@@ -59,10 +59,10 @@ class NotNow:
     why: str
 
 
-class Surveying:
+class Surveyor:
     """Surveys for one run. `survey` is None where nothing is to be asked at all."""
 
-    def __init__(self, known: Knowledge, survey: Survey | None, policy: Policy, recorder: Recorder) -> None:
+    def __init__(self, known: RunState, survey: Survey | None, policy: Policy, recorder: Recorder) -> None:
         self._known = known
         self._survey = survey
         self._policy = policy
@@ -82,7 +82,7 @@ class Surveying:
         It is not asked again about those that are done in this run.
         """
         ours = [one for one in self._known.instances.values() if one.bottlerocket and one.registration is not None]
-        self._look_at_memberships([one.id for one in ours if one.trail.outcome is None], now)
+        self._look_at_memberships([one.id for one in ours if one.progress.outcome is None], now)
 
     def look_at_machines(self, now: datetime) -> None:
         """What EC2 shows of those that ECS or Systems Manager cannot reach, or that somebody else drained."""
@@ -138,7 +138,7 @@ class Surveying:
     def look_around(self, ids: Collection[InstanceId], now: datetime) -> None:
         """All that is asked of instances right before they begin; nothing of it is taken from an earlier survey."""
         chosen = [self._known.instance(id_) for id_ in sorted(ids)]
-        candidates = [one.id for one in chosen if one.claim is None or one.trail.drain_sent_at is None]
+        candidates = [one.id for one in chosen if one.claim is None or one.progress.drain_sent_at is None]
         if self._survey is None or not candidates:
             return
         missed = (
@@ -153,10 +153,10 @@ class Surveying:
             since = (before.unasked_since or now) if unasked else None
             self._learn(id_, replace(before, at=now, asked_at=now, unasked=unasked, unasked_since=since))
 
-    def _around(self, id_: InstanceId, now: datetime) -> Around:
-        return self._known.instance(id_).around or Around(now)
+    def _around(self, id_: InstanceId, now: datetime) -> SurveyedFacts:
+        return self._known.instance(id_).around or SurveyedFacts(now)
 
-    def _learn(self, id_: InstanceId, around: Around) -> None:
+    def _learn(self, id_: InstanceId, around: SurveyedFacts) -> None:
         self._known.learn(replace(self._known.instance(id_), around=around))
 
     def _look_at_memberships(
@@ -204,7 +204,7 @@ class Surveying:
         """The capacity providers of instances and services: where there are any, and tasks must find room."""
         survey, known = self._survey, self._known
         names = capacity_providers(known.fleet())
-        fresh = self._providers_at is not None and not passed(self._providers_at, PROVIDERS_EVERY, now)
+        fresh = self._providers_at is not None and not has_passed(self._providers_at, PROVIDERS_EVERY, now)
         if (
             survey is None
             or known.definitions is None
@@ -231,9 +231,9 @@ class Surveying:
         found = self._ask(PROTECTION, lambda: survey.protections(tasks)) if survey is not None and tasks else {}
         if isinstance(found, NotNow):
             return [(id_, f"the protection of its tasks: {found.why}") for id_ in ids if id_ in asked]
-        told = found or {}
+        check_answer = found or {}
         for id_ in {*asked, *ids} if wanted else ids:
-            protected = {task: told[task] for task in asked.get(id_, ()) if task in told}
+            protected = {task: check_answer[task] for task in asked.get(id_, ()) if task in check_answer}
             self._learn(id_, replace(self._around(id_, now), protected=protected))
         return ()
 
@@ -276,7 +276,7 @@ def _odd(instance: Instance) -> bool:
     registration = instance.registration
     if not instance.bottlerocket or registration is None or instance.claim is not None or not instance.registered:
         return False
-    unreachable = not registration.connected or instance.reach is Reach.UNKNOWN
+    unreachable = not registration.connected or instance.reach is PingStatus.UNKNOWN
     return unreachable or registration.status is not Status.ACTIVE
 
 

@@ -21,7 +21,7 @@ NOTE_TRIES = 3
 """As of the ledger: what fails in step with the renewals of the lease must not fail for ever."""
 
 
-class Sightings:
+class FirstSeen:
     """Asks the store once for each release. Without a store nothing is shared."""
 
     def __init__(self, store: Store | None) -> None:

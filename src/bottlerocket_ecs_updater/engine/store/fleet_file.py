@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.engine.store.json_values import converter, structu
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, text_of, whole_of
 from bottlerocket_ecs_updater.errors import UsageError
 
-FORMAT = 1
+FORMAT = 2
 """The version of the form: it grows by keys, and counts up when a key changes its meaning."""
 
 
@@ -35,8 +35,8 @@ def read_fleet(text: bytes | str, source: str) -> tuple[Fleet, str]:
 
 
 def _saved(value: Mapping[str, Any]) -> tuple[Fleet, str]:
-    if whole_of(value["format"]) > FORMAT:
-        raise Unreadable(f"it has format {value['format']}; this updater knows formats up to {FORMAT}")
+    if whole_of(value["format"]) != FORMAT:
+        raise Unreadable(f"it has format {value['format']}; this updater reads format {FORMAT}")
     return structured(_converter(), value["fleet"], Fleet), text_of(value["cluster"])
 
 

@@ -26,7 +26,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from bottlerocket_ecs_updater.core.model.location import Place, place_of
+from bottlerocket_ecs_updater.core.model.location import Location, location_of
 from bottlerocket_ecs_updater.core.state.ledger import Change, Ledger
 from bottlerocket_ecs_updater.engine.lease.right import HeldBy, Right, Taken
 from bottlerocket_ecs_updater.engine.lease.store_lease import lease_key
@@ -58,7 +58,7 @@ FENCED_FORMAT = 2
 class MovingLedger:
     """The ledger of a cluster, which takes over what is its own in the old one, and fences that."""
 
-    def __init__(self, ledger: KeptLedger, store: Store, place: Place) -> None:
+    def __init__(self, ledger: KeptLedger, store: Store, place: Location) -> None:
         self._ledger = ledger
         self._store = store
         self._place = place
@@ -119,7 +119,7 @@ class MovingLedger:
             raise Unreachable(f"{self._old_key} was not written, though nobody else wrote it") from None
 
 
-def _read_old(stored: Stored | None, key: str, place: Place) -> Ledger | None:
+def _read_old(stored: Stored | None, key: str, place: Location) -> Ledger | None:
     """What is to be taken over; None where there is nothing, or it was before. Raises LedgerBroken."""
     if stored is None:
         return None
@@ -134,13 +134,13 @@ def _read_old(stored: Stored | None, key: str, place: Place) -> Ledger | None:
         raise broken(key, problem) from problem
 
 
-def ours(ledger: Ledger, place: Place) -> Ledger:
+def ours(ledger: Ledger, place: Location) -> Ledger:
     """What of an old ledger is this cluster's, or may be: claims tell whose they are, all else is taken as it is."""
     claims = {id_: one for id_, one in ledger.claims.items() if _may_be(one.arn, place)}
     return replace(ledger, claims=claims)
 
 
-def _fenced(data: bytes, place: Place) -> bytes:
+def _fenced(data: bytes, place: Location) -> bytes:
     """The old ledger without what is this cluster's, in a form that no older version reads."""
     value = read_object(data, dict)
     kept = {id_: one for id_, one in value["claims"].items() if not _may_be(one["arn"], place)}
@@ -153,12 +153,12 @@ def _moved_to(value: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(map(str, named)) if isinstance(named, list) else frozenset()
 
 
-def _may_be(arn: str, place: Place) -> bool:
-    where = place_of(arn)
+def _may_be(arn: str, place: Location) -> bool:
+    where = location_of(arn)
     return where is None or where.may_be(place)
 
 
-def has_left(store: Store, place: Place) -> bool:
+def has_left(store: Store, place: Location) -> bool:
     """Whether the cluster's first run has moved everything. Raises what the store raises."""
     stored = store.get(ledger_key(str(place)))
     try:
@@ -168,21 +168,21 @@ def has_left(store: Store, place: Place) -> bool:
         return True
 
 
-def pause_of(store: Store | None, place: Place | None, name: str) -> str:
+def pause_of(store: Store | None, place: Location | None, name: str) -> str:
     """Who paused the cluster, at the new place or, until that has moved, at the old one; in words, as of `pausing`."""
     if store is None or place is None:
         return look_for_pause(store, name)
     return look_for_pause(store, str(place)) or ("" if has_left(store, place) else look_for_pause(store, place.name))
 
 
-def end_pause(store: Store, place: Place) -> None:
+def end_pause(store: Store, place: Location) -> None:
     """Resume, wherever it was paused. Raises what the store raises."""
     clear_pause(store, str(place))
     if not has_left(store, place):
         clear_pause(store, place.name)
 
 
-def move_pause(store: Store, place: Place) -> None:
+def move_pause(store: Store, place: Location) -> None:
     """Take over a pause, where there is none yet, and nothing was moved before. Raises what the store raises."""
     paused = store.get(pause_key(place.name)) if not has_left(store, place) else None
     if paused is None:
@@ -197,7 +197,7 @@ def move_pause(store: Store, place: Place) -> None:
 class BothLeases:
     """The right to act of a run that moves the state: its cluster's lease, and that of all clusters of its name."""
 
-    def __init__(self, new: Right, old: Right, store: Store, place: Place) -> None:
+    def __init__(self, new: Right, old: Right, store: Store, place: Location) -> None:
         self._new = new
         self._old = old
         self._store = store

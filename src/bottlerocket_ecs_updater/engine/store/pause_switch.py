@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bottlerocket_ecs_updater.core.model.time_text import read_time, spell_moment, write_time
+from bottlerocket_ecs_updater.core.model.time_text import read_time, time_text, write_time
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, text_of
 
@@ -30,7 +30,7 @@ class Pause:
     why: str
 
     def __str__(self) -> str:
-        return f"by {self.who} since {spell_moment(self.since)}{': ' if self.why else ''}{self.why}"
+        return f"by {self.who} since {time_text(self.since)}{': ' if self.why else ''}{self.why}"
 
 
 def pause_key(cluster: str) -> str:

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bottlerocket_ecs_updater.core.model.location import Place
+from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.shared import (
     Act,
     ClusterStanding,
@@ -88,29 +88,29 @@ class Acts:
     """Everything that was done, also what was taken back; the oldest first."""
 
 
-def standing_key(place: Place) -> str:
+def standing_key(place: Location) -> str:
     """Where the standing of a cluster is kept."""
     return f"{FOLDER}{place}/{STANDING}"
 
 
-def place_of_key(key: str) -> Place | None:
+def place_of_key(key: str) -> Location | None:
     """The cluster whose standing has that key; None for a key of another make."""
     *parts, name = key.removeprefix(FOLDER).split("/")
-    return Place(*parts) if len(parts) == 3 and all(parts) and name == STANDING else None
+    return Location(*parts) if len(parts) == 3 and all(parts) and name == STANDING else None
 
 
-def write_standing(standing: ClusterStanding) -> bytes:
+def write_standing(candidate: ClusterStanding) -> bytes:
     """The object, in a form that people can read and compare."""
-    value = {"format": FORMAT, **_converter().unstructure(standing, ClusterStanding)}
+    value = {"format": FORMAT, **_converter().unstructure(candidate, ClusterStanding)}
     return json.dumps(value, indent=1, sort_keys=True).encode()
 
 
-def read_standing(data: bytes, place: Place) -> ClusterStanding:
+def read_standing(data: bytes, place: Location) -> ClusterStanding:
     """Read what `write_standing` wrote. Raises Unreadable, also where it is of another cluster than its key says."""
-    standing = read_object(data, lambda value: _structured(value, ClusterStanding))
-    if standing.place != place:
-        raise Unreadable(f"it is of {standing.place}")
-    return standing
+    candidate = read_object(data, lambda value: _structured(value, ClusterStanding))
+    if candidate.place != place:
+        raise Unreadable(f"it is of {candidate.place}")
+    return candidate
 
 
 def look_for_acts(store: Store) -> Acts:
@@ -150,7 +150,7 @@ def with_expedite(acts: Acts, version: Version, act: Expedite | None) -> Acts:
     return replace(acts, said=replace(acts.said, expedited=_with(acts.said.expedited, version, act)))
 
 
-def with_forgotten(acts: Acts, place: Place, act: Act | None) -> Acts:
+def with_forgotten(acts: Acts, place: Location, act: Act | None) -> Acts:
     """A cluster is gone for good; None says that it is not."""
     return replace(acts, forgotten=_with(acts.forgotten, str(place), act))
 
@@ -163,7 +163,7 @@ def with_history(acts: Acts, done: Done) -> Acts:
 class SharedState:
     """What a run reads of others. Without a store, or without a place in it, there are no others."""
 
-    def __init__(self, store: Store | None, place: Place | None, rules: StageRules) -> None:
+    def __init__(self, store: Store | None, place: Location | None, rules: StageRules) -> None:
         self._store = store if place is not None else None
         self._place = place
         self._rules = rules
@@ -173,7 +173,7 @@ class SharedState:
         self._others: Mapping[str, ClusterStanding] = {}
         self._unreadable: Mapping[str, str] = {}
         self._told: set[str] = set()
-        self._peers: tuple[Place, ...] = ()
+        self._peers: tuple[Location, ...] = ()
         self._off = ""
         self._off_told = False
 
@@ -265,8 +265,8 @@ def publish(store: Store, seen: Seen, policy: Policy) -> tuple[ClusterStanding, 
             before = read_standing(data, seen.place) if data is not None else None
         except Unreadable:
             before = None
-        standing = standing_of(seen, policy, before)
-        return (standing, before), write_standing(standing)
+        candidate = standing_of(seen, policy, before)
+        return (candidate, before), write_standing(candidate)
 
     return _rewrite(store, standing_key(seen.place), write)
 
@@ -285,7 +285,7 @@ def standings_of(store: Store) -> tuple[tuple[ClusterStanding, ...], Mapping[str
     return tuple(found), unreadable
 
 
-def forget_standing(store: Store, place: Place) -> bool:
+def forget_standing(store: Store, place: Location) -> bool:
     """Remove the standing of a cluster that is gone; whether there was one. Raises what the store raises."""
     there = store.get(standing_key(place)) is not None
     store.delete(standing_key(place), None)
@@ -304,14 +304,14 @@ def _rewrite(store: Store, key: str, write: Callable[[bytes | None], tuple[T, by
     raise Unreachable(f"{key} is written by somebody else again and again")
 
 
-def _places(store: Store) -> Iterator[tuple[str, Place]]:
+def _places(store: Store) -> Iterator[tuple[str, Location]]:
     for number, key in enumerate(store.keys(FOLDER)):
         place = place_of_key(key)
         if place is not None and number < STANDINGS_MAX:
             yield key, place
 
 
-def _peers_in(data: bytes, place: Place) -> tuple[Place, ...]:
+def _peers_in(data: bytes, place: Location) -> tuple[Location, ...]:
     try:
         return read_standing(data, place).peers
     except Unreadable:

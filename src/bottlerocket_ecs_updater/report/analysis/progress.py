@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from bottlerocket_ecs_updater.core.model import event as e
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Became
+from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -21,7 +21,7 @@ TO_COME = frozenset({Phase.AVAILABLE, Phase.STAGING, Phase.READY})
 
 
 @dataclass(slots=True)
-class Hand:
+class InHand:
     """An instance that is out of service for our work, or whose slot settles."""
 
     phase: str
@@ -36,7 +36,7 @@ class Hand:
 
 
 @dataclass(slots=True)
-class Standing:
+class Progress:
     """Kept up to date by `note`."""
 
     began: datetime | None = None
@@ -44,10 +44,10 @@ class Standing:
     bottlerocket: int = 0
     phases: dict[InstanceId, Phase] = field(default_factory=dict)
     releases: dict[InstanceId, Version] = field(default_factory=dict)
-    became: dict[InstanceId, Became] = field(default_factory=dict)
+    became: dict[InstanceId, OutcomeKind] = field(default_factory=dict)
     """What instances have come to for good, as far as the run has said so."""
     holds: dict[InstanceId, Reason] = field(default_factory=dict)
-    hand: dict[InstanceId, Hand] = field(default_factory=dict)
+    hand: dict[InstanceId, InHand] = field(default_factory=dict)
     """Those in hand, in the order in which they were taken."""
     quarantined: set[InstanceId] = field(default_factory=set)
     slot_spans: list[timedelta] = field(default_factory=list)
@@ -91,12 +91,12 @@ class Standing:
             case _:
                 pass
 
-    def count(self, became: Became) -> int:
+    def count(self, became: OutcomeKind) -> int:
         """How many instances have come to that end so far."""
         return sum(1 for one in self.became.values() if one is became)
 
     @property
-    def working(self) -> Mapping[InstanceId, Hand]:
+    def working(self) -> Mapping[InstanceId, InHand]:
         """Those in hand that are not left to a person: somebody waits for each of them."""
         return {id_: hand for id_, hand in self.hand.items() if id_ not in self.quarantined}
 
@@ -139,18 +139,18 @@ class Standing:
                 self.holds[id_] = hold.reason
                 self._let_go(id_)
             case e.ClaimFound(phase=phase, since=since):
-                self._take(id_, Hand(phase, event.at, since, found=True))
+                self._take(id_, InHand(phase, event.at, since, found=True))
                 if phase == Phase.QUARANTINED.value:
                     self.quarantined.add(id_)
             case e.Claimed(source=source, target=target):
-                self._take(id_, Hand(Phase.DRAINING.value, event.at, event.at, f"{source} → {target}"))
+                self._take(id_, InHand(Phase.DRAINING.value, event.at, event.at, f"{source} → {target}"))
             case e.InstanceQuarantined():
                 self.quarantined.add(id_)
-                self.became[id_] = Became.QUARANTINED
+                self.became[id_] = OutcomeKind.QUARANTINED
             case e.InstanceUpdated():
-                self.became[id_] = Became.UPDATED
+                self.became[id_] = OutcomeKind.UPDATED
             case e.InstanceFailed():
-                self.became[id_] = Became.FAILED
+                self.became[id_] = OutcomeKind.FAILED
             case e.Returned() | e.Settled():
                 self._came_back(id_, event)
             case e.PhaseEntered(phase=phase, before=before):
@@ -160,7 +160,7 @@ class Standing:
         if not isinstance(event, e.HostChecked | e.InstanceHeld):
             self.progress_at = event.at
 
-    def _take(self, id_: InstanceId, hand: Hand) -> None:
+    def _take(self, id_: InstanceId, hand: InHand) -> None:
         self.hand.setdefault(id_, hand)
         self.most_in_hand = max(self.most_in_hand, len(self.hand))
 

@@ -16,15 +16,15 @@ from statistics import median
 
 from bottlerocket_ecs_updater.core.model.event import CommandSent, Event, LeaseRefused, RunHalted
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Became, UpToDate
+from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.time_text import span
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.engine.store.audit import Act
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
     Reach,
-    Typed,
+    SuggestedCommands,
     for_failure,
     for_halt,
     for_hold,
@@ -90,7 +90,7 @@ class Trouble:
     """The instances that it is about; none where it is about the run."""
     said: tuple[tuple[str, str], ...] = ()
     """Instances with what their hosts said, where it differs from one to the other."""
-    commands: tuple[Typed, ...] = ()
+    commands: tuple[SuggestedCommands, ...] = ()
     out_of_service: bool = False
 
 
@@ -98,14 +98,14 @@ class Trouble:
 class Group:
     """Instances that came to the same end for the same reason."""
 
-    became: Became
+    became: OutcomeKind
     code: str
     why: str
     to_do: str
     rows: tuple[Row, ...]
     alike: bool
     """Whether `why` is that of every one of them, not of the first only."""
-    commands: tuple[Typed, ...] = ()
+    commands: tuple[SuggestedCommands, ...] = ()
 
     @property
     def wants_a_person(self) -> bool:
@@ -123,7 +123,7 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class RunReport:
     """One run."""
 
     summary: Summary
@@ -171,14 +171,14 @@ class Account:
         return timedelta(seconds=median(one.total_seconds() for one in spans)) if spans else None
 
 
-def account_of(
+def run_report(
     events: Sequence[Event],
     unreadable: Sequence[str] = (),
     *,
     cluster: str = "",
     reach: Reach | None = None,
     acts: Sequence[Act] = (),
-) -> Account:
+) -> RunReport:
     """Work out the account of a run; `cluster` is for one that left before it could say on which it was.
 
     `reach` says how commands find the cluster; without it they name the cluster and no more. `acts` are what people
@@ -189,14 +189,14 @@ def account_of(
     reach = reach or Reach(summary.cluster)
     ending = _ending(summary, timeline, events)
     troubles = tuple(_troubles(summary, timeline, ending, events, reach))
-    return Account(
+    return RunReport(
         summary,
         timeline,
         ending,
         _headline(summary, ending, events),
         troubles,
-        tuple(_with_commands(group, reach) for group in _groups(summary.rows, {Became.HELD})),
-        tuple(_groups(summary.rows, {Became.QUARANTINED, Became.FAILED})),
+        tuple(_with_commands(group, reach) for group in _groups(summary.rows, {OutcomeKind.HELD})),
+        tuple(_groups(summary.rows, {OutcomeKind.QUARANTINED, OutcomeKind.FAILED})),
         _moves(summary, timeline),
         tuple(events),
         reach,
@@ -218,9 +218,9 @@ def _ending(summary: Summary, timeline: Timeline | None, events: Sequence[Event]
         case "error":
             return Ending.ERROR
         case "ok":
-            if summary.counts[Became.UPDATED]:
+            if summary.counts[OutcomeKind.UPDATED]:
                 return Ending.WELL
-            return Ending.HELD if summary.counts[Became.HELD] else Ending.NOTHING
+            return Ending.HELD if summary.counts[OutcomeKind.HELD] else Ending.NOTHING
         case "left":
             return Ending.LEFT
         case _:
@@ -230,7 +230,7 @@ def _ending(summary: Summary, timeline: Timeline | None, events: Sequence[Event]
 def _stopped(summary: Summary, timeline: Timeline | None) -> Ending:
     """How a run that somebody stopped left the cluster."""
     counts = summary.counts
-    failed = bool(counts[Became.FAILED] or counts[Became.QUARANTINED])
+    failed = bool(counts[OutcomeKind.FAILED] or counts[OutcomeKind.QUARANTINED])
     if (timeline is not None and list(_open_lanes(summary, timeline.lanes))) or (summary.exit_code and not failed):
         return Ending.CUT_SHORT
     return Ending.STOPPED_AFTER_FAILURES if failed else Ending.STOPPED
@@ -243,16 +243,16 @@ def _nothing_updated(summary: Summary, ours: int) -> str:
     """What held everything back, where that does not pass by itself."""
     if summary.outcome == "stuck":
         return summary.why[:1].upper() + summary.why[1:WHY_IN_HEADLINE_MAX_CHARACTERS]
-    return f"Nothing was updated: {summary.counts[Became.HELD]} of {number(ours, 'instance')} held back"
+    return f"Nothing was updated: {summary.counts[OutcomeKind.HELD]} of {number(ours, 'instance')} held back"
 
 
 def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
     counts = summary.counts
-    ours = len(summary.rows) - counts[Became.NOT_BOTTLEROCKET]
-    updated = f"{counts[Became.UPDATED]} of {number(ours, 'instance')} updated{_to_which(summary)}"
-    trouble = _trouble_in_words(counts[Became.QUARANTINED], counts[Became.FAILED])
+    ours = len(summary.rows) - counts[OutcomeKind.NOT_BOTTLEROCKET]
+    updated = f"{counts[OutcomeKind.UPDATED]} of {number(ours, 'instance')} updated{_to_which(summary)}"
+    trouble = _trouble_in_words(counts[OutcomeKind.QUARANTINED], counts[OutcomeKind.FAILED])
     match ending:
-        case Ending.WELL if counts[Became.UPDATED] == ours:
+        case Ending.WELL if counts[OutcomeKind.UPDATED] == ours:
             every = "The one instance" if ours == 1 else f"All {ours} instances"
             return f"{every} updated{_to_which(summary)}, in {span(summary.took)}"
         case Ending.WELL:
@@ -295,7 +295,7 @@ def _trouble_in_words(quarantined: int, failed: int) -> str:
 
 
 def _to_which(summary: Summary) -> str:
-    targets = {row.versions[1] for row in summary.rows if row.became is Became.UPDATED}
+    targets = {row.versions[1] for row in summary.rows if row.became is OutcomeKind.UPDATED}
     return f" to {next(iter(targets))}" if len(targets) == 1 else ""
 
 
@@ -320,10 +320,10 @@ def _troubles(
             _DIED_TO_DO,
             commands=for_open(reach),
         )
-    for group in _groups(summary.rows, {Became.QUARANTINED}, alike_max=0):
+    for group in _groups(summary.rows, {OutcomeKind.QUARANTINED}, alike_max=0):
         yield _quarantine(group, lanes, reach)
     yield from _left_open(summary, lanes)
-    for group in _groups(summary.rows, {Became.FAILED}, alike_max=0):
+    for group in _groups(summary.rows, {OutcomeKind.FAILED}, alike_max=0):
         yield _failure(group, lanes, reach)
 
 
@@ -360,12 +360,12 @@ def _failure(group: Group, lanes: Mapping[InstanceId, Lane], reach: Reach) -> Tr
     )
 
 
-def _what_it_said(lanes: Sequence[Lane], reach: Reach) -> Iterable[Typed]:
+def _what_it_said(lanes: Sequence[Lane], reach: Reach) -> Iterable[SuggestedCommands]:
     """The command that shows what the last document said on the first of these instances."""
     for lane in lanes:
         sent = [event for event in lane.events if isinstance(event, CommandSent) and event.command]
         # What an apply, a reboot or a document of the operator's said explains more than the check after it.
-        sent = [event for event in sent if event.kind is not Kind.CHECK] or sent
+        sent = [event for event in sent if event.kind is not DocumentKind.CHECK] or sent
         if sent:
             return for_invocation(sent[-1].kind.value, sent[-1].command, lane.instance, reach)
     return ()
@@ -402,7 +402,7 @@ def _left_open(summary: Summary, lanes: Mapping[InstanceId, Lane]) -> Iterable[T
 
 def _open_lanes(summary: Summary, lanes: Mapping[InstanceId, Lane]) -> Iterable[Lane]:
     """Those that are out of service and not in quarantine."""
-    quarantined = {row.instance for row in summary.rows if row.became is Became.QUARANTINED}
+    quarantined = {row.instance for row in summary.rows if row.became is OutcomeKind.QUARANTINED}
     return (lane for lane in lanes.values() if lane.out_since is not None and lane.instance not in quarantined)
 
 
@@ -416,9 +416,9 @@ def _said(group: Group) -> tuple[tuple[str, str], ...]:
     return () if group.alike else tuple((row.instance, row.why) for row in group.rows)
 
 
-def _groups(rows: Iterable[Row], which: set[Became], alike_max: int = ALIKE_MAX) -> list[Group]:
+def _groups(rows: Iterable[Row], which: set[OutcomeKind], alike_max: int = ALIKE_MAX) -> list[Group]:
     """Rows by reason; one reason with many different sentences makes one group, else each sentence is its own."""
-    by_code: dict[tuple[Became, str], list[Row]] = {}
+    by_code: dict[tuple[OutcomeKind, str], list[Row]] = {}
     for row in rows:
         if row.became in which:
             by_code.setdefault((row.became, row.code), []).append(row)
@@ -429,7 +429,7 @@ def _groups(rows: Iterable[Row], which: set[Became], alike_max: int = ALIKE_MAX)
             groups.append(_group(members, alike=False))
         else:
             groups += [_group([row for row in members if row.why == why], alike=True) for why in sentences]
-    order = list(Became)
+    order = list(OutcomeKind)
     return sorted(groups, key=lambda group: (order.index(group.became), not group.wants_a_person, -len(group.rows)))
 
 

@@ -47,63 +47,63 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
+class SuggestedCommands:
     """Commands of one purpose, a line each."""
 
     purpose: str
     lines: tuple[str, ...]
 
 
-def for_halt(reach: Reach) -> tuple[Typed, ...]:
+def for_halt(reach: Reach) -> tuple[SuggestedCommands, ...]:
     """To gain time; where there is no store there is no switch either."""
     if not reach.state:
         return ()
     return (
-        Typed("To let no run begin anything until you have looked", (reach.line("pause"),)),
-        Typed("To let them begin again", (reach.line("resume"),)),
+        SuggestedCommands("To let no run begin anything until you have looked", (reach.line("pause"),)),
+        SuggestedCommands("To let them begin again", (reach.line("resume"),)),
     )
 
 
-def for_open(reach: Reach) -> tuple[Typed, ...]:
+def for_open(reach: Reach) -> tuple[SuggestedCommands, ...]:
     """To see how it stands now."""
-    return (Typed("To see how it stands now", (reach.line("status"),)),)
+    return (SuggestedCommands("To see how it stands now", (reach.line("status"),)),)
 
 
-def for_invocation(kind: str, command: str, instance: str, reach: Reach) -> tuple[Typed, ...]:
+def for_invocation(kind: str, command: str, instance: str, reach: Reach) -> tuple[SuggestedCommands, ...]:
     """To see what a document said on an instance, in full."""
     words = ("ssm", "get-command-invocation", "--command-id", command, "--instance-id", instance)
-    return (Typed(f"To see what its last command ({kind}) said", (reach.aws(*words),)),)
+    return (SuggestedCommands(f"To see what its last command ({kind}) said", (reach.aws(*words),)),)
 
 
-def for_quarantine(code: str, instances: Sequence[str], reach: Reach) -> tuple[Typed, ...]:
+def for_quarantine(code: str, instances: Sequence[str], reach: Reach) -> tuple[SuggestedCommands, ...]:
     """To see what a machine last said, and to give it back."""
     return (*_console(code, instances, reach), *_release("To give it back, when it is well", instances, reach))
 
 
-def for_failure(code: str, instances: Sequence[str], reach: Reach) -> tuple[Typed, ...]:
+def for_failure(code: str, instances: Sequence[str], reach: Reach) -> tuple[SuggestedCommands, ...]:
     """To see what a machine last said, and to let it be tried again."""
     again = "To let the next run try it again, when the cause is gone"
     return (*_console(code, instances, reach), *_release(again, instances, reach))
 
 
-def for_hold(remedy: str, instances: Sequence[str], reach: Reach) -> tuple[Typed, ...]:
+def for_hold(remedy: str, instances: Sequence[str], reach: Reach) -> tuple[SuggestedCommands, ...]:
     """The commands that a remedy names, in full."""
-    told: list[Typed] = []
+    told: list[SuggestedCommands] = []
     for verb, what in _NAMED.findall(remedy):
         if verb == "release" and not what:
             told += _release("To clear its rest", instances, reach)
         else:
-            told.append(Typed(f"To {verb}{' ' + what if what else ''}", (reach.line(verb, *what.split()),)))
+            told.append(SuggestedCommands(f"To {verb}{' ' + what if what else ''}", (reach.line(verb, *what.split()),)))
     return tuple(told)
 
 
-def _console(code: str, instances: Sequence[str], reach: Reach) -> Iterator[Typed]:
+def _console(code: str, instances: Sequence[str], reach: Reach) -> Iterator[SuggestedCommands]:
     if code in _IN_THE_CONSOLE:
         words = ("ec2", "get-console-output", "--instance-id", instances[0], "--latest", "--output", "text")
-        yield Typed("To see what its console said", (reach.aws(*words),))
+        yield SuggestedCommands("To see what its console said", (reach.aws(*words),))
 
 
-def _release(purpose: str, instances: Sequence[str], reach: Reach) -> Iterator[Typed]:
+def _release(purpose: str, instances: Sequence[str], reach: Reach) -> Iterator[SuggestedCommands]:
     lines = tuple(reach.line("release", instance) for instance in instances[:SPELLED_OUT_MAX])
     others = len(instances) - len(lines)
-    yield Typed(f"{purpose}; the other {others} likewise" if others else purpose, lines)
+    yield SuggestedCommands(f"{purpose}; the other {others} likewise" if others else purpose, lines)

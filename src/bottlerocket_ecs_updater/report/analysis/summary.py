@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.core.model.event import (
 )
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Became, Outcome, Quarantined, Updated, UpToDate, kind_of
+from bottlerocket_ecs_updater.core.model.outcome import Outcome, OutcomeKind, Quarantined, Updated, UpToDate, kind_of
 from bottlerocket_ecs_updater.core.model.phase import IN_PROGRESS, Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -36,7 +36,7 @@ UNFINISHED = "unfinished"
 """The outcome of a run whose events end before its end."""
 
 
-COUNTED = (Became.UPDATED, Became.HELD, Became.FAILED, Became.QUARANTINED, Became.UP_TO_DATE)
+COUNTED = (OutcomeKind.UPDATED, OutcomeKind.HELD, OutcomeKind.FAILED, OutcomeKind.QUARANTINED, OutcomeKind.UP_TO_DATE)
 """What the last line of a run counts, in its order."""
 
 
@@ -45,7 +45,7 @@ class Row:
     """One instance."""
 
     instance: InstanceId
-    became: Became
+    became: OutcomeKind
     outcome: Outcome
 
     @property
@@ -117,9 +117,9 @@ class Summary:
     """How reboots were proven, as in `RunFinished`."""
 
     @property
-    def counts(self) -> Mapping[Became, int]:
+    def counts(self) -> Mapping[OutcomeKind, int]:
         """How many instances came to each end."""
-        return {became: sum(1 for row in self.rows if row.became is became) for became in Became}
+        return {became: sum(1 for row in self.rows if row.became is became) for became in OutcomeKind}
 
     @property
     def halted(self) -> bool:
@@ -155,7 +155,7 @@ class _Seen:
     def outcome(self) -> Outcome:
         if self.phase is Phase.CURRENT and self.running is not None:
             return UpToDate(self.running)
-        return hold(Reason.IN_FLIGHT if self.phase in IN_PROGRESS else Reason.NOT_REACHED, phase=self.phase.value)
+        return hold(Reason.IN_PROGRESS if self.phase in IN_PROGRESS else Reason.NOT_REACHED, phase=self.phase.value)
 
 
 def summarize(events: Iterable[Event]) -> Summary:
@@ -216,6 +216,6 @@ def _began(finished: RunFinished | None) -> datetime | None:
 
 def rows_of(outcomes: Mapping[InstanceId, Outcome]) -> tuple[Row, ...]:
     """A row for each instance, worst first."""
-    order = list(Became)
-    rows = [Row(instance, Became(kind_of(outcome)), outcome) for instance, outcome in outcomes.items()]
+    order = list(OutcomeKind)
+    rows = [Row(instance, OutcomeKind(kind_of(outcome)), outcome) for instance, outcome in outcomes.items()]
     return tuple(sorted(rows, key=lambda row: (order.index(row.became), row.instance)))

@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.model import event as e
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, HostReport
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.phase import Phase
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.version import Version
 
 
@@ -171,7 +171,7 @@ class _Track:
             self.claimed_at = event.at if isinstance(event, e.Claimed) else None
         self._listen(event)
         match event:
-            case e.CommandSent(kind=Kind.APPLY):
+            case e.CommandSent(kind=DocumentKind.APPLY):
                 self._enter(Part.STAGING, event.at)
             case e.Drained():
                 self._enter(Part.DRAINING, event.at)

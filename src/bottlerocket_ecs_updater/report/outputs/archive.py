@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.model.location import name_of
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.store.audit import Act, acts_of
 from bottlerocket_ecs_updater.errors import UpdaterError
-from bottlerocket_ecs_updater.report.analysis.run_report import Account, account_of
+from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, run_report
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
 from bottlerocket_ecs_updater.report.outputs.index import Entry, enter, entries_of, entry_of, index_key
 from bottlerocket_ecs_updater.report.record.record import read_record, record_folder
@@ -47,7 +47,7 @@ class Archive:
         if isinstance(event, RunFinished):
             try:
                 acts = acts_around(self._store, self._cluster, self._events)
-                account = account_of(self._events, cluster=name_of(self._cluster), reach=self._reach, acts=acts)
+                account = run_report(self._events, cluster=name_of(self._cluster), reach=self._reach, acts=acts)
                 for fault in write_reports(self._store, self._cluster, self._run, account):
                     self._complain(fault)
             except UpdaterError as error:
@@ -55,7 +55,7 @@ class Archive:
                 self._complain(f"the report could not be written to the state store, {again}: {error}")
 
 
-def render(account: Account, form: str, index: str = "") -> str:
+def render(account: RunReport, form: str, index: str = "") -> str:
     """The account in one of FORMS; `index` is where the page of all runs lies, seen from the page of this one."""
     # Templates and their engine are slow to import, and only the end of a run needs them.
     from bottlerocket_ecs_updater.report.outputs.json_report import report_json  # noqa: PLC0415
@@ -73,21 +73,21 @@ def render(account: Account, form: str, index: str = "") -> str:
             raise ValueError(f"no form of a report: {form!r}")
 
 
-def write_reports(store: Store, cluster: str, run: RunId, account: Account) -> Sequence[str]:
+def write_reports(store: Store, cluster: str, run: RunId, account: RunReport) -> Sequence[str]:
     """Write every form of the report, and the index; gives what could not be read. Raises what the store raises."""
     _write_forms(store, cluster, run, account)
     entered = enter(store, cluster, entry_of(account))
     for other in entered.adopted:
         past = read_record(store, cluster, other)
         acts = acts_around(store, cluster, past.events)
-        died = account_of(past.events, past.unreadable, cluster=name_of(cluster), reach=account.reach, acts=acts)
+        died = run_report(past.events, past.unreadable, cluster=name_of(cluster), reach=account.reach, acts=acts)
         _write_forms(store, cluster, other, died)
     write_index_page(store, cluster, entered.entries)
     key = index_key(cluster, "json")
     return [f"{key} could not be read, and was made again from the records: {entered.fault}"] if entered.fault else []
 
 
-def _write_forms(store: Store, cluster: str, run: RunId, account: Account) -> None:
+def _write_forms(store: Store, cluster: str, run: RunId, account: RunReport) -> None:
     for form in FORMS:
         store.put(report_key(cluster, run, form), render(account, form, index=_INDEX_BESIDE).encode(), None)
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import name_of
-from bottlerocket_ecs_updater.core.model.outcome import Became
+from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.time_text import read_span, read_time, span, write_time
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
 from bottlerocket_ecs_updater.engine.store.audit import Act
@@ -34,9 +34,9 @@ from bottlerocket_ecs_updater.engine.store.read_json import (
     whole_of,
 )
 from bottlerocket_ecs_updater.errors import Unreachable
-from bottlerocket_ecs_updater.report.analysis.run_report import Account, Ending, account_of
+from bottlerocket_ecs_updater.report.analysis.run_report import Ending, RunReport, run_report
 from bottlerocket_ecs_updater.report.record.record import read_record, runs_of
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 FORMAT = 1
 
@@ -91,15 +91,15 @@ class Entry:
         """Whether its record had no end when it was read."""
         return self.ending == Ending.DIED.value
 
-    def count(self, became: Became) -> int:
+    def count(self, became: OutcomeKind) -> int:
         """How many instances came to that end."""
         return self.counts.get(became.value, 0)
 
 
-def entry_of(account: Account) -> Entry:
+def entry_of(account: RunReport) -> Entry:
     """The line of a run."""
     summary = account.summary
-    targets = {row.versions[1] for row in summary.rows if row.became is Became.UPDATED}
+    targets = {row.versions[1] for row in summary.rows if row.became is OutcomeKind.UPDATED}
     return Entry(
         RunId(summary.run),
         account.ending.value,
@@ -210,7 +210,7 @@ def _adopted(store: Store, cluster: str, runs: Iterable[RunId]) -> list[Entry]:
     for run in runs:
         past = read_record(store, cluster, run)
         if past.events:
-            entry = entry_of(account_of(past.events, past.unreadable, cluster=name_of(cluster)))
+            entry = entry_of(run_report(past.events, past.unreadable, cluster=name_of(cluster)))
             # The folder is the name: a record that lost its first line tells no id of its own.
             found.append(entry if entry.run == run else replace(entry, run=run))
     return found
@@ -301,9 +301,9 @@ def acts_text(acts: Sequence[Act]) -> str:
 
 
 def _act_lines(act: Act) -> Iterator[str]:
-    why = f": {visible(act.why)}" if act.why else ""
-    yield f"{act.at.astimezone(UTC):%Y-%m-%d %H:%M}  {visible(act.command, 80)}, by {visible(act.who)}{why}"
-    yield f"                  {visible(act.done)}"
+    why = f": {sanitize(act.why)}" if act.why else ""
+    yield f"{act.at.astimezone(UTC):%Y-%m-%d %H:%M}  {sanitize(act.command, 80)}, by {sanitize(act.who)}{why}"
+    yield f"                  {sanitize(act.done)}"
 
 
 def history_text(entries: Sequence[Entry]) -> str:
@@ -319,13 +319,13 @@ def history_text(entries: Sequence[Entry]) -> str:
 
 def _columns(entry: Entry) -> tuple[str, ...]:
     began = f"{entry.began.astimezone(UTC):%Y-%m-%d %H:%M}" if entry.began is not None else "?"
-    counts = (Became.UPDATED, Became.FAILED, Became.QUARANTINED, Became.HELD)
+    counts = (OutcomeKind.UPDATED, OutcomeKind.FAILED, OutcomeKind.QUARANTINED, OutcomeKind.HELD)
     numbers = (str(entry.count(became)) for became in counts)
     return (
         began,
-        visible(entry.run, 60),
+        sanitize(entry.run, 60),
         span(entry.took),
-        visible(entry.ending, 60),
+        sanitize(entry.ending, 60),
         *numbers,
-        visible(", ".join(entry.targets), 60),
+        sanitize(", ".join(entry.targets), 60),
     )

@@ -15,14 +15,14 @@ from typing import Any
 
 from bottlerocket_ecs_updater.core.model.time_text import write_time
 from bottlerocket_ecs_updater.engine.store.audit import Act
-from bottlerocket_ecs_updater.report.analysis.run_report import Account, Trouble, spent_by_part
-from bottlerocket_ecs_updater.report.analysis.suggested_commands import Typed
+from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, Trouble, spent_by_part
+from bottlerocket_ecs_updater.report.analysis.suggested_commands import SuggestedCommands
 from bottlerocket_ecs_updater.report.analysis.summary import Row
 
 FORMAT = 1
 
 
-def report_json(account: Account) -> str:
+def report_json(account: RunReport) -> str:
     """The account as JSON, indented, ASCII only, with a line end."""
     # Written piece by piece: `dumps` would hold all pieces in a list first, ten times what the text itself takes.
     held = BytesIO()
@@ -33,7 +33,7 @@ def report_json(account: Account) -> str:
         return held.getvalue().decode("ascii")
 
 
-def report_object(account: Account) -> dict[str, Any]:
+def report_object(account: RunReport) -> dict[str, Any]:
     """The account as what JSON is made of."""
     summary = account.summary
     return {
@@ -101,7 +101,7 @@ def _trouble(trouble: Trouble) -> dict[str, Any]:
     }
 
 
-def _instance(account: Account, row: Row) -> dict[str, Any]:
+def _instance(account: RunReport, row: Row) -> dict[str, Any]:
     lane = account.lane(row)
     told: dict[str, Any] = {
         "instance": row.instance,
@@ -125,14 +125,14 @@ def _instance(account: Account, row: Row) -> dict[str, Any]:
     }
 
 
-def _by_part(account: Account) -> dict[str, list[float]]:
+def _by_part(account: RunReport) -> dict[str, list[float]]:
     if account.timeline is None:
         return {}
     spans = spent_by_part(account.timeline)
     return {part.value: [one.total_seconds() for one in sorted(lasted)] for part, lasted in spans.items()}
 
 
-def _lines(commands: Iterable[Typed]) -> list[str]:
+def _lines(commands: Iterable[SuggestedCommands]) -> list[str]:
     return [line for one in commands for line in one.lines]
 
 

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from typing import Protocol, TextIO
 
 from bottlerocket_ecs_updater.core.model.event import Event
-from bottlerocket_ecs_updater.core.model.outcome import Became
+from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.time_text import span
 from bottlerocket_ecs_updater.engine.ports import Recorder
-from bottlerocket_ecs_updater.report.analysis.progress import Hand, Standing
+from bottlerocket_ecs_updater.report.analysis.progress import InHand, Progress
 from bottlerocket_ecs_updater.report.words.colours import Paint
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 ROWS_MAX = 20
 """Instances that are shown, where the terminal has room for them."""
@@ -46,7 +46,7 @@ class Live:
         self._log = log(self._said)
         self._size = size
         self._paint = paint
-        self._standing = Standing()
+        self._standing = Progress()
         self._block: list[str] = []
 
     def record(self, event: Event) -> None:
@@ -84,24 +84,24 @@ class Live:
         self._block = block
 
     def _lines(self, now: datetime, columns: int, lines: int) -> Iterator[str]:
-        standing = self._standing
-        if standing.began is None:
+        progress = self._standing
+        if progress.began is None:
             return
         yield self._paint.faint("─" * min(columns - 1, 100))
         counts, forecast = self._counts(now), self._forecast(now)
         both = f"{counts}; {forecast}" if forecast else counts
         for line in [both] if len(both) < columns else filter(None, (counts, forecast)):
             yield self._paint.strong(_cut(line, columns))
-        if standing.halted:
-            yield self._paint.bad(_cut(f"HALTED: {visible(standing.halted)}", columns))
-        elif standing.stopping:
-            yield self._paint.bad(_cut(f"stopping: {visible(standing.stopping)}", columns))
-        elif standing.paused:
-            yield self._paint.bad(_cut(f"PAUSED {visible(standing.paused)}", columns))
-        if standing.waiting:
-            yield self._paint.bad(_cut(f"waiting for {visible(standing.waiting)}", columns))
+        if progress.halted:
+            yield self._paint.bad(_cut(f"HALTED: {sanitize(progress.halted)}", columns))
+        elif progress.stopping:
+            yield self._paint.bad(_cut(f"stopping: {sanitize(progress.stopping)}", columns))
+        elif progress.paused:
+            yield self._paint.bad(_cut(f"PAUSED {sanitize(progress.paused)}", columns))
+        if progress.waiting:
+            yield self._paint.bad(_cut(f"waiting for {sanitize(progress.waiting)}", columns))
         room = max(1, min(ROWS_MAX, lines // ROWS_SHARE))
-        hands = list(standing.hand.items())
+        hands = list(progress.hand.items())
         shown = hands if len(hands) <= room else hands[: room - 1]
         for instance, hand in shown:
             yield self._hand(instance, hand, now, columns)
@@ -109,15 +109,15 @@ class Live:
             yield self._paint.faint(_cut(f"  … and {len(hands) - len(shown)} more in hand", columns))
 
     def _counts(self, now: datetime) -> str:
-        standing = self._standing
+        progress = self._standing
         counts = [
-            f"{standing.count(became)} {became.words}"
-            for became in (Became.UPDATED, Became.FAILED, Became.QUARANTINED)
-            if standing.count(became) or became is Became.UPDATED
+            f"{progress.count(became)} {became.words}"
+            for became in (OutcomeKind.UPDATED, OutcomeKind.FAILED, OutcomeKind.QUARANTINED)
+            if progress.count(became) or became is OutcomeKind.UPDATED
         ]
-        ours = standing.bottlerocket or len(standing.phases)
-        told = [f"{visible(standing.cluster)}: {ours} instances", *counts, f"{standing.to_come} to come"]
-        began = standing.began or now
+        ours = progress.bottlerocket or len(progress.phases)
+        told = [f"{sanitize(progress.cluster)}: {ours} instances", *counts, f"{progress.to_come} to come"]
+        began = progress.began or now
         return ", ".join([*told, f"after {span(now - began)}"])
 
     def _forecast(self, now: datetime) -> str:
@@ -126,10 +126,10 @@ class Live:
             return ""
         return f"likely to end at {ends.astimezone(UTC):%H:%M}Z, in {span(ends - now)}"
 
-    def _hand(self, instance: str, hand: Hand, now: datetime, columns: int) -> str:
+    def _hand(self, instance: str, hand: InHand, now: datetime, columns: int) -> str:
         quarantined = instance in self._standing.quarantined
-        phase = "quarantined" if quarantined else visible(hand.phase)
-        told = f"  {visible(instance):<19}  {phase:<11}  {span(max(now - hand.since, now - now)):>7}  {hand.change}"
+        phase = "quarantined" if quarantined else sanitize(hand.phase)
+        told = f"  {sanitize(instance):<19}  {phase:<11}  {span(max(now - hand.since, now - now)):>7}  {hand.change}"
         line = _cut(told, columns)
         return self._paint.bad(line) if quarantined else line
 

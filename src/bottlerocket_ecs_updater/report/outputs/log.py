@@ -13,16 +13,16 @@ from collections.abc import Callable
 from typing import Literal, TextIO
 
 from bottlerocket_ecs_updater.core.model.event import Event, InstanceEvent, InstanceUpdated, Returned, RunFinished
-from bottlerocket_ecs_updater.core.model.outcome import Became
+from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.time_text import write_time
 from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.report.analysis.summary import Row, Summary, summarize
 from bottlerocket_ecs_updater.report.outputs.summary_text import WIDTH_MAX, last_line, summary_text
 from bottlerocket_ecs_updater.report.record.recorders import Collected
 from bottlerocket_ecs_updater.report.words.colours import Paint
-from bottlerocket_ecs_updater.report.words.event_fields import Field, facts_of
-from bottlerocket_ecs_updater.report.words.event_text import sentence
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.event_fields import Field, event_fields
+from bottlerocket_ecs_updater.report.words.event_text import event_text
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 from bottlerocket_ecs_updater.report.words.severity import Level, level_of
 
 NAMED_IN_LAST_LINE = 50
@@ -89,7 +89,7 @@ class JsonLog:
         if isinstance(event, RunFinished):
             facts = last_facts(summarize(self._past.events))
         elif level >= self._level:
-            facts = facts_of(event)
+            facts = event_fields(event)
         else:
             return
         head: dict[str, Field] = {"time": write_time(event.at), "level": level.word, "event": event.name}
@@ -100,12 +100,12 @@ class JsonLog:
 
 def last_facts(summary: Summary) -> dict[str, Field]:
     """The canonical last line of a run as fields; of its instances it names those that need a person."""
-    urgent = [row for row in summary.rows if row.became in (Became.QUARANTINED, Became.FAILED)]
-    held = Counter(row.code for row in summary.rows if row.became is Became.HELD)
+    urgent = [row for row in summary.rows if row.became in (OutcomeKind.QUARANTINED, OutcomeKind.FAILED)]
+    held = Counter(row.code for row in summary.rows if row.became is OutcomeKind.HELD)
     return {
         "outcome": summary.outcome,
         "exit_code": summary.exit_code,
-        "why": visible(summary.why),
+        "why": sanitize(summary.why),
         **{became.value: count for became, count in summary.counts.items()},
         "duration_seconds": summary.took.total_seconds(),
         "held_by_reason": dict(held),
@@ -119,11 +119,11 @@ def last_facts(summary: Summary) -> dict[str, Field]:
 
 def _row(row: Row) -> Field:
     return {
-        "instance": visible(row.instance),
+        "instance": sanitize(row.instance),
         "became": row.became.value,
         "failure": row.code,
-        "why": visible(row.why, TOLD_IN_LAST_LINE_MAX_CHARACTERS),
-        "to_do": visible(row.remedy, TOLD_IN_LAST_LINE_MAX_CHARACTERS),
+        "why": sanitize(row.why, TOLD_IN_LAST_LINE_MAX_CHARACTERS),
+        "to_do": sanitize(row.remedy, TOLD_IN_LAST_LINE_MAX_CHARACTERS),
     }
 
 
@@ -162,7 +162,7 @@ class TextLog:
         self._stream.flush()
 
     def _tell(self, event: Event, level: Level) -> None:
-        said = visible(sentence(event))
+        said = sanitize(event_text(event))
         if said != self._said or not self._folds(event):
             self._count_the_rest()
             self._said = said
@@ -182,7 +182,7 @@ class TextLog:
 
     def _line(self, event: Event, level: Level, said: str) -> str:
         time = self._paint.faint(f"{write_time(event.at)[11:19]}Z")
-        who = visible(event.instance) if isinstance(event, InstanceEvent) else ""
+        who = sanitize(event.instance) if isinstance(event, InstanceEvent) else ""
         good = isinstance(event, InstanceUpdated | Returned)
         first, *more = (
             self._paint.good(line) if good else self._paint.level(level, line) for line in self._fitting(said)

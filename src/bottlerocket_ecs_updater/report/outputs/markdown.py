@@ -8,23 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from bottlerocket_ecs_updater.core.model.outcome import Became
+from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.time_text import span
 from bottlerocket_ecs_updater.engine.store.audit import Act
-from bottlerocket_ecs_updater.report.analysis.run_report import Account, Group, Trouble, number
+from bottlerocket_ecs_updater.report.analysis.run_report import Group, RunReport, Trouble, number
 from bottlerocket_ecs_updater.report.outputs.page.lanes import durations
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 NAMED_MAX = 50
 """Instances of one group that are named."""
 
 
-def markdown(account: Account) -> str:
+def markdown(account: RunReport) -> str:
     """The account as Markdown."""
     return "\n".join(_lines(account)) + "\n"
 
 
-def _lines(account: Account) -> Iterator[str]:
+def _lines(account: RunReport) -> Iterator[str]:
     summary = account.summary
     yield f"# {escaped(account.headline)}"
     yield ""
@@ -32,7 +32,7 @@ def _lines(account: Account) -> Iterator[str]:
     yield f"- cluster: {code(summary.cluster)}, run: {code(summary.run)}, updater {escaped(summary.updater_version)}"
     if summary.began is not None and summary.ended is not None:
         yield f"- from {_when(summary.began)} to {_when(summary.ended)}, {span(summary.took)}"
-    counted = [f"{summary.counts[became]} {became.words}" for became in Became if summary.counts[became]]
+    counted = [f"{summary.counts[became]} {became.words}" for became in OutcomeKind if summary.counts[became]]
     if counted:
         yield f"- {', '.join(counted)}"
     yield from _out_of_service(account)
@@ -56,7 +56,7 @@ def _act(act: Act) -> str:
     return " | ".join(map(_cell, (_when(act.at), code(act.command), code(act.who), why, code(act.done))))
 
 
-def _out_of_service(account: Account) -> Iterator[str]:
+def _out_of_service(account: RunReport) -> Iterator[str]:
     if account.median_out_of_service is not None:
         middle, longest = span(account.median_out_of_service), span(account.out_of_service[-1])
         yield f"- out of service: {middle} at the median, {longest} at most; {account.most_out_at_once} at once at most"
@@ -79,7 +79,7 @@ def _trouble(trouble: Trouble) -> Iterator[str]:
     yield from (f"- {one.purpose}: {', '.join(map(code, one.lines))}" for one in trouble.commands)
 
 
-def _releases(account: Account) -> Iterator[str]:
+def _releases(account: RunReport) -> Iterator[str]:
     if account.moves:
         yield from ("", "## Releases", "", "release | before | after", "---|---:|---:")
         yield from (f"{move.version} | {move.before} | {move.after}" for move in reversed(account.moves))
@@ -92,7 +92,7 @@ def _hold(group: Group) -> str:
     return f"{len(group.rows)} | {_cell(why)} | {_cell(escaped(group.to_do) + typed)}"
 
 
-def _costs(account: Account) -> Iterator[str]:
+def _costs(account: RunReport) -> Iterator[str]:
     told = durations(account)
     if told:
         yield from ("", "## Durations", "", "part | times | shortest | median | longest", "---|---:|---:|---:|---:")
@@ -121,7 +121,7 @@ def _codes(texts: Iterable[str]) -> Iterator[str]:
 
 def code(text: str) -> str:
     """A text in code, whatever back-ticks it has itself."""
-    shown = visible(text).strip() or " "
+    shown = sanitize(text).strip() or " "
     longest = max((len(run) for run in _ticks(shown)), default=0)
     fence = "`" * (longest + 1)
     pad = " " if shown[0] == "`" or shown[-1] == "`" else ""
@@ -140,7 +140,7 @@ def _ticks(text: str) -> Iterator[str]:
 
 def escaped(text: str) -> str:
     """A text that Markdown and HTML leave as it is, but for code: our own remedies name commands in back-ticks."""
-    shown = visible(text).replace("&", "&amp;").replace("<", "&lt;")
+    shown = sanitize(text).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{character}" if character in "\\*_[]#|~" else character for character in shown)
 
 

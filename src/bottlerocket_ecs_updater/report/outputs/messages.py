@@ -25,18 +25,18 @@ from bottlerocket_ecs_updater.core.model.event import (
     RunStarted,
 )
 from bottlerocket_ecs_updater.errors import UpdaterError
-from bottlerocket_ecs_updater.report.analysis.run_report import Account, Ending, Group, Trouble, account_of
+from bottlerocket_ecs_updater.report.analysis.run_report import Ending, Group, RunReport, Trouble, run_report
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
     Reach,
-    Typed,
+    SuggestedCommands,
     for_failure,
     for_halt,
     for_quarantine,
 )
 from bottlerocket_ecs_updater.report.outputs.log import last_facts
-from bottlerocket_ecs_updater.report.words.event_fields import Field, facts_of
-from bottlerocket_ecs_updater.report.words.event_text import sentence
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.event_fields import Field, event_fields
+from bottlerocket_ecs_updater.report.words.event_text import event_text
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 WIDTH = 100
 NAMED_MAX = 20
@@ -160,12 +160,12 @@ class Messenger:
 
     def _worth_telling(self) -> bool:
         """Whether anything happened: something was begun, or broke."""
-        account = account_of(self._past, cluster=self._cluster, reach=self._reach)
+        account = run_report(self._past, cluster=self._cluster, reach=self._reach)
         return bool(self._told) or account.ending.bad
 
     def _message(self, occasion: Occasion, event: Event) -> Message:
         if occasion is Occasion.FINISHED:
-            account = account_of(self._past, cluster=self._cluster, reach=self._reach)
+            account = run_report(self._past, cluster=self._cluster, reach=self._reach)
             subject, text, facts = (
                 finish_subject(account),
                 finish_text(account, self._report),
@@ -175,7 +175,7 @@ class Messenger:
             subject, text, facts = (
                 _subject(occasion, event),
                 _text(occasion, event, self._report, self._reach),
-                facts_of(event),
+                event_fields(event),
             )
         head: dict[str, Field] = {"cluster": self._cluster, "run": self._run}
         line = ascii_line(f"[{self._cluster}] {subject}")
@@ -184,10 +184,10 @@ class Messenger:
     def _notice(self, event: Event) -> Notice:
         head: dict[str, Field] = {"cluster": self._cluster, "run": self._run}
         if isinstance(event, RunFinished):
-            account = account_of(self._past, cluster=self._cluster, reach=self._reach)
+            account = run_report(self._past, cluster=self._cluster, reach=self._reach)
             facts = last_facts(account.summary) | {"headline": account.headline, "report": self._report}
             return Notice(event.name, head | facts)
-        return Notice(event.name, head | facts_of(event))
+        return Notice(event.name, head | event_fields(event))
 
     def _hand_over(self) -> None:
         notices, self._notices = self._notices, []
@@ -207,13 +207,13 @@ _OCCASIONS: Mapping[type[Event], Occasion] = {
 }
 
 
-def finish_subject(account: Account) -> str:
+def finish_subject(account: RunReport) -> str:
     """What happened, so that it is read without opening the message."""
     word = f"{account.ending.value}: " if account.ending is Ending.FAILURES else ""
     return f"{word}{account.headline}"
 
 
-def finish_text(account: Account, report: str) -> str:
+def finish_text(account: RunReport, report: str) -> str:
     """The digest of a run: what is broken and what to do first, then what came of it."""
     parts = [_line(account.headline if account.headline.endswith("…") else f"{account.headline}.")]
     parts += [_trouble(trouble) for trouble in account.troubles]
@@ -228,7 +228,7 @@ def finish_text(account: Account, report: str) -> str:
 def _held(group: Group) -> Iterator[str]:
     yield _line(f"  {len(group.rows)}  {group.code}: {group.why}")
     if group.wants_a_person:
-        names = [visible(row.instance, 40) for row in group.rows]
+        names = [sanitize(row.instance, 40) for row in group.rows]
         left = len(names) - NAMED_MAX
         yield _line(f"    {' '.join(names[:NAMED_MAX])}{f' … and {left} more' if left > 0 else ''}")
         yield _line(f"    To do: {group.to_do}")
@@ -251,10 +251,10 @@ def _trouble(trouble: Trouble) -> str:
     return "\n".join(told)
 
 
-def typed_text(commands: Sequence[Typed]) -> list[str]:
+def typed_text(commands: Sequence[SuggestedCommands]) -> list[str]:
     """Commands as lines of their own, never wrapped: they are there to be copied."""
     return [
-        line for one in commands for line in (_line(f"{one.purpose}:"), *(f"    {visible(it)}" for it in one.lines))
+        line for one in commands for line in (_line(f"{one.purpose}:"), *(f"    {sanitize(it)}" for it in one.lines))
     ]
 
 
@@ -274,7 +274,7 @@ def _subject(occasion: Occasion, event: Event) -> str:
 
 
 def _text(occasion: Occasion, event: Event, report: str, reach: Reach) -> str:
-    said = sentence(event)
+    said = event_text(event)
     if isinstance(event, InstanceEvent):
         said = f"{event.instance}: {said}"
     commands = "\n".join(typed_text(_typed_for(event, reach)))
@@ -282,7 +282,7 @@ def _text(occasion: Occasion, event: Event, report: str, reach: Reach) -> str:
     return "\n\n".join(parts)
 
 
-def _typed_for(event: Event, reach: Reach) -> Sequence[Typed]:
+def _typed_for(event: Event, reach: Reach) -> Sequence[SuggestedCommands]:
     match event:
         case InstanceFailed(instance=instance, failure=failure):
             return for_failure(failure.failure.code, [instance], reach)
@@ -315,7 +315,7 @@ def _line(text: str) -> str:
     """Safe to show, and wrapped with its indentation."""
     indent = " " * (len(text) - len(text.lstrip()))
     return textwrap.fill(
-        visible(text.strip()),
+        sanitize(text.strip()),
         WIDTH,
         initial_indent=indent,
         subsequent_indent=indent + "  ",
@@ -330,5 +330,5 @@ SUBJECT_MAX_CHARACTERS = 100
 
 def ascii_line(text: str) -> str:
     """A subject as SNS and mail take it."""
-    plain = visible(text).replace("→", "->").replace("…", "...").encode("ascii", "replace").decode()
+    plain = sanitize(text).replace("→", "->").replace("…", "...").encode("ascii", "replace").decode()
     return plain if len(plain) < SUBJECT_MAX_CHARACTERS else plain[: SUBJECT_MAX_CHARACTERS - 4] + "..."

@@ -15,10 +15,10 @@ from datetime import datetime, timedelta
 from typing import TextIO
 
 from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
-from bottlerocket_ecs_updater.core.model.outcome import Became
+from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.time_text import write_time
-from bottlerocket_ecs_updater.report.analysis.progress import Standing
+from bottlerocket_ecs_updater.report.analysis.progress import Progress
 from bottlerocket_ecs_updater.report.analysis.run_report import spent_by_part
 from bottlerocket_ecs_updater.report.analysis.summary import Summary, summarize
 from bottlerocket_ecs_updater.report.analysis.timeline import Part, Timeline, timeline_of
@@ -88,7 +88,7 @@ class Metrics:
         self._run = run
         self._cluster = cluster
         self._past: list[Event] = []
-        self._standing = Standing()
+        self._standing = Progress()
         self._told_at: datetime | None = None
 
     def record(self, event: Event) -> None:
@@ -126,23 +126,23 @@ class Metrics:
         releases = Counter(str(version) for version in self._standing.releases.values())
         for release, count in _largest(releases):
             self._write(now, {"InstancesOnRelease": count}, RELEASE, release)
-        reasons = Counter(row.code for row in summary.rows if row.became is Became.HELD)
+        reasons = Counter(row.code for row in summary.rows if row.became is OutcomeKind.HELD)
         for reason, count in _largest(reasons):
             self._write(now, {"InstancesHeldByReason": count}, REASON, reason)
 
     def _end(self, now: datetime, summary: Summary) -> Values:
         counts = summary.counts
         well = summary.outcome == "ok"
-        phases = dict(self._standing.by_phase) | {Phase.QUARANTINED: counts[Became.QUARANTINED]}
+        phases = dict(self._standing.by_phase) | {Phase.QUARANTINED: counts[OutcomeKind.QUARANTINED]}
         return {
             "RunsSucceeded": int(well),
             "RunsFailed": int(bool(summary.exit_code)),
             "RunsHalted": int(summary.halted),
             "RunsStuck": int(summary.outcome == "stuck"),
             "RunDuration": summary.took.total_seconds(),
-            "InstancesUpdated": counts[Became.UPDATED],
-            "InstancesFailed": counts[Became.FAILED],
-            "InstancesHeld": counts[Became.HELD],
+            "InstancesUpdated": counts[OutcomeKind.UPDATED],
+            "InstancesFailed": counts[OutcomeKind.FAILED],
+            "InstancesHeld": counts[OutcomeKind.HELD],
             "ApiCalls": sum(summary.calls.values()),
             "ApiThrottles": summary.throttles,
             **({"LastSuccessTime": now.timestamp()} if well else {}),

@@ -8,12 +8,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from bottlerocket_ecs_updater.core.model.outcome import Became
+from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.time_text import span
 from bottlerocket_ecs_updater.report.analysis.summary import COUNTED, Row, Summary
 from bottlerocket_ecs_updater.report.words.colours import PLAIN, Paint
 from bottlerocket_ecs_updater.report.words.event_text import change
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 WIDTH_MAX = 110
 """Longer lines are hard to read, however wide the terminal is."""
@@ -22,7 +22,7 @@ WIDTH_MIN = 60
 """Of a narrower terminal the indentation would leave nothing: there the terminal itself breaks lines."""
 
 _INDENT = " " * 20
-_NAMED_AT_MOST = {Became.QUARANTINED: 500, Became.FAILED: 500, Became.UPDATED: 100, Became.HELD: 40}
+_NAMED_AT_MOST = {OutcomeKind.QUARANTINED: 500, OutcomeKind.FAILED: 500, OutcomeKind.UPDATED: 100, OutcomeKind.HELD: 40}
 _NAMED_AT_MOST_OTHERWISE = 10
 """How many instances of one group are named: all that a person must look at, a sample of those that are well."""
 
@@ -40,14 +40,14 @@ def last_line(summary: Summary) -> str:
     """The one canonical line that ends a run, in the form that is easy to search for."""
     counts = summary.counts
     numbers = " ".join(f"{became.value}={counts[became]}" for became in COUNTED)
-    return f"run.finished outcome={visible(summary.outcome)} {numbers} duration={span(summary.took)}"
+    return f"run.finished outcome={sanitize(summary.outcome)} {numbers} duration={span(summary.took)}"
 
 
 def _lines(summary: Summary, paint: Paint, width: int) -> Iterator[str]:
     yield ""
     if summary.why:
-        word = "HALTED" if summary.halted else visible(summary.outcome).upper()
-        yield from _wrapped(paint.bad(word) + "  ", visible(summary.why), len(word) + 2, width)
+        word = "HALTED" if summary.halted else sanitize(summary.outcome).upper()
+        yield from _wrapped(paint.bad(word) + "  ", sanitize(summary.why), len(word) + 2, width)
         yield ""
     yield from (paint.strong(line) for line in _wrapped("", headline(summary), 0, width))
     for group in _groups(summary.rows):
@@ -59,25 +59,29 @@ def _lines(summary: Summary, paint: Paint, width: int) -> Iterator[str]:
 def headline(summary: Summary) -> str:
     """What happened, in one sentence."""
     counts = summary.counts
-    ours = len(summary.rows) - counts[Became.NOT_BOTTLEROCKET]
-    told = [f"{counts[became]} {became.words}" for became in Became if counts[became] and became is not Became.UPDATED]
-    where = f" on cluster {visible(summary.cluster)}" if summary.cluster else ""
-    run = f" (run {visible(summary.run)})" if summary.run else ""
+    ours = len(summary.rows) - counts[OutcomeKind.NOT_BOTTLEROCKET]
+    told = [
+        f"{counts[became]} {became.words}"
+        for became in OutcomeKind
+        if counts[became] and became is not OutcomeKind.UPDATED
+    ]
+    where = f" on cluster {sanitize(summary.cluster)}" if summary.cluster else ""
+    run = f" (run {sanitize(summary.run)})" if summary.run else ""
     if not summary.rows:
         # It left, or could not begin: of instances it knows nothing.
         return f"no instance was looked at{where} in {span(summary.took)}{run}"
-    first = f"{counts[Became.UPDATED]} of {ours} instances updated{where} in {span(summary.took)}{run}"
+    first = f"{counts[OutcomeKind.UPDATED]} of {ours} instances updated{where} in {span(summary.took)}{run}"
     return "; ".join([first, ", ".join(told)]) if told else first
 
 
 def _groups(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows that say the same, in the order of the first of each."""
     alike: dict[tuple[object, ...], list[Row]] = {}
-    sentences: dict[tuple[Became, str], set[str]] = {}
+    sentences: dict[tuple[OutcomeKind, str], set[str]] = {}
     for row in rows:
         sentences.setdefault((row.became, row.code), set()).add(row.why)
     for row in rows:
-        many = row.became is Became.HELD and len(sentences[row.became, row.code]) > _ALIKE_MAX
+        many = row.became is OutcomeKind.HELD and len(sentences[row.became, row.code]) > _ALIKE_MAX
         alike.setdefault((row.became, row.code, row.versions, "" if many else row.why), []).append(row)
     return list(alike.values())
 
@@ -86,7 +90,7 @@ def _group(rows: Sequence[Row], paint: Paint, width: int) -> Iterator[str]:
     first = rows[0]
     label = paint.became(first.became, f"{first.became.words:<18}")
     few = len(rows) <= 3
-    names = ", ".join(visible(row.instance) for row in rows) if few else f"{len(rows)} instances"
+    names = ", ".join(sanitize(row.instance) for row in rows) if few else f"{len(rows)} instances"
     yield from _wrapped(f"  {label}", names, len(_INDENT), width)
     if len(first.versions) == 2:
         yield from _wrapped(_INDENT, change(*first.versions), len(_INDENT), width)
@@ -94,16 +98,16 @@ def _group(rows: Sequence[Row], paint: Paint, width: int) -> Iterator[str]:
         yield f"{_INDENT}on {first.versions[0]}"
     if first.why:
         example = "for example: " if len({row.why for row in rows}) > 1 else ""
-        yield from _wrapped(_INDENT, f"{first.code}: {example}{visible(first.why)}", len(_INDENT), width)
-    if first.remedy and first.became is not Became.NOT_BOTTLEROCKET:
-        yield from _wrapped(f"{_INDENT}{paint.faint('to do:')} ", visible(first.remedy), len(_INDENT) + 7, width)
+        yield from _wrapped(_INDENT, f"{first.code}: {example}{sanitize(first.why)}", len(_INDENT), width)
+    if first.remedy and first.became is not OutcomeKind.NOT_BOTTLEROCKET:
+        yield from _wrapped(f"{_INDENT}{paint.faint('to do:')} ", sanitize(first.remedy), len(_INDENT) + 7, width)
     if not few:
         yield from _names(rows, width)
 
 
 def _names(rows: Sequence[Row], width: int) -> Iterator[str]:
     limit = _NAMED_AT_MOST.get(rows[0].became, _NAMED_AT_MOST_OTHERWISE)
-    names = " ".join(visible(row.instance) for row in rows[:limit])
+    names = " ".join(sanitize(row.instance) for row in rows[:limit])
     more = f" … and {len(rows) - limit} more" if len(rows) > limit else ""
     yield from _wrapped(_INDENT, names + more, len(_INDENT), width)
 

@@ -59,7 +59,7 @@ def _pass_over(_recorder: Recorder, _event: Event, _error: Exception) -> None:
     return
 
 
-class Fan:
+class Tee:
     """Hands every event to each of several recorders, in their order. Raises only Interrupted and LeaseLost."""
 
     def __init__(self, recorders: Sequence[Recorder], fault: Noted = _pass_over) -> None:
@@ -70,7 +70,7 @@ class Fan:
         _tell(self._recorders, event, self._fault)
 
 
-class LastWord:
+class SummaryLast:
     """Tells one recorder first of everything that happens, and last of the end: its line is the last of a run."""
 
     def __init__(self, speaker: Recorder, others: Recorder, fault: Noted = _pass_over) -> None:

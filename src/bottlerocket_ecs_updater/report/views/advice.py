@@ -6,31 +6,32 @@ from collections.abc import Iterator, Sequence
 from typing import Any, assert_never
 
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, StartsOld, StartsUnknown
+from bottlerocket_ecs_updater.core.planning.roll_advice import NeverMoves, RollAdvice, TakesDrained
 from bottlerocket_ecs_updater.core.planning.room_advice import RoomNote
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 
-def advice_lines(advice: Sequence[Advice | RoomNote]) -> Iterator[str]:
+def advice_lines(advice: Sequence[Advice | RoomNote | RollAdvice]) -> Iterator[str]:
     """Nothing where there is none."""
     if advice:
         yield "\nAdvice"
     for each in advice:
-        yield f"  {visible(_sentence(each))}"
-        if isinstance(each, StartsOld):
-            yield f"    to do: {visible(each.remedy)}"
+        yield f"  {sanitize(_sentence(each))}"
+        if isinstance(each, StartsOld | TakesDrained | NeverMoves):
+            yield f"    to do: {sanitize(each.remedy)}"
 
 
-def _sentence(advice: Advice | RoomNote) -> str:
+def _sentence(advice: Advice | RoomNote | RollAdvice) -> str:
     text = str(advice)
     return text[:1].upper() + text[1:]
 
 
-def advice_json(advice: Sequence[Advice | RoomNote]) -> list[dict[str, Any]]:
+def advice_json(advice: Sequence[Advice | RoomNote | RollAdvice]) -> list[dict[str, Any]]:
     """The same as values that JSON knows."""
     return [_json(each) for each in advice]
 
 
-def _json(advice: Advice | RoomNote) -> dict[str, Any]:
+def _json(advice: Advice | RoomNote | RollAdvice) -> dict[str, Any]:
     match advice:
         case StartsOld():
             return {
@@ -46,5 +47,9 @@ def _json(advice: Advice | RoomNote) -> dict[str, Any]:
             return {"advice": "starts-unknown", "group": advice.group or None, "why": str(advice), "to_do": None}
         case RoomNote():
             return {"advice": "room", "group": None, "why": str(advice), "to_do": None}
+        case TakesDrained():
+            return {"advice": "takes-drained", "group": advice.group, "why": str(advice), "to_do": advice.remedy}
+        case NeverMoves():
+            return {"advice": "never-moves", "group": None, "why": str(advice), "to_do": advice.remedy}
         case _:
             assert_never(advice)

@@ -7,7 +7,7 @@ from typing import Any
 
 from bottlerocket_ecs_updater.core.model.finding import Finding, Grade
 from bottlerocket_ecs_updater.report.words.colours import Paint
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 SCHEMA = 1
 INDENT = " " * 6
@@ -25,8 +25,8 @@ def checkup_text(findings: Sequence[Finding], paint: Paint) -> str:
 def _lines(finding: Finding, paint: Paint) -> list[str]:
     word = f"{finding.grade.value:<4}"
     painted = {Grade.OK: paint.good, Grade.WARN: paint.strong, Grade.FAIL: paint.bad}[finding.grade](word)
-    head = f"{painted}  {finding.check} {visible(finding.about)}: {visible(finding.said)}"
-    return [head, f"{INDENT}{visible(finding.remedy)}."] if finding.remedy else [head]
+    head = f"{painted}  {finding.check} {sanitize(finding.about)}: {sanitize(finding.said)}"
+    return [head, f"{INDENT}{sanitize(finding.remedy)}."] if finding.remedy else [head]
 
 
 def checkup_json(findings: Sequence[Finding], cluster: str) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.phase import phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
-from bottlerocket_ecs_updater.core.model.time_text import spell_moment, write_time
+from bottlerocket_ecs_updater.core.model.time_text import time_text, write_time
 from bottlerocket_ecs_updater.core.planning.explain import Explanation
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 GIVEN = ("ecs.", "com.amazonaws.", "bottlerocket.variant")
 """Attributes that every instance has from ECS and its agent: not what anybody selects by."""
@@ -59,26 +59,26 @@ def explanation_text(explanation: Explanation, fleet: Fleet, cluster: str) -> st
 
 def _lines(explanation: Explanation, fleet: Fleet, cluster: str) -> Iterator[str]:
     instance = explanation.instance
-    yield f"{instance.id} in cluster {cluster}, as of {spell_moment(fleet.at)}"
+    yield f"{instance.id} in cluster {cluster}, as of {time_text(fleet.at)}"
     yield f"\n{_conclusion(explanation)}"
     yield "\nKnown:"
     for name, value in _known(instance, fleet):
-        yield f"  {name:<16} {visible(value)}"
+        yield f"  {name:<16} {sanitize(value)}"
     width = max((len(answer.rule) for answer in explanation.answers), default=0)
     if explanation.answers:
         yield "\nAsked, in this order:"
     for answer in explanation.answers:
         yield f"  {'yes' if answer.hold is None else 'no ':<4} {answer.rule:<{width}}  {_why(answer)}".rstrip()
-        yield from (f"       note: {visible(note)}" for note in answer.notes)
+        yield from (f"       note: {sanitize(note)}" for note in answer.notes)
         if answer.hold is not None:
-            yield f"       to do: {visible(answer.hold.remedy)}"
+            yield f"       to do: {sanitize(answer.hold.remedy)}"
 
 
 def _why(answer: Answer) -> str:
     """Why not; or what the rule asks, where it says yes."""
     if answer.hold is None:
         return ASKS.get(answer.rule, "")
-    return f"{answer.hold.reason.code}: {visible(str(answer.hold))}"
+    return f"{answer.hold.reason.code}: {sanitize(str(answer.hold))}"
 
 
 def _conclusion(explanation: Explanation) -> str:
@@ -87,26 +87,26 @@ def _conclusion(explanation: Explanation) -> str:
         phase = phase_of(explanation.instance).value
         return f"It is {phase}, on its way from {claim.source} to {claim.target}: a run finishes it before all else."
     outcome = explanation.outcome
-    if outcome is None and isinstance(explanation.standing, Done):
+    if outcome is None and isinstance(explanation.candidate, Done):
         return "A run has just dealt with it."
     match outcome:
         case UpToDate(version=version):
             return f"It is up to date: it runs {version}, and nothing newer is offered to it."
         case Hold():
-            return f"It is held: {visible(str(outcome))}."
+            return f"It is held: {sanitize(str(outcome))}."
         case Failed():
-            return f"It failed: {visible(str(outcome))}."
+            return f"It failed: {sanitize(str(outcome))}."
         case None:
             return _may_go(explanation)
 
 
 def _may_go(explanation: Explanation) -> str:
-    told, turn = explanation.instance.told, explanation.turn
+    told, turn = explanation.instance.check_answer, explanation.turn
     target = told.report.target if told is not None and told.report is not None else None
     to = f" to {target}" if target is not None else ""
     if turn is None:
         return f"Nothing holds it: a run would update it{to}, as far as others are not before it."
-    when = f", about {spell_moment(turn.begins)}" if turn.begins is not None else ""
+    when = f", about {time_text(turn.begins)}" if turn.begins is not None else ""
     return f"Nothing holds it: a run would update it{to}, as number {turn.number} of {turn.of}{when}."
 
 
@@ -150,7 +150,7 @@ def _connected(connected: bool) -> str:  # noqa: FBT001 - one fact
 
 
 def _told(instance: Instance, fleet: Fleet) -> Iterator[Row]:
-    told = instance.told
+    told = instance.check_answer
     if told is None:
         return
     if not isinstance(told.answer, HostReport):
@@ -167,16 +167,16 @@ def _told(instance: Instance, fleet: Fleet) -> Iterator[Row]:
 
 
 def _since(at: datetime | None) -> str:
-    return f", first seen {spell_moment(at)}" if at is not None else ""
+    return f", first seen {time_text(at)}" if at is not None else ""
 
 
 def _history(instance: Instance, fleet: Fleet) -> Iterator[Row]:
     update = fleet.past.updated.get(instance.id)
     if update is not None:
-        yield "last updated", f"to {update.version}, {spell_moment(update.at)}"
-    rest = instance.rest
+        yield "last updated", f"to {update.version}, {time_text(update.at)}"
+    rest = instance.backoff
     if rest is not None:
-        until = UNTIL_CLEARED if rest.rolled_back else spell_moment(rest.until)
+        until = UNTIL_CLEARED if rest.rolled_back else time_text(rest.until)
         yield "rests", f"until {until}, after {rest.attempts} attempt(s) at {rest.version}: {rest.why}"
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
-from bottlerocket_ecs_updater.core.model.time_text import spell, spell_moment, write_time
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, time_text, write_time
 from bottlerocket_ecs_updater.core.planning.forecast import Batch
-from bottlerocket_ecs_updater.core.planning.plan import Plan, Reckoning, Update
+from bottlerocket_ecs_updater.core.planning.plan import ForecastBasis, Plan, Update
 from bottlerocket_ecs_updater.report.views.advice import advice_json, advice_lines
 from bottlerocket_ecs_updater.report.words.grouping import counted, grouped, id_lines
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 SCHEMA = 1
 """The version of the JSON form: it grows by keys, and counts up when a key changes its meaning."""
@@ -28,14 +28,14 @@ def plan_text(plan: Plan, cluster: str) -> str:
 
 
 def _lines(plan: Plan, cluster: str) -> Iterator[str]:
-    yield f"Plan for cluster {cluster}, as of {spell_moment(plan.at)}. Nothing was changed."
+    yield f"Plan for cluster {cluster}, as of {time_text(plan.at)}. Nothing was changed."
     if plan.unfinished:
         yield "\nFinished first, begun by an earlier run:"
         for each in plan.unfinished:
             claim = each.claim
             yield (
                 f"  {each.instance}  {each.phase.value:<12} {claim.source} → {claim.target}, "
-                f"run {claim.run}, since {spell_moment(claim.since)}"
+                f"run {claim.run}, since {time_text(claim.since)}"
             )
     yield from _updates(plan)
     above = {update.instance for update in plan.later}
@@ -76,12 +76,10 @@ def _when(plan: Plan) -> str:
     )
     windows = f" and {counted(forecast.windows, 'maintenance window')}" if plan.windowed else ""
     never = f"; {len(forecast.left)} can never begin as things stand" if forecast.left else ""
-    return (
-        f"done by about {spell_moment(ends)}, in {_span(ends - plan.at)}, {batches}{windows}, if nothing fails{never}"
-    )
+    return f"done by about {time_text(ends)}, in {_span(ends - plan.at)}, {batches}{windows}, if nothing fails{never}"
 
 
-def _reckoning(reckoning: Reckoning) -> Iterator[str]:
+def _reckoning(reckoning: ForecastBasis) -> Iterator[str]:
     pace = reckoning.pace
     parts = {
         "to stage": (pace.stage, reckoning.stages),
@@ -108,7 +106,7 @@ def _span(span: timedelta) -> str:
     if seconds >= DAY_SECONDS:
         days, hours = divmod(round(seconds / 3600), 24)
         return f"{days}d{hours}h" if hours else f"{days}d"
-    return spell(timedelta(seconds=seconds if seconds < 3600 else round(seconds / 60) * 60))
+    return duration_text(timedelta(seconds=seconds if seconds < 3600 else round(seconds / 60) * 60))
 
 
 def _batch(number: int, batch: Batch, updates: list[Update]) -> Iterator[str]:
@@ -120,7 +118,7 @@ def _batch(number: int, batch: Batch, updates: list[Update]) -> Iterator[str]:
     for what, alike in grouped(updates, _what).items():
         yield f"    {what}"
         for zone, some in grouped(alike, lambda update: update.zone).items():
-            yield from id_lines([update.instance for update in some], "      ", visible(zone))
+            yield from id_lines([update.instance for update in some], "      ", sanitize(zone))
 
 
 def _what(update: Update) -> str:
@@ -144,15 +142,15 @@ def _reasons(
     for (code, remedy), alike in grouped(told, lambda one: (one[1], one[2].remedy)).items():
         yield f"  {code}: {len(alike)}"
         for why, some in grouped(alike, lambda one: str(one[2])).items():
-            yield f"    {visible(why)}"
+            yield f"    {sanitize(why)}"
             named = [id_ for id_, _, _ in some if id_ not in above]
             if len(named) < len(some):
                 yield f"      {counted(len(some) - len(named), 'instance')} of the forecast above"
             yield from id_lines(named, "      ")
             for then, those in grouped([id_ for id_ in named if id_ in behind], lambda id_: behind[id_]).items():
                 which = "" if len(those) == len(named) else f" ({', '.join(those)})"
-                yield f"      then held all the same{which}: {then.reason.code}: {visible(str(then))}"
-        yield f"    to do: {visible(remedy)}"
+                yield f"      then held all the same{which}: {then.reason.code}: {sanitize(str(then))}"
+        yield f"    to do: {sanitize(remedy)}"
 
 
 def plan_json(plan: Plan, cluster: str) -> dict[str, Any]:
@@ -206,7 +204,7 @@ def _update_json(update: Update) -> dict[str, Any]:
     }
 
 
-def _reckoning_json(reckoning: Reckoning) -> dict[str, Any]:
+def _reckoning_json(reckoning: ForecastBasis) -> dict[str, Any]:
     pace = reckoning.pace
     return {
         "stage": {"seconds": pace.stage.total_seconds(), "recorded": reckoning.stages},

@@ -18,13 +18,13 @@ from bottlerocket_ecs_updater.core.model.history import Blocker
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
-from bottlerocket_ecs_updater.core.model.time_text import spell, spell_moment, write_time
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, time_text, write_time
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.launch_advice import advise
 from bottlerocket_ecs_updater.core.state.ledger import Ledger
 from bottlerocket_ecs_updater.engine.lease.lease_note import LeaseNote
 from bottlerocket_ecs_updater.report.views.advice import advice_json, advice_lines
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 SCHEMA = 1
 UNKNOWN = "unknown"
@@ -109,7 +109,7 @@ def _lines(status: ClusterStatus) -> Iterator[str]:
 
 def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
     if status.fleet.paused:
-        yield f"  PAUSED       {visible(status.fleet.paused)}: `resume` lets updates go on"
+        yield f"  PAUSED       {sanitize(status.fleet.paused)}: `resume` lets updates go on"
     quarantined = [i for i in status.fleet.instances.values() if i.claim and phase_of(i) is Phase.QUARANTINED]
     for instance in quarantined:
         if instance.claim is not None:
@@ -117,14 +117,14 @@ def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
             what = f"since {since}, on the way to {instance.claim.target}"
             yield f"  QUARANTINED  {instance.id}  {what}: repair, replace or `release` it"
     for version, broken in sorted(status.ledger.broken.items()):
-        why = visible(said_against(broken))
+        why = sanitize(said_against(broken))
         to_do = f"no further instance takes it; `release {version}` when it is known to be good"
         yield f"  SUSPECT      {version} breaks tasks, on {', '.join(broken.hosts)}: {why}: {to_do}"
     for group, one in sorted(status.ledger.blockers.items()):
         yield _blocker(group, one)
     for code, waiting in sorted(status.ledger.waiting.items()):
         if waiting.runs >= RUNS_IN_A_ROW:
-            since = spell_moment(waiting.since)
+            since = time_text(waiting.since)
             yield f"  STUCK        {waiting.runs} runs in a row could begin nothing, since {since}: {code}"
     for version, names in sorted(status.ledger.failed_on.items()):
         if version in status.ledger.broken:
@@ -135,9 +135,9 @@ def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
 def _blocker(group: str, one: Blocker) -> str:
     """What kept drains from their end, and when one is tried again."""
     runs = "a drain" if one.times == 1 else f"drains of {one.times} runs in a row"
-    until = f"one host with them is tried again after {spell_moment(tried_again(one))}"
-    since = spell_moment(one.first)
-    kept = f"tasks of {visible(group)} kept {runs} from its end, since {since}, last on {one.instance}"
+    until = f"one host with them is tried again after {time_text(tried_again(one))}"
+    since = time_text(one.first)
+    kept = f"tasks of {sanitize(group)} kept {runs} from its end, since {since}, last on {one.instance}"
     return f"  BLOCKED      {kept}; {until}"
 
 
@@ -155,7 +155,7 @@ def _table(title: str, counts: Counter[str]) -> Iterator[str]:
         yield f"\n{title}"
         width = max(len(name) for name in counts)
         for name, count in sorted(counts.items()):
-            yield f"  {visible(name):<{width}}  {count}"
+            yield f"  {sanitize(name):<{width}}  {count}"
 
 
 def _phase(instance: Instance, status: ClusterStatus) -> str:
@@ -164,7 +164,7 @@ def _phase(instance: Instance, status: ClusterStatus) -> str:
         return phase_of(instance).value
     rest = status.ledger.rests.get(instance.id)
     if rest is not None and rest.until > status.fleet.at:
-        return "resting"
+        return "backing-off"
     return "nothing under way (`plan` asks the hosts what they would take)"
 
 
@@ -179,7 +179,7 @@ def _zones(ours: list[Instance]) -> Iterator[str]:
         width = max(map(len, zones))
         for zone, versions in sorted(zones.items()):
             shares = ", ".join(f"{count} on {version}" for version, count in sorted(versions.items()))
-            yield f"  {visible(zone):<{width}}  {versions.total()}: {shares}"
+            yield f"  {sanitize(zone):<{width}}  {versions.total()}: {shares}"
 
 
 def _version(instance: Instance) -> str:
@@ -204,7 +204,7 @@ def _open_claims(fleet: Fleet) -> Iterator[str]:
     for instance in sorted(claimed, key=lambda each: each.id):
         claim = instance.claim
         if claim is not None:
-            age = spell(timedelta(seconds=max(0, int((fleet.at - claim.since).total_seconds()))))
+            age = duration_text(timedelta(seconds=max(0, int((fleet.at - claim.since).total_seconds()))))
             way = f"{claim.source} → {claim.target}"
             yield f"  {instance.id}  {phase_of(instance).value:<12} {way}  run {claim.run}, for {age}"
 
@@ -227,14 +227,14 @@ def _who_acts(status: ClusterStatus) -> Iterator[str]:
         yield "\nNo run acts on this cluster now."
     else:
         since = f" since {lease.since:%Y-%m-%d %H:%M:%S} UTC" if lease.since else ""
-        yield f"\nThe right to act is held by {visible(lease.holder)}{since} (a run, or one that was killed)."
+        yield f"\nThe right to act is held by {sanitize(lease.holder)}{since} (a run, or one that was killed)."
     last = status.last
     if last is not None:
         ended = f"ended {last.ended:%Y-%m-%d %H:%M} UTC" if last.ended else "has not ended, or was killed"
         counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in last.counts.items() if count)
         yield f"Last run {last.run} {ended}: {last.outcome or 'open'}{'; ' + counts if counts else ''}"
         if last.why:
-            yield f"  {visible(last.why)}"
+            yield f"  {sanitize(last.why)}"
     else:
         yield "No run is recorded yet."
     yield _next_run(status)
@@ -243,8 +243,8 @@ def _who_acts(status: ClusterStatus) -> Iterator[str]:
 def _next_run(status: ClusterStatus) -> str:
     if status.next_run is None:
         return "Next run: as its schedule says, which is not known here."
-    every = spell(status.next_run.every)
-    return f"Next run: about {spell_moment(status.next_run.at)}, if runs go on beginning every {every} as the last did."
+    every = duration_text(status.next_run.every)
+    return f"Next run: about {time_text(status.next_run.at)}, if runs go on beginning every {every} as the last did."
 
 
 def status_json(status: ClusterStatus) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bottlerocket_ecs_updater.core.model.outcome import Became
+from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.report.words.severity import Level
 
 _RESET = "\x1b[0m"
@@ -12,12 +12,12 @@ _STRONG, _FAINT = "\x1b[1m", "\x1b[2m"
 _RED, _GREEN, _YELLOW, _BLUE = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[34m"
 
 _BY_BECAME = {
-    Became.QUARANTINED: _STRONG + _RED,
-    Became.FAILED: _RED,
-    Became.UPDATED: _GREEN,
-    Became.HELD: _YELLOW,
-    Became.UP_TO_DATE: _BLUE,
-    Became.NOT_BOTTLEROCKET: _FAINT,
+    OutcomeKind.QUARANTINED: _STRONG + _RED,
+    OutcomeKind.FAILED: _RED,
+    OutcomeKind.UPDATED: _GREEN,
+    OutcomeKind.HELD: _YELLOW,
+    OutcomeKind.UP_TO_DATE: _BLUE,
+    OutcomeKind.NOT_BOTTLEROCKET: _FAINT,
 }
 _BY_LEVEL = {Level.DEBUG: _FAINT, Level.INFO: "", Level.WARNING: _YELLOW, Level.ERROR: _RED}
 
@@ -44,7 +44,7 @@ class Paint:
         """What came to its end."""
         return self._with(_GREEN, text)
 
-    def became(self, became: Became, text: str) -> str:
+    def became(self, became: OutcomeKind, text: str) -> str:
         """A word about an instance."""
         return self._with(_BY_BECAME[became], text)
 

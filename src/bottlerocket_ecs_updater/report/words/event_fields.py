@@ -16,12 +16,12 @@ from bottlerocket_ecs_updater.core.model.outcome import Quarantined
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason
 from bottlerocket_ecs_updater.core.model.time_text import write_time
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 Field = str | int | float | bool | None | dict[str, "Field"] | list["Field"]
 
 
-def facts_of(event: Event) -> dict[str, Field]:
+def event_fields(event: Event) -> dict[str, Field]:
     """Everything that an event says beside its time, as fields."""
     told: dict[str, Field] = {}
     for field in fields(event):
@@ -56,7 +56,7 @@ def _get(value: object, field: object) -> object:
 
 
 def _texts(facts: tuple[tuple[str, str], ...]) -> dict[str, Field]:
-    return {name: visible(text) for name, text in facts}
+    return {name: sanitize(text) for name, text in facts}
 
 
 def _plain(value: object) -> Field:
@@ -64,7 +64,7 @@ def _plain(value: object) -> Field:
         case None | bool() | int() | float():
             return value
         case str():
-            return visible(value)
+            return sanitize(value)
         case datetime():
             return write_time(value)
         case Version():
@@ -74,10 +74,10 @@ def _plain(value: object) -> Field:
         case Enum():
             return str(value.value)
         case Mapping():
-            return {visible(str(key)): _plain(part) for key, part in value.items()}
+            return {sanitize(str(key)): _plain(part) for key, part in value.items()}
         case tuple() | list() | frozenset():
             return [_plain(part) for part in value]
         case _ if is_dataclass(value):
             return {key: fact for field in fields(value) for key, fact in _fact(field.name, _get(value, field)).items()}
         case _:
-            return visible(str(value))
+            return sanitize(str(value))

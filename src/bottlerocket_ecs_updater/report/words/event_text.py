@@ -9,10 +9,10 @@ from bottlerocket_ecs_updater.core.model import event as e
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostProblem, HostReport, UpdateState
 from bottlerocket_ecs_updater.core.model.time_text import span, write_time
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.report.words.event_fields import facts_of
+from bottlerocket_ecs_updater.report.words.event_fields import event_fields
 
 
-def sentence(event: e.Event) -> str:
+def event_text(event: e.Event) -> str:
     """What happened, not yet made safe to show; without the time, and without the instance."""
     if isinstance(event, e.InstanceEvent):
         return _of_instance(event) or _bare(event)
@@ -145,4 +145,6 @@ def _answer(answer: HostAnswer) -> str:
 
 def _bare(event: e.Event) -> str:
     """An event that has no sentence yet is shown as its facts."""
-    return f"{event.name} " + " ".join(f"{name}={fact}" for name, fact in facts_of(event).items() if name != "instance")
+    return f"{event.name} " + " ".join(
+        f"{name}={fact}" for name, fact in event_fields(event).items() if name != "instance"
+    )

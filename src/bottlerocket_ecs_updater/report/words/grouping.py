@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 ON_A_LINE = 4
 """Instance ids of nineteen characters: with their indentation as many as fit into 90 columns."""
@@ -27,7 +27,7 @@ def id_lines(ids: Sequence[str], indent: str, title: str = "") -> Iterator[str]:
     lead = f"{title}  " if title else ""
     for at in range(0, len(ids), ON_A_LINE):
         head = lead if at == 0 else " " * len(lead)
-        yield f"{indent}{head}{'  '.join(map(visible, ids[at : at + ON_A_LINE]))}"
+        yield f"{indent}{head}{'  '.join(map(sanitize, ids[at : at + ON_A_LINE]))}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -6,7 +6,7 @@ SHOWN_MAX_CHARACTERS = 1000
 """Of one text in a line: more than any sentence of ours; the whole output stays in Run Command's history."""
 
 
-def visible(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> str:
+def sanitize(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> str:
     """The text on one line, with every control, directional or invisible character written as its escape."""
     cut = text[:limit]
     shown = cut if cut.isprintable() else "".join(map(_escaped, cut))

@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     UpdatesPaused,
 )
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 
 
 class Level(IntEnum):
@@ -101,7 +101,7 @@ WANTS_A_PERSON = frozenset(
 
 def wants_a_person(hold: Hold) -> bool:
     """Whether it stays until somebody does something."""
-    rests = hold.reason is Reason.RESTING and ("until", UNTIL_CLEARED) in hold.facts
+    rests = hold.reason is Reason.BACKING_OFF and ("until", UNTIL_CLEARED) in hold.facts
     return rests or hold.reason in WANTS_A_PERSON
 
 
@@ -128,7 +128,7 @@ def level_of(event: Event) -> Level:
             | TellingFailed()
         ):
             return Level.WARNING
-        case CommandSent(kind=Kind.BEFORE_DRAIN | Kind.AFTER_REBOOT):
+        case CommandSent(kind=DocumentKind.BEFORE_DRAIN | DocumentKind.AFTER_REBOOT):
             return Level.INFO
         case ClusterLooked() | HostChecked() | CommandSent() | PhaseEntered():
             return Level.DEBUG

@@ -11,7 +11,7 @@ from bottlerocket_ecs_updater.simulator.ecs.lifecycle import Lifecycle
 from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
 from bottlerocket_ecs_updater.simulator.ecs.scheduler import Scheduler
 from bottlerocket_ecs_updater.simulator.ecs.service_operations import ServiceOperations
-from bottlerocket_ecs_updater.simulator.ecs.stale_reads import Memory
+from bottlerocket_ecs_updater.simulator.ecs.stale_reads import ReadHistory
 from bottlerocket_ecs_updater.simulator.ecs.task_operations import TaskOperations
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class ControlPlane:
         self.lifecycle = Lifecycle(self.registry)
         self.agents = Agents(self.registry, self.lifecycle)
         self.scheduler = Scheduler(self.registry, self.lifecycle)
-        self.memory = Memory(self.registry)
+        self.memory = ReadHistory(self.registry)
         self.services = ServiceOperations(self.registry, self.scheduler)
         self.operations: dict[str, Callable[[Shape], Shape]] = {
             **ClusterOperations(self.registry).handlers(),

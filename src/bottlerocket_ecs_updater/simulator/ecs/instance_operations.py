@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.ecs.model import Cluster, Shape
     from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
     from bottlerocket_ecs_updater.simulator.ecs.requests import Handler
-    from bottlerocket_ecs_updater.simulator.ecs.stale_reads import Memory
+    from bottlerocket_ecs_updater.simulator.ecs.stale_reads import ReadHistory
 
 DESCRIBED_AT_ONCE = 100
 UPDATED_AT_ONCE = 10
@@ -35,7 +35,7 @@ _LISTABLE = ("ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION
 class InstanceOperations:
     """ListContainerInstances and what goes with it."""
 
-    def __init__(self, registry: Registry, memory: Memory, agents: Agents) -> None:
+    def __init__(self, registry: Registry, memory: ReadHistory, agents: Agents) -> None:
         self._registry = registry
         self._agents = agents
         self._memory = memory

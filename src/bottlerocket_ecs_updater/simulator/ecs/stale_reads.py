@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 VERSIONS_KEPT = 64
 
 
-class Memory:
+class ReadHistory:
     """Renders records for reads. Remembers earlier versions only after `remember`."""
 
     def __init__(self, registry: Registry) -> None:

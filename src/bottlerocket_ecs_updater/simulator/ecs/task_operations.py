@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.ecs.registry import Registry
     from bottlerocket_ecs_updater.simulator.ecs.requests import Handler
     from bottlerocket_ecs_updater.simulator.ecs.scheduler import Scheduler
-    from bottlerocket_ecs_updater.simulator.ecs.stale_reads import Memory
+    from bottlerocket_ecs_updater.simulator.ecs.stale_reads import ReadHistory
 
 DESCRIBED_AT_ONCE = 100
 STARTED_AT_ONCE = 10
@@ -56,7 +56,7 @@ class TaskOperations:
         registry: Registry,
         lifecycle: Lifecycle,
         scheduler: Scheduler,
-        memory: Memory,
+        memory: ReadHistory,
     ) -> None:
         self._registry = registry
         self._lifecycle = lifecycle

@@ -35,7 +35,7 @@ class NewContainerInstance:
     times: int | None = 1
 
 
-class Standing(StrEnum):
+class SetStatus(StrEnum):
     """The two states of a container instance that people set."""
 
     ACTIVE = "ACTIVE"
@@ -46,7 +46,7 @@ class Standing(StrEnum):
 class SomebodySets:
     """F33. Somebody else drains the instance, or returns it: at a time, or after a step began on it."""
 
-    status: Standing
+    status: SetStatus
     at: timedelta = AT_ONCE
     step: Step | None = None
 

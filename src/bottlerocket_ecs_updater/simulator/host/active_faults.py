@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 F = TypeVar("F")
 
 
-class Ailments:
+class ActiveFaults:
     """The faults of a host, found by kind, with the times that each is still to strike."""
 
     def __init__(self, faults: Iterable[Fault], clock: Clock) -> None:

@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bottlerocket_ecs_updater.simulator.clock import Clock, Timer
-    from bottlerocket_ecs_updater.simulator.host.active_faults import Ailments
+    from bottlerocket_ecs_updater.simulator.host.active_faults import ActiveFaults
     from bottlerocket_ecs_updater.simulator.host.dispatcher import Reply
-    from bottlerocket_ecs_updater.simulator.host.partitions import Banks
+    from bottlerocket_ecs_updater.simulator.host.partitions import Partitions
     from bottlerocket_ecs_updater.simulator.host.spec import HostSpec, ScriptResult
     from bottlerocket_ecs_updater.simulator.host.status import Command, UpdateStatus
     from bottlerocket_ecs_updater.simulator.repository import Repository
@@ -117,12 +117,12 @@ class Host:
         return self._machine.variant
 
     @property
-    def ailments(self) -> Ailments:
+    def ailments(self) -> ActiveFaults:
         """Its faults, for those who make happen what concerns them."""
         return self._machine.ailments
 
     @property
-    def banks(self) -> Banks:
+    def banks(self) -> Partitions:
         """Its disk, to look at."""
         return self._machine.banks
 

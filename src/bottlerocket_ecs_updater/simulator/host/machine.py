@@ -12,8 +12,8 @@ from bottlerocket_ecs_updater.simulator.faults import (
     VersionLocked,
     WaveLate,
 )
-from bottlerocket_ecs_updater.simulator.host.active_faults import Ailments
-from bottlerocket_ecs_updater.simulator.host.partitions import Banks
+from bottlerocket_ecs_updater.simulator.host.active_faults import ActiveFaults
+from bottlerocket_ecs_updater.simulator.host.partitions import Partitions
 from bottlerocket_ecs_updater.simulator.host.status import Image
 from bottlerocket_ecs_updater.simulator.repository import Offer, Repository, Viewer
 
@@ -47,12 +47,12 @@ class Machine:
         self.spec = spec
         self.repository = repository
         self.chances = chances
-        self.ailments = Ailments(spec.faults, clock)
+        self.ailments = ActiveFaults(spec.faults, clock)
         ended = self.ailments.active(VariantEnded)
         late = self.ailments.active(WaveLate)
         locked = self.ailments.active(VersionLocked)
         self.variant = ended.variant if ended else spec.variant
-        self.banks = Banks(spec.version, single=self.ailments.active(SingleBank) is not None)
+        self.banks = Partitions(spec.version, single=self.ailments.active(SingleBank) is not None)
         self.settings = Settings(
             seed=late.seed if late else spec.seed,
             ignore_waves=spec.ignore_waves,

@@ -39,7 +39,7 @@ class Bank:
         return self.priority > 0 and (self.tries > 0 or self.successful)
 
 
-class Banks:
+class Partitions:
     """The disk of a host that runs `image`. With `single` there is no second bank, and no update in place."""
 
     def __init__(self, image: str, *, single: bool = False) -> None:

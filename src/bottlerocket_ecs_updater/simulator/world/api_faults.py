@@ -48,7 +48,7 @@ class KilledError(BaseException):
     """The caller is dead. Not an Exception: nothing that the caller wrote may catch it."""
 
 
-class Disturbances:
+class ApiFaultsAtWork:
     """The faults of a plan that concern the API, counted as they strike."""
 
     def __init__(self, plan: FaultPlan, began: datetime, names: Names) -> None:

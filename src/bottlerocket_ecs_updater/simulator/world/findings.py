@@ -44,7 +44,7 @@ class KilledTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Findings:
     """What the world saw of one run, or of several."""
 
     violations: tuple[Violation, ...]

@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.simulator.ecs.model import Desired, Last, Status
 from bottlerocket_ecs_updater.simulator.ecs.requests import arn_like
 from bottlerocket_ecs_updater.simulator.ecs.scheduler import FAILURES, SCHEDULED
 from bottlerocket_ecs_updater.simulator.host import Power
-from bottlerocket_ecs_updater.simulator.world.findings import Budget, KilledTask, Verdict, Violation
+from bottlerocket_ecs_updater.simulator.world.findings import Budget, Findings, KilledTask, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.host import Host
     from bottlerocket_ecs_updater.simulator.world.world import World
 
-__all__ = ["Budget", "KilledTask", "Verdict", "Violation", "Watch"]
+__all__ = ["Budget", "Findings", "InvariantChecker", "KilledTask", "Violation"]
 
 VARIANT_ATTRIBUTE = "bottlerocket.variant"
 LOOKED_BEFORE = timedelta(seconds=30)
@@ -87,7 +87,7 @@ class _Seen:
     """Apply commands that may be running, by command id, with the count of boots when they were sent."""
 
 
-class Watch:
+class InvariantChecker:
     """Follows one world. Everything is recorded when it happens; nothing is searched for afterwards."""
 
     def __init__(self, world: World, budget: Budget | None, operators: frozenset[str]) -> None:
@@ -146,7 +146,7 @@ class Watch:
         if call.action == "ssm:SendCommand" and call.caller not in self.operators:
             self._sent(call, answer["Command"])
 
-    def verdict(self) -> Verdict:
+    def findings(self) -> Findings:
         """What was seen so far, summed up."""
         registry = self._world.ecs.registry
         now = registry.clock.now()
@@ -156,7 +156,7 @@ class Watch:
         ours = [one.ec2_instance_id for one in drained if one.ec2_instance_id in self._drained_by_updater]
         # What its group takes away is left DRAINING on purpose.
         ours = [name for name in ours if not self._groups.takes_away(name)]
-        return Verdict(
+        return Findings(
             violations=tuple(self.violations),
             tasks_killed=tuple(self.tasks_killed),
             stranded=tuple(name for name in ours if name not in quarantined),

@@ -14,9 +14,9 @@ from bottlerocket_ecs_updater.simulator.faults import (
     InstanceStopped,
     InstanceTerminated,
     NewContainerInstance,
+    SetStatus,
     SomebodySets,
     SomebodyStages,
-    Standing,
     Step,
     TaskArrives,
 )
@@ -32,7 +32,7 @@ Person = InstanceTerminated | InstanceStopped | GroupTakes | SomebodySets | Some
 """Those who act once on an instance: at a time, or after a step of its update."""
 
 
-class Interventions:
+class People:
     """Carries what happens on a host to the services that would notice, and lets the plan's people act."""
 
     def __init__(self, world: World) -> None:
@@ -91,9 +91,9 @@ class Interventions:
                     self._world.clock.after(lasts, host.start)
             case GroupTakes(hook=hook, drains=drains):
                 self._world.take_away(host.instance_id, hook=hook, drains=drains)
-            case SomebodySets(Standing.ACTIVE):
+            case SomebodySets(SetStatus.ACTIVE):
                 self._world.operator_activate(host.instance_id)
-            case SomebodySets(Standing.DRAINING):
+            case SomebodySets(SetStatus.DRAINING):
                 self._world.operator_drain(host.instance_id)
             case SomebodyStages(version):
                 self._world.stage_by_hand(host.instance_id, version)

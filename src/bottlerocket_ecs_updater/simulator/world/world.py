@@ -37,11 +37,11 @@ from bottlerocket_ecs_updater.simulator.services.ec2 import Ec2
 from bottlerocket_ecs_updater.simulator.services.launch_templates import Launching
 from bottlerocket_ecs_updater.simulator.services.s3 import ObjectStore
 from bottlerocket_ecs_updater.simulator.ssm import RunCommand, SsmTiming
-from bottlerocket_ecs_updater.simulator.world.api_faults import Disturbances
-from bottlerocket_ecs_updater.simulator.world.findings import Budget, Verdict
-from bottlerocket_ecs_updater.simulator.world.invariants import Watch
+from bottlerocket_ecs_updater.simulator.world.api_faults import ApiFaultsAtWork
+from bottlerocket_ecs_updater.simulator.world.findings import Budget, Findings
+from bottlerocket_ecs_updater.simulator.world.invariants import InvariantChecker
 from bottlerocket_ecs_updater.simulator.world.managed_scaling import ManagedScaling
-from bottlerocket_ecs_updater.simulator.world.people import Interventions
+from bottlerocket_ecs_updater.simulator.world.people import People
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.clock import Clock
@@ -84,7 +84,7 @@ class World:
         self.hosts: dict[str, Host] = {}
         self.calls = CallLog()
         self.authorize: Callable[[Call], None] = lambda _: None
-        self.disturbances = Disturbances(self.faults, clock.now(), self.names)
+        self.disturbances = ApiFaultsAtWork(self.faults, clock.now(), self.names)
         self.documents = Documents(clock, documents)
         # Each part draws from chances of its own, so that one part's change does not move all the others.
         self.ecs = ControlPlane(clock, self.names, _chances(seed, "ecs"), ecs_timing)
@@ -98,12 +98,12 @@ class World:
         self.s3 = ObjectStore(clock)
         self.cluster = self.ecs.registry.create_cluster(cluster)
         self.scaling = ManagedScaling(self)
-        self.watch = Watch(self, budget, frozenset({*operators, MANAGED_DRAINING}))
+        self.watch = InvariantChecker(self, budget, frozenset({*operators, MANAGED_DRAINING}))
         self.ecs.registry.breaks = self._breaks
         self.ecs.registry.impaired = lambda instance: self.hosts[instance.ec2_instance_id].impaired()
         self._seed = seed
         self._elsewhere: dict[str, World] = {}
-        self._interventions = Interventions(self)
+        self._interventions = People(self)
         self._throttles = Throttles(rates)
         self._validate_answers = validate_answers
         self._handlers: dict[str, dict[str, Handler]] = {
@@ -173,11 +173,11 @@ class World:
         """Whether the world serves an operation."""
         return operation in self._handlers.get(service, ())
 
-    def verdict(self) -> Verdict:
+    def findings(self) -> Findings:
         """What the world saw so far."""
         with self.clock.lock:
             self.clock.pump()
-            return self.watch.verdict()
+            return self.watch.findings()
 
     # What is built, and what people and nature do.
 

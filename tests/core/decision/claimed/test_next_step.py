@@ -20,19 +20,19 @@ from tests.core.builders import (
     SECOND,
     a_claim,
     available,
+    check_answer,
     claimed,
     drained_by_us,
     fleet,
-    flight,
     idle,
     is_soon,
+    pending,
     problem,
     ready,
     rebooted,
     registration,
     staged,
     task,
-    told,
 )
 
 from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
@@ -43,20 +43,20 @@ from bottlerocket_ecs_updater.core.model.command import (
     Command,
     Drain,
     Mark,
+    NextStep,
     Note,
     NoteBlockers,
     Return,
     Unmark,
-    Verdict,
 )
 from bottlerocket_ecs_updater.core.model.container_instance import Status, Tasks
 from bottlerocket_ecs_updater.core.model.fleet import Durations, Halt
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.model.ids import RunId
-from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
+from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
 from bottlerocket_ecs_updater.core.model.outcome import Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
@@ -64,44 +64,44 @@ from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ran
 UPDATED = Updated(OLD, NEW)
 
 
-def next_step(one: Instance, **changes: Any) -> Verdict:
+def next_step(one: Instance, **changes: Any) -> NextStep:
     assert one.claim is not None
     return proceed(one, one.claim, fleet(one, **changes), POLICY)
 
 
-def kinds(verdict: Verdict) -> list[type[Command]]:
+def kinds(verdict: NextStep) -> list[type[Command]]:
     return [type(command) for command in verdict.commands]
 
 
-def let_go(verdict: Verdict) -> Reason:
+def let_go(verdict: NextStep) -> Reason:
     """The reason with which an instance was let go, without another act."""
     (command,) = verdict.commands
     assert isinstance(command, Unmark), command
-    assert isinstance(command.verdict, Hold), command
-    assert str(command.verdict)
-    assert command.verdict.remedy
-    return command.verdict.reason
+    assert isinstance(command.outcome, Hold), command
+    assert str(command.outcome)
+    assert command.outcome.remedy
+    return command.outcome.reason
 
 
-def given_back(verdict: Verdict) -> str:
+def given_back(verdict: NextStep) -> str:
     """Why an instance was given back; it rests afterwards."""
     commands = [command for command in verdict.commands if not isinstance(command, NoteBlockers)]
     assert [type(command) for command in commands] == [Return, Note, Unmark]
     command = commands[0]
     assert isinstance(command, Return)
-    return str(command.verdict)
+    return str(command.outcome)
 
 
 def aged(minutes: float, **changes: Any) -> Instance:
     """An instance that this run claimed so long ago."""
     claim = a_claim(since=NOW - minutes * MINUTE)
-    return claimed(claim=claim, trail=drained_by_us(claim), **changes)
+    return claimed(claim=claim, progress=drained_by_us(claim), **changes)
 
 
 def of_dead_run(minutes: float = 1, known: datetime = NOW, **changes: Any) -> Instance:
     """An instance whose drain was begun by a run that was killed, and that this run found."""
     claim = a_claim(run=DEAD_RUN, since=NOW - minutes * MINUTE)
-    return claimed(claim=claim, trail=drained_by_us(claim, claimed_at=known), **changes)
+    return claimed(claim=claim, progress=drained_by_us(claim, claimed_at=known), **changes)
 
 
 # Waiting for it to be empty
@@ -148,7 +148,7 @@ def test_what_was_learned_of_drains_spaces_the_looks() -> None:
 
 def test_no_look_is_later_than_the_drain_limit() -> None:
     claim = a_claim(since=NOW - POLICY.drain_timeout + 3 * SECOND)
-    one = claimed(claim=claim, tasks=(task(),), trail=drained_by_us(claim))
+    one = claimed(claim=claim, tasks=(task(),), progress=drained_by_us(claim))
     assert next_step(one).look_at == NOW + 3 * SECOND
 
 
@@ -164,7 +164,7 @@ def test_an_instance_that_is_not_empty_past_the_limit_is_given_back() -> None:
 def test_a_drain_that_failed_rests() -> None:
     note = next_step(aged(25, tasks=(task(),))).commands[2]
     assert isinstance(note, Note)
-    assert (note.rest.version, note.rest.attempts, note.rest.rolled_back) == (NEW, 1, False)
+    assert (note.backoff.version, note.backoff.attempts, note.backoff.rolled_back) == (NEW, 1, False)
 
 
 def test_the_tasks_that_kept_a_drain_from_its_end_are_remembered() -> None:
@@ -192,9 +192,9 @@ def test_an_instance_that_is_empty_at_the_limit_goes_on() -> None:
 
 def test_what_waited_for_hours_for_its_tasks_is_asked_again_before_it_is_rebooted() -> None:
     """Somebody may have staged another version meanwhile."""
-    long_ago = told(ready(), NOW - POLICY.staged_report_max_age - SECOND)
-    assert kinds(next_step(claimed(told=long_ago))) == [Check]
-    assert kinds(next_step(claimed(told=told(ready(), NOW - 10 * SECOND)))) == [Mark]
+    long_ago = check_answer(ready(), NOW - POLICY.staged_report_max_age - SECOND)
+    assert kinds(next_step(claimed(check_answer=long_ago))) == [Check]
+    assert kinds(next_step(claimed(check_answer=check_answer(ready(), NOW - 10 * SECOND)))) == [Mark]
 
 
 def test_a_host_is_asked_while_its_last_tasks_stop() -> None:
@@ -203,7 +203,7 @@ def test_a_host_is_asked_while_its_last_tasks_stop() -> None:
     assert one.registration is not None
     stopping = replace(one, registration=replace(one.registration, running_tasks=0))
     assert kinds(next_step(stopping)) == [Check]
-    assert kinds(next_step(replace(stopping, flight=flight(Kind.CHECK)))) == []
+    assert kinds(next_step(replace(stopping, pending=pending(DocumentKind.CHECK)))) == []
     assert kinds(next_step(one)) == []
 
 
@@ -289,12 +289,12 @@ def test_it_is_let_go_only_when_no_reader_can_lag_behind_its_drain() -> None:
 def marked_only(minutes: float = 0, **changes: Any) -> Instance:
     """An instance that this run marked, and whose drain was refused or not asked for."""
     claim = a_claim(since=NOW - minutes * MINUTE)
-    trail = Trail(claimed_at=claim.since, claim_seen=True)
-    return claimed(claim=claim, trail=trail, **{"status": Status.ACTIVE, **changes})
+    progress = RunProgress(claimed_at=claim.since, claim_seen=True)
+    return claimed(claim=claim, progress=progress, **{"status": Status.ACTIVE, **changes})
 
 
-def decided(one: Instance, *others: Instance, **changes: Any) -> Verdict:
-    return decide(fleet(one, *others, **changes), POLICY).verdicts[one.id]
+def decided(one: Instance, *others: Instance, **changes: Any) -> NextStep:
+    return decide(fleet(one, *others, **changes), POLICY).steps[one.id]
 
 
 def test_a_drain_that_was_not_sent_is_sent() -> None:
@@ -302,7 +302,7 @@ def test_a_drain_that_was_not_sent_is_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"halt": Halt("two failed")}, {"paused": "by somebody"}, {"stopping": "SIGTERM"}, {"barred": "denied"}]
+    "changes", [{"halt": Halt("two failed")}, {"paused": "by somebody"}, {"stopping": "SIGTERM"}, {"blocked": "denied"}]
 )
 def test_a_drain_that_was_not_sent_waits_in_line_again_where_it_may_not_begin_now(changes: dict[str, Any]) -> None:
     verdict = decided(marked_only(), **changes)
@@ -331,7 +331,7 @@ def test_nothing_is_drained_on_looks_that_are_not_fresh() -> None:
 def unclear_drain(seconds: int) -> Instance:
     """An instance of whose drain nothing is known but when it was asked for."""
     one = marked_only()
-    return replace(one, trail=replace(one.trail, drain_sent_at=NOW - seconds * SECOND))
+    return replace(one, progress=replace(one.progress, drain_sent_at=NOW - seconds * SECOND))
 
 
 def test_a_drain_that_may_have_been_sent_is_waited_for() -> None:
@@ -342,7 +342,7 @@ def test_a_drain_that_may_have_been_sent_is_waited_for() -> None:
 def test_a_drain_is_waited_for_as_long_as_ecs_may_lag_however_close_the_looks_are() -> None:
     """Found by the soak: looks two seconds apart, and eight seconds behind, took a drain for undone."""
     one = unclear_drain(8)
-    drained = replace(one, trail=replace(one.trail, drain_seen=True))
+    drained = replace(one, progress=replace(one.progress, drain_seen=True))
     assert drained.claim is not None
     close = replace(POLICY, poll_interval=2 * SECOND)
     assert kinds(proceed(drained, drained.claim, fleet(drained), close)) == []
@@ -371,14 +371,14 @@ def test_an_instance_that_somebody_returned_while_we_drained_it_is_let_go() -> N
 @pytest.mark.parametrize(("looks", "gone"), [(0, False), (1, False), (2, True)])
 def test_a_claim_that_somebody_removed_is_noticed_when_two_looks_agree(looks: int, *, gone: bool) -> None:
     one = claimed(tasks=(task(),))
-    verdict = next_step(replace(one, trail=replace(one.trail, claim_absent_looks=looks)))
+    verdict = next_step(replace(one, progress=replace(one.progress, claim_absent_looks=looks)))
     assert bool(verdict.commands) is gone
     assert not gone or let_go(verdict) is Reason.CLAIM_REMOVED
 
 
 def test_an_instance_whose_claim_was_removed_is_left_as_it_is() -> None:
     one = claimed()
-    verdict = next_step(replace(one, trail=replace(one.trail, claim_absent_looks=2)))
+    verdict = next_step(replace(one, progress=replace(one.progress, claim_absent_looks=2)))
     assert kinds(verdict) == [Unmark]
 
 
@@ -388,8 +388,10 @@ def test_an_instance_whose_claim_was_removed_is_left_as_it_is() -> None:
 def returning(seconds: int, *, confirmed: bool, status: Status = Status.DRAINING) -> Instance:
     """An instance that we set ACTIVE so long ago."""
     claim = a_claim(ClaimPhase.REBOOTING)
-    trail = drained_by_us(claim, return_sent_at=NOW - seconds * SECOND, return_confirmed=confirmed, verdict=UPDATED)
-    return claimed(claim=claim, says=rebooted(), status=status, trail=trail)
+    progress = drained_by_us(
+        claim, return_sent_at=NOW - seconds * SECOND, return_confirmed=confirmed, pending_outcome=UPDATED
+    )
+    return claimed(claim=claim, says=rebooted(), status=status, progress=progress)
 
 
 def test_an_instance_that_is_seen_active_is_unmarked_and_keeps_its_slot() -> None:
@@ -418,8 +420,8 @@ def test_an_instance_that_somebody_drained_right_after_we_returned_it_is_theirs(
 
 def missing(looks: int, phase: ClaimPhase = ClaimPhase.DRAINING, minutes: float = 1) -> Instance:
     claim = a_claim(phase, since=NOW - minutes * MINUTE)
-    trail = drained_by_us(claim, missing_looks=looks)
-    return claimed(claim=claim, trail=trail, registration=None)
+    progress = drained_by_us(claim, missing_looks=looks)
+    return claimed(claim=claim, progress=progress, registration=None)
 
 
 @pytest.mark.parametrize("phase", ClaimPhase)
@@ -436,7 +438,7 @@ def test_an_instance_that_left_the_cluster_is_let_go() -> None:
 def test_an_instance_that_is_inactive_is_gone_too() -> None:
     """ActivateInstance/api fail inactive."""
     one = claimed(registration=registration("i-a", status=Status.INACTIVE))
-    gone = replace(one, trail=replace(one.trail, missing_looks=MISSING_LOOKS))
+    gone = replace(one, progress=replace(one.progress, missing_looks=MISSING_LOOKS))
     assert let_go(next_step(gone)) is Reason.GONE
 
 
@@ -497,8 +499,8 @@ def test_what_ecs_neither_drains_nor_returns_is_looked_at_again_for_a_while(
 @pytest.mark.parametrize("run", [RUN, DEAD_RUN])
 def test_what_stays_in_between_keeps_its_claim_for_the_next_run(run: RunId) -> None:
     claim = a_claim(run=run, since=NOW - HOUR)
-    trail = replace(drained_by_us(claim), claimed_at=NOW - HOUR)
-    verdict = next_step(claimed("i-a", claim, status=Status.REGISTRATION_FAILED, trail=trail))
+    progress = replace(drained_by_us(claim), claimed_at=NOW - HOUR)
+    verdict = next_step(claimed("i-a", claim, status=Status.REGISTRATION_FAILED, progress=progress))
     assert (kinds(verdict), verdict.look_at) == ([], None)
     assert verdict.hold is not None
 
@@ -506,7 +508,7 @@ def test_what_stays_in_between_keeps_its_claim_for_the_next_run(run: RunId) -> N
 @pytest.mark.parametrize("status", BETWEEN)
 def test_a_quarantined_host_that_is_well_is_not_returned_while_ecs_would_refuse_it(status: Status) -> None:
     claim = a_claim(ClaimPhase.QUARANTINED, run=DEAD_RUN)
-    trail = replace(drained_by_us(claim), connected_looks=5)
-    well = {one: claimed("i-a", claim, rebooted(), status=one, asked=NOW, trail=trail) for one in Status}
+    progress = replace(drained_by_us(claim), connected_looks=5)
+    well = {one: claimed("i-a", claim, rebooted(), status=one, asked=NOW, progress=progress) for one in Status}
     assert Return not in kinds(next_step(well[status]))
     assert Return in kinds(next_step(well[Status.DRAINING]))

@@ -25,10 +25,10 @@ from tests.core.builders import (
     claimed,
     drained_by_us,
     fleet,
-    flight,
     idle,
     is_soon,
     marked,
+    pending,
     problem,
     ready,
     rebooted,
@@ -47,12 +47,12 @@ from bottlerocket_ecs_updater.core.model.command import (
     Command,
     Conclude,
     Mark,
+    NextStep,
     Note,
     Quarantine,
     Reboot,
     Return,
     Unmark,
-    Verdict,
 )
 from bottlerocket_ecs_updater.core.model.container_instance import Status, Tasks
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
@@ -61,7 +61,7 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason, failed
 from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, FIRST_RUN, INHIBITED_FOR, RebootEnd, SentReboot
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
@@ -69,39 +69,39 @@ from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ran
 UPDATED = Updated(OLD, NEW)
 
 
-def next_step(one: Instance, **changes: Any) -> Verdict:
+def next_step(one: Instance, **changes: Any) -> NextStep:
     assert one.claim is not None
     return proceed(one, one.claim, fleet(one, **changes), POLICY)
 
 
-def kinds(verdict: Verdict) -> list[type[Command]]:
+def kinds(verdict: NextStep) -> list[type[Command]]:
     return [type(command) for command in verdict.commands]
 
 
-def waits(verdict: Verdict) -> bool:
+def waits(verdict: NextStep) -> bool:
     """Whether nothing is done now, and something is looked at later."""
     return not verdict.commands and verdict.look_at is not None
 
 
-def returned(verdict: Verdict) -> object:
+def returned(verdict: NextStep) -> object:
     """What an instance becomes that is set ACTIVE."""
     command = next(command for command in verdict.commands if isinstance(command, Return))
-    return command.verdict
+    return command.outcome
 
 
-def failure(verdict: Verdict) -> Failed:
+def failure(verdict: NextStep) -> Failed:
     found = returned(verdict)
     assert isinstance(found, Failed), found
     assert found.remedy
     return found
 
 
-def reason(verdict: Verdict) -> Reason:
+def reason(verdict: NextStep) -> Reason:
     """The reason with which an instance was given back, or let go."""
     command = next(command for command in verdict.commands if isinstance(command, Return | Unmark))
-    assert isinstance(command.verdict, Hold), command
-    assert str(command.verdict)
-    return command.verdict.reason
+    assert isinstance(command.outcome, Hold), command
+    assert str(command.outcome)
+    return command.outcome.reason
 
 
 def rebooting(
@@ -109,10 +109,10 @@ def rebooting(
 ) -> Instance:
     """An instance that is marked for its reboot, which was `sent` then, and whose agent was seen `away` then."""
     mine = claim or a_claim(ClaimPhase.REBOOTING)
-    trail = replace(drained_by_us(mine, reboot_sent_at=sent, away_at=away), **changes.pop("trail", {}))
+    progress = replace(drained_by_us(mine, reboot_sent_at=sent, away_at=away), **changes.pop("progress", {}))
     asked = NOW - HOUR if sent is not None or away is not None else NOW - 5 * SECOND
     reboots = (sent_reboot(sent),) if sent is not None else ()
-    return claimed(claim=mine, trail=trail, **{"asked": asked, "reboots": reboots, **changes})
+    return claimed(claim=mine, progress=progress, **{"asked": asked, "reboots": reboots, **changes})
 
 
 def sent(minutes: float = 1, **changes: Any) -> Instance:
@@ -169,8 +169,8 @@ def test_a_host_is_asked_once_more_where_its_last_answer_is_not_of_just_now() ->
 
 def test_an_answer_that_took_long_is_good_while_it_is_fresh() -> None:
     one = rebooting(asked=NOW - 40 * SECOND)
-    assert one.told is not None
-    assert kinds(next_step(replace(one, told=replace(one.told, at=NOW - SECOND)))) == [Reboot]
+    assert one.check_answer is not None
+    assert kinds(next_step(replace(one, check_answer=replace(one.check_answer, at=NOW - SECOND)))) == [Reboot]
 
 
 @pytest.mark.parametrize("says", [staged(), available(), idle(), ready(NEWER)])
@@ -197,14 +197,14 @@ def test_an_instance_that_somebody_returned_before_its_reboot_is_let_go() -> Non
 
 def test_a_look_that_may_be_older_than_the_drain_says_nothing_of_somebody_who_returned_the_instance() -> None:
     one = rebooting(status=Status.ACTIVE)
-    drained = replace(one, trail=replace(one.trail, drain_sent_at=NOW - POLICY.reader_lag + SECOND))
+    drained = replace(one, progress=replace(one.progress, drain_sent_at=NOW - POLICY.reader_lag + SECOND))
     assert waits(next_step(drained))
-    drained = replace(one, trail=replace(one.trail, drain_sent_at=NOW - POLICY.reader_lag))
+    drained = replace(one, progress=replace(one.progress, drain_sent_at=NOW - POLICY.reader_lag))
     assert reason(next_step(drained)) is Reason.RETURNED_BY_OTHERS
 
 
 def test_an_instance_whose_claim_somebody_removed_before_its_reboot_is_let_go() -> None:
-    assert reason(next_step(rebooting(trail={"claim_absent_looks": 2}))) is Reason.CLAIM_REMOVED
+    assert reason(next_step(rebooting(progress={"claim_absent_looks": 2}))) is Reason.CLAIM_REMOVED
 
 
 OVERDUE = a_claim(ClaimPhase.REBOOTING, since=NOW - POLICY.reboot_timeout)
@@ -262,7 +262,7 @@ def test_a_host_that_came_back_is_asked() -> None:
 
 
 def test_a_host_that_came_back_is_asked_one_question_at_a_time() -> None:
-    assert waits(next_step(sent(2, away=NOW - MINUTE, flight=flight(Kind.CHECK))))
+    assert waits(next_step(sent(2, away=NOW - MINUTE, pending=pending(DocumentKind.CHECK))))
 
 
 def test_a_host_that_came_back_and_gives_no_report_yet_is_asked_again() -> None:
@@ -393,7 +393,7 @@ def test_no_instance_is_given_back_while_a_reboot_may_still_strike() -> None:
     short = replace(POLICY, reboot_timeout=2 * MINUTE)
     open_ = old_boot(None, minutes=3)
     tried = old_boot(unknown_end(NOW - MINUTE), minutes=7, reboots=REBOOT_TRIES)
-    for one, policy, changes in ((open_, short, {}), (tried, POLICY, {}), (open_, POLICY, {"barred": "not allowed"})):
+    for one, policy, changes in ((open_, short, {}), (tried, POLICY, {}), (open_, POLICY, {"blocked": "not allowed"})):
         assert one.claim is not None
         verdict = proceed(one, one.claim, fleet(one, **changes), policy)
         assert Return not in kinds(verdict)
@@ -403,8 +403,8 @@ def test_no_instance_is_given_back_while_a_reboot_may_still_strike() -> None:
 def test_it_is_given_back_as_soon_as_none_can_strike_any_more() -> None:
     over = old_boot(None, minutes=20, asked=NOW - SECOND)
     assert kinds(next_step(over)) == [Cancel, Return, Note, Unmark]
-    barred = old_boot(None, minutes=QUIET / MINUTE, asked=NOW)
-    assert kinds(next_step(barred, barred="not allowed")) == [Cancel, Return, Unmark]
+    blocked = old_boot(None, minutes=QUIET / MINUTE, asked=NOW)
+    assert kinds(next_step(blocked, blocked="not allowed")) == [Cancel, Return, Unmark]
 
 
 def test_what_an_open_reboot_can_still_do_is_waited_for_and_it_is_cancelled() -> None:
@@ -426,21 +426,21 @@ def test_a_host_that_accepted_a_reboot_and_did_not_go_down_is_quarantined_at_the
 def test_such_a_host_is_not_held_against_its_version() -> None:
     note = next_step(old_boot(acceptance(NOW - 19 * MINUTE), minutes=20)).commands[1]
     assert isinstance(note, Note)
-    assert not note.rest.rolled_back
+    assert not note.backoff.rolled_back
 
 
 def test_a_host_that_cannot_be_asked_any_more_is_given_back_when_no_reboot_can_come() -> None:
-    changes = {"barred": "not allowed: ssm:SendCommand", "hosts_mute": True}
+    changes = {"blocked": "not allowed: ssm:SendCommand", "hosts_mute": True}
     away = {"away_at": NOW - 6 * MINUTE, "connected_looks": CONNECTED_LOOKS}
     for minutes, expected in ((7, []), (8, [Return, Unmark])):
         when = NOW - minutes * MINUTE
         taken = sent_reboot(when, acceptance(when), cancelled=True)
-        one = sent(minutes, reboots=(taken,), trail=away)
+        one = sent(minutes, reboots=(taken,), progress=away)
         assert kinds(next_step(one, **changes)) == expected
 
 
 def test_a_host_that_cannot_be_asked_and_was_never_seen_away_is_not_given_back_after_it_accepted() -> None:
-    changes = {"barred": "not allowed: ssm:SendCommand", "hosts_mute": True}
+    changes = {"blocked": "not allowed: ssm:SendCommand", "hosts_mute": True}
     when = NOW - 10 * MINUTE
     one = sent(10, reboots=(sent_reboot(when, acceptance(when)),))
     assert waits(next_step(one, **changes))
@@ -472,7 +472,7 @@ def back(
         away=when + 10 * SECOND,
         says=says or rebooted(),
         asked=NOW - 30 * SECOND,
-        trail={**proof, **changes.pop("trail", {})},
+        progress={**proof, **changes.pop("progress", {})},
         **{"reboots": (sent_reboot(when, acceptance(when + SECOND)),), **changes},
     )
 
@@ -504,8 +504,8 @@ def test_an_agent_that_is_away_at_this_look_is_waited_for() -> None:
 def test_an_answer_from_before_the_reboot_was_sent_proves_nothing() -> None:
     """W3, changed: what was true before the reboot is no proof of it."""
     one = back()
-    assert one.told is not None
-    old = replace(one, told=replace(one.told, asked_at=NOW - HOUR))
+    assert one.check_answer is not None
+    old = replace(one, check_answer=replace(one.check_answer, asked_at=NOW - HOUR))
     assert Return not in kinds(next_step(old))
 
 
@@ -517,7 +517,7 @@ def test_a_host_that_fell_back_to_its_old_release_is_returned_as_rolled_back() -
 
 def test_a_release_that_rolled_back_is_not_tried_again_there() -> None:
     (note,) = (one for one in next_step(back(rebooted(OLD))).commands if isinstance(one, Note))
-    assert (note.rest.version, note.rest.rolled_back, note.rest.why) == (NEW, True, "rolled-back")
+    assert (note.backoff.version, note.backoff.rolled_back, note.backoff.why) == (NEW, True, "rolled-back")
 
 
 def test_a_host_that_came_up_on_a_third_release_is_returned_and_not_called_updated() -> None:
@@ -539,7 +539,7 @@ def test_a_host_that_came_back_into_service_by_itself_is_verified_and_let_go() -
 
 
 def test_a_host_that_came_back_without_its_claim_attribute_is_verified_all_the_same() -> None:
-    one = back(claim_on_instance=False, trail={"claim_absent_looks": 5})
+    one = back(claim_on_instance=False, progress={"claim_absent_looks": 5})
     assert returned(next_step(one)) == UPDATED
 
 
@@ -550,14 +550,16 @@ def unended(seconds: int, *, asked_end: bool = True, **changes: Any) -> Instance
     """A proven host of whose reboot command no end is known, so long after the first proof."""
     proof = NOW - seconds * SECOND
     command = sent_reboot(NOW - 3 * MINUTE, end_asked_at=proof + 10 * SECOND if asked_end else None)
-    return back(trail={"proof_at": proof}, **{"reboots": (command,), **changes})
+    return back(progress={"proof_at": proof}, **{"reboots": (command,), **changes})
 
 
 def proven_again(one: Instance) -> Instance:
     """The same, once the host was asked again, and after that how its commands ended."""
-    assert one.told is not None
-    told = replace(one.told, asked_at=NOW - 5 * SECOND)
-    return replace(one, told=told, reboots=tuple(replace(each, end_asked_at=NOW) for each in one.reboots))
+    assert one.check_answer is not None
+    check_answer = replace(one.check_answer, asked_at=NOW - 5 * SECOND)
+    return replace(
+        one, check_answer=check_answer, reboots=tuple(replace(each, end_asked_at=NOW) for each in one.reboots)
+    )
 
 
 def test_the_end_of_the_reboot_command_is_asked_for_before_the_return() -> None:
@@ -579,8 +581,8 @@ def test_the_second_proof_is_half_a_minute_after_the_first_question_and_most_of_
     assert Check not in kinds(next_step(unended(29)))
     slow = unended(40)
     for heard, expected in ((24, False), (25, True)):
-        trail = replace(slow.trail, proof_heard_at=NOW - heard * SECOND)
-        assert (Check in kinds(next_step(replace(slow, trail=trail)))) is expected
+        progress = replace(slow.progress, proof_heard_at=NOW - heard * SECOND)
+        assert (Check in kinds(next_step(replace(slow, progress=progress)))) is expected
 
 
 def test_the_second_proof_takes_longer_where_less_is_known_of_what_was_sent() -> None:
@@ -592,7 +594,7 @@ def test_the_second_proof_takes_longer_where_less_is_known_of_what_was_sent() ->
 
 
 def test_the_second_proof_is_waited_for() -> None:
-    assert waits(next_step(unended(70, flight=flight(Kind.CHECK))))
+    assert waits(next_step(unended(70, pending=pending(DocumentKind.CHECK))))
 
 
 def test_such_a_host_is_returned_after_its_second_proof() -> None:
@@ -630,14 +632,14 @@ def test_a_success_that_may_be_of_a_second_run_means_that_one_more_reboot_may_co
     for seconds, expected in ((290, []), (301, [Return, Unmark])):
         late = acceptance(NOW - seconds * SECOND, first_run=False)
         one = proven_again(unended(400, reboots=(sent_reboot(NOW - 8 * MINUTE, late),)))
-        assert one.told is not None
-        assert kinds(next_step(replace(one, told=replace(one.told, asked_at=NOW)))) == expected
+        assert one.check_answer is not None
+        assert kinds(next_step(replace(one, check_answer=replace(one.check_answer, asked_at=NOW)))) == expected
 
 
 # The limit: quarantine
 
 
-def quarantine_of(verdict: Verdict) -> Quarantine:
+def quarantine_of(verdict: NextStep) -> Quarantine:
     assert kinds(verdict) == [Quarantine, Note]
     command = verdict.commands[0]
     assert isinstance(command, Quarantine)
@@ -656,7 +658,7 @@ def test_a_host_that_nobody_may_ask_at_the_limit_is_quarantined_and_the_release_
     assert isinstance(command, Quarantine)
     assert "AWS allows no update check: ssm:SendCommand" in str(command.why)
     assert isinstance(note, Note)
-    assert not note.rest.rolled_back
+    assert not note.backoff.rolled_back
 
 
 def test_a_reboot_that_is_denied_gives_the_host_back_and_lets_it_rest() -> None:
@@ -667,7 +669,7 @@ def test_a_reboot_that_is_denied_gives_the_host_back_and_lets_it_rest() -> None:
 
 def test_a_reboot_that_could_be_sent_only_late_has_its_time_all_the_same() -> None:
     late = sent(20, connected=False)
-    fresh = replace(late, trail=replace(late.trail, reboot_sent_at=NOW - MINUTE))
+    fresh = replace(late, progress=replace(late.progress, reboot_sent_at=NOW - MINUTE))
     assert waits(next_step(fresh))
 
 
@@ -684,16 +686,16 @@ def test_a_host_whose_agent_flaps_until_the_limit_is_quarantined_though_it_runs_
 def test_a_quarantined_instance_rests_from_the_release_until_a_person_says_so() -> None:
     note = next_step(sent(20, connected=False)).commands[1]
     assert isinstance(note, Note)
-    assert note.rest.rolled_back
+    assert note.backoff.rolled_back
 
 
 def test_a_question_that_is_under_way_at_the_limit_is_waited_for() -> None:
-    assert waits(next_step(sent(20, away=NOW - MINUTE, flight=flight(Kind.CHECK))))
+    assert waits(next_step(sent(20, away=NOW - MINUTE, pending=pending(DocumentKind.CHECK))))
 
 
 def test_a_question_that_is_never_answered_is_not_waited_for_beyond_its_time() -> None:
-    asked = flight(Kind.CHECK, NOW - POLICY.answer_timeout)
-    assert Quarantine in kinds(next_step(sent(21, away=NOW - MINUTE, flight=asked)))
+    asked = pending(DocumentKind.CHECK, NOW - POLICY.answer_timeout)
+    assert Quarantine in kinds(next_step(sent(21, away=NOW - MINUTE, pending=asked)))
 
 
 @pytest.mark.parametrize("connected", [True, False])
@@ -701,8 +703,8 @@ def test_a_host_that_is_ill_and_in_service_by_itself_is_reported_and_not_quarant
     one = sent(20, away=NOW - MINUTE, connected=connected, status=Status.ACTIVE, says=problem(Problem.NO_ANSWER))
     command = next_step(one).commands[0]
     assert isinstance(command, Unmark)
-    assert isinstance(command.verdict, Failed)
-    assert command.verdict.failure is Failure.NOT_BACK
+    assert isinstance(command.outcome, Failed)
+    assert command.outcome.failure is Failure.NOT_BACK
 
 
 # Finishing the reboot of a run that was killed
@@ -712,11 +714,11 @@ def resumed(minutes: float = 5, *, known: float = 1, **changes: Any) -> Instance
     """An instance that a dead run marked for its reboot, and whose claim this run found."""
     claim = a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN, since=NOW - minutes * MINUTE)
     found = NOW - known * MINUTE
-    trail = drained_by_us(claim, claimed_at=found)
+    progress = drained_by_us(claim, claimed_at=found)
     maybe = sent_reboot(found, command=CommandId(""), sent_by_us=False, end_asked_at=NOW)
     return claimed(
         claim=claim,
-        trail=replace(trail, **changes.pop("trail", {})),
+        progress=replace(progress, **changes.pop("progress", {})),
         **{"asked": NOW - HOUR, "reboots": (maybe,), **changes},
     )
 
@@ -740,13 +742,13 @@ def test_the_host_of_a_dead_run_that_rebooted_is_verified_and_returned() -> None
         says=rebooted(),
         asked=NOW - 30 * SECOND,
         reboots=(taken,),
-        trail={"connected_looks": CONNECTED_LOOKS, "proof_at": NOW - 30 * SECOND},
+        progress={"connected_looks": CONNECTED_LOOKS, "proof_at": NOW - 30 * SECOND},
     )
     assert returned(next_step(one)) == UPDATED
     unknown = resumed(
         says=rebooted(),
         asked=NOW - 30 * SECOND,
-        trail={"connected_looks": CONNECTED_LOOKS, "proof_at": NOW - 30 * SECOND},
+        progress={"connected_looks": CONNECTED_LOOKS, "proof_at": NOW - 30 * SECOND},
     )
     assert Return not in kinds(next_step(unknown))
 
@@ -777,9 +779,9 @@ def test_the_host_of_a_dead_run_is_not_quarantined_unasked() -> None:
 
 
 def test_a_claim_that_is_dated_in_the_future_began_when_it_was_found() -> None:
-    late = resumed(-20 * 60, known=30, connected=False, trail={"phase_seen_at": NOW - 30 * MINUTE})
+    late = resumed(-20 * 60, known=30, connected=False, progress={"phase_seen_at": NOW - 30 * MINUTE})
     assert Quarantine in kinds(next_step(late))
-    early = resumed(-20 * 60, known=1, connected=False, trail={"phase_seen_at": NOW - MINUTE})
+    early = resumed(-20 * 60, known=1, connected=False, progress={"phase_seen_at": NOW - MINUTE})
     assert waits(next_step(early))
     look = next_step(early).look_at
     assert look is not None
@@ -790,7 +792,11 @@ def test_the_host_of_a_dead_run_that_is_back_in_service_is_verified_before_it_is
     assert kinds(next_step(resumed(status=Status.ACTIVE))) == [Check]
     taken = of_dead_run(5, acceptance(NOW - 4 * MINUTE))
     verified = resumed(
-        status=Status.ACTIVE, says=rebooted(), asked=NOW, reboots=(taken,), trail={"connected_looks": CONNECTED_LOOKS}
+        status=Status.ACTIVE,
+        says=rebooted(),
+        asked=NOW,
+        reboots=(taken,),
+        progress={"connected_looks": CONNECTED_LOOKS},
     )
     assert next_step(verified).commands == (Unmark(verified.id, UPDATED, took_slot=True),)
 
@@ -822,8 +828,8 @@ def found_marked(reboots: int) -> Instance:
     """The host of a dead run that still runs its old boot, and was marked so often."""
     claim = a_claim(ClaimPhase.REBOOTING, run=DEAD_RUN, since=NOW - 5 * MINUTE, reboots=reboots)
     declined = of_dead_run(5, refusal(NOW - MINUTE))
-    trail = drained_by_us(claim, claimed_at=NOW - MINUTE)
-    return claimed(claim=claim, asked=NOW - SECOND, trail=trail, reboots=(declined,))
+    progress = drained_by_us(claim, claimed_at=NOW - MINUTE)
+    return claimed(claim=claim, asked=NOW - SECOND, progress=progress, reboots=(declined,))
 
 
 def test_a_host_is_not_blamed_for_runs_that_died_before_they_sent_its_reboot() -> None:
@@ -842,11 +848,11 @@ def in_quarantine(
 ) -> Instance:
     """An instance that an earlier run left in quarantine."""
     claim = a_claim(ClaimPhase.QUARANTINED, run=run, since=NOW - 6 * HOUR)
-    trail = drained_by_us(claim, claimed_at=NOW - known * MINUTE, connected_looks=CONNECTED_LOOKS)
+    progress = drained_by_us(claim, claimed_at=NOW - known * MINUTE, connected_looks=CONNECTED_LOOKS)
     return claimed(
         claim=claim,
         says=says,
-        trail=replace(trail, **changes.pop("trail", {})),
+        progress=replace(progress, **changes.pop("progress", {})),
         **{"asked": NOW - 10 * SECOND if says else NOW - HOUR, **changes},
     )
 
@@ -874,7 +880,7 @@ def test_a_quarantine_that_only_the_store_was_told_of_is_written_on_the_instance
 
 def reported(one: Instance) -> Instance:
     why = failed(Failure.NOT_BACK, limit="20m", detail="…")
-    return replace(one, trail=replace(one.trail, outcome=Quarantined(why)))
+    return replace(one, progress=replace(one.progress, outcome=Quarantined(why)))
 
 
 def test_it_is_reported_once_a_run() -> None:
@@ -890,7 +896,7 @@ def test_a_quarantined_instance_whose_agent_is_connected_is_asked() -> None:
 
 
 def test_a_quarantined_instance_that_gives_no_report_is_asked_so_often_and_no_more() -> None:
-    silent = in_quarantine(problem(Problem.NO_ANSWER), trail={"checks_failed": CHECK_TRIES})
+    silent = in_quarantine(problem(Problem.NO_ANSWER), progress={"checks_failed": CHECK_TRIES})
     verdict = next_step(reported(silent))
     assert (verdict.commands, verdict.look_at) == ((), None)
 
@@ -900,7 +906,7 @@ def test_a_quarantined_instance_that_is_well_again_is_returned() -> None:
 
 
 def test_a_quarantined_instance_is_well_only_when_its_agent_stays_connected() -> None:
-    assert waits(next_step(reported(in_quarantine(rebooted(), trail={"connected_looks": 1}))))
+    assert waits(next_step(reported(in_quarantine(rebooted(), progress={"connected_looks": 1}))))
 
 
 def test_a_quarantined_instance_that_fell_back_is_returned_as_rolled_back() -> None:
@@ -919,7 +925,7 @@ def test_a_quarantined_instance_is_not_given_back_while_a_reboot_of_ours_may_sti
 
 
 def test_a_quarantined_instance_that_is_back_gets_the_second_proof() -> None:
-    fresh = in_quarantine(rebooted(), trail={"proof_at": NOW - 10 * SECOND})
+    fresh = in_quarantine(rebooted(), progress={"proof_at": NOW - 10 * SECOND})
     assert Return not in kinds(next_step(reported(fresh)))
 
 

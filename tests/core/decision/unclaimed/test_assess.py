@@ -19,9 +19,9 @@ from tests.core.builders import (
     available,
     ended,
     fleet,
-    flight,
     idle,
     instance,
+    pending,
     problem,
     ready,
     rebooted,
@@ -32,22 +32,22 @@ from tests.core.builders import (
 
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
+    CandidateState,
     Done,
     Held,
     Ready,
     Stageable,
-    Standing,
     Waiting,
-    stand,
+    assess,
 )
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE
-from bottlerocket_ecs_updater.core.model.container_instance import Reach, Status
+from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Status
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.model.ids import CommandId
-from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
-from bottlerocket_ecs_updater.core.model.outcome import Rest, Updated, UpToDate
+from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.outcome import Backoff, Updated, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.run_command import End, Kind
+from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, CHECK_TRIES, UNHEARD_APPLIES
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
@@ -55,8 +55,8 @@ from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ran
 from bottlerocket_ecs_updater.core.state.observe import see_denied, see_registration
 
 
-def standing(one: Instance, **changes: Any) -> Standing:
-    return stand(one, fleet(one, **changes), POLICY)
+def candidate(one: Instance, **changes: Any) -> CandidateState:
+    return assess(one, fleet(one, **changes), POLICY)
 
 
 def registered(says: HostAnswer | None = None, **changes: Any) -> Instance:
@@ -65,7 +65,7 @@ def registered(says: HostAnswer | None = None, **changes: Any) -> Instance:
 
 
 def held(one: Instance, **changes: Any) -> Reason:
-    found = standing(one, **changes)
+    found = candidate(one, **changes)
     assert isinstance(found, Held), found
     assert str(found.hold)
     assert found.hold.remedy
@@ -73,7 +73,7 @@ def held(one: Instance, **changes: Any) -> Reason:
 
 
 def failure(one: Instance) -> Failed:
-    found = standing(one)
+    found = candidate(one)
     assert isinstance(found, Done), found
     assert isinstance(found.outcome, Failed), found
     assert str(found.outcome)
@@ -85,41 +85,41 @@ def failure(one: Instance) -> Failed:
 
 
 def test_an_idle_host_is_up_to_date() -> None:
-    assert standing(instance(says=idle())) == Done(UpToDate(OLD))
+    assert candidate(instance(says=idle())) == Done(UpToDate(OLD))
 
 
 def test_an_available_host_may_be_staged() -> None:
-    assert standing(instance(says=available())) == Stageable(NEW, again=False)
+    assert candidate(instance(says=available())) == Stageable(NEW, again=False)
 
 
 def test_a_ready_host_may_be_drained() -> None:
-    assert standing(instance(says=ready())) == Ready(ready(), NEW)
+    assert candidate(instance(says=ready())) == Ready(ready(), NEW)
 
 
 def test_a_staged_host_is_applied_again() -> None:
     """W13, changed: the predecessor skips a Staged host for ever; an apply takes it on."""
-    assert standing(instance(says=staged())) == Stageable(NEW, again=False)
+    assert candidate(instance(says=staged())) == Stageable(NEW, again=False)
 
 
 def test_the_predecessor_took_available_and_ready_and_passed_over_idle_and_staged() -> None:
     """FilterAvailableUpdates, changed in one place: of the same five hosts the Staged one is taken too."""
     answers = [available(), ready(), idle(), staged(), available()]
-    kinds = [type(standing(instance(says=answer))) for answer in answers]
+    kinds = [type(candidate(instance(says=answer))) for answer in answers]
     assert kinds == [Stageable, Ready, Done, Stageable, Stageable]
 
 
 def test_a_host_that_was_withdrawn_to_a_lower_release_follows_its_repository() -> None:
     lower = Version(1, 19, 5)
-    assert standing(instance(says=available(lower))) == Stageable(lower, again=False)
+    assert candidate(instance(says=available(lower))) == Stageable(lower, again=False)
 
 
 def test_a_ready_host_is_taken_with_what_it_staged_not_with_what_is_offered_by_now() -> None:
     report = ready(NEW, chosen=NEWER)
-    assert standing(instance(says=report)) == Ready(report, NEW)
+    assert candidate(instance(says=report)) == Ready(report, NEW)
 
 
 def test_a_staged_host_takes_what_is_offered_by_now() -> None:
-    assert standing(instance(says=staged(NEW, chosen=NEWER))) == Stageable(NEWER, again=False)
+    assert candidate(instance(says=staged(NEW, chosen=NEWER))) == Stageable(NEWER, again=False)
 
 
 def test_a_staged_host_whose_release_is_offered_no_more_is_held() -> None:
@@ -133,11 +133,11 @@ def test_an_idle_host_of_a_variant_at_its_end_of_life_is_not_called_up_to_date(v
 
 @pytest.mark.parametrize("variant", ["aws-ecs-2", "aws-ecs-10", "aws-ecs-2-fips", ""])
 def test_an_idle_host_of_any_other_variant_is_up_to_date(variant: str) -> None:
-    assert standing(registered(idle(), variant=variant)) == Done(UpToDate(OLD))
+    assert candidate(registered(idle(), variant=variant)) == Done(UpToDate(OLD))
 
 
 def test_an_update_of_a_variant_at_its_end_of_life_is_still_taken() -> None:
-    assert standing(registered(available(), variant="aws-ecs-1")) == Stageable(NEW, again=False)
+    assert candidate(registered(available(), variant="aws-ecs-1")) == Stageable(NEW, again=False)
 
 
 # Out of reach
@@ -164,13 +164,13 @@ def test_an_instance_that_was_described_before_and_is_not_now_is_passed_over() -
 def test_only_hosts_with_the_variant_attribute_are_bottlerocket(attributes: dict[str, str], *, kept: bool) -> None:
     """R5 and FilterBottlerocketInstances: the attribute's presence counts."""
     seen = registration("i-a", attributes=attributes, variant=attributes.get("bottlerocket.variant"))
-    found = standing(see_registration(instance("i-a", available()), seen, RUN))
+    found = candidate(see_registration(instance("i-a", available()), seen, RUN))
     assert (found == Held(hold(Reason.NOT_BOTTLEROCKET))) is not kept
 
 
 def test_an_empty_variant_is_a_variant() -> None:
     """R5: the attribute's value is ignored."""
-    assert standing(registered(variant="")) == Stageable(NEW, again=False)
+    assert candidate(registered(variant="")) == Stageable(NEW, again=False)
 
 
 def test_an_instance_that_somebody_else_drained_is_left_to_them() -> None:
@@ -190,9 +190,9 @@ def test_an_instance_whose_agent_is_disconnected_is_held() -> None:
 
 @pytest.mark.parametrize(
     ("reach", "reason"),
-    [(Reach.UNKNOWN, Reason.UNKNOWN_TO_SSM), (Reach.CONNECTION_LOST, Reason.SSM_CONNECTION_LOST)],
+    [(PingStatus.UNKNOWN, Reason.UNKNOWN_TO_SSM), (PingStatus.CONNECTION_LOST, Reason.SSM_CONNECTION_LOST)],
 )
-def test_an_instance_that_systems_manager_does_not_reach_is_held(reach: Reach, reason: Reason) -> None:
+def test_an_instance_that_systems_manager_does_not_reach_is_held(reach: PingStatus, reason: Reason) -> None:
     """W9, changed: it is left out before anything is sent."""
     assert held(instance(says=available(), reach=reach)) is reason
 
@@ -202,7 +202,7 @@ def test_an_instance_that_systems_manager_refused_is_held() -> None:
 
 
 def test_an_instance_that_aws_allows_no_commands_to_is_held_and_not_asked_again() -> None:
-    denied = see_denied(instance(says=available()), Kind.CHECK, "ssm:SendCommand on instance/i-a")
+    denied = see_denied(instance(says=available()), DocumentKind.CHECK, "ssm:SendCommand on instance/i-a")
     assert held(denied) is Reason.SEND_DENIED
 
 
@@ -216,22 +216,28 @@ def test_an_instance_with_a_claim_that_cannot_be_read_is_left_alone(status: Stat
 
 
 def test_a_host_that_was_never_asked_is_asked() -> None:
-    assert standing(instance()) == Asking()
+    assert candidate(instance()) == Asking()
 
 
-@pytest.mark.parametrize("kind", [Kind.CHECK, Kind.APPLY])
-def test_a_host_with_a_command_under_way_is_waited_for(kind: Kind) -> None:
-    assert standing(instance(says=available(), flight=flight(kind))) == Waiting(NOW + POLL)
+@pytest.mark.parametrize("kind", [DocumentKind.CHECK, DocumentKind.APPLY])
+def test_a_host_with_a_command_under_way_is_waited_for(kind: DocumentKind) -> None:
+    assert candidate(instance(says=available(), pending=pending(kind))) == Waiting(NOW + POLL)
 
 
 def test_a_host_is_asked_again_after_an_apply_whatever_the_apply_said() -> None:
-    one = instance(says=available(), asked=NOW - MINUTE, applied=ended(Kind.APPLY, End.FAILED, NOW - SECOND))
-    assert standing(one) == Asking()
+    one = instance(
+        says=available(), asked=NOW - MINUTE, applied=ended(DocumentKind.APPLY, CommandStatus.FAILED, NOW - SECOND)
+    )
+    assert candidate(one) == Asking()
 
 
 def test_an_answer_that_was_asked_for_after_the_apply_counts() -> None:
-    one = instance(says=ready(), applied=ended(Kind.APPLY, End.ABANDONED, NOW - SECOND), trail=Trail(applies=1))
-    assert isinstance(standing(one), Ready)
+    one = instance(
+        says=ready(),
+        applied=ended(DocumentKind.APPLY, CommandStatus.ABANDONED, NOW - SECOND),
+        progress=RunProgress(applies=1),
+    )
+    assert isinstance(candidate(one), Ready)
 
 
 RETRIED = [which for which in Problem if which is not Problem.TOO_OLD]
@@ -249,24 +255,24 @@ REASON_OF = {
 @pytest.mark.parametrize("which", RETRIED)
 def test_a_check_without_a_report_is_repeated_after_a_while(which: Problem) -> None:
     """W18, changed: one failed check does not drop the host until the next run."""
-    one = instance(says=problem(which), trail=Trail(checks_failed=1, first_busy_at=NOW))
-    found = standing(one)
+    one = instance(says=problem(which), progress=RunProgress(checks_failed=1, first_busy_at=NOW))
+    found = candidate(one)
     assert isinstance(found, Waiting)
     assert found.until > NOW + POLL
 
 
 @pytest.mark.parametrize("which", RETRIED)
 def test_when_the_while_is_over_it_is_asked(which: Problem) -> None:
-    one = instance(says=problem(which), asked=NOW - MINUTE, trail=Trail(checks_failed=1, first_busy_at=NOW))
-    assert standing(one) == Asking()
+    one = instance(says=problem(which), asked=NOW - MINUTE, progress=RunProgress(checks_failed=1, first_busy_at=NOW))
+    assert candidate(one) == Asking()
 
 
-def gave_up(which: Problem, **trail: Any) -> Instance:
+def gave_up(which: Problem, **progress: Any) -> Instance:
     """A host that gave no report as often, and for as long, as we are willing to ask."""
     return instance(
         says=problem(which),
         asked=NOW - MINUTE,
-        trail=Trail(checks_failed=CHECK_TRIES, first_busy_at=NOW - HOUR, **trail),
+        progress=RunProgress(checks_failed=CHECK_TRIES, first_busy_at=NOW - HOUR, **progress),
     )
 
 
@@ -276,20 +282,22 @@ def test_each_problem_ends_in_its_own_hold(which: Problem) -> None:
 
 
 def test_a_host_that_is_too_old_is_held_at_once() -> None:
-    one = instance(says=problem(Problem.TOO_OLD), trail=Trail(checks_failed=1))
+    one = instance(says=problem(Problem.TOO_OLD), progress=RunProgress(checks_failed=1))
     assert held(one) is Reason.TOO_OLD
 
 
 def test_a_held_lock_is_waited_for_as_long_as_an_apply_may_take_however_many_checks_that_is() -> None:
-    nearly = Trail(checks_failed=50, first_busy_at=NOW - POLICY.apply_timeout + SECOND)
-    one = instance(says=problem(Problem.BUSY), asked=NOW - 2 * MINUTE, trail=nearly)
-    assert standing(one) == Asking()
+    nearly = RunProgress(checks_failed=50, first_busy_at=NOW - POLICY.apply_timeout + SECOND)
+    one = instance(says=problem(Problem.BUSY), asked=NOW - 2 * MINUTE, progress=nearly)
+    assert candidate(one) == Asking()
 
 
 def test_an_unknown_state_names_the_state() -> None:
     """P12: an unknown update state is an error that quotes it."""
-    one = instance(says=problem(Problem.UNKNOWN_STATE, "update state 'Rebasing'"), trail=Trail(checks_failed=9))
-    found = standing(one)
+    one = instance(
+        says=problem(Problem.UNKNOWN_STATE, "update state 'Rebasing'"), progress=RunProgress(checks_failed=9)
+    )
+    found = candidate(one)
     assert isinstance(found, Held)
     assert "'Rebasing'" in str(found.hold)
 
@@ -298,7 +306,7 @@ def test_an_unknown_state_names_the_state() -> None:
 def test_a_release_that_the_operator_denies_is_neither_staged_nor_booted(says: HostAnswer) -> None:
     denied = replace(POLICY, rules=Rules(releases=ReleaseRules(deny=parse_ranges(str(NEW)))))
     one = instance(says=says)
-    found = stand(one, fleet(one), denied)
+    found = assess(one, fleet(one), denied)
     assert isinstance(found, Held)
     assert found.hold.reason is Reason.VERSION_DENIED
 
@@ -306,51 +314,53 @@ def test_a_release_that_the_operator_denies_is_neither_staged_nor_booted(says: H
 # Applying
 
 
-def applied(end: End, says: HostAnswer, *, applies: int = 1, busy: bool = False, **changes: Any) -> Instance:
+def applied(end: CommandStatus, says: HostAnswer, *, applies: int = 1, busy: bool = False, **changes: Any) -> Instance:
     """An instance on which an apply ended a minute ago, and that was asked since."""
-    last = ended(Kind.APPLY, end, NOW - MINUTE, busy=busy, detail="no space left on device")
-    return instance(says=says, applied=last, trail=Trail(applies=applies), **changes)
+    last = ended(DocumentKind.APPLY, end, NOW - MINUTE, busy=busy, detail="no space left on device")
+    return instance(says=says, applied=last, progress=RunProgress(applies=applies), **changes)
 
 
-@pytest.mark.parametrize("end", [End.TIMED_OUT, End.NOT_DELIVERED, End.CANCELLED, End.ABANDONED])
-def test_an_apply_that_was_cut_short_is_repeated(end: End) -> None:
-    assert standing(applied(end, available())) == Stageable(NEW, again=True)
+@pytest.mark.parametrize(
+    "end", [CommandStatus.TIMED_OUT, CommandStatus.NOT_DELIVERED, CommandStatus.CANCELLED, CommandStatus.ABANDONED]
+)
+def test_an_apply_that_was_cut_short_is_repeated(end: CommandStatus) -> None:
+    assert candidate(applied(end, available())) == Stageable(NEW, again=True)
 
 
-@pytest.mark.parametrize("end", End)
-def test_an_apply_that_left_the_host_staged_is_repeated_however_it_ended(end: End) -> None:
-    assert standing(applied(end, staged())) == Stageable(NEW, again=True)
+@pytest.mark.parametrize("end", CommandStatus)
+def test_an_apply_that_left_the_host_staged_is_repeated_however_it_ended(end: CommandStatus) -> None:
+    assert candidate(applied(end, staged())) == Stageable(NEW, again=True)
 
 
 def test_an_apply_that_met_a_held_lock_is_repeated() -> None:
-    assert standing(applied(End.FAILED, available(), busy=True)) == Stageable(NEW, again=True)
+    assert candidate(applied(CommandStatus.FAILED, available(), busy=True)) == Stageable(NEW, again=True)
 
 
-@pytest.mark.parametrize("end", End)
-def test_an_apply_that_left_the_host_ready_succeeded_however_it_ended(end: End) -> None:
+@pytest.mark.parametrize("end", CommandStatus)
+def test_an_apply_that_left_the_host_ready_succeeded_however_it_ended(end: CommandStatus) -> None:
     """P10, changed: the outcome of an apply is what the host says afterwards, not how the command ended."""
-    assert isinstance(standing(applied(end, ready())), Ready)
+    assert isinstance(candidate(applied(end, ready())), Ready)
 
 
 def unheard(times: int, applies: int) -> Instance:
     """An instance whose last apply was sent without a reply, and never found; so were so many in all."""
-    last = replace(ended(Kind.APPLY, End.ABANDONED, NOW - MINUTE), command=CommandId(""))
-    return instance(says=available(), applied=last, trail=Trail(applies=applies, applies_unheard=times))
+    last = replace(ended(DocumentKind.APPLY, CommandStatus.ABANDONED, NOW - MINUTE), command=CommandId(""))
+    return instance(says=available(), applied=last, progress=RunProgress(applies=applies, applies_unheard=times))
 
 
 def test_an_apply_that_may_never_have_been_sent_says_nothing_of_the_host() -> None:
-    assert standing(unheard(APPLY_TRIES + 1, applies=APPLY_TRIES + 1)) == Stageable(NEW, again=True)
+    assert candidate(unheard(APPLY_TRIES + 1, applies=APPLY_TRIES + 1)) == Stageable(NEW, again=True)
 
 
 def test_applies_that_may_never_have_been_sent_come_to_an_end_and_are_no_failure() -> None:
-    found = standing(unheard(UNHEARD_APPLIES, applies=UNHEARD_APPLIES))
+    found = candidate(unheard(UNHEARD_APPLIES, applies=UNHEARD_APPLIES))
     assert isinstance(found, Done)
     assert isinstance(found.outcome, Hold)
     assert found.outcome.reason is Reason.UNCLEAR
 
 
-@pytest.mark.parametrize("end", [End.FAILED, End.SUCCESS])
-def test_an_apply_that_ran_and_left_the_host_available_failed(end: End) -> None:
+@pytest.mark.parametrize("end", [CommandStatus.FAILED, CommandStatus.SUCCESS])
+def test_an_apply_that_ran_and_left_the_host_available_failed(end: CommandStatus) -> None:
     why = failure(applied(end, available()))
     assert (why.failure, str(why)) == (
         Failure.APPLY_FAILED,
@@ -358,8 +368,8 @@ def test_an_apply_that_ran_and_left_the_host_available_failed(end: End) -> None:
     )
 
 
-@pytest.mark.parametrize("end", End)
-def test_no_apply_is_repeated_more_often_than_its_tries(end: End) -> None:
+@pytest.mark.parametrize("end", CommandStatus)
+def test_no_apply_is_repeated_more_often_than_its_tries(end: CommandStatus) -> None:
     assert failure(applied(end, staged(), applies=APPLY_TRIES)).failure is Failure.APPLY_FAILED
 
 
@@ -368,67 +378,67 @@ def test_a_host_that_says_nothing_more_after_an_apply_failed() -> None:
 
 
 def test_a_release_that_was_withdrawn_between_check_and_apply_is_a_hold() -> None:
-    assert held(applied(End.FAILED, idle())) is Reason.WITHDRAWN
+    assert held(applied(CommandStatus.FAILED, idle())) is Reason.WITHDRAWN
 
 
 def test_a_release_that_was_withdrawn_is_named() -> None:
-    found = standing(instance(says=idle(), trail=Trail(applies=1, offered=NEW)))
+    found = candidate(instance(says=idle(), progress=RunProgress(applies=1, offered=NEW)))
     assert found == Held(hold(Reason.WITHDRAWN, version=NEW))
 
 
 def test_a_host_that_somebody_rebooted_into_what_we_staged_is_up_to_date() -> None:
-    assert standing(instance(says=rebooted(), trail=Trail(applies=1, offered=NEW))) == Done(UpToDate(NEW))
+    assert candidate(instance(says=rebooted(), progress=RunProgress(applies=1, offered=NEW))) == Done(UpToDate(NEW))
 
 
 def test_a_release_that_appeared_between_check_and_apply_is_taken() -> None:
-    assert standing(applied(End.SUCCESS, ready(NEWER))) == Ready(ready(NEWER), NEWER)
+    assert candidate(applied(CommandStatus.SUCCESS, ready(NEWER))) == Ready(ready(NEWER), NEWER)
 
 
 # What holds an update back
 
 
-def resting(version: Version = NEW, *, minutes: int = 10, rolled_back: bool = False) -> Rest:
-    return Rest(version, 2, NOW + minutes * MINUTE, "rolled-back" if rolled_back else "apply-failed", rolled_back)
+def resting(version: Version = NEW, *, minutes: int = 10, rolled_back: bool = False) -> Backoff:
+    return Backoff(version, 2, NOW + minutes * MINUTE, "rolled-back" if rolled_back else "apply-failed", rolled_back)
 
 
 @pytest.mark.parametrize("says", [available(), staged(), ready()])
 def test_an_instance_rests_after_a_failure_whatever_its_state(says: HostAnswer) -> None:
-    assert held(instance(says=says, rest=resting())) is Reason.RESTING
+    assert held(instance(says=says, backoff=resting())) is Reason.BACKING_OFF
 
 
 def test_a_rest_says_until_when_and_why() -> None:
-    found = standing(instance(says=available(), rest=resting()))
+    found = candidate(instance(says=available(), backoff=resting()))
     assert isinstance(found, Held)
     assert str(found.hold) == "it rests until 2026-03-02 10:10 UTC after 2 failed attempt(s) at 1.21.0: apply-failed"
 
 
 def test_a_rest_for_ever_names_no_day() -> None:
-    found = standing(instance(says=available(), rest=resting(rolled_back=True)))
+    found = candidate(instance(says=available(), backoff=resting(rolled_back=True)))
     assert isinstance(found, Held)
     assert str(found.hold).startswith("it rests until a person clears it after 2 failed attempt(s)")
 
 
 def test_a_rest_that_is_over_holds_nothing() -> None:
-    assert isinstance(standing(instance(says=ready(), rest=resting(minutes=0))), Ready)
+    assert isinstance(candidate(instance(says=ready(), backoff=resting(minutes=0))), Ready)
 
 
 def test_a_rest_is_for_one_release_only() -> None:
-    assert isinstance(standing(instance(says=ready(NEWER), rest=resting(NEW))), Ready)
+    assert isinstance(candidate(instance(says=ready(NEWER), backoff=resting(NEW))), Ready)
 
 
 @pytest.mark.parametrize(("count", "taken"), [(1, True), (2, False), (7, False)])
 def test_a_release_that_failed_on_two_instances_is_taken_by_no_further_one(count: int, *, taken: bool) -> None:
     one = instance(says=ready())
-    found = standing(one, suspects={NEW: count})
+    found = candidate(one, suspects={NEW: count})
     assert isinstance(found, Ready) is taken
 
 
 def test_tolerating_more_failures_in_a_run_does_not_make_a_release_less_suspect() -> None:
     """The number by which a run halts, and the one by which a version is suspect, are two settings."""
     one = instance(says=ready())
-    assert isinstance(stand(one, fleet(one, suspects={NEW: 2}), replace(POLICY, max_failures=9)), Held)
-    assert isinstance(stand(one, fleet(one, suspects={NEW: 2}), replace(POLICY, suspect_after=3)), Ready)
-    assert isinstance(stand(one, fleet(one, suspects={NEW: 1}), replace(POLICY, suspect_after=1)), Held)
+    assert isinstance(assess(one, fleet(one, suspects={NEW: 2}), replace(POLICY, max_failures=9)), Held)
+    assert isinstance(assess(one, fleet(one, suspects={NEW: 2}), replace(POLICY, suspect_after=3)), Ready)
+    assert isinstance(assess(one, fleet(one, suspects={NEW: 1}), replace(POLICY, suspect_after=1)), Held)
 
 
 def test_a_suspect_release_is_named() -> None:
@@ -436,7 +446,7 @@ def test_a_suspect_release_is_named() -> None:
 
 
 def test_another_release_is_not_suspect() -> None:
-    assert isinstance(standing(instance(says=ready(NEWER)), suspects={NEW: 2}), Ready)
+    assert isinstance(candidate(instance(says=ready(NEWER)), suspects={NEW: 2}), Ready)
 
 
 @pytest.mark.parametrize(
@@ -465,7 +475,7 @@ def test_a_release_that_does_not_fit_in_a_claim_is_not_begun(long: Version) -> N
 )
 def test_only_tasks_of_services_may_be_moved(tasks: tuple[Any, ...], *, eligible: bool) -> None:
     """P1, P2 and Eligible: the five scenarios of the predecessor."""
-    assert isinstance(standing(instance(says=ready(), tasks=tasks)), Ready) is eligible
+    assert isinstance(candidate(instance(says=ready(), tasks=tasks)), Ready) is eligible
 
 
 def test_a_standalone_task_keeps_a_host_from_being_staged_too() -> None:
@@ -474,7 +484,7 @@ def test_a_standalone_task_keeps_a_host_from_being_staged_too() -> None:
 
 def test_a_standalone_task_is_named() -> None:
     """P2: the predecessor logs the task's ARN."""
-    found = standing(instance(says=ready(), tasks=(task(), STANDALONE)))
+    found = candidate(instance(says=ready(), tasks=(task(), STANDALONE)))
     assert isinstance(found, Held)
     assert str(found.hold) == "it runs a task that belongs to no service: family:batch arn:task/batch"
 
@@ -485,11 +495,11 @@ def test_a_task_whose_starter_only_looks_like_a_service_is_standalone() -> None:
 
 
 def test_a_daemon_task_does_not_hold_its_host() -> None:
-    assert isinstance(standing(instance(says=ready(), tasks=(task("agent", daemon=True),))), Ready)
+    assert isinstance(candidate(instance(says=ready(), tasks=(task("agent", daemon=True),))), Ready)
 
 
 def test_an_up_to_date_host_with_a_standalone_task_is_up_to_date() -> None:
-    assert standing(instance(says=idle(), tasks=(STANDALONE,))) == Done(UpToDate(OLD))
+    assert candidate(instance(says=idle(), tasks=(STANDALONE,))) == Done(UpToDate(OLD))
 
 
 # What is settled stays settled
@@ -497,8 +507,8 @@ def test_an_up_to_date_host_with_a_standalone_task_is_up_to_date() -> None:
 
 def test_what_became_of_an_instance_in_this_run_stays() -> None:
     updated = Updated(OLD, NEW)
-    one = instance(says=available(NEWER), trail=Trail(outcome=updated))
-    assert standing(one) == Done(updated)
+    one = instance(says=available(NEWER), progress=RunProgress(outcome=updated))
+    assert candidate(one) == Done(updated)
 
 
 def test_an_update_to_a_lower_release_is_a_downgrade() -> None:

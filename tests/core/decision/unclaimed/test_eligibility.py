@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from tests.core.builders import NEW, NOW, service
 from tests.core.strategies import crowds, fleets
 
-from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Ready, stand
-from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import Turns
+from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Ready, assess
+from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import first_hold
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
-from bottlerocket_ecs_updater.core.model.history import Past, PastUpdate
+from bottlerocket_ecs_updater.core.model.history import History, PastUpdate
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.services import Health, Services
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoint, Checkpoints
@@ -37,21 +37,23 @@ rules = st.builds(
 states = st.tuples(
     st.sampled_from([None, Health(NOW), Health(NOW, ("alarm web is ALARM",), EARLIER)]),
     st.booleans(),
-    st.sampled_from([Past(), Past(begun=(EARLIER,)), Past(updated={InstanceId("i-0"): PastUpdate(NEW, EARLIER)})]),
+    st.sampled_from(
+        [History(), History(begun=(EARLIER,)), History(updated={InstanceId("i-0"): PastUpdate(NEW, EARLIER)})]
+    ),
     st.sampled_from(["", "a person"]),
 )
 
 
 @given(st.one_of(crowds(), crowds(), fleets()), rules, states)
 def test_what_bars_all_that_stand_ready_bars_each(
-    fleet: Fleet, asked: Rules, state: tuple[Health | None, bool, Past, str]
+    fleet: Fleet, asked: Rules, state: tuple[Health | None, bool, History, str]
 ) -> None:
     health, deploying, past, paused = state
     services = Services((replace(service(), deploying=deploying),), NOW)
     fleet = replace(fleet, health=health, services=services, past=past, paused=paused)
     policy = Policy(rules=asked)
     for one in fleet.instances.values():
-        standing = stand(one, fleet, policy) if one.claim is None else None
-        if isinstance(standing, Ready):
-            each = first_hold(Turns(fleet, policy).answers(one, standing.report, standing.target))
-            assert Turns(fleet, policy).barred(standing.target) == each
+        candidate = assess(one, fleet, policy) if one.claim is None else None
+        if isinstance(candidate, Ready):
+            each = first_hold(RolloutLimits(fleet, policy).answers(one, candidate.report, candidate.target))
+            assert RolloutLimits(fleet, policy).blocked(candidate.target) == each

@@ -8,14 +8,14 @@ from tests.core.strategies import PURE
 from bottlerocket_ecs_updater.core.decision.unclaimed.order import in_order
 from bottlerocket_ecs_updater.core.model.ids import Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.outcome import Rest
+from bottlerocket_ecs_updater.core.model.outcome import Backoff
 from bottlerocket_ecs_updater.core.model.version import Version
 
 
 def host(name: str, running: Version = OLD, zone: str = "a", tasks: int = 0, failures: int = 0) -> Instance:
     seen = registration(name, zone=Zone(zone), running_tasks=tasks)
-    rest = Rest(NEW, failures, NOW, "apply-failed") if failures else None
-    return instance(name, ready(running=running), registered=seen, rest=rest)
+    rest = Backoff(NEW, failures, NOW, "apply-failed") if failures else None
+    return instance(name, ready(running=running), registered=seen, backoff=rest)
 
 
 def names(*hosts: Instance) -> list[str]:

@@ -46,8 +46,8 @@ from bottlerocket_ecs_updater.core.model.command import (
 )
 from bottlerocket_ecs_updater.core.model.container_instance import Status, Task, Tasks
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
-from bottlerocket_ecs_updater.core.model.ids import InstanceId, Own, TaskArn, Zone
-from bottlerocket_ecs_updater.core.model.instance import Instance, Trail
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, OwnTask, TaskArn, Zone
+from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
 from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.services import Slot
@@ -56,7 +56,7 @@ from bottlerocket_ecs_updater.core.rules.policy import STAGE_AHEAD_MIN, OwnHost,
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules, parse_task_rules
 
-OWN = Own(TaskArn("arn:task/this-run"), "updater")
+OWN = OwnTask(TaskArn("arn:task/this-run"), "updater")
 OURS = Task(OWN.task, "RUNNING", "events-rule/start", "family:updater", family="updater")
 OTHER_RUN = replace(OURS, arn=TaskArn("arn:task/another-run"))
 HAND_OVER = replace(POLICY, own_host=OwnHost.HAND_OVER)
@@ -75,11 +75,11 @@ def around(*instances: Instance, **changes: Any) -> Fleet:
 
 def current(name: str = "i-b") -> Instance:
     """An instance with which the run is done."""
-    return instance(name, idle(NEW), trail=Trail(outcome=UpToDate(NEW)))
+    return instance(name, idle(NEW), progress=RunProgress(outcome=UpToDate(NEW)))
 
 
 def commands(decision: Decision, name: str = "i-own") -> list[type[Command]]:
-    return [type(command) for command in decision.verdicts[InstanceId(name)].commands]
+    return [type(command) for command in decision.steps[InstanceId(name)].commands]
 
 
 def held(decision: Decision, name: str = "i-own") -> Hold:
@@ -89,7 +89,7 @@ def held(decision: Decision, name: str = "i-own") -> Hold:
 
 
 def concluded(decision: Decision, name: str = "i-own") -> object:
-    [command] = decision.verdicts[InstanceId(name)].commands
+    [command] = decision.steps[InstanceId(name)].commands
     assert isinstance(command, Conclude)
     return command.outcome
 
@@ -117,7 +117,7 @@ def test_a_run_that_waits_or_leaves_holds_no_instance() -> None:
 
 def test_a_rule_for_all_tasks_never_stops_a_run_of_the_updater() -> None:
     one = claimed("i-a", tasks=(OTHER_RUN, STANDALONE))
-    [stop] = decide(around(one), replace(POLICY, rules=STOPS_EVERYTHING)).verdicts[one.id].commands
+    [stop] = decide(around(one), replace(POLICY, rules=STOPS_EVERYTHING)).steps[one.id].commands
     assert isinstance(stop, StopTasks)
     assert stop.tasks == (STANDALONE.arn,)
 
@@ -180,7 +180,9 @@ def test_when_all_others_are_done_another_run_is_called_and_nothing_is_drained()
 
 
 def test_nobody_is_called_where_nobody_could_be_placed() -> None:
-    away = instance("i-b", idle(), registered=registration("i-b", connected=False), trail=Trail(connected_looks=0))
+    away = instance(
+        "i-b", idle(), registered=registration("i-b", connected=False), progress=RunProgress(connected_looks=0)
+    )
     roomy = replace(HAND_OVER, max_unavailable=replace(POLICY.max_unavailable, number=3))
     for alone in (around(own_host()), around(own_host(), away)):
         decision = decide(alone, roomy)
@@ -189,39 +191,39 @@ def test_nobody_is_called_where_nobody_could_be_placed() -> None:
 
 
 def test_until_the_other_run_has_its_place_this_one_stays() -> None:
-    waiting = own_host(trail=Trail(successor_called_at=NOW - MINUTE))
+    waiting = own_host(progress=RunProgress(successor_called_at=NOW - MINUTE))
     decision = decide(around(waiting, current()), HAND_OVER)
     assert (commands(decision), is_soon(decision.look_at)) == ([], True)
 
 
 def test_when_the_other_run_has_its_place_it_is_named_and_this_one_is_over() -> None:
-    placed = own_host(trail=Trail(successor_called_at=NOW - MINUTE, successor=OTHER_RUN.arn))
+    placed = own_host(progress=RunProgress(successor_called_at=NOW - MINUTE, successor=OTHER_RUN.arn))
     outcome = concluded(decide(around(placed, current()), HAND_OVER))
     assert isinstance(outcome, Hold)
     assert (outcome.reason, OTHER_RUN.arn in str(outcome)) == (Reason.HANDED_OVER, True)
-    over = replace(placed, trail=replace(placed.trail, outcome=outcome))
+    over = replace(placed, progress=replace(placed.progress, outcome=outcome))
     assert decide(around(over, current()), HAND_OVER).look_at is None
 
 
 def test_when_no_other_run_comes_it_is_left_as_it_is() -> None:
-    waiting = own_host(trail=Trail(successor_called_at=NOW - HAND_OVER.successor_timeout))
+    waiting = own_host(progress=RunProgress(successor_called_at=NOW - HAND_OVER.successor_timeout))
     outcome = concluded(decide(around(waiting, current()), HAND_OVER))
     assert isinstance(outcome, Hold)
     assert (outcome.reason, "within 5m" in str(outcome)) == (Reason.OWN_HOST, True)
 
 
 def test_to_the_other_run_it_is_a_host_like_any() -> None:
-    host, successor = own_host(), Own(OTHER_RUN.arn, "updater")
+    host, successor = own_host(), OwnTask(OTHER_RUN.arn, "updater")
     there = replace(current(), tasks=Tasks((OTHER_RUN,), NOW))
     assert commands(decide(fleet(host, there, own=successor), HAND_OVER)) == [Mark, Drain]
 
 
 def test_what_an_earlier_run_drained_under_this_one_is_given_back_at_once() -> None:
     drained = claimed("i-own", a_claim(run=DEAD_RUN), tasks=(OURS, task()))
-    [back, dropped] = decide(around(drained, current()), HAND_OVER).verdicts[drained.id].commands
+    [back, dropped] = decide(around(drained, current()), HAND_OVER).steps[drained.id].commands
     assert isinstance(back, Return)
-    assert isinstance(back.verdict, Hold)
-    assert back.verdict.reason is Reason.OWN_HOST
+    assert isinstance(back.outcome, Hold)
+    assert back.outcome.reason is Reason.OWN_HOST
     assert isinstance(dropped, Unmark)
 
 
@@ -240,7 +242,7 @@ def test_no_run_drains_reboots_or_stops_its_own_ground(drawn: Fleet, policy: Pol
     for one in drawn.instances.values():
         if is_own_host(one, drawn):
             event("an own host")
-            asked = [type(command) for command in decision.verdicts[one.id].commands]
+            asked = [type(command) for command in decision.steps[one.id].commands]
             assert Reboot not in asked
             assert one.claim is not None or Drain not in asked
     stopped = {arn for command in decision.commands if isinstance(command, StopTasks) for arn in command.tasks}
@@ -254,7 +256,7 @@ def grounds(draw: st.DrawFn) -> Fleet:
     drawn = draw(st.lists(st.sampled_from(others), min_size=1, max_size=4))
     named = [placed(one, f"i-{number}", Zone("zone-a")) for number, one in enumerate(drawn)]
     called = draw(st.sampled_from([None, None, NOW - MINUTE, NOW - HOUR]))
-    return around(own_host(trail=Trail(successor_called_at=called)), *named)
+    return around(own_host(progress=RunProgress(successor_called_at=called)), *named)
 
 
 @PURE
@@ -266,8 +268,6 @@ def test_another_run_is_called_only_when_nothing_else_is_left_to_do(drawn: Fleet
             event("a call")
             assert policy.own_host is OwnHost.HAND_OVER
             assert is_own_host(drawn.instances[command.instance], drawn)
-            rest = [
-                verdict for id_, verdict in decision.verdicts.items() if not is_own_host(drawn.instances[id_], drawn)
-            ]
+            rest = [verdict for id_, verdict in decision.steps.items() if not is_own_host(drawn.instances[id_], drawn)]
             assert not drawn.slots
             assert not any(verdict.commands or verdict.look_at for verdict in rest)

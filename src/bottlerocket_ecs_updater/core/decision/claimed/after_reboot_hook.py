@@ -11,37 +11,41 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.host_checks import _said
-from bottlerocket_ecs_updater.core.model.command import RunAfterReboot, Verdict
+from bottlerocket_ecs_updater.core.model.command import NextStep, RunAfterReboot
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.run_command import End
+from bottlerocket_ecs_updater.core.model.run_command import CommandStatus
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
-class Unwell:
+class Unhealthy:
     """The document after the reboot said no."""
 
     detail: str
 
 
-def ask_after_reboot(instance: Instance, now: datetime, policy: Policy) -> Verdict | Unwell | None:
+def ask_after_reboot(instance: Instance, now: datetime, policy: Policy) -> NextStep | Unhealthy | None:
     """The next step with a host that is back: None where it is well, Unwell where its last answer was no.
 
     Gives a verdict while the document is to be sent, or under way.
     """
     if not policy.after_reboot:
         return None
-    if instance.flight is not None:
-        return Verdict(look_at=now + policy.poll_interval)
-    if instance.vetted is None:
-        return Verdict((RunAfterReboot(instance.id),), look_at=now + policy.poll_interval)
-    return None if instance.vetted.end is End.SUCCESS else Unwell(_said(instance.vetted))
+    if instance.pending is not None:
+        return NextStep(look_at=now + policy.poll_interval)
+    if instance.after_reboot_result is None:
+        return NextStep((RunAfterReboot(instance.id),), look_at=now + policy.poll_interval)
+    return (
+        None
+        if instance.after_reboot_result.end is CommandStatus.SUCCESS
+        else Unhealthy(_said(instance.after_reboot_result))
+    )
 
 
-def ask_again(instance: Instance, now: datetime, policy: Policy) -> Verdict:
+def ask_again(instance: Instance, now: datetime, policy: Policy) -> NextStep:
     """Run the document once more on a host that was not well, as soon as it may."""
-    assert instance.vetted is not None
-    due = instance.vetted.ended_at + policy.hook_spacing
+    assert instance.after_reboot_result is not None
+    due = instance.after_reboot_result.ended_at + policy.hook_spacing
     if now < due:
-        return Verdict(look_at=due)
-    return Verdict((RunAfterReboot(instance.id),), look_at=now + policy.poll_interval)
+        return NextStep(look_at=due)
+    return NextStep((RunAfterReboot(instance.id),), look_at=now + policy.poll_interval)

@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
     hand_back,
     staged_report,
     unwanted_now,
-    why_barred,
+    why_blocked,
 )
 from bottlerocket_ecs_updater.core.decision.claimed.let_go import (
     REBOOTS_AFTER_ANSWER,
@@ -33,18 +33,18 @@ from bottlerocket_ecs_updater.core.decision.claimed.rival_claim import wait_for_
 from bottlerocket_ecs_updater.core.decision.evidence import evidence_is_old
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
 from bottlerocket_ecs_updater.core.decision.polling import next_look, quiet_time
-from bottlerocket_ecs_updater.core.decision.tasks_on_host import GIVEN_BACK, is_own_host, works_of
+from bottlerocket_ecs_updater.core.decision.tasks_on_host import GIVEN_BACK, is_own_host, tasks_on
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.model.command import Drain, Mark, StopTasks, Unmark, Verdict
+from bottlerocket_ecs_updater.core.model.command import Drain, Mark, NextStep, StopTasks, Unmark
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS, Policy
-from bottlerocket_ecs_updater.core.rules.tasks import patience
+from bottlerocket_ecs_updater.core.rules.tasks import drain_deadline
 
 LISTED_NO_MORE = "ECS lists it no more"
 
@@ -59,14 +59,14 @@ LONG_DRAIN, SERVICES_SPACING = timedelta(minutes=2), timedelta(seconds=60)
 """A drain that takes longer is looked into: how services fare, every so often."""
 
 
-def _proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
-    in_vain = instance.trail.in_vain_since
-    if fleet.barred and in_vain is not None and passed(in_vain, policy.answer_timeout, fleet.at):
+def _proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> NextStep:
+    stalled = instance.progress.in_vain_since
+    if fleet.blocked and stalled is not None and has_passed(stalled, policy.answer_timeout, fleet.at):
         # Not even what is left to do with it then is taken: its claim hands it to the next run.
-        return Verdict(hold=hold(Reason.HALTED, why=fleet.barred))
+        return NextStep(hold=hold(Reason.HALTED, why=fleet.blocked))
     if instance.claim_unreadable:
         # Whatever the store's copy says: a newer updater, or a person, wrote something else over it.
-        return Verdict(hold=hold(Reason.CLAIM_UNREADABLE, why=instance.claim_unreadable))
+        return NextStep(hold=hold(Reason.CLAIM_UNREADABLE, why=instance.claim_unreadable))
     registration = instance.registration
     if instance.undescribed:
         return _undescribed(instance, fleet, policy)
@@ -80,15 +80,17 @@ def _proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> 
     return _in_hand(instance, claim, registration, fleet, policy)
 
 
-def _in_hand(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+def _in_hand(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
     """It is registered, described and ours: whether it is to go back, or where it stands on its way."""
     if _returned(instance, registration):
-        return Verdict((Unmark(instance.id, instance.trail.verdict, took_slot=True),), look_at=fleet.at)
+        return NextStep((Unmark(instance.id, instance.progress.pending_outcome, took_slot=True),), look_at=fleet.at)
     leaving = let_go_if_leaving(instance)
     if leaving is not None:
         return leaving
-    if instance.trail.return_sent_at is not None and instance.trail.verdict is not None:
-        return _returning(instance, instance.trail.verdict, instance.trail.return_sent_at, registration, fleet, policy)
+    if instance.progress.return_sent_at is not None and instance.progress.pending_outcome is not None:
+        return _returning(
+            instance, instance.progress.pending_outcome, instance.progress.return_sent_at, registration, fleet, policy
+        )
     match claim.phase:
         case ClaimPhase.DRAINING:
             return _draining(instance, claim, registration, fleet, policy)
@@ -101,7 +103,7 @@ def _in_hand(instance: Instance, claim: Claim, registration: Registration, fleet
 
 
 def _returned(instance: Instance, registration: Registration) -> bool:
-    return instance.trail.return_sent_at is not None and registration.status is Status.ACTIVE
+    return instance.progress.return_sent_at is not None and registration.status is Status.ACTIVE
 
 
 def _returning(
@@ -111,87 +113,87 @@ def _returning(
     registration: Registration,
     fleet: Fleet,
     policy: Policy,
-) -> Verdict:
+) -> NextStep:
     """Still shown DRAINING after we set it ACTIVE: the reader lags, the act was lost, or somebody drained it since."""
-    if not passed(sent_at, policy.reader_lag, registration.at):
-        return Verdict(look_at=fleet.at + policy.poll_interval)
-    if instance.trail.return_confirmed:
+    if not has_passed(sent_at, policy.reader_lag, registration.at):
+        return NextStep(look_at=fleet.at + policy.poll_interval)
+    if instance.progress.return_confirmed:
         # ECS had confirmed it, and no reader lags so long: this drain is another's, and stays.
-        return Verdict((Unmark(instance.id, verdict, took_slot=False),), look_at=fleet.at)
-    return Verdict(hand_back(instance, verdict), look_at=fleet.at + policy.poll_interval)
+        return NextStep((Unmark(instance.id, verdict, took_slot=False),), look_at=fleet.at)
+    return NextStep(hand_back(instance, verdict), look_at=fleet.at + policy.poll_interval)
 
 
-def _undescribed(instance: Instance, fleet: Fleet, policy: Policy) -> Verdict:
+def _undescribed(instance: Instance, fleet: Fleet, policy: Policy) -> NextStep:
     """ECS lists it and does not describe it: nothing is known of it now, and nothing is forgotten for that."""
     why = hold(Reason.NOT_DESCRIBED, why=instance.undescribed)
-    had_its_time = passed(fleet.started_at, policy.takeover_grace, fleet.at)
-    if had_its_time and passed(instance.phase_began, policy.longest_phase, fleet.at):
-        return Verdict(hold=why)
-    return Verdict(hold=why, look_at=fleet.at + policy.listing_spacing, wants_listing=True)
+    had_its_time = has_passed(fleet.started_at, policy.takeover_grace, fleet.at)
+    if had_its_time and has_passed(instance.phase_began, policy.longest_phase, fleet.at):
+        return NextStep(hold=why)
+    return NextStep(hold=why, look_at=fleet.at + policy.listing_spacing, wants_listing=True)
 
 
-def _missing(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Verdict:
+def _missing(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> NextStep:
     """It is not listed, or INACTIVE: terminated, deregistered, or about to come back under a new registration."""
-    began = max(instance.phase_began, instance.trail.claimed_at or instance.phase_began)
-    may_come_back = claim.phase is ClaimPhase.REBOOTING and not passed(began, policy.gone_after, fleet.at)
-    if instance.trail.missing_looks < MISSING_LOOKS or may_come_back:
-        return Verdict(look_at=fleet.at + policy.listing_spacing, wants_listing=True)
-    return Verdict((Unmark(instance.id, hold(Reason.GONE, why=LISTED_NO_MORE), took_slot=False),), look_at=fleet.at)
+    began = max(instance.phase_began, instance.progress.claimed_at or instance.phase_began)
+    may_come_back = claim.phase is ClaimPhase.REBOOTING and not has_passed(began, policy.gone_after, fleet.at)
+    if instance.progress.missing_looks < MISSING_LOOKS or may_come_back:
+        return NextStep(look_at=fleet.at + policy.listing_spacing, wants_listing=True)
+    return NextStep((Unmark(instance.id, hold(Reason.GONE, why=LISTED_NO_MORE), took_slot=False),), look_at=fleet.at)
 
 
-def _in_between(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+def _in_between(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
     """It is REGISTERING, DEREGISTERING or the like: ECS neither drains nor returns it.
 
     Most often that passes, or it is gone. Its claim stays for the run that finds it in service, or gone.
     """
     why = hold(Reason.NOT_ACTIVE, status=registration.status.value)
-    began = max(instance.phase_began, instance.trail.claimed_at or instance.phase_began)
+    began = max(instance.phase_began, instance.progress.claimed_at or instance.phase_began)
     limit = policy.drain_timeout if claim.run == fleet.run else policy.gone_after
-    if passed(began, limit, fleet.at):
-        return Verdict(hold=why)
-    return Verdict(hold=why, look_at=fleet.at + policy.listing_spacing)
+    if has_passed(began, limit, fleet.at):
+        return NextStep(hold=why)
+    return NextStep(hold=why, look_at=fleet.at + policy.listing_spacing)
 
 
-def _draining(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
-    trail = instance.trail
-    if trail.overwritten_looks:
+def _draining(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
+    progress = instance.progress
+    if progress.overwritten_looks:
         return wait_for_rival(instance, fleet, policy)
     marked_by_this_run = claim.run == fleet.run
     if registration.status is Status.ACTIVE:
         return _marked_but_active(instance, claim, registration, fleet, policy)
-    if marked_by_this_run and trail.drain_sent_at is None:
+    if marked_by_this_run and progress.drain_sent_at is None:
         # It was ACTIVE when we marked it, and we have not drained it: somebody else did, between the two.
         return _let_go(instance, hold(Reason.DRAINED_BY_OTHERS))
-    if trail.claim_absent_looks >= 2:
+    if progress.claim_absent_looks >= 2:
         return _let_go(instance, hold(Reason.CLAIM_REMOVED, status=registration.status.value))
-    barred = why_barred(instance, fleet)
-    if barred is not None:
-        return give_back_barred(instance, claim, barred, fleet)
+    blocked = why_blocked(instance, fleet)
+    if blocked is not None:
+        return give_back_barred(instance, claim, blocked, fleet)
     if is_own_host(instance, fleet):
         # Another run drained it while this one, on it, waited for the right to act. It never becomes empty now.
-        return Verdict(hand_back(instance, hold(Reason.OWN_HOST, why=GIVEN_BACK)), look_at=fleet.at)
+        return NextStep(hand_back(instance, hold(Reason.OWN_HOST, why=GIVEN_BACK)), look_at=fleet.at)
     unwanted = unwanted_now(instance, claim, fleet, policy)
     if unwanted is not None:
-        return give_back(instance, claim, unwanted, fleet, rests=False)
+        return give_back(instance, claim, unwanted, fleet, backs_off=False)
     if _counts_say_empty(registration) and instance.tasks is None:
-        return Verdict(wants_tasks=True, look_at=fleet.at)
+        return NextStep(wants_tasks=True, look_at=fleet.at)
     if _counts_say_empty(registration) and instance.tasks is not None and not instance.tasks.left:
         return _emptied(instance, claim, registration, fleet, policy)
     return _not_empty(instance, claim, registration, fleet, policy)
 
 
-def _not_empty(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+def _not_empty(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
     """Tasks are left: wait for them as long as the rules say, and stop those that the rules say to stop."""
     began = instance.phase_began
-    stands = patience(works_of(instance, fleet), policy.rules.tasks, began, policy.drain_timeout, fleet.at)
+    stands = drain_deadline(tasks_on(instance, fleet), policy.rules.tasks, began, policy.drain_timeout, fleet.at)
     over = fleet.at >= stands.until
     if (over or stands.stop) and not _tasks_are_fresh(instance, registration):
-        return Verdict(wants_tasks=True, look_at=fleet.at)
+        return NextStep(wants_tasks=True, look_at=fleet.at)
     if over:
         return give_back_not_empty(instance, claim, stands.until - began, fleet)
     soon = fleet.at + policy.poll_interval
     if stands.stop:
-        return Verdict((StopTasks(instance.id, stands.stop),), look_at=soon)
+        return NextStep((StopTasks(instance.id, stands.stop),), look_at=soon)
     due = next_look(began, fleet.at, policy.poll_interval, fleet.durations.drain)
     look_at = min(due, stands.until, stands.next_stop or due)
     soon_empty = _counts_say_empty(registration) or _others_were_empty(began, fleet, policy)
@@ -200,24 +202,24 @@ def _not_empty(instance: Instance, claim: Claim, registration: Registration, fle
         asked = ask_host(instance, fleet.at, policy)
         return replace(asked, look_at=look_at, wants_group=group_due_soon(instance, REBOOTS_AFTER_ANSWER, fleet))
     # Where a drain takes long, the version may be why: its tasks find no start on the hosts that came to it before.
-    long = passed(began, LONG_DRAIN, fleet.at)
-    return Verdict(look_at=look_at, wants_services=long and evidence_is_old(claim, fleet, SERVICES_SPACING))
+    long = has_passed(began, LONG_DRAIN, fleet.at)
+    return NextStep(look_at=look_at, wants_services=long and evidence_is_old(claim, fleet, SERVICES_SPACING))
 
 
 def _others_were_empty(began: datetime, fleet: Fleet, policy: Policy) -> bool:
     """Whether the quickest drain so far was over, or about to be, after the time that this one has taken."""
     learned = fleet.durations.drain
-    return learned is not None and passed(began, quiet_time(learned, policy.poll_interval), fleet.at)
+    return learned is not None and has_passed(began, quiet_time(learned, policy.poll_interval), fleet.at)
 
 
 def _report_is_aging(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
     """Whether what the host said would be too old for a reboot; asked again less and less often."""
-    if instance.flight is not None:
+    if instance.pending is not None:
         return False
-    if instance.told is None:
+    if instance.check_answer is None:
         return True
     spacing = max(policy.staged_report_max_age, (fleet.at - instance.phase_began) / REPORT_SPACING_SHARE)
-    return passed(instance.told.asked_at, spacing, fleet.at)
+    return has_passed(instance.check_answer.asked_at, spacing, fleet.at)
 
 
 def _counts_say_empty(registration: Registration) -> bool:
@@ -230,36 +232,36 @@ def _tasks_are_fresh(instance: Instance, registration: Registration) -> bool:
 
 def _marked_but_active(
     instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy
-) -> Verdict:
-    trail = instance.trail
+) -> NextStep:
+    progress = instance.progress
     soon = fleet.at + policy.poll_interval
     lag = policy.reader_lag
     if claim.run != fleet.run:
         # A run marked it and was killed before it drained, or after it returned it. Either way it is in service,
         # unless the reader lags: a claim that is dropped too early would leave a drain to nobody.
-        if not passed(trail.claimed_at or fleet.at, lag, registration.at):
-            return Verdict(look_at=soon)
-        return Verdict((Unmark(instance.id, None, took_slot=False),), look_at=fleet.at)
-    if trail.drain_sent_at is None:
-        return Verdict(look_at=soon)  # it begins through the same gates as all others: see `taking`
-    if not passed(trail.drain_sent_at, lag, registration.at):
+        if not has_passed(progress.claimed_at or fleet.at, lag, registration.at):
+            return NextStep(look_at=soon)
+        return NextStep((Unmark(instance.id, None, took_slot=False),), look_at=fleet.at)
+    if progress.drain_sent_at is None:
+        return NextStep(look_at=soon)  # it begins through the same gates as all others: see `taking`
+    if not has_passed(progress.drain_sent_at, lag, registration.at):
         # Passes that others are due for decide on it too: what they know of it may be older than the drain.
-        return Verdict(look_at=soon)
-    if trail.drain_seen:
-        return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
-    barred = why_barred(instance, fleet)
-    if barred is not None:
-        return _let_go(instance, barred)
-    if passed(instance.phase_began, policy.drain_timeout, fleet.at):
+        return NextStep(look_at=soon)
+    if progress.drain_seen:
+        return NextStep((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
+    blocked = why_blocked(instance, fleet)
+    if blocked is not None:
+        return _let_go(instance, blocked)
+    if has_passed(instance.phase_began, policy.drain_timeout, fleet.at):
         return _let_go(instance, hold(Reason.UNCLEAR, what="DRAINING", why="ECS never showed it"))
-    return Verdict((Drain(instance.id),), look_at=soon)
+    return NextStep((Drain(instance.id),), look_at=soon)
 
 
-def _let_go(instance: Instance, why: Hold) -> Verdict:
-    return Verdict((Unmark(instance.id, why, took_slot=False),), hold=why)
+def _let_go(instance: Instance, why: Hold) -> NextStep:
+    return NextStep((Unmark(instance.id, why, took_slot=False),), hold=why)
 
 
-def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
     """Nothing runs on it: mark it for the reboot, if the host still has what we claimed it for."""
     over = fleet.at >= _limit_of_drain(instance, claim, fleet, policy)
     report = staged_report(instance, fleet, policy)
@@ -271,21 +273,21 @@ def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet
         # What ECS says of its tasks is old news while the agent is away.
         if over:
             return give_back_changed(instance, claim, "its ECS agent is disconnected", fleet)
-        return Verdict(look_at=fleet.at + policy.poll_interval)
+        return NextStep(look_at=fleet.at + policy.poll_interval)
     difference = changed(report, claim)
     if difference is not None:
         return give_back_changed(instance, claim, difference, fleet)
     if evidence_is_old(claim, fleet):
-        return Verdict(look_at=fleet.at, wants_services=True)
+        return NextStep(look_at=fleet.at, wants_services=True)
     mark = Mark(instance.id, claim_for_reboot(claim, fleet))
-    return Verdict((mark,), look_at=fleet.at)
+    return NextStep((mark,), look_at=fleet.at)
 
 
 def _limit_of_drain(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> datetime:
     """The limit counts from the claim. A run that takes the claim over gives the host its time to answer."""
     limit = instance.phase_began + policy.drain_timeout + policy.rules.tasks.longest
-    if claim.run != fleet.run and instance.trail.claimed_at is not None:
-        limit = max(limit, instance.trail.claimed_at + policy.takeover_grace)
+    if claim.run != fleet.run and instance.progress.claimed_at is not None:
+        limit = max(limit, instance.progress.claimed_at + policy.takeover_grace)
     return limit
 
 
@@ -296,5 +298,5 @@ def claim_for_reboot(claim: Claim, fleet: Fleet) -> Claim:
 
 
 def _why_unreadable(instance: Instance) -> str:
-    answer = instance.told.answer if instance.told is not None else None
+    answer = instance.check_answer.answer if instance.check_answer is not None else None
     return f"its update check failed: {answer.detail}" if isinstance(answer, HostProblem) else "it did not answer"

@@ -6,32 +6,34 @@ from dataclasses import replace
 from datetime import timedelta
 
 from bottlerocket_ecs_updater.core.decision.admission import not_admitted
-from bottlerocket_ecs_updater.core.decision.backoff import next_rest
+from bottlerocket_ecs_updater.core.decision.backoff import next_backoff
 from bottlerocket_ecs_updater.core.decision.blockers import blocking_groups
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.model.command import Cancel, Command, Note, NoteBlockers, Return, Unmark, Verdict
+from bottlerocket_ecs_updater.core.model.command import Cancel, Command, NextStep, Note, NoteBlockers, Return, Unmark
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import spell
+from bottlerocket_ecs_updater.core.model.time_text import duration_text
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 TASKS_NAMED_AT_MOST = 5
 """How many of the tasks that did not stop are named in the reason."""
 
 
-def give_back(instance: Instance, claim: Claim, why: Hold | Failed, fleet: Fleet, *, rests: bool = True) -> Verdict:
+def give_back(
+    instance: Instance, claim: Claim, why: Hold | Failed, fleet: Fleet, *, backs_off: bool = True
+) -> NextStep:
     """Set it ACTIVE. With `rests`, the version is not tried there again for a while.
 
     Only for an instance that no reboot of ours can reach any more: a reboot cannot be called back for certain.
     """
     notes: tuple[Note, ...] = ()
-    if rests:
+    if backs_off:
         code = why.reason.code if isinstance(why, Hold) else why.failure.code
-        notes = (Note(instance.id, next_rest(instance.rest, claim.target, code, fleet.at)),)
-    return Verdict((*cancel_open(instance), *hand_back(instance, why, *notes)), look_at=fleet.at)
+        notes = (Note(instance.id, next_backoff(instance.backoff, claim.target, code, fleet.at)),)
+    return NextStep((*cancel_open(instance), *hand_back(instance, why, *notes)), look_at=fleet.at)
 
 
 def hand_back(instance: Instance, verdict: Outcome, *notes: Command) -> tuple[Command, ...]:
@@ -46,29 +48,29 @@ def cancel_open(instance: Instance) -> tuple[Command, ...]:
     return ()
 
 
-def give_back_changed(instance: Instance, claim: Claim, why: str, fleet: Fleet) -> Verdict:
+def give_back_changed(instance: Instance, claim: Claim, why: str, fleet: Fleet) -> NextStep:
     """Give back what no longer is as it was when it was claimed."""
     return give_back(instance, claim, hold(Reason.CHANGED_WHILE_DRAINING, why=why), fleet)
 
 
-def why_barred(instance: Instance, fleet: Fleet) -> Hold | None:
+def why_blocked(instance: Instance, fleet: Fleet) -> Hold | None:
     """Why AWS does not let us go on with it, be it with none or with this one alone; None where it does."""
-    if fleet.barred:
-        return hold(Reason.CHANGED_WHILE_DRAINING, why=fleet.barred)
+    if fleet.blocked:
+        return hold(Reason.CHANGED_WHILE_DRAINING, why=fleet.blocked)
     return hold(Reason.SEND_DENIED, why=instance.send_denied) if instance.send_denied else None
 
 
-def rests_when_barred(claim: Claim, why: Hold) -> bool:
+def backs_off_when_blocked(claim: Claim, why: Hold) -> bool:
     """The host is not to blame. But where its reboot alone is denied, every run would drain it in vain."""
     return why.reason is Reason.SEND_DENIED and claim.phase is ClaimPhase.REBOOTING
 
 
-def give_back_barred(instance: Instance, claim: Claim, why: Hold, fleet: Fleet) -> Verdict:
+def give_back_barred(instance: Instance, claim: Claim, why: Hold, fleet: Fleet) -> NextStep:
     """Give back at once what AWS does not let us reboot."""
-    return give_back(instance, claim, why, fleet, rests=rests_when_barred(claim, why))
+    return give_back(instance, claim, why, fleet, backs_off=backs_off_when_blocked(claim, why))
 
 
-def give_back_not_empty(instance: Instance, claim: Claim, limit: timedelta, fleet: Fleet) -> Verdict:
+def give_back_not_empty(instance: Instance, claim: Claim, limit: timedelta, fleet: Fleet) -> NextStep:
     """Give back what did not become empty in time, naming what is left on it."""
     verdict = give_back(instance, claim, not_empty_hold(instance, limit), fleet)
     return replace(verdict, commands=(NoteBlockers(instance.id, blocking_groups(instance)), *verdict.commands))
@@ -78,7 +80,7 @@ def not_empty_hold(instance: Instance, limit: timedelta) -> Hold:
     """The reason where tasks did not stop in time."""
     tasks = instance.tasks.left[:TASKS_NAMED_AT_MOST] if instance.tasks is not None else ()
     left = ", ".join(task.group or task.arn for task in tasks) or "none that ECS names"
-    return hold(Reason.DRAIN_TIMED_OUT, limit=spell(limit), tasks=left)
+    return hold(Reason.DRAIN_TIMED_OUT, limit=duration_text(limit), tasks=left)
 
 
 def unwanted_now(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Hold | None:
@@ -92,17 +94,17 @@ def staged_report(instance: Instance, fleet: Fleet, policy: Policy) -> HostRepor
     An answer that took long is good while it is fresh. Where the mark is refused again and again, asking anew would
     only hide that, and the limit of it.
     """
-    told = instance.told
-    if told is None:
+    check_answer = instance.check_answer
+    if check_answer is None:
         return None
-    now = instance.trail.in_vain_since or fleet.at
+    now = instance.progress.in_vain_since or fleet.at
     asked_after = now - policy.staged_report_max_age
-    if instance.flight is None and told.at >= asked_after:
+    if instance.pending is None and check_answer.at >= asked_after:
         asked_after -= policy.answer_timeout
-    claim, found_at = instance.claim, instance.trail.claimed_at
+    claim, found_at = instance.claim, instance.progress.claimed_at
     if claim is not None and claim.run != fleet.run and found_at is not None:
         asked_after = max(asked_after, found_at)  # a run that died may have been at work until then
-    return told.report if told.asked_at >= asked_after else None
+    return check_answer.report if check_answer.asked_at >= asked_after else None
 
 
 def changed(report: HostReport, claim: Claim) -> str | None:

@@ -13,10 +13,10 @@ from datetime import timedelta
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open
 from bottlerocket_ecs_updater.core.decision.outside import why_leaving
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
-from bottlerocket_ecs_updater.core.model.command import Command, Mark, Return, Unmark, Verdict
+from bottlerocket_ecs_updater.core.model.command import Command, Mark, NextStep, Return, Unmark
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 RETURNS_AFTER_ANSWER = timedelta(seconds=30)
@@ -29,15 +29,15 @@ SOON_SHARE = 2 / 3
 """An answer that is older than this part of its time is asked for again with a look that is taken anyway."""
 
 
-def let_go_if_leaving(instance: Instance) -> Verdict | None:
+def let_go_if_leaving(instance: Instance) -> NextStep | None:
     """Drop the claim on what its group takes away, whichever phase it is in; None where the group leaves it to us."""
     why = why_leaving(instance)
     if why is None:
         return None
-    return Verdict((*cancel_open(instance), Unmark(instance.id, why, took_slot=False)), hold=why)
+    return NextStep((*cancel_open(instance), Unmark(instance.id, why, took_slot=False)), hold=why)
 
 
-def ask_group_first(verdict: Verdict, instance: Instance, fleet: Fleet, policy: Policy) -> Verdict:
+def ask_group_first(verdict: NextStep, instance: Instance, fleet: Fleet, policy: Policy) -> NextStep:
     """The verdict, or a question to the group where it would act on an older answer.
 
     A group that does not answer is asked again for a while. After that the instance is returned all the same: a host
@@ -48,16 +48,16 @@ def ask_group_first(verdict: Verdict, instance: Instance, fleet: Fleet, policy: 
         return verdict
     missed_since = instance.around.group_missed_since if instance.around is not None else None
     if missed_since is None:
-        return Verdict(look_at=fleet.at, wants_group=True)
-    if not passed(missed_since, policy.answer_timeout, fleet.at):
-        return Verdict(look_at=fleet.at + policy.poll_interval, wants_group=True)
+        return NextStep(look_at=fleet.at, wants_group=True)
+    if not has_passed(missed_since, policy.answer_timeout, fleet.at):
+        return NextStep(look_at=fleet.at + policy.poll_interval, wants_group=True)
     return verdict
 
 
 def group_unasked(instance: Instance, age: timedelta, fleet: Fleet) -> bool:
     """Whether its group has not been asked for so long, though it can be."""
     answered_at = instance.around.group_at if instance.around is not None else None
-    return fleet.surveyed and (answered_at is None or passed(answered_at, age, fleet.at))
+    return fleet.surveyed and (answered_at is None or has_passed(answered_at, age, fleet.at))
 
 
 def group_due_soon(instance: Instance, age: timedelta, fleet: Fleet) -> bool:

@@ -17,41 +17,41 @@ from __future__ import annotations
 
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.model.command import Unmark, Verdict
+from bottlerocket_ecs_updater.core.model.command import NextStep, Unmark
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, Policy
 
 
 def lost_claim(
     instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy
-) -> Verdict | None:
+) -> NextStep | None:
     """What to do about a claim that only the store remembers; None where it is finished as any other."""
     if not _only_in_store(instance, claim, registration, fleet):
         return None
     if claim.phase is not ClaimPhase.QUARANTINED and not fleet.attributes_survive:
-        report = instance.told.report if instance.told is not None else None
+        report = instance.check_answer.report if instance.check_answer is not None else None
         if report is not None and report.boot != claim.boot:
             return None
         if report is None and claim.phase is ClaimPhase.REBOOTING:
             return None  # it is asked on its way
         may_be_asked = registration.connected and not is_mute(instance, fleet)
-        if report is None and may_be_asked and instance.trail.checks_failed < CHECK_TRIES:
+        if report is None and may_be_asked and instance.progress.checks_failed < CHECK_TRIES:
             return ask_host(instance, fleet.at, policy)
-    if not passed(instance.trail.claimed_at or fleet.at, policy.reader_lag, registration.at):
+    if not has_passed(instance.progress.claimed_at or fleet.at, policy.reader_lag, registration.at):
         # The reader may lag: a claim that is dropped too early would leave a drain to nobody.
-        return Verdict(look_at=fleet.at + policy.poll_interval)
+        return NextStep(look_at=fleet.at + policy.poll_interval)
     if registration.status is Status.ACTIVE:
-        return Verdict((Unmark(instance.id, None, took_slot=False),), look_at=fleet.at)
-    return Verdict(hold=_lost(claim, registration))
+        return NextStep((Unmark(instance.id, None, took_slot=False),), look_at=fleet.at)
+    return NextStep(hold=_lost(claim, registration))
 
 
 def _only_in_store(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet) -> bool:
     """Whether the store's copy is all there is, though the instance is registered as it was when it was claimed."""
-    seen = instance.claim_on_instance or instance.trail.claim_seen
+    seen = instance.claim_on_instance or instance.progress.claim_seen
     return claim.run != fleet.run and not seen and instance.claimed_arn == registration.arn
 
 

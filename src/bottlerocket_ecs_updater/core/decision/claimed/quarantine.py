@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.decision.claimed.after_reboot_hook import Unwell, ask_after_reboot
+from bottlerocket_ecs_updater.core.decision.claimed.after_reboot_hook import Unhealthy, ask_after_reboot
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import give_back
 from bottlerocket_ecs_updater.core.decision.claimed.verify import (
     _note,
@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.verify import (
 from bottlerocket_ecs_updater.core.decision.evidence import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim
-from bottlerocket_ecs_updater.core.model.command import Command, Conclude, Quarantine, Unmark, Verdict
+from bottlerocket_ecs_updater.core.model.command import Command, Conclude, NextStep, Quarantine, Unmark
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
@@ -28,50 +28,52 @@ from bottlerocket_ecs_updater.core.model.reboots import (
     INHIBITED_FOR,
     quiet_from,
 )
-from bottlerocket_ecs_updater.core.model.time_text import spell_moment
+from bottlerocket_ecs_updater.core.model.time_text import time_text
 from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, CONNECTED_LOOKS, Policy
 
 
-def quarantined(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+def quarantined(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
     """Left out of service: given back when it is healthy again, let go when a person returned it."""
     if registration.status is Status.ACTIVE:
-        return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),), look_at=fleet.at)
+        return NextStep((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),), look_at=fleet.at)
     conclusion = _conclusion(instance, claim, registration, fleet)
     if not registration.connected or registration.status is not Status.DRAINING or is_mute(instance, fleet):
         # What is REGISTERING or the like cannot be returned.
-        return Verdict(conclusion)
-    since = instance.trail.phase_seen_at or instance.phase_began
-    told = instance.told if instance.told is not None and instance.told.asked_at >= since else None
-    if told is None or told.report is None:
-        if told is not None and instance.trail.checks_failed >= CHECK_TRIES:
-            return Verdict(conclusion)
+        return NextStep(conclusion)
+    since = instance.progress.phase_seen_at or instance.phase_began
+    check_answer = (
+        instance.check_answer if instance.check_answer is not None and instance.check_answer.asked_at >= since else None
+    )
+    if check_answer is None or check_answer.report is None:
+        if check_answer is not None and instance.progress.checks_failed >= CHECK_TRIES:
+            return NextStep(conclusion)
         asked = ask_host(instance, fleet.at, policy)
-        return Verdict((*conclusion, *asked.commands), look_at=asked.look_at)
-    if instance.trail.connected_looks < CONNECTED_LOOKS:
-        return Verdict(conclusion, look_at=fleet.at + policy.poll_interval)
+        return NextStep((*conclusion, *asked.commands), look_at=asked.look_at)
+    if instance.progress.connected_looks < CONNECTED_LOOKS:
+        return NextStep(conclusion, look_at=fleet.at + policy.poll_interval)
     if impaired_by_update(instance):
-        return Verdict(conclusion)
-    found = _recovered(instance, claim, registration, told.report, fleet, policy)
+        return NextStep(conclusion)
+    found = _recovered(instance, claim, registration, check_answer.report, fleet, policy)
     return replace(found, commands=(*conclusion, *found.commands))
 
 
 def _recovered(
     instance: Instance, claim: Claim, registration: Registration, report: HostReport, fleet: Fleet, policy: Policy
-) -> Verdict:
+) -> NextStep:
     """A quarantined instance that answers again: what must still be seen before it is given back."""
     if report.boot == claim.boot:
         quiet = max(moment for moment in (quiet_from(instance.reboots), _quiet_of_quarantine(instance)) if moment)
-        return Verdict() if fleet.at < quiet else give_back(instance, claim, never_rebooted(instance, claim), fleet)
+        return NextStep() if fleet.at < quiet else give_back(instance, claim, never_rebooted(instance, claim), fleet)
     again = _second_reboot_possible(instance, claim, fleet, policy)
     if again is not None:
         return again
     match ask_after_reboot(instance, fleet.at, policy):
         case None:
             return _return_verified(instance, claim, registration, report, fleet)
-        case Verdict() as asked:
+        case NextStep() as asked:
             return asked
-        case Unwell():
-            return Verdict()
+        case Unhealthy():
+            return NextStep()
 
 
 def _quiet_of_quarantine(instance: Instance) -> datetime:
@@ -80,11 +82,11 @@ def _quiet_of_quarantine(instance: Instance) -> datetime:
 
 
 def _conclusion(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet) -> tuple[Command, ...]:
-    if isinstance(instance.trail.outcome, Quarantined):
+    if isinstance(instance.progress.outcome, Quarantined):
         return ()
-    rest = instance.rest
+    rest = instance.backoff
     reason = rest.why if rest is not None and rest.version == claim.target else "its record says why"
-    why = failed(Failure.STILL_QUARANTINED, since=spell_moment(claim.since), why=reason)
+    why = failed(Failure.STILL_QUARANTINED, since=time_text(claim.since), why=reason)
     return _say_quarantined(instance, claim, registration, why, fleet)
 
 

@@ -11,15 +11,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
+    backs_off_when_blocked,
     cancel_open,
     changed,
     give_back,
     give_back_barred,
     not_empty_hold,
-    rests_when_barred,
     staged_report,
     unwanted_now,
-    why_barred,
+    why_blocked,
 )
 from bottlerocket_ecs_updater.core.decision.claimed.rival_claim import wait_for_rival
 from bottlerocket_ecs_updater.core.decision.claimed.verify import (
@@ -31,25 +31,25 @@ from bottlerocket_ecs_updater.core.decision.claimed.verify import (
     verify,
 )
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
-from bottlerocket_ecs_updater.core.decision.polling import near, next_look, quiet_time
+from bottlerocket_ecs_updater.core.decision.polling import next_look, quiet_time, soon_interval
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.model.command import Mark, Reboot, Unmark, Verdict
+from bottlerocket_ecs_updater.core.model.command import Mark, NextStep, Reboot, Unmark
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.reboots import FIRST_RUN, SentReboot, quiet_from, quiet_unproven
-from bottlerocket_ecs_updater.core.model.time_text import passed, spell
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_passed
 from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES, Policy
 
 
-def rebooting(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+def rebooting(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
     """The next step for an instance that is marked for its reboot, or comes back from it."""
     report = _report_since(instance, claim, fleet)
     if report is not None and report.boot != claim.boot:
         return verify(instance, claim, registration, report, fleet, policy)
-    if claim.run == fleet.run and instance.trail.reboot_sent_at is None:
+    if claim.run == fleet.run and instance.progress.reboot_sent_at is None:
         return _not_sent(instance, claim, registration, report, fleet, policy)
     if is_mute(instance, fleet):
         return _mute(instance, claim, registration, fleet, policy)
@@ -58,15 +58,19 @@ def rebooting(instance: Instance, claim: Claim, registration: Registration, flee
 
 def _report_since(instance: Instance, claim: Claim, fleet: Fleet) -> HostReport | None:
     """The host's report, if it was asked for after what it shall prove."""
-    told = instance.told
-    if told is None:
+    check_answer = instance.check_answer
+    if check_answer is None:
         return None
-    trail = instance.trail
-    after = trail.reboot_sent_at
+    progress = instance.progress
+    after = progress.reboot_sent_at
     if after is None and claim.run != fleet.run:
-        after = trail.claimed_at
+        after = progress.claimed_at
     # What it said before its agent went says nothing of the boot that it comes back with.
-    return told.report if all(told.asked_at >= moment for moment in (after, trail.away_at) if moment) else None
+    return (
+        check_answer.report
+        if all(check_answer.asked_at >= moment for moment in (after, progress.away_at) if moment)
+        else None
+    )
 
 
 # Before the reboot
@@ -79,29 +83,29 @@ def _not_sent(
     report: HostReport | None,
     fleet: Fleet,
     policy: Policy,
-) -> Verdict:
+) -> NextStep:
     """Marked by this run, which has not sent the reboot for this mark."""
-    if instance.trail.overwritten_looks:
+    if instance.progress.overwritten_looks:
         return wait_for_rival(instance, fleet, policy)
     if registration.status is Status.ACTIVE:
-        drained_at = instance.trail.drain_sent_at
-        if drained_at is not None and not passed(drained_at, policy.reader_lag, registration.at):
-            return Verdict(look_at=fleet.at + policy.poll_interval)
-        return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
-    if instance.trail.claim_absent_looks >= 2:
+        drained_at = instance.progress.drain_sent_at
+        if drained_at is not None and not has_passed(drained_at, policy.reader_lag, registration.at):
+            return NextStep(look_at=fleet.at + policy.poll_interval)
+        return NextStep((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
+    if instance.progress.claim_absent_looks >= 2:
         why = hold(Reason.CLAIM_REMOVED, status=registration.status.value)
-        return Verdict((Unmark(instance.id, why, took_slot=False),), hold=why)
-    barred = why_barred(instance, fleet)
-    if barred is not None:
-        rests = rests_when_barred(claim, barred)
-        return _give_back_when_quiet(instance, claim, barred, registration, fleet, policy, rests=rests)
+        return NextStep((Unmark(instance.id, why, took_slot=False),), hold=why)
+    blocked = why_blocked(instance, fleet)
+    if blocked is not None:
+        backs_off = backs_off_when_blocked(claim, blocked)
+        return _give_back_when_quiet(instance, claim, blocked, registration, fleet, policy, backs_off=backs_off)
     unwanted = unwanted_now(instance, claim, fleet, policy)
     if unwanted is not None:
-        return _give_back_when_quiet(instance, claim, unwanted, registration, fleet, policy, rests=False)
+        return _give_back_when_quiet(instance, claim, unwanted, registration, fleet, policy, backs_off=False)
     if fleet.at >= limit_of_reboot(instance, claim, fleet, policy):
         why_unsent = _why_unsent(instance, registration, policy)
         return _give_back_when_quiet(instance, claim, why_unsent, registration, fleet, policy)
-    if report is None and instance.trail.away_at is not None:
+    if report is None and instance.progress.away_at is not None:
         return _ask_when_connected(instance, registration, fleet, policy)
     return _send(instance, claim, registration, report, fleet, policy)
 
@@ -113,14 +117,14 @@ def _send(
     report: HostReport | None,
     fleet: Fleet,
     policy: Policy,
-) -> Verdict:
+) -> NextStep:
     """Ask for the reboot, on looks that were all taken just now."""
     if instance.tasks is None or instance.tasks.at < registration.at or registration.at < fleet.at:
-        return Verdict(wants_tasks=True, look_at=fleet.at)
+        return NextStep(wants_tasks=True, look_at=fleet.at)
     empty = not (registration.running_tasks or registration.pending_tasks or instance.tasks.left)
     if not empty or registration.status is not Status.DRAINING or not registration.connected:
-        return Verdict(look_at=fleet.at + policy.poll_interval)
-    if report is None or (staged_report(instance, fleet, policy) is None and instance.trail.in_vain_since is None):
+        return NextStep(look_at=fleet.at + policy.poll_interval)
+    if report is None or (staged_report(instance, fleet, policy) is None and instance.progress.in_vain_since is None):
         return replace(ask_host(instance, fleet.at, policy), wants_answer_only=True)
     difference = changed(report, claim)
     if difference is not None:
@@ -128,7 +132,7 @@ def _send(
         return _give_back_when_quiet(instance, claim, why, registration, fleet, policy)
     # Soon, and not when the host may be back: how its command ended is asked before it can run a second time.
     soon = fleet.at + FIRST_RUN / 2
-    return Verdict((Reboot(instance.id),), look_at=soon, wants_answer_only=True, wants_reboot_end=True)
+    return NextStep((Reboot(instance.id),), look_at=soon, wants_answer_only=True, wants_reboot_end=True)
 
 
 def _why_unsent(instance: Instance, registration: Registration, policy: Policy) -> Hold:
@@ -137,7 +141,7 @@ def _why_unsent(instance: Instance, registration: Registration, policy: Policy) 
         return not_empty_hold(instance, policy.drain_timeout)
     if not registration.connected:
         return hold(Reason.CHANGED_WHILE_DRAINING, why="its ECS agent is disconnected")
-    why = f"no reboot could be sent to it within {spell(policy.reboot_timeout)}"
+    why = f"no reboot could be sent to it within {duration_text(policy.reboot_timeout)}"
     return hold(Reason.CHANGED_WHILE_DRAINING, why=why)
 
 
@@ -151,12 +155,12 @@ def _await_boot(
     report: HostReport | None,
     fleet: Fleet,
     policy: Policy,
-) -> Verdict:
+) -> NextStep:
     """A reboot was sent, by this run or perhaps by one that died: wait for the host to go and to come back."""
     over = fleet.at >= limit_of_reboot(instance, claim, fleet, policy)
     if report is not None and registration.connected:
         return _on_old_boot(instance, claim, registration, report, fleet, policy, over=over)
-    asked = instance.flight is not None and registration.connected and not _grace_over(instance, fleet, policy)
+    asked = instance.pending is not None and registration.connected and not _grace_over(instance, fleet, policy)
     if not over or asked:
         return _ask_when_connected(instance, registration, fleet, policy)
     return quarantine(instance, claim, registration, not_back(instance, registration, fleet, policy), fleet)
@@ -164,7 +168,7 @@ def _await_boot(
 
 def _grace_over(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
     """Whether the question that is under way had its time to be answered."""
-    return instance.flight is None or passed(instance.flight.sent_at, policy.answer_timeout, fleet.at)
+    return instance.pending is None or has_passed(instance.pending.sent_at, policy.answer_timeout, fleet.at)
 
 
 def _on_old_boot(
@@ -176,14 +180,14 @@ def _on_old_boot(
     policy: Policy,
     *,
     over: bool,
-) -> Verdict:
+) -> NextStep:
     """The old boot still runs: the host refused, or never got the command, or is about to go."""
     if _end_is_due(instance):
-        return Verdict(look_at=fleet.at, wants_reboot_end=True)
-    barred = why_barred(instance, fleet)
-    if barred is not None:
-        rests = rests_when_barred(claim, barred)
-        return _give_back_when_quiet(instance, claim, barred, registration, fleet, policy, rests=rests)
+        return NextStep(look_at=fleet.at, wants_reboot_end=True)
+    blocked = why_blocked(instance, fleet)
+    if blocked is not None:
+        backs_off = backs_off_when_blocked(claim, blocked)
+        return _give_back_when_quiet(instance, claim, blocked, registration, fleet, policy, backs_off=backs_off)
     if over:
         why = never_rebooted(instance, claim)
         return _give_back_when_quiet(instance, claim, why, registration, fleet, policy)
@@ -194,20 +198,20 @@ def _on_old_boot(
 
 def _end_is_due(instance: Instance) -> bool:
     """Whether an open command's end is to be asked for, since the host said that it did not reboot yet."""
-    told = instance.told
-    if told is None:
+    check_answer = instance.check_answer
+    if check_answer is None:
         return False
-    return any(one.not_asked_since(told.at) for one in instance.reboots)
+    return any(one.not_asked_since(check_answer.at) for one in instance.reboots)
 
 
 def _may_ask_again(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
     """Whether one more reboot may be asked for: none of the earlier ones can still happen, as far as is known."""
-    told = instance.told
+    check_answer = instance.check_answer
     from_ = [_asked_again_from(one, policy) for one in instance.reboots]
-    if told is None or any(moment is None for moment in from_):
+    if check_answer is None or any(moment is None for moment in from_):
         return False
     settled = [moment for moment in from_ if moment is not None]
-    return all(told.asked_at >= moment and fleet.at >= moment for moment in settled)
+    return all(check_answer.asked_at >= moment and fleet.at >= moment for moment in settled)
 
 
 def _asked_again_from(one: SentReboot, policy: Policy) -> datetime | None:
@@ -229,22 +233,22 @@ def _again(
     report: HostReport,
     fleet: Fleet,
     policy: Policy,
-) -> Verdict:
+) -> NextStep:
     """Ask for the reboot once more, while tries are left and it is still what we claimed."""
     if registration.status is Status.ACTIVE:
-        return Verdict((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
+        return NextStep((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
     difference = changed(report, claim)
     if difference is not None:
         why = hold(Reason.CHANGED_WHILE_DRAINING, why=difference)
         return _give_back_when_quiet(instance, claim, why, registration, fleet, policy)
     unwanted = unwanted_now(instance, claim, fleet, policy)
     if unwanted is not None:
-        return _give_back_when_quiet(instance, claim, unwanted, registration, fleet, policy, rests=False)
+        return _give_back_when_quiet(instance, claim, unwanted, registration, fleet, policy, backs_off=False)
     if claim.reboots >= (REBOOT_TRIES if claim.run == fleet.run else REBOOT_MARKS):
         return _give_back_when_quiet(instance, claim, never_rebooted(instance, claim), registration, fleet, policy)
     taken = replace(claim, run=fleet.run, store=fleet.store)
     mark = Mark(instance.id, taken.enter(ClaimPhase.REBOOTING, fleet.at, reboots=claim.reboots + 1))
-    return Verdict((mark,), look_at=fleet.at)
+    return NextStep((mark,), look_at=fleet.at)
 
 
 # Giving it back on its old boot
@@ -258,62 +262,62 @@ def _give_back_when_quiet(
     fleet: Fleet,
     policy: Policy,
     *,
-    rests: bool = True,
-) -> Verdict:
+    backs_off: bool = True,
+) -> NextStep:
     """Return it once none of our reboots can happen any more. One that is pending for longer is for a person."""
     quiet = quiet_from(instance.reboots)
     if quiet is None:
-        return give_back(instance, claim, why, fleet, rests=rests)
+        return give_back(instance, claim, why, fleet, backs_off=backs_off)
     if fleet.at < quiet and any(one.accepted for one in instance.reboots):
         if fleet.at < limit_of_reboot(instance, claim, fleet, policy):
             return _ask_when_connected(instance, registration, fleet, policy)
         return quarantine(instance, claim, registration, stalled(policy), fleet)
     if fleet.at < quiet:
         look_at = min(quiet, fleet.at + policy.answer_timeout)
-        return Verdict(cancel_open(instance), look_at=look_at, wants_reboot_end=True)
-    if instance.told is None or instance.told.asked_at < quiet:
+        return NextStep(cancel_open(instance), look_at=look_at, wants_reboot_end=True)
+    if instance.check_answer is None or instance.check_answer.asked_at < quiet:
         return ask_host(instance, fleet.at, policy)
-    return give_back(instance, claim, why, fleet, rests=rests)
+    return give_back(instance, claim, why, fleet, backs_off=backs_off)
 
 
-def _mute(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+def _mute(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
     """AWS does not let us ask hosts: what ECS shows, and time, must do. Its version stays unproven."""
-    trail, barred = instance.trail, why_barred(instance, fleet)
-    assert barred is not None
-    came_back = trail.away_at is not None and trail.connected_looks >= CONNECTED_LOOKS
+    progress, blocked = instance.progress, why_blocked(instance, fleet)
+    assert blocked is not None
+    came_back = progress.away_at is not None and progress.connected_looks >= CONNECTED_LOOKS
     quiet = quiet_unproven(instance.reboots) if came_back else quiet_from(instance.reboots)
     if quiet is not None and fleet.at < quiet:
         if fleet.at >= limit_of_reboot(instance, claim, fleet, policy):
             return quarantine(instance, claim, registration, not_back(instance, registration, fleet, policy), fleet)
-        return Verdict(cancel_open(instance), look_at=min(quiet, fleet.at + policy.answer_timeout))
+        return NextStep(cancel_open(instance), look_at=min(quiet, fleet.at + policy.answer_timeout))
     if registration.connected:
-        return give_back_barred(instance, claim, barred, fleet)
+        return give_back_barred(instance, claim, blocked, fleet)
     if fleet.at < limit_of_reboot(instance, claim, fleet, policy):
-        return Verdict(look_at=fleet.at + policy.listing_spacing)
+        return NextStep(look_at=fleet.at + policy.listing_spacing)
     return quarantine(instance, claim, registration, not_back(instance, registration, fleet, policy), fleet)
 
 
 # Asking
 
 
-def _ask_when_connected(instance: Instance, registration: Registration, fleet: Fleet, policy: Policy) -> Verdict:
+def _ask_when_connected(instance: Instance, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
     """Ask the host once its agent is there again; now and then one that may have gone and come back unseen."""
-    trail = instance.trail
-    sent_at = trail.reboot_sent_at or trail.claimed_at or fleet.at
+    progress = instance.progress
+    sent_at = progress.reboot_sent_at or progress.claimed_at or fleet.at
     wants_end = _end_unknown(instance)
-    if instance.flight is not None:
-        return Verdict(look_at=fleet.at + near(policy.poll_interval), wants_reboot_end=wants_end)
+    if instance.pending is not None:
+        return NextStep(look_at=fleet.at + soon_interval(policy.poll_interval), wants_reboot_end=wants_end)
     due = next_look(
         sent_at,
         fleet.at,
         policy.poll_interval,
         fleet.durations.reboot,
-        policy.quiet_after_reboot if trail.reboot_sent_at else policy.poll_interval,
+        policy.quiet_after_reboot if progress.reboot_sent_at else policy.poll_interval,
     )
     if not registration.connected:
-        late = passed(sent_at, policy.late_after_reboot, fleet.at)
+        late = has_passed(sent_at, policy.late_after_reboot, fleet.at)
         spacing = policy.listing_spacing if late else timedelta(0)
-        return Verdict(look_at=max(due, fleet.at + spacing), wants_listing=late, wants_reboot_end=wants_end)
+        return NextStep(look_at=max(due, fleet.at + spacing), wants_listing=late, wants_reboot_end=wants_end)
     if _came_back_unasked(instance):
         return ask_host(instance, fleet.at, policy)
     return _ask_one_that_never_left(instance, sent_at, due, fleet, policy)
@@ -326,20 +330,22 @@ def _end_unknown(instance: Instance) -> bool:
 
 def _came_back_unasked(instance: Instance) -> bool:
     """Whether its agent was away, or its claim was found, and the host gave no report since."""
-    trail, told = instance.trail, instance.told
-    since = trail.away_at or (trail.claimed_at if trail.reboot_sent_at is None else None)
-    return since is not None and (told is None or told.report is None or told.asked_at < since)
+    progress, check_answer = instance.progress, instance.check_answer
+    since = progress.away_at or (progress.claimed_at if progress.reboot_sent_at is None else None)
+    return since is not None and (check_answer is None or check_answer.report is None or check_answer.asked_at < since)
 
 
 def _ask_one_that_never_left(
     instance: Instance, sent_at: datetime, due: datetime, fleet: Fleet, policy: Policy
-) -> Verdict:
+) -> NextStep:
     learned = fleet.durations.reboot
     quiet = quiet_time(learned, policy.poll_interval) if learned is not None else 2 * policy.quiet_after_reboot
     if fleet.at < sent_at + quiet:
-        return Verdict(look_at=due)
-    last = instance.told.asked_at if instance.told and instance.told.asked_at >= sent_at else None
+        return NextStep(look_at=due)
+    last = (
+        instance.check_answer.asked_at if instance.check_answer and instance.check_answer.asked_at >= sent_at else None
+    )
     spacing = max(policy.quiet_after_reboot, (fleet.at - sent_at) / 4)
     if last is not None and fleet.at < last + spacing:
-        return Verdict(look_at=min(last + spacing, max(due, fleet.at + policy.poll_interval)))
+        return NextStep(look_at=min(last + spacing, max(due, fleet.at + policy.poll_interval)))
     return ask_host(instance, fleet.at, policy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bottlerocket_ecs_updater.core.model.command import Unmark, Verdict
+from bottlerocket_ecs_updater.core.model.command import NextStep, Unmark
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
@@ -14,14 +14,14 @@ OVERWRITTEN_LOOKS = 2
 
 def _overwritten(instance: Instance, fleet: Fleet) -> Hold:
     """What is said of an instance that this run marked, and whose attribute holds another run's claim now."""
-    run = instance.trail.overwritten_by or "that is not known"
+    run = instance.progress.overwritten_by or "that is not known"
     since = f"{fleet.at:%Y-%m-%d %H:%M} UTC"
     return hold(Reason.ANOTHER_RUN, run=run, instance=instance.id, phase="claimed by it", since=since)
 
 
-def wait_for_rival(instance: Instance, fleet: Fleet, policy: Policy) -> Verdict:
+def wait_for_rival(instance: Instance, fleet: Fleet, policy: Policy) -> NextStep:
     """Another run's claim is where ours was written: look once more, and leave the instance to that run."""
-    if instance.trail.overwritten_looks < OVERWRITTEN_LOOKS:
-        return Verdict(look_at=fleet.at + policy.poll_interval)
+    if instance.progress.overwritten_looks < OVERWRITTEN_LOOKS:
+        return NextStep(look_at=fleet.at + policy.poll_interval)
     why = _overwritten(instance, fleet)
-    return Verdict((Unmark(instance.id, why, took_slot=False),), hold=why)
+    return NextStep((Unmark(instance.id, why, took_slot=False),), hold=why)

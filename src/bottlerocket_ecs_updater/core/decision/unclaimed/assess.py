@@ -1,6 +1,6 @@
 """An instance that is not ours yet: is there something to do, may it be done, and what comes next?
 
-`stand` gives the one thing that is true of it now. What needs the whole cluster, staging ahead and the budget,
+`assess` gives the one thing that is true of it now. What needs the whole cluster, staging ahead and the budget,
 is decided over all standings together in `decide`.
 """
 
@@ -19,15 +19,15 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import answers
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import own_host_hold
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, first_hold
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
-from bottlerocket_ecs_updater.core.model.container_instance import Reach, Registration, Status
+from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Registration, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, HostReport, Problem, UpdateState
 from bottlerocket_ecs_updater.core.model.ids import BootId, RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, UpToDate
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason, failed, hold
-from bottlerocket_ecs_updater.core.model.run_command import End, Kind, Told
-from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.model.run_command import CheckAnswer, CommandStatus, DocumentKind
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, UNHEARD_APPLIES, Policy
 from bottlerocket_ecs_updater.core.rules.promotion import block_on
@@ -79,7 +79,7 @@ class Done:
 CLAIMS_REMEMBERED = 8192
 """ECS holds 5,000 container instances in a cluster; that a claim fits is asked of each at every pass."""
 
-Standing = Held | Asking | Waiting | Stageable | Ready | Done
+CandidateState = Held | Asking | Waiting | Stageable | Ready | Done
 
 _PROBLEM_REASONS = {
     Problem.TOO_OLD: Reason.TOO_OLD,
@@ -99,25 +99,25 @@ DARK_LOOKS = 6
 """After so many looks in a row that did not describe an instance, a run does not wait for the next one."""
 
 
-def stand(instance: Instance, fleet: Fleet, policy: Policy) -> Standing:
+def assess(instance: Instance, fleet: Fleet, policy: Policy) -> CandidateState:
     """What is true now of an instance without a claim."""
-    if instance.trail.outcome is not None:
-        return Done(instance.trail.outcome)
+    if instance.progress.outcome is not None:
+        return Done(instance.progress.outcome)
     barrier = out_of_reach(instance) or not_selected(instance, policy)
     if barrier is not None:
         return Held(barrier)
-    if instance.flight is not None:
+    if instance.pending is not None:
         return Waiting(fleet.at + policy.poll_interval)
     if instance.send_denied:
         return Held(hold(Reason.SEND_DENIED, why=instance.send_denied))
     if instance.send_refused:
         return Held(hold(Reason.SEND_REFUSED, why=instance.send_refused))
-    told = instance.told
-    if told is None or _applied_since(instance) or _asked_before_rival(told, fleet):
+    check_answer = instance.check_answer
+    if check_answer is None or _applied_since(instance) or _asked_before_rival(check_answer, fleet):
         return Asking()
-    if isinstance(told.answer, HostProblem):
-        return _problem(instance, told.answer, fleet, policy)
-    return _report(instance, told.answer, fleet, policy)
+    if isinstance(check_answer.answer, HostProblem):
+        return _problem(instance, check_answer.answer, fleet, policy)
+    return _report(instance, check_answer.answer, fleet, policy)
 
 
 def out_of_reach(instance: Instance) -> Hold | None:
@@ -142,10 +142,10 @@ def some_may_be_back(fleet: Fleet, policy: Policy) -> bool:
 
     What ECS did not describe at the last few looks may be described at the next.
     """
-    if any(one.unknown and one.trail.dark_looks <= DARK_LOOKS for one in fleet.instances.values()):
+    if any(one.unknown and one.progress.dark_looks <= DARK_LOOKS for one in fleet.instances.values()):
         return True
-    gone = (one.trail.disconnected_since for one in fleet.instances.values() if _only_disconnected(one))
-    return any(since is not None and not passed(since, policy.flap_time, fleet.at) for since in gone)
+    gone = (one.progress.disconnected_since for one in fleet.instances.values() if _only_disconnected(one))
+    return any(since is not None and not has_passed(since, policy.flap_time, fleet.at) for since in gone)
 
 
 def _only_disconnected(instance: Instance) -> bool:
@@ -167,37 +167,37 @@ def _not_reachable(instance: Instance, registration: Registration) -> Hold | Non
     if not registration.connected:
         return hold(Reason.AGENT_DISCONNECTED)
     match instance.reach:
-        case Reach.ONLINE:
+        case PingStatus.ONLINE:
             return None
-        case Reach.CONNECTION_LOST:
+        case PingStatus.CONNECTION_LOST:
             return hold(Reason.SSM_CONNECTION_LOST)
-        case Reach.UNKNOWN:
+        case PingStatus.UNKNOWN:
             known = instance.node
             return hold(Reason.HYBRID_ACTIVATION, known=known) if known else hold(Reason.UNKNOWN_TO_SSM)
         case _:
             assert_never(instance.reach)
 
 
-def _asked_before_rival(told: Told, fleet: Fleet) -> bool:
+def _asked_before_rival(check_answer: CheckAnswer, fleet: Fleet) -> bool:
     """Whether a run with another store may have been at work since the host was asked."""
-    return fleet.rival_at is not None and told.asked_at <= fleet.rival_at
+    return fleet.rival_at is not None and check_answer.asked_at <= fleet.rival_at
 
 
 def _applied_since(instance: Instance) -> bool:
     """Whether an apply ended after the host was last asked: only a new check tells what came of it."""
-    applied, told = instance.applied, instance.told
-    return applied is not None and told is not None and told.asked_at < applied.ended_at
+    applied, check_answer = instance.applied, instance.check_answer
+    return applied is not None and check_answer is not None and check_answer.asked_at < applied.ended_at
 
 
-def _problem(instance: Instance, answer: HostProblem, fleet: Fleet, policy: Policy) -> Standing:
+def _problem(instance: Instance, answer: HostProblem, fleet: Fleet, policy: Policy) -> CandidateState:
     final = answer.problem is Problem.TOO_OLD
     if answer.problem is Problem.BUSY:
         # Another command holds the lock: an apply that outlived its client may take its full time.
-        first = instance.trail.first_busy_at or fleet.at
-        final = passed(first, policy.apply_timeout, fleet.at)
-    elif instance.trail.checks_failed >= CHECK_TRIES:
+        first = instance.progress.first_busy_at or fleet.at
+        final = has_passed(first, policy.apply_timeout, fleet.at)
+    elif instance.progress.checks_failed >= CHECK_TRIES:
         final = True
-    if final and instance.trail.applies:
+    if final and instance.progress.applies:
         return Done(failed(Failure.APPLY_FAILED, detail=answer.detail))
     if final:
         return Held(hold(_PROBLEM_REASONS[answer.problem], detail=answer.detail))
@@ -205,7 +205,7 @@ def _problem(instance: Instance, answer: HostProblem, fleet: Fleet, policy: Poli
     return Asking() if asked.commands else Waiting(asked.look_at or fleet.at + policy.poll_interval)
 
 
-def _report(instance: Instance, report: HostReport, fleet: Fleet, policy: Policy) -> Standing:
+def _report(instance: Instance, report: HostReport, fleet: Fleet, policy: Policy) -> CandidateState:
     if report.state is UpdateState.IDLE:
         return _idle(instance, report)
     target = report.target
@@ -241,10 +241,10 @@ def answers_about(
     )
 
 
-def _idle(instance: Instance, report: HostReport) -> Standing:
-    offered = instance.trail.offered
+def _idle(instance: Instance, report: HostReport) -> CandidateState:
+    offered = instance.progress.offered
     # One that runs what it was offered has it: somebody else rebooted it into what we staged.
-    if instance.trail.applies and report.running != offered:
+    if instance.progress.applies and report.running != offered:
         return Held(hold(Reason.WITHDRAWN, version=offered or "a newer release"))
     variant = instance.registration.variant if instance.registration else None
     if variant is not None and any(variant == old or variant.startswith(f"{old}-") for old in END_OF_LIFE_VARIANTS):
@@ -270,20 +270,25 @@ def _not_encodable(run: RunId, source: Version, target: Version, boot: BootId, a
 
 def _worth_another_apply(instance: Instance, report: HostReport) -> bool:
     """Whether a second apply may mend what the first left: it was cut short, or it never ran, or the lock was held."""
-    applied, trail = instance.applied, instance.trail
-    if applied is None or trail.applies - trail.applies_unheard >= APPLY_TRIES:
+    applied, progress = instance.applied, instance.progress
+    if applied is None or progress.applies - progress.applies_unheard >= APPLY_TRIES:
         return False
     if not applied.command:
-        return trail.applies_unheard < UNHEARD_APPLIES
-    cut_short = applied.end in (End.TIMED_OUT, End.NOT_DELIVERED, End.CANCELLED, End.ABANDONED)
+        return progress.applies_unheard < UNHEARD_APPLIES
+    cut_short = applied.end in (
+        CommandStatus.TIMED_OUT,
+        CommandStatus.NOT_DELIVERED,
+        CommandStatus.CANCELLED,
+        CommandStatus.ABANDONED,
+    )
     # What a check had found is forgotten at a boot, and what it had staged: an apply is refused then, or lost.
-    rebooted = instance.trail.applied_on is not None and instance.trail.applied_on != report.boot
+    rebooted = instance.progress.applied_on is not None and instance.progress.applied_on != report.boot
     return report.state is UpdateState.STAGED or cut_short or applied.busy or rebooted
 
 
 def _apply_failed(instance: Instance) -> Failed | Hold:
     applied = instance.applied
-    if applied is not None and applied.kind is Kind.APPLY and not applied.command:
-        return hold(Reason.UNCLEAR, what="the apply", why=f"{instance.trail.applies_unheard} got no reply")
-    detail = applied.detail if applied is not None and applied.kind is Kind.APPLY else "nothing was heard of it"
+    if applied is not None and applied.kind is DocumentKind.APPLY and not applied.command:
+        return hold(Reason.UNCLEAR, what="the apply", why=f"{instance.progress.applies_unheard} got no reply")
+    detail = applied.detail if applied is not None and applied.kind is DocumentKind.APPLY else "nothing was heard of it"
     return failed(Failure.APPLY_FAILED, detail=detail)

@@ -146,10 +146,10 @@ def _unreadable_and_out(instance: Instance) -> bool:
 
 def _may_be_out(instance: Instance, claim: Claim, fleet: Fleet) -> bool:
     """What a claim of another run did to it is not known before it is finished, whatever a reader that lags shows."""
-    registration, trail = instance.registration, instance.trail
-    if trail.return_confirmed or (registration is not None and registration.status is Status.INACTIVE):
+    registration, progress = instance.registration, instance.progress
+    if progress.return_confirmed or (registration is not None and registration.status is Status.INACTIVE):
         return False
-    never_drained = claim.run == fleet.run and trail.drain_sent_at is None
+    never_drained = claim.run == fleet.run and progress.drain_sent_at is None
     return not (never_drained and registration is not None and registration.status is Status.ACTIVE)
 
 

@@ -10,19 +10,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from bottlerocket_ecs_updater.core.capacity.cluster_room import Rooms
+from bottlerocket_ecs_updater.core.capacity.cluster_room import ClusterRoom
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom, room_hold
 from bottlerocket_ecs_updater.core.decision.admission import rules_for
 from bottlerocket_ecs_updater.core.decision.affected import deploying_on, hold_for_deployments
 from bottlerocket_ecs_updater.core.decision.blockers import blocked, groups_on
 from bottlerocket_ecs_updater.core.decision.evidence import impaired_on_trial
 from bottlerocket_ecs_updater.core.decision.outside import is_there, not_selected, set_aside
-from bottlerocket_ecs_updater.core.decision.tasks_on_host import works_of
+from bottlerocket_ecs_updater.core.decision.tasks_on_host import tasks_on
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, Case, before_drain, before_staging
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
-from bottlerocket_ecs_updater.core.model.history import Recorded
+from bottlerocket_ecs_updater.core.model.history import RecordedDurations
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -33,7 +33,7 @@ from bottlerocket_ecs_updater.core.rules.health import hold_for_health
 from bottlerocket_ecs_updater.core.rules.pace import Pace, needed, pace_from
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.tasks import Work, longest_wait, may_leave
+from bottlerocket_ecs_updater.core.rules.tasks import TaskOnHost, longest_wait, may_leave
 
 CUTOFF_SHARE = 0.9
 """Nine of ten recorded updates took no longer than what is reckoned with before a window closes."""
@@ -55,17 +55,17 @@ def tasks_hold(instance: Instance, fleet: Fleet, policy: Policy) -> Hold | None:
     nothing_special = not rules.rules and (instance.around is None or not instance.around.protected)
     if nothing_special and all(task.of_service for task in tasks):
         return None
-    return may_leave(works_of(instance, fleet), rules, fleet.at)
+    return may_leave(tasks_on(instance, fleet), rules, fleet.at)
 
 
-class Turns:
+class RolloutLimits:
     """What the rules leave to those that begin in one pass: counted down as they are picked."""
 
     def __init__(self, fleet: Fleet, policy: Policy) -> None:
         self._fleet = fleet
         self._policy = policy
         self._today = allow_today(policy.rules.checkpoints, begun_lately(fleet), fleet.at)
-        self._rooms = Rooms(fleet)
+        self._rooms = ClusterRoom(fleet)
         self._allowances: dict[Version, Allowance] = {}
         self._picked: frozenset[str] = frozenset()
         """The groups of the tasks on those that were picked in this pass."""
@@ -82,7 +82,7 @@ class Turns:
             target,
             fleet,
             time,
-            left=works_of(instance, fleet),
+            left=tasks_on(instance, fleet),
             allowances=self._left(target),
             room=self.room(instance) if room else None,
         )
@@ -91,7 +91,7 @@ class Turns:
         rules = rules_for(target, fleet, policy)
         return (_pause(fleet), *tasks, *before_drain(case, rules, fleet.at)) if case is not None else ()
 
-    def barred(self, target: Version) -> Hold | None:
+    def blocked(self, target: Version) -> Hold | None:
         """Why no instance that stands ready for that release may be drained now: pace, or health.
 
         Everything else that is asked before a drain was asked of each when it was said to stand ready.
@@ -126,9 +126,9 @@ class Turns:
         service = self._rooms.unknown_on(instance)
         return hold(Reason.SERVICE_UNKNOWN, service=service.name, why=service.unknown) if service is not None else None
 
-    def strays(self, instance: Instance) -> int:
+    def tasks_moved_again(self, instance: Instance) -> int:
         """How many of its tasks would have to be moved once more."""
-        return self._rooms.strays(instance)
+        return self._rooms.tasks_moved_again(instance)
 
     def leave(self, instance: Instance) -> None:
         """Its tasks are to move, too."""
@@ -146,7 +146,7 @@ class Turns:
 
     def take_told(self, instance: Instance) -> None:
         """One more goes to the release that it said it would take, where it said so."""
-        report = instance.told.report if instance.told is not None else None
+        report = instance.check_answer.report if instance.check_answer is not None else None
         if report is not None and report.target is not None:
             self.take(report.target)
 
@@ -197,7 +197,7 @@ def _on_since(instance: Instance, version: Version, fleet: Fleet) -> datetime | 
     One that runs it without an update of ours counts from when it was first found: whether it was launched on the
     release days ago, or updated by hand a minute ago, nothing tells.
     """
-    report = instance.told.report if instance.told is not None else None
+    report = instance.check_answer.report if instance.check_answer is not None else None
     if report is not None and report.running != version:
         return None
     known = fleet.past.came_to(instance.id, version)
@@ -218,7 +218,7 @@ def newly_found(fleet: Fleet, policy: Policy) -> Mapping[InstanceId, Version]:
     """Instances in service on a release that others are offered, of which nobody wrote down since when they run it."""
     if not policy.rules.checkpoints.steps:
         return {}
-    reports = {one.id: one.told.report for one in fleet.instances.values() if one.told is not None}
+    reports = {one.id: one.check_answer.report for one in fleet.instances.values() if one.check_answer is not None}
     offered = {report.target for report in reports.values() if report is not None}
     found: dict[InstanceId, Version] = {}
     for id_, report in reports.items():
@@ -250,7 +250,7 @@ def expected_pace(fleet: Fleet, policy: Policy, share: float = 0.5) -> Pace:
 
 def expected_wait(instance: Instance, fleet: Fleet, rules: Rules) -> timedelta:
     """How long its drain may have to wait for tasks that rules let it wait for."""
-    return longest_wait(works_of(instance, fleet), rules.tasks)
+    return longest_wait(tasks_on(instance, fleet), rules.tasks)
 
 
 def _case(
@@ -260,7 +260,7 @@ def _case(
     fleet: Fleet,
     time: timedelta,
     *,
-    left: tuple[Work, ...] | None = None,
+    left: tuple[TaskOnHost, ...] | None = None,
     allowances: Iterable[Allowance] = (),
     room: Fits | NoRoom | None = None,
 ) -> Case | None:
@@ -297,5 +297,5 @@ def _pause(fleet: Fleet) -> Answer:
 
 
 @lru_cache(maxsize=8)
-def _pace(recorded: Recorded, settle: timedelta, share: float) -> Pace:
+def _pace(recorded: RecordedDurations, settle: timedelta, share: float) -> Pace:
     return pace_from(recorded, settle, share=share)

@@ -30,13 +30,13 @@ def no_strays(_: Instance) -> int:
     return 0
 
 
-def in_order(instances: Iterable[Instance], strays: Callable[[Instance], int] = no_strays) -> list[Instance]:
+def in_order(instances: Iterable[Instance], tasks_moved_again: Callable[[Instance], int] = no_strays) -> list[Instance]:
     """The instances in the order in which they are taken; the same for the same fleet.
 
     `strays` is how many tasks of an instance would only find a place where they must be moved once more.
     """
     listed = list(instances)
-    classes = {instance.id: _class_of(instance, strays) for instance in listed}
+    classes = {instance.id: _class_of(instance, tasks_moved_again) for instance in listed}
     ranked = sorted(listed, key=lambda instance: (classes[instance.id], tasks_to_move(instance), instance.id))
     turns: dict[tuple[_Class, Zone], int] = {}
     places: dict[InstanceId, tuple[_Class, int, int, Zone, InstanceId]] = {}
@@ -48,10 +48,10 @@ def in_order(instances: Iterable[Instance], strays: Callable[[Instance], int] = 
     return sorted(ranked, key=lambda instance: places[instance.id])
 
 
-def _class_of(instance: Instance, strays: Callable[[Instance], int]) -> _Class:
-    failures = instance.rest.attempts if instance.rest is not None else 0
-    report = instance.told.report if instance.told is not None else None
-    return failures, report.running if report else _UNKNOWN, strays(instance)
+def _class_of(instance: Instance, tasks_moved_again: Callable[[Instance], int]) -> _Class:
+    failures = instance.backoff.attempts if instance.backoff is not None else 0
+    report = instance.check_answer.report if instance.check_answer is not None else None
+    return failures, report.running if report else _UNKNOWN, tasks_moved_again(instance)
 
 
 def tasks_to_move(instance: Instance) -> int:

@@ -16,14 +16,14 @@ from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import assert_never
 
-from bottlerocket_ecs_updater.core.decision.polling import near
+from bottlerocket_ecs_updater.core.decision.polling import soon_interval
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import is_own_host
-from bottlerocket_ecs_updater.core.model.command import CallSuccessor, Conclude, Verdict
+from bottlerocket_ecs_updater.core.model.command import CallSuccessor, Conclude, NextStep
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import passed, spell
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_passed
 from bottlerocket_ecs_updater.core.rules.policy import OwnHost, Policy
 
 NOBODY_ELSE = "no other instance is in service that another run could be started on"
@@ -47,26 +47,26 @@ def own_host_hold(instance: Instance, fleet: Fleet, policy: Policy) -> Hold | No
             assert_never(policy.own_host)
 
 
-def hand_over(instance: Instance, fleet: Fleet, policy: Policy, *, others_done: bool) -> Verdict:
+def hand_over(instance: Instance, fleet: Fleet, policy: Policy, *, others_done: bool) -> NextStep:
     """What to do with our own host, which is staged and could be drained now if we were not on it."""
-    trail = instance.trail
-    if trail.successor is not None:
-        return Verdict((Conclude(instance.id, hold(Reason.HANDED_OVER, task=trail.successor)),))
+    progress = instance.progress
+    if progress.successor is not None:
+        return NextStep((Conclude(instance.id, hold(Reason.HANDED_OVER, task=progress.successor)),))
     if not others_done:
-        return Verdict(hold=hold(Reason.OWN_HOST_LAST))
+        return NextStep(hold=hold(Reason.OWN_HOST_LAST))
     if not _somewhere_else(instance, fleet.instances.values()):
-        return Verdict(hold=hold(Reason.OWN_HOST, why=NOBODY_ELSE))
-    soon = fleet.at + near(policy.poll_interval)
-    if trail.successor_called_at is None:
-        return Verdict((CallSuccessor(instance.id),), look_at=soon)
-    if passed(trail.successor_called_at, policy.successor_timeout, fleet.at):
-        return Verdict((Conclude(instance.id, nobody_came(policy.successor_timeout)),))
-    return Verdict(look_at=soon)
+        return NextStep(hold=hold(Reason.OWN_HOST, why=NOBODY_ELSE))
+    soon = fleet.at + soon_interval(policy.poll_interval)
+    if progress.successor_called_at is None:
+        return NextStep((CallSuccessor(instance.id),), look_at=soon)
+    if has_passed(progress.successor_called_at, policy.successor_timeout, fleet.at):
+        return NextStep((Conclude(instance.id, nobody_came(policy.successor_timeout)),))
+    return NextStep(look_at=soon)
 
 
 def nobody_came(limit: timedelta) -> Hold:
     """The reason where another run was asked for, and none was seen."""
-    return hold(Reason.OWN_HOST, why=f"and no other run was started on another host within {spell(limit)}")
+    return hold(Reason.OWN_HOST, why=f"and no other run was started on another host within {duration_text(limit)}")
 
 
 def nobody_could_be_called(why: object) -> Hold:

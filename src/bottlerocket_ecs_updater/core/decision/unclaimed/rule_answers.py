@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.rules.health import hold_for_health
 from bottlerocket_ecs_updater.core.rules.promotion import not_promoted
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import select
-from bottlerocket_ecs_updater.core.rules.tasks import Work, may_leave
+from bottlerocket_ecs_updater.core.rules.tasks import TaskOnHost, may_leave
 from bottlerocket_ecs_updater.core.rules.versions import admit
 from bottlerocket_ecs_updater.core.rules.windows import may_begin
 
@@ -39,7 +39,7 @@ class Case:
     """How long it is expected to take from now until it is back in service."""
     allowances: tuple[Allowance, ...] = ()
     """What is left at the checkpoint of its target, and of this day."""
-    left: tuple[Work, ...] | None = None
+    left: tuple[TaskOnHost, ...] | None = None
     deployments: Hold | None = None
     """Why a deployment that is in progress holds it; None where none does."""
     room: Fits | NoRoom | None = None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from bottlerocket_ecs_updater.core.decision.draft import Draft
-from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Asking, Ready, Stageable, Standing, Waiting
+from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft
+from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Asking, CandidateState, Ready, Stageable, Waiting
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
-from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import Turns
-from bottlerocket_ecs_updater.core.decision.unclaimed.gates import Barriers
+from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
+from bottlerocket_ecs_updater.core.decision.unclaimed.gates import StartGates
 from bottlerocket_ecs_updater.core.decision.unclaimed.order import in_order
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import own_last
-from bottlerocket_ecs_updater.core.model.command import Apply, Verdict
+from bottlerocket_ecs_updater.core.model.command import Apply, NextStep
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -22,57 +22,57 @@ from bottlerocket_ecs_updater.core.rules.policy import STAGE_AHEAD_FACTOR, STAGE
 def stage(
     fleet: Fleet,
     policy: Policy,
-    standings: Mapping[InstanceId, Standing],
-    barriers: Barriers,
-    draft: Draft,
+    standings: Mapping[InstanceId, CandidateState],
+    gates: StartGates,
+    draft: DecisionDraft,
 ) -> None:
     """Stage ahead of the drains, a chunk at a time: a bad release is then staged on few hosts, and calls are shared."""
     stageable = {id_: s for id_, s in standings.items() if isinstance(s, Stageable)}
     if not stageable:
         return
-    ordered = own_last(in_order([fleet.instances[id_] for id_ in stageable], barriers.turns.strays), fleet)
+    ordered = own_last(in_order([fleet.instances[id_] for id_ in stageable], gates.limits.tasks_moved_again), fleet)
     budget = count_budget(fleet, policy)
     chunk = max(STAGE_AHEAD_MIN, STAGE_AHEAD_FACTOR * budget.limit)
     full = {zone for zone in budget.limit_per_zone if budget.zone_refusal(zone) is not None}
     ahead = [
         id_
-        for id_, standing in standings.items()
-        if id_ not in barriers.each and _ahead(fleet.instances[id_], standing, full)
+        for id_, candidate in standings.items()
+        if id_ not in gates.each and _ahead(fleet.instances[id_], candidate, full)
     ]
     room = chunk if len(ahead) <= budget.limit else 0
-    turns = _turns_for_staging(ahead, fleet, policy)
+    limits = _turns_for_staging(ahead, fleet, policy)
     for instance in ordered:
-        standing = stageable[instance.id]
-        refusal = barriers.whole or turns.spent(standing.target)
+        candidate = stageable[instance.id]
+        refusal = gates.whole or limits.spent(candidate.target)
         if refusal is not None:
-            draft.verdicts[instance.id] = Verdict(hold=refusal)
-        elif standing.again or room > 0:
-            room -= 0 if standing.again else 1
-            turns.take(standing.target)
-            apply = Apply(instance.id, standing.target)
-            draft.verdicts[instance.id] = Verdict((apply,), look_at=fleet.at + policy.poll_interval)
+            draft.steps[instance.id] = NextStep(hold=refusal)
+        elif candidate.again or room > 0:
+            room -= 0 if candidate.again else 1
+            limits.take(candidate.target)
+            apply = Apply(instance.id, candidate.target)
+            draft.steps[instance.id] = NextStep((apply,), look_at=fleet.at + policy.poll_interval)
         else:
-            draft.verdicts[instance.id] = Verdict(hold=hold(Reason.STAGING_AHEAD))
+            draft.steps[instance.id] = NextStep(hold=hold(Reason.STAGING_AHEAD))
 
 
-def _turns_for_staging(ahead: Iterable[InstanceId], fleet: Fleet, policy: Policy) -> Turns:
+def _turns_for_staging(ahead: Iterable[InstanceId], fleet: Fleet, policy: Policy) -> RolloutLimits:
     """What is left for those that are not staged yet: a release is staged on no more hosts than may go to it now."""
-    turns = Turns(fleet, policy)
+    limits = RolloutLimits(fleet, policy)
     for id_ in ahead:
-        turns.take_told(fleet.instances[id_])
-    return turns
+        limits.take_told(fleet.instances[id_])
+    return limits
 
 
-def _ahead(instance: Instance, standing: Standing, full: Collection[Zone]) -> bool:
+def _ahead(instance: Instance, candidate: CandidateState, full: Collection[Zone]) -> bool:
     """Whether it is staged and its turn may come, or may soon be: only those keep others from being staged.
 
     `full` are the zones that can spare no instance now.
     """
-    match standing:
+    match candidate:
         case Ready():
             return instance.zone not in full
         case Asking() | Waiting():
-            answers = instance.told is None or instance.told.report is not None
-            return answers or instance.trail.applies > 0
+            answers = instance.check_answer is None or instance.check_answer.report is not None
+            return answers or instance.progress.applies > 0
         case _:
             return False

@@ -7,16 +7,16 @@ from datetime import datetime
 
 from bottlerocket_ecs_updater.core.capacity.cluster_room import held_for_survey, missed, unsurveyed
 from bottlerocket_ecs_updater.core.decision.affected import seen_deploying_since
-from bottlerocket_ecs_updater.core.decision.draft import Draft, due
+from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft, due
 from bottlerocket_ecs_updater.core.decision.evidence import impaired_on_trial
 from bottlerocket_ecs_updater.core.decision.polling import next_look
 from bottlerocket_ecs_updater.core.decision.settling import UNSTEADY_POLLS
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import is_own_host
-from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Ready, Standing, answers_about
+from bottlerocket_ecs_updater.core.decision.unclaimed.assess import CandidateState, Ready, answers_about
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import prepared
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
-from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import Turns
-from bottlerocket_ecs_updater.core.decision.unclaimed.gates import Barriers
+from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
+from bottlerocket_ecs_updater.core.decision.unclaimed.gates import StartGates
 from bottlerocket_ecs_updater.core.decision.unclaimed.order import in_order
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import hand_over
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import first_hold
@@ -26,16 +26,16 @@ from bottlerocket_ecs_updater.core.model.command import (
     Check,
     Drain,
     Mark,
+    NextStep,
     RunBeforeDrain,
     Unmark,
-    Verdict,
 )
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import passed
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 ONE_LOOK = 100
@@ -45,15 +45,15 @@ ONE_LOOK = 100
 def begin(
     fleet: Fleet,
     policy: Policy,
-    standings: Mapping[InstanceId, Standing],
-    barriers: Barriers,
-    draft: Draft,
+    standings: Mapping[InstanceId, CandidateState],
+    gates: StartGates,
+    draft: DecisionDraft,
 ) -> None:
     """Give free slots to instances that are ready, in order, on the strength of fresh looks only."""
     ready = {
-        id_: standing
-        for id_, standing in standings.items()
-        if isinstance(standing, Ready) and not is_own_host(fleet.instances[id_], fleet)
+        id_: candidate
+        for id_, candidate in standings.items()
+        if isinstance(candidate, Ready) and not is_own_host(fleet.instances[id_], fleet)
     }
     budget = count_budget(fleet, policy)
     refusals: dict[Zone, Hold | None] = {}
@@ -62,49 +62,49 @@ def begin(
     waiting: list[Instance] = []
     roomless: list[Instance] = []
     # Where no place is free, nobody's turn has come: most passes are spared the sorting.
-    in_line = in_order(candidates, barriers.turns.strays) if budget.open else candidates
+    in_line = in_order(candidates, gates.limits.tasks_moved_again) if budget.open else candidates
     if policy.before_drain and budget.open:
         # What the operator's document prepared is taken before anything else is prepared.
         in_line.sort(key=lambda instance: not prepared(instance, policy, fleet.at))
     for instance in in_line:
-        refusal = barriers.against(instance, ready[instance.id])
+        refusal = gates.against(instance, ready[instance.id])
         if refusal is not None:
-            draft.verdicts[instance.id] = _ruled_out(instance, refusal, fleet, policy, draft)
+            draft.steps[instance.id] = _ruled_out(instance, refusal, fleet, policy, draft)
             continue
         if instance.zone not in refusals:
             refusals[instance.zone] = budget.refusal(instance.zone)
         refusal = refusals[instance.zone]
         if refusal is not None:
-            draft.verdicts[instance.id] = Verdict(hold=refusal)
+            draft.steps[instance.id] = NextStep(hold=refusal)
             waiting.append(instance)
             continue
-        refusal = barriers.turns.no_room(instance)
+        refusal = gates.limits.no_room(instance)
         if refusal is not None:
-            draft.verdicts[instance.id] = Verdict(hold=refusal)
+            draft.steps[instance.id] = NextStep(hold=refusal)
             roomless.append(instance)
             continue
         unsaid = held_for_survey(instance, fleet, policy)
         if unsaid is not None:
-            draft.verdicts[instance.id] = Verdict(hold=unsaid[0], look_at=unsaid[1])
+            draft.steps[instance.id] = NextStep(hold=unsaid[0], look_at=unsaid[1])
             continue
         budget = budget.take(instance)
         refusals.clear()
-        barriers.turns.leave(instance)
-        barriers.turns.take(ready[instance.id].target)
+        gates.limits.leave(instance)
+        gates.limits.take(ready[instance.id].target)
         picks.append(instance)
     if picks and not _ask_again_if_old(picks, ready, fleet, policy, draft):
         _begin_picks(picks, ready, fleet, policy, draft)
     if roomless and not picks and not _work_goes_on(fleet) and not _fleet_is_fresh(fleet, policy):
         # Before the run ends for want of room, it looks once more what room there is.
         _look_for_room(roomless, fleet, draft)
-    if waiting and not picks and passed(fleet.full_at, policy.flap_time, fleet.at):
+    if waiting and not picks and has_passed(fleet.full_at, policy.flap_time, fleet.at):
         # What fills the budget is not always ours, and may be gone since: a run that goes on anyway looks again.
         draft.wants_full_look = not _work_goes_on(fleet) or draft.wants_full_look
     if _work_goes_on(fleet):
-        _renew_aging(waiting, budget.limit, barriers.turns, fleet, policy, draft)
+        _renew_aging(waiting, budget.limit, gates.limits, fleet, policy, draft)
 
 
-def drain_marked(fleet: Fleet, policy: Policy, barriers: Barriers, draft: Draft) -> None:
+def drain_marked(fleet: Fleet, policy: Policy, gates: StartGates, draft: DecisionDraft) -> None:
     """Drain instances that this run marked, and whose drain did not go through, if all that a drain needs still holds.
 
     The reply to the mark may have been lost, and others may have been taken meanwhile. What may not be drained any more
@@ -112,21 +112,21 @@ def drain_marked(fleet: Fleet, policy: Policy, barriers: Barriers, draft: Draft)
     """
     budget = count_budget(fleet, policy)
     for instance in fleet.instances.values():
-        if not _marked_undrained(instance, fleet) or instance.trail.overwritten_looks:
+        if not _marked_undrained(instance, fleet) or instance.progress.overwritten_looks:
             continue
-        if passed(instance.phase_began, policy.drain_timeout, fleet.at):
+        if has_passed(instance.phase_began, policy.drain_timeout, fleet.at):
             why = hold(Reason.UNCLEAR, what="DRAINING", why="ECS never showed it")
-            draft.verdicts[instance.id] = Verdict((Unmark(instance.id, why, took_slot=False),), hold=why)
+            draft.steps[instance.id] = NextStep((Unmark(instance.id, why, took_slot=False),), hold=why)
             continue
         if not instance.claim_on_instance and not _mark_is_late(instance, fleet, policy):
-            draft.verdicts[instance.id] = Verdict(look_at=fleet.at + policy.poll_interval)
+            draft.steps[instance.id] = NextStep(look_at=fleet.at + policy.poll_interval)
             continue
-        refusal = budget.overfull(instance.zone) or _undrainable(instance, fleet, policy, barriers)
+        refusal = budget.overfull(instance.zone) or _undrainable(instance, fleet, policy, gates)
         if refusal is not None:
             drop = Unmark(instance.id, None, took_slot=False)
-            draft.verdicts[instance.id] = Verdict((drop,), hold=refusal, look_at=fleet.at + policy.poll_interval)
+            draft.steps[instance.id] = NextStep((drop,), hold=refusal, look_at=fleet.at + policy.poll_interval)
         elif _looked_at([instance], fleet, policy, draft):
-            draft.verdicts[instance.id] = Verdict((Drain(instance.id),), look_at=fleet.at + policy.poll_interval)
+            draft.steps[instance.id] = NextStep((Drain(instance.id),), look_at=fleet.at + policy.poll_interval)
 
 
 def _marked_undrained(instance: Instance, fleet: Fleet) -> bool:
@@ -135,8 +135,8 @@ def _marked_undrained(instance: Instance, fleet: Fleet) -> bool:
         claim is not None
         and claim.run == fleet.run
         and claim.phase is ClaimPhase.DRAINING
-        and instance.trail.drain_sent_at is None
-        and instance.trail.return_sent_at is None
+        and instance.progress.drain_sent_at is None
+        and instance.progress.return_sent_at is None
         and not instance.claim_unreadable
         and not instance.undescribed
         and registration is not None
@@ -147,74 +147,74 @@ def _marked_undrained(instance: Instance, fleet: Fleet) -> bool:
 def _mark_is_late(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
     """Whether looks would show the mark by now, if it had reached the instance."""
     seen_at = instance.registration.at if instance.registration is not None else fleet.at
-    return passed(instance.phase_began, policy.reader_lag, seen_at)
+    return has_passed(instance.phase_began, policy.reader_lag, seen_at)
 
 
-def _undrainable(instance: Instance, fleet: Fleet, policy: Policy, barriers: Barriers) -> Hold | None:
+def _undrainable(instance: Instance, fleet: Fleet, policy: Policy, gates: StartGates) -> Hold | None:
     """Why a marked instance may not be drained now. Its place at checkpoints is taken already, so pace is not asked."""
     if not instance.claim_on_instance:
         return hold(Reason.UNCLEAR, what="the claim", why="no look shows it")
-    report = instance.told.report if instance.told is not None else None
+    report = instance.check_answer.report if instance.check_answer is not None else None
     if report is None or report.target is None:
         return hold(Reason.NO_ANSWER, detail="its last answer is out of date")
     return (
-        barriers.whole
+        gates.whole
         or first_hold(answers_about(instance, report, report.target, fleet, policy))
-        or barriers.turns.unready()
-        or barriers.turns.unmovable(instance)
-        or barriers.turns.no_room(instance)
+        or gates.limits.unready()
+        or gates.limits.unmovable(instance)
+        or gates.limits.no_room(instance)
     )
 
 
 def leave_own_host(
     fleet: Fleet,
     policy: Policy,
-    standings: Mapping[InstanceId, Standing],
-    barriers: Barriers,
-    draft: Draft,
+    standings: Mapping[InstanceId, CandidateState],
+    gates: StartGates,
+    draft: DecisionDraft,
 ) -> None:
     """Last of all, and where nothing keeps it from being drained, have our own host taken by another run."""
     own = [instance for instance in fleet.instances.values() if is_own_host(instance, fleet)]
     if not own:
         return
-    others = [(fleet.instances[id_], verdict) for id_, verdict in draft.verdicts.items()]
+    others = [(fleet.instances[id_], verdict) for id_, verdict in draft.steps.items()]
     awaited = [one.id for one, verdict in others if one not in own and due(one, verdict, fleet, policy) is not None]
     for instance in own:
-        standing = standings.get(instance.id)
-        if not isinstance(standing, Ready):
+        candidate = standings.get(instance.id)
+        if not isinstance(candidate, Ready):
             continue
-        refusal = barriers.against(instance, standing)
-        no_place = count_budget(fleet, policy).refusal(instance.zone) or barriers.turns.no_room(instance)
+        refusal = gates.against(instance, candidate)
+        no_place = count_budget(fleet, policy).refusal(instance.zone) or gates.limits.no_room(instance)
         if refusal is not None:
-            draft.verdicts[instance.id] = _ruled_out(instance, refusal, fleet, policy, draft)
+            draft.steps[instance.id] = _ruled_out(instance, refusal, fleet, policy, draft)
         elif no_place is not None:
-            draft.verdicts[instance.id] = Verdict(hold=no_place)
+            draft.steps[instance.id] = NextStep(hold=no_place)
         elif (unsaid := held_for_survey(instance, fleet, policy)) is not None:
-            draft.verdicts[instance.id] = Verdict(hold=unsaid[0], look_at=unsaid[1])
+            draft.steps[instance.id] = NextStep(hold=unsaid[0], look_at=unsaid[1])
         else:
             done = not awaited and not fleet.slots
             verdict = hand_over(instance, fleet, policy, others_done=done)
             calls = any(isinstance(command, CallSuccessor) for command in verdict.commands)
             # Nobody is called for what a fresh look would hold.
             if not calls or _looked_at([instance], fleet, policy, draft):
-                draft.verdicts[instance.id] = verdict
+                draft.steps[instance.id] = verdict
 
 
-def _look_for_room(roomless: list[Instance], fleet: Fleet, draft: Draft) -> None:
+def _look_for_room(roomless: list[Instance], fleet: Fleet, draft: DecisionDraft) -> None:
     draft.wants_full_look = True
     for instance in roomless:
-        hold_ = draft.verdicts[instance.id].hold
-        draft.verdicts[instance.id] = Verdict(hold=hold_, look_at=fleet.at, wants_tasks=True)
+        hold_ = draft.steps[instance.id].hold
+        draft.steps[instance.id] = NextStep(hold=hold_, look_at=fleet.at, wants_tasks=True)
 
 
-def _ruled_out(instance: Instance, why: Hold, fleet: Fleet, policy: Policy, draft: Draft) -> Verdict:
+def _ruled_out(instance: Instance, why: Hold, fleet: Fleet, policy: Policy, draft: DecisionDraft) -> NextStep:
     """Held by a rule. What may pass in a moment is waited for, as settling is; everything else is for another run."""
     since = _passing_since(instance, why, fleet)
-    if since is None or passed(since, policy.settle_timeout, fleet.at):
-        return Verdict(hold=why)
+    if since is None or has_passed(since, policy.settle_timeout, fleet.at):
+        return NextStep(hold=why)
     draft.services_at = fleet.at + UNSTEADY_POLLS * policy.poll_interval
     draft.wants_full_look = draft.wants_full_look or why.reason is Reason.SETTLING
-    return Verdict(hold=why, look_at=draft.services_at)
+    return NextStep(hold=why, look_at=draft.services_at)
 
 
 def _passing_since(instance: Instance, why: Hold, fleet: Fleet) -> datetime | None:
@@ -225,7 +225,7 @@ def _passing_since(instance: Instance, why: Hold, fleet: Fleet) -> datetime | No
         case Reason.UNWELL:
             return fleet.health.since if fleet.health is not None else None
         case Reason.SETTLING:
-            return min(one.trail.impaired_since or fleet.at for one in impaired_on_trial(fleet))
+            return min(one.progress.impaired_since or fleet.at for one in impaired_on_trial(fleet))
         case _:
             return None
 
@@ -239,56 +239,67 @@ def _work_goes_on(fleet: Fleet) -> bool:
 
 
 def _renew_aging(
-    waiting: list[Instance], next_in_line: int, turns: Turns, fleet: Fleet, policy: Policy, draft: Draft
+    waiting: list[Instance],
+    next_in_line: int,
+    limits: RolloutLimits,
+    fleet: Fleet,
+    policy: Policy,
+    draft: DecisionDraft,
 ) -> None:
     """Ask those that wait in line again, all in one go, before the next of them would have to be asked for its turn."""
 
     def aging(instance: Instance) -> bool:
-        return instance.told is None or passed(instance.told.asked_at, policy.report_aging, fleet.at)
+        return instance.check_answer is None or has_passed(
+            instance.check_answer.asked_at, policy.report_aging, fleet.at
+        )
 
-    if any(map(aging, waiting)) and any(map(aging, in_order(waiting, turns.strays)[:next_in_line])):
+    if any(map(aging, waiting)) and any(map(aging, in_order(waiting, limits.tasks_moved_again)[:next_in_line])):
         for instance in waiting:
-            if instance.told is None or passed(instance.told.asked_at, policy.report_aging / 2, fleet.at):
-                hold_ = draft.verdicts[instance.id].hold
-                again = Verdict((Check(instance.id),), hold=hold_, look_at=fleet.at + policy.poll_interval)
-                draft.verdicts[instance.id] = again
+            if instance.check_answer is None or has_passed(
+                instance.check_answer.asked_at, policy.report_aging / 2, fleet.at
+            ):
+                hold_ = draft.steps[instance.id].hold
+                again = NextStep((Check(instance.id),), hold=hold_, look_at=fleet.at + policy.poll_interval)
+                draft.steps[instance.id] = again
 
 
 def _ask_again_if_old(
-    picks: list[Instance], ready: Mapping[InstanceId, Ready], fleet: Fleet, policy: Policy, draft: Draft
+    picks: list[Instance], ready: Mapping[InstanceId, Ready], fleet: Fleet, policy: Policy, draft: DecisionDraft
 ) -> bool:
     """Ask all ready hosts again in one go where what a pick said has grown old; True when that is done first."""
 
     def old(instance: Instance) -> bool:
-        return instance.told is None or passed(instance.told.asked_at, policy.report_max_age, fleet.at)
+        return instance.check_answer is None or has_passed(
+            instance.check_answer.asked_at, policy.report_max_age, fleet.at
+        )
 
     if not any(old(pick) for pick in picks):
         return False
     for id_ in ready:
         if old(fleet.instances[id_]):
-            draft.verdicts[id_] = Verdict((Check(id_),), look_at=fleet.at + policy.poll_interval)
+            draft.steps[id_] = NextStep((Check(id_),), look_at=fleet.at + policy.poll_interval)
     for pick in picks:
         if not old(pick):
-            draft.verdicts[pick.id] = Verdict(look_at=fleet.at + policy.poll_interval)
+            draft.steps[pick.id] = NextStep(look_at=fleet.at + policy.poll_interval)
     return True
 
 
 def _begin_picks(
-    picks: list[Instance], ready: Mapping[InstanceId, Ready], fleet: Fleet, policy: Policy, draft: Draft
+    picks: list[Instance], ready: Mapping[InstanceId, Ready], fleet: Fleet, policy: Policy, draft: DecisionDraft
 ) -> None:
     if not _looked_at(picks, fleet, policy, draft):
         return
     for pick in picks:
         if not prepared(pick, policy, fleet.at):
             soon = fleet.at + policy.poll_interval
-            draft.verdicts[pick.id] = Verdict((RunBeforeDrain(pick.id),), look_at=soon)
+            draft.steps[pick.id] = NextStep((RunBeforeDrain(pick.id),), look_at=soon)
             continue
         mark = Mark(pick.id, claim_of(ready[pick.id], fleet))
         look_at = next_look(fleet.at, fleet.at, policy.poll_interval, fleet.durations.drain)
-        draft.verdicts[pick.id] = Verdict((mark, Drain(pick.id)), look_at=look_at)
+        draft.steps[pick.id] = NextStep((mark, Drain(pick.id)), look_at=look_at)
 
 
-def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: Draft) -> bool:
+def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: DecisionDraft) -> bool:
     """Whether all that a drain of these stands on was looked at just now; if not, have it looked at.
 
     That is every container instance with its claim, the services with alarms and probes, and of each pick its tasks,
@@ -304,42 +315,42 @@ def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: Draft
         tried = all(pick.tasks is not None and pick.tasks.at > fleet.full_at for pick in picks)
         at_once = tried or len(fleet.instances) > ONE_LOOK
         for pick in picks:
-            draft.verdicts[pick.id] = Verdict(hold=missed(pick), wants_tasks=at_once, look_at=fleet.at)
+            draft.steps[pick.id] = NextStep(hold=missed(pick), wants_tasks=at_once, look_at=fleet.at)
         return False
     unseen = [
         pick
         for pick in picks
         if pick.tasks is None
-        or passed(pick.tasks.at, policy.poll_interval, fleet.at)
+        or has_passed(pick.tasks.at, policy.poll_interval, fleet.at)
         or unsurveyed(pick, fleet, policy.poll_interval)
     ]
     if unseen:
         # With all the rest once more: where looks take longer than a poll, that would be out of date by then.
-        again = passed(fleet.full_at, policy.poll_interval / 2, fleet.at)
+        again = has_passed(fleet.full_at, policy.poll_interval / 2, fleet.at)
         draft.wants_full_look = draft.wants_full_look or again
         draft.wants_services = draft.wants_services or again
         unseen_ids = {pick.id for pick in unseen}
         for pick in picks:
             wants = pick.id in unseen_ids
-            draft.verdicts[pick.id] = Verdict(hold=missed(pick), wants_tasks=wants, look_at=fleet.at)
+            draft.steps[pick.id] = NextStep(hold=missed(pick), wants_tasks=wants, look_at=fleet.at)
     return not unseen
 
 
 def _fleet_is_fresh(fleet: Fleet, policy: Policy) -> bool:
     """Whether all that is unavailable, and the services' baseline, were looked at within the last poll."""
-    if passed(fleet.full_at, policy.poll_interval, fleet.at) or fleet.services is None:
+    if has_passed(fleet.full_at, policy.poll_interval, fleet.at) or fleet.services is None:
         return False
-    return not passed(fleet.services.at, policy.poll_interval, fleet.at)
+    return not has_passed(fleet.services.at, policy.poll_interval, fleet.at)
 
 
-def claim_of(standing: Ready, fleet: Fleet) -> Claim:
+def claim_of(candidate: Ready, fleet: Fleet) -> Claim:
     """The claim that is written before an instance is drained."""
-    report = standing.report
+    report = candidate.report
     return Claim(
         ClaimPhase.DRAINING,
         fleet.run,
         report.running,
-        standing.target,
+        candidate.target,
         report.boot,
         fleet.at.replace(microsecond=0),
         store=fleet.store,
@@ -349,5 +360,5 @@ def claim_of(standing: Ready, fleet: Fleet) -> Claim:
 def services_for_begin(fleet: Fleet, policy: Policy) -> datetime | None:
     """When the services must be looked at for one to begin: now, or not at all where that was just done."""
     services = fleet.services
-    fresh = services is not None and not passed(services.at, policy.poll_interval, fleet.at)
+    fresh = services is not None and not has_passed(services.at, policy.poll_interval, fleet.at)
     return None if fresh else fleet.at

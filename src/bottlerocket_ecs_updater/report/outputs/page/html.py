@@ -14,16 +14,16 @@ from markupsafe import Markup
 
 from bottlerocket_ecs_updater.core.model.event import CommandSent, HostChecked, PhaseEntered, RunHalted
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
-from bottlerocket_ecs_updater.core.model.outcome import Became
-from bottlerocket_ecs_updater.core.model.run_command import Kind
+from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.time_text import span, write_time
 from bottlerocket_ecs_updater.engine.store.audit import Act
-from bottlerocket_ecs_updater.report.analysis.run_report import Account, number
+from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, number
 from bottlerocket_ecs_updater.report.analysis.summary import Row
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part
 from bottlerocket_ecs_updater.report.outputs.page.lanes import draw, durations, left_open
-from bottlerocket_ecs_updater.report.words.event_text import sentence
-from bottlerocket_ecs_updater.report.words.sanitize import SHOWN_MAX_CHARACTERS, visible
+from bottlerocket_ecs_updater.report.words.event_text import event_text
+from bottlerocket_ecs_updater.report.words.sanitize import SHOWN_MAX_CHARACTERS, sanitize
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.report.outputs.index import Entry
@@ -40,9 +40,9 @@ INDEX_ACTS_MAX = 100
 STORY_MAX_LINES = 60
 """Of the events of one instance that failed: the last ones, since they led to it."""
 
-_TILES = (Became.UPDATED, Became.FAILED, Became.QUARANTINED, Became.HELD, Became.UP_TO_DATE)
+_TILES = (OutcomeKind.UPDATED, OutcomeKind.FAILED, OutcomeKind.QUARANTINED, OutcomeKind.HELD, OutcomeKind.UP_TO_DATE)
 
-_COUNTED = (Became.UPDATED, Became.FAILED, Became.QUARANTINED, Became.HELD)
+_COUNTED = (OutcomeKind.UPDATED, OutcomeKind.FAILED, OutcomeKind.QUARANTINED, OutcomeKind.HELD)
 
 _MEANING = {
     Part.STAGING: "staging the update, in service",
@@ -56,11 +56,11 @@ _MEANING = {
 }
 
 
-def page(account: Account, index: str = "") -> str:
+def page(account: RunReport, index: str = "") -> str:
     """The page of a run; `index` is where the page of all runs lies, empty where nobody knows."""
     summary, timeline = account.summary, account.timeline
     lanes = timeline.lanes if timeline is not None else {}
-    failed = [row for row in summary.rows if row.became in (Became.QUARANTINED, Became.FAILED)]
+    failed = [row for row in summary.rows if row.became in (OutcomeKind.QUARANTINED, OutcomeKind.FAILED)]
     halted = (event.at for event in account.events if isinstance(event, RunHalted))
     return (
         _templates()
@@ -74,7 +74,7 @@ def page(account: Account, index: str = "") -> str:
             rows=sorted(summary.rows, key=lambda row: _how_bad(row, lanes.get(row.instance))),
             left_open=left_open,
             tiles=_TILES,
-            became_held=Became.HELD,
+            became_held=OutcomeKind.HELD,
             most=max((max(move.before, move.after) for move in account.moves), default=1),
             meaning={part.value: words for part, words in _MEANING.items()},
             durations=durations(account),
@@ -109,15 +109,15 @@ def _how_bad(row: Row, lane: Lane | None) -> int:
     """Worst first: what is out of service comes before what failed and serves; sorting keeps the order of the rest."""
     if left_open(row, lane):
         return 1
-    return 0 if row.became is Became.QUARANTINED else 2
+    return 0 if row.became is OutcomeKind.QUARANTINED else 2
 
 
 @cache
 def _templates() -> Environment:
     made = Environment(autoescape=True, undefined=StrictUndefined, loader=FunctionLoader(_source))
     made.filters |= {
-        "shown": visible,
-        "said": lambda text: visible(text, SAID_MAX_CHARACTERS),
+        "shown": sanitize,
+        "said": lambda text: sanitize(text, SAID_MAX_CHARACTERS),
         "span": span,
         "clock": lambda at: f"{at.astimezone(UTC):%H:%M:%S}",
         "minute": lambda at: f"{at.astimezone(UTC):%Y-%m-%d %H:%M}",
@@ -154,7 +154,7 @@ def _prose(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> Markup:
 
 def _marked(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> Markup:
     """A sentence: what stands in back-ticks is code, and an instance id is not broken in two."""
-    shown, told, done = visible(text, limit), Markup(), 0
+    shown, told, done = sanitize(text, limit), Markup(), 0
     for found in _MARKED.finditer(shown):
         code, id_ = found.groups()
         kind, inside = ("code", code[1:-1]) if code else ("span", id_)
@@ -164,7 +164,7 @@ def _marked(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> Markup:
     return told + shown[done:]
 
 
-def _over_midnight(account: Account) -> bool:
+def _over_midnight(account: RunReport) -> bool:
     """Whether a time of day alone would not say when."""
     began, ended = account.summary.began, account.summary.ended
     return began is not None and ended is not None and began.astimezone(UTC).date() != ended.astimezone(UTC).date()
@@ -180,9 +180,9 @@ def _story(lane: Lane) -> Iterable[tuple[datetime, str]]:
     told: list[tuple[datetime, str]] = []
     last_answer = ""
     for event in lane.events:
-        said = sentence(event)
+        said = event_text(event)
         match event:
-            case PhaseEntered() | CommandSent(kind=Kind.CHECK):
+            case PhaseEntered() | CommandSent(kind=DocumentKind.CHECK):
                 continue
             case HostChecked(answer=answer):
                 words = f"{type(answer).__name__} {said}" if isinstance(answer, HostReport) else said

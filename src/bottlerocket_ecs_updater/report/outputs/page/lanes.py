@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from bottlerocket_ecs_updater.core.model.outcome import Became
+from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.time_text import span
-from bottlerocket_ecs_updater.report.analysis.run_report import Account, number, spent_by_part
+from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, number, spent_by_part
 from bottlerocket_ecs_updater.report.analysis.summary import Row
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part, Timeline
-from bottlerocket_ecs_updater.report.words.sanitize import visible
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 WIDTH = 1000.0
 _LEFT, _RIGHT = 170.0, 110.0
@@ -115,7 +115,7 @@ class _Scale:
         return _LEFT + min(max(share, 0.0), 1.0) * (WIDTH - _LEFT - _RIGHT)
 
 
-def draw(account: Account, halted_at: datetime | None = None) -> Drawing | None:
+def draw(account: RunReport, halted_at: datetime | None = None) -> Drawing | None:
     """Lay a run out. None where nothing was done with any instance."""
     timeline = account.timeline
     if timeline is None:
@@ -156,19 +156,19 @@ def draw(account: Account, halted_at: datetime | None = None) -> Drawing | None:
 _Members = list[tuple[Row, Lane]]
 
 
-def _grouped(account: Account) -> Iterator[tuple[str, _Members]]:
+def _grouped(account: RunReport) -> Iterator[tuple[str, _Members]]:
     """Worst first; within a group, in the order in which they were taken out of service."""
     known = [(row, lane) for row in account.summary.rows if (lane := account.lane(row)) is not None and lane.stretches]
     late = account.timeline.ended if account.timeline is not None else None
     known.sort(key=lambda both: (both[1].out_from or late or both[1].stretches[0].began, both[0].instance))
-    quarantined = [both for both in known if both[0].became is Became.QUARANTINED]
-    yield f"{Became.QUARANTINED.words} · {number(len(quarantined), 'instance')}", quarantined
+    quarantined = [both for both in known if both[0].became is OutcomeKind.QUARANTINED]
+    yield f"{OutcomeKind.QUARANTINED.words} · {number(len(quarantined), 'instance')}", quarantined
     open_ = [both for both in known if both[1].out_since is not None and both not in quarantined]
     yield f"out of service, in the middle of an update · {number(len(open_), 'instance')}", open_
-    failed = [both for both in known if both[0].became is Became.FAILED and both not in open_]
-    yield f"{Became.FAILED.words} · {number(len(failed), 'instance')}", failed
-    rest = [both for both in known if both[0].became not in (Became.QUARANTINED, Became.FAILED)]
-    updated = [both for both in rest if both[0].became is Became.UPDATED and both not in open_]
+    failed = [both for both in known if both[0].became is OutcomeKind.FAILED and both not in open_]
+    yield f"{OutcomeKind.FAILED.words} · {number(len(failed), 'instance')}", failed
+    rest = [both for both in known if both[0].became not in (OutcomeKind.QUARANTINED, OutcomeKind.FAILED)]
+    updated = [both for both in rest if both[0].became is OutcomeKind.UPDATED and both not in open_]
     yield f"updated · {number(len(updated), 'instance')}, in the order in which they were taken", updated
     other = [both for both in rest if both not in open_ and both not in updated]
     taken = [both for both in other if both[1].worked_on]
@@ -179,14 +179,14 @@ def _grouped(account: Account) -> Iterator[tuple[str, _Members]]:
 
 def left_open(row: Row, lane: Lane | None) -> bool:
     """Whether it was out of service at the end of the run, and in no quarantine: somebody must finish it."""
-    return lane is not None and lane.out_since is not None and row.became is not Became.QUARANTINED
+    return lane is not None and lane.out_since is not None and row.became is not OutcomeKind.QUARANTINED
 
 
 def outcome_of(row: Row, lane: Lane | None) -> str:
     """What became of it, in a word or three."""
     if left_open(row, lane):
         return "out of service"
-    return row.code if row.became is Became.FAILED else row.became.words
+    return row.code if row.became is OutcomeKind.FAILED else row.became.words
 
 
 def _drawn(row: Row, lane: Lane, scale: _Scale, y: float, height: float) -> Drawn:
@@ -195,10 +195,10 @@ def _drawn(row: Row, lane: Lane, scale: _Scale, y: float, height: float) -> Draw
     return Drawn(
         y=round(y, 1),
         height=height,
-        label="" if thin else visible(lane.instance, 40),
+        label="" if thin else sanitize(lane.instance, 40),
         small=height == _LOW,
         outcome="" if thin else outcome_of(row, lane),
-        became=Became.FAILED.value if left_open(row, lane) else row.became.value,
+        became=OutcomeKind.FAILED.value if left_open(row, lane) else row.became.value,
         title=_in_words(row, lane),
         bars=tuple(_bars(lane, scale, y + gap, height - 2 * gap)),
     )
@@ -221,7 +221,7 @@ def _bars(lane: Lane, scale: _Scale, y: float, height: float) -> Iterator[Bar]:
 def _in_words(row: Row, lane: Lane) -> str:
     told = ", ".join(f"{stretch.part.value} {span(stretch.lasted)}" for stretch in lane.stretches)
     start = f" from {lane.out_from:%H:%M:%S}" if lane.out_from is not None else ""
-    return f"{visible(lane.instance, 40)}: {row.became.words}; {told}{start}"
+    return f"{sanitize(lane.instance, 40)}: {row.became.words}; {told}{start}"
 
 
 def _load(timeline: Timeline, scale: _Scale) -> tuple[int, str]:
@@ -259,7 +259,7 @@ class Durations:
     longest: str
 
 
-def durations(account: Account) -> Sequence[Durations]:
+def durations(account: RunReport) -> Sequence[Durations]:
     """Each part of life that occurred, in its order."""
     if account.timeline is None:
         return ()

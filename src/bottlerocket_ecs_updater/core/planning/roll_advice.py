@@ -1,0 +1,97 @@
+"""What keeps a roll from ever reaching every host: said before it begins, since no run can mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from bottlerocket_ecs_updater.core.decision.outside import members
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.services import Service
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class TakesDrained:
+    """Managed termination protection leaves a drained host unprotected."""
+
+    provider: str
+    group: str
+
+    def __str__(self) -> str:
+        return (
+            f"capacity provider {self.provider} protects only instances with tasks: one that is drained for its update "
+            f"is the first that Auto Scaling group {self.group} takes when it scales in"
+        )
+
+    @property
+    def remedy(self) -> str:
+        """What a person can do."""
+        return (
+            f"keep the image in the launch template of {self.group} current, so that a replacement needs no update of "
+            "its own"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NeverMoves:
+    """The limits of a service let no task of it leave a draining host."""
+
+    service: str
+    minimum: int
+    maximum: int
+    hosts: int
+    """On how many hosts it has tasks."""
+
+    def __str__(self) -> str:
+        which = "the host that has one stays" if self.hosts == 1 else f"the {self.hosts} hosts that have some stay"
+        return (
+            f"no task of {self.service} can ever move, with minimumHealthyPercent {self.minimum} and maximumPercent "
+            f"{self.maximum}: {which} on the present version"
+        )
+
+    @property
+    def remedy(self) -> str:
+        """What a person can do."""
+        return f"raise maximumPercent of {self.service}, or lower its minimumHealthyPercent"
+
+
+RollAdvice = TakesDrained | NeverMoves
+
+
+def advise_on_roll(fleet: Fleet, policy: Policy) -> tuple[RollAdvice, ...]:
+    """What a person should know before the roll begins; nothing where it can reach every host."""
+    ours = list(members(fleet, policy))
+    return (*_protections(ours, fleet), *_rigid(ours, fleet))
+
+
+def _protections(ours: Iterable[Instance], fleet: Fleet) -> Iterator[TakesDrained]:
+    known = fleet.providers or {}
+    names = {one.registration.capacity_provider for one in ours if one.registration is not None}
+    for provider in (known[name] for name in sorted(names) if name in known):
+        if provider.protects_busy:
+            yield TakesDrained(provider.name, provider.group or "it")
+
+
+def _rigid(ours: Iterable[Instance], fleet: Fleet) -> Iterator[NeverMoves]:
+    hosts: dict[str, int] = {}
+    for instance in ours:
+        tasks = instance.tasks.left if instance.tasks is not None else ()
+        for group in {task.group for task in tasks if task.of_service}:
+            hosts[group] = hosts.get(group, 0) + 1
+    for service in fleet.services.all if fleet.services is not None else ():
+        on = hosts.get(f"service:{service.name}", 0)
+        if on and _is_rigid(service) and service.moving is not None:
+            moving = service.moving
+            yield NeverMoves(service.name, moving.minimum_healthy_percent, moving.maximum_percent, on)
+
+
+def _is_rigid(service: Service) -> bool:
+    """Whether no task may stop before another is healthy, and none may start before another has stopped."""
+    moving = service.moving
+    if moving is None or service.daemon or service.desired == 0:
+        return False
+    floor = -(-service.desired * moving.minimum_healthy_percent // 100)
+    ceiling = service.desired * moving.maximum_percent // 100
+    return floor >= service.desired and ceiling <= service.desired
