@@ -262,6 +262,43 @@ def test_a_permission_that_is_missing_leaves_the_question_out_and_is_named() -> 
     assert "no-room" not in plan_said
 
 
+def test_hosts_without_a_free_network_interface_are_no_room() -> None:
+    own = Workload(cpu=64, memory=64, awsvpc=True)
+    world = world_of(2, ServiceSpec("web", desired=4, workload=own))
+    reasons = no_room(rolled(world))
+    assert len(reasons) == 2
+    assert all("lacks a network interface" in reason for reason in reasons)
+    assert nothing_was_drained(world)
+    assert world.calls.by_action["ec2:DescribeInstanceTypes"] == 1
+    roomy = world_of(3, ServiceSpec("web", desired=4, workload=own))
+    assert updated(rolled(roomy)) == 3
+
+
+def test_on_a_host_with_a_trunk_nobody_counts_interfaces() -> None:
+    world = world_of(2, ServiceSpec("web", desired=4, workload=Workload(cpu=64, memory=64, awsvpc=True)))
+    for number in range(2):
+        world.instance(instance_id(number)).built_in["ecs.awsvpc-trunk-id"] = "eni-0"
+    _, explained = planned(world)
+    assert "whether there are network interfaces left for web is not known" in explained
+
+
+@pytest.mark.parametrize("operation", ["DescribeInstanceTypes", "DescribeAutoScalingGroups"])
+def test_what_may_not_be_asked_is_left_out_and_the_roll_goes_on(operation: str) -> None:
+    world = in_providers(row(3, services=0), hosts=2)
+    own = Workload(cpu=64, memory=64, awsvpc=True)
+    world.add_service(ServiceSpec("web", desired=3, workload=own, providers=("hosts",)))
+    world.clock.sleep(timedelta(minutes=2))
+
+    def refuse(call: Call) -> None:
+        if call.operation == operation:
+            raise AwsError("AccessDeniedException", f"ann is not authorized to perform: {operation}")
+
+    world.authorize = refuse
+    plan_said, _ = planned(world)
+    assert operation in plan_said
+    assert "no-room" not in plan_said
+
+
 def test_capacity_providers_are_read_once_a_run_and_only_where_there_are_any() -> None:
     world = in_providers(row(4, services=0), hosts=4)
     world.add_service(by_hosts())

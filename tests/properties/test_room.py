@@ -68,6 +68,8 @@ class Place:
     distinct: bool = False
     spreading: Spreading = Spreading.SPREAD
     ports: tuple[int, ...] = ()
+    awsvpc: bool = False
+    """Whether each task has a network interface of its own: an m6i.large has two for tasks."""
     blue: int = 2
     """The first so many hosts have the attribute ring=blue."""
     databases: int = 2
@@ -84,7 +86,7 @@ class Place:
 
         The check looks for an order that lets all leave, and ECS may take another one: then the drain's limit ends it.
         """
-        return "runningTasksCount <" in self.expression and self.databases > 0
+        return "runningTasksCount" in self.expression and self.databases > 0
 
     def build(self) -> World:
         world = World(VirtualClock(), 0, budget=None)
@@ -108,7 +110,12 @@ class Place:
         return world
 
     def _web(self) -> ServiceSpec:
-        work = Workload(cpu=self.cpu, host_ports=self.ports, member_of=self.expression if self.of_definition else "")
+        work = Workload(
+            cpu=self.cpu,
+            host_ports=self.ports,
+            awsvpc=self.awsvpc,
+            member_of=self.expression if self.of_definition else "",
+        )
         return ServiceSpec(
             "web",
             desired=self.desired,
@@ -142,6 +149,7 @@ PLACES = st.builds(
     distinct=st.booleans(),
     spreading=st.sampled_from(Spreading),
     ports=st.sampled_from([(), (8080,)]),
+    awsvpc=st.booleans(),
     blue=st.integers(0, 4),
     databases=st.integers(0, 3),
     provided=st.integers(0, 3),
@@ -191,9 +199,11 @@ def test_the_places_have_both_answers_and_every_reason() -> None:
             Place(provided=2, cpu=1200, desired=2, grows_by=1),
             Place(expression="task:group == service:nobody", desired=0),
             Place(elsewhere="external", cpu=1800),
+            Place(awsvpc=True, cpu=100, desired=4, hosts=2),
+            Place(awsvpc=True, cpu=100, desired=2, hosts=2),
         )
     ]
-    assert [isinstance(answer, Fits) for answer in answers] == [True, False, False, True, True, False]
+    assert [isinstance(answer, Fits) for answer in answers] == [True, False, False, True, True, False, False, True]
 
 
 def test_an_external_service_is_never_asked_about() -> None:

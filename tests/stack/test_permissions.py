@@ -58,7 +58,13 @@ NEEDED_OTHERWISE = {"CallBackCommands", "ReadSightings", "ShareSightings", "Tell
 ACTIONS = sorted(
     {action for statement in statements(STACK, "TaskRole") for action in several(statement["Action"])}
     - {"ecs:GetTaskProtection"}
-    - {"ec2:DescribeInstances", "ssm:CancelCommand", "ssm:GetCommandInvocation", "sns:Publish"}
+    - {
+        "ec2:DescribeInstances",
+        "ec2:DescribeInstanceTypes",
+        "ssm:CancelCommand",
+        "ssm:GetCommandInvocation",
+        "sns:Publish",
+    }
     - {action for actions in RULES.values() for action in actions}
 )
 

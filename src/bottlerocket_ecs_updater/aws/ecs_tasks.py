@@ -33,6 +33,7 @@ ENDED_MAX = 300
 """Of a service whose tasks fail again and again, so many tell enough."""
 
 MISSING = "MISSING"
+INTERFACE = "ElasticNetworkInterface"
 NOWHERE = ContainerInstanceArn("")
 """Where a task of Fargate runs."""
 
@@ -211,5 +212,6 @@ def _task(shape: TaskTypeDef) -> tuple[ContainerInstanceArn, Task]:
         started_by=intern(shape.get("startedBy", "")),
         group=intern(shape.get("group", "")),
         family=intern(shape.get("taskDefinitionArn", "").rpartition("/")[2].partition(":")[0]),
+        own_interface=any(one.get("type") == INTERFACE for one in shape.get("attachments") or ()),
     )
     return ContainerInstanceArn(intern(shape.get("containerInstanceArn", ""))), task

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from types_boto3_ec2.type_defs import (
         DescribeInstancesRequestTypeDef,
         DescribeInstancesResultTypeDef,
+        DescribeInstanceTypesRequestTypeDef,
+        DescribeInstanceTypesResultTypeDef,
         FilterTypeDef,
     )
     from types_boto3_ecs import ECSClient
@@ -71,6 +73,9 @@ PROVIDERS_MAX = 100
 
 GROUPS_MAX = 50
 """DescribeAutoScalingGroups takes so many names where no more than one page is wanted."""
+
+TYPES_MAX = 100
+"""DescribeInstanceTypes gives so many a page, and a filter takes twice as many values."""
 
 MISSING = "MISSING"
 
@@ -236,6 +241,32 @@ class AwsSurvey:
                 )
                 found |= {shape.get("AutoScalingGroupName", ""): shape for shape in reply.get("AutoScalingGroups", ())}
         return found
+
+    def interfaces(self, types: Sequence[str]) -> Mapping[str, int]:
+        """How many network interfaces an instance of each of these types has; unknown ones are left out."""
+        found: dict[str, int] = {}
+        for some in chunks(types, TYPES_MAX) if self._ec2 is not None else ():
+            for reply in self._type_pages(some):
+                for shape in reply.get("InstanceTypes", ()):
+                    most = shape.get("NetworkInfo", {}).get("MaximumNetworkInterfaces")
+                    if most is not None:
+                        found[str(shape.get("InstanceType", ""))] = most
+        return found
+
+    def _type_pages(self, types: Sequence[str]) -> Iterable[DescribeInstanceTypesResultTypeDef]:
+        # A filter leaves out what is not there, where a list of types would be refused as a whole.
+        request: DescribeInstanceTypesRequestTypeDef = {
+            "Filters": [{"Name": "instance-type", "Values": list(types)}],
+            "MaxResults": TYPES_MAX,
+        }
+
+        def ask(token: str | None) -> DescribeInstanceTypesResultTypeDef:
+            assert self._ec2 is not None
+            asked: DescribeInstanceTypesRequestTypeDef = {**request, "NextToken": token} if token else request
+            method = self._ec2.looking.describe_instance_types
+            return self._api.look(Operation.DESCRIBE_INSTANCE_TYPES, self._cluster, method, **asked)
+
+        return pages(ask, lambda reply: reply.get("NextToken"))
 
     def protections(self, tasks: Sequence[TaskArn]) -> Mapping[TaskArn, datetime]:
         """Until when each of these tasks is protected; those that are not are left out."""

@@ -223,6 +223,9 @@ class Survey(Protocol):
     def providers(self, names: Sequence[str]) -> Mapping[str, CapacityProvider]:
         """These capacity providers by name, and what each may still add; one of which AWS says nothing is left out."""
 
+    def interfaces(self, types: Sequence[str]) -> Mapping[str, int]:
+        """How many network interfaces an instance of each of these types has; unknown types are left out."""
+
     def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
         """The state of every alarm that a rule names, as CloudWatch writes it, by name; composite alarms too."""
 

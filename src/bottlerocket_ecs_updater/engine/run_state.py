@@ -86,6 +86,7 @@ class RunState:
     health: Health | None = None
     definitions: Mapping[str, Definition] | None = None
     providers: Mapping[str, CapacityProvider] | None = None
+    interfaces: Mapping[str, int] | None = None
     own: OwnTask | None = None
     shared: Shared = field(default_factory=Shared)
     touched: set[InstanceId] = field(default_factory=set)
@@ -147,6 +148,7 @@ class RunState:
             health=self.health,
             definitions=self.definitions,
             providers=self.providers,
+            interfaces=self.interfaces,
             own=self.own,
             shared=self.shared,
         )

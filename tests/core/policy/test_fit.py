@@ -160,8 +160,11 @@ def test_network_interfaces_are_counted_where_they_are_known() -> None:
 
 
 def test_a_note_says_where_network_interfaces_are_not_known() -> None:
-    answer = drained([service(demand=replace(SMALL, interfaces=1))], {B: ROOMY})
-    assert answer == Fits(("whether there are network interfaces left for web is not known",))
+    web = service(demand=replace(SMALL, interfaces=1))
+    [doubt] = doubts_of(web, {B: ROOMY, C: replace(ROOMY, interfaces=2)})
+    assert doubt.startswith("whether there are network interfaces left for web is not known everywhere: ")
+    assert doubts_of(web, {B: replace(ROOMY, interfaces=2)}) == ()
+    assert drained([replace(web, doubts=(doubt,))], {B: ROOMY}) == Fits(provisos=(doubt,))
 
 
 def test_an_attribute_that_the_task_definition_needs_must_be_there() -> None:

@@ -38,6 +38,7 @@ class Operation(Enum):
     GET_TASK_PROTECTION = ("ecs:GetTaskProtection", Bucket.SERVICE_READ)
     DESCRIBE_AUTO_SCALING_INSTANCES = ("autoscaling:DescribeAutoScalingInstances", Bucket.AUTO_SCALING)
     DESCRIBE_INSTANCE_REFRESHES = ("autoscaling:DescribeInstanceRefreshes", Bucket.AUTO_SCALING)
+    DESCRIBE_INSTANCE_TYPES = ("ec2:DescribeInstanceTypes", Bucket.EC2)
     DESCRIBE_INSTANCES = ("ec2:DescribeInstances", Bucket.EC2)
     DESCRIBE_ALARMS = ("cloudwatch:DescribeAlarms", Bucket.ALARMS)
     DESCRIBE_DOCUMENT = ("ssm:DescribeDocument", Bucket.SYSTEMS_MANAGER)

@@ -61,6 +61,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
         "tasks",
         frozenset(
             {
+                "attachments",
                 "containerInstanceArn",
                 "containers",
                 "createdAt",
@@ -123,6 +124,8 @@ def _trimmed_item(item: Mapping[str, Any], kept: frozenset[str]) -> dict[str, An
         less.pop("registeredResources", None)
     for name in _RESOURCES & less.keys():
         less[name] = [{name: one.get(name) for name in RESOURCE_KEPT} for one in less[name]]
+    if "attachments" in less:
+        less["attachments"] = [{"type": one.get("type")} for one in less["attachments"]]
     if "versionInfo" in less:
         less["versionInfo"] = {"agentVersion": less["versionInfo"].get("agentVersion", "")}
     for rollouts in ("deployments", "taskSets"):

@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     will_drain,
 )
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType, cannot_grow, doubt_of_growth, is_managed
-from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
+from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status, Task
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import UpdateState
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
@@ -35,6 +35,10 @@ from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 GROUP = "service:"
+
+TYPE_ATTRIBUTE = "ecs.instance-type"
+TRUNK_ATTRIBUTE = "ecs.awsvpc-trunk-id"
+"""An instance with it has many more interfaces for tasks. Source: "Increase Amazon ECS network interfaces"."""
 
 REFUGES_LOOKED_AT = 50
 """Of the instances that are done those with the most memory left: what fits on none of them hardly fits on others."""
@@ -223,6 +227,7 @@ class ClusterRoom:
             left.ports_taken,
             attributes=registration.attributes,
             hosts=frozenset(),
+            interfaces=self._interfaces_left(registration, ()),
             provider=registration.capacity_provider,
             capabilities=registration.capabilities,
             groups=daemons,
@@ -253,7 +258,15 @@ class ClusterRoom:
             running=registration.running_tasks,
             agent_version=registration.agent_version,
             registered_at=registration.registered_at,
+            interfaces=self._interfaces_left(registration, tasks) if known else None,
         )
+
+    def _interfaces_left(self, registration: Registration, tasks: Sequence[Task]) -> int | None:
+        """Network interfaces that it has for tasks, None where its type is not known, or a trunk gives it more."""
+        most = (self._fleet.interfaces or {}).get(registration.attributes.get(TYPE_ATTRIBUTE, ""))
+        if most is None or TRUNK_ATTRIBUTE in registration.attributes:
+            return None
+        return max(0, most - 1 - sum(task.own_interface for task in tasks))
 
 
 def unsurveyed(instance: Instance, fleet: Fleet, poll: timedelta) -> bool:
@@ -299,6 +312,13 @@ def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:
             yield definition
 
 
+def instance_types(fleet: Fleet) -> frozenset[str]:
+    """The types of the instances that take tasks, as ECS shows them."""
+    registrations = (one.registration for one in fleet.instances.values())
+    active = (one for one in registrations if one is not None and one.status is Status.ACTIVE)
+    return frozenset(one.attributes.get(TYPE_ATTRIBUTE, "") for one in active) - {""}
+
+
 def capacity_providers(fleet: Fleet) -> frozenset[str]:
     """The names of all capacity providers of its instances and services."""
     services = fleet.services.all if fleet.services is not None else ()
@@ -314,7 +334,8 @@ def constraints_ask_for_tasks(fleet: Fleet) -> bool:
     for moving in (service.moving for service in services if service.moving is not None):
         definition = definitions.get(moving.definition)
         expressions = (*moving.member_of, *(definition.member_of if definition is not None else ()))
-        if moving.distinct or any("task:group" in text for text in expressions):
+        own_interface = definition is not None and definition.demand.interfaces > 0
+        if moving.distinct or own_interface or any("task:group" in text for text in expressions):
             return True
     return False
 

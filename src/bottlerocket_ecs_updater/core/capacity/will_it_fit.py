@@ -143,7 +143,7 @@ class Fits:
     """Its tasks can leave."""
 
     notes: tuple[str, ...] = ()
-    """What is worth knowing: services that run on fewer tasks meanwhile, and whether network interfaces are known."""
+    """What is worth knowing: services that run on fewer tasks meanwhile."""
     provisos: tuple[str, ...] = ()
     """What it stands on that is not there yet, or not known: room that a capacity provider must add, facts missing."""
 
@@ -259,6 +259,8 @@ _UNKNOWN = {
     "registeredAt": "ECS does not tell when an instance was registered",
 }
 """Why a fact is not known, and how to supply it."""
+
+_UNREAD = "a trunk gives an instance more, or the updater may not call ec2:DescribeInstanceTypes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -457,6 +459,9 @@ def doubts_of(service: ServiceRules, capacity: Mapping[InstanceId, Capacity]) ->
         for text in service.member_of
         if readable(text) is None
     }
+    own_interfaces = service.demand is not None and service.demand.interfaces > 0
+    if own_interfaces and any(left.accepts and left.interfaces is None for left in capacity.values()):
+        found[f"whether there are network interfaces left for {service.name} is not known everywhere: {_UNREAD}"] = None
     if service.distinct or service.member_of:
         rooms = (HostRoom(id_, left) for id_, left in sorted(capacity.items()) if left.accepts)
         found |= {doubt: None for room in rooms if not room.takes_from(service) for doubt in room.doubts(service)}
@@ -560,6 +565,3 @@ def _notes(ours: list[_Need], leaving: Mapping[ServiceArn, int], rooms: list[Hos
         short = _place(_Need(service, max(0, wanted - need.count)), rooms)
         if short:
             yield f"{service.name} runs on {short} task(s) fewer until the instance is back"
-        demand = service.demand
-        if demand is not None and demand.interfaces and any(room.interfaces is None for room in rooms):
-            yield f"whether there are network interfaces left for {service.name} is not known"

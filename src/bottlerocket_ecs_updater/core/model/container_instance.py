@@ -84,6 +84,8 @@ class Task:
     daemon: bool = False
     family: str = ""
     """The family of its task definition; empty where ECS did not tell."""
+    own_interface: bool = False
+    """Whether it has a network interface of its own, as in the network mode awsvpc."""
 
     @property
     def stopped(self) -> bool:

@@ -82,6 +82,8 @@ class Fleet:
     """Task definitions that were read so far, None where they cannot be read: then nobody asks whether tasks fit."""
     providers: Mapping[str, CapacityProvider] | None = None
     """The capacity providers of its instances and services by name, None where they were not read."""
+    interfaces: Mapping[str, int] | None = None
+    """How many network interfaces an instance has, by its type; None where that was not read."""
     own: OwnTask | None = None
     """The task that this run is, None where it is none or cannot tell."""
     launches: Launches | None = None

@@ -16,7 +16,7 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from bottlerocket_ecs_updater.core.capacity.cluster_room import capacity_providers, unread_definitions
+from bottlerocket_ecs_updater.core.capacity.cluster_room import capacity_providers, instance_types, unread_definitions
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Status
@@ -37,7 +37,7 @@ Missed = tuple[InstanceId, str]
 """Of which instance AWS did not say something, and what and why."""
 
 GROUPS, ROOM, PROVIDERS, PROTECTION = "auto-scaling", "room", "capacity-providers", "task-protection"
-MACHINES = "stopped-hosts"
+MACHINES, INTERFACES = "stopped-hosts", "network-interfaces"
 
 ONE_CALL = 100
 """Tasks whose protection one call tells: in a cluster with no more than that, it is asked of all at no further cost."""
@@ -68,6 +68,8 @@ class Surveyor:
         self._policy = policy
         self._recorder = recorder
         self._providers_at: datetime | None = None
+        self._untyped: set[str] = set()
+        """Instance types that were asked about: EC2 may say nothing of one."""
         self._off: set[str] = set()
         self._answered: set[str] = set()
         self._unheard: Counter[str] = Counter()
@@ -144,6 +146,7 @@ class Surveyor:
         missed = (
             *self._read_definitions(candidates),
             *self._read_providers(candidates, now),
+            *self._read_interfaces(candidates),
             *self._look_at_protections(candidates, now),
             *self._look_at_memberships(self._sharing_a_call(candidates), now),
         )
@@ -199,6 +202,20 @@ class Surveyor:
                 case Definition():
                     known.definitions = {**known.definitions, arn: found}
         return [(id_, missed[arn]) for id_, arns in wanted.items() for arn in arns if arn in missed]
+
+    def _read_interfaces(self, ids: Sequence[InstanceId]) -> Iterable[Missed]:
+        """How many network interfaces instances have: where tasks that move have one of their own, and once a type."""
+        survey, known = self._survey, self._known
+        wanted = any(definition.demand.interfaces for definition in (known.definitions or {}).values())
+        unread = instance_types(known.fleet()) - (known.interfaces or {}).keys() - self._untyped
+        if survey is None or not wanted or not unread:
+            return ()
+        found = self._ask(INTERFACES, lambda: survey.interfaces(sorted(unread)))
+        if isinstance(found, NotNow):
+            return [(id_, f"the network interfaces of its type: {found.why}") for id_ in ids]
+        known.interfaces = {**(known.interfaces or {}), **found} if found is not None else None
+        self._untyped |= unread
+        return ()
 
     def _read_providers(self, ids: Sequence[InstanceId], now: datetime) -> Iterable[Missed]:
         """The capacity providers of instances and services: where there are any, and tasks must find room."""

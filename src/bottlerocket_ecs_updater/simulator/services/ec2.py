@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.paging import page
+from bottlerocket_ecs_updater.simulator.ecs.model import INTERFACES, OTHER_INTERFACES
 from bottlerocket_ecs_updater.simulator.host import Power
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 EXPLICIT_IDS = 100
 PAGE = 1000
+TYPES_PAGE = 100
 INITIALIZING = timedelta(minutes=2)
 """From a boot until the status checks have passed again; by then a rebooted host has long been back."""
 
@@ -51,6 +53,14 @@ class Machine:
                 return "running"
 
 
+@dataclass(slots=True)
+class _Type:
+    """An instance type with its place, for paging."""
+
+    number: int
+    name: str
+
+
 class Ec2:
     """DescribeInstances and DescribeInstanceStatus over the world's hosts."""
 
@@ -68,6 +78,7 @@ class Ec2:
         """By the operation's name."""
         return {
             "DescribeInstances": self.describe_instances,
+            "DescribeInstanceTypes": self.describe_instance_types,
             "DescribeInstanceStatus": self.describe_instance_status,
             "GetConsoleOutput": self.get_console_output,
             "RebootInstances": self.reboot,
@@ -160,6 +171,24 @@ class Ec2:
         """The tags of an instance, by their keys; none of one that EC2 does not know."""
         machine = self.machines.get(instance_id)
         return {"Name": instance_id, **dict(machine.host.spec.tags)} if machine is not None else {}
+
+    def describe_instance_types(self, request: Shape) -> Shape:
+        """How many network interfaces the types of these instances have; nothing else of them is simulated."""
+        asked = [value for each in request.get("Filters", []) for value in each["Values"]]
+        asked += request.get("InstanceTypes", [])
+        known = sorted({machine.instance_type for machine in self.machines.values()} - {""})
+        records = [_Type(number, name) for number, name in enumerate(known, 1) if not asked or name in asked]
+        found, token = page(records, request.get("NextToken"), request.get("MaxResults"), TYPES_PAGE)
+        answer: Shape = {
+            "InstanceTypes": [
+                {
+                    "InstanceType": each.name,
+                    "NetworkInfo": {"MaximumNetworkInterfaces": INTERFACES.get(each.name, OTHER_INTERFACES)},
+                }
+                for each in found
+            ]
+        }
+        return answer if token is None else {**answer, "NextToken": token}
 
     def _check_ids(self, request: Shape) -> None:
         ids = request.get("InstanceIds", [])
