@@ -74,7 +74,8 @@ def test_nobody_follows_while_the_canary_is_under_way() -> None:
     allowance = allow(STEPS, roll(under_way=1), NOW)
     assert allowance.room == 0
     assert str(allowance.refusal()) == (
-        "at most 1 of 40 instances may be updated to 1.26.0 before the next checkpoint: 0 done, 0 failed, 1 in progress, 0 next in line"
+        "at most 1 of 40 instances may be updated to 1.26.0 before the next checkpoint: "
+        "0 done, 0 failed, 1 in progress, 0 next in line"
     )
 
 
