@@ -9,7 +9,7 @@ from functools import lru_cache
 from sys import intern
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bottlerocket_ecs_updater.core.capacity.will_it_fit import CAPABILITY, ZONE_ATTRIBUTE
+from bottlerocket_ecs_updater.core.capacity.host_room import CAPABILITY, ZONE_ATTRIBUTE
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Registration, Status
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn, Zone
