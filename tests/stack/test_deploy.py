@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.account.cloudformation.cloud import HttpCloud
+from tests.account.iam import Decision, asks_of
 from tests.stack.conftest import BINARIES, LEASE, PATIENCE, Ground
 from tests.stack.stage import REQUIRED, STACK, TEMPLATE
 
@@ -18,6 +19,7 @@ from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 
 ROOT = Path(__file__).parents[2]
 PREDECESSOR = Path(__file__).with_name("predecessor.yaml")
+PREDECESSOR_ROLES = Path(__file__).with_name("predecessor_roles.yaml")
 OFTEN = {"ScheduleExpression": "rate(5 minutes)"}
 ECR_IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/updater:1"
 NEW = {f"i-{number:017x}": "1.21.0" for number in range(3)}
@@ -48,6 +50,31 @@ def test_over_the_predecessors_stack_the_same_line_puts_ours_in_its_place(ground
     container = ground.ended(start.task)
     assert container.exit_code == 0, container.lines[-1]
     assert ground.site.gate.refusals == []
+
+
+def test_over_a_stack_with_the_predecessors_roles_and_policies_ours_takes_its_place(ground: Ground) -> None:
+    """A managed policy, one without a version, and conditions on the cluster are taken as AWS takes them."""
+    ground.create(PREDECESSOR_ROLES)
+    start = ground.next_start()
+    assert start.task is not None, start.error
+    container = ground.ended(start.task)
+    assert container.failed_to_start == ""
+    before = ground.resource("TaskRole")
+    assert ground.deploy(ScheduleState="DISABLED", Settings=LEASE, **OFTEN).returncode == 0
+    assert ground.resource("TaskRole") == before
+    assert ground.outputs()["UpdaterTaskDefinitionArn"]["ExportName"] == "updater:UpdaterTaskDefinition"
+
+
+def test_the_predecessors_role_may_hear_answers_and_no_more(ground: Ground) -> None:
+    ground.create(PREDECESSOR_ROLES, ScheduleState="DISABLED")
+    caller = ground.site.callers.role(ground.resource("TaskRole"), "run")
+
+    def may(operation: str) -> Decision:
+        [ask] = asks_of("ssm", operation, {}, ground.site.facts)
+        return caller.may(ask)
+
+    assert may("GetCommandInvocation") is Decision.ALLOWED
+    assert may("ListCommandInvocations") is Decision.NOT_ALLOWED
 
 
 @pytest.mark.parametrize(

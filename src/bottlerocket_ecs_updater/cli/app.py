@@ -54,6 +54,7 @@ COMMANDS = {
     "expedite": "Let a version skip its minimum age, promotion and checkpoints.",
     "unexpedite": "Let a version wait again as any other does.",
     "fleet": "All clusters of an account and Region, or all that share a state store, together.",
+    "completion": "Print a script that completes commands and flags in bash, zsh or fish.",
     "simulate": "Run against a simulated cluster on this machine, and watch it.",
 }
 """What there is; each is imported when it is called, most from the module of this room that has its name."""
@@ -62,16 +63,42 @@ OPPOSITES = {"unpromote": "promote", "unblock": "block", "unexpedite": "expedite
 """Commands that are in the module of another one, which they undo."""
 
 
+HELP_EPILOGUE = f"""\
+Each setting may also be a variable, or a key of the TOML file of --config:
+  --drain-timeout 40m
+  {PREFIX}DRAIN_TIMEOUT=40m
+  drain-timeout = "40m"
+A flag goes before a variable, and a variable before the file."""
+
+EXAMPLES = f"""\
+Examples:
+  --window 'Sat,Sun 02:00 4h Europe/Berlin'   begin nothing outside of it
+  --freeze '2026-12-20..2027-01-03 UTC'       begin nothing on these days
+  --include 'attribute:ring == canary'        take only these
+  --include capacity-provider:web             … or those of a provider
+  --exclude 'auto-scaling-group:batch-*'      leave these alone
+  --task 'nightly wait 4h'                    wait for a standalone task
+  --task 'cache stop 30m'                     … or stop it after a while
+  --allow '>=1.26,<1.28' --deny 1.26.1        take these versions only
+  --pin '1.26.*' --minimum-age 7d             … and not before a week
+
+{HELP_EPILOGUE}"""
+"""For the commands that take the operator's rules."""
+
+WITH_RULES = ("run", "plan", "explain")
+
+
 def build_app(environ: Mapping[str, str]) -> App:
     """The application, its settings to be taken from that environment too."""
     app = App(
         name=PROGRAM,
         version=__version__,
         help="Keeps the Bottlerocket container instances of an Amazon ECS cluster up to date.",
-        help_epilogue=f"Settings may also come from variables ({PREFIX}SETTLE=90s) or a file (settle = '90s').",
+        help_epilogue=HELP_EPILOGUE,
     )
     for name, meaning in COMMANDS.items():
-        app.command(f"{ROOM}.{OPPOSITES.get(name, name)}:{name}", name=name, help=meaning)
+        epilogue = EXAMPLES if name in WITH_RULES else HELP_EPILOGUE
+        app.command(f"{ROOM}.{OPPOSITES.get(name, name)}:{name}", name=name, help=meaning, help_epilogue=epilogue)
     return configure(app, environ, _definitions)
 
 

@@ -19,6 +19,7 @@ from bottlerocket_ecs_updater.core.rules.policy import OwnHost
 from bottlerocket_ecs_updater.engine.ports import Clock, Recorder, Successors
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
 from bottlerocket_ecs_updater.report.outputs.archive import Archive, report_key
+from bottlerocket_ecs_updater.report.outputs.fleet_page import FleetPage
 from bottlerocket_ecs_updater.report.outputs.live import Live
 from bottlerocket_ecs_updater.report.outputs.log import TextLog, log_to
 from bottlerocket_ecs_updater.report.outputs.messages import Messenger, People, Programs
@@ -86,12 +87,20 @@ def tell(settings: RunSettings, wired: Wired, stream: TextIO) -> Telling:
     reach = reach_of(settings.target)
     record = Record(store, wired.state, wired.run) if store is not None else None
     archive = Archive(store, wired.state, wired.run, complain, reach) if store is not None else None
+    fleet = _fleet_page(settings, wired, complain)
     messenger = _messenger(settings, wired, complain)
     # The record comes before the report that is made from it; messages come last, since they name the report.
-    others = [one for one in (metrics, record, archive, messenger) if one is not None]
+    others = [one for one in (metrics, record, archive, fleet, messenger) if one is not None]
     faults = Faults()
     faults.listener = SummaryLast(log, Tee(others, faults.note), faults.note)
     return Telling(faults.listener, record, wired.clock, live, metrics)
+
+
+def _fleet_page(settings: RunSettings, wired: Wired, complain: Callable[[str], None]) -> FleetPage | None:
+    """The page of all clusters that share the store; nobody expects it of a stack that has no stages."""
+    if wired.store is None or wired.place is None:
+        return None
+    return FleetPage(wired.store, wired.place, complain, expected=settings.rules.stage is not None)
 
 
 @dataclass(frozen=True, slots=True)

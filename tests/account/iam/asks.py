@@ -135,7 +135,9 @@ def _run_task(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]
     arn = definition if definition.startswith("arn:") else facts.names.ecs("task-definition", definition)
     yield IamRequest(action, arn, _in_cluster(params, facts))
     for role in facts.roles_of(definition):
-        yield IamRequest("iam:PassRole", role, {"iam:passedtoservice": ("ecs-tasks.amazonaws.com",)})
+        # ECS asks with the keys of the call that hands the role over: a policy may tie it to a cluster.
+        passed = {"iam:passedtoservice": ("ecs-tasks.amazonaws.com",), **_in_cluster(params, facts)}
+        yield IamRequest("iam:PassRole", role, passed)
 
 
 # Systems Manager
@@ -153,6 +155,11 @@ def _send_command(action: str, params: Params, facts: Facts) -> Iterable[IamRequ
         yield IamRequest(action, facts.names.arn("ec2", f"instance/{instance}"), tags)
     if params.get("Targets"):
         yield IamRequest(action, facts.names.arn("ec2", "instance/*"))
+
+
+def _whole_service(action: str, _params: Params, facts: Facts) -> Iterable[IamRequest]:
+    """Actions without a kind of resource: Systems Manager names all of the account in the Region when it denies one."""
+    yield IamRequest(action, facts.names.arn("ssm", EVERYTHING))
 
 
 def _parameters(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
@@ -312,11 +319,11 @@ TABLE: Mapping[str, Row] = {
     "ec2:DescribeInstances": _row("", _nothing_in_particular),
     "ec2:DescribeImages": _row("", _nothing_in_particular),
     "ssm:SendCommand": _row("document", _send_command, f"{RESOURCE_TAG}${{TagKey}}"),
-    "ssm:GetCommandInvocation": _row("", _nothing_in_particular),
-    "ssm:ListCommandInvocations": _row("", _nothing_in_particular),
-    "ssm:ListCommands": _row("", _nothing_in_particular),
-    "ssm:CancelCommand": _row("", _nothing_in_particular),
-    "ssm:DescribeInstanceInformation": _row("", _nothing_in_particular),
+    "ssm:GetCommandInvocation": _row("", _whole_service),
+    "ssm:ListCommandInvocations": _row("", _whole_service),
+    "ssm:ListCommands": _row("", _whole_service),
+    "ssm:CancelCommand": _row("", _whole_service),
+    "ssm:DescribeInstanceInformation": _row("", _whole_service),
     "ssm:GetParameters": _row("parameter", _parameters),
     "ssm:GetParameter": _row("parameter", _parameter),
     "secretsmanager:GetSecretValue": _row("Secret", _secret),

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from tests.account.cloudformation import CloudFormation, HttpCloud, door
-from tests.account.iam import Gate, moto_gate
+from tests.account.iam import Gate, moto_gate, moto_policies
 from tests.account.iam.moto_callers import MotoCallers
 from tests.account.iam.moto_facts import MotoFacts
 from tests.account.schedule import moto_events
@@ -40,6 +40,7 @@ class SimulatedAccount:
         self.operator = HttpCloud(endpoint, world.names.region, OPERATOR_KEY)
         """Every service, called by a person who may do everything."""
         self.stacks = CloudFormation(world.names, self.operator, clock.now)
+        moto_policies.install(world.names)
         self.callers = MotoCallers(world.names)
         self.facts = MotoFacts(world.names)
         self.gate = Gate(self.callers, self.facts)

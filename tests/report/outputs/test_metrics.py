@@ -20,7 +20,14 @@ from tests.report.samples import NEW, OLD, START, STARTED, finished, name
 from tests.report.samples import RUN as SAMPLE_RUN
 from tests.report.strategies import ANY_EVENT
 
-from bottlerocket_ecs_updater.core.model.event import Claimed, ClaimFound, Drained, Event, RunFinished
+from bottlerocket_ecs_updater.core.model.event import (
+    Claimed,
+    ClaimFound,
+    Drained,
+    Event,
+    RunFinished,
+    StandingPublished,
+)
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
@@ -139,8 +146,9 @@ def test_a_line_is_one_of_the_log_as_well() -> None:
 
 def test_every_metric_of_the_table_is_told_in_some_run_and_no_other() -> None:
     seen = set()
+    progress = StandingPublished(START, "staging", None, None, timedelta(days=2), timedelta(hours=3), "")
     for run in ("clean", "broken", "halted"):
-        for line in told(events_of(run)):
+        for line in told([progress, *events_of(run)]):
             for directive in line["_aws"]["CloudWatchMetrics"]:
                 assert directive["Namespace"] == NAMESPACE
                 seen |= {metric["Name"] for metric in directive["Metrics"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,13 +13,31 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.aws.clusters import Asker, find_clusters
+from bottlerocket_ecs_updater.cli.acts import caller_of
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
+from bottlerocket_ecs_updater.cli.settings.parameters import Bucket
+from bottlerocket_ecs_updater.cli.settings.parameters import Place as StatePlace
 from bottlerocket_ecs_updater.cli.settings.parsing import CONFIG_TEXT, arguments_of
 from bottlerocket_ecs_updater.cli.settings.sections import FLEET, Sections, fleet_rules, read_sections, take_apart
 from bottlerocket_ecs_updater.cli.settings.settings import ConfigFile, RunSettings, load
-from bottlerocket_ecs_updater.cli.wiring import WiredRegion, wire_region
+from bottlerocket_ecs_updater.cli.whoever import whoever
+from bottlerocket_ecs_updater.cli.wiring import WiredRegion, WiredStore, wire_region, wire_store
+from bottlerocket_ecs_updater.core.model.location import Location
+from bottlerocket_ecs_updater.core.model.shared import Act
 from bottlerocket_ecs_updater.core.planning.waves import CLUSTERS_MAX, Found, Wave, waves_json, waves_of
+from bottlerocket_ecs_updater.engine.store.shared_state import (
+    Done,
+    change_acts,
+    forget_standing,
+    look_for_acts,
+    standings_of,
+    with_forgotten,
+    with_history,
+)
 from bottlerocket_ecs_updater.errors import UpdaterError, UsageError
+from bottlerocket_ecs_updater.report.analysis.fleet_overview import FleetOverview, overview_of
+from bottlerocket_ecs_updater.report.outputs.fleet_page import PAGE_KEY, overview_json, overview_text, refresh
+from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.aws.clusters import _States
@@ -41,6 +60,9 @@ class FleetSettings:
             "REGION",
         ),
     ] = None
+    state: Annotated[
+        StatePlace | None, kinds.place("The state store that the clusters share: s3://BUCKET/PREFIX or a folder.")
+    ] = None
     config: ConfigFile = None
     form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
 
@@ -49,13 +71,38 @@ NO_SETTINGS = FleetSettings()
 
 
 def fleet(
-    action: Annotated[Literal["waves"], Parameter(help="What to do.")],
+    action: Annotated[
+        Literal["status", "plan", "page", "forget", "waves"],
+        Parameter(help="status, plan, page (write fleet/index.html anew), forget (a cluster that is gone), or waves."),
+    ],
+    about: Annotated[str, Parameter(help="For forget: ACCOUNT/REGION/NAME.", metavar="CLUSTER")] = "",
     /,
     *,
     settings: FleetSettings = NO_SETTINGS,
 ) -> int:
-    """Find the clusters of this account and Region, and put them into waves, as the settings file has them."""
-    assert action == "waves"
+    """Look at all clusters that share a state store, or go through those of this account and Region.
+
+    status shows them, the worst first; plan shows the waves, and how each cluster stands; waves is what the state
+    machine of stacks/fleet.yaml asks for.
+    """
+    match action:
+        case "status":
+            _show(settings, _overview(settings))
+        case "plan":
+            sys.stdout.write(_plan_text(settings))
+        case "page":
+            wired = _store(settings)
+            shown = refresh(wired.store, wired.clock.now())
+            sys.stdout.write(f"{shown.headline}.\nWritten: {settings.state}/{PAGE_KEY}\n")
+        case "forget":
+            _forget(settings, about)
+        case "waves":
+            _answer(settings)
+    return 0
+
+
+def _answer(settings: FleetSettings) -> None:
+    """Give the state machine its waves; without one, show them."""
     token = os.environ.get(ASKED_WITH, "")
     wired = wire_region(settings.region)
     asker = Asker(lambda: cast("_States", wired.clients.in_region("stepfunctions", settings.region)), wired.api, token)
@@ -67,8 +114,57 @@ def fleet(
         if token:
             asker.fail(str(error))
         raise
-    sys.stdout.write(waves_text(waves))
-    return 0
+    sys.stdout.write(json.dumps(waves_json(waves), indent=1) + "\n" if settings.form == "json" else waves_text(waves))
+
+
+def _store(settings: FleetSettings) -> WiredStore:
+    if settings.state is None:
+        raise UsageError("what clusters say of themselves is in the state store: give --state")
+    return wire_store(settings.state, settings.region)
+
+
+def _overview(settings: FleetSettings) -> FleetOverview:
+    wired = _store(settings)
+    standings, unreadable = standings_of(wired.store)
+    return overview_of(standings, unreadable, look_for_acts(wired.store), wired.clock.now())
+
+
+def _show(settings: FleetSettings, shown: FleetOverview) -> None:
+    as_json = settings.form == "json"
+    sys.stdout.write(json.dumps(overview_json(shown), indent=1) + "\n" if as_json else overview_text(shown))
+
+
+def _plan_text(settings: FleetSettings) -> str:
+    waves = find_waves(settings, wire_region(settings.region), os.environ)
+    if settings.state is None:
+        return waves_text(waves)
+    rows = {row.name: row for row in _overview(settings).rows}
+    lines = []
+    for wave in waves:
+        lines.append(waves_text([wave]).partition("\n")[0])
+        for name in wave.clusters:
+            row = rows.get(name)
+            how = "has not reported yet" if row is None else row.state.value
+            why = f": {row.why[0]}" if row is not None and row.why else ""
+            lines.append(f"  {name}  {how}{sanitize(why, 160)}")
+    return "\n".join(lines or ["No cluster matches."]) + "\n"
+
+
+def _forget(settings: FleetSettings, about: str) -> None:
+    """A cluster is gone for good: nobody waits for it any more."""
+    parts = about.split("/")
+    if len(parts) != 3 or not all(parts):
+        raise UsageError(f"which cluster is to be forgotten? Write it as ACCOUNT/REGION/NAME, not {about[:80]!r}")
+    wired, place = _store(settings), Location(*parts)
+    made = Act(
+        caller_of(wired.clients, wired.api) if isinstance(settings.state, Bucket) else whoever(), wired.clock.now()
+    )
+    there = forget_standing(wired.store, place)
+    done = Done(made.at, made.who, "forget", about)
+    change_acts(wired.store, lambda acts: with_history(with_forgotten(acts, place, made), done))
+    refresh(wired.store, wired.clock.now())
+    said = "is forgotten" if there else "had no standing, and nobody waits for it any more"
+    sys.stdout.write(f"{about} {said}. It is back when its next run ends.\n")
 
 
 def find_waves(settings: FleetSettings, wired: WiredRegion, environ: Mapping[str, str]) -> Sequence[Wave]:

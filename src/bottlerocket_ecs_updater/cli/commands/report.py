@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -18,14 +20,20 @@ from bottlerocket_ecs_updater.cli.wiring import wire_read_only
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.location import name_of
 from bottlerocket_ecs_updater.engine.ports import Store
+from bottlerocket_ecs_updater.engine.store.audit import acts_of
 from bottlerocket_ecs_updater.errors import NotFound, UsageError
 from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, run_report
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import Reach
 from bottlerocket_ecs_updater.report.outputs.archive import FORMS, acts_around, render, report_key, write_reports
+from bottlerocket_ecs_updater.report.outputs.index import entries_of
 from bottlerocket_ecs_updater.report.record.record import read_record, runs_of
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 LATEST = "latest"
+INDEX = "index"
+
+PAGES_MAX = 20
+"""Pages of runs that are fetched with the index: of the newest, each in one read."""
 
 Form = Literal["html", "json", "md"]
 
@@ -43,24 +51,34 @@ class ReportSettings:
         Path | None, kinds.file("File that it is written to; without it, it is written to the state store.")
     ] = None
     out: Annotated[bool, kinds.switch("Print it, and write nothing.", "o")] = False
+    open_: Annotated[
+        bool,
+        kinds.switch("Open the page in a browser, with the index of all runs beside it; write nothing.", name="--open"),
+    ] = False
     form: Annotated[
         Form | None, kinds.choice("Form; else by the ending of --to, else html.", *FORMS, name="--format")
     ] = None
 
 
 def report(
-    run: Annotated[str, Parameter(help="The id of a run, or latest.", metavar="RUN")] = LATEST,
+    run: Annotated[str, Parameter(help="The id of a run, latest, or index (with --open).", metavar="RUN")] = LATEST,
     /,
     *,
     settings: ReportSettings,
 ) -> int:
     """Make the report of a run from its record: a page, Markdown or JSON."""
+    if settings.open_ and (settings.out or settings.to is not None or settings.form not in (None, "html")):
+        raise UsageError("--open shows the page, and takes neither --out nor --to nor another --format")
+    if run == INDEX and not settings.open_:
+        raise UsageError("index is shown with --open; `history` lists the runs as text")
     form = settings.form or form_of(settings.to)
     if settings.to is not None:
         check_place(settings.to)
     wired = wire_read_only(settings.target, os.environ)
     if wired.store is None:
         raise UsageError("the record of runs is in the state store: give --state")
+    if settings.open_:
+        return _open(wired.store, (wired.state, wired.cluster_name), run, reach_of(settings.target))
     state, name, account = _read(wired.store, (wired.state, wired.cluster_name), run, reach_of(settings.target))
     if settings.out or settings.to is not None:
         _put(render(account, form), settings.to)
@@ -71,6 +89,38 @@ def report(
         written = ", ".join(f"report.{one}" for one in FORMS)
         _say(f"{sanitize(account.headline)}\nWritten to {folder} in the state store: {written}")
     return 0
+
+
+def _open(store: Store, states: Sequence[str], run: str, reach: Reach) -> int:
+    """Bring the page of a run, or the index, to this machine with the pages that it links to, and open it."""
+    folder = Path(mkdtemp(prefix="bottlerocket-ecs-updater-"))
+    index = write_index_beside(store, states[0], folder)
+    if run == INDEX:
+        page = index
+    else:
+        _, name, account = _read(store, states, run, reach)
+        page = folder / name / "report.html"
+        page.parent.mkdir(exist_ok=True)
+        write_file(page, render(account, "html", index="../index.html"))
+    opened = webbrowser.open(page.as_uri())
+    _say(f"{'Opened' if opened else 'There is no browser here; open'} {page}")
+    return 0
+
+
+def write_index_beside(store: Store, state: str, folder: Path) -> Path:
+    """Write the index of all runs to a folder, and beside it the stored pages of the newest of them."""
+    from bottlerocket_ecs_updater.report.outputs.page.html import index_page  # noqa: PLC0415 - slow to import
+
+    entries = entries_of(store, state)
+    for entry in entries[:PAGES_MAX]:
+        stored = store.get(report_key(state, entry.run, "html"))
+        if stored is not None:
+            place = folder / entry.run / "report.html"
+            place.parent.mkdir(exist_ok=True)
+            place.write_bytes(stored.data)
+    index = folder / "index.html"
+    write_file(index, index_page(name_of(state), entries, acts_of(store, state)))
+    return index
 
 
 def _put(text: str, to: Path | None) -> None:

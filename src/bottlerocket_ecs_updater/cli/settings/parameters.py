@@ -219,9 +219,10 @@ def file(meaning: str, name: str | None = None) -> Parameter:
     return _setting(meaning, read, "the path of a file", "FILE", name=name)
 
 
-def switch(meaning: str, letter: str = "", *, show: bool = True) -> Parameter:
+def switch(meaning: str, letter: str = "", name: str | None = None, *, show: bool = True) -> Parameter:
     """On or off."""
-    return Parameter(help=meaning, show_default=False, negative=(), alias=f"-{letter}" if letter else None, show=show)
+    short = f"-{letter}" if letter else None
+    return Parameter(name=name, help=meaning, show_default=False, negative=(), alias=short, show=show)
 
 
 def _read_place(given: str) -> Place:

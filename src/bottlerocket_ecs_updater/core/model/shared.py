@@ -108,6 +108,8 @@ class ClusterStanding:
     """The newest version that an instance runs, or is offered."""
     behind_since: datetime | None = None
     """When a newer version than the oldest instance runs was first seen; None where all run the newest."""
+    updated_within: timedelta | None = None
+    """From the first sight of the version that all run to the last instance that came to it."""
     held: tuple[HeldFor, ...] = ()
     waits_for: tuple[str, ...] = ()
     """The stages that must finish a version before this cluster takes it."""

@@ -77,7 +77,8 @@ def standing_of(seen: Seen, policy: Policy, before: ClusterStanding | None) -> C
     )
     now = replace(now, trouble=tuple(_trouble(now, fleet)))
     now = replace(now, since=_since(now, eligible, before, policy), finished=_finished(now, before))
-    return replace(now, behind_since=_behind_since(eligible, fleet))
+    within = _updated_within(now, before, fleet.past.first_seen)
+    return replace(now, behind_since=_behind_since(eligible, fleet), updated_within=within)
 
 
 def published(
@@ -85,18 +86,33 @@ def published(
 ) -> StandingPublished:
     """What is told of a standing that was written, and what came of it in this run."""
     lowest = now.lowest
-    known = before.finished if before is not None else {}
-    came = [version for version in now.finished if version not in known and version in first_seen]
-    within = now.finished[max(came)] - first_seen[max(came)] if came else None
+    came = _came(now, before, first_seen)
     return StandingPublished(
         at,
         now.stage,
         lowest,
         now.healthy_since(lowest) if lowest is not None else None,
         max(timedelta(), at - now.behind_since) if now.behind_since is not None else None,
-        max(timedelta(), within) if within is not None else None,
+        now.updated_within if came is not None else None,
         "; ".join(now.trouble),
     )
+
+
+def _came(
+    now: ClusterStanding, before: ClusterStanding | None, first_seen: Mapping[Version, datetime]
+) -> Version | None:
+    """The version that every instance was first seen on in this run; None where there is none."""
+    known = before.finished if before is not None else {}
+    return max((version for version in now.finished if version not in known and version in first_seen), default=None)
+
+
+def _updated_within(
+    now: ClusterStanding, before: ClusterStanding | None, first_seen: Mapping[Version, datetime]
+) -> timedelta | None:
+    came = _came(now, before, first_seen)
+    if came is not None:
+        return max(timedelta(), now.finished[came] - first_seen[came])
+    return before.updated_within if before is not None else None
 
 
 def _counts(instance: Instance, policy: Policy) -> bool:

@@ -99,6 +99,11 @@ def place_of_key(key: str) -> Location | None:
     return Location(*parts) if len(parts) == 3 and all(parts) and name == STANDING else None
 
 
+def standing_keys(store: Store) -> Iterator[str]:
+    """The keys of all standings. Raises what the store raises."""
+    yield from (key for key, _ in _places(store))
+
+
 def write_standing(candidate: ClusterStanding) -> bytes:
     """The object, in a form that people can read and compare."""
     value = {"format": FORMAT, **_converter().unstructure(candidate, ClusterStanding)}

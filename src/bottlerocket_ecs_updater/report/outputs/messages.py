@@ -6,7 +6,6 @@ comes every night is read by nobody. Programs get every event that matters, as i
 
 from __future__ import annotations
 
-import shlex
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -174,7 +173,7 @@ class Messenger:
         else:
             subject, text, facts = (
                 _subject(occasion, event),
-                _text(occasion, event, self._report, self._reach),
+                _text(occasion, event, (self._report, self._reach.line("report", self._run, "--open")), self._reach),
                 event_fields(event),
             )
         head: dict[str, Field] = {"cluster": self._cluster, "run": self._run}
@@ -222,7 +221,7 @@ def finish_text(account: RunReport, report: str) -> str:
     text = "\n\n".join(parts)
     if len(text) > TEXT_MAX_CHARACTERS:
         text = f"{text[:TEXT_MAX_CHARACTERS]}\n… cut here; the report has all of it."
-    return f"{text}\n\n{_foot(report, 'Report')}"
+    return f"{text}\n\n{_foot(report, account.reach.line('report', account.summary.run, '--open'), 'Report')}"
 
 
 def _held(group: Group) -> Iterator[str]:
@@ -273,12 +272,13 @@ def _subject(occasion: Occasion, event: Event) -> str:
             return occasion.value
 
 
-def _text(occasion: Occasion, event: Event, report: str, reach: Reach) -> str:
+def _text(occasion: Occasion, event: Event, report: tuple[str, str], reach: Reach) -> str:
+    """`report` is where the report will be, and the command that opens it."""
     said = event_text(event)
     if isinstance(event, InstanceEvent):
         said = f"{event.instance}: {said}"
     commands = "\n".join(typed_text(_typed_for(event, reach)))
-    parts = [f"{_line(said)}.", _line(_WHAT_NEXT[occasion]), *([commands] if commands else []), _foot(report)]
+    parts = [f"{_line(said)}.", _line(_WHAT_NEXT[occasion]), *([commands] if commands else []), _foot(*report)]
     return "\n\n".join(parts)
 
 
@@ -304,11 +304,10 @@ _WHAT_NEXT = {
 }
 
 
-def _foot(report: str, what: str = "Report, when the run has ended") -> str:
+def _foot(report: str, opens: str, what: str = "Report, when the run has ended") -> str:
     if not report:
         return "This run keeps no state, so there is no report of it."
-    fetch = f"\n    {shlex.join(['aws', 's3', 'cp', report, 'report.html'])}" if report.startswith("s3://") else ""
-    return f"{what}: {report}{fetch}"
+    return f"{what}: {report}\n    {opens}"
 
 
 def _line(text: str) -> str:

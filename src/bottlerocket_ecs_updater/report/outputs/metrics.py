@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TextIO
 
-from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
+from bottlerocket_ecs_updater.core.model.event import Event, RunFinished, StandingPublished
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.time_text import write_time
@@ -67,6 +67,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("InstancesUpdated", "Count", "Instances that the run updated."),
     Metric("InstancesFailed", "Count", "Instances that failed in the run, and are in service."),
     Metric("InstancesHeld", "Count", "Instances that were held back at the end of the run."),
+    Metric("DaysBehind", "None", "How many days ago a newer version than the oldest instance runs was first seen."),
+    Metric("TimeToUpdated", "Seconds", "From the first sight of a version to its last instance."),
     Metric("ApiCalls", "Count", "Calls of AWS in the run."),
     Metric("ApiThrottles", "Count", "Calls that AWS refused for their rate."),
     *(Metric(name, "Count", f"Instances in the phase {phase.value}.") for phase, name in _PHASES.items()),
@@ -94,7 +96,9 @@ class Metrics:
     def record(self, event: Event) -> None:
         self._past.append(event)
         self._standing.note(event)
-        if isinstance(event, RunFinished):
+        if isinstance(event, StandingPublished):
+            self._write(event.at, _of_standing(event))
+        elif isinstance(event, RunFinished):
             self._tell_end(event.at)
         else:
             self.tick(event.at)
@@ -179,6 +183,12 @@ def emf(now: datetime, cluster: str, values: Values, dimension: str = "", value:
     }
     metadata = {"Timestamp": round(now.timestamp() * 1000), "CloudWatchMetrics": [directive]}
     return {"_aws": metadata, **dimensions, **values}
+
+
+def _of_standing(event: StandingPublished) -> Values:
+    days = event.behind / timedelta(days=1) if event.behind is not None else 0.0
+    within = {} if event.updated_within is None else {"TimeToUpdated": event.updated_within.total_seconds()}
+    return {"DaysBehind": days, **within}
 
 
 def _spans(timeline: Timeline) -> dict[str, list[float]]:

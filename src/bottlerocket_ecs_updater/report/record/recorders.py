@@ -15,6 +15,7 @@ from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost
 
 NAMES = {
     "Archive": "the reports",
+    "FleetPage": "the page of all clusters",
     "JsonLog": "the log",
     "Live": "the terminal",
     "Messenger": "messages",

@@ -105,6 +105,11 @@ def index_page(cluster: str, entries: Sequence[Entry], acts: Sequence[Act] = ())
     )
 
 
+def render(template: str, **facts: object) -> str:
+    """Any other page of ours, in the same style."""
+    return _templates().get_template(template).render(style=_style(), **facts)
+
+
 def _how_bad(row: Row, lane: Lane | None) -> int:
     """Worst first: what is out of service comes before what failed and serves; sorting keeps the order of the rest."""
     if left_open(row, lane):

@@ -1,0 +1,173 @@
+"""All clusters that share a store, as people look at them: the worst first, with what to do about each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from bottlerocket_ecs_updater.core.model.shared import ClusterStanding
+from bottlerocket_ecs_updater.core.rules.promotion import SILENT_AFTER
+from bottlerocket_ecs_updater.engine.store.shared_state import Acts
+
+DAY = timedelta(days=1)
+
+
+class State(Enum):
+    """How a cluster stands, the worst first."""
+
+    QUARANTINE = "quarantine"
+    FAILED = "run failed"
+    UNREADABLE = "cannot be read"
+    SILENT = "silent"
+    UNHEALTHY = "not healthy"
+    BEHIND = "behind"
+    UNKNOWN = "not known"
+    CURRENT = "up to date"
+
+    @property
+    def bad(self) -> bool:
+        """Whether a person should look."""
+        return self in (State.QUARANTINE, State.FAILED, State.UNREADABLE, State.SILENT)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetRow:
+    """One cluster."""
+
+    name: str
+    place: str
+    state: State
+    stage: str = ""
+    versions: tuple[tuple[str, int], ...] = ()
+    newest: str = ""
+    behind: timedelta | None = None
+    """How long ago a newer version than its oldest instance runs was first seen."""
+    why: tuple[str, ...] = ()
+    """What is wrong, and what holds it, the most important first."""
+    eligible: int = 0
+    last_run: str = ""
+    last_outcome: str = ""
+    last_at: datetime | None = None
+    looked_at: datetime | None = None
+    updated_within: timedelta | None = None
+    """From the first sight of the version that it runs to its last instance that came to it."""
+
+    @property
+    def days_behind(self) -> float:
+        """In days; 0 where it is not behind."""
+        return self.behind / DAY if self.behind is not None else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FleetOverview:
+    """All of them, and what people said of versions."""
+
+    at: datetime
+    rows: tuple[FleetRow, ...]
+    acts: Acts
+
+    def count(self, state: State) -> int:
+        """How many clusters are in a state."""
+        return sum(row.state is state for row in self.rows)
+
+    @property
+    def headline(self) -> str:
+        """All of it in a sentence."""
+        total = len(self.rows)
+        many = f"{total} cluster{'' if total == 1 else 's'}"
+        counts = [f"{self.count(state)} {state.value}" for state in State if self.count(state)]
+        return f"{many}: {', '.join(counts)}" if counts else "No cluster has reported"
+
+
+def overview_of(
+    standings: Iterable[ClusterStanding],
+    unreadable: Mapping[str, str],
+    acts: Acts,
+    now: datetime,
+    silent_after: timedelta = SILENT_AFTER,
+) -> FleetOverview:
+    """The rows, the worst first: by state, then by how far behind, then by name."""
+    rows = [_row(one, now, silent_after) for one in standings]
+    rows += (FleetRow(_name_in(key), key, State.UNREADABLE, why=(why,)) for key, why in unreadable.items())
+    order = list(State)
+    rows.sort(key=lambda row: (order.index(row.state), -row.days_behind, row.name, row.place))
+    return FleetOverview(now, tuple(rows), acts)
+
+
+def orders(rows: Sequence[FleetRow]) -> Sequence[Mapping[str, int]]:
+    """The place of each row in every order that a page can be sorted in, without a script."""
+    keys: Mapping[str, Callable[[FleetRow], Any]] = {
+        "worst": lambda _: 0,
+        "name": lambda row: (row.name, row.place),
+        "stage": lambda row: (row.stage, row.name),
+        "behind": lambda row: (-row.days_behind, row.name),
+        "run": lambda row: row.last_at.timestamp() if row.last_at is not None else 0.0,
+    }
+    placed: list[dict[str, int]] = [{} for _ in rows]
+    for order, key in keys.items():
+        keyed = [key(row) for row in rows]
+        for position, index in enumerate(sorted(range(len(rows)), key=keyed.__getitem__)):
+            placed[index][order] = position
+    return placed
+
+
+def _row(one: ClusterStanding, now: datetime, silent_after: timedelta) -> FleetRow:
+    behind = max(timedelta(), now - one.behind_since) if one.behind_since is not None else None
+    last = one.last_run
+    return FleetRow(
+        one.place.name,
+        f"{one.place.account} {one.place.region}",
+        _state(one, now, silent_after),
+        one.stage,
+        tuple((str(version), count) for version, count in sorted(one.running.items(), reverse=True)),
+        str(one.newest) if one.newest is not None else "",
+        behind,
+        tuple(_why(one, now, silent_after)),
+        one.eligible,
+        last.run,
+        last.outcome,
+        last.at,
+        one.looked_at,
+        one.updated_within,
+    )
+
+
+def _state(one: ClusterStanding, now: datetime, silent_after: timedelta) -> State:
+    if one.quarantined:
+        return State.QUARANTINE
+    if one.last_run.exit_code:
+        return State.FAILED
+    if one.silent(silent_after, now):
+        return State.SILENT
+    if one.trouble:
+        return State.UNHEALTHY
+    if one.behind_since is not None:
+        return State.BEHIND
+    return State.UNKNOWN if one.unknown or not one.eligible else State.CURRENT
+
+
+def _why(one: ClusterStanding, now: datetime, silent_after: timedelta) -> Iterable[str]:
+    if one.quarantined:
+        yield f"quarantined: {', '.join(one.quarantined)}"
+    if one.last_run.exit_code:
+        yield f"run {one.last_run.run} ended with {one.last_run.outcome}" + (
+            f": {one.last_run.why}" if one.last_run.why else ""
+        )
+    if one.silent(silent_after, now):
+        yield f"no run has looked at it since {one.looked_at:%Y-%m-%d %H:%M} UTC"
+    yield from (text for text in one.trouble if not text.endswith("quarantined"))
+    if one.suspects:
+        yield f"suspect versions: {', '.join(map(str, one.suspects))}"
+    for held in one.held:
+        if held.code != "not-bottlerocket":
+            yield f"{held.count} held as {held.code}: {held.why}"
+    if one.unknown:
+        yield f"{one.unknown} did not say what they run"
+
+
+def _name_in(key: str) -> str:
+    parts = key.split("/")
+    return parts[-2] if len(parts) > 1 else key

@@ -1,0 +1,215 @@
+"""The page over all clusters that share a store, and the JSON beside it.
+
+    fleet/index.json    the standing of every cluster, as the last run that ended saw it
+    fleet/index.html    the same as a page
+
+Each run adds its own cluster to the JSON under the condition that nobody wrote it meanwhile, and makes the page from it
+under the same condition: of two runs that end together the later one has both. So a run reads as many objects for 300
+clusters as for 3; a standing that the JSON lacks is read once, by whoever writes next.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from bottlerocket_ecs_updater.core.model.event import Event, RunFinished
+from bottlerocket_ecs_updater.core.model.location import Location
+from bottlerocket_ecs_updater.core.model.shared import ClusterStanding
+from bottlerocket_ecs_updater.core.model.time_text import write_time
+from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
+from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object
+from bottlerocket_ecs_updater.engine.store.shared_state import (
+    look_for_acts,
+    place_of_key,
+    read_standing,
+    standing_key,
+    standing_keys,
+    write_standing,
+)
+from bottlerocket_ecs_updater.errors import Denied, Unreachable, UpdaterError
+from bottlerocket_ecs_updater.report.analysis.fleet_overview import FleetOverview, FleetRow, orders, overview_of
+
+FORMAT = 1
+JSON_KEY, PAGE_KEY = "fleet/index.json", "fleet/index.html"
+
+TRIES = 10
+"""Runs that end at the same time come between each other's read and write."""
+
+READ_AT_ONCE = 500
+"""Standings that the JSON lacks, as where it was lost: the rest is read by the runs that come after."""
+
+Standings = Mapping[str, ClusterStanding]
+
+
+class FleetPage:
+    """Brings the page up to date at the end of a run. A store that fails costs the page only."""
+
+    def __init__(self, store: Store, place: Location, complain: Callable[[str], None], *, expected: bool) -> None:
+        self._store = store
+        self._place = place
+        self._complain = complain
+        self._expected = expected
+        """Whether the stack should allow it: one of an older version does not."""
+
+    def record(self, event: Event) -> None:
+        if not isinstance(event, RunFinished) or event.outcome == "left":
+            return
+        try:
+            refresh(self._store, event.at, self._place)
+        except Denied as error:
+            if self._expected:
+                self._complain(f"the page of all clusters could not be written: {error}")
+        except UpdaterError as error:
+            self._complain(f"the page of all clusters could not be written: {error}")
+
+
+def refresh(store: Store, now: datetime, own: Location | None = None) -> FleetOverview:
+    """Bring JSON and page up to date, with the cluster's own new standing. Raises what the store raises."""
+    for _ in range(TRIES):
+        stored = store.get(JSON_KEY)
+        standings, unreadable = _gathered(store, _read(stored), own)
+        if _put(store, JSON_KEY, _json(standings, unreadable), stored):
+            break
+    else:
+        raise Unreachable(f"{JSON_KEY} is written by somebody else again and again")
+    return _write_page(store, now)
+
+
+def _write_page(store: Store, now: datetime) -> FleetOverview:
+    for _ in range(TRIES):
+        # The tag is older than what the page is made from: whoever writes in between has at least as much.
+        page = store.get(PAGE_KEY)
+        read = _read(store.get(JSON_KEY))
+        shown = overview_of(read[0].values(), read[1], look_for_acts(store), now)
+        if _put(store, PAGE_KEY, fleet_html(shown).encode(), page):
+            return shown
+    raise Unreachable(f"{PAGE_KEY} is written by somebody else again and again")
+
+
+def _gathered(
+    store: Store, read: tuple[Standings, Mapping[str, str]], own: Location | None
+) -> tuple[Standings, dict[str, str]]:
+    """Every standing that there is: those that were known, those that are new, and the cluster's own as it is now."""
+    keys = set(standing_keys(store))
+    mine = standing_key(own) if own is not None else ""
+    known = {key: one for key, one in read[0].items() if key in keys and key != mine}
+    wanted = [mine, *sorted(keys - known.keys() - {mine})] if mine else sorted(keys - known.keys())
+    unreadable: dict[str, str] = {}
+    for key in wanted[:READ_AT_ONCE]:
+        place, stored = place_of_key(key), store.get(key)
+        if place is None or stored is None:
+            continue
+        try:
+            known[key] = read_standing(stored.data, place)
+        except Unreadable as problem:
+            unreadable[key] = str(problem)
+    return known, unreadable
+
+
+def _put(store: Store, key: str, data: bytes, before: Stored | None) -> bool:
+    try:
+        store.put(key, data, before.tag if before is not None else ABSENT)
+    except Conflict:
+        return False
+    return True
+
+
+def _json(standings: Standings, unreadable: Mapping[str, str]) -> bytes:
+    lines = ",\n".join(
+        f"{json.dumps(key)}:{json.dumps(json.loads(write_standing(one)), separators=(',', ':'))}"
+        for key, one in sorted(standings.items())
+    )
+    return f'{{"format":{FORMAT},"unreadable":{json.dumps(dict(unreadable))},"clusters":{{\n{lines}\n}}}}\n'.encode()
+
+
+def _read(stored: Stored | None) -> tuple[Standings, Mapping[str, str]]:
+    """The JSON as it was; nothing where it cannot be read, since it is made again from the standings."""
+    if stored is None:
+        return {}, {}
+    try:
+        return read_object(stored.data, _shape)
+    except Unreadable:
+        return {}, {}
+
+
+def _shape(value: Mapping[str, Any]) -> tuple[Standings, Mapping[str, str]]:
+    if value["format"] != FORMAT:
+        raise Unreadable(f"format {value['format']!r}")
+    found: dict[str, ClusterStanding] = {}
+    for key, one in value["clusters"].items():
+        place = place_of_key(key)
+        if place is not None:
+            found[key] = read_standing(json.dumps(one).encode(), place)
+    return found, {str(key): str(why) for key, why in value["unreadable"].items()}
+
+
+def fleet_html(shown: FleetOverview) -> str:
+    """The page."""
+    from bottlerocket_ecs_updater.report.outputs.page.html import render  # noqa: PLC0415 - templates are slow to import
+
+    return render("fleet.html.j2", f=shown, rows=list(zip(shown.rows, orders(shown.rows), strict=True)))
+
+
+def overview_json(shown: FleetOverview) -> dict[str, Any]:
+    """What `fleet status --format json` shows."""
+    return {
+        "format": FORMAT,
+        "at": write_time(shown.at),
+        "clusters": [
+            {
+                "cluster": row.name,
+                "place": row.place,
+                "stage": row.stage,
+                "state": row.state.value,
+                "versions": dict(row.versions),
+                "newest": row.newest,
+                "days_behind": round(row.days_behind, 2),
+                "updated_within_seconds": row.updated_within.total_seconds() if row.updated_within else None,
+                "why": list(row.why),
+                "last_run": row.last_run,
+                "last_outcome": row.last_outcome,
+                "last_run_at": write_time(row.last_at) if row.last_at is not None else None,
+            }
+            for row in shown.rows
+        ],
+        "blocked": {str(version): str(act) for version, act in shown.acts.said.blocked.items()},
+        "promoted": {str(version): str(act) for version, act in shown.acts.said.promoted.items()},
+        "expedited": {str(version): str(act) for version, act in shown.acts.said.expedited.items()},
+    }
+
+
+def overview_text(shown: FleetOverview) -> str:
+    """The same as text, the worst first."""
+    head = ("cluster", "stage", "state", "versions", "days behind", "last run", "why")
+    rows = [head, *(_cells(row) for row in shown.rows)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)), row[-1]]).rstrip()
+        for row in rows
+    ]
+    said = shown.acts.said
+    acts = [
+        *(f"blocked {version} {act}" for version, act in said.blocked.items()),
+        *(f"promoted {version} {act}" for version, act in said.promoted.items()),
+        *(f"expedited {version} {act}" for version, act in said.expedited.items()),
+        *([f"every version is blocked: {said.unreadable}"] if said.unreadable else []),
+    ]
+    return "\n".join([shown.headline, "", *(lines if shown.rows else []), *(["", *acts] if acts else [])]) + "\n"
+
+
+def _cells(row: FleetRow) -> tuple[str, ...]:
+    versions = ", ".join(f"{count}x {version}" for version, count in row.versions)
+    last = f"{row.last_at:%Y-%m-%d %H:%M} {row.last_outcome}" if row.last_at is not None else "none"
+    behind = f"{row.days_behind:.1f}" if row.behind is not None else "0"
+    return (
+        f"{row.name} ({row.place})",
+        row.stage,
+        row.state.value,
+        versions,
+        behind,
+        last,
+        row.why[0] if row.why else "",
+    )

@@ -1,0 +1,110 @@
+"""`report --open`: the page, the index and the pages that it links to, on this machine; and help in a shell."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bottlerocket_ecs_updater.cli.commands.report import write_index_beside
+from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
+from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.engine.store.audit import Act, note_act
+from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
+from bottlerocket_ecs_updater.report.outputs.archive import Archive
+from bottlerocket_ecs_updater.report.record.record import Record
+
+NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+ARN = "arn:aws:ecs:eu-west-1:123456789012:cluster/web"
+STATE = "123456789012/eu-west-1/web"
+
+
+def call(*tokens: str, browser: str = "true") -> subprocess.CompletedProcess[str]:
+    environ = {
+        "PATH": os.environ["PATH"],
+        "BROWSER": browser,
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    command = [sys.executable, "-m", "bottlerocket_ecs_updater", *tokens]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    """A state store in which two runs left their records and pages, and a person an act."""
+    made = FolderStore(tmp_path / "state")
+    for hour in (0, 1):
+        began = NOW + timedelta(hours=hour)
+        run = RunId(f"{began:%Y%m%d-%H%M}-aaaa")
+        record, archive = Record(made, STATE, run), Archive(made, STATE, run, print)
+        for event in (
+            RunStarted(began, run, "web", "1"),
+            RunFinished(began + timedelta(minutes=1), run, "ok", 0, {}, timedelta(minutes=1), "", {}, {}),
+        ):
+            record.record(event)
+            archive.record(event)
+    note_act(made, STATE, Act(NOW, "ann", "pause", "", "a holiday", "paused the updates"))
+    return made
+
+
+def test_the_index_finds_the_pages_that_it_links_to(store: FolderStore, tmp_path: Path) -> None:
+    index = write_index_beside(store, STATE, tmp_path)
+    html = index.read_text("utf-8")
+    links = re.findall(r'href="([^"]+/report.html)"', html)
+    assert len(set(links)) == 2
+    assert all((tmp_path / link).is_file() for link in links)
+    assert "a holiday" in html
+
+
+@pytest.mark.parametrize(
+    ("what", "shown"), [("latest", "20260105-1000-aaaa"), ("20260105-0900-aaaa", None), ("index", None)]
+)
+def test_a_page_is_opened_and_its_place_is_said(
+    store: FolderStore, tmp_path: Path, what: str, shown: str | None
+) -> None:
+    done = call("report", what, "--open", "--cluster", ARN, "--state", str(tmp_path / "state"))
+    assert done.returncode == 0, done.stderr
+    word, place = done.stdout.strip().split(" ", 1)
+    assert word == "Opened"
+    assert Path(place).is_file()
+    assert (shown or what) in place
+    if what != "index":
+        assert (Path(place).parent.parent / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "why"),
+    [
+        (("report", "index"), "index is shown with --open"),
+        (("report", "--open", "--out"), "--open shows the page"),
+        (("report", "--open", "--format", "md"), "--open shows the page"),
+    ],
+)
+def test_what_cannot_be_opened_is_refused(tokens: tuple[str, ...], why: str, tmp_path: Path) -> None:
+    done = call(*tokens, "--cluster", ARN, "--state", str(tmp_path))
+    assert (done.returncode, why in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_told_of_commands_and_flags(shell: str) -> None:
+    said = call("completion", shell).stdout
+    assert "max-unavailable" in said
+    assert "explain" in said
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "explain"])
+def test_the_help_of_what_takes_rules_has_examples_that_are_taken(command: str) -> None:
+    said = call(command, "--help").stdout
+    examples = re.findall(
+        r"^  (--(?:window|freeze|include|exclude|task|allow|pin) .*?)(?:  .*)?$", said, flags=re.MULTILINE
+    )
+    assert len(examples) >= 8
+    assert "BOTTLEROCKET_ECS_UPDATER_DRAIN_TIMEOUT=40m" in said

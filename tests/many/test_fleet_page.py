@@ -1,0 +1,225 @@
+"""The page over all clusters, its JSON, and `fleet status`: what they show, and that no run loses another's entry."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.many import NEW, Clusters
+
+from bottlerocket_ecs_updater.cli.app import main
+from bottlerocket_ecs_updater.core.model.event import StandingPublished
+from bottlerocket_ecs_updater.core.model.location import Location
+from bottlerocket_ecs_updater.core.model.shared import Act, ClusterStanding, HeldFor, LastRun
+from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.engine.ports import Conflict, Stored
+from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
+from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
+from bottlerocket_ecs_updater.engine.store.shared_state import (
+    change_acts,
+    standing_key,
+    with_block,
+    write_standing,
+)
+from bottlerocket_ecs_updater.report.analysis.fleet_overview import State
+from bottlerocket_ecs_updater.report.outputs.fleet_page import JSON_KEY, PAGE_KEY, refresh
+from bottlerocket_ecs_updater.simulator.faults import BootHangs
+
+NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+V1, V2 = Version.parse("1.20.0"), Version.parse("1.21.0")
+
+
+def standing(name: str, **more: Any) -> ClusterStanding:
+    at = more.pop("at", NOW - timedelta(hours=1))
+    assert isinstance(at, datetime)
+    run = LastRun(f"20260302-0900-{name[:4]}", str(more.pop("outcome", "ok")), int(str(more.pop("code", 0))), at)
+    plain = {"eligible": 3, "running": {V2: 3}, "newest": V2, "stage": "production"} | more
+    return ClusterStanding(Location("111122223333", "eu-west-1", name), looked_at=at, last_run=run, **plain)  # type: ignore[arg-type]
+
+
+def store_of(*standings: ClusterStanding) -> MemoryStore:
+    store = MemoryStore()
+    for one in standings:
+        store.put(standing_key(one.place), write_standing(one), None)
+    return store
+
+
+def page_in(store: MemoryStore) -> str:
+    stored = store.get(PAGE_KEY)
+    assert stored is not None
+    return stored.data.decode()
+
+
+def many(number: int) -> list[ClusterStanding]:
+    kinds: list[dict[str, Any]] = [
+        {},
+        {"running": {V1: 2, V2: 1}, "behind_since": NOW - 9 * DAY, "held": (HeldFor("not-promoted", 2, "x" * 200),)},
+        {"quarantined": ("i-0123456789abcdef0",), "trouble": ("1 quarantined",), "outcome": "failures", "code": 3},
+        {"at": NOW - 5 * DAY},
+    ]
+    return [standing(f"cluster-{index:03}", **kinds[index % 4]) for index in range(number)]
+
+
+def test_the_worst_comes_first_and_each_says_why() -> None:
+    shown = refresh(store_of(*many(8)), NOW)
+    states = [row.state for row in shown.rows]
+    assert states == [State.QUARANTINE] * 2 + [State.SILENT] * 2 + [State.BEHIND] * 2 + [State.CURRENT] * 2
+    assert shown.rows[0].why[0] == "quarantined: i-0123456789abcdef0"
+    assert shown.rows[4].days_behind == 9
+    assert shown.headline == "8 clusters: 2 quarantine, 2 silent, 2 behind, 2 up to date"
+
+
+def test_a_standing_that_cannot_be_read_is_a_row_of_its_own() -> None:
+    store = store_of(standing("good"))
+    store.put(standing_key(Location("1", "r", "bad")), b"{", None)
+    shown = refresh(store, NOW)
+    assert [(row.name, row.state) for row in shown.rows] == [("bad", State.UNREADABLE), ("good", State.CURRENT)]
+
+
+@pytest.mark.parametrize("harm", [b"{", b"[]", b'{"format":9}', b""])
+def test_an_index_that_cannot_be_read_is_made_again(harm: bytes) -> None:
+    store = store_of(standing("a"), standing("b"))
+    store.put(JSON_KEY, harm, None)
+    assert len(refresh(store, NOW).rows) == 2
+
+
+def test_a_cluster_that_was_forgotten_leaves_the_page() -> None:
+    store = store_of(standing("a"), standing("b"))
+    refresh(store, NOW)
+    store.delete(standing_key(standing("b").place), None)
+    assert [row.name for row in refresh(store, NOW).rows] == ["a"]
+
+
+def test_runs_that_end_together_lose_nothing() -> None:
+    store = MemoryStore()
+    faults: list[BaseException] = []
+
+    def end(index: int) -> None:
+        one = standing(f"c{index}")
+        try:
+            store.put(standing_key(one.place), write_standing(one), None)
+            refresh(store, NOW, one.place)
+        except BaseException as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=end, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert all(f"<b>c{index}</b>" in page_in(store) for index in range(4))
+
+
+class Overtaken(MemoryStore):
+    """Another run ends between the read and the write of this one, once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: ClusterStanding | None = None
+
+    def put(self, key: str, data: bytes, expect: str | None) -> str:
+        if self.meanwhile is not None and key in (JSON_KEY, PAGE_KEY) and expect is not None:
+            other, self.meanwhile = self.meanwhile, None
+            super().put(standing_key(other.place), write_standing(other), None)
+            refresh(self, NOW, other.place)
+            raise Conflict(key)
+        return super().put(key, data, expect)
+
+
+def test_a_run_that_was_overtaken_writes_again_with_both() -> None:
+    store = Overtaken()
+    one = standing("first")
+    store.put(standing_key(one.place), write_standing(one), None)
+    store.meanwhile = standing("second")
+    refresh(store, NOW, one.place)
+    assert "<b>first</b>" in page_in(store)
+    assert "<b>second</b>" in page_in(store)
+
+
+class Counting(MemoryStore):
+    """Counts what is read."""
+
+    reads = 0
+
+    def get(self, key: str) -> Stored | None:
+        self.reads += 1
+        return super().get(key)
+
+
+def test_the_page_of_300_clusters_is_below_a_megabyte_and_a_run_reads_no_more_for_it_than_for_three() -> None:
+    reads = {}
+    for number in (3, 300):
+        store = Counting()
+        for one in many(number):
+            store.put(standing_key(one.place), write_standing(one), None)
+        refresh(store, NOW)
+        store.reads = 0
+        refresh(store, NOW, many(1)[0].place)
+        reads[number] = store.reads
+        assert len(page_in(store)) < 1_000_000
+    assert reads[3] == reads[300] < 10
+
+
+def test_the_text_of_others_cannot_break_out_of_the_page() -> None:
+    bad = standing("a", trouble=("<script>alert(1)</script>",), stage="<b>")
+    store = store_of(bad)
+    change_acts(store, lambda acts: with_block(acts, V2, Act("<i>ann", NOW, "</li><script>")))
+    refresh(store, NOW)
+    assert "<script>" not in page_in(store)
+    assert "<i>ann" not in page_in(store)
+
+
+def test_runs_of_clusters_write_where_they_stand_and_how_long_it_took() -> None:
+    clusters = Clusters()
+    shop = clusters.add("shop", "staging")
+    shop.run()
+    [told] = shop.updaters[-1].tape.of(StandingPublished)
+    assert told.version == Version.parse(NEW)
+    assert told.updated_within is not None
+    assert timedelta(0) < told.updated_within < timedelta(hours=2)
+    assert told.behind is None
+    shown = refresh(clusters.store, clusters.now)
+    assert shown.rows[0].state is State.CURRENT
+    assert shown.rows[0].updated_within == told.updated_within
+    shop.run()
+    assert shop.updaters[-1].tape.of(StandingPublished)[0].updated_within is None
+
+
+def test_a_cluster_with_a_host_that_hangs_is_the_worst_and_names_it() -> None:
+    clusters = Clusters()
+    clusters.add("good")
+    bad = clusters.add("bad", faults={0: (BootHangs(),)})
+    for one in clusters.each.values():
+        one.run()
+    shown = refresh(clusters.store, clusters.now)
+    assert [(row.name, row.state) for row in shown.rows] == [("bad", State.QUARANTINE), ("good", State.CURRENT)]
+    assert any(name in shown.rows[0].why[0] for name in bad.world.hosts)
+
+
+def test_fleet_status_shows_the_same_as_text_and_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = FolderStore(tmp_path)
+    for one in (standing("web"), standing("batch", running={V1: 3}, behind_since=NOW - DAY)):
+        store.put(standing_key(one.place), write_standing(one), None)
+    assert main(["fleet", "status", "--state", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "web (111122223333 eu-west-1)" in text
+    assert main(["fleet", "status", "--state", str(tmp_path), "--format", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {one["cluster"] for one in told["clusters"]} == {"web", "batch"}
+
+
+def test_a_person_forgets_a_cluster_that_is_gone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = FolderStore(tmp_path)
+    one = standing("web")
+    store.put(standing_key(one.place), write_standing(one), None)
+    assert main(["fleet", "forget", "web", "--state", str(tmp_path)]) == 2
+    assert main(["fleet", "forget", str(one.place), "--state", str(tmp_path)]) == 0
+    assert "is forgotten" in capsys.readouterr().out
+    assert store.get(standing_key(one.place)) is None
+    assert main(["fleet", "status"]) == 2
