@@ -5,8 +5,9 @@ instance drains, ECS keeps at least minimumHealthyPercent of the desired count h
 maximumPercent of it at a time (rounded down), so with 100 and 100 nothing can ever move. And is there room: for as
 many replacements as must run elsewhere before the last task may stop, from what the other instances have left?
 
-Only instances on which ECS would place the service count as room (`core/model/capacity_provider.py`). Where its capacity provider
-may add instances, those are room that is not there yet: as many as the provider's Auto Scaling group may still start.
+Only instances on which ECS would place the service count as room (`core/model/capacity_provider.py`). Where its
+capacity provider may add instances, those are room that is not there yet: as many as the provider's Auto Scaling group
+may still start.
 
 What is not known never makes the answer no: a constraint that asks for it is left out, and a note says so, with how to
 supply it. Only a service or a task definition that could not be read at all is a no, with that as its reason. Placement
