@@ -19,7 +19,7 @@ WORKERS ?= 2
 # what a run and a simulation need is there.
 WARM := bottlerocket_ecs_updater.cli.commands.run, bottlerocket_ecs_updater.cli.commands.simulate, bottlerocket_ecs_updater.simulator.wire
 
-.PHONY: help setup simulate test lint format unit docs docs-site wheel dist image publish bench soak mutants lock clean
+.PHONY: help setup simulate test quick lint format unit docs docs-site wheel dist image publish bench soak mutants lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -28,6 +28,18 @@ simulate: $(VENV)/simulate.stamp ## An update run over a simulated cluster; ARGS
 	@$(BIN)/bottlerocket-ecs-updater simulate $(ARGS)
 
 test: lint unit wheel ## All that CI runs
+
+# The core whole, and of every other kind of test one file that is quick: less than a minute on two cores of their own.
+QUICK := tests/core tests/engine/look tests/engine/lease/test_lease.py tests/faults/test_updates.py \
+    tests/policy/test_stories.py tests/report/outputs/test_log.py tests/cli/test_pages.py tests/performance \
+    tests/mutants/test_mutants.py tests/test_repository.py
+
+quick: $(VENV)/dev.stamp ## Style, import direction, and the quickest tests of each kind, in less than a minute
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/lint-imports
+	.ci/words
+	$(BIN)/python -m pytest -q -n $(WORKERS) $(QUICK) $(ARGS)
 
 lint: $(VENV)/dev.stamp ## Style, types, import direction, templates, workflows, words
 	$(BIN)/ruff check $(SOURCES)

@@ -74,6 +74,7 @@ def _until_first_call(server: socket.socket) -> tuple[float, float]:
         "AWS_ACCESS_KEY_ID": "AKIABENCHMARKBENCHMA",
         "AWS_SECRET_ACCESS_KEY": "benchmark",
         "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cyclopts.argument import Argument
@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.cli.help_pages import COLUMNS, PAGES, page_of
 from bottlerocket_ecs_updater.cli.settings.parameters import Reading
 from bottlerocket_ecs_updater.cli.settings.parsing import arguments_of
 from bottlerocket_ecs_updater.cli.settings.settings import RunSettings
+from bottlerocket_ecs_updater.core.model.phase import Phase
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, passing
 
 OPERATE = Path(__file__).parents[2] / "docs" / "operate"
@@ -52,10 +53,17 @@ def words() -> str:
     return _table("form | one of", word_rows())
 
 
+def phases() -> str:
+    """Every phase of an update: how it is recognized, what is done in it, and what ends it."""
+    rows = [(f"`{each.name}`", each.seen, each.action, each.ends) for each in Phase]
+    return _table("phase | recognized by | what the updater does | it ends when", rows)
+
+
 TABLES: dict[Path, tuple[Callable[[], str], ...]] = {
     OPERATE / "settings.md": (settings,),
     OPERATE / "reasons.md": (holds, failures),
     OPERATE.with_name("develop") / "events.md": (words, events),
+    OPERATE.with_name("develop") / "architecture.md": (phases,),
 }
 """Which page has which tables, each between two comments that name it."""
 
@@ -71,7 +79,7 @@ def rewritten(page: Path) -> str:
     return text
 
 
-def _table(head: str, rows: list[tuple[str, ...]]) -> str:
+def _table(head: str, rows: Sequence[tuple[str, ...]]) -> str:
     rule = "|".join("---" for _ in head.split("|"))
     lines = [f"| {head} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join(lines) + "\n"

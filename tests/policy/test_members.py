@@ -158,6 +158,14 @@ def test_a_group_that_scales_out_and_in_during_a_roll_is_followed() -> None:
     assert world.instance(instance_id(5)).status is Status.INACTIVE
 
 
+def test_a_drain_of_a_group_that_came_during_the_run_is_told_as_that() -> None:
+    """Whoever reads `drained-by-others` would set it ACTIVE."""
+    world = row(6)
+    world.clock.after(timedelta(minutes=1), lambda: world.take_away(instance_id(5), hook=timedelta(hours=2)))
+    finished = Updater(world).run()
+    assert held(finished, InstanceId(instance_id(5))).reason is Reason.LEAVING_GROUP
+
+
 def test_an_instance_refresh_that_begins_during_a_roll_stops_it_and_strands_nobody() -> None:
     world = row(4)
     world.autoscaling.add_group("web", *(instance_id(number) for number in range(4)))

@@ -36,7 +36,7 @@ from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selec
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules, parse_task_rules
 from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, VersionRange
 from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_freezes, parse_windows
-from bottlerocket_ecs_updater.engine.look.snapshot import ExtraPorts, take_snapshot
+from bottlerocket_ecs_updater.engine.snapshot import ExtraPorts, take_snapshot
 from bottlerocket_ecs_updater.engine.store.fleet_file import read_fleet, write_fleet
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger

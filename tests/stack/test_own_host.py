@@ -79,8 +79,8 @@ def test_on_fargate_nothing_of_it_is_there() -> None:
     assert "SuccessorRule" not in stack.holdings
     assert "CallSuccessor" not in [statement["Sid"] for statement in statements(stack, "TaskRole")]
     [container] = properties(stack, "UpdaterTaskDefinition")["ContainerDefinitions"]
-    # An empty variable is one that is not set.
-    assert {"Name": "BOTTLEROCKET_ECS_UPDATER_OWN_HOST", "Value": ""} in container["Environment"]
+    # What a run does that is told nothing.
+    assert {"Name": "BOTTLEROCKET_ECS_UPDATER_OWN_HOST", "Value": "hold"} in container["Environment"]
 
 
 def test_the_second_run_is_kept_off_the_first_ones_host_and_calls_no_third() -> None:

@@ -118,7 +118,8 @@ def test_a_document_does_one_thing(document: str, steps: list[str]) -> None:
 def test_the_updater_takes_its_command_line_and_environment(parameters: dict[str, str]) -> None:
     [container] = properties(deployed(**parameters), "UpdaterTaskDefinition")["ContainerDefinitions"]
     environment = {each["Name"]: each["Value"] for each in container["Environment"]}
-    secrets = {each["Name"]: parameters.get("Settings", "") for each in container["Secrets"]}
+    default = BODY.section("Parameters")["Settings"]["Default"]
+    secrets = {each["Name"]: parameters.get("Settings", default) for each in container["Secrets"]}
     settings = load(container["Command"][1:], {**environment, **secrets})
     # Its ARN: nobody has to ask in which account and Region it is.
     assert settings.target.cluster == "arn:aws:ecs:us-east-1:123456789012:cluster/demo"

@@ -9,7 +9,8 @@ from functools import lru_cache
 from sys import intern
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bottlerocket_ecs_updater.core.capacity.host_room import CAPABILITY, ZONE_ATTRIBUTE
+from bottlerocket_ecs_updater.aws.transport.trimming import CAPABILITIES, is_capability
+from bottlerocket_ecs_updater.core.capacity.host_room import ZONE_ATTRIBUTE
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Registration, Status
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn, Zone
@@ -32,8 +33,6 @@ T = TypeVar("T")
 VARIANT_ATTRIBUTE = "bottlerocket.variant"
 """Bottlerocket's ECS agent registers with it; nothing else does."""
 
-CAPABILITIES = f"{CAPABILITY}*"
-"""Under this name `aws/transport/trimming.py` puts the names of all capabilities together, with blanks between them."""
 
 ELSEWHERE = ("FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
 """Launch types whose tasks are on no instance that we look after."""
@@ -46,8 +45,6 @@ RESTLESS_WITHIN = timedelta(hours=1)
 RESTLESS_STARTS = 3
 """A service that started tasks so many times more often than it stopped any lost them by itself."""
 
-TELLING = ("has started ", "has stopped ")
-"""What is in the events that are read."""
 
 _STARTED = re.compile(r"has started (\d+) tasks")
 _STOPPED = re.compile(r"has stopped (\d+) running tasks")
@@ -99,11 +96,6 @@ def _attributes(shapes: Iterable[AttributeTypeDef]) -> dict[str, str]:
     kept = ((shape.get("name", ""), shape.get("value", "")) for shape in shapes if not is_capability(shape))
     # Thousands of instances have the same names, and mostly the same values: each is kept once.
     return {intern(name): intern(value) for name, value in kept if name and name != CAPABILITIES}
-
-
-def is_capability(shape: Mapping[str, Any]) -> bool:
-    """Whether an attribute says what an agent can do: by a name without a value."""
-    return shape.get("name", "").startswith(CAPABILITY) and not shape.get("value")
 
 
 def _capabilities(shapes: Iterable[AttributeTypeDef]) -> frozenset[str]:

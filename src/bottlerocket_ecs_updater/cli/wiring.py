@@ -28,12 +28,13 @@ from bottlerocket_ecs_updater.cli.settings.settings import Documents, Limits, Ru
 from bottlerocket_ecs_updater.core.model.ids import OwnTask, RunId
 from bottlerocket_ecs_updater.core.model.location import Location, name_of
 from bottlerocket_ecs_updater.engine.clock import SystemClock
+from bottlerocket_ecs_updater.engine.lease.both_leases import BothLeases
 from bottlerocket_ecs_updater.engine.lease.lone_task import SingleTask
 from bottlerocket_ecs_updater.engine.lease.store_lease import Lease, NoLease, Right, RunningTask, TaskLease, lease_key
 from bottlerocket_ecs_updater.engine.ports import Store
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger, LedgerKeeping, UnkeptLedger
-from bottlerocket_ecs_updater.engine.store.migration import BothLeases, MovingLedger
+from bottlerocket_ecs_updater.engine.store.migration import MovingLedger
 from bottlerocket_ecs_updater.engine.waits import Wait, Waits
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.core.builders import HOUR, MINUTE, NEW, NOW, OLD, a_claim, claimed, instance, registration
+from tests.core.builders import HOUR, MINUTE, NEW, NEWER, NOW, OLD, a_claim, claimed, instance, registration
 from tests.core.builders import fleet as a_fleet
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launches
@@ -60,6 +60,23 @@ def test_a_version_is_called_suspect_by_the_rule_that_runs_go_by() -> None:
     strict = replace(once, suspect_after=1)
     assert "  SUSPECT      1.21.0 failed on i-a: no further instance" in status_text(status(host("i-a"), ledger=strict))
     assert status_json(status(host("i-a"), ledger=strict))["suspects"] == {"1.21.0": ["i-a"]}
+
+
+def test_an_instance_is_so_many_days_behind_as_a_newer_version_has_been_known() -> None:
+    seen = {OLD: NOW - timedelta(days=90), NEW: NOW - timedelta(days=3, hours=5), NEWER: NOW - timedelta(hours=1)}
+    told = status(host("i-a"), host("i-b", NEW), host("i-c", NEWER), host("i-d", None), ledger=Ledger(first_seen=seen))
+    text = status_text(told)
+    section = text.partition("\nBehind\n")[2].partition("\n\n")[0].splitlines()
+    assert section == [
+        "  1 instance for 3 days: a newer version is known since 2026-02-27 05:00 UTC, the newest is 1.22.0",
+        "  1 instance for 0 days: a newer version is known since 2026-03-02 09:00 UTC, the newest is 1.22.0",
+    ]
+    days = {one["instance"]: one["days_behind"] for one in status_json(told)["instances"]}
+    assert days == {"i-a": 3, "i-b": 0, "i-c": 0, "i-d": 0}
+
+
+def test_a_cluster_that_knows_no_newer_version_is_not_behind() -> None:
+    assert "Behind" not in status_text(status(host("i-a"), ledger=Ledger(first_seen={OLD: NOW})))
 
 
 def test_advice_that_could_not_be_had_is_one_line() -> None:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from bottlerocket_ecs_updater.aws.ecs_shapes import CAPABILITIES, TELLING, is_capability
+from bottlerocket_ecs_updater.core.capacity.host_room import CAPABILITY
 from bottlerocket_ecs_updater.engine.store.read_json import MISFITS
 
 KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
@@ -153,3 +153,16 @@ def _trimmed_event(event: Mapping[str, Any]) -> dict[str, Any]:
     """When tasks were started or stopped, and how many; which ones, in a long list, nobody reads."""
     text, _, _ = event["message"].partition(" tasks")
     return {"message": f"{text} tasks", "createdAt": event["createdAt"]}
+
+
+CAPABILITIES = f"{CAPABILITY}*"
+"""Under this name `aws/transport/trimming.py` puts the names of all capabilities together, with blanks between them."""
+
+
+TELLING = ("has started ", "has stopped ")
+"""What is in the events that are read."""
+
+
+def is_capability(shape: Mapping[str, Any]) -> bool:
+    """Whether an attribute says what an agent can do: by a name without a value."""
+    return shape.get("name", "").startswith(CAPABILITY) and not shape.get("value")

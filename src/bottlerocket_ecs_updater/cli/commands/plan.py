@@ -25,7 +25,7 @@ from bottlerocket_ecs_updater.cli.wiring import Wired, wire
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.planning.plan import plan as plan_of
 from bottlerocket_ecs_updater.core.rules.policy import Policy
-from bottlerocket_ecs_updater.engine.look.snapshot import ExtraPorts, take_snapshot
+from bottlerocket_ecs_updater.engine.snapshot import ExtraPorts, take_snapshot
 from bottlerocket_ecs_updater.errors import UsageError
 from bottlerocket_ecs_updater.report.views.plan import plan_json, plan_text
 

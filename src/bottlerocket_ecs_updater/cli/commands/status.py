@@ -20,8 +20,8 @@ from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.lease.lease_note import read_lease
 from bottlerocket_ecs_updater.engine.lease.store_lease import lease_key
-from bottlerocket_ecs_updater.engine.look.snapshot import ExtraPorts, take_snapshot
 from bottlerocket_ecs_updater.engine.ports import Store
+from bottlerocket_ecs_updater.engine.snapshot import ExtraPorts, take_snapshot
 from bottlerocket_ecs_updater.report.record.record import read_record, runs_of
 from bottlerocket_ecs_updater.report.views.status import ClusterStatus, LastRun, next_run, status_json, status_text
 

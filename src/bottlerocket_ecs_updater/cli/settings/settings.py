@@ -19,10 +19,11 @@ from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.parameters import Place
 from bottlerocket_ecs_updater.cli.settings.parsing import SettingsConflict, configure, parse
 from bottlerocket_ecs_updater.cli.settings.policy_settings import RuleSettings
+from bottlerocket_ecs_updater.core.model.history import SUSPECT_AFTER
 from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, INHIBITED_FOR
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.time_text import format_duration
-from bottlerocket_ecs_updater.core.rules.policy import SUSPECT_AFTER, Limit, Policy
+from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM
 
 INSTANT = timedelta(0)

@@ -90,3 +90,7 @@ class History:
         """When an instance came to a release, None where nobody wrote that down."""
         known = (self.updated.get(instance), self.found_on.get(instance))
         return next((one.at for one in known if one is not None and one.version == version), None)
+
+
+SUSPECT_AFTER = 2
+"""Instances on which a release must fail after the reboot before no further one takes it: one may be hardware."""

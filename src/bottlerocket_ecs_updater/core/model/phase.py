@@ -1,4 +1,4 @@
-"""The life of one instance, as one table: what each phase is seen by, what we do, and when it ends.
+"""The phases of an update, as one table: how each is recognized, what the updater does in it, and what ends it.
 
     CURRENT ──update appears──▶ AVAILABLE ──apply──▶ READY ──slot──▶ DRAINING ──empty──▶ REBOOTING
        ▲                            │                  │                │                    │
@@ -8,7 +8,7 @@
                                   └────────────────────┼────────────────┘ (given back)
                                                        └──limit──▶ QUARANTINED
 
-A phase is never stored as "where we are": `phase_of` reads it from what the witnesses say at this moment.
+A phase is never stored. `phase_of` derives it from what ECS, Systems Manager, the host and the claim say now.
 """
 
 from __future__ import annotations
@@ -22,22 +22,67 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 
 
 class Phase(Enum):
-    """Where an instance is in its life, in the words that logs and reports use."""
+    """Where an instance is in its update, in the words of logs and reports.
 
-    UNKNOWN = "unknown"
-    CURRENT = "current"
-    AVAILABLE = "available"
-    STAGING = "staging"
-    READY = "ready"
-    DRAINING = "draining"
-    REBOOTING = "rebooting"
-    VERIFYING = "verifying"
-    RETURNING = "returning"
-    QUARANTINED = "quarantined"
+    Each phase has three texts, from which the table in `docs/develop/architecture.md` is generated: `seen`, how the
+    phase is recognized; `action`, what the updater does in it; and `ends`, what ends it.
+    """
+
+    seen: str
+    action: str
+    ends: str
+
+    UNKNOWN = "unknown", "no answer from the host yet", "sends a check", "the host answers"
+    CURRENT = "current", "the host says Idle", "nothing", "an update is offered to it"
+    AVAILABLE = (
+        "available",
+        "the host says Available or Staged",
+        "stages the update while tasks run, if the policy admits the version",
+        "the apply command is sent",
+    )
+    STAGING = "staging", "our apply command is pending", "waits", "the command ends"
+    READY = (
+        "ready",
+        "the host says Ready",
+        "waits for a place in the budget",
+        "there is one, and nothing holds the instance",
+    )
+    DRAINING = (
+        "draining",
+        "our claim, in phase draining",
+        "sets DRAINING",
+        "no task is left; or the drain limit passes, and the instance is returned",
+    )
+    REBOOTING = (
+        "rebooting",
+        "our claim, in phase rebooting",
+        "checks once more, then sends the reboot command",
+        "the host reports a new boot id; or the reboot limit passes, and the instance is quarantined",
+    )
+    VERIFYING = (
+        "verifying",
+        "our claim, and a new boot id",
+        "checks the version and that the ECS agent stays connected; runs the after-reboot document",
+        "all of it is well; or the reboot limit passes, and the instance is quarantined",
+    )
+    RETURNING = "returning", "verified, or given back", "sets ACTIVE", "ECS shows ACTIVE, and the claim is removed"
+    QUARANTINED = (
+        "quarantined",
+        "our claim, in phase quarantined",
+        "leaves it out of service and reports it in every run",
+        "it is healthy again, or a person releases it",
+    )
+
+    def __new__(cls, value: str, seen: str, action: str, ends: str) -> Phase:
+        """A member whose value is its name in logs and reports."""
+        member = object.__new__(cls)
+        member._value_ = value
+        member.seen, member.action, member.ends = seen, action, ends
+        return member
 
 
 IN_PROGRESS = frozenset({Phase.STAGING, Phase.DRAINING, Phase.REBOOTING, Phase.VERIFYING, Phase.RETURNING})
-"""Phases in which something of ours is under way on an instance."""
+"""Phases in which an update is in progress on an instance."""
 
 
 def phase_of(instance: Instance) -> Phase:

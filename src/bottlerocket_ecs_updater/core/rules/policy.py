@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 
+from bottlerocket_ecs_updater.core.model.history import SUSPECT_AFTER
 from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, INHIBITED_FOR
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 
@@ -116,10 +117,6 @@ class OwnHost(Enum):
     """It leaves it to a run on another host."""
     HAND_OVER = "hand-over"
     """It stages the update there, and last of all has a run started on another host."""
-
-
-SUSPECT_AFTER = 2
-"""Instances on which a release must fail after the reboot before no further one takes it: one may be hardware."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.history import (
+    SUSPECT_AFTER,
     Blocker,
     BrokenVersion,
     History,
@@ -23,7 +24,6 @@ from bottlerocket_ecs_updater.core.model.history import (
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Backoff, longest_backoff
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.rules.policy import SUSPECT_AFTER
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")

@@ -159,6 +159,7 @@ class Looker:
         elif wants.full:
             self._describe([r.arn for r in self._registrations()], now)
             known.full_at = now
+            self.surveying.look_at_groups_of_drained(now)
         else:
             asked = self._ask_for_stopping_tasks(wants.due, now)
             others = [id_ for id_ in wants.due if id_ not in asked and not self._described_just_now(id_, wants, now)]

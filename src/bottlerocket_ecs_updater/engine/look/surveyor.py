@@ -45,6 +45,9 @@ ONE_CALL = 100
 PROVIDERS_EVERY = timedelta(minutes=15)
 """How far capacity providers may grow changes with what people set, and as they scale: asked again this rarely."""
 
+DRAINED_EVERY = timedelta(minutes=1)
+"""How often the groups of instances are asked that somebody else drained."""
+
 ONE_GROUP_CALL = 50
 """Instances whose groups one call tells."""
 
@@ -102,6 +105,11 @@ class Surveyor:
         """What Auto Scaling is doing with claimed instances. All of them are in the one call that any of them needs."""
         if wanted:
             self._look_at_memberships(self._claimed(), now, refreshes=False)
+
+    def look_at_groups_of_drained(self, now: datetime) -> None:
+        """Whether it was its group that drained what somebody drained since the last listing."""
+        drained = [one.id for one in self._known.instances.values() if _drained_since(one, now)]
+        self._look_at_memberships(drained, now)
 
     def _sharing_a_call(self, candidates: Sequence[InstanceId]) -> Sequence[InstanceId]:
         """The candidates, and as many claimed ones as are told of in the same call."""
@@ -286,6 +294,14 @@ def _still_refreshing(found: Membership | None, before: Membership | None) -> Me
     if isinstance(found, InGroup) and isinstance(before, InGroup) and found.group == before.group:
         return replace(found, refreshing=before.refreshing)
     return found
+
+
+def _drained_since(instance: Instance, now: datetime) -> bool:
+    """Whether somebody else drained it, and its group has not been asked about it for a while."""
+    registration, around = instance.registration, instance.around
+    drained = registration is not None and registration.status is Status.DRAINING and instance.claim is None
+    answered_at = around.group_at if around is not None else None
+    return drained and instance.bottlerocket and (answered_at is None or has_passed(answered_at, DRAINED_EVERY, now))
 
 
 def _odd(instance: Instance) -> bool:

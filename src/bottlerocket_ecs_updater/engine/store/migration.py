@@ -23,13 +23,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 from bottlerocket_ecs_updater.core.model.location import Location, location_of
 from bottlerocket_ecs_updater.core.state.ledger import Change, Ledger
-from bottlerocket_ecs_updater.engine.lease.right import HeldBy, Right, Taken
-from bottlerocket_ecs_updater.engine.lease.store_lease import lease_key
 from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store, Stored
 from bottlerocket_ecs_updater.engine.store.ledger_store import (
     FORMAT,
@@ -41,7 +38,7 @@ from bottlerocket_ecs_updater.engine.store.ledger_store import (
 )
 from bottlerocket_ecs_updater.engine.store.pause_switch import clear_pause, look_for_pause, pause_key
 from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_object, shaped
-from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Unreachable
+from bottlerocket_ecs_updater.errors import LeaseLost, Unreachable
 
 MARK = "old_state"
 """In the ledger: what became of the old one."""
@@ -192,54 +189,3 @@ def move_pause(store: Store, place: Location) -> None:
     except Conflict:
         # There is one, of somebody who knows the new place.
         return
-
-
-class BothLeases:
-    """The right to act of a run that moves the state: its cluster's lease, and that of all clusters of its name."""
-
-    def __init__(self, new: Right, old: Right, store: Store, place: Location) -> None:
-        self._new = new
-        self._old = old
-        self._store = store
-        self._place = place
-        self._held: tuple[Right, ...] = (new,)
-
-    def acquire(self) -> Taken | HeldBy:
-        """Take both; where somebody has the old one, as an older version may, give the new one back."""
-        answer = self._new.acquire()
-        if isinstance(answer, HeldBy):
-            return answer
-        try:
-            if has_left(self._store, self._place) or self._store.get(lease_key(self._place.name)) is None:
-                return answer
-            older = self._old.acquire()
-        except BaseException:
-            self._new.release()
-            raise
-        if isinstance(older, HeldBy):
-            self._new.release()
-            return older
-        self._held = (self._new, self._old)
-        return answer
-
-    def keep(self) -> timedelta | None:
-        spans = [span for one in self._held if (span := one.keep()) is not None]
-        return min(spans, default=None)
-
-    def check_before_act(self) -> None:
-        for one in self._held:
-            one.check_before_act()
-
-    def regain(self) -> None:
-        lapse: LeaseLapsed | None = None
-        for one in self._held:
-            try:
-                one.regain()
-            except LeaseLapsed as still:
-                lapse = still
-        if lapse is not None:
-            raise lapse
-
-    def release(self) -> None:
-        for one in reversed(self._held):
-            one.release()

@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.phase import phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.model.time_text import time_text, write_time
+from bottlerocket_ecs_updater.core.planning.behind import behind
 from bottlerocket_ecs_updater.core.planning.explain import Explanation
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
@@ -158,6 +159,10 @@ def _told(instance: Instance, fleet: Fleet) -> Iterator[Row]:
         return
     report = told.answer
     yield "runs", str(report.running)
+    late = behind(report.running, fleet.past.first_seen)
+    if late is not None:
+        days = late.days(fleet.at)
+        yield "behind", f"for {days} day{'' if days == 1 else 's'}, since {time_text(late.since)}"
     yield "says", report.state.value
     if report.target is not None:
         yield "would take", f"{report.target}{_since(fleet.past.first_seen.get(report.target))}"

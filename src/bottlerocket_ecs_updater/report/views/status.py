@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, time_text, write_time
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.planning.behind import behind
 from bottlerocket_ecs_updater.core.planning.launch_advice import advise
 from bottlerocket_ecs_updater.core.state.ledger import Ledger
 from bottlerocket_ecs_updater.engine.lease.lease_note import LeaseNote
@@ -98,6 +99,7 @@ def _lines(status: ClusterStatus) -> Iterator[str]:
     yield f"Cluster {status.cluster}, {fleet.at:%Y-%m-%d %H:%M:%S} UTC: {of_all}"
     yield from _needs_a_person(status)
     yield from _table("Releases", Counter(_version(instance) for instance in ours))
+    yield from _behind_lines(ours, status)
     yield from _table("Phases", Counter(_phase(instance, status) for instance in ours))
     yield from _table("In ECS", Counter(_standing(instance) for instance in ours))
     yield from _zones(ours)
@@ -150,6 +152,21 @@ def _failed_version(version: Version, names: Collection[InstanceId], suspect_aft
     return f"  FAILED       {version} failed on {where}; others take it until it has failed on {suspect_after}"
 
 
+def _behind_lines(ours: list[Instance], status: ClusterStatus) -> Iterator[str]:
+    """How many instances are how far behind, the furthest first."""
+    found = (behind(instance.shown_version, status.ledger.first_seen) for instance in ours)
+    counts = Counter(one for one in found if one is not None)
+    if counts:
+        yield "\nBehind"
+    for one, count in sorted(counts.items(), key=lambda item: (item[0].since, str(item[0].newest))):
+        many = f"{count} instance{'' if count == 1 else 's'}"
+        days = one.days(status.fleet.at)
+        yield (
+            f"  {many} for {days} day{'' if days == 1 else 's'}: a newer version is known since "
+            f"{time_text(one.since)}, the newest is {one.newest}"
+        )
+
+
 def _table(title: str, counts: Counter[str]) -> Iterator[str]:
     if counts:
         yield f"\n{title}"
@@ -161,7 +178,7 @@ def _table(title: str, counts: Counter[str]) -> Iterator[str]:
 def _phase(instance: Instance, status: ClusterStatus) -> str:
     """Where it is in its life, as far as that is known without asking hosts."""
     if instance.claim is not None:
-        return phase_of(instance).value
+        return str(phase_of(instance).value)
     rest = status.ledger.rests.get(instance.id)
     if rest is not None and rest.until > status.fleet.at:
         return "backing-off"
@@ -255,7 +272,7 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
         "cluster": status.cluster,
         "at": write_time(fleet.at),
         "paused": fleet.paused or None,
-        "instances": [_instance_json(instance) for _, instance in sorted(fleet.instances.items())],
+        "instances": [_instance_json(instance, status) for _, instance in sorted(fleet.instances.items())],
         "rests": {
             id_: {
                 "version": str(rest.version),
@@ -303,13 +320,15 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
     }
 
 
-def _instance_json(instance: Instance) -> dict[str, Any]:
+def _instance_json(instance: Instance, status: ClusterStatus) -> dict[str, Any]:
     registration, claim = instance.registration, instance.claim
+    late = behind(instance.shown_version, status.ledger.first_seen)
     return {
         "instance": instance.id,
         "bottlerocket": instance.bottlerocket,
         "phase": phase_of(instance).value if claim is not None else None,
         "version": str(instance.shown_version) if instance.shown_version is not None else None,
+        "days_behind": late.days(status.fleet.at) if late is not None else 0,
         "zone": instance.zone,
         "status": registration.status.value if registration is not None else None,
         "connected": registration.connected if registration is not None else None,

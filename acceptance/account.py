@@ -1,0 +1,218 @@
+"""The account that is examined: calls, stacks, tasks, logs and waits, on AWS or wherever AWS_ENDPOINT_URL points."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from botocore.exceptions import ClientError
+from botocore.session import Session
+
+from acceptance.result import Wrong
+
+TAG = "bottlerocket-ecs-updater-acceptance"
+"""On everything that is made; `make acceptance-clean` finds what is left by it."""
+
+ENDED = ("_COMPLETE", "_FAILED")
+LEAST_WAIT = timedelta(seconds=45)
+"""Of this machine's time, whatever the speed of a simulated world."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A task of the updater that ended."""
+
+    task: str
+    lines: tuple[str, ...]
+    stopped: str
+
+    @property
+    def finished(self) -> Mapping[str, Any]:
+        """The run's last line; empty where it said none."""
+        return next((line for line in reversed(self.told) if line.get("event") == "run.finished"), {})
+
+    @property
+    def told(self) -> list[Mapping[str, Any]]:
+        """The lines of the log that are JSON."""
+        found = []
+        for line in self.lines:
+            with suppress(ValueError):
+                found.append(json.loads(line))
+        return [line for line in found if isinstance(line, dict)]
+
+    @property
+    def denied(self) -> list[str]:
+        """What the log says was not allowed."""
+        return [line for line in self.lines if "AccessDenied" in line or "not authorized" in line]
+
+
+@dataclass
+class Account:
+    """Clients of one Region. `speed` is how fast its world goes: 1 on AWS."""
+
+    region: str
+    endpoint: str | None = None
+    keys: Mapping[str, str] = field(default_factory=dict)
+    speed: float = 1.0
+    _made: dict[str, Any] = field(default_factory=dict)
+
+    def client(self, service: str) -> Any:
+        """A client, made once."""
+        if service not in self._made:
+            self._made[service] = Session().create_client(
+                service, region_name=self.region, endpoint_url=self.endpoint, **self.keys
+            )
+        return self._made[service]
+
+    def wait(self, what: str, happened: Callable[[], Any], at_most: timedelta) -> Any:
+        """Ask again until there is an answer, and give it. Raises Wrong when the time is over."""
+        end = time.monotonic() + max(at_most / self.speed, LEAST_WAIT).total_seconds()
+        while not (found := happened()):
+            if time.monotonic() > end:
+                raise Wrong(f"{what} did not happen within {at_most}")
+            time.sleep(0.3 if self.speed > 1 else 5)  # noqa: TID251 - this is no part of the program
+        return found
+
+    # Stacks
+
+    def deploy(self, stack: str, template: str, **parameters: str) -> str:
+        """Create or update a stack; gives the status that it came to. Raises ClientError where it is refused."""
+        client = self.client("cloudformation")
+        known = self.stack(stack)
+        request = {
+            "StackName": stack,
+            "TemplateBody": template,
+            "Capabilities": ["CAPABILITY_NAMED_IAM"],
+            "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+            "Tags": [{"Key": TAG, "Value": "yes"}],
+        }
+        try:
+            client.update_stack(**request) if known else client.create_stack(**request)
+        except ClientError as error:
+            if "No updates are to be performed" not in str(error):
+                raise
+        return self.wait(f"the stack {stack}", lambda: self._ended(stack), timedelta(minutes=20))
+
+    def _ended(self, stack: str) -> str:
+        status = str((self.stack(stack) or {}).get("StackStatus", "DELETE_COMPLETE"))
+        return status if status.endswith(ENDED) and "IN_PROGRESS" not in status else ""
+
+    def stack(self, name: str) -> Mapping[str, Any] | None:
+        """A stack as described, None where there is none."""
+        try:
+            [found] = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        except ClientError:
+            return None
+        return found
+
+    def outputs(self, stack: str) -> dict[str, str]:
+        """The outputs of a stack."""
+        return {each["OutputKey"]: each["OutputValue"] for each in (self.stack(stack) or {}).get("Outputs", ())}
+
+    def resource(self, stack: str, logical_id: str) -> str:
+        """The physical id of a resource, empty where there is none."""
+        found = self.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
+        return next((each["PhysicalResourceId"] for each in found if each["LogicalResourceId"] == logical_id), "")
+
+    def delete_stack(self, stack: str) -> None:
+        """Delete a stack and its bucket, and wait for it."""
+        bucket = self.resource(stack, "StateBucket") if self.stack(stack) else ""
+        self.client("cloudformation").delete_stack(StackName=stack)
+        self.wait(f"the deletion of {stack}", lambda: self._gone(stack), timedelta(minutes=20))
+        if bucket:
+            self.empty(bucket)
+
+    def _gone(self, stack: str) -> bool:
+        return (self.stack(stack) or {}).get("StackStatus", "DELETE_COMPLETE") in ("DELETE_COMPLETE", "DELETE_FAILED")
+
+    def empty(self, bucket: str) -> None:
+        """Delete a bucket with all versions of its objects."""
+        s3 = self.client("s3")
+        with suppress(ClientError):
+            for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+                for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                    s3.delete_object(Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"])
+            s3.delete_bucket(Bucket=bucket)
+
+    # Tasks
+
+    def start(self, cluster: str, stack: str, subnets: str, **more: Any) -> str:
+        """Start the updater of a stack; gives the task's ARN."""
+        network = {"subnets": subnets.split(","), "assignPublicIp": more.pop("public", "DISABLED")}
+        reply = self.client("ecs").run_task(
+            cluster=cluster,
+            launchType="FARGATE",
+            taskDefinition=self.outputs(stack)["UpdaterTaskDefinitionArn"],
+            networkConfiguration={"awsvpcConfiguration": network},
+            **more,
+        )
+        if not reply["tasks"]:
+            raise Wrong(f"the task did not start: {reply.get('failures')}")
+        return str(reply["tasks"][0]["taskArn"])
+
+    def ended(self, cluster: str, task: str, group: str, at_most: timedelta = timedelta(hours=2)) -> Ran:
+        """A task that has stopped, with its log."""
+
+        def stopped() -> Any:
+            [shape] = self.client("ecs").describe_tasks(cluster=cluster, tasks=[task])["tasks"]
+            return shape if shape["lastStatus"] == "STOPPED" else None
+
+        shape = self.wait(f"the end of {task}", stopped, at_most)
+        return Ran(task, tuple(self.log(group, task.rsplit("/", 1)[-1])), shape.get("stoppedReason", ""))
+
+    def log(self, group: str, of: str) -> Iterator[str]:
+        """The lines of a task's stream."""
+        logs = self.client("logs")
+        with suppress(ClientError):
+            for stream in logs.describe_log_streams(logGroupName=group)["logStreams"]:
+                if not stream["logStreamName"].endswith(of):
+                    continue
+                token: dict[str, str] = {}
+                while True:
+                    reply = logs.get_log_events(
+                        logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True, **token
+                    )
+                    yield from (event["message"] for event in reply["events"])
+                    if reply.get("nextForwardToken") == token.get("nextToken") or not reply["events"]:
+                        break
+                    token = {"nextToken": reply["nextForwardToken"]}
+
+    # Container instances
+
+    def instances(self, cluster: str) -> list[Mapping[str, Any]]:
+        """All container instances, described."""
+        ecs = self.client("ecs")
+        arns = ecs.list_container_instances(cluster=cluster)["containerInstanceArns"]
+        arns += ecs.list_container_instances(cluster=cluster, status="DRAINING")["containerInstanceArns"]
+        return (
+            list(
+                ecs.describe_container_instances(cluster=cluster, containerInstances=sorted(set(arns)))[
+                    "containerInstances"
+                ]
+            )
+            if arns
+            else []
+        )
+
+    def check(self, stack: str, instance: str) -> str:
+        """What the check document of a stack prints on a host: its boot id, and its update status."""
+        return self.command(self.resource(stack, "UpdateCheckCommand"), instance)
+
+    def command(self, document: str, instance: str) -> str:
+        """Run a document on a host; gives what it printed."""
+        ssm = self.client("ssm")
+        sent = ssm.send_command(DocumentName=document, InstanceIds=[instance])["Command"]["CommandId"]
+
+        def answer() -> Any:
+            with suppress(ClientError):
+                found = ssm.get_command_invocation(CommandId=sent, InstanceId=instance)
+                return found if found["Status"] not in ("Pending", "InProgress", "Delayed") else None
+            return None
+
+        found = self.wait(f"the answer of {instance}", answer, timedelta(minutes=5))
+        return str(found["StandardOutputContent"])

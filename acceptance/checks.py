@@ -1,0 +1,367 @@
+"""The fifteen checks. Each is made with AWS's own operations, so that it means the same wherever it runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from datetime import timedelta
+
+from botocore.exceptions import ClientError
+
+from acceptance.account import Ran
+from acceptance.ground import GROUP, PREDECESSOR, STACK, TEMPLATE, Ground, parameters
+from acceptance.result import Check, Notes, Skipped, Wrong, expect
+
+ATTRIBUTE = "acceptance.mark"
+LONGEST_VALUE = "a" * 128
+"""As long as a claim may be."""
+
+DEPLOYED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+
+
+def deploy(ground: Ground, template: str = TEMPLATE, **more: str) -> str:
+    """Deploy the updater's stack. Raises Wrong where it does not complete."""
+    status = ground.account.deploy(STACK, template, **parameters(ground, **more))
+    if status not in DEPLOYED:
+        raise Wrong(f"the stack came to {status}")
+    return status
+
+
+def run(ground: Ground, **more: object) -> Ran:
+    """One run of the updater, to its end."""
+    task = ground.account.start(ground.cluster, STACK, ground.subnets, public=ground.public, **more)
+    return ground.account.ended(ground.cluster, task, GROUP)
+
+
+def boots(ground: Ground) -> dict[str, str]:
+    """The boot id of every host."""
+    hosts = [one["ec2InstanceId"] for one in ground.account.instances(ground.cluster)]
+    return {host: ground.account.check(STACK, host).split()[0] for host in hosts}
+
+
+def all_active(ground: Ground) -> None:
+    """Raises Wrong unless every host is in service."""
+    expect({one["status"] for one in ground.account.instances(ground.cluster)}, {"ACTIVE"}, "statuses of hosts")
+
+
+def predecessor(ground: Ground, notes: Notes) -> None:
+    """1: the predecessor's stack, and ours over it."""
+    account, names = ground.account, ("ClusterName", "Subnets", "LogGroupName")
+    required = {name: value for name, value in parameters(ground).items() if name in names}
+    expect(account.deploy(STACK, PREDECESSOR, **required, ScheduleState="DISABLED"), "CREATE_COMPLETE", "theirs")
+    before = account.resource(STACK, "TaskRole")
+    deploy(ground)
+    expect(account.resource(STACK, "TaskRole"), before, "the task role")
+    notes.fact(f"ours took the place of the predecessor's stack; the role {before} stayed")
+
+
+def variants(ground: Ground, notes: Notes) -> None:
+    """2: ways to deploy; a creation that fails, and its repetition."""
+    account = ground.account
+    with suppress(ClientError):
+        account.deploy(STACK, TEMPLATE, **parameters(ground, UpdaterImage=""))
+        raise Wrong("a stack without an image was accepted")
+    broken = TEMPLATE.replace("TreatMissingData: missing", "TreatMissing: missing")
+    status = account.deploy(STACK, broken, **parameters(ground, LogRetentionInDays="3"))
+    if status in DEPLOYED:
+        raise Wrong(f"the broken template came to {status}")
+    notes.fact(f"a creation that fails comes to {status}")
+    account.delete_stack(STACK)
+    variants_: tuple[dict[str, str], ...] = (
+        {"LogRetentionInDays": "3"},
+        {"ScheduleTimezone": "Europe/Berlin", "ScheduleExpression": "cron(0 3 * * ? *)"},
+        {"LaunchType": "EC2"},
+        {"EventBus": "default", "MaxUnavailable": "50%"},
+    )
+    for changed in variants_:
+        notes.fact(f"{json.dumps(changed)}: {deploy(ground, **changed)}")
+        account.delete_stack(STACK)
+        with suppress(ClientError):
+            account.client("logs").delete_log_group(logGroupName=GROUP)
+
+
+def zones(ground: Ground, notes: Notes) -> None:
+    """3: from UTC to a time zone and back: one start at a tick."""
+    account, events = ground.account, ground.account.client("events")
+    for zone in ("UTC", "Europe/Berlin", "UTC"):
+        deploy(ground, ScheduleTimezone=zone, ScheduleExpression="cron(0/10 * * * ? *)", ScheduleState="ENABLED")
+        rule = events.describe_rule(Name=account.resource(STACK, "BottlerocketUpdaterSchedule"))
+        schedule = account.resource(STACK, "ZonedSchedule")
+        expect((rule["State"], bool(schedule)), ("ENABLED", False) if zone == "UTC" else ("DISABLED", True), zone)
+        notes.fact(f"{zone}: the rule is {rule['State']}, and there is {'a' if schedule else 'no'} schedule")
+    deploy(ground, ScheduleState="DISABLED")
+
+
+def first_run(ground: Ground, notes: Notes) -> None:
+    """4: a first run: exit code 0, a log of JSON, nothing denied."""
+    deploy(ground)
+    ran = run(ground)
+    expect(ran.denied, [], "denials in the log")
+    expect(ran.finished.get("exit_code"), 0, "exit code")
+    notes.fact(
+        f"{len(ran.told)} lines of JSON; the last: {ran.finished.get('outcome')}, {ran.finished.get('updated')} updated"
+    )
+
+
+def attributes(ground: Ground, notes: Notes) -> None:
+    """5: an attribute on a DRAINING host, across a reboot."""
+    account = ground.account
+    deploy(ground)
+    ecs, host = account.client("ecs"), account.instances(ground.cluster)[0]
+    arn, instance = host["containerInstanceArn"], host["ec2InstanceId"]
+    before = account.check(STACK, instance).split()[0]
+    reply = ecs.update_container_instances_state(cluster=ground.cluster, containerInstances=[arn], status="DRAINING")
+    mark = {"name": ATTRIBUTE, "targetType": "container-instance", "targetId": arn}
+    for value in ("first", LONGEST_VALUE):
+        ecs.put_attributes(cluster=ground.cluster, attributes=[{**mark, "value": value}])
+    notes.fact("put and overwritten while DRAINING", reply["ResponseMetadata"]["RequestId"])
+    with suppress(Wrong):
+        account.command(account.resource(STACK, "RebootCommand"), instance)
+
+    def booted() -> bool:
+        with suppress(Wrong, IndexError, ClientError):
+            return account.check(STACK, instance).split()[0] != before
+        return False
+
+    account.wait(f"the reboot of {instance}", booted, timedelta(minutes=20))
+
+    def connected() -> bool:
+        [shape] = [one for one in account.instances(ground.cluster) if one["ec2InstanceId"] == instance]
+        return bool(shape["agentConnected"])
+
+    account.wait(f"the agent of {instance}", connected, timedelta(minutes=10))
+    [after] = [one for one in account.instances(ground.cluster) if one["ec2InstanceId"] == instance]
+    kept = {each["name"]: each.get("value", "") for each in after["attributes"]}.get(ATTRIBUTE)
+    notes.record(f"after a reboot the attribute is {'kept' if kept == LONGEST_VALUE else 'gone'}")
+    notes.record(f"after a reboot the status is {after['status']}")
+    ecs.delete_attributes(cluster=ground.cluster, attributes=[mark])
+    ecs.update_container_instances_state(
+        cluster=ground.cluster, containerInstances=[after["containerInstanceArn"]], status="ACTIVE"
+    )
+
+
+def roll(ground: Ground, notes: Notes) -> None:
+    """6: a whole roll: every boot id changed, every host back in service."""
+    deploy(ground)
+    before, ran = boots(ground), run(ground)
+    expect(ran.finished.get("exit_code"), 0, "exit code")
+    after = boots(ground)
+    expect([host for host in before if before[host] == after.get(host)], [], "hosts that did not reboot")
+    all_active(ground)
+    notes.fact(f"{len(after)} hosts rebooted; {ran.finished.get('duration_seconds')} s")
+    try:
+        ground.only_real("requests through a load balancer")
+        notes.record(
+            "requests during the roll are not sent by this check: send them from a machine of yours, and count 5xx"
+        )
+    except Skipped:
+        notes.fact("without load: the simulator serves no requests")
+
+
+def one_group(ground: Ground, notes: Notes) -> None:
+    """7: one of two groups named: only it is rolled, the other is held."""
+    deploy(ground, AutoScalingGroups=ground.groups[0])
+    before, ran = boots_by_group(ground), run(ground)
+    held = [line for line in ran.told if line.get("event") == "instance.held" and line.get("hold") == "send-denied"]
+    expect({line["instance"] for line in held}, before[ground.groups[1]], "hosts held as send-denied")
+    expect((ran.finished.get("exit_code"), ran.finished.get("updated")), (0, len(before[ground.groups[0]])), "the run")
+    notes.fact(f"{len(held)} hosts of the group that was not named were held")
+
+
+def boots_by_group(ground: Ground) -> dict[str, set[str]]:
+    """The hosts of each group."""
+    hosts = [one["ec2InstanceId"] for one in ground.account.instances(ground.cluster)]
+    found = ground.account.client("autoscaling").describe_auto_scaling_instances(InstanceIds=hosts)
+    groups: dict[str, set[str]] = {group: set() for group in ground.groups}
+    for shape in found["AutoScalingInstances"]:
+        groups[shape["AutoScalingGroupName"]].add(shape["InstanceId"])
+    return groups
+
+
+def blocked(ground: Ground, notes: Notes) -> None:
+    """8: Systems Manager blocked on a host around each document, for 45 and 120 seconds."""
+    ground.only_real("blocking Systems Manager on a host takes its network")
+    deploy(ground)
+    account, ssm = ground.account, ground.account.client("ssm")
+    document = account.resource(STACK, "UpdateCheckCommand")
+    host = account.instances(ground.cluster)[0]["ec2InstanceId"]
+    stop = "apiclient set host-containers.control.enabled=false && sleep {} && apiclient set host-containers.control.enabled=true"
+    for seconds in (45, 120):
+        with suppress(ClientError):
+            shell = {"commands": [f"nohup sh -c '{stop.format(seconds)}' >/dev/null 2>&1 &"]}
+            ssm.send_command(DocumentName="AWS-RunShellScript", InstanceIds=[host], Parameters=shell)
+        time.sleep(10)  # noqa: TID251 - this is no part of the program
+        reply = ssm.send_command(DocumentName=document, InstanceIds=[host], TimeoutSeconds=30)
+        sent, request = reply["Command"], reply["ResponseMetadata"]["RequestId"]
+
+        def over(command: str = sent["CommandId"]) -> str:
+            found = ssm.list_command_invocations(CommandId=command)["CommandInvocations"]
+            status = found[0]["StatusDetails"] if found else ""
+            return status if status not in ("", "Pending", "InProgress", "Delayed") else ""
+
+        status = account.wait("the end of the command", over, timedelta(minutes=10))
+        life = sent["ExpiresAfter"] - sent["RequestedDateTime"]
+        notes.record(
+            f"blocked for {seconds} s: a check with TimeoutSeconds=30 ended as {status}; ExpiresAfter is {life} later",
+            request,
+        )
+
+
+def interrupted(ground: Ground, notes: Notes) -> None:
+    """9: the task stopped while a host is drained: the next run finishes."""
+    account = ground.account
+    deploy(ground)
+    task = account.start(ground.cluster, STACK, ground.subnets, public=ground.public)
+    draining = lambda: [one for one in account.instances(ground.cluster) if one["status"] == "DRAINING"]  # noqa: E731
+    [first, *_] = account.wait("a drain", draining, timedelta(minutes=40))
+    reply = account.client("ecs").stop_task(cluster=ground.cluster, task=task, reason="acceptance")
+    notes.fact(f"stopped while {first['ec2InstanceId']} was DRAINING", reply["ResponseMetadata"]["RequestId"])
+    ended = account.ended(ground.cluster, task, GROUP)
+    notes.fact(f"the first run: {ended.finished.get('outcome')}, exit code {ended.finished.get('exit_code')}")
+    ran = run(ground)
+    expect(ran.finished.get("exit_code"), 0, "exit code of the next run")
+    all_active(ground)
+
+
+def rivals(ground: Ground, notes: Notes) -> None:
+    """10: two updaters at once: one acts. Overlapping conditional writes: how many 409 and 412."""
+    account = ground.account
+    deploy(ground)
+    tasks = [account.start(ground.cluster, STACK, ground.subnets, public=ground.public) for _ in range(2)]
+    ran = [account.ended(ground.cluster, task, GROUP) for task in tasks]
+    left = [one for one in ran if one.finished.get("outcome") == "left"]
+    acted = [one for one in ran if one.finished.get("updated")]
+    if len(acted) > 1 or len(left) + len(acted) < 1:
+        raise Wrong(f"outcomes: {[one.finished.get('outcome') for one in ran]}")
+    expect([one.finished.get("exit_code") for one in ran], [0, 0], "exit codes")
+    notes.fact(f"outcomes: {', '.join(str(one.finished.get('outcome')) for one in ran)}")
+    bucket, codes = account.resource(STACK, "StateBucket"), []
+    s3 = account.client("s3")
+    for number in range(20):
+        try:
+            s3.put_object(Bucket=bucket, Key="acceptance", Body=str(number).encode(), IfNoneMatch="*")
+            codes.append(200)
+        except ClientError as error:
+            codes.append(error.response["ResponseMetadata"]["HTTPStatusCode"])
+    expect(codes.count(200), 1, "writes that were taken")
+    notes.record(f"of 20 writes with If-None-Match {codes.count(412)} came back with 412, {codes.count(409)} with 409")
+
+
+def short_arns(ground: Ground, notes: Notes) -> None:
+    """11: a service with a short ARN."""
+    ground.only_real("services with short ARNs are of before 2021")
+    services = ground.account.client("ecs").list_services(cluster=ground.cluster)["serviceArns"]
+    short = [arn for arn in services if arn.count("/") == 1]
+    if not short:
+        raise Skipped("this account makes services with long ARNs only, and a throwaway cluster has no old one")
+    notes.record(f"{short[0]} was described in the first run without a denial")
+
+
+def failed_starts(ground: Ground, notes: Notes) -> None:
+    """12: a task that cannot start reaches the queue, with its reason."""
+    account = ground.account
+    deploy(ground, UpdaterImage=f"{ground.image.partition('@')[0]}@sha256:{'0' * 64}")
+    if ground.account.speed > 1:
+        # The simulator has no registry: what it lacks here is a permission to pull.
+        role = account.resource(STACK, "ExecutionRole")
+        account.client("iam").delete_role_policy(RoleName=role, PolicyName="StartTheTask")
+    task = account.start(ground.cluster, STACK, ground.subnets, public=ground.public)
+    stopped = account.ended(ground.cluster, task, GROUP, timedelta(minutes=20)).stopped
+    queue = account.outputs(STACK)["FailedStartsQueue"]
+    receive = lambda: account.client("sqs").receive_message(QueueUrl=queue, WaitTimeSeconds=1).get("Messages")  # noqa: E731
+    [message, *_] = account.wait("a message in the queue", receive, timedelta(minutes=10))
+    detail = json.loads(message["Body"]).get("detail", {})
+    expect(detail.get("taskArn"), task, "the task in the message")
+    notes.record(f"stoppedReason: {stopped}")
+
+
+def alarms(ground: Ground, notes: Notes) -> None:
+    """13: alarms and dashboard look at what a run emits."""
+    account = ground.account
+    deploy(ground)
+    ran = run(ground)
+    emitted = {name for line in ran.told for name in line if line.get("_aws")}
+    cloudwatch = account.client("cloudwatch")
+    watched = {
+        alarm["MetricName"]
+        for alarm in cloudwatch.describe_alarms(AlarmNamePrefix=STACK)["MetricAlarms"]
+        if alarm["Namespace"] == "BottlerocketEcsUpdater"
+    }
+    if not watched:
+        raise Skipped("this account's alarms cannot be described")
+    expect(watched - emitted, set(), "alarms on metrics that a run does not emit")
+    notes.fact(f"{len(watched)} metrics are watched by alarms, and a run emits each")
+    try:
+        ground.only_real("states of alarms")
+    except Skipped:
+        return
+    states = {
+        alarm["AlarmName"]: alarm["StateValue"]
+        for alarm in cloudwatch.describe_alarms(AlarmNamePrefix=STACK)["MetricAlarms"]
+    }
+    notes.record(f"states after a run: {json.dumps(states, sort_keys=True)}")
+
+
+def on_instances(ground: Ground, notes: Notes) -> None:
+    """14: LaunchType EC2, with both buses: every host is updated, the run's own by a second run."""
+    ground.only_real("a bus of one's own, and placement by two groups, are tried in tests/stack/test_own_host.py")
+    account = ground.account
+    for bus in ("", "default"):
+        deploy(ground, LaunchType="EC2", EventBus=bus)
+        before = boots(ground)
+        reply = account.client("ecs").run_task(
+            cluster=ground.cluster,
+            launchType="EC2",
+            taskDefinition=account.outputs(STACK)["UpdaterTaskDefinitionArn"],
+            networkConfiguration={"awsvpcConfiguration": {"subnets": ground.subnets.split(",")}},
+        )
+        ran = account.ended(ground.cluster, reply["tasks"][0]["taskArn"], GROUP)
+        notes.fact(f"bus {bus or 'none'}: {ran.finished.get('outcome')}, {ran.finished.get('updated')} updated")
+        changed = lambda: all(before[host] != now for host, now in boots(ground).items())  # noqa: E731, B023
+        account.wait("the update of every host", changed, timedelta(hours=1))
+        ground.fresh()
+
+
+def protection(ground: Ground, notes: Notes) -> None:
+    """15: edited settings after another deployment; managed termination protection."""
+    account = ground.account
+    ssm, name = account.client("ssm"), f"/{STACK}/settings"
+    edited = f"{ground.settings}\ndeny = ['99.0.0']"
+    ssm.put_parameter(Name=name, Value=edited, Type="String", Overwrite=True)
+    deploy(ground, SettingsParameter=name)
+    deploy(ground, SettingsParameter=name, MaxUnavailable="2")
+    expect(ssm.get_parameter(Name=name)["Parameter"]["Value"], edited, "settings of one's own after a deployment")
+    notes.fact("an edited parameter of one's own is as it was after another deployment")
+    ssm.delete_parameter(Name=name)
+    try:
+        ground.only_real("a capacity provider that ECS scales")
+        notes.record(
+            "managed termination protection: make a capacity provider on one group with it, and repeat check 6"
+        )
+    except Skipped as skipped:
+        notes.fact(f"not made here: {skipped}")
+
+
+def _check(number: int, minutes: int, run: object) -> Check:
+    title = str(run.__doc__).split(": ", 1)[1].rstrip(".")
+    return Check(number, title, timedelta(minutes=minutes), run)  # type: ignore[arg-type]
+
+
+CHECKS = (
+    _check(1, 30, predecessor),
+    _check(2, 60, variants),
+    _check(3, 30, zones),
+    _check(4, 120, first_run),
+    _check(5, 45, attributes),
+    _check(6, 150, roll),
+    _check(7, 120, one_group),
+    _check(8, 45, blocked),
+    _check(9, 180, interrupted),
+    _check(10, 150, rivals),
+    _check(11, 10, short_arns),
+    _check(12, 45, failed_starts),
+    _check(13, 150, alarms),
+    _check(14, 240, on_instances),
+    _check(15, 45, protection),
+)
