@@ -108,7 +108,7 @@ def _time(found: Measured) -> Iterator[Figure]:
         "x",
         1.15,
         middle(found.unsettled, over_physical),
-        "the same; that daemon tasks run again is waited for, and the proof takes its looks",
+        "the same; the proof takes its looks",
     )
     if found.ours_unprepared is not None:
         ours = found.ours_unprepared
@@ -137,7 +137,7 @@ def _out_of_service(found: Measured) -> Iterator[Figure]:
     yield Figure("an instance out of service, mean", "s", None, shown.total_seconds(), "300 hosts that must download")
     yield Figure("… of it drain and reboot", "s", None, needed.total_seconds(), "the world's own clock")
     yield Figure("… of it to see it empty, and to send the reboot", "s", None, parts["empty to reboot"], "")
-    yield Figure("… of it the looks that prove it", "s", 15.0, parts["back to return"], "three looks, 5 s apart")
+    yield Figure("… of it the looks that prove it", "s", 15.0, parts["back to return"], "looks that span five seconds")
     yield Figure("… of it download", "s", 0.0, 0.0 if _staged_before(rolled) else 1.0, "staged before every drain")
 
 

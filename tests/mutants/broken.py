@@ -30,7 +30,7 @@ LOST_IN_A_BOOT = "tests/properties/test_prefixes.py -k attributes"
 MUTANTS = (
     broken(
         "a phase is forgotten: nobody looks after a quarantined instance",
-        "core/decision/claimed/drain.py",
+        "core/decision/claimed/next_step.py",
         "            return quarantined(instance, claim, registration, fleet, policy)\n",
         "            return NextStep()\n",
         f"{CORE}/decision/claimed/test_reboot.py",
@@ -174,7 +174,7 @@ MUTANTS = (
     ),
     broken(
         "the claim is dropped before ECS shows ACTIVE",
-        "core/decision/claimed/drain.py",
+        "core/decision/claimed/next_step.py",
         "    return instance.progress.return_sent_at is not None and registration.status is Status.ACTIVE\n",
         "    return instance.progress.return_sent_at is not None\n",
         f"{CORE}/decision/claimed/test_next_step.py",
@@ -657,7 +657,7 @@ MUTANTS = (
     ),
     broken(
         "an instance that a description leaves out is gone",
-        "core/decision/claimed/drain.py",
+        "core/decision/claimed/next_step.py",
         "    if instance.undescribed:\n        return _undescribed(instance, fleet, policy)\n",
         "    if instance.undescribed:\n        return _missing(instance, claim, fleet, policy)\n",
         f"{CORE}/decision/claimed/test_next_step.py",

@@ -17,6 +17,7 @@ from tests.support.invented import (
     story_of_mixed_ground,
     story_of_operators,
     story_of_own_ground,
+    story_of_the_field,
 )
 from tests.support.promises import broken_promises
 from tests.support.store_stories import story_of_the_store
@@ -59,6 +60,12 @@ def test_groups_that_take_hosts_away_and_people_who_stop_them_keep_no_promise_fr
 @settings(ALWAYS_THE_SAME, max_examples=60)
 @given(stories(story_of_mixed_ground))
 def test_instances_that_do_not_take_every_task_keep_no_promise_from_being_kept(story: Story) -> None:
+    assert broken_promises(play(story)) == []
+
+
+@settings(ALWAYS_THE_SAME, max_examples=60)
+@given(stories(story_of_the_field))
+def test_services_in_trouble_and_versions_that_break_tasks_break_no_promise(story: Story) -> None:
     assert broken_promises(play(story)) == []
 
 

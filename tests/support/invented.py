@@ -21,7 +21,16 @@ from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
 from bottlerocket_ecs_updater.simulator import faults as f
-from bottlerocket_ecs_updater.simulator.ecs import EcsTiming, Launch, ServiceSpec, Spreading, Strategy, Workload
+from bottlerocket_ecs_updater.simulator.ecs import (
+    EcsTiming,
+    Launch,
+    Rollout,
+    ServiceSpec,
+    Spreading,
+    Strategy,
+    Way,
+    Workload,
+)
 from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, Placed
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.repository import Release
@@ -481,6 +490,31 @@ def _placed_somewhere(choose: Chooser, service: ServiceSpec, providers: Sequence
         distinct_instances=choose.happens(20),
         spreading=choose.one_of(list(Spreading)),
     )
+
+
+def story_of_the_field(choose: Chooser) -> Story:
+    """Services in trouble share the cluster, and some versions break tasks though they boot well."""
+    story = quiet_story(choose)
+    scenario = story.scenario
+    troubled = ServiceSpec(
+        "elsewhere",
+        choose.number(1, 3),
+        choose.one_of((Workload(), Workload(runs_for=seconds(40), exit_code=1), Workload(fails_to_start="no image"))),
+        launch=choose.one_of((Launch.FARGATE, Launch.EXTERNAL)),
+        rollout=choose.one_of((Rollout(), Rollout(never_ends=True), Rollout(Way.BLUE_GREEN, bake=seconds(40_000)))),
+    )
+    broken: tuple[Fault, ...] = (
+        f.TasksBreak(choose.one_of(list(f.Breaking)), seconds(choose.number(2, 90))),
+        f.HealthImpaired(after=seconds(choose.number(0, 120))),
+    )
+    plan = FaultPlan((Placed(choose.one_of(broken)),) if choose.happens(40) else (), scenario.seed)
+    field = replace(
+        scenario,
+        story="services in trouble, and versions that break tasks",
+        services=(*scenario.services, troubled),
+        faults=plan,
+    )
+    return replace(story, scenario=field)
 
 
 def story_of_deaths(choose: Chooser) -> Story:

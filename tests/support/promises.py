@@ -310,6 +310,8 @@ def the_healthy_are_up_to_date(played: Played) -> Broken:
 def _is_healthy(played: Played, member: Member) -> bool:
     if played.story.documents or played.story.alarms:
         return False  # the operator's own words may keep any of them as it is
+    if _is_any(played, f.HealthImpaired):
+        return False  # every host that takes the version is out of order
     plain = member.bottlerocket and member.standalone is None and not member.drained_by_operator
     outdated = member.host.version == OLD and member.host.variant == VARIANT
     return plain and outdated and not played.story.scenario.faults.on(member.host.instance_id)

@@ -1,18 +1,139 @@
-"""The next step of a claimed instance."""
+"""The next step of a claimed instance.
+
+Each function reads the state as it is now, whatever led to it: this run, a run that was killed, or a person. The claim
+says what was started; ECS, the host and Systems Manager say how far it got.
+"""
 
 from __future__ import annotations
 
-from bottlerocket_ecs_updater.core.decision.claimed.drain import _proceed
+from datetime import datetime
+from typing import assert_never
+
+from bottlerocket_ecs_updater.core.decision.claimed.drain import draining
+from bottlerocket_ecs_updater.core.decision.claimed.give_back import (
+    hand_back,
+)
 from bottlerocket_ecs_updater.core.decision.claimed.let_go import (
     ask_group_first,
+    let_go_if_leaving,
 )
-from bottlerocket_ecs_updater.core.model.claim import Claim
-from bottlerocket_ecs_updater.core.model.command import NextStep
+from bottlerocket_ecs_updater.core.decision.claimed.lost_claim import lost_claim
+from bottlerocket_ecs_updater.core.decision.claimed.quarantine import quarantined
+from bottlerocket_ecs_updater.core.decision.claimed.reboot import rebooting
+from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.command import NextStep, Unmark
+from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.model.outcome import Outcome
+from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
+from bottlerocket_ecs_updater.core.model.time_text import has_passed
+from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS, Policy
+
+LISTED_NO_MORE = "ECS lists it no more"
+
+
+SET_BY_US = frozenset({Status.ACTIVE, Status.DRAINING})
+"""ECS lets an instance be set to one of these from the other, and from no other status."""
 
 
 def proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> NextStep:
     """What to do next with an instance that carries our claim, on a fresh answer of its Auto Scaling group."""
     return ask_group_first(_proceed(instance, claim, fleet, policy), instance, fleet, policy)
+
+
+def _proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> NextStep:
+    stalled = instance.progress.in_vain_since
+    if fleet.blocked and stalled is not None and has_passed(stalled, policy.answer_timeout, fleet.at):
+        # Not even what is left to do with it then is taken: its claim hands it to the next run.
+        return NextStep(hold=hold(Reason.HALTED, why=fleet.blocked))
+    if instance.claim_unreadable:
+        # Whatever the store's copy says: a newer updater, or a person, wrote something else over it.
+        return NextStep(hold=hold(Reason.CLAIM_UNREADABLE, why=instance.claim_unreadable))
+    registration = instance.registration
+    if instance.undescribed:
+        return _undescribed(instance, fleet, policy)
+    if registration is None or registration.status is Status.INACTIVE:
+        return _missing(instance, claim, fleet, policy)
+    lost = lost_claim(instance, claim, registration, fleet, policy)
+    if lost is not None:
+        return lost
+    if registration.status not in SET_BY_US and claim.phase is not ClaimPhase.QUARANTINED:
+        return _in_transition(instance, claim, registration, fleet, policy)
+    return _by_phase(instance, claim, registration, fleet, policy)
+
+
+def _by_phase(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
+    """The instance is registered, described and claimed by us: return it, or take the step of its phase."""
+    if _returned(instance, registration):
+        return NextStep((Unmark(instance.id, instance.progress.pending_outcome, took_slot=True),), look_at=fleet.at)
+    leaving = let_go_if_leaving(instance)
+    if leaving is not None:
+        return leaving
+    if instance.progress.return_sent_at is not None and instance.progress.pending_outcome is not None:
+        return _returning(
+            instance, instance.progress.pending_outcome, instance.progress.return_sent_at, registration, fleet, policy
+        )
+    match claim.phase:
+        case ClaimPhase.DRAINING:
+            return draining(instance, claim, registration, fleet, policy)
+        case ClaimPhase.REBOOTING:
+            return rebooting(instance, claim, registration, fleet, policy)
+        case ClaimPhase.QUARANTINED:
+            return quarantined(instance, claim, registration, fleet, policy)
+        case _:
+            assert_never(claim.phase)
+
+
+def _returned(instance: Instance, registration: Registration) -> bool:
+    return instance.progress.return_sent_at is not None and registration.status is Status.ACTIVE
+
+
+def _returning(
+    instance: Instance,
+    outcome: Outcome,
+    sent_at: datetime,
+    registration: Registration,
+    fleet: Fleet,
+    policy: Policy,
+) -> NextStep:
+    """Still shown DRAINING after we set it ACTIVE: the reader lags, the act was lost, or somebody drained it since."""
+    if not has_passed(sent_at, policy.reader_lag, registration.at):
+        return NextStep(look_at=fleet.at + policy.poll_interval)
+    if instance.progress.return_confirmed:
+        # ECS had confirmed it, and no reader lags so long: this drain is another's, and stays.
+        return NextStep((Unmark(instance.id, outcome, took_slot=False),), look_at=fleet.at)
+    return NextStep(hand_back(instance, outcome), look_at=fleet.at + policy.poll_interval)
+
+
+def _undescribed(instance: Instance, fleet: Fleet, policy: Policy) -> NextStep:
+    """ECS lists it and does not describe it: nothing is known of it now, and nothing is forgotten for that."""
+    why = hold(Reason.NOT_DESCRIBED, why=instance.undescribed)
+    had_its_time = has_passed(fleet.started_at, policy.takeover_grace, fleet.at)
+    if had_its_time and has_passed(instance.phase_began, policy.longest_phase, fleet.at):
+        return NextStep(hold=why)
+    return NextStep(hold=why, look_at=fleet.at + policy.listing_spacing, wants_listing=True)
+
+
+def _missing(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> NextStep:
+    """It is not listed, or INACTIVE: terminated, deregistered, or about to come back under a new registration."""
+    began = max(instance.phase_began, instance.progress.claimed_at or instance.phase_began)
+    may_come_back = claim.phase is ClaimPhase.REBOOTING and not has_passed(began, policy.gone_after, fleet.at)
+    if instance.progress.missing_looks < MISSING_LOOKS or may_come_back:
+        return NextStep(look_at=fleet.at + policy.listing_spacing, wants_listing=True)
+    return NextStep((Unmark(instance.id, hold(Reason.GONE, why=LISTED_NO_MORE), took_slot=False),), look_at=fleet.at)
+
+
+def _in_transition(
+    instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy
+) -> NextStep:
+    """It is REGISTERING, DEREGISTERING or the like: ECS neither drains nor returns it.
+
+    Most often that passes, or it is gone. Its claim stays for the run that finds it in service, or gone.
+    """
+    why = hold(Reason.NOT_ACTIVE, status=registration.status.value)
+    began = max(instance.phase_began, instance.progress.claimed_at or instance.phase_began)
+    limit = policy.drain_timeout if claim.run == fleet.run else policy.gone_after
+    if has_passed(began, limit, fleet.at):
+        return NextStep(hold=why)
+    return NextStep(hold=why, look_at=fleet.at + policy.listing_spacing)
