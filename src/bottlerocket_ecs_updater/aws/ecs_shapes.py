@@ -10,7 +10,7 @@ from sys import intern
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bottlerocket_ecs_updater.aws.transport.trimming import CAPABILITIES, is_capability
-from bottlerocket_ecs_updater.core.capacity.will_it_fit import ZONE_ATTRIBUTE
+from bottlerocket_ecs_updater.core.capacity.host_room import ZONE_ATTRIBUTE
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Registration, Status
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn, Zone

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from bottlerocket_ecs_updater.core.capacity.will_it_fit import CAPABILITY
+from bottlerocket_ecs_updater.core.capacity.host_room import CAPABILITY
 from bottlerocket_ecs_updater.engine.store.read_json import MISFITS
 
 KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
