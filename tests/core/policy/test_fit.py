@@ -6,14 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules, doubts_of
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
-    Capacity,
     Coming,
     Fits,
     Leaving,
     NoRoom,
-    ServiceRules,
-    doubts_of,
     room_hold,
     will_drain,
     without,
