@@ -61,7 +61,7 @@ def _hold(arn: str, state: CalendarState, now: datetime, needed: timedelta) -> H
             why = f"it closed {time_text(closes)}, and has not been read since"
             return hold(Reason.CALENDAR_UNKNOWN, calendar=name, why=why)
         case CalendarOpen(closes=closes) if closes is not None and closes - now < needed:
-            facts = {"closes": time_text(closes), "needed": duration_text(needed)}
-            return hold(Reason.CALENDAR_CUTOFF, calendar=name, **facts)
+            late = duration_text(needed)
+            return hold(Reason.CALENDAR_CUTOFF, calendar=name, closes=time_text(closes), needed=late)
         case CalendarOpen():
             return None
