@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launches
+from bottlerocket_ecs_updater.core.model.calendars import CalendarState
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
 from bottlerocket_ecs_updater.core.model.history import History
 from bottlerocket_ecs_updater.core.model.ids import (
@@ -78,6 +79,8 @@ class Fleet:
     """Whether instances are surveyed before their update starts."""
     health: Health | None = None
     """The operator's alarms and probes; None if there are none."""
+    calendars: Mapping[str, CalendarState] = field(default_factory=dict)
+    """The change calendars that updates wait for, by ARN."""
     definitions: Mapping[str, Definition] | None = None
     """Task definitions read so far; None if they cannot be read, and then room for tasks is not checked."""
     providers: Mapping[str, CapacityProvider] | None = None
