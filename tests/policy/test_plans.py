@@ -242,7 +242,7 @@ def test_advice_that_may_not_be_had_is_one_line_and_no_error(tmp_path: Path, ope
     assert isinstance(advice, StartsUnknown)
     assert len(plan.updates) == 3
     text = plan_text(replace(plan, updates=()), "demo")
-    assert text.count("Whether new instances") == 1
+    assert text.count("It is not known whether new instances") == 1
 
 
 def test_managed_termination_protection_is_warned_of_before_the_roll(tmp_path: Path) -> None:

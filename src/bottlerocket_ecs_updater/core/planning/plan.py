@@ -1,4 +1,4 @@
-"""What a run would do now: the same standings that it decides by, put in order and forecast."""
+"""The plan: what a run would do now, from the same candidate states that a run decides by, with a forecast."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ HELD_BY_TIME = frozenset(
         Reason.DAILY_LIMIT,
     }
 )
-"""Holds that pass by themselves, when others are done or the time has come: the forecast reckons with them."""
+"""Holds that pass by themselves with time or when others are done. The forecast counts with them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """Begun by an earlier run: a run finishes it first."""
+    """An instance with an unfinished update of an earlier run. A run finishes it first."""
 
     instance: InstanceId
     phase: Phase
@@ -79,35 +79,35 @@ class Update:
     source: Version
     target: Version
     staged: bool
-    """Whether the host would boot into the target already."""
+    """Whether the target is already staged on the host."""
     tasks: int
-    """Tasks on it that would have to move."""
+    """How many tasks on it would have to move."""
 
     @property
     def downgrade(self) -> bool:
-        """Whether its repository has withdrawn the release that it runs."""
+        """Whether the target is older than the version it runs, as after a withdrawn version."""
         return self.target < self.source
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastBasis:
-    """What a forecast goes by."""
+    """The durations that a forecast is based on."""
 
     pace: Pace
     stages: int = 0
-    """How many recorded updates of this cluster the pace was taken from; none where it is the stated default."""
+    """How many recorded updates of this cluster the durations come from; 0 for the built-in defaults."""
     drains: int = 0
     reboots: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run would do now, and what it would leave alone, and why; every instance is in exactly one place."""
+    """What a run would do now, what it would hold, and why. Every instance appears in exactly one group."""
 
     at: datetime
     unfinished: tuple[Unfinished, ...]
     updates: tuple[Update, ...]
-    """In the order in which they would be taken."""
+    """In the order in which they would be updated."""
     later: tuple[Update, ...]
     """Held only until their time comes, by a window, a freeze or a checkpoint: part of the forecast, and of `held`."""
     forecast: Forecast
@@ -118,15 +118,15 @@ class Plan:
     windowed: bool
     """Whether maintenance windows are set."""
     advice: tuple[Advice | RoomNote | RollAdvice, ...] = ()
-    """What a person could mend beside the roll."""
+    """What a person could improve, apart from the rollout."""
     behind: Mapping[InstanceId, Hold] = field(default_factory=dict)
-    """What will hold those that time holds now when their time has come, of those for which something will."""
+    """For instances that are held by time: the hold that will still apply after that, if there is one."""
 
 
 def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
-    """Plan a run over the fleet as it is now. Pure: the same fleet gives the same plan.
+    """Plan a run on the fleet as it is now. Pure: the same fleet gives the same plan.
 
-    Without a pace the forecast goes by what was recorded in this cluster, and by stated defaults.
+    Without a pace, the forecast uses this cluster's recorded durations, or the built-in defaults.
     """
     instances = sorted(fleet.instances.values(), key=lambda instance: instance.id)
     standings = {instance.id: assess(instance, fleet, policy) for instance in instances if instance.claim is None}
@@ -180,10 +180,7 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
 def _refused(
     able: Iterable[Instance], standings: Mapping[InstanceId, CandidateState], fleet: Fleet, policy: Policy
 ) -> tuple[dict[InstanceId, Hold], tuple[str, ...]]:
-    """Those of the able that the rules would not let begin, though they may be staged or are.
-
-    Beside them what is worth knowing of the room for the others, each thing once.
-    """
+    """The holds of candidates that may be staged but not drained, and notes about room for the others, each once."""
     limits = RolloutLimits(fleet, policy)
     refused: dict[InstanceId, Hold] = {}
     notes: dict[str, None] = {}
@@ -201,13 +198,13 @@ def _refused(
 
 
 def _would_take(instance: Instance) -> Version | None:
-    """Which version the host said that it would take."""
+    """The version that the host reported as its target; None if it reported none."""
     report = instance.check_answer.report if instance.check_answer is not None else None
     return report.target if report is not None else None
 
 
 def _behind(instance: Instance, limits: RolloutLimits, fleet: Fleet, policy: Policy) -> Hold | None:
-    """The first rule that says no and does not pass by itself, behind those that do; None where there is none."""
+    """The first hold that does not pass by itself, after those that do; None if there is none."""
     report = instance.check_answer.report if instance.check_answer is not None else None
     if report is None or report.target is None:
         return None
@@ -217,7 +214,7 @@ def _behind(instance: Instance, limits: RolloutLimits, fleet: Fleet, policy: Pol
 
 
 def _blocked(update: Update, fleet: Fleet, policy: Policy) -> Hold:
-    """Why an instance can never begin as things stand: what is out of service for good leaves it no place."""
+    """Why an instance's update can never start: the budget or the windows leave no room for it."""
     refusal = count_budget(fleet, policy).refusal(update.zone)
     calendars = hold_for_calendars(policy.rules.calendars, fleet.calendars, fleet.at, FORECAST_HORIZON)
     return refusal or calendars or hold(Reason.NO_PLACE)
@@ -236,7 +233,7 @@ def _held(candidate: CandidateState) -> Hold | None:
 
 
 def _later(instance: Instance, candidate: CandidateState) -> Update | None:
-    """What becomes of one that is held for now, None where no host said what it would take."""
+    """The update of an instance that is held for now; None if the host reported no target."""
     report = instance.check_answer.report if instance.check_answer is not None else None
     if report is None or report.target is None:
         return None
@@ -254,7 +251,7 @@ def _update(instance: Instance, candidate: CandidateState) -> Update:
 
 def _forecast(updates: tuple[Update, ...], fleet: Fleet, policy: Policy, pace: Pace) -> Forecast:
     targets = {update.target for update in updates}
-    # Where versions differ, what one of them need not wait for is not reckoned with.
+    # With several versions, waits that one of them may skip are not taken into account.
     rules = rules_for(next(iter(targets)), fleet, policy) if len(targets) == 1 else policy.rules
     budget = count_budget(fleet, policy)
     lasting = set(in_quarantine(fleet))
