@@ -91,7 +91,7 @@ def test_the_halt_names_who_failed_and_how() -> None:
     text = why(ended_as("i-b", Quarantined(NOT_BACK)), ended_as("i-a", ROLLED_BACK))
     assert text == (
         "failed after the drain had begun: i-a, i-b; one of them: "
-        "it came back on 1.20.0: 1.21.0 did not boot, and the host fell back"
+        "it came back on 1.20.0: 1.21.0 did not boot, and the host rolled back"
     )
 
 

@@ -63,6 +63,9 @@ class SimulateSettings:
     serve: Annotated[
         bool, kinds.switch("Start no run: keep the simulator up, and print what an AWS client needs to connect.", "s")
     ] = False
+    fleet: Annotated[
+        bool, kinds.switch("Simulate six clusters in three stages, updated in waves by the real state machine.")
+    ] = False
     report: Annotated[Path | None, kinds.file("Write the report of the run to this .html, .md or .json file.")] = None
     port: Annotated[int, kinds.count("Port on the loopback address; 0 picks a free one.", least=0, most=65535)] = 0
 
@@ -91,6 +94,10 @@ def simulate(settings: SimulateSettings = SimulateSettings()) -> int:
         raise UsageError(
             f"the simulator is not installed: install bottlerocket-ecs-updater[simulate] ({error})"
         ) from error
+    if settings.fleet:
+        from bottlerocket_ecs_updater.cli.commands.simulate_fleet import simulate_fleet  # noqa: PLC0415 - the same
+
+        return simulate_fleet(settings.speed, settings.seed)
     if settings.report is not None:
         form_of(settings.report)
         check_place(settings.report)

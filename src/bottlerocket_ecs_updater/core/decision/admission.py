@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.rules.promotion import block_on, not_promoted
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import admit
 
-_TRIED_AGAIN = "wait until then, or clear the rest with `release`"
+_TRIED_AGAIN = "wait until then, or clear the backoff with `release`"
 
 
 def not_admitted(instance: Instance, target: Version, running: Version, fleet: Fleet, policy: Policy) -> Hold | None:
@@ -56,7 +56,7 @@ def failed_before(instance: Instance, target: Version, fleet: Fleet, policy: Pol
     rest = instance.backoff
     if rest is not None and (rest.version == target) and fleet.at < rest.until:
         until = UNTIL_CLEARED if rest.rolled_back else f"{rest.until:%Y-%m-%d %H:%M} UTC"
-        then = "look at why it failed, then clear the rest with `release`" if rest.rolled_back else _TRIED_AGAIN
+        then = "find out why it failed, then clear the backoff with `release`" if rest.rolled_back else _TRIED_AGAIN
         return hold(Reason.BACKING_OFF, until=until, attempts=rest.attempts, version=target, why=rest.why, then=then)
     broken = fleet.past.broken.get(target)
     if broken is not None:

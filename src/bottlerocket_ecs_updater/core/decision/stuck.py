@@ -31,6 +31,8 @@ DATED = frozenset(
         Reason.WINDOW_CLOSED,
         Reason.CUTOFF,
         Reason.FROZEN,
+        Reason.CALENDAR_CLOSED,
+        Reason.CALENDAR_CUTOFF,
         Reason.VERSION_TOO_YOUNG,
         Reason.VERSION_NEW,
         Reason.NOT_PROMOTED,

@@ -458,6 +458,7 @@ class Looker:
             known.starts_before = {one.arn: one.unasked_starts for one in found}
             known.restless_before |= {one.name for one in found if one.restless}
         self.surveying.look_at_health(now)
+        self.surveying.look_at_calendars(now)
         moving = {
             **moving_tasks(known.fleet()),
             **starting_daemons(known.services, known.returned, self._policy.daemon_start),

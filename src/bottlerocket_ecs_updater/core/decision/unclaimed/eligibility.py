@@ -280,13 +280,14 @@ def _case(
         room=room,
         health=fleet.health,
         shared=fleet.shared,
+        calendars=fleet.calendars,
     )
 
 
 def _needed(instance: Instance, fleet: Fleet, policy: Policy, *, staged: bool) -> timedelta:
-    """How long it takes from now until it is back; nothing where no window closes."""
+    """How long it takes from now until it is back; nothing where no window and no calendar closes."""
     rules = policy.rules
-    if not rules.schedule.windows and not rules.schedule.freezes:
+    if not rules.schedule.windows and not rules.schedule.freezes and not rules.calendars:
         return timedelta()
     pace = expected_pace(fleet, policy, CUTOFF_SHARE)
     return needed(pace, expected_wait(instance, fleet, rules)) + (timedelta() if staged else pace.stage)

@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom, room_hold
 from bottlerocket_ecs_updater.core.model.auto_scaling import Membership
+from bottlerocket_ecs_updater.core.model.calendars import CalendarState
 from bottlerocket_ecs_updater.core.model.container_instance import Registration
 from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.core.model.services import Health
 from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.auto_scaling import leave_to_group
+from bottlerocket_ecs_updater.core.rules.calendars import hold_for_calendars
 from bottlerocket_ecs_updater.core.rules.checkpoints import Allowance
 from bottlerocket_ecs_updater.core.rules.health import hold_for_health
 from bottlerocket_ecs_updater.core.rules.promotion import not_promoted
@@ -45,6 +47,7 @@ class Case:
     room: Fits | NoRoom | None = None
     health: Health | None = None
     shared: Shared = field(default_factory=Shared)
+    calendars: Mapping[str, CalendarState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +62,14 @@ class Answer:
 
 def before_staging(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
     """Whether an update may be staged on the host, rule by rule."""
-    return (*_who_and_what(case, rules, now), Answer("window", may_begin(rules.schedule, now, case.needed)))
+    return (*_who_and_what(case, rules, now), *_about_time(case, rules, now))
 
 
 def before_drain(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
     """Whether the instance may be drained, rule by rule."""
     return (
         *_who_and_what(case, rules, now),
-        Answer("window", may_begin(rules.schedule, now, case.needed)),
+        *_about_time(case, rules, now),
         *(Answer("pace", allowance.refusal()) for allowance in case.allowances),
         *_about_health(case, rules),
         *_about_tasks(case, rules, now),
@@ -87,6 +90,12 @@ def _who_and_what(case: Case, rules: Rules, now: datetime) -> Iterator[Answer]:
     )
     if rules.stages.promoted_by:
         yield Answer("promotion", not_promoted(case.target, rules.stages, case.shared, now))
+
+
+def _about_time(case: Case, rules: Rules, now: datetime) -> Iterator[Answer]:
+    yield Answer("window", may_begin(rules.schedule, now, case.needed))
+    if rules.calendars:
+        yield Answer("calendar", hold_for_calendars(rules.calendars, case.calendars, now, case.needed))
 
 
 def _about_health(case: Case, rules: Rules) -> Iterable[Answer]:
