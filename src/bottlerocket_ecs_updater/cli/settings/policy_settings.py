@@ -61,7 +61,7 @@ class RuleSettings:
     change_calendar: Annotated[
         tuple[str, ...],
         kinds.several(
-            "Systems Manager change calendar. Updates start only while it is open, and only if they should finish in time.",
+            "Systems Manager change calendar that must be open. Updates must be able to finish before it closes.",
             read_calendar,
             "an ARN such as arn:aws:ssm:us-east-1:123456789012:document/company-changes",
             "ARN",
