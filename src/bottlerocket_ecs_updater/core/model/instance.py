@@ -98,7 +98,7 @@ class RunProgress:
     """Looks in a row in which ECS did not list it."""
     dark_looks: int = 0
     """Looks in a row in which ECS listed it and did not describe it."""
-    in_vain_since: datetime | None = None
+    stalled_since: datetime | None = None
     """Since when AWS has taken no act on it, None where it took the last one."""
     deficits_before: Mapping[ServiceArn, int] | None = None
     """How many tasks each service lacked when its drain began, None where another run began it."""
