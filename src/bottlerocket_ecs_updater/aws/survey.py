@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import failures, moment
@@ -23,6 +23,7 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import (
     NoGroup,
     refresh_active,
 )
+from bottlerocket_ecs_updater.core.model.calendars import CalendarClosed, CalendarOpen, CalendarState, CalendarUnread
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Machine
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         DescribeCapacityProvidersResponseTypeDef,
         TaskDefinitionTypeDef,
     )
+    from types_boto3_ssm import SSMClient
 
 ALARMS_MAX = 100
 """Limit of names for DescribeAlarms, and its page size."""
@@ -86,6 +88,14 @@ DEFAULT_CONTAINER_MEMORY = 0
 AWSVPC = "awsvpc"
 
 
+def _time_in(text: str | None) -> datetime | None:
+    """A time in the form of ISO 8601, None where there is none, or none that can be read."""
+    with suppress(ValueError):
+        at = datetime.fromisoformat(text or "")
+        return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return None
+
+
 class AwsSurvey:
     """Implements `engine.ports.Survey`."""
 
@@ -97,7 +107,9 @@ class AwsSurvey:
         api: Api,
         cluster: str,
         ec2: Pair[EC2Client] | None = None,
+        ssm: Pair[SSMClient] | None = None,
     ) -> None:
+        self._ssm = ssm
         self._ec2 = ec2
         self._ecs = ecs
         self._groups = groups
@@ -108,7 +120,7 @@ class AwsSurvey:
     @classmethod
     def of(cls, clients: Clients, api: Api, cluster: str) -> AwsSurvey:
         """Use the clients of a run. Each client is created on first use."""
-        return cls(clients.ecs, clients.autoscaling, clients.cloudwatch, api, cluster, clients.ec2)
+        return cls(clients.ecs, clients.autoscaling, clients.cloudwatch, api, cluster, clients.ec2, clients.ssm)
 
     def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
         """The state of every alarm that a rule names, by name. Alarms with full names are read 100 a call."""
@@ -131,6 +143,22 @@ class AwsSurvey:
             for reply in pages(ask, lambda reply: reply.get("NextToken"))
             for alarm in (*reply.get("MetricAlarms", ()), *reply.get("CompositeAlarms", ()))
         }
+
+    def calendar(self, arn: str) -> CalendarState:
+        """Whether a change calendar is open now, and when that changes."""
+        if self._ssm is None:
+            return CalendarUnread("this caller does not ask Systems Manager")
+        ask = self._ssm.looking.get_calendar_state
+        reply = self._api.look(Operation.GET_CALENDAR_STATE, arn, ask, CalendarNames=[arn])
+        changes = _time_in(reply.get("NextTransitionTime"))
+        state: str = reply.get("State", "")
+        match state:
+            case "OPEN":
+                return CalendarOpen(changes)
+            case "CLOSED":
+                return CalendarClosed(changes)
+            case other:
+                return CalendarUnread(f"Systems Manager gave the state {other!r}")
 
     def probes(self, urls: Sequence[str]) -> Mapping[str, str]:
         """Probe URLs, and return why each is not healthy. The lease is renewed in between, as before any other call."""

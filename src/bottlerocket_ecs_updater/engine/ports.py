@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launch, Membership
+from bottlerocket_ecs_updater.core.model.calendars import CalendarState
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
 from bottlerocket_ecs_updater.core.model.container_instance import (
     NAMELESS,
@@ -228,6 +229,9 @@ class Survey(Protocol):
 
     def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
         """CloudWatch's state of every alarm that a rule names, by name, including composite alarms."""
+
+    def calendar(self, arn: str) -> CalendarState:
+        """Whether a change calendar is open now, and when that changes."""
 
     def probes(self, urls: Sequence[str]) -> Mapping[str, str]:
         """Probe URLs, all within seconds. Returns why each is not healthy; empty for a 2xx status.

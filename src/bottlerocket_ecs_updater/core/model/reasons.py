@@ -271,6 +271,21 @@ class Reason(Enum):
         "updates are frozen ({freeze}); the next one may start at {opens}",
         "wait until then, or change --freeze",
     )
+    CALENDAR_CLOSED = _Words(
+        "calendar-closed",
+        "the change calendar {calendar} is closed until {opens}",
+        "wait until then, or change --change-calendar",
+    )
+    CALENDAR_CUTOFF = _Words(
+        "calendar-cutoff",
+        "the change calendar {calendar} closes {closes}, and the update is expected to take {needed}",
+        "wait until it has opened again",
+    )
+    CALENDAR_UNKNOWN = _Words(
+        "calendar-unknown",
+        "nobody can tell when the change calendar {calendar} is open: {why}",
+        "look at the calendar in Systems Manager, allow ssm:GetCalendarState on it, or change --change-calendar",
+    )
     VERSION_DENIED = _Words(
         "version-denied", "{version} is denied by {rule}", "wait for another version, or change --deny"
     )

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.capacity.cluster_room import capacity_providers, instance_types, unread_definitions
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership
+from bottlerocket_ecs_updater.core.model.calendars import CalendarState, CalendarUnread
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Status
 from bottlerocket_ecs_updater.core.model.event import HealthChanged, RuleOff
@@ -47,6 +48,9 @@ PROVIDERS_EVERY = timedelta(minutes=15)
 DRAINED_EVERY = timedelta(minutes=1)
 """How often the Auto Scaling group is read of instances that someone else drained."""
 
+CALENDARS_EVERY = timedelta(minutes=1)
+"""A calendar also changes when people add entries: it is read this often, with a look at the services."""
+
 ONE_GROUP_CALL = 50
 """Instances per DescribeAutoScalingInstances call."""
 
@@ -70,6 +74,7 @@ class Surveyor:
         self._policy = policy
         self._recorder = recorder
         self._providers_at: datetime | None = None
+        self._calendars_at: datetime | None = None
         self._untyped: set[str] = set()
         """Instance types that were looked up: EC2 may not return all of them."""
         self._off: set[str] = set()
@@ -127,6 +132,24 @@ class Surveyor:
             self._known.health = see_health(self._known.health, unwell, now)
             if unwell != before:
                 self._recorder.record(HealthChanged(now, "; ".join(unwell)))
+
+    def look_at_calendars(self, now: datetime) -> None:
+        """Whether the operator's change calendars are open."""
+        wanted = self._policy.rules.calendars
+        due = self._calendars_at is None or has_passed(self._calendars_at, CALENDARS_EVERY, now)
+        if wanted and due:
+            self._calendars_at = now
+            self._known.calendars = {arn: self._calendar(arn) for arn in wanted}
+
+    def _calendar(self, arn: str) -> CalendarState:
+        if self._survey is None:
+            return CalendarUnread("nobody can ask Systems Manager")
+        try:
+            return self._survey.calendar(arn)
+        except (LeaseLost, Interrupted):
+            raise
+        except UpdaterError as error:
+            return CalendarUnread(str(error))
 
     def _unwell_alarms(self, rules: Sequence[AlarmRule]) -> tuple[str, ...]:
         if not rules or self._survey is None:
