@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import UNKNOWN_TIME, moment
@@ -80,6 +81,7 @@ _ENDED_COMMANDS = frozenset({"Success", "Cancelled", "Failed", "TimedOut"})
 _NOT_OFFERED_CODES = frozenset(
     {"InvalidAction", "NotImplemented", "UnknownOperation", "UnknownOperationException", "UnsupportedOperation"}
 )
+_NO_FILTER = _NOT_OFFERED_CODES | {"InvalidFilterKey", "ValidationException"}
 _CULPRIT_CODES = frozenset({"InvalidInstanceId", "UnsupportedPlatformType", "InvalidTarget"})
 _INSTANCE_ID = re.compile(r"\bm?i-[0-9a-zA-Z]+")
 _OF_DOCUMENT = re.compile(r"(^|:)document/")
@@ -98,6 +100,8 @@ class SsmHosts:
         """How long after it was sent each reboot command expires."""
         self._activated: dict[str, Node] = {}
         """Nodes that hybrid activations registered, as they were met."""
+        self._sent: dict[CommandId, tuple[datetime, int]] = {}
+        """When Systems Manager took each command, by its own clock, and for how many instances."""
         self._ahead = timedelta(0)
         """How far the clock of Systems Manager was ahead of ours when a command was last sent."""
 
@@ -233,6 +237,8 @@ class SsmHosts:
         command = shape.get("CommandId")
         if not command:
             return dict.fromkeys(batch, Unclear("Systems Manager named no command in its answer"))
+        if "RequestedDateTime" in shape:
+            self._sent[CommandId(command)] = moment(shape["RequestedDateTime"]), len(batch)
         life = life_of(shape)
         if kind is DocumentKind.REBOOT and life is not None:
             self._lives[CommandId(command)] = life
@@ -252,8 +258,22 @@ class SsmHosts:
 
     def answers(self, command: CommandId, kind: DocumentKind) -> Mapping[InstanceId, Answer]:
         """What is known of a command, by instance; output is fetched singly only where it matters and may be cut."""
+        return self._read(command, kind, self._invocations(command, details=True))
+
+    def answers_to(
+        self, commands: Sequence[CommandId], kind: DocumentKind
+    ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
+        """What is known of several commands of one document: those that this run sent are listed together."""
+        together = [command for command in commands if command in self._sent]
+        listed = self._listed_together(together, kind) if len(together) > 1 else {}
+        found = {command: self._read(command, kind, shapes) for command, shapes in listed.items()}
+        return found | {command: self.answers(command, kind) for command in commands if command not in found}
+
+    def _read(
+        self, command: CommandId, kind: DocumentKind, shapes: Iterable[CommandInvocationTypeDef]
+    ) -> Mapping[InstanceId, Answer]:
         found: dict[InstanceId, Answer] = {}
-        for shape in self._invocations(command, details=True):
+        for shape in shapes:
             id_ = InstanceId(shape.get("InstanceId", ""))
             answer = self._in_full(command, kind, id_, shape)
             if answer is not None:
@@ -262,6 +282,39 @@ class SsmHosts:
             # Nobody asks again about a command that has ended everywhere.
             self._fetched.pop(command, None)
         return found
+
+    def _listed_together(
+        self, commands: Sequence[CommandId], kind: DocumentKind
+    ) -> Mapping[CommandId, Sequence[CommandInvocationTypeDef]]:
+        """The invocations of these commands, as far as fewer pages than commands show all of each.
+
+        Other clusters may use the same document at the same time: what their invocations keep from the pages is left
+        out, and asked for by the id of its command. So is everything where the document goes by its ARN, which the
+        filter does not take for certain.
+        """
+        document = self._documents[kind]
+        if _OF_DOCUMENT.search(document):
+            return {}
+        # By Systems Manager's own clock, in whole seconds: what it took before the first of them is not asked for.
+        after = min(self._sent[command][0] for command in commands).astimezone(UTC) - timedelta(seconds=1)
+        request: ListCommandInvocationsRequestTypeDef = {
+            "Details": True,
+            "MaxResults": 50,
+            "Filters": [
+                {"key": "DocumentName", "value": document},
+                {"key": "InvokedAfter", "value": f"{after:%Y-%m-%dT%H:%M:%SZ}"},
+            ],
+        }
+        listed: dict[CommandId, list[CommandInvocationTypeDef]] = {command: [] for command in commands}
+        for shapes in islice(self._invocation_pages(request, "*"), len(commands) - 1):
+            for shape in shapes:
+                listed.get(CommandId(shape.get("CommandId", "")), []).append(shape)
+            if all(self._all_shown(command, listed[command]) for command in commands):
+                break
+        return {command: shapes for command, shapes in listed.items() if self._all_shown(command, shapes)}
+
+    def _all_shown(self, command: CommandId, shapes: Sequence[CommandInvocationTypeDef]) -> bool:
+        return len({shape.get("InstanceId", "") for shape in shapes}) >= self._sent[command][1]
 
     def _in_full(
         self, command: CommandId, kind: DocumentKind, id_: InstanceId, shape: CommandInvocationTypeDef
@@ -297,21 +350,26 @@ class SsmHosts:
 
     def _invocations(self, command: CommandId, *, details: bool) -> Iterator[CommandInvocationTypeDef]:
         request: ListCommandInvocationsRequestTypeDef = {"CommandId": command, "Details": details, "MaxResults": 50}
+        for shapes in self._invocation_pages(request, command):
+            yield from shapes
 
+    def _invocation_pages(
+        self, request: ListCommandInvocationsRequestTypeDef, what: str
+    ) -> Iterator[Sequence[CommandInvocationTypeDef]]:
         def ask(token: str | None) -> tuple[Sequence[CommandInvocationTypeDef], str | None]:
             asked: ListCommandInvocationsRequestTypeDef = {**request, "NextToken": token} if token else request
             method = self._clients.looking.list_command_invocations
             try:
-                reply = self._api.look(Operation.LIST_COMMAND_INVOCATIONS, command, method, **asked)
+                reply = self._api.look(Operation.LIST_COMMAND_INVOCATIONS, what, method, **asked)
             except CallRefused as refusal:
-                if refusal.code == "InvalidCommandId":
-                    # Sent a moment ago, it is not known everywhere yet.
+                if refusal.code == "InvalidCommandId" or (not request.get("CommandId") and refusal.code in _NO_FILTER):
+                    # Sent a moment ago, it is not known everywhere yet; or commands must be asked for one by one.
                     return (), None
                 raise
             return reply.get("CommandInvocations", ()), reply.get("NextToken")
 
         for shapes, _ in pages(ask, lambda page: page[1]):
-            yield from shapes
+            yield shapes
 
     # What others, or a run before this one, have sent
 

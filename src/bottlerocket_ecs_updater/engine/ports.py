@@ -196,6 +196,11 @@ class Hosts(Protocol):
     def answers(self, command: CommandId, kind: DocumentKind) -> Mapping[InstanceId, Answer]:
         """What is known of a command; an instance that Systems Manager does not show yet is left out."""
 
+    def answers_to(
+        self, commands: Sequence[CommandId], kind: DocumentKind
+    ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
+        """The same of several commands of one document, in fewer calls than there are commands where that can be."""
+
     def under_way(self, kind: DocumentKind, since: datetime | None = None) -> Mapping[InstanceId, PendingCommand]:
         """Commands of one of our documents, whoever sent them since then or ever, that have not ended."""
 

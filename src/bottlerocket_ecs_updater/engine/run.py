@@ -10,7 +10,7 @@ from functools import partial
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
-from bottlerocket_ecs_updater.core.decision.polling import apart, is_prompt, shared_look
+from bottlerocket_ecs_updater.core.decision.polling import apart, is_prompt, shared_look, soon_interval
 from bottlerocket_ecs_updater.core.decision.stuck import drains_in_vain, said, stuck_on, waiting_codes
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import left_out
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import newly_found
@@ -87,6 +87,9 @@ minute nothing else begins either."""
 
 BASELINE_LOOKS, BASELINE_SPACING = 5, timedelta(seconds=15)
 """How often services are looked at before the first drain, while hosts are asked and stage: some flap in minutes."""
+
+SETTLED_TOGETHER = 2
+"""Of the looks that many instances share, every other one is at services that settle."""
 
 EVERYTHING = Wants(full=True, listing=True, services=True)
 """What is wanted of the first look, and of the first after the right to act had an end."""
@@ -412,7 +415,17 @@ class Run:
         self._agenda.take(decision, ours, kept, self._known.at)
         services = self._known.services
         were_looked_at = services is not None and services.at == self._known.at
-        self._agenda.take_services(decision.services_at, kept=were_looked_at)
+        self._agenda.take_services(self._services_at(decision), kept=were_looked_at)
+
+    def _services_at(self, decision: Decision) -> datetime | None:
+        """When services are looked at next: where many places settle, as a rule several of them with one look.
+
+        Whoever takes those places begins together then, on one look at the whole cluster.
+        """
+        at, many_settle = decision.services_at, self._apart >= self._policy.poll_interval
+        if at is None or decision.wants_full_look or not many_settle:
+            return at
+        return shared_look(at, self._known.started_at, self._apart * SETTLED_TOGETHER)
 
     def _baseline_due(self, now: datetime) -> bool:
         """Whether to look once more how services fare by themselves, before the first host is drained."""
@@ -422,12 +435,23 @@ class Run:
         return few and seen is not None and has_passed(seen.at, BASELINE_SPACING, now)
 
     def _together(self, again: datetime) -> datetime:
-        """When looks that are due then are taken: where many instances are in flight, they share looks and calls."""
-        policy, known = self._policy, self._known
-        many = policy.max_unavailable.of(len(known.instances))
-        shared = shared_look(again, known.started_at, apart(policy.poll_interval, many, policy.settle))
-        prompt = self._agenda.earliest(lambda id_: is_prompt(known.instance(id_)))
-        return min(shared, max(again, prompt)) if prompt is not None else shared
+        """When looks that are due then are taken: where many instances are in flight, they share looks and calls.
+
+        What is sure to come within seconds is looked at sooner than the rest, and by looks that are shared, too.
+        """
+        policy, began = self._policy, self._known.started_at
+        spacing = self._apart
+        prompt = self._agenda.earliest(lambda id_: is_prompt(self._known.instance(id_)))
+        shared = shared_look(again, began, spacing)
+        if prompt is None:
+            return shared
+        return min(shared, shared_look(max(again, prompt), began, min(spacing, soon_interval(policy.poll_interval))))
+
+    @property
+    def _apart(self) -> timedelta:
+        policy = self._policy
+        many = policy.max_unavailable.of(len(self._known.instances))
+        return apart(policy.poll_interval, many, policy.settle)
 
     def _wants(self, decision: Decision) -> Wants:
         now = self._world.clock.now()

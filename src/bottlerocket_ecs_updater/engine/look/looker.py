@@ -489,15 +489,26 @@ class Looker:
                 waiting.setdefault((pending.command, pending.kind), []).append(instance.id)
         open_commands = {command for command, _ in waiting}
         self._heard = {command: at for command, at in self._heard.items() if command in open_commands}
-        for (command, kind), ids in waiting.items():
-            if self._may_answer(command, ids, now, few=len(waiting) <= FEW_COMMANDS):
-                answers = self._ask(ANSWERS, partial(self._answers, command, kind, ids), mute=True) or {}
-                for id_ in ids:
-                    self._hear(id_, answers.get(id_), now)
+        few = len(waiting) <= FEW_COMMANDS
+        asked = {one: ids for one, ids in waiting.items() if self._may_answer(one[0], ids, now, few=few)}
+        for kind in DocumentKind:
+            self._hear_of_kind(kind, {command: ids for (command, of), ids in asked.items() if of is kind}, now)
         self._hear_reboots(reboot_ends, now)
 
-    def _answers(self, command: CommandId, kind: DocumentKind, ids: list[InstanceId]) -> Mapping[InstanceId, Answer]:
-        return self._hosts.answers(command, kind) if command else self._adopt(kind, ids)
+    def _hear_of_kind(self, kind: DocumentKind, asked: Mapping[CommandId, list[InstanceId]], now: datetime) -> None:
+        """Ask about the commands of one document, together where that can be."""
+        sent = [command for command in asked if command]
+        answers = self._answers_to(sent, kind)
+        for command, ids in asked.items():
+            if not command:
+                self._ask(ANSWERS, partial(self._adopt, kind, ids), mute=True)
+            for id_ in ids:
+                self._hear(id_, answers.get(command, {}).get(id_), now)
+
+    def _answers_to(
+        self, commands: Sequence[CommandId], kind: DocumentKind
+    ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
+        return self._ask(ANSWERS, partial(self._hosts.answers_to, commands, kind), mute=True) or {} if commands else {}
 
     def _hear_reboots(self, ids: Collection[InstanceId], now: datetime) -> None:
         """Ask how the open reboot commands of these instances ended; one call for all that share a command."""
@@ -507,10 +518,10 @@ class Looker:
             for one in self._reboots(id_):
                 if one.open and one.command:
                     commands.setdefault(one.command, []).append(id_)
+        answers = self._answers_to(list(commands), DocumentKind.REBOOT)
         for command, asked in commands.items():
-            answers = self._ask(ANSWERS, partial(self._hosts.answers, command, DocumentKind.REBOOT), mute=True) or {}
             for id_ in asked:
-                end = _reboot_end(self._reboots(id_), command, answers.get(id_), now)
+                end = _reboot_end(self._reboots(id_), command, answers.get(command, {}).get(id_), now)
                 self._known.learn(see_reboot_end(self._known.instance(id_), command, now, end))
 
     def _reboots(self, id_: InstanceId) -> tuple[SentReboot, ...]:
@@ -560,7 +571,7 @@ class Looker:
         self._heard[command] = now
         return True
 
-    def _adopt(self, kind: DocumentKind, ids: list[InstanceId]) -> Mapping[InstanceId, Answer]:
+    def _adopt(self, kind: DocumentKind, ids: list[InstanceId]) -> None:
         """Find the id of a command whose sending got no reply, among those that are under way."""
         sent = {id_: pending.sent_at for id_ in ids if (pending := self._known.instance(id_).pending) is not None}
         for id_, found in self._hosts.under_way(kind, min(sent.values())).items():
@@ -568,7 +579,6 @@ class Looker:
                 # When it was sent is known by our own clock: no other is compared with it.
                 ours = replace(found, sent_at=sent[id_])
                 self._known.learn(replace(self._known.instance(id_), pending=ours))
-        return {}
 
     def _hear(self, id_: InstanceId, answer: Answer | None, now: datetime) -> None:
         instance = self._known.instance(id_)
