@@ -465,7 +465,7 @@ class Run:
             heard=heard,
             tasks=[id_ for id_, verdict in steps if verdict.wants_tasks],
             groups=[id_ for id_, verdict in steps if verdict.wants_group],
-            reboot_ends=[id_ for id_, verdict in steps if verdict.wants_reboot_end],
+            reboot_ends=[id_ for id_, verdict in steps if verdict.wants_reboot_end and id_ in due],
         )
 
     # What is told
