@@ -19,7 +19,7 @@ WORKERS ?= 2
 # what a run and a simulation need is there.
 WARM := bottlerocket_ecs_updater.cli.commands.run, bottlerocket_ecs_updater.cli.commands.simulate, bottlerocket_ecs_updater.simulator.wire
 
-.PHONY: help setup simulate test quick lint format unit docs docs-site wheel dist image publish bench soak mutants lock clean
+.PHONY: help setup simulate test quick lint format unit docs docs-site wheel dist image publish acceptance acceptance-clean bench soak mutants lock clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -77,6 +77,13 @@ image: $(VENV)/dev.stamp ## Build the image; ARGS="--arch arm64 --tag NAME" as i
 
 publish: $(VENV)/dev.stamp ## Build and push the image to REGISTRY=, and print the line that installs it; ARGS="--arch arm64"
 	@image/publish $(BIN)/python "$(REGISTRY)" $(ARGS)
+
+# What it costs and does: docs/develop/acceptance.md.
+acceptance: $(VENV)/dev.stamp ## Verify on an account of yours: REGION= SUBNETS= IMAGE=…@sha256:…; ARGS="--simulated" costs nothing
+	@$(BIN)/python -m acceptance $(if $(REGION),--region $(REGION)) $(if $(SUBNETS),--subnets $(SUBNETS)) $(if $(IMAGE),--image $(IMAGE)) $(ARGS)
+
+acceptance-clean: $(VENV)/dev.stamp ## Delete what an acceptance run left in REGION=
+	@$(BIN)/python -m acceptance --clean --region "$(REGION)"
 
 bench: $(VENV)/dev.stamp ## Measure how fast it is, and write it down; ARGS="--quick" in two minutes, to the terminal only
 	$(BIN)/python -m benchmarks $(ARGS)

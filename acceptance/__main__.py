@@ -21,6 +21,8 @@ HOSTS, HOURS = 4, 8
 HOST_DOLLARS, OTHER_DOLLARS = 0.03, 2
 """An hour of a small host with its volume; everything else (Fargate, logs, requests), at most."""
 
+WHY_MAX_CHARACTERS = 1000
+
 BY_DIGEST = re.compile(r"\S+@sha256:[0-9a-f]{64}")
 
 
@@ -108,7 +110,7 @@ def _made(check: Check, ground: Ground) -> Result:
     except Skipped as skipped:
         verdict, why = Verdict.SKIPPED, str(skipped)
     except Exception as error:
-        verdict, why = Verdict.FAIL, f"{type(error).__name__}: {error}"
+        verdict, why = Verdict.FAIL, f"{type(error).__name__}: {error}"[:WHY_MAX_CHARACTERS]
     took = timedelta(seconds=time.monotonic() - began)
     if verdict is not Verdict.FAIL and took > check.at_most:
         verdict, why = Verdict.FAIL, f"it took longer than {check.at_most}"

@@ -57,7 +57,7 @@ class Account:
 
     region: str
     endpoint: str | None = None
-    keys: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, Any] = field(default_factory=dict)
     speed: float = 1.0
     _made: dict[str, Any] = field(default_factory=dict)
 
@@ -96,7 +96,7 @@ class Account:
         except ClientError as error:
             if "No updates are to be performed" not in str(error):
                 raise
-        return self.wait(f"the stack {stack}", lambda: self._ended(stack), timedelta(minutes=20))
+        return str(self.wait(f"the stack {stack}", lambda: self._ended(stack), timedelta(minutes=20)))
 
     def _ended(self, stack: str) -> str:
         status = str((self.stack(stack) or {}).get("StackStatus", "DELETE_COMPLETE"))
@@ -108,7 +108,7 @@ class Account:
             [found] = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
         except ClientError:
             return None
-        return found
+        return dict(found)
 
     def outputs(self, stack: str) -> dict[str, str]:
         """The outputs of a stack."""

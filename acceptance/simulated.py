@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from tests.account.schedule import Site
+from tests.account.schedule import SimulatedAccount
 
 from acceptance.account import Account
 from bottlerocket_ecs_updater.simulator.clock import ScaledClock
@@ -19,7 +19,7 @@ OLD, NEW = "1.20.0", "1.21.0"
 HOSTS = 4
 
 
-def new_site(groups: Sequence[str]) -> tuple[Site, Account]:
+def new_site(groups: Sequence[str]) -> tuple[SimulatedAccount, Account]:
     """A world that runs, and how to talk to it."""
     clock = ScaledClock(SPEED)
     world = World(clock, repository=Repository([Release(version, "aws-ecs-2") for version in (OLD, NEW)]))
@@ -29,8 +29,11 @@ def new_site(groups: Sequence[str]) -> tuple[Site, Account]:
     for place, group in enumerate(groups):
         world.autoscaling.add_group(group, *names[place :: len(groups)])
     world.add_service(ServiceSpec("web", desired=3))
-    site = Site(world, clock, lambda _image: [sys.executable, "-m", "bottlerocket_ecs_updater"])
+    site = SimulatedAccount(world, clock, lambda _image: [sys.executable, "-m", "bottlerocket_ecs_updater"])
     site.__enter__()
+    for place, group in enumerate(groups):
+        for name in names[place :: len(groups)]:
+            site.facts.tags[name] = {"aws:autoscaling:groupName": group}
     told = site.environment()
     keys = {"aws_access_key_id": told["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": told["AWS_SECRET_ACCESS_KEY"]}
     return site, Account(world.names.region, told["AWS_ENDPOINT_URL"], keys, SPEED)

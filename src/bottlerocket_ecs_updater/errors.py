@@ -1,4 +1,4 @@
-"""Errors, split by what the caller does next."""
+"""Errors, grouped by what the caller does next."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import timedelta
 
 @dataclass
 class UpdaterError(Exception):
-    """Something that ends a run, or a pass, with one clear line."""
+    """An error that ends a run or a pass, with one clear line of text."""
 
     message: str
 
@@ -18,17 +18,17 @@ class UpdaterError(Exception):
 
 @dataclass
 class UsageError(UpdaterError):
-    """Ask again differently: a setting is missing, unknown or out of its range."""
+    """Fix the command: a setting is missing, unknown or out of range."""
 
 
 @dataclass
 class Unreachable(UpdaterError):
-    """Look again later: AWS, or the state store, did not answer; whether a call took effect is unknown."""
+    """Try again later: AWS or the state store did not answer. Whether a call took effect is not known."""
 
 
 @dataclass
 class Throttled(UpdaterError):
-    """Look again later: AWS refused the call for its rate, so it took no effect."""
+    """Try again later: AWS throttled the call, so it had no effect."""
 
 
 @dataclass
@@ -38,19 +38,19 @@ class Denied(UpdaterError):
     action: str = ""
     resource: str = ""
     named: bool = False
-    """Whether AWS itself named the resource; else it is what the call was about."""
+    """Whether AWS named the resource in its error; otherwise it is the resource of the call."""
 
 
 @dataclass
 class NotFound(UpdaterError):
-    """Ask again differently: the cluster, document or bucket that was named does not exist."""
+    """Fix the name: the cluster, document or bucket does not exist."""
 
 
 @dataclass
 class LeaseLost(Exception):
-    """Stop at once: the right to act on this cluster is gone, and somebody else may have it.
+    """Stop at once: this run lost its lease on the cluster, and another run may hold it.
 
-    No UpdaterError: a handler that passes over a fault of AWS must never pass over this one.
+    It is not an UpdaterError, so that code that tolerates AWS errors cannot swallow it.
     """
 
     message: str
@@ -61,21 +61,21 @@ class LeaseLost(Exception):
 
 @dataclass
 class LeaseLapsed(LeaseLost):
-    """Do nothing, and ask for the lease again: it could not be renewed in time. So far nobody else is known to have it.
+    """Stop acting and request the lease again: it could not be renewed in time. No other run is known to hold it.
 
-    Once it is regained, look at everything afresh before anything is done.
+    After it is reacquired, look at everything again before acting.
     """
 
     again: timedelta = timedelta(seconds=1)
-    """When to ask again."""
+    """How long to wait before requesting it again."""
 
 
 @dataclass
 class Interrupted(BaseException):
-    """Leave at once: the run was told to stop, and waited long enough for what was under way.
+    """End at once: the run received a signal to stop, and calls in progress have used up their time.
 
-    It is raised by a signal, in the middle of whatever runs then. botocore takes every Exception in a request for a
-    fault of the network, so this is none.
+    A signal handler raises it in the middle of any code. botocore treats every Exception in a request as a network
+    error, so this is a BaseException.
     """
 
     message: str

@@ -379,7 +379,7 @@ def test_the_store_holds_its_conditions(aws: Aws) -> None:
 
 
 def test_the_store_says_when_there_is_no_bucket(aws: Aws) -> None:
-    with pytest.raises(NotFound, match="s3://nowhere"):
+    with pytest.raises(NotFound, match="bucket nowhere"):
         S3Store(aws.s3, aws.api, "nowhere").get("lease")
 
 

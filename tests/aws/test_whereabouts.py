@@ -107,7 +107,7 @@ def test_an_empty_cluster_that_nobody_can_place_is_an_error_that_says_what_to_gi
         raise refusal("ServiceUnavailable", status=503)
 
     bench = Bench()
-    with pytest.raises(Unreachable, match="give its ARN"):
+    with pytest.raises(Unreachable, match="use its ARN"):
         found(bench, clients=Clients(bench.ecs, nobody))
 
 

@@ -78,8 +78,8 @@ def test_a_status_asks_no_host_and_gives_the_same_advice(built: Town) -> None:
 def test_why_a_host_was_not_updated_is_answered_in_one_command(built: Town) -> None:
     busy = next(m.host.instance_id for m in built.scenario.members if m.standalone is not None)
     text = ask(built, "explain", busy)
-    assert text.splitlines()[2].startswith("It is held: it runs a task that belongs to no service")
-    assert "to do: the task must end" in text
+    assert text.splitlines()[2].startswith("It is held: it runs a standalone task")
+    assert "to do: stop the task or wait for its end" in text
     assert "web, InService" in text
 
 

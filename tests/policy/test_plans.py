@@ -182,7 +182,7 @@ def test_what_a_task_holds_anyway_is_not_promised_for_the_next_window(tmp_path: 
     text = plan_text(plan, "demo")
     assert "\nWaiting for their time: 1\n" in text
     assert "\nWould be left alone: 1\n" in text
-    assert "      then held all the same: standalone-task: it runs a task that belongs to no service: " in text
+    assert "      then held all the same: standalone-task: it runs a standalone task: " in text
     assert {one["then"] for one in plan_json(plan, "demo")["held"]} == {None, "standalone-task"}
 
 

@@ -257,8 +257,8 @@ def test_a_permission_that_is_missing_leaves_the_question_out_and_is_named() -> 
 
     world.authorize = refuse
     plan_said, explained = planned(world)
-    assert "may add instances is not known; see whether the updater may call ecs:DescribeCapacityProviders" in explained
-    assert "may add instances is not known; see whether the updater may call ecs:DescribeCapacityProviders" in plan_said
+    assert "may add instances; allow the updater to call ecs:DescribeCapacityProviders" in explained
+    assert "may add instances; allow the updater to call ecs:DescribeCapacityProviders" in plan_said
     assert "no-room" not in plan_said
 
 

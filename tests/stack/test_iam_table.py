@@ -20,6 +20,7 @@ ROLES = ["TaskRole", "ExecutionRole", "CronRole"]
 EVERYTHING = {
     "AutoScalingGroups": "a",
     "Alarms": "checkout-errors,web-*",
+    "ChangeCalendars": "arn:aws:ssm:us-east-1:123456789012:document/changes",
     "BeforeDrainDocument": "leave-the-mesh",
     "AfterRebootDocument": "vet-the-host",
     "InstanceTag": "b",

@@ -128,14 +128,19 @@ def test_without_an_action_the_run_does_not_end_well_and_names_it(world: World, 
     assert not run.went_well
 
 
-WATCHED = deployed(Alarms="checkout-errors", BeforeDrainDocument=LEAVE, AfterRebootDocument=VET)
-ASKED = Policy(before_drain=True, after_reboot=True, rules=Rules(health=HealthRules((AlarmRule("checkout-errors"),))))
+CALENDAR = "arn:aws:ssm:us-east-1:999999999999:document/changes"
+WATCHED = deployed(
+    Alarms="checkout-errors", ChangeCalendars=CALENDAR, BeforeDrainDocument=LEAVE, AfterRebootDocument=VET
+)
+WATCHING = Rules(health=HealthRules((AlarmRule("checkout-errors"),)), calendars=(CALENDAR,))
+ASKED = Policy(before_drain=True, after_reboot=True, rules=WATCHING)
 WITH_HOOKS = {**DOCUMENTS, DocumentKind.BEFORE_DRAIN: LEAVE, DocumentKind.AFTER_REBOOT: VET}
 
 
 def watched_run(world: World, without: str = "") -> Judged:
     """A run that asks for alarms and for documents of the operator's."""
     world.cloudwatch.set_alarm("checkout-errors", "OK")
+    world.calendars.set_calendar(CALENDAR, "OPEN")
     for name in (LEAVE, VET):
         world.documents.add(name, shell_document("Somebody's own", ("true",), 60))
     return judged_run(world, WATCHED, without=without, policy=ASKED, documents=WITH_HOOKS)
@@ -150,6 +155,7 @@ def test_a_run_with_alarms_and_documents_of_the_operators_needs_nothing_that_is_
     ("sid", "action"),
     [
         ("LookAtAlarms", "cloudwatch:DescribeAlarms"),
+        ("ReadChangeCalendars", "ssm:GetCalendarState"),
         ("RunBeforeDrain", "ssm:DescribeDocument"),
         ("RunAfterReboot", "ssm:DescribeDocument"),
     ],
@@ -186,7 +192,8 @@ def test_no_cluster_can_overwrite_a_sighting_of_another() -> None:
 
 def test_all_that_is_granted_is_what_the_updater_asks_for() -> None:
     chat = "arn:aws:secretsmanager:us-east-1:123456789012:secret:chat"
-    stack = deployed(EventBus="default", WebhookSecret=chat, Alarms="errors", BeforeDrainDocument=LEAVE)
+    asked = {"Alarms": "errors", "ChangeCalendars": CALENDAR, "BeforeDrainDocument": LEAVE}
+    stack = deployed(EventBus="default", WebhookSecret=chat, **asked)
     granted = {action for statement in statements(stack, "TaskRole") for action in several(statement["Action"])}
     ungranted = [one for one in Operation if one.by_setting or one.by_people or one.by_everybody]
     # The store can remove objects; a run never does.

@@ -118,7 +118,15 @@ def survey_of(clients: InProcessClients, api: Api) -> AwsSurvey:
     """Surveys of one caller's clients."""
     ecs, groups, alarms = (Pair.of(client) for client in (clients.ecs, clients.autoscaling, clients.cloudwatch))
     machines = Pair.of(clients.ec2)
-    return AwsSurvey(cast("Any", ecs), cast("Any", groups), cast("Any", alarms), api, "demo", cast("Any", machines))
+    return AwsSurvey(
+        cast("Any", ecs),
+        cast("Any", groups),
+        cast("Any", alarms),
+        api,
+        "demo",
+        cast("Any", machines),
+        cast("Any", Pair.of(clients.ssm)),
+    )
 
 
 @dataclass

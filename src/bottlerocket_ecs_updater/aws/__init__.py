@@ -1,5 +1,5 @@
-"""TALKS: the only room that imports boto3.
+"""TALKS: the only package that calls AWS.
 
-AWS dictionaries come in here, are parsed once into core values, and go no further; `ClientError` ends here too.
-Never here: a decision.
+AWS responses are parsed here into core values and go no further; `ClientError` is translated here too.
+This package makes no decisions.
 """

@@ -1,7 +1,8 @@
-"""What `doctor` asks of AWS beside what a run looks at: who we are, what is there, and which acts are allowed.
+"""AWS calls that only `doctor` makes: it checks the caller, the resources and the permissions.
 
-Acts are asked for with targets that do not exist. Whoever is allowed gets "no such target", everybody else a denial,
-and nothing happens either way. Source of the order: IAM authorises a request before the service looks at its target.
+To test a permission, it calls the action on a target that does not exist. With the permission the reply is "no such
+target", without it a denial. Neither changes anything, because IAM authorizes a request before the service looks at
+the target.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from bottlerocket_ecs_updater.aws.transport.translate import CallRefused
 from bottlerocket_ecs_updater.errors import NotFound
 
 NOWHERE = "0" * 32
-"""The id of no container instance and no task."""
+"""An id that no container instance or task has."""
 
 NO_INSTANCE = "i-00000000000000000"
 NO_COMMAND = "00000000-0000-0000-0000-000000000000"
@@ -30,7 +31,7 @@ ARCHITECTURES = {"amd64": "X86_64", "arm64": "ARM64"}
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose credentials these are, and how far our clock is behind AWS's."""
+    """The caller's ARN, and how far our clock is behind AWS's."""
 
     arn: str
     skew: timedelta | None
@@ -47,7 +48,7 @@ class ClusterFacts:
 
 @dataclass(frozen=True, slots=True)
 class TaskFacts:
-    """What the updater's task definition says of its container."""
+    """The container settings in the updater's task definition."""
 
     image: str
     architecture: str
@@ -56,14 +57,14 @@ class TaskFacts:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Whether one action is allowed, asked without harm."""
+    """A harmless test of whether one action is allowed."""
 
     action: str
     ask: Callable[[], object]
 
 
 class AwsCheckup:
-    """Looks, and asks for acts that cannot take effect. All raise what `Api.look` raises."""
+    """Makes read-only calls, and write calls that cannot take effect. All raise what `Api.look` raises."""
 
     def __init__(self, clients: Clients, api: Api, cluster: str, region: str | None) -> None:
         self._clients = clients
@@ -73,13 +74,13 @@ class AwsCheckup:
         self._made: dict[str, object] = {}
 
     def caller(self, now: Callable[[], datetime]) -> Caller:
-        """Who asks."""
+        """The identity behind the credentials, and the clock skew."""
         reply = self._look(Operation.GET_CALLER_IDENTITY, "sts", "get_caller_identity")
         date = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
         return Caller(reply["Arn"], parsedate_to_datetime(date) - now() if date else None)
 
     def cluster(self) -> ClusterFacts:
-        """The cluster. Raises NotFound where there is none of that name in this Region."""
+        """The cluster. Raises NotFound if this Region has no cluster with that name."""
         reply = self._look(Operation.DESCRIBE_CLUSTERS, "ecs", "describe_clusters", clusters=[self._cluster])
         for shape in reply.get("clusters", ()):
             count = int(shape.get("registeredContainerInstancesCount", 0))
@@ -95,7 +96,7 @@ class AwsCheckup:
         """Those of these capacity providers that have managed termination protection."""
         if not providers:
             return frozenset()
-        # Those of Managed Instances belong to a cluster, and are described only where it is named.
+        # Managed Instances providers belong to a cluster, and ECS describes them only if the request names it.
         request = {"cluster": self._cluster, "capacityProviders": list(providers)}
         reply = self._look(Operation.DESCRIBE_CAPACITY_PROVIDERS, "ecs", "describe_capacity_providers", **request)
         return frozenset(
@@ -115,7 +116,7 @@ class AwsCheckup:
         return TaskFacts(container.get("image", ""), architecture, options.get("awslogs-group", ""))
 
     def platforms(self, image: str) -> frozenset[str] | None:
-        """The architectures that an image in ECR is for; None where it is elsewhere, or does not say it at once."""
+        """The architectures of an ECR image. None in another registry, or if the manifest does not list them."""
         registry, _, path = image.partition("/")
         if ".dkr.ecr." not in registry:
             return None
@@ -133,23 +134,23 @@ class AwsCheckup:
         raise NotFound(f"there is no image {image}")
 
     def log_groups(self, name: str) -> Sequence[Mapping[str, Any]]:
-        """Log groups whose names begin so."""
+        """Log groups whose names start with `name`."""
         operation = Operation.DESCRIBE_LOG_GROUPS
         reply = self._look(operation, "logs", "describe_log_groups", logGroupNamePrefix=name)
         return list(reply.get("logGroups", ()))
 
     def topic(self, arn: str) -> None:
-        """See that a topic is there."""
+        """Check that a topic exists."""
         client: Any = self._clients.in_region("sns", arn.split(":")[3])
         self._api.look(Operation.GET_TOPIC_ATTRIBUTES, arn, client.get_topic_attributes, TopicArn=arn)
 
     def bus(self, name: str) -> None:
-        """See that an event bus is there."""
+        """Check that an event bus exists."""
         client: Any = self._clients.in_region("events", name.split(":")[3] if name.startswith("arn:") else self._region)
         self._api.look(Operation.DESCRIBE_EVENT_BUS, name, client.describe_event_bus, Name=name)
 
     def questions(self, cluster_arn: str) -> Iterator[Question]:
-        """Every action that a run needs and that can be asked about without harm."""
+        """A test for each action that a run needs and that can be tested without side effects."""
         instance = f"{cluster_arn.replace(':cluster/', ':container-instance/')}/{NOWHERE}"
         task = f"{cluster_arn.replace(':cluster/', ':task/')}/{NOWHERE}"
         service = f"{cluster_arn.replace(':cluster/', ':service/')}/doctor"
@@ -219,14 +220,14 @@ class AwsCheckup:
             yield Question(operation.action, self._asking(operation, kind, method, request))
 
     def sending(self, document: str) -> Question:
-        """Whether a document may be sent, asked with an instance that does not exist."""
+        """Test whether the caller may send a document, with an instance that does not exist."""
         request = {"DocumentName": document, "InstanceIds": [NO_INSTANCE], "TimeoutSeconds": 30}
         return Question(
             Operation.SEND_COMMAND.action, self._asking(Operation.SEND_COMMAND, "ssm", "send_command", request)
         )
 
     def putting(self, bus: str) -> Question:
-        """Whether events may be put on a bus, asked with one whose detail is no JSON, which is never delivered."""
+        """Test whether the caller may put events on a bus. The event's detail is not JSON, so it is never delivered."""
         entry = {"EventBusName": bus, "Source": "bottlerocket-ecs-updater", "DetailType": "doctor", "Detail": "no JSON"}
         request = {"Entries": [entry]}
         return Question(
@@ -240,7 +241,7 @@ class AwsCheckup:
             try:
                 self._look(operation, service, method, **request)
             except (CallRefused, NotFound):
-                # It was understood, and there is no such target: so it was allowed.
+                # AWS looked for the target, so the action is allowed.
                 return
 
         return ask

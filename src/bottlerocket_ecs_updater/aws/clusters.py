@@ -1,4 +1,4 @@
-"""The clusters of an account and Region, and the answer to the state machine that asked for them."""
+"""The clusters of an account and Region, and the reply to the state machine that asked for them."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _CAUSE_MAX_CHARACTERS = 32_000
 
 
 class _States(Protocol):
-    """What of a client of Step Functions is used."""
+    """The Step Functions client calls that are used."""
 
     def send_task_success(self, *, taskToken: str, output: str) -> object: ...  # noqa: N803 - the service's names
     def send_task_failure(self, *, taskToken: str, error: str, cause: str) -> object: ...  # noqa: N803 - the same
 
 
 def find_clusters(clients: Pair[ECSClient], api: Api) -> Mapping[str, Mapping[str, str]]:
-    """Every active cluster that has instances, by its name, with its tags. Raises what ECS makes of it.
+    """Tags by cluster name, for every active cluster that has instances. Raises what `Api.look` raises.
 
-    A cluster without instances has nothing to update; the one that the updater's own tasks run in is one.
+    A cluster without instances has nothing to update: for example, the one that runs the updater's own tasks.
     """
 
     def ask(token: str | None) -> Any:
@@ -52,7 +52,7 @@ def find_clusters(clients: Pair[ECSClient], api: Api) -> Mapping[str, Mapping[st
 
 
 class Asker:
-    """The state machine that waits for this task's answer."""
+    """The state machine that waits for this task's reply."""
 
     def __init__(self, client: Callable[[], _States], api: Api, token: str) -> None:
         self._client = client
@@ -60,11 +60,11 @@ class Asker:
         self._token = token
 
     def tell(self, output: Mapping[str, object]) -> None:
-        """Give it what it asked for. Raises what Step Functions makes of it."""
+        """Report success with this output. Raises what `Api.act` raises."""
         method = self._client().send_task_success
         self._api.act(Operation.SEND_TASK_SUCCESS, "", method, taskToken=self._token, output=json.dumps(output))
 
     def fail(self, why: str) -> None:
-        """Say why there is no answer."""
+        """Report failure with this cause."""
         method, cause = self._client().send_task_failure, why[:_CAUSE_MAX_CHARACTERS]
         self._api.act(Operation.SEND_TASK_FAILURE, "", method, taskToken=self._token, error="NoWaves", cause=cause)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from bottlerocket_ecs_updater.aws.ecs_shapes import failures, registration, service
 from bottlerocket_ecs_updater.aws.ecs_tasks import EcsTasks
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.batches import chunks, narrow, pages, told_before_denied
+from bottlerocket_ecs_updater.aws.transport.batches import chunks, keep_earlier_results, narrow, pages
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.transport.translate import CallRefused, NeverSent
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 DESCRIBE_INSTANCES_MAX = 100
 DESCRIBE_SERVICES_MAX = 10
 ACT_MAX = 10
-"""UpdateContainerInstancesState takes so many instances, PutAttributes and DeleteAttributes so many attributes."""
+"""Limit of instances per UpdateContainerInstancesState, and of attributes per PutAttributes and DeleteAttributes."""
 
 SERVICES_LISTED_EVERY = timedelta(minutes=5)
-"""Services come and go with deployments of people; how many of their tasks run is asked afresh every time."""
+"""How often services are listed: they rarely come and go. Their task counts are read on every look."""
 
 SERVICES_LISTED_AGAIN = timedelta(seconds=30)
-"""One that is listed and missing is looked up in the list no more often: the list may lag behind its deletion."""
+"""The shortest time between lists when a listed service is MISSING: the list may lag behind a deletion."""
 
 STOP_REASON = "bottlerocket-ecs-updater: its instance is to be updated, and a rule says to stop it by now"
 
@@ -70,19 +70,19 @@ class EcsCluster:
         self._services_listed_at: datetime | None = None
         self._service_arns: Sequence[str] = ()
         self._services: Mapping[ServiceArn, Service] = {}
-        """As last known."""
+        """As last described."""
         self._daemons: frozenset[str] = frozenset()
         self._listed: frozenset[str] = frozenset()
         """The names of the services in the last listing."""
         self._strange: set[str] = set()
-        """Services of tasks that were in no listing; each has the services listed once more."""
+        """Services that tasks name but no list contained. Each triggers one more list."""
         self._looked_for: set[str] = set()
         self._tasks = EcsTasks(clients, api, cluster, self._is_daemon)
 
     # Container instances
 
     def list_all(self) -> Listing:
-        """All container instances in all pages, described; without a status ECS leaves out only INACTIVE ones."""
+        """Describe all container instances. Without a status filter, ECS leaves out only INACTIVE ones."""
 
         def ask(token: str | None) -> tuple[Sequence[str], str | None]:
             request: ListContainerInstancesRequestTypeDef = {"cluster": self._cluster, "maxResults": 100}
@@ -96,7 +96,7 @@ class EcsCluster:
         return self.describe([ContainerInstanceArn(arn) for arns, _ in found for arn in arns])
 
     def describe(self, arns: Sequence[ContainerInstanceArn]) -> Listing:
-        """These container instances, 100 a call; one that ECS chokes on is left undescribed, with its reason."""
+        """Describe these container instances, 100 a call. If ECS fails to describe one, returns the reason for it."""
         described: dict[ContainerInstanceArn, Registration | str] = {}
         for some in chunks(arns, DESCRIBE_INSTANCES_MAX):
             described |= narrow(some, self._describe, lambda _, refusal: str(refusal))
@@ -128,7 +128,7 @@ class EcsCluster:
     # Tasks and services
 
     def all_tasks(self) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
-        """Every task that is desired to run, by container instance; only tasks that are new are described."""
+        """All tasks with desired status RUNNING, by container instance. Only new tasks are described."""
         return self._tasks.everywhere()
 
     def tasks_of(self, arns: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
@@ -136,19 +136,19 @@ class EcsCluster:
         return self._tasks.running_on(arns)
 
     def stopping_on(self, arns: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
-        """The tasks on these container instances that were told to stop, and have not stopped yet."""
+        """The tasks on these container instances whose desired status is STOPPED but which are still running."""
         return self._tasks.stopping_on(arns)
 
     def not_stopped(self, tasks: Sequence[TaskArn]) -> frozenset[TaskArn]:
-        """Those of these tasks that have not stopped, wherever they are, 100 a call."""
+        """The tasks among these that have not stopped, on any host. 100 a call."""
         return self._tasks.not_stopped(tasks)
 
     def ended_of(self, service: str) -> Sequence[TaskEnd]:
-        """How the tasks of a service ended that stopped in the last hour."""
+        """How a service's tasks ended, for tasks that ECS still lists as stopped (about an hour)."""
         return self._tasks.ended_of(service)
 
     def services(self) -> tuple[Service, ...]:
-        """All services of the cluster. They are listed every few minutes, and when a task is of one not listed."""
+        """All services of the cluster. They are listed every few minutes, and when a task names an unknown service."""
         now = self._clock.now()
         strange = self._strange - self._looked_for
         self._looked_for |= strange
@@ -156,7 +156,7 @@ class EcsCluster:
         described = self._describe_services(self._service_arns)
         missing = any(isinstance(one, str) and one.startswith(MISSING) for one in described.values())
         if missing and self._list_services(now, SERVICES_LISTED_AGAIN):
-            # Most likely it was deleted since the list before, and this one tells.
+            # It was most likely deleted after the last list. List again to find out.
             left = [arn for arn in self._service_arns if not isinstance(described.get(arn), Service)]
             again = self._describe_services(left)
             described = {arn: again[arn] if arn in again else described[arn] for arn in self._service_arns}
@@ -166,14 +166,14 @@ class EcsCluster:
         return tuple(self._services.values())
 
     def _known_or_not(self, arn: str, found: Service | str | None) -> Service | None:
-        """One that is listed and was not described is as it was last known, and said to be unknown."""
+        """A service that was listed but not described: its last known state, marked as unknown."""
         if not isinstance(found, str):
             return found
         before = self._services.get(ServiceArn(arn)) or Service(ServiceArn(arn), name_in(arn), 0, 0)
         return replace(before, unknown=found)
 
     def _describe_services(self, arns: Sequence[str]) -> Mapping[str, Service | str | None]:
-        """These services, ten a call: None for one that is deleted, and why for one that ECS does not describe."""
+        """Describe these services, ten a call: None if it is deleted, the reason if ECS does not describe it."""
         described: dict[str, Service | str | None] = {}
         for some in chunks(arns, DESCRIBE_SERVICES_MAX):
             described |= narrow(some, self._describe_some_services, lambda _, refusal: str(refusal))
@@ -182,7 +182,7 @@ class EcsCluster:
     def _describe_some_services(self, arns: Sequence[str]) -> Mapping[str, Service | str | None]:
         method, at = self._clients.looking.describe_services, self._clock.now()
         reply = self._api.look(Operation.DESCRIBE_SERVICES, self._cluster, method, cluster=self._cluster, services=arns)
-        # Old services have ARNs without their cluster; a name is one service's in a cluster, however it is written.
+        # Old service ARNs do not contain the cluster. A name is unique in a cluster, so match by name.
         failed = {name_in(arn): why for arn, why in failures(reply.get("failures")).items()}
         shapes = {name_in(shape.get("serviceArn", "")): shape for shape in reply.get("services", ())}
         return {
@@ -196,7 +196,7 @@ class EcsCluster:
         return service in self._daemons
 
     def _list_services(self, now: datetime, at_least: timedelta) -> bool:
-        """List them, where that was done at least so long ago."""
+        """List services unless they were listed less than `at_least` ago. Returns whether they were listed."""
         listed_at = self._services_listed_at
         if listed_at is not None and now - listed_at < at_least:
             return False
@@ -237,7 +237,7 @@ class EcsCluster:
         return _act(arns, send)
 
     def stop_tasks(self, tasks: Sequence[TaskArn]) -> None:
-        """Ask each to stop, one a call. Raises Denied; all else is seen at the next look."""
+        """Stop these tasks, one a call. Raises Denied; the next look shows any other failure."""
         for task in tasks:
             with suppress(CallRefused, Throttled, Unreachable):
                 self._api.act(
@@ -291,24 +291,24 @@ def name_in(arn: str) -> str:
 
 
 def _act(arns: Iterable[ContainerInstanceArn], send: Act) -> Mapping[ContainerInstanceArn, Result]:
-    """Send in batches; trouble with a batch becomes the result of each that was in it.
+    """Send in batches. If a batch fails, the failure is the result of each instance in it.
 
-    Raises Denied and NotFound only where nothing took effect.
+    Raises Denied and NotFound only if nothing took effect.
     """
 
     def attempt(some: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, Result]:
         try:
             return send(some)
         except (Throttled, NeverSent, LeaseLapsed) as error:
-            # One that lapsed is said again at the next look; what was done before is not lost with an error.
+            # The next look raises a lapsed lease again. Returning here keeps the results of earlier batches.
             return dict.fromkeys(some, Later(str(error)))
         except Unreachable as error:
             return dict.fromkeys(some, Unclear(str(error)))
 
     results: dict[ContainerInstanceArn, Result] = {}
-    telling = told_before_denied(attempt)
+    attempt_batch = keep_earlier_results(attempt)
     for some in chunks(list(dict.fromkeys(arns)), ACT_MAX):
-        results |= narrow(some, telling, _refused)
+        results |= narrow(some, attempt_batch, _refused)
     return results
 
 

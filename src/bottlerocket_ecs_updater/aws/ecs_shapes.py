@@ -1,4 +1,4 @@
-"""What ECS answers, read once. Reading is lenient: what a later API adds or leaves out never stops a look."""
+"""Parses ECS responses. Parsing is lenient: fields that a later API adds or omits never fail a look."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sys import intern
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bottlerocket_ecs_updater.aws.transport.trimming import CAPABILITIES, is_capability
-from bottlerocket_ecs_updater.core.capacity.will_it_fit import ZONE_ATTRIBUTE
+from bottlerocket_ecs_updater.core.capacity.host_room import ZONE_ATTRIBUTE
 from bottlerocket_ecs_updater.core.model.capacity_provider import LaunchType
 from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Registration, Status
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn, Zone
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 VARIANT_ATTRIBUTE = "bottlerocket.variant"
-"""Bottlerocket's ECS agent registers with it; nothing else does."""
+"""Bottlerocket's ECS agent registers this attribute; no other agent does."""
 
 
 ELSEWHERE = ("FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
-"""Launch types whose tasks are on no instance that we look after."""
+"""Launch types whose tasks never run on the instances that we update."""
 
 FARGATE_PROVIDERS = frozenset({"FARGATE", "FARGATE_SPOT"})
 
 RESTLESS_WITHIN = timedelta(hours=1)
-"""How far back the events of a service tell of how it is. DescribeServices shows the 100 newest."""
+"""How far back a service's events count. DescribeServices shows the 100 newest."""
 
 RESTLESS_STARTS = 3
-"""A service that started tasks so many times more often than it stopped any lost them by itself."""
+"""If a service started tasks this many times more often than it stopped any, its tasks are failing by themselves."""
 
 
 _STARTED = re.compile(r"has started (\d+) tasks")
@@ -57,7 +57,7 @@ _STATUSES = {status.value: status for status in Status}
 
 
 def registration(shape: ContainerInstanceTypeDef, at: datetime) -> Registration:
-    """A container instance. Raises ValueError where ECS does not say which EC2 instance it is."""
+    """A container instance. Raises ValueError if ECS does not name its EC2 instance."""
     arn, id_ = shape.get("containerInstanceArn"), shape.get("ec2InstanceId")
     if not arn or not id_:
         raise ValueError(NAMELESS)
@@ -84,7 +84,7 @@ def registration(shape: ContainerInstanceTypeDef, at: datetime) -> Registration:
 
 
 def _impaired(shape: ContainerInstanceHealthStatusTypeDef) -> str:
-    """What ECS's own checks find wrong; empty where they find it OK, or have not said so yet."""
+    """What ECS health checks report as impaired; empty if they report OK or have not reported yet."""
     if shape.get("overallStatus") != "IMPAIRED":
         return ""
     wrong = [one for one in shape.get("details") or () if one.get("status") == "IMPAIRED"]
@@ -94,12 +94,12 @@ def _impaired(shape: ContainerInstanceHealthStatusTypeDef) -> str:
 
 def _attributes(shapes: Iterable[AttributeTypeDef]) -> dict[str, str]:
     kept = ((shape.get("name", ""), shape.get("value", "")) for shape in shapes if not is_capability(shape))
-    # Thousands of instances have the same names, and mostly the same values: each is kept once.
+    # Thousands of instances share these names and most values: keep each string once.
     return {intern(name): intern(value) for name, value in kept if name and name != CAPABILITIES}
 
 
 def _capabilities(shapes: Iterable[AttributeTypeDef]) -> frozenset[str]:
-    """What the agent can do, apart from the attributes that people select by."""
+    """The agent's capabilities, without the attributes that people select by."""
     together = (shape.get("value", "") for shape in shapes if shape.get("name") == CAPABILITIES)
     return frozenset(name for names in together for name in names.split()) | frozenset(
         shape["name"] for shape in shapes if is_capability(shape)
@@ -108,12 +108,12 @@ def _capabilities(shapes: Iterable[AttributeTypeDef]) -> frozenset[str]:
 
 @lru_cache(maxsize=256)
 def _once(value: T) -> T:
-    """The first of all equal values: thousands of instances are alike, and each of these is kept once."""
+    """Return one shared object for equal values: thousands of instances are alike."""
     return value
 
 
 def service(shape: ServiceTypeDef, at: datetime) -> Service | None:
-    """A service as it is at that time, None for one that is deleted already."""
+    """A service at that time; None if it is deleted."""
     arn = shape.get("serviceArn")
     if not arn or shape.get("status") == "INACTIVE":
         return None
@@ -153,7 +153,7 @@ def _strings(shape: ResourceOutputTypeDef | None) -> Sequence[str]:
 
 
 def _moving(shape: ServiceTypeDef) -> DeploymentLimits | None:
-    """ECS's own defaults are told with every service; one without them is of another controller."""
+    """The service's deployment limits. ECS always reports them, unless the service uses another controller."""
     limits = shape.get("deploymentConfiguration") or {}
     definition = shape.get("taskDefinition", "")
     if not definition or "minimumHealthyPercent" not in limits or "maximumPercent" not in limits:
@@ -171,13 +171,13 @@ def _moving(shape: ServiceTypeDef) -> DeploymentLimits | None:
 
 
 def _placing(strategy: Sequence[CapacityProviderStrategyItemTypeDef]) -> tuple[str, ...]:
-    """The names of those that get tasks: with weight and base 0 one gets none, beside others that have either."""
+    """Names of the providers that receive tasks. One with weight 0 and base 0 receives none if others have either."""
     used = [one for one in strategy if one.get("weight") or one.get("base")] or strategy
     return tuple(sorted(one.get("capacityProvider", "").rsplit("/", 1)[-1] for one in used))
 
 
 def _rollouts(shape: ServiceTypeDef) -> Sequence[Mapping[str, Any]]:
-    """Its deployments, or the task sets that stand in their place under another controller than ECS."""
+    """Its deployments, or its task sets if another controller than ECS deploys it."""
     return [*(shape.get("deployments") or ()), *(shape.get("taskSets") or ())]
 
 
@@ -186,9 +186,9 @@ def _live(shape: ServiceTypeDef) -> Sequence[Mapping[str, Any]]:
 
 
 def _deploying(shape: ServiceTypeDef) -> bool:
-    """Whether a deployment is in progress: an earlier one is still there, or ECS says so of the one there is.
+    """Whether a deployment is in progress: an earlier one still exists, or the only one is IN_PROGRESS.
 
-    A deployment whose circuit broke has FAILED, and one task set alone says nothing: neither is waited for.
+    A deployment that the circuit breaker FAILED does not count, and neither does a single task set.
     """
     live = _live(shape)
     if any(one.get("status") == "PRIMARY" and one.get("rolloutState") == "FAILED" for one in live):
@@ -197,7 +197,7 @@ def _deploying(shape: ServiceTypeDef) -> bool:
 
 
 def _deploying_since(shape: ServiceTypeDef) -> datetime | None:
-    """When the youngest of several deployments, or the only one, was begun; None where none is in progress."""
+    """When the newest deployment started; None if no deployment is in progress."""
     begun = [one["createdAt"] for one in _live(shape) if one.get("createdAt") is not None]
     return moment(max(begun)) if begun and _deploying(shape) else None
 
@@ -207,13 +207,13 @@ def _providers(shape: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _elsewhere(shape: ServiceTypeDef) -> bool:
-    """Whether all that a service and its deployments say of where they run keeps its tasks off EC2 instances."""
+    """Whether the service and all its deployments place tasks off EC2 instances."""
     said = [where for one in (shape, *_rollouts(shape)) if (where := _says_elsewhere(one)) is not None]
     return bool(said) and all(said)
 
 
 def _says_elsewhere(shape: Mapping[str, Any]) -> bool | None:
-    """None where it says nothing: of a service with task sets, these say it."""
+    """None if it names no launch type or provider: a service with task sets names them there."""
     providers = frozenset(_providers(shape))
     if providers:
         return providers <= FARGATE_PROVIDERS
@@ -222,32 +222,32 @@ def _says_elsewhere(shape: Mapping[str, Any]) -> bool | None:
 
 
 def _starts_and_stops(shape: ServiceTypeDef, at: datetime) -> tuple[Sequence[int], Sequence[int]]:
-    """How many tasks the scheduler started, and how many it stopped, each time in the last hour."""
+    """Tasks per scheduler start event, and per stop event, within the last hour."""
     since = at - RESTLESS_WITHIN
-    told = [one.get("message", "") for one in shape.get("events") or () if moment(one.get("createdAt")) >= since]
-    started = [int(found[1]) for text in told if (found := _STARTED.search(text))]
-    return started, [int(found[1]) for text in told if (found := _STOPPED.search(text))]
+    recent = [one.get("message", "") for one in shape.get("events") or () if moment(one.get("createdAt")) >= since]
+    started = [int(found[1]) for text in recent if (found := _STARTED.search(text))]
+    return started, [int(found[1]) for text in recent if (found := _STOPPED.search(text))]
 
 
 def service_of_group(group: str) -> str:
-    """The name of the service that a task's group names, empty where it names none."""
+    """The service name in a task's group; empty if the group is not a service."""
     return group.removeprefix(SERVICE_GROUP_PREFIX) if group.startswith(SERVICE_GROUP_PREFIX) else ""
 
 
 def failures(shapes: Iterable[FailureTypeDef] | None) -> Mapping[str, str]:
-    """The reasons of a reply's `failures`, by ARN."""
+    """The reasons in a response's `failures`, by ARN."""
     return {shape.get("arn", ""): reason(shape) for shape in shapes or ()}
 
 
 def reason(shape: FailureTypeDef) -> str:
-    """One failure's reason, in one word where ECS gives no detail."""
+    """One failure's reason, with the detail if ECS gives one."""
     detail = shape.get("detail")
-    told = shape.get("reason") or "no reason given"
-    return f"{told}: {detail}" if detail else told
+    short = shape.get("reason") or "no reason given"
+    return f"{short}: {detail}" if detail else short
 
 
 def moment(value: datetime | None) -> datetime:
-    """A time as botocore gives it, in UTC."""
+    """Convert a botocore time to UTC; `UNKNOWN_TIME` for None."""
     if value is None:
         return UNKNOWN_TIME
     return value.astimezone(UTC) if value.tzinfo is not None else value.replace(tzinfo=UTC)

@@ -1,7 +1,7 @@
-"""The tasks of a cluster, asked about as little as their nature allows.
+"""The tasks of a cluster, read with as few calls as possible.
 
-What started a task and which group it is in never change, and STOPPED is final. So a task that was described once is
-described again only where it matters whether it has stopped.
+A task's group and its `startedBy` never change, and STOPPED is final. So a task is described once, and again only to
+find out whether it has stopped.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from types_boto3_ecs.type_defs import ListTasksRequestTypeDef, TaskTypeDef
 
 DESCRIBE_MAX = 100
-"""DescribeTasks takes so many."""
+"""Limit of DescribeTasks."""
 
 LISTED_AT_ONCE = 100
-"""ListTasks gives so many a page."""
+"""Page size of ListTasks."""
 
 ENDED_MAX = 300
-"""Of a service whose tasks fail again and again, so many tell enough."""
+"""Limit of stopped tasks to read for one service: enough to see why its tasks keep failing."""
 
 MISSING = "MISSING"
 INTERFACE = "ElasticNetworkInterface"
 NOWHERE = ContainerInstanceArn("")
-"""Where a task of Fargate runs."""
+"""Stands for the container instance of a Fargate task."""
 
 DesiredStatus = Literal["RUNNING", "STOPPED"]
 
 
 class EcsTasks:
-    """The tasks of one cluster. `is_daemon` says of a service's name whether it is a daemon service."""
+    """The tasks of one cluster. `is_daemon` takes a service name and returns whether it is a daemon service."""
 
     def __init__(self, clients: Pair[ECSClient], api: Api, cluster: str, is_daemon: Callable[[str], bool]) -> None:
         self._clients = clients
@@ -49,12 +49,12 @@ class EcsTasks:
         self._cluster = cluster
         self._is_daemon = is_daemon
         self._running: dict[TaskArn, tuple[ContainerInstanceArn, Task]] = {}
-        """Every task that was described, of those that were last listed as desired to run."""
+        """Described tasks, limited to those in the last list with desired status RUNNING."""
         self._ended: set[TaskArn] = set()
-        """Tasks that are known to have stopped: that is final."""
+        """Tasks known to have stopped, which is final."""
 
     def everywhere(self) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
-        """Every task that is desired to run, by container instance."""
+        """All tasks with desired status RUNNING, by container instance."""
         arns = self._list("RUNNING")
         self._running = {arn: self._running[arn] for arn in arns if arn in self._running}
         self._learn(arns)
@@ -65,7 +65,7 @@ class EcsTasks:
         return {where: self._left(tasks) for where, tasks in by_instance.items()}
 
     def running_on(self, instances: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
-        """The tasks on these container instances that are desired to run, and not STOPPED; others may come along."""
+        """Tasks with desired status RUNNING that are not STOPPED on these instances; may include other instances."""
         if _one_listing_is_less(len(instances), len(self._running)):
             everywhere = self.everywhere()
             return {**everywhere, **{instance: everywhere.get(instance, ()) for instance in instances}}
@@ -75,9 +75,9 @@ class EcsTasks:
         return {instance: self._left(known[arn] for arn in arns if arn in known) for instance, arns in listed.items()}
 
     def stopping_on(self, instances: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
-        """The tasks on these container instances that are desired to stop, and not STOPPED.
+        """Tasks with desired status STOPPED that are not STOPPED yet on these container instances.
 
-        A task of which ECS says nothing may be on any of them: it counts for each on which it may be.
+        If ECS does not describe a task, it may be on any of them: it counts for each.
         """
         if _one_listing_is_less(len(instances), len(self._ended)):
             arns = self._list("STOPPED")
@@ -98,13 +98,13 @@ class EcsTasks:
         }
 
     def not_stopped(self, arns: Sequence[TaskArn]) -> frozenset[TaskArn]:
-        """Those of these tasks that have not stopped, or of which ECS does not say so; gone ones have stopped."""
+        """The tasks among these that have not stopped, or that ECS does not describe. MISSING tasks have stopped."""
         found = self._describe_open(arns)
         left = [task for _, task in found.tasks.values() if not task.stopped]
         return frozenset(task.arn for task in [*left, *found.unknown])
 
     def ended_of(self, service: str) -> Sequence[TaskEnd]:
-        """The tasks of a service that have stopped, as far as ECS still shows them; at most a few hundred."""
+        """The stopped tasks of a service that ECS still lists, at most `ENDED_MAX`."""
         arns = self._list("STOPPED", service=service)[:ENDED_MAX]
         ended: list[TaskEnd] = []
         for some in chunks(arns, DESCRIBE_MAX):
@@ -114,13 +114,13 @@ class EcsTasks:
         return ended
 
     def _describe_open(self, arns: Iterable[TaskArn]) -> _Found:
-        """Describe those of these tasks that are not known to have stopped."""
+        """Describe the tasks among these that are not known to have stopped."""
         found = self._describe(sorted(arn for arn in arns if arn not in self._ended))
         self._ended.update(arn for arn, (_, task) in found.tasks.items() if task.stopped)
         return found
 
     def _learn(self, arns: Iterable[TaskArn]) -> Sequence[Task]:
-        """Describe those that are new to us; gives those about which ECS says nothing."""
+        """Describe new tasks. Returns those that ECS does not describe."""
         found = self._describe([arn for arn in arns if arn not in self._running])
         self._running |= found.tasks
         return found.unknown
@@ -194,7 +194,7 @@ def _end(shape: TaskTypeDef) -> TaskEnd:
 
 
 def _one_listing_is_less(instances: int, tasks: int) -> bool:
-    """Whether all pages of the whole cluster are fewer calls than a page for each instance."""
+    """Whether listing the whole cluster takes fewer calls than one list per instance."""
     return instances > 1 + tasks // LISTED_AT_ONCE
 
 
@@ -202,7 +202,7 @@ def _one_listing_is_less(instances: int, tasks: int) -> bool:
 class _Found:
     tasks: dict[TaskArn, tuple[ContainerInstanceArn, Task]]
     unknown: list[Task]
-    """Neither described nor said to be gone: nothing may be assumed of them, least of all their end."""
+    """Neither described nor MISSING: do not assume anything, above all not that they have stopped."""
 
 
 def _task(shape: TaskTypeDef) -> tuple[ContainerInstanceArn, Task]:

@@ -1,4 +1,4 @@
-"""Who we are among the tasks of ECS: for the rule that the oldest running task of a family acts."""
+"""Finds out which ECS task this process is, because only the oldest running task of a family acts."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ METADATA_VARIABLE = "ECS_CONTAINER_METADATA_URI_V4"
 """Set by ECS in every container. Source: "Amazon ECS task metadata endpoint version 4"."""
 
 TASK_DEFINITION_VARIABLE = "TASK_DEFINITION_ARN"
-"""Set by the stack that runs the updater, as its predecessor's was."""
+"""Set by the stack that runs the updater. The predecessor used the same variable."""
 
 METADATA = Terms(seconds=2.0, body_max=256 * 1024, direct=True)
-"""It answers from the same machine, in some thousand characters; a proxy that is meant for AWS is not asked for it."""
+"""The endpoint is local and its reply has a few thousand characters. It is called directly, never through a proxy."""
 
 _RESOURCE_PREFIX = "task-definition/"
 _ARN_SECTIONS = 6
@@ -38,18 +38,18 @@ _DESCRIBE_MAX = 100
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The task that we are."""
+    """The task that this process runs in."""
 
     family: str
     cluster: str
-    """The cluster in which we run, which need not be the one that we look after; empty when unknown."""
+    """The cluster that runs this task, which may differ from the cluster that it updates; empty if unknown."""
     task: TaskArn | None
-    """None where only the family is known."""
+    """None if only the family is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unidentified:
-    """It cannot be said which task we are: most often because we are none."""
+    """The task is unknown, most often because this process does not run in ECS."""
 
     why: str
 
@@ -65,29 +65,29 @@ class FamilyTask:
 
 
 def identify(environ: Mapping[str, str], fetch: Callable[[str], bytes] | None = None) -> Identity | Unidentified:
-    """Who we are, by the task metadata endpoint, or at least our family by `TASK_DEFINITION_ARN`."""
+    """Read the task from the task metadata endpoint, or only its family from `TASK_DEFINITION_ARN`."""
     uri = environ.get(METADATA_VARIABLE, "")
-    told = _from_metadata(uri, fetch or _fetch) if uri else Unidentified(f"{METADATA_VARIABLE} is not set")
-    if isinstance(told, Identity):
-        return told
+    found = _from_metadata(uri, fetch or _fetch) if uri else Unidentified(f"{METADATA_VARIABLE} is not set")
+    if isinstance(found, Identity):
+        return found
     arn = environ.get(TASK_DEFINITION_VARIABLE, "")
     if not arn:
-        return Unidentified(f"{told.why}, {TASK_DEFINITION_VARIABLE} is not set")
+        return Unidentified(f"{found.why}, {TASK_DEFINITION_VARIABLE} is not set")
     try:
         return Identity(family_of(arn), "", None)
     except ValueError as error:
-        return Unidentified(f"{told.why}, {TASK_DEFINITION_VARIABLE}: {error}")
+        return Unidentified(f"{found.why}, {TASK_DEFINITION_VARIABLE}: {error}")
 
 
 def _from_metadata(uri: str, fetch: Callable[[str], bytes]) -> Identity | Unidentified:
     try:
         return read_object(fetch(f"{uri}/task"), _identity)
     except (OSError, HTTPException, Unreadable) as error:
-        return Unidentified(f"the task metadata endpoint did not say who we are: {error!r}")
+        return Unidentified(f"the task metadata endpoint did not identify this task: {error!r}")
 
 
-def _identity(told: Mapping[str, Any]) -> Identity:
-    return Identity(text_of(told["Family"]), text_of(told["Cluster"]), TaskArn(text_of(told["TaskARN"])))
+def _identity(metadata: Mapping[str, Any]) -> Identity:
+    return Identity(text_of(metadata["Family"]), text_of(metadata["Cluster"]), TaskArn(text_of(metadata["TaskARN"])))
 
 
 def family_of(task_definition_arn: str) -> str:
@@ -96,7 +96,7 @@ def family_of(task_definition_arn: str) -> str:
         raise ValueError(f"not an ARN, which begins with arn: {task_definition_arn!r}")
     sections = task_definition_arn.split(":", _ARN_SECTIONS - 1)
     if len(sections) < _ARN_SECTIONS:
-        raise ValueError(f"an ARN has {_ARN_SECTIONS} sections, this one has not: {task_definition_arn!r}")
+        raise ValueError(f"an ARN has {_ARN_SECTIONS} sections, this one has fewer: {task_definition_arn!r}")
     _, found, family = sections[-1].partition(_RESOURCE_PREFIX)
     if not found or not family.split(":")[0]:
         raise ValueError(f"not the ARN of a task definition: {task_definition_arn!r}")
@@ -104,7 +104,7 @@ def family_of(task_definition_arn: str) -> str:
 
 
 def running_tasks_of_family(clients: Pair[ECSClient], api: Api, cluster: str, family: str) -> Sequence[FamilyTask]:
-    """The tasks of a family that are meant to run, the oldest first, in the same order for whoever asks."""
+    """The tasks of a family with desired status RUNNING, oldest first. Every caller gets the same order."""
 
     def ask(token: str | None) -> tuple[Sequence[str], str | None]:
         request: ListTasksRequestTypeDef = {"cluster": cluster, "family": family, "maxResults": 100}

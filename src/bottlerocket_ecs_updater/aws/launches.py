@@ -1,6 +1,6 @@
-"""How Auto Scaling groups start instances: from groups to launch templates to images, each looked at in batches.
+"""How Auto Scaling groups launch instances: reads groups, then launch templates, then images, each in batches.
 
-Only plan and status ask, with the permissions of whoever calls them; a run never does.
+Only plan and status use it, with the caller's permissions; a run never does.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
 
 GROUPS_MAX = 50
-"""DescribeAutoScalingGroups takes so many names."""
+"""Limit of names for DescribeAutoScalingGroups."""
 
 CONFIGURATIONS_MAX = 50
 VERSIONS_MAX = 200
-"""DescribeLaunchTemplateVersions takes so many versions of one template."""
+"""Limit of versions of one template for DescribeLaunchTemplateVersions."""
 
 IMAGES_MAX = 200
-"""A filter of EC2 takes so many values."""
+"""Limit of values in one EC2 filter."""
 
 RESOLVE = "resolve:ssm:"
 DEFAULT = "$Default"
@@ -37,7 +37,7 @@ DEFAULT = "$Default"
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """A version of a launch template, by how the group writes it."""
+    """A launch template version, as the group writes it."""
 
     id: str
     name: str
@@ -49,7 +49,7 @@ class _Template:
 
 @dataclass(frozen=True, slots=True)
 class _Configuration:
-    """A launch configuration, the older way."""
+    """A launch configuration, which launch templates replace."""
 
     name: str
 
@@ -59,7 +59,7 @@ class _Configuration:
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """An image that the group itself names for some instance types."""
+    """An image that the group sets as an override for some instance types."""
 
     image: str
 
@@ -80,11 +80,11 @@ class AwsLaunches:
 
     @classmethod
     def of(cls, clients: Clients, api: Api) -> AwsLaunches:
-        """From the clients of a command; none is made before it is first asked."""
+        """Use the clients of a command. Each client is created on first use."""
         return cls(clients.autoscaling, clients.ec2, api)
 
     def launches(self, groups: Sequence[str]) -> Mapping[str, tuple[Launch, ...]]:
-        """The ways in which each of these groups starts instances."""
+        """How each of these groups launches instances."""
         ways = {group: ways for some in chunks(groups, GROUPS_MAX) for group, ways in self._ways(some)}
         wanted = {way for of_group in ways.values() for way in of_group}
         named: dict[_Way, str] = {way: way.image for way in wanted if isinstance(way, _Image)}
@@ -128,7 +128,7 @@ class AwsLaunches:
                 **which,
             )
         except CallRefused as error:
-            # One template that somebody deleted says nothing about the others.
+            # If one template was deleted, still read the others.
             if error.code.startswith("InvalidLaunchTemplate"):
                 return ()
             raise
@@ -149,7 +149,7 @@ class AwsLaunches:
         return found
 
     def _image_names(self, images: Iterable[str]) -> Mapping[str, str]:
-        """Names by id. A filter leaves out what is not there, where a list of ids would be refused as a whole."""
+        """Image names by id. Uses a filter, because a list of ids fails as a whole if one does not exist."""
         found: dict[str, str] = {}
         for some in chunks(sorted(images), IMAGES_MAX):
             reply = self._api.look(
@@ -157,7 +157,7 @@ class AwsLaunches:
                 ", ".join(some),
                 self._ec2.looking.describe_images,
                 Filters=[{"Name": "image-id", "Values": list(some)}],
-                # An old AMI is what is looked for, and old public AMIs are deprecated ones.
+                # Groups often launch old AMIs, and old public AMIs are deprecated.
                 IncludeDeprecated=True,
             )
             for shape in reply.get("Images", ()):
@@ -173,7 +173,7 @@ def _ways_of(group: AutoScalingGroupTypeDef) -> Iterator[_Way]:
         yield _Configuration(configuration)
     mixed = group.get("MixedInstancesPolicy", {}).get("LaunchTemplate", {})
     overrides: Sequence[Mapping[str, Any]] = mixed.get("Overrides", ())
-    # Where every instance type has an image of its own, the policy's template starts none with its own.
+    # If every instance type overrides the image, the policy's own template is never used.
     all_own = bool(overrides) and all(map(_has_own, overrides))
     if "LaunchTemplateSpecification" in mixed and not all_own:
         yield _template(mixed["LaunchTemplateSpecification"])
@@ -189,14 +189,14 @@ def _has_own(override: Mapping[str, Any]) -> bool:
 
 
 def _template(shape: Mapping[str, Any]) -> _Template:
-    # Without a version Auto Scaling takes the default one.
+    # Without a version, Auto Scaling uses the default one.
     return _Template(
         shape.get("LaunchTemplateId", ""), shape.get("LaunchTemplateName", ""), shape.get("Version") or DEFAULT
     )
 
 
 def _images_of_versions(wanted: Sequence[_Template], versions: Iterable[Mapping[str, Any]]) -> Mapping[_Way, str]:
-    """Which answer is for which question: EC2 gives numbers where it was asked for `$Latest` or `$Default`."""
+    """Match each template to its version. EC2 returns version numbers, also for `$Latest` and `$Default`."""
     shown = list(versions)
     by_number = {str(shape.get("VersionNumber")): shape for shape in shown}
     only = shown[0] if len(shown) == 1 else None

@@ -1,4 +1,4 @@
-"""Asking URLs of the operator's whether all is well: one GET each, and a status of success or not."""
+"""Health probes: one GET for each of the operator's URLs. A 2xx status means healthy."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from urllib.request import Request
 from bottlerocket_ecs_updater.aws.transport.web import Reply, Terms, ask_all
 
 PROBE_SECONDS = 5.0
-"""A probe that takes longer is not well; a run that was told to stop must leave in ten seconds."""
+"""A slower probe counts as not healthy. A run must exit within ten seconds of a signal."""
 
 PROBE_REDIRECTS = 5
-"""More than from http to https, to a host's full name, and to a page of another language."""
+"""More than enough for http to https, a canonical host name and a language page."""
 
 PROBES_AT_ONCE = 20
-"""Each has a thread, and all of them one deadline."""
+"""Each probe has a thread, and all share one deadline."""
 
 TERMS = Terms(PROBE_SECONDS, PROBE_REDIRECTS)
 
 
 def ask_probe(url: str) -> str:
-    """Why the URL is not well, empty where it answers with a status of success. Redirects are followed."""
+    """Why the URL is not healthy; empty if it answers with a 2xx status. Follows redirects."""
     return ask_probes([url])[url]
 
 
 def ask_probes(urls: Sequence[str]) -> Mapping[str, str]:
-    """The same of several, asked at the same time: all that they take together is one probe's time."""
-    # The settings take http and https only.
+    """Probe several URLs at the same time. Together they take no longer than one probe."""
+    # The settings accept only http and https.
     requests = [Request(url, headers={"User-Agent": "bottlerocket-ecs-updater"}) for url in urls]  # noqa: S310
     return dict(zip(urls, map(_unwell, ask_all(requests, TERMS)), strict=True))
 

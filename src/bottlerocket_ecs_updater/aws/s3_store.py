@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 _NO_OBJECT_CODES = frozenset({"NoSuchKey", "404", "NotFound"})
 _CONFLICT_CODES = frozenset({"PreconditionFailed", "412"}) | _NO_OBJECT_CODES
-"""Of a conditional write. An object that is not there any more does not have the tag that was expected either.
+"""Error codes that mean a failed condition. They include "no such object": a deleted object lacks the expected tag.
 
-409 is none of them: S3 did not compare the tags, and wrote nothing, because another write was under way. It may be an
-earlier one of our own whose reply was lost. Such a write is sent again.
+409 is not one of them: S3 wrote nothing and did not compare tags, because another write was in progress. That may
+be our own earlier write whose reply was lost. The write is sent again.
 """
 
 _CONTENT_TYPES = {
@@ -34,13 +34,13 @@ _CONTENT_TYPES = {
     "json": "application/json",
     "md": "text/markdown; charset=utf-8",
 }
-"""What a browser opens by itself, when a person follows a link to a report."""
+"""Set so that a browser shows a report when a person follows a link to it."""
 
 
 class S3Store:
     """Implements `engine.ports.Store`; an object's ETag is its tag.
 
-    The lease itself lives here, so its requests must not ask the lease first: give it an `Api` without that hook.
+    The lease is stored here, so these requests must not check the lease first: pass an `Api` without that hook.
     """
 
     def __init__(self, clients: Pair[S3Client], api: Api, bucket: str, prefix: str = "") -> None:
@@ -50,7 +50,7 @@ class S3Store:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 
     def get(self, key: str) -> Stored | None:
-        """Read an object, None when there is none."""
+        """Read an object; None if it does not exist."""
 
         def read() -> Stored:
             reply = self._clients.looking.get_object(Bucket=self._bucket, Key=self._prefix + key)
@@ -64,10 +64,10 @@ class S3Store:
             raise
 
     def put(self, key: str, data: bytes, expect: str | None) -> str:
-        """Write an object. Raises Conflict when S3 says that the object is not as expected: read it, then decide.
+        """Write an object. Raises Conflict if the object is not as expected: read it, then decide.
 
-        Raises Unreachable where the reply was lost: then it may have been written, and only reading it tells. Raises
-        Throttled where other writes of the object were under way again and again: then it was not.
+        Raises Unreachable if the reply was lost: the write may have taken effect, so read the object to find out.
+        Raises Throttled if other writes kept getting in the way: the write did not take effect.
         """
         request: PutObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._prefix + key, "Body": data}
         kind = _CONTENT_TYPES.get(key.rpartition(".")[2])
@@ -84,10 +84,10 @@ class S3Store:
         return reply["ETag"]
 
     def delete(self, key: str, expect: str | None) -> None:
-        """Remove an object, under the same condition; without one, it is no matter whether it was there."""
+        """Delete an object under the same condition. Without a condition, a missing object is fine."""
         if expect == ABSENT:
             if self.get(key) is not None:
-                raise Conflict(f"{self._where(key)} is there")
+                raise Conflict(f"{self._where(key)} exists")
             return
         request: DeleteObjectRequestTypeDef = {"Bucket": self._bucket, "Key": self._prefix + key}
         if expect is not None:
@@ -98,7 +98,7 @@ class S3Store:
             raise self._conflict(refusal, key, expect) from refusal
 
     def keys(self, prefix: str, after: str = "") -> Iterable[str]:
-        """The keys under a prefix that come after that one, in order."""
+        """The keys under a prefix that sort after `after`, in order."""
 
         def ask(token: str | None) -> ListObjectsV2OutputTypeDef:
             request: ListObjectsV2RequestTypeDef = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}

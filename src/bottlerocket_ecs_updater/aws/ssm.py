@@ -20,7 +20,7 @@ from bottlerocket_ecs_updater.aws.ssm_shapes import (
     needs_fetching,
 )
 from bottlerocket_ecs_updater.aws.transport.api import Api
-from bottlerocket_ecs_updater.aws.transport.batches import chunks, narrow, pages, sift, told_before_denied
+from bottlerocket_ecs_updater.aws.transport.batches import chunks, keep_earlier_results, narrow, pages, sift
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.transport.translate import NOT_ALLOWED, CallRefused, NeverSent
@@ -45,16 +45,16 @@ if TYPE_CHECKING:
     )
 
 SEND_MAX = 50
-"""SendCommand takes so many instance ids."""
+"""Limit of instance ids for SendCommand."""
 
 REACHED_AT_ONCE = 50
-"""DescribeInstanceInformation takes a hundred ids, and gives fifty instances a page."""
+"""DescribeInstanceInformation accepts 100 ids and returns 50 instances a page."""
 
 ACTIVATED_PAGES = 4
-"""Nodes of hybrid activations are looked for on so many pages: they serve advice alone."""
+"""Pages to search for nodes of hybrid activations, which are only used for advice."""
 
 DEFAULT_VERSION = "$DEFAULT"
-"""The version that whoever owns the document says is in use."""
+"""The version that the document's owner set as default."""
 
 DELIVERY_TIMEOUT_SECONDS: Mapping[DocumentKind, int] = {
     DocumentKind.CHECK: 30,
@@ -63,19 +63,19 @@ DELIVERY_TIMEOUT_SECONDS: Mapping[DocumentKind, int] = {
     DocumentKind.BEFORE_DRAIN: 60,
     DocumentKind.AFTER_REBOOT: 60,
 }
-"""A command that is not delivered by then never is. 30 s is the least that Systems Manager takes."""
+"""A command that is not delivered by then is never delivered. Systems Manager accepts 30 s or more."""
 
 AT_ONCE = "50"
-"""MaxConcurrency and MaxErrors: all of a batch. The default of no errors would stop a batch at its first bad host."""
+"""MaxConcurrency and MaxErrors: the whole batch. By default, the first failed host would stop the batch."""
 
 COMMENT_MAX_CHARACTERS = 100
 
 CLOCK_SKEW_MAX = timedelta(minutes=5)
-"""How far our clock may be off when commands are looked for by their time: AWS takes no signature that is older."""
+"""How far our clock may be off when commands are searched by time: AWS rejects signatures with a larger skew."""
 
 LONGEST_COMMAND = timedelta(hours=49)
-"""No command is under way for longer, whoever sent it: a step of a document may run for 48 hours, and Systems Manager
-tries to deliver one for an hour where nothing else is said. It remembers commands for thirty days."""
+"""No command is in progress for longer: a document step may run for 48 hours, and by default Systems Manager tries to
+deliver a command for an hour. It keeps commands for thirty days."""
 
 _ENDED_COMMANDS = frozenset({"Success", "Cancelled", "Failed", "TimedOut"})
 _NOT_OFFERED_CODES = frozenset(
@@ -97,19 +97,19 @@ class SsmHosts:
         self._comment = comment[:COMMENT_MAX_CHARACTERS]
         self._fetched: dict[CommandId, dict[InstanceId, Answer]] = {}
         self._lives: dict[CommandId, timedelta] = {}
-        """How long after it was sent each reboot command expires."""
+        """Time from sending to expiry, for each reboot command."""
         self._activated: dict[str, Node] = {}
-        """Nodes that hybrid activations registered, as they were met."""
+        """Nodes from hybrid activations that were seen so far."""
         self._sent: dict[CommandId, tuple[datetime, int]] = {}
-        """When Systems Manager took each command, by its own clock, and for how many instances."""
+        """When Systems Manager accepted each command, by its own clock, and for how many instances."""
         self._ahead = timedelta(0)
         """How far the clock of Systems Manager was ahead of ours when a command was last sent."""
 
     def reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, ManagedNode]:
-        """What Systems Manager knows of these instances: whether it has a connection to each, and what it runs.
+        """Whether Systems Manager has a connection to each of these instances, and the version that each runs.
 
-        They are asked for by their ids, fifty a call: an account may have thousands of other managed nodes. One that it
-        knows by another id than ECS does, as after a hybrid activation, is left out, as one that it does not know.
+        Looks instances up by id, 50 a call, because an account may have thousands of other managed nodes. An instance
+        that Systems Manager does not know, or knows by another id than ECS (after a hybrid activation), is left out.
         """
         found: dict[InstanceId, ManagedNode] = {}
         for some in chunks(instances, REACHED_AT_ONCE):
@@ -130,7 +130,7 @@ class SsmHosts:
             for shape in reply.get("InstanceInformationList", ()):
                 found[InstanceId(shape.get("InstanceId", ""))] = managed(shape)
                 self._note_activated(shape)
-            # Pages may go on though all were told of: nobody else is asked about.
+            # There may be more pages even when all instances are found: stop then.
             return reply.get("NextToken") if any(id_ not in found for id_ in instances) else None
 
         for _ in pages(ask, lambda token: token):
@@ -138,7 +138,7 @@ class SsmHosts:
         return found
 
     def activated(self) -> Sequence[Node]:
-        """Nodes that hybrid activations registered, as far as a few pages tell: an account may have thousands."""
+        """Nodes from hybrid activations, from the first few pages: an account may have thousands."""
         request: DescribeInstanceInformationRequestTypeDef = {
             "MaxResults": REACHED_AT_ONCE,
             "Filters": [{"Key": "ResourceType", "Values": ["ManagedInstance"]}],
@@ -163,21 +163,21 @@ class SsmHosts:
     # Sending
 
     def prove_document(self, kind: DocumentKind) -> None:
-        """See that there is such a document. Raises NotFound, and Denied where it may not be looked at."""
+        """Check that the document exists. Raises NotFound, and Denied if AWS denies the call."""
         name = self._documents.get(kind)
         if name is not None:
             method = self._clients.looking.describe_document
             self._api.look(Operation.DESCRIBE_DOCUMENT, f"document {name}", method, Name=name)
 
     def send(self, kind: DocumentKind, instances: Sequence[InstanceId]) -> Sent:
-        """Send a document, fifty instances a call, each call once.
+        """Send a document, 50 instances a call. Each call is made once.
 
-        Instances that AWS does not allow it to are found, and cost no other its command. Raises Denied where AWS says
-        that of the document, and NotFound for the document, where nothing was sent. The operator's document after the
-        reboot raises neither: it is refused then, host by host.
+        If AWS denies the command for some instances, the others still get it. Raises Denied if AWS denies the document,
+        and NotFound if the document does not exist; in both cases nothing was sent. The operator's after-reboot
+        document raises neither: the result of each host is then `Refused`.
         """
-        telling = told_before_denied(lambda group: self._send_group(kind, group), _denied_ones)
-        results = sift(list(dict.fromkeys(instances)), SEND_MAX, telling, _denied_ones)
+        attempt_batch = keep_earlier_results(lambda group: self._send_group(kind, group), _denied_ones)
+        results = sift(list(dict.fromkeys(instances)), SEND_MAX, attempt_batch, _denied_ones)
         denials = {id_: result for id_, result in results.items() if isinstance(result, Denied)}
         if kind is DocumentKind.AFTER_REBOOT:
             results |= {id_: Refused(str(denial)) for id_, denial in denials.items()}
@@ -194,8 +194,8 @@ class SsmHosts:
     def _send_group(
         self, kind: DocumentKind, group: Sequence[InstanceId]
     ) -> Mapping[InstanceId, CommandId | Refused | Later | Unclear]:
-        """Send to all of them, or raise Denied for all; what is denied after a part was sent is for later."""
-        return narrow(group, told_before_denied(lambda batch: self._send(kind, batch)), _refused, _suspects)
+        """Send to all of them, or raise Denied for all. A denial after a part was sent becomes `Later`."""
+        return narrow(group, keep_earlier_results(lambda batch: self._send(kind, batch)), _refused, _suspects)
 
     def _send(
         self, kind: DocumentKind, batch: Sequence[InstanceId]
@@ -223,20 +223,20 @@ class SsmHosts:
             single = isinstance(error, Denied) and _denied_ones(error) is not None
             if single or kind is not DocumentKind.AFTER_REBOOT:
                 raise
-            # These hosts are out of service because of us: what is wrong with the operator's document ends no run
-            # that has them in hand, and is told of each.
+            # These hosts are out of service because of us. A fault in the operator's document must not end the run
+            # that updates them, so report it for each host.
             return dict.fromkeys(batch, Refused(str(error)))
         except CallRefused as refusal:
             if refusal.code in _CULPRIT_CODES:
                 raise
-            # What is wrong is the call, not an instance: parts of it would be refused just the same.
+            # The call is wrong, not an instance: smaller batches would fail the same way.
             return dict.fromkeys(batch, Refused(str(refusal)))
         shape = reply.get("Command", {})
         if "RequestedDateTime" in shape:
             self._ahead = moment(shape["RequestedDateTime"]) - self._api.now()
         command = shape.get("CommandId")
         if not command:
-            return dict.fromkeys(batch, Unclear("Systems Manager named no command in its answer"))
+            return dict.fromkeys(batch, Unclear("Systems Manager's reply contains no command id"))
         if "RequestedDateTime" in shape:
             self._sent[CommandId(command)] = moment(shape["RequestedDateTime"]), len(batch)
         life = life_of(shape)
@@ -245,25 +245,25 @@ class SsmHosts:
         return dict.fromkeys(batch, CommandId(command))
 
     def cancel(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
-        """Call a command back where that still can be done. Raises Denied."""
+        """Cancel a command if that is still possible. Raises Denied."""
         for some in chunks(instances, SEND_MAX):
             method = self._clients.acting.cancel_command
             try:
                 self._api.act(Operation.CANCEL_COMMAND, command, method, CommandId=command, InstanceIds=some)
             except (CallRefused, NotFound, Throttled, Unreachable):
-                # Nothing rests on it: a command that was not called back shows in what the host says later.
+                # Nothing depends on it: if the command still runs, the host's later checks show that.
                 continue
 
-    # Hearing
+    # Results
 
     def answers(self, command: CommandId, kind: DocumentKind) -> Mapping[InstanceId, Answer]:
-        """What is known of a command, by instance; output is fetched singly only where it matters and may be cut."""
+        """Results of a command, by instance. Output is fetched per instance only if it matters and may be truncated."""
         return self._read(command, kind, self._invocations(command, details=True))
 
     def answers_to(
         self, commands: Sequence[CommandId], kind: DocumentKind
     ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
-        """What is known of several commands of one document: those that this run sent are listed together."""
+        """Results of several commands of one document. Those that this run sent are listed together."""
         together = [command for command in commands if command in self._sent]
         listed = self._listed_together(together, kind) if len(together) > 1 else {}
         found = {command: self._read(command, kind, shapes) for command, shapes in listed.items()}
@@ -279,23 +279,23 @@ class SsmHosts:
             if answer is not None:
                 found[id_] = answer
         if all(answer.end is not None for answer in found.values()):
-            # Nobody asks again about a command that has ended everywhere.
+            # The command has ended on every instance, so this is the last call for it.
             self._fetched.pop(command, None)
         return found
 
     def _listed_together(
         self, commands: Sequence[CommandId], kind: DocumentKind
     ) -> Mapping[CommandId, Sequence[CommandInvocationTypeDef]]:
-        """The invocations of these commands, as far as fewer pages than commands show all of each.
+        """The invocations of these commands. Commands that the list does not show in full are left out.
 
-        Other clusters may use the same document at the same time: what their invocations keep from the pages is left
-        out, and asked for by the id of its command. So is everything where the document goes by its ARN, which the
-        filter does not take for certain.
+        Reads fewer pages than there are commands. Other clusters may use the same document at the same time, and their
+        invocations fill pages; a command that is left out is asked for by its id. A document named by its ARN is never
+        listed: the filter may not accept an ARN.
         """
         document = self._documents[kind]
         if _OF_DOCUMENT.search(document):
             return {}
-        # By Systems Manager's own clock, in whole seconds: what it took before the first of them is not asked for.
+        # Systems Manager's own clock, in whole seconds: nothing older than the first of these commands is listed.
         after = min(self._sent[command][0] for command in commands).astimezone(UTC) - timedelta(seconds=1)
         request: ListCommandInvocationsRequestTypeDef = {
             "Details": True,
@@ -325,7 +325,7 @@ class SsmHosts:
             return listed
         kept = self._fetched.setdefault(command, {})
         if id_ not in kept:
-            # A document of several steps has an output for each, and must be asked for them by name.
+            # A document with several steps has an output for each. Each is fetched by the step's name.
             steps = [plugin.get("Name", "") for plugin in plugins] if len(plugins) > 1 else [""]
             parts = [self._fetch(command, id_, step, listed) for step in steps]
             whole = [part for part in parts if part is not None]
@@ -335,7 +335,7 @@ class SsmHosts:
         return kept[id_]
 
     def _fetch(self, command: CommandId, id_: InstanceId, step: str, listed: Answer) -> Answer | None:
-        """One step's output, None where Systems Manager does not have it yet."""
+        """One step's output; None if Systems Manager does not have it yet."""
         request: GetCommandInvocationRequestTypeDef = {"CommandId": command, "InstanceId": id_}
         if step:
             request["PluginName"] = step
@@ -363,7 +363,7 @@ class SsmHosts:
                 reply = self._api.look(Operation.LIST_COMMAND_INVOCATIONS, what, method, **asked)
             except CallRefused as refusal:
                 if refusal.code == "InvalidCommandId" or (not request.get("CommandId") and refusal.code in _NO_FILTER):
-                    # Sent a moment ago, it is not known everywhere yet; or commands must be asked for one by one.
+                    # It was just sent, and Systems Manager is eventually consistent; or the filters are not offered.
                     return (), None
                 raise
             return reply.get("CommandInvocations", ()), reply.get("NextToken")
@@ -371,30 +371,30 @@ class SsmHosts:
         for shapes, _ in pages(ask, lambda page: page[1]):
             yield shapes
 
-    # What others, or a run before this one, have sent
+    # Commands that others, or an earlier run, sent
 
     def under_way(self, kind: DocumentKind, since: datetime | None = None) -> Mapping[InstanceId, PendingCommand]:
-        """Commands of the kind's document, whoever sent them since then or ever, that have not ended, by instance.
+        """Commands in progress for the kind's document, by instance, whoever sent them.
 
-        Ever is as far back as one may still be under way. Where an instance has several, the last one counts. Empty
-        where Systems Manager does not offer the list.
+        Without `since`, goes back as far as a command may still be in progress. If an instance has several, the last
+        one counts. Empty if the service does not offer ListCommands.
         """
         pending_commands: dict[InstanceId, PendingCommand] = {}
         for shape in sorted(self._open_commands(kind, since), key=_requested):
-            # Limits are measured on our clock, on which nothing was sent in the future.
+            # Time limits use our clock, so a command cannot have been sent in the future.
             sent_at = min(_requested(shape), self._api.now())
             pending = PendingCommand(kind, CommandId(shape.get("CommandId", "")), sent_at)
             ends = {
                 InstanceId(one.get("InstanceId", "")): end_of(one.get("Status", ""), one.get("StatusDetails", ""))
                 for one in self._invocations(pending.command, details=False)
             }
-            # An instance that is not listed yet was only just sent to.
+            # If an instance is not listed yet, the command was just sent to it.
             targets = ends.keys() | {InstanceId(id_) for id_ in shape.get("InstanceIds", ())}
             pending_commands |= {id_: pending for id_ in targets if ends.get(id_) is None}
         return pending_commands
 
     def listed(self, kind: DocumentKind, since: datetime) -> Mapping[InstanceId, Sequence[FoundCommand]]:
-        """Commands of the kind's document that were sent since then, ended or not, the oldest first, by instance."""
+        """Commands sent since then for the kind's document, ended or not, by instance, oldest first."""
         found: dict[InstanceId, list[FoundCommand]] = {}
         shapes = self._commands(kind, since)
         for shape in sorted(shapes, key=_requested):
@@ -434,7 +434,7 @@ class SsmHosts:
         for shapes, _ in pages(ask, lambda page: page[1]):
             found += shapes
             if since is None:
-                # The newest come first, and say what the time is at Systems Manager, whatever our own clock says.
+                # The newest come first. They show the time at Systems Manager, even if our own clock is wrong.
                 earliest = max([earliest, *(_requested(shape) - LONGEST_COMMAND for shape in shapes if _dated(shape))])
             if shapes and all(_dated(shape) and _requested(shape) < earliest for shape in shapes):
                 break
@@ -454,7 +454,7 @@ def _requested(shape: CommandTypeDef) -> datetime:
 
 
 def _same_document(one: str, other: str) -> bool:
-    """A document of one's own goes by its name or by its ARN."""
+    """A document in one's own account may be given by name or by ARN."""
     return one.rpartition("/")[2] == other.rpartition("/")[2]
 
 
@@ -463,7 +463,7 @@ def _refused(_: InstanceId, refusal: CallRefused) -> Refused:
 
 
 def _denied_ones(denial: Denied) -> Collection[str] | None:
-    """The instances that a denial of a command names, if any; None where it is no instance's."""
+    """The instances that a denied SendCommand names, possibly none; None if the denial is not about instances."""
     if denial.action != Operation.SEND_COMMAND.action:
         return None
     if not denial.named:
@@ -472,5 +472,5 @@ def _denied_ones(denial: Denied) -> Collection[str] | None:
 
 
 def _suspects(refusal: CallRefused) -> Collection[str]:
-    """The instances that a refusal names: "Instances [[i-0123]] not in a valid state for account 111122223333"."""
+    """The instances that an error names: "Instances [[i-0123]] not in a valid state for account 111122223333"."""
     return set(_INSTANCE_ID.findall(refusal.message))

@@ -1,4 +1,4 @@
-"""What Systems Manager answers, read once."""
+"""Parses Systems Manager responses."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     )
 
 ERROR_SEPARATOR = "----------ERROR-------"
-"""The agent puts it on a line of its own between output and errors where it sends both as one text."""
+"""The agent puts this line between stdout and stderr when it sends both as one text."""
 
 SURE_CHARACTERS = 2_300
-"""A list's output ends at 2,500 characters; what comes near it may be cut."""
+"""ListCommandInvocations truncates output at 2,500 characters; output close to that may be truncated."""
 
 TRUNCATION_MARK = "--output truncated--"
-"""The agent's own words where it cut."""
+"""The agent's mark for truncated output."""
 
 NOT_STARTED = -1
-"""ResponseCode of a command that has not run."""
+"""The ResponseCode of a command that has not run."""
 
 _ENDS: Mapping[str, CommandStatus] = {
     "success": CommandStatus.SUCCESS,
@@ -46,7 +46,7 @@ _ENDS: Mapping[str, CommandStatus] = {
     "cancelled": CommandStatus.CANCELLED,
     "terminated": CommandStatus.CANCELLED,
 }
-"""By StatusDetails, and by Status where the details say nothing that is known."""
+"""By StatusDetails, or by Status if the details are unknown."""
 
 _UNDER_WAY = frozenset({"pending", "inprogress", "delayed", "cancelling"})
 
@@ -58,7 +58,7 @@ _REACHES = {
 
 
 def end_of(status: str, details: str) -> CommandStatus | None:
-    """How a command ended on an instance, None while it has not as far as Systems Manager knows."""
+    """How a command ended on an instance; None while Systems Manager reports it as in progress."""
     plain_status, plain_details = _plain(status), _plain(details)
     if plain_status in _UNDER_WAY:
         return None
@@ -70,12 +70,12 @@ def _plain(words: str) -> str:
 
 
 def reach_of(ping_status: str) -> PingStatus:
-    """Whether Systems Manager has a connection to an instance."""
+    """Parse a PingStatus: whether Systems Manager has a connection to an instance."""
     return _REACHES.get(ping_status, PingStatus.UNKNOWN)
 
 
 def managed(shape: InstanceInformationTypeDef) -> ManagedNode:
-    """What is known of an instance without asking it. Source: PlatformName is Bottlerocket from 1.7.0 on."""
+    """An instance's ping status and version, without a command. Source: PlatformName is Bottlerocket from 1.7.0 on."""
     version = None
     if shape.get("PlatformName") == "Bottlerocket":
         with suppress(ValueError):
@@ -84,7 +84,7 @@ def managed(shape: InstanceInformationTypeDef) -> ManagedNode:
 
 
 def activated_node(shape: InstanceInformationTypeDef) -> Node | None:
-    """The node, where a hybrid activation registered it; None for an EC2 instance that is known as that."""
+    """The node if a hybrid activation registered it; None for a regular EC2 instance."""
     id_ = shape.get("InstanceId", "")
     if not id_.startswith("mi-"):
         return None
@@ -92,7 +92,7 @@ def activated_node(shape: InstanceInformationTypeDef) -> Node | None:
 
 
 def listed_answer(shape: CommandInvocationTypeDef) -> Answer:
-    """What a list of invocations says of one instance; its output may be cut."""
+    """One instance's result from ListCommandInvocations; its output may be truncated."""
     details = shape.get("StatusDetails") or shape.get("Status", "")
     end = end_of(shape.get("Status", ""), details)
     if end is None:
@@ -111,20 +111,20 @@ def listed_answer(shape: CommandInvocationTypeDef) -> Answer:
 
 
 def _took(shape: CommandInvocationTypeDef) -> timedelta | None:
-    """From the request to the end of the last step; the agent's clock tells the second, and both are kept in time."""
+    """Time from the request to the end of the last step. The end is from the agent's clock, which NTP keeps in sync."""
     requested = shape.get("RequestedDateTime")
     finished = [at for plugin in shape.get("CommandPlugins", ()) if (at := plugin.get("ResponseFinishDateTime"))]
     return moment(max(finished)) - moment(requested) if requested is not None and finished else None
 
 
 def life_of(shape: CommandTypeDef) -> timedelta | None:
-    """How long after it was requested a command expires, None where Systems Manager does not say."""
+    """Time from a command's request to its expiry; None if Systems Manager does not report it."""
     requested, expires = shape.get("RequestedDateTime"), shape.get("ExpiresAfter")
     return moment(expires) - moment(requested) if requested is not None and expires is not None else None
 
 
 def fetched_answer(shape: GetCommandInvocationResultTypeDef, listed: Answer) -> Answer:
-    """The same answer with the output in its greater length."""
+    """The same answer with the longer output of GetCommandInvocation."""
     return Answer(
         listed.end,
         shape.get("ResponseCode", listed.exit_code),
@@ -136,7 +136,7 @@ def fetched_answer(shape: GetCommandInvocationResultTypeDef, listed: Answer) -> 
 
 
 def joined_answer(parts: list[Answer]) -> Answer:
-    """One answer from those of several steps."""
+    """Join the answers of several steps into one."""
     return Answer(
         parts[0].end,
         _exit_code([part.exit_code for part in parts]),
@@ -148,7 +148,7 @@ def joined_answer(parts: list[Answer]) -> Answer:
 
 
 def _exit_code(codes: list[int]) -> int:
-    """The first step that did not succeed speaks for all."""
+    """The exit code of the first step that failed."""
     return next((code for code in codes if code != 0), 0) if codes else NOT_STARTED
 
 
@@ -158,12 +158,12 @@ def _split(output: str) -> tuple[str, str]:
 
 
 def needs_fetching(listed: Answer, kind: DocumentKind) -> bool:
-    """Whether the output matters, and the list may not have given all of it."""
+    """Whether the output matters and the list may have truncated it."""
     match listed.end:
         case None | CommandStatus.NOT_DELIVERED | CommandStatus.CANCELLED | CommandStatus.ABANDONED:
             return False
         case CommandStatus.SUCCESS:
-            # What a check prints last is the end of a JSON object.
+            # A check's output ends with a JSON object.
             return kind is DocumentKind.CHECK and (_may_be_cut(listed) or not listed.stdout.rstrip().endswith("}"))
         case CommandStatus.FAILED | CommandStatus.TIMED_OUT:
             return _may_be_cut(listed)

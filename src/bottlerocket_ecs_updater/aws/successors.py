@@ -1,7 +1,8 @@
-"""Another run for the host that this one runs on: asked for by an event, and seen among the tasks of the family.
+"""Starts another run on another host, which can update the host that this run is on.
 
-The stack's rule starts it, with a role that can start this one task and nothing else. To start tasks itself, the
-updater would have to be able to hand roles over, and whoever can do that can do all that those roles can.
+An event asks for it, and it shows up among the tasks of the family. The stack's rule starts the task, with a role
+that can start only this task. To start tasks itself, the updater would need iam:PassRole, and with it everything
+that the passed roles can do.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from bottlerocket_ecs_updater.aws.transport.messages import Notice
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, TaskArn
 
 WANTED = "successor.wanted"
-"""The detail type that the stack's rule matches; no event of a run has this name, so none starts anything."""
+"""The detail type that the stack's rule matches. No run event has this name, so no run event starts a task."""
 
 DEFAULT_BUS = "default"
-"""Every account has it, and only its owner puts events there."""
+"""Every account has this bus, and only its owner puts events there."""
 
 
 class Events(Protocol):
@@ -38,7 +39,7 @@ class Wanted:
 
 
 class CalledSuccessors:
-    """Successors by an event. `running` lists the tasks of the updater's family, this one among them."""
+    """Requests successors with an event. `running` lists the tasks of the updater's family, including this one."""
 
     def __init__(
         self, bus: Events, running: Callable[[], Sequence[FamilyTask]], own: TaskArn, cluster: str, run: str
@@ -50,21 +51,21 @@ class CalledSuccessors:
         self._before = _Before(frozenset(), NOWHERE)
 
     def call(self) -> None:
-        """Ask for one. Raises UpdaterError."""
+        """Request a successor. Raises UpdaterError."""
         tasks = self._running()
         here = next((task.where for task in tasks if task.arn == self._own), NOWHERE)
         self._before = _Before(frozenset(task.arn for task in tasks), here)
         self._bus.put([self._wanted])
 
     def placed(self) -> TaskArn | None:
-        """The first one that was placed elsewhere since then. Raises what looks raise."""
+        """The first successor placed on another host since the request. Raises what `Api.look` raises."""
         new = (task for task in self._running() if task.arn not in self._before.tasks)
         return next((task.arn for task in new if task.where != self._before.here), None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """What there was when a successor was asked for."""
+    """The family's tasks when the successor was requested."""
 
     tasks: frozenset[TaskArn]
     here: ContainerInstanceArn

@@ -1,13 +1,13 @@
-"""What the operator's rules ask of AWS beside the state of the cluster: groups, task definitions, protections, alarms.
+"""AWS data that only the operator's rules need: Auto Scaling groups, task definitions, task protection, alarms.
 
-Each is read-only, and each may be refused or not be offered: the engine then does without the rule, or holds.
+All calls are read-only. Each may be denied or not offered: the engine then skips the rule, or holds instances.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import failures, moment
@@ -23,6 +23,7 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import (
     NoGroup,
     refresh_active,
 )
+from bottlerocket_ecs_updater.core.model.calendars import CalendarClosed, CalendarOpen, CalendarState, CalendarUnread
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Machine
@@ -52,38 +53,47 @@ if TYPE_CHECKING:
         DescribeCapacityProvidersResponseTypeDef,
         TaskDefinitionTypeDef,
     )
+    from types_boto3_ssm import SSMClient
 
 ALARMS_MAX = 100
-"""DescribeAlarms takes so many names, and gives so many alarms on a page."""
+"""Limit of names for DescribeAlarms, and its page size."""
 
 ALARM_TYPES: Sequence[AlarmTypeType] = ("MetricAlarm", "CompositeAlarm")
-"""Without them, composite alarms are left out."""
+"""Without this filter, DescribeAlarms leaves out composite alarms."""
 
 GROUP_INSTANCES_MAX = 50
-"""DescribeAutoScalingInstances takes so many ids."""
+"""Limit of ids for DescribeAutoScalingInstances."""
 
 MACHINES_MAX = 200
-"""DescribeInstances takes so many values in one filter."""
+"""Limit of values in one filter of DescribeInstances."""
 
 PROTECTION_MAX = 100
-"""GetTaskProtection takes so many tasks."""
+"""Limit of tasks for GetTaskProtection."""
 
 PROVIDERS_MAX = 100
-"""DescribeCapacityProviders takes so many names; it gives ten a page."""
+"""Limit of names for DescribeCapacityProviders; it returns ten a page."""
 
 GROUPS_MAX = 50
-"""DescribeAutoScalingGroups takes so many names where no more than one page is wanted."""
+"""Names per DescribeAutoScalingGroups, so that the reply fits on one page."""
 
 TYPES_MAX = 100
-"""DescribeInstanceTypes gives so many a page, and a filter takes twice as many values."""
+"""Page size of DescribeInstanceTypes; a filter accepts twice as many values."""
 
 MISSING = "MISSING"
 
 REFRESHES_ASKED = 10
-"""The newest come first, and a group has one active refresh at a time."""
+"""Refreshes to read: the newest come first, and a group has one active refresh at a time."""
 
 DEFAULT_CONTAINER_MEMORY = 0
 AWSVPC = "awsvpc"
+
+
+def _time_in(text: str | None) -> datetime | None:
+    """A time in the form of ISO 8601, None where there is none, or none that can be read."""
+    with suppress(ValueError):
+        at = datetime.fromisoformat(text or "")
+        return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return None
 
 
 class AwsSurvey:
@@ -97,7 +107,9 @@ class AwsSurvey:
         api: Api,
         cluster: str,
         ec2: Pair[EC2Client] | None = None,
+        ssm: Pair[SSMClient] | None = None,
     ) -> None:
+        self._ssm = ssm
         self._ec2 = ec2
         self._ecs = ecs
         self._groups = groups
@@ -107,11 +119,11 @@ class AwsSurvey:
 
     @classmethod
     def of(cls, clients: Clients, api: Api, cluster: str) -> AwsSurvey:
-        """From the clients of a run; none is made before it is first asked."""
-        return cls(clients.ecs, clients.autoscaling, clients.cloudwatch, api, cluster, clients.ec2)
+        """Use the clients of a run. Each client is created on first use."""
+        return cls(clients.ecs, clients.autoscaling, clients.cloudwatch, api, cluster, clients.ec2, clients.ssm)
 
     def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
-        """The state of every alarm that a rule names, by name: those with full names a hundred a call."""
+        """The state of every alarm that a rule names, by name. Alarms with full names are read 100 a call."""
         states: dict[str, str] = {}
         for names in chunks(sorted({rule.name for rule in rules if not rule.prefix}), ALARMS_MAX):
             states |= self._states({"AlarmNames": names})
@@ -132,8 +144,24 @@ class AwsSurvey:
             for alarm in (*reply.get("MetricAlarms", ()), *reply.get("CompositeAlarms", ()))
         }
 
+    def calendar(self, arn: str) -> CalendarState:
+        """Whether a change calendar is open now, and when that changes."""
+        if self._ssm is None:
+            return CalendarUnread("this caller does not ask Systems Manager")
+        ask = self._ssm.looking.get_calendar_state
+        reply = self._api.look(Operation.GET_CALENDAR_STATE, arn, ask, CalendarNames=[arn])
+        changes = _time_in(reply.get("NextTransitionTime"))
+        state: str = reply.get("State", "")
+        match state:
+            case "OPEN":
+                return CalendarOpen(changes)
+            case "CLOSED":
+                return CalendarClosed(changes)
+            case other:
+                return CalendarUnread(f"Systems Manager gave the state {other!r}")
+
     def probes(self, urls: Sequence[str]) -> Mapping[str, str]:
-        """Ask URLs, and say why each is not well; the right to act is kept alive as before any other call."""
+        """Probe URLs, and return why each is not healthy. The lease is renewed in between, as before any other call."""
         unwell: dict[str, str] = {}
         for some in chunks(urls, PROBES_AT_ONCE):
             self._api.before_call(False)
@@ -143,7 +171,7 @@ class AwsSurvey:
     def memberships(
         self, instances: Sequence[InstanceId], *, refreshes: bool = True
     ) -> Mapping[InstanceId, Membership]:
-        """The Auto Scaling group of each, and its state there; with `refreshes`, whether that group is refreshed."""
+        """Each instance's Auto Scaling group and lifecycle state; with `refreshes`, whether a refresh is active."""
         found: dict[InstanceId, tuple[str, LifecycleState]] = {}
         for some in chunks(instances, GROUP_INSTANCES_MAX):
             reply = self._api.look(
@@ -173,7 +201,7 @@ class AwsSurvey:
         return any(refresh_active(str(shape.get("Status", ""))) for shape in reply.get("InstanceRefreshes", ()))
 
     def machines(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Machine]:
-        """What EC2 shows of these instances. A filter leaves out what is gone, where a list would be refused whole."""
+        """Describe these instances in EC2. Uses a filter, because a list of ids fails as a whole if one is gone."""
         found: dict[InstanceId, Machine] = {}
         for some in chunks(instances, MACHINES_MAX) if self._ec2 is not None else ():
             filters: Sequence[FilterTypeDef] = [{"Name": "instance-id", "Values": list(some)}]
@@ -191,7 +219,7 @@ class AwsSurvey:
         return pages(ask, lambda reply: reply.get("NextToken"))
 
     def definition(self, arn: str) -> Definition:
-        """What a task of this definition asks of an instance; a revision never changes."""
+        """What a task of this definition requires of an instance. A revision never changes."""
         reply = self._api.look(
             Operation.DESCRIBE_TASK_DEFINITION,
             arn,
@@ -201,9 +229,9 @@ class AwsSurvey:
         return definition(reply.get("taskDefinition", {}))
 
     def providers(self, names: Sequence[str]) -> Mapping[str, CapacityProvider]:
-        """These capacity providers of the cluster by name, each with what its Auto Scaling group may still start.
+        """These capacity providers by name, each with how many instances its Auto Scaling group may still launch.
 
-        One of which ECS says nothing is left out; one that it does not know is MISSING.
+        A provider that ECS does not mention is left out; one that ECS does not know is MISSING.
         """
         shapes: list[CapacityProviderTypeDef] = []
         missing: set[str] = set()
@@ -217,7 +245,7 @@ class AwsSurvey:
         return {name: CapacityProvider(name, ProviderKind.MISSING) for name in missing} | found
 
     def _provider_pages(self, names: Sequence[str]) -> Iterable[DescribeCapacityProvidersResponseTypeDef]:
-        # Those of Managed Instances belong to a cluster, and are described only where it is named.
+        # Managed Instances providers belong to a cluster, and ECS describes them only if the request names it.
         request: DescribeCapacityProvidersRequestTypeDef = {"cluster": self._cluster, "capacityProviders": list(names)}
 
         def ask(token: str | None) -> DescribeCapacityProvidersResponseTypeDef:
@@ -228,7 +256,7 @@ class AwsSurvey:
         return pages(ask, lambda reply: reply.get("nextToken"))
 
     def _groups_by_name(self, names: Collection[str]) -> Mapping[str, AutoScalingGroupTypeDef]:
-        """These Auto Scaling groups; none where they may not be described, or cannot be now."""
+        """These Auto Scaling groups by name; empty if AWS denies the call."""
         found: dict[str, AutoScalingGroupTypeDef] = {}
         with suppress(Denied):
             for some in chunks(sorted(names), GROUPS_MAX):
@@ -243,7 +271,7 @@ class AwsSurvey:
         return found
 
     def interfaces(self, types: Sequence[str]) -> Mapping[str, int]:
-        """How many network interfaces an instance of each of these types has; unknown ones are left out."""
+        """The maximum number of network interfaces of each instance type; unknown types are left out."""
         found: dict[str, int] = {}
         for some in chunks(types, TYPES_MAX) if self._ec2 is not None else ():
             for reply in self._type_pages(some):
@@ -254,7 +282,7 @@ class AwsSurvey:
         return found
 
     def _type_pages(self, types: Sequence[str]) -> Iterable[DescribeInstanceTypesResultTypeDef]:
-        # A filter leaves out what is not there, where a list of types would be refused as a whole.
+        # Uses a filter, because a list of types fails as a whole if one does not exist.
         request: DescribeInstanceTypesRequestTypeDef = {
             "Filters": [{"Name": "instance-type", "Values": list(types)}],
             "MaxResults": TYPES_MAX,
@@ -269,7 +297,7 @@ class AwsSurvey:
         return pages(ask, lambda reply: reply.get("NextToken"))
 
     def protections(self, tasks: Sequence[TaskArn]) -> Mapping[TaskArn, datetime]:
-        """Until when each of these tasks is protected; those that are not are left out."""
+        """The end of each task's protection; unprotected tasks are left out."""
         found: dict[TaskArn, datetime] = {}
         for some in chunks(tasks, PROTECTION_MAX):
             reply = self._api.look(
@@ -286,7 +314,7 @@ class AwsSurvey:
 
 
 def machines_in(reply: DescribeInstancesResultTypeDef) -> Iterable[tuple[InstanceId, Machine]]:
-    """The instances of a reply, whatever reservations they are in."""
+    """The instances of a reply, across all reservations."""
     for reservation in reply.get("Reservations", ()):
         for shape in reservation.get("Instances", ()):
             operator = shape.get("Operator", {})
@@ -296,7 +324,7 @@ def machines_in(reply: DescribeInstancesResultTypeDef) -> Iterable[tuple[Instanc
 
 
 def definition(shape: TaskDefinitionTypeDef) -> Definition:
-    """A task definition, as far as it decides where its tasks may go."""
+    """The parts of a task definition that decide where its tasks can be placed."""
     containers = shape.get("containerDefinitions") or ()
     constraints = shape.get("placementConstraints") or ()
     required = (attribute.get("name", "") for attribute in shape.get("requiresAttributes") or ())
@@ -306,7 +334,7 @@ def definition(shape: TaskDefinitionTypeDef) -> Definition:
             cpu=_number(shape.get("cpu")) or sum(one.get("cpu", 0) for one in containers),
             memory=_number(shape.get("memory")) or sum(map(_memory, containers)),
             gpus=sum(_gpus(one) for one in containers),
-            # With a network interface of its own a task takes no port of the host.
+            # A task with its own network interface uses no host ports.
             ports=frozenset() if awsvpc else frozenset(port for one in containers for port in _ports(one)),
             interfaces=1 if awsvpc else 0,
             required=frozenset(name for name in required if name),
@@ -319,13 +347,13 @@ _KINDS = {kind.value: kind for kind in ProviderKind}
 _FARGATE = ("FARGATE", "FARGATE_SPOT")
 _LEAVING = ("Terminat", "Detach", "Warmed")
 _NEEDED_TO_GROW = frozenset({"AlarmNotification", "Launch"})
-"""What an Auto Scaling group does by a scaling policy, and what it does to start an instance."""
+"""The processes by which a group follows a scaling policy and launches an instance."""
 
 
 def capacity_provider(
     shape: CapacityProviderTypeDef, groups: Mapping[str, AutoScalingGroupTypeDef]
 ) -> CapacityProvider:
-    """A capacity provider, with what its group says of how far it may grow."""
+    """A capacity provider, with how far its Auto Scaling group may grow."""
     name, kind = shape.get("name", ""), _kind_of(shape)
     if kind is not ProviderKind.AUTO_SCALING:
         return CapacityProvider(name, kind)
@@ -342,7 +370,7 @@ def capacity_provider(
 
 
 def _kind_of(shape: CapacityProviderTypeDef) -> ProviderKind:
-    """Its kind: ECS may leave the type out of a provider that is older than that field."""
+    """The provider's kind. ECS may omit the type of providers that are older than that field."""
     if "managedInstancesProvider" in shape:
         return ProviderKind.MANAGED_INSTANCES
     if "autoScalingGroupProvider" in shape:
@@ -353,12 +381,12 @@ def _kind_of(shape: CapacityProviderTypeDef) -> ProviderKind:
 
 
 def _group_of(shape: CapacityProviderTypeDef) -> str:
-    """The name at the end of its group's ARN, `…:autoScalingGroup:<id>:autoScalingGroupName/<name>`, or that name."""
+    """The group's name, from its ARN `…:autoScalingGroup:<id>:autoScalingGroupName/<name>` or given directly."""
     return shape.get("autoScalingGroupProvider", {}).get("autoScalingGroupArn", "").rpartition("/")[2]
 
 
 def _why_not(shape: CapacityProviderTypeDef, group: AutoScalingGroupTypeDef | None) -> str:
-    """Why it starts no instances, empty where it may."""
+    """Why the provider cannot launch instances; empty if it can."""
     status = shape.get("status", "ACTIVE")
     if status != "ACTIVE":
         return f"its status is {status}"
@@ -375,7 +403,7 @@ def _number(text: str | None) -> int:
 
 
 def _memory(container: ContainerDefinitionOutputTypeDef) -> int:
-    """ECS reserves the soft limit where there is one."""
+    """ECS reserves the soft limit if the container has one."""
     return container.get("memoryReservation") or container.get("memory") or DEFAULT_CONTAINER_MEMORY
 
 

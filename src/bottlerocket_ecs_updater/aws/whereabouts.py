@@ -1,8 +1,8 @@
-"""Which cluster it is that we talk to: its account and Region, beside its name.
+"""Finds the account and Region of the cluster.
 
-Asked of whoever knows it without a further permission: the ARN in the settings, else the first container instance that
-ECS lists, else Security Token Service, which tells everybody who they are. All say the same of one cluster, so that all
-its runs come to the same place in the state store.
+Uses only sources that need no further permission: the ARN in the settings, else the first container instance that ECS
+lists, else sts:GetCallerIdentity, which everyone may call. All give the same result for one cluster, so all its runs
+use the same keys in the state store.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 
 
 class _Tokens(Protocol):
-    """What of a client of Security Token Service is used."""
+    """The Security Token Service client calls that are used."""
 
     def get_caller_identity(self) -> dict[str, str]: ...
 
 
 def find_place(cluster: str, clients: Clients, api: Api, region: str | None) -> Location:
-    """Where the cluster is, by its name or ARN. Raises UsageError where its ARN is of another account or Region.
+    """The location of the cluster, by its name or ARN. Raises UsageError if the ARN is in another account or Region.
 
-    Of a name it raises what ECS makes of it, too. An ARN says it all: what keeps ECS from an answer, the caller meets.
+    For a name it also raises what `Api.look` raises. For an ARN it ignores those errors: the caller's next call fails
+    the same way.
     """
     named = location_of(cluster)
     try:
@@ -44,14 +45,14 @@ def find_place(cluster: str, clients: Clients, api: Api, region: str | None) -> 
         return Location(*_who_we_are(listed, cluster, clients, api, region), name_of(cluster))
     if listed is not None and not named.may_be(listed):
         raise UsageError(
-            f"the cluster is {cluster}, but the credentials are of account {listed.account}, and ECS answers for "
-            f"{listed.region}: give the ARN of a cluster there, or credentials of account {named.account}"
+            f"the cluster is {cluster}, but the credentials belong to account {listed.account}, and ECS answers for "
+            f"{listed.region}: use the ARN of a cluster there, or credentials for account {named.account}"
         )
     return named
 
 
 def _listed(cluster: str, ecs: Pair[ECSClient], api: Api) -> Location | None:
-    """Where the first container instance is that ECS lists; None for a cluster that has none."""
+    """The location of the first container instance that ECS lists; None if the cluster has no instances."""
     method = ecs.looking.list_container_instances
     reply = api.look(Operation.LIST_CONTAINER_INSTANCES, cluster, method, cluster=cluster, maxResults=1)
     return next((place for arn in reply.get("containerInstanceArns", ()) if (place := location_of(arn))), None)
@@ -67,7 +68,7 @@ def _who_we_are(
         account = api.look(Operation.GET_CALLER_IDENTITY, "", tokens.get_caller_identity)["Account"]
     except UpdaterError as error:
         raise Unreachable(
-            f"the cluster {cluster} has no container instance yet, and its account could not be found out: give its "
+            f"the cluster {cluster} has no container instances yet, and its account could not be determined: use its "
             f"ARN as the cluster ({error})"
         ) from error
     return account, clients.ecs.looking.meta.region_name

@@ -1,5 +1,5 @@
-"""DECIDES: pure functions and values.
+"""Decides what to do: pure functions and values.
 
-Here live the fleet as we know it, the policy, and the one function that says what to do next.
-Never here: a clock, I/O, logging, randomness, boto3. The same fleet, policy and time give the same decision.
+It holds the fleet as it is known, the policy, and the function that decides what to do next. It uses no clock, I/O,
+logging, randomness or boto3: the same fleet, policy and time always give the same decision.
 """

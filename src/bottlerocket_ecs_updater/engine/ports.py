@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launch, Membership
+from bottlerocket_ecs_updater.core.model.calendars import CalendarState
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
 from bottlerocket_ecs_updater.core.model.container_instance import (
     NAMELESS,
@@ -233,6 +234,9 @@ class Survey(Protocol):
 
     def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
         """The state of every alarm that a rule names, as CloudWatch writes it, by name; composite alarms too."""
+
+    def calendar(self, arn: str) -> CalendarState:
+        """Whether a change calendar is open now, and when that changes."""
 
     def probes(self, urls: Sequence[str]) -> Mapping[str, str]:
         """Ask URLs, all within seconds, and say why each is not well; empty where its answer has a status of success.

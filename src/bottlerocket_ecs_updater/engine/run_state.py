@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TypeVar
 
+from bottlerocket_ecs_updater.core.model.calendars import CalendarState
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Durations, Fleet, Halt
@@ -84,6 +85,7 @@ class RunState:
     store: str = ""
     surveyed: bool = False
     health: Health | None = None
+    calendars: Mapping[str, CalendarState] = field(default_factory=dict)
     definitions: Mapping[str, Definition] | None = None
     providers: Mapping[str, CapacityProvider] | None = None
     interfaces: Mapping[str, int] | None = None
@@ -146,6 +148,7 @@ class RunState:
             store=self.store,
             surveyed=self.surveyed,
             health=self.health,
+            calendars=self.calendars,
             definitions=self.definitions,
             providers=self.providers,
             interfaces=self.interfaces,

@@ -177,6 +177,11 @@ def _document(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]
     yield IamRequest(action, name if name.startswith("arn:") else facts.names.arn("ssm", f"document/{name}"))
 
 
+def _calendars(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
+    for name in params["CalendarNames"]:
+        yield from _document(action, {"Name": name}, facts)
+
+
 # Messages
 
 EVENT_SOURCE = "events:source"
@@ -307,6 +312,7 @@ TABLE: Mapping[str, Row] = {
     # "You can't return information about composite alarms if your permission has a narrower scope" than everything.
     "cloudwatch:DescribeAlarms": _row("alarm", _nothing_in_particular),
     "ssm:DescribeDocument": _row("document", _document),
+    "ssm:GetCalendarState": _row("document", _calendars),
     "ssm:GetDocument": _row("document", _document),
     "logs:DescribeLogGroups": _row("", _log_groups),
     "sns:GetTopicAttributes": _row("topic", _publish),

@@ -173,7 +173,7 @@ def test_no_more_redirects_are_followed_than_the_terms_say() -> None:
 def test_a_redirect_to_what_is_no_web_address_is_refused() -> None:
     with (
         serving(answers("302 Found", "Location: file:///etc/passwd")) as server,
-        pytest.raises(ValueError, match="no http"),
+        pytest.raises(ValueError, match="not http"),
     ):
         ask(Request(server.url), Terms(5, redirects=3))
 

@@ -272,7 +272,7 @@ def test_a_host_with_tasks_of_a_service_that_ecs_does_not_describe_is_held_and_o
     assert of(decision, Drain) == ["i-b"]
     held = decision.holds[InstanceId("i-a")]
     assert held.reason is Reason.SERVICE_UNKNOWN
-    assert str(held) == "it runs tasks of web, which ECS lists and does not describe: MISSING"
+    assert str(held) == "it runs tasks of web, which ECS lists but does not describe: MISSING"
 
 
 def test_where_nothing_else_is_to_be_done_it_is_looked_at_once_more_and_left_to_the_next_run() -> None:
@@ -325,7 +325,7 @@ def test_what_is_ours_is_finished_all_the_same(why: dict[str, Any]) -> None:
 
 def test_a_run_past_its_deadline_says_so() -> None:
     decision = decide(fleet(instance(says=ready())), policy(deadline=MINUTE))
-    assert str(decision.holds[InstanceId("i-a")]) == "the run was told to stop: its deadline of 1m has passed"
+    assert str(decision.holds[InstanceId("i-a")]) == "the run is stopping: its deadline of 1m has passed"
 
 
 # Conclusions

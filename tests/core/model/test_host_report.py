@@ -349,7 +349,7 @@ def test_the_output_tells_where_the_error_says_nothing() -> None:
 
 
 def test_a_silent_host_said_nothing() -> None:
-    assert telling_line("", APPLIED_STDERR) == "it said nothing"
+    assert telling_line("", APPLIED_STDERR) == "no output"
 
 
 def test_the_mark_of_a_cut_is_no_telling_line() -> None:

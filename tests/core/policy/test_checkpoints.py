@@ -74,7 +74,8 @@ def test_nobody_follows_while_the_canary_is_under_way() -> None:
     allowance = allow(STEPS, roll(under_way=1), NOW)
     assert allowance.room == 0
     assert str(allowance.refusal()) == (
-        "up to this checkpoint 1 of 40 instances may go to 1.26.0: 0 done, 0 failed, 1 in progress, 0 next in line"
+        "at most 1 of 40 instances may be updated to 1.26.0 before the next checkpoint: "
+        "0 done, 0 failed, 1 in progress, 0 next in line"
     )
 
 
@@ -82,7 +83,7 @@ def test_after_the_canary_the_roll_waits() -> None:
     allowance = allow(STEPS, roll(done=1, ago=HOUR / 2), NOW)
     assert allowance.until == NOW + HOUR / 2
     assert str(allowance.refusal()) == (
-        "1.26.0 is done on 1 of 40 instances; at this checkpoint the roll waits until 2024-10-15 12:30 UTC"
+        "1.26.0 is done on 1 of 40 instances; the rollout waits at this checkpoint until 2024-10-15 12:30 UTC"
     )
 
 
@@ -102,7 +103,7 @@ def test_a_wait_counts_from_the_last_instance_of_its_checkpoint() -> None:
 
 def test_a_canary_that_fails_stops_the_roll() -> None:
     allowance = allow(STEPS, roll(failed=1), NOW)
-    assert str(allowance.refusal()) == "1 of the first 1 instances failed at 1.26.0"
+    assert str(allowance.refusal()) == "1.26.0 failed on 1 of the first 1 instances"
     assert allowance.until is None
 
 
@@ -132,7 +133,7 @@ def test_at_most_so_many_begin_in_any_24_hours() -> None:
     begun = (NOW - 30 * HOUR, NOW - 20 * HOUR, NOW - 3 * HOUR)
     allowance = allow_today(limited, begun, NOW)
     assert allowance.until == NOW + 4 * HOUR
-    assert str(allowance.refusal()) == "all 2 places for 24 hours are taken: 2 begun, 0 next in line"
+    assert str(allowance.refusal()) == "the limit of 2 in 24 hours is reached: 2 started, 0 next in line"
 
 
 def test_what_is_taken_in_this_pass_counts_too() -> None:
@@ -143,7 +144,7 @@ def test_what_is_taken_in_this_pass_counts_too() -> None:
 
 def test_who_is_held_for_others_that_are_next_in_line_is_told_so() -> None:
     taken = allow_today(Checkpoints(per_day=3), (NOW - HOUR,), NOW).take().take()
-    assert str(taken.refusal()) == "all 3 places for 24 hours are taken: 1 begun, 2 next in line"
+    assert str(taken.refusal()) == "the limit of 3 in 24 hours is reached: 1 started, 2 next in line"
     canary = allow(STEPS, roll(), NOW).take()
     assert str(canary.refusal()).endswith("0 done, 0 failed, 0 in progress, 1 next in line")
 

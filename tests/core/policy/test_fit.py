@@ -6,14 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules, doubts_of
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
-    Capacity,
     Coming,
     Fits,
     Leaving,
     NoRoom,
-    ServiceRules,
-    doubts_of,
     room_hold,
     will_drain,
     without,
@@ -400,7 +398,7 @@ def test_no_room_is_a_hold_with_what_is_missing_and_what_to_change() -> None:
     held = room_hold(drained([service(desired=1, maximum_percent=100)], {B: ROOMY}))
     assert held is not None
     assert held.reason is Reason.NO_ROOM
-    assert str(held).startswith("the tasks of web could not leave it: of its 1 task(s) 1 must stay healthy")
+    assert str(held).startswith("no room elsewhere for its tasks of web: of its 1 task(s) 1 must stay healthy")
     assert held.remedy == "set maximumPercent of web to 200 or more, or minimumHealthyPercent to 0 or less"
     assert room_hold(Fits()) is None
 

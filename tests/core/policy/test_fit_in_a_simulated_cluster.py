@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.simulator.world_bench import Bench, bench, daemon, instance_id, replica
 
-from bottlerocket_ecs_updater.core.capacity.will_it_fit import Capacity, Fits, Leaving, NoRoom, ServiceRules, will_drain
+from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, Leaving, NoRoom, will_drain
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.resources import Port, TaskRequirements
 from bottlerocket_ecs_updater.simulator.ecs import Workload

@@ -54,7 +54,7 @@ def test_an_instance_that_its_group_works_on_is_left_to_it(state: str, shown: st
     held = leave_to_group(in_state(state))
     assert held is not None
     assert held.reason is Reason.LEAVING_GROUP
-    assert str(held) == f"its Auto Scaling group web has it in the state {shown}"
+    assert str(held) == f"its lifecycle state in Auto Scaling group web is {shown}"
 
 
 @pytest.mark.parametrize("state", ["Warmed:Stopped", "Warmed:Hibernated", "Warmed:Pending:Wait", "Warmed:Terminating"])

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules
 from bottlerocket_ecs_updater.core.capacity.incremental import IncrementalPlacement
-from bottlerocket_ecs_updater.core.capacity.will_it_fit import Capacity, Fits, Leaving, NoRoom, ServiceRules, will_drain
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, Leaving, NoRoom, will_drain
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.resources import TaskRequirements
 

@@ -144,7 +144,7 @@ def test_a_pin_holds_back_every_other_release() -> None:
     rules = ReleaseRules(pin=VersionRange.parse("1.25.*"))
     assert asked("1.25.1", rules) is None
     held = asked("1.26.0", rules)
-    assert str(held) == "it is offered 1.26.0, and updates are pinned to 1.25.*"
+    assert str(held) == "it is offered 1.26.0, but updates are pinned to 1.25.*"
 
 
 def test_any_of_the_allowed_ranges_admits() -> None:
@@ -157,13 +157,13 @@ def test_any_of_the_allowed_ranges_admits() -> None:
 def test_a_downgrade_is_followed_or_held_as_the_operator_says() -> None:
     assert asked("1.24.0", ReleaseRules(downgrades=Downgrades.FOLLOW)) is None
     held = asked("1.24.0", ReleaseRules(downgrades=Downgrades.HOLD))
-    assert str(held) == "it is offered 1.24.0, which is older than the 1.25.0 that it runs"
+    assert str(held) == "it is offered 1.24.0, which is older than 1.25.0, the version that it runs"
 
 
 def test_production_takes_a_release_only_after_a_week() -> None:
     rules = ReleaseRules(minimum_age=WEEK)
     held = asked("1.26.0", rules, seen=NOW - WEEK + timedelta(minutes=1))
-    assert str(held) == "1.26.0 was first seen 2024-10-18 12:01 UTC, and must be known for 168h"
+    assert str(held) == "1.26.0 was first seen 2024-10-18 12:01 UTC, and must be 168h old"
     assert held is not None
     assert held.remedy == "wait until 2024-10-25 12:01 UTC, or lower --minimum-age"
     assert asked("1.26.0", rules, seen=NOW - WEEK) is None

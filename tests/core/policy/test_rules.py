@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bottlerocket_ecs_updater.core.capacity.will_it_fit import Capacity, Leaving, NoRoom, ServiceRules, will_drain
+from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import Leaving, NoRoom, will_drain
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import (
     Answer,
     Case,

@@ -125,7 +125,7 @@ def test_a_host_in_no_group_is_not_in_the_group_that_is_meant() -> None:
 @pytest.mark.parametrize("selection", [only("auto-scaling-group:web-*"), without("auto-scaling-group:web-*")])
 def test_a_host_whose_group_could_not_be_read_is_held_by_every_rule_about_groups(selection: Selection) -> None:
     held = selected(selection, membership=None)
-    assert str(held) == ("a rule asks for its Auto Scaling group, which could not be read: auto-scaling-group:web-*")
+    assert str(held) == ("a rule needs its Auto Scaling group, which could not be read: auto-scaling-group:web-*")
 
 
 def test_another_inclusion_suffices_where_the_group_could_not_be_read() -> None:

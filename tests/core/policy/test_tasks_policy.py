@@ -107,7 +107,7 @@ def test_the_first_rule_that_matches_counts() -> None:
     held = may_leave([standalone()], rules("nightly-batch hold; nightly-* wait 4h"), NOW)
     assert held is not None
     assert held.reason is Reason.TASK_HELD
-    assert str(held).endswith("a rule holds it for that: nightly-batch hold")
+    assert str(held).endswith(": nightly-batch hold")
 
 
 def test_a_rule_that_names_a_service_holds_its_instances() -> None:

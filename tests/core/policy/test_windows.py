@@ -216,7 +216,7 @@ def test_over_the_holidays_nothing_begins_and_the_hold_says_when_it_may_again() 
     assert held is not None
     assert held.reason is Reason.FROZEN
     assert str(held) == (
-        "updates are frozen (2026-12-20..2027-01-03 Europe/Berlin); the next one may begin 2027-01-09 01:00 UTC"
+        "updates are frozen (2026-12-20..2027-01-03 Europe/Berlin); the next one may start at 2027-01-09 01:00 UTC"
     )
 
 
@@ -237,7 +237,7 @@ def test_a_freeze_ends_at_the_first_midnight_where_the_second_one_is_of_the_same
 
 def test_a_closed_window_is_a_hold_that_says_when_it_opens() -> None:
     held = may_begin(Schedule(one("Sat 02:00 4h UTC")), at("2026-05-01T12:00Z"))
-    assert str(held) == "no maintenance window is open; the next one opens 2026-05-02 02:00 UTC"
+    assert str(held) == "no maintenance window is open; the next one opens at 2026-05-02 02:00 UTC"
 
 
 def test_what_cannot_end_within_the_window_does_not_begin() -> None:
@@ -246,7 +246,7 @@ def test_what_cannot_end_within_the_window_does_not_begin() -> None:
     held = may_begin(schedule, at("2026-05-02T05:41Z"), needed)
     assert held is not None
     assert held.reason is Reason.CUTOFF
-    assert str(held) == "the maintenance window closes 2026-05-02 06:00 UTC, and it is expected to take 20m"
+    assert str(held) == "its update is expected to take 20m, and the maintenance window closes at 2026-05-02 06:00 UTC"
 
 
 def test_what_takes_longer_than_any_window_never_fits() -> None:

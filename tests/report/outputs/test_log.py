@@ -197,7 +197,7 @@ def test_the_end_of_a_text_log_is_the_canonical_line() -> None:
 
 def test_a_failure_says_what_to_do() -> None:
     text = logged(HALTED_RUN, "text")
-    assert "To do: look at its console output" in text
+    assert "To do: check its console output" in text
 
 
 @given(event=ANY_EVENT)

@@ -1,4 +1,4 @@
-"""The one way a request takes: its turn, the lease's word, the call, its error in our terms; a look is repeated."""
+"""Makes every AWS request: rate limit, lease check, call, error translation. Read-only calls are retried."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LOOK_ATTEMPTS = 4
-"""Enough for a passing fault; an outage is the engine's to sit out, with a look from the start."""
+"""Enough for a transient fault. In an outage the engine waits and starts its look over."""
 
 ACT_ATTEMPTS = 3
-"""Of an act that AWS refused for its rate, or for another write: it took no effect, so it may be sent again at once."""
+"""Attempts for an act that was throttled, or overlapped another write. It took no effect, so a retry is safe."""
 
 FIRST_PAUSE = timedelta(milliseconds=500)
-"""Doubled for every further attempt: 3.5 s in all."""
+"""Doubles with every attempt: 3.5 s in total."""
 
 
-TOLD_AFTER = timedelta(seconds=5)
-"""A look that has had no answer for so long is told as a wait; most faults are over before."""
+SHOWN_AFTER = timedelta(seconds=5)
+"""A look without an answer for this long is shown as a wait. Most faults are over sooner."""
 
 
 def without_limit(acting: bool) -> AbstractContextManager[None]:  # noqa: FBT001, ARG001 - the form of a limit
-    """Stand where calls take no time."""
+    """Set no time limit: for calls that take no time."""
     return nullcontext()
 
 
 def no_hook(acting: bool) -> None:  # noqa: FBT001 - the engine's hook takes nothing else
-    """Stand where nobody wants to know of calls."""
+    """Do nothing before a call."""
 
 
 class Api:
     """Carries requests to AWS.
 
-    Looks are repeated here rather than by botocore, whose pauses can neither be cut short by a signal nor run in
-    virtual time, and whose repeats would pass the pace and the lease by. Acts are repeated only where AWS refused them
-    without an effect: whoever gets no reply looks before repeating.
+    Looks are retried here rather than by botocore, whose backoff cannot be interrupted by a signal or run in virtual
+    time, and whose retries would bypass the rate limit and the lease. Acts are retried only if AWS rejected them
+    without effect. After an act without a reply, the caller looks before it repeats the act.
     """
 
     def __init__(
@@ -63,32 +63,32 @@ class Api:
         self._pace = pace
         self._calls = calls
         self.before_call = before_call
-        """Called right before each request, with whether it acts; what it raises is raised, and nothing is sent.
+        """Called right before each request, with whether it acts. If it raises, nothing is sent.
 
-        Where it gets no answer itself, the request was `NeverSent`.
+        If the hook itself gets no answer, the request raises `NeverSent`.
         """
 
     def now(self) -> datetime:
-        """Our own time."""
+        """The time on our own clock."""
         return self._clock.now()
 
     def look(self, operation: Operation, about: str, method: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Ask something, several times where AWS does not answer or throttles."""
-        pause, began, told = FIRST_PAUSE, self._clock.now(), False
+        """Make a read-only call. Retries if AWS does not answer or throttles."""
+        pause, began, shown = FIRST_PAUSE, self._clock.now(), False
         for _ in range(LOOK_ATTEMPTS - 1):
             try:
                 return self._call(False, operation, about, method, *args, **kwargs)
             except (Throttled, Unreachable) as error:
-                if not told and self._clock.now() - began >= TOLD_AFTER:
+                if not shown and self._clock.now() - began >= SHOWN_AFTER:
                     self._waits.begin(f"AWS, which does not answer: {error}", began, None)
-                    told = True
+                    shown = True
                 if not self._clock.sleep(pause):
                     raise
                 pause *= 2
         return self._call(False, operation, about, method, *args, **kwargs)
 
     def act(self, operation: Operation, about: str, method: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Ask for a change, so that it happens once at most."""
+        """Make a call that changes something, so that it takes effect at most once."""
         for _ in range(ACT_ATTEMPTS - 1):
             try:
                 return self._call(True, operation, about, method, *args, **kwargs)
@@ -99,7 +99,7 @@ class Api:
 
     def _call(
         self,
-        acting: bool,  # noqa: FBT001 - handed on to the hook
+        acting: bool,  # noqa: FBT001 - passed on to the hook
         operation: Operation,
         about: str,
         method: Callable[P, R],
@@ -114,15 +114,15 @@ class Api:
             with translated(operation, about), self._within(acting):
                 return method(*args, **kwargs)
         except Overlapped:
-            # Nobody asked too often.
+            # The cause is another write, not the rate of calls.
             raise
         except Throttled:
             self._calls.note_throttled()
             self._pace.slow_down(operation.bucket)
             raise
 
-    def _make_ready(self, acting: bool, operation: Operation) -> None:  # noqa: FBT001 - handed on to the hook
-        """Let the hook have its word. What it could not get done says nothing of the call: that was never sent."""
+    def _make_ready(self, acting: bool, operation: Operation) -> None:  # noqa: FBT001 - passed on to the hook
+        """Call the hook. If it gets no answer, the request was never sent."""
         try:
             self.before_call(acting)
         except (Throttled, Unreachable) as error:

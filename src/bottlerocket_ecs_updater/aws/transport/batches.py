@@ -1,4 +1,4 @@
-"""Batches and pages: many at a time, and one bad one never costs the others their turn."""
+"""Batches and pages. One bad item never fails the others in its batch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Page = TypeVar("Page")
 
 
 def chunks(items: Sequence[K], size: int) -> Iterator[Sequence[K]]:
-    """Cut into pieces of at most that size."""
+    """Split into pieces of at most `size` items."""
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
 def pages(ask: Callable[[str | None], Page], token_of: Callable[[Page], str | None]) -> Iterator[Page]:
-    """Every page, the first one asked for with None."""
+    """Every page; the first is requested with None as its token."""
     token: str | None = None
     while True:
         page = ask(token)
@@ -34,19 +34,19 @@ def pages(ask: Callable[[str | None], Page], token_of: Callable[[Page], str | No
 
 
 def never(_: Denied) -> Collection[str] | None:
-    """Stand where no denial is one of single items."""
+    """For operations whose denials are never about single items."""
     return None
 
 
-def told_before_denied(
+def keep_earlier_results(
     send: Callable[[Sequence[K]], Mapping[K, V]],
     of_single_ones: Callable[[Denied], Collection[str] | None] = never,
 ) -> Callable[[Sequence[K]], Mapping[K, V | Later]]:
-    """The same calls; but once one of them may have taken effect, what is denied after it is `Later`.
+    """Wrap `send`: a denial after an earlier batch may have taken effect becomes `Later` instead of an exception.
 
-    An error would lose what was done: an instance that we drained, or a host that reboots, would go by another's deed.
-    The rest is asked for again; nothing is done before it then, and the denial is raised. What is denied for single
-    items is raised all the same, for `sift` to find them: its batch took no effect, and what others did is kept there.
+    An exception would lose the earlier results: an instance that we drained, or a host that reboots, would look like
+    somebody else's work. The next attempt sends the rest first, so its denial is raised. A denial about single items is
+    always raised, so that `sift` finds those items: that batch took no effect, and `sift` keeps the earlier results.
     """
     acted = False
 
@@ -70,15 +70,16 @@ def sift(
     send: Callable[[Sequence[K]], Mapping[K, V]],
     of_single_ones: Callable[[Denied], Collection[str] | None],
 ) -> dict[K, V | Denied]:
-    """Send to all, at most so many a call; where a call is denied for single items, leave those out and go on.
+    """Send to all items, at most `most` a call. If a call is denied for single items, leave those out and continue.
 
-    AWS authorises a call for each of its items, and denies it as a whole where one of them is not allowed. An item that
-    the denial names is left out at once. Where it names none, batches get smaller until one item is denied by itself,
-    and larger again with each that is taken: that is one call for each item that is not allowed where AWS names it,
-    some for each where it does not, and never more than about two for each of all items.
+    AWS authorizes a call for each item, and denies the whole call if one item is not allowed. An item that the denial
+    names is left out at once. If it names none, batches shrink until one item is denied by itself, and grow again
+    after each success. This takes one extra call for each denied item that AWS names, a few for each that it does not
+    name, and never more than about two calls per item.
 
-    A denied call takes no effect, so everybody else is sent to exactly once. `of_single_ones` gives the names in a
-    denial, None for one that is of no single item, which is raised. `send` must raise nothing else once it took effect.
+    A denied call takes no effect, so every other item is sent exactly once. `of_single_ones` returns the items that a
+    denial names, or None if it is not about single items; that denial is raised. `send` must not raise anything else
+    after it took effect.
     """
     results: dict[K, V | Denied] = {}
     left, size = list(items), most
@@ -105,10 +106,10 @@ def narrow(
     alone: Callable[[K, CallRefused], V],
     suspects: Callable[[CallRefused], Collection[str]] = lambda _: (),
 ) -> dict[K, V]:
-    """Send a batch; while AWS refuses it as a whole, send its parts, until only the culprits are left out.
+    """Send a batch. If AWS rejects it as a whole, split it until only the rejected items are left out.
 
-    A refused call takes no effect, so whoever is not a culprit is sent to exactly once. `alone` says what becomes of
-    one that is refused by itself. `suspects` are the names in AWS's refusal: they only say where to cut.
+    A rejected call takes no effect, so every other item is sent exactly once. `alone` gives the result of an item that
+    is rejected by itself. `suspects` returns the items that AWS's error names; they only decide where to split.
     """
     try:
         return dict(send(batch))

@@ -1,11 +1,11 @@
 """One deadline for a whole call to AWS.
 
-botocore's time-outs are each for one operation of a socket: a reply that drips is waited for as long as it drips, and
-each address of a name has a time to connect of its own. But what keeps two runs apart is that an act is over within a
-part of the lease. So a call's connections are cut at its deadline, and one that is made later is not used any more:
-what was sent by then may have taken effect, and nothing is sent after it.
+botocore's timeouts apply to single socket operations: a reply that trickles in can take forever, and each address of
+a host name has its own connect timeout. But two runs never act at once only because an act ends within a part of the
+lease. So a call's connections are closed at its deadline, and later ones are not used: what was sent before may have
+taken effect, and nothing is sent afterwards.
 
-A name that is not resolved is the one thing that cannot be cut: it lasts as long as the resolver says, some ten
+DNS resolution is the only step that cannot be interrupted. It takes as long as the resolver's timeout, about ten
 seconds. Nothing is sent after that either.
 """
 
@@ -25,7 +25,7 @@ from urllib3.exceptions import ConnectTimeoutError
 
 
 class Deadlines:
-    """The deadlines of one thread's calls, one call after the other."""
+    """Deadlines for the calls of one thread, one call at a time."""
 
     def __init__(self) -> None:
         self._call: _Call | None = None
@@ -33,9 +33,9 @@ class Deadlines:
 
     @contextmanager
     def within(self, limit: timedelta) -> Iterator[None]:
-        """What is called inside has so long; then its connections are cut. Raises ReadTimeoutError where they were.
+        """Close the block's connections after `limit`. Raises ReadTimeoutError if that happened.
 
-        botocore itself takes an answer that ends too early for a whole one, with whatever it lacks left out.
+        It must raise, because botocore accepts a truncated reply as a complete one with fields missing.
         """
         call = self._call = _Call()
         timer = threading.Timer(limit.total_seconds(), call.cut)
@@ -50,32 +50,32 @@ class Deadlines:
             raise ReadTimeoutError(endpoint_url="of AWS, within the time of a call")
 
     def watch(self, client: object) -> None:
-        """Have the connections of a client of botocore's cut."""
+        """Make the connections of a botocore client obey the deadline."""
         session = getattr(getattr(client, "_endpoint", None), "http_session", None)
         if isinstance(session, URLLib3Session):
-            # botocore takes no connections of one's own, and makes its pools by these classes, with a proxy or without.
+            # botocore accepts no custom connections. It creates its pools from these classes, with or without a proxy.
             session._pool_classes_by_scheme = session._manager.pool_classes_by_scheme = self._pools  # type: ignore[attr-defined]
 
     def using(self, connection: Any) -> None:
-        """The call that is under way goes by this connection. Raises ConnectTimeoutError where it is too late."""
+        """Note that the current call uses this connection. Raises ConnectTimeoutError after the deadline."""
         if self._call is not None:
             self._call.hold(connection)
 
     def connect(self, connection: Any, connect: Callable[[], None]) -> None:
-        """Connect it, in whatever time is left. Raises ConnectTimeoutError: nothing was sent then."""
+        """Connect within the time that is left. Raises ConnectTimeoutError: nothing was sent."""
         self.using(connection)
         try:
             connect()
         except OSError as error:
-            # Encryption that is not agreed on in time comes as an answer that was not read in time.
+            # A TLS handshake that times out looks like a read timeout.
             if isinstance(error, TimeoutError) or (self._call is not None and self._call.over):
-                raise ConnectTimeoutError(connection, f"it was not made in time: {error}") from error
+                raise ConnectTimeoutError(connection, f"it did not connect in time: {error}") from error
             raise
         self.using(connection)
 
 
 class _Call:
-    """What a call that is under way has open."""
+    """The open connections of the current call."""
 
     def __init__(self) -> None:
         self.over = False
@@ -87,20 +87,20 @@ class _Call:
         if connection.sock is not None:
             self._sockets.append(connection.sock)
         if self.over:
-            raise ConnectTimeoutError(connection, "it was not made before the call's deadline")
+            raise ConnectTimeoutError(connection, "it did not connect before the call's deadline")
 
     def cut(self) -> None:
         self.over = True
-        # Before encryption is agreed on, a connection alone knows its socket; once it answers, perhaps the answer.
+        # Before the TLS handshake, only the connection knows its socket. After a reply, perhaps only the reply does.
         for sock in [*(connection.sock for connection in self._connections), *self._sockets]:
             if sock is not None:
-                # Whoever waits for a byte wakes up, and closes it.
+                # A blocked read wakes up and closes the socket.
                 with suppress(OSError):
                     sock.shutdown(SHUT_RDWR)
 
 
 def _pools(deadlines: Deadlines) -> dict[str, type]:
-    """botocore's own pools, of connections that say when they are used."""
+    """botocore's own pools, with connections that report when they are used."""
 
     class Plain(AWSHTTPConnection):
         def connect(self) -> None:

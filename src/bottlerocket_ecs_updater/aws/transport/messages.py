@@ -1,6 +1,6 @@
 """Where messages go: an SNS topic, an EventBridge bus, a chat or any other webhook.
 
-Errors here are UpdaterErrors like all others, and whoever sends messages lets none of them stop a run.
+Errors here are UpdaterErrors. The sender catches them, so that they never stop a run.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     from types_boto3_ssm import SSMClient
 
 SOURCE = "bottlerocket-ecs-updater"
-"""The source of our events; rules match on it."""
+"""The source of our events. Rules match on it."""
 
 ENTRIES_MAX = 10
-"""Entries of one PutEvents. Source: its service model."""
+"""Limit of entries for PutEvents. Source: its service model."""
 
 WEBHOOK = Terms(seconds=5.0)
-"""A chat that does not answer must not hold a run up for longer; and a message goes nowhere but to its address."""
+"""A webhook that does not answer must not delay a run for longer. Redirects are not followed."""
 
 SLACK_HOSTS = ("hooks.slack.com", "hooks.slack-gov.com")
 SLACK_TEXT_MAX_CHARACTERS = 12_000
-"""Slack cuts longer ones in the middle of what matters."""
+"""Slack truncates longer messages."""
 
 
 class Message(Protocol):
-    """What is sent to people."""
+    """A message to people."""
 
     @property
     def subject(self) -> str: ...
@@ -53,7 +53,7 @@ class Message(Protocol):
 
 
 class Notice(Protocol):
-    """What is sent to programs."""
+    """An event for programs."""
 
     @property
     def name(self) -> str: ...
@@ -62,7 +62,7 @@ class Notice(Protocol):
 
 
 class Topic:
-    """An SNS topic: mail, and whatever else is subscribed."""
+    """An SNS topic: email and other subscriptions."""
 
     def __init__(self, client: Callable[[], SNSClient], api: Api, arn: str) -> None:
         self._client = client
@@ -70,7 +70,7 @@ class Topic:
         self._arn = arn
 
     def send(self, message: Message) -> None:
-        """Publish it."""
+        """Publish the message."""
         send = self._client().publish
         self._api.act(
             Operation.PUBLISH, self._arn, send, TopicArn=self._arn, Subject=message.subject, Message=message.text
@@ -78,7 +78,7 @@ class Topic:
 
 
 class Bus:
-    """An EventBridge event bus: rules, and whatever they start."""
+    """An EventBridge event bus."""
 
     def __init__(self, client: Callable[[], EventBridgeClient], api: Api, name: str) -> None:
         self._client = client
@@ -86,7 +86,7 @@ class Bus:
         self._name = name
 
     def put(self, notices: Sequence[Notice]) -> None:
-        """Put each as an event, its name as the detail type."""
+        """Put each notice as an event, with its name as the detail type."""
         for start in range(0, len(notices), ENTRIES_MAX):
             self._put(notices[start : start + ENTRIES_MAX])
 
@@ -109,13 +109,13 @@ class Bus:
 
 
 class Webhook:
-    """An address that takes JSON by HTTPS: Slack, another chat, or anything else. Its URL is a secret."""
+    """An HTTPS address that accepts JSON, such as Slack's. The URL is a secret."""
 
     def __init__(self, read_url: Callable[[], str]) -> None:
         self._read_url = read_url
 
     def send(self, message: Message) -> None:
-        """Post it; in Slack's form where it is Slack's address. The URL is in no error."""
+        """Post the message, in Slack's format if it is Slack's address. Errors never contain the URL."""
         data = json.dumps(slack_form(message) if self._slack else _for_others(message)).encode()
         request = Request(self._url, data, {"Content-Type": "application/json"}, method="POST")  # noqa: S310 - checked
         try:
@@ -133,7 +133,7 @@ class Webhook:
         parts = urlsplit(url)
         local = parts.hostname in ("localhost", "127.0.0.1", "::1")
         if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
-            raise UsageError("what the webhook's secret holds is no https:// address")
+            raise UsageError("the webhook's secret does not contain an https:// address")
         return url
 
     @property
@@ -142,19 +142,19 @@ class Webhook:
 
 
 def read_secret(client: Callable[[], SecretsManagerClient], api: Api, name: str) -> str:
-    """The text of a secret of Secrets Manager."""
+    """The text of a secret in Secrets Manager."""
     reply = api.look(Operation.GET_SECRET_VALUE, name, client().get_secret_value, SecretId=name)
     return reply.get("SecretString", "")
 
 
 def read_parameter(client: Callable[[], SSMClient], api: Api, name: str) -> str:
-    """The text of a parameter of Systems Manager, decrypted."""
+    """The decrypted text of a parameter in Parameter Store."""
     reply = api.look(Operation.GET_PARAMETER, name, client().get_parameter, Name=name, WithDecryption=True)
     return reply["Parameter"].get("Value", "")
 
 
 def _url_in(secret: str) -> str:
-    """The address itself, or the `url` of an object as the console of Secrets Manager makes them."""
+    """The address itself, or the `url` key of a JSON object, which the Secrets Manager console creates."""
     text = secret.strip()
     if text.startswith("{"):
         try:
@@ -165,7 +165,7 @@ def _url_in(secret: str) -> str:
 
 
 def slack_form(message: Message) -> dict[str, Any]:
-    """A message as Slack takes it: its subject stands out, and its text keeps its lines, with commands to be copied."""
+    """A message in Slack's format: bold subject, and the text in a code block so that commands can be copied."""
     # Source: "Formatting text for app surfaces": these three characters, and no others, are control characters.
     text = f"*{message.subject}*\n```{message.text[:SLACK_TEXT_MAX_CHARACTERS].replace('```', chr(0x27) * 3)}```"
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

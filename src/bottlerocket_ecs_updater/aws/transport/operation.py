@@ -1,4 +1,4 @@
-"""Every operation of AWS that the updater uses: this table is the whole of what it asks for."""
+"""Every AWS operation that the updater uses. It makes no other calls."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Bucket(Enum):
-    """What AWS counts together when it limits rates. Source: "Request throttling for the Amazon ECS API"."""
+    """Operations that share a rate limit. Source: "Request throttling for the Amazon ECS API"."""
 
     CLUSTER_RESOURCE_READ = "cluster resource read"
     CLUSTER_RESOURCE_MODIFY = "cluster resource modify"
@@ -21,7 +21,7 @@ class Bucket(Enum):
 
 
 class Operation(Enum):
-    """An operation by its name, with the bucket that it draws from, and the IAM action where that is another."""
+    """An operation's name and rate limit bucket, and its IAM action if that has another name."""
 
     LIST_CONTAINER_INSTANCES = ("ecs:ListContainerInstances", Bucket.CLUSTER_RESOURCE_READ)
     DESCRIBE_CONTAINER_INSTANCES = ("ecs:DescribeContainerInstances", Bucket.CLUSTER_RESOURCE_READ)
@@ -46,6 +46,7 @@ class Operation(Enum):
     DESCRIBE_LAUNCH_CONFIGURATIONS = ("autoscaling:DescribeLaunchConfigurations", Bucket.AUTO_SCALING)
     DESCRIBE_LAUNCH_TEMPLATE_VERSIONS = ("ec2:DescribeLaunchTemplateVersions", Bucket.EC2)
     DESCRIBE_IMAGES = ("ec2:DescribeImages", Bucket.EC2)
+    GET_CALENDAR_STATE = ("ssm:GetCalendarState", Bucket.SYSTEMS_MANAGER)
     SEND_COMMAND = ("ssm:SendCommand", Bucket.SYSTEMS_MANAGER)
     CANCEL_COMMAND = ("ssm:CancelCommand", Bucket.SYSTEMS_MANAGER)
     LIST_COMMANDS = ("ssm:ListCommands", Bucket.SYSTEMS_MANAGER)
@@ -73,17 +74,17 @@ class Operation(Enum):
 
     @property
     def by_setting(self) -> bool:
-        """Whether it takes a setting that the stack does not offer: whoever sets it adds the permission."""
+        """Whether only a setting that the stack does not offer needs it. The operator adds the permission by hand."""
         return self is Operation.STOP_TASK
 
     @property
     def by_everybody(self) -> bool:
-        """Whether AWS answers it to whoever asks, and no permission can be given or taken for it."""
+        """Whether every caller may use it: AWS requires no permission."""
         return self is Operation.GET_CALLER_IDENTITY
 
     @property
     def by_people(self) -> bool:
-        """Whether a run never asks: only plan, status, doctor and fleet do, as whoever calls them."""
+        """Whether only plan, status, doctor and fleet use it, with their caller's permissions. A run never does."""
         return self in (
             Operation.LIST_CLUSTERS,
             Operation.SEND_TASK_SUCCESS,

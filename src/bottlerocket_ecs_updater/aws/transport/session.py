@@ -1,7 +1,7 @@
-"""Clients for AWS, from standard configuration: environment, profiles, container credentials, endpoint overrides.
+"""AWS clients from standard configuration: environment, profiles, container credentials, endpoint overrides.
 
-They come from botocore itself: boto3 would add a quarter of a second of imports to every start, for an interface
-that is the same.
+They come from botocore directly: boto3 has the same interface, and its imports would add a quarter of a second to
+every start.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ ClientT = TypeVar("ClientT")
 
 CONNECT_TIMEOUT = timedelta(seconds=3)
 READ_TIMEOUT = timedelta(seconds=6)
-"""Both together leave time to go in peace within the ten seconds that a signal gives, even while AWS is silent."""
+"""Together they leave time to shut down within ten seconds of a signal, even if AWS does not answer."""
 
 CALL_LIMIT = timedelta(seconds=15)
-"""A call that is answered drop by drop is over by then: the lease, renewed every third of a minute, outlasts it."""
+"""Ends a call whose reply trickles in. The lease, renewed every third of a minute, outlasts it."""
 
 ACT_LEASE_SHARE = 4
-"""An act ends, one way or the other, within this part of the lease: the lease was looked at right before."""
+"""An act ends within the lease divided by this number. The lease is checked right before each act."""
 
 CONNECT_SHARE = 0.3
 READ_SHARE = 0.6
 
 
 class Pair(Generic[ClientT]):
-    """Two clients for one service, each made when it is first used.
+    """Two clients for one service, each created on first use.
 
-    One looks. The calls of the other end within a part of the lease.
+    One is for read-only calls. The other is for acts, which end within a part of the lease.
     """
 
     def __init__(self, make_looking: Callable[[], ClientT], make_acting: Callable[[], ClientT]) -> None:
@@ -57,12 +57,12 @@ class Pair(Generic[ClientT]):
 
     @classmethod
     def of(cls, client: ClientT) -> Pair[ClientT]:
-        """One client for both, where calls take no time."""
+        """Use one client for both: for simulations, where calls take no time."""
         return cls(lambda: client, lambda: client)
 
     @cached_property
     def looking(self) -> ClientT:
-        """For calls that change nothing. Raises UsageError where the configuration gives no client."""
+        """For read-only calls. Raises UsageError if the configuration is not valid."""
         return self._make_looking()
 
     @cached_property
@@ -72,7 +72,7 @@ class Pair(Generic[ClientT]):
 
 
 class Clients:
-    """The clients of a run; all share one session, so models are loaded and credentials looked up once."""
+    """The clients of a run. They share one session, so models and credentials are loaded once."""
 
     def __init__(self, *, version: str, region: str | None = None, lease: timedelta = timedelta(seconds=60)) -> None:
         self._version = version
@@ -81,7 +81,7 @@ class Clients:
         self._deadlines = Deadlines()
 
     def within(self, acting: bool) -> AbstractContextManager[None]:  # noqa: FBT001 - the form that `Api` asks for
-        """What is called inside is over within its limit: an act within a part of the lease."""
+        """Limit the time of the calls in the block: an act ends within a part of the lease."""
         share = self._lease / ACT_LEASE_SHARE
         return self._deadlines.within(min(CALL_LIMIT, share) if acting else CALL_LIMIT)
 
@@ -102,21 +102,21 @@ class Clients:
 
     @cached_property
     def autoscaling(self) -> Pair[AutoScalingClient]:
-        """Auto Scaling, which is only ever looked at."""
+        """Auto Scaling, read-only."""
         return cast("Pair[AutoScalingClient]", self._pair("autoscaling"))
 
     @cached_property
     def cloudwatch(self) -> Pair[CloudWatchClient]:
-        """CloudWatch, whose alarms are only ever looked at."""
+        """CloudWatch alarms, read-only."""
         return cast("Pair[CloudWatchClient]", self._pair("cloudwatch"))
 
     @cached_property
     def ec2(self) -> Pair[EC2Client]:
-        """EC2, for launch templates and images, which are only ever looked at."""
+        """EC2, read-only."""
         return cast("Pair[EC2Client]", self._pair("ec2"))
 
     def in_region(self, service: str, region: str | None) -> object:
-        """A client for what is named by an ARN, in the Region that the ARN names; it looks and acts."""
+        """A client for another Region, such as the Region of an ARN. It is for both looks and acts."""
         return self._client(service, self._config(CONNECT_TIMEOUT, READ_TIMEOUT), region)
 
     @cached_property
@@ -133,7 +133,7 @@ class Clients:
         return Config(
             connect_timeout=connect.total_seconds(),
             read_timeout=read.total_seconds(),
-            # One attempt each: repeats are made where the pace and the lease see them.
+            # One attempt each: `Api` retries, with rate limit and lease check.
             retries={"mode": "standard", "total_max_attempts": 1},
             # The engine calls from one thread.
             max_pool_connections=1,
@@ -144,8 +144,8 @@ class Clients:
         try:
             client = self._session.create_client(service, region_name=region or self._region, config=config)
         except (BotoCoreError, ValueError) as error:
-            # ValueError is how botocore refuses a malformed endpoint.
-            raise UsageError(f"cannot talk to {service}: {error}") from error
+            # botocore raises ValueError for a malformed endpoint.
+            raise UsageError(f"cannot create a client for {service}: {error}") from error
         self._deadlines.watch(client)
         refuse_broken_replies(client.meta.events)
         if service == "ecs":

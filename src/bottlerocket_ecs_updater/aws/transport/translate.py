@@ -1,6 +1,6 @@
-"""The border: what botocore raises becomes what the caller does next.
+"""Translates botocore errors into the updater's own errors, which say what the caller does next.
 
-Every code below was read in botocore's retry rules and service models, or in AWS's own lists of common errors.
+The error codes come from botocore's retry rules and service models, and from AWS's lists of common errors.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ THROTTLING_CODES = frozenset(
     }
 )
 _OVERLAPPED_CODES = frozenset({"ConditionalRequestConflict", "OperationAborted"})
-"""Of S3, with status 409: "a conflicting operation occurred during the request. Fetch the object's ETag and retry."
+"""S3 with status 409: "a conflicting operation occurred during the request. Fetch the object's ETag and retry."
 
 Source: "Error responses" of the S3 API reference, and "Prevent object overwrites with conditional writes".
 """
@@ -101,7 +101,7 @@ _NOT_OFFERED_STATUS = 501
 _STORE_WRITES = (Operation.PUT_OBJECT, Operation.DELETE_OBJECT)
 
 NOT_ALLOWED = "not allowed: "
-"""What the line of a denial begins with."""
+"""The prefix of a denial's message."""
 
 # "User: arn:… is not authorized to perform: ecs:ListTasks on resource: arn:… because no identity-based policy …"
 _NOT_AUTHORIZED = re.compile(r"not authorized to perform:?\s+([\w-]+:\w+\*?)(?:\s+on resource:?\s+\"?([^\s\"]+))?")
@@ -109,39 +109,39 @@ _NOT_AUTHORIZED = re.compile(r"not authorized to perform:?\s+([\w-]+:\w+\*?)(?:\
 
 @dataclass
 class CallRefused(UpdaterError):
-    """AWS understood the call and refused it as a whole: it took no effect, and will not when repeated."""
+    """AWS rejected the whole call. It took no effect, and a retry would not either."""
 
     code: str = ""
 
 
 @dataclass
 class Overlapped(Throttled):
-    """S3 did not write, because another write of the object was under way: it may be sent again."""
+    """S3 did not write, because another write of the object was in progress. The call may be retried."""
 
 
 @dataclass
 class NeverSent(Unreachable):
-    """No connection was made, so the call surely took no effect."""
+    """No connection was made, so the call took no effect."""
 
 
 @contextmanager
 def translated(operation: Operation, about: str) -> Iterator[None]:
-    """Let only errors of ours out; `about` is what the call was about, for when AWS does not say it."""
+    """Translate every error in the block. `about` is the target of the call, used if AWS does not name it."""
     try:
         yield
     except ClientError as error:
         raise from_reply(error, operation, about) from error
     except ResponseParserError as error:
-        raise Unreachable(f"{operation.title}: the reply was not AWS's: {error}") from error
+        raise Unreachable(f"{operation.title}: the reply is not from AWS: {error}") from error
     except BotoCoreError as error:
         raise from_transport(error, operation) from error
     except (HTTPError, OSError) as error:
-        # What breaks off while a body is read does not always come as an error of botocore's.
+        # If the connection breaks while a body is read, the error is not always botocore's.
         raise Unreachable(f"{operation.title}: {error!r}") from error
 
 
 def from_reply(error: ClientError, operation: Operation, about: str) -> UpdaterError:
-    """What an error that AWS answered with means."""
+    """Translate an error response from AWS."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     said = str(error.response.get("Error", {}).get("Message", "")) or "without a message"
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
@@ -168,16 +168,16 @@ def _bucket_of(place: str) -> str:
 
 
 def from_transport(error: BotoCoreError, operation: Operation) -> UpdaterError:
-    """What an error that came before or instead of an answer means."""
+    """Translate an error that botocore raised before or instead of a response."""
     line = f"{operation.title}: {error}"
     match error:
         case SSLError() if "certificate" not in line.lower():
-            # botocore calls it an error of the connection; but encryption may also break off after the request.
+            # botocore calls it a connection error, but TLS can also fail after the request was sent.
             return Unreachable(line)
         case ConnectionError():
             return NeverSent(line)
         case CredentialRetrievalError() | MetadataRetrievalError():
-            # The credentials' own endpoint did not answer; nothing was sent, and it may answer the next time.
+            # The credentials endpoint did not answer. Nothing was sent, and a retry may work.
             return NeverSent(line)
         case HTTPClientError() | IncompleteReadError():
             return Unreachable(line)
@@ -188,9 +188,9 @@ def from_transport(error: BotoCoreError, operation: Operation) -> UpdaterError:
 
 
 def _denied(said: str, operation: Operation, about: str) -> Denied:
-    told = _NOT_AUTHORIZED.search(said)
-    action = told[1] if told else operation.action
-    named = (told[2] if told else "") or ""
+    found = _NOT_AUTHORIZED.search(said)
+    action = found[1] if found else operation.action
+    named = (found[2] if found else "") or ""
     known = named not in ("", "*")
     resource = named if known else about or named
     line = f"{NOT_ALLOWED}{action} on {resource or 'its resource'} ({said})"

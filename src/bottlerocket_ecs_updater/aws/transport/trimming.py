@@ -1,9 +1,9 @@
-"""Cut from the long replies what nobody here reads, before botocore parses them value by value.
+"""Removes unused parts of long ECS responses, before botocore parses them value by value.
 
-A container instance comes with dozens of capabilities and its resources twice, a service with a hundred events.
-The capabilities, which are names only, are put together in one attribute. What an instance has for tasks while none is
-on it is read only of instances of a capacity provider: new ones would be like them.
-Of a cluster of thousands, on a quarter of a processor, reading all that would take longer than asking for it.
+A container instance has dozens of capabilities and lists its resources twice; a service has a hundred events.
+Capabilities are only names, so they are joined into one attribute. Registered resources are kept only for instances of
+a capacity provider, because they show the size of new instances.
+For a cluster of thousands, on a quarter vCPU, parsing everything would take longer than the calls.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from bottlerocket_ecs_updater.core.capacity.will_it_fit import CAPABILITY
+from bottlerocket_ecs_updater.core.capacity.host_room import CAPABILITY
 from bottlerocket_ecs_updater.engine.store.read_json import MISFITS
 
 KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
@@ -77,7 +77,7 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
         ),
     ),
 }
-"""What is read of each item, by operation, with the name of the list that it is in."""
+"""By operation: the name of the response's list, and the keys to keep in each of its items."""
 
 RESOURCE_KEPT = ("name", "integerValue", "stringSetValue")
 _RESOURCES = frozenset({"registeredResources", "remainingResources"})
@@ -87,14 +87,14 @@ CONTAINER_KEPT = ("exitCode", "reason")
 
 
 class Events(Protocol):
-    """What of botocore's event system is used."""
+    """The parts of botocore's event system that are used."""
 
     def register(self, event_name: str, handler: Callable[..., None], /) -> None:
-        """Have a handler called when something happens."""
+        """Call `handler` when the event happens."""
 
 
 def trim_replies(events: Events) -> None:
-    """Have the replies of one client of ECS trimmed."""
+    """Trim the responses of an ECS client."""
     for operation, (items, kept) in KEPT.items():
         events.register(f"before-parse.ecs.{operation}", _trimmer(items, kept))
 
@@ -107,7 +107,7 @@ def _trimmer(items: str, kept: frozenset[str]) -> Callable[..., None]:
 
 
 def trimmed(body: bytes, items: str, kept: frozenset[str]) -> bytes:
-    """A reply's body with less in it; one that is not as expected stays as it is, for botocore to judge."""
+    """A trimmed response body. An unexpected body is returned unchanged, for botocore to handle."""
     try:
         reply = json.loads(body)
         reply[items] = [_trimmed_item(item, kept) for item in reply[items]]
@@ -132,11 +132,11 @@ def _trimmed_item(item: Mapping[str, Any], kept: frozenset[str]) -> dict[str, An
         if rollouts in less:
             less[rollouts] = [{name: one.get(name) for name in DEPLOYMENT_KEPT} for one in less[rollouts]]
     if "containers" in less:
-        # Only of what has stopped anybody asks how its containers ended.
+        # Only stopped tasks need their containers' exit codes.
         stopped = less["containers"] if less.get("lastStatus") == "STOPPED" else []
         less["containers"] = [{name: one.get(name) for name in CONTAINER_KEPT} for one in stopped]
     if "events" in less:
-        # Most services have a hundred events which say that they are steady.
+        # Most services have a hundred events that only say "steady state".
         less["events"] = [_trimmed_event(one) for one in less["events"] if any(t in one["message"] for t in TELLING)]
     return less
 
@@ -150,19 +150,19 @@ def _trimmed_attributes(attributes: Sequence[Mapping[str, Any]]) -> list[Mapping
 
 
 def _trimmed_event(event: Mapping[str, Any]) -> dict[str, Any]:
-    """When tasks were started or stopped, and how many; which ones, in a long list, nobody reads."""
+    """When tasks were started or stopped, and how many. The long list of task ids is dropped."""
     text, _, _ = event["message"].partition(" tasks")
     return {"message": f"{text} tasks", "createdAt": event["createdAt"]}
 
 
 CAPABILITIES = f"{CAPABILITY}*"
-"""Under this name `aws/transport/trimming.py` puts the names of all capabilities together, with blanks between them."""
+"""The attribute that holds the names of all capabilities, separated by spaces."""
 
 
 TELLING = ("has started ", "has stopped ")
-"""What is in the events that are read."""
+"""The text of events that are read."""
 
 
 def is_capability(shape: Mapping[str, Any]) -> bool:
-    """Whether an attribute says what an agent can do: by a name without a value."""
+    """Whether an attribute is an agent capability: a name without a value."""
     return shape.get("name", "").startswith(CAPABILITY) and not shape.get("value")

@@ -1,9 +1,8 @@
-"""Requests to the web beside AWS: each with one deadline over all that it takes.
+"""HTTP requests to other servers than AWS, each with one deadline for the whole request.
 
-A time-out of a socket is for one operation of it. A server that sends a byte now and then, a chain of redirects, or a
-name that takes its time to be resolved holds whoever asks for as long as it likes, and a run has a lease to renew. So
-each request goes in a thread of its own, and whoever asked goes on at the deadline: connections that are open by then
-are cut, and what comes later is sent nowhere.
+A socket timeout applies to a single operation. A server that sends a byte now and then, a chain of redirects or slow
+DNS could block the caller for as long as they like, and a run must renew its lease. So each request runs in its own
+thread, and the caller continues at the deadline: open connections are closed, and nothing is sent afterwards.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ REDIRECTED = frozenset({301, 302, 303, 307, 308})
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a server answered in the end, whatever its status."""
+    """A server's final response, with any status."""
 
     status: int
     body: bytes = b""
@@ -40,20 +39,20 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is put up with."""
+    """The limits of a request."""
 
     seconds: float
-    """From the first name that is resolved to the last byte that is read."""
+    """From the first DNS lookup to the last byte read."""
     redirects: int = 0
-    """How many are followed. What is redirected further is answered with the status that redirects."""
+    """How many redirects are followed. After that, the redirect's own status is the result."""
     body_max: int = 0
-    """How many bytes of an answer are read; of none with a status of success more than that may come."""
+    """How many bytes of a successful response are read. A longer body is an error; with 0 no body is read."""
     direct: bool = False
-    """Whether proxies are passed by."""
+    """Whether to bypass proxies."""
 
 
 def ask(request: Request, terms: Terms) -> Reply:
-    """The server's answer. Raises TimeoutError at the deadline, else OSError, HTTPException or ValueError."""
+    """The server's response. Raises TimeoutError at the deadline, OSError, HTTPException or ValueError otherwise."""
     (answer,) = ask_all([request], terms)
     if isinstance(answer, Exception):
         raise answer
@@ -61,7 +60,7 @@ def ask(request: Request, terms: Terms) -> Reply:
 
 
 def ask_all(requests: Sequence[Request], terms: Terms) -> list[Reply | Exception]:
-    """The answers to all, which are asked at the same time, and under one deadline; in their order."""
+    """Make all requests at the same time, under one deadline. Returns the results in order."""
     ends_at = time.monotonic() + terms.seconds
     exchanges = [_Exchange(request, terms, ends_at) for request in requests]
     try:
@@ -74,7 +73,7 @@ def ask_all(requests: Sequence[Request], terms: Terms) -> list[Reply | Exception
 
 
 class _Exchange:
-    """One request and its redirects, in a thread of their own."""
+    """One request and its redirects, in its own thread."""
 
     def __init__(self, request: Request, terms: Terms, ends_at: float) -> None:
         self._request = request
@@ -90,27 +89,27 @@ class _Exchange:
         self._thread.start()
 
     def answer(self) -> Reply | Exception:
-        """Wait for it until the deadline."""
+        """Wait for the response until the deadline."""
         late = self._answer
         self._thread.join(self._left())
         return late if self._thread.is_alive() else self._answer
 
     def cut(self) -> None:
-        """Whoever still talks is talked to no more."""
+        """Close all connections."""
         self._over = True
-        # Before encryption is agreed on, a connection alone knows its socket; once it answers, the answer alone.
+        # Before the TLS handshake, only the connection knows its socket. After a reply, only the reply does.
         for sock in [*(connection.sock for connection in self._opened), *self._sockets]:
             if sock is not None:
-                # The thread that waits for a byte wakes up, and closes it.
+                # A blocked read wakes up and closes the socket.
                 with suppress(OSError):
                     sock.shutdown(SHUT_RDWR)
 
     def watch(self, connection: HTTPConnection) -> None:
-        """Cut this one, too."""
+        """Close this connection at the deadline, too."""
         self._opened.append(connection)
 
     def connected(self, sock: socket) -> None:
-        """It may be talked to. Raises TimeoutError where nobody waits for the answer any more."""
+        """Note a connected socket. Raises TimeoutError after the deadline."""
         self._sockets.append(sock)
         if self._over:
             raise TimeoutError("it is too late")
@@ -142,14 +141,14 @@ class _Exchange:
         most = self._terms.body_max
         body = answer.read(most + 1) if most else b""
         if len(body) > most:
-            raise ValueError(f"it answered with more than {most} bytes")
+            raise ValueError(f"the response has more than {most} bytes")
         return body
 
 
 def _follow(request: Request, to: str) -> Request:
     url = urljoin(request.full_url, to)
     if urlsplit(url).scheme not in ("http", "https"):
-        raise ValueError("it redirects to what is no http:// or https:// address")
+        raise ValueError("it redirects to an address that is not http:// or https://")
     return Request(url, headers=dict(request.headers))  # noqa: S310 - checked
 
 
@@ -170,7 +169,7 @@ class _SecureConnection(HTTPSConnection):
 
 
 def _opener(exchange: _Exchange, *, direct: bool) -> OpenerDirector:
-    """As urllib's own, but that it follows nothing by itself, and that its connections can be cut."""
+    """Like urllib's default opener, but it follows no redirects and its connections can be closed."""
 
     def watched(kind: type[_Connection | _SecureConnection]) -> Callable[..., HTTPConnection]:
         def make(host: str, *, timeout: float) -> HTTPConnection:
@@ -194,7 +193,7 @@ def _opener(exchange: _Exchange, *, direct: bool) -> OpenerDirector:
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """urllib's own would read whatever body a redirect has."""
+    """urllib's own handler would read a redirect's whole body."""
 
     def redirect_request(self, *_: object, **__: object) -> None:
         return None

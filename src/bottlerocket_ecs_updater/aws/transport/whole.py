@@ -1,7 +1,7 @@
-"""Refuse replies that are not whole, before botocore takes them for empty ones.
+"""Rejects truncated responses, which botocore would parse as empty ones.
 
-botocore reads a body that is no JSON as a reply without members, and does not hold its length against its header. So a
-list whose reply was cut off, or was a proxy's page, would be the list of nothing: a cluster without instances.
+botocore parses a body that is not JSON as a response without members, and does not check its length. So a truncated
+list, or a proxy's error page, would look like an empty list: a cluster without instances.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ OK_BELOW = 300
 
 
 class Events(Protocol):
-    """What of botocore's event system is used."""
+    """The parts of botocore's event system that are used."""
 
     def register_last(self, event_name: str, handler: Callable[..., None], /) -> None:
-        """Have a handler called after all others when something happens."""
+        """Call `handler` after all others when the event happens."""
 
 
 def refuse_broken_replies(events: Events) -> None:
-    """Have the replies of one client looked at."""
+    """Check all responses of a client."""
     events.register_last("before-parse", _look)
 
 
@@ -36,18 +36,18 @@ def _look(operation_model: Any, response_dict: dict[str, Any], **_: object) -> N
 
 
 def refuse_broken(body: bytes, *, ok: bool, expected: bool) -> None:
-    """Raises ResponseParserError for what is no JSON object; an error, or a reply without members, may say nothing."""
+    """Raise ResponseParserError if the body is not a JSON object. Errors and responses without members may be empty."""
     if not body and not (ok and expected):
         return
     try:
         found = json.loads(body)
     except (ValueError, RecursionError) as error:
         if ok:
-            raise ResponseParserError(f"{_beginning(body)} is no JSON: {error}") from error
-        return  # of a server that fails, its status says enough
+            raise ResponseParserError(f"{_start(body)} is not JSON: {error}") from error
+        return  # the status of an error response is enough
     if not isinstance(found, dict):
-        raise ResponseParserError(f"{_beginning(body)} is no JSON object")
+        raise ResponseParserError(f"{_start(body)} is not a JSON object")
 
 
-def _beginning(body: bytes) -> str:
+def _start(body: bytes) -> str:
     return repr(body[:40].decode(errors="replace"))

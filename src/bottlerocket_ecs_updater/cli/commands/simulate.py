@@ -63,6 +63,9 @@ class SimulateSettings:
     serve: Annotated[
         bool, kinds.switch("Start no run: keep the world up, and print what any AWS client needs to reach it.", "s")
     ] = False
+    fleet: Annotated[
+        bool, kinds.switch("Six clusters in three stages, gone through in waves by the real state machine.")
+    ] = False
     report: Annotated[Path | None, kinds.file("Write the report of the run to this file: .html, .md or .json.")] = None
     port: Annotated[int, kinds.count("Port of the server on loopback; 0 takes a free one.", least=0, most=65535)] = 0
 
@@ -89,6 +92,10 @@ def simulate(settings: SimulateSettings = SimulateSettings()) -> int:
         from bottlerocket_ecs_updater.simulator.world.invariants import Budget  # noqa: PLC0415
     except ImportError as error:
         raise UsageError(f"the simulator is an extra: install bottlerocket-ecs-updater[simulate] ({error})") from error
+    if settings.fleet:
+        from bottlerocket_ecs_updater.cli.commands.simulate_fleet import simulate_fleet  # noqa: PLC0415 - the same
+
+        return simulate_fleet(settings.speed, settings.seed)
     if settings.report is not None:
         form_of(settings.report)
         check_place(settings.report)

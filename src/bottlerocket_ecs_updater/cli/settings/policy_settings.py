@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.parsing import SettingsConflict
+from bottlerocket_ecs_updater.core.rules.calendars import read_calendar
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoint, Checkpoints
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules, read_probe
 from bottlerocket_ecs_updater.core.rules.policy import OwnHost
@@ -54,6 +55,15 @@ class RuleSettings:
             Freeze.parse,
             "dates and time zone, such as '2026-12-20..2027-01-03 Europe/Berlin'",
             "FREEZE",
+        ),
+    ] = ()
+    change_calendar: Annotated[
+        tuple[str, ...],
+        kinds.several(
+            "Change calendar of Systems Manager that must be open; nothing begins that would not end before it closes.",
+            read_calendar,
+            "an ARN such as arn:aws:ssm:us-east-1:123456789012:document/company-changes",
+            "ARN",
         ),
     ] = ()
     pin: Annotated[
@@ -196,4 +206,5 @@ class RuleSettings:
             check_room=self.room == "check",
             health=HealthRules(self.alarm, self.probe),
             stages=self._stages(),
+            calendars=self.change_calendar,
         )

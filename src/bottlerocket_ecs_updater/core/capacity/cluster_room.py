@@ -7,17 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules, asks_for_tasks, doubts_of
 from bottlerocket_ecs_updater.core.capacity.incremental import IncrementalPlacement
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
-    Capacity,
     Coming,
     Fits,
     Leaving,
     NoRoom,
-    ServiceRules,
-    asks_for_tasks,
     blocked_by_limits,
-    doubts_of,
     must_place,
     takes,
     will_drain,

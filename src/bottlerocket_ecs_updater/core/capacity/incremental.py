@@ -11,14 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
-from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
-    Capacity,
-    HostRoom,
-    RoomSnapshot,
-    ServiceRules,
-    blocked_by_limits,
-    must_place,
-)
+from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, HostRoom, RoomSnapshot, ServiceRules
+from bottlerocket_ecs_updater.core.capacity.will_it_fit import blocked_by_limits, must_place
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 
 

@@ -1,1 +1,1 @@
-"""Nouns: what the decision is made about."""
+"""The values that decisions are made from: fleet, instances, claims, versions, reasons and events."""

@@ -1,7 +1,7 @@
-"""What Auto Scaling is doing with an instance: never written to, and never worked against.
+"""What Auto Scaling is doing with an instance. The updater only reads it, and never works against it.
 
-An instance that its group is about to take away, has set aside, or is replacing, is left alone. One that is taken away
-while we hold it is let go (`claimed/let_go.py`): set ACTIVE, it would get tasks though it is about to end.
+An instance that its group is terminating, has in standby, or is replacing, is left alone. If it is terminated while we
+hold a claim on it, the claim is dropped (`claimed/let_go.py`): set ACTIVE, it would get tasks that are killed soon.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 
 
 class LifecycleState(Enum):
-    """The lifecycle state of an instance in its Auto Scaling group, by what it means for us."""
+    """The lifecycle state of an instance in its Auto Scaling group, without steps of lifecycle hooks."""
 
     IN_SERVICE = "InService"
     PENDING = "Pending"
@@ -28,7 +28,7 @@ class LifecycleState(Enum):
 
     @classmethod
     def parse(cls, text: str) -> LifecycleState:
-        """Read a state as Auto Scaling writes it, with or without the step of a lifecycle hook behind it."""
+        """Read a state as Auto Scaling writes it, with or without the step of a lifecycle hook after it."""
         if text == "RootVolumeReplaced":
             return cls.REPLACING_ROOT_VOLUME
         state = text.partition(":")[0].removeprefix("Entering").replace("Terminated", "Terminating")
@@ -36,9 +36,9 @@ class LifecycleState(Enum):
 
 
 TAKES_AWAY = frozenset({LifecycleState.TERMINATING, LifecycleState.WARMED})
-"""States in which the group ends the instance, or puts it back into its warm pool: it serves nobody any more.
+"""States in which the group terminates the instance or puts it back into its warm pool.
 
-In every other state the instance stays in the cluster: what we drained of those, we return.
+In every other state the instance stays in the cluster, so one that we drained is returned.
 """
 
 _ACTIVE_REFRESHES = frozenset({"Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking"})
@@ -46,7 +46,7 @@ _ENDED_REFRESHES = frozenset({"Successful", "Failed", "Cancelled", "RollbackFail
 
 
 def refresh_active(status: str) -> bool:
-    """Whether an instance refresh of that status still replaces instances; one we do not know counts as active."""
+    """Whether an instance refresh of that status still replaces instances. An unknown status counts as active."""
     return status in _ACTIVE_REFRESHES or status not in _ENDED_REFRESHES
 
 
@@ -69,7 +69,7 @@ Membership = InGroup | NoGroup
 
 
 def taken_away(membership: Membership | None) -> Hold | None:
-    """Why nobody may set an instance ACTIVE: its group takes it away. None where it does not, or nobody asked."""
+    """Why an instance must not be set ACTIVE: its group is removing it. None if it is not, or if that is not known."""
     match membership:
         case InGroup(group=group, state=LifecycleState.WARMED):
             return hold(Reason.WARM_POOL, group=group)
@@ -85,36 +85,36 @@ class LaunchImage:
 
     id: str
     name: str
-    """Empty where EC2 does not show it."""
+    """Empty if EC2 does not show it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchParameter:
-    """Whatever AMI a public or own parameter of Systems Manager names at the time, with its revision behind a colon."""
+    """The AMI that a Systems Manager parameter names at launch; the name may end in a colon and a parameter version."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchUnknown:
-    """No image could be found."""
+    """The AMI could not be found out."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One way in which an Auto Scaling group starts instances."""
+    """One way in which an Auto Scaling group launches instances."""
 
     source: str
-    """What says it: a launch template and its version, or a launch configuration."""
+    """A launch template with its version, or a launch configuration."""
     boots: LaunchImage | LaunchParameter | LaunchUnknown
 
 
 @dataclass(frozen=True, slots=True)
 class Launches:
-    """How Auto Scaling groups start instances. Only plans look; no decision depends on it."""
+    """How Auto Scaling groups launch instances. Only plans read it; no decision depends on it."""
 
     by_group: Mapping[str, tuple[Launch, ...]]
     unread: str = ""
-    """Why some groups, or all, could not be asked; empty where all were."""
+    """Why some or all groups could not be read; empty if all were."""

@@ -1,9 +1,9 @@
-"""Capacity providers: on which instances ECS places the tasks of a service, and whether more instances may come.
+"""Capacity providers: on which instances ECS places the tasks of a service, and whether more instances may be added.
 
-A service has a launch type or a capacity provider strategy. By launch type EC2 its tasks go to any EC2 instance of the
-cluster, those of capacity providers among them, but never to ECS Anywhere or to Managed Instances. By a strategy they
-go to instances of the providers that it names, and nowhere else. Managed scaling starts more of those, up to the
-maximum of the provider's Auto Scaling group.
+A service has a launch type or a capacity provider strategy. With launch type EC2 its tasks go to any EC2 instance of
+the cluster, with or without a capacity provider, but never to ECS Anywhere or Managed Instances. With a strategy they
+go only to instances of the providers that it names. Managed scaling starts more of those, up to the maximum of the
+provider's Auto Scaling group.
 Sources: "Amazon ECS launch types", "Amazon ECS capacity providers", "Amazon ECS Anywhere".
 """
 
@@ -15,7 +15,7 @@ from enum import Enum
 
 
 class LaunchType(Enum):
-    """What tasks run on, as ECS writes it; OTHER for one that a later API may add."""
+    """The launch type of tasks in ECS; OTHER for one that the API may add later."""
 
     EC2 = "EC2"
     EXTERNAL = "EXTERNAL"
@@ -25,50 +25,50 @@ class LaunchType(Enum):
 
 
 class ProviderKind(Enum):
-    """What a capacity provider provides, as ECS writes it."""
+    """The kind of a capacity provider in ECS."""
 
     AUTO_SCALING = "EC2_AUTOSCALING"
     MANAGED_INSTANCES = "MANAGED_INSTANCES"
     FARGATE = "FARGATE"
     MISSING = "MISSING"
-    """ECS knows none of that name."""
+    """ECS knows no capacity provider of that name."""
     OTHER = "OTHER"
 
 
 @dataclass(frozen=True, slots=True)
 class CapacityProvider:
-    """A capacity provider as it was read."""
+    """A capacity provider, as ECS and Auto Scaling describe it."""
 
     name: str
     kind: ProviderKind
     scales: bool = False
-    """Whether its managed scaling is on, and nothing keeps its group from starting instances."""
+    """Whether managed scaling is on and its group may launch instances."""
     why_not: str = ""
-    """Why it adds no instances; empty where it may."""
+    """Why it adds no instances; empty if it may."""
     group: str = ""
     """Its Auto Scaling group."""
     most: int | None = None
-    """The maximum size of its group, None where that is not known."""
+    """The maximum size of its group; None if not known."""
     more: int | None = None
-    """How many more instances its group may start, None where that is not known."""
+    """How many more instances its group may launch; None if not known."""
 
     protects_busy: bool = False
-    """Whether managed termination protection keeps its group from taking instances that have tasks."""
+    """Whether managed termination protection keeps its group from terminating instances with tasks."""
 
     @property
     def unbounded(self) -> bool:
-        """Whether AWS finds the room for its tasks, and no instance of this cluster has to."""
+        """Whether AWS provides the capacity for its tasks, so that no instance of this cluster has to."""
         return self.kind in (ProviderKind.FARGATE, ProviderKind.MANAGED_INSTANCES)
 
 
 def is_managed(provider: str, known: Mapping[str, CapacityProvider] | None) -> bool:
-    """Whether an instance of that provider is an ECS Managed Instance, as far as is known."""
+    """Whether instances of that provider are known to be ECS Managed Instances."""
     found = (known or {}).get(provider)
     return found is not None and found.kind is ProviderKind.MANAGED_INSTANCES
 
 
 def cannot_grow(provider: str, known: Mapping[str, CapacityProvider]) -> str:
-    """Why a provider will add no instance, empty where it may, or where nobody knows."""
+    """Why a provider will add no instance; empty if it may, or if that is not known."""
     found = known.get(provider)
     if found is None or found.unbounded or found.kind is ProviderKind.OTHER:
         return ""
@@ -85,23 +85,23 @@ def cannot_grow(provider: str, known: Mapping[str, CapacityProvider]) -> str:
 
 
 def doubt_of_growth(provider: str, known: Mapping[str, CapacityProvider], have: Collection[str]) -> str:
-    """What is not known of the room that a provider may add, with how to supply it; empty where all is known.
+    """What is not known about the room a provider may add, and how to provide it; empty if everything is known.
 
-    `have` are the providers of which the cluster has an instance, so that the size of another one is known.
+    `have` are the providers with an instance in the cluster, so that the size of another one is known.
     """
     found = known.get(provider)
     if found is None or found.kind is ProviderKind.OTHER:
         return (
-            f"whether capacity provider {provider} may add instances is not known; see whether the updater may call "
+            f"it is not known whether capacity provider {provider} may add instances; allow the updater to call "
             "ecs:DescribeCapacityProviders"
         )
     if found.kind is not ProviderKind.AUTO_SCALING or not found.scales:
         return ""
     if found.more is None:
         return (
-            f"how many instances capacity provider {provider} may still add is not known; see whether the updater may "
-            "call autoscaling:DescribeAutoScalingGroups"
+            f"it is not known how many instances capacity provider {provider} may still add; allow the updater to call "
+            "autoscaling:DescribeAutoScalingGroups"
         )
     if found.more and provider not in have:
-        return f"how large the instances of capacity provider {provider} are is not known: the cluster has none of them"
+        return f"the size of instances of capacity provider {provider} is not known: the cluster has none of them"
     return ""

@@ -1,7 +1,7 @@
-"""The claim: the duty to restore an instance, written on the instance before it is touched.
+"""The claim: the duty to return an instance to service, written on the instance before anything is done to it.
 
 It is one custom ECS attribute. It never expires, is visible in the console, and a person can delete it.
-Its text keeps to what ECS allows in an attribute value: 128 characters of letters, digits and `-_.@/\\: `.
+Its text fits an ECS attribute value: at most 128 characters of letters, digits and `-_.@/\\: `.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from bottlerocket_ecs_updater.core.model.version import Version
 
 ATTRIBUTE = "bottlerocket-ecs-updater.claim"
 VALUE_MAX_CHARACTERS = 128
-"""The limit of ECS for an attribute's value."""
+"""The ECS limit for the value of an attribute."""
 
 FINISHED = "1 finished"
-"""In place of a claim: the instance is not claimed any more, and AWS did not let us delete the attribute."""
+"""Written in place of a claim when the instance is no longer claimed and AWS denies deleting the attribute."""
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
-"""No claim is of a later time; whatever limit is added to it is a time, too."""
+"""Claims with a later time are invalid. Any limit added to a valid one is still a valid `datetime`."""
 
 _FORMAT = "1"
 _TEXT = re.compile(r"\S+ \S+ [A-Za-z0-9\-_.@/\\:]+ [A-Za-z0-9\-.]+ [A-Za-z0-9\-.]+ [0-9a-f]{32} \d+ \d+( [0-9a-f]+)?")
 
 
 class ClaimPhase(Enum):
-    """How far we went with an instance; what is after a reboot is read from the host, not from the claim."""
+    """How far an update went. After the reboot, the host itself shows the progress, not the claim."""
 
     DRAINING = "draining"
     REBOOTING = "rebooting"
@@ -38,23 +38,23 @@ class ClaimPhase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What we began with an instance, and what a later run needs to finish it."""
+    """The update in progress on an instance: everything that a later run needs to finish it."""
 
     phase: ClaimPhase
     run: RunId
     source: Version
     target: Version
     boot: BootId
-    """The boot id before our reboot: any other one proves a reboot."""
+    """The boot id before our reboot. Any other boot id proves a reboot."""
     since: datetime
     """When this phase was entered, to the second."""
     reboots: int = 0
-    """How many reboots were asked for; marked before each is sent."""
+    """How many reboots were requested; raised before each one is sent."""
     store: str = ""
     """A short name of the state store that its run shares with others; empty for a run that has none."""
 
     def encode(self) -> str:
-        """The text of the attribute. Raises ValueError where ECS would refuse it."""
+        """The text of the attribute. Raises ValueError if ECS would refuse it."""
         since = int(self.since.timestamp())
         parts = (
             _FORMAT,
@@ -69,7 +69,7 @@ class Claim:
         )
         text = " ".join(str(part) for part in parts)
         if len(text) > VALUE_MAX_CHARACTERS or _TEXT.fullmatch(text) is None:
-            raise ValueError(f"a claim that ECS cannot hold: {text!r}")
+            raise ValueError(f"an ECS attribute cannot hold this claim: {text!r}")
         return text
 
     @classmethod
@@ -84,7 +84,7 @@ class Claim:
         except (OverflowError, OSError) as error:
             raise ValueError(f"not a time: {since!r}") from error
         if when > LATEST:
-            raise ValueError(f"a time that no clock shows: {since!r}")
+            raise ValueError(f"a time out of range: {since!r}")
         claim = cls(
             ClaimPhase(phase),
             RunId(run),
@@ -95,19 +95,19 @@ class Claim:
             int(reboots),
             *store,
         )
-        # A boot id in another form, say, would differ from every boot id, and so prove a reboot that never was.
+        # A boot id in another form would differ from every real one, and so prove a reboot that never happened.
         if claim.encode() != text:
             raise ValueError(f"not a claim as we write it: {text[:VALUE_MAX_CHARACTERS]!r}")
         return claim
 
     def enter(self, phase: ClaimPhase, now: datetime, *, reboots: int | None = None) -> Claim:
-        """The same claim, one phase on."""
+        """The same claim in another phase, entered now."""
         count = self.reboots if reboots is None else reboots
         return replace(self, phase=phase, since=now.replace(microsecond=0), reboots=count)
 
 
 def read_claim(text: str | None) -> Claim | None:
-    """What an attribute says; None for no attribute, and for a finished claim. Raises ValueError for anything else."""
+    """The claim in an attribute's text; None for no attribute and for a finished claim. Raises ValueError otherwise."""
     return None if text is None or text == FINISHED else Claim.decode(text)
 
 
@@ -115,5 +115,5 @@ _ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
 
 
 def furthest(claims: Iterable[Claim]) -> Claim | None:
-    """Of several copies of a claim the one that went further; None of none."""
+    """The copy of a claim that is furthest along; None if there is none."""
     return max(claims, key=lambda claim: (_ORDER.index(claim.phase), claim.reboots, claim.since), default=None)

@@ -1,4 +1,4 @@
-"""What a decision asks for. Every command is safe to repeat: the next look shows whether it still applies."""
+"""The commands that a decision can give. Each is safe to repeat: the next look shows whether it still applies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Write our claim, in the store and on the instance, before anything else is done to it."""
+    """Write our claim, in the state store and on the instance, before anything else is done to the instance."""
 
     instance: InstanceId
     claim: Claim
@@ -44,7 +44,7 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class StopTasks:
-    """Stop standalone tasks on an instance of ours, as a rule of the operator says."""
+    """Stop standalone tasks on a claimed instance, because a rule of the operator says so."""
 
     instance: InstanceId
     tasks: tuple[TaskArn, ...]
@@ -52,35 +52,35 @@ class StopTasks:
 
 @dataclass(frozen=True, slots=True)
 class RunBeforeDrain:
-    """Run the operator's document that must end well before a drain."""
+    """Run the operator's before-drain document."""
 
     instance: InstanceId
 
 
 @dataclass(frozen=True, slots=True)
 class RunAfterReboot:
-    """Run the operator's document that must end well before a host that is back returns to service."""
+    """Run the operator's after-reboot document, which must succeed before the host returns to service."""
 
     instance: InstanceId
 
 
 @dataclass(frozen=True, slots=True)
 class Reboot:
-    """Reboot the host, which is DRAINING, empty and marked."""
+    """Reboot the host. It is DRAINING, empty and claimed."""
 
     instance: InstanceId
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Cancel the reboot commands that are open, so that no agent runs one again. Nothing may rest on it."""
+    """Cancel pending reboot commands, so that the agent does not run one again. Best effort: nothing depends on it."""
 
     instance: InstanceId
 
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """Set ACTIVE; `outcome` is what becomes of the instance once it is seen so."""
+    """Set ACTIVE; `outcome` is recorded when ECS shows the instance ACTIVE."""
 
     instance: InstanceId
     outcome: Outcome
@@ -88,20 +88,20 @@ class Return:
 
 @dataclass(frozen=True, slots=True)
 class Unmark:
-    """Drop our claim, on the instance and in the store; `outcome` is what became of the instance.
+    """Remove our claim from the instance and the state store, and record `outcome`.
 
-    None leaves the instance open: it is looked at as if we had never claimed it.
+    With `outcome` None the instance stays open, as if it had never been claimed.
     """
 
     instance: InstanceId
     outcome: Outcome | None
     took_slot: bool
-    """Whether its place in the budget stays taken until the cluster has settled."""
+    """Whether its slot in the budget stays taken until the cluster has settled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """Leave it DRAINING, and say so in its claim."""
+    """Leave it DRAINING, and record the quarantine in its claim."""
 
     instance: InstanceId
     claim: Claim
@@ -110,7 +110,7 @@ class Quarantine:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Remember a failed attempt, so that it is not repeated before its time."""
+    """Record the backoff after a failed attempt."""
 
     instance: InstanceId
     backoff: Backoff
@@ -118,7 +118,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class NoteBlockers:
-    """Remember which groups of tasks kept its drain from its end."""
+    """Record which groups of tasks made its drain time out."""
 
     instance: InstanceId
     groups: tuple[str, ...]
@@ -126,7 +126,7 @@ class NoteBlockers:
 
 @dataclass(frozen=True, slots=True)
 class Conclude:
-    """Settle what became of an unclaimed instance in this run."""
+    """Record the outcome of an unclaimed instance in this run."""
 
     instance: InstanceId
     outcome: Outcome
@@ -134,7 +134,7 @@ class Conclude:
 
 @dataclass(frozen=True, slots=True)
 class CallSuccessor:
-    """Ask for another run on another host, because this one runs on the instance itself."""
+    """Start another run on another host, because this run runs on the instance itself."""
 
     instance: InstanceId
 
@@ -161,22 +161,22 @@ Command = (
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """What was decided about one instance in one pass."""
+    """The decision about one instance in one pass."""
 
     commands: tuple[Command, ...] = ()
-    """In order: where one fails, those after it are left out."""
+    """Executed in order; if one fails, the rest are skipped."""
     hold: Hold | None = None
     look_at: datetime | None = None
-    """When its next fact is due, None when nothing more is expected in this run."""
+    """When to look at it again; None if nothing more is expected in this run."""
     wants_tasks: bool = False
-    """Its tasks must be looked at before more can be decided."""
+    """Whether its tasks must be listed before more can be decided."""
     wants_answer_only: bool = False
-    """Whether the next look is for the answer of a command alone: nothing that ECS says of it is needed before."""
+    """Whether the next look only needs the result of a command, and nothing from ECS."""
     wants_reboot_end: bool = False
-    """The next look must ask Systems Manager how its open reboot commands ended."""
+    """Whether the next look must read the results of its pending reboot commands."""
     wants_group: bool = False
-    """Its Auto Scaling group must be asked what it is doing with it before more can be decided."""
+    """Whether its lifecycle state in its Auto Scaling group must be read before more can be decided."""
     wants_services: bool = False
-    """How services fare must be looked at before more can be decided."""
+    """Whether the services must be described before more can be decided."""
     wants_listing: bool = False
-    """It may have left the cluster, or come back under another registration: the cluster must be listed again."""
+    """Whether the cluster must be listed again: it may have left, or come back under another registration."""

@@ -1,4 +1,4 @@
-"""Container instances and their tasks as ECS shows them, and whether Systems Manager reaches them."""
+"""Container instances and their tasks as ECS describes them, and whether Systems Manager reaches them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from bottlerocket_ecs_updater.core.model.resources import RemainingResources
 from bottlerocket_ecs_updater.core.model.version import Version
 
 NAMELESS = "ECS does not say which EC2 instance it is"
-"""Why one is left out that was described: it is left alone. Every other reason is ECS's own."""
+"""Why a container instance that ECS described is left out. Every other reason comes from ECS itself."""
 
 
 EXTERNAL_ATTRIBUTE = "ecs.capability.external"
-"""The agent of an ECS Anywhere instance registers with it; nothing else does."""
+"""The attribute that only the agent of an ECS Anywhere instance registers."""
 
 
 class Status(Enum):
-    """The status of a container instance, as ECS writes it; OTHER for one that a later API may add."""
+    """The status of a container instance in ECS; OTHER for one that the API may add later."""
 
     ACTIVE = "ACTIVE"
     DRAINING = "DRAINING"
@@ -38,7 +38,7 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A container instance as ECS describes it."""
+    """A container instance, as ECS describes it."""
 
     arn: ContainerInstanceArn
     id: InstanceId
@@ -48,24 +48,24 @@ class Registration:
     variant: str | None
     """The value of the attribute `bottlerocket.variant`; None on every other operating system."""
     running_tasks: int
-    """Tasks whose desired status is RUNNING: those that are still stopping are not counted by ECS."""
+    """Running tasks whose desired status is RUNNING. ECS does not count tasks that are still stopping."""
     pending_tasks: int
     attributes: Mapping[str, str]
     registered_at: datetime
     at: datetime
-    """When we looked."""
+    """When it was described."""
     capacity_provider: str = ""
-    """Empty where it has none."""
+    """Empty if it has none."""
     remaining: RemainingResources | None = None
-    """What it has left for more tasks."""
+    """The resources it has left for more tasks."""
     impaired: str = ""
-    """What ECS's own checks find wrong with it; empty where that is nothing, or where ECS does not say."""
+    """Why ECS's own health checks call it IMPAIRED; empty if they do not, or if ECS does not say."""
     registered: RemainingResources | None = None
-    """What it has for tasks while none is on it."""
+    """The resources it has for tasks when it is empty."""
     capabilities: frozenset[str] | None = None
-    """Names of what its agent can do, None where they are not known. They are in no other attribute."""
+    """Names of its agent's capabilities; None if not known. They are not in `attributes`."""
     agent_version: str = ""
-    """Empty where ECS does not tell."""
+    """Empty if ECS does not say."""
 
     @property
     def external(self) -> bool:
@@ -83,20 +83,20 @@ class Task:
     group: str
     daemon: bool = False
     family: str = ""
-    """The family of its task definition; empty where ECS did not tell."""
+    """The family of its task definition; empty if ECS did not say."""
     own_interface: bool = False
-    """Whether it has a network interface of its own, as in the network mode awsvpc."""
+    """Whether it has its own network interface, as in network mode awsvpc."""
 
     @property
     def stopped(self) -> bool:
-        """Whether nothing of it is left on the host."""
+        """Whether it has stopped, so that nothing of it is left on the host."""
         return self.last_status == "STOPPED"
 
     @property
     def of_service(self) -> bool:
-        """Whether a service placed it, and so will place another one. Source: ECS writes `ecs-svc/<deployment>`.
+        """Whether a service started it, and so will replace it. Source: ECS sets `startedBy` to `ecs-svc/<deployment>`.
 
-        `startedBy` alone can be set by whoever calls RunTask, so the group that ECS derives must agree.
+        A caller of RunTask can set `startedBy` too, so the group that ECS derives must agree.
         """
         return self.started_by.startswith("ecs-svc/") and (not self.group or self.group.startswith("service:"))
 
@@ -110,12 +110,12 @@ class Tasks:
 
     @property
     def standalone(self) -> tuple[Task, ...]:
-        """Those that no service would start again elsewhere."""
+        """The tasks that no service would replace."""
         return tuple(task for task in self.left if not task.of_service)
 
 
 class PingStatus(Enum):
-    """What Systems Manager last said about its agent on an instance. ONLINE may be minutes out of date."""
+    """The ping status of the SSM agent, as Systems Manager reports it. ONLINE may be minutes out of date."""
 
     ONLINE = "Online"
     CONNECTION_LOST = "ConnectionLost"
@@ -124,32 +124,32 @@ class PingStatus(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ManagedNode:
-    """What Systems Manager tells of an instance without asking it."""
+    """What Systems Manager knows about an instance without sending it a command."""
 
     reach: PingStatus
     version: Version | None = None
-    """The release that its agent last named; older hosts (before 1.7.0) name none. Minutes old, and never proof."""
+    """The version that its agent last reported; hosts before 1.7.0 report none. It may be minutes old."""
 
 
 FAILED_CODES = frozenset({"TaskFailedToStart", "EssentialContainerExited"})
-"""How tasks end that nobody has stopped. Source: `stopCode` of DescribeTasks."""
+"""The stop codes of tasks that nobody stopped. Source: `stopCode` of DescribeTasks."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskEnd:
-    """A task that has stopped, as ECS tells of it for an hour."""
+    """A stopped task. ECS still describes it for an hour."""
 
     where: ContainerInstanceArn
     group: str
     code: str
-    """ECS's stopCode; empty where it gives none."""
+    """ECS's stopCode; empty if it gives none."""
     why: str
-    """The task's own words: why it stopped, with the reasons of its containers."""
+    """Why it stopped, with the reasons of its containers, as ECS reports them."""
     exit_code: int | None
     stopped_at: datetime
     launched_at: datetime
 
     @property
     def failed(self) -> bool:
-        """Whether nobody stopped it, and it did not end well."""
+        """Whether it failed by itself: nobody stopped it, and its exit code is not 0."""
         return self.code in FAILED_CODES and self.exit_code != 0

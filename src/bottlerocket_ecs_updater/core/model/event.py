@@ -1,7 +1,7 @@
-"""What happened: facts of a run, each once, as values.
+"""The events of a run, as values.
 
-The log line, the metric, the message, the report's bar and the test's assertion all come from these.
-Each carries the time at which it happened in the world, and a dotted name that is stable.
+Log lines, metrics, messages, report pages and test assertions are all made from them.
+Each event has the time at which it happened and a stable dotted name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.core.model.version import Version
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A fact with its time."""
+    """Something that happened, with its time."""
 
     name: ClassVar[str] = ""
     at: datetime
@@ -30,7 +30,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted(Event):
-    """A run began to look at a cluster."""
+    """A run started on a cluster."""
 
     name: ClassVar[str] = "run.started"
     run: RunId
@@ -50,7 +50,7 @@ class ClusterLooked(Event):
 
 @dataclass(frozen=True, slots=True)
 class InstanceEvent(Event):
-    """A fact about one instance."""
+    """Something that happened to one instance."""
 
     instance: InstanceId
 
@@ -74,18 +74,18 @@ class CommandSent(InstanceEvent):
 
 @dataclass(frozen=True, slots=True)
 class PhaseEntered(InstanceEvent):
-    """An instance went from one phase to another."""
+    """An instance moved from one phase to another."""
 
     name: ClassVar[str] = "phase.entered"
     phase: Phase
     before: Phase
     took: timedelta | None
-    """How long the phase before lasted, None where its beginning was not seen."""
+    """How long the previous phase lasted; None if its start was not seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed(InstanceEvent):
-    """We marked an instance: from here on it is ours to restore."""
+    """The run claimed an instance: from now on the updater must return it to service."""
 
     name: ClassVar[str] = "instance.claimed"
     source: Version
@@ -95,7 +95,7 @@ class Claimed(InstanceEvent):
 
 @dataclass(frozen=True, slots=True)
 class ClaimFound(InstanceEvent):
-    """A claim of an earlier run was found: it is finished first."""
+    """The run found a claim of an earlier run, and finishes that update first."""
 
     name: ClassVar[str] = "claim.found"
     phase: str
@@ -105,11 +105,11 @@ class ClaimFound(InstanceEvent):
 
 @dataclass(frozen=True, slots=True)
 class Drained(InstanceEvent):
-    """ECS was asked to drain it, and confirmed."""
+    """ECS confirmed that the instance is DRAINING."""
 
     name: ClassVar[str] = "instance.drained"
     tasks: int | None = None
-    """How many tasks of services ECS has to move to other instances; None in records that do not tell."""
+    """How many tasks of services ECS has to move to other instances; None in older records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +119,12 @@ class Rebooted(InstanceEvent):
     name: ClassVar[str] = "host.rebooted"
     version: Version
     took: timedelta | None
-    """From the sending of the reboot to the proof."""
+    """From sending the reboot command to its proof."""
 
 
 @dataclass(frozen=True, slots=True)
 class Returned(InstanceEvent):
-    """It was seen ACTIVE again, and our claim was dropped."""
+    """ECS showed it ACTIVE again, and its claim was removed."""
 
     name: ClassVar[str] = "instance.returned"
     out_of_service: timedelta | None
@@ -132,7 +132,7 @@ class Returned(InstanceEvent):
 
 @dataclass(frozen=True, slots=True)
 class Settled(InstanceEvent):
-    """The cluster was steady for the settle time after its return: its slot is free."""
+    """The cluster was steady for the settle time after its return, so its slot is free."""
 
     name: ClassVar[str] = "cluster.settled"
     took: timedelta
@@ -140,7 +140,7 @@ class Settled(InstanceEvent):
 
 @dataclass(frozen=True, slots=True)
 class InstanceHeld(InstanceEvent):
-    """It is passed over; said when the reason changes."""
+    """The instance is held; sent again when the reason changes."""
 
     name: ClassVar[str] = "instance.held"
     hold: Hold
@@ -148,7 +148,7 @@ class InstanceHeld(InstanceEvent):
 
 @dataclass(frozen=True, slots=True)
 class InstanceUpdated(InstanceEvent):
-    """It runs the target on a proven new boot, and is back in service."""
+    """It runs the target version after a proven reboot, and is back in service."""
 
     name: ClassVar[str] = "instance.updated"
     source: Version
@@ -158,7 +158,7 @@ class InstanceUpdated(InstanceEvent):
 
 @dataclass(frozen=True, slots=True)
 class InstanceFailed(InstanceEvent):
-    """Its update had begun and did not come to its end; it is in service."""
+    """Its update failed; the instance is in service."""
 
     name: ClassVar[str] = "instance.failed"
     failure: Failed
@@ -166,7 +166,7 @@ class InstanceFailed(InstanceEvent):
 
 @dataclass(frozen=True, slots=True)
 class InstanceQuarantined(InstanceEvent):
-    """It is left DRAINING: a person must look."""
+    """It is left DRAINING, and needs a person."""
 
     name: ClassVar[str] = "instance.quarantined"
     failure: Failed
@@ -174,14 +174,14 @@ class InstanceQuarantined(InstanceEvent):
 
 @dataclass(frozen=True, slots=True)
 class SuccessorCalled(InstanceEvent):
-    """Another run was asked for, on another host, to take the instance that this one runs on."""
+    """The run requested another run, on another host, to update the instance that it runs on itself."""
 
     name: ClassVar[str] = "successor.called"
 
 
 @dataclass(frozen=True, slots=True)
 class ActUnclear(InstanceEvent):
-    """AWS did not say whether an act took effect; the next look shows it."""
+    """AWS did not say whether a call took effect; the next look shows it."""
 
     name: ClassVar[str] = "act.unclear"
     act: str
@@ -190,40 +190,40 @@ class ActUnclear(InstanceEvent):
 
 @dataclass(frozen=True, slots=True)
 class LookPostponed(Event):
-    """AWS or the state store did not answer; nothing was done, the pass is taken again."""
+    """AWS or the state store did not answer; nothing was done, and the run tries again."""
 
     name: ClassVar[str] = "look.postponed"
     why: str
     for_: timedelta
     since: datetime | None = None
-    """Since when there was no answer; None in records that do not tell."""
+    """Since when there has been no answer; None in older records."""
     until: datetime | None = None
-    """When the run gives up at the latest."""
+    """The latest time at which the run gives up."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaitBegan(Event):
-    """The run waits for something outside of it: an answer of AWS, or a lease that another run holds."""
+    """The run waits for something external: an answer from AWS, or a lease held by another run."""
 
     name: ClassVar[str] = "wait.began"
     what: str
     since: datetime
     until: datetime | None
-    """When the wait ends at the latest; None where nobody can tell."""
+    """The latest time at which the wait ends; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthChanged(Event):
-    """Alarms or probes that updates wait for are not well, or all are well again; said when that changes."""
+    """Alarms or probes became unhealthy, or all are healthy again; sent when that changes."""
 
     name: ClassVar[str] = "health.changed"
     unwell: str
-    """What is not well, and why; empty where all is."""
+    """What is not healthy, and why; empty if everything is."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleOff(Event):
-    """What a rule asks cannot be had, so the run does without the rule; said once."""
+    """The run ignores a rule because AWS does not provide what it needs; sent once."""
 
     name: ClassVar[str] = "rule.off"
     rule: str
@@ -232,7 +232,7 @@ class RuleOff(Event):
 
 @dataclass(frozen=True, slots=True)
 class TellingFailed(Event):
-    """What happened could not be told there: the run goes on, and the others are told; said once of each."""
+    """An output failed, such as a message or a report; the run and its other outputs continue. Sent once for each."""
 
     name: ClassVar[str] = "telling.failed"
     what: str
@@ -241,7 +241,7 @@ class TellingFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ActDenied(Event):
-    """AWS does not allow an act that the run can do without; it is not asked for again in this run. Said once."""
+    """AWS denied a call that the run can do without, and does not make again. Sent once."""
 
     name: ClassVar[str] = "act.denied"
     action: str
@@ -251,7 +251,7 @@ class ActDenied(Event):
 
 @dataclass(frozen=True, slots=True)
 class StateUnreadable(Event):
-    """An object of the state store cannot be read, and the run does without it; said once of each."""
+    """An object in the state store cannot be read, and the run continues without it; sent once for each."""
 
     name: ClassVar[str] = "state.unreadable"
     key: str
@@ -260,38 +260,38 @@ class StateUnreadable(Event):
 
 @dataclass(frozen=True, slots=True)
 class StandingPublished(Event):
-    """The run wrote down where its cluster stands, for other clusters and for the page of the fleet."""
+    """The run published the state of its cluster, for other clusters and for the fleet page."""
 
     name: ClassVar[str] = "standing.published"
     stage: str
-    """Empty for a cluster that is in none."""
+    """Empty for a cluster that is in no stage."""
     version: Version | None
-    """What the whole cluster runs at least, None where an instance has not said."""
+    """The oldest version in the cluster; None if an instance has not reported its version."""
     healthy_since: datetime | None
-    """Since when the whole cluster has run it, and was healthy; None where it is not."""
+    """Since when the whole cluster has run it and been healthy; None if it is not."""
     behind: timedelta | None
-    """How long ago a newer version than its oldest instance runs was first seen; None where all run the newest."""
+    """How long ago a version newer than the oldest in the cluster was first seen; None if all run the newest."""
     updated_within: timedelta | None
-    """From the first sight of the version to the last instance that came to it, in the run that saw it come."""
+    """From when the version was first seen until the last instance ran it; set in the run that saw this happen."""
     trouble: str
-    """What is not healthy; empty where all is."""
+    """What is not healthy; empty if everything is."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseTaken(Event):
-    """This run has the right to act on the cluster."""
+    """This run may act on the cluster."""
 
     name: ClassVar[str] = "lease.taken"
     epoch: int
     from_whom: str
-    """The dead run that it was taken from; empty where it was free."""
+    """The dead run that it was taken from; empty if it was free."""
     warning: str = ""
-    """What this right does not protect from."""
+    """What this does not protect from."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseRefused(Event):
-    """Another run acts on the cluster; this one leaves."""
+    """Another run works on the cluster, so this one ends."""
 
     name: ClassVar[str] = "lease.refused"
     holder: str
@@ -300,7 +300,7 @@ class LeaseRefused(Event):
 
 @dataclass(frozen=True, slots=True)
 class UpdatesPaused(Event):
-    """Somebody paused the updates of the cluster: the run begins nothing more, and finishes what is begun."""
+    """Somebody paused updates of the cluster: the run starts no more updates, and finishes those in progress."""
 
     name: ClassVar[str] = "updates.paused"
     why: str
@@ -309,16 +309,16 @@ class UpdatesPaused(Event):
 
 @dataclass(frozen=True, slots=True)
 class UpdatesResumed(Event):
-    """The updates of the cluster, which were paused, go on."""
+    """Updates of the cluster were resumed."""
 
     name: ClassVar[str] = "updates.resumed"
     was: str
-    """The pause that was ended: by whom, since when, and why."""
+    """The pause that ended: by whom, since when, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunHalted(Event):
-    """The run begins nothing more; a person must look."""
+    """The run starts no more updates, and needs a person."""
 
     name: ClassVar[str] = "run.halted"
     why: str
@@ -326,7 +326,7 @@ class RunHalted(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunStopping(Event):
-    """The run was told to stop, by a signal."""
+    """The run received a signal to stop."""
 
     name: ClassVar[str] = "run.stopping"
     why: str
@@ -334,7 +334,7 @@ class RunStopping(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunFinished(Event):
-    """The canonical summary, last of every run."""
+    """The summary of the run, and its last event."""
 
     name: ClassVar[str] = "run.finished"
     run: RunId
@@ -346,6 +346,6 @@ class RunFinished(Event):
     outcomes: Mapping[InstanceId, Outcome]
     calls: Mapping[str, int]
     throttles: int = 0
-    """How many of them AWS refused for their rate."""
+    """How many of the calls AWS throttled."""
     reboots: Mapping[str, int] = field(default_factory=dict)
-    """How many proven reboots were seen to begin, were over before a look showed it, and were proven twice."""
+    """How many proven reboots were seen to start, were over before a look showed them, or were proven twice."""

@@ -1,4 +1,4 @@
-"""What an examination of a setup found: one line for each thing that was looked at."""
+"""Findings of `doctor`: one line for each thing that was checked."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ class Grade(Enum):
 
     OK = "OK"
     WARN = "WARN"
-    """Runs work, but not as well as they could; or it could not be found out."""
+    """Runs work, but not as well as they could, or the check itself could not be made."""
     FAIL = "FAIL"
-    """Runs cannot work, or cannot update this instance, until it is mended."""
+    """Runs cannot work, or cannot update this instance, until it is fixed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result for one thing that was checked."""
 
     grade: Grade
     check: str
     """What kind of thing, in one word: `store`, `document`, `permission`, …"""
     about: str
-    """Which one: a name, an ARN, an IAM action."""
+    """What was checked: a name, an ARN, an IAM action."""
     said: str
     """One sentence, without a full stop."""
     remedy: str = ""
-    """What a person can do, in the imperative; empty where all is well."""
+    """What a person can do, in the imperative; empty if nothing is wrong."""
 
 
 def fine(check: str, about: str, said: str) -> Finding:
-    """All is well."""
+    """Nothing is wrong."""
     return Finding(Grade.OK, check, about, said)
 
 
 def warn(check: str, about: str, said: str, remedy: str) -> Finding:
-    """It works, but could be better, or is not known."""
+    """It works but could be better, or it is not known."""
     return Finding(Grade.WARN, check, about, said, remedy)
 
 

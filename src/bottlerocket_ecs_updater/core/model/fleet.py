@@ -1,8 +1,8 @@
-"""Everything we know at one moment: what core decides on.
+"""The fleet: everything known about the cluster at one time. Decisions are made from it and the policy alone.
 
-`Instance` gathers what four witnesses say of one instance: ECS (`Registration`, `Task`), Systems Manager
-(`Reach`, commands), the host itself (`Told`), and the run's own record (`Trail`). A witness that has not been
-heard is None, never a guess.
+`Instance` combines four sources: ECS (`Registration`, `Tasks`), Systems Manager (`PingStatus`, commands), the host
+itself (`CheckAnswer`), and this run's own record (`RunProgress`). A source that has not answered is None; nothing is
+guessed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launches
+from bottlerocket_ecs_updater.core.model.calendars import CalendarState
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
 from bottlerocket_ecs_updater.core.model.history import History
 from bottlerocket_ecs_updater.core.model.ids import (
@@ -28,7 +29,7 @@ from bottlerocket_ecs_updater.core.model.version import Version
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """The shortest drain and reboot seen in this run: before that, looking is waste."""
+    """The shortest drain and reboot seen in this run. Polling earlier than that only costs calls."""
 
     drain: timedelta | None = None
     reboot: timedelta | None = None
@@ -36,19 +37,19 @@ class Durations:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """The run starts nothing more; what is in flight finishes; a person must look."""
+    """The run starts no more updates, finishes those in progress, and needs a person to look."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """One cluster, at one moment."""
+    """One cluster at one time."""
 
     run: RunId
     started_at: datetime
     at: datetime
-    """When this look was taken."""
+    """The time of this look, which counts as now in all decisions."""
     full_at: datetime
     """When all instances were last listed and described."""
     instances: Mapping[InstanceId, Instance]
@@ -57,36 +58,38 @@ class Fleet:
     durations: Durations = Durations()
     halt: Halt | None = None
     stopping: str = ""
-    """Why the run was told to begin nothing more; empty while it may."""
+    """Why the run must start no more updates, such as a signal; empty while it may."""
     blocked: str = ""
-    """What AWS does not let us do, so that no update can be brought to its end; empty while it lets us."""
+    """A denied AWS call without which no update can be finished; empty if there is none."""
     hosts_mute: bool = False
-    """Whether AWS does not let us send commands to hosts, or hear their answers."""
+    """Whether AWS denies sending commands to hosts, or reading their results."""
     suspects: Mapping[Version, int] = field(default_factory=dict)
-    """Releases that failed after a reboot, and on how many instances of this cluster."""
+    """Versions that failed after a reboot, each with the number of instances of this cluster it failed on."""
     past: History = field(default_factory=History)
-    """What this cluster's ledger remembers, this run's own deeds included."""
+    """The history in this cluster's ledger, including what this run has done."""
     paused: str = ""
-    """Who paused the updates, and why; empty while nobody did."""
+    """Who paused updates, and why; empty if they are not paused."""
     attributes_survive: bool = False
     """Whether an attribute was seen on an instance of this cluster after its reboot."""
     rival_at: datetime | None = None
-    """When the claim of a run with another store last appeared, or was gone."""
+    """When the claim of a run with another state store last appeared or disappeared."""
     store: str = ""
-    """A short name of the state store that this run shares with others; empty for a run that has none."""
+    """A short name of this run's state store; empty if it has none."""
     surveyed: bool = False
-    """Whether instances are surveyed before they begin."""
+    """Whether instances are surveyed before their update starts."""
     health: Health | None = None
-    """What the operator watches beside the services, None where that is nothing."""
+    """The operator's alarms and probes; None if there are none."""
+    calendars: Mapping[str, CalendarState] = field(default_factory=dict)
+    """The change calendars that updates wait for, by ARN."""
     definitions: Mapping[str, Definition] | None = None
-    """Task definitions that were read so far, None where they cannot be read: then nobody asks whether tasks fit."""
+    """Task definitions read so far; None if they cannot be read, and then room for tasks is not checked."""
     providers: Mapping[str, CapacityProvider] | None = None
-    """The capacity providers of its instances and services by name, None where they were not read."""
+    """The capacity providers of its instances and services, by name; None if they were not read."""
     interfaces: Mapping[str, int] | None = None
-    """How many network interfaces an instance has, by its type; None where that was not read."""
+    """How many network interfaces an instance has, by instance type; None if that was not read."""
     own: OwnTask | None = None
-    """The task that this run is, None where it is none or cannot tell."""
+    """The task that this run runs in; None if it runs in none, or does not know."""
     launches: Launches | None = None
-    """How its Auto Scaling groups start instances, None where nobody looked."""
+    """How its Auto Scaling groups launch instances; None if that was not read."""
     shared: Shared = field(default_factory=Shared)
-    """What other clusters that share the state store, and people, said of versions."""
+    """What other clusters that share the state store, and people, recorded about versions."""

@@ -1,4 +1,4 @@
-"""What earlier runs, and this one, did and saw: what rules that reach beyond one moment ask."""
+"""What this run and earlier ones did and saw, for rules that need more than the current state."""
 
 from __future__ import annotations
 
@@ -29,68 +29,68 @@ class RecordedDurations:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A reason that has kept runs from beginning anything, though it should have passed by itself."""
+    """A reason that kept several runs from starting any update, though it should have passed by itself."""
 
     runs: int
-    """In how many runs in a row."""
+    """How many runs in a row."""
     since: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """A service or a task family whose tasks kept drains from their end."""
+    """A service or task family whose tasks made drains time out."""
 
     times: int
-    """In how many runs in a row."""
+    """How many runs in a row."""
     instance: InstanceId
-    """The last host that they kept from becoming empty."""
+    """The last host whose drain they made time out."""
     first: datetime
     last: datetime
-    """When the first of these drains was given up, and the last one."""
+    """When the first and the last of these drains timed out."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenVersion:
-    """What tasks, or ECS's own checks, said against a version that boots well."""
+    """The evidence of tasks, or of ECS's own health checks, against a version that boots."""
 
     hosts: tuple[InstanceId, ...]
     services: tuple[str, ...]
-    """The groups of the tasks that failed; empty where ECS's checks said it."""
+    """The groups of the tasks that failed; empty if ECS's health checks are the evidence."""
     words: str
-    """The tasks' own words."""
+    """The stop reasons of the tasks."""
     at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What is remembered of updates. Empty where there is no state store, but for what this run did itself."""
+    """The recorded history of updates. Without a state store it holds only what this run did itself."""
 
     first_seen: Mapping[Version, datetime] = field(default_factory=dict)
-    """When each release was first seen, in this cluster or in one that shares the store."""
+    """When each version was first seen, in this cluster or in one that shares the state store."""
     updated: Mapping[InstanceId, PastUpdate] = field(default_factory=dict)
     begun: tuple[datetime, ...] = ()
-    """When instances were begun of which no name was written down, as far back as a day."""
+    """When updates started in the last day whose instances were not recorded."""
     recorded: RecordedDurations = field(default_factory=RecordedDurations)
     begun_on: Mapping[InstanceId, datetime] = field(default_factory=dict)
-    """When each instance was last drained for an update, as far back as a day."""
+    """When each instance was last drained for an update, in the last day."""
     found_on: Mapping[InstanceId, PastUpdate] = field(default_factory=dict)
-    """Instances that ran a release to which no run had brought them, and when they were first found on it."""
+    """Instances on a version that no run had updated them to, and when they were first found on it."""
     failed_on: Mapping[Version, frozenset[InstanceId]] = field(default_factory=dict)
-    """Releases that failed after a reboot since a person last released them, and on which instances."""
+    """Versions that failed after a reboot since a person last released them, and on which instances."""
     released: Mapping[Version, datetime] = field(default_factory=dict)
-    """Releases that a person declared good, and when."""
+    """Versions that a person declared good with `release`, and when."""
     broken: Mapping[Version, BrokenVersion] = field(default_factory=dict)
     """Versions on which tasks failed, since a person last released them."""
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
-    """The reasons, by their codes, that kept the last runs from beginning anything."""
+    """The reasons, by code, that kept the last runs from starting any update."""
     blockers: Mapping[str, Blocker] = field(default_factory=dict)
-    """Groups of tasks, such as `service:web`, that kept the last drain of a host that carried them from its end."""
+    """Groups of tasks, such as `service:web`, that made the last drain of a host with such tasks time out."""
 
     def came_to(self, instance: InstanceId, version: Version) -> datetime | None:
-        """When an instance came to a release, None where nobody wrote that down."""
+        """When an instance came to a version; None if that was not recorded."""
         known = (self.updated.get(instance), self.found_on.get(instance))
         return next((one.at for one in known if one is not None and one.version == version), None)
 
 
 SUSPECT_AFTER = 2
-"""Instances on which a release must fail after the reboot before no further one takes it: one may be hardware."""
+"""A version is suspect after it failed on this many instances after their reboot. One may be a hardware fault."""

@@ -1,8 +1,8 @@
-"""What a Bottlerocket host says about itself, and how its words are read.
+"""What a Bottlerocket host reports about itself, and how the report is read.
 
-A check prints the kernel's boot id, then the JSON of `apiclient update check`. Between the host and us stand
-a logger that may colour its lines, Run Command that may cut the text, and releases that order keys differently.
-So reading is lenient about form and strict about meaning: whatever is not understood is a named problem.
+A check prints the kernel's boot id, then the JSON of `apiclient update check`. A logger may colour its lines, Run
+Command may truncate the text, and versions of Bottlerocket may order keys differently. So reading is lenient about form
+and strict about meaning: anything that is not understood becomes a named problem.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ class UpdateState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HostReport:
-    """A check that was understood."""
+    """The result of an update check that was understood."""
 
     boot: BootId
     state: UpdateState
     running: Version
     chosen: Version | None
-    """What an apply would bring at the moment of the check."""
+    """The version that an apply would stage, at the time of the check."""
     staged: Version | None
-    """What the next boot would bring; meaningful while Staged or Ready."""
+    """The version on the staging partition; meaningful while Staged or Ready."""
 
     @property
     def target(self) -> Version | None:
-        """The release that this host would run after apply and reboot, None when there is none."""
+        """The version that this host would run after apply and reboot; None if there is none."""
         match self.state:
             case UpdateState.IDLE:
                 return None
@@ -67,7 +67,7 @@ class Problem(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HostProblem:
-    """A check that gave no report, and the line of the host's own words that says why."""
+    """A check that gave no report, and the line of the host's output that says why."""
 
     problem: Problem
     detail: str
@@ -76,10 +76,10 @@ class HostProblem:
 HostAnswer = HostReport | HostProblem
 
 DETAIL_MAX_CHARACTERS = 300
-"""Enough for apiclient's longest message that names its cause; the whole output stays in Run Command's history."""
+"""Enough for apiclient's longest message that names its cause. Run Command's history keeps the whole output."""
 
 BRACES_TRIED_MAX = 50
-"""Where a status may begin: it is the first brace, or follows a few that others printed."""
+"""How many opening braces are tried as the start of the status: other output may print some before it."""
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -92,7 +92,7 @@ _NOISE = re.compile(
 )
 # apiclient puts the same 240 characters of advice before the cause of every failed prepare.
 _ADVICE = re.compile(r"\s+This could mean that .*?\s+Detail: ")
-# Neither 423 nor "os error 11" alone will do: one is also a wait of 423.5s, the other also a resolver out of resources.
+# Neither 423 nor "os error 11" is enough alone: 423.5s may be a wait, and os error 11 a resolver out of resources.
 _LOCK_HELD = re.compile(r"\b(status|code) '?423\b|update lock held|unable to obtain (shared )?lock", re.IGNORECASE)
 _USAGE = re.compile(r"usage: apiclient|unknown argument 'update'", re.IGNORECASE)
 
@@ -103,17 +103,17 @@ def plain(text: str) -> str:
 
 
 def telling_line(stdout: str, stderr: str) -> str:
-    """The last line that says something, the error before the output; what a person wants to read first."""
+    """The last meaningful line of stderr, else of stdout: what a person wants to read first."""
     for text in (stderr, stdout):
         lines = [line.strip() for line in plain(text).splitlines()]
         telling = [line for line in lines if not _NOISE.search(line)]
         if telling:
             return _ADVICE.sub(" ", telling[-1])[:DETAIL_MAX_CHARACTERS]
-    return "it said nothing"
+    return "no output"
 
 
 def lock_held(stderr: str) -> bool:
-    """Whether another update command was running on the host (HTTP 423): a reason to wait, never a failure."""
+    """Whether another update command held the update lock (HTTP 423): a reason to wait, not a failure."""
     return _LOCK_HELD.search(plain(stderr)) is not None
 
 
@@ -157,7 +157,7 @@ def _read_failure(exit_code: int, stdout: str, stderr: str) -> HostProblem:
 
 
 def _status(text: str) -> Mapping[str, Any] | None:
-    """The first JSON object that carries an update state, whatever surrounds it; of a cut one no part is taken."""
+    """The first complete JSON object with an update state, whatever text surrounds it."""
     decoder = json.JSONDecoder()
     start = text.find("{")
     for _ in range(BRACES_TRIED_MAX):

@@ -1,4 +1,4 @@
-"""Identifiers, as types of their own: an EC2 instance id is never passed for a container instance ARN."""
+"""Identifiers. Each has its own type, so that an EC2 instance id is never passed for a container instance ARN."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NewType
 
 InstanceId = NewType("InstanceId", str)
-"""The EC2 instance id, `i-…` (or `mi-…`): survives re-registration, so everything that is remembered hangs on it."""
+"""The EC2 instance id, `i-…` (or `mi-…`). It survives re-registration, so all records use it as the key."""
 
 ContainerInstanceArn = NewType("ContainerInstanceArn", str)
 TaskArn = NewType("TaskArn", str)
@@ -21,13 +21,13 @@ BootId = NewType("BootId", str)
 
 @dataclass(frozen=True, slots=True)
 class OwnTask:
-    """The ECS task that a run is."""
+    """The ECS task that this run runs in."""
 
     task: TaskArn
     family: str
-    """Of its task definition: whoever else is of it is a run of the updater, too."""
+    """The family of its task definition. Other tasks of this family are runs of the updater, too."""
 
 
 def boot_id(text: str) -> BootId:
-    """Bring a boot id as the kernel prints it into the one form that is compared."""
+    """Normalize a boot id as the kernel prints it, so that boot ids can be compared."""
     return BootId(text.strip().replace("-", "").lower())

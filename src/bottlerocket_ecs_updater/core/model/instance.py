@@ -1,4 +1,4 @@
-"""One instance: everything that is known of it."""
+"""One instance: everything that is known about it."""
 
 from __future__ import annotations
 
@@ -26,86 +26,86 @@ from bottlerocket_ecs_updater.core.model.version import Version
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """What this run itself did with an instance, and saw since. Lost with the run; nothing depends on its survival."""
+    """What this run did with an instance and saw since. It ends with the run; a later run does not need it."""
 
     outcome: Outcome | None = None
-    """What is settled about the instance in this run, None while open."""
+    """The outcome of the instance in this run; None while it is open."""
     checks_failed: int = 0
-    """Checks without a report in a row."""
+    """How many checks in a row gave no report."""
     first_busy_at: datetime | None = None
     offered: Version | None = None
-    """The release that the host last said it would take: what failed, where it says nothing more."""
+    """The version that the host was last offered. If the host then fails to answer, this is the version that failed."""
     applies: int = 0
     applied_on: BootId | None = None
-    """The boot that the host was in when it was last told to apply, as far as it had said."""
+    """The host's boot id when the last apply was sent; None if it was not known."""
     applies_unheard: int = 0
-    """Applies among them whose sending got no reply, and of which nothing was ever found."""
+    """How many of `applies` got no reply from Systems Manager and were never found there."""
     drain_sent_at: datetime | None = None
     drain_seen: bool = False
-    """Whether ECS confirmed our drain, or showed it."""
+    """Whether ECS confirmed our drain or showed the instance DRAINING."""
     claim_seen: bool = False
-    """Whether we saw our attribute on the instance in this run."""
+    """Whether this run saw our claim on the instance."""
     unmarked: bool = False
-    """Whether this run dropped the claim on it: a reader that lags may still show it."""
+    """Whether this run removed its claim. A stale read may still show it."""
     claim_absent_looks: int = 0
-    """Looks in a row in which the attribute, once seen, was missing."""
+    """How many looks in a row did not find the claim that was seen before."""
     overwritten_looks: int = 0
-    """Looks in a row that found the claim of another run, which we did not take it over from, in place of ours."""
+    """How many looks in a row found another run's claim in place of ours, not counting one that we took over."""
     overwritten_by: str = ""
     doubted_at: datetime | None = None
-    """When the last look was that counted among either: one that followed too closely shows nothing new."""
+    """When the last of these looks was counted. A look too soon after it counts for nothing."""
     taken_from: RunId | None = None
-    """The run whose claim this run took over: a reader that lags may still show it."""
+    """The run whose claim this run took over. A stale read may still show its claim."""
     claimed_at: datetime | None = None
     """When this run first knew of the claim."""
     phase_seen_at: datetime | None = None
-    """When this run first saw, or wrote, the claim in its present phase."""
+    """When this run first saw or wrote the claim in its current phase."""
     found_in_quarantine: bool = False
-    """Whether it was quarantined already when this run first saw its claim."""
+    """Whether it was already quarantined when this run first saw its claim."""
     reboot_sent_at: datetime | None = None
     away_at: datetime | None = None
-    """When the agent was last seen to go, since it was marked for its reboot and before a new boot was proven."""
+    """When the agent was last seen to disconnect, after the reboot was marked and before a new boot was proven."""
     connected_looks: int = 0
-    """Looks in a row that saw the agent connected since the reboot (all looks where there was none)."""
+    """How many looks in a row saw the agent connected since the reboot; all looks if there was no reboot."""
     looks_when_asked: int = 0
-    """How many those were when the last check was sent to it."""
+    """The value of `connected_looks` when the last check was sent."""
     connected_at: datetime | None = None
-    """When the last look was that counted among those: one that followed too closely shows nothing new."""
+    """When `connected_looks` was last raised. A look too soon after it counts for nothing."""
     disconnected_since: datetime | None = None
-    """Since when every look saw its agent disconnected, None while it is connected."""
+    """Since when every look has seen its agent disconnected; None while it is connected."""
     proof_at: datetime | None = None
-    """When a check was asked that showed a boot id other than the claim's, and that none before had shown."""
+    """When the check was sent that first showed a new boot id, other than the claim's."""
     proof_heard_at: datetime | None = None
-    """When its answer was heard: the Systems Manager agent of that boot was up by then."""
+    """When its answer arrived. The SSM agent of that boot was up by then."""
     proof_boot: BootId | None = None
-    """That boot id: where a later check shows yet another, the host rebooted once more."""
+    """The new boot id. If a later check shows another one, the host rebooted again."""
     groups: tuple[str, ...] = ()
-    """The groups of the tasks that were on it when its drain began."""
+    """The groups of the tasks that were on it when its drain started."""
     moving: Mapping[str, int] = field(default_factory=dict)
-    """How many tasks of each service its drain has to move, by service name."""
+    """How many tasks its drain has to move, by service name."""
     pending_outcome: Outcome | None = None
-    """What it becomes once it is seen ACTIVE."""
+    """Its outcome once ECS shows it ACTIVE."""
     return_sent_at: datetime | None = None
     return_confirmed: bool = False
     """Whether ECS confirmed that it was set ACTIVE."""
     pending_since: datetime | None = None
-    """Since when every look found tasks on it that do not run yet, None while it does not serve."""
+    """Since when every look has found tasks on it that are not running yet; None while it is out of service."""
     impaired_since: datetime | None = None
-    """Since when every look found it IMPAIRED by ECS's own checks."""
+    """Since when every look has found its ECS health status IMPAIRED."""
     was_impaired: bool = False
-    """Whether it was so before its drain: then its update is not to blame."""
+    """Whether it was IMPAIRED before its drain, so that the update is not the cause."""
     missing_looks: int = 0
-    """Looks in a row in which ECS did not list it."""
+    """How many looks in a row did not list it."""
     dark_looks: int = 0
-    """Looks in a row in which ECS listed it and did not describe it."""
+    """How many looks in a row listed it but did not describe it."""
     in_vain_since: datetime | None = None
-    """Since when AWS has taken no act on it, None where it took the last one."""
+    """Since when AWS has accepted no call for it; None if it accepted the last one."""
     deficits_before: Mapping[ServiceArn, int] | None = None
-    """How many tasks each service lacked when its drain began, None where another run began it."""
+    """How many tasks each service lacked when its drain started; None if another run started it."""
     successor_called_at: datetime | None = None
-    """When another run was asked for that takes it, because this one runs on it."""
+    """When another run was requested to update it, because this run runs on it."""
     successor: TaskArn | None = None
-    """The task of that other run, once it was seen on another host."""
+    """The task of that other run, after it was seen on another host."""
 
 
 MANAGED_INSTANCES = "ecs.amazonaws.com"
@@ -114,12 +114,12 @@ MANAGED_INSTANCES = "ecs.amazonaws.com"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The EC2 instance, as EC2 shows it; asked only about those that ECS or Systems Manager cannot reach."""
+    """The instance as EC2 describes it. Read only for instances that ECS or Systems Manager cannot reach."""
 
     state: str
     """As EC2 writes it: `running`, `stopped`, …"""
     managed_by: str = ""
-    """The AWS service that looks after it, such as `ecs.amazonaws.com` after Managed Instances; empty for none."""
+    """The AWS service that operates it, such as `ecs.amazonaws.com` for Managed Instances; empty if none does."""
     address: str = ""
     """Its private IPv4 address."""
 
@@ -130,42 +130,42 @@ class Machine:
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody stopped it: it comes back only when it is started."""
+        """Whether it is stopped. It comes back only when somebody starts it."""
         return self.state in ("stopping", "stopped")
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node that Systems Manager knows by a hybrid activation, under an id of its own."""
+    """A node that registered with Systems Manager through a hybrid activation, under its own id."""
 
     id: str
     """`mi-…`."""
     address: str = ""
     bottlerocket: bool = False
-    """Whether its agent says that it runs on Bottlerocket; before 1.7.0 none does."""
+    """Whether its agent reports Bottlerocket as its platform. Versions before 1.7.0 never report it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SurveyedFacts:
-    """What a survey found of one instance, beside its own state."""
+    """What a survey found around one instance: Auto Scaling, EC2 and task protection."""
 
     at: datetime
     membership: Membership | None = None
-    """None where Auto Scaling was not asked, or did not say."""
+    """None if Auto Scaling was not asked or did not answer."""
     group_at: datetime | None = None
-    """When its group last answered, or could not be asked at all; None where neither ever was."""
+    """When its group last answered, or turned out not to be readable at all; None if neither happened yet."""
     group_missed_since: datetime | None = None
-    """Since when every question to its group in a row got no answer, None where the last one got one."""
+    """Since when no read of its group has been answered; None if the last one was."""
     machine: Machine | None = None
-    """None where EC2 was not asked about it, or did not say."""
+    """None if EC2 was not asked about it or did not answer."""
     protected: Mapping[TaskArn, datetime] = field(default_factory=dict)
     """Until when tasks on it are protected."""
     asked_at: datetime | None = None
-    """When all of it was last asked together, as it is before a drain; None where that never was."""
+    """When all of it was last read together, as is done before a drain; None if never."""
     unasked: str = ""
-    """What AWS did not say then, though a rule asks for it, and why; empty where it said all."""
+    """What a rule needs that AWS did not answer then, and why; empty if it answered everything."""
     unasked_since: datetime | None = None
-    """Since when every such survey in a row has missed something."""
+    """Since when every survey has missed something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,68 +174,68 @@ class Instance:
 
     id: InstanceId
     registration: Registration | None = None
-    """None where ECS did not list or describe it at the last full look."""
+    """None if ECS did not list or describe it at the last full look."""
     undescribed: str = ""
     """ECS's reason for not describing it."""
     reach: PingStatus = PingStatus.UNKNOWN
     node: str = ""
-    """Under which other id Systems Manager knows it, or may know it; empty where nothing tells of one."""
+    """The other id under which Systems Manager knows it, or may know it; empty if there is none."""
     shown_version: Version | None = None
-    """What Systems Manager shows that it runs; for people to read, never to decide by."""
+    """The version that Systems Manager shows. For people to read; decisions never use it."""
     check_answer: CheckAnswer | None = None
     pending: PendingCommand | None = None
     applied: CommandResult | None = None
     """The last apply that ended."""
     reboots: tuple[SentReboot, ...] = ()
-    """The reboots that may have been sent under its claim. None of them keeps a host from being checked."""
+    """The reboots that may have been sent under its claim. A pending one does not stop checks."""
     before_drain_result: CommandResult | None = None
-    """How the operator's document before the drain last ended."""
+    """The last result of the before-drain document."""
     after_reboot_result: CommandResult | None = None
-    """How the operator's document after the reboot last ended, since that reboot was asked for."""
+    """The last result of the after-reboot document since the reboot was requested."""
     send_refused: str = ""
     send_denied: str = ""
-    """What AWS said when it did not allow the last command to it, empty where it allowed it, or none was tried."""
+    """The error of AWS when it denied the last command to it; empty if it did not."""
     mute: bool = False
-    """Whether AWS did not allow the last check of it."""
+    """Whether AWS denied the last check of it."""
     claim: Claim | None = None
-    """Our claim, from the instance itself or from the store's copy."""
+    """Our claim, from the instance itself or from the copy in the state store."""
     claimed_arn: ContainerInstanceArn | None = None
-    """The registration under which the store's copy says that it was claimed."""
+    """The container instance ARN under which it was claimed, according to the state store."""
     claim_on_instance: bool = False
     claim_unreadable: str = ""
     backoff: Backoff | None = None
     tasks: Tasks | None = None
     around: SurveyedFacts | None = None
-    """None where nobody surveyed it."""
+    """None if it was not surveyed."""
     progress: RunProgress = field(default_factory=RunProgress)
 
     @property
     def bottlerocket(self) -> bool:
-        """Whether it is one of ours to look after."""
+        """Whether it is a Bottlerocket host; true also for a claimed one that is not registered now."""
         if self.registration is None:
             return self.claim is not None
         return self.registration.variant is not None
 
     @property
     def registered(self) -> bool:
-        """Whether the cluster has it: ECS calls one INACTIVE that was terminated or deregistered."""
+        """Whether it is registered in the cluster. ECS shows a terminated or deregistered one as INACTIVE."""
         return self.registration is not None and self.registration.status is not Status.INACTIVE
 
     @property
     def phase_began(self) -> datetime:
-        """When the phase of its claim began: what limits count from. Only for instances that carry a claim.
+        """When the phase of its claim began, from which its limits count. Only for claimed instances.
 
-        A clock that was wrong may have dated it in the future. It then began when this run first saw it.
+        A wrong clock may have written a time in the future. Then the time when this run first saw it counts.
         """
         assert self.claim is not None
         return min(self.claim.since, self.progress.phase_seen_at or self.claim.since)
 
     @property
     def unknown(self) -> bool:
-        """Whether ECS lists it and did not describe it at the last look: nobody knows how it stands."""
+        """Whether ECS listed it but did not describe it at the last look, so that its state is not known."""
         return self.undescribed not in ("", NAMELESS)
 
     @property
     def zone(self) -> Zone:
-        """Its availability zone, empty when unknown."""
+        """Its availability zone; empty if unknown."""
         return self.registration.zone if self.registration else Zone("")

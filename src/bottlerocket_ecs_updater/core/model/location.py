@@ -1,4 +1,4 @@
-"""Which cluster is meant: a name alone is not enough, since every Region of every account may have one of that name.
+"""Which cluster is meant. A name alone is not enough: every Region of every account may have a cluster of that name.
 
 arn:aws:ecs:eu-west-1:111122223333:cluster/web
 arn:aws:ecs:eu-west-1:111122223333:container-instance/web/0123…     the long format, since 2018
@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 _SECTIONS = 6
-"""Of an ARN: arn, partition, service, Region, account, resource."""
+"""Sections of an ARN: arn, partition, service, Region, account, resource."""
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A cluster, told from all others. The name is empty where an ARN does not tell it."""
+    """The account, Region and name of a cluster. The name is empty if an ARN does not contain it."""
 
     account: str
     region: str
@@ -27,17 +27,17 @@ class Location:
 
     @property
     def words(self) -> str:
-        """For people."""
+        """The location as text for people."""
         return f"the cluster {self.name or 'without a name'} of account {self.account} in {self.region}"
 
     def may_be(self, other: Location) -> bool:
-        """Whether both can be one: they are, unless account or Region differ, or both names are known and differ."""
+        """Whether both may be the same cluster: account and Region are equal, and the names if both are known."""
         here, there = (self.account, self.region), (other.account, other.region)
         return here == there and (not self.name or not other.name or self.name == other.name)
 
 
 def location_of(arn: str) -> Location | None:
-    """Where the ARN of a cluster, or of something in one, is; None for anything else."""
+    """The location in the ARN of a cluster, or of something in a cluster; None for any other text."""
     sections = arn.split(":", _SECTIONS - 1)
     if len(sections) < _SECTIONS or sections[0] != "arn" or sections[2] != "ecs" or not sections[3] or not sections[4]:
         return None
@@ -47,7 +47,7 @@ def location_of(arn: str) -> Location | None:
 
 
 def elsewhere(arns: Iterable[str], here: Collection[Location]) -> Location | None:
-    """The place of the first ARN that is in none of these; None where all may be, or where nothing is known."""
+    """The location of the first ARN in none of the clusters `here`; None if there is none, or if `here` is empty."""
     if not here:
         return None
     for arn in arns:
@@ -58,5 +58,5 @@ def elsewhere(arns: Iterable[str], here: Collection[Location]) -> Location | Non
 
 
 def name_of(cluster: str) -> str:
-    """The name of a cluster, of its name, of its ARN, or of its place as text."""
+    """The name of a cluster, given its name, its ARN or its location as text."""
     return cluster.rsplit("/", 1)[-1]

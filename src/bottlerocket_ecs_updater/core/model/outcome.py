@@ -1,4 +1,4 @@
-"""What became of an instance in a run."""
+"""The outcome of an instance in a run."""
 
 from __future__ import annotations
 
@@ -16,49 +16,49 @@ from bottlerocket_ecs_updater.core.model.version import Version
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """A note that an attempt failed: not tried again before `until`. Outlasts runs where there is a store."""
+    """A failed attempt at a version, which is not repeated before `until`. It is kept in the state store."""
 
     version: Version
     attempts: int
     until: datetime
     why: str
     rolled_back: bool = False
-    """The version did not boot here: not tried again on this instance until a person says so."""
+    """Whether the version did not boot here. It is then not tried again on this instance until a person clears it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """It runs the target, on a new boot."""
+    """It runs the target version, proven by a new boot id."""
 
     source: Version
     target: Version
 
     @property
     def downgrade(self) -> bool:
-        """Whether its repository had withdrawn the release that it ran."""
+        """Whether the target is older than the version it ran before, as after a withdrawn version."""
         return self.target < self.source
 
 
 @dataclass(frozen=True, slots=True)
 class UpToDate:
-    """There was nothing to do."""
+    """No update was available for it."""
 
     version: Version
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """It is left DRAINING, out of service, and a person must look."""
+    """It is left DRAINING, out of service, and needs a person."""
 
     why: Failed
 
 
 Outcome = Updated | UpToDate | Hold | Failed | Quarantined
-"""What became of an instance in a run."""
+"""The outcome of an instance in a run."""
 
 
 class OutcomeKind(Enum):
-    """The kinds of outcome, by the words that runs count them under, worst first."""
+    """The kinds of outcome under which runs count instances, worst first."""
 
     QUARANTINED = "quarantined"
     FAILED = "failed"
@@ -69,12 +69,12 @@ class OutcomeKind(Enum):
 
     @property
     def words(self) -> str:
-        """As a person writes it."""
+        """The kind as text for people."""
         return self.value.replace("_", " ")
 
 
 def count(outcomes: Mapping[InstanceId, Outcome]) -> dict[str, int]:
-    """How many instances came to each kind of end."""
+    """How many instances have each kind of outcome."""
     counts = {"updated": 0, "held": 0, "failed": 0, "quarantined": 0, "up_to_date": 0, "not_bottlerocket": 0}
     for outcome in outcomes.values():
         counts[kind_of(outcome)] += 1
@@ -82,7 +82,7 @@ def count(outcomes: Mapping[InstanceId, Outcome]) -> dict[str, int]:
 
 
 def kind_of(outcome: Outcome) -> str:
-    """The word that an outcome is counted under."""
+    """The kind that an outcome is counted under."""
     match outcome:
         case Updated():
             return "updated"
@@ -102,9 +102,9 @@ LONGEST_BACKOFF = timedelta(days=2)
 
 
 FOR_EVER = timedelta(days=3650)
-"""Until a person says otherwise."""
+"""Until a person clears it."""
 
 
 def longest_backoff(rest: Backoff) -> timedelta:
-    """No rest of its kind is longer."""
+    """The longest that this backoff can last."""
     return FOR_EVER if rest.rolled_back else LONGEST_BACKOFF

@@ -5,7 +5,7 @@
        │                            ▼                  │            limit│          new boot id
     SETTLING ◀──seen ACTIVE── RETURNING ◀──healthy── VERIFYING ◀─────────┼────────────────────┘
                                   ▲                    │                │
-                                  └────────────────────┼────────────────┘ (given back)
+                                  └────────────────────┼────────────────┘ (abandoned)
                                                        └──limit──▶ QUARANTINED
 
 A phase is never stored. `phase_of` derives it from what ECS, Systems Manager, the host and the claim say now.
@@ -44,8 +44,8 @@ class Phase(Enum):
     READY = (
         "ready",
         "the host says Ready",
-        "waits for a place in the budget",
-        "there is one, and nothing holds the instance",
+        "waits for a free slot in the budget",
+        "a slot is free, and nothing holds the instance",
     )
     DRAINING = (
         "draining",
@@ -63,9 +63,9 @@ class Phase(Enum):
         "verifying",
         "our claim, and a new boot id",
         "checks the version and that the ECS agent stays connected; runs the after-reboot document",
-        "all of it is well; or the reboot limit passes, and the instance is quarantined",
+        "all of these succeed; or the reboot limit passes, and the instance is quarantined",
     )
-    RETURNING = "returning", "verified, or given back", "sets ACTIVE", "ECS shows ACTIVE, and the claim is removed"
+    RETURNING = "returning", "verified, or abandoned", "sets ACTIVE", "ECS shows ACTIVE, and the claim is removed"
     QUARANTINED = (
         "quarantined",
         "our claim, in phase quarantined",
@@ -86,7 +86,7 @@ IN_PROGRESS = frozenset({Phase.STAGING, Phase.DRAINING, Phase.REBOOTING, Phase.V
 
 
 def phase_of(instance: Instance) -> Phase:
-    """The phase that an instance is in, from what is known of it."""
+    """The phase of an instance, derived from the facts that are known about it."""
     if instance.claim is not None:
         return _claimed_phase(instance)
     if instance.pending is not None and instance.pending.kind is DocumentKind.APPLY:

@@ -1,7 +1,7 @@
-"""Why an instance was passed over, or failed: each reason once, with its sentence and what would change it.
+"""Why an instance is held or failed. Each reason has a code, a sentence and a remedy.
 
-The code is what logs, plans, status and reports carry; the sentence and the remedy are what people read.
-`{…}` in a sentence is filled from the facts that come with the reason.
+Logs, plans, status and reports carry the code. People read the sentence and the remedy.
+`{…}` in a sentence is filled from the facts of the reason.
 """
 
 from __future__ import annotations
@@ -18,33 +18,33 @@ class _Words:
 
 
 class Reason(Enum):
-    """Why an instance is held: nothing is wrong with our work, but it may not, or cannot, be done now."""
+    """Why an instance is held: nothing failed, but its update may not or cannot be done now."""
 
     NOT_BOTTLEROCKET = _Words(
         "not-bottlerocket",
         "it is not a Bottlerocket host: it has no attribute bottlerocket.variant",
-        "nothing: the updater leaves other operating systems alone",
+        "do nothing: the updater leaves other operating systems alone",
     )
     NOT_DESCRIBED = _Words(
         "not-described",
         "ECS could not describe it: {why}",
-        "deregister it if it stays: most often it is gone at the next look",
+        "deregister it if it stays listed; most often it is gone within minutes",
     )
     NOT_ACTIVE = _Words("not-active", "its status in ECS is {status}", "wait until it is ACTIVE, or deregister it")
     DRAINED_BY_OTHERS = _Words(
         "drained-by-others",
         "somebody else set it to DRAINING",
-        "set it to ACTIVE when the other work is done; the updater never returns what it did not drain",
+        "set it to ACTIVE when that work is done; the updater returns only instances that it drained itself",
     )
     ANOTHER_RUN = _Words(
         "another-run",
-        "run {run}, which has another state store, acts on this cluster: {instance} is {phase} since {since}",
-        "let one updater look after a cluster, or give all of them one state store",
+        "run {run}, which uses another state store, works on this cluster: {instance} has been {phase} since {since}",
+        "run only one updater for each cluster, or give all of them the same state store",
     )
     AGENT_DISCONNECTED = _Words(
         "agent-disconnected",
         "its ECS agent is disconnected",
-        "look at the ECS agent on the host, or replace the instance",
+        "check the ECS agent on the host, or replace the instance",
     )
     UNKNOWN_TO_SSM = _Words(
         "unknown-to-ssm",
@@ -54,158 +54,167 @@ class Reason(Enum):
     HYBRID_ACTIVATION = _Words(
         "hybrid-activation",
         "Systems Manager does not know it by its EC2 id: {known}",
-        "take the activation out of the control container's user data, give the instance role "
+        "remove the activation from the control container's user data, give the instance role "
         "AmazonSSMManagedInstanceCore, replace the instance, and deregister that node in Systems Manager",
     )
     MANAGED_INSTANCE = _Words(
         "managed-instance",
-        "{service} looks after it",
-        "nothing: AWS patches and replaces Managed Instances itself, and it counts as no part of the fleet",
+        "{service} manages it",
+        "do nothing: AWS patches and replaces Managed Instances itself, and the updater does not count them",
     )
     INSTANCE_STOPPED = _Words(
         "instance-stopped",
         "its EC2 instance is {state}",
-        "start it, and the next run looks at it; or deregister it. Until then it counts as no part of the fleet",
+        "start it, and the next run checks it; or deregister it. The updater does not count it while it is stopped",
     )
     SSM_CONNECTION_LOST = _Words(
         "ssm-connection-lost",
         "Systems Manager has lost the connection to it",
-        "look at the control container and the host's route to Systems Manager",
+        "check the control container and the host's route to Systems Manager",
     )
     SEND_REFUSED = _Words(
         "send-refused",
         "Systems Manager refused to send it a command: {why}",
-        "read the message, and correct what it names; the next run tries again",
+        "fix what the message names; the next run tries again",
     )
     SEND_DENIED = _Words(
         "send-denied",
-        "AWS does not allow commands to it: {why}",
-        "name its Auto Scaling group in the stack's AutoScalingGroups, or give it the tag that InstanceTag asks for: "
+        "AWS denies commands to it: {why}",
+        "add its Auto Scaling group to the stack's AutoScalingGroups, or give it the tag in InstanceTag: "
         "the task role needs ssm:SendCommand for each instance",
     )
     TOO_OLD = _Words(
         "too-old",
-        "it runs a Bottlerocket older than 1.0.5, whose apiclient cannot update",
-        "replace the instance with a current AMI, once",
+        "it runs a Bottlerocket version older than 1.0.5, whose apiclient cannot update the host",
+        "replace the instance with one from a current AMI; later updates work in place",
     )
     UPDATE_LOCK_HELD = _Words(
         "update-lock-held",
         "another update command holds its update lock: {detail}",
-        "reboot the host to free the lock if it stays; the next run tries again",
+        "wait for the next run, which tries again; if the lock stays held, reboot the host",
     )
     CHECK_FAILED = _Words(
         "check-failed",
         "its update check failed: {detail}",
-        "check the host's network settings and settings.updates: most often it cannot reach its update repository",
+        "check the host's network and settings.updates: most often it cannot reach its update repository",
     )
     NO_BOOT_ID = _Words(
         "no-boot-id",
-        "its check printed no boot id, so a reboot could not be proven",
+        "its update check printed no boot id, so a reboot could not be proven",
         "use the check document of this updater's own stack",
     )
     UNREADABLE = _Words(
         "unreadable",
-        "its check printed something that is no update status: {detail}",
-        "run the check document by hand and look",
+        "its update check printed no valid update status: {detail}",
+        "run the check document on it by hand and read the output",
     )
     UNKNOWN_STATE = _Words(
-        "unknown-state", "it reported an unknown state: {detail}", "run a newer updater, which may know this state"
+        "unknown-state",
+        "it reported an unknown update state: {detail}",
+        "upgrade the updater: a newer version may know this state",
     )
     NO_ANSWER = _Words(
         "no-answer",
         "it did not answer the update check: {detail}",
-        "look at the control container and its log",
+        "check the control container and its log",
     )
     END_OF_LIFE_VARIANT = _Words(
         "end-of-life-variant",
-        "its variant {variant} gets no more releases; it runs {version}",
-        "replace the instance with a current variant: there is no update in place between variants",
+        "its variant {variant} gets no new versions; it runs {version}",
+        "replace the instance with one of a current variant: a variant cannot be changed in place",
     )
     NOTHING_CHOSEN = _Words(
         "nothing-chosen",
-        "an update is staged on it, but its repository offers none now",
-        "wait until a release is offered, or reboot the host to clear the staged one",
+        "an update is staged on it, but its update repository now offers none",
+        "wait until a version is offered, or reboot the host to clear the staged one",
     )
-    WITHDRAWN = _Words("withdrawn", "the update to {version} was withdrawn before it was applied", "nothing")
+    WITHDRAWN = _Words(
+        "withdrawn",
+        "the update to {version} was withdrawn before it was applied",
+        "do nothing: it is updated when another version is offered",
+    )
     STANDALONE_TASK = _Words(
         "standalone-task",
-        "it runs a task that belongs to no service: {task}",
-        "end or stop the task, or run it as a service",
+        "it runs a standalone task: {task}",
+        "stop the task or wait for its end, or run it as a service",
     )
     OWN_HOST = _Words(
         "own-host",
-        "this run is on it itself, {why}",
-        "start a run on another host; with `--own-host hand-over` this one has such a run started",
+        "the updater's own task runs on it, {why}",
+        "start a run on another host, or use `--own-host hand-over`, which does that for you",
     )
     OWN_HOST_LAST = _Words(
         "own-host-last",
-        "this run is on it itself, and takes all others first",
-        "wait: it is handed over to another run when those are done",
+        "the updater's own task runs on it, so all other instances come first",
+        "wait: it is handed over to another run when the others are done",
     )
     HANDED_OVER = _Words(
         "handed-over",
-        "this run is on it itself; another one, on another host, takes it: {task}",
-        "nothing: the other run tells what became of it",
+        "the updater's own task runs on it; a run on another host updates it: {task}",
+        "read the report of that run for the result",
     )
     BACKING_OFF = _Words(
         "backing-off",
-        "it rests until {until} after {attempts} failed attempt(s) at {version}: {why}",
+        "it is backing off until {until}; failed attempts at {version}: {attempts} (last: {why})",
         "{then}",
     )
     RELEASE_SUSPECT = _Words(
         "release-suspect",
-        "{version} failed on {count} instances of this cluster, so no further one takes it",
-        "`release {version}` when it is known to be good, or wait for another release",
+        "{version} failed on {count} instances of this cluster, so no other instance is updated to it",
+        "run `release {version}` when you know that it is good, or wait for another version",
     )
     VERSION_BREAKS_TASKS = _Words(
         "version-breaks-tasks",
-        "tasks fail on {version}, so no further instance takes it; on {hosts}: {what}",
-        "look at these tasks; `release {version}` when it is known to be good, or wait for another release",
+        "tasks fail on {version}, so no other instance is updated to it; on {hosts}: {what}",
+        "check these tasks; run `release {version}` when you know that it is good, or wait for another version",
     )
     BUDGET = _Words(
         "budget",
-        "{unavailable} of at most {limit} instances are unavailable: {who}",
-        "wait until one of them is back, or raise --max-unavailable",
+        "the budget is full: {unavailable} unavailable, limit {limit}: {who}",
+        "wait until one of them is back in service, or raise --max-unavailable",
     )
     ZONE_BUDGET = _Words(
         "zone-budget",
-        "{unavailable} of at most {limit} instances of {zone} are unavailable: {who}",
-        "wait until one of them is back, or raise --max-unavailable-per-zone",
+        "the budget of {zone} is full: {unavailable} unavailable, limit {limit}: {who}",
+        "wait until one of them is back in service, or raise --max-unavailable-per-zone",
     )
-    SETTLING = _Words("settling", "the cluster is settling after {instance}", "wait until services are steady")
-    HALTED = _Words("halted", "the run halted: {why}", "look at the halt's reason")
-    STOPPING = _Words("stopping", "the run was told to stop: {why}", "wait for the next run, or start one")
-    STAGING_AHEAD = _Words("staging-ahead", "enough other instances are staged", "wait until those are being rebooted")
+    SETTLING = _Words(
+        "settling", "the cluster is settling after {instance} returned", "wait until its services are steady"
+    )
+    HALTED = _Words("halted", "the run halted: {why}", "fix the cause of the halt; the next run continues")
+    STOPPING = _Words("stopping", "the run is stopping: {why}", "wait for the next run, or start one")
+    STAGING_AHEAD = _Words("staging-ahead", "enough other instances are staged", "wait until those are rebooted")
     CLAIM_REMOVED = _Words(
         "claim-removed",
-        "somebody removed our claim while it was draining, so it was left to them, {status}",
-        "set it to ACTIVE when it may serve again",
+        "somebody removed our claim while it was draining, so it was left as it is, {status}",
+        "set it to ACTIVE when it may take tasks again",
     )
     CLAIM_LOST = _Words(
         "claim-lost",
-        "run {run} claimed it at {since}, and it does not carry that claim any more: it was left as it is, {status}",
-        "set it to ACTIVE when it may serve again, unless somebody drained it on purpose",
+        "run {run} claimed it at {since}, but it no longer carries that claim, so it was left as it is, {status}",
+        "set it to ACTIVE when it may take tasks again, unless somebody drained it on purpose",
     )
     RETURNED_BY_OTHERS = _Words(
         "returned-by-others",
-        "somebody else set it to ACTIVE before we did",
-        "wait for the next run, which looks at it again",
+        "somebody else set it to ACTIVE before the updater did",
+        "wait for the next run, which checks it again",
     )
     DRAIN_TIMED_OUT = _Words(
         "drain-timed-out",
-        "it was not empty after {limit}, and was given back; left were {tasks}",
-        "look at why these tasks stay: stop time-outs, minimumHealthyPercent with no room elsewhere, task protection",
+        "its drain timed out after {limit}, so it was returned to service; tasks left: {tasks}",
+        "find out why these tasks do not stop: stop timeouts, minimumHealthyPercent with no room elsewhere, or task "
+        "protection",
     )
     DRAIN_BLOCKED = _Words(
         "drain-blocked",
-        "it runs tasks of {what}, which kept a drain from its end {times}, since {since}, last on {instance}; "
-        "no further host with them is drained {when}",
-        "its owner sees why these tasks do not stop; where they need hours, let drains wait with "
+        "it runs tasks of {what}, which made a drain time out {times}, since {since}, last on {instance}; "
+        "no other host with them is drained {when}",
+        "ask their owner why these tasks do not stop; if they need hours, let drains wait for them with "
         "`--task '{what} wait 8h'`",
     )
     CHANGED_WHILE_DRAINING = _Words(
         "changed-while-draining",
-        "it was given back before the reboot: {why}",
+        "it was returned to service before the reboot: {why}",
         "wait for the next run, which checks it again",
     )
     NO_ROOM_FOR_CLAIM = _Words(
@@ -216,53 +225,73 @@ class Reason(Enum):
     UNCLAIMABLE = _Words(
         "unclaimable",
         "its claim could not be written: {why}",
-        "update it by hand, or replace it: its releases have names that an ECS attribute cannot hold",
+        "update it by hand, or replace it: an ECS attribute cannot hold the names of its versions",
     )
     CLAIM_UNREADABLE = _Words(
         "claim-unreadable",
         "it carries a claim that this version of the updater cannot read: {why}",
-        "run the version that wrote it; or set it to ACTIVE and delete its attribute bottlerocket-ecs-updater.claim",
+        "run the updater version that wrote it; or set the instance to ACTIVE and delete its attribute "
+        "bottlerocket-ecs-updater.claim",
     )
-    GONE = _Words("gone", "it left the cluster while we worked on it: {why}", "nothing")
+    GONE = _Words("gone", "it left the cluster during its update: {why}", "do nothing: there is nothing left to update")
     NO_PLACE = _Words(
         "no-place",
-        "no place in the budget, or in a maintenance window, will ever be free for it as things stand",
-        "return what is out of service, raise the budget, or make a window longer",
+        "it cannot be scheduled: the budget and the maintenance windows never leave room for it",
+        "return instances that are out of service, raise the budget, or make a window longer",
     )
     NOT_ANSWERED = _Words(
         "not-answered", "it had not answered its update check when the plan was made", "plan again in a moment"
     )
     IN_PROGRESS = _Words(
-        "in-progress", "the run ended while it was {phase}", "wait for the next run, which finishes it, or start one"
+        "in-progress",
+        "the run ended while it was {phase}",
+        "wait for the next run, which finishes it, or start one now",
     )
     NOT_REACHED = _Words(
         "not-reached", "the run ended before it was its turn; it was {phase}", "wait for the next run, or start one"
     )
-    UNCLEAR = _Words("unclear", "AWS did not say whether {what} took effect: {why}", "wait for the next look")
+    UNCLEAR = _Words(
+        "unclear", "AWS did not say whether {what} took effect: {why}", "wait until the updater looks again"
+    )
 
-    # What the operator's rules hold back.
-    PAUSED = _Words("paused", "updates are paused: {why}", "call `resume` when its reason is over")
+    # Holds from the operator's rules.
+    PAUSED = _Words("paused", "updates are paused: {why}", "run `resume` when the reason for the pause is gone")
     WINDOW_CLOSED = _Words(
         "window-closed",
-        "no maintenance window is open; the next one opens {opens}",
+        "no maintenance window is open; the next one opens at {opens}",
         "wait until then, or change --window",
     )
     CUTOFF = _Words(
         "cutoff",
-        "the maintenance window closes {closes}, and it is expected to take {needed}",
-        "wait for a window that stays open for that long, or make one longer",
+        "its update is expected to take {needed}, and the maintenance window closes at {closes}",
+        "wait for a window that stays open long enough, or make one longer",
     )
     FROZEN = _Words(
         "frozen",
-        "updates are frozen ({freeze}); the next one may begin {opens}",
+        "updates are frozen ({freeze}); the next one may start at {opens}",
         "wait until then, or change --freeze",
     )
+    CALENDAR_CLOSED = _Words(
+        "calendar-closed",
+        "the change calendar {calendar} is closed until {opens}",
+        "wait until then, or change --change-calendar",
+    )
+    CALENDAR_CUTOFF = _Words(
+        "calendar-cutoff",
+        "the change calendar {calendar} closes {closes}, and the update is expected to take {needed}",
+        "wait until it has opened again",
+    )
+    CALENDAR_UNKNOWN = _Words(
+        "calendar-unknown",
+        "nobody can tell when the change calendar {calendar} is open: {why}",
+        "look at the calendar in Systems Manager, allow ssm:GetCalendarState on it, or change --change-calendar",
+    )
     VERSION_DENIED = _Words(
-        "version-denied", "{version} is denied by {rule}", "wait for another release, or change --deny"
+        "version-denied", "{version} is denied by {rule}", "wait for another version, or change --deny"
     )
     VERSION_NOT_PINNED = _Words(
         "version-not-pinned",
-        "it is offered {version}, and updates are pinned to {rule}",
+        "it is offered {version}, but updates are pinned to {rule}",
         "change --pin, or set settings.updates.version-lock on the host",
     )
     VERSION_NOT_ALLOWED = _Words(
@@ -270,117 +299,117 @@ class Reason(Enum):
     )
     DOWNGRADE_HELD = _Words(
         "downgrade-held",
-        "it is offered {version}, which is older than the {running} that it runs",
-        "allow it with --downgrades follow, or wait for a newer release",
+        "it is offered {version}, which is older than {running}, the version that it runs",
+        "allow it with --downgrades follow, or wait for a newer version",
     )
     VERSION_TOO_YOUNG = _Words(
         "version-too-young",
-        "{version} was first seen {first_seen}, and must be known for {minimum_age}",
+        "{version} was first seen {first_seen}, and must be {minimum_age} old",
         "wait until {until}, or lower --minimum-age",
     )
     VERSION_NEW = _Words(
         "version-new",
-        "nothing tells since when {version} is known, and it must be known for {minimum_age}",
-        "wait that long after it was first noted, or lower --minimum-age",
+        "{version} must be {minimum_age} old, and there is no record of when it was first seen",
+        "wait: its age counts from the first run that records it; or lower --minimum-age",
     )
     OPTED_OUT = _Words(
         "opted-out",
-        "it opted out by its attribute {attribute}",
-        "delete the attribute in ECS, and take it out of the host's user data",
+        "it opted out with its attribute {attribute}",
+        "delete the attribute in ECS, and remove it from the host's user data",
     )
-    EXCLUDED = _Words("excluded", "the policy leaves it out: {rule}", "change --exclude")
-    NOT_INCLUDED = _Words("not-included", "the policy takes only {rule}", "change --include")
+    EXCLUDED = _Words("excluded", "the policy excludes it: {rule}", "change --exclude")
+    NOT_INCLUDED = _Words("not-included", "the policy includes only {rule}", "change --include")
     MEMBERSHIP_UNKNOWN = _Words(
         "membership-unknown",
-        "a rule asks for its {what}, which could not be read: {rule}",
-        "look at why Auto Scaling did not answer; most often a permission is missing",
+        "a rule needs its {what}, which could not be read: {rule}",
+        "find out why AWS did not answer; most often a permission is missing",
     )
     NOT_PROMOTED = _Words(
         "not-promoted",
         "{version} waits for other stages, until {until} at the earliest: {waits}",
-        "look at the clusters that it names; `promote {version}` lets it through now",
+        "check the clusters named here, or run `promote {version}` to let it through now",
     )
     BLOCKED = _Words(
         "blocked",
         "{version} is blocked {who}",
-        "`unblock {version}` when it is known to be good, or wait for another version",
+        "run `unblock {version}` when you know that it is good, or wait for another version",
     )
     CHECKPOINT_WAIT = _Words(
         "checkpoint-wait",
-        "{version} is done on {done} of {total} instances; at this checkpoint the roll waits until {until}",
+        "{version} is done on {done} of {total} instances; the rollout waits at this checkpoint until {until}",
         "wait until then, or change --checkpoint-wait",
     )
     CHECKPOINT_FULL = _Words(
         "checkpoint-full",
-        "up to this checkpoint {limit} of {total} instances may go to {version}: {done} done, {failed} failed, "
-        "{under_way} in progress, {next} next in line",
-        "wait until those are done and the wait is over",
+        "at most {limit} of {total} instances may be updated to {version} before the next checkpoint: {done} done, "
+        "{failed} failed, {under_way} in progress, {next} next in line",
+        "wait until those are done and the wait at the checkpoint is over",
     )
     CHECKPOINT_FAILED = _Words(
         "checkpoint-failed",
-        "{failed} of the first {limit} instances failed at {version}",
-        "look at them; `release {version}` when it is known to be good, or wait for another release",
+        "{version} failed on {failed} of the first {limit} instances",
+        "check them; run `release {version}` when you know that it is good, or wait for another version",
     )
     DAILY_LIMIT = _Words(
         "daily-limit",
-        "all {limit} places for 24 hours are taken: {begun} begun, {next} next in line",
+        "the limit of {limit} in 24 hours is reached: {begun} started, {next} next in line",
         "wait until {until}, or raise --max-per-day",
     )
     TASK_HELD = _Words(
         "task-held",
-        "it runs the task {task}, and a rule holds it for that: {rule}",
-        "wait until the task is gone, or change --task",
+        "a rule holds it while it runs the task {task}: {rule}",
+        "wait until the task has stopped, or change --task",
     )
     TASK_PROTECTED = _Words(
         "task-protected",
         "its task {task} is protected until {until}",
-        "wait until the task's own code gives its protection up",
+        "wait until the protection ends, or have the task's owner remove it",
     )
     SURVEY_FAILED = _Words(
         "survey-failed",
-        "AWS did not say what is asked before a drain: {what}",
-        "look at why AWS did not answer if it stays; the next run asks again",
+        "AWS did not answer what must be known before a drain: {what}",
+        "wait for the next run, which asks again; if it fails again, find out why AWS does not answer",
     )
     SERVICE_DEPLOYING = _Words(
         "service-deploying",
         "a deployment is in progress: {services}",
-        "wait until the deployment is done; have its owner end one that hangs",
+        "wait until the deployment is done; if it hangs, ask its owner to end it",
     )
     BEFORE_DRAIN_FAILED = _Words(
         "before-drain-failed",
-        "the document that must end well before its drain did not: {detail}",
-        "look at the command in Run Command's history; the next run tries again",
+        "its before-drain document failed: {detail}",
+        "check the command in Run Command's history; the next run tries again",
     )
     UNWELL = _Words(
         "unwell",
-        "not healthy enough to go on: {why}",
+        "the cluster is not healthy: {why}",
         "wait until all alarms are OK and all probes answer, or change --alarm and --probe",
     )
     SERVICE_UNKNOWN = _Words(
         "service-unknown",
-        "it runs tasks of {service}, which ECS lists and does not describe: {why}",
-        "wait until ECS describes the service again; look at the service if that lasts",
+        "it runs tasks of {service}, which ECS lists but does not describe: {why}",
+        "wait until ECS describes the service again; if it does not, check the service",
     )
-    NO_ROOM = _Words("no-room", "the tasks of {service} could not leave it: {missing}", "{advice}")
+    NO_ROOM = _Words("no-room", "no room elsewhere for its tasks of {service}: {missing}", "{advice}")
     FACTS_MISSING = _Words(
         "facts-missing",
-        "what must be known before it is drained could not be read within {limit}",
-        "look in the log for what AWS did not answer",
+        "AWS did not answer within {limit} what must be known before a drain",
+        "check the log for the calls that AWS did not answer",
     )
     LEAVING_GROUP = _Words(
         "leaving-group",
-        "its Auto Scaling group {group} has it in the state {state}",
-        "wait until it is InService again, or gone",
+        "its lifecycle state in Auto Scaling group {group} is {state}",
+        "wait until it is InService again, or terminated",
     )
     WARM_POOL = _Words(
         "warm-pool",
         "its Auto Scaling group {group} keeps it in its warm pool",
-        "nothing: it counts as no part of the fleet, and is updated once the group puts it into service",
+        "do nothing: it is updated after the group puts it into service, and is not counted before",
     )
     GROUP_REFRESHING = _Words(
         "group-refreshing",
         "an instance refresh of its Auto Scaling group {group} is in progress",
-        "wait until the refresh is over, or cancel it",
+        "wait until the refresh ends, or cancel it",
     )
 
     @property
@@ -390,53 +419,54 @@ class Reason(Enum):
 
 
 class Failure(Enum):
-    """What went wrong with an instance whose update had begun."""
+    """What went wrong with an update that had started."""
 
     APPLY_FAILED = _Words(
         "apply-failed",
         "the update could not be staged: {detail}",
-        "read the host's message, and correct what it names; it is tried again after a rest",
+        "fix what the host's message names; the update is tried again after a backoff",
     )
     ROLLED_BACK = _Words(
         "rolled-back",
-        "it came back on {version}: {target} did not boot, and the host fell back",
-        "look at the release before `release` allows it again; the instance serves on its old one",
+        "it came back on {version}: {target} did not boot, and the host rolled back",
+        "find out why {target} did not boot before you allow it again with `release`; the instance is in service on "
+        "its old version",
     )
     WRONG_VERSION = _Words(
         "wrong-version",
-        "it came back on {version}, though {target} was staged",
-        "look at its version lock: somebody changed it, or a release appeared between check and apply",
+        "it came back on {version}, but {target} was staged",
+        "check its version-lock setting: it was changed, or a new version appeared between check and apply",
     )
     NOT_BACK = _Words(
         "not-back",
         "it did not come back within {limit} after the reboot: {detail}",
-        "look at its console output; reboot it in EC2, which lets it fall back, or replace it",
+        "check its console output; reboot it in EC2, which lets it roll back, or replace it",
     )
     UNHEALTHY = _Words(
         "unhealthy",
-        "it runs {version}, and the document that must end well after its reboot did not: {detail}",
-        "look at the command in Run Command's history; repair or replace the host: once the document ends well, the "
-        "next run returns it",
+        "it runs {version}, but its after-reboot document failed: {detail}",
+        "check the command in Run Command's history, then repair or replace the host; when the document succeeds, the "
+        "next run returns it to service",
     )
     NEVER_REBOOTED = _Words(
         "never-rebooted",
         "it was asked to reboot {times}, and did not",
-        "look for what inhibits the shutdown; the instance serves on its old release",
+        "find out what inhibits the shutdown; the instance is in service on its old version",
     )
     REBOOT_STALLED = _Words(
         "reboot-stalled",
-        "it accepted the reboot and did not go down within {limit}: the reboot may still come",
-        "look at its console for what holds up the shutdown; reboot it in EC2, and the next run returns it",
+        "it accepted the reboot but did not go down within {limit}, and may still reboot",
+        "check its console for what blocks the shutdown; reboot it in EC2, and the next run returns it to service",
     )
     STILL_QUARANTINED = _Words(
         "still-quarantined",
-        "an earlier run left it out of service at {since}: {why}",
-        "look at that run's report; repair or replace the host, or return it with `release`",
+        "an earlier run quarantined it at {since}: {why}",
+        "read that run's report; repair or replace the host, or return it to service with `release`",
     )
     REBOOT_REFUSED = _Words(
         "reboot-refused",
         "it refused to reboot: {detail}",
-        "look for what inhibits the shutdown; the instance serves on its old release",
+        "find out what inhibits the shutdown; the instance is in service on its old version",
     )
 
     @property
@@ -450,7 +480,7 @@ Facts = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A decision not to act now, with its reason: the same in plan, log, status and report."""
+    """A decision not to act now, with its reason. It reads the same in plan, log, status and report."""
 
     reason: Reason
     facts: Facts = ()
@@ -460,13 +490,13 @@ class Hold:
 
     @property
     def remedy(self) -> str:
-        """What would free the instance."""
+        """What a person can do to end the hold, or that there is nothing to do."""
         return self.reason.value.remedy.format_map(dict(self.facts))
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An update that had begun and did not come to its end."""
+    """An update that started and failed."""
 
     failure: Failure
     facts: Facts = ()
@@ -481,21 +511,21 @@ class Failed:
 
 
 def hold(reason: Reason, **facts: object) -> Hold:
-    """A hold whose facts are given by name."""
+    """Make a hold; each keyword is a fact that its sentence names."""
     return Hold(reason, tuple((name, str(value)) for name, value in facts.items()))
 
 
 def failed(failure: Failure, **facts: object) -> Failed:
-    """A failure whose facts are given by name."""
+    """Make a failure; each keyword is a fact that its sentence names."""
     return Failed(failure, tuple((name, str(value)) for name, value in facts.items()))
 
 
 class Passing(Enum):
-    """Whether a hold can pass without anybody's doing, in the words of the documentation."""
+    """Whether a hold can end without anybody's action, in the words of the documentation."""
 
     BY_ITSELF = "by itself"
     CHOSEN = "chosen"
-    """The operator's rules, or a person's deed, say so: no failure, however long it lasts."""
+    """The operator's rules or a person's action cause it: it is no failure, however long it lasts."""
     NEVER = "not by itself"
 
 
@@ -549,11 +579,11 @@ NEVER_PASSES = frozenset(
         Reason.BEFORE_DRAIN_FAILED,
     }
 )
-"""Holds that stay until somebody does something."""
+"""Holds that stay until somebody acts."""
 
 
 def passing(reason: Reason) -> Passing:
-    """Whether a hold for that reason can pass without anybody's doing."""
+    """Whether a hold for that reason can end without anybody's action."""
     if reason in CHOSEN:
         return Passing.CHOSEN
     return Passing.NEVER if reason in NEVER_PASSES else Passing.BY_ITSELF

@@ -1,14 +1,14 @@
-"""The reboots that we asked a host for, and until when each may still happen.
+"""The reboots that were requested from a host, and until when each one may still happen.
 
-A reboot command can take effect long after it was sent, whatever Systems Manager says about it. The agent may accept it
-until the command expires. The host then may hold up the shutdown for as long as inhibitors are allowed to. After the
-boot the agent may run the same command a second time. So an instance is given back only when none of its reboots can
-happen any more:
+A reboot command can take effect long after it was sent, whatever Systems Manager reports. The agent may start it until
+the command expires. The host may then delay the shutdown for as long as inhibitors are allowed to. After the boot the
+agent may run the same command a second time. So an instance returns to service only when none of its reboots can happen
+any more:
 
-    what is known of a command                      the last moment at which it may reboot the host
+    what is known about a command                   the latest time at which it may reboot the host
     apiclient refused it                            none: it never will
-    open, undeliverable, timed out, reply lost      until it expires, and then as long as an inhibitor may delay it
-    accepted, and the host did not reboot since     a day: the shutdown is pending, and nobody knows what holds it
+    pending, undeliverable, timed out, reply lost   until it expires, and then as long as an inhibitor may delay it
+    accepted, and the host did not reboot since     a day: the shutdown is pending, and what delays it is not known
     accepted by an agent that ran it a second time  as long as an inhibitor may delay it
 """
 
@@ -23,16 +23,16 @@ from enum import Enum
 from bottlerocket_ecs_updater.core.model.ids import CommandId
 
 COMMAND_LIFE = timedelta(seconds=150)
-"""From sending a reboot command to its expiry, where that is not known: 30 s to deliver it, 120 s to run it."""
+"""The time from sending a reboot command to its expiry, if not known: 30 s to deliver it, 120 s to run it."""
 
 INHIBITED_FOR = timedelta(seconds=300)
 """How long an inhibitor may delay a shutdown. Source: InhibitDelayMaxSec in Bottlerocket's logind configuration."""
 
 PENDING_FOR = timedelta(days=1)
-"""How long a reboot that was accepted, and did not happen, counts as pending."""
+"""How long a reboot that was accepted but did not happen counts as pending."""
 
 FIRST_RUN = timedelta(seconds=20)
-"""No host shuts down and boots faster. A command that ended so soon after it was sent did not run a second time."""
+"""No host shuts down and boots faster. A command that ended this soon after it was sent did not run a second time."""
 
 _REFUSED = re.compile(r"\bStatus \d{3} when POSTing /actions/reboot", re.IGNORECASE)
 _TOO_OLD = re.compile(r"usage: apiclient|unknown argument 'reboot'", re.IGNORECASE)
@@ -42,7 +42,7 @@ _FIRST_SIGNAL = 128
 
 
 class Acceptance(Enum):
-    """Whether the host took a reboot command."""
+    """Whether the host accepted a reboot command."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -50,9 +50,9 @@ class Acceptance(Enum):
 
 
 def judge_acceptance(*, succeeded: bool, failed: bool, exit_code: int, text: str) -> Acceptance:
-    """Whether the host took a reboot command that ended so, by its output. Only apiclient's own refusal counts as one.
+    """Judge from its result whether the host accepted a reboot command. Only apiclient's own refusal counts as one.
 
-    A command that a signal ended, or whose worker died, was most likely ended by the shutdown that it asked for.
+    A command that was ended by a signal, or whose worker died, was most likely ended by the shutdown it requested.
     """
     if succeeded:
         return Acceptance.ACCEPTED
@@ -66,42 +66,42 @@ def judge_acceptance(*, succeeded: bool, failed: bool, exit_code: int, text: str
 
 @dataclass(frozen=True, slots=True)
 class RebootEnd:
-    """How Systems Manager says that a reboot command ended on a host."""
+    """The result of a reboot command on a host, as Systems Manager reports it."""
 
     acceptance: Acceptance
     heard_at: datetime
     first_run: bool
-    """Whether it surely ended in its first run, and so before any boot."""
+    """Whether it certainly ended in its first run, and so before any boot."""
     detail: str
-    """The host's telling line."""
+    """The line of the host's output that says most."""
     succeeded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SentReboot:
-    """A reboot command that may have been sent to the host since it was marked."""
+    """A reboot command that may have been sent to the host since its claim entered the reboot phase."""
 
     command: CommandId
-    """Empty where the reply was lost, or where a run that died may have sent one that nobody found."""
+    """Empty if the reply was lost, or if a dead run may have sent a command that was never found."""
     sent_at: datetime
-    """By our own clock, and never too early."""
+    """By our own clock; never earlier than the real time."""
     life: timedelta = COMMAND_LIFE
     sent_by_us: bool = True
-    """Whether this run sent it: only then is its time that of the request."""
+    """Whether this run sent it. Only then is `sent_at` the time of the request."""
     end: RebootEnd | None = None
-    """None while it is open, as far as we know."""
+    """None while no result is known."""
     end_asked_at: datetime | None = None
     cancelled: bool = False
-    """Whether Systems Manager was asked to cancel it."""
+    """Whether its cancellation was requested from Systems Manager."""
 
     @property
     def open(self) -> bool:
-        """Whether Systems Manager may still deliver it, or the agent run it."""
+        """Whether it is pending: Systems Manager may still deliver it, or the agent may still run it."""
         return self.end is None
 
     @property
     def accepted(self) -> bool:
-        """Whether the host took it."""
+        """Whether the host accepted it."""
         return self.end is not None and self.end.acceptance is Acceptance.ACCEPTED
 
     @property
@@ -111,21 +111,21 @@ class SentReboot:
 
     @property
     def expires_at(self) -> datetime:
-        """The last moment at which the agent may run it."""
+        """The latest time at which the agent may run it."""
         return self.sent_at + self.life
 
     def not_asked_since(self, moment: datetime) -> bool:
-        """Whether it is open, as far as was known before that moment."""
+        """Whether it is pending and its result was not asked for since that time."""
         return self.open and (self.end_asked_at is None or self.end_asked_at < moment)
 
     @property
     def may_have_run_again(self) -> bool:
-        """Whether its success may be that of a second run, after the boot: one more reboot may come."""
+        """Whether its success may come from a second run after the boot, so that another reboot may follow."""
         return self.end is not None and self.end.succeeded and not self.end.first_run
 
 
 def quiet_from(reboots: Iterable[SentReboot]) -> datetime | None:
-    """From when on none of these can reboot a host that is still on its old boot. None where none ever could."""
+    """The time after which none of these can reboot a host that is still on its old boot; None if none ever could."""
     return max((moment for one in reboots if (moment := _quiet_from(one)) is not None), default=None)
 
 
@@ -138,22 +138,22 @@ def _quiet_from(reboot: SentReboot) -> datetime | None:
 
 
 def quiet_unproven(reboots: Iterable[SentReboot]) -> datetime | None:
-    """From when on none of these can reboot a host that went away and came back, and that cannot be asked."""
+    """The time after which none of these can reboot a host that left, came back, and cannot be checked."""
     taken = (one.expires_at + INHIBITED_FOR for one in reboots if not one.refused)
     return max(taken, default=None)
 
 
 def quiet_after_boot(reboots: Iterable[SentReboot], proof_at: datetime) -> datetime | None:
-    """From when on no command that ran a second time can reboot the host once more. None where none did.
+    """The time after which no command that ran a second time can reboot the host again; None if none did.
 
-    A boot that was proven since ended whatever was pending before.
+    A boot proven since then has ended everything that was pending before.
     """
     again = (one.end.heard_at for one in reboots if one.end is not None and one.may_have_run_again)
     return max((heard_at + INHIBITED_FOR for heard_at in again if heard_at >= proof_at), default=None)
 
 
 def surely_over(reboots: tuple[SentReboot, ...], proof_at: datetime) -> bool:
-    """Whether exactly one reboot was sent, and its end says that no agent will run it again."""
+    """Whether exactly one reboot was sent, and its result shows that the agent will not run it again."""
     if len(reboots) != 1 or reboots[0].end is None:
         return False
     only = reboots[0].end

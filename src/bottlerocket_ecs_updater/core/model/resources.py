@@ -1,4 +1,4 @@
-"""What tasks require and what instances have left."""
+"""The resources that tasks require and that instances have left."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class TaskRequirements:
-    """What one task asks of an instance."""
+    """The resources that one task requires on an instance."""
 
     cpu: int
-    """CPU units, 1024 to a core."""
+    """CPU units; 1024 are one vCPU."""
     memory: int
     """MiB, as ECS reserves it."""
     gpus: int = 0
     ports: frozenset[Port] = frozenset()
     interfaces: int = 0
-    """Network interfaces of its own: one for a task in network mode awsvpc."""
+    """How many network interfaces it needs: 1 in network mode awsvpc, else 0."""
     required: frozenset[str] = frozenset()
-    """Names of attributes that its task definition needs on an instance."""
+    """Names of the attributes that its task definition requires on an instance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A task definition, as far as it decides where its tasks may go."""
+    """The parts of a task definition that decide where its tasks may be placed."""
 
     demand: TaskRequirements
     member_of: tuple[str, ...] = ()
-    """Its placement constraints, as they are written."""
+    """The expressions of its `memberOf` placement constraints."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemainingResources:
-    """What ECS says an instance has left."""
+    """The remaining resources of an instance, as ECS reports them."""
 
     cpu: int
     memory: int
@@ -55,15 +55,15 @@ class RemainingResources:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentLimits:
-    """How a service moves its tasks, and where they may go."""
+    """How a service replaces its tasks, and where ECS may place them."""
 
     minimum_healthy_percent: int
     maximum_percent: int
     definition: str
-    """The task definition of its next task."""
+    """The task definition that it starts new tasks from."""
     distinct: bool = False
     member_of: tuple[str, ...] = ()
     launch: LaunchType = LaunchType.EC2
-    """Of no meaning where it has a capacity provider strategy."""
+    """Ignored if it has a capacity provider strategy."""
     providers: tuple[str, ...] = ()
-    """The capacity providers of its strategy, empty where it has none."""
+    """The capacity providers of its strategy; empty if it has none."""

@@ -1,4 +1,4 @@
-"""Commands that Run Command carries out on hosts, and how they ended."""
+"""Run Command commands on hosts, and their results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.model.ids import (
 
 
 class DocumentKind(Enum):
-    """The three documents, and the two that an operator may add."""
+    """The updater's three documents, and the two that an operator may add."""
 
     CHECK = "check"
     APPLY = "apply"
@@ -24,7 +24,7 @@ class DocumentKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PendingCommand:
-    """A Run Command command that was sent to an instance and has not ended as far as we know."""
+    """A Run Command command that was sent to an instance and that has no known result yet."""
 
     kind: DocumentKind
     command: CommandId
@@ -32,7 +32,7 @@ class PendingCommand:
 
 
 class CommandStatus(Enum):
-    """How Systems Manager says that a command ended on an instance. Across a reboot it is no proof of anything."""
+    """The status that Systems Manager reports for a command on an instance. Across a reboot it proves nothing."""
 
     SUCCESS = "Success"
     FAILED = "Failed"
@@ -40,7 +40,7 @@ class CommandStatus(Enum):
     NOT_DELIVERED = "NotDelivered"
     CANCELLED = "Cancelled"
     ABANDONED = "Abandoned"
-    """Nothing was heard within our own limit."""
+    """No result arrived within our own time limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,14 @@ class CommandResult:
     end: CommandStatus
     exit_code: int
     detail: str
-    """The host's telling line."""
+    """The line of the host's output that says most."""
     busy: bool = False
-    """Whether the host refused because another update command held its lock."""
+    """Whether the host refused because another update command holds its update lock."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckAnswer:
-    """What the host answered to a check, and when it was asked: facts older than an act say nothing about it."""
+    """The host's answer to an update check. A check that was sent before a command cannot show its effect."""
 
     answer: HostAnswer
     asked_at: datetime
@@ -69,5 +69,5 @@ class CheckAnswer:
 
     @property
     def report(self) -> HostReport | None:
-        """The report, None where the check gave a problem."""
+        """The report; None if the check failed."""
         return self.answer if isinstance(self.answer, HostReport) else None

@@ -1,4 +1,4 @@
-"""Services of the cluster, and their health."""
+"""Services of the cluster and their health."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.core.model.resources import DeploymentLimits
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service of the cluster and how many of its tasks run."""
+    """A service of the cluster, with how many of its tasks run."""
 
     arn: ServiceArn
     name: str
@@ -24,21 +24,21 @@ class Service:
     running: int
     daemon: bool = False
     deploying: bool = False
-    """Whether it is in the middle of a deployment."""
+    """Whether a deployment of it is in progress."""
     moving: DeploymentLimits | None = None
-    """How it moves its tasks, None where ECS did not say."""
+    """How it replaces its tasks; None if ECS did not say."""
     unknown: str = ""
-    """Why ECS lists it and would not describe it now; all else is of an earlier look then, or nothing."""
+    """Why ECS listed it but did not describe it now. All other fields are then from an earlier look, or empty."""
     elsewhere: bool = False
-    """Whether its tasks are on no EC2 instance: on Fargate, or on ECS Anywhere."""
+    """Whether none of its tasks run on EC2 instances, but on Fargate or ECS Anywhere."""
     providers: tuple[str, ...] = ()
-    """The capacity providers that place its tasks; empty where any instance may have them."""
+    """The capacity providers that run its tasks; empty if any instance may."""
     deploying_since: datetime | None = None
-    """When ECS began the deployment that is in progress, None where it says nothing of it."""
+    """When the deployment in progress started; None if ECS does not say."""
     unasked_starts: int = 0
-    """How many tasks it started in the last hour beyond those that were stopped, by its events."""
+    """How many more tasks it started than stopped in the last hour, by its events."""
     restless: int = 0
-    """How many tasks it loses at once by itself, by its events of the last hour; 0 where it does not."""
+    """How many tasks it loses at once by itself, by its events of the last hour; 0 if it loses none."""
 
     @property
     def deficit(self) -> int:
@@ -48,17 +48,17 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """All services that may have tasks on our hosts, as of one look."""
+    """All services that may have tasks on our hosts, at one look."""
 
     all: tuple[Service, ...]
     at: datetime
     seen_deploying: Mapping[ServiceArn, datetime] = field(default_factory=dict)
-    """Since when every look in a row has seen each of these services in a deployment."""
+    """Since when every look has seen each of these services deploying."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place in the budget that is still taken after its instance was returned, until the cluster has settled."""
+    """A slot in the budget that stays taken after its instance was returned, until the cluster has settled."""
 
     instance: InstanceId
     zone: Zone
@@ -66,29 +66,29 @@ class Slot:
     deficits_before: Mapping[ServiceArn, int]
     steady_since: datetime | None = None
     unsteady: tuple[str, ...] = ()
-    """Services that were worse off than before at the last look, and what else was not well."""
+    """What was not steady at the last look: services with fewer tasks than before, and other health problems."""
     looked_at: datetime | None = None
-    """When the last look at the services was taken, None where none was since the return."""
+    """When the services were last looked at; None if not since the return."""
     below: frozenset[ServiceArn] = frozenset()
-    """The services that the last look found below what they had."""
+    """The services with fewer tasks than before, at the last look."""
     dips: Mapping[ServiceArn, int] = field(default_factory=dict)
-    """How often since the return each service fell below what it had, after a look that found it as before."""
+    """How often since the return each service lost tasks again after a look that found it recovered."""
     unseen: timedelta = timedelta()
-    """How much of the time since the return nobody looked: AWS, or the state store, did not answer."""
+    """How long since the return no look was possible, because AWS or the state store did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the last look at alarms and probes found."""
+    """The result of the last look at alarms and probes."""
 
     at: datetime
     unwell: tuple[str, ...] = ()
-    """Why each that is not well is not; empty where all are."""
+    """Why each unhealthy alarm or probe is unhealthy; empty if all are healthy."""
     since: datetime | None = None
-    """Since when every look in a row found something unwell, None where the last one found nothing."""
+    """Since when every look has found something unhealthy; None if the last one did not."""
 
 
 def see_health(before: Health | None, unwell: tuple[str, ...], at: datetime) -> Health:
-    """What is known after one more look."""
+    """The health after one more look."""
     since = (before.since if before is not None else None) or at
     return Health(at, unwell, since if unwell else None)

@@ -1,7 +1,7 @@
-"""What clusters that share a state store tell each other: where each stands, and what people said of versions.
+"""What clusters that share a state store publish to each other: their own standing, and people's acts on versions.
 
-Everything here was written by another run, on a machine with another clock, or by a person. `core.rules.promotion` says
-what follows from it, and `core.planning.cluster_standing` makes a cluster's own standing.
+All of it was written by another run, on a machine with another clock, or by a person. `core.rules.promotion` applies
+it, and `core.planning.cluster_standing` makes a cluster's own standing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.core.model.version import Version
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What a person said of a version: who, when and why."""
+    """What a person decided about a version: who, when and why."""
 
     who: str
     at: datetime
@@ -29,10 +29,10 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class Promotion(Act):
-    """The version needs no other stage any more."""
+    """A person promoted the version, so it no longer waits for other stages."""
 
     stages: tuple[str, ...] = ()
-    """The stages that it is promoted to; all of them where none is named."""
+    """The stages that it is promoted to; empty for all."""
 
     def covers(self, stage: str) -> bool:
         """Whether a cluster of that stage may take the version."""
@@ -41,23 +41,23 @@ class Promotion(Act):
 
 @dataclass(frozen=True, slots=True)
 class Expedite(Act):
-    """The version waits neither for its age, nor for promotion, nor at checkpoints."""
+    """A person expedited the version: it does not wait for its age, for promotion or at checkpoints."""
 
     windows: bool = False
-    """Whether it does not wait for maintenance windows either."""
+    """Whether it also ignores maintenance windows."""
     freezes: bool = False
-    """Whether it does not wait for the end of a freeze either."""
+    """Whether it also ignores freezes."""
 
 
 @dataclass(frozen=True, slots=True)
 class VersionActs:
-    """Everything that people said of versions, and have not taken back."""
+    """Everything that people decided about versions and have not taken back."""
 
     blocked: Mapping[Version, Act] = field(default_factory=dict)
     promoted: Mapping[Version, Promotion] = field(default_factory=dict)
     expedited: Mapping[Version, Expedite] = field(default_factory=dict)
     unreadable: str = ""
-    """Why nobody can tell what they said; empty where that was read. A block may be among it."""
+    """Why these acts could not be read; empty if they were. A block may be among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +83,17 @@ class LastRun:
 
 @dataclass(frozen=True, slots=True)
 class ClusterStanding:
-    """What a cluster's last run left for the others. Its times are of the clocks of its own runs."""
+    """The state of a cluster, published by its last run for the others. Its times come from its own runs' clocks."""
 
     place: Location
     stage: str
     looked_at: datetime
-    """When a run last saw the whole cluster: what is said here was so then."""
+    """When a run last saw the whole cluster. Everything here was true at that time."""
     last_run: LastRun
     eligible: int = 0
-    """Instances that the updater looks after."""
+    """Instances that the updater keeps up to date."""
     unknown: int = 0
-    """Those of them that did not say what they run."""
+    """How many of them have not reported their version."""
     running: Mapping[Version, int] = field(default_factory=dict)
     since: Mapping[Version, datetime] = field(default_factory=dict)
     """Since when the whole cluster has run the version or a newer one, and has been healthy at every look."""
@@ -103,27 +103,27 @@ class ClusterStanding:
     """What was not healthy at the last look."""
     quarantined: tuple[str, ...] = ()
     suspects: Mapping[Version, int] = field(default_factory=dict)
-    """Versions that failed after a reboot and were not released since, and on how many instances."""
+    """Versions that failed after a reboot and were not released since, each with its number of instances."""
     newest: Version | None = None
-    """The newest version that an instance runs, or is offered."""
+    """The newest version that an instance runs or is offered."""
     behind_since: datetime | None = None
-    """When a newer version than the oldest instance runs was first seen; None where all run the newest."""
+    """When a version newer than the oldest in the cluster was first seen; None if all run the newest."""
     updated_within: timedelta | None = None
-    """From the first sight of the version that all run to the last instance that came to it."""
+    """From when the version that all run was first seen until the last instance ran it."""
     held: tuple[HeldFor, ...] = ()
     waits_for: tuple[str, ...] = ()
     """The stages that must finish a version before this cluster takes it."""
     peers: tuple[Location, ...] = ()
-    """The clusters of those stages that were seen so far: one that is missing later has lost its standing."""
+    """The clusters of those stages seen so far. One that is missing later has lost its standing."""
 
     @property
     def lowest(self) -> Version | None:
-        """The oldest version that runs; None while an instance has not said, or where there is none."""
+        """The oldest version in the cluster; None if an instance has not reported its version, or if there is none."""
         known = self.running if self.eligible and not self.unknown else {}
         return min(known, default=None)
 
     def healthy_since(self, version: Version) -> datetime | None:
-        """Since when all of it has run the version or a newer one without trouble; None where it does not now."""
+        """Since when the whole cluster has run the version or a newer one and been healthy; None if it does not now."""
         if self.trouble or self.lowest is None or self.lowest < version:
             return None
         return min((at for one, at in self.since.items() if one >= version), default=None)
@@ -135,21 +135,21 @@ class ClusterStanding:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the other clusters, and people, said. Empty without a state store."""
+    """What other clusters and people recorded. Empty without a state store."""
 
     acts: VersionActs = field(default_factory=VersionActs)
     standings: tuple[ClusterStanding, ...] = ()
-    """Of the clusters in the stages that this one waits for."""
+    """The standings of the clusters in the stages that this one waits for."""
     unreadable: tuple[str, ...] = ()
-    """Standings that are there and cannot be read: any of them may be of a stage that this cluster waits for."""
+    """Standings that cannot be read. Any of them may belong to a stage that this cluster waits for."""
     lost: tuple[Location, ...] = ()
-    """Clusters of those stages that were seen earlier, and have no standing now."""
+    """Clusters of those stages that were seen earlier and have no standing now."""
     circle: tuple[str, ...] = ()
-    """Stages that wait for each other, this cluster's own among them; empty where there are none."""
+    """Stages that wait for each other, including this cluster's own; empty if there are none."""
 
 
 def circle_of(stage: str, waits_for: Iterable[str], standings: Iterable[ClusterStanding]) -> tuple[str, ...]:
-    """Stages that wait for each other in a circle that this cluster is part of; empty where there is none."""
+    """Stages that wait for each other in a circle that includes this cluster's; empty if there is none."""
     edges: dict[str, set[str]] = {}
     for candidate in standings:
         edges.setdefault(candidate.stage, set()).update(candidate.waits_for)

@@ -1,4 +1,4 @@
-"""Spans and moments as people write and read them: `1h30m`, `2026-12-20 02:00 UTC`."""
+"""Durations and times as text: `1h30m`, `2026-12-20 02:00 UTC`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def parse_span(text: str) -> timedelta:
 
 
 def time_text(at: datetime) -> str:
-    """A moment to the minute, in UTC: the one clock that all readers of a log share."""
+    """A time to the minute, in UTC, so that all readers of a log see the same clock."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
@@ -38,7 +38,7 @@ def duration_text(span: timedelta) -> str:
 
 
 def span(length: timedelta) -> str:
-    """A measured duration, to the second where it has any."""
+    """A measured duration as text, rounded to seconds if it is at least one second long."""
     return (
         duration_text(timedelta(seconds=round(length.total_seconds())))
         if length >= timedelta(seconds=1)
@@ -47,33 +47,33 @@ def span(length: timedelta) -> str:
 
 
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-"""No run was, or is noted, at any other time; and whatever is added to such a time is a time, too."""
+"""Times outside this range are invalid. Any limit added to a time inside it is still a valid `datetime`."""
 
 
 LONGEST = timedelta(days=36525)
-"""No span that is noted is longer, and no sum of such spans is too long."""
+"""The longest duration that is stored. A sum of several of them still fits a `timedelta`."""
 
 
 def write_time(at: datetime) -> str:
-    """A time in UTC, with as many digits as it has: `2026-01-05T09:00:00Z`."""
+    """A time in UTC at full precision: `2026-01-05T09:00:00Z`."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def read_time(text: str) -> datetime:
-    """Read what `write_time` wrote. Raises ValueError for anything without an offset from UTC, or out of all bounds."""
+    """Read what `write_time` wrote. Raises ValueError if the offset from UTC is missing or the time is out of range."""
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError(f"a time without its offset from UTC: {text!r}")
-    # Compared before it is turned into UTC: the first and the last hours of all time have no other one.
+    # Compare before converting to UTC: the first and last hours that `datetime` can hold cannot be converted.
     if not EARLIEST <= at <= LATEST:
-        raise ValueError(f"a time that no clock shows: {text!r}")
+        raise ValueError(f"a time out of range: {text!r}")
     return at.astimezone(UTC)
 
 
 def read_span(seconds: float) -> timedelta:
-    """Seconds as a span. Raises ValueError for one that is out of all bounds."""
+    """Seconds as a duration. Raises ValueError if it is out of range."""
     if not -LONGEST.total_seconds() <= seconds <= LONGEST.total_seconds():
-        raise ValueError(f"a span that nothing takes: {seconds} s")
+        raise ValueError(f"a duration out of range: {seconds} s")
     return timedelta(seconds=seconds)
 
 
@@ -89,18 +89,18 @@ _UNITS = {
 def parse_duration(text: str) -> timedelta:
     """Read a duration: whole numbers with units, the largest first, each at most once.
 
-    Raises ValueError with what is wrong, in words that follow a setting's name.
+    Raises ValueError; its message is written to follow the name of a setting.
     """
     if re.fullmatch(r"[0-9]+", text):
         raise ValueError(f"a number needs a unit, as in {text}s")
     try:
         return parse_span(text)
     except ValueError:
-        raise ValueError("that is no duration") from None
+        raise ValueError("that is not a duration") from None
 
 
 def format_duration(span: timedelta) -> str:
-    """Write a duration as `parse_duration` reads it; what is less than a millisecond is dropped."""
+    """Write a duration as `parse_duration` reads it; fractions of a millisecond are dropped."""
     rest = max(span, timedelta())
     parts = []
     for unit, size in _UNITS.items():

@@ -1,4 +1,4 @@
-"""Bottlerocket releases, as semantic versions."""
+"""Bottlerocket versions, which are semantic versions."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ _SEMVER = re.compile(
     r"v?(0|[1-9]\d{0,17})\.(0|[1-9]\d{0,17})\.(0|[1-9]\d{0,17})"
     r"(?:-([0-9A-Za-z.-]{1,128}))?(?:\+([0-9A-Za-z.-]{1,128}))?"
 )
-"""Builds of one's own have times as numbers, and branches with commits as pre-releases."""
+"""Custom builds use timestamps as numbers, and branch names with commits as pre-releases."""
 
 
 @total_ordering
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A release of Bottlerocket, ordered as semantic versions are: a pre-release comes before its release.
+    """A version of Bottlerocket, in semantic version order: a pre-release comes before its release.
 
-    Build metadata (`+…`) is part of the identity and of the text, and the last thing that orders.
+    Build metadata (`+…`) is part of equality and of the text, and decides the order last.
     """
 
     major: int

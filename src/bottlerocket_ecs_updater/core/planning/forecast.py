@@ -76,11 +76,15 @@ class Rolls:
     """How far each release has come; what is under way is taken to be done when its time is over."""
     begun: tuple[datetime, ...] = ()
     """When instances were begun, as far back as a day."""
+    calendars_open: datetime | None = None
+    """When change calendars open that are closed now; what they do after that is not known."""
+    calendars_close: datetime | None = None
+    """When the first change calendar closes that is open now: nothing begins that would not end before."""
 
 
 def forecast(pending: Sequence[Pending], pace: Pace, limits: Limits, rolls: Rolls, now: datetime) -> Forecast:
     """Play the roll through, in the order in which the instances are given."""
-    state = _State(now, list(pending), rolls, now + pace.out_of_service)
+    state = _State(max(now, rolls.calendars_open or now), list(pending), rolls, now + pace.out_of_service)
     if any(not each.staged for each in pending):
         state.at += pace.stage
     while state.waiting and state.at <= now + FORECAST_HORIZON:
@@ -88,10 +92,12 @@ def forecast(pending: Sequence[Pending], pace: Pace, limits: Limits, rolls: Roll
         if isinstance(opened, Closed):
             state.at = opened.next_opens
             continue
+        if rolls.calendars_close is not None:
+            opened = Open(min(opened.until or rolls.calendars_close, rolls.calendars_close))
         batch, later = _next_batch(state, opened, pace, limits)
         if batch:
             state.begin(batch, opened, pace)
-        elif later is None:
+        elif later is None or later == rolls.calendars_close:
             break
         else:
             state.at = later

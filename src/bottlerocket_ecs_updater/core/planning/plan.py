@@ -39,10 +39,11 @@ from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.planning.forecast import Forecast, Limits, Pending, Rolls, forecast
+from bottlerocket_ecs_updater.core.planning.forecast import FORECAST_HORIZON, Forecast, Limits, Pending, Rolls, forecast
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, advise
 from bottlerocket_ecs_updater.core.planning.roll_advice import RollAdvice, advise_on_roll
 from bottlerocket_ecs_updater.core.planning.room_advice import RoomNote
+from bottlerocket_ecs_updater.core.rules.calendars import closes_at, hold_for_calendars, opens_at
 from bottlerocket_ecs_updater.core.rules.pace import Pace
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
@@ -51,6 +52,7 @@ HELD_BY_TIME = frozenset(
         Reason.WINDOW_CLOSED,
         Reason.CUTOFF,
         Reason.FROZEN,
+        Reason.CALENDAR_CLOSED,
         Reason.CHECKPOINT_FULL,
         Reason.CHECKPOINT_WAIT,
         Reason.DAILY_LIMIT,
@@ -217,7 +219,8 @@ def _behind(instance: Instance, limits: RolloutLimits, fleet: Fleet, policy: Pol
 def _blocked(update: Update, fleet: Fleet, policy: Policy) -> Hold:
     """Why an instance can never begin as things stand: what is out of service for good leaves it no place."""
     refusal = count_budget(fleet, policy).refusal(update.zone)
-    return refusal if refusal is not None else hold(Reason.NO_PLACE)
+    calendars = hold_for_calendars(policy.rules.calendars, fleet.calendars, fleet.at, FORECAST_HORIZON)
+    return refusal or calendars or hold(Reason.NO_PLACE)
 
 
 def _held(candidate: CandidateState) -> Hold | None:
@@ -265,4 +268,6 @@ def _forecast(updates: tuple[Update, ...], fleet: Fleet, policy: Policy, pace: P
     ]
     rolls = {version: roll_of(version, fleet, policy) for version in targets} if rules.checkpoints.steps else {}
     lately = begun_lately(fleet)
-    return forecast(pending, pace, limits, Rolls(rules.schedule, rules.checkpoints, rolls, lately), fleet.at)
+    opens, closes = (at(rules.calendars, fleet.calendars) for at in (opens_at, closes_at))
+    reckoned = Rolls(rules.schedule, rules.checkpoints, rolls, lately, opens, closes)
+    return forecast(pending, pace, limits, reckoned, fleet.at)

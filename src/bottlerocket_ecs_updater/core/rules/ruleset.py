@@ -33,6 +33,8 @@ class Rules:
     """Whether an instance whose tasks have nowhere to go is held instead of drained."""
     health: HealthRules = field(default_factory=HealthRules)
     stages: StageRules = field(default_factory=StageRules)
+    calendars: tuple[str, ...] = ()
+    """ARNs of change calendars that must be open. They hold an expedited version, too."""
 
     def expedited(self, *, windows: bool, freezes: bool) -> Rules:
         """The same for a version that must not wait: no age, no promotion, no checkpoints, and no window by choice.

@@ -458,6 +458,7 @@ class Looker:
             known.starts_before = {one.arn: one.unasked_starts for one in found}
             known.restless_before |= {one.name for one in found if one.restless}
         self.surveying.look_at_health(now)
+        self.surveying.look_at_calendars(now)
         moving = {
             **moving_tasks(known.fleet()),
             **starting_daemons(known.services, known.returned, self._policy.daemon_start),
@@ -588,7 +589,7 @@ class Looker:
         if answer is not None and answer.end is not None:
             self._ended(instance, pending, answer.end, answer, now)
         elif has_passed(pending.sent_at, self._listens_for(pending, instance), now):
-            silence = Answer(None, -1, "", "", "nothing was heard of it")
+            silence = Answer(None, -1, "", "", "it gave no result")
             self._ended(instance, pending, CommandStatus.ABANDONED, silence, now)
 
     def _listens_for(self, pending: PendingCommand, instance: Instance) -> timedelta:

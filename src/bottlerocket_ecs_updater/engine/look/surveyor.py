@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from bottlerocket_ecs_updater.core.capacity.cluster_room import capacity_providers, instance_types, unread_definitions
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership
+from bottlerocket_ecs_updater.core.model.calendars import CalendarState, CalendarUnread
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Status
 from bottlerocket_ecs_updater.core.model.event import HealthChanged, RuleOff
@@ -48,6 +49,9 @@ PROVIDERS_EVERY = timedelta(minutes=15)
 DRAINED_EVERY = timedelta(minutes=1)
 """How often the groups of instances are asked that somebody else drained."""
 
+CALENDARS_EVERY = timedelta(minutes=1)
+"""A calendar also changes when people add entries: it is read this often, with a look at the services."""
+
 ONE_GROUP_CALL = 50
 """Instances whose groups one call tells."""
 
@@ -71,6 +75,7 @@ class Surveyor:
         self._policy = policy
         self._recorder = recorder
         self._providers_at: datetime | None = None
+        self._calendars_at: datetime | None = None
         self._untyped: set[str] = set()
         """Instance types that were asked about: EC2 may say nothing of one."""
         self._off: set[str] = set()
@@ -128,6 +133,24 @@ class Surveyor:
             self._known.health = see_health(self._known.health, unwell, now)
             if unwell != before:
                 self._recorder.record(HealthChanged(now, "; ".join(unwell)))
+
+    def look_at_calendars(self, now: datetime) -> None:
+        """Whether the operator's change calendars are open."""
+        wanted = self._policy.rules.calendars
+        due = self._calendars_at is None or has_passed(self._calendars_at, CALENDARS_EVERY, now)
+        if wanted and due:
+            self._calendars_at = now
+            self._known.calendars = {arn: self._calendar(arn) for arn in wanted}
+
+    def _calendar(self, arn: str) -> CalendarState:
+        if self._survey is None:
+            return CalendarUnread("nobody can ask Systems Manager")
+        try:
+            return self._survey.calendar(arn)
+        except (LeaseLost, Interrupted):
+            raise
+        except UpdaterError as error:
+            return CalendarUnread(str(error))
 
     def _unwell_alarms(self, rules: Sequence[AlarmRule]) -> tuple[str, ...]:
         if not rules or self._survey is None:

@@ -91,7 +91,7 @@ def for_hold(remedy: str, instances: Sequence[str], reach: Reach) -> tuple[Sugge
     told: list[SuggestedCommands] = []
     for verb, what in _NAMED.findall(remedy):
         if verb == "release" and not what:
-            told += _release("To clear its rest", instances, reach)
+            told += _release("To clear its backoff", instances, reach)
         else:
             told.append(SuggestedCommands(f"To {verb}{' ' + what if what else ''}", (reach.line(verb, *what.split()),)))
     return tuple(told)

@@ -93,6 +93,7 @@ WANTS_A_PERSON = frozenset(
         Reason.CHECKPOINT_FAILED,
         Reason.MEMBERSHIP_UNKNOWN,
         Reason.NO_ROOM,
+        Reason.CALENDAR_UNKNOWN,
         Reason.UNCLEAR,
     }
 )

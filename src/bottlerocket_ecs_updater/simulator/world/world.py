@@ -31,6 +31,7 @@ from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, HealthIm
 from bottlerocket_ecs_updater.simulator.host import Host, HostSpec, Power
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
 from bottlerocket_ecs_updater.simulator.services.autoscaling import AutoScaling
+from bottlerocket_ecs_updater.simulator.services.calendars import ChangeCalendars
 from bottlerocket_ecs_updater.simulator.services.cloudwatch import CloudWatch
 from bottlerocket_ecs_updater.simulator.services.documents import STANDARD, Documents
 from bottlerocket_ecs_updater.simulator.services.ec2 import Ec2
@@ -94,6 +95,7 @@ class World:
         )
         self.launching = Launching(clock)
         self.autoscaling = AutoScaling(clock, self.names, self.ec2, self.launching, _chances(seed, "autoscaling"))
+        self.calendars = ChangeCalendars(clock, is_document=lambda name: self.documents.content(name) is not None)
         self.cloudwatch = CloudWatch(clock, self.names)
         self.s3 = ObjectStore(clock)
         self.cluster = self.ecs.registry.create_cluster(cluster)
@@ -108,7 +110,7 @@ class World:
         self._validate_answers = validate_answers
         self._handlers: dict[str, dict[str, Handler]] = {
             "ecs": self.ecs.operations,
-            "ssm": {**_run_command_handlers(self.ssm), **self.documents.handlers()},
+            "ssm": {**_run_command_handlers(self.ssm), **self.documents.handlers(), **self.calendars.handlers()},
             "ec2": {**self.ec2.handlers(), **self.launching.handlers()},
             "autoscaling": self.autoscaling.handlers(),
             "cloudwatch": self.cloudwatch.handlers(),

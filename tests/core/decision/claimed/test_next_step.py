@@ -158,7 +158,7 @@ def test_no_look_is_later_than_the_drain_limit() -> None:
 def test_an_instance_that_is_not_empty_past_the_limit_is_given_back() -> None:
     """P6 and Drain/wait tasks stop err: a drain that does not end is undone."""
     why = given_back(next_step(aged(25, tasks=(task("web"), task("api", "STOPPING")))))
-    assert why == "it was not empty after 25m, and was given back; left were service:web, service:api"
+    assert why == "its drain timed out after 25m, so it was returned to service; tasks left: service:web, service:api"
 
 
 def test_a_drain_that_failed_rests() -> None:
@@ -174,7 +174,7 @@ def test_the_tasks_that_kept_a_drain_from_its_end_are_remembered() -> None:
 
 
 def test_the_limit_counts_from_the_claim_of_the_run_that_began_the_drain() -> None:
-    assert given_back(next_step(of_dead_run(25, tasks=(task(),)))).startswith("it was not empty")
+    assert given_back(next_step(of_dead_run(25, tasks=(task(),)))).startswith("its drain timed out")
 
 
 def test_the_tasks_that_are_left_are_looked_at_right_before_the_limit_strikes() -> None:
@@ -226,7 +226,7 @@ def test_a_version_that_was_denied_since_the_drain_began_is_given_back() -> None
 )
 def test_a_host_that_changed_while_draining_is_given_back(says: HostAnswer, why: str) -> None:
     """P8, P9 and P12: a host that is no longer Ready is not rebooted."""
-    assert given_back(next_step(claimed(says=says))) == f"it was given back before the reboot: {why}"
+    assert given_back(next_step(claimed(says=says))) == f"it was returned to service before the reboot: {why}"
 
 
 def test_a_host_that_somebody_rebooted_while_draining_is_verified_like_after_our_own_reboot() -> None:
@@ -240,7 +240,7 @@ def test_a_disconnected_agent_is_waited_for_since_its_tasks_are_old_news() -> No
 
 def test_a_host_whose_agent_stays_away_is_given_back_unrebooted() -> None:
     why = given_back(next_step(aged(25, connected=False)))
-    assert why == "it was given back before the reboot: its ECS agent is disconnected"
+    assert why == "it was returned to service before the reboot: its ECS agent is disconnected"
 
 
 # Finishing what a killed run began
@@ -270,7 +270,7 @@ def test_a_host_of_a_dead_run_that_answers_nothing_is_given_back_in_the_end() ->
         12 * 60, known=NOW - POLICY.drain_timeout, says=problem(Problem.FAILED, "exit 1: no route"), asked=NOW - MINUTE
     )
     why = given_back(next_step(one))
-    assert why == "it was given back before the reboot: its update check failed: exit 1: no route"
+    assert why == "it was returned to service before the reboot: its update check failed: exit 1: no route"
 
 
 def test_a_host_of_a_dead_run_that_was_never_drained_is_let_go_and_open_again() -> None:

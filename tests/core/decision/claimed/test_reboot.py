@@ -215,12 +215,12 @@ OVERDUE = a_claim(ClaimPhase.REBOOTING, since=NOW - POLICY.reboot_timeout)
     [
         (
             {"tasks": (task(),)},
-            "it was not empty after 25m, and was given back; left were service:web",
+            "its drain timed out after 25m, so it was returned to service; tasks left: service:web",
         ),
-        ({"connected": False}, "it was given back before the reboot: its ECS agent is disconnected"),
+        ({"connected": False}, "it was returned to service before the reboot: its ECS agent is disconnected"),
         (
             {},
-            "it was given back before the reboot: no reboot could be sent to it within 20m",
+            "it was returned to service before the reboot: no reboot could be sent to it within 20m",
         ),
     ],
     ids=["tasks", "agent", "not sent"],
@@ -420,7 +420,7 @@ def test_what_an_open_reboot_can_still_do_is_waited_for_and_it_is_cancelled() ->
 def test_a_host_that_accepted_a_reboot_and_did_not_go_down_is_quarantined_at_the_limit() -> None:
     """The shutdown is pending, and nobody knows what holds it: tasks on it would be killed."""
     command = quarantine_of(next_step(old_boot(acceptance(NOW - 19 * MINUTE), minutes=20)))
-    assert str(command.why).startswith("it accepted the reboot and did not go down within 20m")
+    assert str(command.why).startswith("it accepted the reboot but did not go down within 20m")
 
 
 def test_such_a_host_is_not_held_against_its_version() -> None:
@@ -512,7 +512,7 @@ def test_an_answer_from_before_the_reboot_was_sent_proves_nothing() -> None:
 def test_a_host_that_fell_back_to_its_old_release_is_returned_as_rolled_back() -> None:
     """P18 and VerifyUpdate/version same: `version == recorded` is a failed update."""
     verdict = next_step(back(rebooted(OLD)))
-    assert str(returned(verdict)) == "it came back on 1.20.0: 1.21.0 did not boot, and the host fell back"
+    assert str(returned(verdict)) == "it came back on 1.20.0: 1.21.0 did not boot, and the host rolled back"
 
 
 def test_a_release_that_rolled_back_is_not_tried_again_there() -> None:
@@ -522,7 +522,7 @@ def test_a_release_that_rolled_back_is_not_tried_again_there() -> None:
 
 def test_a_host_that_came_up_on_a_third_release_is_returned_and_not_called_updated() -> None:
     why = failure(next_step(back(rebooted(NEWER))))
-    assert (why.failure, str(why)) == (Failure.WRONG_VERSION, "it came back on 1.22.0, though 1.21.0 was staged")
+    assert (why.failure, str(why)) == (Failure.WRONG_VERSION, "it came back on 1.22.0, but 1.21.0 was staged")
 
 
 def test_a_downgrade_that_the_repository_chose_is_an_update_like_any_other() -> None:
@@ -656,7 +656,7 @@ def test_a_host_that_nobody_may_ask_at_the_limit_is_quarantined_and_the_release_
     reboots = (sent_reboot(NOW - 20 * MINUTE, acceptance(NOW - 19 * MINUTE)),)
     command, note = next_step(sent(20, reboots=reboots, send_denied="ssm:SendCommand", mute=True)).commands
     assert isinstance(command, Quarantine)
-    assert "AWS allows no update check: ssm:SendCommand" in str(command.why)
+    assert "AWS denies update checks: ssm:SendCommand" in str(command.why)
     assert isinstance(note, Note)
     assert not note.backoff.rolled_back
 
@@ -861,7 +861,7 @@ def test_a_quarantined_instance_is_reported_at_every_run() -> None:
     (conclusion,) = next_step(in_quarantine(connected=False)).commands
     assert isinstance(conclusion, Conclude)
     assert isinstance(conclusion.outcome, Quarantined)
-    said = "an earlier run left it out of service at 2026-03-02 04:00 UTC: its record says why"
+    said = "an earlier run quarantined it at 2026-03-02 04:00 UTC: see that run's report for the cause"
     assert str(conclusion.outcome.why) == said
 
 

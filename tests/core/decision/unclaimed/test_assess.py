@@ -409,13 +409,16 @@ def test_an_instance_rests_after_a_failure_whatever_its_state(says: HostAnswer) 
 def test_a_rest_says_until_when_and_why() -> None:
     found = candidate(instance(says=available(), backoff=resting()))
     assert isinstance(found, Held)
-    assert str(found.hold) == "it rests until 2026-03-02 10:10 UTC after 2 failed attempt(s) at 1.21.0: apply-failed"
+    assert (
+        str(found.hold)
+        == "it is backing off until 2026-03-02 10:10 UTC; failed attempts at 1.21.0: 2 (last: apply-failed)"
+    )
 
 
 def test_a_rest_for_ever_names_no_day() -> None:
     found = candidate(instance(says=available(), backoff=resting(rolled_back=True)))
     assert isinstance(found, Held)
-    assert str(found.hold).startswith("it rests until a person clears it after 2 failed attempt(s)")
+    assert str(found.hold).startswith("it is backing off until a person clears it; failed attempts at")
 
 
 def test_a_rest_that_is_over_holds_nothing() -> None:
@@ -486,7 +489,7 @@ def test_a_standalone_task_is_named() -> None:
     """P2: the predecessor logs the task's ARN."""
     found = candidate(instance(says=ready(), tasks=(task(), STANDALONE)))
     assert isinstance(found, Held)
-    assert str(found.hold) == "it runs a task that belongs to no service: family:batch arn:task/batch"
+    assert str(found.hold) == "it runs a standalone task: family:batch arn:task/batch"
 
 
 def test_a_task_whose_starter_only_looks_like_a_service_is_standalone() -> None:

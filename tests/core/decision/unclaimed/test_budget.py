@@ -219,22 +219,22 @@ def test_a_settling_slot_fills_its_zone() -> None:
 
 def test_a_full_budget_names_who_fills_it() -> None:
     refusal = count_budget(fleet(*[other(f"i-{n}", connected=False) for n in range(5)]), policy(2)).refusal(A)
-    assert str(refusal) == "5 of at most 2 instances are unavailable: i-0, i-1, i-2 and 2 more"
+    assert str(refusal) == "the budget is full: 5 unavailable, limit 2: i-0, i-1, i-2 and 2 more"
 
 
 def test_a_full_zone_names_who_fills_it() -> None:
     refusal = count_budget(fleet(other("i-a", connected=False)), policy(2, per_zone=1)).refusal(A)
-    assert str(refusal) == "1 of at most 1 instances of eu-west-1a are unavailable: i-a"
+    assert str(refusal) == "the budget of eu-west-1a is full: 1 unavailable, limit 1: i-a"
 
 
 def test_a_full_zone_that_has_no_name_is_said_to_have_none() -> None:
     refusal = count_budget(fleet(other("i-a", zone=Zone(""), connected=False)), policy(2, per_zone=1)).refusal(Zone(""))
-    assert "instances of no zone that ECS names are unavailable" in str(refusal)
+    assert "the budget of an unknown zone is full" in str(refusal)
 
 
 def test_a_settling_cluster_names_after_whom() -> None:
     refusal = count_budget(fleet(other("i-a"), slots=(slot("i-a"),)), policy()).refusal(A)
-    assert str(refusal) == "the cluster is settling after i-a"
+    assert str(refusal) == "the cluster is settling after i-a returned"
 
 
 def test_only_quarantined_instances_are_in_quarantine() -> None:

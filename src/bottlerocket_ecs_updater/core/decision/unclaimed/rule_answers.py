@@ -1,4 +1,4 @@
-"""What each rule of the policy answers for an unclaimed instance."""
+"""The answer of each policy rule for an unclaimed instance."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom, room_hold
 from bottlerocket_ecs_updater.core.model.auto_scaling import Membership
+from bottlerocket_ecs_updater.core.model.calendars import CalendarState
 from bottlerocket_ecs_updater.core.model.container_instance import Registration
 from bottlerocket_ecs_updater.core.model.reasons import Hold
 from bottlerocket_ecs_updater.core.model.services import Health
 from bottlerocket_ecs_updater.core.model.shared import Shared
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.auto_scaling import leave_to_group
+from bottlerocket_ecs_updater.core.rules.calendars import hold_for_calendars
 from bottlerocket_ecs_updater.core.rules.checkpoints import Allowance
 from bottlerocket_ecs_updater.core.rules.health import hold_for_health
 from bottlerocket_ecs_updater.core.rules.promotion import not_promoted
@@ -26,7 +28,7 @@ from bottlerocket_ecs_updater.core.rules.windows import may_begin
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One instance that has an update, with all that the rules ask about it. What was not looked at is None."""
+    """One instance with an update, and all facts that the rules need about it. Facts that were not read are None."""
 
     registration: Registration
     running: Version
@@ -38,35 +40,36 @@ class Case:
     needed: timedelta = timedelta()
     """How long it is expected to take from now until it is back in service."""
     allowances: tuple[Allowance, ...] = ()
-    """What is left at the checkpoint of its target, and of this day."""
+    """What the checkpoints of its target and the daily limit still allow."""
     left: tuple[TaskOnHost, ...] | None = None
     deployments: Hold | None = None
-    """Why a deployment that is in progress holds it; None where none does."""
+    """Why a deployment in progress holds it; None if none does."""
     room: Fits | NoRoom | None = None
     health: Health | None = None
     shared: Shared = field(default_factory=Shared)
+    calendars: Mapping[str, CalendarState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one rule said: yes, or no with its reason."""
+    """The answer of one rule: yes, or no with its reason."""
 
     rule: str
     hold: Hold | None
     notes: tuple[str, ...] = ()
-    """What is worth knowing beside a yes."""
+    """Additional notes to a yes."""
 
 
 def before_staging(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
     """Whether an update may be staged on the host, rule by rule."""
-    return (*_who_and_what(case, rules, now), Answer("window", may_begin(rules.schedule, now, case.needed)))
+    return (*_who_and_what(case, rules, now), *_about_time(case, rules, now))
 
 
 def before_drain(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
     """Whether the instance may be drained, rule by rule."""
     return (
         *_who_and_what(case, rules, now),
-        Answer("window", may_begin(rules.schedule, now, case.needed)),
+        *_about_time(case, rules, now),
         *(Answer("pace", allowance.refusal()) for allowance in case.allowances),
         *_about_health(case, rules),
         *_about_tasks(case, rules, now),
@@ -74,7 +77,7 @@ def before_drain(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
 
 
 def first_hold(answers: Iterable[Answer]) -> Hold | None:
-    """The first no, None where every rule said yes."""
+    """The first no; None if every rule said yes."""
     return next((answer.hold for answer in answers if answer.hold is not None), None)
 
 
@@ -87,6 +90,12 @@ def _who_and_what(case: Case, rules: Rules, now: datetime) -> Iterator[Answer]:
     )
     if rules.stages.promoted_by:
         yield Answer("promotion", not_promoted(case.target, rules.stages, case.shared, now))
+
+
+def _about_time(case: Case, rules: Rules, now: datetime) -> Iterator[Answer]:
+    yield Answer("window", may_begin(rules.schedule, now, case.needed))
+    if rules.calendars:
+        yield Answer("calendar", hold_for_calendars(rules.calendars, case.calendars, now, case.needed))
 
 
 def _about_health(case: Case, rules: Rules) -> Iterable[Answer]:

@@ -1,0 +1,114 @@
+"""`simulate --fleet`: six simulated clusters in three stages, gone through by the real state machine."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bottlerocket_ecs_updater.report.outputs.fleet_page import PAGE_KEY
+
+if TYPE_CHECKING:
+    from bottlerocket_ecs_updater.simulator.scenarios import Scenario
+    from bottlerocket_ecs_updater.simulator.waves.fleet import SimulatedFleet
+
+SETTINGS = """\
+max-unavailable = 1
+settle = "30s"
+
+[fleet]
+concurrency = 3
+bake = "2m"
+
+[cluster."canary"]
+wave = 1
+stage = "canary"
+
+[cluster."staging-*"]
+wave = 2
+stage = "staging"
+promoted-by = ["canary for 1m"]
+
+[cluster."shop-*"]
+wave = 3
+stage = "production"
+promoted-by = ["staging for 1m"]
+"""
+
+CLUSTERS = {"canary": 2, "staging-a": 3, "staging-b": 2, "shop-eu": 4, "shop-us": 3, "shop-asia": 2}
+"""Six clusters, and how many instances each has."""
+
+LOOK_EVERY_SECONDS = 0.5
+ENDS_WITHIN_SECONDS = 900
+
+
+def simulate_fleet(speed: float, seed: int) -> int:
+    """Go through six clusters in three waves, show it live, and say where the page of all clusters is."""
+    from bottlerocket_ecs_updater.simulator.clock import ScaledClock  # noqa: PLC0415 - an extra, and slow to import
+    from bottlerocket_ecs_updater.simulator.waves.fleet import simulated_fleet  # noqa: PLC0415
+
+    state = Path(tempfile.mkdtemp(prefix="simulated-fleet-"))
+    _say(f"Six simulated clusters in three stages, at {speed:g} times the speed of real time. Their settings:\n")
+    _say(SETTINGS)
+    scenarios = {name: _scenario(hosts, seed + number) for number, (name, hosts) in enumerate(CLUSTERS.items())}
+    with simulated_fleet(scenarios, ScaledClock(speed), SETTINGS, state) as fleet:
+        execution = fleet.start()
+        _watch(fleet, execution)
+        return _conclude(fleet, execution, state)
+
+
+def _scenario(hosts: int, seed: int) -> Scenario:
+    from bottlerocket_ecs_updater.simulator.scenarios import row  # noqa: PLC0415 - an extra, and slow to import
+
+    # All of them are in one account: else each seed has an account of its own.
+    return replace(row(hosts, seed=seed), names=row(hosts).names)
+
+
+def _watch(fleet: SimulatedFleet, execution: str) -> None:
+    """A line whenever something changes: which clusters are at work, and what their hosts run."""
+    said, ends = "", time.monotonic() + ENDS_WITHIN_SECONDS
+    wake = threading.Event()
+    while fleet.states.status(execution) == "RUNNING" and time.monotonic() < ends:
+        line = _progress(fleet)
+        if line != said:
+            _say(f"{fleet.clock.now():%H:%M:%S}  {line}")
+            said = line
+        wake.wait(LOOK_EVERY_SECONDS)
+
+
+def _progress(fleet: SimulatedFleet) -> str:
+    from bottlerocket_ecs_updater.simulator.scenarios import NEW  # noqa: PLC0415 - an extra, and slow to import
+
+    parts = []
+    for name, world in fleet.worlds.items():
+        done = sum(host.running == NEW for host in world.hosts.values())
+        tasks = fleet.processes.of(name)
+        state = "waits" if not tasks else "runs" if tasks[-1].exit_code is None else f"ended {tasks[-1].exit_code}"
+        parts.append(f"{name} {done}/{len(world.hosts)} {state}")
+    return " | ".join(parts)
+
+
+def _conclude(fleet: SimulatedFleet, execution: str, state: Path) -> int:
+    _say(f"{fleet.clock.now():%H:%M:%S}  {_progress(fleet)}\n")
+    status = fleet.states.status(execution)
+    _say(f"The state machine ended: {status}. Its message:\n")
+    _say(f"  {fleet.states.messages.sent[-1]['Message']}\n" if fleet.states.messages.sent else "  none\n")
+    broken = 0
+    for name, world in fleet.worlds.items():
+        seen = world.findings()
+        broken += len(seen.violations) + len(seen.stranded)
+        for violation in seen.violations:
+            _say(f"  {name}: {violation.invariant}: {violation.subject}")
+    _say(f"Broken invariants and stranded instances: {broken or 'none'}")
+    _say(f"All clusters on one page: {state / PAGE_KEY}")
+    _say(f"The same as text: bottlerocket-ecs-updater fleet status --state {state}")
+    return 0 if status == "SUCCEEDED" and not broken else 1
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

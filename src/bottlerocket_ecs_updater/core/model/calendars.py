@@ -1,0 +1,32 @@
+"""Change calendars of Systems Manager, as the last look at them found each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarOpen:
+    """Changes may be made."""
+
+    closes: datetime | None
+    """When that ends, None where Systems Manager names no time."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarClosed:
+    """Changes may not be made."""
+
+    opens: datetime | None
+    """When they may be again, None where Systems Manager names no time."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarUnread:
+    """Nobody knows whether changes may be made."""
+
+    why: str
+
+
+CalendarState = CalendarOpen | CalendarClosed | CalendarUnread
