@@ -51,7 +51,7 @@ from bottlerocket_ecs_updater.engine.drain_deadline import DrainDeadlines
 from bottlerocket_ecs_updater.engine.lease.right import lease_guard
 from bottlerocket_ecs_updater.engine.look.evidence import Evidence
 from bottlerocket_ecs_updater.engine.look.looker import Looker, Wants
-from bottlerocket_ecs_updater.engine.look.schedule import LookSchedule
+from bottlerocket_ecs_updater.engine.look.schedule import GATHER_SHARE, LookSchedule
 from bottlerocket_ecs_updater.engine.ports import (
     Clock,
     Cluster,
@@ -445,7 +445,8 @@ class Run:
         shared = shared_look(again, began, spacing)
         if prompt is None:
             return shared
-        return min(shared, shared_look(max(again, prompt), began, min(spacing, soon_interval(policy.poll_interval))))
+        close = min(spacing, soon_interval(policy.poll_interval))
+        return min(shared, max(again, shared_look(prompt - policy.poll_interval / GATHER_SHARE, began, close)))
 
     @property
     def _apart(self) -> timedelta:

@@ -90,7 +90,7 @@ TASKS, ANSWERS = "ecs:ListTasks", "ssm:ListCommandInvocations"
 CLOCKS_APART = timedelta(seconds=60)
 """How far the clocks of two runs may be apart. No host is updated twice in so short a time."""
 
-HEARD_AGAIN_POLLS = 0.5
+HEARD_AGAIN_POLLS = 0.4
 """A command is asked about no more often than this: looks gather within half a poll, so none waits for the next."""
 
 DESCRIBED_AT_ONCE = 100

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from bottlerocket_ecs_updater.core.decision.decide import Decision
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 
-GATHER_SHARE = 50
+GATHER_SHARE = 10
 """Who is due within this part of a poll is looked at now: a look that is early by more than that is taken in vain."""
 
 
