@@ -12,7 +12,7 @@ from bottlerocket_ecs_updater.core.model.run_command import CommandResult, Comma
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 HEARD_AGAIN_SHARE, HEARD_AGAIN_MAX_POLLS = 2, 2
-"""An answer that is late is asked for again after half of the time that it has taken so far, and every two polls."""
+"""A late result is read again after half of the time since it was sent, and after two polls at most."""
 
 
 def is_mute(instance: Instance, fleet: Fleet) -> bool:
@@ -33,7 +33,7 @@ def ask_host(instance: Instance, now: datetime, policy: Policy) -> NextStep:
 
 
 def next_hearing(pending: PendingCommand, now: datetime, policy: Policy) -> datetime:
-    """When to ask for the answer again: soon at first, and less and less often where it takes long."""
+    """When to read the result again: soon at first, then less often the longer it takes."""
     return now + min(
         max(soon_interval(policy.poll_interval), (now - pending.sent_at) / HEARD_AGAIN_SHARE),
         HEARD_AGAIN_MAX_POLLS * policy.poll_interval,
