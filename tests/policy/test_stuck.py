@@ -49,7 +49,7 @@ def test_the_reason_is_the_first_word_of_the_run_with_since_when() -> None:
     Updater(world, ledger=ledger).run()
     world.clock.sleep(HALF_A_DAY)
     finished = Updater(world, name="run-2", ledger=ledger).run()
-    assert finished.why.startswith("nothing could be begun: a deployment is in progress: web (since ")
+    assert finished.why.startswith("no update could start: a deployment is in progress: web (since ")
     assert "in 2 runs in a row" in finished.why
 
 

@@ -1,1 +1,1 @@
-"""What to do next with each instance."""
+"""The decision: what to do next with each instance."""

@@ -1,4 +1,4 @@
-"""Whether a version may be installed on an instance now: by the operator's rules, and by what failed before."""
+"""Whether an instance may be updated to a version now, by the operator's rules and by earlier failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TRIED_AGAIN = "wait until then, or clear the backoff with `release`"
 
 
 def not_admitted(instance: Instance, target: Version, running: Version, fleet: Fleet, policy: Policy) -> Hold | None:
-    """Why the instance may not go to that version. Asked before it is staged, and again before it is booted."""
+    """Why the instance may not be updated to that version; None if it may. Checked before staging and before reboot."""
     rules, shared = rules_for(target, fleet, policy), fleet.shared
     return (
         block_on(target, shared.acts)
@@ -28,23 +28,23 @@ def not_admitted(instance: Instance, target: Version, running: Version, fleet: F
 
 
 def said_against(broken: BrokenVersion) -> str:
-    """What was found, with the tasks' own words."""
+    """The evidence as text: the services, with the stop reasons of their tasks."""
     return f"{', '.join(broken.services)}: {broken.words}" if broken.services else broken.words
 
 
 def hold_for_broken(version: Version, broken: BrokenVersion) -> Hold:
-    """Why no further instance takes a version on which tasks failed."""
+    """The hold for every instance that is offered a version on which tasks failed."""
     hosts = ", ".join(broken.hosts)
     return hold(Reason.VERSION_BREAKS_TASKS, version=version, hosts=hosts, what=said_against(broken))
 
 
 def is_suspect(failed_on: int, suspect_after: int) -> bool:
-    """Whether a version that failed on so many instances is taken by no further one: the one place that says so."""
+    """Whether a version that failed on that many instances is suspect. This is the only definition."""
     return failed_on >= suspect_after
 
 
 def rules_for(target: Version, fleet: Fleet, policy: Policy) -> Rules:
-    """The operator's rules for one version: a version that a person expedited waits for less."""
+    """The operator's rules for one version; an expedited version skips some waits."""
     urgent = fleet.shared.acts.expedited.get(target)
     if urgent is None:
         return policy.rules
@@ -52,7 +52,7 @@ def rules_for(target: Version, fleet: Fleet, policy: Policy) -> Rules:
 
 
 def failed_before(instance: Instance, target: Version, fleet: Fleet, policy: Policy) -> Hold | None:
-    """Why what is remembered speaks against the version: it failed here a while ago, or on other instances."""
+    """Why an earlier failure speaks against the version: on this instance, or on others. None if there is none."""
     rest = instance.backoff
     if rest is not None and (rest.version == target) and fleet.at < rest.until:
         until = UNTIL_CLEARED if rest.rolled_back else f"{rest.until:%Y-%m-%d %H:%M} UTC"

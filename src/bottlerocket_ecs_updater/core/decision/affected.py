@@ -1,8 +1,8 @@
-"""Which services the drain of a host has anything to do with, and what was wrong with them before the first one.
+"""Which services a drain can affect, and how they were before the first drain.
 
-A service on Fargate, on ECS Anywhere or on the instances of another capacity provider loses nothing when one of our
-hosts is drained. It holds no host, and its troubles are not ours. A service that was not steady before the first drain
-of a run is measured against how it was then.
+A service on Fargate, on ECS Anywhere or on instances of another capacity provider is not affected when one of our hosts
+is drained, so it holds no host and its problems do not count. A service that was not steady before the first drain of a
+run is compared with its state at that time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NAMED_AT_MOST = 3
 
 
 def taking_part(services: Iterable[Service], instances: Iterable[Instance]) -> tuple[Service, ...]:
-    """Those that can have a task on one of our hosts; where it is not known which hosts there are, also others."""
+    """The services that may have a task on one of our hosts; more of them if the hosts are not known."""
     ours = [one for one in instances if one.bottlerocket]
     here = {one.registration.capacity_provider for one in ours if one.registration is not None}
     seen = {name for one in ours for name in services_on(one)}
@@ -37,13 +37,13 @@ def _may_come(service: Service, here: set[str]) -> bool:
 
 
 def services_on(instance: Instance) -> frozenset[str]:
-    """The names of the services with a task on it, as far as its tasks are known."""
+    """The names of the services with a task on it; empty if its tasks are not known."""
     tasks = instance.tasks.left if instance.tasks is not None else ()
     return frozenset(task.group.removeprefix(GROUP) for task in tasks if task.of_service and task.group)
 
 
 def deploying_on(instance: Instance, fleet: Fleet) -> tuple[Service, ...]:
-    """The services with a task on it that are in the middle of a deployment."""
+    """The services with a task on it that have a deployment in progress."""
     services = fleet.services.all if fleet.services is not None else ()
     deploying = [service for service in services if service.deploying]
     here = services_on(instance) if deploying else frozenset()
@@ -51,7 +51,7 @@ def deploying_on(instance: Instance, fleet: Fleet) -> tuple[Service, ...]:
 
 
 def hold_for_deployments(deploying: Iterable[Service], rules: TaskRules) -> Hold | None:
-    """Why a host is not drained while these services are in the middle of a deployment, None when there are none."""
+    """Why a host is not drained while these services have a deployment in progress; None if there are none."""
     found = sorted(deploying, key=lambda service: service.name)
     if not found or not rules.hold_while_deploying:
         return None
@@ -65,13 +65,13 @@ def _named(service: Service) -> str:
 
 
 def seen_deploying_since(instance: Instance, fleet: Fleet) -> datetime | None:
-    """Since when every look of this run saw one of its services in a deployment, None where none is."""
+    """Since when every look of this run has seen one of its services deploying; None if none is."""
     seen = fleet.services.seen_deploying if fleet.services is not None else {}
     return min((seen[one.arn] for one in deploying_on(instance, fleet) if one.arn in seen), default=None)
 
 
 def worst_of(before: Mapping[ServiceArn, int], services: Iterable[Service]) -> Mapping[ServiceArn, int]:
-    """The most tasks that each service was seen to lack, or to lose at once by itself, after one more look."""
+    """The most tasks that each service lacked at any look, or lost at once by itself, after one more look."""
     now = {one.arn: max(one.deficit, one.restless) for one in services}
     worst = {arn: max(before.get(arn, 0), now.get(arn, 0)) for arn in {*before, *now}}
     return {arn: count for arn, count in worst.items() if count}

@@ -1,4 +1,4 @@
-"""Rests: how long a failed attempt keeps an instance from being tried again."""
+"""Backoff: how long a failed attempt keeps an instance from being tried again."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from bottlerocket_ecs_updater.core.model.outcome import LONGEST_BACKOFF, Backoff
 from bottlerocket_ecs_updater.core.model.version import Version
 
 FIRST_BACKOFF = timedelta(minutes=30)
-"""Long enough for what most often was the cause, a repository or a deployment, to pass."""
+"""Long enough for the most common causes, a repository or a deployment, to pass."""
 
 
 UNTIL_CLEARED = "a person clears it"
-"""In place of a time, where only a person ends a rest."""
+"""In place of a time, if only a person can end the backoff."""
 
 
 def next_backoff(
     before: Backoff | None, version: Version, why: str, now: datetime, *, rolled_back: bool = False
 ) -> Backoff:
-    """The rest after one more failure: twice as long as the last one for the same version, within its limits."""
+    """The backoff after one more failure: twice as long as the last one for the same version, up to its maximum."""
     attempts = before.attempts + 1 if before is not None and before.version == version else 1
     backoff = Backoff(version, attempts, now, why, rolled_back)
     length = (

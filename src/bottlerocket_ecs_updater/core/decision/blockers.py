@@ -1,8 +1,8 @@
-"""What a drain in vain teaches: which tasks did not leave, and so which other hosts are not drained for now.
+"""Blockers: tasks that made a drain time out, so that other hosts with such tasks are not drained for now.
 
-Tasks that ECS has told to stop are disturbed, whether the drain comes to its end or not. So after the first drain that
-is given up, no further host with tasks of the same service or family is drained in the run. Later runs try one such
-host at a time, and ever more rarely, until a drain has moved them.
+A drain disturbs the tasks that ECS stops, whether or not it finishes. So after the first drain that times out, no other
+host with tasks of the same service or family is drained in the run. Later runs try one such host at a time, less and
+less often, until a drain has moved these tasks.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import time_text
 
 FIRST_WAIT = timedelta(hours=6)
-"""A run later the same day would most often find the same."""
+"""A run soon afterwards would most often find the same."""
 
 LONGEST_WAIT = timedelta(days=4)
 
 REPEATED = 2
-"""What kept so many drains in a row from their end does not pass by itself."""
+"""After this many timed-out drains in a row, the blocker does not pass by itself."""
 
 
 def blocking_groups(instance: Instance) -> tuple[str, ...]:
-    """The groups of the tasks that are left on a host whose drain is given up.
+    """The groups of the tasks left on a host whose drain timed out.
 
-    ECS stops daemons last: where others are left, they are not what it waits for.
+    ECS stops daemons last, so while other tasks are left, daemons are not the blocker.
     """
     tasks = instance.tasks.left if instance.tasks is not None else ()
     left = [task for task in tasks if not task.daemon] or tasks
@@ -42,9 +42,9 @@ def groups_on(instance: Instance) -> frozenset[str]:
 
 
 def blocked(instance: Instance, fleet: Fleet, picked: Collection[str] = ()) -> Hold | None:
-    """Why a host is not drained for tasks that kept another one from becoming empty, None where none did.
+    """Why a host is not drained: it has tasks that made another drain time out. None if it has none.
 
-    `picked` are the groups of those that are about to be drained in the same pass.
+    `picked` are the groups of tasks on the hosts that are about to be drained in the same pass.
     """
     blockers = fleet.past.blockers
     found = sorted(groups_on(instance) & blockers.keys()) if blockers else ()
@@ -55,12 +55,12 @@ def blocked(instance: Instance, fleet: Fleet, picked: Collection[str] = ()) -> H
         if fleet.at < tried_again(one):
             return _hold(group, one, f"before {time_text(tried_again(one))}")
         if group in picked or _tried_now(group, instance, fleet):
-            return _hold(group, one, "beside another one that is tried now")
+            return _hold(group, one, "while another one is tried")
     return None
 
 
 def tried_again(one: Blocker) -> datetime:
-    """When a host with tasks of such a group may be drained again."""
+    """When a host with tasks of this blocker may be drained again."""
     wait: timedelta = min(FIRST_WAIT * 2 ** min(one.times - 1, 10), LONGEST_WAIT)
     return one.last + wait
 

@@ -1,6 +1,6 @@
-"""The decision: what is ours is finished first, then what may begin begins.
+"""The decision: claimed instances are finished first, then new updates start.
 
-`decide` is a function of the fleet and the policy alone. `plan` and `run` share it.
+`decide` depends on the fleet and the policy alone. `plan` and `run` share it.
 """
 
 from __future__ import annotations
@@ -51,32 +51,32 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do now, what must be looked at before more can be decided, and when to look again."""
+    """What to do now, what must be read before more can be decided, and when to look again."""
 
     steps: Mapping[InstanceId, NextStep]
     halt: Halt | None
     look_at: datetime | None
-    """None when nothing is left that may be done now: the run is over."""
+    """None if nothing is left to do now, so that the run is over."""
     wants_full_look: bool = False
-    """Every instance must be described before an instance may begin."""
+    """Whether every instance must be described before an update may start."""
     wants_listing: bool = False
-    """The cluster must be listed again: an instance may have left, or come back under another registration."""
+    """Whether the cluster must be listed again: an instance may have left, or come back under another registration."""
     services_at: datetime | None = None
-    """When the services must be looked at, None when nobody waits for them."""
+    """When the services must be described; None if nothing needs them."""
 
     @property
     def commands(self) -> Iterable[Command]:
-        """All commands, what is ours first."""
+        """All commands, those for claimed instances first."""
         return (command for verdict in self.steps.values() for command in verdict.commands)
 
     @property
     def holds(self) -> Mapping[InstanceId, Hold]:
-        """Why each passed-over instance is passed over."""
+        """The hold of each instance that is held."""
         return {id_: verdict.hold for id_, verdict in self.steps.items() if verdict.hold is not None}
 
 
 def decide(fleet: Fleet, policy: Policy) -> Decision:
-    """Decide one pass over the whole cluster."""
+    """Decide what to do in one pass over the whole cluster."""
     draft = DecisionDraft()
     elder = find_elder(fleet, policy)
     for instance in fleet.instances.values():
@@ -136,7 +136,7 @@ def _close(fleet: Fleet, policy: Policy, halt: Halt | None, whole: Hold | None, 
     if services_at is not None:
         looks.append(services_at)
     if not looks and whole is None and some_may_be_back(fleet, policy):
-        # It would be passed over, and others for the place that it takes.
+        # Ending now would leave it out, and others too, because it takes a slot in the budget.
         draft.wants_full_look = True
         looks.append(fleet.at + 2 * policy.poll_interval)
     return Decision(

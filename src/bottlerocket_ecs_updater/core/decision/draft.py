@@ -1,4 +1,4 @@
-"""A decision in the making: what was decided of each instance so far, and what must be looked at for more."""
+"""A decision under construction: the next steps decided so far, and what must be read to decide more."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 @dataclass(slots=True)
 class DecisionDraft:
-    """What one pass has decided so far; never seen outside of it."""
+    """What one pass has decided so far; used only while it decides."""
 
     steps: dict[InstanceId, NextStep] = field(default_factory=dict)
     wants_full_look: bool = False
     wants_services: bool = False
-    """Whether a full look must bring the services even where they were looked at just now."""
+    """Whether a full look must describe the services even if that was done just now."""
     services_at: datetime | None = None
-    """When a deployment that holds an instance is looked at again."""
+    """When to look again at a deployment that holds an instance."""
 
 
 def due(instance: Instance, verdict: NextStep, fleet: Fleet, policy: Policy) -> datetime | None:
-    """When to look because of one instance: who acts looks again, and a run does not end under its own command."""
+    """When to look again because of one instance. After a command, and while one is pending, there is another look."""
     if verdict.look_at is None and verdict.commands:
         return fleet.at
     if verdict.look_at is None and instance.pending is not None and instance.registered:

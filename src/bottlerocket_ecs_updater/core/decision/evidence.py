@@ -1,9 +1,9 @@
-"""What tasks say about a version: it booted well, and containers fail on it.
+"""Evidence from tasks against a version that boots but on which containers fail.
 
-A host that is back proves that the version boots. Whether containers run there, only tasks can tell. So what happened
-to tasks on the hosts that this roll has brought to a version is held against it: tasks that failed to start, that
-exited with an error, or that stay PENDING, and checks of ECS that find the container instance IMPAIRED. What fails in
-the same way on other hosts, or did before, is the service's own trouble, and says nothing about the version.
+A host that is back proves that the version boots. Only tasks can show whether containers run on it. So the hosts that
+were updated to the version in this rollout are watched: tasks that failed to start, exited with an error or stay
+PENDING count against it, and so do ECS health checks that find the container instance IMPAIRED. A service that fails in
+the same way on other hosts, or failed before, has its own problem and is no evidence.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.model.version import Version
 
 ROLL_LASTS = timedelta(days=7)
-"""What came to a version longer ago has carried tasks since, and is not looked at again."""
+"""A host that was updated longer ago has run tasks since then, and is no longer on trial."""
 
 FAILED_TASKS = 2
 """One task that fails may be a coincidence."""
 
 AT_ONCE = timedelta(seconds=5)
-"""What ends in one moment may have ended with its host, which somebody stopped: those that follow tell more."""
+"""Tasks that all fail within this time may have failed with their host, for example because it was stopped."""
 
 PENDING_FOR = timedelta(minutes=5)
-"""Images of some gigabytes take minutes to pull; the agent itself gives up on a start after three."""
+"""Large images take minutes to pull; the ECS agent itself gives up on a start after three minutes."""
 
 IMPAIRED_FOR = timedelta(minutes=2)
-"""ECS checks every few seconds; a runtime that comes up may be impaired for a moment."""
+"""ECS checks every few seconds; a container runtime that is starting may be impaired for a moment."""
 
 EVIDENCE_FRESH = timedelta(seconds=45)
-"""So old may be what was seen of services when a host is rebooted into a version that others came to before."""
+"""How old the look at services may be when a host is rebooted into a version that others already run."""
 
 CARRIED_FOR, EVIDENCE_FRESH_LATER = timedelta(minutes=8), timedelta(minutes=2)
-"""A version that has carried tasks for a while is looked at less closely."""
+"""After a version has run tasks for `CARRIED_FOR`, the look at services may be older."""
 
 HOSTS_NAMED, TASKS_NAMED = 3, 2
 
 
 def on_trial(fleet: Fleet) -> Mapping[InstanceId, tuple[Version, datetime]]:
-    """The hosts that were brought to a version in this roll and serve, with the version and since when."""
+    """The hosts that were updated to a version in this rollout and are in service, with the version and since when."""
     found: dict[InstanceId, tuple[Version, datetime]] = {}
     for id_, update in fleet.past.updated.items():
         instance = fleet.instances.get(id_)
@@ -60,9 +60,9 @@ def on_trial(fleet: Fleet) -> Mapping[InstanceId, tuple[Version, datetime]]:
 
 
 def evidence_is_old(claim: Claim, fleet: Fleet, fresh: timedelta = EVIDENCE_FRESH) -> bool:
-    """Whether services must be looked at before one more host is rebooted into the version of others on trial.
+    """Whether services must be described before another host is rebooted into a version that is on trial.
 
-    Its own tasks have most likely moved to those. Nobody has looked since how they fare there.
+    Its tasks have most likely moved to hosts on trial, and nothing has been read since about how they run there.
     """
     services = fleet.services
     if services is not None and not has_passed(services.at, fresh, fleet.at):
@@ -75,7 +75,7 @@ def evidence_is_old(claim: Claim, fleet: Fleet, fresh: timedelta = EVIDENCE_FRES
 
 
 def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[Service, ...]:
-    """The services that lose tasks more than before the first drain, and more than drains of ours explain."""
+    """The services that lose more tasks than before the first drain, and more than our drains explain."""
     services = fleet.services.all if fleet.services is not None else ()
     moving: Counter[str] = Counter()
     in_hand = len(fleet.slots)
@@ -98,15 +98,16 @@ def broken_by_ends(
     ends: Iterable[TaskEnd],
     now: datetime,
 ) -> BrokenVersion | None:
-    """What the tasks that stopped say against a version; `hosts` are those on trial for it, `since` when they were.
+    """The evidence of stopped tasks against a version; None if there is not enough.
 
-    A service that fails elsewhere too, or failed before, says nothing.
+    `hosts` are the hosts on trial for it, and `since` says when each was updated to it. A service that also fails
+    elsewhere, or failed before, does not count.
     """
     failed = [end for end in ends if end.failed]
     here = [end for end in failed if end.where in hosts and end.launched_at >= since[hosts[end.where]]]
     others = Counter(end.group for end in failed if end not in here)
     own = Counter(end.group for end in here)
-    # A task or two that failed somewhere in the last hour is no habit.
+    # One or two tasks that failed elsewhere in the last hour are not a pattern.
     elsewhere = {group for group in own if others[group] >= max(FAILED_TASKS, own[group] / 2)}
     telling = sorted((end for end in here if end.group not in elsewhere), key=lambda end: end.stopped_at)
     if len(telling) < FAILED_TASKS or telling[-1].stopped_at - telling[0].stopped_at < AT_ONCE:
@@ -128,29 +129,29 @@ def _named(hosts: Iterable[InstanceId]) -> tuple[InstanceId, ...]:
 
 
 def long_pending(instance: Instance, now: datetime) -> bool:
-    """Whether every look for a while has found tasks on it that ECS wants to run, and that do not."""
+    """Whether every look for `PENDING_FOR` has found tasks on it that should run but do not."""
     since = instance.progress.pending_since
     return since is not None and has_passed(since, PENDING_FOR, now)
 
 
 def long_impaired(instance: Instance, now: datetime) -> bool:
-    """Whether every look for a while has found ECS's own checks failing on it."""
+    """Whether every look for `IMPAIRED_FOR` has found its ECS health status IMPAIRED, which it was not before."""
     since = instance.progress.impaired_since
     over = since is not None and has_passed(since, IMPAIRED_FOR, now)
     return over and not instance.progress.was_impaired and _serves(instance)
 
 
 def impaired_on_trial(fleet: Fleet) -> Sequence[Instance]:
-    """Hosts of this roll that ECS's own checks find failing now, whether for long or not."""
+    """The hosts on trial that ECS reports as IMPAIRED now and that were not before their drain."""
     hosts = (fleet.instances[id_] for id_ in on_trial(fleet))
     return [one for one in hosts if one.progress.impaired_since is not None and not one.progress.was_impaired]
 
 
 def impaired_by_update(instance: Instance) -> str:
-    """What ECS's own checks find wrong with it since its reboot, empty where they find nothing new."""
+    """Why ECS reports it as IMPAIRED since its reboot; empty if it does not, or did before."""
     registration = instance.registration
     found = registration.impaired if registration is not None and not instance.progress.was_impaired else ""
-    return f"ECS finds it IMPAIRED: {found}" if found else ""
+    return f"ECS reports it as IMPAIRED: {found}" if found else ""
 
 
 def _serves(instance: Instance) -> bool:
@@ -159,15 +160,15 @@ def _serves(instance: Instance) -> bool:
 
 
 def broken_by_pending(hosts: Collection[Instance], now: datetime) -> BrokenVersion:
-    """What tasks that stay PENDING say against the version of these hosts."""
+    """The evidence of tasks that stay PENDING on these hosts against their version."""
     waits = min(one.progress.pending_since for one in hosts if one.progress.pending_since is not None)
     tasks = [task for one in hosts if one.tasks is not None for task in one.tasks.left]
     groups = {task.group for task in tasks if task.last_status != "RUNNING"} or {task.group for task in tasks}
-    words = f"tasks have stayed PENDING there since {waits:%H:%M} UTC"
+    words = f"tasks have been PENDING there since {waits:%H:%M} UTC"
     return BrokenVersion(_named(one.id for one in hosts), tuple(sorted(groups))[:HOSTS_NAMED], words, now)
 
 
 def broken_by_health(hosts: Collection[Instance], now: datetime) -> BrokenVersion:
-    """What ECS's own checks say against the version of these hosts."""
+    """The evidence of ECS health checks on these hosts against their version."""
     why = next(one.registration.impaired for one in hosts if one.registration is not None)
     return BrokenVersion(_named(one.id for one in hosts), (), f"the container instance is IMPAIRED: {why}", now)

@@ -1,4 +1,4 @@
-"""When a run begins nothing more: one bad host may be hardware, two suggest the release."""
+"""When a run halts: one failed host may be a hardware fault, two suggest that the version is bad."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ COUNTED = frozenset(
         Failure.REBOOT_REFUSED,
     }
 )
-"""Failures after a drain began. A failed apply disturbed nobody; another version than expected is healthy."""
+"""Failures after a drain. A failed apply disturbs no task, and a host on an unexpected version is healthy."""
 
 
 def find_halt(fleet: Fleet, policy: Policy, may_recover: Collection[InstanceId] = ()) -> Halt | None:
-    """Why the run must begin nothing more, None while it may. A halt stays for the rest of the run.
+    """Why the run must start no more updates; None if it may. A halt lasts until the end of the run.
 
-    `hopeful` are instances of which more is heard in this run: one that may be well again fills no budget for good.
+    `may_recover` are quarantined instances that may still recover in this run, so they do not fill the budget for good.
     """
     if fleet.halt is not None:
         return fleet.halt
@@ -44,7 +44,7 @@ def find_halt(fleet: Fleet, policy: Policy, may_recover: Collection[InstanceId] 
 
 
 def _breaks_tasks(fleet: Fleet) -> Halt | None:
-    """What this run found that tasks say against a version; what an earlier one found holds, and halts nothing."""
+    """Halt if this run found that tasks fail on a version. A finding of an earlier run holds instances instead."""
     found = [(version, one) for version, one in fleet.past.broken.items() if one.at >= fleet.started_at]
     if not found:
         return None
@@ -58,11 +58,11 @@ def _too_many_failures(fleet: Fleet, policy: Policy) -> Halt | None:
         return None
     first = bad[0].progress.outcome or bad[0].progress.pending_outcome
     names = ", ".join(instance.id for instance in bad)
-    return Halt(f"failed after the drain had begun: {names}; one of them: {_say(first)}")
+    return Halt(f"failed after the drain started: {names}; one of them: {_say(first)}")
 
 
 def _failed_in_this_run(instance: Instance) -> bool:
-    """Whoever began its drain; one that was found in quarantine had failed before."""
+    """Whether it failed in this run, whichever run drained it. One found in quarantine failed earlier."""
     if instance.progress.found_in_quarantine:
         return False
     match instance.progress.outcome or instance.progress.pending_outcome:
@@ -97,7 +97,7 @@ def _never_settled(fleet: Fleet, policy: Policy) -> Halt | None:
 
 
 def in_quarantine(fleet: Fleet) -> tuple[InstanceId, ...]:
-    """Our instances that are left out of service, from whichever run."""
+    """The instances that this run or an earlier one quarantined."""
     return tuple(
         instance.id
         for instance in fleet.instances.values()

@@ -1,4 +1,4 @@
-"""Asking a host, at most one question at a time, with a limit to how often."""
+"""Checking a host: at most one command at a time, and not too often."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 
 def is_mute(instance: Instance, fleet: Fleet) -> bool:
-    """Whether AWS does not let us ask the host anything."""
+    """Whether AWS denies sending checks to the host."""
     return fleet.hosts_mute or instance.mute
 
 
 def ask_host(instance: Instance, now: datetime, policy: Policy) -> NextStep:
-    """Send a check, or wait for the one that is under way, or for the host to be free of the last one."""
+    """Send a check, or wait for the pending command, or wait until a failed check may be repeated."""
     if instance.pending is not None:
         return NextStep(look_at=now + soon_interval(policy.poll_interval))
     if instance.check_answer is not None and instance.check_answer.report is None:
         due = instance.check_answer.at + policy.retry_spacing * min(instance.progress.checks_failed, 4)
         if now < due:
             return NextStep(look_at=due)
-    # Most answers are there within two or three seconds; what is slower is looked at every poll.
+    # Most answers arrive within two or three seconds; for slower ones the run looks at every poll.
     return NextStep((Check(instance.id),), look_at=now + soon_interval(policy.poll_interval))
 
 

@@ -1,8 +1,8 @@
-"""Which container instances are no part of the fleet: neither in the budget's total, nor among what is unavailable.
+"""Which container instances do not count: neither in the total of the budget, nor as unavailable.
 
-A budget says how many of the instances that serve may be out at once. One that waits stopped in a warm pool, that a
-person stopped, that AWS looks after, or that policy leaves out, does not count. It may stay like that for months, and
-must not bar the cluster. What carries our claim is always part of the fleet.
+A budget limits how many of the instances in service may be out at once. An instance does not count if it is stopped in
+a warm pool, if a person stopped it, if AWS manages it, or if the policy excludes it. It may stay like that for months
+and must not block the cluster. A claimed instance always counts.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.selection import select
 
 _LEFT_OUT = frozenset({Reason.OPTED_OUT, Reason.EXCLUDED, Reason.NOT_INCLUDED})
-"""Where a rule could not be read for want of a fact, nobody knows whether it is left out: it counts."""
+"""Holds of instances that the policy excludes. If a rule could not be evaluated, the instance counts."""
 
 
 def not_selected(instance: Instance, policy: Policy) -> Hold | None:
-    """Why an instance is not looked after at all, None when it is. It must be registered."""
+    """Why the policy does not select an instance; None if it does, or if the instance is not registered."""
     registration = instance.registration
     if registration is None:
         return None
@@ -31,12 +31,12 @@ def not_selected(instance: Instance, policy: Policy) -> Hold | None:
 
 
 def why_leaving(instance: Instance) -> Hold | None:
-    """Why its group takes it away, as far as the group last said; None where it does not."""
+    """Why its Auto Scaling group is removing it, by the group's last answer; None if it is not."""
     return taken_away(instance.around.membership) if instance.around is not None else None
 
 
 def set_aside(instance: Instance) -> Hold | None:
-    """Why an instance serves nobody, as its group or EC2 tells; None where it does, or where nobody knows better."""
+    """Why an instance cannot take tasks, according to its group or EC2; None if it can, or if that is not known."""
     leaving = why_leaving(instance)
     if leaving is not None and leaving.reason is Reason.WARM_POOL:
         return leaving
@@ -50,12 +50,12 @@ def _set_aside(machine: Machine | None, *, connected: bool) -> Hold | None:
     if machine.managed_by:
         known = "ECS Managed Instances" if machine.managed_by_ecs else machine.managed_by
         return hold(Reason.MANAGED_INSTANCE, service=known)
-    # What EC2 said is older than a connection that is there again.
+    # A connected agent is newer information than what EC2 said.
     return hold(Reason.INSTANCE_STOPPED, state=machine.state) if machine.stopped and not connected else None
 
 
 def outside(instance: Instance, policy: Policy) -> Hold | None:
-    """Why an instance is no part of the fleet, None where it is one."""
+    """Why an instance does not count; None if it does."""
     if instance.claim is not None:
         return None
     refusal = not_selected(instance, policy)
@@ -64,12 +64,12 @@ def outside(instance: Instance, policy: Policy) -> Hold | None:
 
 
 def is_there(instance: Instance) -> bool:
-    """Whether it is capacity of the cluster: one that was terminated is none any more, and is replaced."""
+    """Whether it is capacity of the cluster; a terminated instance is not."""
     return instance.claim is not None or instance.registered
 
 
 def members(fleet: Fleet, policy: Policy) -> Iterable[Instance]:
-    """The Bottlerocket instances that a budget is a share of."""
+    """The Bottlerocket instances that count in the total of the budget."""
     for instance in fleet.instances.values():
         there = instance.bottlerocket and is_there(instance) and not _is_managed(instance, fleet)
         if there and outside(instance, policy) is None:
@@ -77,7 +77,7 @@ def members(fleet: Fleet, policy: Policy) -> Iterable[Instance]:
 
 
 def _is_managed(instance: Instance, fleet: Fleet) -> bool:
-    """Whether its capacity provider says that it is a Managed Instance, where EC2 was not asked about it."""
+    """Whether its capacity provider shows that it is a Managed Instance, if EC2 was not asked about it."""
     registration = instance.registration
     known = registration is not None and is_managed(registration.capacity_provider, fleet.providers)
     return known and instance.claim is None

@@ -1,4 +1,4 @@
-"""When to look again: soon when something is due, rarely when not."""
+"""When to look again: soon if something is due, rarely if not."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from datetime import datetime, timedelta
 from bottlerocket_ecs_updater.core.model.instance import Instance
 
 _SPACING_SHARE = 10
-"""A wait is looked at every tenth of what it has taken so far: at most so much is lost by looking late."""
+"""A wait is polled every tenth of the time it has taken so far, so a late look costs at most a tenth."""
 
 _SPACING_MAX_POLLS = 6
 
 _NEAR_SHARE = 4
-"""Once the time has come that was learned, looks are close: every fourth of what has passed since then…"""
+"""After the learned time has passed, looks are closer: every fourth of the time since then…"""
 
 _NEAR_POLLS = 0.5
-"""…and never closer than this many polls: while something may come at any moment, every second counts for a host."""
+"""…but never closer than this many polls. While a change is due at any moment, every second counts."""
 
 _SEVERAL, _SEVERAL_POLLS = 3, 0.5
-"""Of so many that may be out of service together, looks are so many polls apart, and shared…"""
+"""If this many instances may be out of service together, looks are shared and this many polls apart…"""
 
 _MANY, _MANY_POLLS, _MANY_SETTLE_POLLS = 5, 1.5, 6
-"""…and of so many, where the settle time is so many polls at least."""
+"""…and if this many may be, and the settle time is at least this many polls, further apart."""
 
 LEARNED_SHARE = 0.9
-"""How much of the shortest duration seen so far passes at least before the first look."""
+"""The part of the shortest duration seen so far that passes before the first look."""
 
 
 def next_look(
@@ -34,9 +34,9 @@ def next_look(
     learned: timedelta | None,
     first: timedelta | None = None,
 ) -> datetime:
-    """When to look next at something that began then and takes about as long as `learned`.
+    """When to look next at something that began at `began` and takes about as long as `learned`.
 
-    `first` is how long to wait before the first look where nothing has been learned yet.
+    `first` is how long to wait before the first look if nothing has been learned yet.
     """
     quiet = quiet_time(learned, poll) if learned is not None else (first or poll)
     waited = now - began
@@ -49,20 +49,20 @@ def next_look(
 
 
 def quiet_time(learned: timedelta, poll: timedelta) -> timedelta:
-    """How long nothing is to be seen of what took `learned` at the shortest, as far as looks can tell."""
+    """How long there is nothing to see of something that took at least `learned` so far."""
     return max(learned * LEARNED_SHARE, learned - soon_interval(poll))
 
 
 def soon_interval(poll: timedelta) -> timedelta:
-    """How far apart looks are while something may come at any moment, and a place in the budget waits for it."""
+    """How far apart looks are while a change is due at any moment and a slot waits for it."""
     return poll * _NEAR_POLLS
 
 
 def apart(poll: timedelta, together: int, settle: timedelta) -> timedelta:
-    """How far apart looks are that are not to follow at once, where so many may be out of service together.
+    """How far apart shared looks are if `together` instances may be out of service at once; 0 for no sharing.
 
-    With one or two, every look is for one of them, and is taken when it is due. With more, what one waits for a look
-    spares calls for all; with many, and a settle time beside which that wait is little, more of them.
+    With one or two, each look is taken when it is due. With more, a short wait lets one look serve several instances
+    and saves calls; with many, and a settle time that is long compared with the wait, it may be longer.
     """
     if together < _SEVERAL:
         return timedelta(0)
@@ -70,13 +70,13 @@ def apart(poll: timedelta, together: int, settle: timedelta) -> timedelta:
 
 
 def shared_look(due: datetime, began: datetime, spacing: timedelta) -> datetime:
-    """The first of the common looks, counted from the beginning of the run, that is not before that moment."""
+    """The first shared look, counted from the start of the run, that is not before `due`."""
     if not spacing:
         return due
     return began - ((began - due) // spacing) * spacing
 
 
 def is_prompt(instance: Instance) -> bool:
-    """Whether what is waited for is sure to come within seconds: an answer, or the looks that prove it back."""
+    """Whether the next change is due within seconds: a command result, or the looks that prove it is back."""
     proving = instance.progress.proof_at is not None and instance.progress.return_sent_at is None
     return instance.claim is not None and (instance.pending is not None or proving)

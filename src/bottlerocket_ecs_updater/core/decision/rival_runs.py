@@ -1,13 +1,13 @@
-"""Runs with another state store: what keeps two that know nothing of each other's lease from one cluster.
+"""Runs with another state store, whose lease this run cannot see: how two such runs stay out of each other's way.
 
-A lease keeps runs apart that share a store. Two stacks with a bucket each, or a laptop with a folder of its own, share
-nothing but the cluster, and there nothing can be written under a condition. What they can see of each other are claims:
-each names the store of its run, and when its phase was entered. One that is young is of a run that lives. Then the run
-that began first goes on, and the other leaves, or begins nothing more; nobody touches what carries the other's claim.
-A claim that is older than any phase may last is of a dead run, and is finished as every other.
+A lease separates runs that share a state store. Two stacks with a bucket each, or a laptop with its own folder, share
+only the cluster, and ECS has no conditional writes. But they see each other's claims: each claim names the store of its
+run and when its phase began. A young claim belongs to a run that is alive. Then the run that started first continues,
+and the other one ends or starts no more updates; neither touches an instance that the other has claimed. A claim that
+is older than any phase may last belongs to a dead run, and is finished like any other.
 
-This is less than a lease: two that begin in the same seconds may each drain an instance before they see each other.
-Where both mark the same instance, the attribute holds one claim only, and who finds the other's there lets it go.
+This is weaker than a lease: two runs that start within seconds may each drain an instance before they see each other.
+If both claim the same instance, the attribute holds only one claim, and the run that finds the other's claim lets go.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 
 def lives(claim: Claim, fleet: Fleet, policy: Policy) -> bool:
-    """Whether a claim is of a run with another store, and so young that this run may be at work."""
+    """Whether a claim belongs to a run with another state store and is so young that this run may be alive."""
     if claim.run == fleet.run or claim.store == fleet.store:
         return False
-    # Clocks of two machines are compared here, and nowhere else: minutes between them do no harm.
+    # Only here are clocks of two machines compared. A difference of minutes does no harm.
     return abs(fleet.at - claim.since) < policy.longest_phase
 
 
 def left_to_others(instance: Instance, fleet: Fleet, policy: Policy, elder: Hold | None) -> Hold | None:
-    """Why an instance that carries a claim is not ours to go on with, None where it is."""
+    """Why this run must leave a claimed instance to another run; None if it may finish it."""
     claim = instance.claim
     if claim is None or claim.run == fleet.run:
         return None
@@ -36,7 +36,7 @@ def left_to_others(instance: Instance, fleet: Fleet, policy: Policy, elder: Hold
 
 
 def find_elder(fleet: Fleet, policy: Policy) -> Hold | None:
-    """The run that goes on where this one leaves, None where this one goes on. Names of runs sort by their time."""
+    """The hold that names an older live run, to which this run yields; None if there is none. Run ids sort by time."""
     claims = ((one, one.claim) for one in fleet.instances.values() if one.claim is not None)
     elders = [(claim.run, one.id, one, claim) for one, claim in claims if lives(claim, fleet, policy)]
     elders = [elder for elder in elders if elder[0] < fleet.run]

@@ -1,7 +1,7 @@
-"""After a return: the slot stays taken until the services have been steady for the settle time.
+"""Settling: after a return, the slot stays taken until the services have been steady for the settle time.
 
-Services are steady or not as looks show them. Time in which no look was taken, because AWS or the state store did not
-answer, is neither: it does not count towards the settle time, nor towards its limit.
+Looks show whether services are steady. Time without a look, because AWS or the state store did not answer, counts
+neither towards the settle time nor towards its limit.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 LOOKS_PER_SETTLE = 2
-"""A steady cluster is looked at so many times within its settle time."""
+"""How many times a steady cluster is looked at within its settle time."""
 
 DIPS_OF_FLAPPING = 3
-"""So many times a service must have fallen below what it had, and recovered between, to be one that flaps."""
+"""A service flaps if it lost tasks this many times and recovered in between."""
 
 FLAPS_FOR = timedelta(minutes=4)
-"""Before, it has not been asked how their tasks end: they may fail on the host that is back."""
+"""Until then a service does not count as flapping: its tasks may fail on the host that is back."""
 
 UNSTEADY_POLLS = 1
-"""An unsteady one is looked at every so many polls."""
+"""An unsteady cluster is looked at once in this many polls."""
 
 LATE_LOOKS = 3
-"""Looks that are further apart than this many are due leave time between them that nobody saw."""
+"""If looks are further apart than this many usual intervals, the time between them counts as not seen."""
 
 
 def deficits(services: Services | None) -> Mapping[ServiceArn, int]:
@@ -38,7 +38,7 @@ def deficits(services: Services | None) -> Mapping[ServiceArn, int]:
 
 
 def starting_daemons(services: Services, returned: Collection[Slot], within: timedelta) -> Mapping[str, int]:
-    """Tasks of daemon services, by service name, that are about to start on instances which came back so lately."""
+    """Tasks of daemon services, by service name, that still have to start on instances that returned recently."""
     lately = sum(1 for slot in returned if services.at - slot.returned_at < within)
     return {service.name: lately for service in services.all if service.daemon} if lately else {}
 
@@ -46,9 +46,9 @@ def starting_daemons(services: Services, returned: Collection[Slot], within: tim
 def lasting_deficits(
     services: Services | None, returned: Collection[Slot], within: timedelta
 ) -> Mapping[ServiceArn, int]:
-    """How many tasks each service lacks now, less what is about to start: the baseline of the next drain.
+    """How many tasks each service lacks now, not counting daemons that still have to start: the next drain's baseline.
 
-    What it lacked before those instances were drained, it may lack now.
+    It may always lack as many as before those instances were drained.
     """
     if services is None:
         return {}
@@ -69,7 +69,7 @@ def observe(
     health: Health | None = None,
     policy: Policy | None = None,
 ) -> Slot:
-    """The slot after one more look; `moving` is what other drains explain, by service name."""
+    """The slot after one more look; `moving` counts the tasks that other drains move, by service name."""
     missed = _missed(slot, services.at, policy) if policy is not None else timedelta()
     slot = replace(slot, looked_at=services.at, unseen=slot.unseen + missed)
     below = frozenset(one.arn for one in services.all if not one.daemon and _lacks(one, slot, moving))
@@ -83,7 +83,7 @@ def observe(
 
 
 def _missed(slot: Slot, now: datetime, policy: Policy) -> timedelta:
-    """How much of the time since the last look, or since the return, nobody saw."""
+    """How much of the time since the last look, or since the return, counts as not seen."""
     apart, usual = now - (slot.looked_at or slot.returned_at), _spacing(policy)
     return apart - usual if apart > LATE_LOOKS * usual else timedelta()
 
@@ -93,22 +93,22 @@ def _spacing(policy: Policy) -> timedelta:
 
 
 def _named(service: Service) -> str:
-    """What is not known to be steady is not."""
+    """The service as text; one that ECS did not describe counts as not steady."""
     return f"{service.name} (ECS did not describe it: {service.unknown})" if service.unknown else service.name
 
 
 def _dips(slot: Slot, below: frozenset[ServiceArn]) -> Mapping[ServiceArn, int]:
-    """How often each service fell below what it had, after a look that finds these below.
+    """How often each service has lost tasks, after a look that finds `below` with fewer than before.
 
-    What recovers and falls again, and again, is not missing because of our drain: it loses its tasks by itself. Tasks
-    that fail on the host that is back are looked for elsewhere, and daemons start late on every host that is.
+    A service that recovers and loses tasks again and again does so by itself, not because of our drain. Tasks that fail
+    on the host that is back are detected elsewhere, and daemons start late on every host that returns.
     """
     fell = below - slot.below
     return {**slot.dips, **{arn: slot.dips.get(arn, 0) + 1 for arn in fell}} if fell else slot.dips
 
 
 def flapping(slot: Slot) -> frozenset[ServiceArn]:
-    """The services that lose tasks by themselves, as the looks since a return show over a while."""
+    """The services that lose tasks by themselves, as several looks since the return show."""
     if slot.looked_at is None or not has_passed(slot.returned_at, FLAPS_FOR, slot.looked_at):
         return frozenset()
     return frozenset(arn for arn, dips in slot.dips.items() if dips >= DIPS_OF_FLAPPING)
@@ -128,13 +128,13 @@ def settled(slot: Slot, at: datetime, policy: Policy) -> bool:
 
 
 def next_settle_look(fleet: Fleet, policy: Policy) -> datetime | None:
-    """When the services must be looked at again, None when nothing settles that still may."""
+    """When the services must be looked at again; None if no slot can still settle."""
     waited_for = [slot for slot in fleet.slots if not never_settled(slot, fleet, policy)]
     return min((_due(slot, fleet, policy) for slot in waited_for), default=None)
 
 
 def never_settled(slot: Slot, fleet: Fleet, policy: Policy) -> bool:
-    """Whether looks show that the services were not steady within the limit: the run halts, and waits no longer."""
+    """Whether the services were not steady within the limit, so that the run halts."""
     if slot.steady_since is not None or not slot.unsteady:
         return False
     return has_passed(slot.returned_at + slot.unseen, policy.settle_timeout, slot.looked_at or fleet.at)
@@ -147,12 +147,12 @@ def _due(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
 
 
 def _first_steady_look(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
-    """A slot that was just taken is looked at at once: its settle time begins with what is seen then."""
+    """A new slot is looked at immediately, because its settle time starts with that look."""
     return fleet.at + UNSTEADY_POLLS * policy.poll_interval if slot.unsteady else fleet.at
 
 
 def moving_tasks(fleet: Fleet) -> Mapping[str, int]:
-    """How many tasks of each service our drains move now: deficits that are explained, and will pass."""
+    """How many tasks of each service our drains are moving now. These deficits are expected and will pass."""
     total: dict[str, int] = {}
     for instance in fleet.instances.values():
         if instance.claim is None or instance.progress.return_sent_at is not None:

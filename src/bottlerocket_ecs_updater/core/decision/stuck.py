@@ -1,7 +1,7 @@
-"""A run that could begin nothing: whether that passes by itself, or has to be said.
+"""Whether a run that could start no update is stuck, or only has to wait.
 
-What rules or people have chosen is no failure. What passes by itself is none either, until it has kept run after run
-from beginning anything. Everything else stays until somebody does something, and is never reported as plain success.
+A hold that rules or people chose is no failure. A hold that passes by itself is none either, until it has stopped run
+after run. Every other hold stays until somebody acts, and is never reported as plain success.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Passing, Reason, p
 from bottlerocket_ecs_updater.core.model.time_text import has_passed, time_text
 
 WAITED_FOR = frozenset({Reason.SERVICE_DEPLOYING, Reason.UNWELL, Reason.SETTLING, Reason.BUDGET, Reason.ZONE_BUDGET})
-"""What a run waits for, up to its `settle-timeout`: what outlasts that in two runs in a row is stuck.
+"""Holds that a run waits for, up to its `settle-timeout`. One that outlasts it in two runs in a row is stuck.
 
-A budget that is full at the end of a run is filled by others: what is out of service may be back for the next one.
+A budget that is full at the end of a run is filled by instances that others took out; they may be back by the next run.
 """
 
 DATED = frozenset(
@@ -43,20 +43,20 @@ DATED = frozenset(
         Reason.DRAIN_BLOCKED,
     }
 )
-"""What ends at a known time, or when others are done: however many runs it holds, nobody has to do anything."""
+"""Holds that end at a known time, or when others are done. However long they last, nobody has to act."""
 
 RUNS_IN_A_ROW = 2
 STUCK_AFTER = timedelta(days=1)
-"""Everything else that should pass by itself, such as a batch task or an instance refresh, has this long."""
+"""How long any other hold that should pass by itself may last, such as a batch task or an instance refresh."""
 
 
 def begun(instances: Iterable[Instance]) -> bool:
-    """Whether the run took any host, or finished what another run had begun."""
+    """Whether the run started an update, or finished one that another run started."""
     return any(one.claim is not None or one.progress.claimed_at is not None for one in instances)
 
 
 def stuck_on(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Hold | None:
-    """The reason for which a run could begin nothing and that does not pass by itself; None where it is no failure."""
+    """The hold for which the run could start no update and that does not pass by itself; None if it is no failure."""
     if begun(fleet.instances.values()):
         return None
     held = _that_count(outcomes, fleet)
@@ -67,9 +67,9 @@ def stuck_on(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Hold | Non
 
 
 def _that_count(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Collection[Hold]:
-    """The holds of hosts that have an update; of all hosts, where not one of the cluster is up to date.
+    """The holds of hosts with an update; the holds of all hosts if no host of the cluster is up to date.
 
-    One host that cannot be asked keeps no other from its update, and is in the summary and in `status`.
+    A host that cannot be checked stops no other update, and is named in the summary and in `status`.
     """
     held = {
         id_: one for id_, one in outcomes.items() if isinstance(one, Hold) and passing(one.reason) is not Passing.CHOSEN
@@ -86,7 +86,7 @@ def _has_update(instance: Instance | None) -> bool:
 
 
 def _lasts(why: Hold, fleet: Fleet) -> bool:
-    """Whether a hold has lasted for so long that it counts as one that does not pass by itself."""
+    """Whether a hold does not pass by itself, or has lasted so long that it counts as such."""
     facts = dict(why.facts)
     if passing(why.reason) is Passing.NEVER:
         return True
@@ -107,7 +107,7 @@ def _too_long(reason: Reason, known: Waiting, now: datetime) -> bool:
 
 
 def waiting_codes(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Collection[str]:
-    """The codes of what kept this run from beginning anything, and should pass by itself; to be remembered."""
+    """The reason codes to record: they stopped this run from starting any update, and should pass by themselves."""
     if begun(fleet.instances.values()):
         return ()
     reasons = {why.reason for why in _that_count(outcomes, fleet)}
@@ -115,14 +115,14 @@ def waiting_codes(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> Colle
 
 
 def said(why: Hold, fleet: Fleet) -> str:
-    """The reason, as the first words of the summary."""
+    """The reason as the first line of the summary."""
     known = fleet.past.waiting.get(why.reason.code)
     again = f", since {time_text(known.since)}, in {known.runs + 1} runs in a row" if known is not None else ""
-    return f"nothing could be begun: {why}{again}"
+    return f"no update could start: {why}{again}"
 
 
 def drains_in_vain(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> str:
-    """What kept a drain of this run from its end as it did one of an earlier run; empty where nothing did."""
+    """Which tasks made a drain time out in this run and in an earlier one, as text; empty if none did."""
     timed_out = [id_ for id_, one in outcomes.items() if isinstance(one, Hold) and one.reason is Reason.DRAIN_TIMED_OUT]
     again = sorted(
         group
@@ -133,4 +133,4 @@ def drains_in_vain(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> str:
         return ""
     one = fleet.past.blockers[again[0]]
     names = ", ".join(again)
-    return f"tasks of {names} kept a drain from its end, as in {one.times} runs in a row since {time_text(one.first)}"
+    return f"tasks of {names} made a drain time out, for {one.times} runs in a row since {time_text(one.first)}"

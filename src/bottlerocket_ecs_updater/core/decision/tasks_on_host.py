@@ -1,4 +1,4 @@
-"""Which tasks run on a host, and whose they are."""
+"""Which tasks run on a host, and whether they belong to the updater."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.rules.tasks import TaskOnHost
 
-GIVEN_BACK = "so it was given back: an earlier run had begun to drain it"
+GIVEN_BACK = "so it was returned to service: an earlier run had started to drain it"
 
 
 def is_own_host(instance: Instance, fleet: Fleet) -> bool:
-    """Whether the task that this run is was listed on it."""
+    """Whether this run's own task was listed on it."""
     return fleet.own is not None and any(task.arn == fleet.own.task for task in _tasks(instance))
 
 
 def is_updaters(task: Task, fleet: Fleet) -> bool:
-    """Whether a task is this run or another one: it holds nothing, and is never stopped by us."""
+    """Whether a task is this run or another run of the updater. It holds no instance, and is never stopped."""
     return fleet.own is not None and (task.arn == fleet.own.task or task.family == fleet.own.family)
 
 

@@ -579,7 +579,7 @@ class Looker:
         if answer is not None and answer.end is not None:
             self._ended(instance, pending, answer.end, answer, now)
         elif has_passed(pending.sent_at, self._listens_for(pending, instance), now):
-            silence = Answer(None, -1, "", "", "nothing was heard of it")
+            silence = Answer(None, -1, "", "", "it gave no result")
             self._ended(instance, pending, CommandStatus.ABANDONED, silence, now)
 
     def _listens_for(self, pending: PendingCommand, instance: Instance) -> timedelta:

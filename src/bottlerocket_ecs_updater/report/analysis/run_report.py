@@ -50,7 +50,7 @@ class Ending(Enum):
     NOTHING = "nothing to do"
     HELD = "held back"
     FAILURES = "failures"
-    STUCK = "nothing could be begun"
+    STUCK = "no update could start"
     HALTED = "halted"
     STOPPED = "stopped"
     STOPPED_AFTER_FAILURES = "stopped, after failures"

@@ -229,7 +229,7 @@ def test_a_full_zone_names_who_fills_it() -> None:
 
 def test_a_full_zone_that_has_no_name_is_said_to_have_none() -> None:
     refusal = count_budget(fleet(other("i-a", zone=Zone(""), connected=False)), policy(2, per_zone=1)).refusal(Zone(""))
-    assert "the budget of no zone that ECS names is full" in str(refusal)
+    assert "the budget of an unknown zone is full" in str(refusal)
 
 
 def test_a_settling_cluster_names_after_whom() -> None:

@@ -1,1 +1,1 @@
-"""Instances that an update is in progress on: its next step."""
+"""Instances with an update in progress: the next step of each."""

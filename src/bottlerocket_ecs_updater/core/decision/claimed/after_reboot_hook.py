@@ -1,8 +1,8 @@
-"""The operator's own documents: one that a host must run well before its drain, one after its reboot.
+"""The operator's own documents: one that runs before a drain, and one that runs after the reboot.
 
-Both are asked, never assumed: whatever does not end in success says no. A host that may not be drained stays as it
-is; one that is not well after its reboot is asked again until its limit, and is quarantined then. Each document may
-run more than once on a host, since a run may die between the document and what follows it.
+Only success counts as yes. A host whose before-drain document fails stays in service. On a host whose after-reboot
+document fails, it runs again until the reboot limit, and then the host is quarantined. Each document may run more than
+once on a host, because a run may die between the document and the next step.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class Unhealthy:
-    """The document after the reboot said no."""
+    """The after-reboot document failed."""
 
     detail: str
 
 
 def ask_after_reboot(instance: Instance, now: datetime, policy: Policy) -> NextStep | Unhealthy | None:
-    """The next step with a host that is back: None where it is well, Unwell where its last answer was no.
+    """Whether a host that is back is healthy: None if it is, Unhealthy if the after-reboot document failed.
 
-    Gives a verdict while the document is to be sent, or under way.
+    Returns the next step while the document has to be sent or is pending.
     """
     if not policy.after_reboot:
         return None
@@ -43,7 +43,7 @@ def ask_after_reboot(instance: Instance, now: datetime, policy: Policy) -> NextS
 
 
 def ask_again(instance: Instance, now: datetime, policy: Policy) -> NextStep:
-    """Run the document once more on a host that was not well, as soon as it may."""
+    """Run the after-reboot document again, once enough time has passed since it failed."""
     assert instance.after_reboot_result is not None
     due = instance.after_reboot_result.ended_at + policy.hook_spacing
     if now < due:

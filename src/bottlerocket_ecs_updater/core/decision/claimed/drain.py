@@ -37,11 +37,11 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.tasks import drain_deadline
 
 REPORT_SPACING_SHARE = 4
-"""While the last tasks stop, the host is asked again each time that a quarter of the drain so far has passed."""
+"""While the last tasks stop, the host is checked again after each further quarter of the drain so far."""
 
 
 LONG_DRAIN, SERVICES_SPACING = timedelta(minutes=2), timedelta(seconds=60)
-"""A drain that takes longer is looked into: how services fare, every so often."""
+"""During a drain longer than `LONG_DRAIN`, services are looked at once per `SERVICES_SPACING`."""
 
 
 def draining(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
@@ -52,7 +52,7 @@ def draining(instance: Instance, claim: Claim, registration: Registration, fleet
     if registration.status is Status.ACTIVE:
         return _marked_but_active(instance, claim, registration, fleet, policy)
     if marked_by_this_run and progress.drain_sent_at is None:
-        # It was ACTIVE when we marked it, and we have not drained it: somebody else did, between the two.
+        # It was ACTIVE when we claimed it, and we have not drained it: somebody else did.
         return _let_go(instance, hold(Reason.DRAINED_BY_OTHERS))
     if progress.claim_absent_looks >= 2:
         return _let_go(instance, hold(Reason.CLAIM_REMOVED, status=registration.status.value))
@@ -60,7 +60,7 @@ def draining(instance: Instance, claim: Claim, registration: Registration, fleet
     if blocked is not None:
         return give_back_barred(instance, claim, blocked, fleet)
     if is_own_host(instance, fleet):
-        # Another run drained it while this one, on it, waited for the right to act. It never becomes empty now.
+        # Another run drained it while this one, on it, waited for the lease. With this run on it, it never gets empty.
         return NextStep(hand_back(instance, hold(Reason.OWN_HOST, why=GIVEN_BACK)), look_at=fleet.at)
     unwanted = unwanted_now(instance, claim, fleet, policy)
     if unwanted is not None:
@@ -73,7 +73,7 @@ def draining(instance: Instance, claim: Claim, registration: Registration, fleet
 
 
 def _not_empty(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
-    """Tasks are left: wait for them as long as the rules say, and stop those that the rules say to stop."""
+    """Tasks are left: wait for them as long as the rules allow, and stop those that the rules say to stop."""
     began = instance.phase_began
     stands = drain_deadline(tasks_on(instance, fleet), policy.rules.tasks, began, policy.drain_timeout, fleet.at)
     over = fleet.at >= stands.until
@@ -88,22 +88,22 @@ def _not_empty(instance: Instance, claim: Claim, registration: Registration, fle
     look_at = min(due, stands.until, stands.next_stop or due)
     soon_empty = _counts_say_empty(registration) or _others_were_empty(began, fleet, policy)
     if soon_empty and registration.connected and _report_is_aging(instance, fleet, policy):
-        # What is left only has to stop: asked now, the host has answered by the time it is empty.
+        # Only stopping tasks are left: if the host is checked now, it has answered by the time it is empty.
         asked = ask_host(instance, fleet.at, policy)
         return replace(asked, look_at=look_at, wants_group=group_due_soon(instance, REBOOTS_AFTER_ANSWER, fleet))
-    # Where a drain takes long, the version may be why: its tasks find no start on the hosts that came to it before.
+    # If a drain takes long, the version may be the cause: its tasks may fail to start on updated hosts.
     long = has_passed(began, LONG_DRAIN, fleet.at)
     return NextStep(look_at=look_at, wants_services=long and evidence_is_old(claim, fleet, SERVICES_SPACING))
 
 
 def _others_were_empty(began: datetime, fleet: Fleet, policy: Policy) -> bool:
-    """Whether the quickest drain so far was over, or about to be, after the time that this one has taken."""
+    """Whether this drain has taken about as long as the quickest one so far."""
     learned = fleet.durations.drain
     return learned is not None and has_passed(began, quiet_time(learned, policy.poll_interval), fleet.at)
 
 
 def _report_is_aging(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
-    """Whether what the host said would be too old for a reboot; asked again less and less often."""
+    """Whether the host's report would be too old for a reboot; it is renewed less and less often."""
     if instance.pending is not None:
         return False
     if instance.check_answer is None:
@@ -127,15 +127,15 @@ def _marked_but_active(
     soon = fleet.at + policy.poll_interval
     lag = policy.reader_lag
     if claim.run != fleet.run:
-        # A run marked it and was killed before it drained, or after it returned it. Either way it is in service,
-        # unless the reader lags: a claim that is dropped too early would leave a drain to nobody.
+        # A run claimed it and died before draining it, or after returning it. Either way it is in service, unless the
+        # read is stale: then dropping the claim too early would leave a drained instance without an owner.
         if not has_passed(progress.claimed_at or fleet.at, lag, registration.at):
             return NextStep(look_at=soon)
         return NextStep((Unmark(instance.id, None, took_slot=False),), look_at=fleet.at)
     if progress.drain_sent_at is None:
-        return NextStep(look_at=soon)  # it begins through the same gates as all others: see `taking`
+        return NextStep(look_at=soon)  # it is drained through the same gates as all others: see `unclaimed/start.py`
     if not has_passed(progress.drain_sent_at, lag, registration.at):
-        # Passes that others are due for decide on it too: what they know of it may be older than the drain.
+        # This pass may use an older description of it than the drain.
         return NextStep(look_at=soon)
     if progress.drain_seen:
         return NextStep((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
@@ -152,7 +152,7 @@ def _let_go(instance: Instance, why: Hold) -> NextStep:
 
 
 def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
-    """Nothing runs on it: mark it for the reboot, if the host still has what we claimed it for."""
+    """Nothing runs on it: mark it for the reboot, if the host still has the update that we claimed it for."""
     over = fleet.at >= _limit_of_drain(instance, claim, fleet, policy)
     report = staged_report(instance, fleet, policy)
     if report is None:
@@ -160,7 +160,7 @@ def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet
             return give_back_changed(instance, claim, _why_unreadable(instance), fleet)
         return replace(ask_host(instance, fleet.at, policy), wants_answer_only=True)
     if not registration.connected:
-        # What ECS says of its tasks is old news while the agent is away.
+        # While the agent is disconnected, what ECS says about its tasks is out of date.
         if over:
             return give_back_changed(instance, claim, "its ECS agent is disconnected", fleet)
         return NextStep(look_at=fleet.at + policy.poll_interval)
@@ -174,7 +174,7 @@ def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet
 
 
 def _limit_of_drain(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> datetime:
-    """The limit counts from the claim. A run that takes the claim over gives the host its time to answer."""
+    """When the drain times out. It counts from the claim; a run that takes it over gives the host time to answer."""
     limit = instance.phase_began + policy.drain_timeout + policy.rules.tasks.longest
     if claim.run != fleet.run and instance.progress.claimed_at is not None:
         limit = max(limit, instance.progress.claimed_at + policy.takeover_grace)
@@ -182,7 +182,7 @@ def _limit_of_drain(instance: Instance, claim: Claim, fleet: Fleet, policy: Poli
 
 
 def claim_for_reboot(claim: Claim, fleet: Fleet) -> Claim:
-    """The claim that must stand before a reboot is sent: ours now, and one reboot more."""
+    """The claim that must be written before a reboot is sent: now of this run, with one more reboot."""
     taken = replace(claim, run=fleet.run, store=fleet.store)
     return taken.enter(ClaimPhase.REBOOTING, fleet.at, reboots=claim.reboots + 1)
 

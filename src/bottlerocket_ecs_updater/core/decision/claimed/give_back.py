@@ -1,4 +1,4 @@
-"""Giving an instance back whose update is not finished: what is said of it, and how long it is left alone then."""
+"""Returning an instance to service before its update is finished: the reason, and the backoff."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from bottlerocket_ecs_updater.core.model.time_text import duration_text
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 TASKS_NAMED_AT_MOST = 5
-"""How many of the tasks that did not stop are named in the reason."""
+"""The most tasks that the reason names."""
 
 
 def give_back(
     instance: Instance, claim: Claim, why: Hold | Failed, fleet: Fleet, *, backs_off: bool = True
 ) -> NextStep:
-    """Set it ACTIVE. With `rests`, the version is not tried there again for a while.
+    """Set it ACTIVE. With `backs_off`, the version is not tried on it again for a while.
 
-    Only for an instance that no reboot of ours can reach any more: a reboot cannot be called back for certain.
+    Only for an instance that none of our reboots can hit any more, because a reboot cannot be cancelled for certain.
     """
     notes: tuple[Note, ...] = ()
     if backs_off:
@@ -37,62 +37,62 @@ def give_back(
 
 
 def hand_back(instance: Instance, verdict: Outcome, *notes: Command) -> tuple[Command, ...]:
-    """Set it ACTIVE, and drop the claim once ECS says that it is: in its reply, or at a later look."""
+    """Set it ACTIVE, and remove the claim once ECS shows it ACTIVE, in its reply or at a later look."""
     return (Return(instance.id, verdict), *notes, Unmark(instance.id, verdict, took_slot=True))
 
 
 def cancel_open(instance: Instance) -> tuple[Command, ...]:
-    """Cancel the reboot commands that may still run, each once."""
+    """Cancel the pending reboot commands, each once."""
     if any(one.open and one.command and not one.cancelled for one in instance.reboots):
         return (Cancel(instance.id),)
     return ()
 
 
 def give_back_changed(instance: Instance, claim: Claim, why: str, fleet: Fleet) -> NextStep:
-    """Give back what no longer is as it was when it was claimed."""
+    """Return an instance that has changed since it was claimed."""
     return give_back(instance, claim, hold(Reason.CHANGED_WHILE_DRAINING, why=why), fleet)
 
 
 def why_blocked(instance: Instance, fleet: Fleet) -> Hold | None:
-    """Why AWS does not let us go on with it, be it with none or with this one alone; None where it does."""
+    """Which denied call stops its update, for all instances or for this one; None if there is none."""
     if fleet.blocked:
         return hold(Reason.CHANGED_WHILE_DRAINING, why=fleet.blocked)
     return hold(Reason.SEND_DENIED, why=instance.send_denied) if instance.send_denied else None
 
 
 def backs_off_when_blocked(claim: Claim, why: Hold) -> bool:
-    """The host is not to blame. But where its reboot alone is denied, every run would drain it in vain."""
+    """Whether to back off after a denied call. If only its reboot is denied, every run would drain it for nothing."""
     return why.reason is Reason.SEND_DENIED and claim.phase is ClaimPhase.REBOOTING
 
 
 def give_back_barred(instance: Instance, claim: Claim, why: Hold, fleet: Fleet) -> NextStep:
-    """Give back at once what AWS does not let us reboot."""
+    """Return at once an instance whose update AWS denies."""
     return give_back(instance, claim, why, fleet, backs_off=backs_off_when_blocked(claim, why))
 
 
 def give_back_not_empty(instance: Instance, claim: Claim, limit: timedelta, fleet: Fleet) -> NextStep:
-    """Give back what did not become empty in time, naming what is left on it."""
+    """Return an instance whose drain timed out, and record which tasks were left."""
     verdict = give_back(instance, claim, not_empty_hold(instance, limit), fleet)
     return replace(verdict, commands=(NoteBlockers(instance.id, blocking_groups(instance)), *verdict.commands))
 
 
 def not_empty_hold(instance: Instance, limit: timedelta) -> Hold:
-    """The reason where tasks did not stop in time."""
+    """The hold of an instance whose tasks did not stop in time."""
     tasks = instance.tasks.left[:TASKS_NAMED_AT_MOST] if instance.tasks is not None else ()
     left = ", ".join(task.group or task.arn for task in tasks) or "none that ECS names"
     return hold(Reason.DRAIN_TIMED_OUT, limit=duration_text(limit), tasks=left)
 
 
 def unwanted_now(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Hold | None:
-    """Why its version may not be booted any more: it was denied, unpinned, or failed elsewhere since it was claimed."""
+    """Why its target version is no longer admitted, for example denied or failed elsewhere; None if it still is."""
     return not_admitted(instance, claim.target, claim.source, fleet, policy)
 
 
 def staged_report(instance: Instance, fleet: Fleet, policy: Policy) -> HostReport | None:
-    """What the host last said, if that is young enough to reboot it on: somebody may have staged another version.
+    """The host's last report, if it is recent enough to reboot on: somebody may have staged another version.
 
-    An answer that took long is good while it is fresh. Where the mark is refused again and again, asking anew would
-    only hide that, and the limit of it.
+    A slow answer counts while it is fresh. While AWS keeps refusing the mark, the age counts from its first refusal:
+    checking again would only hide the refusals and their limit.
     """
     check_answer = instance.check_answer
     if check_answer is None:
@@ -103,14 +103,14 @@ def staged_report(instance: Instance, fleet: Fleet, policy: Policy) -> HostRepor
         asked_after -= policy.answer_timeout
     claim, found_at = instance.claim, instance.progress.claimed_at
     if claim is not None and claim.run != fleet.run and found_at is not None:
-        asked_after = max(asked_after, found_at)  # a run that died may have been at work until then
+        asked_after = max(asked_after, found_at)  # a dead run may have been active until then
     return check_answer.report if check_answer.asked_at >= asked_after else None
 
 
 def changed(report: HostReport, claim: Claim) -> str | None:
-    """Why a reboot of this host would not bring what it was claimed for, None where it would."""
+    """Why a reboot of this host would not boot the claimed version; None if it would."""
     if report.boot != claim.boot:
-        return None  # somebody rebooted it: it is verified as after a reboot of ours
+        return None  # somebody rebooted it: it is verified as after our own reboot
     if report.state is not UpdateState.READY:
         return f"it is {report.state.value} now, not Ready"
     if report.staged != claim.target:

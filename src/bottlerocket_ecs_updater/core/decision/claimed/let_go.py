@@ -1,9 +1,9 @@
-"""An instance that its Auto Scaling group takes away while we hold it: let go, left DRAINING, and never set ACTIVE.
+"""A claimed instance that its Auto Scaling group removes: the claim is dropped, and it is left DRAINING.
 
-A scale-in or an instance refresh may end any instance at any time. While a lifecycle hook or managed draining holds up
-the termination, the instance is in `Terminating:Wait`, and ECS does not tell that drain from ours. Set ACTIVE then, it
-would get tasks that are killed in a moment. So the group is asked before the drain, and again before the two acts that
-follow from it: before the mark for the reboot, which would disturb what the hook does, and before the return.
+A scale-in or an instance refresh may terminate any instance at any time. While a lifecycle hook or managed draining
+delays the termination, the instance is in `Terminating:Wait`, and ECS does not show whose drain it is. If we set it
+ACTIVE then, it would get tasks that are killed in a moment. So the group is read before the drain, again before the
+mark for the reboot, which would disturb the hook, and again before the return.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 RETURNS_AFTER_ANSWER = timedelta(seconds=30)
-"""An instance is returned only on an answer of its group that is at most so old."""
+"""The oldest answer of its group on which an instance is returned."""
 
 REBOOTS_AFTER_ANSWER = timedelta(minutes=2)
-"""The same for its mark for the reboot: a hook that is disturbed is less harm than tasks that are killed."""
+"""The same for the mark for the reboot. Disturbing a hook does less harm than killing tasks."""
 
 SOON_SHARE = 2 / 3
-"""An answer that is older than this part of its time is asked for again with a look that is taken anyway."""
+"""An answer older than this share of its maximum age is renewed together with the next look."""
 
 
 def let_go_if_leaving(instance: Instance) -> NextStep | None:
-    """Drop the claim on what its group takes away, whichever phase it is in; None where the group leaves it to us."""
+    """Drop the claim if its group is removing the instance, in any phase; None if it is not."""
     why = why_leaving(instance)
     if why is None:
         return None
@@ -38,10 +38,10 @@ def let_go_if_leaving(instance: Instance) -> NextStep | None:
 
 
 def ask_group_first(verdict: NextStep, instance: Instance, fleet: Fleet, policy: Policy) -> NextStep:
-    """The verdict, or a question to the group where it would act on an older answer.
+    """The next step, or a read of its group first if the step needs a newer answer.
 
-    A group that does not answer is asked again for a while. After that the instance is returned all the same: a host
-    that stays out of service for want of an answer is worse than one that may be about to leave.
+    A group that does not answer is asked again for a while. After that the instance is returned anyway: a host that
+    stays out of service is worse than one that may be about to leave.
     """
     ages = [age for command in verdict.commands if (age := _answer_needed(command)) is not None]
     if not ages or not group_unasked(instance, min(ages), fleet):
@@ -55,18 +55,18 @@ def ask_group_first(verdict: NextStep, instance: Instance, fleet: Fleet, policy:
 
 
 def group_unasked(instance: Instance, age: timedelta, fleet: Fleet) -> bool:
-    """Whether its group has not been asked for so long, though it can be."""
+    """Whether its group can be read, but was not read within `age`."""
     answered_at = instance.around.group_at if instance.around is not None else None
     return fleet.surveyed and (answered_at is None or has_passed(answered_at, age, fleet.at))
 
 
 def group_due_soon(instance: Instance, age: timedelta, fleet: Fleet) -> bool:
-    """Whether its group is asked with a look that is taken anyway, so that nothing has to wait for it later."""
+    """Whether to read its group together with the next look, so that no step has to wait for it later."""
     return group_unasked(instance, age * SOON_SHARE, fleet)
 
 
 def _answer_needed(command: Command) -> timedelta | None:
-    """How old an answer of the group may be for this command; None for one that needs none."""
+    """How old the group's answer may be for this command; None if it needs none."""
     match command:
         case Return():
             return RETURNS_AFTER_ANSWER

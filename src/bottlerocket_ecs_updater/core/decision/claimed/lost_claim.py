@@ -1,16 +1,16 @@
-"""Claims that only the state store remembers: when they are ours to finish, and when they are not any more.
+"""Claims that only the state store has: which of them to finish, and which to leave.
 
-The store has a copy of every claim, since nobody could verify that the attribute survives the agent's registration. A
-copy without its attribute has three explanations, and they ask for different things:
+The store has a copy of every claim, because it is not certain that the attribute survives a registration of the agent.
+A copy without its attribute has three explanations, and each needs something else:
 
-* the mark never reached the instance, or the instance was returned and the store was not there to forget it: if it is
-  drained now, somebody else drained it;
-* a person deleted the attribute to take the instance over;
-* the attribute was lost when the agent registered after our reboot: nobody but us knows that it must be returned.
+* the claim never reached the instance, or the instance was returned while the store was unreachable: if it is DRAINING
+  now, somebody else drained it;
+* a person deleted the attribute to take over the instance;
+* the attribute was lost when the agent registered after our reboot: only the updater knows that it must be returned.
 
-Only the last one is finished, and only where it can be so: the instance has a new registration, or its host has booted
-since and no attribute was ever seen to survive a boot in this cluster. All others are left as they are, and reported. A
-quarantined one is always left: it waits for a person anyway.
+Only the third is finished, and only if it is possible: the instance has a new registration, or its host has booted
+since and no attribute was ever seen to survive a boot in this cluster. All others are left as they are and reported. A
+quarantined instance is always left, because it waits for a person anyway.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, Policy
 def lost_claim(
     instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy
 ) -> NextStep | None:
-    """What to do about a claim that only the store remembers; None where it is finished as any other."""
+    """The next step for a claim that only the store has; None if it is finished like any other."""
     if not _only_in_store(instance, claim, registration, fleet):
         return None
     if claim.phase is not ClaimPhase.QUARANTINED and not fleet.attributes_survive:
@@ -37,12 +37,12 @@ def lost_claim(
         if report is not None and report.boot != claim.boot:
             return None
         if report is None and claim.phase is ClaimPhase.REBOOTING:
-            return None  # it is asked on its way
+            return None  # the reboot phase checks it
         may_be_asked = registration.connected and not is_mute(instance, fleet)
         if report is None and may_be_asked and instance.progress.checks_failed < CHECK_TRIES:
             return ask_host(instance, fleet.at, policy)
     if not has_passed(instance.progress.claimed_at or fleet.at, policy.reader_lag, registration.at):
-        # The reader may lag: a claim that is dropped too early would leave a drain to nobody.
+        # The read may be stale: dropping the claim too early would leave a drained instance without an owner.
         return NextStep(look_at=fleet.at + policy.poll_interval)
     if registration.status is Status.ACTIVE:
         return NextStep((Unmark(instance.id, None, took_slot=False),), look_at=fleet.at)
@@ -50,7 +50,7 @@ def lost_claim(
 
 
 def _only_in_store(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet) -> bool:
-    """Whether the store's copy is all there is, though the instance is registered as it was when it was claimed."""
+    """Whether only the store has the claim, and the instance still has the registration under which it was claimed."""
     seen = instance.claim_on_instance or instance.progress.claim_seen
     return claim.run != fleet.run and not seen and instance.claimed_arn == registration.arn
 

@@ -30,7 +30,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS, Policy
 
-LISTED_NO_MORE = "ECS lists it no more"
+LISTED_NO_MORE = "ECS no longer lists it"
 
 
 SET_BY_US = frozenset({Status.ACTIVE, Status.DRAINING})
@@ -38,17 +38,17 @@ SET_BY_US = frozenset({Status.ACTIVE, Status.DRAINING})
 
 
 def proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> NextStep:
-    """What to do next with an instance that carries our claim, on a fresh answer of its Auto Scaling group."""
+    """What to do next with a claimed instance, based on a recent answer of its Auto Scaling group."""
     return ask_group_first(_proceed(instance, claim, fleet, policy), instance, fleet, policy)
 
 
 def _proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> NextStep:
     stalled = instance.progress.in_vain_since
     if fleet.blocked and stalled is not None and has_passed(stalled, policy.answer_timeout, fleet.at):
-        # Not even what is left to do with it then is taken: its claim hands it to the next run.
+        # AWS does not even accept calls that would return it: its claim leaves it to the next run.
         return NextStep(hold=hold(Reason.HALTED, why=fleet.blocked))
     if instance.claim_unreadable:
-        # Whatever the store's copy says: a newer updater, or a person, wrote something else over it.
+        # This wins over the copy in the store: a newer updater, or a person, overwrote the claim.
         return NextStep(hold=hold(Reason.CLAIM_UNREADABLE, why=instance.claim_unreadable))
     registration = instance.registration
     if instance.undescribed:
@@ -97,17 +97,17 @@ def _returning(
     fleet: Fleet,
     policy: Policy,
 ) -> NextStep:
-    """Still shown DRAINING after we set it ACTIVE: the reader lags, the act was lost, or somebody drained it since."""
+    """Still DRAINING after we set it ACTIVE: the read is stale, the call was lost, or somebody drained it since."""
     if not has_passed(sent_at, policy.reader_lag, registration.at):
         return NextStep(look_at=fleet.at + policy.poll_interval)
     if instance.progress.return_confirmed:
-        # ECS had confirmed it, and no reader lags so long: this drain is another's, and stays.
+        # ECS had confirmed it, and no read is stale for so long: somebody else drained it, and that stays.
         return NextStep((Unmark(instance.id, outcome, took_slot=False),), look_at=fleet.at)
     return NextStep(hand_back(instance, outcome), look_at=fleet.at + policy.poll_interval)
 
 
 def _undescribed(instance: Instance, fleet: Fleet, policy: Policy) -> NextStep:
-    """ECS lists it and does not describe it: nothing is known of it now, and nothing is forgotten for that."""
+    """ECS lists it but does not describe it: nothing is known about it now, and its claim stays."""
     why = hold(Reason.NOT_DESCRIBED, why=instance.undescribed)
     had_its_time = has_passed(fleet.started_at, policy.takeover_grace, fleet.at)
     if had_its_time and has_passed(instance.phase_began, policy.longest_phase, fleet.at):
@@ -116,7 +116,7 @@ def _undescribed(instance: Instance, fleet: Fleet, policy: Policy) -> NextStep:
 
 
 def _missing(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> NextStep:
-    """It is not listed, or INACTIVE: terminated, deregistered, or about to come back under a new registration."""
+    """It is not listed, or INACTIVE: terminated, deregistered, or about to return under a new registration."""
     began = max(instance.phase_began, instance.progress.claimed_at or instance.phase_began)
     may_come_back = claim.phase is ClaimPhase.REBOOTING and not has_passed(began, policy.gone_after, fleet.at)
     if instance.progress.missing_looks < MISSING_LOOKS or may_come_back:
@@ -127,9 +127,9 @@ def _missing(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> 
 def _in_transition(
     instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy
 ) -> NextStep:
-    """It is REGISTERING, DEREGISTERING or the like: ECS neither drains nor returns it.
+    """It is REGISTERING, DEREGISTERING or the like: ECS lets nobody drain or return it.
 
-    Most often that passes, or it is gone. Its claim stays for the run that finds it in service, or gone.
+    Most often that passes, or the instance goes away. Its claim stays until a run finds it in service, or gone.
     """
     why = hold(Reason.NOT_ACTIVE, status=registration.status.value)
     began = max(instance.phase_began, instance.progress.claimed_at or instance.phase_began)

@@ -33,12 +33,12 @@ from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, CONNECTED_LO
 
 
 def quarantined(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
-    """Left out of service: given back when it is healthy again, let go when a person returned it."""
+    """Keep it out of service; return it once it is healthy, and drop the claim if a person returned it."""
     if registration.status is Status.ACTIVE:
         return NextStep((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),), look_at=fleet.at)
     conclusion = _conclusion(instance, claim, registration, fleet)
     if not registration.connected or registration.status is not Status.DRAINING or is_mute(instance, fleet):
-        # What is REGISTERING or the like cannot be returned.
+        # An instance that is REGISTERING or the like cannot be returned.
         return NextStep(conclusion)
     since = instance.progress.phase_seen_at or instance.phase_began
     check_answer = (
@@ -60,7 +60,7 @@ def quarantined(instance: Instance, claim: Claim, registration: Registration, fl
 def _recovered(
     instance: Instance, claim: Claim, registration: Registration, report: HostReport, fleet: Fleet, policy: Policy
 ) -> NextStep:
-    """A quarantined instance that answers again: what must still be seen before it is given back."""
+    """A quarantined instance that answers again: what must still be seen before it returns to service."""
     if report.boot == claim.boot:
         quiet = max(moment for moment in (quiet_from(instance.reboots), _quiet_of_quarantine(instance)) if moment)
         return NextStep() if fleet.at < quiet else give_back(instance, claim, never_rebooted(instance, claim), fleet)
@@ -77,7 +77,7 @@ def _recovered(
 
 
 def _quiet_of_quarantine(instance: Instance) -> datetime:
-    """No reboot was sent after it was quarantined; what was sent before expires, whether it was found or not."""
+    """When all reboots sent before its quarantine have expired, including ones that were never found."""
     return instance.phase_began + COMMAND_LIFE + INHIBITED_FOR
 
 
@@ -85,7 +85,7 @@ def _conclusion(instance: Instance, claim: Claim, registration: Registration, fl
     if isinstance(instance.progress.outcome, Quarantined):
         return ()
     rest = instance.backoff
-    reason = rest.why if rest is not None and rest.version == claim.target else "its record says why"
+    reason = rest.why if rest is not None and rest.version == claim.target else "see that run's report for the cause"
     why = failed(Failure.STILL_QUARANTINED, since=time_text(claim.since), why=reason)
     return _say_quarantined(instance, claim, registration, why, fleet)
 
@@ -93,9 +93,9 @@ def _conclusion(instance: Instance, claim: Claim, registration: Registration, fl
 def _say_quarantined(
     instance: Instance, claim: Claim, registration: Registration, why: Failed, fleet: Fleet
 ) -> tuple[Command, ...]:
-    """Conclude, or write the claim where a run died after it told the store, and before it told the instance.
+    """Record the outcome; rewrite the claim if a run died after writing it to the store but not to the instance.
 
-    A claim that is not there at all may have been deleted by a person, who is not contradicted.
+    If the attribute is missing, a person may have deleted it, so it is not written again.
     """
     written = registration.attributes.get(ATTRIBUTE)
     if written is not None and written != claim.encode():

@@ -1,8 +1,9 @@
-"""From the mark to the proof of a reboot: ask once, look again before asking once more, and prove it.
+"""From the mark to the proof of a reboot: send it once, look before sending it again, and prove it.
 
-A boot id other than the claim's proves a reboot. How the reboot command ended proves nothing about it: across a reboot
-Run Command reports success, failure, silence, or runs the command a second time. It does say how long the host may
-still go down because of us (`reboots`), and until then the instance is neither asked again nor given back.
+A boot id other than the claim's proves a reboot. The result of the reboot command proves nothing: across a reboot, Run
+Command may report success, failure or nothing, or run the command a second time. The result does show how long one of
+our reboots may still happen (`core/model/reboots.py`). Until then no further one is sent, and the instance is not
+returned.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, REBOOT_M
 
 
 def rebooting(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
-    """The next step for an instance that is marked for its reboot, or comes back from it."""
+    """The next step for an instance that is marked for its reboot or comes back from it."""
     report = _report_since(instance, claim, fleet)
     if report is not None and report.boot != claim.boot:
         return verify(instance, claim, registration, report, fleet, policy)
@@ -57,7 +58,7 @@ def rebooting(instance: Instance, claim: Claim, registration: Registration, flee
 
 
 def _report_since(instance: Instance, claim: Claim, fleet: Fleet) -> HostReport | None:
-    """The host's report, if it was asked for after what it shall prove."""
+    """The host's report, if the check was sent after the reboot or the takeover that it has to prove."""
     check_answer = instance.check_answer
     if check_answer is None:
         return None
@@ -65,7 +66,7 @@ def _report_since(instance: Instance, claim: Claim, fleet: Fleet) -> HostReport 
     after = progress.reboot_sent_at
     if after is None and claim.run != fleet.run:
         after = progress.claimed_at
-    # What it said before its agent went says nothing of the boot that it comes back with.
+    # A report from before its agent disconnected says nothing about the boot that it comes back with.
     return (
         check_answer.report
         if all(check_answer.asked_at >= moment for moment in (after, progress.away_at) if moment)
@@ -84,7 +85,7 @@ def _not_sent(
     fleet: Fleet,
     policy: Policy,
 ) -> NextStep:
-    """Marked by this run, which has not sent the reboot for this mark."""
+    """This run marked it, but has not sent the reboot yet."""
     if instance.progress.overwritten_looks:
         return wait_for_rival(instance, fleet, policy)
     if registration.status is Status.ACTIVE:
@@ -118,7 +119,7 @@ def _send(
     fleet: Fleet,
     policy: Policy,
 ) -> NextStep:
-    """Ask for the reboot, on looks that were all taken just now."""
+    """Send the reboot, if looks taken just now show that it is empty, DRAINING and staged."""
     if instance.tasks is None or instance.tasks.at < registration.at or registration.at < fleet.at:
         return NextStep(wants_tasks=True, look_at=fleet.at)
     empty = not (registration.running_tasks or registration.pending_tasks or instance.tasks.left)
@@ -130,13 +131,13 @@ def _send(
     if difference is not None:
         why = hold(Reason.CHANGED_WHILE_DRAINING, why=difference)
         return _give_back_when_quiet(instance, claim, why, registration, fleet, policy)
-    # Soon, and not when the host may be back: how its command ended is asked before it can run a second time.
+    # Look soon, not only when the host may be back: read the command's result before it can run a second time.
     soon = fleet.at + FIRST_RUN / 2
     return NextStep((Reboot(instance.id),), look_at=soon, wants_answer_only=True, wants_reboot_end=True)
 
 
 def _why_unsent(instance: Instance, registration: Registration, policy: Policy) -> Hold:
-    """By the last look before the reboot it never was as it must be: no failure of the host."""
+    """Why the reboot could never be sent. It is no failure of the host."""
     if instance.tasks is not None and instance.tasks.left:
         return not_empty_hold(instance, policy.drain_timeout)
     if not registration.connected:
@@ -156,7 +157,7 @@ def _await_boot(
     fleet: Fleet,
     policy: Policy,
 ) -> NextStep:
-    """A reboot was sent, by this run or perhaps by one that died: wait for the host to go and to come back."""
+    """A reboot was sent by this run, or perhaps by a dead one: wait until the host leaves and comes back."""
     over = fleet.at >= limit_of_reboot(instance, claim, fleet, policy)
     if report is not None and registration.connected:
         return _on_old_boot(instance, claim, registration, report, fleet, policy, over=over)
@@ -167,7 +168,7 @@ def _await_boot(
 
 
 def _grace_over(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
-    """Whether the question that is under way had its time to be answered."""
+    """Whether the pending check has used up its time to be answered."""
     return instance.pending is None or has_passed(instance.pending.sent_at, policy.answer_timeout, fleet.at)
 
 
@@ -181,7 +182,7 @@ def _on_old_boot(
     *,
     over: bool,
 ) -> NextStep:
-    """The old boot still runs: the host refused, or never got the command, or is about to go."""
+    """The old boot still runs: the host refused the reboot, never got it, or is about to go down."""
     if _end_is_due(instance):
         return NextStep(look_at=fleet.at, wants_reboot_end=True)
     blocked = why_blocked(instance, fleet)
@@ -197,7 +198,7 @@ def _on_old_boot(
 
 
 def _end_is_due(instance: Instance) -> bool:
-    """Whether an open command's end is to be asked for, since the host said that it did not reboot yet."""
+    """Whether to read the results of pending reboots, because the host has since reported its old boot."""
     check_answer = instance.check_answer
     if check_answer is None:
         return False
@@ -205,7 +206,7 @@ def _end_is_due(instance: Instance) -> bool:
 
 
 def _may_ask_again(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
-    """Whether one more reboot may be asked for: none of the earlier ones can still happen, as far as is known."""
+    """Whether another reboot may be sent: none of the earlier ones can still happen, as far as is known."""
     check_answer = instance.check_answer
     from_ = [_asked_again_from(one, policy) for one in instance.reboots]
     if check_answer is None or any(moment is None for moment in from_):
@@ -215,13 +216,13 @@ def _may_ask_again(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
 
 
 def _asked_again_from(one: SentReboot, policy: Policy) -> datetime | None:
-    """From when on that command keeps no other from being sent, None for never."""
+    """From when on another reboot may be sent in spite of this one; None for never."""
     if one.accepted:
         return None
     if one.end is not None and one.refused:
         return max(one.end.heard_at, one.sent_at + policy.reboot_spacing)
     if not one.command:
-        # Nobody found it: had it been sent, Systems Manager would list it by then.
+        # It was never found. If it had been sent, Systems Manager would list it by then.
         return one.sent_at + policy.answer_timeout
     return quiet_from((one,))
 
@@ -234,7 +235,7 @@ def _again(
     fleet: Fleet,
     policy: Policy,
 ) -> NextStep:
-    """Ask for the reboot once more, while tries are left and it is still what we claimed."""
+    """Send the reboot again, while tries are left and the host still has the update that we claimed it for."""
     if registration.status is Status.ACTIVE:
         return NextStep((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
     difference = changed(report, claim)
@@ -264,7 +265,7 @@ def _give_back_when_quiet(
     *,
     backs_off: bool = True,
 ) -> NextStep:
-    """Return it once none of our reboots can happen any more. One that is pending for longer is for a person."""
+    """Return it once none of our reboots can happen any more; quarantine it if one stays pending past the limit."""
     quiet = quiet_from(instance.reboots)
     if quiet is None:
         return give_back(instance, claim, why, fleet, backs_off=backs_off)
@@ -281,7 +282,7 @@ def _give_back_when_quiet(
 
 
 def _mute(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
-    """AWS does not let us ask hosts: what ECS shows, and time, must do. Its version stays unproven."""
+    """AWS denies checks: rely on what ECS shows and on time. Its version stays unproven."""
     progress, blocked = instance.progress, why_blocked(instance, fleet)
     assert blocked is not None
     came_back = progress.away_at is not None and progress.connected_looks >= CONNECTED_LOOKS
@@ -301,7 +302,7 @@ def _mute(instance: Instance, claim: Claim, registration: Registration, fleet: F
 
 
 def _ask_when_connected(instance: Instance, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
-    """Ask the host once its agent is there again; now and then one that may have gone and come back unseen."""
+    """Check the host once its agent is connected again; now and then also if it may have rebooted unseen."""
     progress = instance.progress
     sent_at = progress.reboot_sent_at or progress.claimed_at or fleet.at
     wants_end = _end_unknown(instance)
@@ -324,12 +325,12 @@ def _ask_when_connected(instance: Instance, registration: Registration, fleet: F
 
 
 def _end_unknown(instance: Instance) -> bool:
-    """Whether a command's end was not asked for since it was sent: asked early, it tells a first run from a second."""
+    """Whether a command's result was never read. Read early, it shows whether a success is from the first run."""
     return any(one.open and one.end_asked_at is None for one in instance.reboots)
 
 
 def _came_back_unasked(instance: Instance) -> bool:
-    """Whether its agent was away, or its claim was found, and the host gave no report since."""
+    """Whether its agent was disconnected, or its claim was found, and the host has not reported since."""
     progress, check_answer = instance.progress, instance.check_answer
     since = progress.away_at or (progress.claimed_at if progress.reboot_sent_at is None else None)
     return since is not None and (check_answer is None or check_answer.report is None or check_answer.asked_at < since)

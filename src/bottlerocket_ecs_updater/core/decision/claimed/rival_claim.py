@@ -9,18 +9,18 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 OVERWRITTEN_LOOKS = 2
-"""Looks in a row that must find another run's claim where this run wrote its own: one may be behind."""
+"""How many looks in a row must find another run's claim in place of ours. A single one may be stale."""
 
 
 def _overwritten(instance: Instance, fleet: Fleet) -> Hold:
-    """What is said of an instance that this run marked, and whose attribute holds another run's claim now."""
+    """The hold of an instance that this run claimed and whose attribute now holds another run's claim."""
     run = instance.progress.overwritten_by or "that is not known"
     since = f"{fleet.at:%Y-%m-%d %H:%M} UTC"
     return hold(Reason.ANOTHER_RUN, run=run, instance=instance.id, phase="claimed by it", since=since)
 
 
 def wait_for_rival(instance: Instance, fleet: Fleet, policy: Policy) -> NextStep:
-    """Another run's claim is where ours was written: look once more, and leave the instance to that run."""
+    """Another run's claim has replaced ours: look again, then leave the instance to that run."""
     if instance.progress.overwritten_looks < OVERWRITTEN_LOOKS:
         return NextStep(look_at=fleet.at + policy.poll_interval)
     why = _overwritten(instance, fleet)

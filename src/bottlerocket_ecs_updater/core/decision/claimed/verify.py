@@ -1,4 +1,4 @@
-"""From the proof of a reboot to the return: healthy first, then back; what does not become healthy is quarantined."""
+"""From the proof of a reboot to the return. A host that does not become healthy is quarantined."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.core.model.time_text import duration_text
 from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, Policy
 
 SECOND_PROOF_LOOK_POLLS = 6
-"""While a second proof is waited for, the instance is looked at every so many polls: it may go down meanwhile."""
+"""While waiting for a second proof, look at the instance once in this many polls: it may go down again."""
 
 
 def verify(
@@ -39,7 +39,7 @@ def verify(
     fleet: Fleet,
     policy: Policy,
 ) -> NextStep:
-    """A new boot is proven. Healthy means: the agent connected over several looks, and no second reboot to come."""
+    """A new boot is proven. The host is healthy if its agent stays connected and no second reboot can come."""
     soon = fleet.at + soon_interval(policy.poll_interval)
     over = fleet.at >= limit_of_reboot(instance, claim, fleet, policy)
     if (
@@ -52,7 +52,7 @@ def verify(
             detail = f"it runs {report.running}, but {wrong}"
             why = failed(Failure.NOT_BACK, limit=duration_text(policy.reboot_timeout), detail=detail)
             return quarantine(instance, claim, registration, why, fleet)
-        # Its group is asked with the last look before the return, which then waits for no further one.
+        # Read its group with the last look before the return, so that the return does not have to wait for it.
         nearly = instance.progress.connected_looks == CONNECTED_LOOKS - 1 and registration.connected
         wants_group = nearly and group_due_soon(instance, RETURNS_AFTER_ANSWER, fleet)
         return NextStep(look_at=soon, wants_reboot_end=_end_unasked(instance), wants_group=wants_group)
@@ -77,13 +77,11 @@ def _end_unasked(instance: Instance) -> bool:
 
 
 def _second_reboot_possible(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> NextStep | None:
-    """What must be seen before a second reboot can be ruled out; None where it is.
+    """The next step to rule out a second reboot; None if it is ruled out.
 
-    The agent may run a command again that has not ended, and one of several commands may be the one that comes late.
-    So open commands are cancelled, and the same boot is proven again some time after the first proof. After that it is
-    asked how the commands ended: one that ran again ends in success, and then the host goes down once more.
-
-    How long that is: see `_second_proof_from`.
+    The agent may run an unfinished command again, and one of several commands may arrive late. So pending commands are
+    cancelled, and the same boot is proven again some time after the first proof (see `_second_proof_from`). After that
+    the results of the commands are read: one that ran again reports success, and then the host goes down again.
     """
     progress, check_answer = instance.progress, instance.check_answer
     if progress.proof_at is None or check_answer is None:
@@ -110,13 +108,13 @@ def _second_reboot_possible(instance: Instance, claim: Claim, fleet: Fleet, poli
 
 
 def _second_proof_from(instance: Instance, claim: Claim, proof_at: datetime, fleet: Fleet, policy: Policy) -> datetime:
-    """From when on the same boot once more proves that none of its reboots comes again.
+    """The earliest time at which a second proof of the same boot rules out another reboot.
 
-    One command, which this run sent: the agent took it, and the host went down by it. What is left is that the agent
-    runs it again, and an agent does so as it starts, before it takes anything new. It was up when it gave the first
-    answer; a host that still runs the same boot half a minute later was not asked by its agent to go down, unless a
-    service holds that up, and then the command has ended in success, which is asked for after the second proof.
-    Several commands, or one of which less is known: one may be delivered as late as it expires, so it takes longer.
+    If this run sent exactly one command, the host went down because of it, and the agent can only run it again. An
+    agent does that when it starts, before it takes new commands, and it was up when it gave the first answer. So a host
+    on the same boot half a minute later was not rebooted again. If an inhibitor delays that shutdown, the command has
+    reported success, which is read after the second proof. With several commands, or one that is less well known, one
+    may be delivered as late as its expiry, so it takes longer.
     """
     only = instance.reboots[0] if len(instance.reboots) == 1 else None
     known = only is not None and only.command and claim.reboots <= 1 and claim.run == fleet.run
@@ -131,13 +129,13 @@ def _return_verified(
 ) -> NextStep:
     verdict, notes = _judge(instance, claim, report, fleet)
     if registration.status is Status.ACTIVE:
-        # It came back into service by itself, under whatever registration: verified, and let go.
+        # It is already back in service, perhaps under a new registration: it is verified, so drop the claim.
         return NextStep((Unmark(instance.id, verdict, took_slot=True), *notes), look_at=fleet.at)
     return NextStep(hand_back(instance, verdict, *notes), look_at=fleet.at)
 
 
 def _judge(instance: Instance, claim: Claim, report: HostReport, fleet: Fleet) -> tuple[Outcome, tuple[Command, ...]]:
-    """What a proven boot came to, and what is to be remembered of it."""
+    """The outcome of a proven boot, with the backoff to record."""
     if report.running == claim.target:
         return Updated(claim.source, claim.target), ()
     if report.running == claim.source:
@@ -147,44 +145,44 @@ def _judge(instance: Instance, claim: Claim, report: HostReport, fleet: Fleet) -
 
 
 def quarantine(instance: Instance, claim: Claim, registration: Registration, why: Failed, fleet: Fleet) -> NextStep:
-    """Leave it out of service; one that is in service by itself is let go, and told as failed all the same."""
-    # A reboot that did not happen says nothing about the version, and neither does a host that nobody may ask.
+    """Leave it out of service. If it is in service by itself, drop the claim, and still report it as failed."""
+    # A reboot that did not happen says nothing about the version, and neither does a host that cannot be checked.
     told_of_version = why.failure is not Failure.REBOOT_STALLED and not is_mute(instance, fleet)
     note = _note(instance, claim, why, fleet, against_version=told_of_version)
     if registration.status is Status.ACTIVE:
-        # Its DRAINING did not outlast the reboot: there is nothing to leave it in, and nothing to give back.
+        # DRAINING did not survive the reboot: it is in service, so there is nothing to return.
         return NextStep((Unmark(instance.id, why, took_slot=False), note), look_at=fleet.at)
     mark = Quarantine(instance.id, claim.enter(ClaimPhase.QUARANTINED, fleet.at), why)
     return NextStep((mark, note), look_at=fleet.at)
 
 
 def _note(instance: Instance, claim: Claim, why: Failed, fleet: Fleet, *, against_version: bool = True) -> Note:
-    """What is remembered of a version that the host did not come back well on."""
+    """The backoff to record for a version on which the host did not come back healthy."""
     rest = next_backoff(instance.backoff, claim.target, why.failure.code, fleet.at, rolled_back=against_version)
     return Note(instance.id, rest)
 
 
 def never_rebooted(instance: Instance, claim: Claim) -> Failed | Hold:
-    """Why it is given back on the boot that it had. Where nobody knows that it was ever asked, it is not to blame."""
+    """Why it is returned on its old boot. If perhaps no reboot was ever sent, it is no failure of the host."""
     refusal = next((one.end for one in reversed(instance.reboots) if one.end is not None and one.refused), None)
     if refusal is not None:
         return failed(Failure.REBOOT_REFUSED, detail=refusal.detail)
     if instance.reboots and not any(one.command for one in instance.reboots):
-        return hold(Reason.CHANGED_WHILE_DRAINING, why="AWS took no reboot for it, and named no command that it took")
+        return hold(Reason.CHANGED_WHILE_DRAINING, why="AWS never confirmed a reboot command for it")
     times = "once" if claim.reboots <= 1 else f"{claim.reboots} times"
     return failed(Failure.NEVER_REBOOTED, times=times)
 
 
 def stalled(policy: Policy) -> Failed:
-    """Why it is quarantined on the boot that it had: the reboot that it accepted may still come."""
+    """Why it is quarantined on its old boot: the reboot that it accepted may still happen."""
     return failed(Failure.REBOOT_STALLED, limit=duration_text(policy.reboot_timeout))
 
 
 def not_back(instance: Instance, registration: Registration, fleet: Fleet, policy: Policy) -> Failed:
-    """Why it is quarantined when nothing was heard of a new boot."""
+    """Why it is quarantined if no new boot was seen."""
     if registration.connected and is_mute(instance, fleet):
         why = instance.send_denied or fleet.blocked
-        detail = f"its ECS agent is connected, but AWS allows no update check: {why}"
+        detail = f"its ECS agent is connected, but AWS denies update checks: {why}"
     elif registration.connected:
         detail = "its ECS agent is connected, but it answers no update check"
     else:
@@ -193,9 +191,9 @@ def not_back(instance: Instance, registration: Registration, fleet: Fleet, polic
 
 
 def limit_of_reboot(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> datetime:
-    """When the reboot has lasted long enough. It counts from the claim, so runs that die early reach it, too.
+    """When the reboot limit ends. It counts from the claim, so that it also ends across runs that die early.
 
-    A reboot that could be sent only late has its time. A run that takes a claim over has the time to ask the host once.
+    If the reboot was sent late, the limit counts from then. A run that takes over a claim has time to check once.
     """
     progress = instance.progress
     limit = (progress.reboot_sent_at or instance.phase_began) + policy.reboot_timeout

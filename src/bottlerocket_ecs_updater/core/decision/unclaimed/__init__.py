@@ -1,1 +1,1 @@
-"""Instances that no update is in progress on: eligible, and first."""
+"""Instances without an update in progress: which are eligible, and in which order."""

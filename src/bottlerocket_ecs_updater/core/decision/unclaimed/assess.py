@@ -1,7 +1,7 @@
-"""An instance that is not ours yet: is there something to do, may it be done, and what comes next?
+"""The state of an unclaimed instance as a candidate for an update.
 
-`assess` gives the one thing that is true of it now. What needs the whole cluster, staging ahead and the budget,
-is decided over all standings together in `decide`.
+`assess` looks at one instance. `decide` uses the states of all candidates for what depends on the whole cluster:
+staging ahead and the budget.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from bottlerocket_ecs_updater.core.rules.promotion import block_on
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """It is passed over, with the reason."""
+    """It is held, for a reason."""
 
     hold: Hold
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """It must be checked before more can be said."""
+    """It must be checked first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Something of ours is under way on it, or its next question is not due yet."""
+    """One of our commands is pending on it, or its next check is not due yet."""
 
     until: datetime
 
@@ -58,12 +58,12 @@ class Stageable:
 
     target: Version
     again: bool
-    """An apply was begun on it before: it needs no place among those staged ahead."""
+    """Whether an apply was started on it before, so that it needs no place among those staged ahead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """It would boot into an admitted release: it may be drained when there is a slot."""
+    """An admitted version is staged: it may be drained when a slot is free."""
 
     report: HostReport
     target: Version
@@ -77,7 +77,7 @@ class Done:
 
 
 CLAIMS_REMEMBERED = 8192
-"""ECS holds 5,000 container instances in a cluster; that a claim fits is asked of each at every pass."""
+"""Size of the cache: ECS allows 5,000 container instances in a cluster, and each pass checks each one's claim."""
 
 CandidateState = Held | Asking | Waiting | Stageable | Ready | Done
 
@@ -92,15 +92,15 @@ _PROBLEM_REASONS = {
 }
 
 END_OF_LIFE_VARIANTS = ("aws-ecs-1",)
-"""Variants that get no more releases, with all their flavours (`aws-ecs-1-nvidia`). Source: Bottlerocket 1.43."""
+"""Variants that get no new versions, with all their flavours (`aws-ecs-1-nvidia`). Source: Bottlerocket 1.43."""
 
 
 DARK_LOOKS = 6
-"""After so many looks in a row that did not describe an instance, a run does not wait for the next one."""
+"""A run no longer waits for an instance after this many looks in a row that did not describe it."""
 
 
 def assess(instance: Instance, fleet: Fleet, policy: Policy) -> CandidateState:
-    """What is true now of an instance without a claim."""
+    """The state of an unclaimed instance now."""
     if instance.progress.outcome is not None:
         return Done(instance.progress.outcome)
     barrier = out_of_reach(instance) or not_selected(instance, policy)
@@ -121,7 +121,7 @@ def assess(instance: Instance, fleet: Fleet, policy: Policy) -> CandidateState:
 
 
 def out_of_reach(instance: Instance) -> Hold | None:
-    """Why an instance can not be asked at all, None when it can."""
+    """Why an instance cannot be checked at all; None if it can."""
     registration = instance.registration
     if registration is None or instance.undescribed:
         return hold(Reason.NOT_DESCRIBED, why=instance.undescribed or "it is not listed any more")
@@ -138,9 +138,9 @@ def out_of_reach(instance: Instance) -> Hold | None:
 
 
 def some_may_be_back(fleet: Fleet, policy: Policy) -> bool:
-    """Whether an agent went so lately that it may be connected again in a moment: healthy ones flap.
+    """Whether a missing instance may be back in a moment.
 
-    What ECS did not describe at the last few looks may be described at the next.
+    A healthy agent may disconnect for some seconds, and ECS may describe at the next look what it did not describe now.
     """
     if any(one.unknown and one.progress.dark_looks <= DARK_LOOKS for one in fleet.instances.values()):
         return True
@@ -179,12 +179,12 @@ def _not_reachable(instance: Instance, registration: Registration) -> Hold | Non
 
 
 def _asked_before_rival(check_answer: CheckAnswer, fleet: Fleet) -> bool:
-    """Whether a run with another store may have been at work since the host was asked."""
+    """Whether a run with another state store may have been active since the host was checked."""
     return fleet.rival_at is not None and check_answer.asked_at <= fleet.rival_at
 
 
 def _applied_since(instance: Instance) -> bool:
-    """Whether an apply ended after the host was last asked: only a new check tells what came of it."""
+    """Whether an apply ended after the last check, so that only a new check shows its result."""
     applied, check_answer = instance.applied, instance.check_answer
     return applied is not None and check_answer is not None and check_answer.asked_at < applied.ended_at
 
@@ -192,7 +192,7 @@ def _applied_since(instance: Instance) -> bool:
 def _problem(instance: Instance, answer: HostProblem, fleet: Fleet, policy: Policy) -> CandidateState:
     final = answer.problem is Problem.TOO_OLD
     if answer.problem is Problem.BUSY:
-        # Another command holds the lock: an apply that outlived its client may take its full time.
+        # Another command holds the lock. It may be an apply that outlived its client and takes its full time.
         first = instance.progress.first_busy_at or fleet.at
         final = has_passed(first, policy.apply_timeout, fleet.at)
     elif instance.progress.checks_failed >= CHECK_TRIES:
@@ -226,10 +226,10 @@ def _report(instance: Instance, report: HostReport, fleet: Fleet, policy: Policy
 def answers_about(
     instance: Instance, report: HostReport, target: Version, fleet: Fleet, policy: Policy
 ) -> tuple[Answer, ...]:
-    """Whether it may take the release, rule by rule.
+    """Whether it may be updated to the version, rule by rule.
 
-    Only tasks of services may be moved: a standalone one would be killed, and nobody would start it again. So one
-    that holds its instance does so before anything is staged on it.
+    ECS moves only tasks of services; a standalone task would be killed, and nothing would restart it. So a standalone
+    task holds its instance before anything is staged on it.
     """
     return (
         Answer("block", block_on(target, fleet.shared.acts)),
@@ -243,9 +243,9 @@ def answers_about(
 
 def _idle(instance: Instance, report: HostReport) -> CandidateState:
     offered = instance.progress.offered
-    # One that runs what it was offered has it: somebody else rebooted it into what we staged.
+    # If it runs the version it was offered, somebody else rebooted it into the update that we staged.
     if instance.progress.applies and report.running != offered:
-        return Held(hold(Reason.WITHDRAWN, version=offered or "a newer release"))
+        return Held(hold(Reason.WITHDRAWN, version=offered or "a newer version"))
     variant = instance.registration.variant if instance.registration else None
     if variant is not None and any(variant == old or variant.startswith(f"{old}-") for old in END_OF_LIFE_VARIANTS):
         return Held(hold(Reason.END_OF_LIFE_VARIANT, variant=variant, version=report.running))
@@ -253,14 +253,14 @@ def _idle(instance: Instance, report: HostReport) -> CandidateState:
 
 
 def _unclaimable(report: HostReport, target: Version, fleet: Fleet) -> Hold | None:
-    """Why it could not carry our claim to the end: what cannot be marked in its longest form is not begun."""
+    """Why our claim would not fit its attribute; None if it fits. The longest form of the claim is checked."""
     why = _not_encodable(fleet.run, report.running, target, report.boot, fleet.started_at, fleet.store)
     return hold(Reason.UNCLAIMABLE, why=why) if why else None
 
 
 @lru_cache(maxsize=CLAIMS_REMEMBERED)
 def _not_encodable(run: RunId, source: Version, target: Version, boot: BootId, at: datetime, store: str) -> str:
-    """What is wrong with the longest form of that claim, empty where nothing is; its time is as long at any moment."""
+    """What is wrong with the longest form of the claim; empty if nothing is. Its length does not depend on the time."""
     try:
         Claim(ClaimPhase.QUARANTINED, run, source, target, boot, at, REBOOT_MARKS, store).encode()
     except ValueError as error:
@@ -269,7 +269,7 @@ def _not_encodable(run: RunId, source: Version, target: Version, boot: BootId, a
 
 
 def _worth_another_apply(instance: Instance, report: HostReport) -> bool:
-    """Whether a second apply may mend what the first left: it was cut short, or it never ran, or the lock was held."""
+    """Whether another apply may help: the last one was interrupted, never ran, or found the lock held."""
     applied, progress = instance.applied, instance.progress
     if applied is None or progress.applies - progress.applies_unheard >= APPLY_TRIES:
         return False
@@ -281,7 +281,7 @@ def _worth_another_apply(instance: Instance, report: HostReport) -> bool:
         CommandStatus.CANCELLED,
         CommandStatus.ABANDONED,
     )
-    # What a check had found is forgotten at a boot, and what it had staged: an apply is refused then, or lost.
+    # A boot clears what a check found and what was staged, so an apply before it was refused or lost.
     rebooted = instance.progress.applied_on is not None and instance.progress.applied_on != report.boot
     return report.state is UpdateState.STAGED or cut_short or applied.busy or rebooted
 
@@ -290,5 +290,5 @@ def _apply_failed(instance: Instance) -> Failed | Hold:
     applied = instance.applied
     if applied is not None and applied.kind is DocumentKind.APPLY and not applied.command:
         return hold(Reason.UNCLEAR, what="the apply", why=f"{instance.progress.applies_unheard} got no reply")
-    detail = applied.detail if applied is not None and applied.kind is DocumentKind.APPLY else "nothing was heard of it"
+    detail = applied.detail if applied is not None and applied.kind is DocumentKind.APPLY else "it gave no result"
     return failed(Failure.APPLY_FAILED, detail=detail)

@@ -1,4 +1,4 @@
-"""The operator's document that runs before an instance is drained."""
+"""The operator's document that runs before a drain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 
 def before_drain_hold(instance: Instance, policy: Policy) -> Hold | None:
-    """Why the document before the drain keeps it in service, None where it was not run, or said yes."""
+    """The hold if its before-drain document failed; None if it succeeded or was not run."""
     ended = instance.before_drain_result
     if not policy.before_drain or ended is None or ended.end is CommandStatus.SUCCESS:
         return None
@@ -21,7 +21,7 @@ def before_drain_hold(instance: Instance, policy: Policy) -> Hold | None:
 
 
 def prepared(instance: Instance, policy: Policy, now: datetime) -> bool:
-    """Whether nothing of the operator's has to be run on it before its drain; what was run long ago is run again."""
+    """Whether it needs no before-drain document, or the document succeeded recently enough."""
     ended = instance.before_drain_result
     if not policy.before_drain:
         return True
@@ -33,5 +33,5 @@ def prepared(instance: Instance, policy: Policy, now: datetime) -> bool:
 
 
 def being_prepared(instance: Instance) -> bool:
-    """Whether the document before the drain runs on it now: it is about to be taken, and takes a place."""
+    """Whether its before-drain document is pending. It is about to be drained, so it takes a slot."""
     return instance.pending is not None and instance.pending.kind is DocumentKind.BEFORE_DRAIN

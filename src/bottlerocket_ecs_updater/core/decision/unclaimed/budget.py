@@ -1,4 +1,4 @@
-"""How many instances may be out of service at once: counted by what is down, whoever brought it down."""
+"""How many instances may be unavailable at once. Every unavailable instance counts, whatever the cause."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 NAMED_AT_MOST = 3
-"""How many of those that fill a budget are named in the reason."""
+"""The most instances that the reason for a full budget names."""
 
 
-NO_ZONE = "no zone that ECS names"
+NO_ZONE = "an unknown zone"
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What is unavailable now, and what the limits are."""
+    """The unavailable instances, and the limits."""
 
     taken: tuple[tuple[InstanceId, Zone], ...]
     limit: int
     limit_per_zone: dict[Zone, int]
     settling: frozenset[InstanceId] = frozenset()
-    """Those of the taken that are in service again, and whose slots are not free yet."""
+    """The instances in `taken` that are in service again but whose slots are not free yet."""
 
     @property
     def open(self) -> bool:
-        """Whether a place is free, in whichever zone."""
+        """Whether a slot is free, leaving zones aside."""
         return len(self.taken) < self.limit
 
     def refusal(self, zone: Zone) -> Hold | None:
-        """Why no instance of that zone may be drained now, None when one may."""
+        """Why no instance of that zone may be drained now; None if one may."""
         return self._total_refusal() or self.zone_refusal(zone)
 
     def _total_refusal(self) -> Hold | None:
@@ -51,9 +51,9 @@ class Budget:
         )
 
     def zone_refusal(self, zone: Zone) -> Hold | None:
-        """Why that zone itself can spare no instance now.
+        """Why the limit of that zone allows no instance now; None if it does.
 
-        One whose zone is unknown may be in any: it counts in every zone, and every zone must be able to spare it.
+        An instance in an unknown zone may be in any, so it counts in every zone, and every zone must allow it.
         """
         zones = [zone] if zone else self.limit_per_zone
         return next((refusal for each in zones if (refusal := self._zone_full(each)) is not None), None)
@@ -70,7 +70,7 @@ class Budget:
         )
 
     def overfull(self, zone: Zone) -> Hold | None:
-        """Why an instance that has a place already may not be drained: more places are taken than there are."""
+        """Why an instance that already has a slot may not be drained: more slots are taken than exist."""
         taken = [id_ for id_, _ in self.taken]
         if len(taken) > self.limit:
             return hold(Reason.BUDGET, unavailable=len(taken), limit=self.limit, who=_names(taken))
@@ -81,21 +81,21 @@ class Budget:
         return hold(Reason.ZONE_BUDGET, unavailable=len(here), limit=limit, zone=zone, who=_names(here))
 
     def _settling(self, taken: list[InstanceId], limit: int) -> Hold | None:
-        """What is waited for where only instances that are in service again fill a limit."""
+        """The hold if the limit is full only because of instances that are in service again and settling."""
         settling = [id_ for id_ in taken if id_ in self.settling]
         full_without = len(taken) - len(settling) >= limit
         return None if full_without else hold(Reason.SETTLING, instance=_names(settling))
 
     def take(self, instance: Instance) -> Budget:
-        """The budget once that instance is taken too."""
+        """The budget with a slot taken by that instance."""
         return replace(self, taken=(*self.taken, (instance.id, instance.zone)))
 
 
 def count_budget(fleet: Fleet, policy: Policy) -> Budget:
-    """Every Bottlerocket instance that is ours, or not ACTIVE and connected, counts, and every slot not yet settled.
+    """Count the claimed instances, those that are not ACTIVE and connected, and the slots that have not settled.
 
-    So does one that ECS lists and does not describe: it may be out of service, and may be a Bottlerocket host. What is
-    no part of the fleet counts nowhere (`core/decision/outside.py`).
+    An instance that ECS lists but does not describe counts too: it may be a Bottlerocket host that is out of service.
+    Instances that do not count are listed in `core/decision/outside.py`.
     """
     ours = list(members(fleet, policy))
     settling = {slot.instance: slot.zone for slot in fleet.slots}
@@ -111,21 +111,21 @@ def count_budget(fleet: Fleet, policy: Policy) -> Budget:
 
 
 def unavailable(instance: Instance) -> bool:
-    """Whether an instance is out of service, or about to be."""
+    """Whether an instance is out of service or about to be."""
     if instance.claim is not None or being_prepared(instance):
         return True
     registration = instance.registration
     if registration is not None and registration.status is Status.INACTIVE:
-        # It left the cluster for good: nobody waits for it, and its capacity is not coming back.
+        # It left the cluster for good, and its capacity does not come back.
         return False
     if registration is None or instance.unknown:
         return instance.unknown
-    # REGISTERING, DEREGISTERING and every status of a later API take no tasks, as DRAINING does.
+    # In REGISTERING, DEREGISTERING and any status unknown to us it takes no tasks, just as in DRAINING.
     return registration.status is not Status.ACTIVE or not registration.connected
 
 
 def left_out(fleet: Fleet, policy: Policy) -> tuple[InstanceId, ...]:
-    """Instances that are, or may be, out of service in the middle of an update that no living run goes on with."""
+    """Instances that are or may be out of service with an unfinished update that no live run continues."""
     return tuple(
         instance.id
         for instance in fleet.instances.values()
@@ -145,7 +145,7 @@ def _unreadable_and_out(instance: Instance) -> bool:
 
 
 def _may_be_out(instance: Instance, claim: Claim, fleet: Fleet) -> bool:
-    """What a claim of another run did to it is not known before it is finished, whatever a reader that lags shows."""
+    """Whether it may be out of service: with another run's claim that is not known, because a read may be stale."""
     registration, progress = instance.registration, instance.progress
     if progress.return_confirmed or (registration is not None and registration.status is Status.INACTIVE):
         return False

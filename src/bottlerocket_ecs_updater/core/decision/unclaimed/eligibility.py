@@ -1,6 +1,6 @@
-"""Each instance's case before the operator's rules, put together from the fleet.
+"""Whether an instance is eligible: applies the operator's rules to the fleet.
 
-`plan`, `run` and `explain` ask the rules through this module alone, so that they are told the same.
+`plan`, `run` and `explain` all evaluate the rules through this module, so that they always agree.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.tasks import TaskOnHost, longest_wait, may_leave
 
 CUTOFF_SHARE = 0.9
-"""Nine of ten recorded updates took no longer than what is reckoned with before a window closes."""
+"""Before a window closes, an update is expected to take as long as this share of the recorded updates did."""
 
 
 def answers_before_staging(
     instance: Instance, report: HostReport, target: Version, fleet: Fleet, policy: Policy
 ) -> tuple[Answer, ...]:
-    """Whether the update may be staged, or a staged one be kept for a drain, rule by rule."""
+    """Whether the update may be staged, or a staged one kept for a drain, rule by rule."""
     rules = rules_for(target, fleet, policy)
     case = _case(instance, report, target, fleet, _needed(instance, fleet, policy, staged=False))
     return (_pause(fleet), *before_staging(case, rules, fleet.at)) if case is not None else ()
 
 
 def tasks_hold(instance: Instance, fleet: Fleet, policy: Policy) -> Hold | None:
-    """Why the tasks on an instance keep it from being drained, None where they do not."""
+    """Why its tasks forbid draining an instance; None if they do not."""
     rules = policy.rules.tasks
     tasks = instance.tasks.left if instance.tasks is not None else ()
     nothing_special = not rules.rules and (instance.around is None or not instance.around.protected)
@@ -59,7 +59,7 @@ def tasks_hold(instance: Instance, fleet: Fleet, policy: Policy) -> Hold | None:
 
 
 class RolloutLimits:
-    """What the rules leave to those that begin in one pass: counted down as they are picked."""
+    """What the rules still allow in one pass: checkpoints, the daily limit and room, counted down with each pick."""
 
     def __init__(self, fleet: Fleet, policy: Policy) -> None:
         self._fleet = fleet
@@ -68,7 +68,7 @@ class RolloutLimits:
         self._rooms = ClusterRoom(fleet)
         self._allowances: dict[Version, Allowance] = {}
         self._picked: frozenset[str] = frozenset()
-        """The groups of the tasks on those that were picked in this pass."""
+        """The groups of the tasks on the instances picked in this pass."""
 
     def answers(
         self, instance: Instance, report: HostReport, target: Version, *, room: bool = False
@@ -92,32 +92,32 @@ class RolloutLimits:
         return (_pause(fleet), *tasks, *before_drain(case, rules, fleet.at)) if case is not None else ()
 
     def blocked(self, target: Version) -> Hold | None:
-        """Why no instance that stands ready for that release may be drained now: pace, or health.
+        """Why no instance ready for that version may be drained now: a rollout limit or health; None if one may.
 
-        Everything else that is asked before a drain was asked of each when it was said to stand ready.
+        All other rules were checked for each instance when it was found ready.
         """
         return self.spent(target) or self.unready()
 
     def unready(self) -> Hold | None:
-        """Why no instance may be drained now, whatever it goes to, and whatever runs on it."""
+        """Why no instance at all may be drained now: the cluster is not healthy. None if one may."""
         fleet, rules = self._fleet, self._policy.rules
         unwell = hold_for_health(fleet.health) if rules.health and fleet.health is not None else None
         impaired = impaired_on_trial(fleet)
         return unwell or (hold(Reason.SETTLING, instance=impaired[0].id) if impaired else None)
 
     def unmovable(self, instance: Instance) -> Hold | None:
-        """Why the tasks on an instance keep it from being drained now: a deployment, or an earlier drain in vain."""
+        """Why its tasks forbid draining an instance now: a deployment, or an earlier timed-out drain; None if not."""
         return self._deploying(instance) or blocked(instance, self._fleet, self._picked)
 
     def _deploying(self, instance: Instance) -> Hold | None:
         return hold_for_deployments(deploying_on(instance, self._fleet), self._policy.rules.tasks)
 
     def room(self, instance: Instance) -> Fits | NoRoom | None:
-        """Whether its tasks would fit elsewhere, None where nobody asks, or where too little is known to say."""
+        """Whether its tasks would fit elsewhere; None if room is not checked, or if too little is known."""
         return self._rooms.for_drain_of(instance) if self._policy.rules.check_room else None
 
     def no_room(self, instance: Instance) -> Hold | None:
-        """Why its tasks could not leave it, or nobody knows whether they could; None where they can."""
+        """Why its tasks have no room elsewhere, or why that is not known; None if they have room."""
         unknown = self._unknown(instance)
         room = self.room(instance) if unknown is None else None
         return room_hold(room) if room is not None else unknown
@@ -127,25 +127,25 @@ class RolloutLimits:
         return hold(Reason.SERVICE_UNKNOWN, service=service.name, why=service.unknown) if service is not None else None
 
     def tasks_moved_again(self, instance: Instance) -> int:
-        """How many of its tasks would have to be moved once more."""
+        """How many of its tasks would have to be moved again later in the rollout."""
         return self._rooms.tasks_moved_again(instance)
 
     def leave(self, instance: Instance) -> None:
-        """Its tasks are to move, too."""
+        """Count its tasks among those that have to move."""
         self._rooms.take(instance)
         self._picked |= groups_on(instance)
 
     def spent(self, target: Version) -> Hold | None:
-        """Why no further instance may begin to go to that release, None when one may."""
+        """Why no other instance may start an update to that version; None if one may."""
         return next((why for one in self._left(target) if (why := one.refusal()) is not None), None)
 
     def take(self, target: Version) -> None:
-        """One more instance goes to that release."""
+        """Count one more instance that is updated to that version."""
         self._allowances[target] = self._of(target).take()
         self._today = self._today.take()
 
     def take_told(self, instance: Instance) -> None:
-        """One more goes to the release that it said it would take, where it said so."""
+        """Count an instance for the version that its host reported as its target, if it reported one."""
         report = instance.check_answer.report if instance.check_answer is not None else None
         if report is not None and report.target is not None:
             self.take(report.target)
@@ -162,10 +162,10 @@ class RolloutLimits:
 
 
 def roll_of(version: Version, fleet: Fleet, policy: Policy) -> Roll:
-    """How far a release has come in the cluster: each instance is done, has failed, or is under way.
+    """How far the rollout of a version is in the cluster: which instances are done, failed or in progress.
 
-    Those count that the updater looks after. One that left the cluster counts as what the release had come to on it,
-    since a canary that is terminated has proven something. One that failed counts even where it is not selected now.
+    Instances that the updater manages count. One that left the cluster keeps its result, because a terminated canary
+    has proven something. One that failed counts even if it is not selected now.
     """
     there = [instance for instance in fleet.instances.values() if instance.bottlerocket and is_there(instance)]
     selected = [one for one in there if (not_selected(one, policy) or set_aside(one)) is None]
@@ -176,7 +176,7 @@ def roll_of(version: Version, fleet: Fleet, policy: Policy) -> Roll:
     done |= _done_and_gone(version, fleet, {instance.id for instance in there})
     done = {id_: at for id_, at in done.items() if id_ not in failed | under_way}
     left = {*done, *failed} - {instance.id for instance in there}
-    # A fleet that an older updater saved tells of failures by their number alone.
+    # A fleet file saved by an older updater has only the number of failures.
     nameless = max(0, fleet.suspects.get(version, 0) - len(_failed_at(version, fleet)))
     return Roll(version, len(selected) + len(left), tuple(done.values()), len(failed) + nameless, len(under_way))
 
@@ -186,16 +186,16 @@ def _failed_at(version: Version, fleet: Fleet) -> frozenset[InstanceId]:
 
 
 def _is_failed(claim: Claim, fleet: Fleet) -> bool:
-    """Whether it was left out of service, and nobody has declared the release good since."""
+    """Whether it was quarantined, and nobody has declared the version good since."""
     released = fleet.past.released.get(claim.target)
     return claim.phase is ClaimPhase.QUARANTINED and (released is None or released < claim.since)
 
 
 def _on_since(instance: Instance, version: Version, fleet: Fleet) -> datetime | None:
-    """Since when an instance is known to run a release, None where it does not, or where nobody can tell.
+    """Since when an instance is known to run a version; None if it does not, or if that is not known.
 
-    One that runs it without an update of ours counts from when it was first found: whether it was launched on the
-    release days ago, or updated by hand a minute ago, nothing tells.
+    If it runs the version without an update of ours, it counts from when it was first found on it: nothing shows
+    whether it was launched with the version days ago, or updated by hand a minute ago.
     """
     report = instance.check_answer.report if instance.check_answer is not None else None
     if report is not None and report.running != version:
@@ -215,7 +215,7 @@ def _in_service(instance: Instance) -> bool:
 
 
 def newly_found(fleet: Fleet, policy: Policy) -> Mapping[InstanceId, Version]:
-    """Instances in service on a release that others are offered, of which nobody wrote down since when they run it."""
+    """Instances in service on a version that others are offered, with no record of since when they run it."""
     if not policy.rules.checkpoints.steps:
         return {}
     reports = {one.id: one.check_answer.report for one in fleet.instances.values() if one.check_answer is not None}
@@ -231,10 +231,10 @@ def newly_found(fleet: Fleet, policy: Policy) -> Mapping[InstanceId, Version]:
 
 
 def begun_lately(fleet: Fleet) -> tuple[datetime, ...]:
-    """When instances were begun in the last day, each of them once: those that were drained, and those that are marked.
+    """When updates started in the last day, once for each instance: those drained, and those claimed for a drain.
 
-    What is marked and was not drained so far takes its place only as long as it carries its claim: a mark that was
-    refused has begun nothing, and one that is tried again begins nothing more.
+    A claimed instance that was not drained yet counts only while it has its claim, so a refused or repeated mark does
+    not count twice.
     """
     claims = ((one.id, one.claim) for one in fleet.instances.values())
     marked = {id_: claim.since for id_, claim in claims if claim is not None and claim.phase is ClaimPhase.DRAINING}
@@ -244,12 +244,12 @@ def begun_lately(fleet: Fleet) -> tuple[datetime, ...]:
 
 
 def expected_pace(fleet: Fleet, policy: Policy, share: float = 0.5) -> Pace:
-    """How fast updates go here, from what was recorded."""
+    """How long updates are expected to take in this cluster, from recorded durations."""
     return _pace(fleet.past.recorded, policy.settle, share)
 
 
 def expected_wait(instance: Instance, fleet: Fleet, rules: Rules) -> timedelta:
-    """How long its drain may have to wait for tasks that rules let it wait for."""
+    """How long its drain may wait for tasks, by the task rules."""
     return longest_wait(tasks_on(instance, fleet), rules.tasks)
 
 
@@ -285,7 +285,7 @@ def _case(
 
 
 def _needed(instance: Instance, fleet: Fleet, policy: Policy, *, staged: bool) -> timedelta:
-    """How long it takes from now until it is back; nothing where no window and no calendar closes."""
+    """How long it is expected to take until it is back in service; 0 without windows, freezes and calendars."""
     rules = policy.rules
     if not rules.schedule.windows and not rules.schedule.freezes and not rules.calendars:
         return timedelta()

@@ -1,4 +1,4 @@
-"""What keeps instances from beginning, beside the budget: a halt, a stop, the operator's rules, an older run."""
+"""What stops updates from starting, apart from the budget: a halt, a stop, the operator's rules, an older run."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class StartGates:
-    """What keeps instances from beginning, beside the budget."""
+    """What stops updates from starting, apart from the budget."""
 
     whole: Hold | None
-    """Why none may, whichever it is."""
+    """Why no update at all may start; None if one may."""
     each: Mapping[InstanceId, Hold]
-    """Why one that is ready may not, by the operator's rules."""
+    """Why individual ready instances may not start, by the operator's rules."""
     limits: RolloutLimits
 
     def against(self, instance: Instance, candidate: Ready) -> Hold | None:
-        """Why that one may not be drained now."""
+        """Why that instance may not be drained now; None if it may."""
         return (
             self.whole
             or self.each.get(instance.id)
@@ -46,15 +46,15 @@ class StartGates:
 
 
 def nobody_is_asked(fleet: Fleet, elder: Hold | None) -> Hold | None:
-    """Why only what is in hand is gone on with: an older run acts with another store, or AWS does not let us.
+    """Why the run may only finish claimed instances: an older run with another store is active, or AWS denied a call.
 
-    What was denied once may be the very question: asked again, it would end the run, and what is in hand with it.
+    The denied call may be a check. Sending it again would end the run before the claimed instances are finished.
     """
     return hold(Reason.HALTED, why=fleet.blocked) if fleet.blocked else elder
 
 
 def left_alone(candidate: CandidateState, why: Hold) -> CandidateState:
-    """What is true of an instance while only what is in hand is gone on with: nothing is asked, nothing begins."""
+    """State of an unclaimed instance while the run only finishes claimed ones: no checks, no new updates."""
     match candidate:
         case Held() | Done():
             return candidate
@@ -65,7 +65,7 @@ def left_alone(candidate: CandidateState, why: Hold) -> CandidateState:
 
 
 def nothing_begins(fleet: Fleet, policy: Policy, halt: Halt | None, alone: Hold | None) -> Hold | None:
-    """Why no instance may be staged or drained now, whichever it is; `alone` is why nobody is even asked."""
+    """Why no instance may be staged or drained now; `alone` is why the run may only finish claimed ones."""
     if halt is not None:
         return hold(Reason.HALTED, why=halt.why)
     if fleet.stopping:
@@ -78,10 +78,10 @@ def nothing_begins(fleet: Fleet, policy: Policy, halt: Halt | None, alone: Hold 
 def start_gates(
     whole: Hold | None, standings: Mapping[InstanceId, CandidateState], fleet: Fleet, policy: Policy
 ) -> StartGates:
-    """What keeps each of those that are ready from beginning now."""
+    """Work out what stops each ready instance from starting now."""
     limits = RolloutLimits(fleet, policy)
     for instance in filter(being_prepared, fleet.instances.values()):
-        # It is about to be taken: else the operator's document would run on others for nothing.
+        # It is about to be drained. If it did not count, the document would run on other hosts for nothing.
         limits.take_told(instance)
     ready = {id_: candidate.target for id_, candidate in standings.items() if isinstance(candidate, Ready)}
     blocked = {target: limits.blocked(target) for target in set(ready.values())} if whole is None else {}

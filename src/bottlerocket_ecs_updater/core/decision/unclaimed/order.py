@@ -1,14 +1,14 @@
-"""Who goes first, so that nobody waits for ever and as few tasks as may be are moved twice.
+"""The order of updates: no instance waits forever, and as few tasks as possible are moved twice.
 
-    never failed before failed      one that fails again and again must not keep the others waiting
-    furthest behind first
-    whose tasks find a place on instances that are done: those are not moved again in this roll
-    zones in turn                   the places that tasks of a zone leave are offered in all zones alike
-    fewest tasks to move first      the emptiest go while little is done yet, the fullest when much is
+    never failed before failed      an instance that fails again and again must not delay the others
+    oldest version first
+    fewest tasks moved again        tasks that fit on updated instances do not have to move again in this rollout
+    zones in turn                   so that the room that opens up is spread over all zones
+    fewest tasks to move first      empty instances go while few are updated, full ones when many are
 
-A roll of 50 instances, five at a time, moves 1.16 times as many tasks as ran on them where ECS places on the least
-loaded instance of a zone, and 1.2 to 1.3 times as many where it takes any; in an order by chance it would be 1.7.
-To drain a batch all at once instead of one by one, or to finish one zone before the next, makes it no better.
+A rollout over 50 instances, five at a time, moves 1.16 times as many tasks as ran on them if ECS places tasks on the
+least loaded instance of a zone, and 1.2 to 1.3 times as many if it takes any; in random order it would be 1.7 times.
+Draining a whole batch at once, or finishing one zone before the next, does not improve this.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from bottlerocket_ecs_updater.core.model.version import Version
 _UNKNOWN = Version(0, 0, 0)
 
 _Class = tuple[int, Version, int]
-"""Instances of one class take turns by zone: so often failed, on that release, with so many strays."""
+"""Failures, running version and tasks moved again. Instances with equal values take turns by zone."""
 
 
 def no_strays(_: Instance) -> int:
-    """Where nothing is known of places: none of the tasks stray."""
+    """The default if nothing is known about room: no task has to move again."""
     return 0
 
 
 def in_order(instances: Iterable[Instance], tasks_moved_again: Callable[[Instance], int] = no_strays) -> list[Instance]:
-    """The instances in the order in which they are taken; the same for the same fleet.
+    """The instances in the order in which they are updated; the same fleet always gives the same order.
 
-    `strays` is how many tasks of an instance would only find a place where they must be moved once more.
+    `tasks_moved_again` counts the tasks of an instance that only fit where they would have to be moved again.
     """
     listed = list(instances)
     classes = {instance.id: _class_of(instance, tasks_moved_again) for instance in listed}
@@ -55,6 +55,6 @@ def _class_of(instance: Instance, tasks_moved_again: Callable[[Instance], int]) 
 
 
 def tasks_to_move(instance: Instance) -> int:
-    """Tasks on it that shall run, those that are still being started among them."""
+    """How many tasks on it are running or starting."""
     registration = instance.registration
     return registration.running_tasks + registration.pending_tasks if registration is not None else 0

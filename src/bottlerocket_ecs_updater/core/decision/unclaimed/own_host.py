@@ -1,13 +1,13 @@
-"""The host that the updater itself runs on, where it runs on an instance of the cluster that it looks after.
+"""The host that the updater itself runs on, if it runs on an instance of the cluster that it updates.
 
-A run cannot update it: to reboot a host, every task on it must have stopped, and one of them is the run. So the run
-takes all others first, stages the update there as anywhere, and then, with `hand-over`, has a second run started on
-another host, which finds it staged and takes it. Its own host is never drained by a run on it: were the second run not
-to start, for want of room or of anything else, nobody would be left to return it, and in a cluster of one instance
-nothing could ever be placed again.
+A run cannot update this host: before a reboot every task on it must stop, and one of them is the run. So the run
+updates all other hosts first and stages the update on its own one. With `hand-over` it then starts a second run on
+another host, which finds the update staged and finishes it. A run never drains its own host: if the second run did not
+start, for example for lack of room, nobody would return the host, and in a cluster of one instance no task could ever
+be placed again.
 
-Other tasks of the updater's family hold no instance either: of all runs one has the right to act, and that is this one,
-so the others are about to leave.
+Other tasks of the updater's family hold no instance either: only one run may act, which is this one, so the others end
+soon.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_passed
 from bottlerocket_ecs_updater.core.rules.policy import OwnHost, Policy
 
-NOBODY_ELSE = "no other instance is in service that another run could be started on"
+NOBODY_ELSE = "and no other instance is in service to start another run on"
 
 
 def own_last(in_order: Iterable[Instance], fleet: Fleet) -> list[Instance]:
-    """The same order, our own host behind all others."""
+    """The same order, with our own host last."""
     return sorted(in_order, key=lambda instance: is_own_host(instance, fleet))
 
 
 def own_host_hold(instance: Instance, fleet: Fleet, policy: Policy) -> Hold | None:
-    """Why it is not even staged, None where it is another's host, or is to be handed over."""
+    """Why our own host is not even staged; None for other hosts, and if it is to be handed over."""
     if not is_own_host(instance, fleet):
         return None
     match policy.own_host:
@@ -48,7 +48,7 @@ def own_host_hold(instance: Instance, fleet: Fleet, policy: Policy) -> Hold | No
 
 
 def hand_over(instance: Instance, fleet: Fleet, policy: Policy, *, others_done: bool) -> NextStep:
-    """What to do with our own host, which is staged and could be drained now if we were not on it."""
+    """The next step for our own host, which is staged and could be drained if this run did not run on it."""
     progress = instance.progress
     if progress.successor is not None:
         return NextStep((Conclude(instance.id, hold(Reason.HANDED_OVER, task=progress.successor)),))
@@ -65,16 +65,16 @@ def hand_over(instance: Instance, fleet: Fleet, policy: Policy, *, others_done: 
 
 
 def nobody_came(limit: timedelta) -> Hold:
-    """The reason where another run was asked for, and none was seen."""
-    return hold(Reason.OWN_HOST, why=f"and no other run was started on another host within {duration_text(limit)}")
+    """The hold if another run was requested but did not start."""
+    return hold(Reason.OWN_HOST, why=f"and no other run started on another host within {duration_text(limit)}")
 
 
 def nobody_could_be_called(why: object) -> Hold:
-    """The reason where another run could not be asked for."""
-    return hold(Reason.OWN_HOST, why=f"and no other run could be asked for: {why}")
+    """The hold if another run could not be requested."""
+    return hold(Reason.OWN_HOST, why=f"and no other run could be requested: {why}")
 
 
 def _somewhere_else(own: Instance, instances: Collection[Instance]) -> bool:
-    """Whether any other instance, of whatever operating system, takes tasks."""
+    """Whether any other instance takes tasks, on any operating system."""
     seen = (one.registration for one in instances if one.id != own.id)
     return any(one is not None and one.status is Status.ACTIVE and one.connected for one in seen)

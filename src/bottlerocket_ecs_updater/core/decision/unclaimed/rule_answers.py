@@ -1,4 +1,4 @@
-"""What each rule of the policy answers for an unclaimed instance."""
+"""The answer of each policy rule for an unclaimed instance."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.core.rules.windows import may_begin
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One instance that has an update, with all that the rules ask about it. What was not looked at is None."""
+    """One instance with an update, and all facts that the rules need about it. Facts that were not read are None."""
 
     registration: Registration
     running: Version
@@ -40,10 +40,10 @@ class Case:
     needed: timedelta = timedelta()
     """How long it is expected to take from now until it is back in service."""
     allowances: tuple[Allowance, ...] = ()
-    """What is left at the checkpoint of its target, and of this day."""
+    """What the checkpoints of its target and the daily limit still allow."""
     left: tuple[TaskOnHost, ...] | None = None
     deployments: Hold | None = None
-    """Why a deployment that is in progress holds it; None where none does."""
+    """Why a deployment in progress holds it; None if none does."""
     room: Fits | NoRoom | None = None
     health: Health | None = None
     shared: Shared = field(default_factory=Shared)
@@ -52,12 +52,12 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one rule said: yes, or no with its reason."""
+    """The answer of one rule: yes, or no with its reason."""
 
     rule: str
     hold: Hold | None
     notes: tuple[str, ...] = ()
-    """What is worth knowing beside a yes."""
+    """Additional notes to a yes."""
 
 
 def before_staging(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
@@ -77,7 +77,7 @@ def before_drain(case: Case, rules: Rules, now: datetime) -> tuple[Answer, ...]:
 
 
 def first_hold(answers: Iterable[Answer]) -> Hold | None:
-    """The first no, None where every rule said yes."""
+    """The first no; None if every rule said yes."""
     return next((answer.hold for answer in answers if answer.hold is not None), None)
 
 

@@ -1,4 +1,4 @@
-"""What is staged, and when: ahead of the drains, while tasks run, and no further ahead than will soon be taken."""
+"""Staging: updates are staged ahead of the drains, while tasks run, but only on hosts that are drained soon."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def stage(
     gates: StartGates,
     draft: DecisionDraft,
 ) -> None:
-    """Stage ahead of the drains, a chunk at a time: a bad release is then staged on few hosts, and calls are shared."""
+    """Stage ahead of the drains, in chunks: a bad version is staged on few hosts only, and calls are shared."""
     stageable = {id_: s for id_, s in standings.items() if isinstance(s, Stageable)}
     if not stageable:
         return
@@ -56,7 +56,7 @@ def stage(
 
 
 def _turns_for_staging(ahead: Iterable[InstanceId], fleet: Fleet, policy: Policy) -> RolloutLimits:
-    """What is left for those that are not staged yet: a release is staged on no more hosts than may go to it now."""
+    """What the limits allow for staging: a version is staged on no more hosts than may be updated to it now."""
     limits = RolloutLimits(fleet, policy)
     for id_ in ahead:
         limits.take_told(fleet.instances[id_])
@@ -64,9 +64,9 @@ def _turns_for_staging(ahead: Iterable[InstanceId], fleet: Fleet, policy: Policy
 
 
 def _ahead(instance: Instance, candidate: CandidateState, full: Collection[Zone]) -> bool:
-    """Whether it is staged and its turn may come, or may soon be: only those keep others from being staged.
+    """Whether it is staged, or soon will be, and may be drained. Only these instances stop others from being staged.
 
-    `full` are the zones that can spare no instance now.
+    `full` are the zones whose budget is full now.
     """
     match candidate:
         case Ready():

@@ -1,4 +1,4 @@
-"""What is taken out of service, and when: the next in line, as far as budget, rules and room allow, on fresh looks."""
+"""Starting updates: drain the next instances in order, within budget, rules and room, based on fresh looks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 ONE_LOOK = 100
-"""Instances that one call describes: of so few, who is next is seen first, and then what a drain of those stands on."""
+"""Instances that one call describes. In a larger cluster, the tasks of the next ones are listed in the same look."""
 
 
 def begin(
@@ -49,7 +49,7 @@ def begin(
     gates: StartGates,
     draft: DecisionDraft,
 ) -> None:
-    """Give free slots to instances that are ready, in order, on the strength of fresh looks only."""
+    """Give free slots to ready instances, in order, based on fresh looks only."""
     ready = {
         id_: candidate
         for id_, candidate in standings.items()
@@ -61,10 +61,10 @@ def begin(
     picks: list[Instance] = []
     waiting: list[Instance] = []
     roomless: list[Instance] = []
-    # Where no place is free, nobody's turn has come: most passes are spared the sorting.
+    # If no slot is free, the order does not matter, and most passes can skip the sorting.
     in_line = in_order(candidates, gates.limits.tasks_moved_again) if budget.open else candidates
     if policy.before_drain and budget.open:
-        # What the operator's document prepared is taken before anything else is prepared.
+        # Hosts whose before-drain document has succeeded go first, before it runs on others.
         in_line.sort(key=lambda instance: not prepared(instance, policy, fleet.at))
     for instance in in_line:
         refusal = gates.against(instance, ready[instance.id])
@@ -95,20 +95,20 @@ def begin(
     if picks and not _ask_again_if_old(picks, ready, fleet, policy, draft):
         _begin_picks(picks, ready, fleet, policy, draft)
     if roomless and not picks and not _work_goes_on(fleet) and not _fleet_is_fresh(fleet, policy):
-        # Before the run ends for want of room, it looks once more what room there is.
+        # Before the run ends for lack of room, it looks once more.
         _look_for_room(roomless, fleet, draft)
     if waiting and not picks and has_passed(fleet.full_at, policy.flap_time, fleet.at):
-        # What fills the budget is not always ours, and may be gone since: a run that goes on anyway looks again.
+        # Others may fill the budget, and may be done by now. A run with updates in progress looks again anyway.
         draft.wants_full_look = not _work_goes_on(fleet) or draft.wants_full_look
     if _work_goes_on(fleet):
         _renew_aging(waiting, budget.limit, gates.limits, fleet, policy, draft)
 
 
 def drain_marked(fleet: Fleet, policy: Policy, gates: StartGates, draft: DecisionDraft) -> None:
-    """Drain instances that this run marked, and whose drain did not go through, if all that a drain needs still holds.
+    """Drain instances that this run claimed but has not drained, if they may still be drained.
 
-    The reply to the mark may have been lost, and others may have been taken meanwhile. What may not be drained any more
-    loses its mark, and waits in line again.
+    The reply to the claim may have been lost, and others may have been started since. An instance that may no longer be
+    drained loses its claim and waits for its turn again.
     """
     budget = count_budget(fleet, policy)
     for instance in fleet.instances.values():
@@ -145,15 +145,15 @@ def _marked_undrained(instance: Instance, fleet: Fleet) -> bool:
 
 
 def _mark_is_late(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
-    """Whether looks would show the mark by now, if it had reached the instance."""
+    """Whether looks would show the claim by now if it had reached the instance."""
     seen_at = instance.registration.at if instance.registration is not None else fleet.at
     return has_passed(instance.phase_began, policy.reader_lag, seen_at)
 
 
 def _undrainable(instance: Instance, fleet: Fleet, policy: Policy, gates: StartGates) -> Hold | None:
-    """Why a marked instance may not be drained now. Its place at checkpoints is taken already, so pace is not asked."""
+    """Why a claimed instance may not be drained now; None if it may. It already counts for checkpoints and limits."""
     if not instance.claim_on_instance:
-        return hold(Reason.UNCLEAR, what="the claim", why="no look shows it")
+        return hold(Reason.UNCLEAR, what="the claim", why="ECS does not show it")
     report = instance.check_answer.report if instance.check_answer is not None else None
     if report is None or report.target is None:
         return hold(Reason.NO_ANSWER, detail="its last answer is out of date")
@@ -173,7 +173,7 @@ def leave_own_host(
     gates: StartGates,
     draft: DecisionDraft,
 ) -> None:
-    """Last of all, and where nothing keeps it from being drained, have our own host taken by another run."""
+    """After all others, hand our own host over to another run, if it may be drained."""
     own = [instance for instance in fleet.instances.values() if is_own_host(instance, fleet)]
     if not own:
         return
@@ -195,7 +195,7 @@ def leave_own_host(
             done = not awaited and not fleet.slots
             verdict = hand_over(instance, fleet, policy, others_done=done)
             calls = any(isinstance(command, CallSuccessor) for command in verdict.commands)
-            # Nobody is called for what a fresh look would hold.
+            # Request no run before a fresh look shows that nothing holds the instance.
             if not calls or _looked_at([instance], fleet, policy, draft):
                 draft.steps[instance.id] = verdict
 
@@ -208,7 +208,7 @@ def _look_for_room(roomless: list[Instance], fleet: Fleet, draft: DecisionDraft)
 
 
 def _ruled_out(instance: Instance, why: Hold, fleet: Fleet, policy: Policy, draft: DecisionDraft) -> NextStep:
-    """Held by a rule. What may pass in a moment is waited for, as settling is; everything else is for another run."""
+    """Hold it by a rule. The run waits for holds that may pass soon; all others are left to a later run."""
     since = _passing_since(instance, why, fleet)
     if since is None or has_passed(since, policy.settle_timeout, fleet.at):
         return NextStep(hold=why)
@@ -218,7 +218,7 @@ def _ruled_out(instance: Instance, why: Hold, fleet: Fleet, policy: Policy, draf
 
 
 def _passing_since(instance: Instance, why: Hold, fleet: Fleet) -> datetime | None:
-    """Since when a deployment, or something that is not well, holds the next drain; None for every other reason."""
+    """Since when a deployment or a health problem has held the next drain; None for every other reason."""
     match why.reason:
         case Reason.SERVICE_DEPLOYING:
             return seen_deploying_since(instance, fleet)
@@ -231,7 +231,7 @@ def _passing_since(instance: Instance, why: Hold, fleet: Fleet) -> datetime | No
 
 
 def _work_goes_on(fleet: Fleet) -> bool:
-    """Whether a slot of ours will be free again in this run."""
+    """Whether updates are in progress, so that a slot will be free again in this run."""
     return bool(fleet.slots) or any(
         instance.claim is not None and instance.claim.phase is not ClaimPhase.QUARANTINED
         for instance in fleet.instances.values()
@@ -246,7 +246,7 @@ def _renew_aging(
     policy: Policy,
     draft: DecisionDraft,
 ) -> None:
-    """Ask those that wait in line again, all in one go, before the next of them would have to be asked for its turn."""
+    """Check all waiting hosts again at once, before the report of the next one becomes too old."""
 
     def aging(instance: Instance) -> bool:
         return instance.check_answer is None or has_passed(
@@ -266,7 +266,7 @@ def _renew_aging(
 def _ask_again_if_old(
     picks: list[Instance], ready: Mapping[InstanceId, Ready], fleet: Fleet, policy: Policy, draft: DecisionDraft
 ) -> bool:
-    """Ask all ready hosts again in one go where what a pick said has grown old; True when that is done first."""
+    """Check all ready hosts again at once if the report of a pick is too old; True if that has to be done first."""
 
     def old(instance: Instance) -> bool:
         return instance.check_answer is None or has_passed(
@@ -300,17 +300,17 @@ def _begin_picks(
 
 
 def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: DecisionDraft) -> bool:
-    """Whether all that a drain of these stands on was looked at just now; if not, have it looked at.
+    """Whether everything that a drain of these depends on was read just now; if not, request it.
 
-    That is every container instance with its claim, the services with alarms and probes, and of each pick its tasks,
-    their protection and its Auto Scaling group; the pause is read with every full look. Not asked again are revisions
-    of task definitions, which never change; the tasks of others, by which ECS may place better or worse than was
-    thought, and harm nobody; and what a host said and whether Systems Manager reaches it, up to `report_max_age` ago:
-    both are asked again before the reboot, and an instance that does not answer then is given back.
+    That is: every container instance with its claim; the services, alarms and probes; and for each pick its tasks,
+    their protection and its Auto Scaling group. The pause is read with every full look. These are not read again:
+    revisions of task definitions, which never change; the tasks of other instances, which only make the estimate of
+    room better or worse; and the host's report and its connection to Systems Manager if younger than `report_max_age`.
+    The last two are read again before the reboot, and an instance that does not answer then is returned.
     """
     if not _fleet_is_fresh(fleet, policy):
-        # Where looks take longer than a poll, or come a poll after each other, what was looked at one after the other
-        # would never be fresh together, and nothing would ever begin: then all is looked at in one look.
+        # If looks take longer than a poll, or are a poll apart, facts read one after the other would never be fresh
+        # together, and no update would ever start. Then everything is read in one look.
         draft.wants_full_look = True
         tried = all(pick.tasks is not None and pick.tasks.at > fleet.full_at for pick in picks)
         at_once = tried or len(fleet.instances) > ONE_LOOK
@@ -325,7 +325,7 @@ def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: Decis
         or unsurveyed(pick, fleet, policy.poll_interval)
     ]
     if unseen:
-        # With all the rest once more: where looks take longer than a poll, that would be out of date by then.
+        # Read everything else again too: if looks take longer than a poll, it would be out of date by then.
         again = has_passed(fleet.full_at, policy.poll_interval / 2, fleet.at)
         draft.wants_full_look = draft.wants_full_look or again
         draft.wants_services = draft.wants_services or again
@@ -337,14 +337,14 @@ def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: Decis
 
 
 def _fleet_is_fresh(fleet: Fleet, policy: Policy) -> bool:
-    """Whether all that is unavailable, and the services' baseline, were looked at within the last poll."""
+    """Whether all instances and the services were read within the last poll interval."""
     if has_passed(fleet.full_at, policy.poll_interval, fleet.at) or fleet.services is None:
         return False
     return not has_passed(fleet.services.at, policy.poll_interval, fleet.at)
 
 
 def claim_of(candidate: Ready, fleet: Fleet) -> Claim:
-    """The claim that is written before an instance is drained."""
+    """The claim to write before an instance is drained."""
     report = candidate.report
     return Claim(
         ClaimPhase.DRAINING,
@@ -358,7 +358,7 @@ def claim_of(candidate: Ready, fleet: Fleet) -> Claim:
 
 
 def services_for_begin(fleet: Fleet, policy: Policy) -> datetime | None:
-    """When the services must be looked at for one to begin: now, or not at all where that was just done."""
+    """When the services must be read before an update may start: now; None if that was just done."""
     services = fleet.services
     fresh = services is not None and not has_passed(services.at, policy.poll_interval, fleet.at)
     return None if fresh else fleet.at
