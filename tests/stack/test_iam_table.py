@@ -31,8 +31,8 @@ EVERYTHING = {
     "ScheduleTimezone": "Europe/Berlin",
 }
 NEEDS_EVERYTHING = {"cloudwatch:DescribeAlarms", "ecs:DescribeCapacityProviders"}
-"""Composite alarms are shown only to those who may read every alarm. Capacity providers belong to the account and not to a
-cluster, so their names cannot be known when the stack is made."""
+"""Composite alarms are shown only to those who may read every alarm. Capacity providers belong to the account and not
+to a cluster, so their names cannot be known when the stack is made."""
 
 
 @cache
