@@ -94,6 +94,6 @@ def test_an_instance_that_somebody_drained_while_the_person_thought_stays_draine
 
     code, said = release(built, meanwhile)
     assert code == 1
-    assert "nothing was done, since this has changed meanwhile" in said
+    assert "nothing was done, because something changed in the meantime" in said
     assert built.world.instance(HOST).status is Status.DRAINING
     assert built.findings().violations == ()

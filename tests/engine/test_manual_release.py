@@ -144,8 +144,8 @@ def test_a_quarantined_instance_is_given_back_by_whichever_copy_of_its_claim(
     planned = desk.consider()
     assert [step.partition(":")[0].partition(",")[0] for step in planned.steps()] == [
         f"set {ONE} ACTIVE",
-        f"drop our claim on {ONE}",
-        f"clear the rest of {ONE}",
+        f"delete our claim on {ONE}",
+        f"clear the backoff of {ONE}",
     ]
     assert desk.stands()["status"] is Status.DRAINING, "nothing is done before the person agrees"
     desk.perform(planned)
@@ -166,7 +166,7 @@ def test_an_instance_in_the_middle_of_its_update_is_not_released(phase: ClaimPha
     desk = Desk()
     desk.drain()
     desk.write(desk.claim(phase).encode())
-    with pytest.raises(UsageError, match="the next run finishes what was begun"):
+    with pytest.raises(UsageError, match="the next run finishes the update"):
         desk.consider()
 
 
@@ -204,7 +204,7 @@ def test_what_is_remembered_of_an_instance_that_left_the_cluster_is_forgotten() 
     desk = Desk()
     desk.remember(claim=desk.claim(ClaimPhase.QUARANTINED), id_=NOWHERE)
     planned = desk.consider(NOWHERE)
-    assert planned.steps() == [f"forget our claim on {NOWHERE}: it is in the cluster no more"]
+    assert planned.steps() == [f"forget our claim on {NOWHERE}: the instance is no longer in the cluster"]
     desk.perform(planned)
     assert desk.stands() == IN_SERVICE
 
@@ -219,7 +219,7 @@ def test_a_version_that_failed_is_declared_good_for_all_instances() -> None:
     desk.remember(backoff=backoff(desk))
     planned = consider_version(NEW, desk.ledger())
     assert planned.steps() == [
-        f"declare {NEW} good, though it failed on {ONE}: all instances may take it again",
+        f"declare {NEW} good, although it failed on {ONE}: all instances may get it again",
     ]
     desk.perform(planned)
     ledger = desk.ledger().value
@@ -300,8 +300,8 @@ def test_an_instance_that_registered_anew_and_was_drained_by_somebody_else_stays
     planned = desk.consider()
     assert [step.partition(":")[0].partition(",")[0] for step in planned.steps()] == [
         f"leave {ONE} DRAINING",
-        f"drop our claim on {ONE}",
-        f"clear the rest of {ONE}",
+        f"delete our claim on {ONE}",
+        f"clear the backoff of {ONE}",
     ]
     desk.perform(planned)
     assert desk.stands() == {"status": Status.DRAINING, "claimed": False, "remembered": []}
@@ -309,8 +309,8 @@ def test_an_instance_that_registered_anew_and_was_drained_by_somebody_else_stays
 
 def test_of_a_claim_that_only_the_store_has_a_person_is_told_to_look() -> None:
     said = quarantined(on_instance=False).consider().steps()[0]
-    assert "see that nobody else drained it" in said
-    assert "see that nobody else" not in quarantined().consider().steps()[0]
+    assert "check that no one else drained it" in said
+    assert "check that no one else" not in quarantined().consider().steps()[0]
 
 
 @dataclass
@@ -472,7 +472,7 @@ class Grudging:
         (Refused("no"), "nothing was done: AWS did not set .* ACTIVE"),
         (Later("slow down"), "nothing was done"),
         (Gone("MISSING"), "nothing was done: .* left the cluster"),
-        (Unclear("500"), "AWS did not say whether .* is ACTIVE now .*nothing else was done"),
+        (Unclear("500"), "AWS did not report whether .* is ACTIVE now .*nothing else was done"),
         (Denied("ecs:UpdateContainerInstancesState is denied"), "is denied"),
     ],
 )

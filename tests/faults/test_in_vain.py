@@ -50,7 +50,7 @@ def test_a_run_ends_with_an_error_and_the_next_one_updates_all(which: object, co
     refuse(world, which, code)
     finished = Updater(world).run()
     assert finished.exit_code == 1
-    assert "AWS took nothing" in finished.why
+    assert "AWS did not accept any call" in finished.why
     world.authorize = lambda _: None
     assert Updater(world, Policy(), "run-2").run().exit_code == 0
     assert world.findings().stranded == ()

@@ -374,7 +374,7 @@ MUTANTS = (
     broken(
         "an object that is nested without end ends whatever reads it",
         "engine/store/read_json.py",
-        '    except RecursionError as error:\n        raise Unreadable("it is nested too deep") from error\n'
+        '    except RecursionError as error:\n        raise Unreadable("it is nested too deeply") from error\n'
         "    except MISFITS as error:\n",
         "    except ValueError as error:\n",
         "tests/properties/test_readers.py",

@@ -1,5 +1,5 @@
-"""RUNS: look, decide, act, record, again and again until nothing is left that may be done now.
+"""RUNS: look, decide, act and record, in passes, until no more can be done now.
 
-Here live the loop, its waits and its signals. The world is known only through the protocols in `ports`.
-Never here: boto3, rendering, or a decision about an instance.
+Contains the loop, its waits and its signals. It reaches AWS only through the protocols in `ports`.
+It does not import boto3, render output, or make decisions about instances.
 """

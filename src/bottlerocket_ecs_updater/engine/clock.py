@@ -1,4 +1,4 @@
-"""The machine's clock: the one place that asks for the time and that waits."""
+"""The system clock: the only place that reads the time or sleeps."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ def _wall() -> datetime:
 
 @dataclass(slots=True)
 class SystemClock:
-    """Real time; or, for a simulated world at speed, `scale` seconds for each real one since `origin`.
+    """Real time. For an accelerated simulation: `scale` seconds for each real second since `origin`.
 
-    It never goes back: where the machine's clock is set back, it goes on from where it was. A run orders what it saw
-    by its own time, and must not take an answer of before an act for one of after it.
+    It never goes back: if the system clock is set back, it continues from the last time. A run orders events by this
+    clock, and must not mistake an answer from before an act for one from after it.
 
-    Runs that are given the same scale and origin agree on the time, so that a claim of one makes sense to another.
-    Where only the scale is given, time runs at that speed from the first look at the clock on.
+    Runs with the same scale and origin agree on the time, so each can interpret the other's claims. Without an origin,
+    scaled time starts when the clock is first read.
     """
 
     scale: float = 1.0
     origin: datetime | None = None
     interrupted: threading.Event = field(default_factory=threading.Event)
-    """Set by a signal handler: every wait ends at once, from then on."""
+    """Set by a signal handler. From then on, every wait ends at once."""
     wall: Callable[[], datetime] = _wall
     _last: datetime | None = None
     _set_back_by: timedelta = timedelta(0)
 
     def now(self) -> datetime:
-        """The present, aware, in UTC."""
+        """The current time in UTC, timezone-aware."""
         real = self.wall() + self._set_back_by
         if self._last is not None and real < self._last:
             self._set_back_by += self._last - real
@@ -44,9 +44,9 @@ class SystemClock:
         return real if self.origin is None else self.origin + (real - self.origin) * self.scale
 
     def monotonic(self) -> float:
-        """Seconds that never go backwards, in the same scale."""
+        """Seconds that never go back, in the same scale."""
         return time.monotonic() * self.scale
 
     def sleep(self, span: timedelta) -> bool:
-        """Wait. False when a signal cut it short."""
+        """Sleep. Returns False if a signal interrupted it."""
         return not self.interrupted.wait(max(0.0, span.total_seconds()) / self.scale)

@@ -1,8 +1,8 @@
-"""Waiting: for the next look, for AWS to answer again, and for a lease that lapsed. Every wait ends at a signal.
+"""Waits: for the next look, for an AWS outage to end, and for a lapsed lease. A signal ends every wait.
 
-Two outages are sat out, each for as long as a drain may last. While AWS does not answer, looks are tried again, further
-and further apart. While the state store takes no renewal of the lease, nothing is done at all, and the lease is asked
-for every few seconds; it is lost at once where another run has taken it. Claims carry what is open, whatever happens.
+A run waits for two kinds of outage, each for up to the drain timeout. If AWS does not answer, looks are retried with
+backoff. If the state store does not renew the lease, the run stops acting and retries every few seconds; it loses the
+lease at once if another run has taken it. Whatever happens, claims record the updates in progress.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Throttled, U
 
 
 class DrainDeadlines:
-    """The waits of one run. `told_to_stop` says whether a signal came."""
+    """The waits of one run. `stop_requested` returns whether a signal came."""
 
     def __init__(
         self,
@@ -27,23 +27,23 @@ class DrainDeadlines:
         policy: Policy,
         recorder: Recorder,
         wake: timedelta,
-        told_to_stop: Callable[[], bool],
+        stop_requested: Callable[[], bool],
     ) -> None:
         self._clock = clock
         self._lease = lease
         self._policy = policy
         self._recorder = recorder
         self._wake = wake
-        self._told_to_stop = told_to_stop
+        self._stop_requested = stop_requested
         self._outage_since: datetime | None = None
         self._outages = 0
 
     def answered(self) -> None:
-        """AWS answers: what comes is another outage."""
+        """Note that AWS answers: the next failure starts a new outage."""
         self._outage_since, self._outages = None, 0
 
     def wait_out(self, problem: UpdaterError) -> None:
-        """AWS does not answer: wait, longer each time. Raises the problem when it has lasted too long."""
+        """Wait because AWS does not answer, longer each time. Raises the problem after the drain timeout."""
         now = self._clock.now()
         self._outage_since = self._outage_since or now
         if has_passed(self._outage_since, self._policy.drain_timeout, now):
@@ -55,10 +55,10 @@ class DrainDeadlines:
         self.sleep_until(now + wait)
 
     def regain(self, lapse: LeaseLapsed) -> None:
-        """Do nothing until the lease is this run's again. Raises LeaseLost when it is gone, or lapsed for too long."""
+        """Wait until this run holds the lease again. Raises LeaseLost if another run took it or time runs out."""
         began = self._clock.now()
         self._recorder.record(LookPostponed(began, str(lapse), lapse.again, began, began + self._policy.drain_timeout))
-        while not self._told_to_stop():
+        while not self._stop_requested():
             try:
                 return self._lease.regain()
             except LeaseLapsed as still:
@@ -68,9 +68,9 @@ class DrainDeadlines:
         return None
 
     def insist(self, call: Callable[[], object]) -> None:
-        """Call the state store until it answers, as long as an outage may last. Raises what it raises in the end.
+        """Call the state store until it answers, for at most the drain timeout. Then raises its error.
 
-        A run that was told to stop calls it once.
+        If the run is stopping, calls it only once.
         """
         self.answered()
         while True:
@@ -82,22 +82,22 @@ class DrainDeadlines:
                 self.wait_out(problem)
             else:
                 return
-            if self._told_to_stop():
+            if self._stop_requested():
                 return
 
     def sleep_until(self, when: datetime) -> None:
-        """Sleep in spans short enough to renew the lease, and to notice a signal."""
+        """Sleep in steps that are short enough to renew the lease and to notice a signal."""
         left = when - self._clock.now()
-        while not self._told_to_stop() and left > timedelta(0):
+        while not self._stop_requested() and left > timedelta(0):
             span = min(left, self._wake, self._keep_lease() or left)
             if not self._clock.sleep(span):
                 return
-            # A clock that is set back meanwhile does not make it sleep again for so long.
+            # If the clock was set back meanwhile, do not sleep longer for it.
             left = min(left - span, when - self._clock.now())
 
     def _keep_lease(self) -> timedelta | None:
         try:
             return self._lease.keep()
         except LeaseLapsed as lapse:
-            # Nothing is done in a sleep. The next look hears of it, and begins with everything.
+            # A sleep does not act. The next look raises the lapse, and everything is looked at again.
             return lapse.again

@@ -1,11 +1,11 @@
-"""Release: a person gives a quarantined instance back, clears a rest, or declares a release good.
+"""The release command: return a quarantined instance to service, clear a backoff, or declare a version good.
 
-First it is said what would be done; nothing is done before the person agrees. While the person thinks, runs go on and
-other people work. So everything is looked at again under the right to act, and where something else would be done now
-than was said, nothing is done.
+The command first shows what it would do, and acts only after the person agrees. In the meantime, runs and other people
+may change things. So it looks again while it holds the lease, and does nothing if the result differs from what it
+showed.
 
-An instance is set ACTIVE first, then its claim is dropped, then the ledger forgets it. Wherever that stops, another
-`release` does the rest, and so does the next run: both let go of an instance that is ACTIVE and carries a claim.
+It first sets the instance ACTIVE, then deletes its claim, then removes it from the ledger. If that stops halfway,
+another `release` or the next run completes it: both remove the claim from an instance that is ACTIVE.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ from bottlerocket_ecs_updater.errors import LeaseLost, Unreachable, UpdaterError
 
 @dataclass
 class Changed(UpdaterError):
-    """Ask the person again: what there is to release is not what the person was told."""
+    """Ask the person again: the release would do something else than was shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What a release would do, and then does."""
+    """What a release does."""
 
     instance: InstanceId | None
     registration: Registration | None
-    """The one that stands for the instance, None where it is in the cluster no more."""
+    """The instance's current registration; None if it left the cluster."""
     claim: Claim | None
     backoff: Backoff | None
     version: Version | None
     failed_on: frozenset[InstanceId]
     carriers: tuple[ContainerInstanceArn, ...] = ()
-    """Every registration of the instance on which a claim is written."""
+    """Every registration of the instance that carries a claim."""
     drained_by_us: bool = False
     """Whether the registration is DRAINING because of that claim."""
 
     def steps(self) -> Sequence[str]:
-        """What would be done, one sentence each; empty when there is nothing to release."""
+        """The steps, one sentence each; empty if there is nothing to release."""
         return [*self._about_claim(), *self._about_rest(), *self._about_version()]
 
     def differs_from(self, other: Release) -> bool:
-        """Whether something else would be done; under which registration does not matter to a person."""
+        """Whether the steps differ. The registration does not matter to a person."""
         return (self.claim, self.steps()) != (other.claim, other.steps())
 
     def _about_claim(self) -> Iterator[str]:
@@ -62,36 +62,36 @@ class Release:
         if claim is None:
             return
         if registration is None:
-            yield f"forget our claim on {name}: it is in the cluster no more"
+            yield f"forget our claim on {name}: the instance is no longer in the cluster"
             return
         if self.drained_by_us:
             since = f"{claim.since:%Y-%m-%d %H:%M} UTC"
             written = registration.arn in self.carriers
-            see = "" if written else "; its claim is in the state store only, so see that nobody else drained it"
+            see = "" if written else "; its claim is only in the state store, so check that no one else drained it"
             if claim.phase is ClaimPhase.REBOOTING:
-                see += ", and that it has rebooted since: the reboot may still come"
+                see += ", and that it has rebooted since: the reboot may be outstanding"
             yield f"set {name} ACTIVE: it may take tasks again ({claim.phase.value} since {since}){see}"
         elif registration.status is Status.DRAINING:
-            yield f"leave {name} DRAINING: it has registered anew since its quarantine, and somebody else drained it"
-        yield f"drop our claim on {name}, made by run {claim.run} on the way to {claim.target}"
+            yield f"leave {name} DRAINING: it has registered again since its quarantine, and someone else drained it"
+        yield f"delete our claim on {name}, made by run {claim.run} to update it to {claim.target}"
 
     def _about_rest(self) -> Iterator[str]:
         backoff = self.backoff
         if backoff is not None:
             times = "once" if backoff.attempts == 1 else f"{backoff.attempts} times"
             yield (
-                f"clear the rest of {self.instance}: {backoff.version} failed {times} there ({backoff.why}); "
+                f"clear the backoff of {self.instance}: {backoff.version} failed {times} there ({backoff.why}); "
                 "the next run may try it again"
             )
 
     def _about_version(self) -> Iterator[str]:
         if self.version is not None and self.failed_on:
             names = ", ".join(sorted(self.failed_on))
-            yield f"declare {self.version} good, though it failed on {names}: all instances may take it again"
+            yield f"declare {self.version} good, although it failed on {names}: all instances may get it again"
 
 
 def consider_instance(id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping) -> Release:
-    """Find out what there is to release of one instance. Raises UsageError where releasing it would be wrong."""
+    """Find out what a release of one instance would do. Raises UsageError if it must not be released."""
     state = ledger.load()
     listing = cluster.list_all()
     refuse_foreign(state, (each.arn for each in listing.registrations))
@@ -100,12 +100,12 @@ def consider_instance(id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping) 
     _see_that_all_are_described(id_, registration, listing, state)
     written = _written(id_, found)
     kept = state.claims.get(id_)
-    # A run goes by these two. What an old registration still carries counts only where there is nothing else.
+    # Runs use these two. A claim on an old registration counts only if there is no other.
     current = written.get(registration.arn) if registration is not None else None
     claim = furthest([one for one in (current, kept.claim if kept is not None else None) if one is not None])
     claim = claim or furthest(written.values())
     if registration is None and claim is None and id_ not in state.rests:
-        raise UsageError(f"{id_} is not in the cluster, and nothing is remembered of it")
+        raise UsageError(f"{id_} is not in the cluster, and the state store has no record of it")
     lost = registration is not None and kept is not None and kept.arn == registration.arn and not written
     if claim is not None and not lost:
         _see_that_it_may_be_released(id_, claim)
@@ -120,7 +120,7 @@ def consider_instance(id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping) 
 
 
 def consider_version(version: Version, ledger: LedgerKeeping) -> Release:
-    """Find out what there is to release of one Bottlerocket release."""
+    """Find out what a release of one Bottlerocket version would do."""
     state = ledger.load()
     failed_on = state.failed_on.get(version, frozenset())
     resting = frozenset(id_ for id_, backoff in state.rests.items() if backoff.version == version)
@@ -128,10 +128,10 @@ def consider_version(version: Version, ledger: LedgerKeeping) -> Release:
 
 
 def perform(release: Release, cluster: Cluster, ledger: LedgerKeeping, clock: Clock) -> None:
-    """Look again, and do what was said. Call it with the right to act on the cluster.
+    """Look again, and do what was shown. The caller must hold the cluster's lease.
 
-    Raises Changed where something else is to be done now, and UpdaterError where AWS did not do it all: its text says
-    what was done, and what is left can be asked for again.
+    Raises Changed if the steps differ now, and UpdaterError if an AWS call failed. Its text says what was done; the
+    rest can be retried.
     """
     now = _look_again(release, cluster, ledger)
     done = "nothing was done"
@@ -141,7 +141,7 @@ def perform(release: Release, cluster: Cluster, ledger: LedgerKeeping, clock: Cl
     if now.carriers:
         with _telling(done, now):
             _drop_claim(now, cluster)
-        done = f"{now.instance} carries no claim any more" if done.startswith("nothing") else f"{done} without a claim"
+        done = f"{now.instance} no longer carries a claim" if done.startswith("nothing") else f"{done} without a claim"
     if now.instance is not None:
         ledger.change(partial(without_claim, instance=now.instance))
         ledger.change(partial(without_rest, instance=now.instance))
@@ -157,17 +157,17 @@ def perform(release: Release, cluster: Cluster, ledger: LedgerKeeping, clock: Cl
 def _see_that_all_are_described(
     id_: InstanceId, registration: Registration | None, listing: Listing, state: Ledger
 ) -> None:
-    """Raises Unreachable where ECS left something out that may be this instance: of that nothing can be said."""
+    """Raise Unreachable if ECS did not describe some instances, and one of them may be this one."""
     dark = listing.dark
     kept = state.claims.get(id_)
     certain = registration is not None and registration.connected and (kept is None or kept.arn not in dark)
     if dark and not certain:
         why = next(iter(dark.values()))
-        raise Unreachable(f"ECS lists instances and does not describe them ({why}); {id_} may be one. Run it again")
+        raise Unreachable(f"ECS lists instances but does not describe them ({why}); {id_} may be one. Run it again")
 
 
 def _written(id_: InstanceId, found: Sequence[Registration]) -> Mapping[ContainerInstanceArn, Claim]:
-    """The claims on all registrations of an instance. Raises UsageError where one cannot be read."""
+    """The claims on all registrations of an instance. Raises UsageError if one cannot be read."""
     claims: dict[ContainerInstanceArn, Claim] = {}
     for arn, text in ((each.arn, each.attributes.get(ATTRIBUTE)) for each in found):
         try:
@@ -183,16 +183,16 @@ def _written(id_: InstanceId, found: Sequence[Registration]) -> Mapping[Containe
 
 
 def _see_that_it_may_be_released(id_: InstanceId, claim: Claim) -> None:
-    """Raises UsageError where a claim must not be taken from an instance, whatever a person says."""
+    """Raise UsageError if the claim must not be released."""
     if claim.phase is not ClaimPhase.QUARANTINED:
         raise UsageError(
             f"{id_} is {claim.phase.value} for run {claim.run} since {claim.since:%Y-%m-%d %H:%M} UTC; "
-            "it is not quarantined, and the next run finishes what was begun"
+            "it is not quarantined, and the next run finishes the update"
         )
 
 
 def _look_again(said: Release, cluster: Cluster, ledger: LedgerKeeping) -> Release:
-    """What there is to release now. Raises Changed where it is not what was said."""
+    """What the release would do now. Raises Changed if that differs from what was shown."""
     try:
         if said.version is not None:
             now = consider_version(said.version, ledger)
@@ -201,10 +201,10 @@ def _look_again(said: Release, cluster: Cluster, ledger: LedgerKeeping) -> Relea
         else:
             return said
     except UsageError as error:
-        raise Changed(f"nothing was done, since this has changed meanwhile: {error}") from error
+        raise Changed(f"nothing was done, because something changed in the meantime: {error}") from error
     if now.differs_from(said):
-        left = "; ".join(now.steps()) or "nothing is held against it any more"
-        raise Changed(f"nothing was done, since this has changed meanwhile. Now it would be: {left}. Run it again")
+        left = "; ".join(now.steps()) or "there is nothing to release any more"
+        raise Changed(f"nothing was done, because something changed in the meantime. Now: {left}. Run it again")
     return now
 
 
@@ -217,25 +217,25 @@ def _set_active(now: Release, arn: ContainerInstanceArn, cluster: Cluster) -> No
         case Done():
             return
         case Gone(why=why):
-            raise Changed(f"nothing was done: {now.instance} left the cluster meanwhile ({why}). Run it again")
+            raise Changed(f"nothing was done: {now.instance} has left the cluster ({why}). Run it again")
         case Unclear(why=why):
             raise UpdaterError(
-                f"AWS did not say whether {now.instance} is ACTIVE now ({why}), and nothing else was done. Run it again"
+                f"AWS did not report whether {now.instance} is ACTIVE now ({why}); nothing else was done. Run it again"
             )
         case _:
             raise UpdaterError(f"nothing was done: AWS did not set {now.instance} ACTIVE ({result.why}). Run it again")
 
 
 def _drop_claim(now: Release, cluster: Cluster) -> None:
-    """From every registration that carries it: a run would take up what is left anywhere."""
+    """Delete the claim from every registration that carries it, because a run adopts any that is left."""
     results = cluster.delete_attribute(ATTRIBUTE, now.carriers)
     left = [why for arn in now.carriers if (why := _not_dropped(results.get(arn))) is not None]
     if left:
-        raise UpdaterError(f"its claim was not dropped ({left[0]})")
+        raise UpdaterError(f"its claim was not deleted ({left[0]})")
 
 
 def _not_dropped(result: Result | None) -> str | None:
-    """Why a claim may still be there, None where it is not. What left the cluster took it along."""
+    """Why a claim may still exist; None if it is gone. If the instance left the cluster, its claim is gone too."""
     match result:
         case Done() | Gone():
             return None
@@ -247,7 +247,7 @@ def _not_dropped(result: Result | None) -> str | None:
 
 @contextmanager
 def _telling(done: str, now: Release) -> Iterator[None]:
-    """Say with an error what was done before it."""
+    """Add to an error what was done before it."""
     try:
         yield
     except (UpdaterError, LeaseLost) as error:

@@ -1,8 +1,8 @@
-"""The world as the engine knows it: protocols, and the values that cross them.
+"""The engine's interfaces to AWS, time and storage: protocols, and the values that they exchange.
 
-Every method that looks raises `Throttled` or `Unreachable` when AWS does not answer (the pass is taken again later),
-`Denied` when a permission is missing and `NotFound` when what was named does not exist (the run ends).
-Methods that act answer per instance: one bad instance never costs the others their turn.
+Methods that look raise `Throttled` or `Unreachable` if AWS does not answer (the pass is retried later), `Denied` if a
+permission is missing and `NotFound` if a resource does not exist (the run ends).
+Methods that act return a result per instance, so one bad instance never fails the others.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from bottlerocket_ecs_updater.core.rules.health import AlarmRule
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Container instances as described, and those that ECS lists but would not describe, with its reason."""
+    """Container instances that ECS described, and those that it listed but did not describe, with the reason."""
 
     registrations: tuple[Registration, ...]
     undescribed: Mapping[ContainerInstanceArn, str]
 
     @property
     def dark(self) -> Mapping[ContainerInstanceArn, str]:
-        """Those of which nobody knows how they stand. What is no EC2 instance is left alone, and not one of them."""
+        """Instances in an unknown state. Container instances that are not EC2 instances are not among them."""
         return {arn: why for arn, why in self.undescribed.items() if why != NAMELESS}
 
 
@@ -52,28 +52,28 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The instance is not there to act on (MISSING, INACTIVE, TargetNotFound)."""
+    """The instance does not exist any more (MISSING, INACTIVE, TargetNotFound)."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """AWS refused this instance for good: the act took no effect, and will not when repeated."""
+    """AWS rejected the act for this instance. It took no effect, and a retry would not either."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """AWS refused for its rate, or for a passing fault that came before any effect: repeat it."""
+    """AWS throttled the call, or a transient fault came before any effect: retry it."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """The reply was lost or was an error of the server: the act may have taken effect. Look before repeating."""
+    """The reply was lost or was a server error: the act may have taken effect. Look before a retry."""
 
     why: str
 
@@ -83,34 +83,34 @@ Result = Done | Gone | Refused | Later | Unclear
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of sending a document to instances; every instance is in exactly one of these."""
+    """The result of sending a document. Every instance is in exactly one of the first five mappings."""
 
     commands: Mapping[InstanceId, CommandId]
     refused: Mapping[InstanceId, str]
-    """Systems Manager will not send to these (InvalidInstanceId, …), found by narrowing the batch down."""
+    """Systems Manager rejects these instances (InvalidInstanceId, …); found by splitting the batch."""
     unclear: Mapping[InstanceId, str]
     """The reply was lost: the command may have been sent."""
     later: Mapping[InstanceId, str]
     """Throttled: it was not sent."""
     denied: Mapping[InstanceId, str] = field(default_factory=dict)
-    """AWS allows no commands to these, though perhaps to others: which action, on which resource, in AWS's words."""
+    """AWS denies the command for these instances, perhaps not for others. The value is AWS's message."""
     lives: Mapping[CommandId, timedelta] = field(default_factory=dict)
-    """How long after it was sent each command expires, where Systems Manager said so."""
+    """Time from sending to expiry of each command, if Systems Manager reports it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What Systems Manager says of one command on one instance."""
+    """A command's state on one instance, as Systems Manager reports it."""
 
     end: CommandStatus | None
-    """None while it is pending, delayed or under way."""
+    """None while it is pending, delayed or in progress."""
     exit_code: int
     stdout: str
     stderr: str
     detail: str
-    """StatusDetails, as Systems Manager writes them."""
+    """StatusDetails from Systems Manager."""
     took: timedelta | None = None
-    """From the request to the end of its script, by the times that Systems Manager shows. None where it shows none."""
+    """Time from the request to the end of its script, from Systems Manager; None if not reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,42 +119,42 @@ class FoundCommand:
 
     command: CommandId
     sent_at: datetime
-    """By our clock, as far as the two clocks could be compared."""
+    """On our clock, corrected for the difference between the clocks if it is known."""
     life: timedelta | None
-    """How long after it was sent it expires, None where that is not shown."""
+    """Time from sending to expiry; None if not reported."""
     answer: Answer | None
-    """None where it was only just sent, and nothing is shown of the instance yet."""
+    """None if the command was just sent and nothing is reported yet."""
 
 
 class Cluster(Protocol):
     """One ECS cluster."""
 
     def list_all(self) -> Listing:
-        """All container instances in all pages, whatever their state, described."""
+        """Describe all container instances, in any state except INACTIVE."""
 
     def describe(self, arns: Sequence[ContainerInstanceArn]) -> Listing:
-        """These container instances, described, 100 a call."""
+        """Describe these container instances, 100 a call."""
 
     def all_tasks(self) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
-        """Every task whose desired status is RUNNING, by container instance; Fargate ones are left out."""
+        """All tasks with desired status RUNNING, by container instance, without Fargate tasks."""
 
     def tasks_of(self, arns: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
-        """The tasks on each of these container instances whose desired status is RUNNING, in all pages.
+        """The tasks with desired status RUNNING on each of these container instances.
 
-        Those of other instances may come along, where all of the cluster took fewer calls.
+        May include other instances, if listing the whole cluster took fewer calls.
         """
 
     def stopping_on(self, arns: Sequence[ContainerInstanceArn]) -> Mapping[ContainerInstanceArn, tuple[Task, ...]]:
-        """The tasks on each that ECS told to stop, and whose last status is not STOPPED yet.
+        """The tasks on each whose desired status is STOPPED, and whose last status is not STOPPED yet.
 
-        They are in no count of the instance, and their containers may still run.
+        The instance's task counts do not include them, and their containers may still run.
         """
 
     def not_stopped(self, tasks: Sequence[TaskArn]) -> frozenset[TaskArn]:
-        """Those of these tasks, on whatever instances, that have not stopped: one call for a hundred of them."""
+        """The tasks among these that have not stopped, on any instances, 100 a call."""
 
     def ended_of(self, service: str) -> Sequence[TaskEnd]:
-        """How tasks of a service ended that have stopped in the last hour, wherever they were."""
+        """How a service's tasks ended, for those that stopped within the last hour."""
 
     def services(self) -> tuple[Service, ...]:
         """All services of the cluster."""
@@ -163,12 +163,12 @@ class Cluster(Protocol):
         """Set ACTIVE or DRAINING, ten a call."""
 
     def stop_tasks(self, tasks: Sequence[TaskArn]) -> None:
-        """Ask each to stop; the next look shows which did. Raises Denied where that is not permitted."""
+        """Stop these tasks; the next look shows which did. Raises Denied."""
 
     def put_attribute(
         self, name: str, values: Mapping[ContainerInstanceArn, str]
     ) -> Mapping[ContainerInstanceArn, Result]:
-        """Write one custom attribute on each, ten a call; a refused batch is narrowed down."""
+        """Write one custom attribute on each, ten a call. A rejected batch is split."""
 
     def delete_attribute(
         self, name: str, arns: Sequence[ContainerInstanceArn]
@@ -180,160 +180,160 @@ class Hosts(Protocol):
     """The hosts, behind Systems Manager."""
 
     def activated(self) -> Sequence[Node]:
-        """Nodes that Systems Manager knows by hybrid activations, as far as a few pages tell."""
+        """Nodes of hybrid activations in Systems Manager, from the first few pages."""
 
     def reach(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, ManagedNode]:
-        """What Systems Manager knows of these instances; those that it does not know are left out."""
+        """Ping status and version of these instances; those that Systems Manager does not know are left out."""
 
     def prove_document(self, kind: DocumentKind) -> None:
-        """See that there is a document of that kind, where the settings name one. Raises NotFound and Denied."""
+        """Check that the document of that kind exists, if the settings name one. Raises NotFound and Denied."""
 
     def send(self, kind: DocumentKind, instances: Sequence[InstanceId]) -> Sent:
-        """Send one of the documents, fifty a call. Never repeated by the transport: a reply may be lost.
+        """Send one of the documents, 50 instances a call. Not retried, because a reply may be lost.
 
-        Raises Denied where AWS says that the document itself may not be sent.
+        Raises Denied if AWS denies the document itself.
         """
 
     def answers(self, command: CommandId, kind: DocumentKind) -> Mapping[InstanceId, Answer]:
-        """What is known of a command; an instance that Systems Manager does not show yet is left out."""
+        """A command's results; instances that Systems Manager does not list yet are left out."""
 
     def under_way(self, kind: DocumentKind, since: datetime | None = None) -> Mapping[InstanceId, PendingCommand]:
-        """Commands of one of our documents, whoever sent them since then or ever, that have not ended."""
+        """Commands in progress for one of our documents, whoever sent them, optionally only those since a time."""
 
     def listed(self, kind: DocumentKind, since: datetime) -> Mapping[InstanceId, Sequence[FoundCommand]]:
-        """Commands of one of our documents that were sent since then, ended or not, the oldest first."""
+        """Commands for one of our documents that were sent since then, ended or not, oldest first."""
 
     def cancel(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
-        """Call a command back; best effort, never raises for an instance. Raises Denied."""
+        """Cancel a command. Best effort: raises only Denied."""
 
 
 class Survey(Protocol):
-    """What rules ask of AWS beside the state of the cluster; everything here may be denied, or not be offered."""
+    """The extra AWS data that rules need. Every call may be denied, or not offered."""
 
     def memberships(
         self, instances: Sequence[InstanceId], *, refreshes: bool = True
     ) -> Mapping[InstanceId, Membership]:
-        """The Auto Scaling group of each, and its state there; with `refreshes`, whether that group is refreshed."""
+        """Each instance's Auto Scaling group and lifecycle state; with `refreshes`, whether a refresh is active."""
 
     def machines(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Machine]:
-        """What EC2 shows of these instances; those that it does not show are left out."""
+        """These instances in EC2; those that EC2 does not return are left out."""
 
     def definition(self, arn: str) -> Definition:
-        """What a task of this definition asks of an instance; a revision never changes."""
+        """What a task of this definition requires of an instance. A revision never changes."""
 
     def providers(self, names: Sequence[str]) -> Mapping[str, CapacityProvider]:
-        """These capacity providers by name, and what each may still add; one of which AWS says nothing is left out."""
+        """These capacity providers by name, with how many instances each may add; unknown ones are left out."""
 
     def interfaces(self, types: Sequence[str]) -> Mapping[str, int]:
-        """How many network interfaces an instance of each of these types has; unknown types are left out."""
+        """The maximum number of network interfaces of each instance type; unknown types are left out."""
 
     def alarms(self, rules: Sequence[AlarmRule]) -> Mapping[str, str]:
-        """The state of every alarm that a rule names, as CloudWatch writes it, by name; composite alarms too."""
+        """CloudWatch's state of every alarm that a rule names, by name, including composite alarms."""
 
     def calendar(self, arn: str) -> CalendarState:
         """Whether a change calendar is open now, and when that changes."""
 
     def probes(self, urls: Sequence[str]) -> Mapping[str, str]:
-        """Ask URLs, all within seconds, and say why each is not well; empty where its answer has a status of success.
+        """Probe URLs, all within seconds. Returns why each is not healthy; empty for a 2xx status.
 
-        Raises nothing but what keeping the right to act raises.
+        Raises only what renewing the lease raises.
         """
 
     def protections(self, tasks: Sequence[TaskArn]) -> Mapping[TaskArn, datetime]:
-        """Until when each of these tasks is protected; those that are not are left out."""
+        """The end of each task's protection; unprotected tasks are left out."""
 
 
 class Successors(Protocol):
     """Other runs of the updater, for the host that this one runs on."""
 
     def call(self) -> None:
-        """Ask that another run be started on another host. Raises UpdaterError where nobody could be asked."""
+        """Request another run on another host. Raises UpdaterError if the request fails."""
 
     def placed(self) -> TaskArn | None:
-        """The task of a run that was placed on another host since `call`, None while there is none."""
+        """The task of a run that was placed on another host since `call`; None if there is none yet."""
 
 
 class LaunchReader(Protocol):
-    """How instances are started, for advice alone: whoever may not ask, or is not offered it, does without."""
+    """How instances are launched. Used only for advice, so a missing permission does no harm."""
 
     def launches(self, groups: Sequence[str]) -> Mapping[str, tuple[Launch, ...]]:
-        """The ways in which each of these Auto Scaling groups starts instances."""
+        """How each of these Auto Scaling groups launches instances."""
 
 
 class Clock(Protocol):
-    """Time. The engine never asks the machine."""
+    """Time. The engine never reads the system clock directly."""
 
     def now(self) -> datetime:
-        """The present, aware, in UTC."""
+        """The current time in UTC, timezone-aware."""
 
     def sleep(self, span: timedelta) -> bool:
-        """Wait, interruptibly. True when the whole span passed, False when a signal cut it short."""
+        """Sleep. Returns True after the whole time, False if a signal interrupted it."""
 
 
 class Lease(Protocol):
-    """The right to act on the cluster, while a run lives."""
+    """The lease on the cluster, while a run lasts."""
 
     def keep(self) -> timedelta | None:
-        """Renew it when that is due, and say when to come again; None for whenever.
+        """Renew the lease if due. Returns when to call again; None for any time.
 
-        Raises LeaseLapsed where it lapsed and was not regained since, and LeaseLost when it is gone.
+        Raises LeaseLapsed if it lapsed and was not regained since, and LeaseLost if another run took it.
         """
 
     def check_before_act(self) -> None:
-        """Raises LeaseLapsed, or LeaseLost, unless it is certain that nobody else can have it yet."""
+        """Raise LeaseLapsed or LeaseLost unless it is certain that no other run can hold the lease."""
 
     def regain(self) -> None:
-        """Ask again for one that lapsed. Raises LeaseLapsed while it cannot be had, and LeaseLost when it is gone."""
+        """Renew a lapsed lease. Raises LeaseLapsed if that fails for now, and LeaseLost if another run took it."""
 
 
 class Counted(Protocol):
-    """How often each operation of AWS was asked for, by its name."""
+    """Calls per AWS operation, by name."""
 
     @property
     def throttled(self) -> int:
-        """How many of them all AWS refused for their rate."""
+        """How many calls AWS throttled."""
 
     def keys(self) -> Iterable[str]: ...
     def __getitem__(self, operation: str, /) -> int: ...
 
 
 class Recorder(Protocol):
-    """Whoever wants to know what happened."""
+    """Receives events."""
 
     def record(self, event: Event) -> None:
-        """Take note of one event; called in order, on the engine's own thread."""
+        """Receive one event. Called in order, on the engine's thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object of the state store, and the tag that a conditional write must match."""
+    """An object in the state store, and the tag that a conditional write must match."""
 
     data: bytes
     tag: str
 
 
 ABSENT = ""
-"""The tag that expects that there is no such object."""
+"""The expected tag of an object that must not exist."""
 
 
 class Conflict(Exception):
-    """The object is not as the writer expects. Read it, then decide: it may be its own write, whose reply was lost."""
+    """The object is not as expected. Read it, then decide: it may be the writer's own write whose reply was lost."""
 
 
 class Store(Protocol):
     """Objects that outlast a run, with conditional writes: an S3 prefix, or a folder with the same semantics."""
 
     def get(self, key: str) -> Stored | None:
-        """Read an object, None when there is none."""
+        """Read an object; None if it does not exist."""
 
     def put(self, key: str, data: bytes, expect: str | None) -> str:
-        """Write an object and give its new tag; `expect` is the tag it must have, `ABSENT`, or None for any.
+        """Write an object and return its new tag. `expect` is the tag it must have, `ABSENT`, or None for any.
 
-        Raises Conflict when the object is not as expected.
+        Raises Conflict if the object is not as expected.
         """
 
     def delete(self, key: str, expect: str | None) -> None:
-        """Remove an object, under the same condition."""
+        """Delete an object under the same condition."""
 
     def keys(self, prefix: str, after: str = "") -> Iterable[str]:
-        """The keys under a prefix that come after that one, in order."""
+        """The keys under a prefix that sort after `after`, in order."""

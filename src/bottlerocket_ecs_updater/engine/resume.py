@@ -1,4 +1,4 @@
-"""What a run knows before its first look: what earlier runs left in the store."""
+"""Loads what earlier runs left in the store, before the first look."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from bottlerocket_ecs_updater.errors import UpdaterError
 
 @dataclass
 class ForeignState(UpdaterError):
-    """Ask again differently: what is remembered in the state store is of another cluster."""
+    """The settings are wrong: the state in the store belongs to another cluster."""
 
 
 def remember(known: RunState, ledger: LedgerKeeping) -> None:
-    """Take what outlasted earlier runs: open claims, rests, suspect releases."""
+    """Load what earlier runs left: open claims, backoffs, suspect versions."""
     state = without_future(ledger.load(), known.at)
     known.rests = state.rests
     known.attributes_survive = state.attributes_survive
@@ -33,7 +33,7 @@ def remember(known: RunState, ledger: LedgerKeeping) -> None:
 
 
 def begin_afresh(known: RunState, looking: Looker, ledger: LedgerKeeping) -> None:
-    """What follows the first look, and the first after the right to act had an end. Raises ForeignState."""
+    """Do what follows the first look, and the first look after the lease lapsed. Raises ForeignState."""
     registrations = (one.registration for one in known.instances.values())
     refuse_foreign(ledger.value, (one.arn for one in registrations if one is not None))
     ledger.change(partial(without_future, now=known.at))
@@ -41,14 +41,14 @@ def begin_afresh(known: RunState, looking: Looker, ledger: LedgerKeeping) -> Non
 
 
 def refuse_foreign(ledger: Ledger, listed: Iterable[ContainerInstanceArn]) -> None:
-    """See that the ledger is of the cluster that was listed. Raises ForeignState.
+    """Check that the ledger belongs to the listed cluster. Raises ForeignState.
 
-    Else every instance that it remembers a claim of has left, as it seems, and the claim would be dropped.
+    Otherwise every claimed instance would seem to have left the cluster, and its claim would be deleted.
     """
     here = [place for arn in listed if (place := location_of(arn)) is not None]
     theirs = elsewhere((one.arn for one in ledger.claims.values()), here)
     if theirs is not None:
         raise ForeignState(
-            f"the state that was read belongs to {theirs.words}, and this is {here[0].words}: nothing was done, and "
-            "nothing was changed. Give each cluster a state store, or a prefix in it, of its own"
+            f"the state in the store belongs to {theirs.words}, but this is {here[0].words}: nothing was changed. "
+            "Give each cluster its own state store, or its own prefix"
         )

@@ -1,4 +1,4 @@
-"""The run: look, decide, act, record, until nothing is left that may be done now."""
+"""The run: look, decide, act and record, until no more can be done now."""
 
 from __future__ import annotations
 
@@ -75,37 +75,37 @@ from bottlerocket_ecs_updater.errors import Interrupted, LeaseLapsed, LeaseLost,
 PASSING_REASONS = frozenset(
     {Reason.BUDGET, Reason.ZONE_BUDGET, Reason.SETTLING, Reason.STAGING_AHEAD, Reason.OWN_HOST_LAST}
 )
-"""Holds that come and go with every slot: they are in the summary, and not in the log each time."""
+"""Holds that come and go with every slot: they are in the summary, not in the log."""
 
 BREATHS_MAX = 5
-"""Passes that may follow each other at once and do nothing: each may want a look for what the last one found."""
+"""How many passes without an act may follow each other at once. Each may need a look at what the last one found."""
 
 
 PAUSE_READ_EVERY = timedelta(seconds=60)
-"""A person who pauses updates sees no drain begin after that, since the switch is read right before each; within a
-minute nothing else begins either."""
+"""How often the pause switch is read. It is also read right before each drain, so a pause stops drains at once and
+everything else within a minute."""
 
 BASELINE_LOOKS, BASELINE_SPACING = 5, timedelta(seconds=15)
-"""How often services are looked at before the first drain, while hosts are asked and stage: some flap in minutes."""
+"""Looks at services before the first drain, and the time between them. They show which services flap by themselves."""
 
 EVERYTHING = Wants(full=True, listing=True, services=True)
-"""What is wanted of the first look, and of the first after the right to act had an end."""
+"""What the first look reads, and the first look after the lease lapsed."""
 
 
 class Stop:
-    """Whether somebody told the run to stop; set by signal handlers, read by the loop."""
+    """A stop request: signal handlers set it, the loop reads it."""
 
     def __init__(self) -> None:
         self.why = ""
 
     def request(self, why: str) -> None:
-        """Ask the run to begin and to act no more, and to leave."""
+        """Ask the run to stop acting and to exit."""
         self.why = self.why or why
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """All that a run talks to."""
+    """Everything that a run talks to."""
 
     cluster: Cluster
     hosts: Hosts
@@ -118,11 +118,11 @@ class Ports:
     own: OwnTask | None = None
     successors: Successors | None = None
     store_name: str = ""
-    """What tells the claims of runs that share the store from those of others."""
+    """Identifies the state store, so that claims of runs with another store can be recognized."""
     state: str = ""
-    """Under which name the state of the cluster is kept in the store; empty for the cluster's own."""
+    """The name of the cluster's state in the store; empty for the cluster's own name."""
     place: Location | None = None
-    """What tells the cluster from others that share the store; None where it shares nothing with them."""
+    """The cluster's location, which identifies it among clusters that share the store; None if it shares nothing."""
 
 
 class Run:
@@ -146,9 +146,9 @@ class Run:
         self._cluster_name = cluster_name
         self._world = world
         self._policy = policy
-        self._stop = told_to_stop = stop or Stop()
+        self._stop = stop_requested = stop or Stop()
         self._patience = DrainDeadlines(
-            world.clock, world.lease, policy, world.recorder, wake, lambda: bool(told_to_stop.why)
+            world.clock, world.lease, policy, world.recorder, wake, lambda: bool(stop_requested.why)
         )
         self._version = version
         self._calls = calls
@@ -185,12 +185,12 @@ class Run:
         self._in_vain = self._why_stuck = ""
         self._pause_read_at: datetime | None = None
         self._breaths = 0
-        """Passes in a row that did nothing, and wanted to look again at once."""
+        """Consecutive passes that did not act, and wanted to look again at once."""
         self._stuck: dict[InstanceId, datetime] = {}
-        """Since when passes did nothing about each instance, and wanted to look at it again at once."""
+        """By instance: since when passes did not act on it, and wanted to look at it again at once."""
 
     def execute(self) -> RunFinished:
-        """Run to the end, and tell how it ended. Raises nothing that is expected: errors are in what it returns."""
+        """Run to the end, and return the result. Expected errors are in the result, not raised."""
         world = self._world
         self._record(RunStarted(self._known.started_at, self._run, self._cluster_name, self._version))
         why, error, in_haste, lost = "", False, False, False
@@ -214,7 +214,7 @@ class Run:
         if not (in_haste or lost):
             self._publish(finished)
         with suppress(Interrupted, LeaseLost):
-            # Whoever raises this has heard of it. The run is over.
+            # The recorder that raised this already knows, and the run is over.
             self._record(finished)
         return finished
 
@@ -222,7 +222,7 @@ class Run:
         return {id_: self._outcome(instance) for id_, instance in sorted(self._known.instances.items())}
 
     def _note_waiting(self) -> None:
-        """What kept this run from beginning anything: the next run says so where it still does."""
+        """Record what blocked all updates in this run, so that the next run reports if it still does."""
         if not self._known.stopping and self._known.halt is None:
             outcomes, fleet = self._outcomes(), self._known.fleet()
             self._stuck_on, self._in_vain = stuck_on(outcomes, fleet), drains_in_vain(outcomes, fleet)
@@ -235,17 +235,17 @@ class Run:
             self._patience.insist(partial(remember, self._known, self._world.ledger))
             self._world.ledger.change(partial(with_suspect_after, after=self._policy.suspect_after))
         except LedgerBroken as problem:
-            # The claims are on the instances, too: what is in hand is given back, and nothing is begun.
+            # Claims are also on the instances, so return claimed instances to service. Start no updates.
             self._known.blocked = str(problem)
         self._tell_remembered()
 
     def _flush_once_more(self) -> None:
-        """Whatever ended the run: a copy of a claim that is left there for nothing is another run's errand."""
+        """Try to save the ledger, however the run ended: an outdated claim would make work for the next run."""
         with suppress(UpdaterError, LeaseLost, Interrupted):
             self._world.ledger.flush()
 
     def _publish(self, finished: RunFinished) -> None:
-        """Write down where the cluster stands, for others; what keeps that from being written costs nothing else."""
+        """Publish the cluster's standing for other clusters. A failure affects nothing else."""
         store, place, known = self._world.store, self._world.place, self._known
         if store is None or place is None:
             return
@@ -285,7 +285,7 @@ class Run:
                 continue
             except (Throttled, Unreachable) as problem:
                 self._patience.wait_out(problem)
-                # However long that took: how services fare is known by looks alone.
+                # The outage may have been long, so look at services again.
                 wants = replace(wants, services=True)
                 continue
             if not self._acting.unsafe:
@@ -298,16 +298,15 @@ class Run:
             again = self._together(again)
             self._breaths = 0 if acted or again > self._known.at else self._breaths + 1
             if self._acting.faltered or self._breaths >= BREATHS_MAX:
-                # What AWS refused or throttled a moment ago is not asked for again in the same breath, and what looks
-                # do not bring in a few of them is not to be had at once.
+                # Do not retry at once what AWS just refused or throttled, or what a few looks in a row did not find.
                 again = max(again, self._known.at + self._policy.poll_interval)
             self._patience.sleep_until(again)
             wants = self._wants(decision)
 
     def _act(self, decision: Decision) -> bool:
-        """Do what was decided. If AWS denies a call, nothing more begins, and what is claimed is finished without it.
+        """Execute the decision. If AWS denies a call, start no more updates, and finish claimed instances without it.
 
-        What can still be proven is, the rest is given back, and the run ends with the error.
+        Claimed instances are verified if possible, the others are returned to service, and the run ends with the error.
         """
         acted = self._acting.perform([verdict.commands for verdict in decision.steps.values()])
         if self._acting.denied is not None:
@@ -315,31 +314,31 @@ class Run:
                 raise self._acting.denied
             self._known.bar(self._acting.denied)
         self._block_stalled()
-        # No further host is drained where none of those so far may be rebooted, or asked.
+        # If AWS denies reboots or checks for all hosts so far, drain no more hosts.
         for kind in (DocumentKind.REBOOT, DocumentKind.CHECK):
             self._known.blocked = self._known.blocked or self._known.denied_for_all(kind)
         return acted
 
     def _denied(self) -> str:
-        """What ends the run with an error: an act that was denied, or a document that is denied for all."""
+        """The error to end the run with: a denied call, or a document that is denied for all hosts; empty if none."""
         known = self._known
         return known.blocked or next(filter(None, map(known.denied_for_all, DocumentKind)), "")
 
     def _block_stalled(self) -> None:
-        """An act that AWS neither takes nor denies, for so long, is as good as denied."""
+        """Treat a call that AWS has neither accepted nor denied for `stall_timeout` as denied."""
         known, now, limit = self._known, self._world.clock.now(), self._policy.stall_timeout
-        since = {id_: known.instance(id_).progress.in_vain_since for id_ in sorted(self._acting.stalled)}
+        since = {id_: known.instance(id_).progress.stalled_since for id_ in sorted(self._acting.stalled)}
         over = [id_ for id_, at in since.items() if at is not None and has_passed(at, limit, now)]
         if known.blocked or not over:
             return
-        known.blocked = f"AWS took nothing that was asked of it for {', '.join(over)} within {duration_text(limit)}"
+        known.blocked = f"AWS did not accept any call for {', '.join(over)} within {duration_text(limit)}"
         for id_ in over:
-            # What is done with it instead has its own time.
+            # The next step for the instance gets its own time limit.
             instance = known.instance(id_)
-            known.learn(replace(instance, progress=replace(instance.progress, in_vain_since=None)))
+            known.learn(replace(instance, progress=replace(instance.progress, stalled_since=None)))
 
     def _notice_stuck(self, decision: Decision) -> None:
-        """Pass over for good what looks never bring all the facts about that its drain stands on."""
+        """Hold instances for this run if looks never return all the facts that a drain needs."""
         now, limit = self._known.at, self._policy.answer_timeout
         wanted = [id_ for id_, verdict in decision.steps.items() if verdict.look_at == now and not verdict.commands]
         self._stuck = {id_: self._stuck.get(id_, now) for id_ in wanted if self._known.instance(id_).claim is None}
@@ -347,13 +346,13 @@ class Run:
             self._acting.outcomes.settle(id_, hold(Reason.FACTS_MISSING, limit=duration_text(limit)))
 
     def _forget_gone(self) -> None:
-        """What is remembered of instances that left the cluster is dropped where nothing asks for it; claims stay."""
+        """Drop ledger entries of instances that left the cluster. Claims stay."""
         if self._known.listed_whole:
             present = {id_ for id_, one in self._known.instances.items() if one.registration is not None}
             self._world.ledger.change(partial(without_gone, present=present, now=self._known.at))
 
     def _look_beyond(self, *, anew: bool) -> None:
-        """What the rules ask. What cannot be read of it bars beginning, and not what is in hand."""
+        """Read the pause switch and the shared state. If that fails, start no updates, but finish those in progress."""
         try:
             self._look_for_pause(anew=anew)
             self._look_at_store()
@@ -365,9 +364,9 @@ class Run:
             self._known.bar(problem)
 
     def _look_for_pause(self, *, anew: bool) -> None:
-        """Read the pause switch: with every look that a drain may stand on, and otherwise at its own pace.
+        """Read the pause switch: with every look that may lead to a drain, otherwise every `PAUSE_READ_EVERY`.
 
-        While updates are paused it is read with every look: a run must not end for a pause that is over.
+        While updates are paused it is read with every look, so that a run does not end because of an old pause.
         """
         known = self._known
         read_at = self._pause_read_at
@@ -376,7 +375,7 @@ class Run:
             self._pause_read_at = known.at
 
     def _look_at_store(self) -> None:
-        """How old releases are, and what others say of them."""
+        """Read how old versions are, and what other clusters and people recorded about them."""
         known, ledger = self._known, self._world.ledger
         known.shared = self._shared.look(known.at)
         if why := self._shared.take_off():
@@ -393,7 +392,7 @@ class Run:
         known.past = ledger.value.past
 
     def _tell_pause(self, paused: str) -> None:
-        """Somebody may pause, pause again for another reason, and resume, all while the run is at work."""
+        """Report a new pause, another reason, or a resume."""
         before, self._known.paused = self._known.paused, paused
         if paused and paused != before:
             self._record(UpdatesPaused(self._known.at, paused))
@@ -415,14 +414,14 @@ class Run:
         self._agenda.take_services(decision.services_at, kept=were_looked_at)
 
     def _baseline_due(self, now: datetime) -> bool:
-        """Whether to look once more how services fare by themselves, before the first host is drained."""
+        """Whether to look at services again before the first drain, to see how stable they are."""
         known = self._known
         seen = known.services
         few = not known.drained and known.looks_before < BASELINE_LOOKS and bool(known.instances)
         return few and seen is not None and has_passed(seen.at, BASELINE_SPACING, now)
 
     def _together(self, again: datetime) -> datetime:
-        """When looks that are due then are taken: where many instances are in flight, they share looks and calls."""
+        """When to take the next look. With many updates in progress, instances share looks and calls."""
         policy, known = self._policy, self._known
         many = policy.max_unavailable.of(len(known.instances))
         shared = shared_look(again, known.started_at, apart(policy.poll_interval, many, policy.settle))
@@ -444,7 +443,7 @@ class Run:
             reboot_ends=[id_ for id_, verdict in steps if verdict.wants_reboot_end],
         )
 
-    # What is told
+    # Events
 
     def _tell_remembered(self) -> None:
         for id_, instance in sorted(self._known.instances.items()):
@@ -461,7 +460,7 @@ class Run:
         for id_, why in decision.holds.items():
             before = self._holds.get(id_)
             if self._known.instance(id_).progress.outcome is not None:
-                continue  # said when it was settled
+                continue  # reported when it was settled
             if why.reason not in PASSING_REASONS and (before is None or before.reason is not why.reason):
                 self._record(InstanceHeld(now, id_, why))
         self._holds = dict(decision.holds)
@@ -498,7 +497,7 @@ class Run:
         return RunFinished(now, self._run, name, exit_code, counts, took, why, outcomes, calls, throttles, known.proven)
 
     def _verdict(self, counts: Mapping[str, int], *, error: bool, in_haste: bool) -> tuple[str, int]:
-        """How the run ended, and the exit code that says so."""
+        """How the run ended, and its exit code."""
         if error:
             return ("interrupted" if in_haste else "error"), 1
         if self._known.halt is not None:
@@ -506,7 +505,7 @@ class Run:
         fleet = self._known.fleet()
         bad = counts["failed"] or counts["quarantined"] or in_quarantine(fleet) or left_out(fleet, self._policy)
         if self._known.stopping:
-            # Whoever stopped it ended it: what had failed until then is in its exit code, and beside it.
+            # It was stopped, but the exit code still shows earlier failures.
             return "interrupted", 3 if bad else 0
         if bad or self._in_vain:
             return "failures", 3

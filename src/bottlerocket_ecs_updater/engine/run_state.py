@@ -1,6 +1,6 @@
-"""What the run knows: the last word of every witness, gathered look by look.
+"""What the run knows: the latest result from every source, updated with each look.
 
-Mutable, and only the engine touches it; decisions get the frozen `Fleet` that is taken from it.
+Mutable, and used only by the engine. Decisions get a frozen `Fleet`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from bottlerocket_ecs_updater.errors import UpdaterError
 V = TypeVar("V")
 
 SEEN_TO_BEGIN, OVER_UNSEEN, PROVEN_TWICE = "seen_to_begin", "over_unseen", "proven_twice"
-"""The ways in which a reboot is proven: its agent was seen away, or back before a look showed it; and with the rest."""
+"""How a reboot was proven: the agent was seen disconnected, or it was back before a look; and by a later check too."""
 
 DENIED_FOR_ALL = 2
-"""A document that was denied for so many hosts, and let pass to none, is not denied for a host of its own."""
+"""If a document was denied for this many hosts and allowed for none, it counts as denied for all."""
 
 
 @dataclass(slots=True)
@@ -47,24 +47,24 @@ class RunState:
     arns: dict[ContainerInstanceArn, InstanceId] = field(default_factory=dict)
     services: Services | None = None
     worst_before: Mapping[ServiceArn, int] = field(default_factory=dict)
-    """The most tasks that each service lacked, or lost at once, in all looks before this run's first drain."""
+    """The most tasks that each service lacked, or lost at once, before this run's first drain."""
     starts_before: Mapping[ServiceArn, int] = field(default_factory=dict)
-    """How many tasks each service had started by itself in the hour before this run's first drain."""
+    """How many tasks each service started by itself in the hour before this run's first drain."""
     restless_before: frozenset[str] = frozenset()
-    """The names of the services that lost tasks by themselves before it."""
+    """Services that lost tasks by themselves before the first drain."""
     looks_before: int = 0
-    """How many looks those were."""
+    """How many looks at services were taken before the first drain."""
     drained: bool = False
-    """Whether this run has asked ECS to drain an instance: what services lack since then may be because of it."""
+    """Whether this run has drained an instance: tasks that services lack since then may be its effect."""
     slots: tuple[Slot, ...] = ()
     returned: tuple[Slot, ...] = ()
-    """Of the instances that came back within `daemon_start`, the slots as they were then, taken still or not."""
+    """Slots of the instances that returned within `daemon_start`, as they were then, even if settled since."""
     daemon_start: timedelta = timedelta()
     proven: Mapping[str, int] = field(default_factory=dict)
-    """How the reboots of this run were proven: see `RunFinished.reboots`."""
+    """How this run's reboots were proven: see `RunFinished.reboots`."""
     durations: Durations = field(default_factory=Durations)
     believed_max: timedelta = timedelta(minutes=2)
-    """What took longer was held up, and tells nothing of others: nobody is left alone for so long because of it."""
+    """Longer durations are not learned: they were delayed, and are no estimate for other instances."""
     halt: Halt | None = None
     stopping: str = ""
     blocked: str = ""
@@ -72,13 +72,13 @@ class RunState:
     attributes_survive: bool = False
     rival_at: datetime | None = None
     listed_whole: bool = False
-    """Whether the last listing came with a description of every instance."""
+    """Whether the last listing described every instance."""
     allowed: dict[DocumentKind, set[InstanceId]] = field(default_factory=dict)
-    """Instances to which AWS has let this run send a document, and may still."""
+    """Instances to which AWS allowed this run to send a document, and has not denied since."""
     denials: dict[DocumentKind, dict[InstanceId, str]] = field(default_factory=dict)
-    """Instances for which AWS denied a document, with its words."""
+    """Instances for which AWS denied a document, with the reason."""
     rests: Mapping[InstanceId, Backoff] = field(default_factory=dict)
-    """What earlier runs noted, of instances that may have left the cluster since: nothing is said of those."""
+    """Backoffs from earlier runs, also of instances that may have left the cluster since."""
     suspects: Mapping[Version, int] = field(default_factory=dict)
     past: History = field(default_factory=History)
     paused: str = ""
@@ -92,41 +92,41 @@ class RunState:
     own: OwnTask | None = None
     shared: Shared = field(default_factory=Shared)
     touched: set[InstanceId] = field(default_factory=set)
-    """Instances whose knowledge changed since the last decision."""
+    """Instances that changed since the last decision."""
 
     def instance(self, id_: InstanceId) -> Instance:
-        """What is known of an instance, even when that is nothing."""
+        """What is known about an instance; an empty one if nothing is known."""
         return self.instances.get(id_) or Instance(id_, backoff=self.rests.get(id_))
 
     def learn(self, instance: Instance) -> None:
-        """Replace what is known of an instance."""
+        """Replace what is known about an instance."""
         self.instances[instance.id] = instance
         self.touched.add(instance.id)
         if instance.registration is not None:
             self.arns[instance.registration.arn] = instance.id
 
     def arn_of(self, id_: InstanceId) -> ContainerInstanceArn | None:
-        """The container instance ARN under which it was last described."""
+        """The ARN under which the instance was last described; None if it is not registered."""
         registration = self.instance(id_).registration
         return registration.arn if registration is not None else None
 
     def by_instance(self, results: Mapping[ContainerInstanceArn, V]) -> dict[InstanceId, V]:
-        """What was said of container instances, by the instance that each is known to be."""
+        """Convert results by container instance ARN to results by instance id."""
         return {self.arns[arn]: result for arn, result in results.items() if arn in self.arns}
 
     @property
     def in_hand(self) -> bool:
-        """Whether instances are claimed whose update is not finished."""
+        """Whether any instance is claimed and its update not finished."""
         claims = (instance.claim for instance in self.instances.values())
         return any(claim is not None and claim.phase is not ClaimPhase.QUARANTINED for claim in claims)
 
     def bar(self, problem: UpdaterError, *, mute: bool = False) -> None:
-        """AWS denies what an update needs: nothing more begins, and what is claimed is finished without it."""
+        """Start no more updates, because AWS denies a needed call. Claimed instances are finished without it."""
         self.blocked = self.blocked or str(problem)
         self.hosts_mute = self.hosts_mute or mute
 
     def fleet(self) -> Fleet:
-        """The frozen picture of this moment."""
+        """A frozen snapshot of the current state."""
         return Fleet(
             run=self.run,
             started_at=self.started_at,
@@ -157,7 +157,7 @@ class RunState:
         )
 
     def releases_told(self) -> set[Version]:
-        """The releases that were named by hosts since the last decision: what they run, and what they are offered."""
+        """The versions that hosts reported since the last decision: those that they run or are offered."""
         reports = (
             check_answer.report for id_ in self.touched if (check_answer := self.instance(id_).check_answer) is not None
         )
@@ -165,7 +165,7 @@ class RunState:
         return {version for both in named for version in both if version is not None}
 
     def note_proof(self, instance: Instance) -> None:
-        """An instance comes back whose reboot was proven: count in which of the ways."""
+        """Count how the reboot of a returning instance was proven."""
         progress, check_answer = instance.progress, instance.check_answer
         if progress.proof_at is None or check_answer is None:
             return
@@ -177,7 +177,7 @@ class RunState:
         self.proven = {way: self.proven.get(way, 0) + int(taken) for way, taken in ways.items()}
 
     def take_slot(self, slot: Slot) -> None:
-        """An instance came back, and its place is taken until the services have settled."""
+        """Occupy a slot for a returned instance until the services have settled."""
         self.slots += (slot,)
         self.returned = (*self._lately(slot.returned_at), slot)
 
@@ -185,7 +185,7 @@ class RunState:
         return tuple(slot for slot in self.returned if now - slot.returned_at < self.daemon_start)
 
     def trim_slots(self, keep: Callable[[Slot], bool]) -> tuple[Slot, ...]:
-        """Drop the slots that are free, and give them back."""
+        """Remove the slots that have settled, and return them."""
         freed = tuple(slot for slot in self.slots if not keep(slot))
         self.slots = tuple(slot for slot in self.slots if keep(slot))
         return freed
@@ -193,9 +193,9 @@ class RunState:
     def note_sending(
         self, kind: DocumentKind, allowed: Collection[InstanceId], denied: Mapping[InstanceId, str]
     ) -> None:
-        """Take note of what AWS let pass, and what not.
+        """Record for which instances AWS allowed or denied a document.
 
-        What is denied where it was allowed before is not a matter of that instance: it may be denied for all by now.
+        If it is denied for an instance where it was allowed before, the permission may have been removed for all.
         """
         if not self.allowed.get(kind, set()).isdisjoint(denied):
             del self.allowed[kind]
@@ -204,19 +204,19 @@ class RunState:
         self.denials.setdefault(kind, {}).update(denied)
 
     def denied_for_all(self, kind: DocumentKind) -> str:
-        """What AWS said where it lets a document pass to none, as far as was tried; empty where it may be one host."""
+        """The denial, if AWS denied a document for all hosts tried so far; empty if it may concern a single host."""
         denials = list(self.denials.get(kind, {}).values())
         enough = len(denials) >= DENIED_FOR_ALL or not self.allowed
         return f"not allowed: {denials[0]}" if denials and enough and kind not in self.allowed else ""
 
     def learn_drain(self, instance: Instance) -> None:
-        """Remember how long its drain took, if it was the shortest so far."""
+        """Record how long the drain took, if it was the shortest so far."""
         began, ended = instance.progress.drain_sent_at, self.at
         if began is not None and self._teaches(ended - began, self.durations.drain):
             self.durations = replace(self.durations, drain=ended - began)
 
     def learn_reboot(self, instance: Instance) -> None:
-        """Remember how long its reboot took, if it was the shortest so far."""
+        """Record how long the reboot took, if it was the shortest so far."""
         sent, back = instance.progress.reboot_sent_at, instance.progress.proof_at
         if sent is not None and back is not None:
             took = back - sent

@@ -1,4 +1,4 @@
-"""The engine's own recorder: whatever is wrong with whoever is told, the run goes on."""
+"""The engine's own recorder: the run continues even if recording fails."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from bottlerocket_ecs_updater.errors import LeaseLost
 
 
 class SafeRecorder:
-    """Hands events on, and raises nothing but what ends the run.
+    """Passes events on, and raises only errors that must end the run.
 
-    An instance may be out of service when a log cannot be written. Who was not told is said by whoever gathers the
-    recorders (`report.recorders`); here nobody is left to say it to.
+    An instance may be out of service when a log cannot be written. `report.recorders` reports failed recorders; here
+    there is nowhere left to report to.
     """
 
     def __init__(self, recorder: Recorder) -> None:

@@ -1,6 +1,6 @@
-"""Look and ask as a run does at its beginning, and do nothing else: what plan, status and explain stand on.
+"""Looks at the cluster and checks hosts as a run does at its start, for plan, status and explain.
 
-Nothing is written, to the store, to ECS or to a host; the one thing that is sent is the update check.
+Writes nothing to the store, to ECS or to hosts. The only command it sends is the update check.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from bottlerocket_ecs_updater.engine.store.shared_state import SharedState
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, UpdaterError
 
 NOBODY = RunId("plan")
-"""No run has this id: every claim that is met is another's."""
+"""No run has this id, so every claim belongs to another run."""
 
 
 class _Unheard:
-    """Nobody listens: a plan is told as a whole."""
+    """Discards events: a plan is shown as a whole."""
 
     def record(self, event: Event) -> None:
-        """Let it pass."""
+        """Discard the event."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExtraPorts:
-    """What rules ask that is neither of ECS nor of the hosts. What is None is not asked."""
+    """Other sources that rules need, besides ECS and hosts. A source that is None is not used."""
 
     store: Store | None = None
     cluster_name: str = ""
@@ -70,10 +70,10 @@ def take_snapshot(
     beyond: ExtraPorts = NOTHING_BEYOND,
     ask: bool = True,
 ) -> Fleet:
-    """Look at the whole cluster and, with `ask`, have every host that may be asked say whether it has an update.
+    """Look at the whole cluster and, with `ask`, check every available host for an update.
 
-    A host that an apply runs on is not asked, and one of ours in the middle of its update is not either.
-    Waits as long as the slowest answer, within the limit of a check and its retries. Raises what the ports raise.
+    Does not check hosts with an apply in progress, or with a claim. Waits for the slowest answer, up to the time limit
+    of a check and its retries. Raises what the ports raise.
     """
     now = clock.now()
     known = RunState(NOBODY, now, now, now, own=beyond.own, store=beyond.store_name)
@@ -101,12 +101,12 @@ def take_snapshot(
 
 
 def _launches(fleet: Fleet, beyond: ExtraPorts) -> Launches | None:
-    """How the groups of the cluster's hosts start instances, or in one line why nobody could say; never an error."""
+    """How the hosts' Auto Scaling groups launch instances, or one line why that is unknown. Raises no AWS errors."""
     if beyond.launches is None or beyond.survey is None:
         return None
     ours = [one for one in fleet.instances.values() if one.bottlerocket and one.registration is not None]
     if any(one.around is None or one.around.membership is None for one in ours):
-        return Launches({}, "Auto Scaling did not tell which instances are in which group")
+        return Launches({}, "Auto Scaling did not report the groups of all instances")
     groups = groups_of(fleet)
     try:
         return Launches(beyond.launches.launches(groups) if groups else {})
@@ -117,7 +117,7 @@ def _launches(fleet: Fleet, beyond: ExtraPorts) -> Launches | None:
 
 
 def _first_seen(known: RunState, sightings: FirstSeen) -> Mapping[Version, datetime]:
-    """What the ledger and the shared sightings say together of the releases that hosts named; nothing is noted."""
+    """When versions that hosts reported were first seen, from the ledger and the shared store. Writes nothing."""
     shared = {version: sightings.look(version) for version in known.releases_told()}
     first_seen = dict(known.past.first_seen)
     for version, at in shared.items():
@@ -137,7 +137,7 @@ def _answers_due(known: RunState) -> bool:
 
 
 def _asked_again(decision: Decision, known: RunState) -> bool:
-    """Whether hosts whose check failed are asked once more in a moment; whose lock is held may be so for long."""
+    """Whether failed checks will be retried soon. A held lock does not count: it may be held for long."""
     return any(
         instance.claim is None
         and instance.check_answer is not None

@@ -1,4 +1,4 @@
-"""Waits for something outside the program, told when they begin: nobody should have to guess why nothing happens."""
+"""Reports waits for something external when they start, so that people see why nothing happens."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What is waited for, since when, and until when at most."""
+    """What the program waits for, since when, and until when at most."""
 
     what: str
     since: datetime
     until: datetime | None
-    """None where nobody can tell."""
+    """None if unknown."""
 
 
-def untold(_: Wait) -> None:
-    """Tell nobody."""
+def ignore(_: Wait) -> None:
+    """Do not show waits."""
 
 
 class Waits:
-    """Where waits are told. Whoever watches sets `listener`."""
+    """Passes waits on to `listener`."""
 
-    def __init__(self, listener: Callable[[Wait], None] = untold) -> None:
+    def __init__(self, listener: Callable[[Wait], None] = ignore) -> None:
         self.listener = listener
 
     def begin(self, what: str, since: datetime, until: datetime | None) -> None:
-        """Say that a wait begins."""
+        """Report that a wait starts."""
         self.listener(Wait(what, since, until))

@@ -246,14 +246,14 @@ def test_a_folder_whose_own_files_are_something_else_is_refused_with_the_place(t
 
 def test_a_folder_where_a_file_is_in_the_way_is_refused_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "clusters").write_text("a file")
-    with pytest.raises(UsageError, match=r"clusters.*give another --state"):
+    with pytest.raises(UsageError, match=r"clusters.*choose another --state"):
         FolderStore(tmp_path).put(KEY, b"", ABSENT)
 
 
 @pytest.mark.parametrize("place", ["a-file", "a-file/state", "/proc/state", "/dev/null/state", "x" * 300])
 def test_a_place_where_no_folder_can_be_is_refused_before_anything_waits_for_it(tmp_path: Path, place: str) -> None:
     (tmp_path / "a-file").write_text("a file")
-    with pytest.raises(UsageError, match="give another --state"):
+    with pytest.raises(UsageError, match="choose another --state"):
         FolderStore(tmp_path / place).prove()
 
 
@@ -332,7 +332,7 @@ def test_a_lock_that_nobody_gives_back_is_not_waited_for_without_end(
     store.put(KEY, b"1", None)
     with (tmp_path / ".lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(Unreachable, match="another process holds its lock"):
+        with pytest.raises(Unreachable, match="another process has held its lock"):
             store.put(KEY, b"2", None)
         assert store.get(KEY) is not None
     store.put(KEY, b"3", None)

@@ -98,7 +98,7 @@ class RunProgress:
     """How many looks in a row did not list it."""
     dark_looks: int = 0
     """How many looks in a row listed it but did not describe it."""
-    in_vain_since: datetime | None = None
+    stalled_since: datetime | None = None
     """Since when AWS has accepted no call for it; None if it accepted the last one."""
     deficits_before: Mapping[ServiceArn, int] | None = None
     """How many tasks each service lacked when its drain started; None if another run started it."""

@@ -1,1 +1,1 @@
-"""Carries out what was decided."""
+"""Executes decisions."""

@@ -1,6 +1,6 @@
-"""Claims, written and dropped in their two places: in the store before the instance, on the instance before the store.
+"""Writes and deletes claims in two places. A write goes to the store first, a delete to the instance first.
 
-So one copy stands wherever a run may die, and no claim is forgotten while a copy of it is left to find.
+So if a run dies at any point, one copy still exists, and no claim is forgotten while a copy exists.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
 from bottlerocket_ecs_updater.errors import Denied, LeaseLost, UpdaterError
 
 PROBE = "bottlerocket-ecs-updater.probe"
-"""An attribute that is written and dropped at once, to prove that claims can be."""
+"""An attribute that is written and deleted at once, to test the permissions for claims."""
 
 
 class ClaimWriter:
-    """Writes and drops claims. Every method gives the instances for which what follows must be left out."""
+    """Writes and deletes claims. Every method returns the instances whose following commands must be skipped."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class ClaimWriter:
         self._proven = False
 
     def mark(self, batch: Sequence[Mark]) -> set[InstanceId]:
-        """The store first, then the instance: whichever of the two survives, the duty to restore is written."""
+        """Write claims to the store, then to the instance. Either copy is enough to return the instance to service."""
         self._write_claims({command.instance: command.claim for command in batch})
         values = {}
         for command in batch:
@@ -70,9 +70,9 @@ class ClaimWriter:
         return {command.instance for command in batch if not self._marked(command, results.get(command.instance))}
 
     def _write_claims(self, claims: Mapping[InstanceId, Claim]) -> None:
-        """Make sure that the store has the claims. Raises what the store raises: then nothing else may follow.
+        """Save claims in the store. Raises what the store raises: then nothing else may follow.
 
-        Then they are taken back, too: a copy of a claim on an instance that was never marked would be found later.
+        On failure it also undoes the change: otherwise a later run finds a claim on an instance that was never marked.
         """
         before = self._ledger.value
         for id_, claim in claims.items():
@@ -87,9 +87,9 @@ class ClaimWriter:
             raise
 
     def _note_progress(self, instance: Instance, phase: ClaimPhase) -> None:
-        """What the rules of later passes and runs ask: that it was begun, and how long its parts took.
+        """Record what later passes and runs need: that the update started, and how long its parts took.
 
-        Each is noted with the first try of a mark, so that it costs no write of its own.
+        It is recorded with the first attempt to write a claim, so it needs no write of its own.
         """
         self._note_begun(instance)
         progress, applied, claim = instance.progress, instance.applied, instance.claim
@@ -110,7 +110,7 @@ class ClaimWriter:
             self._ledger.change(partial(without_blockers, groups=progress.groups))
 
     def _note_begun(self, instance: Instance) -> None:
-        """That it was drained, whichever run began that. Until this is written its claim says so."""
+        """Record that the instance was drained, by this run or an earlier one. Until then, its claim records it."""
         claim, begun = instance.claim, self._ledger.value.begun.get(instance.id)
         if claim is None or claim.phase is not ClaimPhase.DRAINING or not instance.progress.drain_seen:
             return
@@ -133,7 +133,7 @@ class ClaimWriter:
             case Unclear(why=why):
                 self._outcomes.unclear(command.instance, "the claim", why)
                 if instance.claim is None:
-                    # It may carry our claim now: it takes a place until a look shows that it does not.
+                    # It may carry our claim now, so count it against the limits until a look shows that it does not.
                     self._known.learn(see_marked(instance, command.claim, now))
             case Refused(why=why) | Gone(why=why) if instance.claim is None:
                 reason = Reason.GONE if isinstance(result, Gone) else Reason.NO_ROOM_FOR_CLAIM
@@ -144,7 +144,7 @@ class ClaimWriter:
         return False
 
     def _withdraw(self, instance: Instance) -> None:
-        """The mark surely did not reach the instance: the store must not remember more than the instance carries."""
+        """The claim did not reach the instance, so restore the store's copy to what the instance carries."""
         arn = self._known.arn_of(instance.id)
         if instance.claim is None:
             self._ledger.change(partial(without_claim, instance=instance.id))
@@ -152,10 +152,10 @@ class ClaimWriter:
             self._ledger.change(partial(with_claim, instance=instance.id, claim=instance.claim, arn=arn))
 
     def unmark(self, batch: Sequence[Unmark]) -> set[InstanceId]:
-        """The instance first, then the store: a claim is forgotten only when no copy of it is left to find.
+        """Delete claims from the instance, then from the store.
 
-        A claim that may not be deleted is overwritten by one that says that it is finished. Raises Denied then, after
-        all are dropped: nothing more is to begin without that permission.
+        If AWS denies the deletion, overwrite the claim with one that says it is finished. Raises Denied in that case,
+        after all claims are handled: without the permission, no more updates may start.
         """
         results, denied = self._drop([arn for one in batch if (arn := self._written_on(one.instance)) is not None])
         dropped = []
@@ -167,7 +167,7 @@ class ClaimWriter:
                 case Later():
                     pass
                 case Unclear(why=why):
-                    self._outcomes.unclear(command.instance, "dropping the claim", why)
+                    self._outcomes.unclear(command.instance, "removing the claim", why)
         if denied is None:
             self._drop_leftovers({command.instance for command in dropped})
         for command in dropped:
@@ -183,7 +183,7 @@ class ClaimWriter:
     def _drop(
         self, written: Sequence[ContainerInstanceArn]
     ) -> tuple[Mapping[ContainerInstanceArn, Result], Denied | None]:
-        """Delete the claims, or overwrite them where that is denied; and the denial."""
+        """Delete the claims, or overwrite them if AWS denies it. Returns the results, and the denial."""
         if not written:
             return {}, None
         try:
@@ -192,7 +192,7 @@ class ClaimWriter:
             return self._cluster.put_attribute(ATTRIBUTE, dict.fromkeys(written, FINISHED)), denied
 
     def _drop_leftovers(self, ids: Collection[InstanceId]) -> None:
-        """A registration that a lost checkpoint left behind carries the claim still: a later run would take it up."""
+        """Delete claims from old registrations that a lost checkpoint left behind, so that no later run adopts them."""
         ours = {id_ for id_ in ids if not self._known.instance(id_).progress.overwritten_looks}
         current = {self._known.arn_of(id_) for id_ in ours}
         left = [arn for arn, id_ in self._known.arns.items() if id_ in ours and arn not in current]
@@ -200,7 +200,7 @@ class ClaimWriter:
             self._cluster.delete_attribute(ATTRIBUTE, left)
 
     def _note_update(self, id_: InstanceId, version: Version) -> None:
-        """That a release is proven on it: what had failed there before is no reason to hold any more."""
+        """Record that a version works on the instance. Earlier failures with that version no longer hold it."""
         instance, progress = self._known.instance(id_), self._known.instance(id_).progress
         self._ledger.change(partial(with_update, instance=id_, version=version, at=self._known.at))
         self._known.suspects = self._ledger.value.suspects
@@ -210,7 +210,7 @@ class ClaimWriter:
             self._ledger.change(partial(with_duration, reboot=progress.proof_at - progress.reboot_sent_at))
 
     def _written_on(self, id_: InstanceId) -> ContainerInstanceArn | None:
-        """Where our claim is to be dropped; nowhere where it is gone, or where another run wrote over it."""
+        """Where to delete our claim; None if the instance is gone, or another run overwrote the claim."""
         instance = self._known.instance(id_)
         if not instance.registered or instance.progress.overwritten_looks:
             return None
@@ -250,9 +250,9 @@ class ClaimWriter:
         return later
 
     def prove(self, id_: InstanceId) -> None:
-        """Write and drop an attribute before anything is begun. Raises Denied where that is not permitted.
+        """Write and delete a test attribute before the first update. Raises Denied without the permission.
 
-        Without claims nobody could finish what a killed run began, so a run that may not write them does not start.
+        Without claims, no later run could finish what a killed run started, so no update starts without the permission.
         """
         arn = self._known.arn_of(id_)
         if arn is None or self._proven:

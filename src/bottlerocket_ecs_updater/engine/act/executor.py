@@ -1,4 +1,4 @@
-"""Act: each command once, in batches, marks before deeds. What fails for one instance costs no other its turn."""
+"""Executes commands, each once, in batches, and claims before acts. A failure affects only its own instance."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ ORDER: tuple[type[Command], ...] = (
     Apply,
     CallSuccessor,
 )
-"""What is ours is finished before anything begins."""
+"""Claimed instances are finished before new updates start."""
 
 SENT_FOR: Mapping[type[Command], DocumentKind] = {
     Check: DocumentKind.CHECK,
@@ -105,14 +105,14 @@ SENT_FOR: Mapping[type[Command], DocumentKind] = {
 
 
 SURE = (Conclude, Note, NoteBlockers, Cancel, StopTasks)
-"""What is only remembered, or tried once: these say nothing of whether AWS takes acts on an instance."""
+"""Commands that are only recorded, or tried once. They do not show whether AWS accepts acts on an instance."""
 
 HOOKS = (DocumentKind.BEFORE_DRAIN, DocumentKind.AFTER_REBOOT)
-"""Documents of the operator's, where the settings name them."""
+"""The operator's documents, if the settings name them."""
 
 
 class Executor:
-    """Performs decisions. One instance of this class serves one run."""
+    """Executes decisions. Create one per run."""
 
     def __init__(
         self,
@@ -136,19 +136,19 @@ class Executor:
         self._hooks_proven = False
         self._cancel_denied = False
         self.faltered = False
-        """Whether anything of the last `perform` has to be asked for again."""
+        """Whether any command of the last `perform` has to be retried."""
         self.denied: UpdaterError | None = None
-        """The first thing in the last `perform` that AWS did not let us do, or that does not exist."""
+        """The first Denied or NotFound in the last `perform`."""
         self.unsafe = False
-        """Whether the ledger has changes that the store did not take."""
+        """Whether the ledger has unsaved changes."""
         self.stalled: set[InstanceId] = set()
-        """Instances of whose commands in the last `perform` one was not taken, or may not have been."""
+        """Instances with a command in the last `perform` that AWS did not accept, or may not have accepted."""
 
     def perform(self, queues: Iterable[Sequence[Command]]) -> bool:
-        """Do what was decided, each instance's commands in their order; True when anything was done.
+        """Execute decisions, each instance's commands in order. Returns True if there was any command.
 
-        What AWS denies keeps nothing else from being done: the first denial is in `denied` then. Raises LeaseLost, and
-        what the store raises; every other trouble is an instance's own, and is seen at the next look.
+        A denial does not stop other commands; the first one is in `denied`. Raises LeaseLost, and what the store
+        raises. Any other failure affects one instance, and the next look shows it.
         """
         waiting = [list(queue) for queue in queues if queue]
         acted = bool(waiting)
@@ -161,7 +161,7 @@ class Executor:
             failed = self._try_batch(batch)
             self.faltered = self.faltered or bool(failed)
             if kind not in SURE:
-                self._note_vain(batch, failed)
+                self._note_stalled(batch, failed)
             for queue in waiting:
                 if isinstance(queue[0], kind):
                     if queue[0].instance in failed:
@@ -171,18 +171,18 @@ class Executor:
             waiting = [left for queue in waiting if (left := self._without_unseen(queue))]
         self.unsafe = True
         with suppress(Throttled, Unreachable, LeaseLapsed):
-            # What was done is not undone by that. It is tried again with every pass, and at the end of the run; what
-            # must be in the store before an act is written before that act.
+            # The acts are done. Every pass retries the write, and so does the end of the run. What must be in the store
+            # before an act is written before that act.
             self._ledger.flush()
             self.unsafe = False
         return acted
 
     def _without_unseen(self, queue: list[Command]) -> list[Command]:
-        """Leave out to drop a claim where the reply to its return was lost: a look must show the instance ACTIVE."""
+        """Keep the claim if the reply to the return was lost: first a look must show the instance ACTIVE."""
         return [one for one in queue if not (isinstance(one, Unmark) and self._return_unseen(one.instance))]
 
     def _return_unseen(self, id_: InstanceId) -> bool:
-        """Whether it may have been set ACTIVE, and ECS neither confirmed nor showed it since."""
+        """Whether the instance may have been set ACTIVE, but ECS has neither confirmed nor shown it."""
         instance = self._known.instance(id_)
         registration, progress = instance.registration, instance.progress
         sent = progress.return_sent_at is not None and not progress.return_confirmed
@@ -197,22 +197,22 @@ class Executor:
                 self._known.hosts_mute = True
             return {command.instance for command in batch}
 
-    def _note_vain(self, batch: Sequence[Command], failed: Collection[InstanceId]) -> None:
+    def _note_stalled(self, batch: Sequence[Command], failed: Collection[InstanceId]) -> None:
         now = self._clock.now()
         for command in batch:
             instance = self._known.instance(command.instance)
             if isinstance(command, Check) and (instance.mute or self._known.hosts_mute):
-                continue  # it goes on without its answer
+                continue  # the update continues without the check's answer
             progress = instance.progress
-            vain = instance.id in failed or (isinstance(command, Return) and not progress.return_confirmed)
-            since = (progress.in_vain_since or now) if vain else None
-            if vain:
+            stalled = instance.id in failed or (isinstance(command, Return) and not progress.return_confirmed)
+            since = (progress.stalled_since or now) if stalled else None
+            if stalled:
                 self.stalled.add(instance.id)
-            if since != progress.in_vain_since:
-                self._known.learn(replace(instance, progress=replace(progress, in_vain_since=since)))
+            if since != progress.stalled_since:
+                self._known.learn(replace(instance, progress=replace(progress, stalled_since=since)))
 
     def _perform_batch(self, batch: Sequence[Command]) -> set[InstanceId]:
-        """Perform commands of one type; gives the instances for which what follows must be left out."""
+        """Execute commands of one type. Returns the instances whose following commands must be skipped."""
         match batch[0]:
             case Conclude():
                 return self._conclude([c for c in batch if isinstance(c, Conclude)])
@@ -238,7 +238,7 @@ class Executor:
             case CallSuccessor():
                 return self._call_successor([c for c in batch if isinstance(c, CallSuccessor)])
 
-    # What is only remembered, and claims
+    # Commands that are only recorded, and claims
 
     def _conclude(self, batch: Sequence[Conclude]) -> set[InstanceId]:
         for command in batch:
@@ -288,7 +288,7 @@ class Executor:
     def _return(self, batch: Sequence[Return]) -> set[InstanceId]:
         steps = {command.instance: command.outcome for command in batch}
         if self._known.attributes_survive and not self._ledger.value.attributes_survive:
-            # Before the first instance is returned: what a later run thinks of a lost claim depends on it.
+            # Save this before the first return: later runs need it to judge a lost claim.
             self._ledger.change(with_survival)
             self._ledger.flush()
         results = self._set_status(list(steps), Status.ACTIVE)
@@ -312,7 +312,7 @@ class Executor:
     # Commands to hosts
 
     def _prove_hooks(self) -> None:
-        """See that the operator's documents are there before the first host waits for one of them, out of service."""
+        """Check that the operator's documents exist before the first host is out of service and needs one."""
         if not self._hooks_proven:
             for kind in HOOKS:
                 self._hosts.prove_document(kind)
@@ -350,11 +350,11 @@ class Executor:
     # Another run
 
     def _call_successor(self, batch: Sequence[CallSuccessor]) -> set[InstanceId]:
-        """Ask once; where that fails, the instance is a later run's."""
+        """Request a successor once. If that fails, leave the instance to a later run."""
         for command in batch:
             try:
                 if self._successors is None:
-                    raise UsageError("this run does not know how")
+                    raise UsageError("this run cannot start another one")
                 self._successors.call()
             except (LeaseLost, Interrupted):
                 raise
@@ -367,7 +367,7 @@ class Executor:
         return set()
 
     def _cancel(self, batch: Sequence[Cancel]) -> set[InstanceId]:
-        """Ask once for each command, as long as AWS allows it: nothing rests on it, so that no run ends for it."""
+        """Cancel each reboot command once, if AWS allows it. A denial does not end the run: nothing depends on it."""
         by_command: dict[CommandId, list[InstanceId]] = {}
         for command in batch:
             instance = self._known.instance(command.instance)
@@ -377,10 +377,10 @@ class Executor:
             self._known.learn(see_reboots_cancelled(instance))
         for id_, instances in by_command.items():
             if not self._cancel_denied:
-                self._call_back(id_, instances)
+                self._cancel_one(id_, instances)
         return set()
 
-    def _call_back(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
+    def _cancel_one(self, command: CommandId, instances: Sequence[InstanceId]) -> None:
         try:
             self._hosts.cancel(command, instances)
         except Denied as denied:

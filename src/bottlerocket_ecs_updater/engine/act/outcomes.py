@@ -1,4 +1,4 @@
-"""What became of instances, and of acts that AWS did not answer for: remembered, and told."""
+"""Records the outcomes of instances, and acts whose result is unknown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.engine.run_state import RunState
 
 
 class Outcomes:
-    """Notes outcomes in what the run knows, and tells them as events."""
+    """Stores outcomes in the run's state, and emits them as events."""
 
     def __init__(self, knowledge: RunState, clock: Clock, recorder: Recorder) -> None:
         self._known = knowledge
@@ -27,7 +27,7 @@ class Outcomes:
         self._recorder = recorder
 
     def settle(self, id_: InstanceId, outcome: Outcome) -> None:
-        """Settle what became of an instance in this run."""
+        """Set an instance's outcome in this run."""
         instance = self._known.instance(id_)
         self._known.learn(replace(instance, progress=replace(instance.progress, outcome=outcome)))
         now = self._clock.now()
@@ -44,5 +44,5 @@ class Outcomes:
                 pass
 
     def unclear(self, id_: InstanceId, act: str, why: str) -> None:
-        """AWS did not say whether an act took effect; the next look shows it."""
+        """Record that AWS did not report whether an act took effect. The next look shows it."""
         self._recorder.record(ActUnclear(self._clock.now(), id_, act, why))

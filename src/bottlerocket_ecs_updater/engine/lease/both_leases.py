@@ -1,4 +1,4 @@
-"""Both leases of a run that moves the state to keys that name the account and Region."""
+"""Holds both leases while a run moves the state to keys with the account and Region."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bottlerocket_ecs_updater.errors import LeaseLapsed
 
 
 class BothLeases:
-    """The right to act of a run that moves the state: its cluster's lease, and that of all clusters of its name."""
+    """The lease of a run that moves the state: its cluster's own lease, and the older one by cluster name alone."""
 
     def __init__(self, new: Right, old: Right, store: Store, place: Location) -> None:
         self._new = new
@@ -23,7 +23,7 @@ class BothLeases:
         self._held: tuple[Right, ...] = (new,)
 
     def acquire(self) -> Taken | HeldBy:
-        """Take both; where somebody has the old one, as an older version may, give the new one back."""
+        """Acquire both. If another run (perhaps an older updater) holds the old one, release the new one."""
         answer = self._new.acquire()
         if isinstance(answer, HeldBy):
             return answer

@@ -1,4 +1,4 @@
-"""What the object of a lease says, read leniently: nothing in the store may block a cluster for ever."""
+"""Parses the lease object leniently, so that nothing in the store can block a cluster forever."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from bottlerocket_ecs_updater.engine.store.read_json import (
 T = TypeVar("T")
 U = TypeVar("U")
 
-UNKNOWN_HOLDER = "somebody whose lease cannot be read"
+UNKNOWN_HOLDER = "unknown (its lease cannot be read)"
 HOLDER_MAX_CHARACTERS = 300
-"""The ARN of a task, or the name of a machine, has less."""
+"""More than a task ARN or a host name has."""
 
 LONGEST_TERM = timedelta(minutes=15)
-"""A rival waits for the holder's term where that is the longer one; no text in the store makes it wait longer."""
+"""A rival waits for the holder's term if that is longer than its own, but never longer than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseNote:
-    """What the object in the store says."""
+    """The content of the lease object."""
 
     holder: str
     epoch: int
@@ -41,10 +41,10 @@ class LeaseNote:
 
 
 def read_lease(stored: Stored | None) -> LeaseNote | None:
-    """What the object says, None when there is none.
+    """Parse the lease object; None if it does not exist.
 
-    Lenient: whatever cannot be read, even the whole object, counts as held for the longest term, so that
-    nothing in the store blocks a cluster for ever, and nothing that a newer updater renews is taken from it.
+    Lenient: an unreadable field, or object, counts as held for the longest term. So nothing in the store blocks a
+    cluster forever, and a lease that a newer updater renews is not taken over.
     """
     if stored is None:
         return None

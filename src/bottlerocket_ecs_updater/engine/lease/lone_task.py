@@ -1,6 +1,6 @@
-"""The right to act of a run that knows its task's family, and not which of its tasks it is.
+"""The lease of a run that knows its task's family but not its own task.
 
-As the predecessor had it: whoever finds a second task of the family leaves. Two that start together both leave.
+Works as in the predecessor: a run that finds a second task of the family exits. Two that start together both exit.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from bottlerocket_ecs_updater.engine.lease.task_lease import RunningTask
 
 
 class SingleTask:
-    """The right to act where no other task of the family runs."""
+    """A lease that is held while no other task of the family runs."""
 
     def __init__(self, running: Callable[[], Sequence[RunningTask]]) -> None:
         self._running = running
 
     def acquire(self) -> Taken | HeldBy:
-        """Have the right unless a second task is listed."""
+        """Acquire unless ECS lists a second task."""
         tasks = sorted(self._running(), key=lambda task: (task.created_at, task.arn))
         if len(tasks) > 1:
             return HeldBy(f"one of {len(tasks)} tasks of this family", tasks[0].created_at)
-        warning = "which task this is could not be found out, so that two that start together both leave"
+        warning = "the updater cannot identify its own task, so if two tasks start together, both exit"
         return Taken(0, warning=warning)
 
     def keep(self) -> None:
-        """A later task finds this one, and leaves."""
+        """Nothing to renew: a later task finds this one and exits."""
 
     def check_before_act(self) -> None:
         """See `keep`."""
@@ -35,4 +35,4 @@ class SingleTask:
         """See `keep`."""
 
     def release(self) -> None:
-        """The end of the task is the end of its right."""
+        """Nothing to release: the lease ends with the task."""

@@ -1,4 +1,4 @@
-"""The right to act on a cluster, however it is secured."""
+"""The lease on a cluster, independent of how it is kept."""
 
 from __future__ import annotations
 
@@ -12,53 +12,53 @@ from bottlerocket_ecs_updater.engine.ports import Lease
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """This run has the right to act."""
+    """This run holds the lease."""
 
     epoch: int
     from_whom: str = ""
-    """The holder that let it lapse; empty where it was free."""
+    """The previous holder, whose lease lapsed; empty if the lease was free."""
     warning: str = ""
-    """What the right does not protect from; empty where it protects fully."""
+    """What the lease does not protect against; empty if it protects fully."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldBy:
-    """Somebody else has the right to act."""
+    """Another run holds the lease."""
 
     holder: str
     since: datetime | None
-    """By the holder's own clock."""
+    """According to the holder's own clock."""
 
 
 class Right(Protocol):
-    """The right to act, however it is secured."""
+    """The lease, independent of how it is kept."""
 
     def acquire(self) -> Taken | HeldBy:
-        """Ask for the right; may wait for one term. Raises what the store or AWS raises."""
+        """Acquire the lease; may wait for one term. Raises what the store or AWS raises."""
 
     def keep(self) -> timedelta | None:
-        """Renew it when that is due, and say when to come again; None for whenever.
+        """Renew the lease if due. Returns when to call again; None for any time.
 
-        Raises LeaseLapsed where it lapsed and was not regained since, and LeaseLost when it is gone.
+        Raises LeaseLapsed if it lapsed and was not regained since, and LeaseLost if another run took it.
         """
 
     def check_before_act(self) -> None:
-        """Make sure right before an act that nobody else can have it yet. Raises LeaseLapsed and LeaseLost."""
+        """Check right before an act that no other run can hold the lease yet. Raises LeaseLapsed and LeaseLost."""
 
     def regain(self) -> None:
-        """Ask again for one that lapsed. Raises LeaseLapsed while it cannot be had, and LeaseLost when it is gone.
+        """Renew a lapsed lease. Raises LeaseLapsed if that fails for now, and LeaseLost if another run took it.
 
-        What was known before must be looked at afresh before anything is done.
+        Everything known before is stale: the run must look at everything again before it acts.
         """
 
     def release(self) -> None:
-        """Give it back, so that the next run need not wait. Best effort, quick, never raises."""
+        """Release the lease, so that the next run does not have to wait. Best effort, quick, never raises."""
 
 
 def lease_guard(right: Lease) -> Callable[[bool], None]:
-    """What is called right before each request, with whether it acts: no act without the right to it.
+    """The hook that `Api` calls before each request: renews the lease, and checks it before each act.
 
-    The request may have waited for its turn since the right was last asked for, and the machine may have slept.
+    The request may have waited for the rate limit since the last check, and the machine may have been suspended.
     """
 
     def before_call(acting: bool) -> None:  # noqa: FBT001 - the hook's form

@@ -1,31 +1,31 @@
-"""The lease: the right to act on a cluster, held by at most one run at a time.
+"""The lease on a cluster, which at most one run holds at a time.
 
-It is one object in the state store, and every write of it is conditional, so that of two writers one gets Conflict.
+It is one object in the state store. Every write is conditional, so if two runs write, one gets Conflict.
 
     absent, released ──take──▶ held ──renewed every third of the term──▶ held ──release──▶ released
                                  │ ▲
-            not renewed in time  ▼ │ renewed after all: nobody wrote it meanwhile
+            not renewed in time  ▼ │ renewed late: no other run wrote it in the meantime
                                lapsed
                                  └──not renewed for a whole term, as seen by a rival──▶ held by the rival
 
-Why two never act at once, whatever their clocks say:
-a holder stops three quarters of a term after it *began* its last confirmed renewal;
+Why two runs never act at once, even if their clocks disagree:
+the holder stops three quarters of a term after it *started* its last confirmed renewal;
 a rival takes over a whole term after it first *saw* that renewal, and only if nothing was written since.
-Seeing comes after beginning, so at least a quarter of the term lies between the last act of one and the first of the
-other, as long as their clocks run at rates within a few percent. No time of the other's clock is ever compared.
+The rival sees a renewal only after it started, so at least a quarter of the term separates the last act of one run
+from the first act of the other, as long as their clocks run at rates within a few percent. Neither run compares times
+with the other's clock.
 
-A lease that lapsed is regained by one more renewal, which is a write under the condition that the object is still the
-holder's own last one. A rival's take-over is a write under the same condition: one of the two gets Conflict. Where the
-holder is first, the rival sees a new object, and watches for a whole term anew; so what was said above holds for the
-renewal that regained it as for every other. In between the holder did nothing, and what it knew is old: it looks at
-everything afresh before it acts again.
+A lapsed lease is regained with one more renewal, a write on condition that the object is still the holder's own last
+one. A rival's takeover is a write on the same condition: one of the two gets Conflict. If the holder is first, the
+rival sees a new object and watches for another whole term, so the guarantee above holds for this renewal too.
+In between, the holder did nothing and its knowledge is stale: it looks at everything again before it acts.
 
-A Conflict is believed only when the object that is read afterwards is not the holder's own. S3 answers a write that
-overlaps another one without having written it, and a reply that was lost can be of a write that took effect.
+A Conflict counts only if the object that is read afterwards is not the holder's own. S3 may reject a write only because
+it overlaps another one, and a write whose reply was lost may have taken effect.
 
-The holder counts the longer of wall-clock and monotonic time: one stands still while a machine is suspended, the other
-can be set back. The rival counts monotonic time alone, since a clock that is set forward must not shorten its watch.
-An act that is sent just before the end must be over within the quarter that is left: see `Lease.margin`.
+The holder measures the longer of wall-clock and monotonic time: monotonic time stops while a machine is suspended, and
+a wall clock can be set back. The rival measures only monotonic time, because a clock that is set forward must not
+shorten its watch. An act that is sent just before the end must finish within the remaining quarter: see `Lease.margin`.
 """
 
 from __future__ import annotations
@@ -46,23 +46,23 @@ from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Throttled, U
 __all__ = ["HeldBy", "Lease", "NoLease", "Right", "RunningTask", "Taken", "TaskLease", "lease_guard", "lease_key"]
 
 RENEW_AFTER_SHARE = 1 / 3
-"""Of the term: a third more lies between the first try and the end of the right, for tries again and again."""
+"""Share of the term after which the holder renews. That leaves time for retries before the lease lapses."""
 
 MARGIN_SHARE = 1 / 4
-"""Of the term: what lies between the end of the holder's right and the earliest take-over."""
+"""Share of the term between the end of the holder's lease and the earliest takeover."""
 
 TRY_AGAIN_SHARE = 1 / 20
 TRY_AGAIN_MAX = timedelta(seconds=3)
-"""After a renewal that failed, of the term: outages of the store are short, and the right has an end."""
+"""Wait before a failed renewal is retried: the share of the term, and the maximum."""
 
 WATCHES_PER_TERM = 8
-"""How often a rival looks whether the lease was renewed: a live holder is noticed soon after its next renewal."""
+"""How often a rival checks whether the lease was renewed, so that it notices a live holder soon."""
 
 LOOKS_MAX = 4 * WATCHES_PER_TERM
-"""Looks in one attempt to take the lease; beyond the watch itself, they are for faults of the store."""
+"""Maximum looks in one attempt to acquire the lease. More than one term's worth, to allow for store faults."""
 
 RELEASE_TRIES = 3
-"""Of giving it back, all at once: a write may overlap the last renewal, or find it done against all appearance."""
+"""Immediate tries to release: the write may overlap the last renewal, or find that a failed renewal took effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +73,24 @@ class _Moment:
 
 @dataclass(slots=True)
 class _Held:
-    """What the holder knows of its own lease."""
+    """What the holder knows about its own lease."""
 
     epoch: int
     since: datetime
     tag: str
     data: bytes
-    """What the object says, when it was last read or written."""
+    """The object's content when it was last read or written."""
     began: _Moment
-    """When the last confirmed renewal began: from then on the rival's term may be running."""
+    """When the last confirmed renewal started: a rival may have watched since then."""
     failed: _Moment | None = None
-    """When the last renewal failed, None where none did since the last confirmed one."""
+    """When the last renewal failed; None if none failed since the last confirmed one."""
     lapsed: bool = False
-    """Whether the right had an end since the run last looked at everything afresh."""
+    """Whether the lease lapsed since the run last looked at everything again."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    """What a rival watches: whether the object is still the one that it saw first."""
+    """The object that a rival saw first. The rival watches whether it changes."""
 
     tag: str
     note: LeaseNote | None
@@ -99,7 +99,7 @@ class _Watch:
 
 
 class Lease:
-    """The right to act by an object in the state store. `term` must not be above `LONGEST_TERM`."""
+    """A lease that is an object in the state store. `term` must be at most `LONGEST_TERM`."""
 
     def __init__(
         self,
@@ -124,19 +124,19 @@ class Lease:
         self._waits = waits or Waits()
         self._held: _Held | None = None
         self._sent: dict[bytes, _Moment] = {}
-        """Writes without an answer, and when each began: any of them may be what the store holds."""
+        """Writes without a reply, and when each started: the store may contain any of them."""
         self._writes = 0
         self._lost = ""
 
     @property
     def margin(self) -> timedelta:
-        """How long an act may take after `check_before_act` without reaching into the time of the next holder."""
+        """How long an act may take after `check_before_act` without overlapping the next holder's lease."""
         return self._term * MARGIN_SHARE
 
-    # Taking it
+    # Acquire
 
     def acquire(self) -> Taken | HeldBy:
-        """Take the lease where it is free or has lapsed; wait at most one term to see whether it is renewed."""
+        """Acquire the lease if it is free or has lapsed. Waits at most one term to see whether it is renewed."""
         watch: _Watch | None = None
         fault: UpdaterError | None = None
         began = self._clock.now()
@@ -152,7 +152,7 @@ class Lease:
                 if not isinstance(step, _Watch):
                     return step
                 if watch is None or silent:
-                    self._tell_watch(step)
+                    self._show_watch(step)
                 watch = step
             if not self._clock.sleep((watch.term if watch is not None else self._term) / WATCHES_PER_TERM):
                 break
@@ -160,8 +160,8 @@ class Lease:
             raise fault
         return _held_by(watch.note if watch is not None else None)
 
-    def _tell_watch(self, watch: _Watch) -> None:
-        """Say whose lease is watched, and for how long: a holder that was killed never gives it back."""
+    def _show_watch(self, watch: _Watch) -> None:
+        """Show whose lease is watched, and for how long. A holder that was killed never released it."""
         if watch.note is None:
             return
         now = self._clock.now()
@@ -171,7 +171,7 @@ class Lease:
         self._waits.begin(what, now, now + left)
 
     def _look(self, watch: _Watch | None) -> Taken | HeldBy | _Watch:
-        """One look at the lease, and an attempt to take it where it is free or was watched for its whole term."""
+        """Look at the lease once, and try to take it if it is free or was watched for its whole term."""
         seen = self._store.get(self._key)
         note, now = read_lease(seen), self._monotonic()
         if seen is not None and note is not None and seen.data in self._sent:
@@ -195,7 +195,7 @@ class Lease:
         try:
             return self._have(epoch, began, self._store.put(self._key, data, tag), data, from_whom)
         except Conflict:
-            # Whoever was faster, a rival or an earlier write of our own, shows at the next look by another tag.
+            # A rival, or an earlier write of our own, was faster. The next look sees the new tag.
             return _Watch(tag, note, self._monotonic(), self._term)
 
     def _have(self, epoch: int, began: _Moment, tag: str, data: bytes, from_whom: str) -> Taken:
@@ -203,10 +203,10 @@ class Lease:
         self._sent.clear()
         return Taken(epoch, from_whom)
 
-    # Keeping it
+    # Renew
 
     def keep(self) -> timedelta:
-        """Renew it when that is due; after a failure, within seconds, until it succeeds or somebody else has it."""
+        """Renew if due. After a failure, retry every few seconds until it succeeds or another run holds the lease."""
         held = self._renewed()
         if held.lapsed:
             raise self._lapse()
@@ -223,7 +223,7 @@ class Lease:
         held.lapsed = False
 
     def _renewed(self) -> _Held:
-        """What is held, with a try to renew it where one is due. Raises LeaseLost where somebody else has it."""
+        """The held lease, after an attempt to renew it if due. Raises LeaseLost if another run holds it."""
         held = self._holding()
         if self._due_in(held) <= timedelta():
             self._renew(held)
@@ -246,7 +246,7 @@ class Lease:
         began = self._moment()
         data = self._write(held.epoch, held.since, released=False)
         self._sent[data] = began
-        # Until it is known to have gone well, it has not.
+        # It counts as failed until it is confirmed.
         held.failed = began
         try:
             tag = self._store.put(self._key, data, held.tag)
@@ -258,7 +258,7 @@ class Lease:
             self._confirm(held, tag, data)
 
     def _adopt(self, held: _Held) -> None:
-        """Find out whose the unexpected content is. Raises LeaseLost where it is not this run's own."""
+        """Find out who wrote the unexpected content. Raises LeaseLost if it was not this run."""
         try:
             stored = self._store.get(self._key)
         except (Throttled, Unreachable):
@@ -269,15 +269,15 @@ class Lease:
                 raise self._lose(f"{note.holder} has it" if note is not None else "somebody removed it")
         held.failed = self._moment()
         if stored is not None and stored.data in self._sent:
-            # A renewal whose reply was lost. It counts from when it began.
+            # A renewal whose reply was lost. It counts from when it started.
             self._confirm(held, stored.tag, stored.data)
         elif stored is not None:
-            # Nobody wrote it, and the write was refused all the same: it is tried again.
+            # Nothing was written, but the store rejected the write: retry it.
             held.tag = stored.tag
 
     def _confirm(self, held: _Held, tag: str, data: bytes) -> None:
         began = self._sent[data]
-        # Between the end of what was known to be held and this renewal, nobody knew.
+        # If the lease had run out before this renewal started, a rival could have taken it.
         held.lapsed = held.lapsed or _between(held.began, began) >= self._term - self.margin
         held.tag, held.data, held.began, held.failed = tag, data, began, None
         self._sent.clear()
@@ -296,7 +296,7 @@ class Lease:
         self._lost = f"this run lost the lease of the cluster: {why}"
         return LeaseLost(self._lost)
 
-    # Giving it back
+    # Release
 
     def release(self) -> None:
         held, self._held = self._held, None
@@ -309,11 +309,11 @@ class Lease:
             for _ in range(RELEASE_TRIES):
                 tag = self._put_last(data, tag, ours) if tag is not None else None
         except UpdaterError:
-            # Whoever has it now keeps it; whoever wants it waits one term.
+            # If it was not released, the next run waits one term.
             return
 
     def _put_last(self, data: bytes, tag: str, ours: set[bytes]) -> str | None:
-        """Write it under that tag; gives the one to try next, None where it is done, or somebody else's."""
+        """Write on condition of that tag. Returns the next tag to try; None if done, or if another run wrote it."""
         try:
             self._store.put(self._key, data, tag)
         except Throttled:
@@ -330,7 +330,7 @@ class Lease:
         return _between(then, self._moment())
 
     def _write(self, epoch: int, since: datetime, *, released: bool) -> bytes:
-        # The run and the count make every write different from every other: a tag may be no more than a hash.
+        # The run and the count make each write unique, because a tag may be just a hash of the content.
         self._writes += 1
         value = {
             "holder": self._holder,
@@ -349,7 +349,7 @@ def _between(then: _Moment, now: _Moment) -> timedelta:
 
 
 def lease_key(cluster: str) -> str:
-    """Where the lease of a cluster is kept."""
+    """The key of a cluster's lease."""
     return f"clusters/{cluster}/lease.json"
 
 

@@ -1,4 +1,4 @@
-"""The right to act without a state store: by the oldest task of the updater's family, or by nothing at all."""
+"""Leases without a state store: the oldest task of the updater's family holds it, or there is no protection."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bottlerocket_ecs_updater.engine.waits import Waits
 from bottlerocket_ecs_updater.errors import LeaseLost, Throttled, Unreachable
 
 Monotonic = Callable[[], float]
-"""Seconds that never go back, at the same scale as the clock."""
+"""Returns seconds that never go back, at the same scale as the clock."""
 
 LOOKS_PER_TERM = 8
-"""How often ECS is asked within a term whether it lists this task by now."""
+"""How many times per term to check whether ECS lists this task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class RunningTask:
 
 
 class TaskLease:
-    """The right to act without a state store: the oldest running task of the updater's own family has it.
+    """A lease without a state store: the oldest running task of the updater's own family holds it.
 
-    Weaker than `Lease`: it knows nothing of runs outside ECS, and trusts that ECS lists every running task.
+    Weaker than `Lease`: it cannot see runs outside ECS, and relies on ECS to list every running task.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class TaskLease:
         self._asked: float | None = None
 
     def acquire(self) -> Taken | HeldBy:
-        """Have the right where no older task is listed; waits at most one term until ECS lists this one itself."""
+        """Acquire if no older task is listed. Waits at most one term for ECS to list this task."""
         began, told = self._monotonic(), False
         while True:
             tasks = self._running()
@@ -72,14 +72,14 @@ class TaskLease:
 
     def keep(self) -> None:
         if self._asked is None:
-            raise LeaseLost("this run does not have the right to act on the cluster")
+            raise LeaseLost("this run does not hold the lease of the cluster")
         now = self._monotonic()
         if now - self._asked < self._term.total_seconds():
             return
         try:
             first = _oldest(self._running())
         except (Throttled, Unreachable):
-            # An older task cannot begin later than this one: not knowing for a while takes nothing away.
+            # An older task cannot start after this one, so it is safe to miss one check.
             return
         if first is not None and first.arn != self._own:
             self._asked = None
@@ -101,15 +101,15 @@ def _oldest(tasks: Sequence[RunningTask]) -> RunningTask | None:
 
 
 class NoLease:
-    """No protection at all: for a run outside ECS and without a state store. It acts, and says so."""
+    """No protection: for a run outside ECS and without a state store. It acts, with a warning."""
 
-    WARNING = "nothing keeps another run from acting on this cluster at the same time: use a state store"
+    WARNING = "nothing prevents another run from acting on this cluster at the same time: use a state store"
 
     def acquire(self) -> Taken | HeldBy:
         return Taken(0, warning=self.WARNING)
 
     def keep(self) -> None:
-        """There is nothing to renew."""
+        """Nothing to renew."""
 
     def check_before_act(self) -> None:
         """There is nothing to lose."""
@@ -118,4 +118,4 @@ class NoLease:
         """There is nothing to lose."""
 
     def release(self) -> None:
-        """There is nothing to give back."""
+        """Nothing to release."""

@@ -1,1 +1,1 @@
-"""Looks at the cluster: what is due, in batches."""
+"""Reads the state of the cluster and its hosts: only what is due, in batches."""

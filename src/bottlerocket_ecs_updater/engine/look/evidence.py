@@ -1,7 +1,7 @@
-"""Looking for what tasks say against a version, where the looks that a run takes anyway give reason to.
+"""Looks for evidence that a version breaks tasks, if the regular looks give a reason to.
 
-A healthy roll pays nothing for it: the counts, the events and the health of hosts and services come with looks that are
-taken for other reasons. Only where a service loses tasks that no drain of ours explains is it asked how they ended.
+A healthy rollout makes no extra calls: task counts, events and health come with looks that are needed anyway. Only if a
+service loses tasks without a drain of ours does the run read how those tasks ended.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ from bottlerocket_ecs_updater.engine.store.ledger_store import LedgerKeeping
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
 
 ASKED_AGAIN, ASKED_AGAIN_MAX = timedelta(seconds=30), timedelta(minutes=10)
-"""How a service's tasks ended is asked no more often than this, and less often each time that it told nothing."""
+"""The shortest and longest time between reads of how a service's tasks ended. It doubles with each read."""
 
 UNSTEADY_FOR = timedelta(minutes=3)
-"""A slot that is not steady for so long gives reason to ask how its services' tasks end."""
+"""If a slot is not steady after this time, read how its services' tasks ended."""
 
 Trial = Mapping[InstanceId, tuple[Version, datetime]]
 
 
 class Evidence:
-    """Looks for evidence against versions. One instance of this class serves one run."""
+    """Looks for evidence against versions. Create one per run."""
 
     def __init__(self, known: RunState, cluster: Cluster, ledger: LedgerKeeping) -> None:
         self._known = known
         self._cluster = cluster
         self._ledger = ledger
         self._asked: dict[str, tuple[datetime, timedelta]] = {}
-        """When each service was asked about last, and how long it is not asked about after that."""
+        """When each service's ended tasks were last read, and how long to wait before the next read."""
 
     def look(self) -> None:
-        """Note each version that tasks, or ECS's own checks, speak against. Raises what looks raise."""
+        """Record each version that breaks tasks, or whose hosts ECS reports as IMPAIRED. Raises what looks raise."""
         known = self._known
         known.past = self._ledger.value.past
         fleet = known.fleet()
@@ -76,7 +76,7 @@ class Evidence:
         return broken_by_health(impaired, fleet.at) if impaired else None
 
     def _with_tasks(self, hosts: Collection[Instance], now: datetime) -> Collection[Instance]:
-        """The same hosts with the tasks that are on them now: which ones do not start is to be said."""
+        """The same hosts with their current tasks, so that the report names those that do not start."""
         arns = {one.registration.arn: one for one in hosts if one.registration is not None}
         for arn, tasks in self._cluster.tasks_of(list(arns)).items():
             if arn in arns:
@@ -84,16 +84,16 @@ class Evidence:
         return [self._known.instance(one.id) for one in hosts]
 
     def _impaired_on_the_way(self, fleet: Fleet) -> None:
-        """A host that booted into its target and is IMPAIRED is not even given back."""
+        """Record the target version of claimed hosts that booted it and are IMPAIRED, before they return to service."""
         for one in fleet.instances.values():
             if one.claim is not None and one.progress.proof_at is not None and long_impaired(one, fleet.at):
                 self._note(one.claim.target, broken_by_health([one], fleet.at))
 
     def _in_doubt(self, fleet: Fleet) -> Iterable[str]:
-        """The services of which it is to be asked how their tasks end."""
+        """The services whose ended tasks to read."""
         known = self._known
         if not known.drained:
-            # Hosts that an earlier run brought to a version may have broken tasks ever since.
+            # Hosts that an earlier run updated may have broken tasks since then.
             return {one.name for one in fleet.services.all if one.restless} if fleet.services is not None else ()
         unsteady = {
             name
@@ -123,7 +123,7 @@ class Evidence:
         except (Throttled, Unreachable, LeaseLost, Interrupted):
             raise
         except UpdaterError:
-            # Whoever may not ask this does without: what is asked of the cluster itself says more.
+            # Without the permission, skip this: the cluster's own state is better evidence.
             return ()
 
     def _note(self, version: Version, found: BrokenVersion) -> None:

@@ -1,4 +1,4 @@
-"""Look: bring what we know up to date, with batched calls, and only for what is due."""
+"""Looks: updates what the run knows, with batched calls, and only for what is due."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Wants:
-    """What the next look must bring, beside what it always does."""
+    """What the next look must read, in addition to what it always reads."""
 
     full: bool = False
     listing: bool = False
@@ -75,20 +75,20 @@ class Wants:
     due: Collection[InstanceId] = ()
     """Claimed instances to describe."""
     heard: Collection[InstanceId] = ()
-    """Claimed instances that only an answer is waited for: nothing else is asked about them."""
+    """Claimed instances that only wait for a command's result: read nothing else about them."""
     tasks: Collection[InstanceId] = ()
-    """Instances whose tasks must be listed."""
+    """Instances whose tasks to list."""
     groups: Collection[InstanceId] = ()
-    """Claimed instances whose Auto Scaling group must be asked what it is doing with them."""
+    """Claimed instances whose Auto Scaling state to read."""
     reboot_ends: Collection[InstanceId] = ()
-    """Instances of whose reboot command the end must be asked for."""
+    """Instances whose reboot command's result to read."""
 
 
 TASKS, ANSWERS = "ecs:ListTasks", "ssm:ListCommandInvocations"
-"""Questions that come in several forms, by the permission that all of them need."""
+"""Permissions that several calls share."""
 
 CLOCKS_APART = timedelta(seconds=60)
-"""How far the clocks of two runs may be apart. No host is updated twice in so short a time."""
+"""How far the clocks of two runs may differ. No host is updated twice within this time."""
 
 HEARD_AGAIN_POLLS = 0.5
 """A command is asked about no more often than this: looks gather within half a poll, so none waits for the next."""
@@ -97,17 +97,17 @@ DESCRIBED_AT_ONCE = 100
 """What one call of DescribeContainerInstances takes."""
 
 LATE_TO_SETTLE = timedelta(seconds=60)
-"""After a return services are steady sooner than that, as a rule."""
+"""After a return, services are usually steady sooner than this."""
 FEW_COMMANDS, FEW_HEARD_AGAIN_POLLS = 5, 0.25
 """So few commands are asked about twice as often, since the calls are few. A look that was promised when a command was
 sent comes half a poll later at the earliest, so it is never too early for it, however long the sending took."""
 
 JUST_NOW_SHARE = 4
-"""What was described within this part of a poll is not described again where its group alone is wanted."""
+"""If only its group is needed, an instance is not described again within the poll interval divided by this."""
 
 
 class Looker:
-    """Takes looks. One instance of this class serves one run."""
+    """Takes looks. Create one per run."""
 
     def __init__(
         self,
@@ -132,26 +132,26 @@ class Looker:
         self._reached_at: datetime | None = None
         self._reached: set[InstanceId] = set()
         self._heard: dict[CommandId, datetime] = {}
-        """When each command that is under way was last asked about."""
+        """When each pending command was last polled."""
         self._denied: dict[str, UpdaterError] = {}
-        """Questions that AWS denied in this run."""
+        """Calls that AWS denied in this run."""
         self._newcomers = False
-        """Whether hosts, or another updater at work on them, were met since the commands of others were looked for."""
+        """Whether new hosts, or another updater's claims, appeared since commands of others were last adopted."""
         self._nameless: dict[ContainerInstanceArn, InstanceId] = {}
-        """Container instances that ECS lists, and never described."""
+        """Container instances that ECS lists but has never described."""
 
     def look(self, wants: Wants) -> None:
-        """Take one look. Raises what the ports raise; what was learned until then is kept.
+        """Take one look. Raises what the ports raise, and keeps what it learned until then.
 
-        A question that AWS denies is not asked again in this run. While instances are claimed, it raises nothing: they
-        are finished without it, as far as that goes.
+        A call that AWS denies is not repeated in this run. While instances are claimed, a denial raises nothing: they
+        are finished without that call if possible.
         """
         now = self._clock.now()
         known = self._known
         known.at = now
         first = known.services is None
         if first:
-            # First, so that what is listed of tasks can say which of them are daemons.
+            # Services come first, so that daemon tasks can be recognized.
             self._look_at_services(now)
         listing_due = self._listed_at is None or has_passed(self._listed_at, self._policy.full_look_spacing, now)
         if wants.listing or listing_due or (wants.full and self._some_are_unknown()):
@@ -170,7 +170,7 @@ class Looker:
         if self._denied and not known.in_hand:
             raise next(iter(self._denied.values()))
         if self._newcomers:
-            # Somebody may be staging an update there: no host is asked anything while an apply may run.
+            # Another updater may be staging an update there: send no command to a host while an apply may run.
             self._newcomers = False
             self.adopt_commands()
         self._hear_answers(now, wants.reboot_ends)
@@ -182,21 +182,21 @@ class Looker:
             self._look_at_services(now)
 
     def _long_unsteady(self, now: datetime) -> Iterable[InstanceId]:
-        """Hosts that were returned a while ago, and whose slot is not steady: perhaps tasks do not start there."""
+        """Hosts that were returned a while ago but whose slot is not steady: tasks may not start there."""
         late = [
             slot for slot in self._known.slots if slot.unsteady and has_passed(slot.returned_at, LATE_TO_SETTLE, now)
         ]
         return [slot.instance for slot in late if slot.instance in self._known.instances]
 
     def _on_trial(self, described: int) -> Sequence[ContainerInstanceArn]:
-        """Hosts that came to their version in this roll, where a call that is made anyway has room for them."""
+        """Hosts that got their version in this rollout, if a call that is made anyway has room for them."""
         if not described or described >= DESCRIBED_AT_ONCE:
             return []
         hosts = self._registrations(on_trial(self._known.fleet()))
         return [registration.arn for registration in hosts][: DESCRIBED_AT_ONCE - described]
 
     def _described_just_now(self, id_: InstanceId, wants: Wants, now: datetime) -> bool:
-        """Whether only its group is wanted, of one that the last look described."""
+        """Whether the instance was just described, and only its group is needed."""
         registration = self._known.instance(id_).registration
         recent = registration is not None and not has_passed(
             registration.at, self._policy.poll_interval / JUST_NOW_SHARE, now
@@ -204,7 +204,7 @@ class Looker:
         return recent and id_ in wants.groups
 
     def _ask(self, what: str, question: Callable[[], T], *, mute: bool = False) -> T | None:
-        """The answer, None where AWS denies it. `mute` says that without it no host can be heard."""
+        """Make a call; None if AWS denies it. With `mute`, a denial means that no command results can be read."""
         if what in self._denied:
             return None
         try:
@@ -215,7 +215,7 @@ class Looker:
             return None
 
     def _some_are_unknown(self) -> bool:
-        """Whether one was listed and not described: only a new listing tells whether it is still there."""
+        """Whether an instance was listed but not described: only a new listing shows whether it still exists."""
         return any(instance.unknown for instance in self._known.instances.values())
 
     def _registrations(self, ids: Collection[InstanceId] | None = None) -> Iterable[Registration]:
@@ -223,13 +223,13 @@ class Looker:
         chosen = instances.values() if ids is None else [instances[id_] for id_ in ids if id_ in instances]
         return [instance.registration for instance in chosen if instance.registration is not None]
 
-    # What earlier runs, or others, have sent
+    # Commands that earlier runs, or others, sent
 
     def adopt_commands(self) -> None:
-        """Take note of commands that an earlier run, or somebody else, sent by our documents.
+        """Adopt Run Command commands for our documents that are still in progress, whoever sent them.
 
-        Whether they have ended is for Systems Manager to say, however long ago they were sent. It says so by its own
-        clock, which may not agree with ours, so their limits count from here.
+        Systems Manager reports whether they have ended, however old they are. Its clock may differ from ours, so their
+        time limits start now.
         """
         known = self._known
         for id_, pending in (
@@ -251,7 +251,7 @@ class Looker:
             self._absorb(listing, now)
             self._miss_others(listing)
         else:
-            # What is claimed is known by its registration, and can be described without a list.
+            # Claimed instances can be described without a listing, by their known ARNs.
             claimed = (one.claimed_arn for one in known.instances.values() if one.registration is None)
             self._describe([arn for arn in (*self._known_arns(), *claimed) if arn is not None], now)
         self._listed_at = known.full_at = now
@@ -270,9 +270,9 @@ class Looker:
         return (registration.arn for registration in self._registrations())
 
     def _miss_others(self, listing: Listing) -> None:
-        """Note which instances the cluster does not list.
+        """Record which instances the cluster does not list.
 
-        Where ECS did not describe all that it listed, and does not say which instance each of those is, none is missed.
+        If ECS listed an instance without a description, and its id is unknown, no instance counts as missing.
         """
         known = self._known
         known.listed_whole = not listing.dark
@@ -301,25 +301,25 @@ class Looker:
             self._notice_claim(before, after, now)
             self._forget_nameless(registration.arn)
         for arn, why in listing.undescribed.items():
-            # One that was never described goes by the last part of its ARN, so that it is named at all.
+            # An instance that was never described is named by the last part of its ARN.
             instance = known.instance(known.arns.get(arn) or self._nameless.setdefault(arn, _nameless_id(arn)))
             if instance.registration is None or instance.registration.arn == arn:
                 known.learn(see_undescribed(instance, why))
 
     def _forget_nameless(self, arn: ContainerInstanceArn) -> None:
-        """What ECS would not describe before is described now, and has its own name."""
+        """Drop the placeholder of an instance that ECS now describes."""
         if arn in self._nameless:
             self._known.instances.pop(self._nameless.pop(arn), None)
 
     def _notice_survival(self, instance: Instance) -> None:
-        """An attribute that is there after a proven reboot survives reboots, in this cluster."""
+        """Record that attributes survive reboots in this cluster, if one is there after a proven reboot."""
         progress, registration = instance.progress, instance.registration
         proven = progress.proof_at is not None and progress.reboot_sent_at is not None
         if proven and registration is not None and registration.connected and instance.claim_on_instance:
             self._known.attributes_survive = True
 
     def _notice_claim(self, before: Instance, after: Instance, now: datetime) -> None:
-        """Tell of a claim that was not known, and believe nothing older than what a run with another store may do."""
+        """Report a claim that is new to this run, and note the activity of rival runs with another store."""
         claims = [one.claim for one in (before, after) if one.claim is not None and one.claim.run != self._known.run]
         if not claims:
             return
@@ -335,7 +335,7 @@ class Looker:
             self._recorder.record(ClaimFound(now, after.id, claim.phase.value, claim.run, claim.since))
 
     def _reach_hosts(self, now: datetime, *, first: bool) -> None:
-        """Ask Systems Manager for all hosts now and then, and meanwhile for those that came since."""
+        """Ask Systems Manager about all hosts from time to time, and about new hosts at once."""
         due = first or self._reached_at is None or has_passed(self._reached_at, self._policy.report_max_age, now)
         ours = [one for one in self._known.instances.values() if one.bottlerocket]
         asked = ours if due else [one for one in ours if one.id not in self._reached]
@@ -351,7 +351,7 @@ class Looker:
                 self._known.learn(replace(instance, reach=managed.reach, shown_version=managed.version))
 
     def _find_activated(self) -> None:
-        """Under which other ids Systems Manager may know those that it does not know by their EC2 ids."""
+        """Find hosts that Systems Manager may know under another id (hybrid activation)."""
         known = self._known.instances
         unknown = [one for one in known.values() if one.reach is PingStatus.UNKNOWN and _could_be_known(one)]
         if not unknown:
@@ -372,9 +372,9 @@ class Looker:
                 self._known.learn(replace(instance, tasks=Tasks(left, now)))
 
     def _ask_for_stopping_tasks(self, due: Collection[InstanceId], now: datetime) -> set[InstanceId]:
-        """Ask about the tasks that we know, on all instances that count none any more; gives those instances.
+        """Check the known tasks on draining instances whose task counts are 0. Returns those instances.
 
-        What we do not know of is listed right before the reboot, when all these have stopped.
+        Unknown tasks are listed right before the reboot, after all the known ones have stopped.
         """
         stopping = [self._known.instance(id_) for id_ in due if _draining_and_counted_out(self._known.instance(id_))]
         known = [task.arn for instance in stopping if instance.tasks is not None for task in instance.tasks.left]
@@ -388,13 +388,13 @@ class Looker:
         return {instance.id for instance in stopping}
 
     def _before_reboot(self, due: Collection[InstanceId]) -> set[InstanceId]:
-        """Instances that are marked for a reboot which is not sent: every task on them is listed right before."""
+        """Instances that are about to be rebooted: all their tasks are listed right before."""
         return {id_ for id_ in due if _marked_for_reboot(self._known.instance(id_))}
 
     def _look_at_tasks(self, ids: Collection[InstanceId], now: datetime) -> None:
         instances = [self._known.instance(id_) for id_ in sorted(ids)]
         arns = {instance.registration.arn: instance for instance in instances if instance.registration is not None}
-        # Those that shall run are in the counts that were just looked at, where an instance is to be empty.
+        # If an instance should be empty, its running tasks are in the counts that were just read.
         draining = [arn for arn, instance in arns.items() if _drains_for_us(instance)]
         running = [arn for arn, instance in arns.items() if not _counts_none(instance)]
         left = self._ask(TASKS, lambda: self._cluster.stopping_on(draining)) if draining else {}
@@ -402,7 +402,7 @@ class Looker:
         if left is None or others is None:
             return
         for arn, instance in arns.items():
-            # What stops and does not end is first: it is what keeps a drain from ending.
+            # Tasks that are stopping come first: they keep the drain from finishing.
             tasks = (*left.get(arn, ()), *(others[arn] if arn in running else ()))
             self._known.learn(replace(instance, tasks=Tasks(tasks, now)))
         self._learn_what_came_along(others.keys() - arns.keys(), others, now)
@@ -413,9 +413,9 @@ class Looker:
         listed: Mapping[ContainerInstanceArn, tuple[Task, ...]],
         now: datetime,
     ) -> None:
-        """Tasks of instances that were not asked about: the next look at who may begin finds them fresh.
+        """Store the tasks of other instances in the reply, so that later looks need not list them.
 
-        Of those that drain nothing is taken over: what stops on them is in no listing of what shall run.
+        Skips draining instances: their stopping tasks are missing in a list of running tasks.
         """
         for arn in arns:
             instance = self._known.instance(self._known.arns.get(arn, InstanceId("")))
@@ -423,7 +423,7 @@ class Looker:
                 self._known.learn(replace(instance, tasks=Tasks(listed[arn], now)))
 
     def _look_at_changed_tasks(self, now: datetime) -> None:
-        """Which tasks instances have by now: where the placement of others depends on it, and it has changed."""
+        """List the tasks of instances whose tasks have changed, if the placement of other tasks depends on them."""
         known = self._known
         changed = [
             one.id
@@ -435,7 +435,7 @@ class Looker:
             self._look_at_tasks(changed, now)
 
     def _unlisted(self, ids: Collection[InstanceId], now: datetime) -> Iterable[InstanceId]:
-        """Those whose tasks must be listed: of ours always, of others where it was not done within the last poll."""
+        """Instances whose tasks must be listed: claimed ones always, others unless done within the poll interval."""
         poll = self._policy.poll_interval
         for id_ in ids:
             instance = self._known.instance(id_)
@@ -447,7 +447,7 @@ class Looker:
         before = known.services.seen_deploying if known.services is not None else {}
         listed = self._ask("ecs:DescribeServices", self._cluster.services)
         if listed is None:
-            # Nothing settles that cannot be looked at, and nothing more begins: no slot is waited for.
+            # Without services no slot can settle, and no update starts: do not wait for slots.
             known.slots = ()
             return
         found = taking_part(listed, known.instances.values())
@@ -464,14 +464,14 @@ class Looker:
             **starting_daemons(known.services, known.returned, self._policy.daemon_start),
         }
         known.slots = tuple(observe(slot, known.services, moving, known.health, self._policy) for slot in known.slots)
-        # What is found to flap by itself after one return is no worse for it after the next.
+        # A service that flaps by itself after one return does not count as worse after the next.
         flaps = {arn for slot in known.slots for arn in flapping(slot)}
         known.worst_before = worst_of(known.worst_before, (one for one in found if one.arn in flaps))
         for slot in known.trim_slots(lambda slot: not settled(slot, now, self._policy)):
             self._recorder.record(Settled(now, slot.instance, now - slot.returned_at))
 
     def _look_for_successor(self) -> None:
-        """Whether a run that was asked for has its place: asked of ECS only while one is waited for."""
+        """Look for the requested successor, only while one is awaited."""
         for instance in list(self._known.instances.values()):
             progress = instance.progress
             waits = progress.successor_called_at is not None and progress.successor is None and progress.outcome is None
@@ -501,7 +501,7 @@ class Looker:
         return self._hosts.answers(command, kind) if command else self._adopt(kind, ids)
 
     def _hear_reboots(self, ids: Collection[InstanceId], now: datetime) -> None:
-        """Ask how the open reboot commands of these instances ended; one call for all that share a command."""
+        """Read how the open reboot commands of these instances ended. One call for all that share a command."""
         self._find_reboots([id_ for id_ in ids if any(one.open and not one.command for one in self._reboots(id_))], now)
         commands: dict[CommandId, list[InstanceId]] = {}
         for id_ in ids:
@@ -518,9 +518,9 @@ class Looker:
         return self._known.instance(id_).reboots
 
     def _find_reboots(self, ids: Collection[InstanceId], now: datetime) -> None:
-        """Look among the commands of the last hours for the reboot that may have been sent without our knowing it.
+        """Search recent commands for a reboot that may have been sent without our knowledge.
 
-        Of each instance only the last one counts: before another was asked for, the one before could do nothing more.
+        Only the last one of each instance counts: an earlier one could do nothing more when it was sent.
         """
         wanted = {id_: self._reboots_since(self._known.instance(id_)) for id_ in ids}
         if not wanted:
@@ -537,7 +537,7 @@ class Looker:
             self._known.learn(see_reboot_end(instance, CommandId(""), now, None))
 
     def _reboots_since(self, instance: Instance) -> datetime:
-        """When the last reboot of its claim can have been sent at the earliest: it follows its mark."""
+        """The earliest time at which the claim's last reboot can have been sent: after the claim was written."""
         claim = instance.claim
         if claim is None:
             return self._known.at
@@ -545,16 +545,16 @@ class Looker:
         return instance.phase_began - (self._policy.longest_phase if quarantined else CLOCKS_APART)
 
     def _may_answer(self, command: CommandId, ids: Collection[InstanceId], now: datetime, *, few: bool) -> bool:
-        """Whether there may be news of a command: it was not sent, nor asked about, in this breath.
+        """Whether to poll a command: not if it was sent or polled a moment ago.
 
-        Passes follow each other at once where each has something to do; hosts are not so quick.
+        Passes may follow each other at once; hosts take longer to answer.
         """
         if not command:
             return True
         pending_commands = (self._known.instance(id_).pending for id_ in ids)
         sent = max((pending.sent_at for pending in pending_commands if pending is not None), default=None)
         last = self._heard.get(command, sent)
-        # Where the machine's time was set back, the last time is of no use.
+        # If the clock was set back, ignore the last time.
         polls = FEW_HEARD_AGAIN_POLLS if few else HEARD_AGAIN_POLLS
         if last is not None and timedelta(0) <= now - last < self._policy.poll_interval * polls:
             return False
@@ -562,11 +562,11 @@ class Looker:
         return True
 
     def _adopt(self, kind: DocumentKind, ids: list[InstanceId]) -> Mapping[InstanceId, Answer]:
-        """Find the id of a command whose sending got no reply, among those that are under way."""
+        """Find the id of a command whose SendCommand reply was lost, among the commands in progress."""
         sent = {id_: pending.sent_at for id_ in ids if (pending := self._known.instance(id_).pending) is not None}
         for id_, found in self._hosts.under_way(kind, min(sent.values())).items():
             if id_ in sent:
-                # When it was sent is known by our own clock: no other is compared with it.
+                # Use the send time on our own clock.
                 ours = replace(found, sent_at=sent[id_])
                 self._known.learn(replace(self._known.instance(id_), pending=ours))
         return {}
@@ -587,7 +587,7 @@ class Looker:
             return self._policy.apply_timeout
         if pending.kind in (DocumentKind.BEFORE_DRAIN, DocumentKind.AFTER_REBOOT) and pending.command:
             return self._policy.hook_timeout
-        # A little longer each time: what fails in step with us must not stay in step.
+        # Wait a little longer each time, so that a periodic fault does not coincide every time.
         return self._policy.answer_timeout + instance.progress.applies_unheard * self._policy.poll_interval
 
     def _ended(
@@ -621,7 +621,7 @@ class Looker:
 
 
 def _could_be_known(instance: Instance) -> bool:
-    """Whether it is a host of ours that is there, and that nothing else explains why it is unknown."""
+    """Whether it is a connected host of ours that Systems Manager does not know for no other reason."""
     connected = instance.registration is not None and instance.registration.connected
     return instance.bottlerocket and connected and set_aside(instance) is None
 
@@ -637,7 +637,7 @@ def _said(answer: Answer) -> str:
 def _reboot_end(
     reboots: Iterable[SentReboot], command: CommandId, answer: Answer | None, now: datetime
 ) -> RebootEnd | None:
-    """How a reboot command ended on a host, None while it has not."""
+    """How a reboot command ended on a host; None while it is in progress."""
     if answer is None or answer.end is None:
         return None
     sent = next(one for one in reboots if one.command == command)
@@ -669,7 +669,7 @@ def _counts_none(instance: Instance) -> bool:
 
 
 def _draining_and_counted_out(instance: Instance) -> bool:
-    """Whether ECS counts no task on it that shall run, while we wait for it to be empty."""
+    """Whether we are draining the instance, and ECS counts no running or pending tasks on it."""
     registration, claim = instance.registration, instance.claim
     if registration is None or claim is None or instance.tasks is None or not instance.tasks.left:
         return False

@@ -1,4 +1,4 @@
-"""Which registration stands for an EC2 instance that has several in the cluster."""
+"""Picks one registration for an EC2 instance that has several in the cluster."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId
 
 
 def one_per_instance(registrations: Iterable[Registration]) -> Iterable[Registration]:
-    """One registration for each EC2 instance: after a lost checkpoint the old one stays behind, disconnected."""
+    """One registration per EC2 instance: after a lost checkpoint, an old one stays behind, disconnected."""
     best: dict[InstanceId, Registration] = {}
     for registration in registrations:
         other = best.get(registration.id)

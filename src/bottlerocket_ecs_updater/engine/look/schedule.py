@@ -1,8 +1,8 @@
-"""When to look at what next: a look that was promised is not put off by passes that others are due for.
+"""Schedules looks, so that passes for other instances never delay an instance's scheduled look.
 
-A decision says of each instance when its next fact is due, counted from its own moment. With many instances in
-flight there are passes all the time, and each would push back the looks that are not due yet. Here the earliest
-promise stands until it is kept, or until an act makes it void.
+A decision gives each instance's next look, relative to its own time. With many updates in progress there are passes
+all the time, and each would push back the looks that are not due yet. So the earliest scheduled look stays until it is
+taken, or until an act makes it obsolete.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from bottlerocket_ecs_updater.core.decision.decide import Decision
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 
 GATHER_SHARE = 50
-"""Who is due within this part of a poll is looked at now: a look that is early by more than that is taken in vain."""
+"""Looks that are due within the poll interval divided by this are taken now. A look much earlier finds nothing new."""
 
 
 class LookSchedule:
-    """The looks that were promised to our instances and to the services."""
+    """The scheduled looks at claimed instances and at services."""
 
     def __init__(self, poll: timedelta) -> None:
         self._gather = poll / GATHER_SHARE
         self._instances: dict[InstanceId, datetime] = {}
         self._idle: set[InstanceId] = set()
-        """Ours of which nothing more is expected: they are looked at when others are, as that costs no call."""
+        """Claimed instances without a scheduled look: they are included in other looks, which costs no extra call."""
         self._services: datetime | None = None
 
     def take(
         self, decision: Decision, ours: Collection[InstanceId], kept: Collection[InstanceId], now: datetime
     ) -> None:
-        """Take over what a decision promised at that moment; `kept` are those that had been looked at for it."""
+        """Schedule what a decision at `now` asks for. `kept` are the instances that were looked at for it."""
         promised: dict[InstanceId, datetime] = {}
         self._idle = set()
         for id_ in ours:
@@ -47,22 +47,22 @@ class LookSchedule:
         self._instances = promised
 
     def take_services(self, at: datetime | None, *, kept: bool) -> None:
-        """The same for the services."""
+        """Schedule the next look at services."""
         before = self._services
         self._services = at if at is None or before is None or kept else min(before, at)
 
     def next(self, otherwise: datetime | None) -> datetime | None:
-        """The earliest promise, or that moment where it is earlier; None where nothing is due."""
+        """The earliest scheduled look, or `otherwise` if that is earlier; None if nothing is scheduled."""
         looks = [*self._instances.values()]
         looks += [look for look in (self._services, otherwise) if look is not None]
         return min(looks, default=None)
 
     def earliest(self, chosen: Callable[[InstanceId], bool]) -> datetime | None:
-        """The earliest promise to one of those instances, None where there is none."""
+        """The earliest scheduled look at one of those instances; None if there is none."""
         return min((at for id_, at in self._instances.items() if chosen(id_)), default=None)
 
     def due(self, now: datetime) -> set[InstanceId]:
-        """Whom to look at now."""
+        """The instances to look at now."""
         due = {id_ for id_, at in self._instances.items() if at <= now + self._gather}
         return due | self._idle if due else due
 

@@ -1,9 +1,8 @@
-"""Surveys: what the operator's rules ask beside the state of the cluster, asked in batches and as rarely as will do.
+"""Reads the extra AWS data that the operator's rules need, in batches and as rarely as possible.
 
-What cannot be had turns its rule off for the run, with one word about it: a permission that is missing, or an
-operation that is not offered, must not keep a cluster from being updated. A rule that the operator set himself
-holds then, since what it asks for is not known. What AWS only did not say this time holds the instance that was asked
-about, and is asked again: what was found before says nothing of now.
+If a permission is missing or an operation is not offered, the rule is off for the run and the run reports it: that must
+not block all updates. But a rule that the operator set explicitly then holds instances, because its condition is
+unknown. If AWS only fails to answer this time, the instance is held and the call is repeated: old data does not count.
 """
 
 from __future__ import annotations
@@ -35,39 +34,39 @@ from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, Throttled, U
 
 T = TypeVar("T")
 Missed = tuple[InstanceId, str]
-"""Of which instance AWS did not say something, and what and why."""
+"""An instance, and which data AWS did not return for it and why."""
 
 GROUPS, ROOM, PROVIDERS, PROTECTION = "auto-scaling", "room", "capacity-providers", "task-protection"
 MACHINES, INTERFACES = "stopped-hosts", "network-interfaces"
 
 ONE_CALL = 100
-"""Tasks whose protection one call tells: in a cluster with no more than that, it is asked of all at no further cost."""
+"""Tasks per GetTaskProtection call. In a cluster with no more tasks than this, one call covers all of them."""
 
 PROVIDERS_EVERY = timedelta(minutes=15)
-"""How far capacity providers may grow changes with what people set, and as they scale: asked again this rarely."""
+"""How often capacity providers are read again: their limits change with settings and scaling."""
 
 DRAINED_EVERY = timedelta(minutes=1)
-"""How often the groups of instances are asked that somebody else drained."""
+"""How often the Auto Scaling group is read of instances that someone else drained."""
 
 CALENDARS_EVERY = timedelta(minutes=1)
 """A calendar also changes when people add entries: it is read this often, with a look at the services."""
 
 ONE_GROUP_CALL = 50
-"""Instances whose groups one call tells."""
+"""Instances per DescribeAutoScalingInstances call."""
 
 UNHEARD_ASKS = 3
-"""What never answered in so many asks may not be there at all: its rule is off then."""
+"""After this many calls without any answer, the rule is off: the service may not exist there."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotNow:
-    """AWS did not answer this time, and may the next."""
+    """AWS did not answer this time, but may answer next time."""
 
     why: str
 
 
 class Surveyor:
-    """Surveys for one run. `survey` is None where nothing is to be asked at all."""
+    """Reads survey data for one run. `survey` is None to read nothing."""
 
     def __init__(self, known: RunState, survey: Survey | None, policy: Policy, recorder: Recorder) -> None:
         self._known = known
@@ -77,25 +76,25 @@ class Surveyor:
         self._providers_at: datetime | None = None
         self._calendars_at: datetime | None = None
         self._untyped: set[str] = set()
-        """Instance types that were asked about: EC2 may say nothing of one."""
+        """Instance types that were looked up: EC2 may not return all of them."""
         self._off: set[str] = set()
         self._answered: set[str] = set()
         self._unheard: Counter[str] = Counter()
-        """How often each rule was asked for, and did not answer."""
+        """How many calls for each rule got no answer."""
         known.surveyed = survey is not None
         if survey is not None and policy.rules.check_room:
             known.definitions = {}
 
     def look_at_groups(self, now: datetime) -> None:
-        """What Auto Scaling is doing with instances of ours: taken with every listing of the cluster.
+        """Read the Auto Scaling state of Bottlerocket instances, with every listing of the cluster.
 
-        It is not asked again about those that are done in this run.
+        Skips instances that are done in this run.
         """
         ours = [one for one in self._known.instances.values() if one.bottlerocket and one.registration is not None]
         self._look_at_memberships([one.id for one in ours if one.progress.outcome is None], now)
 
     def look_at_machines(self, now: datetime) -> None:
-        """What EC2 shows of those that ECS or Systems Manager cannot reach, or that somebody else drained."""
+        """Describe in EC2 the instances that ECS or Systems Manager cannot reach, or that someone else drained."""
         survey = self._survey
         asked = [one.id for one in self._known.instances.values() if _odd(one)]
         if survey is None or not asked:
@@ -107,17 +106,17 @@ class Surveyor:
             self._learn(id_, replace(self._around(id_, now), machine=found.get(id_)))
 
     def look_at_groups_of_claimed(self, wanted: Collection[InstanceId], now: datetime) -> None:
-        """What Auto Scaling is doing with claimed instances. All of them are in the one call that any of them needs."""
+        """Read the Auto Scaling state of claimed instances. One call covers all of them."""
         if wanted:
             self._look_at_memberships(self._claimed(), now, refreshes=False)
 
     def look_at_groups_of_drained(self, now: datetime) -> None:
-        """Whether it was its group that drained what somebody drained since the last listing."""
+        """Read whether the Auto Scaling group drained the instances that were drained since the last listing."""
         drained = [one.id for one in self._known.instances.values() if _drained_since(one, now)]
         self._look_at_memberships(drained, now)
 
     def _sharing_a_call(self, candidates: Sequence[InstanceId]) -> Sequence[InstanceId]:
-        """The candidates, and as many claimed ones as are told of in the same call."""
+        """The candidates, and as many claimed instances as fit in the same call."""
         claimed = (id_ for id_ in self._claimed() if id_ not in candidates)
         return [*candidates, *islice(claimed, max(0, ONE_GROUP_CALL - len(candidates)))]
 
@@ -125,7 +124,7 @@ class Surveyor:
         return [one.id for one in self._known.instances.values() if one.claim is not None and one.registered]
 
     def look_at_health(self, now: datetime) -> None:
-        """What the operator watches beside the services: taken with every look at them. What is not known is unwell."""
+        """Check the operator's alarms and probes, with every look at services. Unknown counts as not healthy."""
         rules = self._policy.rules.health
         if rules:
             unwell = (*self._unwell_alarms(rules.alarms), *self._unwell_probes(rules.probes))
@@ -154,7 +153,7 @@ class Surveyor:
 
     def _unwell_alarms(self, rules: Sequence[AlarmRule]) -> tuple[str, ...]:
         if not rules or self._survey is None:
-            return ("nobody can read the alarms",) if rules else ()
+            return ("the alarms cannot be read",) if rules else ()
         try:
             return judge_alarms(rules, self._survey.alarms(rules))
         except (LeaseLost, Interrupted):
@@ -165,11 +164,11 @@ class Surveyor:
     def _unwell_probes(self, urls: Sequence[str]) -> tuple[str, ...]:
         survey = self._survey
         if survey is None:
-            return tuple(f"nobody can ask {url}" for url in urls)
+            return tuple(f"{url} cannot be probed" for url in urls)
         return tuple(f"{url} {why}" for url, why in survey.probes(urls).items() if why)
 
     def look_around(self, ids: Collection[InstanceId], now: datetime) -> None:
-        """All that is asked of instances right before they begin; nothing of it is taken from an earlier survey."""
+        """Read everything that rules need right before instances start their update. Reuses no earlier survey."""
         chosen = [self._known.instance(id_) for id_ in sorted(ids)]
         candidates = [one.id for one in chosen if one.claim is None or one.progress.drain_sent_at is None]
         if self._survey is None or not candidates:
@@ -196,7 +195,7 @@ class Surveyor:
     def _look_at_memberships(
         self, ids: Sequence[InstanceId], now: datetime, *, refreshes: bool = True
     ) -> Iterable[Missed]:
-        """The group of each; where that is not told now, what was told before stays, and is said to be missed."""
+        """Read each instance's group. If AWS does not answer, keep the old data and record that it is outdated."""
         survey = self._survey
         if survey is None or not ids:
             return ()
@@ -215,7 +214,7 @@ class Surveyor:
         return ()
 
     def _read_definitions(self, ids: Sequence[InstanceId]) -> Iterable[Missed]:
-        """Task definitions that are not read yet. One that cannot be read holds the instances with tasks of it."""
+        """Read new task definitions. If one cannot be read, the instances with its tasks are held."""
         survey, known = self._survey, self._known
         if survey is None or known.definitions is None:
             return ()
@@ -235,7 +234,7 @@ class Surveyor:
         return [(id_, missed[arn]) for id_, arns in wanted.items() for arn in arns if arn in missed]
 
     def _read_interfaces(self, ids: Sequence[InstanceId]) -> Iterable[Missed]:
-        """How many network interfaces instances have: where tasks that move have one of their own, and once a type."""
+        """Read the number of network interfaces, once per instance type, if tasks that move use awsvpc mode."""
         survey, known = self._survey, self._known
         wanted = any(definition.demand.interfaces for definition in (known.definitions or {}).values())
         unread = instance_types(known.fleet()) - (known.interfaces or {}).keys() - self._untyped
@@ -249,7 +248,7 @@ class Surveyor:
         return ()
 
     def _read_providers(self, ids: Sequence[InstanceId], now: datetime) -> Iterable[Missed]:
-        """The capacity providers of instances and services: where there are any, and tasks must find room."""
+        """Read the capacity providers of instances and services, if there are any and room for tasks is checked."""
         survey, known = self._survey, self._known
         names = capacity_providers(known.fleet())
         fresh = self._providers_at is not None and not has_passed(self._providers_at, PROVIDERS_EVERY, now)
@@ -264,7 +263,7 @@ class Surveyor:
         if isinstance(found, NotNow):
             return [(id_, f"the capacity providers: {found.why}") for id_ in ids]
         self._providers_at = now
-        # One that AWS said nothing of is not asked for again at once.
+        # Do not look up a provider again at once if AWS did not return it.
         unsaid = {name: CapacityProvider(name, ProviderKind.OTHER) for name in names}
         known.providers = {**unsaid, **found} if found is not None else None
         return ()
@@ -286,7 +285,7 @@ class Surveyor:
         return ()
 
     def _ask(self, rule: str, call: Callable[[], T]) -> T | NotNow | None:
-        """What AWS answers; NotNow where it did not this time, None where the rule is off for the run."""
+        """Make a call. Returns NotNow if AWS does not answer this time, None if the rule is off for the run."""
         if rule in self._off:
             return None
         try:
@@ -313,14 +312,14 @@ class Surveyor:
 
 
 def _still_refreshing(found: Membership | None, before: Membership | None) -> Membership | None:
-    """What was found, with what was known of its group's instance refresh, which was not asked for."""
+    """Keep the known state of the group's instance refresh, which this call did not read."""
     if isinstance(found, InGroup) and isinstance(before, InGroup) and found.group == before.group:
         return replace(found, refreshing=before.refreshing)
     return found
 
 
 def _drained_since(instance: Instance, now: datetime) -> bool:
-    """Whether somebody else drained it, and its group has not been asked about it for a while."""
+    """Whether someone else drained the instance, and its group has not been read for a while."""
     registration, around = instance.registration, instance.around
     drained = registration is not None and registration.status is Status.DRAINING and instance.claim is None
     answered_at = around.group_at if around is not None else None
@@ -328,7 +327,7 @@ def _drained_since(instance: Instance, now: datetime) -> bool:
 
 
 def _odd(instance: Instance) -> bool:
-    """Whether EC2 may know why nobody reaches it: it is stopped, AWS looks after it, or it goes by another id."""
+    """Whether EC2 may explain why the instance is unreachable: stopped, AWS-managed, or known by another id."""
     registration = instance.registration
     if not instance.bottlerocket or registration is None or instance.claim is not None or not instance.registered:
         return False
@@ -337,6 +336,6 @@ def _odd(instance: Instance) -> bool:
 
 
 def _movable(instance: Instance) -> list[TaskArn]:
-    """Tasks of services on it: no other can be protected, and those of daemon services never hold."""
+    """The tasks of services on it, without daemon services. Only these can be protected."""
     tasks = instance.tasks.left if instance.tasks is not None else ()
     return [task.arn for task in tasks if task.of_service and not task.daemon]

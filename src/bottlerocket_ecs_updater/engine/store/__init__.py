@@ -1,1 +1,1 @@
-"""What is remembered between runs."""
+"""The state that is kept between runs."""

@@ -1,13 +1,14 @@
-"""The audit trail: every act of a person on a cluster, with who did it, when, why, and what was done.
+"""The audit trail: what people did to a cluster, with who, when, why, and the result.
 
     runs/<cluster>/acts/<month>/<time>-<four digits>.json      one object an act, written once and never changed
 
-Every command by which a person changes what runs do belongs in it: `pause`, `resume`, `release`, and whatever comes.
-Such a command calls `cli.acts.record` once it has acted, with its own name, what it was about, why, and what it did in
-a sentence; `history`, the index and the page of the next run show it without further work. An act that was refused, or
-that changed nothing, leaves no entry.
+Every command with which a person changes what runs do belongs in it, such as `pause`, `resume` and `release`. The
+command calls `cli.acts.record` after it acted, with its name, the subject, the reason, and the result in one sentence.
+`history`, the index and the page of the next run then show it. An act that was refused, or that changed nothing, leaves
+no entry.
 
-The trail is for people. No decision reads it: an entry that is lost costs an answer to "who was that?", and no more.
+The trail is for people, and no decision reads it. If an entry is lost, no one can look up who did it, but nothing else
+changes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_obj
 FORMAT = 1
 
 ACTS_MAX = 500
-"""Acts that are read at once, the newest: they are rare, and each is one read."""
+"""How many acts are read, newest first: acts are rare, and each is one read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +36,24 @@ class Act:
 
     at: datetime
     who: str
-    """The caller's ARN at AWS and the user and machine, as far as they are known."""
+    """The caller's AWS ARN, the user and the machine, if known."""
     verb: str
     """The command: `pause`, `resume`, `release`, …"""
     about: str
-    """An instance, a version, or whatever else it was about; empty where it was the whole cluster."""
+    """The subject, such as an instance or a version; empty for the whole cluster."""
     why: str
-    """In the person's words; empty where no reason was given."""
+    """In the person's words; empty if no reason was given."""
     done: str
     """What was done, as a sentence without its full stop."""
 
     @property
     def command(self) -> str:
-        """What was called, shortly: `release i-0abc`."""
+        """The command in short form, such as `release i-0abc`."""
         return f"{self.verb} {self.about}".strip()
 
 
 def acts_prefix(cluster: str) -> str:
-    """Where the acts on a cluster are kept."""
+    """The key prefix of a cluster's acts."""
     return f"runs/{cluster}/acts/"
 
 
@@ -72,9 +73,9 @@ def note_act(store: Store, cluster: str, act: Act) -> None:
 
 
 def acts_of(store: Store, cluster: str, since: datetime | None = None) -> Sequence[Act]:
-    """The acts on a cluster since then or ever, the oldest first. Raises what the store raises.
+    """The acts on a cluster, oldest first, optionally only those since a time. Raises what the store raises.
 
-    What cannot be read is left out: nothing is decided by it.
+    Unreadable entries are left out, because no decision depends on them.
     """
     prefix = acts_prefix(cluster)
     after = f"{prefix}{_stamp(since)}" if since is not None else ""
@@ -84,7 +85,7 @@ def acts_of(store: Store, cluster: str, since: datetime | None = None) -> Sequen
 
 
 def _stamp(at: datetime) -> str:
-    """A time as a key that sorts as it does."""
+    """A time in a form that sorts in order."""
     return f"{at.astimezone(UTC):%Y-%m/%Y%m%dT%H%M%S.%fZ}"
 
 

@@ -1,8 +1,8 @@
-"""When a release was first seen by any cluster that shares the state store: one object for each release.
+"""When any cluster that shares the state store first saw a version: one object per version.
 
-The object is written once, under the condition that there is none, so that of two clusters that see a release at the
-same time one is first, and both know it. One that cannot be read says nothing: the release then counts as first seen
-when this cluster first saw it, which matters only where releases must have a minimum age.
+The object is written once, on condition that it does not exist. If two clusters see a version at the same time, one
+is first and both agree on it. An unreadable object is ignored: the version then counts as first seen when this cluster
+first saw it, which matters only if versions must have a minimum age.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_obj
 from bottlerocket_ecs_updater.errors import Throttled, Unreachable, UpdaterError
 
 NOTE_TRIES = 3
-"""As of the ledger: what fails in step with the renewals of the lease must not fail for ever."""
+"""As for the ledger: a fault that coincides with lease renewals must not fail every time."""
 
 
 class FirstSeen:
-    """Asks the store once for each release. Without a store nothing is shared."""
+    """Reads the store once for each version. Without a store, nothing is shared."""
 
     def __init__(self, store: Store | None) -> None:
         self._store = store
@@ -30,18 +30,18 @@ class FirstSeen:
         self._unreadable: list[tuple[str, str]] = []
 
     def note(self, version: Version, at: datetime) -> datetime:
-        """Remember that the release was seen, and give when it was first seen. Raises what the store raises."""
+        """Note that a version was seen. Returns when it was first seen. Raises what the store raises."""
         if version not in self._known:
             noted = _noted(self._store, version, at) if self._store is not None else None
             self._known[version] = min(at, self._read(noted, version) or at)
         return self._known[version]
 
     def look(self, version: Version) -> datetime | None:
-        """When the release was first seen, None where nobody noted it, or not legibly; nothing is written."""
+        """When a version was first seen; None if not noted, or not readable. Writes nothing."""
         return self._read(self._store.get(_key(version)) if self._store is not None else None, version)
 
     def take_unreadable(self) -> Sequence[tuple[str, str]]:
-        """The objects that could not be read since this was asked for last, each with why not."""
+        """Unreadable objects since the last call, each with the reason."""
         taken, self._unreadable = self._unreadable, []
         return taken
 
@@ -56,7 +56,7 @@ class FirstSeen:
 
 
 def _noted(store: Store, version: Version, at: datetime) -> Stored | None:
-    """What is noted by somebody else; None where nobody noted it before. Raises what the store raises."""
+    """The existing note; None if this call wrote the first one. Raises what the store raises."""
     fault: UpdaterError | None = None
     for _ in range(NOTE_TRIES):
         stored = store.get(_key(version))

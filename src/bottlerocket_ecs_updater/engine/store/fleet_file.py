@@ -1,4 +1,4 @@
-"""A fleet in a file: whoever can read it can plan, without the cluster that it was looked up in."""
+"""Saves a fleet to a file, so that a plan can be made without access to the cluster."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_obj
 from bottlerocket_ecs_updater.errors import UsageError
 
 FORMAT = 2
-"""The version of the form: it grows by keys, and counts up when a key changes its meaning."""
+"""Format version. New keys do not change it; a changed meaning of a key does."""
 
 
 def write_fleet(fleet: Fleet, cluster: str) -> str:
-    """The fleet as a JSON document that people can read."""
+    """The fleet as human-readable JSON."""
     value = {"format": FORMAT, "cluster": cluster, "fleet": _converter().unstructure(fleet, Fleet)}
     return json.dumps(value, indent=1, sort_keys=True) + "\n"
 
 
 def read_fleet(text: bytes | str, source: str) -> tuple[Fleet, str]:
-    """The fleet, and the name of its cluster. Raises UsageError that says what is wrong, and where."""
+    """The fleet, and the name of its cluster. Raises UsageError with the problem and its place."""
     try:
         return read_object(text, _saved, halves=True)
     except Unreadable as error:
-        raise UsageError(f"{source} is no saved fleet: {error}") from error
+        raise UsageError(f"{source} is not a saved fleet: {error}") from error
 
 
 def _saved(value: Mapping[str, Any]) -> tuple[Fleet, str]:

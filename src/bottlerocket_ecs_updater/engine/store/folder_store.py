@@ -1,10 +1,9 @@
-"""A folder with the semantics of the state store: conditional writes that are safe between processes, and durable.
+"""A state store in a local folder, with durable conditional writes that are safe between processes.
 
-Objects are plain files under their keys, so that a person can read them. Writers take turns by a lock on `.lock`;
-readers need none, since files are replaced whole. A tag is a hash of the content and a count of the replacements
-under the same key, kept beside in `.counts`: content that came back to what it was still has another tag.
-The count is written before the content: a writer that dies between the two costs a rival a needless Conflict,
-never an unnoticed change.
+Objects are plain files named by key, so that people can read them. Writers lock `.lock`; readers need no lock, because
+files are replaced atomically. A tag is a hash of the content plus the number of replacements of that key, which is kept
+in `.counts`: if content changes back to an earlier value, it still has a new tag. The count is written before the
+content: if a writer dies in between, another writer gets a needless Conflict, but never misses a change.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ _LOCK = ".lock"
 _COUNTS = ".counts"
 COUNT_MAX_DIGITS = 40
 NEVER_COUNTED = 10**30
-"""No object was replaced so often. Where a count cannot be read, it goes on from a number beyond."""
+"""More than any real count. If a count cannot be read, counting continues above this number."""
 
 TURN_SECONDS = 5
-"""A writer has its turn for milliseconds. One that has it for so long is held up, and others go on without."""
+"""Limit for the wait for the lock. A writer normally holds it for milliseconds; one that holds it longer hangs."""
 
 TURN_TRIED_EVERY = 0.02
 
 _NEW = ".new"
-"""What is being written; only the holder of the lock touches it, so one name is enough."""
+"""The file being written. Only the lock holder uses it, so one name is enough."""
 
 
 _NEVER = frozenset(
@@ -50,26 +49,26 @@ _NEVER = frozenset(
         errno.ENXIO,
     }
 )
-"""Faults of the place itself: no second try ends otherwise. A full or slow disk may be well again."""
+"""Faults of the path itself, which a retry does not fix. A full or slow disk may recover."""
 
 
 class FolderStore:
-    """A `Store` in a folder of this machine, made at the first write.
+    """A `Store` in a local folder, which the first write creates.
 
-    Raises Denied where the folder may not be read or written, UsageError where there can be none in that place, and
-    Unreachable for every other fault of the disk.
+    Raises Denied if permissions are missing, UsageError if no folder can exist at that path, and Unreachable for every
+    other disk fault.
     """
 
     def __init__(self, path: Path) -> None:
         self._root = path
 
     def prove(self) -> None:
-        """See that the folder can be made and written. Raises Denied and UsageError at once where it cannot."""
+        """Check that the folder can be created and written. Raises Denied and UsageError if not."""
         with _faults("write", self._root):
             try:
                 _make_folder(self._root)
             except FileNotFoundError as error:
-                # Nothing was removed meanwhile: this is how a file system says that it takes no folders.
+                # Nothing was removed: this is how some file systems report that they do not allow new folders.
                 raise OSError(errno.EROFS, error.strerror, str(self._root)) from error
             with (self._root / _LOCK).open("a"):
                 pass
@@ -77,7 +76,7 @@ class FolderStore:
     def get(self, key: str) -> Stored | None:
         path = self._path(key)
         with _faults("read", path):
-            # The count first: were it read last, it could be newer than the content it is to stand for.
+            # Read the count first: read last, it could be newer than the content.
             count = self._count(key)
             data = _read(path)
         return Stored(data, _tag(count, data)) if data is not None else None
@@ -118,7 +117,7 @@ class FolderStore:
         return self._root / PurePosixPath(*parts)
 
     def _count(self, key: str) -> int:
-        """How often the object was replaced; of a count that cannot be read, a number that no object ever had."""
+        """How often the object was replaced. For an unreadable count, a number that no object ever had."""
         written = _read(self._root / _COUNTS / key)
         if written is None:
             return 0
@@ -127,7 +126,7 @@ class FolderStore:
         return NEVER_COUNTED + int.from_bytes(hashlib.sha256(written).digest()[:8], "big")
 
     def _expected(self, key: str, expect: str | None) -> bytes | None:
-        """The content before a write. Raises Conflict when it is not what the writer expects."""
+        """The content before a write. Raises Conflict if it is not what the writer expects."""
         data = _read(self._path(key))
         tag = ABSENT if data is None else _tag(self._count(key), data)
         if expect is not None and tag != expect:
@@ -147,23 +146,23 @@ class FolderStore:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         _make_folder(self._root)
-        # Each opening of the file is a holder of its own, so threads of one process take turns too;
-        # closing it, also by the death of the process, gives the lock back.
+        # Each open file holds its own lock, so threads of one process exclude each other too.
+        # Closing the file releases the lock, also when the process dies.
         with (self._root / _LOCK).open("a") as file:
             _take_turn(file)
             yield
 
 
 def _take_turn(file: IO[str]) -> None:
-    """Wait for the lock, for some seconds: a process that was suspended while it held it gives it back to nobody."""
+    """Wait a few seconds for the lock: a process that is suspended while it holds the lock never releases it."""
     ends = time.monotonic() + TURN_SECONDS
     while True:
         try:
             return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if time.monotonic() >= ends:
-                raise OSError(f"another process holds its lock for {TURN_SECONDS} s") from error
-            time.sleep(TURN_TRIED_EVERY)  # noqa: TID251 - a lock of the disk knows no simulated time
+                raise OSError(f"another process has held its lock for {TURN_SECONDS} s") from error
+            time.sleep(TURN_TRIED_EVERY)  # noqa: TID251 - a file lock does not use simulated time
 
 
 @contextmanager
@@ -175,12 +174,12 @@ def _faults(doing: str, path: Path) -> Iterator[None]:
     except OSError as error:
         what = f"the state store's folder cannot {doing} {path}: {error}"
         if error.errno in _NEVER:
-            raise UsageError(f"{what}; give another --state") from error
+            raise UsageError(f"{what}; choose another --state") from error
         raise Unreachable(what) from error
 
 
 def _hidden(part: str) -> bool:
-    """Whether it is the store's own, or a file that a system leaves in every folder."""
+    """Whether it is an internal file of the store, or a file such as .DS_Store."""
     return part.startswith(".")
 
 
@@ -204,7 +203,7 @@ def _make_folder(path: Path) -> None:
 
 
 def _sync_folder(path: Path) -> None:
-    """Make a change of names outlast a power cut, as `fsync` does for content."""
+    """Sync a folder, so that new and renamed files survive a power failure, as `fsync` does for content."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

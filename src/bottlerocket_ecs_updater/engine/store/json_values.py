@@ -1,7 +1,7 @@
-"""The JSON form of the values that every object in the state store is made of.
+"""The JSON form of the values in state store objects.
 
-Times are RFC 3339 in UTC, spans are seconds, releases and claims are their own text.
-cattrs costs a tenth of a second to import, so this module is imported where JSON is first needed.
+Times are RFC 3339 in UTC, durations are seconds, versions and claims are their own text.
+Importing cattrs takes a tenth of a second, so this module is imported when JSON is first needed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def converter() -> Converter:
-    """A converter that knows the values of core that have a text of their own."""
+    """A converter for the core values that have their own text form."""
     made = Converter()
     made.register_unstructure_hook_func(lambda kind: getattr(kind, "__origin__", None) is frozenset, sorted)
     made.register_unstructure_hook(datetime, write_time)
@@ -35,7 +35,7 @@ def converter() -> Converter:
     made.register_structure_hook(Version, lambda value, _: Version.parse(text_of(value)))
     made.register_unstructure_hook(Claim, Claim.encode)
     made.register_structure_hook(Claim, lambda value, _: Claim.decode(text_of(value)))
-    # cattrs would turn whatever it finds into what is wanted: the text "false" into True, an object into its text.
+    # By default cattrs coerces types: the text "false" would become True, an object its text.
     made.register_structure_hook(str, lambda value, _: text_of(value))
     made.register_structure_hook(bool, lambda value, _: _flag(value))
     made.register_structure_hook(int, lambda value, _: whole_of(value))
@@ -44,7 +44,7 @@ def converter() -> Converter:
 
 
 def structured(made: Converter, value: Any, kind: type[T]) -> T:
-    """The value in that form. Raises Unreadable, which says what does not fit, and where."""
+    """Convert the value to `kind`. Raises Unreadable with what does not fit, and where."""
     try:
         return made.structure(value, kind)
     except BaseValidationError as error:
@@ -55,9 +55,9 @@ def structured(made: Converter, value: Any, kind: type[T]) -> T:
 
 @cache
 def ledger_converter() -> Converter:
-    """The converter of a ledger, made once: it is written at every pass that changes something."""
+    """The converter for ledgers, created once: every pass that changes something writes the ledger."""
     made = converter()
-    # An older updater, to which one may go back, knows a list of times by the name of `begun`.
+    # An older updater, after a rollback, expects `begun` to be a list of times.
     begun, nameless = override(rename="begun_on"), override(rename="begun")
     writes = make_dict_unstructure_fn(Ledger, made, begun=begun, begun_nameless=nameless)
     reads = make_dict_structure_fn(Ledger, made, begun=begun, begun_nameless=nameless)
@@ -67,7 +67,7 @@ def ledger_converter() -> Converter:
 
 
 def explain(error: BaseException) -> str:
-    """What is wrong with a value that could not be read, and where: in the reader's own words where it has some."""
+    """What is wrong with an unreadable value, and where. Uses the reader's own message if there is one."""
     return "; ".join(transform_error(error, format_exception=_say))
 
 

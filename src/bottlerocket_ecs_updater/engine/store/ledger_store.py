@@ -1,6 +1,6 @@
-"""Keeping the ledger: one JSON object per cluster, written under the condition that nobody else wrote it.
+"""Stores the ledger: one JSON object per cluster, written on condition that no one else wrote it.
 
-Changes are gathered and written at once, so that a pass costs one write however many instances it marks.
+Changes are collected and written together, so a pass needs one write for any number of instances.
 """
 
 from __future__ import annotations
@@ -19,46 +19,46 @@ from bottlerocket_ecs_updater.errors import LeaseLost, Throttled, Unreachable, U
 FORMAT = 1
 
 FLUSH_TRIES = 3
-"""A store that refuses one write now and then costs no pass: what follows the write would else have to begin anew."""
+"""Tries for one write, so that an occasional store fault does not make the pass start over."""
 
 
 REMEDY = (
-    "Restore an earlier version of the object, or let the version of the updater run that wrote it. Where neither can "
-    "be had, delete it: claims are found on the instances, and what failed before is forgotten"
+    "Restore an earlier version of the object, or run the updater version that wrote it. If neither is possible, "
+    "delete it: the updater finds claims on the instances, but forgets earlier failures"
 )
-"""What a person does about a ledger that cannot be read."""
+"""The remedy for an unreadable ledger."""
 
 
 @dataclass
 class LedgerBroken(UpdaterError):
-    """Call a person: the ledger cannot be read, and guessing that it is empty would forget what failed.
+    """A person must act: the ledger cannot be read, and to treat it as empty would forget failures.
 
-    What carries a claim can be given back all the same, since the claim is on the instance; nothing more may begin.
+    Claimed instances can still be returned to service, because claims are also on the instances. No update may start.
     """
 
 
 class LedgerKeeping(Protocol):
-    """What a run needs of its ledger, kept or not."""
+    """The ledger as a run uses it, with or without a store."""
 
     @property
     def value(self) -> Ledger:
-        """The ledger with every change so far."""
+        """The ledger with all changes so far."""
 
     def load(self) -> Ledger:
-        """Read it, once, before anything else."""
+        """Read the ledger. Call once, first."""
 
     def change(self, step: Change) -> Ledger:
-        """Take one step; it is not safe before the next `flush`."""
+        """Apply a change. It is not saved until the next `flush`."""
 
     def ask_first(self, check: Callable[[], None]) -> None:
-        """Have this called right before each write: what it raises is raised by `flush`, and nothing is written."""
+        """Call `check` right before each write. If it raises, `flush` raises that and writes nothing."""
 
     def flush(self) -> None:
-        """Make every change so far safe: returns only when the store has confirmed it."""
+        """Save all changes so far. Returns only after the store has confirmed them."""
 
 
 class UnkeptLedger:
-    """The ledger of a run without a store: it ends with the run."""
+    """The ledger of a run without a store. It is gone when the run ends."""
 
     def __init__(self) -> None:
         self.value = Ledger()
@@ -71,18 +71,18 @@ class UnkeptLedger:
         return self.value
 
     def ask_first(self, check: Callable[[], None]) -> None:
-        """Nothing is ever written."""
+        """Nothing to check: it is never written."""
 
     def flush(self) -> None:
-        """Nothing is kept, so nothing is to be made safe."""
+        """Nothing to save."""
 
 
 class KeptLedger:
-    """The ledger of a cluster in the state store, for the one run that holds the lease.
+    """The ledger of a cluster in the state store, for the run that holds the lease.
 
-    `flush` raises LeaseLost when somebody else wrote it, and Unreachable, Throttled or Denied as the store does:
-    the changes are kept then, and the next `flush` tries again. That somebody else wrote it is believed only when the
-    object that is read then is not this run's own. After a `load` that raised LedgerBroken nothing is ever written.
+    `flush` raises LeaseLost if another run wrote the object. It passes on Unreachable, Throttled and Denied from the
+    store; the changes are kept, and the next `flush` retries. After a Conflict, the object is read to find out
+    whether another run wrote it. After a `load` that raised LedgerBroken, nothing is ever written.
     """
 
     def __init__(self, store: Store, cluster: str, run: RunId) -> None:
@@ -91,11 +91,11 @@ class KeptLedger:
         self._tag = ABSENT
         self._writes = 0
         self._unconfirmed: list[bytes] = []
-        """What was sent without an answer: each may be what the store holds."""
+        """Writes without a reply: the store may contain any of them."""
         self._safe = Ledger()
         self._safe_beside: Mapping[str, Any] = {}
         self.beside: dict[str, Any] = {}
-        """What stands beside it in the object: what a newer updater wrote, and what became of older state."""
+        """Other keys of the object: those of a newer updater, and the mark of a state migration."""
         self._broken = False
         self._check: Callable[[], None] = _nothing
         self.key = ledger_key(cluster)
@@ -113,11 +113,11 @@ class KeptLedger:
 
     @property
     def is_new(self) -> bool:
-        """Whether there was no such object when it was read."""
+        """Whether the object did not exist when it was read."""
         return self._tag == ABSENT
 
     def leave_alone(self) -> None:
-        """Write nothing any more."""
+        """Stop writing the object."""
         self._broken = True
 
     def change(self, step: Change) -> Ledger:
@@ -128,20 +128,20 @@ class KeptLedger:
         self._check = check
 
     def flush(self) -> None:
-        fault: UpdaterError = Unreachable(f"{self.key} was not written, though nobody else wrote it")
+        fault: UpdaterError = Unreachable(f"{self.key} could not be written, although no one else wrote it")
         for _ in range(FLUSH_TRIES):
             try:
                 if self._written():
                     return
             except (Throttled, Unreachable) as error:
-                # A repeated write is safe: one whose reply was lost is found to be our own.
+                # A retry is safe: if the reply was lost, the next read recognizes our own write.
                 fault = error
         raise fault
 
     def _written(self) -> bool:
-        """Whether the store has everything, after one try. Raises what the store raises, and LeaseLost."""
+        """Try once to save. Returns whether everything is saved. Raises what the store raises, and LeaseLost."""
         if self._broken:
-            # What cannot be read is a person's to look at, and never overwritten.
+            # Never overwrite an unreadable ledger: a person must look at it.
             return True
         if self._is_safe():
             return True
@@ -159,7 +159,7 @@ class KeptLedger:
         self._check()
         value, beside = self.value, dict(self.beside)
         self._writes += 1
-        # The run and the count make every write different from every other, so that ours can be told from theirs.
+        # The run and the count make each write unique, so that we recognize our own.
         data = write_ledger(value, {**beside, "run": self._run, "write": self._writes})
         self._unconfirmed.append(data)
         self._tag = self._store.put(self.key, data, self._tag)
@@ -167,10 +167,10 @@ class KeptLedger:
         self._unconfirmed.clear()
 
     def _adopt(self) -> None:
-        """Find out whose the unexpected content is. Raises LeaseLost where it is not this run's own."""
+        """Find out who wrote the unexpected content. Raises LeaseLost if it was not this run."""
         stored = self._store.get(self.key)
         if (stored.tag if stored is not None else ABSENT) == self._tag:
-            # It is what it was: the write was refused for another reason, and is tried again.
+            # The object has not changed: the store rejected the write for another reason, so retry.
             return
         if stored is None or stored.data not in self._unconfirmed:
             raise self._lost()
@@ -179,7 +179,7 @@ class KeptLedger:
         self._unconfirmed.clear()
 
     def _lost(self) -> LeaseLost:
-        return LeaseLost(f"somebody else wrote {self.key} while this run believed that it alone acts")
+        return LeaseLost(f"another writer changed {self.key} while this run held the lease")
 
 
 def _nothing() -> None:
@@ -187,12 +187,12 @@ def _nothing() -> None:
 
 
 def ledger_key(cluster: str) -> str:
-    """Where the ledger of a cluster is kept."""
+    """The key of a cluster's ledger."""
     return f"clusters/{cluster}/ledger.json"
 
 
 def write_ledger(ledger: Ledger, beside: dict[str, Any]) -> bytes:
-    """The JSON object, in a form that people can read and compare."""
+    """The ledger as JSON that people can read and compare."""
     from bottlerocket_ecs_updater.engine.store.json_values import ledger_converter  # noqa: PLC0415 - slow to import
 
     value = {**beside, "format": FORMAT, **ledger_converter().unstructure(ledger, Ledger)}
@@ -200,7 +200,7 @@ def write_ledger(ledger: Ledger, beside: dict[str, Any]) -> bytes:
 
 
 def read_ledger(data: bytes, key: str) -> tuple[Ledger, dict[str, Any]]:
-    """The ledger, and what a newer updater wrote beside it. Raises LedgerBroken, naming the object and the place."""
+    """The ledger, and the keys of a newer updater. Raises LedgerBroken, which names the object and the place."""
     try:
         return read_object(data, ledger_of)
     except Unreadable as problem:
@@ -208,12 +208,12 @@ def read_ledger(data: bytes, key: str) -> tuple[Ledger, dict[str, Any]]:
 
 
 def broken(key: str, problem: Unreadable) -> LedgerBroken:
-    """The error that names the object, why it cannot be read, and what to do."""
+    """An error with the object, why it cannot be read, and the remedy."""
     return LedgerBroken(f"{key} in the state store cannot be read: {problem}. {REMEDY}")
 
 
 def ledger_of(value: Mapping[str, Any]) -> tuple[Ledger, dict[str, Any]]:
-    """The same, of an object that was read as JSON. Raises Unreadable."""
+    """Like `read_ledger`, for parsed JSON. Raises Unreadable."""
     from bottlerocket_ecs_updater.engine.store.json_values import ledger_converter, structured  # noqa: PLC0415 - slow to import
 
     if "format" not in value:

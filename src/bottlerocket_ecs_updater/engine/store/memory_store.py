@@ -1,4 +1,4 @@
-"""A state store that lives as long as the process: for simulated runs that leave nothing behind, and for tests."""
+"""A state store in memory: for simulated runs, and for tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Stored
 
 
 class MemoryStore:
-    """A `Store` in memory, safe between threads."""
+    """A thread-safe `Store` in memory."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,21 +1,21 @@
-"""The state of versions that kept it under the cluster's name alone, and how it is moved: once, and by one run.
+"""Moves state from the old keys, which have only the cluster's name, to keys with account and Region. Runs once.
 
     clusters/<name>/…            before: shared by clusters of one name in all Regions and accounts of the store
     clusters/<account>/<region>/<name>/…
 
-A cluster's first run moves what is its own:
+A cluster's first run moves its own state:
 
-    both leases are held     a run of an older version acts on the same instances, and knows the old one only
-    pause.json is copied     where there is no new one
-    ledger.json is read      claims on instances of this account and Region are taken over, with all that is
-                             remembered beside them: rests, releases that failed, first sightings
-    the new one is written   with a mark that the old one is being left
-    the old one is fenced    its format is raised, and this cluster's claims are taken out of it: a run of an older
-                             version says that it cannot read it, and acts on nothing; what is left is of another
-                             cluster, whose first run finds it there
+    hold both leases         an older updater acts on the same instances, and knows only the old lease
+    copy pause.json          if there is no new one
+    read ledger.json         take over claims on instances of this account and Region, and everything else in the
+                             ledger: backoffs, failed versions, first sightings
+    write the new ledger     with a mark that the old one is being left
+    fence the old ledger     raise its format, and remove this cluster's claims from it. An older updater then reports
+                             that it cannot read the ledger, and does not act. What is left belongs to another
+                             cluster, whose first run takes it over
 
-Each step can be repeated, and is, where a run dies in between. Once the old ledger is fenced, the next write of the new
-one says so, and nobody reads the old state again. Records and reports stay where they are.
+Each step can be repeated, and is repeated if a run dies in between. After the old ledger is fenced, the next write of
+the new one records that, and the old state is never read again. Records and reports stay where they are.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_obj
 from bottlerocket_ecs_updater.errors import LeaseLost, Unreachable
 
 MARK = "old_state"
-"""In the ledger: what became of the old one."""
+"""Key in the new ledger: the state of the migration."""
 
 LEAVING, LEFT = "leaving", "left"
 
 MOVED_TO = "moved_to"
-"""In the old ledger: the clusters that took theirs out of it."""
+"""Key in the old ledger: the clusters that have moved their state out of it."""
 
 FENCED_FORMAT = 2
-"""No version that knows the old place reads it."""
+"""A format that older updaters refuse to read."""
 
 
 class MovingLedger:
-    """The ledger of a cluster, which takes over what is its own in the old one, and fences that."""
+    """The ledger of a cluster, which takes over its part of the old ledger and then fences it."""
 
     def __init__(self, ledger: KeptLedger, store: Store, place: Location) -> None:
         self._ledger = ledger
@@ -61,7 +61,7 @@ class MovingLedger:
         self._place = place
         self._old_key = ledger_key(place.name)
         self._old: Stored | None = None
-        """The old one, while it is to be fenced."""
+        """The old ledger, until it is fenced."""
         self._check: Callable[[], None] = lambda: None
 
     @property
@@ -74,7 +74,7 @@ class MovingLedger:
             try:
                 self._take_over(self._store.get(self._old_key))
             except LedgerBroken:
-                # Of two of which one cannot be read, none is written: a person looks first.
+                # If one of the two cannot be read, write neither: a person must look first.
                 self._ledger.leave_alone()
                 raise
         return self.value
@@ -86,7 +86,7 @@ class MovingLedger:
             return
         if self._ledger.is_new:
             self._ledger.change(lambda _: ours(old, self._place))
-        # Else it was taken over before, by a run that died before the old one was fenced.
+        # Otherwise an earlier run took it over, and died before it fenced the old one.
         self._ledger.beside[MARK] = LEAVING
         self._old = stored
 
@@ -112,12 +112,12 @@ class MovingLedger:
             if _read_old(stored, self._old_key, self._place) is None:
                 return
             if stored is None or stored.tag != old.tag:
-                raise LeaseLost(f"somebody else wrote {self._old_key} while this run moved it") from None
-            raise Unreachable(f"{self._old_key} was not written, though nobody else wrote it") from None
+                raise LeaseLost(f"another writer changed {self._old_key} while this run moved it") from None
+            raise Unreachable(f"{self._old_key} could not be written, although no one else wrote it") from None
 
 
 def _read_old(stored: Stored | None, key: str, place: Location) -> Ledger | None:
-    """What is to be taken over; None where there is nothing, or it was before. Raises LedgerBroken."""
+    """The ledger to take over; None if there is none, or it was taken over before. Raises LedgerBroken."""
     if stored is None:
         return None
     try:
@@ -132,13 +132,13 @@ def _read_old(stored: Stored | None, key: str, place: Location) -> Ledger | None
 
 
 def ours(ledger: Ledger, place: Location) -> Ledger:
-    """What of an old ledger is this cluster's, or may be: claims tell whose they are, all else is taken as it is."""
+    """This cluster's part of an old ledger: claims that are or may be its own, and everything else."""
     claims = {id_: one for id_, one in ledger.claims.items() if _may_be(one.arn, place)}
     return replace(ledger, claims=claims)
 
 
 def _fenced(data: bytes, place: Location) -> bytes:
-    """The old ledger without what is this cluster's, in a form that no older version reads."""
+    """The old ledger without this cluster's claims, in a format that older updaters refuse to read."""
     value = read_object(data, dict)
     kept = {id_: one for id_, one in value["claims"].items() if not _may_be(one["arn"], place)}
     moved = {"format": FENCED_FORMAT, MOVED_TO: sorted({*_moved_to(value), str(place)}), "claims": kept}
@@ -156,36 +156,36 @@ def _may_be(arn: str, place: Location) -> bool:
 
 
 def has_left(store: Store, place: Location) -> bool:
-    """Whether the cluster's first run has moved everything. Raises what the store raises."""
+    """Whether the migration is complete. Raises what the store raises."""
     stored = store.get(ledger_key(str(place)))
     try:
         return stored is not None and read_object(stored.data, dict).get(MARK) == LEFT
     except Unreadable:
-        # Whatever it is, it is not the old one that must be heard.
+        # An unreadable new ledger is no reason to use the old state.
         return True
 
 
 def pause_of(store: Store | None, place: Location | None, name: str) -> str:
-    """Who paused the cluster, at the new place or, until that has moved, at the old one; in words, as of `pausing`."""
+    """Who paused the cluster, as text: from the new key or, until the migration is complete, from the old one."""
     if store is None or place is None:
         return look_for_pause(store, name)
     return look_for_pause(store, str(place)) or ("" if has_left(store, place) else look_for_pause(store, place.name))
 
 
 def end_pause(store: Store, place: Location) -> None:
-    """Resume, wherever it was paused. Raises what the store raises."""
+    """Resume, under both keys. Raises what the store raises."""
     clear_pause(store, str(place))
     if not has_left(store, place):
         clear_pause(store, place.name)
 
 
 def move_pause(store: Store, place: Location) -> None:
-    """Take over a pause, where there is none yet, and nothing was moved before. Raises what the store raises."""
+    """Copy an old pause, if there is no new one and the migration is not complete. Raises what the store raises."""
     paused = store.get(pause_key(place.name)) if not has_left(store, place) else None
     if paused is None:
         return
     try:
         store.put(pause_key(str(place)), paused.data, ABSENT)
     except Conflict:
-        # There is one, of somebody who knows the new place.
+        # A newer updater already wrote a pause under the new key.
         return

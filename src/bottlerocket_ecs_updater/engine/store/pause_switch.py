@@ -1,6 +1,7 @@
-"""The pause switch: an object in the state store. While it is there, no run on the cluster begins anything new.
+"""The pause switch: an object in the state store. While it exists, no run on the cluster starts an update.
 
-It is read before every drain, and once a minute, so that nothing begins a minute later; what is in flight finishes.
+It is read before every drain and once a minute, so no update starts more than a minute later. Updates in progress are
+finished.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from bottlerocket_ecs_updater.engine.store.read_json import Unreadable, read_obj
 UNREADABLE = "by an object in the state store that cannot be read"
 
 SHOWN_MAX_CHARACTERS = 500
-"""Of who paused, and why: it stands beside every instance that is held for it."""
+"""Limit for the text of who paused and why, which is shown with every held instance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Who paused the updates of a cluster, when, and why."""
+    """Who paused updates on a cluster, when, and why."""
 
     since: datetime
     who: str
@@ -34,25 +35,25 @@ class Pause:
 
 
 def pause_key(cluster: str) -> str:
-    """Where the switch of a cluster is kept."""
+    """The key of a cluster's pause switch."""
     return f"clusters/{cluster}/pause.json"
 
 
 def set_pause(store: Store, cluster: str, pause: Pause) -> None:
-    """Pause, whoever paused before. Raises what the store raises."""
+    """Pause; replaces an earlier pause. Raises what the store raises."""
     value = {"since": write_time(pause.since), "who": pause.who, "why": pause.why}
     store.put(pause_key(cluster), json.dumps(value, indent=1).encode(), None)
 
 
 def clear_pause(store: Store, cluster: str) -> None:
-    """Resume; nothing happens where nobody paused."""
+    """Resume; does nothing if the cluster is not paused."""
     store.delete(pause_key(cluster), None)
 
 
 def look_for_pause(store: Store | None, cluster: str) -> str:
-    """Who paused the cluster, and why, in words; empty while nobody did. Raises what the store raises.
+    """Who paused the cluster and why, as text; empty if it is not paused. Raises what the store raises.
 
-    An object that cannot be read pauses too: somebody wanted something.
+    An unreadable object pauses too: it was probably meant to.
     """
     key = pause_key(cluster)
     stored = store.get(key) if store is not None else None

@@ -1,19 +1,19 @@
-"""The one reader of JSON that somebody else may have written: it gives a value, or says why there is none.
+"""Reads untrusted JSON: returns a value, or raises Unreadable with the reason.
 
-Every object of the state store may hold anything: a person edited it, a disk was full, a newer version wrote it, or
-somebody has a permission too many. What becomes of an object that cannot be read is said where that object is read:
+An object in the state store may contain anything: a person edited it, the disk was full, a newer updater wrote it, or
+someone has too many permissions. Each object's reader defines what happens if it is unreadable:
 
-    object                what becomes of it
-    pause.json            pauses: somebody wanted something
-    lease.json            counts as held, for the longest term that there is
-    ledger.json           bars the run: it gives back what carries a claim, begins nothing, and exits with 1
-    first-seen/…          the release counts as first seen when this cluster first saw it
-    events-….jsonl        the lines that cannot be read are left out, and named in the report
-    index.json            is made again, from the records
-    .counts of a folder   stand for a content that nobody has seen
+    object                if unreadable
+    pause.json            the cluster is paused: the object was probably meant to
+    lease.json            counts as held for the longest term
+    ledger.json           the run returns claimed instances, starts no updates, and exits with 1
+    first-seen/…          the version counts as first seen when this cluster first saw it
+    events-….jsonl        unreadable lines are skipped and listed in the report
+    index.json            is rebuilt from the records
+    .counts of a folder   counts as a tag that no one has seen
 
-No reader raises anything else, whatever it finds: nesting without end, times that no clock shows, numbers without
-bounds, halves of characters, names that are there twice.
+Readers raise nothing else, for any input: endless nesting, impossible times, infinite numbers, lone surrogates,
+duplicate keys.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 NESTED_MAX = 64
-"""How deep values may lie in each other: what the program writes has a tenth of that."""
+"""Limit for nesting: ten times what the updater writes."""
 
 DIGITS_MAX = 18
-"""Of a whole number: it fits into 64 bits, and no sum of such is too long to be shown."""
+"""Limit for digits of an integer: it fits in 64 bits, and sums stay short enough to print."""
 
 WHY_MAX_CHARACTERS = 200
-"""Of what is said about an object: a line of a log has room for other things, too."""
+"""Limit for the reason, so that it fits in a log line."""
 
 MISFITS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
-"""What Python raises where a value is not of the shape that was expected."""
+"""What Python raises if a value does not have the expected shape."""
 
 
 class Unreadable(ValueError):
-    """It cannot be read; the text says why, in a line."""
+    """The input cannot be read. The text gives the reason in one line."""
 
     def __init__(self, why: object) -> None:
         super().__init__(_short(why))
 
 
 def read_json(data: bytes | str, *, halves: bool = False) -> Any:
-    """The value. Raises Unreadable for everything that is no JSON in UTF-8, or that no program of ours would write.
+    """Parse JSON. Raises Unreadable if it is not JSON in UTF-8, or contains what the updater never writes.
 
-    `halves` are lone halves of characters: text of hosts may have them, and JSON alone can keep them.
+    With `halves`, lone surrogates are allowed: output from hosts may contain them, and JSON can store them.
     """
     try:
         text = data if isinstance(data, str) else data.decode("utf-8")
@@ -63,16 +63,16 @@ def read_json(data: bytes | str, *, halves: bool = False) -> Any:
     except Unreadable:
         raise
     except json.JSONDecodeError as error:
-        raise Unreadable(f"it is not JSON, from line {error.lineno}, column {error.colno} on") from error
+        raise Unreadable(f"it is not JSON: error in line {error.lineno}, column {error.colno}") from error
     except RecursionError as error:
-        raise Unreadable("it is nested too deep") from error
+        raise Unreadable("it is nested too deeply") from error
     except MISFITS as error:
         raise Unreadable(f"it is not JSON: {error}") from error
     return value
 
 
 def read_object(data: bytes | str, shape: Callable[[Mapping[str, Any]], T], *, halves: bool = False) -> T:
-    """What `shape` makes of a JSON object. Raises Unreadable, also where the values in it are of another kind."""
+    """Parse a JSON object and convert it with `shape`. Raises Unreadable, also if values have the wrong type."""
     value = read_json(data, halves=halves)
     if not isinstance(value, dict):
         raise Unreadable("it is not a JSON object")
@@ -80,7 +80,7 @@ def read_object(data: bytes | str, shape: Callable[[Mapping[str, Any]], T], *, h
 
 
 def shaped(value: Any, shape: Callable[[Any], T]) -> T:
-    """What `shape` makes of a value that was read. Raises Unreadable where it is of another kind."""
+    """Convert a parsed value with `shape`. Raises Unreadable if it has the wrong type."""
     try:
         return shape(value)
     except Unreadable:
@@ -92,63 +92,63 @@ def shaped(value: Any, shape: Callable[[Any], T]) -> T:
 
 
 def text_of(value: object) -> str:
-    """A value that must be text. Raises Unreadable for any other."""
+    """The value as text. Raises Unreadable for other types."""
     if not isinstance(value, str):
         raise Unreadable(f"not text: {value!r}")
     return value
 
 
 def number_of(value: object) -> float:
-    """A value that must be a number. Raises Unreadable for any other."""
+    """The value as a number. Raises Unreadable for other types."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Unreadable(f"not a number: {value!r}")
     return value
 
 
 def whole_of(value: object) -> int:
-    """A value that must be a whole number. Raises Unreadable for any other."""
+    """The value as an integer. Raises Unreadable for other types."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise Unreadable(f"not a whole number: {value!r}")
     return value
 
 
 def _no_number(name: str) -> float:
-    raise Unreadable(f"{name} is no number")
+    raise Unreadable(f"{name} is not a number")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise Unreadable("a number without bounds")
+        raise Unreadable("a number is not finite")
     return number
 
 
 def _whole(text: str) -> int:
     if len(text) > DIGITS_MAX + 1:
-        raise Unreadable(f"a number of {len(text)} digits")
+        raise Unreadable(f"a number has {len(text)} digits")
     return int(text)
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        raise Unreadable("a name is there twice")
+        raise Unreadable("a key appears twice")
     return value
 
 
 def _check(text: str, value: Any, *, halves: bool) -> None:
-    """See that whatever takes the value apart, or writes it again, comes to an end with it."""
+    """Check the nesting, and that all text can be encoded."""
     if (halves or "\\u" not in text) and text.count("[") + text.count("{") <= NESTED_MAX:
         return
     left: list[tuple[Any, int]] = [(value, 1)]
     while left:
         one, depth = left.pop()
         if isinstance(one, str) and not halves and not one.isascii():
-            # Raises ValueError for half of a character.
+            # Raises ValueError for a lone surrogate.
             one.encode()
         elif isinstance(one, dict | list):
             if depth > NESTED_MAX:
-                raise Unreadable("it is nested too deep")
+                raise Unreadable("it is nested too deeply")
             left += ((part, depth + 1) for part in one)
             left += ((part, depth + 1) for part in one.values()) if isinstance(one, dict) else ()
 

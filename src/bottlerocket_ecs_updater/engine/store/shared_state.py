@@ -1,11 +1,11 @@
-"""What clusters that share the store tell each other, as it is kept there.
+"""The state that clusters share through the store.
 
-    fleet/clusters/<account>/<region>/<name>/standing.json    of one cluster, written by its own runs alone
-    fleet/acts.json                                           what people said of versions: blocks, promotions, …
+    fleet/clusters/<account>/<region>/<name>/standing.json    one cluster's standing, written only by its own runs
+    fleet/acts.json                                           people's acts on versions: blocks, promotions, …
 
-Both are written under the condition that nobody else wrote them meanwhile. What becomes of one that cannot be read:
-acts block every version, since a block may be among them; a standing of another cluster promotes nothing; a cluster's
-own standing is made anew, and its times begin anew.
+Both are written on condition that no one else wrote them in the meantime. If one is unreadable: acts block every
+version, because they may contain a block; another cluster's standing promotes nothing; the cluster's own standing is
+written again, and its times start over.
 """
 
 from __future__ import annotations
@@ -46,29 +46,29 @@ STANDING = "standing.json"
 ACTS_KEY = "fleet/acts.json"
 
 WRITE_TRIES = 10
-"""Writers that come between read and write: people seldom act at once, and a cluster has one run at a time."""
+"""Tries if others write in between. People rarely act at the same time, and a cluster has one run at a time."""
 
 ACTS_EVERY = timedelta(seconds=10)
-"""How often a run asks what people said: a block takes effect within that time."""
+"""How often a run reads people's acts: a block takes effect within this time."""
 
 STANDINGS_EVERY = timedelta(minutes=10)
-"""How often a run reads the standings that it waits for: each is written once a run."""
+"""How often a run reads the standings that it waits for. Each is written once per run."""
 
 HISTORY_MAX = 500
-"""Acts that are remembered: some years of them, in some tens of kilobytes."""
+"""Acts to keep: a few years of them, in tens of kilobytes."""
 
 STANDINGS_MAX = 5000
-"""Clusters that are read at most, so that a store with anything else in it costs no run its time."""
+"""Limit of clusters to read, so that a store full of other objects does not delay a run."""
 
 
 @dataclass
 class StagesInCircle(UpdaterError):
-    """Ask again differently: stages wait for each other, so that no version could ever reach any of them."""
+    """The settings are wrong: stages wait for each other, so no version could reach any of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One act, in the order in which they happened."""
+    """One act in the history."""
 
     at: datetime
     who: str
@@ -79,22 +79,22 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Acts:
-    """The object of people's acts."""
+    """The content of `fleet/acts.json`."""
 
     said: VersionActs = field(default_factory=VersionActs)
     forgotten: Mapping[str, Act] = field(default_factory=dict)
-    """Clusters that are gone for good, by their place, and who said so."""
+    """Removed clusters, by location, with who removed them."""
     history: tuple[Done, ...] = ()
-    """Everything that was done, also what was taken back; the oldest first."""
+    """All acts, including those undone since; oldest first."""
 
 
 def standing_key(place: Location) -> str:
-    """Where the standing of a cluster is kept."""
+    """The key of a cluster's standing."""
     return f"{FOLDER}{place}/{STANDING}"
 
 
 def place_of_key(key: str) -> Location | None:
-    """The cluster whose standing has that key; None for a key of another make."""
+    """The cluster of a standing's key; None for other keys."""
     *parts, name = key.removeprefix(FOLDER).split("/")
     return Location(*parts) if len(parts) == 3 and all(parts) and name == STANDING else None
 
@@ -105,21 +105,21 @@ def standing_keys(store: Store) -> Iterator[str]:
 
 
 def write_standing(candidate: ClusterStanding) -> bytes:
-    """The object, in a form that people can read and compare."""
+    """The standing as JSON that people can read and compare."""
     value = {"format": FORMAT, **_converter().unstructure(candidate, ClusterStanding)}
     return json.dumps(value, indent=1, sort_keys=True).encode()
 
 
 def read_standing(data: bytes, place: Location) -> ClusterStanding:
-    """Read what `write_standing` wrote. Raises Unreadable, also where it is of another cluster than its key says."""
+    """Parse a standing. Raises Unreadable, also if it belongs to another cluster than its key."""
     candidate = read_object(data, lambda value: _structured(value, ClusterStanding))
     if candidate.place != place:
-        raise Unreadable(f"it is of {candidate.place}")
+        raise Unreadable(f"it belongs to {candidate.place}")
     return candidate
 
 
 def look_for_acts(store: Store) -> Acts:
-    """What people said. Raises what the store raises; an object that cannot be read blocks every version."""
+    """Read people's acts. Raises what the store raises. An unreadable object blocks every version."""
     stored = store.get(ACTS_KEY)
     if stored is None:
         return Acts()
@@ -130,7 +130,7 @@ def look_for_acts(store: Store) -> Acts:
 
 
 def change_acts(store: Store, step: Callable[[Acts], Acts]) -> Acts:
-    """Take one step, whoever else acts at the same time. Raises Unreadable where nobody can tell what is there."""
+    """Apply a change, also if others write at the same time. Raises Unreadable if the object cannot be read."""
 
     def write(data: bytes | None) -> tuple[Acts, bytes]:
         after = step(_read_acts(data) if data is not None else Acts())
@@ -146,27 +146,27 @@ def with_block(acts: Acts, version: Version, act: Act | None) -> Acts:
 
 
 def with_promotion(acts: Acts, version: Version, act: Promotion | None) -> Acts:
-    """Promote a version; None takes that back."""
+    """Promote a version; None undoes it."""
     return replace(acts, said=replace(acts.said, promoted=_with(acts.said.promoted, version, act)))
 
 
 def with_expedite(acts: Acts, version: Version, act: Expedite | None) -> Acts:
-    """Expedite a version; None takes that back."""
+    """Expedite a version; None undoes it."""
     return replace(acts, said=replace(acts.said, expedited=_with(acts.said.expedited, version, act)))
 
 
 def with_forgotten(acts: Acts, place: Location, act: Act | None) -> Acts:
-    """A cluster is gone for good; None says that it is not."""
+    """Mark a cluster as removed; None undoes it."""
     return replace(acts, forgotten=_with(acts.forgotten, str(place), act))
 
 
 def with_history(acts: Acts, done: Done) -> Acts:
-    """Remember that it was done."""
+    """Add an act to the history."""
     return replace(acts, history=(*acts.history, done)[-HISTORY_MAX:])
 
 
 class SharedState:
-    """What a run reads of others. Without a store, or without a place in it, there are no others."""
+    """What a run reads about other clusters. Without a store or a location, there are none."""
 
     def __init__(self, store: Store | None, place: Location | None, rules: StageRules) -> None:
         self._store = store if place is not None else None
@@ -183,7 +183,7 @@ class SharedState:
         self._off_told = False
 
     def look(self, now: datetime) -> Shared:
-        """Everything that is known, read again where that is due. Raises what the store raises, and StagesInCircle."""
+        """The shared state, read again if due. Raises what the store raises, and StagesInCircle."""
         if self._store is None:
             return Shared()
         if _due(self._acts_at, ACTS_EVERY, now):
@@ -194,12 +194,12 @@ class SharedState:
         return self._shared()
 
     def take_off(self) -> str:
-        """Why people's acts are not kept here, once; empty where they are."""
+        """Why people's acts cannot be read, returned once; empty if they can."""
         why, self._off_told = "" if self._off_told else self._off, bool(self._off)
         return why
 
     def _look_for_acts(self, store: Store) -> Acts:
-        """What people said. A stack of an older version may not read it, and its cluster is in no stage."""
+        """Read people's acts. An older stack lacks the permission, which is fine if its cluster is in no stage."""
         if self._off:
             return Acts()
         try:
@@ -211,7 +211,7 @@ class SharedState:
             return Acts()
 
     def take_unreadable(self) -> Iterator[tuple[str, str]]:
-        """Standings that could not be read, each once, with why not."""
+        """Unreadable standings with the reason, each returned once."""
         for key, why in self._unreadable.items():
             if key not in self._told:
                 self._told.add(key)
@@ -229,7 +229,7 @@ class SharedState:
             if place == self._place:
                 continue
             if before is not None and before.stage not in self._rules.waits_for:
-                found[key] = before  # it is in another stage, and is read again by the next run
+                found[key] = before  # it is in another stage: the next run reads it again
                 continue
             stored = store.get(key)
             if stored is None:
@@ -251,7 +251,7 @@ class SharedState:
         waited_for = tuple(one for one in self._others.values() if one.stage in rules.waits_for)
         there = {one.place for one in self._others.values()}
         there |= {place for key in self._unreadable if (place := place_of_key(key)) is not None}
-        # Whoever was there at an earlier look of this run, and is not now, has lost its standing as well.
+        # A cluster that was present earlier in this run and is absent now has also lost its standing.
         self._peers = tuple({*self._peers, *(one.place for one in waited_for)})
         lost = [one for one in self._peers if one not in there and str(one) not in self._acts.forgotten]
         return Shared(
@@ -263,7 +263,7 @@ class SharedState:
 
 
 def publish(store: Store, seen: Seen, policy: Policy) -> tuple[ClusterStanding, ClusterStanding | None]:
-    """Write the standing of a cluster at the end of a run; gives it, and the one before. Raises what the store does."""
+    """Write a cluster's standing at the end of a run. Returns it and the previous one. Raises what the store raises."""
 
     def write(data: bytes | None) -> tuple[tuple[ClusterStanding, ClusterStanding | None], bytes]:
         try:
@@ -277,7 +277,7 @@ def publish(store: Store, seen: Seen, policy: Policy) -> tuple[ClusterStanding, 
 
 
 def standings_of(store: Store) -> tuple[tuple[ClusterStanding, ...], Mapping[str, str]]:
-    """Every standing of a store, and the keys of those that cannot be read, with why not. Raises what it raises."""
+    """All standings in a store, and why others are unreadable, by key. Raises what the store raises."""
     found: list[ClusterStanding] = []
     unreadable: dict[str, str] = {}
     for key, place in _places(store):
@@ -291,7 +291,7 @@ def standings_of(store: Store) -> tuple[tuple[ClusterStanding, ...], Mapping[str
 
 
 def forget_standing(store: Store, place: Location) -> bool:
-    """Remove the standing of a cluster that is gone; whether there was one. Raises what the store raises."""
+    """Delete the standing of a removed cluster. Returns whether there was one. Raises what the store raises."""
     there = store.get(standing_key(place)) is not None
     store.delete(standing_key(place), None)
     return there
@@ -306,7 +306,7 @@ def _rewrite(store: Store, key: str, write: Callable[[bytes | None], tuple[T, by
         except Conflict:
             continue
         return value
-    raise Unreachable(f"{key} is written by somebody else again and again")
+    raise Unreachable(f"other writers kept changing {key}")
 
 
 def _places(store: Store) -> Iterator[tuple[str, Location]]:
@@ -341,7 +341,7 @@ def _with(mapping: Mapping[Any, T], key: object, value: T | None) -> Mapping[Any
 
 
 def _due(last: datetime | None, every: timedelta, now: datetime) -> bool:
-    # A clock that was put back must not make anybody wait for the time to come round again.
+    # If the clock was set back, read at once instead of waiting until the old time.
     return last is None or not last <= now < last + every
 
 

@@ -1,7 +1,7 @@
-"""Whether a state store really keeps the conditions of its writes. One that ignores them would break the lease.
+"""Tests whether a state store honors conditional writes. If it ignores conditions, the lease does not work.
 
-Some stores that speak S3's protocol take `If-None-Match` and `If-Match`, and write all the same. Two runs could then
-both hold the lease. So an object of our own is written under conditions that must hold, and under ones that must not.
+Some S3-compatible stores accept `If-None-Match` and `If-Match` but write anyway. Two runs could then both hold the
+lease. So the test writes its own object with conditions that must succeed, and with conditions that must fail.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
 from bottlerocket_ecs_updater.errors import UpdaterError
 
 ATTEMPTS = 3
-"""Another run, or another examination, may write the same object at the same time."""
+"""Tries, because another run or test may write the same object at the same time."""
 
 
 class Unconditional(UpdaterError):
-    """The store wrote where a condition forbade it: no lease can be kept there."""
+    """The store wrote although the condition failed: the lease does not work there."""
 
 
 def trial_key(cluster: str) -> str:
-    """Where the trial of a cluster's store is written."""
+    """The key of the test object."""
     return f"clusters/{cluster}/conditions.json"
 
 
 def try_conditions(store: Store, cluster: str, now: datetime) -> None:
-    """Write one object five times. Raises Unconditional, and whatever the store raises when it does not answer."""
+    """Test conditional writes with one object. Raises Unconditional, and what the store raises."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             _try_once(store, trial_key(cluster), f"{write_time(now)} {attempt}")
         except Conflict:
-            # Somebody else wrote in between: a store that says so keeps its conditions, but see it once more.
+            # Another writer came in between. The store reported it, which is good, but test again.
             continue
         return
 

@@ -97,7 +97,7 @@ def staged_report(instance: Instance, fleet: Fleet, policy: Policy) -> HostRepor
     check_answer = instance.check_answer
     if check_answer is None:
         return None
-    now = instance.progress.in_vain_since or fleet.at
+    now = instance.progress.stalled_since or fleet.at
     asked_after = now - policy.staged_report_max_age
     if instance.pending is None and check_answer.at >= asked_after:
         asked_after -= policy.answer_timeout

@@ -43,7 +43,7 @@ def proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> N
 
 
 def _proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> NextStep:
-    stalled = instance.progress.in_vain_since
+    stalled = instance.progress.stalled_since
     if fleet.blocked and stalled is not None and has_passed(stalled, policy.answer_timeout, fleet.at):
         # AWS does not even accept calls that would return it: its claim leaves it to the next run.
         return NextStep(hold=hold(Reason.HALTED, why=fleet.blocked))

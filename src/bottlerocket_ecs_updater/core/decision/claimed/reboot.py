@@ -125,7 +125,7 @@ def _send(
     empty = not (registration.running_tasks or registration.pending_tasks or instance.tasks.left)
     if not empty or registration.status is not Status.DRAINING or not registration.connected:
         return NextStep(look_at=fleet.at + policy.poll_interval)
-    if report is None or (staged_report(instance, fleet, policy) is None and instance.progress.in_vain_since is None):
+    if report is None or (staged_report(instance, fleet, policy) is None and instance.progress.stalled_since is None):
         return replace(ask_host(instance, fleet.at, policy), wants_answer_only=True)
     difference = changed(report, claim)
     if difference is not None:
