@@ -14,6 +14,7 @@ from cyclopts import App
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.cli.help_pages import written_help
+from bottlerocket_ecs_updater.cli.settings.installed import read_installed
 from bottlerocket_ecs_updater.cli.settings.parsing import PREFIX, configure, parse, with_command
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, UpdaterError, UsageError
 
@@ -99,7 +100,7 @@ def build_app(environ: Mapping[str, str]) -> App:
     for name, meaning in COMMANDS.items():
         epilogue = EXAMPLES if name in WITH_RULES else HELP_EPILOGUE
         app.command(f"{ROOM}.{OPPOSITES.get(name, name)}:{name}", name=name, help=meaning, help_epilogue=epilogue)
-    return configure(app, environ, _definitions)
+    return configure(app, environ, _definitions, read_installed)
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
