@@ -21,13 +21,13 @@ WARM := bottlerocket_ecs_updater.cli.commands.run, bottlerocket_ecs_updater.cli.
 
 .PHONY: help setup simulate test quick lint format unit docs docs-site wheel dist image publish acceptance acceptance-clean bench soak mutants lock clean
 
-help: ## Say what there is
+help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
-simulate: $(VENV)/simulate.stamp ## An update run over a simulated cluster; ARGS="--help" lists what can be changed
+simulate: $(VENV)/simulate.stamp ## Run against a simulated cluster; ARGS="--help" lists the options
 	@$(BIN)/bottlerocket-ecs-updater simulate $(ARGS)
 
-test: lint unit wheel ## All that CI runs
+test: lint unit wheel ## Everything that CI runs
 
 # The core whole, and of every other kind of test one file that is quick: less than a minute on two cores of their own.
 QUICK := tests/core tests/engine/look tests/engine/lease/test_lease.py tests/faults/test_updates.py \
@@ -52,27 +52,27 @@ lint: $(VENV)/dev.stamp ## Style, types, import direction, templates, workflows,
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yaml
 	.ci/words
 
-format: $(VENV)/dev.stamp ## Let ruff mend what it can
+format: $(VENV)/dev.stamp ## Fix style with ruff
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-unit: $(VENV)/dev.stamp ## The tests; ARGS="-k drain" picks some
+unit: $(VENV)/dev.stamp ## Run the tests; ARGS="-k drain" selects some
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
-docs: $(VENV)/dev.stamp ## Write those tables of the documentation anew that follow from the program
+docs: $(VENV)/dev.stamp ## Regenerate the tables in the documentation and the pages of help
 	$(BIN)/python -m tests.cli.pages
 
-docs-site: $(VENV)/dev.stamp $(VENV)/docs.stamp ## Build the docs site in build/site, strictly; it can be read from the disk
+docs-site: $(VENV)/dev.stamp $(VENV)/docs.stamp ## Build the docs site in build/site; it can be read from disk
 	$(BIN)/python site/build.py
 
-wheel: $(VENV)/dev.stamp ## Build the wheel, install it by its lock in an environment of its own, and run it
+wheel: $(VENV)/dev.stamp ## Build the wheel, install it from its lock in a new environment, and run it
 	.ci/wheel $(BIN)/python
 
-dist: $(VENV)/dev.stamp ## The wheel and the source archive of a release, in dist
+dist: $(VENV)/dev.stamp ## Build the wheel and the source archive of a release, in dist
 	rm -rf dist
 	$(BIN)/hatchling build --target wheel --target sdist
 
-image: $(VENV)/dev.stamp ## Build the image; ARGS="--arch arm64 --tag NAME" as image/build has them
+image: $(VENV)/dev.stamp ## Build the image; ARGS="--arch arm64 --tag NAME" as in image/build
 	image/build $(BIN)/python $(ARGS)
 
 publish: $(VENV)/dev.stamp ## Build and push the image to REGISTRY=, and print the line that installs it; ARGS="--arch arm64"
@@ -85,19 +85,19 @@ acceptance: $(VENV)/dev.stamp ## Verify on an account of yours: REGION= SUBNETS=
 acceptance-clean: $(VENV)/dev.stamp ## Delete what an acceptance run left in REGION=
 	@$(BIN)/python -m acceptance --clean --region "$(REGION)"
 
-bench: $(VENV)/dev.stamp ## Measure how fast it is, and write it down; ARGS="--quick" in two minutes, to the terminal only
+bench: $(VENV)/dev.stamp ## Measure speed, and write the results to the docs; ARGS="--quick" takes two minutes and only prints
 	$(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(VENV)/dev.stamp ## Invent stories of faults and deaths for SECONDS=60, from FIRST_SEED=1000 on
+soak: $(VENV)/dev.stamp ## Test random faults and crashes for SECONDS=60, from FIRST_SEED=1000
 	SECONDS_TO_SOAK=$(or $(SECONDS),60) FIRST_SEED=$(or $(FIRST_SEED),1000) $(BIN)/python -m tests.properties.soak
 
-mutants: $(VENV)/dev.stamp ## Break the program on purpose, and write down which test notices; ARGS="lease" picks some
+mutants: $(VENV)/dev.stamp ## Break the program on purpose, and record which test notices; ARGS="lease" selects some
 	$(BIN)/python -m tests.mutants $(ARGS)
 
-lock: ## Resolve the locked versions anew, all from one resolution
+lock: ## Resolve the locked versions again, all at once
 	PYTHON=$(PYTHON) .ci/lock
 
-setup: $(VENV)/dev.stamp ## What a developer needs, in .venv
+setup: $(VENV)/dev.stamp ## Install what a developer needs, in .venv
 
 clean: ## Remove what the targets made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -32,19 +32,19 @@ def test_the_ending_of_a_file_asks_for_its_form(name: str, form: str) -> None:
 
 @pytest.mark.parametrize("name", ["report.txt", "report.pdf", "report.html.gz"])
 def test_an_ending_that_is_no_form_is_refused_with_those_that_are(name: str) -> None:
-    with pytest.raises(UsageError, match=r"\.html, \.md and \.json are the forms"):
+    with pytest.raises(UsageError, match=r"the formats are \.html, \.md and \.json"):
         form_of(Path(name))
 
 
 def test_a_place_where_nothing_can_be_written_is_known_before_the_work(tmp_path: Path) -> None:
     check_place(tmp_path / "report.html")
-    with pytest.raises(UsageError, match="that is a folder"):
+    with pytest.raises(UsageError, match="this is a folder"):
         check_place(tmp_path)
     with pytest.raises(UsageError, match="there is no folder"):
         check_place(tmp_path / "gone" / "report.html")
 
 
-@pytest.mark.parametrize(("file", "said"), [("report.txt", "no report ends like that"), ("gone/r.html", "no folder")])
+@pytest.mark.parametrize(("file", "said"), [("report.txt", "unknown report format"), ("gone/r.html", "no folder")])
 def test_a_simulation_whose_report_could_not_be_written_does_not_begin(tmp_path: Path, file: str, said: str) -> None:
     done = subprocess.run([*SIMULATE, "--report", file], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")

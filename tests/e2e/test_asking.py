@@ -53,6 +53,25 @@ def changes(built: Town) -> set[str]:
     return calls - {"ssm:SendCommand"}
 
 
+def test_after_the_stack_is_installed_the_cluster_is_enough(built: Town) -> None:
+    given = dict(zip(built.arguments()[::2], built.arguments()[1::2], strict=True))
+    kept = {name: given[f"--{name}"] for name in ("state", "check-document", "apply-document", "reboot-document")}
+    written = "\n".join(f"{name} = '{value}'" for name, value in kept.items()) + "\nsettings-parameter = '/ours'"
+    for name, text in ((f"/bottlerocket-ecs-updater/{built.scenario.cluster}", written), ("/ours", "deny = '>=0.0.1'")):
+        built.aws("ssm", "put-parameter", "--type", "String", "--name", name, "--value", text)
+    where = ("--cluster", built.scenario.cluster, "--region", built.scenario.names.region)
+    done = subprocess.run(
+        [sys.executable, "-m", "bottlerocket_ecs_updater", "plan", *where, *_clock(built, "plan", ())],
+        env=built.environment(),
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert "version-denied" in done.stdout
+    for name in (f"/bottlerocket-ecs-updater/{built.scenario.cluster}", "/ours"):
+        built.aws("ssm", "delete-parameter", "--name", name)
+
+
 def test_a_plan_names_every_instance_and_leaves_no_trace(built: Town, tmp_path: Path) -> None:
     saved = tmp_path / "fleet.json"
     text = ask(built, "plan", "--save", str(saved))

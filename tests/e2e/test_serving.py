@@ -84,7 +84,7 @@ def test_at_its_end_the_world_says_what_it_saw(served: Served) -> None:
     ecs = served.client("ecs")
     arns = ecs.list_container_instances(cluster="demo")["containerInstanceArns"]
     code, said = served.end()
-    assert "What the world saw" in said
+    assert "What the simulator saw" in said
     assert "ecs:ListContainerInstances" in said
     assert code == 0
     assert arns

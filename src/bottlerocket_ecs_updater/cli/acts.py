@@ -24,7 +24,7 @@ class _Tokens(Protocol):
 
 _LINE = r"[^\x00-\x1f\x7f]{1,200}"
 
-Why = Annotated[str, kinds.text("Why, for the audit trail.", _LINE, "a line of at most 200 characters", "TEXT")]
+Why = Annotated[str, kinds.text("Reason, for the audit trail.", _LINE, "a line of at most 200 characters", "TEXT")]
 """The reason that a person gives with an act; every command that acts takes it as `--why`."""
 
 
@@ -56,4 +56,4 @@ def record(wired: Wired, verb: str, about: str, why: str, done: str, who: str = 
         note_act(wired.store, wired.state, act)
         refresh_index_page(wired.store, wired.state)
     except UpdaterError as error:
-        print(f"warning: this is not in the audit trail: {error}", file=sys.stderr)  # noqa: T201 - to a person
+        print(f"warning: this could not be added to the audit trail: {error}", file=sys.stderr)  # noqa: T201 - to a person

@@ -14,6 +14,7 @@ from cyclopts import App
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.cli.help_pages import written_help
+from bottlerocket_ecs_updater.cli.settings.installed import read_installed
 from bottlerocket_ecs_updater.cli.settings.parsing import PREFIX, configure, parse, with_command
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, UpdaterError, UsageError
 
@@ -25,7 +26,7 @@ class Exit(IntEnum):
     """What the exit code says."""
 
     FINE = 0
-    """Nothing failed. What policy holds back is not a failure."""
+    """Nothing failed. An instance that policy holds back is not a failure."""
     COULD_NOT_RUN = 1
     """AWS could not be reached or refused, the lease was lost, or the program is broken."""
     USAGE = 2
@@ -37,25 +38,25 @@ class Exit(IntEnum):
 
 
 COMMANDS = {
-    "run": "Update the cluster's Bottlerocket container instances, as far as may be done now.",
-    "plan": "Say what `run` would do now, in order, and what it would leave alone, and why; change nothing.",
-    "doctor": "Examine credentials, cluster, documents, store, permissions and hosts, and say what to mend.",
-    "explain": "Say why an instance is, or is not, updated: all that is known of it, and every rule with its answer.",
-    "status": "Show instances by release and state, open claims, rests, quarantine, who acts, and the last run.",
-    "report": "Make the report of a run from its record: a page, Markdown or JSON.",
+    "run": "Update the cluster's Bottlerocket instances, within the configured limits.",
+    "plan": "Show what `run` would do, without changing anything.",
+    "doctor": "Check credentials, cluster, documents, state store, permissions and hosts, and say what to fix.",
+    "explain": "Explain why an instance is, or is not, updated: all known facts, and the result of every rule.",
+    "status": "Show instances by version and state, claims, backoffs, quarantine, the lease, and the last run.",
+    "report": "Write the report of a run, from its record, as HTML, Markdown or JSON.",
     "history": "List the runs of a cluster, and what people did, newest first.",
-    "pause": "Let no run begin anything new on a cluster until `resume`; what is in flight finishes.",
-    "resume": "Let runs begin again on a cluster that was paused.",
-    "release": "Give a quarantined instance back, clear its rest, or declare a version good.",
-    "promote": "Let clusters take a version without waiting for other stages.",
-    "unpromote": "Take a promotion back.",
-    "block": "Let no cluster that shares the state store take a version, whatever else is said.",
-    "unblock": "Let clusters take a version again that was blocked.",
-    "expedite": "Let a version skip its minimum age, promotion and checkpoints.",
-    "unexpedite": "Let a version wait again as any other does.",
-    "fleet": "All clusters of an account and Region, or all that share a state store, together.",
-    "completion": "Print a script that completes commands and flags in bash, zsh or fish.",
-    "simulate": "Run against a simulated cluster on this machine, and watch it.",
+    "pause": "Start no new updates on a cluster until `resume`; updates in progress are finished.",
+    "resume": "Allow new updates again on a paused cluster.",
+    "release": "Return a quarantined instance, clear its backoff, or mark a version as good.",
+    "promote": "Let clusters update to a version without waiting for other stages.",
+    "unpromote": "Undo `promote`.",
+    "block": "Stop all clusters that share the state store from updating to a version. Overrides every other rule.",
+    "unblock": "Undo `block`.",
+    "expedite": "Skip minimum age, promotion and checkpoints for a version.",
+    "unexpedite": "Undo `expedite`.",
+    "fleet": "Show or update all clusters of an account and Region, or all that share a state store.",
+    "completion": "Print a completion script for bash, zsh or fish.",
+    "simulate": "Run against a simulated cluster on this machine.",
 }
 """What there is; each is imported when it is called, most from the module of this room that has its name."""
 
@@ -64,23 +65,23 @@ OPPOSITES = {"unpromote": "promote", "unblock": "block", "unexpedite": "expedite
 
 
 HELP_EPILOGUE = f"""\
-Each setting may also be a variable, or a key of the TOML file of --config:
+Each setting can also be an environment variable, or a key in the TOML file that --config names:
   --drain-timeout 40m
   {PREFIX}DRAIN_TIMEOUT=40m
   drain-timeout = "40m"
-A flag goes before a variable, and a variable before the file."""
+A flag overrides a variable, and a variable overrides the file."""
 
 EXAMPLES = f"""\
 Examples:
-  --window 'Sat,Sun 02:00 4h Europe/Berlin'   begin nothing outside of it
-  --freeze '2026-12-20..2027-01-03 UTC'       begin nothing on these days
-  --include 'attribute:ring == canary'        take only these
-  --include capacity-provider:web             … or those of a provider
-  --exclude 'auto-scaling-group:batch-*'      leave these alone
+  --window 'Sat,Sun 02:00 4h Europe/Berlin'   update only at these times
+  --freeze '2026-12-20..2027-01-03 UTC'       start nothing on these days
+  --include 'attribute:ring == canary'        update only these instances
+  --include capacity-provider:web             … or only this provider's
+  --exclude 'auto-scaling-group:batch-*'      leave these instances alone
   --task 'nightly wait 4h'                    wait for a standalone task
-  --task 'cache stop 30m'                     … or stop it after a while
-  --allow '>=1.26,<1.28' --deny 1.26.1        take these versions only
-  --pin '1.26.*' --minimum-age 7d             … and not before a week
+  --task 'cache stop 30m'                     … or stop it after 30 minutes
+  --allow '>=1.26,<1.28' --deny 1.26.1        update only to these versions
+  --pin '1.26.*' --minimum-age 7d             … and only after a week
 
 {HELP_EPILOGUE}"""
 """For the commands that take the operator's rules."""
@@ -99,7 +100,7 @@ def build_app(environ: Mapping[str, str]) -> App:
     for name, meaning in COMMANDS.items():
         epilogue = EXAMPLES if name in WITH_RULES else HELP_EPILOGUE
         app.command(f"{ROOM}.{OPPOSITES.get(name, name)}:{name}", name=name, help=meaning, help_epilogue=epilogue)
-    return configure(app, environ, _definitions)
+    return configure(app, environ, _definitions, read_installed)
 
 
 def main(tokens: Sequence[str] | None = None) -> int:

@@ -37,7 +37,7 @@ class StoreSettings:
     region: Annotated[
         str | None,
         kinds.text(
-            "Region of the bucket; else the one of the standard AWS configuration.",
+            "Region of the bucket. Default: the AWS configuration.",
             r"[a-z]{2,}(-[a-z0-9]+)+",
             "the name of a region, such as eu-central-1",
             "REGION",
@@ -97,13 +97,13 @@ def act(
         after = change_acts(wired.store, change)
     except Unreadable as error:
         raise UpdaterError(
-            f"what people said of versions cannot be read: {error}. Every version is blocked until fleet/acts.json in "
-            "the state store is restored or removed"
+            f"fleet/acts.json in the state store cannot be read: {error}. Every version is blocked until it is "
+            "restored or removed"
         ) from error
     if after == before[0]:
-        print("Nothing was changed: there was no such act.")  # noqa: T201 - the answer itself
+        print("Nothing to undo; nothing was changed.")  # noqa: T201 - the answer itself
         return 0
     print(said(made))  # noqa: T201 - the answer itself
     if replaced := there(before[0]):
-        print(f"It was so already, {replaced}. That is replaced.")  # noqa: T201 - the same
+        print(f"This replaces an earlier one, made {replaced}.")  # noqa: T201 - the same
     return 0

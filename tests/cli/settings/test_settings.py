@@ -315,8 +315,8 @@ def test_a_lease_shorter_than_two_looks_is_refused() -> None:
 
 def test_looks_closer_than_a_second_are_refused_with_the_reason() -> None:
     assert refusal("--poll-interval", "200ms") == (
-        "poll-interval (200ms) must not be shorter than 1s: closer looks would be more calls than AWS allows; "
-        "only a simulator takes them, with --time-scale; poll-interval is from --poll-interval"
+        "poll-interval (200ms) must not be shorter than 1s: a shorter interval makes more calls than "
+        "AWS allows; only a simulator allows it, with --time-scale; poll-interval is from --poll-interval"
     )
     assert settings(POLL_INTERVAL="1s").policy.poll_interval == timedelta(seconds=1)
 
@@ -326,7 +326,7 @@ def test_a_simulator_at_speed_may_be_looked_at_more_closely() -> None:
 
 
 def test_quiet_and_verbose_exclude_each_other() -> None:
-    assert refusal("--quiet", "--verbose").startswith("quiet and verbose exclude each other")
+    assert refusal("--quiet", "--verbose").startswith("quiet and verbose cannot be used together")
 
 
 @given(st.lists(st.text(max_size=12), max_size=4))

@@ -94,6 +94,8 @@ _NOT_FOUND_CODES = frozenset(
         "InvalidDocument",
         "InvalidDocumentVersion",
         "NoSuchBucket",
+        "ParameterNotFound",
+        "ParameterVersionNotFound",
         "ResourceNotFoundException",
     }
 )

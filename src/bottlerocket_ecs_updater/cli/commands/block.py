@@ -7,7 +7,7 @@ from bottlerocket_ecs_updater.engine.store.shared_state import with_block
 
 
 def block(version: VersionWord, /, *, settings: ActSettings) -> int:
-    """Let no cluster that shares the state store take a version. Runs at work stop within seconds."""
+    """Stop all clusters that share the state store from updating to a version. Active runs stop within seconds."""
     which = version_of(version)
     return act(
         settings,
@@ -20,7 +20,7 @@ def block(version: VersionWord, /, *, settings: ActSettings) -> int:
 
 
 def unblock(version: VersionWord, /, *, settings: ActSettings) -> int:
-    """Let clusters take a version again that was blocked, as far as their other rules do."""
+    """Let clusters update to a blocked version again, if their other rules allow it."""
     which = version_of(version)
     return act(
         settings,

@@ -57,8 +57,7 @@ class DoctorSettings:
     task_definition: Annotated[
         str | None,
         kinds.text(
-            "The updater's task definition (output UpdaterTaskDefinitionArn of the stack): its image and log group are "
-            "looked at too.",
+            "The updater's task definition (stack output UpdaterTaskDefinitionArn): check its image and log group too.",
             _DEFINITION,
             "the ARN or name of a task definition",
             "DEFINITION",
@@ -79,7 +78,7 @@ class DoctorSettings:
 
 
 def doctor(*, settings: DoctorSettings) -> int:
-    """Examine credentials, cluster, documents, store, permissions and hosts, and say what to mend."""
+    """Check credentials, cluster, documents, state store, permissions and hosts, and say what to fix."""
     run = settings.of_run()
     findings = list(_examine(settings, run))
     if settings.form == "json":
@@ -124,7 +123,7 @@ def _asked(check: str, about: str, ask: Callable[[], Iterator[Finding]], *, vita
     except UsageError as error:
         yield fail(check, about, str(error), "Correct the setting")
     except UpdaterError as error:
-        remedy = "Look at the route to AWS (NAT gateway, VPC endpoints, security group), and ask again"
+        remedy = "Check the route to AWS (NAT gateway, VPC endpoints, security group), and run `doctor` again"
         yield grade(check, about, str(error), remedy)
 
 
@@ -139,7 +138,7 @@ def _identity(asked: AwsCheckup) -> Iterator[Finding]:
     try:
         yield from list(ask())
     except UpdaterError as error:
-        remedy = "Sign in (aws sso login, AWS_PROFILE or a task role), and look at the route to sts"
+        remedy = "Sign in (aws sso login, AWS_PROFILE or a task role), and check the route to sts"
         yield fail("credentials", "sts:GetCallerIdentity", str(error), remedy)
 
 
@@ -152,7 +151,7 @@ def _cluster(asked: AwsCheckup, name: str) -> tuple[ClusterFacts | None, list[Fi
         if facts.status == "ACTIVE":
             yield fine("cluster", facts.arn, f"it is ACTIVE and has {facts.instances} container instances")
         else:
-            yield fail("cluster", facts.arn, f"it is {facts.status}", "Name a cluster that is ACTIVE")
+            yield fail("cluster", facts.arn, f"it is {facts.status}", "Use a cluster that is ACTIVE")
 
     found = list(_asked("cluster", name, ask, vital=False))
     return (kept[0] if kept else None), found
@@ -248,8 +247,8 @@ def _of_the_cluster(asked: AwsCheckup, run: RunSettings) -> Iterator[Finding]:
 def _store(run: RunSettings, wired: Wired) -> Iterator[Finding]:
     state = run.target.state
     if wired.store is None or state is None:
-        remedy = "Give --state s3://BUCKET/PREFIX, the output StateLocation of the stack"
-        yield warn("store", "none", "runs keep no lease, no history and no record", remedy)
+        remedy = "Give --state s3://BUCKET/PREFIX (stack output StateLocation)"
+        yield warn("store", "none", "runs have no lease, no history and no record", remedy)
         return
     try:
         try_conditions(wired.store, wired.state, wired.clock.now())
@@ -259,4 +258,4 @@ def _store(run: RunSettings, wired: Wired) -> Iterator[Finding]:
     with suppress(StopIteration):
         next(iter(wired.store.keys(f"runs/{wired.state}/")))
     kind = "a bucket" if isinstance(state, Bucket) else "a folder"
-    yield fine("store", str(state), f"{kind} that can be read, written and listed, and keeps conditions of writes")
+    yield fine("store", str(state), f"{kind} that can be read, written and listed, and supports conditional writes")

@@ -19,12 +19,12 @@ class ExpediteSettings:
     """Where, why, and what else the version need not wait for."""
 
     act: ActSettings
-    ignore_windows: Annotated[bool, kinds.switch("It does not wait for maintenance windows either.")] = False
-    ignore_freezes: Annotated[bool, kinds.switch("It does not wait for the end of a freeze either.")] = False
+    ignore_windows: Annotated[bool, kinds.switch("Ignore maintenance windows too.")] = False
+    ignore_freezes: Annotated[bool, kinds.switch("Ignore freezes too.")] = False
 
 
 def expedite(version: VersionWord, /, *, settings: ExpediteSettings) -> int:
-    """Let a version skip its minimum age, promotion and checkpoints. Budgets, health, room and deny stay."""
+    """Skip minimum age, promotion and checkpoints for a version. Budgets, health checks, room and deny still apply."""
     which = version_of(version)
     also = [name for name, on in (("windows", settings.ignore_windows), ("freezes", settings.ignore_freezes)) if on]
     skips = ", ".join(["its age, promotion, checkpoints", *also])
@@ -37,18 +37,18 @@ def expedite(version: VersionWord, /, *, settings: ExpediteSettings) -> int:
             which,
             Expedite(made.who, made.at, made.why, settings.ignore_windows, settings.ignore_freezes),
         ),
-        lambda made: f"{which} is expedited {made}. It waits for none of: {skips}",
+        lambda made: f"{which} is expedited {made}. It skips: {skips}",
         lambda acts: acts.said.expedited.get(which),
     )
 
 
 def unexpedite(version: VersionWord, /, *, settings: ActSettings) -> int:
-    """Let a version wait again for its age, promotion and checkpoints."""
+    """Apply minimum age, promotion and checkpoints to a version again."""
     which = version_of(version)
     return act(
         settings,
         "unexpedite",
         str(which),
         lambda acts, _: with_expedite(acts, which, None),
-        lambda _: f"{which} waits as any other version does",
+        lambda _: f"{which} is no longer expedited",
     )

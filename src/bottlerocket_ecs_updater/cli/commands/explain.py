@@ -23,11 +23,9 @@ def explain(
     /,
     *,
     settings: RunSettings,
-    form: Annotated[
-        Literal["text", "json"], kinds.choice("Form of the explanation.", "text", "json", name="--format")
-    ] = "text",
+    form: Annotated[Literal["text", "json"], kinds.choice("Output format.", "text", "json", name="--format")] = "text",
 ) -> int:
-    """Say why an instance is, or is not, updated: all that is known of it, and every rule with its answer."""
+    """Explain why an instance is, or is not, updated: all known facts, and the result of every rule."""
     wired = wire(settings, os.environ)
     fleet = look(wired, settings.policy)
     known = fleet.instances.get(InstanceId(instance))

@@ -54,7 +54,7 @@ class FleetSettings:
     region: Annotated[
         str | None,
         kinds.text(
-            "Region of the clusters; else the one of the standard AWS configuration.",
+            "Region of the clusters. Default: the AWS configuration.",
             r"[a-z]{2,}(-[a-z0-9]+)+",
             "the name of a region, such as eu-central-1",
             "REGION",
@@ -119,7 +119,7 @@ def _answer(settings: FleetSettings) -> None:
 
 def _store(settings: FleetSettings) -> WiredStore:
     if settings.state is None:
-        raise UsageError("what clusters say of themselves is in the state store: give --state")
+        raise UsageError("the standing of each cluster is in the state store: give --state")
     return wire_store(settings.state, settings.region)
 
 
@@ -154,7 +154,7 @@ def _forget(settings: FleetSettings, about: str) -> None:
     """A cluster is gone for good: nobody waits for it any more."""
     parts = about.split("/")
     if len(parts) != 3 or not all(parts):
-        raise UsageError(f"which cluster is to be forgotten? Write it as ACCOUNT/REGION/NAME, not {about[:80]!r}")
+        raise UsageError(f"write the cluster to forget as ACCOUNT/REGION/NAME, not {about[:80]!r}")
     wired, place = _store(settings), Location(*parts)
     made = Act(
         caller_of(wired.clients, wired.api) if isinstance(settings.state, Bucket) else whoever(), wired.clock.now()
@@ -163,8 +163,8 @@ def _forget(settings: FleetSettings, about: str) -> None:
     done = Done(made.at, made.who, "forget", about)
     change_acts(wired.store, lambda acts: with_history(with_forgotten(acts, place, made), done))
     refresh(wired.store, wired.clock.now())
-    said = "is forgotten" if there else "had no standing, and nobody waits for it any more"
-    sys.stdout.write(f"{about} {said}. It is back when its next run ends.\n")
+    said = "is forgotten" if there else "had no standing; no cluster waits for it"
+    sys.stdout.write(f"{about} {said}. Its next run adds it again.\n")
 
 
 def find_waves(settings: FleetSettings, wired: WiredRegion, environ: Mapping[str, str]) -> Sequence[Wave]:
@@ -174,7 +174,7 @@ def find_waves(settings: FleetSettings, wired: WiredRegion, environ: Mapping[str
     there = find_clusters(wired.clients.ecs, wired.api)
     names = sorted(name for name, tags in there.items() if rules.takes(name, tags))
     if len(names) > CLUSTERS_MAX:
-        raise UsageError(f"{len(names)} clusters match, and at most {CLUSTERS_MAX} are gone through: leave some out")
+        raise UsageError(f"{len(names)} clusters match, but the limit is {CLUSTERS_MAX}: leave some out")
     for name in names:
         check(name, settings.config, environ)
     return waves_of((Found(name, sections.wave_of(name)) for name in names), rules)

@@ -27,14 +27,14 @@ class HistorySettings:
     target: Target
     config: ConfigFile = None
     form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
-    last: Annotated[int, kinds.count("At most so many runs, and acts of people, the newest.")] = 30
+    last: Annotated[int, kinds.count("Show this many of the newest runs and actions.")] = 30
 
 
 def history(*, settings: HistorySettings) -> int:
     """List the runs of a cluster, and what people did, newest first."""
     wired = wire_read_only(settings.target, os.environ)
     if wired.store is None:
-        raise UsageError("the history of runs is in the state store: give --state")
+        raise UsageError("the history of runs is kept in the state store: give --state")
     entries = entries_of(wired.store, wired.state, wired.cluster_name)[: settings.last]
     acts = acts_of(wired.store, wired.state)[-settings.last :]
     if settings.form == "json":

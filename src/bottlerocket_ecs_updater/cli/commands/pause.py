@@ -27,7 +27,7 @@ class PauseSettings:
 
 
 def pause(*, settings: PauseSettings) -> int:
-    """Let no run begin anything new on a cluster until `resume`; what is in flight finishes."""
+    """Start no new updates on a cluster until `resume`; updates in progress are finished."""
     wired = wire_read_only(settings.target, os.environ)
     store = store_of(wired)
     before = pause_of(store, wired.place, wired.cluster_name)
@@ -37,7 +37,7 @@ def pause(*, settings: PauseSettings) -> int:
     record(wired, "pause", "", settings.why, f"paused the updates{instead}", made.who)
     said = f"Updates of {wired.cluster_name} are paused {made}"
     if before:
-        said += f"\nThey were paused already, {before}. `resume` ends both."
+        said += f"\nThis replaces an earlier pause, {before}. `resume` ends both."
     print(said)  # noqa: T201 - the answer itself
     return 0
 

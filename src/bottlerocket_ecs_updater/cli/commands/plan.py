@@ -41,13 +41,9 @@ class PlanSettings:
     rules: RuleSettings = field(default_factory=RuleSettings)
     output: Output = field(default_factory=Output)
     config: ConfigFile = None
-    from_: Annotated[Path | None, kinds.file("Plan from this saved fleet, and ask nothing of AWS.", name="--from")] = (
-        None
-    )
-    save: Annotated[Path | None, kinds.file("Save what was looked up, for `--from`.")] = None
-    form: Annotated[Literal["text", "json"], kinds.choice("Form of the plan.", "text", "json", name="--format")] = (
-        "text"
-    )
+    from_: Annotated[Path | None, kinds.file("Plan from this saved fleet, without calling AWS.", name="--from")] = None
+    save: Annotated[Path | None, kinds.file("Save the fleet to this file, for `--from`.")] = None
+    form: Annotated[Literal["text", "json"], kinds.choice("Output format.", "text", "json", name="--format")] = "text"
 
     @property
     def policy(self) -> Policy:
@@ -68,7 +64,7 @@ NO_SETTINGS = PlanSettings()
 
 
 def plan(*, settings: PlanSettings = NO_SETTINGS) -> int:
-    """Say what `run` would do now, in order, and what it would leave alone, and why; change nothing."""
+    """Show what `run` would do, without changing anything."""
     fleet, cluster = _saved(settings.from_) if settings.from_ is not None else _looked_up(settings.of_run())
     if settings.save is not None:
         _save(settings.save, fleet, cluster)

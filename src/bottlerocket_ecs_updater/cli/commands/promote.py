@@ -23,13 +23,16 @@ class PromoteSettings:
     to: Annotated[
         tuple[str, ...],
         kinds.several(
-            "Only to these stages; else to all.", read_stage, "the name of a stage, such as production", "STAGE"
+            "Promote only to these stages. Default: all.",
+            read_stage,
+            "the name of a stage, such as production",
+            "STAGE",
         ),
     ] = ()
 
 
 def promote(version: VersionWord, /, *, settings: PromoteSettings) -> int:
-    """Let clusters take a version without waiting for other stages. All other rules stay; `unpromote` undoes it."""
+    """Let clusters update to a version without waiting for other stages. All other rules still apply."""
     which = version_of(version)
     where = f"stage {', '.join(settings.to)}" if settings.to else "every stage"
     return act(
@@ -43,12 +46,12 @@ def promote(version: VersionWord, /, *, settings: PromoteSettings) -> int:
 
 
 def unpromote(version: VersionWord, /, *, settings: ActSettings) -> int:
-    """Take back a promotion: clusters wait for other stages again. Nothing that was updated goes back."""
+    """Undo a promotion: clusters wait for other stages again. Updated instances stay updated."""
     which = version_of(version)
     return act(
         settings,
         "unpromote",
         str(which),
         lambda acts, _: with_promotion(acts, which, None),
-        lambda _: f"{which} waits for other stages again",
+        lambda _: f"{which} is no longer promoted",
     )

@@ -1,4 +1,4 @@
-"""`release`: a person gives a quarantined instance back, clears a rest, or declares a release good."""
+"""`release`: return a quarantined instance to service, clear its backoff, or mark a version as good."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ from bottlerocket_ecs_updater.errors import UpdaterError, UsageError
 @Parameter(name="*", group="Release")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseSettings:
-    """What is released, and where."""
+    """What to release, and where."""
 
     target: Target
     config: ConfigFile = None
     why: Why = ""
-    yes: Annotated[bool, kinds.switch("Do it without asking.", "y")] = False
+    yes: Annotated[bool, kinds.switch("Do not ask for confirmation.", "y")] = False
     lease: Annotated[
-        timedelta, kinds.duration("As in `run`: how long a silent run keeps its right to act.", most=LONGEST_TERM)
+        timedelta,
+        kinds.duration("As in `run`: a run that does not renew its lease for this long loses it.", most=LONGEST_TERM),
     ] = timedelta(seconds=60)
 
 
@@ -42,21 +43,21 @@ def release(
     *,
     settings: ReleaseSettings,
 ) -> int:
-    """Give a quarantined instance back, clear its rest, or declare a version good.
+    """Return a quarantined instance, clear its backoff, or mark a version as good.
 
-    What would be done is shown first. If something else would be done once you have agreed, nothing is done.
+    Shows what it would do, and asks first. If that has changed by the time you confirm, it does nothing.
     """
     wired = wire_read_only(settings.target, os.environ, settings.lease)
     planned = _consider(what, wired)
     steps = planned.steps()
     if not steps:
-        _say(f"Nothing is held against {what}: there is nothing to release.")
+        _say(f"{what} is not quarantined, backing off or suspect: there is nothing to release.")
         return 0
     _say("This would:")
     for step in steps:
         _say(f"  {step}")
     if not settings.yes and not _agreed():
-        _say("Nothing was done.")
+        _say("Nothing was changed.")
         return 0
     return _perform(planned, wired, what, settings.why)
 
@@ -69,13 +70,13 @@ def _consider(what: str, wired: Wired) -> Release:
     except ValueError as error:
         raise UsageError(f"{what!r} is neither an EC2 instance id nor a version") from error
     if wired.store is None:
-        raise UsageError("which versions failed is remembered in the state store: give --state")
+        raise UsageError("failed versions are recorded in the state store: give --state")
     return consider_version(version, wired.ledger)
 
 
 def _agreed() -> bool:
     if not sys.stdin.isatty():
-        raise UsageError("nobody is there to be asked: give --yes")
+        raise UsageError("cannot ask for confirmation without a terminal: give --yes")
     try:
         return input("Do it? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
@@ -85,7 +86,7 @@ def _agreed() -> bool:
 def _perform(planned: Release, wired: Wired, what: str, why: str) -> int:
     answer = wired.right.acquire()
     if isinstance(answer, HeldBy):
-        raise UpdaterError(f"a run acts on this cluster now ({answer.holder}); ask again when it has ended")
+        raise UpdaterError(f"run {answer.holder} holds the lease of this cluster; try again when it has ended")
     try:
         wired.api.before_call = lambda acting: wired.right.check_before_act() if acting else None
         wired.ledger.ask_first(wired.right.check_before_act)

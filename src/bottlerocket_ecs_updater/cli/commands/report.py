@@ -47,16 +47,18 @@ class ReportSettings:
 
     target: Target
     config: ConfigFile = None
-    to: Annotated[
-        Path | None, kinds.file("File that it is written to; without it, it is written to the state store.")
-    ] = None
-    out: Annotated[bool, kinds.switch("Print it, and write nothing.", "o")] = False
+    to: Annotated[Path | None, kinds.file("File to write. Default: an object in the state store.")] = None
+    out: Annotated[bool, kinds.switch("Print the report, and write no file.", "o")] = False
     open_: Annotated[
         bool,
-        kinds.switch("Open the page in a browser, with the index of all runs beside it; write nothing.", name="--open"),
+        kinds.switch(
+            "Open the page in a browser, together with the index of all runs; write nothing to the state store.",
+            name="--open",
+        ),
     ] = False
     form: Annotated[
-        Form | None, kinds.choice("Form; else by the ending of --to, else html.", *FORMS, name="--format")
+        Form | None,
+        kinds.choice("Format. Default: by the file extension of --to, otherwise html.", *FORMS, name="--format"),
     ] = None
 
 
@@ -66,17 +68,17 @@ def report(
     *,
     settings: ReportSettings,
 ) -> int:
-    """Make the report of a run from its record: a page, Markdown or JSON."""
+    """Write the report of a run, from its record, as HTML, Markdown or JSON."""
     if settings.open_ and (settings.out or settings.to is not None or settings.form not in (None, "html")):
-        raise UsageError("--open shows the page, and takes neither --out nor --to nor another --format")
+        raise UsageError("--open cannot be used with --out, --to or another --format")
     if run == INDEX and not settings.open_:
-        raise UsageError("index is shown with --open; `history` lists the runs as text")
+        raise UsageError("index needs --open; `history` lists the runs as text")
     form = settings.form or form_of(settings.to)
     if settings.to is not None:
         check_place(settings.to)
     wired = wire_read_only(settings.target, os.environ)
     if wired.store is None:
-        raise UsageError("the record of runs is in the state store: give --state")
+        raise UsageError("the record of runs is kept in the state store: give --state")
     if settings.open_:
         return _open(wired.store, (wired.state, wired.cluster_name), run, reach_of(settings.target))
     state, name, account = _read(wired.store, (wired.state, wired.cluster_name), run, reach_of(settings.target))
@@ -103,7 +105,7 @@ def _open(store: Store, states: Sequence[str], run: str, reach: Reach) -> int:
         page.parent.mkdir(exist_ok=True)
         write_file(page, render(account, "html", index="../index.html"))
     opened = webbrowser.open(page.as_uri())
-    _say(f"{'Opened' if opened else 'There is no browser here; open'} {page}")
+    _say(f"{'Opened' if opened else 'No browser found; open'} {page}")
     return 0
 
 
@@ -134,7 +136,7 @@ def _read(store: Store, states: Sequence[str], run: str, reach: Reach) -> tuple[
     """The record of a run, and under which of these names it is kept; older versions had another one."""
     cluster = name_of(states[0])
     if run != LATEST and ("/" in run or not run):
-        raise UsageError(f"{run!r} is no id of a run; `history` lists them")
+        raise UsageError(f"{run!r} is not a run id; `history` lists them")
     for state in states:
         name = RunId(run) if run != LATEST else max(runs_of(store, state), default=None)
         past = read_record(store, state, name) if name is not None else None
@@ -150,7 +152,7 @@ def form_of(path: Path | None) -> str:
     """The form that a file's ending asks for; a page where it has none. Raises UsageError for any other ending."""
     ending = path.suffix.removeprefix(".").lower() if path is not None else ""
     if ending not in _FORM_BY_ENDING:
-        raise UsageError(f"{path}: no report ends like that; .html, .md and .json are the forms")
+        raise UsageError(f"{path}: unknown report format; the formats are .html, .md and .json")
     return _FORM_BY_ENDING[ending]
 
 
@@ -158,11 +160,11 @@ def check_place(path: Path) -> None:
     """See that a file can be written there, before the work is done that it is to hold. Raises UsageError."""
     folder = path.absolute().parent
     if path.is_dir():
-        raise UsageError(f"{path}: that is a folder; name a file in it")
+        raise UsageError(f"{path}: this is a folder; name a file in it")
     if not folder.is_dir():
         raise UsageError(f"{path}: there is no folder {folder}")
     if not os.access(path if path.exists() else folder, os.W_OK):
-        raise UsageError(f"{path}: may not be written")
+        raise UsageError(f"{path}: cannot be written")
 
 
 def write_file(path: Path, text: str) -> None:

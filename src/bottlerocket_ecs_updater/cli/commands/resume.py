@@ -25,14 +25,14 @@ class ResumeSettings:
 
 
 def resume(*, settings: ResumeSettings) -> int:
-    """Let runs begin again on a cluster that was paused."""
+    """Allow new updates again on a paused cluster."""
     wired = wire_read_only(settings.target, os.environ)
     store = store_of(wired)
     was = pause_of(store, wired.place, wired.cluster_name)
     if wired.place is not None:
         end_pause(store, wired.place)
     if was:
-        record(wired, "resume", "", settings.why, f"let the updates go on, which were paused {was}")
-    said = f"Updates of {wired.cluster_name} go on; they were paused {was}" if was else "Updates were not paused."
+        record(wired, "resume", "", settings.why, f"resumed the updates, which were paused {was}")
+    said = f"Updates of {wired.cluster_name} are resumed; they were paused {was}" if was else "Updates were not paused."
     print(said)  # noqa: T201 - the answer itself
     return 0

@@ -36,7 +36,7 @@ WAKES_PER_LEASE = 4
 
 
 def run(settings: RunSettings) -> int:
-    """Update the cluster's Bottlerocket container instances, as far as may be done now."""
+    """Update the cluster's Bottlerocket instances, within the configured limits."""
     gc.set_threshold(MADE_BEFORE_COLLECTED)
     stop, interrupted = Stop(), threading.Event()
     with handle_signals(stop, interrupted):

@@ -48,26 +48,26 @@ LEAVE_WITHIN_SECONDS = 15
 @Parameter(name="*", group="Simulation")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulateSettings:
-    """The simulated cluster, and how the run is told to treat it."""
+    """The simulated cluster, and the settings of the run."""
 
     instances: Annotated[int, kinds.count("Container instances in the cluster.", least=1, most=5000)] = 12
-    speed: Annotated[float, kinds.factor("Seconds of the world for each second here.")] = 60.0
-    seed: Annotated[int, kinds.count("What the world's chances are drawn from.", least=0)] = 0
+    speed: Annotated[float, kinds.factor("Seconds of simulated time for each second of real time.")] = 60.0
+    seed: Annotated[int, kinds.count("Seed of the simulation's random numbers.", least=0)] = 0
     max_unavailable: Annotated[
         Limit | None,
-        kinds.limit("As in `run`; 2 where an instance ends in quarantine, else 1."),
+        kinds.limit("As in `run`. Default: 2 if an instance ends in quarantine, otherwise 1."),
     ] = None
-    max_failures: Annotated[int | None, kinds.count("As in `run`; 3 where an instance ends in quarantine, else 2.")] = (
-        None
-    )
+    max_failures: Annotated[
+        int | None, kinds.count("As in `run`. Default: 3 if an instance ends in quarantine, otherwise 2.")
+    ] = None
     serve: Annotated[
-        bool, kinds.switch("Start no run: keep the world up, and print what any AWS client needs to reach it.", "s")
+        bool, kinds.switch("Start no run: keep the simulator up, and print what an AWS client needs to connect.", "s")
     ] = False
     fleet: Annotated[
-        bool, kinds.switch("Six clusters in three stages, gone through in waves by the real state machine.")
+        bool, kinds.switch("Simulate six clusters in three stages, updated in waves by the real state machine.")
     ] = False
-    report: Annotated[Path | None, kinds.file("Write the report of the run to this file: .html, .md or .json.")] = None
-    port: Annotated[int, kinds.count("Port of the server on loopback; 0 takes a free one.", least=0, most=65535)] = 0
+    report: Annotated[Path | None, kinds.file("Write the report of the run to this .html, .md or .json file.")] = None
+    port: Annotated[int, kinds.count("Port on the loopback address; 0 picks a free one.", least=0, most=65535)] = 0
 
     @property
     def budget(self) -> Limit:
@@ -84,14 +84,16 @@ class SimulateSettings:
 
 
 def simulate(settings: SimulateSettings = SimulateSettings()) -> int:
-    """Run against a simulated cluster on this machine, and watch it."""
+    """Run against a simulated cluster on this machine."""
     try:
         from bottlerocket_ecs_updater.simulator.clock import ScaledClock  # noqa: PLC0415 - an extra, and slow to import
         from bottlerocket_ecs_updater.simulator.scenarios import demo_cluster  # noqa: PLC0415
         from bottlerocket_ecs_updater.simulator.wire import Wire  # noqa: PLC0415
         from bottlerocket_ecs_updater.simulator.world.invariants import Budget  # noqa: PLC0415
     except ImportError as error:
-        raise UsageError(f"the simulator is an extra: install bottlerocket-ecs-updater[simulate] ({error})") from error
+        raise UsageError(
+            f"the simulator is not installed: install bottlerocket-ecs-updater[simulate] ({error})"
+        ) from error
     if settings.fleet:
         from bottlerocket_ecs_updater.cli.commands.simulate_fleet import simulate_fleet  # noqa: PLC0415 - the same
 
@@ -183,7 +185,7 @@ def _run(settings: SimulateSettings, wire: Wire, scenario: Scenario, origin: str
     """Start the run as a process, let it speak for itself, and hand signals on to it."""
     region = wire.environment()["AWS_REGION"]
     command = [sys.executable, "-m", "bottlerocket_ecs_updater", "run", *_arguments(settings, scenario, region, origin)]
-    _say("\nThe run, in times of the simulated world:\n")
+    _say("\nThe run (times are simulated):\n")
     began = time.monotonic()
     process = subprocess.Popen([*command, "--log-format", "text"], env=_environment(wire))  # noqa: S603 - our own
     try:
@@ -209,18 +211,18 @@ def _report(path: Path, wire: Wire, cluster: str) -> bool:
 def _conclude(scenario: Scenario, world: World) -> bool:
     """What the world saw, which no real cloud could tell; whether all of it is as it should be."""
     seen = world.findings()
-    wrong = _not_as_foretold(scenario, seen)
-    _say("\nWhat the world saw:")
+    wrong = _unexpected_outcomes(scenario, seen)
+    _say("\nWhat the simulator saw:")
     for line in _what_was_seen(scenario, seen):
         _say(f"  {line}")
-    _say(f"  not as foretold              {'; '.join(wrong) or 'none'}")
+    _say(f"  unexpected outcomes          {'; '.join(wrong) or 'none'}")
     return not wrong and _is_clean(seen)
 
 
 def _conclude_served(scenario: Scenario, world: World) -> bool:
-    """The same of a served world, as comments. Nothing was foretold: nobody knew what its clients would do."""
+    """The same for a served world, as comments. No outcome is unexpected: its clients may do anything."""
     seen = world.findings()
-    _say("#\n# What the world saw:")
+    _say("#\n# What the simulator saw:")
     for line in _what_was_seen(scenario, seen):
         _say(f"#   {line}")
     return _is_clean(seen)
@@ -233,7 +235,7 @@ def _is_clean(seen: Findings) -> bool:
 def _what_was_seen(scenario: Scenario, seen: Findings) -> Iterator[str]:
     killed = [task for task in seen.tasks_killed if task.by_updater]
     yield f"tasks killed by a reboot     {len(killed) or 'none'}"
-    yield f"most instances out at once   {seen.most_out_at_once}"
+    yield f"most unavailable at once     {seen.most_out_at_once}"
     yield f"tasks moved                  {seen.task_moves}"
     yield f"stranded instances           {', '.join(seen.stranded) or 'none'}"
     yield f"broken invariants            {len(seen.violations) or 'none'}"
@@ -245,7 +247,7 @@ def _what_was_seen(scenario: Scenario, seen: Findings) -> Iterator[str]:
         yield f"  {count:6}  {operation}"
 
 
-def _not_as_foretold(scenario: Scenario, seen: Findings) -> list[str]:
+def _unexpected_outcomes(scenario: Scenario, seen: Findings) -> list[str]:
     """Instances that should have been updated and were not, or should have been left alone and were not."""
     from bottlerocket_ecs_updater.simulator.scenarios import Fate  # noqa: PLC0415
 
@@ -286,7 +288,7 @@ def serving(aws: Mapping[str, str], values: Mapping[str, str]) -> Iterator[str]:
     yield f"#   aws ecs list-container-instances --cluster {values['cluster']}"
     yield "#   bottlerocket-ecs-updater plan      (also run, status, explain, pause, history, report …)"
     yield "#"
-    yield "# Interrupt (Ctrl-C) to end the world."
+    yield "# Press Ctrl-C to stop the simulator."
 
 
 def _say(line: str) -> None:

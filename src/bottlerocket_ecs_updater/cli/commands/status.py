@@ -41,11 +41,11 @@ class StatusSettings:
     target: Target
     config: ConfigFile = None
     form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
-    watch: Annotated[bool, kinds.switch("Show it again every ten seconds, until interrupted.", "w")] = False
+    watch: Annotated[bool, kinds.switch("Refresh every ten seconds until interrupted.", "w")] = False
 
 
 def status(*, settings: StatusSettings) -> int:
-    """Show instances by release and state, open claims, rests, quarantine, who acts, and the last run."""
+    """Show instances by version and state, claims, backoffs, quarantine, the lease, and the last run."""
     wired = wire_read_only(settings.target, os.environ)
     while True:
         now = _status(wired)

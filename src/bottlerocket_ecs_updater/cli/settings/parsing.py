@@ -24,7 +24,11 @@ from cyclopts.exceptions import (
     UnusedCliTokensError,
 )
 
+from bottlerocket_ecs_updater.cli.settings.installed import NOT_FOR, SETTINGS_PARAMETER, region_in
 from bottlerocket_ecs_updater.errors import UsageError
+
+Installed = Callable[[str, str | None], Iterable[tuple[str, str]]]
+"""Gives, for a cluster and Region, each parameter with settings of its stack: its name and its TOML."""
 
 PREFIX = "BOTTLEROCKET_ECS_UPDATER_"
 CONFIG = "config"
@@ -61,9 +65,10 @@ class _Sources:
 
     environ: Mapping[str, str]
     definitions: Callable[[], Iterable[type]]
+    installed: Installed | None = None
     arguments: ArgumentCollection = field(default_factory=ArgumentCollection)
 
-    def __call__(self, _app: App, _commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    def __call__(self, _app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
         self.arguments = arguments
         known = frozenset(_name(argument) for each in self.definitions() for argument in arguments_of(each))
         _fill(arguments, _from_environment(self.environ), "the environment", known)
@@ -77,14 +82,32 @@ class _Sources:
                 raise UsageError(f"{CONFIG_TEXT} in the environment is empty: give it a value, or leave it out")
             _fill(arguments, self._of_cluster(_content(text, CONFIG_TEXT), CONFIG_TEXT, known), CONFIG_TEXT, known)
 
+        self._from_stack(commands, known)
+
+    def _from_stack(self, commands: tuple[str, ...], known: frozenset[str]) -> None:
+        """What the stack of the cluster wrote down, where nothing else says where its state and documents are."""
+        cluster, region = self._given("cluster"), self._given("region")
+        takes_state = self.arguments.get("--state", None) is not None
+        unset = not self._given("state") and not self._given("check-document")
+        if self.installed is None or NOT_FOR & set(commands) or not (cluster and takes_state and unset):
+            return
+        for name, text in self.installed(cluster, region or region_in(cluster)):
+            source = f"parameter {name}"
+            content = {key: value for key, value in _content(text, source).items() if key != SETTINGS_PARAMETER}
+            _fill(self.arguments, self._of_cluster(content, source, known), source, known)
+
+    def _given(self, setting: str) -> str:
+        """What was given for a setting so far, empty where nothing was."""
+        argument = self.arguments.get(f"--{setting}", None)
+        return argument.tokens[-1].value if argument is not None and argument.tokens else ""
+
     def _of_cluster(self, content: Mapping[str, Any], source: str, known: frozenset[str]) -> dict[str, _Given]:
         """What a file says of the cluster that a flag or a variable names; without one, its defaults."""
         from bottlerocket_ecs_updater.cli.settings.sections import take_apart  # noqa: PLC0415 - help needs no policy
 
         ours = frozenset(_name(argument) for argument in self.arguments if argument.parse)
         sections = take_apart(content, source, known | ours)
-        chosen = self.arguments.get("--cluster", None)
-        cluster = chosen.tokens[-1].value if chosen is not None and chosen.tokens else ""
+        cluster = self._given("cluster")
         said = sections.of(cluster) if cluster else sections.defaults
         return {key: _Given(key, _texts(source, key, value)) for key, value in said.items()}
 
@@ -96,15 +119,21 @@ class _Sources:
         return f"{setting} is from {_origin(argument.tokens[-1])}"
 
 
-def configure(app: App, environ: Mapping[str, str], definitions: Callable[[], Iterable[type]] = tuple) -> App:
+def configure(
+    app: App,
+    environ: Mapping[str, str],
+    definitions: Callable[[], Iterable[type]] = tuple,
+    installed: Installed | None = None,
+) -> App:
     """Prepare an application for `parse`.
 
     `definitions` gives the settings classes whose names may stand in the environment and in a file
     although the command at hand does not take them; it is called only when there is something to parse.
+    `installed` reads what the stack of a cluster wrote down.
     """
     app.default_parameter = Parameter(allow_repeating=True)  # the last one wins, as in any shell alias
     app.help_format = "plaintext"  # the other formats import a Markdown parser, and take twice as long
-    app.config = (_Sources(environ, definitions),)
+    app.config = (_Sources(environ, definitions, installed),)
     return app
 
 

@@ -42,7 +42,8 @@ class RuleSettings:
     window: Annotated[
         tuple[Window, ...],
         kinds.several(
-            "Maintenance window: nothing begins outside, nor what would not end within. Several are a union.",
+            "Maintenance window. Updates start only inside a window, and only if they should finish before it closes. "
+            "Repeatable.",
             Window.parse,
             "days, start, duration and time zone, such as 'Sat,Sun 02:00 4h Europe/Berlin' or 'daily 22:00 6h UTC'",
             "WINDOW",
@@ -51,7 +52,7 @@ class RuleSettings:
     freeze: Annotated[
         tuple[Freeze, ...],
         kinds.several(
-            "Dates on which nothing begins, both ends included.",
+            "Dates on which no update starts, first and last included.",
             Freeze.parse,
             "dates and time zone, such as '2026-12-20..2027-01-03 Europe/Berlin'",
             "FREEZE",
@@ -60,57 +61,61 @@ class RuleSettings:
     change_calendar: Annotated[
         tuple[str, ...],
         kinds.several(
-            "Change calendar of Systems Manager that must be open; nothing begins that would not end before it closes.",
+            "Systems Manager change calendar that must be open. Updates must be able to finish before it closes.",
             read_calendar,
             "an ARN such as arn:aws:ssm:us-east-1:123456789012:document/company-changes",
             "ARN",
         ),
     ] = ()
     pin: Annotated[
-        VersionRange | None, kinds.parsed("Only these versions are taken.", VersionRange.parse, _RANGE, "VERSIONS")
+        VersionRange | None, kinds.parsed("Update only to these versions.", VersionRange.parse, _RANGE, "VERSIONS")
     ] = None
     allow: Annotated[
         tuple[VersionRange, ...],
-        kinds.several("Only versions in one of these are taken.", VersionRange.parse, _RANGE, "VERSIONS"),
+        kinds.several("Update only to versions in one of these ranges.", VersionRange.parse, _RANGE, "VERSIONS"),
     ] = ()
     deny: Annotated[
         tuple[VersionRange, ...],
-        kinds.several("Versions that are never taken, whatever else is said.", VersionRange.parse, _RANGE, "VERSIONS"),
+        kinds.several(
+            "Never update to these versions. Overrides every other rule.", VersionRange.parse, _RANGE, "VERSIONS"
+        ),
     ] = ()
     minimum_age: Annotated[
         timedelta,
         kinds.duration(
-            "A version is taken so long after it was first seen in a cluster that shares the state store.",
+            "Wait this long after a version was first seen in any cluster that shares the state store.",
             NOTHING,
             YEAR,
         ),
     ] = NOTHING
     downgrades: Annotated[
         Literal["follow", "hold"],
-        kinds.choice("What to do where a repository went back to an older version.", "follow", "hold"),
+        kinds.choice("What to do when the update repository offers an older version.", "follow", "hold"),
     ] = "follow"
     include: Annotated[
-        tuple[Selector, ...], kinds.several("Only these instances are updated.", parse_selector, _SELECTOR, "WHERE")
+        tuple[Selector, ...], kinds.several("Update only these instances.", parse_selector, _SELECTOR, "WHERE")
     ] = ()
     exclude: Annotated[
-        tuple[Selector, ...], kinds.several("These instances are left alone.", parse_selector, _SELECTOR, "WHERE")
+        tuple[Selector, ...], kinds.several("Leave these instances alone.", parse_selector, _SELECTOR, "WHERE")
     ] = ()
     checkpoints: Annotated[
         tuple[Checkpoint, ...],
         kinds.several(
-            "Instances after which the roll of a version waits, the first of them the canaries.",
+            "Wait after this many instances have been updated to a version; the first are the canaries.",
             Checkpoint.parse,
             "ascending numbers or percentages, such as 1,10%,50%,100%",
             "CHECKPOINTS",
             separator=",",
         ),
     ] = ()
-    checkpoint_wait: Annotated[timedelta, kinds.duration("Wait at each checkpoint.", NOTHING)] = timedelta(hours=1)
-    max_per_day: Annotated[int | None, kinds.count("Instances that may begin in any 24 hours.")] = None
+    checkpoint_wait: Annotated[timedelta, kinds.duration("How long to wait at each checkpoint.", NOTHING)] = timedelta(
+        hours=1
+    )
+    max_per_day: Annotated[int | None, kinds.count("How many instances may be drained in any 24 hours.")] = None
     task: Annotated[
         tuple[TaskRule, ...],
         kinds.several(
-            "What becomes of tasks that draining does not move; without a rule a standalone task holds its instance.",
+            "What to do about tasks that a drain does not move. Without a rule, a standalone task holds its instance.",
             TaskRule.parse,
             "a family or group with 'hold', 'wait 4h' (then it is given back) or 'stop 30m' (then it is stopped)",
             "RULE",
@@ -118,12 +123,14 @@ class RuleSettings:
     ] = ()
     deployments: Annotated[
         Literal["hold", "ignore"],
-        kinds.choice("Whether a deployment of a service in progress holds the next drain.", "hold", "ignore"),
+        kinds.choice(
+            "Whether a deployment in progress holds the instances that run tasks of its service.", "hold", "ignore"
+        ),
     ] = "hold"
     alarm: Annotated[
         tuple[AlarmRule, ...],
         kinds.several(
-            "CloudWatch alarm that must be OK before the next drain and while services settle; * ends a prefix.",
+            "CloudWatch alarm that must be OK before the next drain and while services settle. End a prefix with *.",
             AlarmRule.parse,
             "the name of an alarm, or a prefix such as 'checkout-*'",
             "ALARM",
@@ -132,7 +139,7 @@ class RuleSettings:
     probe: Annotated[
         tuple[str, ...],
         kinds.several(
-            "URL that must answer a GET with a status of success, asked when the alarms are.",
+            "URL that must answer GET with a success status, checked together with the alarms.",
             read_probe,
             "an http:// or https:// address",
             "URL",
@@ -140,13 +147,13 @@ class RuleSettings:
     ] = ()
     room: Annotated[
         Literal["check", "ignore"],
-        kinds.choice("Whether an instance is held whose tasks have nowhere to go.", "check", "ignore"),
+        kinds.choice("Whether an instance is held if its tasks have no room elsewhere.", "check", "ignore"),
     ] = "check"
     own_host: Annotated[
         OwnHost,
         kinds.choice_of(
-            "What a run does that runs on an instance of the cluster itself: leave that one to a run elsewhere, "
-            "or have one started when all others are done.",
+            "What to do about the instance that the updater's own task runs on: leave it to another run, or start "
+            "another run for it when all others are done.",
             OwnHost,
         ),
     ] = OwnHost.HOLD
@@ -154,7 +161,7 @@ class RuleSettings:
     stage: Annotated[
         str | None,
         kinds.parsed(
-            "The stage that this cluster belongs to, for clusters that share the state store.",
+            "Stage of this cluster, for clusters that share the state store.",
             read_stage,
             "a name of letters, digits, dots, dashes and underscores, such as staging",
             "STAGE",
@@ -163,7 +170,7 @@ class RuleSettings:
     promoted_by: Annotated[
         tuple[Requirement, ...],
         kinds.several(
-            "A version is taken when every cluster of that stage has finished it and stayed healthy for so long.",
+            "Update to a version only after every cluster of that stage has finished it and stayed healthy this long.",
             Requirement.parse,
             "a stage and a time, such as 'staging for 7d'",
             "STAGE for DURATION",
@@ -172,14 +179,12 @@ class RuleSettings:
     silent_after: Annotated[
         timedelta,
         kinds.duration(
-            "A cluster that no run has looked at for longer counts as not healthy for promotion.",
+            "A cluster without a run for this long counts as not healthy for promotion.",
             timedelta(minutes=1),
             YEAR,
         ),
     ] = SILENT_AFTER
-    ignore_silent: Annotated[
-        bool, kinds.switch("Leave silent clusters out, instead of letting them hold every version.")
-    ] = False
+    ignore_silent: Annotated[bool, kinds.switch("Ignore silent clusters; by default they hold every version.")] = False
 
     def __post_init__(self) -> None:
         for make, name in ((self._checkpoints, "checkpoints"), (self._stages, "promoted-by")):

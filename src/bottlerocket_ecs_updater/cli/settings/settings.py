@@ -61,7 +61,7 @@ class Target:
     region: Annotated[
         str | None,
         kinds.text(
-            "Region of the cluster; else the one of a cluster's ARN, or of the standard AWS configuration.",
+            "Region of the cluster. Default: the Region in the cluster's ARN, or the AWS configuration.",
             r"[a-z]{2,}(-[a-z0-9]+)+",
             "the name of a region, such as eu-central-1",
             "REGION",
@@ -69,20 +69,18 @@ class Target:
     ] = None
     state: Annotated[
         Place | None,
-        kinds.place("Where claims, the lease and the record of runs are kept: s3://BUCKET/PREFIX or a folder."),
+        kinds.place("Where to keep claims, the lease and the record of runs: s3://BUCKET/PREFIX or a folder."),
     ] = None
     no_earlier_state: Annotated[
         bool,
-        kinds.switch(
-            "For stacks that no earlier version ever ran in: nobody looks where that kept its state.", show=False
-        ),
+        kinds.switch("For new stacks: do not look for the state of an earlier version.", show=False),
     ] = False
 
     time_scale: Annotated[
-        float, kinds.factor("For simulators: seconds of the world for each second of this machine.", show=False)
+        float, kinds.factor("For simulators: seconds of simulated time for each second of real time.", show=False)
     ] = 1.0
     time_origin: Annotated[
-        datetime | None, kinds.instant("For simulators: when the world's time and this machine's were the same.")
+        datetime | None, kinds.instant("For simulators: when simulated time and real time were the same.")
     ] = None
 
     def __post_init__(self) -> None:
@@ -107,12 +105,12 @@ class Documents:
 
     check_document: Annotated[str, _document("Document that checks for an update.")]
     apply_document: Annotated[str, _document("Document that stages an update.")]
-    reboot_document: Annotated[str, _document("Document that reboots.")]
+    reboot_document: Annotated[str, _document("Document that reboots the host.")]
     before_drain_document: Annotated[
-        str | None, _document("Document of yours that must end well on a host before it is drained.")
+        str | None, _document("Your document that must succeed on a host before it is drained.")
     ] = None
     after_reboot_document: Annotated[
-        str | None, _document("Document of yours that must end well on a host that is back, before it returns.")
+        str | None, _document("Your document that must succeed on a rebooted host before it returns to service.")
     ] = None
 
     @property
@@ -134,50 +132,52 @@ class Limits:
     """How many, how long, and when to stop."""
 
     max_unavailable: Annotated[
-        Limit, kinds.limit("Instances that may be out of service at once, for whatever reason; at least one may.")
+        Limit, kinds.limit("How many instances may be unavailable at once, whatever the cause; at least 1.")
     ] = ONE
     max_unavailable_per_zone: Annotated[
-        Limit | None, kinds.limit("The same, of the instances of one availability zone.")
+        Limit | None, kinds.limit("How many instances of one Availability Zone may be unavailable at once.")
     ] = None
     poll_interval: Annotated[
         timedelta,
-        kinds.duration("Time between two looks; below 1s only in a simulator at speed.", most=timedelta(minutes=5)),
+        kinds.duration("Time between looks at the cluster; below 1s only in a simulator.", most=timedelta(minutes=5)),
     ] = timedelta(seconds=5)
-    apply_timeout: Annotated[timedelta, kinds.duration("Limit of staging an update on a host.")] = timedelta(minutes=15)
+    apply_timeout: Annotated[timedelta, kinds.duration("Time limit for staging an update on a host.")] = timedelta(
+        minutes=15
+    )
     drain_timeout: Annotated[
-        timedelta, kinds.duration("Limit of a drain; past it the instance is given back to service.")
+        timedelta, kinds.duration("Time limit for a drain. After it, the instance is returned to service.")
     ] = timedelta(minutes=25)
     reboot_timeout: Annotated[
         timedelta,
         kinds.duration(
-            "Limit of a reboot, until the host is proven well; past it, quarantine.",
+            "Time limit from the reboot until the host is verified. After it, the instance is quarantined.",
             least=COMMAND_LIFE + INHIBITED_FOR,
             why_least="a command is delivered for minutes, and the host may hold up its shutdown for 5m more",
         ),
     ] = timedelta(minutes=20)
     hook_timeout: Annotated[
-        timedelta, kinds.duration("Limit of the documents before a drain and after a reboot, each.")
+        timedelta, kinds.duration("Time limit for each of your documents, before a drain and after a reboot.")
     ] = timedelta(minutes=10)
-    settle: Annotated[
-        timedelta, kinds.duration("Services must be steady this long before the next drain may begin.", INSTANT)
-    ] = timedelta(seconds=60)
-    settle_timeout: Annotated[timedelta, kinds.duration("Limit of settling; past it nothing more is started.")] = (
-        timedelta(minutes=10)
+    settle: Annotated[timedelta, kinds.duration("How long services must be steady before the next drain.", INSTANT)] = (
+        timedelta(seconds=60)
     )
+    settle_timeout: Annotated[
+        timedelta, kinds.duration("Time limit for services to settle. After it, no new update starts.")
+    ] = timedelta(minutes=10)
     max_failures: Annotated[
-        int, kinds.count("Instances that may fail after their drain began before the run halts.")
+        int, kinds.count("The run halts when this many instances fail during or after their drain.")
     ] = 2
     suspect_after: Annotated[
         int,
         kinds.count(
-            "Instances on which a version may fail, over all runs, until no further one takes it; `release` ends that."
+            "A version that failed on this many instances, over all runs, goes to no others until you `release` it."
         ),
     ] = SUSPECT_AFTER
     lease: Annotated[
-        timedelta, kinds.duration("A run that is silent for this long has lost the right to act.", most=LONGEST_TERM)
+        timedelta, kinds.duration("A run that does not renew its lease for this long loses it.", most=LONGEST_TERM)
     ] = timedelta(seconds=60)
     deadline: Annotated[
-        timedelta | None, kinds.duration("Nothing is begun once the run has lasted this long; what is begun is ended.")
+        timedelta | None, kinds.duration("Start no new updates after this time; updates in progress are finished.")
     ] = None
 
     def __post_init__(self) -> None:
@@ -199,22 +199,20 @@ class Limits:
 @Parameter(name="*", group="Output")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What is said while it runs."""
+    """What a run logs, and how."""
 
     log_format: Annotated[
-        LogFormat, kinds.choice("Form of the log; auto is text on a terminal and else JSON.", "auto", "json", "text")
+        LogFormat, kinds.choice("Log format; auto is text on a terminal, otherwise JSON.", "auto", "json", "text")
     ] = "auto"
-    log_level: Annotated[
-        LogLevel, kinds.choice("Least severe event that is logged.", "error", "warning", "info", "debug")
-    ] = "info"
+    log_level: Annotated[LogLevel, kinds.choice("Lowest level to log.", "error", "warning", "info", "debug")] = "info"
     quiet: Annotated[bool, kinds.switch("Log warnings, errors and the summary only.", "q")] = False
-    verbose: Annotated[
-        bool, kinds.switch("Log looks, checks and commands too; show where an error came from.", "v")
-    ] = False
+    verbose: Annotated[bool, kinds.switch("Also log looks, checks and commands; print tracebacks of errors.", "v")] = (
+        False
+    )
 
     def __post_init__(self) -> None:
         if self.quiet and self.verbose:
-            raise SettingsConflict("quiet and verbose exclude each other", ("quiet", "verbose"))
+            raise SettingsConflict("quiet and verbose cannot be used together", ("quiet", "verbose"))
 
     @property
     def level(self) -> LogLevel:
@@ -237,21 +235,23 @@ _PLACE_ALLOWED = "the ARN of a secret of Secrets Manager, or the ARN or /name of
 @Parameter(name="*", group="Messages")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Messages:
-    """Who is told of what happens."""
+    """Who is notified, and how."""
 
     notify_topic: Annotated[
-        str | None, kinds.text("SNS topic for messages to people.", _TOPIC, "the ARN of an SNS topic", "ARN")
+        str | None, kinds.text("SNS topic for notifications.", _TOPIC, "the ARN of an SNS topic", "ARN")
     ] = None
     event_bus: Annotated[
         str | None,
-        kinds.text("EventBridge bus for events to programs.", _BUS, "the name or ARN of an event bus", "BUS"),
+        kinds.text("EventBridge event bus for events.", _BUS, "the name or ARN of an event bus", "BUS"),
     ] = None
     webhook_secret: Annotated[
         str | None,
-        kinds.text("Where the URL of a Slack or other webhook is.", _PLACE, _PLACE_ALLOWED, "SECRET"),
+        kinds.text(
+            "Secret or parameter that holds the URL of a Slack or other webhook.", _PLACE, _PLACE_ALLOWED, "SECRET"
+        ),
     ] = None
     metrics: Annotated[
-        OnOff, kinds.choice("Metrics in the log; auto is on where the log is JSON.", "auto", "on", "off")
+        OnOff, kinds.choice("Write metrics to the log; auto writes them if the log is JSON.", "auto", "on", "off")
     ] = "auto"
 
 
@@ -272,14 +272,16 @@ class RunSettings:
     def __post_init__(self) -> None:
         if self.limits.poll_interval < POLL_MIN and self.target.time_scale <= 1:
             short, least = format_duration(self.limits.poll_interval), format_duration(POLL_MIN)
-            reason = "closer looks would be more calls than AWS allows; only a simulator takes them, with --time-scale"
+            reason = (
+                "a shorter interval makes more calls than AWS allows; only a simulator allows it, with --time-scale"
+            )
             raise SettingsConflict(
                 f"poll-interval ({short}) must not be shorter than {least}: {reason}", ("poll-interval",)
             )
         lacking = self.rules.rules.needs_memory if self.target.state is None else ()
         if lacking:
             what = " and ".join(lacking)
-            raise SettingsConflict(f"{what} can only be kept with a state store: give --state", (*lacking, "state"))
+            raise SettingsConflict(f"{what} needs a state store: give --state", (*lacking, "state"))
 
     @property
     def policy(self) -> Policy:

@@ -1,0 +1,70 @@
+"""What the stack installed for a cluster: where its state is, its documents, and its settings.
+
+The stack writes them to a parameter of Parameter Store that is named after the cluster, as TOML. So the commands of
+people need nothing but `--cluster`. A run does not read it: it gets its settings from its task definition.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from contextlib import suppress
+
+from bottlerocket_ecs_updater.core.model.location import name_of
+from bottlerocket_ecs_updater.errors import Denied, NotFound, UsageError
+
+FOLDER = "/bottlerocket-ecs-updater/"
+SETTINGS_PARAMETER = "settings-parameter"
+"""The key that names the parameter with the settings file of the stack."""
+
+NOT_FOR = frozenset({"run", "simulate", "fleet"})
+"""Commands that get their settings elsewhere."""
+
+
+def parameter_of(cluster: str) -> str:
+    """The name of the parameter that the stack writes for a cluster, which is given by its name or ARN."""
+    return f"{FOLDER}{name_of(cluster)}"
+
+
+def read_installed(cluster: str, region: str | None) -> Iterator[tuple[str, str]]:
+    """Each parameter that holds settings of the cluster, with its TOML; the first one wins over the second.
+
+    There is none where no stack wrote one. If AWS denies the call, one line on stderr says so. Other failures are
+    raised: the command itself would fail for the same reason.
+    """
+    from bottlerocket_ecs_updater import __version__  # noqa: PLC0415 - help and version need no AWS
+    from bottlerocket_ecs_updater.aws.transport.api import Api  # noqa: PLC0415
+    from bottlerocket_ecs_updater.aws.transport.messages import read_parameter  # noqa: PLC0415
+    from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace  # noqa: PLC0415
+    from bottlerocket_ecs_updater.aws.transport.session import Clients  # noqa: PLC0415
+    from bottlerocket_ecs_updater.engine.clock import SystemClock  # noqa: PLC0415
+
+    clock = SystemClock(1.0, None, threading.Event())
+    clients = Clients(version=__version__, region=region)
+    api = Api(clock, Pace(clock), Calls(), within=clients.within)
+    name = parameter_of(cluster)
+    try:
+        while name:
+            text = read_parameter(lambda: clients.ssm.looking, api, name)
+            yield name, text
+            name = _next(text)
+    except NotFound:
+        return
+    except Denied as error:
+        with suppress(OSError, ValueError):
+            print(f"the settings of the stack were not read: {error}", file=sys.stderr)  # noqa: T201 - for people
+
+
+def region_in(cluster: str) -> str | None:
+    """The Region that the ARN of a cluster names; None for a name."""
+    return cluster.split(":")[3] if cluster.startswith("arn:") and cluster.count(":") > 3 else None
+
+
+def _next(text: str) -> str:
+    with suppress(tomllib.TOMLDecodeError):
+        named = tomllib.loads(text).get(SETTINGS_PARAMETER, "")
+        if isinstance(named, str):
+            return named
+    raise UsageError(f"the parameter that the stack wrote is not readable: {text[:80]!r}")
