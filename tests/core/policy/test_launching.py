@@ -47,7 +47,7 @@ def test_an_older_image_than_the_hosts_run_is_told_with_what_would_mend_it() -> 
         "after its start, and its tasks are moved again"
     )
     assert advice.remedy == (
-        "have launch template hosts, version $Default (ami-1, bottlerocket-aws-ecs-2-x86_64-v1.20.0-0123abcd) replaced "
+        "replace launch template hosts, version $Default (ami-1, bottlerocket-aws-ecs-2-x86_64-v1.20.0-0123abcd) "
         "by resolve:ssm:/aws/service/bottlerocket/aws-ecs-2/x86_64/latest/image_id, or by a current AMI, in the "
         "group's launch template"
     )
