@@ -62,7 +62,7 @@ class Forecast:
     windows: int
     """How many maintenance windows it needs; 1 if none are set."""
     left: tuple[InstanceId, ...] = ()
-    """Instances whose update can never start: no window is long enough, or no slot in the budget becomes free."""
+    """Instances that cannot be scheduled: no window is long enough, or the budget never has a free slot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,7 @@ def _behind(instance: Instance, limits: RolloutLimits, fleet: Fleet, policy: Pol
 
 
 def _blocked(update: Update, fleet: Fleet, policy: Policy) -> Hold:
-    """Why an instance's update can never start: the budget or the windows leave no room for it."""
+    """Why an instance cannot be scheduled: instances that stay out of service fill the budget."""
     refusal = count_budget(fleet, policy).refusal(update.zone)
     calendars = hold_for_calendars(policy.rules.calendars, fleet.calendars, fleet.at, FORECAST_HORIZON)
     return refusal or calendars or hold(Reason.NO_PLACE)
