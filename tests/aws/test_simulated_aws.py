@@ -148,6 +148,38 @@ def by_id(registrations: tuple[Registration, ...]) -> dict[InstanceId, Registrat
 # ECS
 
 
+def test_the_answers_to_several_commands_cost_one_call(aws: Aws) -> None:
+    hosts = aws.hosts()
+    commands = [hosts.send(DocumentKind.CHECK, [id_]).commands[id_] for id_ in ids(3)]
+    aws.pass_time(seconds=30)
+    asked = aws.calls["ssm:ListCommandInvocations"]
+    answers = hosts.answers_to(commands, DocumentKind.CHECK)
+    assert aws.calls["ssm:ListCommandInvocations"] == asked + 1
+    assert [set(answers[command]) for command in commands] == [{id_} for id_ in ids(3)]
+    assert {one.end for told in answers.values() for one in told.values()} == {CommandStatus.SUCCESS}
+
+
+def test_commands_of_others_keep_no_answer_from_being_heard(aws: Aws) -> None:
+    """Other clusters use the same document at the same time: their answers come along, and fill pages."""
+    hosts, other = aws.hosts(), aws.hosts()
+    commands = [hosts.send(DocumentKind.CHECK, [id_]).commands[id_] for id_ in ids(2)]
+    for _ in range(40):
+        other.send(DocumentKind.CHECK, ids())
+    aws.pass_time(minutes=2)
+    asked = aws.calls["ssm:ListCommandInvocations"]
+    answers = hosts.answers_to(commands, DocumentKind.CHECK)
+    assert [set(answers[command]) for command in commands] == [{id_} for id_ in ids(2)]
+    assert aws.calls["ssm:ListCommandInvocations"] - asked <= 3
+
+
+def test_what_another_run_sent_is_asked_for_by_its_id(aws: Aws) -> None:
+    before, hosts = aws.hosts(), aws.hosts()
+    found = [before.send(DocumentKind.CHECK, [id_]).commands[id_] for id_ in ids(2)]
+    aws.pass_time(seconds=30)
+    answers = hosts.answers_to(found, DocumentKind.CHECK)
+    assert [set(answers[command]) for command in found] == [{id_} for id_ in ids(2)]
+
+
 def test_every_instance_is_listed_with_its_zone_and_variant(aws: Aws) -> None:
     found = by_id(aws.cluster().list_all().registrations)
     assert set(found) == set(ids())

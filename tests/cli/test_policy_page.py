@@ -114,4 +114,4 @@ def test_the_plan_page_names_the_stated_defaults_that_there_are() -> None:
 
     minutes = [round(span.total_seconds() / 60) for span in (STATED.stage, STATED.drain, STATED.reboot)]
     stage, drain, reboot = minutes
-    assert f"{stage} minutes to stage, {drain} to drain, {reboot} to reboot and be proven" in PLAN
+    assert f"{stage} minutes to stage, {drain} to drain, {reboot} to reboot and verify" in PLAN

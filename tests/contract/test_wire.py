@@ -117,9 +117,9 @@ def test_the_worlds_own_documents_are_described_by_moto(wired: Door) -> None:
 
 def test_a_task_definition_that_was_registered_over_the_wire_can_be_run(wired: Door) -> None:
     container = {"name": "job", "image": "job", "cpu": 128, "memory": 128}
-    wired.ask("ecs", "register_task_definition", family="job", containerDefinitions=[container])
-    answer = wired.ask("ecs", "run_task", cluster="demo", taskDefinition="job")
-    assert [task["taskDefinitionArn"].rsplit("/", 1)[1] for task in answer["tasks"]] == ["job:1"]
+    wired.ask("ecs", "register_task_definition", family="my-job", containerDefinitions=[container])
+    answer = wired.ask("ecs", "run_task", cluster="demo", taskDefinition="my-job")
+    assert [task["taskDefinitionArn"].rsplit("/", 1)[1] for task in answer["tasks"]] == ["my-job:1"]
 
 
 def test_another_region_has_no_such_cluster(wired: Door) -> None:

@@ -168,5 +168,5 @@ def test_a_simulated_run_leaves_its_report_where_it_was_told_to(tmp_path: Path) 
     text = file.read_text("utf-8")
     assert text.startswith("# 2 instances failed; 2 of 7 instances updated to 1.53.1\n")
     assert "could not stage the update; it is in service" in text
-    assert "fell back to the old release; it is in service" in text
+    assert "fell back to the old version; it is in service" in text
     assert "standalone-task" in text

@@ -13,6 +13,7 @@ from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 MINUTE = timedelta(minutes=1)
+OTHER_SERVICES = ("autoscaling", "cloudwatch", "ec2", "ssm")
 
 
 class Failing:
@@ -24,9 +25,7 @@ class Failing:
         self.ecs = self
 
     def __getattr__(self, name: str) -> Any:
-        return (
-            getattr(self.inner, name) if name in ("ssm", "autoscaling", "cloudwatch") else getattr(self.inner.ecs, name)
-        )
+        return getattr(self.inner if name in OTHER_SERVICES else self.inner.ecs, name)
 
     def describe_services(self, **request: Any) -> Any:
         reply = self.inner.ecs.describe_services(**request)

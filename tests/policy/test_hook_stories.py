@@ -76,7 +76,7 @@ def test_a_document_that_ends_badly_keeps_the_host_in_service_and_says_what_it_s
         assert why.reason is Reason.BEFORE_DRAIN_FAILED
         assert "exit code 3" in str(why)
         assert "No such file" in str(why)
-    assert finished.exit_code == 0
+    assert (finished.outcome, finished.exit_code) == ("stuck", 3)
     assert world.findings().most_out_at_once == 0
 
 

@@ -153,7 +153,7 @@ def test_a_plan_says_how_many_windows_it_needs_and_what_it_reckons_with(tmp_path
     story, _ = story_in(row(8), tmp_path, rules)
     text = plan_text(story.plan(), "demo")
     assert "maintenance window" in text
-    assert "all stated defaults" in text
+    assert "all of these are defaults" in text
     plan = story.plan()
     assert f"{plan.forecast.windows} maintenance window" in text
 
@@ -166,7 +166,7 @@ def test_recorded_updates_take_the_place_of_stated_defaults(tmp_path: Path) -> N
     story.run()
     plan = story.plan()
     assert (plan.reckoning.drains, plan.reckoning.reboots) == (1, 1)
-    assert "from what is recorded of this cluster" in plan_text(plan, "demo")
+    assert "medians of this cluster's recorded updates" in plan_text(plan, "demo")
 
 
 def test_a_plan_says_for_how_many_days_each_host_is_behind(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_what_a_task_holds_anyway_is_not_promised_for_the_next_window(tmp_path: 
     text = plan_text(plan, "demo")
     assert "\nWaiting for their time: 1\n" in text
     assert "\nWould be left alone: 1\n" in text
-    assert "      then held all the same: standalone-task: it runs a standalone task: " in text
+    assert "      then still held: standalone-task: it runs a standalone task: " in text
     assert {one["then"] for one in plan_json(plan, "demo")["held"]} == {None, "standalone-task"}
 
 
@@ -203,7 +203,7 @@ def test_a_saved_fleet_is_planned_with_what_holds_after_the_window_too(tmp_path:
     rules = Rules(schedule=Schedule(parse_windows("Sat 02:00 4h Europe/Berlin")))
     story, _ = story_in(world, tmp_path, rules)
     again, _ = read_fleet(write_fleet(story.picture(), "demo"), "fleet.json")
-    assert plan_text(plan_of(again, replace(story.policy, rules=rules)), "demo").count("then held all the same") == 1
+    assert plan_text(plan_of(again, replace(story.policy, rules=rules)), "demo").count("then still held") == 1
 
 
 # Advice

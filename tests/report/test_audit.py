@@ -100,5 +100,5 @@ def test_a_run_that_may_not_list_acts_has_its_page_all_the_same() -> None:
             return list(super().keys(prefix, after))
 
     complaints: list[str] = []
-    assert "Nothing to look after" in live(Closed(), complaints)
+    assert "No Bottlerocket instances found" in live(Closed(), complaints)
     assert complaints == []

@@ -196,9 +196,7 @@ def test_the_groups_of_a_cluster_are_found_as_the_page_says(ground: Ground) -> N
     assert found.stdout.split() == ["batch", "web-a"], found.stderr
 
 
-def test_a_plan_finds_documents_and_settings_by_the_cluster_as_the_page_says(
-    ground: Ground, tmp_path: Path
-) -> None:
+def test_a_plan_finds_documents_and_settings_by_the_cluster_as_the_page_says(ground: Ground, tmp_path: Path) -> None:
     assert ground.deploy(ScheduleState="DISABLED", Settings="max-unavailable = 2").returncode == 0
     page = (ROOT / "docs" / "operate" / "install.md").read_text(encoding="utf-8")
     [command] = [block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "updater plan" in block]

@@ -30,8 +30,9 @@ EVERYTHING = {
     "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1",
     "ScheduleTimezone": "Europe/Berlin",
 }
-NEEDS_EVERYTHING = {"cloudwatch:DescribeAlarms"}
-"""It takes alarms, and answers of composite ones only to those who may ask for everything."""
+NEEDS_EVERYTHING = {"cloudwatch:DescribeAlarms", "ecs:DescribeCapacityProviders"}
+"""Composite alarms are shown only to those who may read every alarm. Capacity providers belong to the account and not
+to a cluster, so their names cannot be known when the stack is made."""
 
 
 @cache

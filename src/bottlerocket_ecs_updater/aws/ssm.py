@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from bottlerocket_ecs_updater.aws.ecs_shapes import UNKNOWN_TIME, moment
@@ -80,6 +81,7 @@ _ENDED_COMMANDS = frozenset({"Success", "Cancelled", "Failed", "TimedOut"})
 _NOT_OFFERED_CODES = frozenset(
     {"InvalidAction", "NotImplemented", "UnknownOperation", "UnknownOperationException", "UnsupportedOperation"}
 )
+_NO_FILTER = _NOT_OFFERED_CODES | {"InvalidFilterKey", "ValidationException"}
 _CULPRIT_CODES = frozenset({"InvalidInstanceId", "UnsupportedPlatformType", "InvalidTarget"})
 _INSTANCE_ID = re.compile(r"\bm?i-[0-9a-zA-Z]+")
 _OF_DOCUMENT = re.compile(r"(^|:)document/")
@@ -98,6 +100,8 @@ class SsmHosts:
         """Time from sending to expiry, for each reboot command."""
         self._activated: dict[str, Node] = {}
         """Nodes from hybrid activations that were seen so far."""
+        self._sent: dict[CommandId, tuple[datetime, int]] = {}
+        """When Systems Manager accepted each command, by its own clock, and for how many instances."""
         self._ahead = timedelta(0)
         """How far the clock of Systems Manager was ahead of ours when a command was last sent."""
 
@@ -233,6 +237,8 @@ class SsmHosts:
         command = shape.get("CommandId")
         if not command:
             return dict.fromkeys(batch, Unclear("Systems Manager's reply contains no command id"))
+        if "RequestedDateTime" in shape:
+            self._sent[CommandId(command)] = moment(shape["RequestedDateTime"]), len(batch)
         life = life_of(shape)
         if kind is DocumentKind.REBOOT and life is not None:
             self._lives[CommandId(command)] = life
@@ -252,8 +258,22 @@ class SsmHosts:
 
     def answers(self, command: CommandId, kind: DocumentKind) -> Mapping[InstanceId, Answer]:
         """Results of a command, by instance. Output is fetched per instance only if it matters and may be truncated."""
+        return self._read(command, kind, self._invocations(command, details=True))
+
+    def answers_to(
+        self, commands: Sequence[CommandId], kind: DocumentKind
+    ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
+        """Results of several commands of one document. Those that this run sent are listed together."""
+        together = [command for command in commands if command in self._sent]
+        listed = self._listed_together(together, kind) if len(together) > 1 else {}
+        found = {command: self._read(command, kind, shapes) for command, shapes in listed.items()}
+        return found | {command: self.answers(command, kind) for command in commands if command not in found}
+
+    def _read(
+        self, command: CommandId, kind: DocumentKind, shapes: Iterable[CommandInvocationTypeDef]
+    ) -> Mapping[InstanceId, Answer]:
         found: dict[InstanceId, Answer] = {}
-        for shape in self._invocations(command, details=True):
+        for shape in shapes:
             id_ = InstanceId(shape.get("InstanceId", ""))
             answer = self._in_full(command, kind, id_, shape)
             if answer is not None:
@@ -262,6 +282,39 @@ class SsmHosts:
             # The command has ended on every instance, so this is the last call for it.
             self._fetched.pop(command, None)
         return found
+
+    def _listed_together(
+        self, commands: Sequence[CommandId], kind: DocumentKind
+    ) -> Mapping[CommandId, Sequence[CommandInvocationTypeDef]]:
+        """The invocations of these commands. Commands that the list does not show in full are left out.
+
+        Reads fewer pages than there are commands. Other clusters may use the same document at the same time, and their
+        invocations fill pages; a command that is left out is asked for by its id. A document named by its ARN is never
+        listed: the filter may not accept an ARN.
+        """
+        document = self._documents[kind]
+        if _OF_DOCUMENT.search(document):
+            return {}
+        # Systems Manager's own clock, in whole seconds: nothing older than the first of these commands is listed.
+        after = min(self._sent[command][0] for command in commands).astimezone(UTC) - timedelta(seconds=1)
+        request: ListCommandInvocationsRequestTypeDef = {
+            "Details": True,
+            "MaxResults": 50,
+            "Filters": [
+                {"key": "DocumentName", "value": document},
+                {"key": "InvokedAfter", "value": f"{after:%Y-%m-%dT%H:%M:%SZ}"},
+            ],
+        }
+        listed: dict[CommandId, list[CommandInvocationTypeDef]] = {command: [] for command in commands}
+        for shapes in islice(self._invocation_pages(request, "*"), len(commands) - 1):
+            for shape in shapes:
+                listed.get(CommandId(shape.get("CommandId", "")), []).append(shape)
+            if all(self._all_shown(command, listed[command]) for command in commands):
+                break
+        return {command: shapes for command, shapes in listed.items() if self._all_shown(command, shapes)}
+
+    def _all_shown(self, command: CommandId, shapes: Sequence[CommandInvocationTypeDef]) -> bool:
+        return len({shape.get("InstanceId", "") for shape in shapes}) >= self._sent[command][1]
 
     def _in_full(
         self, command: CommandId, kind: DocumentKind, id_: InstanceId, shape: CommandInvocationTypeDef
@@ -297,21 +350,26 @@ class SsmHosts:
 
     def _invocations(self, command: CommandId, *, details: bool) -> Iterator[CommandInvocationTypeDef]:
         request: ListCommandInvocationsRequestTypeDef = {"CommandId": command, "Details": details, "MaxResults": 50}
+        for shapes in self._invocation_pages(request, command):
+            yield from shapes
 
+    def _invocation_pages(
+        self, request: ListCommandInvocationsRequestTypeDef, what: str
+    ) -> Iterator[Sequence[CommandInvocationTypeDef]]:
         def ask(token: str | None) -> tuple[Sequence[CommandInvocationTypeDef], str | None]:
             asked: ListCommandInvocationsRequestTypeDef = {**request, "NextToken": token} if token else request
             method = self._clients.looking.list_command_invocations
             try:
-                reply = self._api.look(Operation.LIST_COMMAND_INVOCATIONS, command, method, **asked)
+                reply = self._api.look(Operation.LIST_COMMAND_INVOCATIONS, what, method, **asked)
             except CallRefused as refusal:
-                if refusal.code == "InvalidCommandId":
-                    # It was just sent, and Systems Manager is eventually consistent.
+                if refusal.code == "InvalidCommandId" or (not request.get("CommandId") and refusal.code in _NO_FILTER):
+                    # It was just sent, and Systems Manager is eventually consistent; or the filters are not offered.
                     return (), None
                 raise
             return reply.get("CommandInvocations", ()), reply.get("NextToken")
 
         for shapes, _ in pages(ask, lambda page: page[1]):
-            yield from shapes
+            yield shapes
 
     # Commands that others, or an earlier run, sent
 

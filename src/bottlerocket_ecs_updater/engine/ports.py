@@ -197,6 +197,11 @@ class Hosts(Protocol):
     def answers(self, command: CommandId, kind: DocumentKind) -> Mapping[InstanceId, Answer]:
         """A command's results; instances that Systems Manager does not list yet are left out."""
 
+    def answers_to(
+        self, commands: Sequence[CommandId], kind: DocumentKind
+    ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
+        """The same of several commands of one document, in fewer calls than there are commands where that can be."""
+
     def under_way(self, kind: DocumentKind, since: datetime | None = None) -> Mapping[InstanceId, PendingCommand]:
         """Commands in progress for one of our documents, whoever sent them, optionally only those since a time."""
 

@@ -10,7 +10,7 @@ from functools import partial
 
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
-from bottlerocket_ecs_updater.core.decision.polling import apart, is_prompt, shared_look
+from bottlerocket_ecs_updater.core.decision.polling import apart, is_prompt, shared_look, soon_interval
 from bottlerocket_ecs_updater.core.decision.stuck import drains_in_vain, said, stuck_on, waiting_codes
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import left_out
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import newly_found
@@ -51,7 +51,7 @@ from bottlerocket_ecs_updater.engine.drain_deadline import DrainDeadlines
 from bottlerocket_ecs_updater.engine.lease.right import lease_guard
 from bottlerocket_ecs_updater.engine.look.evidence import Evidence
 from bottlerocket_ecs_updater.engine.look.looker import Looker, Wants
-from bottlerocket_ecs_updater.engine.look.schedule import LookSchedule
+from bottlerocket_ecs_updater.engine.look.schedule import GATHER_SHARE, LookSchedule
 from bottlerocket_ecs_updater.engine.ports import (
     Clock,
     Cluster,
@@ -87,6 +87,9 @@ everything else within a minute."""
 
 BASELINE_LOOKS, BASELINE_SPACING = 5, timedelta(seconds=15)
 """Looks at services before the first drain, and the time between them. They show which services flap by themselves."""
+
+SETTLED_TOGETHER = 2
+"""Every second shared look includes the services, while instances settle."""
 
 EVERYTHING = Wants(full=True, listing=True, services=True)
 """What the first look reads, and the first look after the lease lapsed."""
@@ -411,7 +414,18 @@ class Run:
         self._agenda.take(decision, ours, kept, self._known.at)
         services = self._known.services
         were_looked_at = services is not None and services.at == self._known.at
-        self._agenda.take_services(decision.services_at, kept=were_looked_at)
+        self._agenda.take_services(self._services_at(decision), kept=were_looked_at)
+
+    def _services_at(self, decision: Decision) -> datetime | None:
+        """When to look at the services next.
+
+        With many updates in progress and a settle time, one look covers several instances that settle. The next
+        drains then start together, after one look at the whole cluster.
+        """
+        at, many_settle = decision.services_at, self._apart >= self._policy.poll_interval
+        if at is None or decision.wants_full_look or not many_settle:
+            return at
+        return shared_look(at, self._known.started_at, self._apart * SETTLED_TOGETHER)
 
     def _baseline_due(self, now: datetime) -> bool:
         """Whether to look at services again before the first drain, to see how stable they are."""
@@ -421,12 +435,25 @@ class Run:
         return few and seen is not None and has_passed(seen.at, BASELINE_SPACING, now)
 
     def _together(self, again: datetime) -> datetime:
-        """When to take the next look. With many updates in progress, instances share looks and calls."""
-        policy, known = self._policy, self._known
-        many = policy.max_unavailable.of(len(known.instances))
-        shared = shared_look(again, known.started_at, apart(policy.poll_interval, many, policy.settle))
-        prompt = self._agenda.earliest(lambda id_: is_prompt(known.instance(id_)))
-        return min(shared, max(again, prompt)) if prompt is not None else shared
+        """When to take the next look. With many updates in progress, instances share looks and calls.
+
+        Results that arrive within seconds are read sooner than the rest, by looks that are shared as well.
+        """
+        policy, began = self._policy, self._known.started_at
+        spacing = self._apart
+        prompt = self._agenda.earliest(lambda id_: is_prompt(self._known.instance(id_)))
+        shared = shared_look(again, began, spacing)
+        if prompt is None:
+            return shared
+        close = min(spacing, soon_interval(policy.poll_interval))
+        return min(shared, max(again, shared_look(prompt - policy.poll_interval / GATHER_SHARE, began, close)))
+
+    @property
+    def _apart(self) -> timedelta:
+        """How far apart shared looks are."""
+        policy = self._policy
+        many = policy.max_unavailable.of(len(self._known.instances))
+        return apart(policy.poll_interval, many, policy.settle)
 
     def _wants(self, decision: Decision) -> Wants:
         now = self._world.clock.now()
@@ -440,7 +467,7 @@ class Run:
             heard=heard,
             tasks=[id_ for id_, verdict in steps if verdict.wants_tasks],
             groups=[id_ for id_, verdict in steps if verdict.wants_group],
-            reboot_ends=[id_ for id_, verdict in steps if verdict.wants_reboot_end],
+            reboot_ends=[id_ for id_, verdict in steps if verdict.wants_reboot_end and id_ in due],
         )
 
     # Events

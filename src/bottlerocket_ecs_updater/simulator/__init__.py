@@ -1,5 +1,5 @@
-"""PRETENDS: a world of Bottlerocket hosts, ECS and SSM, behind the AWS wire protocol and in process.
+"""PRETENDS: a simulated world of Bottlerocket hosts, ECS and SSM, over the AWS wire protocol and in process.
 
-Here live the hosts' exact behaviour, placement, Run Command, faults, and a record of what no real cloud could tell.
-Never here: anything of the updater's own loop; the simulator knows it only as a client that calls.
+It simulates hosts, placement, Run Command and faults, and checks invariants that no real cloud could check.
+It contains nothing of the updater itself, which is only a client that makes calls.
 """

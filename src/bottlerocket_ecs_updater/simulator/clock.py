@@ -1,6 +1,6 @@
 """Time in the simulated world: virtual for tests, or real time at any speed.
 
-Everything that happens later is an event on the clock. Nothing else in the simulator knows what time it is.
+Everything that happens later is an event on the clock. Nothing else in the simulator keeps time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DEFAULT_START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
 class Timer:
-    """An action that will run once at its time, unless it is cancelled before."""
+    """An action that runs once at its time, unless it is cancelled first."""
 
     __slots__ = ("_action", "when")
 
@@ -27,7 +27,7 @@ class Timer:
         self._action: Action | None = action
 
     def cancel(self) -> None:
-        """Make sure that the action does not run; harmless when it already has."""
+        """Cancel the action. Does nothing if it already ran."""
         self._action = None
 
     @property
@@ -43,12 +43,12 @@ class Timer:
 
 
 class Clock(Protocol):
-    """What the world knows of time. Whoever touches the world holds `lock`."""
+    """The world's time. Hold `lock` to access the world."""
 
     lock: threading.RLock
 
     def now(self) -> datetime:
-        """The time in the world, aware, UTC."""
+        """The time in the world, timezone-aware, UTC."""
         ...
 
     def after(self, delay: timedelta, action: Action) -> Timer:
@@ -60,12 +60,12 @@ class Clock(Protocol):
         ...
 
     def pump(self) -> None:
-        """Run what is due, so that the caller does not see a world that is behind its clock."""
+        """Run what is due, so that the caller sees an up-to-date world."""
         ...
 
 
 class _Agenda:
-    """Timers in the order of their time; those of the same time in the order in which they were made."""
+    """Timers ordered by time, then by creation."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[datetime, int, Timer]] = []
@@ -76,13 +76,13 @@ class _Agenda:
         heapq.heappush(self._heap, (timer.when, self._made, timer))
 
     def next_time(self) -> datetime | None:
-        """When the next timer is due; None when there is none left."""
+        """When the next timer is due; None if none is left."""
         while self._heap and not self._heap[0][2].pending:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def take_due(self, until: datetime) -> Timer | None:
-        """The next timer due at or before `until`, taken off the agenda."""
+        """Remove and return the next timer due at or before `until`."""
         due = self.next_time()
         if due is None or due > until:
             return None
@@ -90,7 +90,7 @@ class _Agenda:
 
 
 class VirtualClock:
-    """Time that passes only when somebody sleeps: single-threaded, repeatable, as fast as the events run."""
+    """Time that passes only in `sleep`: single-threaded, repeatable, and as fast as the events run."""
 
     def __init__(self, start: datetime = DEFAULT_START) -> None:
         self.lock = threading.RLock()
@@ -110,7 +110,7 @@ class VirtualClock:
         self.advance(delay)
 
     def advance(self, delta: timedelta) -> None:
-        """Move on by `delta` and run all that falls due on the way, each event at its own time."""
+        """Move forward by `delta`, and run each event on the way at its own time."""
         self._run_until(self._now + delta)
 
     def pump(self) -> None:
@@ -118,7 +118,7 @@ class VirtualClock:
             self._run_until(self._now)
 
     def next_time(self) -> datetime | None:
-        """When the next event is due; None in a world where nothing more will happen by itself."""
+        """When the next event is due; None if nothing more will happen by itself."""
         return self._agenda.next_time()
 
     def _run_until(self, end: datetime) -> None:
@@ -135,10 +135,10 @@ class VirtualClock:
 
 
 class ScaledClock:
-    """Real time, `speed` times as fast. Events run on a daemon thread, or in whoever calls `pump` first.
+    """Real time, `speed` times as fast. Events run on a daemon thread, or in the next call of `pump`.
 
-    While an event runs, `now()` is the time for which the event was set: a busy machine makes events late in
-    real time, but never stretches what they cause.
+    While an event runs, `now()` returns the event's scheduled time: on a busy machine events are late in real time,
+    but simulated durations stay exact.
     """
 
     def __init__(self, speed: float = 1.0, start: datetime | None = None) -> None:
@@ -180,7 +180,7 @@ class ScaledClock:
                 self._event_time = None
 
     def start(self) -> None:
-        """Begin to run events by themselves, on a daemon thread."""
+        """Start a daemon thread that runs events."""
         if self._thread is not None:
             raise RuntimeError("the clock runs already")
         self._stopping.clear()
@@ -188,7 +188,7 @@ class ScaledClock:
         self._thread.start()
 
     def stop(self) -> None:
-        """Run no more events, and end every `sleep`; returns when the thread has ended."""
+        """Stop running events, and end every `sleep`. Returns after the thread has ended."""
         self._stopping.set()
         with self.lock:
             self._wake.notify_all()

@@ -1,10 +1,10 @@
-"""The door in process: clients shaped like boto3's that call the world directly, in its own time.
+"""In-process clients, shaped like boto3's, that call the world directly, in its own time.
 
     clients = InProcessClients(world, caller="run-1")
     clients.ecs.describe_clusters(clusters=["demo"])
     clients.ssm.get_paginator("list_commands").paginate(MaxResults=50)
 
-Errors are botocore's. Hooks before and after each call let a test kill the caller, lose a reply, or move the world.
+Errors are botocore's. Hooks before and after each call let a test kill the caller, lose a reply, or change the world.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.world.world import World
 
 Hook = Callable[[str, str, "Shape"], None]
-"""Called with service, operation and parameters."""
+"""A hook, called with service, operation and parameters."""
 
 
 def _nothing(_service: str, _operation: str, _params: Shape) -> None:
@@ -40,7 +40,7 @@ def _nothing(_service: str, _operation: str, _params: Shape) -> None:
 
 
 class InProcessClients:
-    """Clients of one caller. `latency` passes on the world's clock with every call."""
+    """The clients of one caller. Each call takes `latency` of the world's time."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class InProcessClients:
 
 
 class InProcessClient:
-    """One service's client. Methods are the service's operations, in snake case, with keyword arguments."""
+    """One service's client. Its methods are the service's operations in snake case, with keyword arguments."""
 
     def __init__(self, clients: InProcessClients, service: str) -> None:
         self._clients = clients
@@ -89,12 +89,12 @@ class InProcessClient:
         return call
 
     def get_paginator(self, method: str) -> InProcessPaginator:
-        """The paginator of an operation. Raises KeyError where botocore knows none."""
+        """The paginator of an operation. Raises KeyError if botocore has none."""
         operation = _operations(self._service)[method]
         return InProcessPaginator(self, operation, _paginators(self._service).get_paginator(operation))
 
     def can_paginate(self, method: str) -> bool:
-        """Whether botocore knows how to turn the pages of an operation."""
+        """Whether botocore has a paginator for an operation."""
         try:
             _paginators(self._service).get_paginator(_operations(self._service)[method])
         except ValueError:
@@ -131,7 +131,7 @@ class InProcessClient:
 
 
 class InProcessPaginator:
-    """Turns the pages of one operation, as botocore's paginators do."""
+    """Paginates one operation, like botocore's paginators."""
 
     def __init__(self, client: InProcessClient, operation: str, config: Shape) -> None:
         self._client = client
@@ -142,7 +142,7 @@ class InProcessPaginator:
         self._limit_key = config.get("limit_key")
 
     def paginate(self, *, PaginationConfig: Shape | None = None, **params: Any) -> Pages:  # noqa: N803 - boto3's name
-        """The pages, fetched one at a time as they are asked for."""
+        """The pages, each fetched on demand."""
         size = (PaginationConfig or {}).get("PageSize")
         if size is not None and self._limit_key is not None:
             params[self._limit_key] = size
@@ -159,7 +159,7 @@ class InProcessPaginator:
 
 
 class Pages:
-    """Pages that can be walked through, or put together."""
+    """Pages that can be iterated or merged."""
 
     def __init__(self, fetch: Callable[[], Iterator[Shape]], results: list[str]) -> None:
         self._fetch = fetch

@@ -1,8 +1,8 @@
-"""The TUF repository that hosts take their updates from: releases, waves, the highest version allowed.
+"""The TUF repository that hosts update from: versions, waves, the maximum version.
 
-A host sees the releases of its own variant and architecture that its wave has reached. Who asks brings the
-time; the repository has no clock. The rules are those of updog (`update_required`) and update_metadata
-(`update_ready`), quirks included.
+A host sees the versions for its variant and architecture that its wave has reached. The caller passes the time; the
+repository has no clock. The rules are those of updog (`update_required`) and update_metadata (`update_ready`),
+including quirks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 WAVE_SEEDS = 2048
-"""Hosts draw their seed from 0 to 2047; waves are laid over that range."""
+"""Hosts have a seed from 0 to 2047; waves divide that range."""
 
 DEFAULT_WAVES: tuple[tuple[float, timedelta], ...] = (
     (0.01, timedelta(hours=1)),
@@ -29,7 +29,7 @@ DEFAULT_WAVES: tuple[tuple[float, timedelta], ...] = (
     (0.90, timedelta(days=5)),
     (1.00, timedelta(days=6)),
 )
-"""Bottlerocket's default policy: the share of hosts that see a release after so long."""
+"""Bottlerocket's default waves: the share of hosts that see a version after each delay."""
 
 parse_version = lru_cache(maxsize=4096)(Version.parse)
 
@@ -46,7 +46,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """The host's side of the question: who it is, what it runs, and its updates settings."""
+    """A host as the repository sees it: its identity, version and update settings."""
 
     variant: str
     arch: str
@@ -55,12 +55,12 @@ class Viewer:
     ignore_waves: bool = False
     version_lock: str = "latest"
     max_version: str | None = None
-    """A lower ceiling that this host alone sees; None for the repository's own."""
+    """A lower maximum version for this host only; None for the repository's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the repository has for one host: all that is listed, newest first, and what it would take."""
+    """The versions listed for one host, newest first, and the one that it would update to."""
 
     available: tuple[str, ...] = ()
     chosen: str | None = None
@@ -68,7 +68,7 @@ class Offer:
 
 @dataclass(slots=True)
 class _Shelf:
-    """All releases of one variant and architecture, newest first."""
+    """All versions for one variant and architecture, newest first."""
 
     releases: list[Release] = field(default_factory=list)
     max_version: str = "0.0.0"
@@ -77,7 +77,7 @@ class _Shelf:
 def waves_from(
     published: datetime, policy: Iterable[tuple[float, timedelta]] = DEFAULT_WAVES
 ) -> tuple[tuple[int, datetime], ...]:
-    """Lay a policy of (share of hosts, delay) over the seeds, from the time of publication."""
+    """Convert a policy of (share of hosts, delay) to waves over the seeds, from the publication time."""
     starts: list[tuple[int, datetime]] = []
     begin = 0
     for share, delay in policy:
@@ -87,7 +87,7 @@ def waves_from(
 
 
 def update_ready(waves: tuple[tuple[int, datetime], ...], seed: int, now: datetime) -> bool:
-    """Whether a release with these waves is visible to a host with this seed."""
+    """Whether a version with these waves is visible to a host with this seed."""
     if not waves:
         return True
     start = next(((at, when) for at, when in reversed(waves) if at < seed), None)
@@ -105,7 +105,7 @@ def update_ready(waves: tuple[tuple[int, datetime], ...], seed: int, now: dateti
 
 
 class Repository:
-    """All published releases. They come and go at any time; hosts see it when they look next."""
+    """All published versions. They may change at any time; hosts see changes at their next check."""
 
     def __init__(self, releases: Iterable[Release] = ()) -> None:
         self._shelves: dict[tuple[str, str], _Shelf] = {}
@@ -113,7 +113,7 @@ class Repository:
             self.publish(release)
 
     def publish(self, release: Release) -> None:
-        """Add a release, and raise its shelf's highest version to it where that is lower."""
+        """Publish a version, and raise the maximum version for its variant and architecture if that is lower."""
         shelf = self._shelves.setdefault((release.variant, release.arch), _Shelf())
         kept = [other for other in shelf.releases if other.version != release.version]
         shelf.releases = sorted([*kept, release], key=lambda each: parse_version(each.version), reverse=True)
@@ -121,10 +121,10 @@ class Repository:
             shelf.max_version = release.version
 
     def retract(self, version: str, variant: str | None = None, arch: str | None = None) -> None:
-        """Take a version back, everywhere or for one variant or architecture, as the maintainers do it.
+        """Retract a version, everywhere or for one variant or architecture, as the maintainers do.
 
-        The highest version becomes the highest that is left, so a host that runs the retracted one is offered
-        a downgrade.
+        The maximum version becomes the highest one left, so a host that runs the retracted one is offered a
+        downgrade.
         """
         for (shelf_variant, shelf_arch), shelf in self._shelves.items():
             if variant in (None, shelf_variant) and arch in (None, shelf_arch):
@@ -133,15 +133,15 @@ class Repository:
                     shelf.max_version = shelf.releases[0].version if shelf.releases else "0.0.0"
 
     def set_max_version(self, version: str, variant: str, arch: str = "x86_64") -> None:
-        """Forbid everything above `version` without removing it from the list."""
+        """Set the maximum version, without removing higher ones from the list."""
         self._shelves.setdefault((variant, arch), _Shelf()).max_version = version
 
     def releases(self) -> Mapping[tuple[str, str], tuple[Release, ...]]:
-        """All that is published, by variant and architecture, newest first."""
+        """All published versions, by variant and architecture, newest first."""
         return {key: tuple(shelf.releases) for key, shelf in self._shelves.items()}
 
     def offer(self, viewer: Viewer, now: datetime) -> Offer:
-        """What this host would see if it looked now."""
+        """What this host would see now."""
         shelf = self._shelves.get((viewer.variant, viewer.arch))
         if shelf is None:
             return Offer()

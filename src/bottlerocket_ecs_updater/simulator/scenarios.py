@@ -1,4 +1,4 @@
-"""Worlds worth having, as values: what is in them, what goes wrong there, and what should become of each instance."""
+"""Scenarios as values: the contents of a world, its faults, and the expected outcome of each instance."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ FEWEST_TELLING = 8
 
 
 class Fate(StrEnum):
-    """What should become of an instance in a run that is told nothing special."""
+    """The expected outcome of an instance in a run with default settings."""
 
     UPDATED = "updated"
     UP_TO_DATE = "up to date"
     HELD = "held"
-    """Not touched, for a reason that is not a failure."""
+    """Not updated, for a reason that is not a failure."""
     FAILED = "failed"
     """In service, on its old version."""
     QUARANTINED = "quarantined"
     FOREIGN = "foreign"
-    """Not Bottlerocket: not to be touched, and not to be counted."""
+    """Not Bottlerocket: neither updated nor counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,30 +81,30 @@ class Member:
     story: str = "has an update available"
     bottlerocket: bool = True
     standalone: Workload | None = None
-    """A task of no service that runs on it."""
+    """A standalone task that runs on it."""
     drained_by_operator: bool = False
     provider: str = ""
-    """Its capacity provider, one of the scenario's; empty where it has none."""
+    """Its capacity provider, one of the scenario's; empty if it has none."""
     spec: ContainerInstanceSpec | None = None
-    """The container instance where it is not a plain one, such as `anywhere` makes."""
+    """Its container instance if it is a special one, such as from `anywhere`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A capacity provider of a scenario, over the members that name it."""
+    """A capacity provider of a scenario, with the members that name it."""
 
     name: str
     most: int | None = None
-    """The maximum size of its Auto Scaling group, None for as many as it has."""
+    """The maximum size of its Auto Scaling group; None for its current size."""
     scaling: bool = True
     """Whether its managed scaling is on."""
     managed: bool = False
-    """Whether its instances are ECS Managed Instances, and not of an Auto Scaling group."""
+    """Whether its instances are ECS Managed Instances instead of an Auto Scaling group's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A world that can be built again and again, each time the same."""
+    """A world that can be built repeatedly, identical each time."""
 
     name: str
     story: str
@@ -119,10 +119,10 @@ class Scenario:
     ecs_timing: EcsTiming = field(default_factory=EcsTiming)
     ssm_timing: SsmTiming = field(default_factory=SsmTiming)
     hints: Mapping[str, str] = field(default_factory=dict)
-    """Settings that suit the scenario, by the long name of their flag."""
+    """Settings for the scenario, by long flag name."""
 
     def build(self, clock: Clock, *, budget: Budget | None = None, validate_answers: bool = False) -> World:
-        """A new world on this clock."""
+        """Build a new world on this clock."""
         world = World(
             clock,
             self.seed,
@@ -155,7 +155,7 @@ class Scenario:
 
     @property
     def fates(self) -> dict[str, Fate]:
-        """What should become of each instance, by its id."""
+        """The expected outcome of each instance, by id."""
         return {member.host.instance_id: member.fate for member in self.members}
 
 
@@ -166,7 +166,7 @@ def row(
     services: tuple[ServiceSpec, ...] | None = None,
     faults: FaultPlan | None = None,
 ) -> Scenario:
-    """A plain healthy cluster: every instance has an update, every service can be moved."""
+    """A simple healthy cluster: every instance has an update, every service can be moved."""
     chances = _chances(seed)
     return Scenario(
         name="row",
@@ -179,7 +179,7 @@ def row(
 
 
 def anywhere(number: int = 0, cpu: int = 8192, memory: int = 32000) -> Member:
-    """An ECS Anywhere instance: a machine of somebody's own, which takes tasks of launch type EXTERNAL only."""
+    """An ECS Anywhere instance: an on-premises machine, which accepts only tasks of launch type EXTERNAL."""
     id_ = f"mi-{number:017x}"
     attributes = ((EXTERNAL_ATTRIBUTE, None), ("ecs.os-type", "linux"))
     spec = ContainerInstanceSpec(id_, "", attributes, instance_type="", ami_id="", cpu=cpu, memory=memory)
@@ -188,7 +188,7 @@ def anywhere(number: int = 0, cpu: int = 8192, memory: int = 32000) -> Member:
 
 
 def mixed_cluster(seed: int = 0) -> Scenario:
-    """Hosts of two capacity providers, of which one is at its maximum, beside ECS Anywhere and a Managed Instance."""
+    """Hosts of two capacity providers, one at its maximum, plus ECS Anywhere and a Managed Instance."""
     chances = _chances(seed)
     half = Workload(cpu=1024, memory=1024)
     full = [
@@ -214,10 +214,10 @@ def mixed_cluster(seed: int = 0) -> Scenario:
 
 
 def telling_cluster(instances: int = 12, seed: int = 0, *, quarantine: bool = False) -> Scenario:
-    """A small cluster with one of each: whatever a run may say of an instance, it says of one of these.
+    """A small cluster with one instance for each outcome that a run can report.
 
-    With `quarantine`, the last of the healthy ones hangs in its first boot. Raises ValueError for fewer than 8
-    instances: there would be nothing left that is healthy.
+    With `quarantine`, the last healthy instance hangs in its first boot. Raises ValueError for fewer than 8 instances:
+    none of them would be healthy.
     """
     if instances < FEWEST_TELLING:
         raise ValueError(f"a telling cluster needs {FEWEST_TELLING} instances at least, not {instances}")
@@ -240,7 +240,7 @@ def telling_cluster(instances: int = 12, seed: int = 0, *, quarantine: bool = Fa
 
 
 def demo_cluster(instances: int, seed: int = 0) -> Scenario:
-    """What a person is shown: one of each kind, as far as there are instances for them; of a few, all are healthy."""
+    """The cluster for demos: one instance of each kind if there are enough; only healthy ones in a small cluster."""
     if instances < FEWEST_TELLING:
         return row(instances, seed=seed)
     return telling_cluster(instances, seed, quarantine=instances > FEWEST_TELLING)
@@ -265,7 +265,7 @@ def thirteen_broken(healthy: int = 13, seed: int = 0) -> Scenario:
 
 
 def usual_services(instances: int) -> tuple[ServiceSpec, ...]:
-    """Two services and a daemon service, of a size that leaves room to move."""
+    """Two services and a daemon service, small enough to leave room for moves."""
     web = Workload(cpu=128, memory=256, shutdown=timedelta(seconds=3))
     api = Workload(
         cpu=256,
@@ -283,7 +283,7 @@ def usual_services(instances: int) -> tuple[ServiceSpec, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Odd:
-    """What makes one instance of a cluster different."""
+    """What makes one instance of a cluster special."""
 
     story: str
     fate: Fate
@@ -294,7 +294,7 @@ class _Odd:
     standalone: Workload | None = None
 
     def put_on(self, member: Member) -> Member:
-        """The member with this about it."""
+        """Apply it to a member."""
         host = replace(
             member.host,
             faults=self.faults,

@@ -307,6 +307,9 @@ TABLE: Mapping[str, Row] = {
     "ecs:DescribeTaskDefinition": _row("", _nothing_in_particular),
     "ecs:DescribeServices": _row("service", _about_each("service", "services"), ECS_CLUSTER),
     "ecs:RunTask": _row("task-definition", _run_task, ECS_CLUSTER),
+    "ecs:ListClusters": _row("", _nothing_in_particular),
+    "states:SendTaskSuccess": _row("", _nothing_in_particular),
+    "states:SendTaskFailure": _row("", _nothing_in_particular),
     "autoscaling:DescribeAutoScalingInstances": _row("", _nothing_in_particular),
     "autoscaling:DescribeInstanceRefreshes": _row("", _nothing_in_particular),
     # "You can't return information about composite alarms if your permission has a narrower scope" than everything.

@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.errors import Denied, Throttled, Unreachable, Upda
 
 LEASE = timedelta(seconds=60)
 SHORT_LEASE = timedelta(seconds=2)
-BUSY = 2.0
+BUSY = 15.0
 """Seconds that a busy machine may add."""
 
 CONTAINER_CREDENTIALS = {

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from tests.core.builders import (
     DEAD_RUN,
@@ -23,8 +25,9 @@ from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Check
 from bottlerocket_ecs_updater.core.model.host_report import Problem
+from bottlerocket_ecs_updater.core.model.ids import CommandId
 from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
-from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
+from bottlerocket_ecs_updater.core.model.run_command import DocumentKind, PendingCommand
 
 
 def test_a_host_that_nobody_asked_is_asked() -> None:
@@ -61,3 +64,17 @@ def test_the_host_of_a_dead_run_is_not_asked_while_its_apply_may_run(phase: Clai
     one = found(phase)
     assert one.claim is not None
     assert Check not in [type(command) for command in proceed(one, one.claim, fleet(one), POLICY).commands]
+
+
+def test_a_late_answer_is_asked_for_less_and_less_often() -> None:
+    sent, now, looks = NOW, NOW, []
+    while now < sent + timedelta(minutes=1):
+        asked = PendingCommand(DocumentKind.CHECK, CommandId("c"), sent)
+        look_at = ask_host(instance(pending=asked), now, POLICY).look_at
+        assert look_at is not None
+        looks.append(look_at - now)
+        now = look_at
+    assert looks == sorted(looks)
+    assert looks[0] == POLICY.poll_interval / 2
+    assert looks[-1] == 2 * POLICY.poll_interval
+    assert len(looks) <= 10

@@ -64,7 +64,7 @@ def run_of(outcomes: dict[InstanceId, Outcome], outcome: str = "ok", code: int =
             Ending.HELD,
             "Nothing was updated: 1 of 1 instance held back",
         ),
-        (run_of({}), Ending.NOTHING, "Nothing to look after"),
+        (run_of({}), Ending.NOTHING, "No Bottlerocket instances found"),
         (
             HALTED_RUN,
             Ending.HALTED,
@@ -89,7 +89,7 @@ def run_of(outcomes: dict[InstanceId, Outcome], outcome: str = "ok", code: int =
         (
             run_of({ONE: Updated(OLD, NEW)}, "error", 1, "no permission"),
             Ending.ERROR,
-            "The run could not go on: 1 of 1 instance updated to 1.21.0",
+            "The run could not continue: 1 of 1 instance updated to 1.21.0",
         ),
         (
             told({ONE: Updated(OLD, NEW)}),
@@ -102,7 +102,7 @@ def run_of(outcomes: dict[InstanceId, Outcome], outcome: str = "ok", code: int =
                 RunFinished(START, RUN, "left", 0, {}, timedelta(), "another run", {}, {}),
             ],
             Ending.LEFT,
-            "Left at once: another run acts on the cluster (task/7)",
+            "Exited at once: another run holds the lease (task/7)",
         ),
     ],
 )
@@ -211,7 +211,7 @@ def test_a_run_that_died_names_what_it_left_out_of_service() -> None:
     account = run_report(died("clean"))
     (left,) = [trouble for trouble in account.troubles if trouble.out_of_service]
     assert len(left.lanes) == 2
-    assert left.to_do == "Start a run if none is due soon: it finishes them first."
+    assert left.to_do == "Start a run if none is due soon: it finishes these updates first."
 
 
 def test_releases_are_counted_before_and_after() -> None:
@@ -270,8 +270,8 @@ def test_an_instance_that_a_killed_run_had_claimed_is_shown_as_drained_and_not_a
     (dead, left) = account.troubles
     assert left.what == "1 instance is out of service, in the middle of an update"
     assert (left.since, left.said) == (START, ((ONE, "last seen draining"),))
-    assert "staged, and not rebooted" not in render(account, "html")
-    assert dead.what == "The run was ended without being able to say so"
+    assert "staged, not rebooted" not in render(account, "html")
+    assert dead.what == "The run ended without recording why"
 
 
 def test_an_instance_whose_turn_had_not_come_is_not_told_as_in_progress() -> None:

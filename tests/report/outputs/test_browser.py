@@ -168,9 +168,9 @@ def test_headings_tell_the_page_and_every_table_has_its_head(browser: Browser, t
     assert seen.find("h2") == [
         "What is broken, and what to do",
         "The run in time",
-        "Releases before and after",
+        "Versions before and after",
         "Held back, and why",
-        "What happened to those that failed",
+        "Failures, step by step",
         "Instances",
         "Durations and calls",
     ]

@@ -67,7 +67,7 @@ def objects(text: str) -> list[dict[str, Any]]:
 
 def test_a_pipe_gets_json_and_a_terminal_gets_sentences() -> None:
     assert logged(CLEAN_RUN, "auto").startswith("{")
-    assert "begins on cluster web" in logged(CLEAN_RUN, "auto", stream=Terminal()).splitlines()[0]
+    assert "started on cluster web" in logged(CLEAN_RUN, "auto", stream=Terminal()).splitlines()[0]
 
 
 def test_a_terminal_is_coloured_unless_told_otherwise() -> None:

@@ -91,12 +91,12 @@ def test_a_run_in_which_nothing_happened_tells_nobody() -> None:
 def test_a_run_that_could_not_go_on_is_told_of_though_nothing_was_begun() -> None:
     (message,) = told([STARTED, finished({}, "error", 1, "no permission for ecs:ListContainerInstances")])
     assert "no permission for ecs:ListContainerInstances" in message.text
-    assert message.subject == "[demo] The run could not begin: no permission for ecs:ListContainerInstances"
+    assert message.subject == "[demo] The run could not start: no permission for ecs:ListContainerInstances"
 
 
 def test_the_subject_says_what_happened_on_which_cluster() -> None:
     first, last = (message.subject for message in told(events_of("clean")))
-    assert first == "[demo] update to 1.53.1 begins, from 1.52.0"
+    assert first == "[demo] update from 1.52.0 to 1.53.1 started"
     assert last.startswith("[demo] All 6 instances updated to 1.53.1, in ")
 
 
@@ -167,8 +167,8 @@ def test_five_thousand_instances_with_much_to_say_fit_in_one_event_and_one_mail(
 def test_a_topic_that_fails_costs_a_complaint_and_nothing_else() -> None:
     complaints: list[str] = []
     tell(events_of("clean"), Mailbox(fails=True), Queue(fails=True), complaints.append)
-    assert any("nobody could be told of the finish: the topic is gone" in complaint for complaint in complaints)
-    assert any("could not be handed over: the bus is gone" in complaint for complaint in complaints)
+    assert any("no message about the finish could be sent: the topic is gone" in complaint for complaint in complaints)
+    assert any("could not be sent to the event bus: the bus is gone" in complaint for complaint in complaints)
 
 
 def test_one_way_that_fails_does_not_keep_the_others_from_being_told() -> None:

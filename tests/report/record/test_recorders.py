@@ -100,6 +100,14 @@ def test_what_ends_the_run_passes_when_all_have_heard(error: BaseException) -> N
 
 @pytest.mark.parametrize("name", NAMES)
 def test_whoever_fails_is_named_in_words(name: str) -> None:
-    modules = ("outputs.archive", "outputs.live", "outputs.log", "outputs.messages", "outputs.metrics", "record.record")
+    modules = (
+        "outputs.archive",
+        "outputs.fleet_page",
+        "outputs.live",
+        "outputs.log",
+        "outputs.messages",
+        "outputs.metrics",
+        "record.record",
+    )
     rooms = [import_module(f"bottlerocket_ecs_updater.report.{module}") for module in modules]
     assert any(hasattr(room, name) for room in rooms)

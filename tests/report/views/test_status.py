@@ -40,7 +40,7 @@ def test_phases_are_those_that_can_be_told_without_asking_hosts() -> None:
     phases = text.partition("Phases\n")[2].partition("\n\n")[0]
     assert [line.split("  ")[1] for line in phases.splitlines()] == [
         "backing-off",
-        "nothing under way (`plan` asks the hosts what they would take)",
+        "idle (`plan` asks the hosts for updates)",
         "quarantined",
     ]
 
@@ -48,14 +48,14 @@ def test_phases_are_those_that_can_be_told_without_asking_hosts() -> None:
 def test_a_pause_is_told_before_anything_else() -> None:
     paused = a_fleet(host("i-a"), paused="by ann: a holiday")
     lines = status_text(status(fleet=paused)).splitlines()
-    assert lines[1] == "  PAUSED       by ann: a holiday: `resume` lets updates go on"
+    assert lines[1] == "  PAUSED       by ann: a holiday: `resume` allows updates again"
     assert status_json(status(fleet=paused))["paused"] == "by ann: a holiday"
 
 
 def test_a_version_is_called_suspect_by_the_rule_that_runs_go_by() -> None:
     once = Ledger(failed_on={NEW: frozenset({InstanceId("i-a")})})
     text = status_text(status(host("i-a"), ledger=once))
-    assert "  FAILED       1.21.0 failed on i-a; others take it until it has failed on 2\n" in text
+    assert "  FAILED       1.21.0 failed on i-a; others get it until it has failed on 2\n" in text
     assert status_json(status(host("i-a"), ledger=once))["suspects"] == {}
     strict = replace(once, suspect_after=1)
     assert "  SUSPECT      1.21.0 failed on i-a: no further instance" in status_text(status(host("i-a"), ledger=strict))
@@ -86,7 +86,7 @@ def test_advice_that_could_not_be_had_is_one_line() -> None:
 
 def test_without_runs_there_is_no_word_of_when_the_next_begins() -> None:
     text = status_text(status(host("i-a")))
-    assert "No run is recorded yet.\nNext run: as its schedule says, which is not known here.\n" in text
+    assert "No run is recorded yet.\nNext run: unknown, because `status` does not know the schedule.\n" in text
 
 
 def test_runs_that_began_evenly_let_the_next_be_expected() -> None:
@@ -94,7 +94,7 @@ def test_runs_that_began_evenly_let_the_next_be_expected() -> None:
     expected = next_run(twice_a_day, NOW - MINUTE)
     assert expected == NextRun(NOW, 12 * HOUR)
     text = status_text(status(host("i-a"), next_run=expected))
-    assert "Next run: about 2026-03-02 10:00 UTC, if runs go on beginning every 12h as the last did." in text
+    assert "Next run: about 2026-03-02 10:00 UTC, if runs keep starting every 12h." in text
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def test_what_tasks_said_against_a_version_is_shown_with_their_words() -> None:
 def test_what_kept_drains_from_their_end_is_shown_with_when_one_is_tried_again() -> None:
     ledger = Ledger(blockers={"service:encoder": Blocker(2, InstanceId("i-a"), NOW, NOW)})
     text = status_text(status(host("i-a"), ledger=ledger))
-    assert "  BLOCKED      tasks of service:encoder kept drains of 2 runs in a row from its end, since " in text
-    assert "one host with them is tried again after " in text
+    assert "  BLOCKED      tasks of service:encoder blocked drains of 2 runs in a row, since " in text
+    assert "one of their hosts is tried again after " in text
     assert status_json(status(host("i-a"), ledger=ledger))["blockers"]["service:encoder"]["runs"] == 2
 
 
@@ -125,4 +125,4 @@ def test_what_has_kept_runs_from_beginning_anything_is_shown_from_the_second_on(
     for runs, shown in ((1, False), (2, True)):
         ledger = Ledger(waiting={"service-deploying": Waiting(runs, NOW)})
         text = status_text(status(host("i-a"), ledger=ledger))
-        assert (f"  STUCK        {runs} runs in a row could begin nothing" in text) is shown
+        assert (f"  STUCK        {runs} runs in a row could start no update" in text) is shown

@@ -90,8 +90,8 @@ TASKS, ANSWERS = "ecs:ListTasks", "ssm:ListCommandInvocations"
 CLOCKS_APART = timedelta(seconds=60)
 """How far the clocks of two runs may differ. No host is updated twice within this time."""
 
-HEARD_AGAIN_POLLS = 0.5
-"""A command is asked about no more often than this: looks gather within half a poll, so none waits for the next."""
+HEARD_AGAIN_POLLS = 0.4
+"""A command is asked about no more often than this: shared looks are half a poll apart, or slightly less."""
 
 DESCRIBED_AT_ONCE = 100
 """What one call of DescribeContainerInstances takes."""
@@ -490,15 +490,26 @@ class Looker:
                 waiting.setdefault((pending.command, pending.kind), []).append(instance.id)
         open_commands = {command for command, _ in waiting}
         self._heard = {command: at for command, at in self._heard.items() if command in open_commands}
-        for (command, kind), ids in waiting.items():
-            if self._may_answer(command, ids, now, few=len(waiting) <= FEW_COMMANDS):
-                answers = self._ask(ANSWERS, partial(self._answers, command, kind, ids), mute=True) or {}
-                for id_ in ids:
-                    self._hear(id_, answers.get(id_), now)
+        few = len(waiting) <= FEW_COMMANDS
+        asked = {one: ids for one, ids in waiting.items() if self._may_answer(one[0], ids, now, few=few)}
+        for kind in DocumentKind:
+            self._hear_of_kind(kind, {command: ids for (command, of), ids in asked.items() if of is kind}, now)
         self._hear_reboots(reboot_ends, now)
 
-    def _answers(self, command: CommandId, kind: DocumentKind, ids: list[InstanceId]) -> Mapping[InstanceId, Answer]:
-        return self._hosts.answers(command, kind) if command else self._adopt(kind, ids)
+    def _hear_of_kind(self, kind: DocumentKind, asked: Mapping[CommandId, list[InstanceId]], now: datetime) -> None:
+        """Read the results of the commands of one document, in as few calls as possible."""
+        sent = [command for command in asked if command]
+        answers = self._answers_to(sent, kind)
+        for command, ids in asked.items():
+            if not command:
+                self._ask(ANSWERS, partial(self._adopt, kind, ids), mute=True)
+            for id_ in ids:
+                self._hear(id_, answers.get(command, {}).get(id_), now)
+
+    def _answers_to(
+        self, commands: Sequence[CommandId], kind: DocumentKind
+    ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
+        return self._ask(ANSWERS, partial(self._hosts.answers_to, commands, kind), mute=True) or {} if commands else {}
 
     def _hear_reboots(self, ids: Collection[InstanceId], now: datetime) -> None:
         """Read how the open reboot commands of these instances ended. One call for all that share a command."""
@@ -508,10 +519,10 @@ class Looker:
             for one in self._reboots(id_):
                 if one.open and one.command:
                     commands.setdefault(one.command, []).append(id_)
+        answers = self._answers_to(list(commands), DocumentKind.REBOOT)
         for command, asked in commands.items():
-            answers = self._ask(ANSWERS, partial(self._hosts.answers, command, DocumentKind.REBOOT), mute=True) or {}
             for id_ in asked:
-                end = _reboot_end(self._reboots(id_), command, answers.get(id_), now)
+                end = _reboot_end(self._reboots(id_), command, answers.get(command, {}).get(id_), now)
                 self._known.learn(see_reboot_end(self._known.instance(id_), command, now, end))
 
     def _reboots(self, id_: InstanceId) -> tuple[SentReboot, ...]:
@@ -561,7 +572,7 @@ class Looker:
         self._heard[command] = now
         return True
 
-    def _adopt(self, kind: DocumentKind, ids: list[InstanceId]) -> Mapping[InstanceId, Answer]:
+    def _adopt(self, kind: DocumentKind, ids: list[InstanceId]) -> None:
         """Find the id of a command whose SendCommand reply was lost, among the commands in progress."""
         sent = {id_: pending.sent_at for id_ in ids if (pending := self._known.instance(id_).pending) is not None}
         for id_, found in self._hosts.under_way(kind, min(sent.values())).items():
@@ -569,7 +580,6 @@ class Looker:
                 # Use the send time on our own clock.
                 ours = replace(found, sent_at=sent[id_])
                 self._known.learn(replace(self._known.instance(id_), pending=ours))
-        return {}
 
     def _hear(self, id_: InstanceId, answer: Answer | None, now: datetime) -> None:
         instance = self._known.instance(id_)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from bottlerocket_ecs_updater.core.decision.decide import Decision
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 
-GATHER_SHARE = 50
+GATHER_SHARE = 10
 """Looks that are due within the poll interval divided by this are taken now. A look much earlier finds nothing new."""
 
 

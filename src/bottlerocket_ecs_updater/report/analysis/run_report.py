@@ -55,7 +55,7 @@ class Ending(Enum):
     STOPPED = "stopped"
     STOPPED_AFTER_FAILURES = "stopped, after failures"
     CUT_SHORT = "stopped in the middle of an update"
-    ERROR = "could not go on"
+    ERROR = "could not continue"
     DIED = "no end recorded"
     LEFT = "left to another run"
 
@@ -260,7 +260,11 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
         case Ending.HELD | Ending.STUCK:
             return _nothing_updated(summary, ours)
         case Ending.NOTHING:
-            return f"Nothing to do: {number(ours, 'instance')}, all up to date" if ours else "Nothing to look after"
+            return (
+                f"Nothing to do: {number(ours, 'instance')}, all up to date"
+                if ours
+                else "No Bottlerocket instances found"
+            )
         case Ending.HALTED:
             return f"Halted: {trouble or 'a person must look'}; {updated}"
         case Ending.FAILURES:
@@ -271,14 +275,14 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
             return f"{stopped}: {updated}" + (f"; {trouble}" if trouble else "")
         case Ending.ERROR if not summary.rows:
             why = textwrap.shorten(summary.why, WHY_IN_HEADLINE_MAX_CHARACTERS, placeholder=" …")
-            return f"The run could not begin: {why}"
+            return f"The run could not start: {why}"
         case Ending.ERROR:
-            return f"The run could not go on: {updated}" + (f"; {trouble}" if trouble else "")
+            return f"The run could not continue: {updated}" + (f"; {trouble}" if trouble else "")
         case Ending.DIED:
             return f"The record of this run ends after {span(summary.took)}, before the run's end: {updated}"
         case Ending.LEFT:
             holder = next((event.holder for event in events if isinstance(event, LeaseRefused)), "it did not say which")
-            return f"Left at once: another run acts on the cluster ({holder})"
+            return f"Exited at once: another run holds the lease ({holder})"
 
 
 def _by_what(summary: Summary) -> str:
@@ -309,12 +313,12 @@ def _troubles(
     if ending is Ending.HALTED:
         since = next((event.at for event in events if isinstance(event, RunHalted)), summary.ended)
         to_type = for_halt(reach)
-        yield Trouble("The run halted: nothing more is begun", since, summary.why, _HALT_TO_DO, commands=to_type)
+        yield Trouble("The run halted: no more updates start", since, summary.why, _HALT_TO_DO, commands=to_type)
     if ending is Ending.ERROR:
-        yield Trouble("The run could not go on", summary.ended, summary.why, _ERROR_TO_DO)
+        yield Trouble("The run could not continue", summary.ended, summary.why, _ERROR_TO_DO)
     if ending is Ending.DIED:
         yield Trouble(
-            "The run was ended without being able to say so",
+            "The run ended without recording why",
             summary.ended,
             _DIED_WHY,
             _DIED_TO_DO,
@@ -328,13 +332,15 @@ def _troubles(
 
 
 _HALT_TO_DO = (
-    "Look at the instances below. The next run begins with what was learned here; to keep every run from beginning "
-    "anything until you have looked, `pause`, or switch its schedule off."
+    "Look at the instances below. The next run knows of these failures. To stop every run from starting updates until "
+    "you have looked, `pause`, or disable the schedule."
 )
-_ERROR_TO_DO = "Correct what it names. What was begun is on the instances' claims: the next run finishes it first."
-_DIED_WHY = "Its task was stopped or its machine failed, or it is still at work: the record has no end."
-_DIED_TO_DO = "Look at why its task stopped, in ECS. The next run finishes what was begun; nothing else is needed."
-_OPEN_TO_DO = "Start a run if none is due soon: it finishes them first."
+_ERROR_TO_DO = "Correct the error. The next run finishes the claimed instances first."
+_DIED_WHY = "Its task was stopped, its machine failed, or it is still running: the record has no end."
+_DIED_TO_DO = (
+    "Check in ECS why its task stopped. The next run finishes the updates in progress; nothing else is needed."
+)
+_OPEN_TO_DO = "Start a run if none is due soon: it finishes these updates first."
 
 
 def _quarantine(group: Group, lanes: Mapping[InstanceId, Lane], reach: Reach) -> Trouble:
@@ -373,8 +379,8 @@ def _what_it_said(lanes: Sequence[Lane], reach: Reach) -> Iterable[SuggestedComm
 
 _DID: Mapping[str, str] = {
     Failure.APPLY_FAILED.code: "could not stage the update",
-    Failure.ROLLED_BACK.code: "fell back to the old release",
-    Failure.WRONG_VERSION.code: "came back on another release",
+    Failure.ROLLED_BACK.code: "fell back to the old version",
+    Failure.WRONG_VERSION.code: "came back on another version",
     Failure.NOT_BACK.code: "did not come back in time",
     Failure.NEVER_REBOOTED.code: "did not reboot",
     Failure.REBOOT_REFUSED.code: "refused to reboot",

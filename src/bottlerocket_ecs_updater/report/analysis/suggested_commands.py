@@ -59,14 +59,14 @@ def for_halt(reach: Reach) -> tuple[SuggestedCommands, ...]:
     if not reach.state:
         return ()
     return (
-        SuggestedCommands("To let no run begin anything until you have looked", (reach.line("pause"),)),
-        SuggestedCommands("To let them begin again", (reach.line("resume"),)),
+        SuggestedCommands("To start no new updates until you have looked", (reach.line("pause"),)),
+        SuggestedCommands("To allow new updates again", (reach.line("resume"),)),
     )
 
 
 def for_open(reach: Reach) -> tuple[SuggestedCommands, ...]:
     """To see how it stands now."""
-    return (SuggestedCommands("To see how it stands now", (reach.line("status"),)),)
+    return (SuggestedCommands("To see the state of the cluster now", (reach.line("status"),)),)
 
 
 def for_invocation(kind: str, command: str, instance: str, reach: Reach) -> tuple[SuggestedCommands, ...]:
@@ -77,12 +77,15 @@ def for_invocation(kind: str, command: str, instance: str, reach: Reach) -> tupl
 
 def for_quarantine(code: str, instances: Sequence[str], reach: Reach) -> tuple[SuggestedCommands, ...]:
     """To see what a machine last said, and to give it back."""
-    return (*_console(code, instances, reach), *_release("To give it back, when it is well", instances, reach))
+    return (
+        *_console(code, instances, reach),
+        *_release("To return it to service when it is healthy", instances, reach),
+    )
 
 
 def for_failure(code: str, instances: Sequence[str], reach: Reach) -> tuple[SuggestedCommands, ...]:
     """To see what a machine last said, and to let it be tried again."""
-    again = "To let the next run try it again, when the cause is gone"
+    again = "To let the next run retry it when the cause is fixed"
     return (*_console(code, instances, reach), *_release(again, instances, reach))
 
 

@@ -42,7 +42,7 @@ def _lines(account: RunReport) -> Iterator[str]:
             yield from _trouble(trouble)
     yield from _releases(account)
     if account.holds:
-        yield from ("", "## Held back", "", "instances | why | what would free them", "---:|---|---")
+        yield from ("", "## Held back", "", "instances | why | what to do", "---:|---|---")
         for group in account.holds:
             yield _hold(group)
     if account.acts:
@@ -52,7 +52,7 @@ def _lines(account: RunReport) -> Iterator[str]:
 
 
 def _act(act: Act) -> str:
-    why = code(act.why) if act.why else "no reason was given"
+    why = code(act.why) if act.why else "no reason given"
     return " | ".join(map(_cell, (_when(act.at), code(act.command), code(act.who), why, code(act.done))))
 
 
@@ -81,7 +81,7 @@ def _trouble(trouble: Trouble) -> Iterator[str]:
 
 def _releases(account: RunReport) -> Iterator[str]:
     if account.moves:
-        yield from ("", "## Releases", "", "release | before | after", "---|---:|---:")
+        yield from ("", "## Versions", "", "version | before | after", "---|---:|---:")
         yield from (f"{move.version} | {move.before} | {move.after}" for move in reversed(account.moves))
 
 

@@ -135,7 +135,7 @@ class Messenger:
             self._tell_people(event)
             self._tell_programs(event)
         except UpdaterError as error:
-            self._complain(f"messages were cut short: {error}")
+            self._complain(f"not all messages were sent: {error}")
 
     def _tell_people(self, event: Event) -> None:
         occasion = _OCCASIONS.get(type(event))
@@ -149,7 +149,7 @@ class Messenger:
             try:
                 way.send(message)
             except UpdaterError as error:
-                self._complain(f"nobody could be told of the {occasion.value}: {error}")
+                self._complain(f"no message about the {occasion.value} could be sent: {error}")
 
     def _tell_programs(self, event: Event) -> None:
         if self._programs and isinstance(event, TOLD_IN_FULL):
@@ -194,7 +194,7 @@ class Messenger:
             try:
                 way.put(notices)
             except UpdaterError as error:
-                self._complain(f"{len(notices)} events could not be handed over: {error}")
+                self._complain(f"{len(notices)} events could not be sent to the event bus: {error}")
 
 
 _OCCASIONS: Mapping[type[Event], Occasion] = {
@@ -261,7 +261,7 @@ def _subject(occasion: Occasion, event: Event) -> str:
     who = event.instance if isinstance(event, InstanceEvent) else ""
     match event:
         case Claimed(source=source, target=target):
-            return f"update to {target} begins, from {source}"
+            return f"update from {source} to {target} started"
         case InstanceFailed(failure=failure):
             return f"{who} failed: {failure.failure.code}"
         case InstanceQuarantined(failure=failure):
@@ -295,18 +295,18 @@ def _typed_for(event: Event, reach: Reach) -> Sequence[SuggestedCommands]:
 
 
 _WHAT_NEXT = {
-    Occasion.STARTED: "Nothing is to be done. Another message tells how the run ended.",
-    Occasion.FAILED: "The run goes on with the others. Further failures are in the message that ends the run.",
-    Occasion.QUARANTINED: "The run goes on as far as its budget allows. It stays out of service until it is healthy "
+    Occasion.STARTED: "You need not do anything. Another message follows when the run ends.",
+    Occasion.FAILED: "The run continues with the others. The message at the end of the run lists further failures.",
+    Occasion.QUARANTINED: "The run continues within its budget. The instance stays out of service until it is healthy "
     "again or a person releases it.",
-    Occasion.HALTED: "Nothing more is begun; what is in hand is brought to its end, and the message that ends the run "
-    "names everything that needs a person.",
+    Occasion.HALTED: "No more updates start. Updates in progress are finished, and the message at the end of the run "
+    "lists everything that needs a person.",
 }
 
 
 def _foot(report: str, opens: str, what: str = "Report, when the run has ended") -> str:
     if not report:
-        return "This run keeps no state, so there is no report of it."
+        return "This run has no state store, so there is no report."
     return f"{what}: {report}\n    {opens}"
 
 

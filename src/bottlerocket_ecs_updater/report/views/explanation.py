@@ -30,25 +30,25 @@ SCHEMA = 1
 Row = tuple[str, str]
 
 ASKS = {
-    "reach": "it is in service, and can be asked",
-    "block": "nobody blocked the version",
-    "record": "no rest, and no failure of this release, keeps it",
-    "claim": "it can carry our claim",
-    "pause": "nobody paused the updates",
-    "selection": "it is one of those that are looked after",
-    "auto-scaling": "its Auto Scaling group has no plans with it",
-    "release": "the release may be taken",
+    "reach": "it is in service and reachable",
+    "block": "the version is not blocked",
+    "record": "it is not backing off, and the version is not suspect",
+    "claim": "a claim can be written to it",
+    "pause": "updates are not paused",
+    "selection": "your rules select it",
+    "auto-scaling": "its Auto Scaling group is not replacing or terminating it",
+    "release": "your rules allow the version",
     "check": "it answered its update check",
-    "promotion": "the stages that it waits for have proven the version, or it waits for none",
-    "window": "the time is right, and there is enough of it",
-    "own-host": "the updater does not run on it, or may leave it",
-    "tasks": "its tasks may leave",
-    "health": "what must be healthy is",
-    "pace": "neither a checkpoint nor the limit of a day is reached",
-    "services": "ECS tells of every service with tasks on it",
+    "promotion": "the stages that it waits for have finished the version, or it waits for none",
+    "window": "updates are allowed now, and there is enough time",
+    "own-host": "the updater's own task does not run on it, or another run can update it",
+    "tasks": "its tasks can be moved",
+    "health": "all health checks pass",
+    "pace": "neither a checkpoint nor the daily limit is reached",
+    "services": "ECS describes every service with tasks on it",
     "deployments": "no deployment is in progress",
     "room": "its tasks have room elsewhere",
-    "budget": "there is a place in the budget",
+    "budget": "the budget has a free slot",
 }
 """What a rule that says yes has found."""
 
@@ -67,7 +67,7 @@ def _lines(explanation: Explanation, fleet: Fleet, cluster: str) -> Iterator[str
         yield f"  {name:<16} {sanitize(value)}"
     width = max((len(answer.rule) for answer in explanation.answers), default=0)
     if explanation.answers:
-        yield "\nAsked, in this order:"
+        yield "\nRules, in order:"
     for answer in explanation.answers:
         yield f"  {'yes' if answer.hold is None else 'no ':<4} {answer.rule:<{width}}  {_why(answer)}".rstrip()
         yield from (f"       note: {sanitize(note)}" for note in answer.notes)
@@ -86,13 +86,13 @@ def _conclusion(explanation: Explanation) -> str:
     claim = explanation.instance.claim
     if claim is not None:
         phase = phase_of(explanation.instance).value
-        return f"It is {phase}, on its way from {claim.source} to {claim.target}: a run finishes it before all else."
+        return f"It is {phase}, updating from {claim.source} to {claim.target}: the next run finishes it first."
     outcome = explanation.outcome
     if outcome is None and isinstance(explanation.candidate, Done):
-        return "A run has just dealt with it."
+        return "A run has just finished with it."
     match outcome:
         case UpToDate(version=version):
-            return f"It is up to date: it runs {version}, and nothing newer is offered to it."
+            return f"It is up to date: it runs {version}, and the repository offers it no update."
         case Hold():
             return f"It is held: {sanitize(str(outcome))}."
         case Failed():
@@ -106,7 +106,7 @@ def _may_go(explanation: Explanation) -> str:
     target = told.report.target if told is not None and told.report is not None else None
     to = f" to {target}" if target is not None else ""
     if turn is None:
-        return f"Nothing holds it: a run would update it{to}, as far as others are not before it."
+        return f"Nothing holds it: a run would update it{to}, after those that come before it."
     when = f", about {time_text(turn.begins)}" if turn.begins is not None else ""
     return f"Nothing holds it: a run would update it{to}, as number {turn.number} of {turn.of}{when}."
 
@@ -168,7 +168,7 @@ def _told(instance: Instance, fleet: Fleet) -> Iterator[Row]:
         yield "would take", f"{report.target}{_since(fleet.past.first_seen.get(report.target))}"
         failed = fleet.suspects.get(report.target, 0)
         if failed:
-            yield "failures", f"{report.target} failed on {failed} instance(s) of this cluster"
+            yield "failures", f"{report.target} failed on {failed} instance{'' if failed == 1 else 's'} of this cluster"
 
 
 def _since(at: datetime | None) -> str:
@@ -182,7 +182,8 @@ def _history(instance: Instance, fleet: Fleet) -> Iterator[Row]:
     rest = instance.backoff
     if rest is not None:
         until = UNTIL_CLEARED if rest.rolled_back else time_text(rest.until)
-        yield "rests", f"until {until}, after {rest.attempts} attempt(s) at {rest.version}: {rest.why}"
+        tries = f"{rest.attempts} attempt{'' if rest.attempts == 1 else 's'}"
+        yield "backing off", f"until {until}, after {tries} at {rest.version}: {rest.why}"
 
 
 def _code(outcome: Hold | Failed | UpToDate | None) -> str | None:

@@ -30,7 +30,7 @@ def plan_text(plan: Plan, cluster: str) -> str:
 def _lines(plan: Plan, cluster: str) -> Iterator[str]:
     yield f"Plan for cluster {cluster}, as of {time_text(plan.at)}. Nothing was changed."
     if plan.unfinished:
-        yield "\nFinished first, begun by an earlier run:"
+        yield "\nFinished first, started by an earlier run:"
         for each in plan.unfinished:
             claim = each.claim
             yield (
@@ -69,13 +69,13 @@ def _updates(plan: Plan) -> Iterator[str]:
 def _when(plan: Plan) -> str:
     forecast = plan.forecast
     if not forecast.batches:
-        return "at no time that can be told"
+        return "no end can be predicted"
     ends = forecast.batches[-1].ends
     batches = (
         counted(len(forecast.batches), "batch") if len(forecast.batches) == 1 else f"{len(forecast.batches)} batches"
     )
     windows = f" and {counted(forecast.windows, 'maintenance window')}" if plan.windowed else ""
-    never = f"; {len(forecast.left)} can never begin as things stand" if forecast.left else ""
+    never = f"; {len(forecast.left)} cannot be scheduled" if forecast.left else ""
     return f"done by about {time_text(ends)}, in {_span(ends - plan.at)}, {batches}{windows}, if nothing fails{never}"
 
 
@@ -84,20 +84,20 @@ def _reckoning(reckoning: ForecastBasis) -> Iterator[str]:
     parts = {
         "to stage": (pace.stage, reckoning.stages),
         "to drain": (pace.drain, reckoning.drains),
-        "to reboot and be proven": (pace.reboot, reckoning.reboots),
+        "to reboot and verify": (pace.reboot, reckoning.reboots),
     }
     spans = ", ".join(f"{_span(span)} {what}" for what, (span, _) in parts.items())
-    yield f"  reckoned with {spans}, {_span(pace.settle)} to settle"
+    yield f"  based on {spans}, {_span(pace.settle)} to settle"
     recorded = {what: count for what, (_, count) in parts.items() if count}
     stated = [what for what in parts if what not in recorded]
     if recorded:
         told = ", ".join(f"{count} {what}" for what, count in recorded.items())
-        yield f"  from what is recorded of this cluster, of which half took no longer: {told}"
+        yield f"  medians of this cluster's recorded updates: {told}"
     if stated:
         whole = (
-            "all stated defaults" if not recorded else f"stated default{'s' * (len(stated) > 1)}: {', '.join(stated)}"
+            "all of these are defaults" if not recorded else f"default{'s' * (len(stated) > 1)}: {', '.join(stated)}"
         )
-        yield f"  {whole}; nothing is recorded here"
+        yield f"  {whole}, because nothing is recorded"
 
 
 def _span(span: timedelta) -> str:
@@ -123,7 +123,7 @@ def _batch(number: int, batch: Batch, updates: list[Update]) -> Iterator[str]:
 
 def _what(update: Update) -> str:
     staged = "staged" if update.staged else "to be staged"
-    back = ", a downgrade: its release was withdrawn" if update.downgrade else ""
+    back = ", a downgrade: its version was withdrawn" if update.downgrade else ""
     late = f", {counted(update.days_behind, 'day')} behind" if update.days_behind else ""
     return f"{update.source} → {update.target}{late}, {staged}, {counted(update.tasks, 'task')} to move{back}"
 
@@ -150,7 +150,7 @@ def _reasons(
             yield from id_lines(named, "      ")
             for then, those in grouped([id_ for id_ in named if id_ in behind], lambda id_: behind[id_]).items():
                 which = "" if len(those) == len(named) else f" ({', '.join(those)})"
-                yield f"      then held all the same{which}: {then.reason.code}: {sanitize(str(then))}"
+                yield f"      then still held{which}: {then.reason.code}: {sanitize(str(then))}"
         yield f"    to do: {sanitize(remedy)}"
 
 

@@ -98,7 +98,7 @@ def _lines(status: ClusterStatus) -> Iterator[str]:
     of_all = f"{len(ours)} Bottlerocket instances of {len(fleet.instances)}"
     yield f"Cluster {status.cluster}, {fleet.at:%Y-%m-%d %H:%M:%S} UTC: {of_all}"
     yield from _needs_a_person(status)
-    yield from _table("Releases", Counter(_version(instance) for instance in ours))
+    yield from _table("Versions", Counter(_version(instance) for instance in ours))
     yield from _behind_lines(ours, status)
     yield from _table("Phases", Counter(_phase(instance, status) for instance in ours))
     yield from _table("In ECS", Counter(_standing(instance) for instance in ours))
@@ -111,23 +111,23 @@ def _lines(status: ClusterStatus) -> Iterator[str]:
 
 def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
     if status.fleet.paused:
-        yield f"  PAUSED       {sanitize(status.fleet.paused)}: `resume` lets updates go on"
+        yield f"  PAUSED       {sanitize(status.fleet.paused)}: `resume` allows updates again"
     quarantined = [i for i in status.fleet.instances.values() if i.claim and phase_of(i) is Phase.QUARANTINED]
     for instance in quarantined:
         if instance.claim is not None:
             since = f"{instance.claim.since:%Y-%m-%d %H:%M} UTC"
-            what = f"since {since}, on the way to {instance.claim.target}"
+            what = f"since {since}, updating to {instance.claim.target}"
             yield f"  QUARANTINED  {instance.id}  {what}: repair, replace or `release` it"
     for version, broken in sorted(status.ledger.broken.items()):
         why = sanitize(said_against(broken))
-        to_do = f"no further instance takes it; `release {version}` when it is known to be good"
+        to_do = f"no other instance gets it; `release {version}` when it is known to be good"
         yield f"  SUSPECT      {version} breaks tasks, on {', '.join(broken.hosts)}: {why}: {to_do}"
     for group, one in sorted(status.ledger.blockers.items()):
         yield _blocker(group, one)
     for code, waiting in sorted(status.ledger.waiting.items()):
         if waiting.runs >= RUNS_IN_A_ROW:
             since = time_text(waiting.since)
-            yield f"  STUCK        {waiting.runs} runs in a row could begin nothing, since {since}: {code}"
+            yield f"  STUCK        {waiting.runs} runs in a row could start no update, since {since}: {code}"
     for version, names in sorted(status.ledger.failed_on.items()):
         if version in status.ledger.broken:
             continue
@@ -137,9 +137,9 @@ def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
 def _blocker(group: str, one: Blocker) -> str:
     """What kept drains from their end, and when one is tried again."""
     runs = "a drain" if one.times == 1 else f"drains of {one.times} runs in a row"
-    until = f"one host with them is tried again after {time_text(tried_again(one))}"
+    until = f"one of their hosts is tried again after {time_text(tried_again(one))}"
     since = time_text(one.first)
-    kept = f"tasks of {sanitize(group)} kept {runs} from its end, since {since}, last on {one.instance}"
+    kept = f"tasks of {sanitize(group)} blocked {runs}, since {since}, last on {one.instance}"
     return f"  BLOCKED      {kept}; {until}"
 
 
@@ -147,9 +147,9 @@ def _failed_version(version: Version, names: Collection[InstanceId], suspect_aft
     """A version that failed, and whether that keeps others from it: by the rule that runs go by."""
     where = ", ".join(sorted(names))
     if is_suspect(len(names), suspect_after):
-        to_do = f"no further instance takes it; `release {version}` when it is known to be good"
+        to_do = f"no other instance gets it; `release {version}` when it is known to be good"
         return f"  SUSPECT      {version} failed on {where}: {to_do}"
-    return f"  FAILED       {version} failed on {where}; others take it until it has failed on {suspect_after}"
+    return f"  FAILED       {version} failed on {where}; others get it until it has failed on {suspect_after}"
 
 
 def _behind_lines(ours: list[Instance], status: ClusterStatus) -> Iterator[str]:
@@ -182,7 +182,7 @@ def _phase(instance: Instance, status: ClusterStatus) -> str:
     rest = status.ledger.rests.get(instance.id)
     if rest is not None and rest.until > status.fleet.at:
         return "backing-off"
-    return "nothing under way (`plan` asks the hosts what they would take)"
+    return "idle (`plan` asks the hosts for updates)"
 
 
 def _zones(ours: list[Instance]) -> Iterator[str]:
@@ -229,22 +229,23 @@ def _open_claims(fleet: Fleet) -> Iterator[str]:
 def _rests(status: ClusterStatus) -> Iterator[str]:
     resting = {id_: rest for id_, rest in status.ledger.rests.items() if rest.until > status.fleet.at}
     if resting:
-        yield "\nResting"
+        yield "\nBacking off"
     for id_, rest in sorted(resting.items()):
         until = f"until {UNTIL_CLEARED}" if rest.rolled_back else f"until {rest.until:%Y-%m-%d %H:%M} UTC"
-        yield f"  {id_}  {rest.version} failed {rest.attempts} time(s), {rest.why}; {until}"
+        times = f"{rest.attempts} time{'' if rest.attempts == 1 else 's'}"
+        yield f"  {id_}  {rest.version} failed {times}, {rest.why}; {until}"
 
 
 def _who_acts(status: ClusterStatus) -> Iterator[str]:
     if not status.kept:
-        yield "\nWithout a state store (--state), leases, rests and past runs are not known."
+        yield "\nWithout a state store (--state), the lease, backoffs and past runs are not known."
         return
     lease = status.lease
     if lease is None or lease.released:
-        yield "\nNo run acts on this cluster now."
+        yield "\nNo run holds the lease."
     else:
         since = f" since {lease.since:%Y-%m-%d %H:%M:%S} UTC" if lease.since else ""
-        yield f"\nThe right to act is held by {sanitize(lease.holder)}{since} (a run, or one that was killed)."
+        yield f"\nThe lease is held by {sanitize(lease.holder)}{since} (a run, or one that was killed)."
     last = status.last
     if last is not None:
         ended = f"ended {last.ended:%Y-%m-%d %H:%M} UTC" if last.ended else "has not ended, or was killed"
@@ -259,9 +260,9 @@ def _who_acts(status: ClusterStatus) -> Iterator[str]:
 
 def _next_run(status: ClusterStatus) -> str:
     if status.next_run is None:
-        return "Next run: as its schedule says, which is not known here."
+        return "Next run: unknown, because `status` does not know the schedule."
     every = duration_text(status.next_run.every)
-    return f"Next run: about {time_text(status.next_run.at)}, if runs go on beginning every {every} as the last did."
+    return f"Next run: about {time_text(status.next_run.at)}, if runs keep starting every {every}."
 
 
 def status_json(status: ClusterStatus) -> dict[str, Any]:

@@ -28,17 +28,19 @@ def change(source: Version, target: Version) -> str:
 def _of_run(event: e.Event) -> str:
     match event:
         case e.RunStarted(run=run, cluster=cluster, updater_version=version):
-            return f"run {run} of updater {version} begins on cluster {cluster}"
+            return f"run {run} of updater {version} started on cluster {cluster}"
         case e.ClusterLooked(instances=instances, bottlerocket=ours, services=services):
             return f"the cluster has {instances} instances, {ours} of them Bottlerocket, and {services} services"
         case e.HealthChanged(unwell=unwell):
-            return f"nothing more is drained until this is well: {unwell}" if unwell else "all is well again"
+            return (
+                f"draining nothing more until this is healthy: {unwell}" if unwell else "all health checks pass again"
+            )
         case e.RuleOff(rule=rule, why=why):
-            return f"the rule {rule} cannot be kept, and is left out: {why}"
+            return f"ignoring the rule {rule}, which cannot be applied: {why}"
         case e.ActDenied(action=action, why=why):
-            return f"allow {action} to the task role; this run does without it: {why}"
+            return f"allow {action} for the task role; this run continues without it: {why}"
         case e.RunHalted(why=why):
-            return f"HALTED, nothing more is begun: {why}"
+            return f"HALTED, starting no more updates: {why}"
         case e.RunStopping(why=why):
             return f"stopping: {why}"
         case e.RunFinished(outcome=outcome, took=took):
@@ -64,9 +66,9 @@ def _of_waits(event: e.Event) -> str:
         case e.WaitBegan(what=what, until=until):
             return f"waiting for {what}{_until(until)}"
         case e.UpdatesPaused(why=why):
-            return f"PAUSED {why}. Nothing more is begun; what is begun is finished"
+            return f"PAUSED {why}. No new updates start; updates in progress are finished"
         case e.UpdatesResumed(was=was):
-            return f"updates go on; they were paused {was}"
+            return f"updates are resumed; they were paused {was}"
         case _:
             return ""
 
@@ -74,21 +76,21 @@ def _of_waits(event: e.Event) -> str:
 def _of_what_is_kept(event: e.Event) -> str:
     match event:
         case e.TellingFailed(what=what, why=why):
-            return f"{what} could not be written, and the run goes on: {why}"
+            return f"{what} could not be written; the run continues: {why}"
         case e.StateUnreadable(key=key, why=why):
-            return f"{key} in the state store cannot be read, and the run does without it: {why}"
+            return f"{key} in the state store cannot be read; the run continues without it: {why}"
         case e.StandingPublished(stage=stage, version=version, trouble=trouble):
             place = f" in stage {stage}" if stage else ""
-            return f"the cluster{place} stands at {version or 'no known version'}" + (f": {trouble}" if trouble else "")
+            return f"the cluster{place} is at {version or 'no known version'}" + (f": {trouble}" if trouble else "")
         case e.LeaseTaken(epoch=epoch, from_whom=whom, warning=warning):
-            taken = f"this run may act (epoch {epoch})"
+            taken = f"lease acquired (epoch {epoch})"
             return (
                 taken
-                + (f", taken over from {whom}, which is gone" if whom else "")
+                + (f", taken over from {whom}, whose lease expired" if whom else "")
                 + (f": {warning}" if warning else "")
             )
         case e.LeaseRefused(holder=holder, since=since):
-            return f"another run acts on the cluster: {holder}" + (f", since {write_time(since)}" if since else "")
+            return f"another run holds the lease: {holder}" + (f", since {write_time(since)}" if since else "")
         case _:
             return ""
 
@@ -104,7 +106,7 @@ def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one se
         case e.Claimed(source=source, target=target):
             return f"claimed, {change(source, target)}"
         case e.ClaimFound(phase=phase, run=run, since=since):
-            return f"run {run} left it {phase} since {write_time(since)}: finished first"
+            return f"run {run} left it {phase} since {write_time(since)}: finishing it first"
         case e.Drained(tasks=None):
             return "draining"
         case e.Drained(tasks=tasks):
@@ -124,7 +126,7 @@ def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one se
         case e.InstanceQuarantined(failure=failure):
             return f"QUARANTINED, left out of service: {failure}. To do: {failure.remedy}"
         case e.SuccessorCalled():
-            return "this run is on it itself: another one is called, on another host"
+            return "the updater's own task runs on it: starting another run on another host"
         case e.ActUnclear(act=act, why=why):
             return f"AWS did not say whether {act} took effect, looking again: {why}"
         case _:

@@ -1,1 +1,1 @@
-"""What every simulated service shares: calls, errors, names, pages."""
+"""What all simulated services share: calls, errors, names, paging."""

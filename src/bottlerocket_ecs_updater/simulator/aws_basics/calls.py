@@ -1,4 +1,4 @@
-"""Calls to the simulated AWS: what one is, how many there were, and how many a second ECS and SSM put up with."""
+"""Calls to the simulated AWS: their log, and the rate limits of ECS and SSM."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 CALLS_KEPT = 20_000
-"""How many calls the log can be asked for one by one; counts go on for ever."""
+"""How many calls the log keeps. Counts have no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, before it is served."""
+    """One request, before it is handled."""
 
     number: int
     at: datetime
@@ -26,29 +26,29 @@ class Call:
     operation: str
     params: Mapping[str, Any]
     caller: str
-    """Who calls: an access key on the wire, a name in process."""
+    """The caller: an access key over HTTP, a name in process."""
 
     @property
     def action(self) -> str:
-        """As IAM writes it: `ecs:ListTasks`."""
+        """The IAM action, such as `ecs:ListTasks`."""
         return f"{self.service}:{self.operation}"
 
 
 @dataclass(slots=True)
 class CallLog:
-    """Counts by action and caller, a series of calls by second, and the last calls themselves."""
+    """Counts by action and caller, calls per second, and the last calls themselves."""
 
     total: int = 0
     by_action: Counter[str] = field(default_factory=Counter)
     by_caller: Counter[str] = field(default_factory=Counter)
     by_second: Counter[int] = field(default_factory=Counter)
-    """Whole seconds of the world's time since 1970."""
+    """Unix seconds in the world's time."""
     errors: Counter[str] = field(default_factory=Counter)
-    """Refused and failed calls, by error code."""
+    """Rejected and failed calls, by error code."""
     recent: deque[Call] = field(default_factory=lambda: deque(maxlen=CALLS_KEPT))
 
     def record(self, call: Call) -> None:
-        """Count a call that came in, whatever becomes of it."""
+        """Count an incoming call, whatever its result."""
         self.total += 1
         self.by_action[call.action] += 1
         self.by_caller[call.caller] += 1
@@ -56,7 +56,7 @@ class CallLog:
         self.recent.append(call)
 
     def of(self, action: str) -> list[Call]:
-        """The calls of one action that are still kept, oldest first."""
+        """The kept calls of one action, oldest first."""
         return [call for call in self.recent if call.action == action]
 
 
@@ -97,18 +97,18 @@ SSM_RATES = (
     _rate("ssm list", 10, 5, "ssm", "ListCommandInvocations", "ListCommands"),
     _rate("ssm inventory", 10, 5, "ssm", "DescribeInstanceInformation"),
 )
-"""AWS publishes none for SSM; these are low on purpose."""
+"""AWS publishes no rate limits for SSM; these are low on purpose."""
 
 
 class Throttles:
-    """Token buckets in the world's time. None are on unless rates are given."""
+    """Token buckets in the world's time. Off unless rates are given."""
 
     def __init__(self, rates: tuple[Rate, ...] = ()) -> None:
         self._rates = {action: rate for rate in rates for action in rate.actions}
         self._tokens: dict[str, tuple[float, datetime]] = {}
 
     def take(self, call: Call) -> None:
-        """Use up a token. Raises ThrottlingException when there is none."""
+        """Take a token. Raises ThrottlingException if there is none."""
         rate = self._rates.get(call.action)
         if rate is None:
             return

@@ -1,10 +1,10 @@
-"""The errors that the simulated AWS answers with."""
+"""The errors that the simulated AWS returns."""
 
 from __future__ import annotations
 
 
 class AwsError(Exception):
-    """An operation refused or failed as the real API does it; each door hands it on in its own form.
+    """An error of the real API. HTTP and in-process clients each return it in their own form.
 
     `code` is the error code as botocore shows it, `status` the HTTP status.
     """
@@ -17,5 +17,5 @@ class AwsError(Exception):
 
     @property
     def fault(self) -> bool:
-        """Whether the fault is the server's, so that a client may try the same call again."""
+        """Whether it is a server fault, so that a client may retry."""
         return self.status >= 500

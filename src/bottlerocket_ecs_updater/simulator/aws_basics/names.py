@@ -1,4 +1,4 @@
-"""Where the world is in AWS: partition, region, account, and the ARNs that follow from them."""
+"""The world's partition, Region and account, and the ARNs built from them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The part of every ARN that is the same in one world."""
+    """The part that all ARNs in one world share."""
 
     partition: str = "aws"
     region: str = "us-east-1"
@@ -15,7 +15,7 @@ class Names:
 
     @classmethod
     def of(cls, seed: int) -> Names:
-        """An account for each seed."""
+        """A different account for each seed."""
         return cls(account=f"{int(cls().account) + seed:012}"[-12:])
 
     def arn(self, service: str, resource: str) -> str:
@@ -28,5 +28,5 @@ class Names:
 
 
 def last_part(name_or_arn: str) -> str:
-    """The resource's own name or id, of a name, an id, or an ARN that ends with it."""
+    """The resource's name or id, from a name, an id or an ARN."""
     return name_or_arn.rsplit("/", 1)[-1]

@@ -1,4 +1,4 @@
-"""Pages of a list, with opaque tokens that stay right while the list changes."""
+"""Pages of a list, with opaque tokens that stay valid while the list changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Numbered(Protocol):
-    """A record that lists are ordered by."""
+    """A record with a number that gives its order in lists."""
 
     number: int
 
@@ -31,9 +31,9 @@ def page(
     default: int | None = None,
     wanted: Callable[[Record], bool] = lambda _: True,
 ) -> tuple[list[Record], str | None]:
-    """One page of the records that are wanted, and the token of the next page.
+    """One page of the requested records, and the token of the next page.
 
-    Records come in the order of their numbers. Raises InvalidParameterException for a token that was not made here,
+    Records are ordered by number. Raises InvalidParameterException for an unknown token,
     or a page size out of range.
     """
     size = default or largest if asked is None else asked

@@ -1,4 +1,4 @@
-"""Requests and answers held against botocore's own models of the services."""
+"""Validates requests and answers with botocore's service models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @cache
 def _session() -> botocore.session.Session:
-    """A session takes long to make, and only its models are of interest here."""
+    """One shared session, because creating it is slow. Only its models are used."""
     return botocore.session.get_session()
 
 
@@ -29,13 +29,13 @@ def service_model(service: str) -> ServiceModel:
 
 @cache
 def operation_model(service: str, operation: str) -> OperationModel | None:
-    """The model of one operation; None when botocore knows none of that name."""
+    """The model of one operation; None if botocore does not know it."""
     model = service_model(service)
     return model.operation_model(operation) if operation in model.operation_names else None
 
 
 def request_problem(service: str, operation: str, params: Mapping[str, Any]) -> str | None:
-    """What is wrong with a request, in botocore's words; None when nothing is."""
+    """botocore's validation error for a request; None if it is valid."""
     model = operation_model(service, operation)
     if model is None or model.input_shape is None:
         return None
@@ -47,9 +47,9 @@ def request_problem(service: str, operation: str, params: Mapping[str, Any]) -> 
 
 
 def answer_problems(service: str, operation: str, answer: Mapping[str, Any]) -> list[str]:
-    """Everything in an answer that the model does not allow. Minimum lengths are not held against it.
+    """Everything in an answer that the model does not allow, except minimum lengths.
 
-    The real services send empty strings where their models ask for a character.
+    The real services return empty strings where their models require a character.
     """
     model = operation_model(service, operation)
     if model is None or model.output_shape is None:

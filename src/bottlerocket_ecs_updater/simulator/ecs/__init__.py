@@ -1,7 +1,7 @@
 """The ECS control plane as dictionaries in, dictionaries out: clusters, container instances, tasks, services.
 
-Here live placement, draining, the life of tasks, and the limits and errors of the real API.
-Never here: the wire, who may call what, or what a host does; the world tells when an agent comes and goes.
+It contains placement, draining, task lifecycles, and the limits and errors of the real API.
+It does not contain HTTP, permissions or host behavior; the world reports when an agent connects or disconnects.
 """
 
 from bottlerocket_ecs_updater.simulator.ecs.control_plane import ControlPlane

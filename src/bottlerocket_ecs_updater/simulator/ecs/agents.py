@@ -1,6 +1,6 @@
-"""Container instances come, lose their agent, come back, and go.
+"""Container instances register, lose their agent, reconnect, and leave.
 
-What ECS believes of an agent follows the truth with a lag, so that a fast reboot may never show.
+ECS notices agent changes with a lag, so a fast reboot may never show.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ class Agents:
             self._lifecycle.containers_died(task)
 
     def booted(self, instance: ContainerInstance, *, checkpoint_lost: bool = False) -> None:
-        """An operating system came up: the agent registers again when it connects."""
+        """The host has booted: the agent registers again when it connects."""
         self._reboots.add(instance.arn)
         if checkpoint_lost:
             self._lose_checkpoint.add(instance.arn)
 
     def went_down(self, instance: ContainerInstance, *, missed: bool = True) -> None:
-        """The agent went away. ECS says so a little later, sooner when the agent could say goodbye."""
+        """The agent disconnected. ECS shows that a little later, sooner if the agent shut down cleanly."""
         timing = self._registry.timing
         instance.agent_up = False
         self._believe_later(instance, connected=False, lag=timing.disconnect_lag if missed else timing.connect_lag)
@@ -93,7 +93,7 @@ class Agents:
         return instance
 
     def flap(self, instance: ContainerInstance) -> None:
-        """A connection is lost for a moment, although nothing is wrong."""
+        """The agent loses its connection for a moment, although nothing is wrong."""
         if instance.agent_up and instance.agent_connected and instance.connection_timer is None:
             self._believe(instance, connected=False)
             instance.connection_timer = self._registry.clock.after(
@@ -101,7 +101,7 @@ class Agents:
             )
 
     def terminated(self, instance: ContainerInstance) -> None:
-        """Its EC2 instance is gone: some time later the registration is, too."""
+        """The EC2 instance is terminated. Some time later its registration is removed, too."""
         self.went_down(instance)
         self._registry.clock.after(
             self._registry.timing.deregister_terminated,
@@ -109,7 +109,7 @@ class Agents:
         )
 
     def deregister(self, instance: ContainerInstance, reason: str) -> None:
-        """Make it INACTIVE, and its tasks STOPPED."""
+        """Set it INACTIVE, and its tasks STOPPED."""
         if instance.status is Status.INACTIVE:
             return
         instance.status, instance.drained_by = Status.INACTIVE, None
@@ -127,7 +127,7 @@ class Agents:
             self.flap(instance)
             self._flap_some_day(instance)
 
-        # Between none and twice the time, so that it is that time on the average.
+        # Random between zero and twice the time, so that the mean is that time.
         self._registry.clock.after(every * (2 * self._registry.chances.random()), flap_and_go_on)
 
     def _register_again(self, instance: ContainerInstance) -> None:

@@ -27,7 +27,7 @@ DEFAULT_MEMORY = 256
 
 
 class ClusterOperations:
-    """ListClusters, RegisterTaskDefinition and what goes with them."""
+    """ListClusters, RegisterTaskDefinition and related operations."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -47,7 +47,7 @@ class ClusterOperations:
         }
 
     def create(self, request: Shape) -> Shape:
-        """An empty cluster; the one that is there when the name is taken."""
+        """Create an empty cluster, or return the existing one with that name."""
         cluster = self._registry.create_cluster(request.get("clusterName") or "default")
         cluster.tags = list(request.get("tags", cluster.tags))
         return {"cluster": cluster_shape(cluster)}
@@ -60,7 +60,7 @@ class ClusterOperations:
         return answer if token is None else {**answer, "nextToken": token}
 
     def describe(self, request: Shape) -> Shape:
-        """Up to 100; `default` when none is named."""
+        """Up to 100; `default` if none is named."""
         asked = request.get("clusters") or ["default"]
         at_most(asked, DESCRIBED_AT_ONCE, "Clusters")
         clusters: list[Shape] = []
@@ -74,7 +74,7 @@ class ClusterOperations:
         return {"clusters": clusters, "failures": failures}
 
     def describe_capacity_providers(self, request: Shape) -> Shape:
-        """Those that every account has, those of Auto Scaling groups, and of a cluster that is named all it has."""
+        """AWS's own providers, those of Auto Scaling groups, and all providers of a named cluster."""
         clusters = [self._registry.cluster(request)] if request.get("cluster") else self._registry.clusters.values()
         known: dict[str, tuple[str, CapacityProvider]] = {
             name: ("", CapacityProvider(name)) for name in FARGATE_PROVIDERS
@@ -111,7 +111,7 @@ class ClusterOperations:
         return {"taskDefinition": definition_shape(definition), "tags": list(request.get("tags", []))}
 
     def deregister_definition(self, request: Shape) -> Shape:
-        """No task is started from it any more; those that run, and services that have it, go on."""
+        """No new tasks start from it; running tasks and existing services continue."""
         name = request["taskDefinition"]
         if ":" not in last_part(name):
             raise AwsError("ClientException", "Revision is missing from the task definition.")
@@ -120,7 +120,7 @@ class ClusterOperations:
         return {"taskDefinition": definition_shape(definition)}
 
     def list_families(self, request: Shape) -> Shape:
-        """The families whose names begin as asked, those that only others know among them."""
+        """The families with that name prefix, including those that moto holds."""
         names = {last_part(arn).partition(":")[0] for arn in self._definition_arns("ACTIVE")}
         prefix = request.get("familyPrefix", "")
         return {"families": sorted(name for name in names if name.startswith(prefix))}
@@ -137,7 +137,7 @@ class ClusterOperations:
         return {"taskDefinition": definition_shape(definition), "tags": definition.registered.get("tags", [])}
 
     def list_definitions(self, request: Shape) -> Shape:
-        """ARNs of all revisions, or those of the families that begin as asked."""
+        """ARNs of all revisions, or of the families with that prefix."""
         prefix = request.get("familyPrefix")
         arns = [
             arn
@@ -152,7 +152,7 @@ class ClusterOperations:
 
 
 class _Numbered(Generic[T]):
-    """A record with its place, for paging."""
+    """A record with its position, for paging."""
 
     def __init__(self, number: int, value: T) -> None:
         self.number = number
@@ -160,7 +160,7 @@ class _Numbered(Generic[T]):
 
 
 def _workload(request: Shape, earlier: Workload) -> Workload:
-    """What its tasks need, by the request; how they behave, as those of the earlier revision did."""
+    """The resources that the request names, with the behavior of the earlier revision."""
     containers = request["containerDefinitions"]
     cpu = int(request.get("cpu") or 0) or sum(each.get("cpu", 0) for each in containers)
     memory = int(request.get("memory") or 0) or sum(

@@ -1,4 +1,4 @@
-"""The control plane: every operation by its name, and what the world tells it."""
+"""The control plane: every operation by its name, and the hooks for the world."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cluster query language, as `filter` of ListContainerInstances takes it.
+"""The cluster query language of ListContainerInstances' `filter`.
 
 attribute:bottlerocket.variant == aws-ecs-2 and not (agentConnected == false or runningTasksCount > 3)
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Predicate = Callable[["ContainerInstance"], bool]
 
 GROUP = "task:group"
-"""The one subject that has several values: an instance has many tasks."""
+"""The only subject with several values: an instance has many tasks."""
 
 _TOKEN = re.compile(
     r"\s*('[^']*'|\"[^\"]*\"|\(|\)|\[|\]|,|==|!=|>=|<=|=~|!~|>|<|!(?:in|exists)\b|!|&&|\|\||[^\s()\[\],=!<>~&|'\"]+)"
@@ -41,7 +41,7 @@ _WORDS = {
 
 
 def parse(text: str) -> Predicate:
-    """The predicate that an expression stands for. Raises InvalidParameterException for what is none."""
+    """Parse an expression. Raises InvalidParameterException if it is not valid."""
     parser = _Parser(_tokens(text))
     predicate = parser.any_of()
     if not parser.at_end:
@@ -117,7 +117,7 @@ class _Parser:
                 return _compare(read, operator, self._next())
 
     def _about_groups(self, operator: str) -> Predicate:
-        """Of the groups of all tasks on an instance that are to run, any one that fits is enough."""
+        """True if the group of any task on the instance matches."""
         if operator in ("exists", "not_exists", "!exists"):
             return lambda instance: bool(_groups(instance)) is (operator == "exists")
         if operator in ("=~", "!~"):
@@ -217,12 +217,12 @@ def _signed(operator: str, left: object, right: object) -> bool:
 
 
 def _release(text: str) -> tuple[int, ...]:
-    """A release of the agent: numbers, compared one by one."""
+    """An agent version: numbers, compared one by one."""
     return tuple(map(int, re.findall(r"\d+", text)))
 
 
 def _moment(text: str) -> str:
-    """A date in a form in which text is ordered as dates are; empty for what is none."""
+    """A date as text that sorts in order; empty if it is not a date."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

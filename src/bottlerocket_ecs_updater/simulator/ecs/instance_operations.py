@@ -33,7 +33,7 @@ _LISTABLE = ("ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION
 
 
 class InstanceOperations:
-    """ListContainerInstances and what goes with it."""
+    """ListContainerInstances and related operations."""
 
     def __init__(self, registry: Registry, memory: ReadHistory, agents: Agents) -> None:
         self._registry = registry
@@ -53,7 +53,7 @@ class InstanceOperations:
         }
 
     def list_instances(self, request: Shape) -> Shape:
-        """All but INACTIVE ones, unless a status is asked for."""
+        """All except INACTIVE ones, unless the request names a status."""
         cluster = self._registry.cluster(request)
         status = request.get("status")
         if status is not None and status not in _LISTABLE:
@@ -79,7 +79,7 @@ class InstanceOperations:
         return {"containerInstances": shapes, "failures": failures}
 
     def _health(self, instance: ContainerInstance) -> Shape:
-        """What ECS's own checks found, which is told only to those who ask for it."""
+        """The result of ECS health checks, returned only on request."""
         impaired = self._registry.impaired(instance)
         check = {"type": "CONTAINER_RUNTIME", "status": "OK"}
         if impaired is not None:
@@ -117,7 +117,7 @@ class InstanceOperations:
         )
 
     def deregister(self, request: Shape) -> Shape:
-        """Make one INACTIVE; with tasks on it only by force, and then they are nobody's any more."""
+        """Set one INACTIVE. If it has tasks, only with force, and then the tasks are orphaned."""
         cluster = self._registry.cluster(request)
         instance = instance_of(cluster, request["containerInstance"])
         if instance.status is Status.INACTIVE:
@@ -160,7 +160,7 @@ class InstanceOperations:
         return {"attributes": _echo(targets, request["attributes"])}
 
     def delete_attributes(self, request: Shape) -> Shape:
-        """Remove up to 10 by name; one that is not there is no error."""
+        """Delete up to 10 by name; a missing one is not an error."""
         cluster = self._registry.cluster(request)
         at_most(request["attributes"], ATTRIBUTES_AT_ONCE, "Attributes")
         targets = [_target(cluster, attribute) for attribute in request["attributes"]]

@@ -1,10 +1,10 @@
-"""The life of one task.
+"""The lifecycle of one task.
 
     PROVISIONING -> PENDING -> RUNNING                             while ECS wants it RUNNING
     RUNNING -> DEACTIVATING -> STOPPING -> DEPROVISIONING -> STOPPED     once ECS wants it STOPPED
 
-DEACTIVATING is where a load balancer lets go of it. A task that has not run yet goes to STOPPED at once.
-Only an agent that is up moves a task on: while its host is away, a task stays what ECS last heard of it.
+In DEACTIVATING a load balancer deregisters it. A task that has not run yet goes to STOPPED at once.
+Only a connected agent advances a task: while its host is down, a task keeps its last reported state.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _AT_ONCE = timedelta()
 
 
 class Lifecycle:
-    """Starts tasks, stops them, and moves them on with time."""
+    """Starts and stops tasks, and advances them over time."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -54,9 +54,9 @@ class Lifecycle:
         launch: Launch = Launch.FARGATE,
         provider: str = "",
     ) -> Task:
-        """Place a task on an instance, or on what is none, such as Fargate.
+        """Place a task on an instance, or off instances, such as on Fargate.
 
-        `already_running`: it was there before the world began.
+        `already_running`: it was running before the simulation started.
         """
         task = Task(
             arn=self._registry.names.ecs("task", cluster.name, self._registry.new_id()),
@@ -83,7 +83,7 @@ class Lifecycle:
         return task
 
     def stop(self, task: Task, code: str, reason: str) -> None:
-        """Want it STOPPED; harmless when that is so already."""
+        """Set its desired status to STOPPED. Does nothing if it already is."""
         if task.desired is Desired.STOPPED:
             return
         task.desired = Desired.STOPPED
@@ -93,7 +93,7 @@ class Lifecycle:
         self.resume(task)
 
     def resume(self, task: Task) -> None:
-        """Set the timer for what comes next, where there is an agent to do it."""
+        """Set the timer for the next state, if the agent is up."""
         if task.timer is not None:
             task.timer.cancel()
             task.timer = None
@@ -109,7 +109,7 @@ class Lifecycle:
             task.timer = self._clock.after(delay, lambda: self._enter_if_possible(task, last))
 
     def containers_died(self, task: Task) -> None:
-        """Its host goes down. ECS hears of it when the agent is back."""
+        """Its host goes down. ECS learns of it when the agent is back."""
         if task.last in _UNSTARTED or task.last is Last.STOPPED:
             return
         task.containers_dead = True
@@ -118,13 +118,13 @@ class Lifecycle:
             task.timer = None
 
     def abandon(self, task: Task, reason: str) -> None:
-        """Its instance is gone for good: STOPPED without anybody's help."""
+        """Its instance is gone for good: set it STOPPED at once."""
         task.desired = Desired.STOPPED
         task.stop_code, task.stopped_reason = "TerminationNotice", reason
         self._enter(task, Last.STOPPED)
 
     def reclassify(self, task: Task) -> None:
-        """Put it where its service's scheduler looks for it."""
+        """Update which bucket of its service it is in."""
         service = task.service
         if service is None:
             return
@@ -169,7 +169,7 @@ class Lifecycle:
                 assert_never(other)
 
     def _why_not_started(self, task: Task) -> str:
-        """Why it fails to start, empty where it starts: for itself, or for the release of its host."""
+        """Why the task fails to start, because of itself or its host's version; empty if it starts."""
         broken = self._registry.breaks(task)
         if broken is not None and broken.how is Breaking.FAILS_TO_START:
             return broken.reason

@@ -1,4 +1,4 @@
-"""What ECS remembers: clusters, container instances, tasks, services, and the indices over them."""
+"""ECS records: clusters, container instances, tasks, services, and their indices."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ SETTABLE = frozenset({Status.ACTIVE, Status.DRAINING})
 
 
 class Desired(StrEnum):
-    """What ECS wants of a task."""
+    """A task's desired status."""
 
     RUNNING = "RUNNING"
     STOPPED = "STOPPED"
 
 
 class Last(StrEnum):
-    """What ECS last heard of a task."""
+    """A task's last status."""
 
     PROVISIONING = "PROVISIONING"
     PENDING = "PENDING"
@@ -57,14 +57,14 @@ class Last(StrEnum):
 
 
 class Strategy(StrEnum):
-    """How a service spreads its tasks."""
+    """The scheduling strategy of a service."""
 
     REPLICA = "REPLICA"
     DAEMON = "DAEMON"
 
 
 class Launch(StrEnum):
-    """What a task runs on."""
+    """Where a task runs."""
 
     EC2 = "EC2"
     FARGATE = "FARGATE"
@@ -73,7 +73,7 @@ class Launch(StrEnum):
 
 
 FARGATE_PROVIDERS = frozenset({"FARGATE", "FARGATE_SPOT"})
-"""The capacity providers that every cluster may use, and that run tasks on no container instance."""
+"""The capacity providers of every cluster that run tasks off container instances."""
 
 EXTERNAL_ATTRIBUTE = "ecs.capability.external"
 EBS_VOLUMES = 27
@@ -89,13 +89,13 @@ INTERFACES = {
     "c6i.large": 3,
     "c6i.xlarge": 4,
 }
-"""Network interfaces by instance type, the primary one among them. Source: "Maximum IP addresses per interface"."""
+"""Network interfaces by instance type, including the primary one. Source: "Maximum IP addresses per interface"."""
 
 OTHER_INTERFACES = 4
 
 
 class Spreading(StrEnum):
-    """The placement strategy of a service, the first of them."""
+    """A service's first placement strategy."""
 
     SPREAD = "spread"
     """Over zones, then over instances."""
@@ -106,7 +106,7 @@ class Spreading(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProviderShare:
-    """How much of a service one capacity provider of its strategy gets."""
+    """The share of a service that one capacity provider in its strategy gets."""
 
     provider: str
     weight: int = 1
@@ -119,7 +119,7 @@ class CapacityProvider:
 
     name: str
     group_arn: str = ""
-    """Its Auto Scaling group, empty for Managed Instances."""
+    """Its Auto Scaling group; empty for Managed Instances."""
     scaling: bool = True
     """Whether its managed scaling is on."""
     termination_protection: bool = False
@@ -133,7 +133,7 @@ class CapacityProvider:
 
 
 class Controller(StrEnum):
-    """Who runs the deployments of a service; all but ECS itself work with task sets."""
+    """A service's deployment controller. All except ECS use task sets."""
 
     ECS = "ECS"
     CODE_DEPLOY = "CODE_DEPLOY"
@@ -151,24 +151,24 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """How a service is deployed, and for how long a deployment lasts after its new tasks are steady."""
+    """How a service is deployed, and how long a deployment continues after its new tasks are steady."""
 
     way: Way = Way.ROLLING
     controller: Controller = Controller.ECS
     bake: timedelta = timedelta()
-    """How long both revisions stay after the traffic has moved; with CANARY and LINEAR after each step."""
+    """How long both revisions run after traffic has shifted; with CANARY and LINEAR, after each step."""
     steps: int = 1
-    """In how many steps the traffic moves."""
+    """The number of steps in which traffic shifts."""
     pause: timedelta = timedelta()
-    """For how long a hook of the type PAUSE holds the deployment."""
+    """How long a hook of type PAUSE holds the deployment."""
     circuit_breaker: bool = False
-    """Whether a deployment whose tasks fail again and again becomes FAILED."""
+    """Whether the circuit breaker is on: a deployment whose tasks keep failing becomes FAILED."""
     never_ends: bool = False
-    """Whether a deployment stays in progress for ever."""
+    """Whether a deployment never completes."""
 
     @property
     def lasts(self) -> timedelta:
-        """How long a deployment goes on after all of its tasks are steady."""
+        """How long a deployment continues after all its tasks are steady."""
         return self.pause + self.steps * self.bake
 
 
@@ -181,26 +181,26 @@ class Workload:
     host_ports: tuple[int, ...] = ()
     gpus: int = 0
     required_attributes: tuple[str, ...] = ()
-    """Names of attributes without which an instance cannot run it."""
+    """Names of attributes that an instance must have to run it."""
     shutdown: timedelta = timedelta(seconds=2)
-    """How long it takes to end after SIGTERM; `stop_timeout` cuts it short."""
+    """How long it takes to exit after SIGTERM, limited by `stop_timeout`."""
     stop_timeout: timedelta = timedelta(seconds=30)
     deregistration_delay: timedelta = timedelta()
-    """How long a load balancer takes to let go of it before it is stopped; 0 without a load balancer."""
+    """The load balancer's deregistration delay before it is stopped; 0 without a load balancer."""
     healthy_after: timedelta = timedelta()
-    """From RUNNING until the load balancer finds it healthy."""
+    """From RUNNING until the load balancer reports it healthy."""
     never_stops: bool = False
-    """Its containers cannot be killed, as with a hung mount: it is STOPPING for ever."""
+    """Its containers cannot be killed, as with a hung mount: it stays STOPPING."""
     runs_for: timedelta | None = None
-    """After how long it ends by itself, as a batch job does; None for never."""
+    """How long it runs before it exits by itself, like a batch job; None for never."""
     exit_code: int = 0
-    """With what it ends by itself: not 0 for one that crashes."""
+    """Its exit code when it exits by itself; not 0 if it crashes."""
     fails_to_start: str = ""
-    """Why none of its tasks ever starts, in ECS's words; empty where they do."""
+    """Why its tasks never start, as ECS reports it; empty if they start."""
     awsvpc: bool = False
-    """Whether it has a network interface of its own; it takes no port of the host then."""
+    """Whether it has its own network interface; it then uses no host ports."""
     ebs: bool = False
-    """Whether it has an EBS volume of its own."""
+    """Whether it has its own EBS volume."""
     member_of: str = ""
     """A placement constraint of its task definition."""
 
@@ -215,7 +215,7 @@ class TaskDefinition:
     workload: Workload
     registered_at: datetime
     registered: Shape = field(default_factory=dict)
-    """The rest of what RegisterTaskDefinition was given."""
+    """The remaining fields of the RegisterTaskDefinition request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,7 @@ class ContainerInstanceSpec:
     ec2_instance_id: str
     zone: str
     attributes: tuple[tuple[str, str | None], ...] = ()
-    """What the agent sends besides what every instance has, such as `bottlerocket.variant`."""
+    """Attributes that the agent registers besides the built-in ones, such as `bottlerocket.variant`."""
     instance_type: str = "m6i.large"
     ami_id: str = "ami-0123456789abcdef0"
     cpu: int = 2048
@@ -233,7 +233,7 @@ class ContainerInstanceSpec:
     gpus: int = 0
     agent_version: str = "1.89.2"
     capacity_provider: str = ""
-    """The capacity provider of its Auto Scaling group; empty where it has none."""
+    """The capacity provider of its Auto Scaling group; empty if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,23 +248,23 @@ class ServiceSpec:
     maximum_percent: int = 200
     load_balanced: bool = False
     family: str = ""
-    """Of its task definition; the service's name when empty."""
+    """The family of its task definition; the service's name if empty."""
     distinct_instances: bool = False
     """Placement constraint: no two tasks on one instance."""
     member_of: str = ""
-    """Placement constraint: only where this expression of the cluster query language holds."""
+    """Placement constraint: only on instances that match this cluster query."""
     launch: Launch = Launch.EC2
     providers: tuple[str, ...] = ()
-    """The capacity providers of its strategy, which takes the place of the launch type."""
+    """The capacity providers of its strategy, which replaces the launch type."""
     shares: tuple[ProviderShare, ...] = ()
-    """Weights and bases of its providers; those of which it says nothing have weight 1 and base 0."""
+    """Weights and bases of its providers. Providers that are not listed have weight 1 and base 0."""
     spreading: Spreading = Spreading.SPREAD
     rollout: Rollout = Rollout()
 
 
 @dataclass(slots=True, eq=False)
 class ContainerInstance:
-    """A registered instance. `agent_up` is the truth, `agent_connected` what ECS believes."""
+    """A registered instance. `agent_up` is the real state, `agent_connected` what ECS shows."""
 
     arn: str
     number: int
@@ -286,9 +286,9 @@ class ContainerInstance:
     free_gpus: int = 0
     ports: set[int] = field(default_factory=set)
     interfaces: int = 0
-    """Network interfaces that tasks have."""
+    """Network interfaces in use by tasks."""
     volumes: int = 0
-    """EBS volumes that tasks have."""
+    """EBS volumes in use by tasks."""
     drained_by: str | None = None
     """Who set DRAINING, while it is DRAINING."""
     connection_timer: Timer | None = None
@@ -311,7 +311,7 @@ class ContainerInstance:
 
     @property
     def interfaces_left(self) -> int:
-        """Network interfaces that it has for tasks."""
+        """Network interfaces available for tasks."""
         return INTERFACES.get(self.spec.instance_type, OTHER_INTERFACES) - 1 - self.interfaces
 
     @property
@@ -320,11 +320,11 @@ class ContainerInstance:
         return self.status is Status.ACTIVE and self.agent_connected
 
     def has_room_for(self, work: Workload) -> bool:
-        """Whether CPU, memory, GPUs, host ports and attributes suffice."""
+        """Whether CPU, memory, GPUs, host ports and attributes are sufficient."""
         return self.shortage(work) is None
 
     def shortage(self, work: Workload) -> str | None:
-        """What is missing for a task, as RunTask's failures say it; None when there is room."""
+        """What is missing for a task, as in RunTask's failures; None if there is room."""
         if not all(name in self.custom or name in self.built_in for name in work.required_attributes):
             return "ATTRIBUTE"
         if not work.awsvpc and not self.ports.isdisjoint(work.host_ports):
@@ -341,7 +341,7 @@ class ContainerInstance:
 
 
 class Bucket(Enum):
-    """What a task is to its service's scheduler. 'Leaving' is on a draining instance, or of an old deployment."""
+    """How the service scheduler classifies a task. 'Leaving': on a draining instance, or of an old deployment."""
 
     STARTING = "starting"
     UNHEALTHY = "unhealthy"
@@ -354,7 +354,7 @@ class Bucket(Enum):
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """A task, from its placement until it is forgotten an hour after it stopped."""
+    """A task, from its placement until it is dropped an hour after it stopped."""
 
     arn: str
     number: int
@@ -369,12 +369,12 @@ class Task:
     launch: Launch = Launch.EC2
     deployment: str = ""
     provider: str = ""
-    """The capacity provider by which it was placed."""
+    """The capacity provider that placed it."""
     desired: Desired = Desired.RUNNING
     last: Last = Last.PROVISIONING
     healthy: bool = False
     containers_dead: bool = False
-    """Its containers died with their host, and ECS has not heard of it yet."""
+    """Its containers died with the host, and ECS does not know yet."""
     version: int = 1
     started_at: datetime | None = None
     stopping_at: datetime | None = None
@@ -407,16 +407,16 @@ class Deployment:
     updated_at: datetime
     completed: bool = False
     failed: bool = False
-    """Its circuit broke."""
+    """The circuit breaker stopped it."""
     failed_tasks: int = 0
-    """Tasks in a row that failed."""
+    """Consecutive failed tasks."""
     steady_at: datetime | None = None
-    """When its tasks were steady first: from then on it bakes."""
+    """When its tasks were first steady: the bake time starts then."""
 
 
 @dataclass(slots=True, eq=False)
 class Service:
-    """A service, its deployments (the primary one first), and its tasks by what they are to its scheduler."""
+    """A service, its deployments (primary first), and its tasks by bucket."""
 
     arn: str
     number: int
@@ -432,31 +432,31 @@ class Service:
     status: str = "ACTIVE"
     buckets: dict[Bucket, dict[str, Task]] = field(default_factory=lambda: {bucket: {} for bucket in Bucket})
     zones: Counter[str] = field(default_factory=Counter)
-    """How many tasks that stay are in each zone."""
+    """Staying tasks per zone."""
     ended: dict[str, Task] = field(default_factory=dict)
     events: deque[tuple[str, datetime, str]] = field(default_factory=lambda: deque(maxlen=EVENTS_KEPT))
     steady: bool = False
     distinct_instances: bool = False
     member_of: str = ""
     suits: Callable[[ContainerInstance], bool] = lambda _: True
-    """Whether its placement constraints allow an instance, tasks apart."""
+    """Whether its placement constraints allow an instance, apart from its tasks."""
     blocked: bool = False
-    """It found no room for a task; woken when there may be some."""
+    """It found no room for a task, and is woken when there may be room."""
     registered: Shape = field(default_factory=dict)
-    """The rest of what CreateService was given."""
+    """The remaining fields of the CreateService request."""
     launch: Launch = Launch.EC2
     providers: tuple[str, ...] = ()
     shares: tuple[ProviderShare, ...] = ()
     spreading: Spreading = Spreading.SPREAD
     rollout: Rollout = Rollout()
     failed_starts: int = 0
-    """Tasks in a row that failed to start."""
+    """Consecutive tasks that failed to start."""
     starts_again_at: datetime | None = None
-    """Until when no task is started, since those before failed to start; None while none did."""
+    """No task is started before this time, because earlier ones failed to start; None if none did."""
 
     @property
     def runs_elsewhere(self) -> bool:
-        """Whether its tasks are on no container instance of the cluster."""
+        """Whether its tasks run off the cluster's container instances."""
         if self.providers:
             return FARGATE_PROVIDERS.issuperset(self.providers)
         if self.launch is Launch.EC2:
@@ -465,12 +465,12 @@ class Service:
 
     @property
     def task_launch(self) -> Launch:
-        """What its tasks run on."""
+        """Where its tasks run."""
         return Launch.FARGATE if self.providers and self.runs_elsewhere else self.launch
 
     @property
     def baking(self) -> bool:
-        """Whether a deployment keeps the tasks of the one before beside its own."""
+        """Whether a deployment still keeps the previous deployment's tasks."""
         return self.rollout.way is not Way.ROLLING and len(self.deployments) > 1 and not self.deployments[0].failed
 
     def count(self, *buckets: Bucket) -> int:
@@ -497,23 +497,23 @@ class Service:
         return self.count(Bucket.STARTING, Bucket.LEAVING_STARTING)
 
     def may_go_to(self, instance: ContainerInstance) -> bool:
-        """Whether its placement constraints allow one more of its tasks on an instance."""
+        """Whether its placement constraints allow another of its tasks on an instance."""
         taken = self.distinct_instances and any(
             task.service is self and task.desired is Desired.RUNNING for task in instance.tasks.values()
         )
         return not taken and self.runs_on(instance) and self.suits(instance)
 
     def runs_on(self, instance: ContainerInstance) -> bool:
-        """Whether ECS places its tasks on an instance at all, room and constraints apart.
+        """Whether ECS may place its tasks on an instance, apart from room and constraints.
 
-        Launch type EC2 takes any EC2 instance of the cluster, whatever its capacity provider.
+        Launch type EC2 allows any EC2 instance of the cluster, whatever its capacity provider.
         """
         if self.providers:
             return instance.spec.capacity_provider in self.providers
         return instance.launch is self.launch
 
     def next_provider(self) -> str:
-        """The capacity provider of its next task: bases first, then by weight; empty where it has a launch type."""
+        """The capacity provider for its next task: bases first, then by weight; empty if it has a launch type."""
         if not self.providers:
             return ""
         have = Counter(task.provider for task in self.live_tasks() if task.desired is Desired.RUNNING)
@@ -527,14 +527,14 @@ class Service:
         return least.provider
 
     def live_tasks(self) -> list[Task]:
-        """All that are not STOPPED, in the order of their start."""
+        """All tasks that are not STOPPED, in start order."""
         live = [task for tasks in self.buckets.values() for task in tasks.values()]
         return sorted(live, key=lambda task: task.number)
 
 
 @dataclass(slots=True, eq=False)
 class Cluster:
-    """One cluster with everything in it."""
+    """One cluster and its contents."""
 
     arn: str
     name: str
@@ -542,9 +542,9 @@ class Cluster:
     by_ec2: dict[str, ContainerInstance] = field(default_factory=dict)
     """The newest registration of each EC2 instance."""
     tasks: dict[str, Task] = field(default_factory=dict)
-    """Live ones and visible stopped ones."""
+    """Live tasks, and stopped ones that are still visible."""
     stopped: deque[Task] = field(default_factory=deque)
-    """In the order in which they stopped."""
+    """Ordered by stop time."""
     services: dict[str, Service] = field(default_factory=dict)
     placement: Placement = field(default_factory=Placement)
     providers: dict[str, CapacityProvider] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Where a task goes: spread over the zones, then to the instance with the fewest tasks that has room."""
+"""Task placement: spread over zones, then on the instance with the fewest tasks that has room."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 class Placement:
-    """The instances of one cluster that take tasks, by zone and by how many tasks they have.
+    """The instances of one cluster that accept tasks, by zone and number of tasks.
 
-    Kept up to date one instance at a time, so that neither a change nor a choice looks at all of them.
+    Updated one instance at a time, so that neither changes nor choices scan all instances.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Placement:
         self._loads: dict[str, int] = {}
 
     def update(self, instance: ContainerInstance) -> None:
-        """Take note of what an instance is now."""
+        """Update an instance's position."""
         self._remove(instance)
         if instance.accepts_tasks:
             load = len(instance.tasks)
@@ -34,9 +34,9 @@ class Placement:
         taken: Mapping[str, int] | None = None,
         suits: Callable[[ContainerInstance], bool] = lambda _: True,
     ) -> ContainerInstance | None:
-        """An instance for one more task; `taken` is how many of its kind each zone has. None without room.
+        """An instance for another task; None if there is no room. `taken` is the number of such tasks per zone.
 
-        Without `taken` the zones are in the order of their least loaded instance.
+        Without `taken`, zones are ordered by their least loaded instance.
         """
         if taken is None:
             taken = {zone: min(loads, default=0) for zone, loads in self._zones.items()}
@@ -47,12 +47,12 @@ class Placement:
         return None
 
     def pack(self, work: Workload, suits: Callable[[ContainerInstance], bool]) -> ContainerInstance | None:
-        """The instance with the least memory left that would take one more task."""
+        """The instance with the least memory left that has room for another task."""
         able = self.able(work, suits)
         return min(able, key=lambda instance: (instance.free_memory, instance.number)) if able else None
 
     def able(self, work: Workload, suits: Callable[[ContainerInstance], bool]) -> list[ContainerInstance]:
-        """All instances that would take one more task."""
+        """All instances with room for another task."""
         return [instance for instance in self if instance.has_room_for(work) and suits(instance)]
 
     def __len__(self) -> int:

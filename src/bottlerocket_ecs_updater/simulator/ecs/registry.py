@@ -1,4 +1,4 @@
-"""The records of the control plane in one place, with what every part of it needs: clock, names, chances."""
+"""The control plane's records, with what all its parts share: clock, names, random numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Registry:
-    """Everything ECS remembers, and the lists of who wants to hear of changes."""
+    """All ECS records, and the listeners for changes."""
 
     def __init__(self, clock: Clock, names: Names, chances: random.Random, timing: EcsTiming | None = None) -> None:
         self.clock = clock
@@ -30,23 +30,23 @@ class Registry:
         self.clusters: dict[str, Cluster] = {}
         self.definitions: dict[str, list[TaskDefinition]] = {}
         self.other_definitions: list[Callable[[str], TaskDefinition | None]] = []
-        """Who else may know a task definition by its name or ARN."""
+        """Other sources of task definitions, by name or ARN."""
         self.other_definition_arns: list[Callable[[str], list[str]]] = []
-        """Who else may list task definitions of a status, by their ARNs."""
+        """Other sources of task definition ARNs, by status."""
         self.on_task: list[Callable[[Task], None]] = []
         """Called after each change of a task's desired or last status."""
         self.on_instance: list[Callable[[ContainerInstance], None]] = []
         """Called after each change of a container instance's status or connection."""
         self.breaks: Callable[[Task], TasksBreak | None] = lambda _: None
-        """What the release of its host does to a task."""
+        """How the host's version breaks a task."""
         self.impaired: Callable[[ContainerInstance], HealthImpaired | None] = lambda _: None
-        """What ECS's checks find wrong with a container instance."""
+        """What ECS health checks find wrong with a container instance."""
         self.actor: str | None = None
-        """Who makes the call that is being served; None while the world moves by itself."""
+        """The caller of the current call; None while the world acts by itself."""
         self._numbers = 0
 
     def number(self) -> int:
-        """The next number: records are listed in the order in which they were made."""
+        """The next number. Records are listed in the order of their creation."""
         self._numbers += 1
         return self._numbers
 
@@ -55,27 +55,27 @@ class Registry:
         return f"{self.chances.getrandbits(128):032x}"
 
     def create_cluster(self, name: str) -> Cluster:
-        """The cluster of this name, new if there was none."""
+        """The cluster with this name, created if necessary."""
         if name not in self.clusters:
             self.clusters[name] = Cluster(self.names.ecs("cluster", name), name)
         return self.clusters[name]
 
     def cluster(self, request: Shape) -> Cluster:
-        """The cluster that a request is about. Raises ClusterNotFoundException."""
+        """The cluster that a request names. Raises ClusterNotFoundException."""
         found = self.clusters.get(last_part(request.get("cluster") or "default"))
         if found is None:
             raise AwsError("ClusterNotFoundException", "Cluster not found.")
         return found
 
     def instance_changed(self, instance: ContainerInstance) -> None:
-        """Bring indices up to date, and tell who listens."""
+        """Update the indices, and notify listeners."""
         instance.version += 1
         instance.cluster.placement.update(instance)
         for listener in self.on_instance:
             listener(instance)
 
     def task_changed(self, task: Task) -> None:
-        """Tell who listens."""
+        """Notify listeners."""
         task.version += 1
         for listener in self.on_task:
             listener(task)
@@ -101,12 +101,12 @@ class Registry:
         return found
 
     def newest(self, family: str) -> TaskDefinition | None:
-        """The newest revision of a family that the world has itself."""
+        """The newest revision of a family in this registry."""
         revisions = self.definitions.get(family, [])
         return revisions[-1] if revisions else None
 
     def defines(self, name: str) -> bool:
-        """Whether the task definition is one of the world's own."""
+        """Whether the task definition is in this registry."""
         return self._own_definition(name) is not None
 
     def _own_definition(self, name: str) -> TaskDefinition | None:
@@ -117,7 +117,7 @@ class Registry:
         return revisions[number - 1] if 1 <= number <= len(revisions) else None
 
     def forget_old_tasks(self, cluster: Cluster) -> None:
-        """Drop the tasks that stopped too long ago to be shown."""
+        """Drop tasks that stopped too long ago to be shown."""
         limit = self.clock.now() - self.timing.stopped_visible
         stopped = cluster.stopped
         while stopped and stopped[0].stopped_at is not None and stopped[0].stopped_at <= limit:

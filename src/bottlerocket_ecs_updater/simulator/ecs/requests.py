@@ -1,4 +1,4 @@
-"""What operations share in reading a request: limits, and finding what an id or ARN means."""
+"""Request parsing shared by operations: limits, and lookups by id or ARN."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MISSING = "MISSING"
 
 
 def invalid(message: str) -> AwsError:
-    """InvalidParameterException, which ECS answers to most mistakes."""
+    """InvalidParameterException, which ECS returns for most mistakes."""
     return AwsError("InvalidParameterException", message)
 
 
 def at_most(values: Iterable[object], limit: int, what: str) -> None:
-    """Refuse a list that is longer than the API takes, or empty."""
+    """Reject a list that is empty or longer than the API allows."""
     count = len(list(values))
     if count == 0:
         raise invalid(f"{what} cannot be empty.")
@@ -34,7 +34,7 @@ def at_most(values: Iterable[object], limit: int, what: str) -> None:
 def find_all(
     asked: Iterable[str], known: Mapping[str, Found], arn_of: Callable[[str], str]
 ) -> tuple[list[Found], list[Shape]]:
-    """What is known of those that are asked for, and a failure for each of the others."""
+    """The records that exist, and a failure for each of the others."""
     found: list[Found] = []
     failures: list[Shape] = []
     for name in asked:
@@ -48,7 +48,7 @@ def find_all(
 
 
 def arn_like(cluster: Cluster, kind: str, name: str) -> str:
-    """The ARN of something in a cluster, from its short id or from itself."""
+    """The ARN of a resource in a cluster, from its short id or ARN."""
     if name.startswith("arn:"):
         return name
     return cluster.arn.replace(":cluster/", f":{kind}/") + f"/{last_part(name)}"

@@ -1,9 +1,9 @@
-"""The service scheduler: keeps services at their counts, and empties draining instances within their limits.
+"""The service scheduler: keeps services at their desired counts, and drains instances within the services' limits.
 
-Whatever changes wakes only the services and instances that it concerns; a tick later they are looked at.
-A service may have no fewer healthy tasks than minimumHealthyPercent of its desired count (rounded up), and no
-more tasks that are not STOPPED than maximumPercent of it (rounded down), so a replacement waits for one of both.
-Tasks of daemon services are the last to be stopped on a draining instance.
+A change wakes only the affected services and instances, which are processed one tick later.
+A service must keep at least minimumHealthyPercent of its desired count healthy (rounded up), and may have at most
+maximumPercent of it not STOPPED (rounded down), so a replacement may have to wait for either limit.
+On a draining instance, tasks of daemon services stop last.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 SCHEDULED = "ServiceSchedulerInitiated"
 FAILURES = frozenset({"TaskFailedToStart", "EssentialContainerExited"})
-"""How tasks end that count against their deployment."""
+"""Stop codes that count as failures of the deployment."""
 
 BREAKS_AFTER = (3, 200)
-"""The fewest and the most failed tasks that break a circuit. Source: ECS's threshold is half of the desired count."""
+"""Bounds of the circuit breaker threshold. Source: ECS's threshold is half of the desired count."""
 
 FIRST_THROTTLE, LONGEST_THROTTLE = timedelta(seconds=5), timedelta(minutes=15)
-"""Between two tries of a service whose tasks fail to start. Source: "Service throttle logic" of the ECS guide."""
+"""Delay between retries if tasks fail to start. Source: "Service throttle logic" in the ECS guide."""
 
 NO_ROOM = (
     "was unable to place a task because no container instance met all of its requirements. "
@@ -47,7 +47,7 @@ NO_ROOM = (
 
 
 class Scheduler:
-    """Looks at what was woken, one tick after it was woken."""
+    """Processes woken services and instances one tick later."""
 
     def __init__(self, registry: Registry, lifecycle: Lifecycle) -> None:
         self._registry = registry
@@ -57,22 +57,22 @@ class Scheduler:
         self._blocked: dict[str, Service] = {}
         self._ticking = False
         self.on_shortage: list[Callable[[Cluster, str], None]] = []
-        """Called where a capacity provider, or a launch type with an empty name, has no room for a task."""
+        """Called if a capacity provider (or, with an empty name, a launch type) has no room for a task."""
         registry.on_task.append(self._task_changed)
         registry.on_instance.append(self._instance_changed)
 
     def wake(self, service: Service) -> None:
-        """Have a service looked at."""
+        """Schedule a service for the next tick."""
         self._services[service.arn] = service
         self._tick_soon()
 
     def visit(self, instance: ContainerInstance) -> None:
-        """Have an instance's daemon tasks looked at."""
+        """Schedule an instance's daemon tasks for the next tick."""
         self._instances[instance.arn] = instance
         self._tick_soon()
 
     def new_deployment(self, service: Service, definition: TaskDefinition) -> None:
-        """Begin to replace a service's tasks."""
+        """Start to replace a service's tasks."""
         now = self._registry.clock.now()
         deployment_id = f"ecs-svc/{self._registry.chances.randrange(10**18, 10**19)}"
         service.deployments.insert(0, Deployment(deployment_id, definition, now, now))
@@ -84,7 +84,7 @@ class Scheduler:
         self.wake(service)
 
     def fill_at_once(self, service: Service) -> None:
-        """Bring a new service to its count as if that had happened long ago."""
+        """Start all tasks of a new service, as if it had been running for long."""
         cluster = service.cluster
         if service.deployments[0].definition.workload.fails_to_start:
             return
@@ -108,7 +108,7 @@ class Scheduler:
         self._wake_blocked(task.cluster)
 
     def _count_failure(self, service: Service, task: Task) -> None:
-        """A task of a deployment failed: what failed in a row is shown, and may break its circuit."""
+        """Count a failed task of a deployment. Enough consecutive failures trip the circuit breaker."""
         primary = service.deployments[0]
         if task.deployment != primary.id or task.stop_code not in FAILURES:
             return
@@ -122,7 +122,7 @@ class Scheduler:
             self.note(service, f"(deployment {primary.id}) deployment failed: tasks failed to start.")
 
     def _throttle(self, service: Service, task: Task) -> None:
-        """Tasks that do not start are tried again less and less often; those that start and end are not throttled."""
+        """Back off if tasks fail to start. Tasks that start and then exit are not throttled."""
         service.failed_starts = service.failed_starts + 1 if task.stop_code == "TaskFailedToStart" else 0
         if service.failed_starts:
             wait = min(FIRST_THROTTLE * 2 ** min(service.failed_starts - 1, 10), LONGEST_THROTTLE)
@@ -199,7 +199,7 @@ class Scheduler:
             self.note(service, f"has started {len(started)} tasks: {names}.")
 
     def _place(self, service: Service, *, already_running: bool = False) -> Task | None:
-        """Start one more task where the service's launch type or next capacity provider has room, None without."""
+        """Start another task if the launch type or next capacity provider has room; None if not."""
         provider = service.next_provider()
         if service.runs_elsewhere or provider in FARGATE_PROVIDERS:
             return self._start(service, None, provider=provider, already_running=already_running)
@@ -230,12 +230,12 @@ class Scheduler:
     def _stop_leaving(self, service: Service) -> None:
         floor = -(-service.desired * service.minimum_healthy_percent // 100)
         spare = service.healthy - floor
-        # A task that is not healthy does not count towards the floor, so to stop it costs nothing.
+        # An unhealthy task does not count towards the minimum, so it may always be stopped.
         self._stop(service, self._movable(service, Bucket.LEAVING_UNHEALTHY))
         self._stop(service, self._movable(service, Bucket.LEAVING_HEALTHY)[: max(spare, 0)])
 
     def _movable(self, service: Service, bucket: Bucket) -> list[Task]:
-        """Those that may be stopped now: what bakes keeps the tasks of the deployment before, where they may stay."""
+        """Tasks that may be stopped now. During bake time, the previous deployment's tasks stay."""
         tasks = [task for task in service.buckets[bucket].values() if not self._is_protected(task)]
         return [task for task in tasks if not (service.baking and _may_stay(task))]
 
@@ -333,7 +333,7 @@ class Scheduler:
         self.note(service, "has reached a steady state.")
 
     def _has_baked(self, service: Service, primary: Deployment) -> bool:
-        """Whether a deployment whose tasks are steady may end; else it is looked at again when it may."""
+        """Whether a steady deployment may complete. If not, schedules another look."""
         now, rollout = self._registry.clock.now(), service.rollout
         if rollout.never_ends or primary.failed:
             return False
@@ -350,5 +350,5 @@ class Scheduler:
 
 
 def _may_stay(task: Task) -> bool:
-    """Whether only its deployment is an old one: its instance takes tasks."""
+    """Whether the task is leaving only because of its old deployment: its instance accepts tasks."""
     return task.instance is None or task.instance.status is Status.ACTIVE

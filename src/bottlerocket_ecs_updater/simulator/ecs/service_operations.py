@@ -41,7 +41,7 @@ PAGE_LARGEST = 100
 
 
 class ServiceOperations:
-    """ListServices, CreateService and what goes with them."""
+    """ListServices, CreateService and related operations."""
 
     def __init__(self, registry: Registry, scheduler: Scheduler) -> None:
         self._registry = registry
@@ -61,7 +61,7 @@ class ServiceOperations:
         }
 
     def add(self, cluster: Cluster, spec: ServiceSpec) -> Service:
-        """A service in its steady state, as if it had been there for long."""
+        """Add a service in its steady state, as if it had existed for long."""
         family = spec.family or spec.name
         definition = self._registry.define(family, spec.workload, {"family": family})
         service = self._new(cluster, spec.name, definition, spec.strategy)
@@ -77,7 +77,7 @@ class ServiceOperations:
         return service
 
     def list_services(self, request: Shape) -> Shape:
-        """ARNs, 10 a page unless more are asked for."""
+        """ARNs, 10 a page by default."""
         cluster = self._registry.cluster(request)
         strategy, launch = request.get("schedulingStrategy"), request.get("launchType")
         records = (
@@ -107,7 +107,7 @@ class ServiceOperations:
         return {"services": services, "failures": failures}
 
     def create(self, request: Shape) -> Shape:
-        """A new service, which begins to start its tasks."""
+        """Create a service and start its tasks."""
         cluster = self._registry.cluster(request)
         name = request["serviceName"]
         old = cluster.services.get(name)
@@ -143,7 +143,7 @@ class ServiceOperations:
         return {"service": service_shape(service)}
 
     def delete(self, request: Shape) -> Shape:
-        """Stop it, which needs a count of 0 or force."""
+        """Delete a service; requires a desired count of 0, or force."""
         service = self._find(request)
         replicas = service.strategy is Strategy.REPLICA and service.desired > 0
         if replicas and not request.get("force"):
@@ -173,7 +173,7 @@ class ServiceOperations:
         }
 
     def describe_task_sets(self, request: Shape) -> Shape:
-        """Of a service whose deployments another controller makes; ECS's own have none."""
+        """Task sets of a service with another deployment controller than ECS."""
         service = self._find(request)
         sets = service_shape(service).get("taskSets", [])
         asked = [last_part(name) for name in request.get("taskSets") or []]
@@ -235,13 +235,13 @@ class ServiceOperations:
 
 
 def _in_brief(shape: Shape) -> Shape:
-    """A deployment as a list shows it."""
+    """A deployment as lists show it."""
     brief = {key: value for key, value in shape.items() if key in _BRIEF}
     return {**brief, "targetServiceRevisionArn": shape["targetServiceRevision"]["arn"]}
 
 
 def _rollout(request: Shape, before: Rollout) -> Rollout:
-    """How its deployments go, by what CreateService or UpdateService says of it."""
+    """The deployment settings in a CreateService or UpdateService request."""
     limits, controller = request.get("deploymentConfiguration", {}), request.get("deploymentController", {})
     bake, breaker = limits.get("bakeTimeInMinutes"), limits.get("deploymentCircuitBreaker")
     return replace(

@@ -1,4 +1,4 @@
-"""Records as the API shows them."""
+"""Records as the API returns them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def instance_shape(instance: ContainerInstance) -> Shape:
         "registeredResources": _resources(spec.cpu, spec.memory, spec.gpus, []),
         "status": instance.status.value,
         "agentConnected": instance.agent_connected,
-        # Tasks that are still stopping are in neither count: ECS counts what it wants to run.
+        # Stopping tasks are in neither count: ECS counts by desired status.
         "runningTasksCount": sum(task.desired is Desired.RUNNING for task in tasks),
         "pendingTasksCount": sum(task.desired is Desired.RUNNING and task.last in _NOT_RUNNING_YET for task in tasks),
         "attributes": [
@@ -142,7 +142,7 @@ def service_shape(service: Service) -> Shape:
 
 
 def _launched_by(service: Service) -> Shape:
-    """The launch type, or the strategy that takes its place."""
+    """The launch type, or the strategy that replaces it."""
     if service.providers:
         told = {share.provider: share for share in service.shares}
         shares = [told.get(name) or ProviderShare(name) for name in service.providers]
@@ -168,14 +168,14 @@ def _deployment_configuration(service: Service) -> Shape:
 
 
 def _deployments(service: Service) -> Shape:
-    """The deployments; a controller other than ECS has task sets in their place."""
+    """The deployments; other controllers than ECS have task sets instead."""
     if service.rollout.controller is Controller.ECS:
         return {"deployments": [_deployment_shape(service, deployment) for deployment in service.deployments]}
     return {"deployments": [], "taskSets": [_task_set_shape(service, one) for one in service.deployments]}
 
 
 def _task_set_shape(service: Service, deployment: Deployment) -> Shape:
-    # The controller makes the new one PRIMARY at the end: until then that is the old one.
+    # The controller sets the new one to PRIMARY only at the end.
     primary = deployment is service.deployments[-1]
     shown = _deployment_shape(service, deployment)
     arn = service.arn.replace(":service/", ":task-set/")
@@ -223,7 +223,7 @@ def service_deployment_shape(service: Service, deployment: Deployment) -> Shape:
 
 
 def desired_count(service: Service) -> int:
-    """What a service strives for; of a daemon service one task on each instance that takes tasks."""
+    """A service's desired count; for a daemon service, one task on each instance that accepts tasks."""
     if service.strategy is Strategy.DAEMON and service.status == "ACTIVE":
         placement = service.cluster.placement
         return sum(service.runs_on(each) and service.suits(each) for each in placement)

@@ -1,4 +1,4 @@
-"""What reads show: the present, or what was a little while ago where the world says that reads are stale."""
+"""Reads return the current state, or an earlier one while reads are stale."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VERSIONS_KEPT = 64
 
 
 class ReadHistory:
-    """Renders records for reads. Remembers earlier versions only after `remember`."""
+    """Renders records for reads. Keeps earlier versions only after `remember`."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -26,21 +26,21 @@ class ReadHistory:
         self._past: dict[str, deque[tuple[datetime, Shape]]] = defaultdict(lambda: deque(maxlen=VERSIONS_KEPT))
 
     def remember(self, lag: Callable[[], timedelta | None]) -> None:
-        """Keep earlier versions from now on; `lag` says how old reads are at the moment."""
+        """Keep earlier versions from now on. `lag` returns how stale reads currently are."""
         self._lag = lag
         self._registry.on_instance.append(self._note_instance)
         self._registry.on_task.append(self._note_task)
 
     def instance(self, instance: ContainerInstance) -> Shape:
-        """A container instance, as a read shows it."""
+        """A container instance as reads show it."""
         return self._earlier(instance.arn) or instance_shape(instance)
 
     def task(self, task: Task) -> Shape:
-        """A task, as a read shows it."""
+        """A task as reads show it."""
         return self._earlier(task.arn) or task_shape(task)
 
     def desired(self, task: Task) -> str:
-        """A task's desired status, as a list goes by it."""
+        """A task's desired status as lists see it."""
         earlier = self._earlier(task.arn)
         return task.desired.value if earlier is None else str(earlier["desiredStatus"])
 
@@ -50,7 +50,7 @@ class ReadHistory:
             return None
         moment = self._registry.clock.now() - lag
         past = self._past[arn]
-        # What is younger than the lag shows as it began: a list that lags shows neither more nor less.
+        # A record younger than the lag shows its first version.
         return next((shape for at, shape in reversed(past) if at <= moment), past[0][1])
 
     def _note_instance(self, instance: ContainerInstance) -> None:

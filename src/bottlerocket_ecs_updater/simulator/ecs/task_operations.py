@@ -49,7 +49,7 @@ PROTECTION_MAX_MINUTES = 2880
 
 
 class TaskOperations:
-    """ListTasks, RunTask, StopTask and what goes with them."""
+    """ListTasks, RunTask, StopTask and related operations."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class TaskOperations:
         }
 
     def list_tasks(self, request: Shape) -> Shape:
-        """Those that ECS wants RUNNING, unless another desired status is asked for."""
+        """Tasks with desired status RUNNING, unless the request names another one."""
         cluster = self._registry.cluster(request)
         self._registry.forget_old_tasks(cluster)
         desired = request.get("desiredStatus", "RUNNING")
@@ -100,7 +100,7 @@ class TaskOperations:
         return {"tasks": [self._memory.task(task) for task in found], "failures": failures}
 
     def run(self, request: Shape) -> Shape:
-        """Place up to 10 tasks where there is room."""
+        """Place up to 10 tasks if there is room."""
         cluster = self._registry.cluster(request)
         definition = self._registry.definition(request["taskDefinition"])
         suits = _constraints(request, definition)
@@ -121,7 +121,7 @@ class TaskOperations:
     def _choose(
         self, cluster: Cluster, definition: TaskDefinition, suits: Predicate, request: Shape
     ) -> ContainerInstance | None:
-        """Where a task goes: the first strategy decides, and without one it is spread."""
+        """Choose an instance by the first placement strategy, or spread without one."""
         strategies = request.get("placementStrategy", [])
         if strategies and strategies[0].get("type") == "random":
             able = cluster.placement.able(definition.workload, suits)
@@ -129,7 +129,7 @@ class TaskOperations:
         return cluster.placement.choose(definition.workload, suits=suits)
 
     def start(self, request: Shape) -> Shape:
-        """Start a task on the instances that are named, up to 10."""
+        """Start a task on up to 10 named instances."""
         cluster = self._registry.cluster(request)
         at_most(request["containerInstances"], STARTED_AT_ONCE, "Container instances")
         definition = self._registry.definition(request["taskDefinition"])
@@ -165,7 +165,7 @@ class TaskOperations:
         return {"protectedTasks": [self._protection_shape(task) for task in found], "failures": failures}
 
     def update_protection(self, request: Shape) -> Shape:
-        """Protect service tasks from being stopped by their scheduler, for two hours unless told otherwise."""
+        """Protect service tasks from their scheduler, by default for two hours."""
         cluster = self._registry.cluster(request)
         at_most(request["tasks"], PROTECTED_AT_ONCE, "Tasks")
         minutes = request.get("expiresInMinutes", PROTECTION_DEFAULT_MINUTES)
@@ -212,7 +212,7 @@ class TaskOperations:
         return task_shape(task)
 
     def _candidates(self, cluster: Cluster, request: Shape) -> Iterable[Task]:
-        """The smallest indexed set that holds all that is asked for, in the order of the numbers."""
+        """The smallest indexed set that contains all matches, ordered by number."""
         if request.get("containerInstance"):
             instance = instance_of(cluster, request["containerInstance"])
             return sorted([*instance.tasks.values(), *instance.ended.values()], key=_by_number)
@@ -225,7 +225,7 @@ class TaskOperations:
 
 
 def _matches(task: Task, request: Shape) -> bool:
-    """Whether a task passes the filters; ECS takes several at once as 'and'."""
+    """Whether a task matches all filters."""
     service = request.get("serviceName")
     return (
         (not request.get("family") or task.definition.family == request["family"])
@@ -249,7 +249,7 @@ def _on_fargate(request: Shape) -> bool:
 
 
 def _constraints(request: Shape, definition: TaskDefinition) -> Predicate:
-    """Whether launch type, capacity providers and constraints let a task on an instance.
+    """Whether launch type, capacity providers and constraints allow a task on an instance.
 
     Raises InvalidParameterException.
     """

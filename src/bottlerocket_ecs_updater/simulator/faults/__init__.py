@@ -1,10 +1,10 @@
-"""What may go wrong, as values: each fault of the catalogue with its parameters, and plans of them.
+"""Faults as values: each fault of the catalogue with its parameters, and fault plans.
 
-A fault only says what happens; hosts, Run Command, ECS and the doors each make happen what is theirs.
-Parameters mean the same in every fault: `at` is the time since the host (or the world) began, `lasts` how long
-(None: for ever), `times` how often it strikes (None: each time), `version` the release that it is tied to
-(None: any that the host did not begin with).
-Never here: anything that happens.
+A fault only describes what happens. Hosts, Run Command, ECS and the client interfaces implement it.
+Parameters mean the same in every fault: `at` is the time since the host (or the world) started, `lasts` how long
+it lasts (None: forever), `times` how often it strikes (None: each time), `version` the version that it is tied to
+(None: any that the host did not start with).
+This package contains no behavior.
 """
 
 from bottlerocket_ecs_updater.simulator.faults.boots import (

@@ -1,4 +1,4 @@
-"""Faults of a reboot and of what has to come back after it."""
+"""Faults during a reboot, and of services that must come back after it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bottlerocket_ecs_updater.simulator.faults.updates import AT_ONCE
 
 
 class RebootEnding(StrEnum):
-    """How the command that rebooted the host ends in SSM."""
+    """How the reboot command ends in SSM."""
 
     SUCCESS = "success"
     STUCK = "stuck"
@@ -21,7 +21,7 @@ class RebootEnding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RebootEnds:
-    """F16. What SSM says in the end of a command that the reboot cut off."""
+    """F16. The final SSM status of a command that the reboot interrupted."""
 
     ending: RebootEnding
     times: int | None = 1
@@ -29,14 +29,14 @@ class RebootEnds:
 
 @dataclass(frozen=True, slots=True)
 class RebootRefused:
-    """F17. The host refuses to reboot (500), as with an inhibitor that is not released."""
+    """F17. The host refuses to reboot (500), for example because of a systemd inhibitor."""
 
     times: int | None = 1
 
 
 @dataclass(frozen=True, slots=True)
 class RebootDelayed:
-    """F17. The reboot begins only when the inhibitors are released, 5 minutes later at most."""
+    """F17. The reboot starts only after inhibitors are released, at most 5 minutes later."""
 
     delay: timedelta = timedelta(minutes=5)
     times: int | None = 1
@@ -51,7 +51,7 @@ class RebootIgnored:
 
 @dataclass(frozen=True, slots=True)
 class GrubFails:
-    """F19. GRUB cannot load the new bank: 30 s later the host boots the old one by itself."""
+    """F19. GRUB cannot load the new partition set: 30 s later the host boots the old one."""
 
     version: str | None = None
     times: int | None = 1
@@ -59,7 +59,7 @@ class GrubFails:
 
 @dataclass(frozen=True, slots=True)
 class BootHangs:
-    """F20. The new release hangs before it is marked successful; a reboot from outside rolls it back."""
+    """F20. The new version hangs before it is marked successful. An external reboot rolls it back."""
 
     version: str | None = None
     times: int | None = 1
@@ -67,7 +67,7 @@ class BootHangs:
 
 @dataclass(frozen=True, slots=True)
 class DockerDead:
-    """F21. The release boots and is marked successful, but neither docker nor the ECS agent comes up."""
+    """F21. The version boots and is marked successful, but neither Docker nor the ECS agent starts."""
 
     version: str | None = None
 
@@ -78,12 +78,12 @@ class ControlContainerMissing:
 
     version: str | None = None
     returns_after: timedelta | None = None
-    """How long after each boot the image can be pulled after all; None for never."""
+    """How long after each boot the image can be pulled; None for never."""
 
 
 @dataclass(frozen=True, slots=True)
 class EcsAgentLate:
-    """F23. After a boot the ECS agent comes up `delay` later, and then loses its connection `flaps` times."""
+    """F23. After a boot, the ECS agent starts `delay` later, and then loses its connection `flaps` times."""
 
     delay: timedelta = timedelta(minutes=3)
     flaps: int = 2
@@ -94,12 +94,12 @@ class EcsAgentLate:
 
 @dataclass(frozen=True, slots=True)
 class EcsAgentTerminal:
-    """F24. The ECS agent ends with exit status 5 after the next boot, and is not started again."""
+    """F24. The ECS agent exits with status 5 after the next boot, and is not restarted."""
 
 
 @dataclass(frozen=True, slots=True)
 class RollsBack:
-    """F25. The release never boots on this host: each try ends on the old bank."""
+    """F25. The version never boots on this host: each attempt ends on the old partition set."""
 
     version: str | None = None
 
@@ -113,7 +113,7 @@ class CheckStuckAfterBoot:
 
 
 class Unreachable(StrEnum):
-    """In what way SSM cannot reach a host."""
+    """How SSM cannot reach a host."""
 
     NEVER_REGISTERED = "never-registered"
     CONNECTION_LOST = "connection-lost"
@@ -121,7 +121,7 @@ class Unreachable(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SsmUnreachable:
-    """F28. The control container was never there (InvalidInstanceId), or is gone (Undeliverable)."""
+    """F28. The control container never ran (InvalidInstanceId), or is gone (Undeliverable)."""
 
     kind: Unreachable
     at: timedelta = AT_ONCE
@@ -130,14 +130,14 @@ class SsmUnreachable:
 
 @dataclass(frozen=True, slots=True)
 class ReportedUndeliverable:
-    """F29. A command ran on the host, one of `document` or of any, and SSM reports Undeliverable all the same."""
+    """F29. A command (of `document`, or any) ran on the host, but SSM reports Undeliverable."""
 
     times: int | None = 1
     document: str = ""
 
 
 class Breaking(StrEnum):
-    """How a release breaks the tasks on its host."""
+    """How a version breaks the tasks on its host."""
 
     FAILS_TO_START = "fails-to-start"
     EXITS = "exits"
@@ -146,20 +146,20 @@ class Breaking(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TasksBreak:
-    """F44. A release boots well and breaks containers: on its host tasks fail to start, exit, or stay PENDING."""
+    """F44. A version boots fine but breaks containers: tasks on it fail to start, exit, or stay PENDING."""
 
     how: Breaking = Breaking.FAILS_TO_START
     after: timedelta = timedelta(seconds=10)
     """How long after its start a task exits."""
     gpus_only: bool = False
-    """Whether only tasks that ask for GPUs break."""
+    """Whether only tasks with GPUs break."""
     reason: str = "CannotStartContainerError: nvidia-container-cli: initialization error: driver not loaded"
     version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HealthImpaired:
-    """F45. A release boots well, and ECS's own checks of the container instance find it IMPAIRED."""
+    """F45. A version boots fine, but ECS health checks report the container instance as IMPAIRED."""
 
     check: str = "CONTAINER_RUNTIME"
     after: timedelta = timedelta(seconds=60)

@@ -1,7 +1,7 @@
-"""The catalogue: every fault of the field by its number, what it does, where it was seen, what brings it about.
+"""The fault catalogue: every fault by number, with its effect, where it was seen, and the classes that cause it.
 
-F1 to F45 are faults of the world that the updater works in; W1 to W7 are those of its own calls and its own life.
-An issue is named as `repository#number`, a source file by the program that it belongs to.
+F1 to F45 are faults of hosts and AWS; W1 to W7 concern the updater's own calls and process.
+Issues are cited as `repository#number`, source files by their program.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEntry:
-    """One line of the catalogue: the effect, where it was seen, and the values that bring it about."""
+    """One catalogue entry: the effect, where it was seen, and the classes that cause it."""
 
     effect: str
     evidence: str
@@ -50,11 +50,11 @@ FAULTS: Mapping[str, CatalogueEntry] = MappingProxyType(
         ),
         "F8": _entry("the data volume is full", "updog", updates.DataVolumeFull),
         "F9": _entry("activate fails on the partition table", "signpost", updates.ActivateFails),
-        "F10": _entry("an image with one bank", "signpost", updates.SingleBank),
+        "F10": _entry("an image with one partition set", "signpost", updates.SingleBank),
         "F11": _entry("the update lock is held by something stuck", "brupop#483", updates.LockBusy),
         "F12": _entry("an operator at the host", "brupop#459", updates.OutOfBand),
         "F13": _entry(
-            "a release appears or is taken back in the middle of an update",
+            "a version is published or retracted in the middle of an update",
             "bottlerocket#4136, bottlerocket#4262",
             updates.ReleaseAppears,
             updates.ReleaseRetracted,
@@ -72,7 +72,7 @@ FAULTS: Mapping[str, CatalogueEntry] = MappingProxyType(
             boots.RebootRefused,
             boots.RebootDelayed,
         ),
-        "F18": _entry("the reboot is accepted and does not come", "assumed", boots.RebootIgnored),
+        "F18": _entry("the reboot is accepted but never happens", "assumed", boots.RebootIgnored),
         "F19": _entry("GRUB cannot load the new bank", "bottlerocket#585", boots.GrubFails),
         "F20": _entry("the boot hangs before it is marked", "bottlerocket#2589, #4136", boots.BootHangs),
         "F21": _entry("marked successful, but docker is dead", "bottlerocket#4135", boots.DockerDead),
@@ -81,15 +81,15 @@ FAULTS: Mapping[str, CatalogueEntry] = MappingProxyType(
         ),
         "F23": _entry("the ECS agent is late, or flaps", "ecs-agent#618, #782", boots.EcsAgentLate),
         "F24": _entry("the ECS agent ends for good", "ecs-agent#583", boots.EcsAgentTerminal),
-        "F25": _entry("a release rolls back again and again", "brupop#123", boots.RollsBack),
-        "F26": _entry("another release is written than was chosen", "updog", updates.ThirdVersion),
+        "F25": _entry("a version keeps rolling back", "brupop#123", boots.RollsBack),
+        "F26": _entry("another version is written than was chosen", "updog", updates.ThirdVersion),
         "F27": _entry("a command right after the boot gets stuck", "ecs-updater#54", boots.CheckStuckAfterBoot),
         "F28": _entry("SSM cannot reach the host", "public incident reports", boots.SsmUnreachable),
         "F29": _entry("executed, and reported Undeliverable", "public incident report", boots.ReportedUndeliverable),
-        "F30": _entry("the check's output is mutilated", "ecs-updater#38", updates.OddOutput),
+        "F30": _entry("the check's output is malformed", "ecs-updater#38", updates.OddOutput),
         "F31": _entry("the instance is terminated at any step", "ecs-updater#94", world.InstanceTerminated),
-        "F32": _entry("registered anew after the reboot", "ecs-agent#782, #1507", world.NewContainerInstance),
-        "F33": _entry("somebody else drains or returns", "ecs-updater#43", world.SomebodySets),
+        "F32": _entry("registered again after the reboot", "ecs-agent#782, #1507", world.NewContainerInstance),
+        "F33": _entry("someone else drains or returns it", "ecs-updater#43", world.SomebodySets),
         "F34": _entry("waves divide the cluster", "update_metadata", updates.WaveLate),
         "F35": _entry("a variant at the end of its life", "Bottlerocket variants", updates.VariantEnded),
         "F36": _entry("a version lock", "Bottlerocket settings", updates.VersionLocked),
@@ -97,33 +97,33 @@ FAULTS: Mapping[str, CatalogueEntry] = MappingProxyType(
         "F38": _entry("throttling, outages, errors of the API", "public incident reports", world.ApiFails),
         "F39": _entry("a task arrives between the last look and the reboot", "ECS", world.TaskArrives),
         "F40": _entry(
-            "ECS has it in a state that nobody set, and in which it takes no tasks",
+            "ECS shows it in a state that no one set, in which it accepts no tasks",
             "awsvpcTrunking in ECS",
             world.InBetween,
         ),
-        "F41": _entry("somebody stages another version", "brupop#459", world.SomebodyStages),
+        "F41": _entry("someone stages another version", "brupop#459", world.SomebodyStages),
         "F42": _entry(
             "its Auto Scaling group takes the instance away, and a hook or managed draining holds that up",
             "containers-roadmap#2467, containers-roadmap#2685, aws-cdk#13506",
             world.GroupTakes,
         ),
         "F43": _entry(
-            "somebody stops the EC2 instance; ECS keeps it registered",
+            "someone stops the EC2 instance; ECS keeps it registered",
             "bottlerocket#4888, ecs-agent#3000",
             world.InstanceStopped,
         ),
         "F44": _entry(
-            "a release boots well and breaks containers",
+            "a version boots fine but breaks containers",
             "bottlerocket#3960, #3513, #3849",
             boots.TasksBreak,
         ),
         "F45": _entry("ECS finds the container instance IMPAIRED", "containers-roadmap#759", boots.HealthImpaired),
-        "W1": _entry("reads that are behind", "eventual consistency of AWS", world.StaleReads),
-        "W2": _entry("carried out, but the reply is lost", "networks", world.RepliesLost),
+        "W1": _entry("stale reads", "eventual consistency of AWS", world.StaleReads),
+        "W2": _entry("a call takes effect, but the reply is lost", "networks", world.RepliesLost),
         "W3": _entry("the updater is killed at any call", "Spot, deployments, people", world.UpdaterDies),
         "W4": _entry("two updaters at once", "schedules that overlap", world.SecondUpdater),
-        "W5": _entry("a batch call fails in part", "`failures` of ECS", world.PartialFailures),
-        "W6": _entry("the state store is out of order", "public incident reports", world.StoreOutage),
+        "W5": _entry("a batch call fails partially", "`failures` of ECS", world.PartialFailures),
+        "W6": _entry("an outage of the state store", "public incident reports", world.StoreOutage),
         "W7": _entry(
             "commands are denied for one instance, and so for all in its call",
             "policies that name groups or tags",

@@ -1,4 +1,4 @@
-"""Plans of faults: what goes wrong where, in one run."""
+"""Fault plans: which faults strike where in one run."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 Fault = UpdateFault | BootFault | WorldFault
-"""Everything that can go wrong."""
+"""All faults."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A fault and where it strikes: an instance id, or "" for the world as a whole."""
+    """A fault and where it strikes: an instance id, or "" for the whole world."""
 
     fault: Fault
     on: str = ""
@@ -32,28 +32,28 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
-    """Everything that goes wrong in one run, and the seed that the world's chances are drawn from."""
+    """All faults in one run, and the seed of the world's random numbers."""
 
     faults: tuple[Placed, ...] = ()
     seed: int = 0
 
     def on(self, instance_id: str) -> tuple[Fault, ...]:
-        """What is planned for one instance, in the order of the plan."""
+        """The faults of one instance, in plan order."""
         return tuple(placed.fault for placed in self.faults if placed.on == instance_id)
 
     @property
     def world(self) -> tuple[Fault, ...]:
-        """What is planned for the world as a whole."""
+        """The faults of the whole world."""
         return self.on("")
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as values that JSON knows; durations are in seconds."""
+        """The plan as JSON values; durations are in seconds."""
         plan: dict[str, Any] = _CONVERTER.unstructure(self)
         return plan
 
     @classmethod
     def from_dict(cls, plan: Mapping[str, Any]) -> FaultPlan:
-        """Read what `to_dict` wrote. Raises cattrs' errors for anything else."""
+        """Parse the result of `to_dict`. Raises cattrs errors for anything else."""
         return _CONVERTER.structure(deepcopy(plan), cls)  # cattrs takes the tags out of what it reads
 
 

@@ -1,4 +1,4 @@
-"""Faults of an update on its host: the repository, apiclient, the disk, and who else is at work there."""
+"""Faults of an update on its host: the repository, apiclient, the disk, and other actors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RepositoryDown:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryBlackHole:
-    """F2. Packets vanish: the client gives up after 10 s, the host keeps the lock for about 50 s."""
+    """F2. Packets are dropped: the client gives up after 10 s, the host keeps the lock for about 50 s."""
 
     at: timedelta = AT_ONCE
     lasts: timedelta | None = None
@@ -52,14 +52,14 @@ class MetadataRegressed:
 
 @dataclass(frozen=True, slots=True)
 class HashMismatch:
-    """F6. The downloaded image does not have the hash that the metadata promises."""
+    """F6. The downloaded image's hash does not match the metadata."""
 
     times: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SlowDownload:
-    """F7. Prepare takes so long that the client gives up at 600 s; the host goes on and ends Staged."""
+    """F7. Prepare takes so long that the client gives up at 600 s; the host continues and ends Staged."""
 
     takes: timedelta = timedelta(minutes=12)
     times: int | None = 1
@@ -89,19 +89,19 @@ class ActivateFails:
 
 @dataclass(frozen=True, slots=True)
 class SingleBank:
-    """F10. The image has one bank only: it cannot be updated in place."""
+    """F10. The image has only one partition set: it cannot be updated in place."""
 
 
 @dataclass(frozen=True, slots=True)
 class LockBusy:
-    """F11. The update lock is held by something that is stuck; `lasts` None means until the next reboot."""
+    """F11. A stuck process holds the update lock; `lasts` None means until the next reboot."""
 
     at: timedelta = AT_ONCE
     lasts: timedelta | None = None
 
 
 class Deed(StrEnum):
-    """What an operator does on a host behind our back."""
+    """What an operator does on a host without the updater."""
 
     CHECK = "check"
     APPLY = "apply"
@@ -111,33 +111,33 @@ class Deed(StrEnum):
 
 
 class Moment(StrEnum):
-    """When a fault that waits for the host's own acts strikes."""
+    """Moments of a host's update at which a fault can strike."""
 
     AT = "at"
     AFTER_CHECK = "after-check"
     BEFORE_PREPARE = "before-prepare"
     DURING_PREPARE = "during-prepare"
     AFTER_PREPARE = "after-prepare"
-    """In the gap between the end of prepare and the moment apiclient looks again."""
+    """After prepare ends, and before apiclient polls again."""
     BEFORE_ACTIVATE = "before-activate"
-    """After apiclient has seen the end of prepare, a moment before it asks for activate."""
+    """After apiclient has seen that prepare ended, right before it requests activate."""
     WHILE_READY = "while-ready"
 
 
 @dataclass(frozen=True, slots=True)
 class OutOfBand:
-    """F12. Somebody runs apiclient on the host: at a time, or at a moment of the host's own update, once."""
+    """F12. Someone runs apiclient on the host once: at a time, or at a moment of the host's update."""
 
     deed: Deed
     at: timedelta = AT_ONCE
     moment: Moment = Moment.AT
     version: str = "latest"
-    """What LOCK_VERSION sets."""
+    """The version that LOCK_VERSION sets."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseAppears:
-    """F13. A release is published at the moment, for the host's variant and architecture."""
+    """F13. A version is published at the moment, for the host's variant and architecture."""
 
     version: str
     moment: Moment = Moment.AFTER_CHECK
@@ -146,7 +146,7 @@ class ReleaseAppears:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRetracted:
-    """F13. A release is taken back at the moment, for the host's variant and architecture."""
+    """F13. A version is retracted at the moment, for the host's variant and architecture."""
 
     version: str
     moment: Moment = Moment.AFTER_CHECK
@@ -154,7 +154,7 @@ class ReleaseRetracted:
 
 
 class Leftover(StrEnum):
-    """In what condition an earlier update was left behind."""
+    """The state in which an earlier update was left."""
 
     READY = "ready"
     STAGED = "staged"
@@ -164,7 +164,7 @@ class Leftover(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StartsWith:
-    """F14. The host begins with an update of `version` already written."""
+    """F14. The host starts with an update to `version` already written."""
 
     leftover: Leftover
     version: str
@@ -172,7 +172,7 @@ class StartsWith:
 
 @dataclass(frozen=True, slots=True)
 class ApplyKilled:
-    """F15. The apply command is killed before, in or after prepare; the control container may go with it."""
+    """F15. The apply command is killed before, during or after prepare, possibly with the control container."""
 
     moment: Moment = Moment.DURING_PREPARE
     container_restarts: bool = False
@@ -181,13 +181,13 @@ class ApplyKilled:
 
 @dataclass(frozen=True, slots=True)
 class ThirdVersion:
-    """F26. Prepare writes `version`, which came out after the last check; the host boots into it."""
+    """F26. Prepare writes `version`, which was published after the last check; the host boots it."""
 
     version: str
 
 
 class Oddity(StrEnum):
-    """What is wrong with the output of a check, or (NO_BOOT_ID) of the `cat` before it."""
+    """How the output of a check, or (NO_BOOT_ID) of the `cat` before it, is malformed."""
 
     GARBAGE = "garbage"
     EMPTY = "empty"
@@ -201,7 +201,7 @@ class Oddity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OddOutput:
-    """F30. `apiclient update check` prints something else than it should."""
+    """F30. `apiclient update check` prints malformed output."""
 
     oddity: Oddity
     times: int | None = None
@@ -209,14 +209,14 @@ class OddOutput:
 
 @dataclass(frozen=True, slots=True)
 class WaveLate:
-    """F34. The host's seed is in the last wave, so it sees a release days later than its neighbours."""
+    """F34. The host's seed is in the last wave, so it sees a version days later than other hosts."""
 
     seed: int = 2047
 
 
 @dataclass(frozen=True, slots=True)
 class VariantEnded:
-    """F35. The host is of a variant that gets no more releases: Idle for ever."""
+    """F35. The host's variant gets no more versions: it stays Idle."""
 
     variant: str = "aws-ecs-1"
 
@@ -230,7 +230,7 @@ class VersionLocked:
 
 @dataclass(frozen=True, slots=True)
 class DowngradeOffered:
-    """F37. The highest version for the host is below what it runs: it is offered a lower one."""
+    """F37. The highest version for the host is below the one it runs: it is offered a downgrade."""
 
     max_version: str
     at: timedelta = AT_ONCE

@@ -1,4 +1,4 @@
-"""Faults of what is around the hosts: ECS, other actors, the wire, the updater itself."""
+"""Faults around the hosts: ECS, other actors, the network, the updater itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bottlerocket_ecs_updater.simulator.faults.updates import AT_ONCE
 
 
 class Step(StrEnum):
-    """A step of an instance's update, as somebody outside sees it."""
+    """A step of an instance's update that is visible from outside."""
 
     CHECK = "check"
     APPLY = "apply"
@@ -22,7 +22,7 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InstanceTerminated:
-    """F31. The instance is terminated: at a time, or when a step begins on it."""
+    """F31. The instance is terminated: at a time, or when a step starts on it."""
 
     at: timedelta = AT_ONCE
     step: Step | None = None
@@ -44,7 +44,7 @@ class SetStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SomebodySets:
-    """F33. Somebody else drains the instance, or returns it: at a time, or after a step began on it."""
+    """F33. Someone else drains the instance or sets it ACTIVE: at a time, or after a step started on it."""
 
     status: SetStatus
     at: timedelta = AT_ONCE
@@ -53,9 +53,9 @@ class SomebodySets:
 
 @dataclass(frozen=True, slots=True)
 class GroupTakes:
-    """F42. Its Auto Scaling group takes the instance away: at a time, or after a step began on it.
+    """F42. The Auto Scaling group terminates the instance: at a time, or after a step started on it.
 
-    A lifecycle hook holds the termination up for `hook`. With `drains`, managed draining sets it DRAINING meanwhile.
+    A lifecycle hook delays the termination for `hook`. With `drains`, managed draining sets it DRAINING meanwhile.
     """
 
     at: timedelta = AT_ONCE
@@ -66,7 +66,7 @@ class GroupTakes:
 
 @dataclass(frozen=True, slots=True)
 class InstanceStopped:
-    """F43. Somebody stops the EC2 instance, at a time or after a step began, and starts it again after `lasts`."""
+    """F43. Someone stops the EC2 instance, at a time or after a step started, and starts it again after `lasts`."""
 
     at: timedelta = AT_ONCE
     step: Step | None = None
@@ -75,7 +75,7 @@ class InstanceStopped:
 
 @dataclass(frozen=True, slots=True)
 class ApiFails:
-    """F38. Calls fail with `code`: every `every`th one of `operation` ('*' for all) in the time given."""
+    """F38. Calls fail with `code`: every `every`th call of `operation` ('*' for all) during the given time."""
 
     code: str = "ThrottlingException"
     status: int = 400
@@ -88,7 +88,7 @@ class ApiFails:
 
 @dataclass(frozen=True, slots=True)
 class SomebodyStages:
-    """F41. Somebody stages another version on the host: at a time, or after a step began on it."""
+    """F41. Someone stages another version on the host: at a time, or after a step started on it."""
 
     version: str
     at: timedelta = AT_ONCE
@@ -97,7 +97,7 @@ class SomebodyStages:
 
 @dataclass(frozen=True, slots=True)
 class PartialFailures:
-    """W5. Batch calls name some of their items in `failures`, and leave them out of the answer and of any effect."""
+    """W5. Batch calls report some of their items in `failures`, and do not handle them."""
 
     operation: str = "DescribeContainerInstances"
     every: int = 3
@@ -108,13 +108,13 @@ class PartialFailures:
 
 @dataclass(frozen=True, slots=True)
 class TaskArrives:
-    """F39. A task is placed on the host between the look that found it empty and the reboot, if ECS may."""
+    """F39. A task is placed on the host after a look found it empty and before the reboot, if ECS may place it."""
 
     times: int | None = 1
 
 
 class Between(StrEnum):
-    """States of a container instance that nobody sets, and in which it takes no tasks."""
+    """States of a container instance that no one sets, and in which it accepts no tasks."""
 
     REGISTERING = "REGISTERING"
     DEREGISTERING = "DEREGISTERING"
@@ -123,7 +123,7 @@ class Between(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InBetween:
-    """F40. An instance that was ACTIVE is in another state for a time, and nobody drained it."""
+    """F40. An ACTIVE instance is in another state for a time, although no one drained it."""
 
     status: Between = Between.REGISTERING
     at: timedelta = AT_ONCE
@@ -132,7 +132,7 @@ class InBetween:
 
 @dataclass(frozen=True, slots=True)
 class StaleReads:
-    """W1. Describe and List answer with the world as it was `lag` ago."""
+    """W1. Describe and List calls return the state of `lag` ago."""
 
     lag: timedelta = timedelta(seconds=5)
     at: timedelta = AT_ONCE
@@ -141,7 +141,7 @@ class StaleReads:
 
 @dataclass(frozen=True, slots=True)
 class RepliesLost:
-    """W2. The call is carried out, and its reply never arrives: every `every`th one of `operation`."""
+    """W2. The call takes effect, but its reply is lost: every `every`th call of `operation`."""
 
     operation: str = "*"
     every: int = 5
@@ -165,7 +165,7 @@ class SecondUpdater:
 
 @dataclass(frozen=True, slots=True)
 class StoreOutage:
-    """W6. S3 answers no request, or takes no write, in the time given: of `caller`, or of anybody."""
+    """W6. S3 does not answer, or rejects writes, during the given time: for `caller`, or for everyone."""
 
     at: timedelta = AT_ONCE
     lasts: timedelta | None = None
@@ -175,9 +175,9 @@ class StoreOutage:
 
 @dataclass(frozen=True, slots=True)
 class CommandsDenied:
-    """W7. IAM does not allow SendCommand to the instance: whole calls are denied for it, `document` or all of them.
+    """W7. IAM denies SendCommand to the instance, so calls that include it fail as a whole: for `document`, or all.
 
-    AWS names one culprit in a denial, or with `named` false none.
+    The denial names one denied instance, or none if `named` is false.
     """
 
     document: str = ""

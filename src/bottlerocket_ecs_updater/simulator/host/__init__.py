@@ -1,7 +1,7 @@
-"""A Bottlerocket host as its outside sees it: banks, the update dispatcher, apiclient, a shell, boots.
+"""A Bottlerocket host as seen from outside: partition sets, the update dispatcher, apiclient, a shell, boots.
 
-Here lives what one host does by itself. Never here: ECS (tasks, placement) or the SSM service; they listen
-to a host's `on_…` lists and run its shell.
+It contains the behavior of one host. ECS and SSM are elsewhere: they listen to a host's `on_…` lists and run its
+shell.
 """
 
 from bottlerocket_ecs_updater.simulator.host.host import Host

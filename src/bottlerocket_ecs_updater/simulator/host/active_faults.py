@@ -1,4 +1,4 @@
-"""What is wrong with one host, and how often it has struck."""
+"""The faults of one host, and how often each has struck."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ F = TypeVar("F")
 
 
 class ActiveFaults:
-    """The faults of a host, found by kind, with the times that each is still to strike."""
+    """A host's faults by kind, with how often each will still strike."""
 
     def __init__(self, faults: Iterable[Fault], clock: Clock) -> None:
         self._clock = clock
@@ -31,15 +31,15 @@ class ActiveFaults:
         return self._born + at
 
     def all(self, kind: type[F]) -> list[F]:
-        """Every fault of a kind, whether it is active or not."""
+        """All faults of a kind, active or not."""
         return [fault for _, fault in self._faults.get(kind, ()) if isinstance(fault, kind)]
 
     def active(self, kind: type[F], suits: Callable[[F], bool] = lambda _: True) -> F | None:
-        """The first fault of a kind that holds now, without using it up; None when all is well."""
+        """The first active fault of a kind, without counting it as struck; None if there is none."""
         return next((fault for _, fault in self._candidates(kind, suits)), None)
 
     def strike(self, kind: type[F], suits: Callable[[F], bool] = lambda _: True) -> F | None:
-        """The first fault of a kind that holds now, counted as having struck; None when all is well."""
+        """The first active fault of a kind, and count it as struck; None if there is none."""
         for place, fault in self._candidates(kind, suits):
             self._struck[place] += 1
             return fault

@@ -1,7 +1,7 @@
-"""apiclient: the command that every updater drives a host with, texts, exit codes and limits included.
+"""apiclient: the command that updaters run on a host, with its texts, exit codes and time limits.
 
-Exit 0 is done, 1 a runtime error printed bare on standard error, 2 a usage error. Its log lines go to standard error.
-It waits by looking at the status again and again, and gives up at its own limit; the host goes on without it.
+Exit code 0 is success, 1 a runtime error printed on stderr, 2 a usage error. Log lines go to stderr.
+It waits by polling the status, and gives up at its own limit; the host continues without it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.host.script import Program, Streams
 
 REQUEST = timedelta(milliseconds=5)
-"""One request over the socket, where its duration matters: between a look at the status and the act on it."""
+"""The time for one request over the socket, between a status read and the act that depends on it."""
 REBOOT_REQUEST = timedelta(milliseconds=50)
 NOTIFY_EVERY = timedelta(seconds=5)
 CUT_OFF_WAIT = timedelta(minutes=30)
-"""Longer than any shutdown: a command that the shutdown is going to cut off is still there when it comes."""
+"""Longer than any shutdown, so that the command is still running when the shutdown interrupts it."""
 
 _PREPARE_FAILED = (
     "Failed to prepare update.  This could mean that we don't have a list of updates yet or that an update is "
@@ -48,7 +48,7 @@ class ClientError(Exception):
 
 
 class UsageError(Exception):
-    """Arguments that this release of apiclient does not know."""
+    """Arguments that this version of apiclient does not support."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,14 @@ _LIMITS = {
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """What apiclient reaches through the host's socket, in one boot."""
+    """The host API that apiclient reaches through the socket, during one boot."""
 
     machine: Machine
     dispatcher: Dispatcher
     moment: Callable[[Moment], None]
     step: Callable[[Step], None]
     reboot: Callable[[], str | None]
-    """Ask for a reboot; the answer is the complaint of a host that refuses."""
+    """Request a reboot. Returns the host's error if it refuses."""
 
 
 def run(api: Api, arguments: Sequence[str], streams: Streams) -> Program:
@@ -180,7 +180,7 @@ class _Client:
                 return True
 
     def _wait(self, command: Command, prefix: str) -> Generator[timedelta, None, UpdateStatus]:
-        """Ask for an action, and look until its result is there. Raises ClientError where it does not come."""
+        """Request an action, and poll for its result. Raises ClientError if there is none in time."""
         before = self._before(prefix)
         yield REQUEST
         limit = _LIMITS[command]
@@ -224,7 +224,7 @@ class _Client:
         last = status.most_recent_command
         if last is None or last.status == "Success":
             return status
-        # apiclient reads the exit status as a string, which it is not, so it always prints -1.
+        # apiclient wrongly reads the exit status as a string, so it always prints -1.
         raise ClientError(f"{prefix}{command} attempt failed with status '{last.status}' (-1): {last.stderr}")
 
     def _still_waiting(self, limit: Limit, attempt: int) -> None:
@@ -288,6 +288,6 @@ def _timestamp(status: UpdateStatus | None) -> str | None:
 
 
 def _seconds(duration: timedelta) -> str:
-    """A duration as Rust's Debug writes it: 594.5s, 10s, 500ms."""
+    """A duration in Rust's Debug format: 594.5s, 10s, 500ms."""
     seconds = duration.total_seconds()
     return f"{seconds:g}s" if seconds >= 1 else f"{seconds * 1000:g}ms"

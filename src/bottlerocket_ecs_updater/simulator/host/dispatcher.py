@@ -7,9 +7,9 @@
     Staged     Staged                        Staged               Ready            409
     Ready      Ready                         409                  409              Staged
 
-A command that fails leaves the state as it was, but for refresh, which falls back to Idle from Idle and Available.
-Commands answer at once and work on in the background; while they work they hold a lock, and everybody else is
-answered 423. The status lives on tmpfs: a reboot takes it, and the work, away.
+A failed command leaves the state unchanged, except refresh, which falls back to Idle from Idle and Available.
+Commands answer at once and work in the background. Meanwhile they hold a lock, and other requests get a 423.
+The status is on tmpfs: a reboot deletes it, and stops the work.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _ALLOWED: dict[Command, frozenset[UpdateState]] = {
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the host's API answers: `status` is there for a 200, `body` for everything that went wrong."""
+    """An answer of the host's API: `status` for a 200, `body` for errors."""
 
     code: int
     body: str = ""
@@ -57,7 +57,7 @@ class Reply:
 
 
 class Dispatcher:
-    """The dispatcher of one boot; a reboot brings a new one. `moment` is told of the stages of an update."""
+    """The dispatcher of one boot; a reboot creates a new one. `moment` is called at the stages of an update."""
 
     def __init__(self, machine: Machine, moment: Callable[[Moment], None]) -> None:
         self._machine = machine
@@ -84,7 +84,7 @@ class Dispatcher:
         return Reply(OK, status=self.status)
 
     def request(self, command: Command) -> Reply:
-        """POST /actions/…: begin, and answer at once; the work goes on when nobody waits for it."""
+        """POST /actions/…: start the work and answer at once. The work continues without the client."""
         if self.locked:
             return Reply(LOCKED, "Update lock held")
         status = self._initialised()
@@ -98,7 +98,7 @@ class Dispatcher:
         return Reply(NO_CONTENT)
 
     def stop(self) -> None:
-        """Kill the work in the background, as a shutdown or the OOM killer does: nothing is recorded."""
+        """Kill the background work, as a shutdown or the OOM killer does. Records nothing."""
         for timer in self._job:
             timer.cancel()
         self._job = []
@@ -147,7 +147,7 @@ class Dispatcher:
             case _ if outcome.exit_status != 0:
                 return status
             case Command.PREPARE:
-                # What the status says was staged is what the last refresh chose, whatever updog has written.
+                # The status shows the version that the last refresh chose, even if updog wrote another one.
                 staged = Staged(status.chosen_update, next_to_boot=False) if status.chosen_update else None
                 return replace(status, update_state=UpdateState.STAGED, staging_partition=staged)
             case Command.ACTIVATE:
@@ -160,7 +160,7 @@ class Dispatcher:
     def _refreshed(self, status: UpdateStatus, outcome: Outcome) -> UpdateStatus:
         begun = status.update_state in {UpdateState.STAGED, UpdateState.READY}
         if outcome.offer is None:
-            # The lists keep what an earlier refresh has put there.
+            # The lists keep the entries of an earlier refresh.
             return status if begun else replace(status, update_state=UpdateState.IDLE)
         chosen = outcome.offer.chosen
         found = UpdateState.AVAILABLE if chosen else UpdateState.IDLE

@@ -1,4 +1,4 @@
-"""One Bottlerocket host: what it runs, what it answers, and how it goes down and comes back."""
+"""One Bottlerocket host: what it runs, how it answers, and how it shuts down and boots."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.repository import Repository
 
 SERVICES_STOP = timedelta(seconds=1)
-"""From the beginning of a shutdown until docker, the agents and all that they run are gone."""
+"""From the start of a shutdown until Docker, the agents and everything they run have stopped."""
 GRUB_GIVES_UP = timedelta(seconds=30)
-"""How long GRUB shows that it could not load a bank, before it starts the machine again."""
+"""How long GRUB shows that it cannot load a partition set before it restarts the machine."""
 CONTAINER_RESTART = timedelta(seconds=45)
-"""`RestartSec` of host containers: how long the control container is away when it has ended."""
+"""`RestartSec` of host containers: the time until an exited control container is restarted."""
 INHIBITED = (
     'Operation inhibited by "bootstrap-containers@setup" (PID 1042 "bootstrap"), '
     'reason is "bootstrap container is running".'
@@ -63,13 +63,13 @@ INHIBITED = (
 
 
 _OfRelease = GrubFails | BootHangs | RollsBack | DockerDead | ControlContainerMissing | TasksBreak | HealthImpaired
-"""What is wrong with a release, wherever it runs."""
+"""Faults of a version, on every host that runs it."""
 
 
 class Host:
-    """A host in the world. It is up and connected from the start; all that happens later is on the clock.
+    """A host in the world. It is up and connected from the start; everything later is driven by the clock.
 
-    The world hears of what happens through the `on_…` lists, called in order, at the moment it happens.
+    The `on_…` lists are called in order, at the moment when something happens.
     """
 
     def __init__(self, clock: Clock, spec: HostSpec, repository: Repository, chances: random.Random) -> None:
@@ -78,20 +78,20 @@ class Host:
         self.instance_id = spec.instance_id
         self.boots = 1
         self.booted_at = clock.now()
-        """How often an operating system has come up, the boot before the world began included."""
+        """Number of boots, including the one before the simulation started."""
         self.power = Power.RUNNING
         self.on_containers_die: list[Callable[[Host, str], None]] = []
-        """Docker stops, in a shutdown or a power cut; the text says why."""
+        """Docker stops, in a shutdown or a power failure; the text says why."""
         self.on_ecs_agent: list[Callable[[Host, bool], None]] = []
-        """The ECS agent connected (True) or went away (False)."""
+        """The ECS agent connected (True) or disconnected (False)."""
         self.on_ssm_agent: list[Callable[[Host, bool], None]] = []
-        """The SSM agent pinged (True) or went away (False)."""
+        """The SSM agent pinged (True) or disconnected (False)."""
         self.on_boot: list[Callable[[Host], None]] = []
-        """An operating system is up; `running` and `boot_id` are those of this boot."""
+        """The host has booted; `running` and `boot_id` are those of this boot."""
         self.on_step: list[Callable[[Host, Step], None]] = []
-        """A check, an apply, a reboot or a boot begins; of steps, these are what a host can see."""
+        """A check, an apply, a reboot or a boot starts: the steps that are visible on a host."""
         self.on_terminate: list[Callable[[Host], None]] = []
-        """The instance is gone for good."""
+        """The instance is terminated."""
         self._machine = Machine(clock, spec, repository, chances)
         self._meddling = Meddling(self, self._machine)
         self._dispatcher = Dispatcher(self._machine, self._meddling.at)
@@ -108,38 +108,38 @@ class Host:
 
     @property
     def running(self) -> str:
-        """The version that the host runs, or tries to boot."""
+        """The version that the host runs, or is booting."""
         return self._machine.running
 
     @property
     def variant(self) -> str:
-        """The variant of its image; a fault may have made it another than the spec's."""
+        """The variant of its image, which a fault may have changed from the spec's."""
         return self._machine.variant
 
     @property
     def ailments(self) -> ActiveFaults:
-        """Its faults, for those who make happen what concerns them."""
+        """Its faults, for the services that implement them."""
         return self._machine.ailments
 
     @property
     def banks(self) -> Partitions:
-        """Its disk, to look at."""
+        """Its disk, read-only."""
         return self._machine.banks
 
     @property
     def update_status(self) -> UpdateStatus | None:
-        """What thar-be-updates remembers, to look at; None until its first command after a boot."""
+        """The status of thar-be-updates, read-only; None until its first command after a boot."""
         return self._dispatcher.status
 
     @property
     def going_down(self) -> bool:
-        """Whether it is down, or has accepted a reboot that is held up."""
+        """Whether it is down, or has accepted a reboot that is delayed."""
         held_up = self._delayed_reboot is not None and self._delayed_reboot.pending
         return held_up or self.power is not Power.RUNNING
 
     @property
     def version_lock(self) -> str:
-        """`settings.updates.version-lock`; setting it is what somebody at the host would do."""
+        """`settings.updates.version-lock`, as an operator on the host would set it."""
         return self._machine.settings.version_lock
 
     @version_lock.setter
@@ -148,18 +148,18 @@ class Host:
 
     @property
     def managed(self) -> bool:
-        """Whether SSM has ever heard of it."""
+        """Whether it is registered in SSM."""
         never = Unreachable.NEVER_REGISTERED
         return not self.spec.managed_by and not any(fault.kind is never for fault in self.ailments.all(SsmUnreachable))
 
     @property
     def node_id(self) -> str:
-        """By which id Systems Manager knows it."""
+        """Its id in Systems Manager."""
         return self.spec.node_id or self.instance_id
 
     @property
     def address(self) -> str:
-        """Its private IPv4 address, which follows from its id."""
+        """Its private IPv4 address, derived from its id."""
         number = zlib.crc32(self.instance_id.encode())
         with suppress(ValueError):
             number = int(self.instance_id[-6:], 16)
@@ -167,8 +167,8 @@ class Host:
 
     @property
     def platform(self) -> tuple[str, str]:
-        """Name and version of the operating system as its SSM agent reports them."""
-        # Before 1.7.0 the agent saw the control container's release file, not the host's.
+        """The operating system's name and version as the SSM agent reports them."""
+        # Before 1.7.0 the agent read the control container's os-release, not the host's.
         if parse_version(self.running) < parse_version("1.7.0"):
             return "Amazon Linux", "2"
         return "Bottlerocket", self.running
@@ -176,8 +176,8 @@ class Host:
     def execute(self, lines: Sequence[str], finished: Callable[[ScriptResult], None], timeout: timedelta) -> Script:
         """Run shell lines; `finished` is called once, later. After `timeout` the script is killed (137).
 
-        What it has begun on the host goes on when the script is killed. When the host goes down, the script ends
-        with 143 and `cut` set. Raises RuntimeError where no operating system runs.
+        Work that the script started on the host continues after it is killed. If the host goes down, the script ends
+        with 143 and `cut` set. Raises RuntimeError if the host is not running.
         """
         if self.power not in {Power.RUNNING, Power.SHUTTING_DOWN}:
             raise RuntimeError(f"{self.instance_id} is {self.power}: nothing can be run on it")
@@ -193,11 +193,11 @@ class Host:
         return script
 
     def request(self, command: Command) -> Reply:
-        """Ask the update dispatcher for something, as somebody at the host would; its answer, not its result."""
+        """Send a request to the update dispatcher, as an operator on the host would. Returns the immediate answer."""
         return self._dispatcher.request(command)
 
     def kill_applies(self, *, container_restarts: bool) -> None:
-        """Kill every script that runs an apply; with the whole control container, if it is that which restarts."""
+        """Kill every script that runs an apply, optionally with the whole control container."""
         applies = [each for each in self._scripts if any("update apply" in line for line in each.lines)]
         if applies and container_restarts and self.ssm_agent_up:
             self._set_ssm(up=False)
@@ -209,7 +209,7 @@ class Host:
                 script.kill()
 
     def reboot(self, reason: str) -> None:
-        """Reboot it from outside, as an operator or EC2 does; it helps where the host hangs."""
+        """Reboot it from outside, as an operator or EC2 does. This also works if the host hangs."""
         match self.power:
             case Power.RUNNING:
                 self._shut_down(reason)
@@ -221,7 +221,7 @@ class Host:
                 pass
 
     def stop(self) -> None:
-        """Stop the EC2 instance; harmless where nothing runs."""
+        """Stop the EC2 instance; does nothing if it is not running."""
         if self.power in {Power.STOPPED, Power.TERMINATED}:
             return
         self._cancel_life()
@@ -235,7 +235,7 @@ class Host:
             self._power_on()
 
     def terminate(self) -> None:
-        """End it for good; harmless when it has ended already."""
+        """Terminate it; does nothing if it is already terminated."""
         if self.power is Power.TERMINATED:
             return
         self._cancel_life()
@@ -277,19 +277,19 @@ class Host:
         self._dispatcher.stop()
 
     def _ending(self) -> RebootEnding:
-        # A worker that dies with its host is what the agent finds when it comes back, unless the plan says else.
+        # By default, the agent finds after the boot that its worker died with the host.
         ends = self.ailments.strike(RebootEnds)
         return ends.ending if ends else RebootEnding.WORKER_TIMED_OUT
 
     def _power_on(self) -> None:
-        """GRUB picks a bank; tmpfs, and with it the update status, is empty."""
+        """Boot: GRUB picks a partition set. The tmpfs is empty, so there is no update status."""
         self._cancel_life()
         self.power = Power.BOOTING
         self._dispatcher = Dispatcher(self._machine, self._meddling.at)
         self._announce(Step.BOOT)
         bank = self.banks.take_next()
         if self.power is not Power.BOOTING:
-            return  # whoever heard of the boot has ended it
+            return  # a listener terminated it
         if bank is None:
             self.power = Power.HUNG
         elif bank.successful:
@@ -302,12 +302,12 @@ class Host:
             self._later(self.spec.timing.boot, self._boot)
 
     def breaks_tasks(self, *, gpus: bool) -> TasksBreak | None:
-        """What the release that it runs does to a task, None where it does no harm."""
+        """How the version that it runs breaks a task; None if it does not."""
         suits = self._concerns
         return self.ailments.active(TasksBreak, lambda fault: suits(fault) and (gpus or not fault.gpus_only))
 
     def impaired(self) -> HealthImpaired | None:
-        """What ECS's own checks find wrong with it, None where nothing is."""
+        """What ECS health checks find wrong with it; None if nothing."""
         found = self.ailments.active(HealthImpaired, self._concerns)
         return found if found is not None and self.clock.now() >= self.booted_at + found.after else None
 
@@ -382,7 +382,7 @@ class Host:
             heard(self, step)
 
     def _later(self, delay: timedelta, action: Callable[[], None]) -> None:
-        """Plan something that the next shutdown, or the end of the instance, makes void."""
+        """Schedule something that the next shutdown, or the termination, cancels."""
         self._life = [timer for timer in self._life if timer.pending]
         self._life.append(self.clock.after(delay, action))
 

@@ -1,4 +1,4 @@
-"""Hosts that enter the world with an update half done: the status and the flags that it has left."""
+"""Hosts that start with a half-done update: its status and partition flags."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.host.machine import Machine
 
 EARLIER = timedelta(hours=3)
-"""How long before the world began that update was tried."""
+"""How long before the start of the simulation that update was attempted."""
 
 
 def place(machine: Machine) -> UpdateStatus | None:
-    """Leave what the plan says on the disk; the status that goes with it, or None where nothing was begun."""
+    """Prepare the disk as planned. Returns the matching status, or None if no update was started."""
     start = machine.ailments.active(StartsWith)
     if start is None or machine.ailments.active(SingleBank) is not None:
-        return None  # with one bank only, nothing can have been staged
+        return None  # with only one partition set, nothing can be staged
     _write(machine, start)
     ready = start.leftover is Leftover.READY
     nothing_chosen = start.leftover is Leftover.STAGED_NOTHING_CHOSEN

@@ -1,4 +1,4 @@
-"""What the programs on one host share."""
+"""The state that the programs on one host share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Settings:
-    """`settings.updates.*`: on the data volume, so they outlive boots and updates."""
+    """`settings.updates.*`: on the data volume, so they survive boots and updates."""
 
     seed: int
     ignore_waves: bool
@@ -35,12 +35,12 @@ class Settings:
 
     @property
     def targets_base_url(self) -> str:
-        """Where the images are."""
+        """The base URL of the images."""
         return self.metadata_base_url.removesuffix("/") + "/targets/"
 
 
 class Machine:
-    """The disk, the settings and the surroundings of one host; all of it outlives a reboot."""
+    """The disk, settings and environment of one host, which survive a reboot."""
 
     def __init__(self, clock: Clock, spec: HostSpec, repository: Repository, chances: random.Random) -> None:
         self.clock = clock
@@ -62,18 +62,18 @@ class Machine:
 
     @property
     def running(self) -> str:
-        """The version of the active bank."""
+        """The version of the active partition set."""
         image = self.banks.active.image
         if image is None:
             raise RuntimeError("a host cannot run from an empty bank")
         return image
 
     def image(self, version: str) -> Image:
-        """A release for this machine."""
+        """The image of a version for this machine."""
         return Image(self.spec.arch, version, self.variant)
 
     def offer(self) -> Offer:
-        """What updog finds in the repository now."""
+        """What updog currently finds in the repository."""
         lowered = self.ailments.active(DowngradeOffered)
         viewer = Viewer(
             variant=self.variant,
@@ -87,5 +87,5 @@ class Machine:
         return self.repository.offer(viewer, self.clock.now())
 
     def is_update(self, wanted: str | None) -> bool:
-        """Whether a fault tied to the release `wanted` (None: any update) concerns what runs now."""
+        """Whether a fault that is tied to version `wanted` (None: any update) affects the running version."""
         return self.running == wanted if wanted is not None else self.running != self.spec.version

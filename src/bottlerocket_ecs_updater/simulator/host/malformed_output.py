@@ -1,4 +1,4 @@
-"""What `apiclient update check` prints, and the ways in which it may be mutilated."""
+"""The output of `apiclient update check`, and ways in which it may be malformed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GARBAGE = "\x00\ufffd\ufffd}{ not what was asked for\n"
 
 
 def distort(status: UpdateStatus, oddity: Oddity | None) -> str:
-    """Standard output of a check with this status; None for the one that is right."""
+    """The stdout of a check with this status, malformed by `oddity`; correct if that is None."""
     value = status.to_json()
     right = pretty(value) + "\n"
     match oddity:

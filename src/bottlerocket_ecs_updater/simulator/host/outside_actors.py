@@ -1,4 +1,4 @@
-"""What others do to a host while it is being updated: operators, maintainers of the repository, the OOM killer."""
+"""What others do to a host during its update: operators, repository maintainers, the OOM killer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OPERATOR_WAITS = timedelta(minutes=30)
 
 
 class Meddling:
-    """The meddlers of one host. Each acts once: at its time, or at its moment of the host's own update."""
+    """The outside actors of one host. Each acts once: at a time, or at a moment of the host's update."""
 
     def __init__(self, host: Host, machine: Machine) -> None:
         self._host = host
@@ -37,13 +37,13 @@ class Meddling:
         self._kills = bool(machine.ailments.all(ApplyKilled))
 
     def begin(self) -> None:
-        """Plan those who act at a time."""
+        """Schedule the actors that act at a time."""
         for act in [act for act in self._waiting if act.moment is Moment.AT]:
             self._waiting.remove(act)
             self._machine.clock.after(act.at, partial(self._do, act))
 
     def at(self, moment: Moment) -> None:
-        """A moment has come. Whoever waits for it acts right after what happens now."""
+        """A moment has come. Actors that wait for it act right after the current event."""
         for act in [act for act in self._waiting if act.moment is moment]:
             self._waiting.remove(act)
             self._machine.clock.after(timedelta(), partial(self._do, act))

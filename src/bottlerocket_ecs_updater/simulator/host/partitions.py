@@ -1,10 +1,10 @@
-"""The two banks of a Bottlerocket disk: which image each holds, and the GPT flags that decide what boots.
+"""The two partition sets of a Bottlerocket disk (A and B): their images, and the GPT flags that decide which boots.
 
-A bank boots when its priority is above 0 and it either has booted successfully before or has a try left; GRUB takes
-the bootable bank with the highest priority and uses up its try. The life of the flags through an update:
+A set boots if its priority is above 0 and it either has booted successfully before or has a try left. GRUB picks the
+bootable set with the highest priority and uses up its try. The flags during an update:
 
-    moment              active bank             inactive bank
-    normal              successful              priority 0, or the previous release
+    moment              active set              inactive set
+    normal              successful              priority 0, or the previous version
     prepare begins                              priority 0, tries 0, not successful: no way back from here
     prepare is done                             tries 1
     activate            priority 1              priority 2
@@ -21,12 +21,12 @@ DISK = "/dev/nvme0n1"
 
 
 class BankError(Exception):
-    """A change of the flags that signpost refuses; the text is what it prints."""
+    """A flag change that signpost refuses, with the text that it prints."""
 
 
 @dataclass(slots=True)
 class Bank:
-    """One set of partitions. `image` is the version written to it, None when there is none or a half of one."""
+    """One partition set. `image` is the version written to it; None if there is none, or a partial one."""
 
     image: str | None = None
     priority: int = 0
@@ -35,12 +35,12 @@ class Bank:
 
     @property
     def will_boot(self) -> bool:
-        """Whether GRUB would take it."""
+        """Whether GRUB would boot it."""
         return self.priority > 0 and (self.tries > 0 or self.successful)
 
 
 class Partitions:
-    """The disk of a host that runs `image`. With `single` there is no second bank, and no update in place."""
+    """The disk of a host that runs `image`. With `single` there is no second set, so no in-place update."""
 
     def __init__(self, image: str, *, single: bool = False) -> None:
         first = Bank(image, priority=2, successful=True)
@@ -49,38 +49,38 @@ class Partitions:
 
     @property
     def active(self) -> Bank:
-        """The bank that runs."""
+        """The running partition set."""
         return self._banks[self._active]
 
     @property
     def inactive(self) -> Bank:
-        """The bank for the next release. Raises BankError where there is none."""
+        """The partition set for the next version. Raises BankError if there is none."""
         if len(self._banks) == 1:
             raise BankError("Could not find inactive partition set")
         return self._banks[1 - self._active]
 
     @property
     def fallback(self) -> Bank | None:
-        """The inactive bank where there is one."""
+        """The inactive partition set, if there is one."""
         return self._banks[1 - self._active] if len(self._banks) > 1 else None
 
     def next_to_boot(self) -> Bank | None:
-        """What GRUB would take now; None when nothing on the disk boots."""
+        """What GRUB would boot now; None if nothing is bootable."""
         bootable = [bank for bank in self._banks if bank.will_boot]
         return max(bootable, key=lambda bank: bank.priority) if bootable else None
 
     def clear_inactive(self) -> None:
-        """Give up the inactive bank's image, before it is overwritten."""
+        """Discard the inactive set's image before it is overwritten."""
         bank = self.inactive
         bank.image, bank.priority, bank.tries, bank.successful = None, 0, 0, False
 
     def write_inactive(self, image: str) -> None:
-        """Finish writing an image, and mark it as worth one try."""
+        """Finish writing an image, and give it one try."""
         bank = self.inactive
         bank.image, bank.tries = image, 1
 
     def upgrade_to_inactive(self) -> None:
-        """Make the inactive bank the next to boot. Raises BankError unless it was just prepared."""
+        """Set the inactive set to boot next. Raises BankError unless it was just prepared."""
         bank = self.inactive
         if bank.priority > 0 or bank.successful:
             raise BankError(f"Inactive partition {DISK} is already marked for upgrade")
@@ -90,12 +90,12 @@ class Partitions:
         self.active.priority = 1
 
     def cancel_upgrade(self) -> None:
-        """Take back `upgrade_to_inactive`; the image and its try are kept."""
+        """Undo `upgrade_to_inactive`; keeps the image and its try."""
         self.inactive.priority = 0
         self.active.priority = 2
 
     def take_next(self) -> Bank | None:
-        """Do as GRUB does at power-on: pick a bank, use up its try, make it the active one."""
+        """Do what GRUB does at power-on: pick a set, use up its try, and make it active."""
         bank = self.next_to_boot()
         if bank is not None:
             bank.tries = max(bank.tries - 1, 0)
@@ -103,5 +103,5 @@ class Partitions:
         return bank
 
     def mark_successful(self) -> None:
-        """Record that the running release has booted."""
+        """Mark the running set as successfully booted."""
         self.active.successful = True

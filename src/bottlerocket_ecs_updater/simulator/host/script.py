@@ -1,4 +1,4 @@
-"""Programs that take time on a host: generators that say how long they wait, driven by the clock."""
+"""Programs that take time on a host: generators that yield their waits, driven by the clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.faults import RebootEnding
 
 Program = Generator[timedelta, None, int]
-"""Yields the time that it waits, returns its exit status."""
+"""Yields its waits, returns its exit status."""
 
 KILLED, TERMINATED = 137, 143
 
@@ -29,16 +29,16 @@ class Streams:
     err: list[str] = field(default_factory=list)
 
     def print(self, text: str) -> None:
-        """A line on standard output."""
+        """Print a line to stdout."""
         self.out.append(text + "\n")
 
     def complain(self, text: str) -> None:
-        """A line on standard error."""
+        """Print a line to stderr."""
         self.err.append(text + "\n")
 
 
 class Script:
-    """A script that runs on a host. It ends once: by itself, killed, timed out, or cut off by a shutdown."""
+    """A script on a host. It ends once: by itself, killed, timed out, or interrupted by a shutdown."""
 
     def __init__(
         self,
@@ -58,15 +58,15 @@ class Script:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether it is still running."""
         return self._finished is not None
 
     def kill(self, exit_code: int = KILLED) -> None:
-        """End it as SIGKILL does, with what it has printed so far. What it set off on the host goes on."""
+        """End it like SIGKILL, with its output so far. Work that it started on the host continues."""
         self._end(self._result(exit_code))
 
     def cut(self, ending: RebootEnding) -> None:
-        """End it because the host goes down; `ending` says how SSM will hear of it."""
+        """End it because the host goes down; `ending` is how SSM will report it."""
         self._end(self._result(TERMINATED, cut=ending))
 
     def _time_out(self) -> None:

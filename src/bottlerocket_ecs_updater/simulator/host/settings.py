@@ -1,4 +1,4 @@
-"""`apiclient get` and `apiclient set`, as far as they concern updates."""
+"""`apiclient get` and `apiclient set`, for update settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def report(machine: Machine, prefixes: Sequence[str]) -> dict[str, Any]:
-    """What `apiclient get PREFIX…` shows; an empty object for what this host does not have."""
+    """The output of `apiclient get PREFIX…`; an empty object for unknown settings."""
     everything = {"os": _os(machine), "settings": {"updates": _updates(machine.settings)}}
     if not prefixes:
         return everything
@@ -25,7 +25,7 @@ def report(machine: Machine, prefixes: Sequence[str]) -> dict[str, Any]:
 
 
 def parse(arguments: Sequence[str]) -> dict[str, Any]:
-    """Read `updates.version-lock=1.2.3 …` or `--json {…}` into the updates settings that are to change.
+    """Parse `updates.version-lock=1.2.3 …` or `--json {…}` into the update settings to change.
 
     Raises ValueError for a setting that the simulated host does not have.
     """
@@ -43,7 +43,7 @@ def parse(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def change(settings: Settings, wanted: dict[str, Any]) -> None:
-    """Change the settings, all or none. Raises ValueError with the reason."""
+    """Change all the settings, or none. Raises ValueError with the reason."""
     for key, value in wanted.items():
         _validate(key, value)
     for key, value in wanted.items():

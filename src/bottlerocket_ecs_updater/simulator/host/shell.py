@@ -1,7 +1,7 @@
-"""The shell of the control container: enough of `sh` for the scripts that drive Bottlerocket hosts.
+"""The control container's shell: enough of `sh` for the scripts that update Bottlerocket hosts.
 
-Lines run one after the other, joined by `;`, `&&` and `||`; a failing line does not stop the script unless `set -e`
-says so, and the last status is the script's. No variables, pipes or loops: what is not simulated is a syntax error.
+Commands are joined by newlines, `;`, `&&` and `||`. A failed line stops the script only with `set -e`; the script's
+status is the last one. There are no variables, pipes or loops: anything else is a syntax error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _REDIRECTION = re.compile(r"\s(?:2>&1|[12&]?>>?\s*/dev/null)(?=\s|$|;)")
 
 
 class _ExitError(Exception):
-    """The script ends here, with this status."""
+    """Ends the script with this status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -46,7 +46,7 @@ def run(api: Api, boot_id: str, lines: Sequence[str], streams: Streams) -> Progr
 
 @lru_cache(maxsize=256)  # thousands of hosts run the same few lines
 def _split(line: str) -> tuple[str, ...]:
-    """The words and operators of a line. Raises ValueError for quotes that are not closed."""
+    """The words and operators of a line. Raises ValueError for unclosed quotes."""
     lexer = shlex.shlex(_REDIRECTION.sub(" ", f"{line} "), posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     return tuple(lexer)
@@ -69,7 +69,7 @@ class _Shell:
                 raise _ExitError(self.status)
 
     def _commands(self, line: str) -> Iterator[tuple[str, list[str], str]]:
-        """Each command of a line, with what joins it to the one before and to the one after."""
+        """Each command of a line, with the operators before and after it."""
         if line.strip().startswith("#"):
             return
         before: str = ";"

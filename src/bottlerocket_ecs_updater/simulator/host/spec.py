@@ -1,4 +1,4 @@
-"""What a host is made from, and the small values that it hands out."""
+"""The specification of a host, and the small values that it returns."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HostTiming:
-    """How long things take on a healthy host, as transcripts and unit files suggest."""
+    """Durations on a healthy host, based on transcripts and unit files."""
 
     shutdown: timedelta = timedelta(seconds=8)
     boot: timedelta = timedelta(seconds=35)
-    """From the end of the shutdown until the release is marked as booted successfully."""
+    """From the end of the shutdown until the version is marked as booted successfully."""
     ssm_agent_start: timedelta = timedelta(seconds=10)
-    """From the end of the boot until the SSM agent pings: the control container has to come up."""
+    """From the end of the boot until the SSM agent pings: the control container must start first."""
     ecs_agent_start: timedelta = timedelta(seconds=12)
     """From the end of the boot until the ECS agent is connected."""
     refresh: timedelta = timedelta(milliseconds=400)
@@ -29,7 +29,7 @@ class HostTiming:
 
 @dataclass(frozen=True, slots=True)
 class HostSpec:
-    """One host at the moment when it enters the world: running, and never touched since its boot."""
+    """One host at the start of the simulation: running, and unchanged since its boot."""
 
     instance_id: str
     variant: str = "aws-ecs-2"
@@ -39,38 +39,38 @@ class HostSpec:
     ignore_waves: bool = False
     version_lock: str = "latest"
     ansi: bool = False
-    """Whether apiclient colours its log lines, as old releases do."""
+    """Whether apiclient colors its log lines, as old versions do."""
     node_id: str = ""
-    """Its id in Systems Manager after a hybrid activation (`mi-…`); empty where that is its EC2 id."""
+    """Its id in Systems Manager after a hybrid activation (`mi-…`); empty if that is its EC2 id."""
     managed_by: str = ""
-    """The service that looks after its EC2 instance, as ECS does of Managed Instances: Systems Manager knows none."""
+    """The service that manages its EC2 instance, such as ECS for Managed Instances: these are not in SSM."""
     tags: tuple[tuple[str, str], ...] = ()
-    """Tags of its EC2 instance, beside its name."""
+    """Tags of its EC2 instance, besides its name."""
     timing: HostTiming = HostTiming()
     faults: tuple[Fault, ...] = ()
 
 
 class Power(StrEnum):
-    """Whether there is an operating system that could do anything."""
+    """Whether the host is running."""
 
     RUNNING = "running"
     SHUTTING_DOWN = "shutting-down"
     BOOTING = "booting"
     HUNG = "hung"
-    """A boot that came to nothing: only a reboot from outside helps."""
+    """A failed boot: only an external reboot helps."""
     STOPPED = "stopped"
-    """Somebody, or a warm pool, stopped the EC2 instance; it may be started again."""
+    """The EC2 instance was stopped, by someone or by a warm pool; it can be started again."""
     TERMINATED = "terminated"
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptResult:
-    """How a script ended, with what it had printed by then: 137 when it was killed, 143 when the host went down."""
+    """How a script ended, with its output: exit code 137 if it was killed, 143 if the host went down."""
 
     exit_code: int
     stdout: str = ""
     stderr: str = ""
     timed_out: bool = False
-    """It was killed because its time was over."""
+    """It was killed because it timed out."""
     cut: RebootEnding | None = None
-    """The host went down under it; what becomes of the command in SSM."""
+    """How the command ends in SSM if the host went down; None if it did not."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class UpdateState(StrEnum):
-    """Where the host is on the way to another release."""
+    """The host's update state."""
 
     IDLE = "Idle"
     AVAILABLE = "Available"
@@ -21,7 +21,7 @@ class UpdateState(StrEnum):
 
 
 class Command(StrEnum):
-    """What thar-be-updates can be asked to do."""
+    """The commands of thar-be-updates."""
 
     REFRESH = "refresh"
     PREPARE = "prepare"
@@ -31,7 +31,7 @@ class Command(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One release for one kind of machine."""
+    """One version for one variant and architecture."""
 
     arch: str
     version: str
@@ -43,7 +43,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """An image on a bank, and whether that bank is the next to boot."""
+    """An image on a partition set, and whether that set boots next."""
 
     image: Image
     next_to_boot: bool
@@ -54,7 +54,7 @@ class Staged:
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """How the last command that did any work ended."""
+    """The result of the last command that did any work."""
 
     command: Command
     status: str
@@ -74,7 +74,7 @@ class CommandResult:
 
 @dataclass(frozen=True, slots=True)
 class UpdateStatus:
-    """The whole status file. It lives on tmpfs, so it is lost at every reboot."""
+    """The whole status file. It is on tmpfs, so every reboot deletes it."""
 
     active_partition: Staged
     update_state: UpdateState = UpdateState.IDLE
@@ -84,7 +84,7 @@ class UpdateStatus:
     most_recent_command: CommandResult | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The status with its keys in the order of the source's struct, as the API's raw body has them."""
+        """The status with its keys in the order of the source's struct, as in the API's raw body."""
         return {
             "update_state": self.update_state.value,
             "available_updates": list(self.available_updates),
@@ -96,7 +96,7 @@ class UpdateStatus:
 
 
 def pretty(value: object) -> str:
-    """JSON as apiclient prints it: its keys in alphabetical order, indented by two."""
+    """JSON as apiclient prints it: sorted keys, indented by two."""
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
 
 
@@ -106,7 +106,7 @@ def compact(value: object) -> str:
 
 
 def rfc3339(moment: datetime, nanoseconds: int = 0) -> str:
-    """A time as chrono writes it: UTC, with 0, 3, 6 or 9 digits of the second, as few as are needed."""
+    """A time as chrono writes it: UTC, with 0, 3, 6 or 9 decimal places, as few as needed."""
     fraction = f"{moment.microsecond * 1000 + nanoseconds:09d}"
     while fraction.endswith("000"):
         fraction = fraction[:-3]

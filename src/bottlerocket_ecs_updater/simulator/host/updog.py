@@ -1,7 +1,7 @@
-"""updog: what looks into the repository, writes images and sets the flags. It ends with an exit status and a text.
+"""updog: reads the repository, writes images and sets partition flags. It ends with an exit status and a text.
 
-Each verb returns a `Work`: how long it keeps the lock, and what it has done when that time is over. Nothing of it
-happens when the work is cut off, except what `begin` did: prepare gives up the old image first.
+Each command returns a `Work`: how long it holds the lock, and what it does at the end. If the work is interrupted,
+nothing happens except the effect of `begin`: prepare discards the old image first.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = timedelta(seconds=10)
 TRIES = 5
 BACK_OFF = timedelta(milliseconds=220)
-"""Between two tries; tough waits between 100 and 340 ms."""
+"""The time between two tries; tough waits between 100 and 340 ms."""
 QUICK = timedelta(milliseconds=300)
 PREPARE_JITTER = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run of updog ended; `offer` is what a successful refresh has found."""
+    """How a run of updog ended; `offer` is the result of a successful refresh."""
 
     exit_status: int = 0
     stderr: str = ""
@@ -51,7 +51,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A run of updog: it takes its time, and has its effect at the end of it."""
+    """A run of updog: it takes time, and takes effect at the end."""
 
     takes: timedelta
     finish: Callable[[], Outcome]
@@ -63,7 +63,7 @@ def refresh(machine: Machine) -> Work:
 
 
 def prepare(machine: Machine) -> Work:
-    """`updog update-image`: decide afresh which release to take, give up the old image, write the new one."""
+    """`updog update-image`: choose the version again, discard the old image, write the new one."""
     if trouble := _unreachable(machine):
         return trouble
     version = _version_to_write(machine)
@@ -83,7 +83,7 @@ def prepare(machine: Machine) -> Work:
 
 
 def activate(machine: Machine) -> Work:
-    """`updog update-apply`: make the inactive bank the next to boot."""
+    """`updog update-apply`: set the inactive partition set to boot next."""
 
     def finish() -> Outcome:
         if struck := machine.ailments.strike(ActivateFails):
@@ -98,7 +98,7 @@ def activate(machine: Machine) -> Work:
 
 
 def deactivate(machine: Machine) -> Work:
-    """`updog update-revert`: make the active bank the next to boot again."""
+    """`updog update-revert`: set the active partition set to boot next again."""
 
     def finish() -> Outcome:
         try:
@@ -138,7 +138,7 @@ def _write(machine: Machine, version: str) -> Work:
 
 
 def _unreachable(machine: Machine) -> Work | None:
-    """The metadata cannot be had, or not be trusted: how updog ends then."""
+    """How updog ends if the metadata is unavailable or not valid; None if it is fine."""
     ailments = machine.ailments
     if ailments.active(RepositoryBlackHole):
         takes = CONNECT_TIMEOUT * TRIES + BACK_OFF * (TRIES - 1)

@@ -1,4 +1,4 @@
-"""Auto Scaling as far as an updater may look at it: which group an instance is in, and what is being done with it."""
+"""The parts of Auto Scaling that an updater reads: an instance's group and its lifecycle state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REFRESHES_PAGE = 100
 IN_SERVICE = "InService"
 _TAKING_AWAY = ("Terminating", "Terminated", "Warmed")
 _APART = ("Warmed", "Terminat")
-"""States of those that are no part of a group's desired capacity."""
+"""Lifecycle states that do not count towards a group's desired capacity."""
 
 _ENDED = ("Successful", "Failed", "Cancelled")
 
@@ -54,7 +54,7 @@ class _Group:
 
 
 class AutoScaling:
-    """Groups over the world's instances. Nothing is scaled by itself: who writes a test says what happens."""
+    """Auto Scaling groups of the world's instances. Nothing scales by itself: tests trigger everything."""
 
     def __init__(self, clock: Clock, names: Names, ec2: Ec2, launching: Launching, chances: random.Random) -> None:
         self._clock = clock
@@ -77,7 +77,7 @@ class AutoScaling:
 
     @property
     def has_groups(self) -> bool:
-        """Whether there is anything that the world could tell of."""
+        """Whether the world has any groups."""
         return bool(self._groups)
 
     def add_group(
@@ -88,7 +88,7 @@ class AutoScaling:
         version: str = "1",
         max_size: int | None = None,
     ) -> None:
-        """A group of instances that are in service; twice as many fit into it unless its maximum is given."""
+        """Add a group of instances that are in service. Its default maximum is twice their number."""
         self._groups[name] = _Group(
             len(self._groups) + 1, name, self._clock.now(), launch_template, version, max_size=max_size
         )
@@ -106,7 +106,7 @@ class AutoScaling:
         return self._names.arn("autoscaling", resource)
 
     def join(self, group: str, instance_id: str, state: str = IN_SERVICE) -> None:
-        """One more instance of a group, which is made where there is none of that name."""
+        """Add an instance to a group, which is created if necessary."""
         if group not in self._groups:
             self.add_group(group)
         self._groups[group].members.append(instance_id)
@@ -114,7 +114,7 @@ class AutoScaling:
         self.set_lifecycle(instance_id, state)
 
     def set_lifecycle(self, instance_id: str, state: str) -> None:
-        """What the group does with an instance: `Standby`, `Terminating:Wait`, …"""
+        """Set an instance's lifecycle state: `Standby`, `Terminating:Wait`, …"""
         self._lifecycle[instance_id] = state
         if not state.startswith(_TAKING_AWAY):
             self._taken_since.pop(instance_id, None)
@@ -122,21 +122,21 @@ class AutoScaling:
             self._taken_since.setdefault(instance_id, self._clock.now())
 
     def take_away(self, instance_id: str) -> None:
-        """Its group, or one that is made for it, begins to terminate it, and a lifecycle hook holds that up."""
+        """The group (created if necessary) starts to terminate the instance, and a lifecycle hook delays that."""
         if instance_id not in self._group_of:
             self.join("hosts", instance_id)
         self.set_lifecycle(instance_id, "Terminating:Wait")
 
     def takes_away(self, instance_id: str) -> bool:
-        """Whether its group ends it, or keeps it in its warm pool."""
+        """Whether its group is terminating it, or keeps it in its warm pool."""
         return instance_id in self._taken_since
 
     def taken_since(self, instance_id: str) -> datetime | None:
-        """Since when its group ends it, or keeps it in its warm pool; None where it does neither."""
+        """Since when its group is terminating it, or keeps it in its warm pool; None if neither."""
         return self._taken_since.get(instance_id)
 
     def start_refresh(self, group: str) -> None:
-        """Begin to replace the instances of a group."""
+        """Start an instance refresh of a group."""
         refreshes = self._groups[group].refreshes
         refresh_id = str(uuid.UUID(int=self._chances.getrandbits(128), version=4))
         refreshes.insert(0, _Refresh(-len(refreshes), refresh_id, group, "InProgress", self._clock.now()))
@@ -148,7 +148,7 @@ class AutoScaling:
                 refresh.status = status
 
     def describe_instances(self, request: Shape) -> Shape:
-        """Those that are asked for and in a group, or all that are in one."""
+        """The requested instances that are in a group, or all that are in one."""
         asked = request.get("InstanceIds")
         if asked is not None and len(asked) > INSTANCES_AT_ONCE:
             raise AwsError(
@@ -166,7 +166,7 @@ class AutoScaling:
         return answer if token is None else {**answer, "NextToken": token}
 
     def describe_groups(self, request: Shape) -> Shape:
-        """Those that are named, or all."""
+        """The named groups, or all."""
         names = request.get("AutoScalingGroupNames")
         records = [group for group in self._groups.values() if not names or group.name in names]
         found, token = page(records, request.get("NextToken"), request.get("MaxRecords"), GROUPS_PAGE, GROUPS_DEFAULT)
@@ -174,7 +174,7 @@ class AutoScaling:
         return answer if token is None else {**answer, "NextToken": token}
 
     def describe_refreshes(self, request: Shape) -> Shape:
-        """Of one group, the newest first."""
+        """The refreshes of one group, newest first."""
         group = self._groups.get(request["AutoScalingGroupName"])
         if group is None:
             raise AwsError("ValidationError", "AutoScalingGroup name not found - null")
@@ -218,7 +218,7 @@ class AutoScaling:
             "InstanceType": machine.instance_type,
             "AvailabilityZone": machine.zone,
             "LifecycleState": self._lifecycle[name],
-            # Groups use upper case in one answer and not in the other; this is what both are read as.
+            # The real API differs in upper and lower case between two operations; parsing accepts this form.
             "HealthStatus": "HEALTHY" if machine.state == "running" else "UNHEALTHY",
             "LaunchTemplate": self._template(self._groups[self._group_of[name]]),
             "ProtectedFromScaleIn": False,

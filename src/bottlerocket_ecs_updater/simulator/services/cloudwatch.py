@@ -1,4 +1,4 @@
-"""CloudWatch as far as an updater asks it: alarms, and in what state they are."""
+"""The parts of CloudWatch that an updater reads: alarms and their states."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class _Alarm:
     number: int
     name: str
     rule: str
-    """Of a composite alarm; empty for one on a metric."""
+    """The rule of a composite alarm; empty for a metric alarm."""
     state: str
     since: datetime
     reason: str = ""
 
 
 class CloudWatch:
-    """Alarms that are in the state that somebody put them in; no metric moves them."""
+    """Alarms with states set by tests; no metrics change them."""
 
     def __init__(self, clock: Clock, names: Names) -> None:
         self._clock = clock
@@ -53,11 +53,11 @@ class CloudWatch:
 
     @property
     def has_alarms(self) -> bool:
-        """Whether there is anything that the world could tell of."""
+        """Whether the world has any alarms."""
         return bool(self._alarms)
 
     def set_alarm(self, name: str, state: str, *, rule: str = "") -> None:
-        """An alarm of this name in this state, new or not. With a rule it is a composite one."""
+        """Set an alarm's state; creates it if necessary. With a rule it is a composite alarm."""
         if name not in self._alarms:
             self._made += 1
             self._alarms[name] = _Alarm(self._made, name, rule, state, self._clock.now())
@@ -65,13 +65,13 @@ class CloudWatch:
         alarm.state, alarm.since = state, self._clock.now()
 
     def put(self, request: Shape) -> Shape:
-        """Both kinds begin without data, as real ones do."""
+        """Create an alarm of either kind, which starts as INSUFFICIENT_DATA like real ones."""
         if request["AlarmName"] not in self._alarms:
             self.set_alarm(request["AlarmName"], "INSUFFICIENT_DATA", rule=request.get("AlarmRule", ""))
         return {}
 
     def set_state(self, request: Shape) -> Shape:
-        """For a moment in reality, for good here."""
+        """Set the state. In AWS it is temporary, here it is permanent."""
         if request["AlarmName"] not in self._alarms:
             raise AwsError("ResourceNotFound", f"Alarm {request['AlarmName']} does not exist", 404)
         if request["StateValue"] not in STATES:
@@ -81,13 +81,13 @@ class CloudWatch:
         return {}
 
     def delete(self, request: Shape) -> Shape:
-        """Those that are named."""
+        """Delete the named alarms."""
         for name in request["AlarmNames"]:
             self._alarms.pop(name, None)
         return {}
 
     def describe(self, request: Shape) -> Shape:
-        """By names, prefix, type and state. Without types, composite alarms are left out."""
+        """Alarms by names, prefix, type and state. Without types, composite alarms are left out."""
         names, prefix = request.get("AlarmNames"), request.get("AlarmNamePrefix")
         if names and prefix:
             raise AwsError("ValidationError", "AlarmNames and AlarmNamePrefix cannot be used together")

@@ -1,4 +1,4 @@
-"""The three Run Command documents that an updater's stack brings along, and where the world keeps documents."""
+"""The three Run Command documents of the updater's stack, and the world's document store."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ STANDARD: Mapping[str, str] = {
 
 
 class Documents:
-    """Documents by name. On the wire others may hold documents, too: `sources` are asked first."""
+    """Documents by name. Over HTTP, moto may hold documents, too: `sources` are searched first."""
 
     def __init__(self, clock: Clock, documents: Mapping[str, str]) -> None:
         self._clock = clock
@@ -60,11 +60,11 @@ class Documents:
         self.sources: list[Callable[[str], str | None]] = []
 
     def add(self, name: str, content: str) -> None:
-        """Make a document, or replace it."""
+        """Create or replace a document."""
         self._made[name] = (content, self._clock.now())
 
     def content(self, name: str) -> str | None:
-        """What a document says; None when there is none of that name or ARN."""
+        """The content of a document; None if no document has that name or ARN."""
         for source in self.sources:
             found = source(name)
             if found is not None:
@@ -73,7 +73,7 @@ class Documents:
         return made[0] if made else None
 
     def all(self) -> Mapping[str, str]:
-        """The documents made here, by name."""
+        """The documents created here, by name."""
         return {name: content for name, (content, _) in self._made.items()}
 
     def handlers(self) -> dict[str, Callable[[Shape], Shape]]:

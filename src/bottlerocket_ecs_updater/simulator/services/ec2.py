@@ -1,4 +1,4 @@
-"""The little of EC2 that has to do with hosts: whether they run and pass their checks, reboots, stops, ends."""
+"""The parts of EC2 that concern hosts: state, status checks, reboot, stop, start, terminate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXPLICIT_IDS = 100
 PAGE = 1000
 TYPES_PAGE = 100
 INITIALIZING = timedelta(minutes=2)
-"""From a boot until the status checks have passed again; by then a rebooted host has long been back."""
+"""From a boot until the status checks have passed again, long after a rebooted host is back."""
 
 _STATES = {"running": 16, "terminated": 48, "stopped": 80}
 
@@ -55,7 +55,7 @@ class Machine:
 
 @dataclass(slots=True)
 class _Type:
-    """An instance type with its place, for paging."""
+    """An instance type with its position, for paging."""
 
     number: int
     name: str
@@ -69,7 +69,7 @@ class Ec2:
         self.machines: dict[str, Machine] = {}
 
     def add(self, host: Host, zone: str, instance_type: str, image_id: str) -> None:
-        """Take a host in."""
+        """Add a host."""
         machine = Machine(len(self.machines) + 1, host, zone, instance_type, image_id, self._clock.now())
         self.machines[host.instance_id] = machine
         host.on_boot.append(self._booted)
@@ -88,7 +88,7 @@ class Ec2:
         }
 
     def describe_instance_status(self, request: Shape) -> Shape:
-        """Of running instances, or of all with IncludeAllInstances."""
+        """The status of running instances, or of all with IncludeAllInstances."""
         self._check_ids(request)
         records = [
             machine
@@ -100,7 +100,7 @@ class Ec2:
         return answer if token is None else {**answer, "NextToken": token}
 
     def describe_instances(self, request: Shape) -> Shape:
-        """Each instance in a reservation of its own."""
+        """Instances, each in its own reservation."""
         self._check_ids(request)
         wanted = _filters(request.get("Filters", []))
         found, token = page(
@@ -115,7 +115,7 @@ class Ec2:
         return answer if token is None else {**answer, "NextToken": token}
 
     def reboot(self, request: Shape) -> Shape:
-        """As somebody does in the console; it helps where a host hangs."""
+        """Reboot instances, as in the console. This also works if a host hangs."""
         for machine in self._named(request):
             machine.host.reboot("RebootInstances")
         return {}
@@ -129,11 +129,11 @@ class Ec2:
         return {"StartingInstances": self._changed(request, lambda host: host.start())}
 
     def terminate(self, request: Shape) -> Shape:
-        """End instances for good."""
+        """Terminate instances."""
         return {"TerminatingInstances": self._changed(request, lambda host: host.terminate(), terminated=True)}
 
     def get_console_output(self, request: Shape) -> Shape:
-        """The last lines of one console, as the API encodes them."""
+        """The last lines of one console, in the API's encoding."""
         [machine] = self._named({"InstanceIds": [request["InstanceId"]]})
         host = machine.host
         text = f"Bottlerocket OS {host.running} ({host.variant})\nboot {host.boots}: {host.boot_id}\n{host.power}\n"
@@ -148,7 +148,7 @@ class Ec2:
         return [self.machines[name] for name in request["InstanceIds"]]
 
     def _changed(self, request: Shape, act: Callable[[Host], None], *, terminated: bool = False) -> list[Shape]:
-        """Do it to each of them; what they were, and are. Nothing is done where AWS would refuse it of one."""
+        """Apply `act` to each. Returns old and new states. Does nothing if AWS would reject one of them."""
         machines = self._named(request)
         for machine in machines:
             if machine.state == "terminated" and not terminated:
@@ -168,12 +168,12 @@ class Ec2:
         return shapes
 
     def tags_of(self, instance_id: str) -> dict[str, str]:
-        """The tags of an instance, by their keys; none of one that EC2 does not know."""
+        """An instance's tags by key; empty if EC2 does not know it."""
         machine = self.machines.get(instance_id)
         return {"Name": instance_id, **dict(machine.host.spec.tags)} if machine is not None else {}
 
     def describe_instance_types(self, request: Shape) -> Shape:
-        """How many network interfaces the types of these instances have; nothing else of them is simulated."""
+        """The number of network interfaces of instance types; nothing else is simulated."""
         asked = [value for each in request.get("Filters", []) for value in each["Values"]]
         asked += request.get("InstanceTypes", [])
         known = sorted({machine.instance_type for machine in self.machines.values()} - {""})
@@ -223,7 +223,7 @@ class Ec2:
     def _checks(self, machine: Machine) -> tuple[str, str]:
         if machine.host.power is Power.HUNG:
             return "impaired", "failed"
-        # EC2 looks once a minute: right after a reboot it still says "ok", which is why nobody should trust it.
+        # EC2 checks once a minute: right after a reboot it still reports "ok", so do not rely on it.
         until = machine.impaired_until
         if until is not None and self._clock.now() < until:
             return "initializing", "initializing"

@@ -1,4 +1,4 @@
-"""What instances are started from, as far as an updater may look at it: launch templates, and images by their names."""
+"""The parts of EC2 launches that an updater reads: launch templates and images."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class _Template:
     id: str
     name: str
     images: list[str]
-    """The image of each version, the first version first."""
+    """The image of each version, in order."""
     default: int
     created_at: datetime
 
 
 class Launching:
-    """Templates and images that whoever writes a test puts here."""
+    """Templates and images that tests add."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -45,25 +45,25 @@ class Launching:
 
     @property
     def has_templates(self) -> bool:
-        """Whether there is anything that the world could tell of."""
+        """Whether the world has any templates."""
         return bool(self._templates)
 
     def add_image(self, image_id: str, name: str) -> None:
-        """An AMI that is visible in the account."""
+        """Add an AMI that is visible in the account."""
         self._images[image_id] = name
 
     def add_template(self, name: str, *images: str, default: int = 1) -> None:
-        """A launch template with a version for each of the images; an image may be a `resolve:ssm:` parameter."""
+        """Add a launch template with one version per image. An image may be a `resolve:ssm:` parameter."""
         template_id = f"lt-{len(self._templates) + 1:017x}"
         self._templates[name] = _Template(template_id, name, list(images), default, self._clock.now())
 
     def template_id(self, name: str) -> str | None:
-        """The id of a template, None where there is none of that name."""
+        """The id of a template; None if there is none with that name."""
         found = self._templates.get(name)
         return found.id if found is not None else None
 
     def describe_launch_template_versions(self, request: Shape) -> Shape:
-        """The versions of one template that are asked for, by number or by alias."""
+        """The requested versions of one template, by number or alias."""
         template = self._asked(request)
         versions = request.get("Versions") or [str(number) for number in range(1, len(template.images) + 1)]
         if len(versions) > VERSIONS_AT_ONCE:

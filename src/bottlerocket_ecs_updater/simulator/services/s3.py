@@ -1,4 +1,4 @@
-"""S3 as far as a state store needs it: objects, conditional writes, lists in pages."""
+"""The parts of S3 that a state store needs: objects, conditional writes, paged lists."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class _Object:
 class _Bucket:
     objects: dict[str, _Object] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
-    """Sorted, as lists are."""
+    """Sorted, like lists."""
 
 
 class ObjectStore:
-    """Buckets in memory. Bodies are bytes here; the door makes streams of them."""
+    """Buckets in memory. Bodies are bytes here; the clients convert them to streams."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -54,12 +54,12 @@ class ObjectStore:
         }
 
     def create_bucket(self, request: Shape) -> Shape:
-        """An empty bucket; harmless when it is there."""
+        """Create an empty bucket; does nothing if it exists."""
         self._buckets.setdefault(request["Bucket"], _Bucket())
         return {"Location": f"/{request['Bucket']}"}
 
     def head_bucket(self, request: Shape) -> Shape:
-        """Whether there is such a bucket."""
+        """Check that the bucket exists."""
         if request["Bucket"] not in self._buckets:
             raise AwsError("404", "Not Found", 404)
         return {}
@@ -79,11 +79,11 @@ class ObjectStore:
         return _described(found)
 
     def put(self, request: Shape) -> Shape:
-        """Write an object; `IfMatch` wants it to be there as it was read, `IfNoneMatch` wants it not to be there."""
+        """Write an object. `IfMatch` requires an ETag, `IfNoneMatch` requires that the object does not exist."""
         bucket = self._bucket(request)
         _check_conditions(request, bucket.objects.get(request["Key"]))
         body = _bytes(request.get("Body", b""))
-        # S3's ETag of a plain upload is its MD5; nothing here relies on that hash being hard to forge.
+        # S3's ETag of a simple upload is its MD5; security does not depend on the hash here.
         etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
         if request["Key"] not in bucket.objects:
             insort(bucket.keys, request["Key"])
@@ -92,7 +92,7 @@ class ObjectStore:
         return {"ETag": etag}
 
     def delete(self, request: Shape) -> Shape:
-        """Remove an object; one that is not there is no error, unless `IfMatch` wants it to be."""
+        """Delete an object; a missing one is an error only with `IfMatch`."""
         bucket = self._bucket(request)
         _check_conditions(request, bucket.objects.get(request["Key"]))
         if bucket.objects.pop(request["Key"], None) is not None:
@@ -100,7 +100,7 @@ class ObjectStore:
         return {}
 
     def list_objects(self, request: Shape) -> Shape:
-        """Keys under a prefix, in order; with a delimiter, what is below it once."""
+        """Keys under a prefix, in order; with a delimiter, common prefixes once."""
         bucket = self._bucket(request)
         size = min(request.get("MaxKeys", PAGE), PAGE)
         prefix, delimiter = request.get("Prefix", ""), request.get("Delimiter", "")

@@ -1,6 +1,6 @@
-"""The SSM service as far as an updater meets it: Run Command and the inventory of managed instances.
+"""The parts of SSM that an updater uses: Run Command and the inventory of managed instances.
 
-Here lives what SSM remembers and answers. Never here: what a command does; hosts run it.
+It contains SSM's records and answers. What a command does is up to the hosts that run it.
 """
 
 from bottlerocket_ecs_updater.simulator.ssm.service import RunCommand

@@ -1,4 +1,4 @@
-"""The way of a command to a host and of its result back, with everything that may come between."""
+"""Delivers commands to hosts and results back, with everything that can go wrong in between."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.ssm.timing import SsmTiming
 
 MAX_ATTEMPTS = 15
-"""`CommandRetryLimit` of the agent: how often it runs a document that reboots keep cutting off."""
+"""The agent's `CommandRetryLimit`: how often it runs a document that reboots keep interrupting."""
 WORKER_TIMED_OUT = (
     "document process failed unexpectedly: document worker timed out , "
     "check [ssm-document-worker]/[ssm-session-worker] log for crash reason"
@@ -27,21 +27,21 @@ WORKER_TIMED_OUT = (
 
 
 class Agent:
-    """The agents of all hosts, as the service deals with them."""
+    """The agents of all hosts, as the service sees them."""
 
     def __init__(self, clock: Clock, timing: SsmTiming) -> None:
         self._clock = clock
         self._timing = timing
 
     def deliver(self, invocation: Invocation) -> None:
-        """Bring a command to its host: soon if the agent is there, otherwise when it comes back in time."""
+        """Deliver a command: soon if the agent is connected, otherwise when it reconnects in time."""
         self._clock.after(
             self._timing.delivery,
             partial(invocation.managed.when_back, partial(self._take, invocation)),
         )
 
     def cancel(self, invocation: Invocation) -> None:
-        """End a command before its time, if that is still possible."""
+        """Cancel a command, if that is still possible."""
         now = self._clock.now()
         state = invocation.settled(now)
         if state.terminal:
@@ -64,7 +64,7 @@ class Agent:
             self._run(invocation)
 
     def _sticks(self, managed: ManagedInstance) -> bool:
-        """Whether the agent, just started after a boot, takes the command and then does nothing with it."""
+        """Whether the agent, just started after a boot, accepts the command but never runs it."""
         since = self._clock.now() - managed.agent_start
         if managed.host.boots == 1:
             return False
@@ -93,7 +93,7 @@ class Agent:
                 report = partial(self._report, invocation, result, self._clock.now())
                 self._clock.after(self._timing.report, report)
             case RebootEnding.STUCK:
-                pass  # nobody will ever report it: it expires
+                pass  # it is never reported, and expires
             case RebootEnding.WORKER_TIMED_OUT:
                 invocation.managed.when_back(partial(self._miss_worker, invocation))
             case RebootEnding.RUN_AGAIN:
@@ -127,7 +127,7 @@ class Agent:
 
 
 def _verdict(invocation: Invocation, result: ScriptResult, code: int) -> tuple[State, str]:
-    """How the agent calls an end, and what it adds to standard error."""
+    """The state that the agent reports, and stderr with what it adds."""
     if invocation.state is State.CANCELLING:
         return State.CANCELLED, result.stderr
     if result.timed_out:

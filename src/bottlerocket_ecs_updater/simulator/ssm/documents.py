@@ -1,4 +1,4 @@
-"""Run Command documents: what a host is to run, for how long, and under which step's name."""
+"""Run Command documents: the lines to run, the timeout, and the step's name."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PARAMETER = re.compile(r"{{\s*([\w.-]+)\s*}}")
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """The one step of a document, with its parameters filled in."""
+    """A document's only step, with its parameters filled in."""
 
     name: str
     lines: tuple[str, ...]
@@ -49,10 +49,10 @@ class Plugin:
 
 
 def read_plugin(content: str, given: Mapping[str, Sequence[str]]) -> Plugin:
-    """Read a document of schema 2.2 with one aws:runShellScript step.
+    """Parse a document of schema 2.2 with one aws:runShellScript step.
 
-    Raises AwsError: InvalidDocumentContent for what is not such a document, InvalidParameters for parameters that
-    it does not have, or needs and does not get.
+    Raises AwsError: InvalidDocumentContent for any other document, InvalidParameters for unknown or missing
+    parameters.
     """
     document = _parse(content)
     steps = document.get("mainSteps")

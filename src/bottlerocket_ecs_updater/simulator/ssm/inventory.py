@@ -1,4 +1,4 @@
-"""Managed instances: who is connected, since when, and what SSM shows of them."""
+"""Managed instances: which are connected, since when, and what SSM shows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONG_AGO = timedelta(days=365)
 
 
 class ManagedInstance:
-    """One host as SSM knows it. Signs of life are worked out when somebody asks, not kept by events."""
+    """One host as SSM knows it. Pings are computed on demand, not stored by events."""
 
     def __init__(self, number: int, clock: Clock, timing: SsmTiming, host: Host, since: datetime) -> None:
         self.number = number
@@ -31,7 +31,7 @@ class ManagedInstance:
         self._clock = clock
         self._timing = timing
         self._last_ping: datetime | None = None
-        """Set while the agent is away."""
+        """Set while the agent is disconnected."""
         self._platform = host.platform
         self._when_back: list[Callable[[], None]] = []
         if not host.ssm_agent_up:
@@ -39,12 +39,12 @@ class ManagedInstance:
 
     @property
     def connected(self) -> bool:
-        """Whether the agent is there now."""
+        """Whether the agent is connected now."""
         return self._last_ping is None
 
     @property
     def last_ping(self) -> datetime:
-        """The agent's last sign: at its start, and every few minutes since."""
+        """The agent's last ping: at its start, and every few minutes since."""
         if self._last_ping is not None:
             return self._last_ping
         pings = (self._clock.now() - self.agent_start) // self._timing.ping
@@ -52,20 +52,20 @@ class ManagedInstance:
 
     @property
     def ping_status(self) -> str:
-        """Online, for a good while after the last sign; then ConnectionLost."""
+        """Online for some time after the last ping; then ConnectionLost."""
         return "ConnectionLost" if self.lost_by(self._clock.now()) else "Online"
 
     def lost_by(self, when: datetime) -> bool:
-        """Whether the connection counts as lost at a time, if nothing is heard until then."""
+        """Whether the connection counts as lost at that time, without another ping until then."""
         return not self.connected and when >= self.last_ping + self._timing.connection_lost
 
     def agent_goes(self) -> None:
-        """The agent is away; the service does not notice yet."""
+        """The agent disconnects. The service does not notice yet."""
         if self.connected:
             self._last_ping = self.last_ping
 
     def agent_comes(self) -> None:
-        """The agent pings, and takes up what waits for it."""
+        """The agent pings, and receives waiting commands."""
         self._last_ping = None
         self.agent_start = self._clock.now()
         self._platform = self.host.platform
@@ -74,7 +74,7 @@ class ManagedInstance:
             action()
 
     def when_back(self, action: Callable[[], None]) -> None:
-        """Do something as soon as the agent is there: now, if it is."""
+        """Run `action` when the agent is connected: at once if it already is."""
         if self.connected:
             action()
         else:
@@ -86,7 +86,7 @@ class ManagedInstance:
 
     @property
     def id(self) -> str:
-        """Its EC2 id, or what a hybrid activation gave it."""
+        """Its EC2 id, or its id from a hybrid activation."""
         return self.host.node_id
 
     @property
@@ -101,7 +101,7 @@ class ManagedInstance:
 
 
 class ForeignNode:
-    """A managed node of the account that has nothing to do with the cluster, always connected."""
+    """A managed node in the account that is unrelated to the cluster, always connected."""
 
     resource_type = "EC2Instance"
     ping_status = "Online"
@@ -149,7 +149,7 @@ _READ: dict[str, Callable[[Known], str]] = {
 
 
 def filters_of(request: Mapping[str, Any]) -> dict[str, frozenset[str]]:
-    """The filters of a request, of the newer or the older kind. Raises InvalidFilterKey for unknown ones."""
+    """The filters of a request, in the newer or older form. Raises InvalidFilterKey for unknown ones."""
     filters: dict[str, frozenset[str]] = {}
     newer = [(each["Key"], each["Values"]) for each in request.get("Filters") or []]
     older = [(each["key"], each["valueSet"]) for each in request.get("InstanceInformationFilterList") or []]
@@ -162,5 +162,5 @@ def filters_of(request: Mapping[str, Any]) -> dict[str, frozenset[str]]:
 
 
 def passes(managed: Known, filters: Mapping[str, frozenset[str]]) -> bool:
-    """Whether an instance is what the filters ask for."""
+    """Whether an instance matches the filters."""
     return all(_READ[key](managed) in values for key, values in filters.items())

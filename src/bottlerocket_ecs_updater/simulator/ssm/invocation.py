@@ -1,4 +1,4 @@
-"""What the service remembers of a command: one record, and one more for each instance it was sent to."""
+"""The service's records of a command: one for the command, and one per instance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOT_STARTED = -1
 
 
 class State(Enum):
-    """Where an invocation is. Each is a pair of Status and StatusDetails."""
+    """The state of an invocation: a pair of Status and StatusDetails."""
 
     PENDING = ("Pending", "Pending")
     DELAYED = ("Delayed", "Delayed")
@@ -44,7 +44,7 @@ class State(Enum):
 
     @property
     def terminal(self) -> bool:
-        """Whether it is the end."""
+        """Whether it is final."""
         return self not in _OPEN
 
 
@@ -54,7 +54,7 @@ _WAITING = frozenset({State.PENDING, State.DELAYED})
 
 @dataclass(slots=True)
 class Command:
-    """One SendCommand, with what its document says."""
+    """One SendCommand, with its document's content."""
 
     number: int
     command_id: str
@@ -70,7 +70,7 @@ class Command:
     invocations: dict[str, Invocation] = field(default_factory=dict)
 
     def state(self, now: datetime) -> State:
-        """The command as a whole: the worst end of its invocations, or InProgress as soon as one has moved."""
+        """The command's overall state: the worst final state of its invocations, or InProgress once one has started."""
         states = {each.settled(now) for each in self.invocations.values()}
         if any(not state.terminal for state in states):
             return State.PENDING if states <= _WAITING else State.IN_PROGRESS
@@ -127,7 +127,7 @@ class Invocation:
         return self.managed.id
 
     def settled(self, now: datetime) -> State:
-        """The state, after time alone has done what it does: delays and expiry need no event."""
+        """The current state, after delays and expiry, which depend only on time."""
         command = self.command
         if self.state in _WAITING:
             if now >= command.deliver_by and self.managed.lost_by(command.deliver_by):
@@ -139,7 +139,7 @@ class Invocation:
         return self.state
 
     def end(self, state: State, when: datetime, code: int = NOT_STARTED, stdout: str = "", stderr: str = "") -> None:
-        """Record the end; it stays the end whatever comes later."""
+        """Record the final state. Later changes are ignored."""
         self.state, self.ended, self.response_code = state, when, code
         self.stdout, self.stderr = stdout, stderr
 
@@ -186,7 +186,7 @@ class Invocation:
         }
 
     def _plugin(self, state: State) -> dict[str, Any]:
-        # A plugin has no Delayed and no Cancelling of its own.
+        # Plugins have no Delayed or Cancelling state.
         shown = {State.DELAYED: State.PENDING, State.CANCELLING: State.IN_PROGRESS}.get(state, state)
         plugin: dict[str, Any] = {
             "Name": self.command.plugin.name,
@@ -218,7 +218,7 @@ def _elapsed(started: datetime | None, ended: datetime | None) -> str:
 
 
 def duration(length: timedelta) -> str:
-    """A length of time in ISO 8601, as SSM writes it: PT0.484S, PT1M2.5S."""
+    """A duration in ISO 8601 as SSM writes it: PT0.484S, PT1M2.5S."""
     seconds = length.total_seconds()
     hours, rest = divmod(seconds, 3600)
     minutes, rest = divmod(rest, 60)

@@ -1,4 +1,4 @@
-"""How much of what a command has printed the service keeps, and how it says that it was more."""
+"""Truncation of command output, and the marks for it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _ERROR_CUT = "\n---Error truncated----"
 
 
 def prefix(text: str, limit: int) -> str:
-    """The beginning of a text, at most `limit` characters with the note that it was cut."""
+    """The start of a text, at most `limit` characters including the truncation mark."""
     return text if len(text) <= limit else text[: limit - len(_SUFFIX)] + _SUFFIX
 
 
 def combined(stdout: str, stderr: str, limit: int = PLUGIN_OUTPUT_LIMIT) -> str:
-    """Both streams in one text of at most `limit` characters, each cut to its fair share of it."""
+    """Both streams as one text of at most `limit` characters, each truncated to its fair share."""
     title = _ERROR_TITLE if stderr else ""
     room = limit - len(title)
     if len(stdout) + len(stderr) <= room:

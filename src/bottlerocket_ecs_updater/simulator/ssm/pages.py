@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Numbered(Protocol):
-    """Something that was numbered when it was made; what is made later has a higher number."""
+    """A record that was numbered at creation, in ascending order."""
 
     @property
     def number(self) -> int: ...
@@ -26,7 +26,7 @@ N = TypeVar("N", bound=Numbered)
 def newest_first(
     items: Sequence[N], token: str | None, size: int, wanted: Callable[[N], bool]
 ) -> tuple[list[N], str | None]:
-    """A page of what is wanted, from the end of a list in the order of its numbers."""
+    """A page of matching records, from the end of a list ordered by number."""
     place = len(items)
     if token is not None:
         place = bisect_left(items, _number(token), key=lambda item: item.number)
@@ -43,7 +43,7 @@ def newest_first(
 def oldest_first(
     items: Sequence[N], token: str | None, size: int, wanted: Callable[[N], bool]
 ) -> tuple[list[N], str | None]:
-    """A page of what is wanted, from the beginning of a list in the order of its numbers."""
+    """A page of matching records, from the start of a list ordered by number."""
     place = 0
     if token is not None:
         place = bisect_right(items, _number(token), key=lambda item: item.number)
@@ -57,7 +57,7 @@ def oldest_first(
 
 
 def _token(last: Numbered) -> str:
-    """Leads to what comes after `last`, so that new items neither shift nor repeat the others."""
+    """A token for the records after `last`, so that new records neither shift nor repeat others."""
     return base64.urlsafe_b64encode(f"after:{last.number}".encode()).decode()
 
 

@@ -1,7 +1,7 @@
 """Run Command: operations in botocore's shapes.
 
-A command is Pending until a connected agent takes it, Delayed when that takes long, InProgress while its script runs,
-and has one end. Who calls an operation holds the clock's lock and has pumped it; the doors see to that.
+A command is Pending until a connected agent takes it, Delayed if that takes long, InProgress while its script runs,
+and ends once. Callers must hold the clock's lock and have pumped it; the clients do that.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DEFAULT_INSTANCES, MIN_INSTANCES, MAX_INSTANCES = 10, 5, 50
 
 
 class RunCommand:
-    """The service. Requests and replies are dictionaries as botocore's models describe them."""
+    """The service. Requests and replies are dictionaries in botocore's format."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class RunCommand:
         self._of_instance: dict[str, list[Invocation]] = defaultdict(list)
 
     def register(self, host: Host) -> None:
-        """Make a host a managed instance, connected for a while already; one that never registers is left out."""
+        """Register a host as a managed instance, connected for some time. Skips hosts that never register."""
         if not host.managed:
             return
         since = self._clock.now() - self._timing.ping * self._chances.random()
@@ -71,17 +71,17 @@ class RunCommand:
         host.on_ssm_agent.append(partial(self._agent_changed, managed))
 
     def add_foreign_nodes(self, count: int) -> None:
-        """So many nodes of the account that have nothing to do with the cluster."""
+        """Add nodes in the account that are unrelated to the cluster."""
         for _ in range(count):
             node = ForeignNode(self._number(), self._clock.now())
             self._foreign[node.id] = node
 
     def forget(self, instance_id: str) -> None:
-        """Drop a managed instance, as SSM does with a terminated one; harmless for one that it never knew."""
+        """Remove a managed instance, as SSM does after termination. Does nothing for an unknown one."""
         self._managed.pop(instance_id, None)
 
     def send_command(self, request: Shape) -> Shape:
-        """SendCommand: one bad instance id refuses the whole call."""
+        """SendCommand: one invalid instance id fails the whole call."""
         ids = (*validate.send(request), *self._with_tags(request.get("Targets") or []))
         document, content = self._document(request["DocumentName"])
         parameters = dict(request.get("Parameters") or {})
@@ -114,13 +114,13 @@ class RunCommand:
         return {"Command": command.to_shape(now)}
 
     def _with_tags(self, targets: Sequence[Shape]) -> list[str]:
-        """The managed instances with all of the tags that targets ask for; none where they ask for none."""
+        """The managed instances with all the tags in the targets; empty if the targets name no tags."""
         asked = [(str(each["Key"]), frozenset(each.get("Values") or [])) for each in targets if validate.by_tag(each)]
         found = [(name, self._tags_of(managed.host.instance_id)) for name, managed in self._managed.items()]
         return [name for name, tags in found if asked and all(_has_tag(tags, key, values) for key, values in asked)]
 
     def get_command_invocation(self, request: Shape) -> Shape:
-        """GetCommandInvocation: what one instance has answered, once the service shows it."""
+        """GetCommandInvocation: the result on one instance, once it is visible."""
         instance_id = validate.required(request, "InstanceId")
         command = self._commands.get(validate.command_id(request))
         invocation = command.invocations.get(instance_id) if command else None
@@ -132,7 +132,7 @@ class RunCommand:
         return invocation.to_answer(self._clock.now())
 
     def list_command_invocations(self, request: Shape) -> Shape:
-        """ListCommandInvocations: of a command, of an instance, or of everybody, newest first."""
+        """ListCommandInvocations: for a command, for an instance, or all, newest first."""
         size, token = _paging(request)
         now = self._clock.now()
         instance_id = request.get("InstanceId")
@@ -164,7 +164,7 @@ class RunCommand:
         return {"Commands": [command.to_shape(now) for command in page]} | _next(following)
 
     def cancel_command(self, request: Shape) -> Shape:
-        """CancelCommand: best effort; what has begun is killed if its agent is there."""
+        """CancelCommand: best effort. A running script is killed if its agent is connected."""
         command = self._commands.get(validate.command_id(request))
         if command is None:
             raise AwsError("InvalidCommandId", "")
@@ -177,7 +177,7 @@ class RunCommand:
         return {}
 
     def describe_instance_information(self, request: Shape) -> Shape:
-        """DescribeInstanceInformation: every instance that is registered, connected or not."""
+        """DescribeInstanceInformation: all registered instances, connected or not."""
         size = request.get("MaxResults", DEFAULT_INSTANCES)
         validate.within(size, "maxResults", MIN_INSTANCES, MAX_INSTANCES)
         filters = filters_of(request)
@@ -189,7 +189,7 @@ class RunCommand:
         return {"InstanceInformationList": [managed.to_shape() for managed in page]} | _next(following)
 
     def _document(self, name: str) -> tuple[str, str]:
-        """The bare name and the content of a document that may be named by its ARN."""
+        """The name and content of a document, given by name or ARN."""
         bare = name.rpartition("/")[2]
         content = self._document_source(name) or self._document_source(bare)
         if content is None and bare == "AWS-RunShellScript":
@@ -251,7 +251,7 @@ def _next(token: str | None) -> Shape:
 
 
 def _filter(request: Shape) -> Callable[[Command, State], bool]:
-    """What the filters of a List operation ask for. Raises InvalidFilterKey for unknown ones."""
+    """The predicate for the filters of a List operation. Raises InvalidFilterKey for unknown ones."""
     tests = [_test(each["key"], each["value"]) for each in request.get("Filters") or []]
     return lambda command, state: all(test(command, state) for test in tests)
 

@@ -1,4 +1,4 @@
-"""The limits of the API, refused with the API's own error codes."""
+"""API limits, with the API's own error codes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMMAND_ID_LENGTH = 36
 
 
 def invalid(value: object, at: str, constraint: str) -> AwsError:
-    """The error for a value outside its limits, worded as AWS words it."""
+    """The error for a value outside its limits, in AWS's words."""
     return AwsError(
         "ValidationException",
         f"1 validation error detected: Value '{value}' at '{at}' failed to satisfy constraint: {constraint}",
@@ -25,7 +25,7 @@ def invalid(value: object, at: str, constraint: str) -> AwsError:
 
 
 def within(value: int, at: str, least: int, most: int) -> int:
-    """A number inside its limits. Raises ValidationException otherwise."""
+    """Return a number within its limits. Raises ValidationException otherwise."""
     if value < least:
         raise invalid(value, at, f"Member must have value greater than or equal to {least}")
     if value > most:
@@ -34,20 +34,20 @@ def within(value: int, at: str, least: int, most: int) -> int:
 
 
 def required(request: Mapping[str, Any], name: str) -> Any:
-    """A field that must be there. Raises ValidationException otherwise."""
+    """Return a required field. Raises ValidationException if it is missing."""
     if request.get(name) is None:
         raise invalid("null", name[0].lower() + name[1:], "Member must not be null")
     return request[name]
 
 
 def at_most(values: Sequence[object], at: str, most: int) -> None:
-    """Refuse a list that is too long."""
+    """Reject a list that is too long."""
     if len(values) > most:
         raise invalid(list(values), at, f"Member must have length less than or equal to {most}")
 
 
 def command_id(request: Mapping[str, Any]) -> str:
-    """The command id of a request, which has a fixed length."""
+    """The command id of a request. Raises ValidationException if its length is wrong."""
     given: str = required(request, "CommandId")
     if len(given) != COMMAND_ID_LENGTH:
         raise invalid(given, "commandId", f"Member must have length equal to {COMMAND_ID_LENGTH}")
@@ -61,7 +61,7 @@ def by_tag(target: Mapping[str, Any]) -> bool:
 
 
 def send(request: Mapping[str, Any]) -> tuple[str, ...]:
-    """Check a SendCommand request but for what only the service knows; the instance ids that it names."""
+    """Validate a SendCommand request, except what only the service knows. Returns its instance ids."""
     required(request, "DocumentName")
     ids = list(request.get("InstanceIds") or [])
     targets = request.get("Targets") or []

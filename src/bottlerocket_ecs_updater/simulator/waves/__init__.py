@@ -1,1 +1,1 @@
-"""Waves over several simulated clusters: the real state machine, on a local interpreter, with real processes."""
+"""Waves over several simulated clusters: the real state machine on a local interpreter, with real processes."""

@@ -1,4 +1,4 @@
-"""One endpoint that shows all simulated clusters: where the task that puts them into waves looks for them."""
+"""One endpoint that lists all simulated clusters, for the task that divides them into waves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TARGET = "AmazonEC2ContainerServiceV20141113."
 
 
 class Control:
-    """Lists the clusters of several worlds; everything else is moto's. A context manager."""
+    """Lists the clusters of several worlds; moto serves everything else. A context manager."""
 
     def __init__(self, worlds: Mapping[str, World], tags: Mapping[str, Mapping[str, str]]) -> None:
         self._worlds = worlds
@@ -34,7 +34,7 @@ class Control:
 
     @property
     def endpoint(self) -> str:
-        """The URL that clients are pointed at."""
+        """The URL for clients."""
         return f"http://{LOOPBACK}:{self._server.server_port}"
 
     def __enter__(self) -> Control:

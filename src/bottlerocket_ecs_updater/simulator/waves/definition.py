@@ -1,14 +1,14 @@
-"""The state machine that goes through all clusters of an account and Region, in waves.
+"""The state machine that updates all clusters of an account and Region, in waves.
 
-    Find   a task of the updater finds the clusters, puts them into waves, and answers with their names
-    Wave   a Map runs the updater's task for each cluster of a wave, so many at once
-    Judge  where too many of a wave failed, no further wave begins; what is in progress finishes
-    Tell   one message about all of it
+    Find   an updater task finds the clusters, divides them into waves, and returns their names
+    Wave   a Map runs the updater's task for each cluster of a wave, with limited concurrency
+    Judge  if too many clusters of a wave failed, no further wave starts
+    Tell   one message with the result
 
-Each cluster catches its own failure, so that nothing depends on how a Map stops. Whether the updater failed is read
-from the exit code of its own container: a sidecar's code fails a task for Step Functions, too.
+Each cluster catches its own failure, so nothing depends on how a Map stops. The exit code of the updater's own
+container decides whether it failed, because for Step Functions a sidecar's exit code fails a task, too.
 
-`stacks/fleet.yaml` has this definition word for word; a test holds the two together.
+`stacks/fleet.yaml` contains an exact copy of this definition; a test checks that they match.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 
 def definition() -> Json:
-    """The definition, with `${…}` for what the stack fills in: texts, and lists for security groups and subnets."""
+    """The definition, with `${…}` for the stack's values: texts, and lists of security groups and subnets."""
     return {
         "Comment": "Runs the updater on all clusters of an account and Region, in waves.",
         "StartAt": "Find",

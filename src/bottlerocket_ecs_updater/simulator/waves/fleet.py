@@ -1,4 +1,4 @@
-"""Several simulated clusters in one account, the state machine that goes through them, and its tasks as processes."""
+"""Several simulated clusters in one account, the state machine that updates them, and its tasks as processes."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class Processes:
     """Runs the updater's tasks as processes, each against the world of its cluster."""
 
     environments: Mapping[str, Mapping[str, str]]
-    """What a process sees, by the cluster that it is told of; under "" where that is none."""
+    """The environment of a process, by its cluster; "" for a task without one."""
     each: dict[str, TaskProcess] = field(default_factory=dict)
     sidecars: Mapping[str, int] = field(default_factory=dict)
-    """Clusters whose task has a second container, and the code with which that ends."""
+    """Clusters whose task has a second container, and that container's exit code."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, request: Mapping[str, Any]) -> str:
-        """Start a task as RunTask asks."""
+        """Start a task for a RunTask request."""
         [override] = request["overrides"]["containerOverrides"]
         told = {one["name"]: one["value"] for one in override["environment"]}
         cluster = told.get(CLUSTER, "")
@@ -88,11 +88,11 @@ class Processes:
         }
 
     def of(self, cluster: str) -> Sequence[TaskProcess]:
-        """The tasks that were run for a cluster."""
+        """The tasks that ran for a cluster."""
         return [task for task in self.each.values() if task.cluster == cluster]
 
     def kill(self) -> None:
-        """End what still runs."""
+        """Kill processes that are still running."""
         for task in self.each.values():
             if task.process is not None and task.process.poll() is None:
                 task.process.kill()
@@ -108,7 +108,7 @@ class Processes:
 
 @dataclass
 class SimulatedFleet:
-    """Everything that goes on."""
+    """The whole simulation: worlds, processes and interpreter."""
 
     worlds: Mapping[str, World]
     clock: ScaledClock
@@ -117,16 +117,16 @@ class SimulatedFleet:
     states: Interpreter
 
     def start(self) -> str:
-        """Begin to go through the clusters; the ARN of the execution."""
+        """Start an execution over the clusters. Returns its ARN."""
         return self.states.start(json.loads(filled(json.dumps(definition()), self.state)))
 
     def versions(self) -> Mapping[str, set[str]]:
-        """What the hosts of each cluster run."""
+        """The versions that each cluster's hosts run."""
         return {name: {host.running for host in world.hosts.values()} for name, world in self.worlds.items()}
 
 
 def filled(text: str, state: Path) -> str:
-    """The definition with what a stack fills in."""
+    """The definition with the stack's values filled in."""
     values = {
         "Partition": "aws",
         "RunsOn": "runner",
@@ -153,7 +153,7 @@ def simulated_fleet(
     tags: Mapping[str, Mapping[str, str]] | None = None,
     sidecars: Mapping[str, int] | None = None,
 ) -> Iterator[SimulatedFleet]:
-    """Worlds by the names of their clusters, each on a wire of its own; no process outlives the context."""
+    """Serve worlds, by cluster name, each on its own HTTP server. All processes end with the context."""
     origin = clock.now().isoformat()
     worlds = {
         name: replace(one, cluster=name).build(clock, budget=Budget(1)) for name, one in sorted(scenarios.items())

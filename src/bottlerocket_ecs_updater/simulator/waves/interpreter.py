@@ -1,7 +1,7 @@
-"""moto's States Language interpreter, with what it lacks for tasks of ECS, and with somebody who runs them.
+"""moto's States Language interpreter, extended with ECS tasks that really run.
 
-What it does not cover: the size of payloads, the number of events, permissions, retries of Step Functions itself,
-express executions, and JSONata. Waits are shortened by the speed of the simulated worlds.
+Not covered: payload sizes, event limits, permissions, Step Functions' own retries, express executions, and JSONata.
+Waits are shortened by the speed of the simulated worlds.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ ROLE = "arn:aws:iam::{account}:role/fleet"
 
 
 class Tasks(Protocol):
-    """Whoever runs tasks."""
+    """Runs tasks."""
 
     def run(self, request: Mapping[str, Any]) -> str:
-        """Start a task as RunTask asks, and give its ARN."""
+        """Start a task for a RunTask request. Returns its ARN."""
 
     def look(self, arn: str) -> Mapping[str, Any]:
         """The task as DescribeTasks shows it."""
@@ -57,7 +57,7 @@ class Tasks(Protocol):
 
 @dataclass
 class Messages:
-    """What was published to topics."""
+    """Messages published to topics."""
 
     sent: list[Mapping[str, Any]] = field(default_factory=list)
 
@@ -67,7 +67,7 @@ class Messages:
 
 
 class _Ecs:
-    """ECS, as the interpreter calls it."""
+    """The ECS client that the interpreter calls."""
 
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
@@ -82,14 +82,14 @@ class _Ecs:
 
 @dataclass(frozen=True)
 class Interpreter:
-    """Runs state machines against whoever runs their tasks."""
+    """Runs state machines, with `tasks` to run their tasks."""
 
     account: str
     region: str
     messages: Messages
 
     def start(self, definition: Mapping[str, Any]) -> str:
-        """Begin an execution, and give its ARN."""
+        """Start an execution. Returns its ARN."""
         backend = stepfunctions_parser_backends[self.account][self.region]
         # The names of executions and machines must not repeat in the process.
         machine = backend.create_state_machine(
@@ -103,21 +103,21 @@ class Interpreter:
         return str(self._execution(execution).exec_status.value)
 
     def events(self, execution: str) -> Sequence[Mapping[str, Any]]:
-        """The history."""
+        """The execution history."""
         backend = stepfunctions_parser_backends[self.account][self.region]
         found: Sequence[Mapping[str, Any]] = backend.get_execution_history(execution)["events"]
         return found
 
     def approve(self, token: str) -> None:
-        """A person says yes."""
+        """Approve, as a person does."""
         self.succeed(token, {})
 
     def succeed(self, token: str, output: Mapping[str, Any]) -> None:
-        """A task gives the answer that it was asked for."""
+        """Report success, as a task does."""
         stepfunctions_parser_backends[self.account][self.region].send_task_success(token, json.dumps(output))
 
     def stop(self, execution: str) -> None:
-        """End it."""
+        """Stop an execution."""
         stepfunctions_parser_backends[self.account][self.region].stop_execution(execution)
 
     def _execution(self, execution: str) -> Any:
@@ -126,7 +126,7 @@ class Interpreter:
 
 @contextmanager
 def interpreter(account: str, region: str, tasks: Tasks, speed: float) -> Iterator[Interpreter]:
-    """The interpreter, for as long as the context lasts: it changes moto for the whole process."""
+    """Provide the interpreter within the context. It patches moto for the whole process."""
     messages = Messages()
     clients = {"ecs": _Ecs(tasks), "sns": messages}
 
@@ -168,7 +168,7 @@ _lock = threading.Lock()
 
 
 def _shape(self: Any, which: str, service: str | None, action: str | None) -> Any:
-    """The shape of an operation's input or output: states write its names as the API has them."""
+    """The shape of an operation's input or output; states use the API's names."""
     name = self._get_boto_service_name(service)
     with _lock:
         if name not in _models:
@@ -195,7 +195,7 @@ def _response(
 
 
 def _none_for_no_match(path: str, data: Any) -> Any:
-    """A path to several places that finds none gives an empty list in Step Functions."""
+    """In Step Functions, a path with several possible matches returns an empty list if nothing matches."""
     try:
         return extract_json(path, data)
     except NoSuchJsonPathError:
@@ -209,7 +209,7 @@ def _any_name(self: Any, error_name: str | None) -> None:
 
 
 def _with_exit_codes(original: Callable[..., Any]) -> Callable[..., Any]:
-    """A container that ended with another code than 0 fails the state. Source: aws/copilot-cli#3160."""
+    """A container with a nonzero exit code fails the state. Source: aws/copilot-cli#3160."""
 
     def build(self: Any, env: Any, **more: Any) -> Any:
         resolve = original(self, env=env, **more)

@@ -1,6 +1,6 @@
-"""The door on the wire: any AWS client, over HTTP, on loopback.
+"""The HTTP interface on loopback, for any AWS client.
 
-Here lives what turns requests into `World.call` and what moto is still asked for. Never here: what an operation does.
+It turns requests into `World.call`, and leaves the rest to moto. It contains no behavior of operations.
 """
 
 from bottlerocket_ecs_updater.simulator.wire.server import OPERATOR_KEY, UPDATER_KEY, Wire

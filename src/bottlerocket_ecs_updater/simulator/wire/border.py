@@ -1,4 +1,4 @@
-"""The outermost layer of the server: whatever goes wrong inside still leaves as an AWS error, or as silence."""
+"""The outermost layer of the server: every internal error becomes an AWS error, or a dropped connection."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ class Border:
         try:
             return self._serve(environ, start_response)
         except (ReplyLostError, KilledError) as lost:
-            # The server drops a connection whose other end is gone, without a word: that is what a lost reply is.
+            # The server silently drops a connection whose client is gone. That simulates a lost reply.
             raise ConnectionResetError(str(lost)) from lost
         except AwsError as error:
             return _refuse(environ, start_response, error)
         except NotImplementedError as error:
             return _refuse(environ, start_response, _not_simulated(environ, str(error)))
         except Exception as error:  # the outermost loop of a request
-            # moto fails where it was not asked for before. A 500 would only make clients ask again.
+            # moto fails on something not simulated. A 500 would only make clients retry.
             _LOG.debug("moto failed", exc_info=error)
             why = f"moto cannot serve this: {type(error).__name__}: {error}"
             return _refuse(environ, start_response, _not_simulated(environ, why))
 
     def _serve(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         outside = read_envelope(environ)
-        # What the world serves it counts and disturbs itself.
+        # The world counts its own operations, and applies faults to them.
         if outside is None or outside.service in SWAPPED:
             return self._inside(environ, start_response)
         call = self._world.overhear(outside.service, outside.operation, outside.key)
@@ -61,27 +61,27 @@ class Border:
 
 
 class QuietHandler(MotoRequestHandler):
-    """Does not log each request, and hangs up where a reply is to be lost."""
+    """Does not log requests, and drops the connection if a reply should be lost."""
 
     def connection_dropped(self, *_: object) -> None:
-        """Hang up: a connection that is kept alive would leave its client waiting."""
+        """Close the connection, because the client would wait on a keep-alive connection."""
         self.close_connection = True
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Dispatcher(DomainDispatcherApplication):
-    """moto's choice of a backend by host: made once for each host, and without remarks on standard output.
+    """moto's choice of a backend by host, cached per host, and without output on stdout.
 
-    moto looks through its own folders on every request, which takes longer than to serve it.
+    moto scans its own folders on every request, which takes longer than to serve the request.
     """
 
     def get_backend_for_host(self, host: str | None) -> Any:
         return _backend_for_host(self, host)
 
     def look_for_backend(self, host: str | None) -> Any:
-        """What moto would choose. Raises NotImplementedError where it has nothing."""
+        """moto's backend for a host. Raises NotImplementedError if it has none."""
         known = host is None or host == "moto_api" or host in list_of_moto_modules()
         if known or any(pattern.match(f"http://{host}") for _, pattern in self.backend_url_patterns):
             return super().get_backend_for_host(host)
@@ -94,10 +94,10 @@ def _backend_for_host(dispatcher: Dispatcher, host: str | None) -> Any:
 
 
 def _not_simulated(environ: Environ, why: str) -> AwsError:
-    """The refusal of what nobody serves, which names the operation."""
+    """The error for an operation that is not simulated."""
     outside = read_envelope(environ)
     what = f"{outside.service}:{outside.operation}" if outside is not None else environ.get("PATH_INFO", "this")
-    # 501 is never tried again by clients, unlike the 500 that a server would send by itself.
+    # Clients never retry a 501, unlike the 500 that a server would send by default.
     return AwsError("NotImplemented", f"{what} is not simulated: {why}", 501)
 
 
@@ -114,7 +114,7 @@ def _refuse(environ: Environ, start_response: Callable[..., Any], error: AwsErro
 
 
 def _writer(environ: Environ) -> Callable[[str, str], ErrorBody]:
-    """The protocol of a request, by what can be seen from outside."""
+    """The error format of a request, by its headers."""
     kind = environ.get("CONTENT_TYPE", "")
     if environ.get("HTTP_X_AMZ_TARGET") or "json" in kind:
         return json_error

@@ -1,4 +1,4 @@
-"""What can be told of a request before anybody has parsed it: service, operation, and who signed it."""
+"""What a request shows before it is parsed: service, operation, and the signing key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BUCKET_OPERATIONS = {"GET": "ListObjects", "PUT": "CreateBucket", "DELETE": "De
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """A request as its envelope shows it."""
+    """A request as its headers show it."""
 
     service: str
     operation: str
@@ -25,7 +25,7 @@ class Outside:
 
 
 def read_envelope(environ: Environ) -> Outside | None:
-    """Read what is on the outside; None for a request that nobody signed."""
+    """Read the headers; None for an unsigned request."""
     scope = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].split(",")[0].split("/")
     if len(scope) != 5:
         return None
@@ -53,7 +53,7 @@ def _s3_operation(environ: Environ) -> str:
 
 
 def _body(environ: Environ) -> str:
-    """The body, put back for those who read it next."""
+    """Read the body, and reset it for the next reader."""
     length = int(environ.get("CONTENT_LENGTH") or 0)
     body: bytes = environ["wsgi.input"].read(length)
     environ["wsgi.input"] = io.BytesIO(body)

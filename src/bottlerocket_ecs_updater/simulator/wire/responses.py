@@ -1,7 +1,7 @@
-"""moto's response classes for ECS, SSM and others, with the operations that the world serves out of moto's hands.
+"""moto's response classes for ECS, SSM and others, with the world serving some of the operations instead of moto.
 
-moto finds the class that answers for a service in a table; `install` puts these classes there. A request finds its
-world by the port that it came in by, so several worlds can be served in one process.
+moto looks up the class for a service in a table; `install` puts these classes there. A request's port identifies its
+world, so one process can serve several worlds.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 Answer = tuple[int, dict[str, str], str | bytes]
 
 WORLDS: dict[int, World] = {}
-"""By the port of their server."""
+"""Worlds by server port."""
 
 SWAPPED = frozenset({"autoscaling", "ec2", "ecs", "monitoring", "ssm"})
-"""The services with a class here, by their names in signatures."""
+"""The services with a class here, by their signing names."""
 
 DOCUMENT_OPERATIONS = frozenset({"CreateDocument", "DescribeDocument", "GetDocument"})
-"""Documents stay moto's, so that those of a CloudFormation stack are the ones that run."""
+"""moto serves documents, so that the documents of a CloudFormation stack are the ones that run."""
 
 MOTO_ECS = frozenset(
     {
@@ -52,18 +52,18 @@ MOTO_ECS = frozenset(
         "UntagResource",
     }
 )
-"""What of ECS is left to moto."""
+"""The ECS operations that moto serves."""
 
 DEFINITION_OPERATIONS = frozenset({"DeregisterTaskDefinition", "DescribeTaskDefinition", "RegisterTaskDefinition"})
-"""The world serves these for the families of its services; moto holds the task definitions that stacks bring along."""
+"""The world serves these for its own services' families; moto serves the task definitions of stacks."""
 
 
 class _WorldResponse(BaseResponse):
-    """What the classes share: who serves an operation, and how its answer is written."""
+    """Shared by the classes: who serves an operation, and how its answer is formatted."""
 
     SERVICE = ""
     REGIONAL = True
-    """Whether moto has what there is in other Regions."""
+    """Whether moto serves other Regions."""
 
     def call_action(self) -> Answer:
         """Serve one request, by the world or by moto."""
@@ -79,25 +79,25 @@ class _WorldResponse(BaseResponse):
         return self._refusal(AwsError("UnsupportedOperation", f"{self.SERVICE}:{action} is not simulated."))
 
     def world(self) -> World:
-        """The world of this request, in the Region that it was signed for."""
+        """The world of this request, in its signing Region."""
         world = WORLDS[int(self.normalized_request.environ["SERVER_PORT"])]
         return world if self.region == world.names.region or self.REGIONAL else world.elsewhere(self.region)
 
     def served_by_world(self, world: World, action: str) -> bool:
-        """Whether the world serves this operation, in the region of this request."""
+        """Whether the world serves this operation in this request's Region."""
         return world.simulates(self.SERVICE, action) and self.region == world.names.region
 
     def left_to_moto(self, action: str) -> bool:
-        """Whether moto may serve it: it knows how, and has the records."""
+        """Whether moto serves it: it implements it, and has the records."""
         return camelcase_to_underscores(action) in method_names_from_class(self.__class__)
 
     def from_moto(self) -> Answer:
-        """What moto answers."""
+        """moto's answer."""
         return super().call_action()
 
     def _from_world(self, world: World, action: str) -> Answer:
         answer = world.call(self.SERVICE, action, self._request(action), self._caller())
-        # moto turns values of its own records into what the wire carries; the world's are in that form already.
+        # moto converts its records to the wire format; the world's answers already have that format.
         self.RESPONSE_KEY_PATH_TO_TRANSFORMER = {}
         status, headers, body = self.serialized(ActionResult(answer))
         headers, body = self._enrich_response(headers, body)
@@ -138,11 +138,11 @@ class _WorldResponse(BaseResponse):
 
 
 class WorldEcs(_WorldResponse, EC2ContainerServiceResponse):
-    """ECS: the world's, but for task definitions."""
+    """ECS: served by the world, except task definitions."""
 
     SERVICE = "ecs"
     REGIONAL = False
-    # moto keeps attributes as a mapping and turns them into a list here; the world has the list already.
+    # moto converts attributes from a mapping to a list here; the world already has a list.
     RESPONSE_KEY_PATH_TO_TRANSFORMER: dict[str, Any] = {}  # noqa: RUF012 - moto declares it so
 
     def served_by_world(self, world: World, action: str) -> bool:
@@ -159,7 +159,7 @@ class WorldEcs(_WorldResponse, EC2ContainerServiceResponse):
 
 
 class WorldSsm(_WorldResponse, SimpleSystemManagerResponse):
-    """SSM: Run Command is the world's, documents and parameters are moto's."""
+    """SSM: the world serves Run Command, moto serves documents and parameters."""
 
     SERVICE = "ssm"
     REGIONAL = False
@@ -169,7 +169,7 @@ class WorldSsm(_WorldResponse, SimpleSystemManagerResponse):
 
 
 class WorldEc2(_WorldResponse, EC2Response):
-    """EC2: instances are the world's, and what they start from where it has any; networks and the rest are moto's."""
+    """EC2: the world serves instances, and launch templates if it has any; moto serves networks and the rest."""
 
     SERVICE = "ec2"
 
@@ -179,7 +179,7 @@ class WorldEc2(_WorldResponse, EC2Response):
 
 
 class WorldAutoScaling(_WorldResponse, AutoScalingResponse):
-    """Auto Scaling: the world's groups where it has any; moto's otherwise, so that stacks can make some."""
+    """Auto Scaling: the world serves its groups if it has any; otherwise moto, so that stacks can create groups."""
 
     SERVICE = "autoscaling"
 
@@ -188,7 +188,7 @@ class WorldAutoScaling(_WorldResponse, AutoScalingResponse):
 
 
 class WorldCloudWatch(_WorldResponse, CloudWatchResponse):
-    """CloudWatch: the world's alarms where it has any, and composite ones; moto's otherwise."""
+    """CloudWatch: the world serves its alarms if it has any, and composite ones; otherwise moto."""
 
     SERVICE = "cloudwatch"
 
@@ -198,7 +198,7 @@ class WorldCloudWatch(_WorldResponse, CloudWatchResponse):
 
 
 def install() -> None:
-    """Put the classes where moto looks for them. Has to happen before a server's first request."""
+    """Register the classes with moto. Must be called before a server's first request."""
     moto.ecs.urls.url_paths["{0}/$"] = WorldEcs.dispatch
     moto.ssm.urls.url_paths["{0}/$"] = WorldSsm.dispatch
     moto.autoscaling.urls.url_paths["{0}/$"] = WorldAutoScaling.dispatch

@@ -1,4 +1,4 @@
-"""A server of one world on loopback, with what a client needs to find it."""
+"""An HTTP server for one world on loopback, and the environment for its clients."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 _MOTO_ACCOUNT = "MOTO_ACCOUNT_ID"
 UPDATER_KEY = "AKIASIMULATEDUPDATER"
-"""The access key that `environment` gives; moto wants twenty characters."""
+"""The default access key in `environment`; moto requires twenty characters."""
 OPERATOR_KEY = "AKIAOPERATOROPERATOR"
-"""The access key of a person: what it calls is not held against an updater."""
+"""The access key of a person: its calls do not count as the updater's."""
 
 
 class Wire:
-    """Serves a world over HTTP. moto's own records (documents, buckets, stacks) are shared within the process."""
+    """Serves a world over HTTP. moto's records (documents, buckets, stacks) are shared within the process."""
 
     def __init__(self, world: World, port: int = 0) -> None:
         self._world = world
@@ -40,12 +40,12 @@ class Wire:
 
     @property
     def endpoint(self) -> str:
-        """The URL that clients are pointed at."""
+        """The URL for clients."""
         assert self._server is not None, "the server has not been started"
         return f"http://{LOOPBACK}:{self._server.server_port}"
 
     def start(self) -> str:
-        """Listen, on loopback only; returns the endpoint's URL."""
+        """Listen on loopback only. Returns the endpoint's URL."""
         install()
         world = self._world
         world.watch.operators |= {OPERATOR_KEY}
@@ -58,7 +58,7 @@ class Wire:
         return self.endpoint
 
     def stop(self) -> None:
-        """Listen no more; harmless when it never did."""
+        """Stop the server; does nothing if it was not started."""
         if self._server is None or self._thread is None:
             return
         self._server.shutdown()
@@ -77,7 +77,7 @@ class Wire:
         self.stop()
 
     def environment(self, key: str = UPDATER_KEY) -> dict[str, str]:
-        """What to export so that any AWS client talks to this world, and to nothing else."""
+        """The environment variables that make any AWS client use only this world."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": key,
@@ -90,10 +90,10 @@ class Wire:
         }
 
     def _share_records(self) -> None:
-        """Give the world's documents to moto, and let the world read what moto holds."""
+        """Copy the world's documents to moto, and let the world read moto's records."""
         names = self._world.names
         if names.account != DEFAULT_ACCOUNT_ID:
-            # moto takes the account of a request from here, unless the key was made by its own IAM.
+            # moto uses this account for a request, unless its own IAM created the key.
             os.environ[_MOTO_ACCOUNT] = names.account
         backend = ssm_backends[names.account][names.region]
         for name, content in self._world.documents.all().items():

@@ -1,1 +1,1 @@
-"""The simulated world: its clock, its actors, and the invariants that it watches."""
+"""The simulated world: its clock, its actors, and the invariants that it checks."""

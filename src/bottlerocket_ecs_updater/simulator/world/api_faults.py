@@ -1,4 +1,4 @@
-"""What is wrong with the AWS API itself: calls that fail, replies that never arrive, and who may not call."""
+"""Faults of the AWS API itself: failed calls, lost replies, denied callers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _STORE_WRITES = ("PutObject", "DeleteObject")
 
 
 class ReplyLostError(Exception):
-    """The call was carried out, and the caller will never hear of it."""
+    """The call took effect, but its reply is lost."""
 
 
 _BATCHES = {
@@ -41,15 +41,15 @@ _BATCHES = {
     "DescribeServices": "services",
     "UpdateContainerInstancesState": "containerInstances",
 }
-"""Operations that answer with `failures`, and the list that each takes."""
+"""Operations that return `failures`, and the name of their request list."""
 
 
 class KilledError(BaseException):
-    """The caller is dead. Not an Exception: nothing that the caller wrote may catch it."""
+    """The caller is killed. Not an Exception, so that the caller's code cannot catch it."""
 
 
 class ApiFaultsAtWork:
-    """The faults of a plan that concern the API, counted as they strike."""
+    """The API faults of a plan, with how often each has struck."""
 
     def __init__(self, plan: FaultPlan, began: datetime, names: Names) -> None:
         self._began = began
@@ -65,7 +65,7 @@ class ApiFaultsAtWork:
         self._deaths = [fault for fault in faults if isinstance(fault, UpdaterDies)]
 
     def before(self, call: Call) -> None:
-        """Raises KilledError where the caller dies first, AwsError where the call fails without any effect."""
+        """Raise KilledError if the caller is killed first, or AwsError if the call fails without effect."""
         self._kill(call, after=False)
         for fault, counted in self._fails:
             if self._holds(fault.at, fault.lasts, call.at) and counted.strikes(call):
@@ -76,7 +76,7 @@ class ApiFaultsAtWork:
             self._authorize_each(call)
 
     def _authorize_each(self, call: Call) -> None:
-        """IAM asks for every instance of a call, and denies it for the first one that is not allowed."""
+        """Authorize every instance of a call, as IAM does, and deny it for the first one that is not allowed."""
         ids, document = call.params.get("InstanceIds", ()), call.params["DocumentName"]
         for instance, fault in self._denials:
             concerned = instance in ids and fault.document in ("", document)
@@ -84,7 +84,7 @@ class ApiFaultsAtWork:
                 raise denied(call, self._names.arn("ec2", f"instance/{instance}") if fault.named else "*")
 
     def spoil(self, call: Call) -> tuple[Call | None, list[dict[str, str]]]:
-        """The call without the items that AWS fails to handle, None if that is all of them; what is said of those."""
+        """The call without the items that fail (None if all fail), and the failures."""
         items = _BATCHES.get(call.operation)
         struck = [fault for fault in self._partial if fault.operation == call.operation]
         struck = [fault for fault in struck if self._holds(fault.at, fault.lasts, call.at)]
@@ -101,23 +101,23 @@ class ApiFaultsAtWork:
         return replace(call, params={**call.params, items: kept}) if kept else None, failures
 
     def after(self, call: Call) -> None:
-        """Raises ReplyLostError or KilledError where the caller never hears of what happened."""
+        """Raise ReplyLostError or KilledError if the caller never gets the reply."""
         self._kill(call, after=True)
         if any(counted.strikes(call) for counted in self._losses):
             raise ReplyLostError(call.action)
 
     def after_refusal(self, call: Call) -> None:
-        """Raises KilledError where the caller dies before it hears that its call was refused."""
+        """Raise KilledError if the caller is killed before it gets the error."""
         self._kill(call, after=True)
 
     def lag(self, now: datetime) -> timedelta | None:
-        """How old the world is that reads show; None for no age at all."""
+        """How stale reads are; None if they are current."""
         held = [fault.lag for fault in self._stale if self._holds(fault.at, fault.lasts, now)]
         return max(held, default=None)
 
     @property
     def may_be_stale(self) -> bool:
-        """Whether reads will ever be old, so that somebody must remember what was."""
+        """Whether reads will ever be stale, so that earlier states must be kept."""
         return bool(self._stale)
 
     def _is_out(self, fault: StoreOutage, call: Call) -> bool:
@@ -134,9 +134,9 @@ class ApiFaultsAtWork:
 
 
 def denying(*actions: str, instances: Collection[str] | None = None, named: bool = True) -> Callable[[Call], None]:
-    """A hook for `World.authorize` that denies these actions, such as `ecs:PutAttributes`, to everybody.
+    """A hook for `World.authorize` that denies these actions, such as `ecs:PutAttributes`, to everyone.
 
-    With `instances`, only calls that are about one of these EC2 instances, which the denial names or does not.
+    With `instances`, only calls about one of these EC2 instances; `named` is whether the denial names it.
     """
 
     def authorize(call: Call) -> None:
@@ -152,7 +152,7 @@ def denying(*actions: str, instances: Collection[str] | None = None, named: bool
 
 
 def denied(call: Call, resource: str = "*") -> AwsError:
-    """The refusal of a call, with the code that its service uses."""
+    """The denial of a call, with its service's error code."""
     text = f"User: {call.caller} is not authorized to perform: {call.action} on resource: {resource}"
     match call.service:
         case "ec2":
@@ -164,7 +164,7 @@ def denied(call: Call, resource: str = "*") -> AwsError:
 
 
 class _Counted:
-    """A fault with how many calls it has seen, and how often it struck."""
+    """A fault, how many calls it has seen, and how often it struck."""
 
     def __init__(self, fault: ApiFails | RepliesLost) -> None:
         self.every, self.times, self.operation = fault.every, fault.times, fault.operation
@@ -172,7 +172,7 @@ class _Counted:
         self._struck = 0
 
     def strikes(self, call: Call) -> bool:
-        """Count a call, and say whether it is one of those that are struck."""
+        """Count a call, and return whether the fault strikes it."""
         if self.operation not in ("*", call.operation, call.action):
             return False
         self._seen += 1

@@ -1,4 +1,4 @@
-"""What a watcher holds a run to, and what it says in the end: values that can be written as JSON."""
+"""The limits that the invariant checker applies to a run, and its findings, as JSON-serializable values."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What an updater was told not to exceed, and what it may not install; None where nothing was said."""
+    """The limits that an updater was given; None for a limit that was not set."""
 
     max_unavailable: int | None = None
     max_unavailable_per_zone: int | None = None
     not_counted: frozenset[str] = frozenset()
-    """Instances that it was told to leave out: their outages are nobody's budget."""
+    """Excluded instances: their outages do not count against the budget."""
     denied_versions: frozenset[str] = frozenset()
     may_stop_standalone_tasks: bool = False
     drain_timeout: timedelta = timedelta(minutes=25)
-    """A drain that was given up after so long was in vain for the tasks that were left."""
+    """A drain that was given up after this long counts as blocked by the remaining tasks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """An invariant of the design that was broken, by its number there."""
+    """A violated invariant, by its number in the design."""
 
     invariant: int
     at: datetime
@@ -34,7 +34,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class KilledTask:
-    """A task whose containers ran when their host went down."""
+    """A task whose containers were running when the host went down."""
 
     task: str
     group: str
@@ -45,33 +45,33 @@ class KilledTask:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What the world saw of one run, or of several."""
+    """What the world observed in one or more runs."""
 
     violations: tuple[Violation, ...]
     tasks_killed: tuple[KilledTask, ...]
     stranded: tuple[str, ...]
-    """Instances that an updater drained and that are neither ACTIVE nor quarantined."""
+    """Instances that an updater drained and that are now neither ACTIVE nor quarantined."""
     quarantined: tuple[str, ...]
     most_out_at_once: int
     most_out_by_zone: dict[str, int]
     seconds_out: dict[str, float]
-    """How long each instance was out of service, for whatever reason."""
+    """How long each instance was out of service, for any reason."""
     task_moves: int
-    """Service tasks that were stopped because their instance was drained."""
+    """Service tasks that stopped because their instance was drained."""
     boots: dict[str, int]
-    """Boots since the world began, by instance."""
+    """Boots since the start of the simulation, by instance."""
     versions: dict[str, str]
     calls: dict[str, int]
     errors: dict[str, int]
 
     @property
     def clean(self) -> bool:
-        """Whether an updater has broken nothing, killed nothing and forgotten nothing."""
+        """Whether no invariant was violated, no task killed, and no instance left out of service."""
         killed = any(task.by_updater for task in self.tasks_killed)
         return not (self.violations or killed or self.stranded)
 
     def to_dict(self) -> dict[str, Any]:
-        """As values that JSON knows; times in ISO 8601."""
+        """As JSON values; times in ISO 8601."""
         plain: dict[str, Any] = _plain(asdict(self))
         return plain
 

@@ -1,6 +1,6 @@
-"""The watcher: what the real cloud could never tell, and the invariants that a world can see while it runs.
+"""The invariant checker: checks what no real cloud could check, while the world runs.
 
-It knows what came from an updater (a call), from a person (an operator's call) and from the world by itself.
+It knows whether an updater (a call), a person (an operator's call) or the world itself caused a change.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ __all__ = ["Budget", "Findings", "InvariantChecker", "KilledTask", "Violation"]
 
 VARIANT_ATTRIBUTE = "bottlerocket.variant"
 LOOKED_BEFORE = timedelta(seconds=30)
-"""What somebody stages in the last moments before a reboot is sent, no check can show."""
+"""If someone stages a version this shortly before a reboot is sent, no check can show it."""
 
 NOTICEABLE = timedelta(seconds=30)
-"""How long somebody else's outage must have lasted before an updater is held to have seen it."""
+"""How long an outage caused by others must last before an updater must have seen it."""
 
 FAILED_TASKS = 2
-"""One task that fails may be a coincidence: an updater is held to two on hosts of one release."""
+"""Failed tasks on hosts of one version before an updater must react. One may be a coincidence."""
 
 FAILED_NOTICEABLE = timedelta(seconds=90)
-"""How long tasks must have failed on a release before an updater is held to have seen it."""
+"""How long tasks must have failed on a version before an updater must have seen it."""
 
 PENDING_NOTICEABLE = timedelta(minutes=8)
-"""How long a task must have been PENDING there, or a host IMPAIRED: images take minutes to pull."""
+"""How long a task must be PENDING, or a host IMPAIRED, to count: image pulls take minutes."""
 
 _NOT_BY_REBOOT = frozenset({Power.STOPPED, Power.TERMINATED})
-"""A host that is down like this was brought down by no reboot command."""
+"""Power states that no reboot command causes."""
 
 _WRITES_TO_SERVICES = frozenset(
     {
@@ -70,7 +70,7 @@ class _Outage:
 
 @dataclass(slots=True)
 class _Seen:
-    """What happened to one instance so far."""
+    """The history of one instance."""
 
     zone: str
     bottlerocket: bool
@@ -80,15 +80,15 @@ class _Seen:
     staged_by_hand_at: datetime | None = None
     returned_by_hand_at: datetime | None = None
     reboot_by: str | None = None
-    """Who sent the last reboot command. It may run again after a boot, so it is not forgotten then."""
+    """The caller of the last reboot command. It is kept after a boot, because the command may run again."""
     drained_at: datetime | None = None
     """When an updater drained it last."""
     applies: dict[str, int] = field(default_factory=dict)
-    """Apply commands that may be running, by command id, with the count of boots when they were sent."""
+    """Apply commands that may be running, by command id, with the number of boots when they were sent."""
 
 
 class InvariantChecker:
-    """Follows one world. Everything is recorded when it happens; nothing is searched for afterwards."""
+    """Checks one world. Everything is recorded when it happens."""
 
     def __init__(self, world: World, budget: Budget | None, operators: frozenset[str]) -> None:
         self.operators = operators
@@ -99,7 +99,7 @@ class InvariantChecker:
         self._groups = world.autoscaling
         self._seen: dict[str, _Seen] = {}
         self._out: dict[str, _Seen] = {}
-        """Those that are out of service now."""
+        """Instances that are out of service now."""
         self._out_by_zone: Counter[str] = Counter()
         self._most_out = 0
         self._most_out_by_zone: Counter[str] = Counter()
@@ -107,29 +107,29 @@ class InvariantChecker:
         self._drained_by_updater: set[str] = set()
         self._actors: list[str] = []
         self._failed_on: dict[str, list[datetime]] = {}
-        """When tasks failed on hosts that an updater brought to each release, because of that release."""
+        """By version: when tasks failed because of it, on hosts that an updater updated to it."""
         self._blocked: dict[str, dict[str, str]] = {}
-        """By caller, which groups of tasks kept a drain of which instance from its end."""
+        """By caller: which task groups blocked the drain of which instance."""
         world.ecs.registry.on_instance.append(self._instance_changed)
         world.ecs.registry.on_task.append(self._task_changed)
 
     def follow(self, host: Host) -> None:
-        """Listen to a host. Before anybody else does: others change what is to be seen here."""
+        """Listen to a host, before other listeners, because they change what is checked here."""
         host.on_containers_die.append(self._containers_died)
         host.on_ecs_agent.append(lambda host, _: self._look_at(host.instance_id))
         host.on_boot.append(self._booted)
         host.on_terminate.append(lambda host: self._look_at(host.instance_id))
 
     def staged_by_hand(self, instance_id: str) -> None:
-        """Somebody stages another version on a host, behind the updater's back."""
+        """Note that someone other than the updater stages a version on a host."""
         self._seen[instance_id].staged_by_hand_at = self._world.clock.now()
 
     def returned_by_hand(self, instance_id: str) -> None:
-        """Somebody sets an instance ACTIVE, behind the updater's back."""
+        """Note that someone other than the updater sets an instance ACTIVE."""
         self._seen[instance_id].returned_by_hand_at = self._world.clock.now()
 
     def about_to_serve(self, call: Call) -> None:
-        """A call is about to take effect: hold it against the world as it is."""
+        """Check a call against the current world, before it takes effect."""
         if call.caller in self.operators:
             return
         if call.action in _WRITES_TO_SERVICES:
@@ -142,19 +142,19 @@ class InvariantChecker:
             self._set_status(call)
 
     def served(self, call: Call, answer: Shape) -> None:
-        """A call has taken effect."""
+        """Record a call after it took effect."""
         if call.action == "ssm:SendCommand" and call.caller not in self.operators:
             self._sent(call, answer["Command"])
 
     def findings(self) -> Findings:
-        """What was seen so far, summed up."""
+        """A summary of the observations so far."""
         registry = self._world.ecs.registry
         now = registry.clock.now()
         drained = [one for one in self._world.cluster.by_ec2.values() if one.status is Status.DRAINING]
-        # Whoever drained it: where a reboot undoes that, somebody else may have drained it since.
+        # Check who drained it: if a reboot undid our drain, someone else may have drained it since.
         quarantined = {one.ec2_instance_id for one in drained if _is_quarantined(one)}
         ours = [one.ec2_instance_id for one in drained if one.ec2_instance_id in self._drained_by_updater]
-        # What its group takes away is left DRAINING on purpose.
+        # An instance that its group terminates is left DRAINING on purpose.
         ours = [name for name in ours if not self._groups.takes_away(name)]
         return Findings(
             violations=tuple(self.violations),
@@ -186,7 +186,7 @@ class InvariantChecker:
         seen = self._seen.get(name)
         if instance is None or seen is None:
             return
-        # A terminated instance is no outage: an Auto Scaling group replaces it.
+        # A terminated instance is not an outage: an Auto Scaling group replaces it.
         gone = instance.status is Status.INACTIVE
         out = not gone and (instance.status is not Status.ACTIVE or not instance.agent_up)
         if out and seen.outage is None:
@@ -227,7 +227,7 @@ class InvariantChecker:
                 self._check_stays_in_group(name, call)
 
     def _note_blocked(self, instance: ContainerInstance, call: Call) -> None:
-        """A drain is given up that lasted as long as it may: what is left on it was disturbed in vain."""
+        """Record the task groups that blocked a drain, if it is given up after the drain timeout."""
         name, began = instance.ec2_instance_id, self._seen[instance.ec2_instance_id].drained_at
         ours = instance.status is Status.DRAINING and name in self._drained_by_updater
         if ours and began is not None and self._world.clock.now() - began >= self.budget.drain_timeout:
@@ -236,7 +236,7 @@ class InvariantChecker:
                     self._blocked.setdefault(call.caller, {}).setdefault(task.group, name)
 
     def _check_blocked(self, instance: ContainerInstance, call: Call) -> None:
-        """Nobody drains another host with tasks of what kept a drain of the same run from its end."""
+        """A run must not drain another host with tasks of a group that blocked a drain in the same run."""
         blocked = self._blocked.get(call.caller, {})
         found = sorted({task.group for task in instance.tasks.values() if task.group in blocked})
         if found:
@@ -244,7 +244,7 @@ class InvariantChecker:
             self._violated(15, instance.ec2_instance_id, what)
 
     def _check_breaks_no_more(self, instance: ContainerInstance, call: Call) -> None:
-        """Nobody reboots a further host into a release on which tasks have been failing for a while."""
+        """An updater must not reboot another host into a version on which tasks have been failing."""
         try:
             claim = read_claim(instance.custom.get(ATTRIBUTE))
         except ValueError:
@@ -255,7 +255,7 @@ class InvariantChecker:
             self._violated(16, instance.ec2_instance_id, f"{call.caller} reboots it into {target}, which breaks tasks")
 
     def released_by_hand(self, version: str) -> None:
-        """A person says that a release is good, whatever it did."""
+        """Note that a person declared a version good."""
         self._failed_on.pop(version, None)
 
     def _note_broken(self, task: Task) -> None:
@@ -275,20 +275,20 @@ class InvariantChecker:
             self._failed_on.setdefault(host.running, []).extend([self._world.clock.now()] * FAILED_TASKS)
 
     def _check_stays_up(self, name: str, call: Call) -> None:
-        """Nobody gives back a host that is down, or about to go down, by a reboot command of an updater."""
+        """An updater must not set a host ACTIVE that is down, or about to go down, because of a reboot command."""
         host = self._world.hosts[name]
         if self._seen[name].reboot_by is not None and host.going_down and host.power not in _NOT_BY_REBOOT:
             state = "has a reboot pending" if host.power is Power.RUNNING else f"is {host.power}"
             self._violated(17, name, f"{call.caller} sets ACTIVE, and the host {state}")
 
     def _check_stays_in_group(self, name: str, call: Call) -> None:
-        """Nobody gives back what its Auto Scaling group has been taking away for as long as a look at it takes."""
+        """An updater must not set an instance ACTIVE that its Auto Scaling group has been terminating for some time."""
         since = self._groups.taken_since(name)
         if since is not None and self._world.clock.now() - since >= NOTICEABLE:
             self._violated(13, name, f"{call.caller} sets ACTIVE what its Auto Scaling group takes away since {since}")
 
     def _check_budget(self, name: str, call: Call, together: Sequence[str]) -> None:
-        """With those that the same call drains before it, of which none is out yet."""
+        """Check the budget, including the instances that the same call drains before this one."""
         zone = self._seen[name].zone
         out = [each for other, each in self._out.items() if other != name and self._counts(other, each)]
         out += [self._seen[other] for other in together if other not in self._out]
@@ -300,7 +300,7 @@ class InvariantChecker:
             self._violated(1, name, f"{call.caller} makes it {here} out of service in {zone}, of {most_here}")
 
     def _counts(self, name: str, seen: _Seen) -> bool:
-        """Whether an outage fills a budget: not of what is stopped, in a warm pool, or none of the updater's."""
+        """Whether an outage counts: not for instances that are stopped, in a warm pool, or excluded."""
         host = self._world.hosts[name]
         if host.power is Power.STOPPED or host.spec.managed_by or name in self.budget.not_counted:
             return False
@@ -340,7 +340,7 @@ class InvariantChecker:
             if _has_containers(task):
                 now = self._world.clock.now()
                 self.tasks_killed.append(KilledTask(task.arn, task.group, host.instance_id, now, ours))
-        # What somebody returns while the reboot command is on its way, nobody can call back.
+        # If someone returns an instance while the reboot command is in transit, no one can stop it.
         returned, sent = seen.returned_by_hand_at, seen.reboot_sent_at
         if ours and (returned is None or sent is None or returned < sent):
             self._check_reboot(instance, f"reboot by {seen.reboot_by}", [*instance.tasks.values()])
@@ -370,7 +370,7 @@ class InvariantChecker:
         elif not self._is_updater(instance.drained_by):
             self._violated(4, instance.ec2_instance_id, f"{what}; {instance.drained_by} drained it")
         if ATTRIBUTE not in instance.custom and not self._groups.takes_away(instance.ec2_instance_id):
-            # What its group takes away is let go, and a reboot that was sent before may still come.
+            # The claim is dropped if the group terminates the instance, and an earlier reboot may still run.
             wrong.append("it has no claim")
         if wrong:
             self._violated(2, instance.ec2_instance_id, f"{what}: {', '.join(wrong)}")
@@ -384,7 +384,7 @@ class InvariantChecker:
             self._violated(12, name, f"{call.caller} sends {document} while {sorted(applies)} may run")
 
     def _has_ended(self, command: str, name: str, boots: int) -> bool:
-        """What the updater could know: SSM says so, or the host has booted since."""
+        """Whether the updater could know that it has ended: SSM shows it, or the host has booted since."""
         if self._world.hosts[name].boots != boots:
             return True
         try:

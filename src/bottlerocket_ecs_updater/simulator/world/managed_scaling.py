@@ -1,6 +1,6 @@
-"""Managed scaling: capacity providers that start instances for tasks that found no room, up to their group's maximum.
+"""Managed scaling: capacity providers launch instances for tasks without room, up to their group's maximum.
 
-Only what an updater meets is here: a task that waits brings an instance some minutes later. Nothing is scaled in.
+Only scale-out is simulated: a waiting task causes a launch a few minutes later. Nothing scales in.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.simulator.world.world import World
 
 SCALE_OUT = timedelta(minutes=3)
-"""From a task that finds no room until the new instance takes it."""
+"""From a task without room until the new instance accepts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,11 @@ class _Group:
     name: str
     most: int
     like: str
-    """The instance that new ones are like."""
+    """The template for new instances."""
 
 
 class ManagedScaling:
-    """The capacity providers of one world that have an Auto Scaling group."""
+    """The capacity providers of one world with an Auto Scaling group."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -40,7 +40,7 @@ class ManagedScaling:
         world.ecs.scheduler.on_shortage.append(self._short)
 
     def add(self, name: str, *instance_ids: str, most: int | None = None, scaling: bool = True) -> CapacityProvider:
-        """A capacity provider over these instances, in an Auto Scaling group of its name; `most` is its maximum."""
+        """Add a capacity provider for these instances, with an Auto Scaling group of that name and maximum."""
         world = self._world
         most = len(instance_ids) if most is None else most
         world.autoscaling.add_group(name, *instance_ids, max_size=most)
@@ -52,7 +52,7 @@ class ManagedScaling:
         return provider
 
     def add_managed_instances(self, name: str, *instance_ids: str) -> CapacityProvider:
-        """A capacity provider of ECS Managed Instances over these instances, which are in no Auto Scaling group."""
+        """Add a capacity provider of ECS Managed Instances for these instances, without an Auto Scaling group."""
         provider = CapacityProvider(name)
         self._world.cluster.providers[name] = provider
         for instance_id in instance_ids:

@@ -1,4 +1,4 @@
-"""What binds hosts to ECS and SSM, and what others do to instances in the middle of their update."""
+"""Connects hosts to ECS and SSM, and performs what other people do to instances during their update."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 
 Person = InstanceTerminated | InstanceStopped | GroupTakes | SomebodySets | SomebodyStages
-"""Those who act once on an instance: at a time, or after a step of its update."""
+"""Faults that act once on an instance: at a time, or after a step of its update."""
 
 
 class People:
-    """Carries what happens on a host to the services that would notice, and lets the plan's people act."""
+    """Passes host events on to the services that would notice them, and performs the acts of people in the plan."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._waiting: dict[str, list[Person]] = {}
-        """By host, those who wait for a step; each acts once."""
+        """By host: acts that wait for a step; each is performed once."""
 
     def follow(self, host: Host) -> None:
         """Listen to a host from its start."""
@@ -63,7 +63,7 @@ class People:
         self._waiting[host.instance_id] = [fault for fault in people if fault.step is not None]
 
     def served(self, call: Call) -> None:
-        """ECS was told to drain or to return instances: these are steps, too."""
+        """Note drains and returns in ECS, because these are steps, too."""
         if call.operation != "UpdateContainerInstancesState" or call.caller in self._world.watch.operators:
             return
         step = Step.DRAIN if call.params["status"] == "DRAINING" else Step.RETURN
@@ -73,7 +73,7 @@ class People:
                 self.step_began(self._world.hosts[instance.ec2_instance_id], step)
 
     def step_began(self, host: Host, step: Step) -> None:
-        """A step of an instance's update begins: whoever waited for it acts, `at` later."""
+        """A step of an instance's update starts: acts that wait for it follow, `at` later."""
         if step is Step.REBOOT and host.ailments.strike(TaskArrives) is not None:
             self._place_task(host)
         waiting = self._waiting[host.instance_id]
@@ -101,7 +101,7 @@ class People:
                 raise AssertionError(fault)
 
     def _come_between(self, host: Host, fault: InBetween) -> None:
-        """Only what is in service changes so; it is in service again when the time is over."""
+        """Only ACTIVE instances change this way, and are ACTIVE again afterwards."""
         status = Status(fault.status)
         self._change(host, Status.ACTIVE, status)
         if fault.lasts is not None:
@@ -126,7 +126,7 @@ class People:
         if up:
             self._world.ecs.agents.came_up(instance)
         else:
-            # An agent that ends by itself says goodbye; one whose host goes down is missed a little later.
+            # An agent that exits by itself disconnects cleanly; if its host goes down, ECS notices a little later.
             self._world.ecs.agents.went_down(instance, missed=host.power is not Power.RUNNING)
 
     def _booted(self, host: Host) -> None:

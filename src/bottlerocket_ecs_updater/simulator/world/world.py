@@ -1,6 +1,6 @@
-"""The world: hosts, ECS, SSM, EC2 and S3 of one account and region, moved by one clock, entered by one door.
+"""The world: hosts, ECS, SSM, EC2 and S3 of one account and Region, driven by one clock.
 
-Whatever calls AWS goes through `World.call`. Whatever else happens (people, nature) is an action below it.
+All AWS calls go through `World.call`. Everything else (people, faults) is a method below it.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ NOBODY = "anonymous"
 
 
 class World:
-    """Everything that is simulated. Whoever reaches into it from another thread holds `clock.lock`.
+    """The whole simulation. Hold `clock.lock` to access it from another thread.
 
-    Without `names`, the account follows from the seed: two worlds of different seeds are in different accounts.
+    Without `names`, the account depends on the seed: worlds with different seeds are in different accounts.
     """
 
     def __init__(  # noqa: PLR0913 - a world is described by keywords, and each has a default
@@ -87,7 +87,7 @@ class World:
         self.authorize: Callable[[Call], None] = lambda _: None
         self.disturbances = ApiFaultsAtWork(self.faults, clock.now(), self.names)
         self.documents = Documents(clock, documents)
-        # Each part draws from chances of its own, so that one part's change does not move all the others.
+        # Each part has its own random numbers, so that a change in one part does not affect the others.
         self.ecs = ControlPlane(clock, self.names, _chances(seed, "ecs"), ecs_timing)
         self.ec2 = Ec2(clock)
         self.ssm = RunCommand(
@@ -121,10 +121,10 @@ class World:
             self.ecs.memory.remember(lambda: self.disturbances.lag(self.clock.now()))
 
     def call(self, service: str, operation: str, params: Mapping[str, Any], caller: str | None = None) -> Shape:
-        """Serve one call to AWS, whoever makes it.
+        """Handle one AWS call.
 
-        Raises AwsError where AWS would refuse or fail, ReplyLostError where the caller never hears of the answer,
-        and KilledError where the caller dies.
+        Raises AwsError if AWS would return an error, ReplyLostError if the reply is lost, and KilledError if the caller
+        is killed.
         """
         with self.clock.lock:
             self.clock.pump()
@@ -146,7 +146,7 @@ class World:
             return answer
 
     def overhear(self, service: str, operation: str, caller: str) -> Call:
-        """Count a call that somebody else serves. Raises what `call` would, where the API is at fault."""
+        """Count a call that moto serves. Raises the same API faults as `call`."""
         with self.clock.lock:
             call = Call(self.calls.total + 1, self.clock.now(), service, operation, {}, caller)
             self.calls.record(call)
@@ -158,12 +158,12 @@ class World:
             return call
 
     def overheard(self, call: Call) -> None:
-        """That call has had its effect. Raises what `call` would, where its reply is to be lost."""
+        """Note that the call took effect. Raises what `call` would if its reply is lost."""
         with self.clock.lock:
             self.disturbances.after(call)
 
     def elsewhere(self, region: str) -> World:
-        """What there is of ECS and Systems Manager in another Region of the account: nothing so far."""
+        """ECS and Systems Manager in another Region of the account, initially empty."""
         with self.clock.lock:
             if region not in self._elsewhere:
                 world = World(self.clock, names=replace(self.names, region=region))
@@ -176,20 +176,20 @@ class World:
         return operation in self._handlers.get(service, ())
 
     def findings(self) -> Findings:
-        """What the world saw so far."""
+        """The observations so far."""
         with self.clock.lock:
             self.clock.pump()
             return self.watch.findings()
 
-    # What is built, and what people and nature do.
+    # Building the world, and what people and faults do
 
     def add_instance(
         self, host: HostSpec, zone: str, *, bottlerocket: bool = True, spec: ContainerInstanceSpec | None = None
     ) -> ContainerInstance:
-        """A container instance with its host, which is ACTIVE, connected and known to SSM.
+        """Add a container instance with its host: ACTIVE, connected and registered in SSM.
 
-        The faults that the world's plan has for its id are added to those of `host`. With `bottlerocket=False`
-        it is some other Linux: a container instance without the attribute, and without SSM.
+        The plan's faults for its id are added to those of `host`. With `bottlerocket=False` it runs another Linux: a
+        container instance without the attribute, and without SSM.
         """
         host = _with_faults(host, (*self.faults.on(host.instance_id), *_of_releases(self.faults)))
         machine = Host(self.clock, host, self.repository, _chances(self._seed, host.instance_id))
@@ -205,31 +205,31 @@ class World:
         return instance
 
     def add_service(self, spec: ServiceSpec) -> Service:
-        """A service in its steady state, as far as there is room."""
+        """Add a service in its steady state, if there is room."""
         return self.ecs.services.add(self.cluster, spec)
 
     def run_standalone_task(self, instance_id: str, workload: Workload | None = None, family: str = "batch") -> Task:
-        """A task of no service that runs on an instance already."""
+        """Add a standalone task that is running on an instance."""
         definition = self.ecs.registry.define(family, workload or Workload(), {"family": family})
         return self.ecs.lifecycle.start(self.cluster, definition, self.instance(instance_id), already_running=True)
 
     def run_fargate_task(self, family: str, started_by: str = "events-rule") -> Task:
-        """A task on Fargate, such as the updater itself, which runs already."""
+        """Add a running task on Fargate, such as the updater itself."""
         definition = self.ecs.registry.define(family, Workload(), {"family": family})
         return self.ecs.lifecycle.start(self.cluster, definition, None, started_by=started_by, already_running=True)
 
     def operator_drain(self, *instance_ids: str) -> None:
-        """Somebody sets DRAINING by hand."""
+        """Someone sets DRAINING by hand."""
         self._operator_sets("DRAINING", instance_ids)
 
     def operator_activate(self, *instance_ids: str) -> None:
-        """Somebody sets ACTIVE by hand."""
+        """Someone sets ACTIVE by hand."""
         for instance_id in instance_ids:
             self.watch.returned_by_hand(instance_id)
         self._operator_sets("ACTIVE", instance_ids)
 
     def stage_by_hand(self, instance_id: str, version: str) -> None:
-        """Somebody at a host stages another version there, in place of what is staged; it may be too late for it."""
+        """Someone stages another version on a host, replacing a staged one, if there is still time."""
         host = self.hosts[instance_id]
         if host.power is Power.RUNNING:
             self.repository.publish(Release(version, host.variant, host.spec.arch))
@@ -241,10 +241,10 @@ class World:
     def take_away(
         self, instance_id: str, *, hook: timedelta = timedelta(minutes=20), drains: bool = True, terminate: bool = True
     ) -> None:
-        """Its Auto Scaling group begins to terminate it, and a lifecycle hook holds that up for a time.
+        """The Auto Scaling group starts to terminate the instance, and a lifecycle hook delays that.
 
-        With `drains` ECS's managed draining sets it DRAINING meanwhile, if it is not DRAINING already. Without
-        `terminate` the hook is never completed.
+        With `drains`, ECS managed draining sets it DRAINING meanwhile. Without `terminate`, the hook is never
+        completed.
         """
         if self.hosts[instance_id].power is Power.TERMINATED or self.autoscaling.takes_away(instance_id):
             return
@@ -259,30 +259,30 @@ class World:
         self.terminate_instance(instance_id)
 
     def scale_out(self, group: str, host: HostSpec, zone: str, spec: ContainerInstanceSpec | None = None) -> None:
-        """A group starts one more instance, which joins the cluster at once."""
+        """A group launches another instance, which joins the cluster at once."""
         self.add_instance(host, zone, spec=spec)
         self.autoscaling.join(group, host.instance_id)
 
     def put_into_warm_pool(self, group: str, *instance_ids: str) -> None:
-        """A group keeps these instances stopped in its warm pool; ECS keeps their registrations."""
+        """A group keeps these instances stopped in its warm pool. ECS keeps their registrations."""
         for instance_id in instance_ids:
             self.autoscaling.join(group, instance_id, "Warmed:Stopped")
             self.hosts[instance_id].stop()
 
     def stop_instance(self, instance_id: str) -> None:
-        """Somebody stops the EC2 instance; ECS keeps its registration."""
+        """Someone stops the EC2 instance. ECS keeps its registration."""
         self.hosts[instance_id].stop()
 
     def terminate_instance(self, instance_id: str) -> None:
-        """An Auto Scaling group, or somebody, ends an instance."""
+        """An Auto Scaling group, or a person, terminates an instance."""
         self.hosts[instance_id].terminate()
 
     def publish(self, release: Release) -> None:
-        """The maintainers publish a release."""
+        """The maintainers publish a version."""
         self.repository.publish(release)
 
     def retract(self, version: str) -> None:
-        """The maintainers take a release back."""
+        """The maintainers retract a version."""
         self.repository.retract(version)
 
     def instance(self, instance_id: str) -> ContainerInstance:
@@ -348,7 +348,7 @@ def _run_command_handlers(ssm: RunCommand) -> dict[str, Handler]:
 
 
 def _of_releases(plan: FaultPlan) -> tuple[Fault, ...]:
-    """What is wrong with a release is wrong on every host that runs it."""
+    """The faults of versions, which affect every host that runs them."""
     return tuple(fault for fault in plan.world if isinstance(fault, TasksBreak | HealthImpaired))
 
 

@@ -31,8 +31,8 @@ from bottlerocket_ecs_updater.core.decision.claimed.verify import (
     stalled,
     verify,
 )
-from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
-from bottlerocket_ecs_updater.core.decision.polling import next_look, quiet_time, soon_interval
+from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute, next_hearing
+from bottlerocket_ecs_updater.core.decision.polling import next_look, quiet_time
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Mark, NextStep, Reboot, Unmark
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
@@ -307,7 +307,7 @@ def _ask_when_connected(instance: Instance, registration: Registration, fleet: F
     sent_at = progress.reboot_sent_at or progress.claimed_at or fleet.at
     wants_end = _end_unknown(instance)
     if instance.pending is not None:
-        return NextStep(look_at=fleet.at + soon_interval(policy.poll_interval), wants_reboot_end=wants_end)
+        return NextStep(look_at=next_hearing(instance.pending, fleet.at, policy), wants_reboot_end=wants_end)
     due = next_look(
         sent_at,
         fleet.at,

@@ -46,12 +46,12 @@ _COUNTED = (OutcomeKind.UPDATED, OutcomeKind.FAILED, OutcomeKind.QUARANTINED, Ou
 
 _MEANING = {
     Part.STAGING: "staging the update, in service",
-    Part.READY: "staged, waits for its turn, in service",
+    Part.READY: "staged, waiting for its turn, in service",
     Part.DRAINING: "draining",
     Part.REBOOTING: "rebooting",
-    Part.VERIFYING: "proving that it is well",
+    Part.VERIFYING: "verifying that it is healthy",
     Part.RETURNING: "returning",
-    Part.SETTLING: "in service, the cluster settles",
+    Part.SETTLING: "in service, services are settling",
     Part.QUARANTINED: "in quarantine, out of service",
 }
 

@@ -169,12 +169,12 @@ def _grouped(account: RunReport) -> Iterator[tuple[str, _Members]]:
     yield f"{OutcomeKind.FAILED.words} · {number(len(failed), 'instance')}", failed
     rest = [both for both in known if both[0].became not in (OutcomeKind.QUARANTINED, OutcomeKind.FAILED)]
     updated = [both for both in rest if both[0].became is OutcomeKind.UPDATED and both not in open_]
-    yield f"updated · {number(len(updated), 'instance')}, in the order in which they were taken", updated
+    yield f"updated · {number(len(updated), 'instance')}, in the order in which they were drained", updated
     other = [both for both in rest if both not in open_ and both not in updated]
     taken = [both for both in other if both[1].worked_on]
-    yield f"given back as they were · {number(len(taken), 'instance')}", taken
+    yield f"returned without an update · {number(len(taken), 'instance')}", taken
     staged = [both for both in other if not both[1].worked_on]
-    yield f"staged, and not rebooted in this run · {number(len(staged), 'instance')}", staged
+    yield f"staged, not rebooted in this run · {number(len(staged), 'instance')}", staged
 
 
 def left_open(row: Row, lane: Lane | None) -> bool:
