@@ -51,7 +51,7 @@ class Release:
 
     def steps(self) -> Sequence[str]:
         """The steps, one sentence each; empty if there is nothing to release."""
-        return [*self._about_claim(), *self._about_rest(), *self._about_version()]
+        return [*self._about_claim(), *self._about_backoff(), *self._about_version()]
 
     def differs_from(self, other: Release) -> bool:
         """Whether the steps differ. The registration does not matter to a person."""
@@ -75,7 +75,7 @@ class Release:
             yield f"leave {name} DRAINING: it has registered again since its quarantine, and someone else drained it"
         yield f"delete our claim on {name}, made by run {claim.run} to update it to {claim.target}"
 
-    def _about_rest(self) -> Iterator[str]:
+    def _about_backoff(self) -> Iterator[str]:
         backoff = self.backoff
         if backoff is not None:
             times = "once" if backoff.attempts == 1 else f"{backoff.attempts} times"
@@ -97,7 +97,7 @@ def consider_instance(id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping) 
     refuse_foreign(state, (each.arn for each in listing.registrations))
     found = [each for each in listing.registrations if each.id == id_]
     registration = next(iter(one_per_instance(found)), None)
-    _see_that_all_are_described(id_, registration, listing, state)
+    _check_all_are_described(id_, registration, listing, state)
     written = _written(id_, found)
     kept = state.claims.get(id_)
     # Runs use these two. A claim on an old registration counts only if there is no other.
@@ -108,7 +108,7 @@ def consider_instance(id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping) 
         raise UsageError(f"{id_} is not in the cluster, and the state store has no record of it")
     lost = registration is not None and kept is not None and kept.arn == registration.arn and not written
     if claim is not None and not lost:
-        _see_that_it_may_be_released(id_, claim)
+        _check_it_may_be_released(id_, claim)
     drained_by_us = (
         claim is not None
         and registration is not None
@@ -139,7 +139,7 @@ def perform(release: Release, cluster: Cluster, ledger: LedgerKeeping, clock: Cl
         _set_active(now, now.registration.arn, cluster)
         done = f"{now.instance} was set ACTIVE"
     if now.carriers:
-        with _telling(done, now):
+        with _say_what_was_done(done, now):
             _drop_claim(now, cluster)
         done = f"{now.instance} no longer carries a claim" if done.startswith("nothing") else f"{done} without a claim"
     if now.instance is not None:
@@ -147,14 +147,14 @@ def perform(release: Release, cluster: Cluster, ledger: LedgerKeeping, clock: Cl
         ledger.change(partial(without_rest, instance=now.instance))
     if now.version is not None:
         ledger.change(partial(with_release, version=now.version, at=clock.now()))
-    with _telling(done, now):
+    with _say_what_was_done(done, now):
         ledger.flush()
 
 
 # Looking
 
 
-def _see_that_all_are_described(
+def _check_all_are_described(
     id_: InstanceId, registration: Registration | None, listing: Listing, state: Ledger
 ) -> None:
     """Raise Unreachable if ECS did not describe some instances, and one of them may be this one."""
@@ -182,7 +182,7 @@ def _written(id_: InstanceId, found: Sequence[Registration]) -> Mapping[Containe
     return claims
 
 
-def _see_that_it_may_be_released(id_: InstanceId, claim: Claim) -> None:
+def _check_it_may_be_released(id_: InstanceId, claim: Claim) -> None:
     """Raise UsageError if the claim must not be released."""
     if claim.phase is not ClaimPhase.QUARANTINED:
         raise UsageError(
@@ -246,7 +246,7 @@ def _not_dropped(result: Result | None) -> str | None:
 
 
 @contextmanager
-def _telling(done: str, now: Release) -> Iterator[None]:
+def _say_what_was_done(done: str, now: Release) -> Iterator[None]:
     """Add to an error what was done before it."""
     try:
         yield

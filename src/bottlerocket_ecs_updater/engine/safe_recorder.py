@@ -10,8 +10,8 @@ from bottlerocket_ecs_updater.errors import LeaseLost
 class SafeRecorder:
     """Passes events on, and raises only errors that must end the run.
 
-    An instance may be out of service when a log cannot be written. `report.recorders` reports failed recorders; here
-    there is nowhere left to report to.
+    An instance may be out of service when a log cannot be written. `report.record.recorders` reports failed recorders;
+    here there is nowhere left to report to.
     """
 
     def __init__(self, recorder: Recorder) -> None:

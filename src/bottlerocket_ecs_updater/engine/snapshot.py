@@ -33,11 +33,11 @@ from bottlerocket_ecs_updater.engine.store.migration import pause_of
 from bottlerocket_ecs_updater.engine.store.shared_state import SharedState
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, UpdaterError
 
-NOBODY = RunId("plan")
+PLAN_RUN = RunId("plan")
 """No run has this id, so every claim belongs to another run."""
 
 
-class _Unheard:
+class _DiscardEvents:
     """Discards events: a plan is shown as a whole."""
 
     def record(self, event: Event) -> None:
@@ -76,9 +76,9 @@ def take_snapshot(
     of a check and its retries. Raises what the ports raise.
     """
     now = clock.now()
-    known = RunState(NOBODY, now, now, now, own=beyond.own, store=beyond.store_name)
-    looking = Looker(known, cluster, hosts, clock, policy, _Unheard(), beyond.survey)
-    asking = Executor(known, cluster, hosts, UnkeptLedger(), clock, _Unheard())
+    known = RunState(PLAN_RUN, now, now, now, own=beyond.own, store=beyond.store_name)
+    looking = Looker(known, cluster, hosts, clock, policy, _DiscardEvents(), beyond.survey)
+    asking = Executor(known, cluster, hosts, UnkeptLedger(), clock, _DiscardEvents())
     remember(known, ledger)
     looking.look(Wants(full=True, listing=True, services=True))
     begin_afresh(known, looking, ledger)

@@ -583,7 +583,7 @@ def test_a_lease_that_somebody_removed_is_lost(store: Cut, time: Time) -> None:
     held.acquire()
     store.delete(KEY, None)
     time.move(SPAN / 2)
-    with pytest.raises(LeaseLost, match="removed"):
+    with pytest.raises(LeaseLost, match="its object was deleted"):
         held.keep()
 
 

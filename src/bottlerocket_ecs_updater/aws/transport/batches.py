@@ -45,7 +45,7 @@ def keep_earlier_results(
     """Wrap `send`: a denial after an earlier batch may have taken effect becomes `Later` instead of an exception.
 
     An exception would lose the earlier results: an instance that we drained, or a host that reboots, would look like
-    somebody else's work. The next attempt sends the rest first, so its denial is raised. A denial about single items is
+    another actor's work. The next attempt sends the rest first, so its denial is raised. A denial about single items is
     always raised, so that `sift` finds those items: that batch took no effect, and `sift` keeps the earlier results.
     """
     acted = False

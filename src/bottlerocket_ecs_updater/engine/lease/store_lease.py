@@ -266,7 +266,7 @@ class Lease:
         else:
             if stored is None or stored.data not in (held.data, *self._sent):
                 note = read_lease(stored)
-                raise self._lose(f"{note.holder} has it" if note is not None else "somebody removed it")
+                raise self._lose(f"{note.holder} has it" if note is not None else "its object was deleted")
         held.failed = self._moment()
         if stored is not None and stored.data in self._sent:
             # A renewal whose reply was lost. It counts from when it started.

@@ -52,7 +52,7 @@ class TaskLease:
 
     def acquire(self) -> Taken | HeldBy:
         """Acquire if no older task is listed. Waits at most one term for ECS to list this task."""
-        began, told = self._monotonic(), False
+        began, shown = self._monotonic(), False
         while True:
             tasks = self._running()
             first = _oldest(tasks)
@@ -60,8 +60,8 @@ class TaskLease:
                 break
             if self._monotonic() - began >= self._term.total_seconds():
                 break
-            if not told:
-                now, told = self._clock.now(), True
+            if not shown:
+                now, shown = self._clock.now(), True
                 self._waits.begin("ECS, which does not list this task yet", now, now + self._term)
             if not self._clock.sleep(self._term / LOOKS_PER_TERM):
                 break

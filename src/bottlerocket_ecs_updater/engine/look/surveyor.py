@@ -143,7 +143,7 @@ class Surveyor:
 
     def _calendar(self, arn: str) -> CalendarState:
         if self._survey is None:
-            return CalendarUnread("nobody can ask Systems Manager")
+            return CalendarUnread("Systems Manager cannot be asked")
         try:
             return self._survey.calendar(arn)
         except (LeaseLost, Interrupted):

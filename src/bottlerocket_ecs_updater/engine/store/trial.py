@@ -44,7 +44,7 @@ def _try_once(store: Store, key: str, mark: str) -> None:
     _must_be_refused(store, key, _text(mark, 4), first, "If-Match: it wrote over an object that had changed")
     seen = store.get(key)
     if seen is None or seen.tag != second:
-        raise Conflict(f"{key} was written by somebody else")
+        raise Conflict(f"{key} was written by another writer")
 
 
 def _must_be_refused(store: Store, key: str, data: bytes, expect: str, what: str) -> None:

@@ -517,8 +517,8 @@ class Service:
         if not self.providers:
             return ""
         have = Counter(task.provider for task in self.live_tasks() if task.desired is Desired.RUNNING)
-        told = {share.provider: share for share in self.shares}
-        shares = [told.get(name) or ProviderShare(name) for name in self.providers]
+        by_provider = {share.provider: share for share in self.shares}
+        shares = [by_provider.get(name) or ProviderShare(name) for name in self.providers]
         short = [share for share in shares if have[share.provider] < share.base]
         if short:
             return short[0].provider

@@ -144,8 +144,8 @@ def service_shape(service: Service) -> Shape:
 def _launched_by(service: Service) -> Shape:
     """The launch type, or the strategy that replaces it."""
     if service.providers:
-        told = {share.provider: share for share in service.shares}
-        shares = [told.get(name) or ProviderShare(name) for name in service.providers]
+        by_provider = {share.provider: share for share in service.shares}
+        shares = [by_provider.get(name) or ProviderShare(name) for name in service.providers]
         strategy = [{"capacityProvider": one.provider, "weight": one.weight, "base": one.base} for one in shares]
         return {"capacityProviderStrategy": strategy}
     return {"launchType": service.launch.value}
