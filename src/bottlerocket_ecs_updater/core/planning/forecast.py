@@ -63,7 +63,7 @@ class Forecast:
     windows: int
     """How many maintenance windows it needs; 1 where none are set."""
     left: tuple[InstanceId, ...] = ()
-    """Instances that can never begin as things stand: no window is long enough, or no place in the budget is free."""
+    """Instances that cannot be scheduled: no window is long enough, or the budget never has a free slot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,7 +217,7 @@ def _behind(instance: Instance, limits: RolloutLimits, fleet: Fleet, policy: Pol
 
 
 def _blocked(update: Update, fleet: Fleet, policy: Policy) -> Hold:
-    """Why an instance can never begin as things stand: what is out of service for good leaves it no place."""
+    """Why an instance cannot be scheduled: instances that stay out of service fill the budget."""
     refusal = count_budget(fleet, policy).refusal(update.zone)
     calendars = hold_for_calendars(policy.rules.calendars, fleet.calendars, fleet.at, FORECAST_HORIZON)
     return refusal or calendars or hold(Reason.NO_PLACE)
