@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.admission import rules_for
@@ -39,6 +39,7 @@ from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.planning.behind import behind
 from bottlerocket_ecs_updater.core.planning.forecast import FORECAST_HORIZON, Forecast, Limits, Pending, Rolls, forecast
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, advise
 from bottlerocket_ecs_updater.core.planning.roll_advice import RollAdvice, advise_on_roll
@@ -82,6 +83,8 @@ class Update:
     """Whether the host would boot into the target already."""
     tasks: int
     """Tasks on it that would have to move."""
+    days_behind: int = 0
+    """Whole days since a newer version than its own was first seen."""
 
     @property
     def downgrade(self) -> bool:
@@ -135,8 +138,8 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     held = {id_: why for id_, candidate in standings.items() if (why := _held(candidate)) is not None} | refused
     limits = RolloutLimits(fleet, policy)
     passing = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
-    behind = {one.id: why for one in passing if (why := _behind(one, limits, fleet, policy)) is not None}
-    waiting = [one for one in passing if one.id not in behind and _would_take(one) is not None]
+    still_held = {one.id: why for one in passing if (why := _behind(one, limits, fleet, policy)) is not None}
+    waiting = [one for one in passing if one.id not in still_held and _would_take(one) is not None]
     in_line = own_last(in_order(able, limits.tasks_moved_again), fleet)
     updates = tuple(_update(one, standings[one.id]) for one in in_line if one.id not in refused)
     later = tuple(
@@ -156,8 +159,8 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
             for instance in instances
             if instance.claim is not None
         ),
-        updates=tuple(update for update in updates if update.instance not in blocked),
-        later=later,
+        updates=tuple(_dated(update, fleet) for update in updates if update.instance not in blocked),
+        later=tuple(_dated(update, fleet) for update in later),
         forecast=forecast_,
         held=tuple(sorted((held | blocked).items())),
         failing=tuple(
@@ -173,7 +176,7 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
         reckoning=reckoning,
         windowed=bool(policy.rules.schedule.windows),
         advice=(*advise(fleet), *map(RoomNote, notes), *advise_on_roll(fleet, policy)),
-        behind=behind,
+        behind=still_held,
     )
 
 
@@ -250,6 +253,11 @@ def _update(instance: Instance, candidate: CandidateState) -> Update:
         raise ValueError(f"{instance.id} has nothing to be updated to")
     ready = isinstance(candidate, Ready)
     return Update(instance.id, instance.zone, report.running, candidate.target, ready, tasks_to_move(instance))
+
+
+def _dated(update: Update, fleet: Fleet) -> Update:
+    late = behind(update.source, fleet.past.first_seen)
+    return replace(update, days_behind=late.days(fleet.at)) if late is not None else update
 
 
 def _forecast(updates: tuple[Update, ...], fleet: Fleet, policy: Policy, pace: Pace) -> Forecast:
