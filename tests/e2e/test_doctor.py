@@ -170,4 +170,4 @@ def test_a_bucket_that_is_not_there_is_told(built: Town) -> None:
 
 def test_without_a_store_it_says_what_is_lost(built: Town) -> None:
     _, said = examine(built, state="")
-    assert any("runs keep no lease" in line for line in graded(said, "WARN")), said
+    assert any("runs have no lease" in line for line in graded(said, "WARN")), said

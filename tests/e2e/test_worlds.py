@@ -21,7 +21,7 @@ BECAUSE = ("--state-reason", "somebody said so")
 
 def test_thirteen_kinds_of_broken_hosts_cost_the_healthy_ones_nothing(tmp_path: Path) -> None:
     with town(thirteen_broken(healthy=5), tmp_path, budget=8) as here:
-        told = here.run("--max-unavailable", "8", "--max-failures", "20", *PATIENT)
+        told = here.run("--max-unavailable", "8", "--max-failures", "20", "--suspect-after", "20", *PATIENT)
         assert told.exit_code == 3, told.last
         assert here.not_as_foretold() == []
         assert_clean(here.findings())

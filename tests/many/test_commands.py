@@ -37,7 +37,7 @@ def test_what_an_act_replaces_is_said_and_stays_in_its_history(
 ) -> None:
     typed(tmp_path, "block", "1.26.1", "--why", "first")
     typed(tmp_path, "block", "1.26.1", "--why", "second")
-    assert "first. That is replaced" in capsys.readouterr().out
+    assert "This replaces an earlier action: " in capsys.readouterr().out
     assert [done.why for done in look_for_acts(FolderStore(tmp_path)).history] == ["first", "second"]
 
 
@@ -45,7 +45,7 @@ def test_undoing_what_was_not_done_says_so_and_leaves_no_trace(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     typed(tmp_path, "unblock", "1.26.1")
-    assert "Nothing was changed" in capsys.readouterr().out
+    assert "nothing was changed" in capsys.readouterr().out
     assert look_for_acts(FolderStore(tmp_path)).history == ()
 
 

@@ -74,7 +74,7 @@ def test_the_hold_says_what_it_waits_for_and_when_that_can_be_at_the_earliest() 
     assert published.healthy_since is not None
     earliest = published.healthy_since + 2 * DAY + CLOCKS_APART
     assert f"until {earliest:%Y-%m-%d %H:%M} UTC at the earliest" in said
-    assert "staging for 2d: 111122223333/us-east-1/canary is healthy on it since" in said
+    assert "staging for 2d: 111122223333/us-east-1/canary has been healthy on it only since" in said
 
 
 @pytest.mark.parametrize("fault", [RollsBack(), BootHangs()])
@@ -101,7 +101,7 @@ def test_a_cluster_that_nobody_looks_at_any_more_holds_production_unless_silent_
         clusters.each["canary"].run()
     shop = clusters.each["shop"]
     said = held(shop.run())
-    assert "111122223333/us-east-1/second is silent since" in said
+    assert "111122223333/us-east-1/second has been silent since" in said
     assert "canary" not in said
     stages = replace(shop.rules.stages, ignore_silent=True)
     assert updated(shop.run(replace(shop.rules, stages=stages))) == 3

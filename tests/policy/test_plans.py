@@ -169,6 +169,17 @@ def test_recorded_updates_take_the_place_of_stated_defaults(tmp_path: Path) -> N
     assert "medians of this cluster's recorded updates" in plan_text(plan, "demo")
 
 
+def test_a_plan_says_for_how_many_days_each_host_is_behind(tmp_path: Path) -> None:
+    world = row(2)
+    story, _ = story_in(world, tmp_path, Rules(schedule=Schedule(parse_windows("Sat 02:00 4h Europe/Berlin"))))
+    story.run()
+    world.clock.sleep(timedelta(days=3, hours=1))
+    plan = story.plan()
+    assert {each.days_behind for each in (*plan.updates, *plan.later)} == {3}
+    assert f"{OLD} → {NEW}, 3 days behind" in plan_text(plan, "demo")
+    assert {each["days_behind"] for each in plan_json(plan, "demo")["later"]} == {3}
+
+
 def test_what_a_task_holds_anyway_is_not_promised_for_the_next_window(tmp_path: Path) -> None:
     world = row(2)
     world.run_standalone_task(instance_id(0), Workload(), "nightly")
@@ -242,7 +253,7 @@ def test_advice_that_may_not_be_had_is_one_line_and_no_error(tmp_path: Path, ope
     assert isinstance(advice, StartsUnknown)
     assert len(plan.updates) == 3
     text = plan_text(replace(plan, updates=()), "demo")
-    assert text.count("Whether new instances") == 1
+    assert text.count("It is not known whether new instances") == 1
 
 
 def test_managed_termination_protection_is_warned_of_before_the_roll(tmp_path: Path) -> None:

@@ -279,7 +279,7 @@ def test_on_a_host_with_a_trunk_nobody_counts_interfaces() -> None:
     for number in range(2):
         world.instance(instance_id(number)).built_in["ecs.awsvpc-trunk-id"] = "eni-0"
     _, explained = planned(world)
-    assert "whether there are network interfaces left for web is not known" in explained
+    assert "it is not known everywhere whether web has network interfaces left" in explained
 
 
 @pytest.mark.parametrize("operation", ["DescribeInstanceTypes", "DescribeAutoScalingGroups"])

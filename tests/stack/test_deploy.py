@@ -196,12 +196,13 @@ def test_the_groups_of_a_cluster_are_found_as_the_page_says(ground: Ground) -> N
     assert found.stdout.split() == ["batch", "web-a"], found.stderr
 
 
-def test_a_plan_takes_the_flags_and_settings_of_the_stack_as_the_page_says(ground: Ground, tmp_path: Path) -> None:
+def test_a_plan_finds_documents_and_settings_by_the_cluster_as_the_page_says(ground: Ground, tmp_path: Path) -> None:
     assert ground.deploy(ScheduleState="DISABLED", Settings="max-unavailable = 2").returncode == 0
     page = (ROOT / "docs" / "operate" / "install.md").read_text(encoding="utf-8")
     [command] = [block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "updater plan" in block]
     environment = {"PATH": f"{BINARIES}:{os.environ['PATH']}", **ground.site.environment()}
-    asked = ["bash", "-euc", command.replace("bottlerocket-ecs-updater-web", STACK)]
+    [line] = [line for line in command.splitlines() if " plan " in line]
+    asked = ["bash", "-euc", line.replace("--cluster web", "--cluster demo")]
     found = subprocess.run(asked, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "Would be updated: 3" in found.stdout, found.stderr
     assert "batch 1: 2 instances" in found.stdout

@@ -1,4 +1,4 @@
-"""Who is told what happens in a run: the log, the terminal, metrics, the record, reports, people, programs."""
+"""Where the events of a run go: the log, the terminal, metrics, the record, reports, people, programs."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def successors(settings: RunSettings, wired: Wired) -> Successors | None:
     from bottlerocket_ecs_updater.aws.transport.messages import Bus  # noqa: PLC0415 - few runs send any
 
     # The stack's rule listens on the default bus, whichever bus events for programs go to. The call is an act: a run
-    # that has lost the right to act starts nobody.
+    # that has lost its lease starts no other run.
     bus = Bus(lambda: cast("EventBridgeClient", _client(wired, "events", DEFAULT_BUS)), wired.api, DEFAULT_BUS)
     return CalledSuccessors(bus, wired.own_family, wired.own.task, wired.cluster_name, wired.run)
 

@@ -1,8 +1,8 @@
 """Signals: the first one asks the run to leave, a second SIGINT ends it at once, and ten seconds are the limit.
 
-    signal ──4 s──▶ what is under way is cut short ──each second──▶ so is what comes after ──9.5 s──▶ the process exits
+    signal ──4 s──▶ the current call is cut short  ──each second──▶ so is what comes after ──9.5 s──▶ the process exits
 
-A run that is told to stop needs a moment: for the call that is under way, the end of the record, the reports, messages
+A run that must stop needs a moment: for the call in progress, the end of the record, the reports, messages
 and the lease. Any of these may hang. Each is cut short by Interrupted, raised by an alarm. Python handles a signal
 between two of its own steps only, and a name lookup that hangs never comes to such a step: a thread has the last limit.
 """
@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.engine.run import Stop
 from bottlerocket_ecs_updater.errors import Interrupted
 
 CALL_GRACE_SECONDS = 4
-"""How long the call that is under way may still take after the signal."""
+"""How long the call in progress may still take after the signal."""
 
 NEXT_GRACE_SECONDS = 1
 """How long each call after it may take. The record, the reports and messages are three that may hang."""
@@ -58,7 +58,7 @@ def handle_signals(
             signal.setitimer(signal.ITIMER_REAL, CALL_GRACE_SECONDS, NEXT_GRACE_SECONDS)
 
     def on_alarm(_: int, __: FrameType | None) -> None:
-        raise Interrupted("a call to AWS took too long after the run was told to stop")
+        raise Interrupted("a call to AWS took too long after the signal to stop")
 
     handlers = {signal.SIGTERM: on_signal, signal.SIGINT: on_signal, signal.SIGALRM: on_alarm}
     with _left_in_time(leave_within_seconds):

@@ -105,5 +105,5 @@ def act(
         return 0
     print(said(made))  # noqa: T201 - the answer itself
     if replaced := there(before[0]):
-        print(f"This replaces an earlier one, made {replaced}.")  # noqa: T201 - the same
+        print(f"This replaces an earlier action: {replaced}.")  # noqa: T201 - the same
     return 0

@@ -68,7 +68,7 @@ class Wired:
     own_family: Callable[[], Sequence[FamilyTask]]
     """The tasks of its family; none where it is none."""
     own_api: Api
-    """For calls that are no part of the work, and ask nobody for the right to act: the store, the lease, messages."""
+    """For calls that need no lease: the store, the lease itself, messages."""
     waits: Waits
     """Where waits for AWS, the store and the lease are told."""
     store_name: str
@@ -103,7 +103,7 @@ def wire(
     calls = Calls()
     pace = Pace(clock)
     api = Api(clock, pace, calls, within=clients.within, waits=waits)
-    # What keeps the right to act must not ask for it first.
+    # The calls that renew the lease must not need the lease.
     own = Api(clock, pace, calls, within=clients.within, waits=waits)
     name = name_of(settings.target.cluster)
     who = identify(environ)

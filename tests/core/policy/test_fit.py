@@ -61,7 +61,8 @@ def test_a_service_with_maximum_100_and_minimum_healthy_100_cannot_leave_any_ins
     answer = refused(drained([service(desired=4, maximum_percent=100)], {B: ROOMY}))
     assert answer.service == "web"
     assert answer.missing == (
-        "of its 4 task(s) 4 must stay healthy and 4 may exist at a time (minimumHealthyPercent 100, maximumPercent 100)"
+        "its desired count is 4, 4 must stay healthy and at most 4 may exist "
+        "(minimumHealthyPercent 100, maximumPercent 100)"
     )
     assert answer.advice == "set maximumPercent of web to 125 or more, or minimumHealthyPercent to 75 or less"
 
@@ -83,7 +84,7 @@ def test_percentages_that_round_to_the_same_count_leave_no_way_to_move() -> None
 
 def test_a_service_that_may_stop_all_its_tasks_leaves_without_room_and_a_note_says_so() -> None:
     answer = drained([service(desired=1, minimum_healthy_percent=0, maximum_percent=100)], {B: FULL})
-    assert answer == Fits(("web runs on 1 task(s) fewer until the instance is back",))
+    assert answer == Fits(("web runs with 1 fewer task until the instance is back",))
 
 
 def test_two_drains_at_once_count_together_against_the_minimum() -> None:
@@ -128,7 +129,7 @@ def test_an_empty_instance_can_be_drained_alone() -> None:
 )
 def test_what_is_missing_on_the_nearest_instance_is_named(left: Capacity, missing: str) -> None:
     answer = refused(drained([service()], {A: ROOMY, B: left}, on(A, "web")))
-    assert answer.missing == f"of 1 other instance(s) none has room; {B}, the nearest, {missing}"
+    assert answer.missing == f"checked 1 other instance; {B}, the nearest, {missing}"
     assert "add an instance that web may run on" in answer.advice
 
 
@@ -147,7 +148,7 @@ def test_the_same_port_of_another_protocol_is_another_port() -> None:
 
 def test_gpus_are_counted() -> None:
     model = service("model", demand=replace(SMALL, gpus=1))
-    assert "lacks 1 GPU(s)" in refused(drained([model], {B: ROOMY})).missing
+    assert "lacks 1 GPU" in refused(drained([model], {B: ROOMY})).missing
     assert drained([model], {B: replace(ROOMY, gpus=1)}) == Fits()
 
 
@@ -160,7 +161,7 @@ def test_network_interfaces_are_counted_where_they_are_known() -> None:
 def test_a_note_says_where_network_interfaces_are_not_known() -> None:
     web = service(demand=replace(SMALL, interfaces=1))
     [doubt] = doubts_of(web, {B: ROOMY, C: replace(ROOMY, interfaces=2)})
-    assert doubt.startswith("whether there are network interfaces left for web is not known everywhere: ")
+    assert doubt.startswith("it is not known everywhere whether web has network interfaces left: ")
     assert doubts_of(web, {B: replace(ROOMY, interfaces=2)}) == ()
     assert drained([replace(web, doubts=(doubt,))], {B: ROOMY}) == Fits(provisos=(doubt,))
 
@@ -182,7 +183,7 @@ def test_a_constraint_that_cannot_be_read_is_left_out() -> None:
     assert drained([service(member_of=("what is this",))], {B: ROOMY}) == Fits()
     text = doubts_of(service(member_of=("what is this",)), {B: ROOMY})
     assert text == (
-        "not judged: the placement constraint (what is this) of web: the updater cannot read it; report it as a bug",
+        "not evaluated: the placement constraint (what is this) of web: the updater cannot read it; report it as a bug",
     )
 
 
@@ -230,7 +231,7 @@ def test_what_is_not_known_leaves_its_constraint_out_and_is_named(text: str, mis
     web = service(member_of=(text,))
     assert isinstance(drained([web], {B: ROOMY}), Fits)
     [doubt] = doubts_of(web, {B: ROOMY, C: ROOMY})
-    assert doubt.startswith(f"not judged: the placement constraint ({text}) of web: ")
+    assert doubt.startswith(f"not evaluated: the placement constraint ({text}) of web: ")
     assert missing in doubt
     check_answer = replace(web, doubts=(doubt,))
     assert drained([check_answer], {B: ROOMY}) == Fits(provisos=(doubt,))
@@ -288,7 +289,7 @@ def test_a_service_by_strategy_goes_to_instances_of_its_providers_only() -> None
     web = service(providers=("hosts",), why_not="capacity provider hosts adds no instances: its managed scaling is off")
     assert drained([web], {B: IN_HOSTS}) == Fits()
     answer = refused(drained([web], {B: ROOMY, C: replace(ROOMY, provider="batch")}))
-    assert "it is no instance of capacity provider hosts" in answer.missing
+    assert "it is not in capacity provider hosts" in answer.missing
     assert "its managed scaling is off" in answer.missing
 
 
@@ -391,14 +392,14 @@ def test_a_service_that_ecs_did_not_describe_blocks() -> None:
 
 def test_a_task_definition_that_is_not_known_blocks() -> None:
     answer = refused(drained([service(demand=None)], {B: ROOMY}))
-    assert answer.missing == "what its task definition asks for is not known"
+    assert answer.missing == "the requirements of its task definition are not known"
 
 
 def test_no_room_is_a_hold_with_what_is_missing_and_what_to_change() -> None:
     held = room_hold(drained([service(desired=1, maximum_percent=100)], {B: ROOMY}))
     assert held is not None
     assert held.reason is Reason.NO_ROOM
-    assert str(held).startswith("no room elsewhere for its tasks of web: of its 1 task(s) 1 must stay healthy")
+    assert str(held).startswith("its tasks of web cannot move: its desired count is 1, 1 must stay healthy")
     assert held.remedy == "set maximumPercent of web to 200 or more, or minimumHealthyPercent to 0 or less"
     assert room_hold(Fits()) is None
 

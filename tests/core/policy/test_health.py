@@ -63,7 +63,7 @@ def test_all_is_well_only_where_every_rule_finds_an_alarm_and_all_that_it_finds_
 
 @pytest.mark.parametrize("text", ["", "*", "a*b", "a;b", "line\nbreak", "x" * 257])
 def test_what_is_no_name_of_an_alarm_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no name of an alarm"):
+    with pytest.raises(ValueError, match="not the name of an alarm"):
         AlarmRule.parse(text)
 
 
@@ -77,7 +77,7 @@ def test_a_rule_is_read_as_it_is_written(name: str, prefix: bool) -> None:
     "text", ["", "ftp://host", "file:///etc/passwd", "http://", "https://two words", "example.com"]
 )
 def test_what_is_no_url_to_ask_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no URL"):
+    with pytest.raises(ValueError, match="not a URL"):
         read_probe(text)
 
 

@@ -43,11 +43,11 @@ def test_an_older_image_than_the_hosts_run_is_told_with_what_would_mend_it() -> 
     [advice] = advise(starting(image()))
     assert isinstance(advice, StartsOld)
     assert str(advice) == (
-        "new instances of Auto Scaling group web start with 1.20.0, though its hosts run up to 1.21.0: each is updated "
-        "after its start, and its tasks are moved once more"
+        "new instances of Auto Scaling group web start with 1.20.0, but its hosts run up to 1.21.0: each is updated "
+        "after its start, and its tasks are moved again"
     )
     assert advice.remedy == (
-        "have launch template hosts, version $Default (ami-1, bottlerocket-aws-ecs-2-x86_64-v1.20.0-0123abcd) replaced "
+        "replace launch template hosts, version $Default (ami-1, bottlerocket-aws-ecs-2-x86_64-v1.20.0-0123abcd) "
         "by resolve:ssm:/aws/service/bottlerocket/aws-ecs-2/x86_64/latest/image_id, or by a current AMI, in the "
         "group's launch template"
     )
@@ -79,10 +79,13 @@ def test_the_parameter_of_the_architecture_is_named_as_ec2_writes_it() -> None:
 @pytest.mark.parametrize(
     ("boots", "why"),
     [
-        (LaunchImage("ami-1", "our own"), "its image ami-1 is named 'our own', which tells no release"),
+        (LaunchImage("ami-1", "our own"), "its image ami-1 is named 'our own', which contains no version"),
         (LaunchImage("ami-1", ""), "its image ami-1 is not shown by EC2"),
-        (LaunchParameter("/our/ami"), "its image is what the parameter /our/ami says, which was not read"),
-        (LaunchParameter(f"{PARAMETER.format(which='latest')}:3"), "its image is an older revision of a parameter"),
+        (LaunchParameter("/our/ami"), "its image comes from the parameter /our/ami, which was not read"),
+        (
+            LaunchParameter(f"{PARAMETER.format(which='latest')}:3"),
+            "an older version of a parameter",
+        ),
         (LaunchUnknown("it names no image"), "it names no image"),
     ],
 )
@@ -97,7 +100,7 @@ def test_what_cannot_be_told_is_said_in_one_line(
 def test_groups_that_could_not_be_asked_are_told_of_once() -> None:
     [advice] = advise(a_fleet(host(), launches=Launches({}, "not allowed: ec2:DescribeImages")))
     assert str(advice) == (
-        "whether new instances of the Auto Scaling groups start with an old release is not known: "
+        "it is not known whether new instances of the Auto Scaling groups start with an old version: "
         "not allowed: ec2:DescribeImages"
     )
 

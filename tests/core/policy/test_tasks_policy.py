@@ -60,12 +60,12 @@ def test_a_rule_is_written_as_it_is_read(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "not a rule about tasks: ''"),
-        ("batch", "not a rule about tasks"),
-        ("batch wait", "not a rule about tasks"),
-        ("batch ignore 4h", "not a rule about tasks"),
+        ("", "not a task rule: ''"),
+        ("batch", "not a task rule"),
+        ("batch wait", "not a task rule"),
+        ("batch ignore 4h", "not a task rule"),
         ("batch wait long", "not a duration: 'long'"),
-        ("service:web stop 5m", "never stopped by the updater"),
+        ("service:web stop 5m", "the updater never stops them"),
     ],
 )
 def test_a_text_that_is_no_rule_is_refused_with_what_is_wrong_in_it(text: str, complaint: str) -> None:

@@ -108,7 +108,7 @@ def test_what_a_freeze_writes_it_reads_again(first: date, days: int, zone: str) 
         ("Sat 24:00 4h UTC", "not a time of day: '24:00'"),
         ("Sat 2am 4h UTC", "not a time of day"),
         ("Sat 02:00 4 UTC", "not a duration: '4'"),
-        ("Sat 02:00 0h UTC", "more than nothing"),
+        ("Sat 02:00 0h UTC", "more than 0s"),
         ("Sat 02:00 8d UTC", "at most 7d"),
         ("Sat 02:00 4h Europe/Berln", "not an IANA time zone: 'Europe/Berln'"),
         ("Sat 02:00 4h Europe", "not an IANA time zone: 'Europe'"),

@@ -298,8 +298,8 @@ def test_the_page_links_every_run_and_is_safe() -> None:
 
 
 def test_a_cluster_without_runs_says_so() -> None:
-    assert history_text([]) == "No run has left a record.\n"
-    assert "No run has left a record" in index_page("web", [])
+    assert history_text([]) == "No runs recorded.\n"
+    assert "No runs recorded" in index_page("web", [])
 
 
 def test_history_is_the_golden_text() -> None:
@@ -313,6 +313,6 @@ def test_the_index_says_when_a_run_last_ended_well_and_when_one_last_had_trouble
     store = MemoryStore()
     lived(store, CLEAN_RUN, HALTED_RUN, died("clean"))
     text = " ".join(Page(index_page("web", entries_of(store, "web"))).text.split())
-    assert "ended well last: 2026-01-05 09:00" in text
-    assert "trouble last: 2026-01-07 09:01, no end recorded" in text
-    assert "trouble last: never" in Page(index_page("web", [entry_of(run_report(CLEAN_RUN))])).text
+    assert "last success: 2026-01-05 09:00" in text
+    assert "last problem: 2026-01-07 09:01, no end recorded" in text
+    assert "last problem: never" in Page(index_page("web", [entry_of(run_report(CLEAN_RUN))])).text

@@ -209,13 +209,13 @@ def test_weeks_are_told_apart() -> None:
 
 
 def test_a_run_that_died_is_the_one_without_an_end() -> None:
-    (row,) = answer("Is a run at work, or did one die?")
+    (row,) = answer("Is a run active, or did one die?")
     assert (row["run"], row["began"]) == (DEAD, runs()[DEAD][0].at)
     assert row["last_heard"] == runs()[DEAD][-1].at
 
 
-def test_a_run_that_left_names_who_had_the_right_to_act() -> None:
-    (row,) = answer("Who had the right to act when a run left?")
+def test_a_run_that_exited_names_who_held_the_lease() -> None:
+    (row,) = answer("Who held the lease when a run exited?")
     assert (row["run"], row["holder"]) == (LEFT, HOLDER)
 
 

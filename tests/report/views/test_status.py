@@ -58,7 +58,7 @@ def test_a_version_is_called_suspect_by_the_rule_that_runs_go_by() -> None:
     assert "  FAILED       1.21.0 failed on i-a; others get it until it has failed on 2\n" in text
     assert status_json(status(host("i-a"), ledger=once))["suspects"] == {}
     strict = replace(once, suspect_after=1)
-    assert "  SUSPECT      1.21.0 failed on i-a: no further instance" in status_text(status(host("i-a"), ledger=strict))
+    assert "  SUSPECT      1.21.0 failed on i-a: no other instance" in status_text(status(host("i-a"), ledger=strict))
     assert status_json(status(host("i-a"), ledger=strict))["suspects"] == {"1.21.0": ["i-a"]}
 
 

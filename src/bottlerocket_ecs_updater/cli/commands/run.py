@@ -147,7 +147,7 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
 
 
 def _ask_for_right(settings: RunSettings, wired: Wired, recorder: Recorder) -> Taken | HeldBy:
-    """Ask for the right to act, and move what older versions kept; an outage of the store is sat out."""
+    """Acquire the lease, and move the state of older versions; wait out an outage of the store."""
     began, wait = wired.clock.now(), settings.policy.longest_outage_wait
     while True:
         try:

@@ -1,1 +1,1 @@
-"""Whether the tasks of an instance fit elsewhere."""
+"""Capacity: whether the tasks of an instance have room elsewhere."""

@@ -1,4 +1,4 @@
-"""Will it fit, asked of a fleet: what other instances have left, and what the tasks that must move ask for."""
+"""The room in a cluster: what instances have left, and what the tasks that must move require."""
 
 from __future__ import annotations
 
@@ -35,14 +35,17 @@ GROUP = "service:"
 
 TYPE_ATTRIBUTE = "ecs.instance-type"
 TRUNK_ATTRIBUTE = "ecs.awsvpc-trunk-id"
-"""An instance with it has many more interfaces for tasks. Source: "Increase Amazon ECS network interfaces"."""
+"""The attribute of an instance with trunking, which has many more network interfaces for tasks.
+
+Source: "Increase Amazon ECS network interfaces".
+"""
 
 REFUGES_LOOKED_AT = 50
-"""Of the instances that are done those with the most memory left: what fits on none of them hardly fits on others."""
+"""How many updated instances are tried, those with the most memory left first. Few tasks fit only on others."""
 
 
 class ClusterRoom:
-    """The room in a fleet at one moment, less what those that were picked in this pass leave behind."""
+    """The room in a cluster at one time, less what the instances picked in this pass need."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
@@ -56,16 +59,16 @@ class ClusterRoom:
         self._settles: dict[str, bool] = {}
         self._rules: dict[ServiceArn, ServiceRules | None] = {}
         self._open: dict[ServiceArn, bool] = {}
-        """Whether any instance has room for one more task of a service: in one pass room only ever gets less."""
+        """Whether any instance has room for another task of a service. Within a pass, room only shrinks."""
         self._refusals: dict[str, NoRoom] = {}
-        """What was found of a service that has room nowhere, by its name."""
+        """The result for each service that has no room anywhere, by service name."""
         self._coming: Sequence[Coming] | None = None
         self._placing: IncrementalPlacement | None = None
         self._placed: InstanceId | None = None
-        """Whose tasks were found places last, by the short way."""
+        """The instance whose tasks were last placed incrementally."""
 
     def for_drain_of(self, instance: Instance) -> Fits | NoRoom | None:
-        """Whether its tasks can go anywhere, None where too little was told to judge it."""
+        """Whether its tasks have room elsewhere; None if too little is known."""
         fleet = self._fleet
         if fleet.definitions is None or instance.tasks is None:
             return None
@@ -94,7 +97,7 @@ class ClusterRoom:
     def _has_room_nowhere(self, service: ServiceRules, leaving: int) -> bool:
         """Whether a task of the service must move and no instance at all has room for it.
 
-        In a cluster that is full the long way would else be gone for each of thousands, and say the same of each.
+        This saves repeating the full placement, with the same result, for each instance of a large, full cluster.
         """
         may_come = service.grows or any(one.provider in service.providers for one in self._all_coming())
         if may_come or asks_for_tasks(service) or not must_place(service, leaving):
@@ -107,7 +110,7 @@ class ClusterRoom:
         return not self._open[service.arn]
 
     def take(self, instance: Instance) -> None:
-        """That instance is to be drained, too."""
+        """Count that instance among those that are drained."""
         tasks = list(self._tasks_on(instance))
         self._of_others().extend(tasks)
         self._leaving_counts.update(task.service for task in tasks)
@@ -117,9 +120,9 @@ class ClusterRoom:
             self._placing = None
 
     def tasks_moved_again(self, instance: Instance) -> int:
-        """How many of its tasks would go where they must be moved once more: no instance that is done takes one.
+        """How many of its tasks would have to be moved again later, because no updated instance has room for them.
 
-        A preference, no promise: each task is tried alone, and what is not known does not count.
+        It is only used for the order: each task is tried alone, and unknown facts do not count.
         """
         tasks = instance.tasks.left if instance.tasks is not None else ()
         if not tasks or not self._done():
@@ -127,7 +130,7 @@ class ClusterRoom:
         return sum(1 for task in tasks if task.of_service and not task.daemon and not self._settles_down(task.group))
 
     def _settles_down(self, group: str) -> bool:
-        """Whether a task of that service would find a place on an instance that is not drained again in this roll."""
+        """Whether a task of that service fits on an instance that is not drained again in this rollout."""
         if group not in self._settles:
             service = self._by_name.get(group.removeprefix(GROUP))
             rules = _rules_of(service, self._fleet) if service is not None else None
@@ -144,14 +147,14 @@ class ClusterRoom:
         return self._refuges
 
     def services_on(self, instance: Instance) -> Iterable[Service]:
-        """The services with tasks on it that a drain would have to move."""
+        """The services whose tasks on it a drain would have to move."""
         tasks = instance.tasks.left if instance.tasks is not None else ()
         names = {task.group.removeprefix(GROUP) for task in tasks if task.of_service and not task.daemon}
         found = (self._by_name.get(name) for name in sorted(names))
         return [service for service in found if service is not None and not service.daemon]
 
     def unknown_on(self, instance: Instance) -> Service | None:
-        """A service with tasks on it of which ECS does not tell how it is, None where it tells of all."""
+        """A service with tasks on it that ECS did not describe; None if it described all."""
         return next((service for service in self.services_on(instance) if service.unknown), None)
 
     def _tasks_on(self, instance: Instance) -> Iterable[Leaving]:
@@ -162,7 +165,7 @@ class ClusterRoom:
                 yield Leaving(instance.id, arn)
 
     def _of_others(self) -> list[Leaving]:
-        """Tasks on instances that drain already; those that moved meanwhile run elsewhere, and ask for no more."""
+        """Tasks still on instances that are draining. Tasks that have moved already need no more room."""
         if self._leaving is None:
             draining = (one for one in self._fleet.instances.values() if _drains(one))
             self._leaving = [leaving for one in draining for leaving in self._tasks_on(one)]
@@ -193,7 +196,7 @@ class ClusterRoom:
         return self._capacity
 
     def _all_coming(self) -> Sequence[Coming]:
-        """The instances that capacity providers may still add, each like the largest that the provider has."""
+        """The instances that capacity providers may still add, each like the largest one of the provider."""
         if self._coming is None:
             known = (self._fleet.providers or {}).values()
             growing = {one.name: one for one in known if one.more and one.scales}
@@ -210,7 +213,7 @@ class ClusterRoom:
         return self._coming
 
     def _like(self, instance: Instance) -> Capacity:
-        """What an instance that starts like this one has for tasks, beside those of daemon services."""
+        """The capacity of a new instance like this one, less what daemon services need."""
         registration = instance.registration
         assert registration is not None
         assert registration.registered is not None
@@ -259,7 +262,7 @@ class ClusterRoom:
         )
 
     def _interfaces_left(self, registration: Registration, tasks: Sequence[Task]) -> int | None:
-        """Network interfaces that it has for tasks, None where its type is not known, or a trunk gives it more."""
+        """Its network interfaces for tasks; None if its type is not known, or if trunking gives it more."""
         most = (self._fleet.interfaces or {}).get(registration.attributes.get(TYPE_ATTRIBUTE, ""))
         if most is None or TRUNK_ATTRIBUTE in registration.attributes:
             return None
@@ -267,7 +270,7 @@ class ClusterRoom:
 
 
 def unsurveyed(instance: Instance, fleet: Fleet, poll: timedelta) -> bool:
-    """Whether it must be surveyed before it may begin: what was found is too old, or a task definition is not read."""
+    """Whether it must be surveyed before its update starts: the survey is too old, or a task definition is missing."""
     if not fleet.surveyed:
         return False
     around = instance.around
@@ -277,16 +280,16 @@ def unsurveyed(instance: Instance, fleet: Fleet, poll: timedelta) -> bool:
 
 
 def missed(instance: Instance) -> Hold | None:
-    """What AWS did not say of it at its last survey, None where it said all."""
+    """The hold if AWS did not answer everything at its last survey; None if it did."""
     around = instance.around
     return hold(Reason.SURVEY_FAILED, what=around.unasked) if around is not None and around.unasked else None
 
 
 def held_for_survey(instance: Instance, fleet: Fleet, policy: Policy) -> tuple[Hold, datetime | None] | None:
-    """Why it may not begin where AWS did not say all of it, None where it did, or where it is to be asked again now.
+    """The hold if AWS did not answer everything, with when to ask again; None if it did, or if it is time to ask again.
 
-    With the hold comes when to ask again: at first at the next poll. When it has not been said for a while, it is asked
-    now and then while the run goes on anyway, and the run does not wait for it: None.
+    At first it is asked again at the next poll. After a while it is asked only now and then, as long as the run
+    continues anyway: then the time is None, and the run does not wait for it.
     """
     around, why = instance.around, missed(instance)
     if around is None or why is None or around.asked_at is None or around.unasked_since is None:
@@ -299,7 +302,7 @@ def held_for_survey(instance: Instance, fleet: Fleet, policy: Policy) -> tuple[H
 
 
 def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:
-    """The task definitions of the services on it that were not read yet."""
+    """The task definitions of services on it that were not read yet."""
     known = fleet.definitions
     if known is None:
         return
@@ -310,7 +313,7 @@ def unread_definitions(instance: Instance, fleet: Fleet) -> Iterable[str]:
 
 
 def instance_types(fleet: Fleet) -> frozenset[str]:
-    """The types of the instances that take tasks, as ECS shows them."""
+    """The instance types of the instances that take tasks."""
     registrations = (one.registration for one in fleet.instances.values())
     active = (one for one in registrations if one is not None and one.status is Status.ACTIVE)
     return frozenset(one.attributes.get(TYPE_ATTRIBUTE, "") for one in active) - {""}
@@ -325,7 +328,7 @@ def capacity_providers(fleet: Fleet) -> frozenset[str]:
 
 
 def constraints_ask_for_tasks(fleet: Fleet) -> bool:
-    """Whether the placement of any service depends on which tasks an instance has already."""
+    """Whether the placement of any service depends on the tasks that an instance already has."""
     services = fleet.services.all if fleet.services is not None else ()
     definitions = fleet.definitions or {}
     for moving in (service.moving for service in services if service.moving is not None):
@@ -338,7 +341,7 @@ def constraints_ask_for_tasks(fleet: Fleet) -> bool:
 
 
 def tasks_changed(instance: Instance) -> bool:
-    """Whether ECS counts other tasks on it than were listed: which they are is not known then."""
+    """Whether ECS counts more or fewer tasks on it than were listed, so that its tasks are not known."""
     registration, tasks = instance.registration, instance.tasks
     if registration is None or tasks is None:
         return False
@@ -357,7 +360,7 @@ def _is_done(instance: Instance) -> bool:
 
 
 def _launch_of(instance: Instance, registration: Registration, fleet: Fleet) -> LaunchType:
-    """What kind of instance it is: its agent says so of ECS Anywhere, its provider or EC2 of Managed Instances."""
+    """The launch type of an instance: its agent shows ECS Anywhere, its provider or EC2 shows Managed Instances."""
     if registration.external:
         return LaunchType.EXTERNAL
     machine = instance.around.machine if instance.around is not None else None
@@ -400,7 +403,7 @@ def _rules_of(service: Service, fleet: Fleet) -> ServiceRules | None:
 
 @dataclass(frozen=True, slots=True)
 class _Growth:
-    """What instances may come for a service."""
+    """Which instances may be added for a service."""
 
     without_end: bool = False
     why_not: str = ""

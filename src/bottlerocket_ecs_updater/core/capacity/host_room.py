@@ -20,46 +20,46 @@ from bottlerocket_ecs_updater.core.rules.expression import Expression, judge, pa
 _ATTRIBUTE = "attribute:"
 _GROUP = "task:group"
 _CHANGING = frozenset({_GROUP, "runningTasksCount"})
-"""What each task that is placed changes."""
+"""Subjects whose value changes with each task that is placed."""
 CAPABILITY = "com.amazonaws.ecs.capability."
-"""What begins so is what the agent of an instance can do: dozens on each, with names and no values."""
+"""The prefix of the attributes for the agent's capabilities: dozens on each instance, with names but no values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What an instance has left for more tasks."""
+    """The capacity that an instance has left for more tasks."""
 
     cpu: int
     memory: int
     gpus: int = 0
     ports_taken: frozenset[Port] = frozenset()
     interfaces: int | None = None
-    """Network interfaces left for tasks, None where nobody knows."""
+    """Network interfaces left for tasks; None if not known."""
     attributes: Mapping[str, str] = field(default_factory=dict)
     accepts: bool = True
-    """Whether it takes tasks: ACTIVE, its agent connected, and not about to be drained."""
+    """Whether it takes tasks: it is ACTIVE, its agent is connected, and it is not about to be drained."""
     hosts: frozenset[ServiceArn] | None = None
-    """The services with a task on it, None where nobody looked."""
+    """The services with a task on it; None if not known."""
     launch: LaunchType = LaunchType.EC2
-    """What kind of instance it is."""
+    """Its launch type."""
     provider: str = ""
-    """Its capacity provider, empty where it has none."""
+    """Its capacity provider; empty if it has none."""
     capabilities: frozenset[str] | None = None
-    """Names of what its agent can do, None where they are not known."""
+    """Names of its agent's capabilities; None if not known."""
     groups: frozenset[str] | None = None
-    """The groups of the tasks on it, None where nobody looked."""
+    """The groups of the tasks on it; None if not known."""
     running: int | None = None
-    """How many tasks are to run on it."""
+    """How many tasks run or start on it."""
     agent_version: str = ""
-    """Empty where it is not known."""
+    """Empty if not known."""
     registered_at: datetime | None = None
     expected: bool = False
-    """Whether it is an instance that a capacity provider may still add: its id, zone and time are not known."""
+    """Whether it is an instance that a capacity provider may still add, with unknown id, zone and time."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceRules:
-    """What decides about the tasks of one service while an instance drains."""
+    """The facts of one service that decide how its tasks move in a drain."""
 
     arn: ServiceArn
     name: str
@@ -71,18 +71,18 @@ class ServiceRules:
     distinct: bool = False
     """Whether no two of its tasks may share an instance."""
     member_of: tuple[str, ...] = ()
-    """Placement constraints of the service and of its task definition, as they are written."""
+    """The `memberOf` expressions of the service and its task definition."""
     demand: TaskRequirements | None = None
-    """What its next task asks, None where its task definition is not known."""
+    """What its next task requires; None if its task definition is not known."""
     launch: LaunchType = LaunchType.EC2
     providers: tuple[str, ...] = ()
-    """The capacity providers of its strategy: only their instances take its tasks. Empty where it has none."""
+    """The capacity providers of its strategy, whose instances alone take its tasks; empty if it has none."""
     grows: bool = False
-    """Whether there is room for its tasks that no instance known here has to give, as on Fargate, or may be."""
+    """Whether its tasks have, or may have, room that no instance here has to provide, such as on Fargate."""
     why_not: str = ""
-    """Why its capacity providers add no instances, empty where they may, or where it has none."""
+    """Why its capacity providers add no instances; empty if they may, or if it has none."""
     doubts: tuple[str, ...] = ()
-    """What could not be judged of all that decides about its tasks, each with how to supply it."""
+    """Unknown facts about its placement, each with how to provide it."""
 
     @property
     def group(self) -> str:
@@ -96,14 +96,14 @@ class ServiceRules:
 
     @property
     def ceiling(self) -> int:
-        """How many tasks there may be at a time."""
+        """How many tasks may exist at a time."""
         return self.desired * self.maximum_percent // 100
 
 
 RoomSnapshot = tuple[
     int, int, int, frozenset[Port], int | None, frozenset[ServiceArn] | None, frozenset[str] | None, int | None
 ]
-"""CPU, memory, GPUs, ports taken, interfaces, the services that have a task there, their groups, and their number."""
+"""CPU, memory, GPUs, ports taken, interfaces, services with a task there, groups of its tasks, number of its tasks."""
 
 ZONE_ATTRIBUTE = "ecs.availability-zone"
 
@@ -111,22 +111,21 @@ _STRANGE = {
     LaunchType.EXTERNAL: "it is an ECS Anywhere instance, which takes tasks of launch type EXTERNAL only",
     LaunchType.MANAGED_INSTANCES: "it is an ECS Managed Instance, which takes tasks of its own capacity provider only",
 }
-_LEFT_OUT = "not judged: the placement constraint"
-_NO_CAPABILITIES = "the capabilities of its agents are not known; look at the cluster again"
+_LEFT_OUT = "not evaluated: the placement constraint"
+_NO_CAPABILITIES = "the capabilities of its agents are not known; try again"
 _UNKNOWN = {
-    _GROUP: "the tasks on an instance are not known; see whether the updater may call ecs:ListTasks and "
-    "ecs:DescribeTasks",
-    "agentVersion": "ECS does not tell the version of an agent; it is known when the agent has connected",
-    "runningTasksCount": "ECS does not tell how many tasks run on an instance",
-    "registeredAt": "ECS does not tell when an instance was registered",
+    _GROUP: "the tasks on an instance are not known; allow the updater to call ecs:ListTasks and ecs:DescribeTasks",
+    "agentVersion": "the version of an agent is not known until the agent connects",
+    "runningTasksCount": "ECS does not say how many tasks run on an instance",
+    "registeredAt": "ECS does not say when an instance was registered",
 }
-"""Why a fact is not known, and how to supply it."""
+"""Why a fact is not known, and how to provide it."""
 
-_UNREAD = "a trunk gives an instance more, or the updater may not call ec2:DescribeInstanceTypes"
+_UNREAD = "an instance uses trunking, or the updater may not call ec2:DescribeInstanceTypes"
 
 
 class HostRoom:
-    """What is left on one instance while tasks are placed on it, one after another; no part of any answer."""
+    """What is left on one instance while tasks are placed on it one after another."""
 
     __slots__ = (
         "capacity",
@@ -149,7 +148,7 @@ class HostRoom:
         self.groups, self.running = capacity.groups, capacity.running
 
     def facts(self, subject: str) -> frozenset[str] | None:
-        """All values of a subject of the cluster query language on it, None where they are not known."""
+        """All values of a subject of the cluster query language on it; None if not known."""
         if subject == _GROUP:
             return self.groups
         if subject.startswith(_ATTRIBUTE):
@@ -183,22 +182,22 @@ class HostRoom:
                 return capacity.registered_at.isoformat() if capacity.registered_at is not None else None
 
     def takes_from(self, service: ServiceRules) -> str:
-        """Why ECS places no task of the service on this kind of instance, empty where it may."""
+        """Why ECS never places a task of the service on this instance; empty if it may."""
         capacity = self.capacity
         if service.providers:
             names = " or ".join(service.providers)
-            return "" if capacity.provider in service.providers else f"it is no instance of capacity provider {names}"
+            return "" if capacity.provider in service.providers else f"it is not in capacity provider {names}"
         if capacity.expected and not self.hosts:
-            return "it is not there yet, and ECS adds no instance for a service without a capacity provider"
+            return "it does not exist yet, and ECS adds no instance for a service without a capacity provider"
         if capacity.launch is service.launch:
             return ""
-        return _STRANGE.get(capacity.launch, f"it is no instance for launch type {service.launch.value}")
+        return _STRANGE.get(capacity.launch, f"it takes no tasks of launch type {service.launch.value}")
 
     def lacks(self, service: ServiceRules) -> Iterator[str]:
-        """What keeps one more task of the service from this instance."""
+        """What this instance lacks for another task of the service."""
         demand = service.demand
         if demand is None:
-            yield "what its task definition asks for is not known"
+            yield "the requirements of its task definition are not known"
             return
         strange = self.takes_from(service)
         if strange:
@@ -216,7 +215,8 @@ class HostRoom:
         if demand.memory > self.memory:
             yield f"{demand.memory - self.memory} MiB of memory"
         if demand.gpus > self.gpus:
-            yield f"{demand.gpus - self.gpus} GPU(s)"
+            short = demand.gpus - self.gpus
+            yield "1 GPU" if short == 1 else f"{short} GPUs"
         if demand.ports & self.ports:
             yield f"the port {min(demand.ports & self.ports)}"
         if self.interfaces is not None and demand.interfaces > self.interfaces:
@@ -224,14 +224,14 @@ class HostRoom:
 
     def _breaks_constraint(self, service: ServiceRules) -> Iterator[str]:
         if service.distinct and self.hosts is not None and service.arn in self.hosts:
-            yield "a place apart from the service's other tasks (distinctInstance)"
+            yield "room without another task of the service (distinctInstance)"
         for text in service.member_of:
             expression = readable(text)
             if expression is not None and judge(expression, self.facts) is False:
                 yield f"its placement constraint ({text})"
 
     def doubts(self, service: ServiceRules) -> Iterator[str]:
-        """What decides about a task of the service here and is not known, each with how to supply it."""
+        """The unknown facts about a task of the service on this instance, each with how to provide it."""
         if service.distinct and self.hosts is None:
             yield f"{_LEFT_OUT} distinctInstance of {service.name}: {_UNKNOWN[_GROUP]}"
         for text in service.member_of:
@@ -242,7 +242,7 @@ class HostRoom:
 
     def take(self, service: ServiceRules) -> None:
         demand = service.demand
-        assert demand is not None  # nothing is placed whose demand is not known
+        assert demand is not None  # a task with unknown requirements is never placed
         self.cpu -= demand.cpu
         self.memory -= demand.memory
         self.gpus -= demand.gpus
@@ -262,13 +262,13 @@ class HostRoom:
         return *resources, self.hosts, self.groups, self.running
 
     def restore(self, left: RoomSnapshot) -> None:
-        """Have so much left again."""
+        """Reset to a snapshot taken with `left()`."""
         self.cpu, self.memory, self.gpus, self.ports, self.interfaces, self.hosts, self.groups, self.running = left
 
 
 @lru_cache(maxsize=256)
 def readable(text: str) -> Expression | None:
-    """A placement constraint, None where the updater cannot read it; ECS has read it, and placed tasks by it."""
+    """A placement constraint; None if the updater cannot parse it, although ECS accepted it."""
     try:
         return parse_expression(text)
     except ValueError:
@@ -276,13 +276,13 @@ def readable(text: str) -> Expression | None:
 
 
 def asks_for_tasks(service: ServiceRules) -> bool:
-    """Whether a constraint of the service asks for the tasks on an instance: each task that is placed may change it."""
+    """Whether a constraint of the service depends on the tasks on an instance, which each placement changes."""
     expressions = (readable(text) for text in service.member_of)
     return any(expression is not None and not _CHANGING.isdisjoint(subjects(expression)) for expression in expressions)
 
 
 def doubts_of(service: ServiceRules, capacity: Mapping[InstanceId, Capacity]) -> tuple[str, ...]:
-    """What decides about the tasks of the service and is not known, each once, with how to supply it."""
+    """The unknown facts about the placement of the service, each once, with how to provide it."""
     found = {
         f"{_LEFT_OUT} ({text}) of {service.name}: the updater cannot read it; report it as a bug": None
         for text in service.member_of
@@ -290,7 +290,7 @@ def doubts_of(service: ServiceRules, capacity: Mapping[InstanceId, Capacity]) ->
     }
     own_interfaces = service.demand is not None and service.demand.interfaces > 0
     if own_interfaces and any(left.accepts and left.interfaces is None for left in capacity.values()):
-        found[f"whether there are network interfaces left for {service.name} is not known everywhere: {_UNREAD}"] = None
+        found[f"it is not known everywhere whether {service.name} has network interfaces left: {_UNREAD}"] = None
     if service.distinct or service.member_of:
         rooms = (HostRoom(id_, left) for id_, left in sorted(capacity.items()) if left.accepts)
         found |= {doubt: None for room in rooms if not room.takes_from(service) for doubt in room.doubts(service)}

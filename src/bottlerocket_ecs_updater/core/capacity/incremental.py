@@ -1,9 +1,8 @@
-"""A place for every task that must move, kept while one instance after another is picked in one pass.
+"""Incremental placement: keeps the places found so far while one instance after another is picked in a pass.
 
-`fit.will_drain` looks for places from nothing, which takes as long as the cluster is large. Of hundreds that begin
-together, each would pay that. Here what was promised to those before stands, and only what one more instance adds is
-looked for. Places that are found are proof that the tasks fit; where none are found this way, nothing is proven,
-and the long way must be gone.
+`will_drain` in `will_it_fit.py` searches all places from scratch, which takes longer the larger the cluster is. With
+hundreds of picks that would be slow. Here earlier places stay, and only those for one more instance are searched. If
+places are found, the tasks fit. If not, nothing is proven, and the full search must decide.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 
 
 class IncrementalPlacement:
-    """The places found so far. `emptied` are the instances that drain already."""
+    """The places found so far. `emptied` are the instances that are draining already."""
 
     def __init__(self, capacity: Mapping[InstanceId, Capacity], emptied: Collection[InstanceId]) -> None:
         usable = ((id_, left) for id_, left in sorted(capacity.items()) if left.accepts and id_ not in emptied)
         self._rooms = [HostRoom(id_, left) for id_, left in usable]
         self._closed: set[InstanceId] = set()
         self._guests: dict[InstanceId, Counter[ServiceArn]] = {}
-        """How many tasks of each service were promised a place on an instance."""
+        """How many tasks of each service have a reserved place on an instance."""
         self._placed: Counter[ServiceArn] = Counter()
         self._first: dict[ServiceArn, int] = {}
-        """Where the first room is that may take one more of a service: rooms only fill, so it never goes back."""
+        """The index of the first room that may take another task of a service. Rooms only fill, so it only grows."""
         self._try: _Try | None = None
 
     def fits(
@@ -37,10 +36,10 @@ class IncrementalPlacement:
         here: Iterable[ServiceArn],
         leaving: Mapping[ServiceArn, int],
     ) -> bool:
-        """Whether places are found for all that leave once that instance drains, too.
+        """Whether all leaving tasks still have places if that instance is drained too.
 
-        `here` are the services on it, `leaving` how many tasks of each leave it and all that drain already. What is
-        found is forgotten with the next question, unless `keep` is called before.
+        `here` are the services on it, and `leaving` counts the leaving tasks of each service on it and on all draining
+        instances. The places are dropped at the next call unless `keep` is called before.
         """
         self._forget()
         if any(arn not in rules or blocked_by_limits(arn, rules[arn], leaving[arn]) for arn in here):
@@ -51,7 +50,7 @@ class IncrementalPlacement:
         return all(self._place(rules[arn], leaving[arn], self._try) for arn in leaving if arn in rules)
 
     def keep(self) -> None:
-        """The instance that was asked about last begins: its places are promised."""
+        """Keep the places of the last instance, because its update starts."""
         self._try = None
 
     def _place(self, service: ServiceRules, leaving: int, tried: _Try) -> bool:
@@ -81,7 +80,7 @@ class IncrementalPlacement:
 
 
 class _Try:
-    """What one question changed, and what was there before it."""
+    """What one call changed, and the state before it."""
 
     def __init__(
         self,
@@ -92,7 +91,7 @@ class _Try:
     ) -> None:
         self.instance = instance
         self.evicted = evicted
-        """Tasks that had been promised a place on it."""
+        """Tasks that had a reserved place on it."""
         self.placed = placed
         self.first = first
         self.taken: list[tuple[HostRoom, RoomSnapshot, ServiceArn]] = []

@@ -1,21 +1,20 @@
-"""Will it fit: can the tasks of an instance leave it, before it is drained?
+"""Will it fit: checks before a drain whether the tasks of an instance can leave it.
 
-Two questions are asked of every service that has tasks on it. Do its own limits let a task go at all? While an
-instance drains, ECS keeps at least minimumHealthyPercent of the desired count healthy (rounded up) and has at most
-maximumPercent of it at a time (rounded down), so with 100 and 100 nothing can ever move. And is there room: for as
-many replacements as must run elsewhere before the last task may stop, from what the other instances have left?
+Two things are checked for every service with tasks on it. First, do its deployment limits let a task move at all?
+While an instance drains, ECS keeps at least minimumHealthyPercent of the desired count healthy (rounded up) and runs at
+most maximumPercent of it (rounded down), so with 100 and 100 nothing can ever move. Second, do the other instances have
+room for as many replacements as must be healthy before the last task may stop?
 
-Only instances on which ECS would place the service count as room (`core/model/capacity_provider.py`). Where its
-capacity provider may add instances, those are room that is not there yet: as many as the provider's Auto Scaling group
-may still start.
+Only instances on which ECS would place the service count as room (`core/model/capacity_provider.py`). If its capacity
+provider may add instances, they count too: as many as the provider's Auto Scaling group may still launch.
 
-What is not known never makes the answer no: a constraint that asks for it is left out, and a note says so, with how to
-supply it. Only a service or a task definition that could not be read at all is a no, with that as its reason. Placement
-strategies are a best effort in ECS and keep no task from being placed, so they do not count; constraints do.
-A placement is looked for with the most constrained and largest tasks first. ECS places one task after another
-and may do worse in a tight cluster: what then does not leave in time is given back at the drain's limit.
+An unknown fact never makes the answer no: a constraint that needs it is skipped, and a note says so and how to provide
+it. Only a service or task definition that could not be read at all gives a no, with that reason. Placement strategies
+are best effort in ECS and never prevent a placement, so they do not count; constraints do. The search places the most
+constrained and largest tasks first. ECS places tasks one after another and may do worse in a tight cluster; then the
+drain times out, and the instance is returned.
 
-Tasks of daemon services never block, and tasks of no service are not moved by draining, so they are not asked about.
+Tasks of daemon services never block, and a drain does not move standalone tasks, so neither are checked.
 """
 
 from __future__ import annotations
@@ -30,24 +29,24 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 
 _PLACES_COUNTED = 20
-"""A service that could go to so many instances is not constrained; counting on would be waste."""
+"""A service that fits on this many instances is not constrained, so counting stops there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coming:
-    """Instances that a capacity provider may still add."""
+    """The instances that a capacity provider may still add."""
 
     provider: str
     more: int
     most: int
     """The maximum size of its Auto Scaling group."""
     like: Capacity
-    """What one of them has for tasks."""
+    """The capacity of one of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """A task that must leave: one on the instance in question, or on another that drains already."""
+    """A task that must leave its instance: the one being checked, or one that is draining already."""
 
     instance: InstanceId
     service: ServiceArn
@@ -55,17 +54,17 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Fits:
-    """Its tasks can leave."""
+    """The tasks have room elsewhere."""
 
     notes: tuple[str, ...] = ()
-    """What is worth knowing: services that run on fewer tasks meanwhile."""
+    """Notes, such as services that run with fewer tasks for a while."""
     provisos: tuple[str, ...] = ()
-    """What it stands on that is not there yet, or not known: room that a capacity provider must add, facts missing."""
+    """What the answer depends on: instances that a capacity provider must add, and unknown facts."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoRoom:
-    """Its tasks cannot leave: a drain would not finish."""
+    """The tasks have no room elsewhere, so a drain would not finish."""
 
     service: str
     missing: str
@@ -79,7 +78,7 @@ def will_drain(
     tasks: Sequence[Leaving],
     coming: Sequence[Coming] = (),
 ) -> Fits | NoRoom:
-    """Whether a drain of the instance can finish, with what drains already.
+    """Whether a drain of the instance can finish, together with the drains in progress.
 
     `capacity` is of all instances, `tasks` all that must leave: those on the instance and on others that drain.
     `coming` are the instances that capacity providers may still add.
@@ -95,7 +94,7 @@ def will_drain(
     needs = [_Need(services[arn], must_place(services[arn], leaving[arn])) for arn in leaving if arn in services]
     rooms, ours, unplaced = _try_to_place(needs, here, open_, coming, spread=False)
     if unplaced is not None and any(asks_for_tasks(need.service) for need in needs):
-        # Where one goes decides where another may go: ECS spreads tasks, as it does unless a service says otherwise.
+        # A constraint depends on where other tasks are: place them spread out, as ECS does by default.
         rooms, ours, unplaced = _try_to_place(needs, here, open_, coming, spread=True)
     if unplaced is not None:
         return _no_room(unplaced, rooms)
@@ -105,19 +104,19 @@ def will_drain(
 
 
 def without(capacity: Mapping[InstanceId, Capacity], instance: InstanceId) -> Mapping[InstanceId, Capacity]:
-    """The same with that instance taking no more tasks: for the second instance that is drained in one pass."""
+    """The same capacity, but that instance takes no more tasks, for the next instance drained in the same pass."""
     if instance not in capacity:
         return capacity
     return {**capacity, instance: replace(capacity[instance], accepts=False)}
 
 
 def takes(instance: InstanceId, capacity: Capacity, service: ServiceRules) -> bool:
-    """Whether an instance with that much left could take one more task of the service."""
+    """Whether an instance with that capacity could take another task of the service."""
     return next(HostRoom(instance, capacity).lacks(service), None) is None
 
 
 def room_hold(answer: Fits | NoRoom) -> Hold | None:
-    """The hold that says why an instance is not drained, None where its tasks fit."""
+    """The hold if the tasks of an instance have no room elsewhere; None if they do."""
     match answer:
         case Fits():
             return None
@@ -128,15 +127,15 @@ def room_hold(answer: Fits | NoRoom) -> Hold | None:
 def blocked_by_limits(arn: ServiceArn, service: ServiceRules | None, leaving: int) -> NoRoom | None:
     if service is None:
         name = arn.rsplit("/", 1)[-1]
-        return NoRoom(name, "ECS did not describe the service", "look whether it was deleted, or try again later")
-    # Below the floor nothing stops, at the ceiling nothing starts: with room for one task between them, one can
-    # always be started and one stopped, and so on to the last.
+        return NoRoom(name, "ECS did not describe the service", "check whether it was deleted, or try again later")
+    # At the floor no task may stop, and at the ceiling none may start. With at least one task between them, ECS can
+    # always start one and stop one, until the last.
     movable = service.floor < service.ceiling and service.floor <= service.desired
     if movable or not must_place(service, leaving):
         return None
     missing = (
-        f"of its {service.desired} task(s) {service.floor} must stay healthy and {service.ceiling} may exist at a "
-        f"time (minimumHealthyPercent {service.minimum_healthy_percent}, maximumPercent {service.maximum_percent})"
+        f"its desired count is {service.desired}, {service.floor} must stay healthy and at most {service.ceiling} may "
+        f"exist (minimumHealthyPercent {service.minimum_healthy_percent}, maximumPercent {service.maximum_percent})"
     )
     return NoRoom(service.name, missing, _limits_advice(service))
 
@@ -167,10 +166,10 @@ def _try_to_place(
     *,
     spread: bool,
 ) -> tuple[list[HostRoom], list[_Need], ServiceRules | None]:
-    """Place all that must have a place: the rooms after it, the needs of `here`, and the first that has none."""
+    """Place all tasks that need a place. Returns the rooms, the needs of `here`, and the first service without room."""
     rooms = [HostRoom(id_, left) for id_, left in capacity.items()]
     rooms += _expected(coming, sum(need.count for need in needs))
-    # What was promised to the drains that are under way is set aside first, as far as there is room for it.
+    # Reserve room for the drains in progress first, as far as there is any.
     for need in _largest_first([need for need in needs if need.service.arn not in here], rooms):
         _place(need, rooms, spread=spread)
     ours = _largest_first([need for need in needs if need.service.arn in here], rooms)
@@ -178,7 +177,7 @@ def _try_to_place(
 
 
 def _expected(coming: Sequence[Coming], tasks: int) -> list[HostRoom]:
-    """As many of the instances that may come as could matter to so many tasks."""
+    """Rooms for the instances that may be added, at most one per task."""
     return [
         HostRoom(InstanceId(f"a new instance of {one.provider}"), one.like)
         for one in coming
@@ -187,7 +186,7 @@ def _expected(coming: Sequence[Coming], tasks: int) -> list[HostRoom]:
 
 
 def _largest_first(needs: list[_Need], rooms: list[HostRoom]) -> list[_Need]:
-    """Those with the fewest places first, and of these the largest: the order in which first fit fails least."""
+    """Needs with the fewest possible places first, then the largest: first fit works best in this order."""
     most_cpu = max((room.cpu for room in rooms), default=1) or 1
     most_memory = max((room.memory for room in rooms), default=1) or 1
 
@@ -205,7 +204,7 @@ def _places(service: ServiceRules, rooms: list[HostRoom]) -> Iterator[HostRoom]:
 
 
 def _place(need: _Need, rooms: list[HostRoom], *, spread: bool = False) -> int:
-    """Place as many as there is room for, each where it first fits, or with the fewest tasks; how many are left."""
+    """Place as many tasks as fit, on the first fitting instance or the one with the fewest tasks; how many are left."""
     left = need.count
     while spread and left and (places := list(_places(need.service, rooms))):
         min(places, key=lambda room: (room.capacity.expected, room.running or 0)).take(need.service)
@@ -218,7 +217,7 @@ def _place(need: _Need, rooms: list[HostRoom], *, spread: bool = False) -> int:
 
 
 def _place_all(needs: list[_Need], rooms: list[HostRoom], *, spread: bool) -> ServiceRules | None:
-    """Place all, and give the first service that has no room, None where all have.
+    """Place all tasks; the first service without room, None if all have room.
 
     One may be placed beside another only after that has its new place, so those left over are tried again.
     """
@@ -232,7 +231,7 @@ def _place_all(needs: list[_Need], rooms: list[HostRoom], *, spread: bool) -> Se
 
 
 def _comings(service: ServiceRules, rooms: list[HostRoom], coming: Sequence[Coming]) -> Iterator[str]:
-    """What is worth knowing of room that is not there yet, and is needed for the service."""
+    """Notes about instances that must be added for the service."""
     for one in coming:
         used = [room for room in rooms if room.capacity is one.like and room.hosts and service.arn in room.hosts]
         if used:
@@ -245,8 +244,8 @@ def _comings(service: ServiceRules, rooms: list[HostRoom], coming: Sequence[Comi
 def _no_room(service: ServiceRules, rooms: list[HostRoom]) -> NoRoom:
     name = service.name
     if service.demand is None:
-        missing = "what its task definition asks for is not known"
-        return NoRoom(name, missing, "see whether the updater may call ecs:DescribeTaskDefinition")
+        missing = "the requirements of its task definition are not known"
+        return NoRoom(name, missing, "allow the updater to call ecs:DescribeTaskDefinition")
     grown = "".join(f"; {more}" for more in (service.why_not, *service.doubts) if more)
     advice = _advice(service)
     if not rooms:
@@ -254,24 +253,28 @@ def _no_room(service: ServiceRules, rooms: list[HostRoom]) -> NoRoom:
     able = [room for room in rooms if not room.takes_from(service)]
     if not able:
         nearest = min(rooms, key=lambda room: room.instance)
-        missing = f"ECS places none of them on the {len(rooms)} other instance(s); of {nearest.instance}, for one, "
+        missing = f"ECS places none of them on {_others(len(rooms))}; for example {nearest.instance}: "
         return NoRoom(name, f"{missing}{nearest.takes_from(service)}{grown}", advice)
     nearest, lacking = min(
         ((room, tuple(room.lacks(service))) for room in able), key=lambda pair: (len(pair[1]), pair[0].instance)
     )
-    missing = f"of {len(able)} other instance(s) none has room; {nearest.instance}, the nearest, lacks "
+    missing = f"checked {_others(len(able))}; {nearest.instance}, the nearest, lacks "
     return NoRoom(name, missing + " and ".join(lacking) + grown, advice)
+
+
+def _others(count: int) -> str:
+    return "1 other instance" if count == 1 else f"{count} other instances"
 
 
 def _advice(service: ServiceRules) -> str:
     names = " or ".join(service.providers)
     if service.why_not:
-        more = f"raise the maximum of the Auto Scaling group of capacity provider {names}, or turn its scaling on"
+        more = f"raise the maximum of the Auto Scaling group of capacity provider {names}, or turn on its scaling"
     elif service.providers:
         more = f"add an instance to capacity provider {names}"
     else:
         more = f"add an instance that {service.name} may run on"
-    return f"{more}, or lower its minimumHealthyPercent so that it may run on fewer tasks for a while"
+    return f"{more}, or lower its minimumHealthyPercent so that it may run with fewer tasks for a while"
 
 
 def _notes(ours: list[_Need], leaving: Mapping[ServiceArn, int], rooms: list[HostRoom]) -> Iterator[str]:
@@ -282,4 +285,5 @@ def _notes(ours: list[_Need], leaving: Mapping[ServiceArn, int], rooms: list[Hos
         wanted = min(service.desired, service.running) - max(0, service.running - leaving[service.arn])
         short = _place(_Need(service, max(0, wanted - need.count)), rooms)
         if short:
-            yield f"{service.name} runs on {short} task(s) fewer until the instance is back"
+            fewer = "1 fewer task" if short == 1 else f"{short} fewer tasks"
+            yield f"{service.name} runs with {fewer} until the instance is back"

@@ -278,13 +278,13 @@ class Reason(Enum):
     )
     CALENDAR_CUTOFF = _Words(
         "calendar-cutoff",
-        "the change calendar {calendar} closes {closes}, and the update is expected to take {needed}",
-        "wait until it has opened again",
+        "its update is expected to take {needed}, and the change calendar {calendar} closes at {closes}",
+        "wait until the calendar opens again",
     )
     CALENDAR_UNKNOWN = _Words(
         "calendar-unknown",
-        "nobody can tell when the change calendar {calendar} is open: {why}",
-        "look at the calendar in Systems Manager, allow ssm:GetCalendarState on it, or change --change-calendar",
+        "the state of the change calendar {calendar} is not known: {why}",
+        "check the calendar in Systems Manager, allow ssm:GetCalendarState on it, or change --change-calendar",
     )
     VERSION_DENIED = _Words(
         "version-denied", "{version} is denied by {rule}", "wait for another version, or change --deny"
@@ -390,7 +390,7 @@ class Reason(Enum):
         "it runs tasks of {service}, which ECS lists but does not describe: {why}",
         "wait until ECS describes the service again; if it does not, check the service",
     )
-    NO_ROOM = _Words("no-room", "no room elsewhere for its tasks of {service}: {missing}", "{advice}")
+    NO_ROOM = _Words("no-room", "its tasks of {service} cannot move: {missing}", "{advice}")
     FACTS_MISSING = _Words(
         "facts-missing",
         "AWS did not answer within {limit} what must be known before a drain",

@@ -1,1 +1,1 @@
-"""What a run would do, and how long it would take."""
+"""Plans and forecasts: what a run would do, and how long it would take."""

@@ -1,4 +1,4 @@
-"""What facts about a setup mean: pure judgements that `doctor` makes of what it was told."""
+"""The findings of `doctor`, as pure functions of the facts that it read."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ STEPS: Mapping[DocumentKind, tuple[str, ...]] = {
     DocumentKind.APPLY: ("apiclient update apply",),
     DocumentKind.REBOOT: ("apiclient reboot",),
 }
-"""What this version expects each document to run, in this order."""
+"""The steps that this version of the updater expects in each document, in order."""
 
-REDEPLOY = "Deploy the stack of this version, and take the documents' names from its task definition"
+REDEPLOY = "Deploy the stack of this version, and use the document names from its task definition"
 
 SKEW_TOLERATED = timedelta(seconds=30)
 SKEW_REFUSED = timedelta(minutes=5)
-"""AWS takes no signature that is older."""
+"""AWS rejects signatures that are older."""
 
 _PROBLEMS: Mapping[Problem, tuple[str, str]] = {
     Problem.TOO_OLD: (
-        "it runs a release from before 1.0.5, whose apiclient knows no update",
+        "it runs a version older than 1.0.5, whose apiclient cannot update the host",
         "Replace the instance with one from a current AMI",
     ),
-    Problem.BUSY: ("another update program holds its lock", "Wait, and ask again"),
+    Problem.BUSY: ("another update command holds its update lock", "Wait, then run `doctor` again"),
     Problem.FAILED: (
-        "it could not ask its update repository",
+        "it could not reach its update repository",
         "Let the host reach updates.bottlerocket.aws on port 443, or the repository in its settings.updates",
     ),
     Problem.NO_BOOT_ID: ("its answer has no boot id", REDEPLOY),
     Problem.UNREADABLE: ("its answer cannot be read", REDEPLOY),
-    Problem.UNKNOWN_STATE: ("its update state is not known to this version", "Upgrade the updater"),
+    Problem.UNKNOWN_STATE: ("its update state is unknown to this version of the updater", "Upgrade the updater"),
     Problem.NO_ANSWER: (
         "it did not answer in time",
-        "Look at the command in the history of Run Command, and at the host's control container",
+        "Check the command in Run Command's history, and the host's control container",
     ),
 }
 
 
 def judge_document(kind: DocumentKind, name: str, content: str) -> Finding:
-    """Whether a document runs what this version expects of it; documents of the operator's only have to be there."""
+    """Whether a document runs the expected steps; the operator's own documents only have to exist."""
     expected = STEPS.get(kind)
     if expected is None:
         return fine("document", name, "it exists")
@@ -76,7 +76,7 @@ def _quoted(steps: Sequence[str]) -> str:
 
 
 def judge_clock(skew: timedelta) -> Finding:
-    """How far this machine's clock is off, by the time that AWS puts on its answers."""
+    """How far this machine's clock differs from the time in AWS's responses."""
     seconds = abs(skew.total_seconds())
     said = f"this machine's clock is {seconds:.0f} s {'behind' if skew > timedelta(0) else 'ahead of'} AWS's"
     remedy = "Set the clock of this machine by NTP (169.254.169.123 on EC2)"
@@ -86,22 +86,26 @@ def judge_clock(skew: timedelta) -> Finding:
 
 
 def judge_fleet(fleet: Fleet) -> Iterator[Finding]:
-    """Every instance, and how new ones would start."""
+    """Check every instance, and which image new ones start with."""
     if not fleet.instances:
-        yield warn("instance", "none", "the cluster has no container instance", "Start some, then ask again")
+        yield warn("instance", "none", "the cluster has no container instances", "Start some, then run `doctor` again")
     for id_ in sorted(fleet.instances):
         yield judge_instance(fleet.instances[id_])
     for advice in advise(fleet):
-        remedy = advice.remedy if isinstance(advice, StartsOld) else "Allow whoever runs `doctor` what it names"
+        remedy = (
+            advice.remedy
+            if isinstance(advice, StartsOld)
+            else "Give the role that runs `doctor` the permission it names"
+        )
         yield warn("launch", advice.group or "groups", str(advice), remedy[:1].upper() + remedy[1:])
 
 
 def judge_instance(instance: Instance) -> Finding:
-    """Whether the updater could work on one instance, and if not, the first thing that keeps it from that."""
+    """Whether the updater can update one instance, and if not, the first reason."""
     registration = instance.registration
     if registration is None:
         why = instance.undescribed or "ECS does not describe it"
-        return fail("instance", instance.id, why, "Look at the instance in the ECS console, and ask again")
+        return fail("instance", instance.id, why, "Check the instance in the ECS console, then run `doctor` again")
     if registration.variant is None:
         return fine("instance", instance.id, "it does not run Bottlerocket, so it is left alone")
     return next(_troubles(instance, registration), fine("instance", instance.id, _portrait(instance, registration)))
@@ -111,10 +115,10 @@ def _troubles(instance: Instance, registration: Registration) -> Iterator[Findin
     variant = registration.variant or ""
     if any(variant == end or variant.startswith(f"{end}-") for end in END_OF_LIFE_VARIANTS):
         remedy = "Replace the instance with one of aws-ecs-2 or later: a variant cannot be changed in place"
-        yield warn("instance", instance.id, f"its variant {variant} gets no more releases", remedy)
+        yield warn("instance", instance.id, f"its variant {variant} gets no new versions", remedy)
     if not registration.connected:
-        remedy = "Look at the host's ecs-agent, or terminate the instance: until then it counts as out of service"
-        yield fail("instance", instance.id, "ECS has lost its agent", remedy)
+        remedy = "Check the ECS agent on the host, or terminate the instance: until then it counts as out of service"
+        yield fail("instance", instance.id, "its ECS agent is disconnected", remedy)
     if instance.reach is not PingStatus.ONLINE:
         said = "Systems Manager has no connection to it"
         yield fail(
@@ -126,10 +130,8 @@ def _troubles(instance: Instance, registration: Registration) -> Iterator[Findin
         )
     denied = instance.send_denied or instance.send_refused
     if denied:
-        remedy = (
-            "Name its Auto Scaling group in the stack's AutoScalingGroups, or give it the tag that InstanceTag names"
-        )
-        yield fail("instance", instance.id, f"no command can be sent to it: {denied}", remedy)
+        remedy = "Add its Auto Scaling group to the stack's AutoScalingGroups, or give it the tag in InstanceTag"
+        yield fail("instance", instance.id, f"commands cannot be sent to it: {denied}", remedy)
     answer = instance.check_answer.answer if instance.check_answer is not None else None
     if isinstance(answer, HostProblem):
         said, remedy = _PROBLEMS[answer.problem]
@@ -150,46 +152,46 @@ def providers_of(fleet: Fleet) -> tuple[str, ...]:
 
 
 def judge_protection(protected: Iterable[str], providers: Sequence[str]) -> Iterator[Finding]:
-    """Managed termination protection, which a drain takes from a host for good."""
+    """Check managed termination protection, which a drain removes from a host for good."""
     guarded = frozenset(protected)
     for name in providers:
         if name in guarded:
             yield warn(
                 "capacity-provider",
                 name,
-                "managed termination protection is on. ECS takes scale-in protection from a drained host, so one that "
-                "was just updated may be the next to be terminated, and be replaced from an old AMI",
-                "Point the launch template at a current AMI before each roll, or turn the protection off",
+                "managed termination protection is on. ECS removes scale-in protection from a drained host, so a host "
+                "that was just updated may be terminated next, and be replaced from an old AMI",
+                "Point the launch template at a current AMI before each rollout, or turn the protection off",
             )
         else:
             yield fine("capacity-provider", name, "a drain does not make its hosts candidates for scale-in")
 
 
 def judge_image(image: str, wants: str) -> Iterator[Finding]:
-    """The image of the task definition, and the architecture that it asks for."""
+    """Check the image of the task definition, and the architecture that the task needs."""
     if "@sha256:" in image:
-        yield fine("image", image, f"it is named by its digest; the task asks for {wants}")
+        yield fine("image", image, f"it is named by its digest; the task needs {wants}")
     else:
         remedy = "Deploy with UpdaterImage=REPOSITORY@sha256:…, as `make publish` prints it"
         yield warn("image", image, "it is named by a tag, which can change under a running schedule", remedy)
 
 
 def judge_platforms(image: str, wants: str, has: Iterable[str]) -> Finding:
-    """Whether an image is for the architecture that the task asks for."""
+    """Whether an image is for the architecture that the task needs."""
     offered = sorted(has)
     if wants in offered:
         return fine("image", image, f"it is for {wants}")
     remedy = f'Publish it for {wants} (`make publish ARGS="--arch …"`), or deploy with another RuntimePlatform'
-    return fail("image", image, f"the task asks for {wants}, and the image is for {', '.join(offered)}", remedy)
+    return fail("image", image, f"the task needs {wants}, but the image is for {', '.join(offered)}", remedy)
 
 
 def judge_log_group(name: str, groups: Iterable[Mapping[str, Any]]) -> Finding:
-    """The log group of the task."""
+    """Check the log group of the task."""
     found = next((group for group in groups if group.get("logGroupName") == name), None)
     if found is None:
         return warn("log-group", name, "it does not exist yet; the first task creates it", "Start a first run")
     days = found.get("retentionInDays")
     if days is None:
         remedy = f"Set a retention: aws logs put-retention-policy --log-group-name {name} --retention-in-days 90"
-        return warn("log-group", name, "its entries never expire", remedy)
-    return fine("log-group", name, f"it keeps its entries for {days} days")
+        return warn("log-group", name, "its log events never expire", remedy)
+    return fine("log-group", name, f"it keeps log events for {days} days")

@@ -1,16 +1,16 @@
-"""A cluster's own standing, made at the end of each run from what it saw: what other clusters are promoted by.
+"""A cluster's own standing, made at the end of each run. Other clusters use it for promotion.
 
-`since` is the heart of it: since when the whole cluster has run a version or a newer one, and was healthy at every
-look. It is decided afresh at each run:
+Its main part is `since`: since when the whole cluster has run a version or a newer one and been healthy at every look.
+Each run decides it again:
 
     something is not healthy        every `since` ends: a quarantine, a failure of the version, a service that lacks
-                                    tasks without a deployment, a run that halted
-    an instance went back           those `since` end that are of newer versions than it runs
-    an instance joined later        nothing ends, and nothing is promoted before it is updated, too
-    no run looked for days          every `since` ends: nobody knows what happened
+                                    tasks without a deployment, a halted run
+    an instance went back           `since` ends for versions newer than the one it runs
+    an instance joined later        nothing ends, but nothing is promoted before it is updated too
+    no run looked for days          every `since` ends, because it is not known what happened
 
-An instance that joined later is told from one that went back by when it registered: Auto Scaling starts instances
-from images with older versions, and a cluster that scales would else never prove anything.
+The registration time distinguishes an instance that joined later from one that went back: Auto Scaling launches
+instances from images with older versions, and otherwise a cluster that scales would never prove anything.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 VERSIONS_KEPT = 20
-"""A year of releases: nobody waits for an older one."""
+"""About a year of versions: nobody waits for an older one."""
 
 NAMED_MAX = 20
-"""Instances, and reasons, that are named; the report of the run has all of them."""
+"""The most instances and reasons in a standing; the run's report has all of them."""
 
 SERVICES_NAMED_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a run saw of a cluster, and how it ended."""
+    """What a run saw of its cluster, and how the run ended."""
 
     place: Location
     fleet: Fleet
@@ -53,7 +53,7 @@ class Seen:
 
 
 def standing_of(seen: Seen, policy: Policy, before: ClusterStanding | None) -> ClusterStanding:
-    """What the run leaves for other clusters. A run that did not see the whole cluster only says how it ended."""
+    """The standing to publish. A run that did not see the whole cluster only updates how it ended."""
     fleet, stages = seen.fleet, policy.rules.stages
     if fleet.services is None:
         blank = ClusterStanding(seen.place, stages.stage, seen.last_run.at, seen.last_run, trouble=("never looked at",))
@@ -84,7 +84,7 @@ def standing_of(seen: Seen, policy: Policy, before: ClusterStanding | None) -> C
 def published(
     now: ClusterStanding, before: ClusterStanding | None, first_seen: Mapping[Version, datetime], at: datetime
 ) -> StandingPublished:
-    """What is told of a standing that was written, and what came of it in this run."""
+    """The event for a standing that was published, with what changed in this run."""
     lowest = now.lowest
     came = _came(now, before, first_seen)
     return StandingPublished(
@@ -101,7 +101,7 @@ def published(
 def _came(
     now: ClusterStanding, before: ClusterStanding | None, first_seen: Mapping[Version, datetime]
 ) -> Version | None:
-    """The version that every instance was first seen on in this run; None where there is none."""
+    """The newest version that the whole cluster was first seen on in this run; None if there is none."""
     known = before.finished if before is not None else {}
     return max((version for version in now.finished if version not in known and version in first_seen), default=None)
 
@@ -131,14 +131,14 @@ def _trouble(now: ClusterStanding, fleet: Fleet) -> Iterator[str]:
     if quarantined:
         yield f"{quarantined} quarantined"
     for version, count in fleet.suspects.items():
-        # What failed and was left behind since says nothing of what runs now.
+        # A version that failed but is older than everything that runs now no longer matters.
         if count and (now.lowest is None or version >= now.lowest):
             yield f"{version} failed on {count}"
     services = fleet.services.all if fleet.services is not None else ()
     lacking = sorted(one.name for one in services if one.deficit > one.restless and not one.deploying)
     if lacking:
         more = f" and {len(lacking) - SERVICES_NAMED_MAX} more" if len(lacking) > SERVICES_NAMED_MAX else ""
-        yield f"tasks are missing of {', '.join(lacking[:SERVICES_NAMED_MAX])}{more}"
+        yield f"services with missing tasks: {', '.join(lacking[:SERVICES_NAMED_MAX])}{more}"
     if fleet.halt is not None:
         yield f"its run halted: {fleet.halt.why}"
 
@@ -150,7 +150,7 @@ def _since(
     if now.trouble:
         return {}
     gap = before is not None and before.silent(policy.rules.stages.silent_after, at)
-    # A time of an earlier run whose clock was fast counts from now.
+    # A time in the future, written by an earlier run with a fast clock, counts as now.
     kept = {version: min(then, at) for version, then in before.since.items()} if before is not None and not gap else {}
     kept = {
         version: then for version, then in kept.items() if not any(_went_back(one, version, then) for one in eligible)
@@ -162,7 +162,7 @@ def _since(
 
 
 def _went_back(instance: Instance, version: Version, since: datetime) -> bool:
-    """Whether an instance that was there when the cluster had finished the version runs an older one now."""
+    """Whether an instance that was registered when the cluster had finished the version now runs an older one."""
     running, registration = _running(instance), instance.registration
     if running is None or running >= version:
         return False
@@ -183,7 +183,7 @@ def _newest(eligible: Sequence[Instance]) -> Version | None:
 
 
 def _behind_since(eligible: Sequence[Instance], fleet: Fleet) -> datetime | None:
-    """Since when the instance that is furthest behind could have had a newer version than it runs."""
+    """Since when a version newer than that of the oldest instance has been available."""
     reports = [one.check_answer.report for one in eligible if one.check_answer is not None]
     offers = {(one.running, one.target) for one in reports if one is not None and one.target is not None}
     seen = fleet.past.first_seen.items()
@@ -201,7 +201,7 @@ def _held(outcomes: Mapping[InstanceId, Outcome]) -> tuple[HeldFor, ...]:
 
 
 def _peers(waits_for: Sequence[str], shared: Shared, before: ClusterStanding | None) -> tuple[Location, ...]:
-    """The clusters that this one waits for, also those that have lost their standing: a person must forget them."""
+    """The clusters that this one waits for, including those that lost their standing, until a person removes them."""
     known = {one.place for one in shared.standings if one.stage in waits_for} | set(shared.lost)
     if before is not None and shared.unreadable:
         known |= set(before.peers)

@@ -1,6 +1,6 @@
-"""Why an instance is where it is: each rule that is asked about it, in order, with its answer.
+"""Explains an instance: each rule that applies to it, in order, with its answer.
 
-The answers come from the functions that decide, so that what is explained is what a run would do.
+The answers come from the functions that decide, so the explanation matches what a run would do.
 """
 
 from __future__ import annotations
@@ -26,33 +26,30 @@ from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class QueuePosition:
-    """When it comes to an instance that nothing holds."""
+    """The place of an instance in the order of updates."""
 
     number: int
     of: int
     begins: datetime | None
-    """By the forecast; None where that ends before."""
+    """When its update starts, by the forecast; None if the forecast ends earlier."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything known of one instance, and every rule that was asked."""
+    """Everything known about one instance, with the answer of every rule."""
 
     instance: Instance
     candidate: CandidateState | None
-    """None where it carries our claim: then nothing is asked, since what was begun is finished."""
+    """None if it is claimed: then no rules apply, because its update is finished first."""
     answers: tuple[Answer, ...]
     outcome: Hold | Failed | UpToDate | None = None
-    """What a plan says of it: why it is held, why it failed, or that it is up to date.
-
-    None where it is claimed, or would be updated.
-    """
+    """Its outcome in a plan: held, failed or up to date. None if it is claimed or would be updated."""
     turn: QueuePosition | None = None
-    """None where a run would not update it now."""
+    """None if a run would not update it now."""
 
 
 def explain(instance: Instance, fleet: Fleet, policy: Policy) -> Explanation:
-    """Ask every rule about the instance, also those behind the first that says no."""
+    """Evaluate every rule for the instance, including those after the first no."""
     if instance.claim is not None:
         return Explanation(instance, None, ())
     planned = plan(fleet, policy)
@@ -62,14 +59,14 @@ def explain(instance: Instance, fleet: Fleet, policy: Policy) -> Explanation:
 
 
 def _outcome(id_: InstanceId, planned: Plan) -> Hold | Failed | UpToDate | None:
-    """What the plan says of an instance that it would not update: so that both always say the same."""
+    """The plan's outcome of an instance that it would not update, so that plan and explanation always agree."""
     current = {id_: UpToDate(version) for id_, version in planned.current}
     outcomes: dict[InstanceId, Hold | Failed | UpToDate] = {**current, **dict(planned.failing), **dict(planned.held)}
     return outcomes.get(id_)
 
 
 def _with_outcome(answers: tuple[Answer, ...], outcome: Hold | Failed | UpToDate | None) -> Iterator[Answer]:
-    """The answers, and the hold that decides where no rule gave it: what its check said, or that there is no place."""
+    """The answers, plus the plan's hold if no rule gave it: from its check, or because no slot will ever be free."""
     yield from answers
     if isinstance(outcome, Hold) and outcome.reason not in {a.hold.reason for a in answers if a.hold is not None}:
         yield Answer("budget" if outcome.reason is Reason.NO_PLACE else "check", outcome)
@@ -94,7 +91,7 @@ def _answers(instance: Instance, fleet: Fleet, policy: Policy) -> Iterator[Answe
         return
     asked: set[str] = set()
     for answer in _about_update(instance, report, fleet, policy):
-        # Both before the staging and before the drain the same is asked of who and what: it is shown once.
+        # Some rules apply both before staging and before a drain: show them once.
         if answer.rule not in asked or answer.hold is not None:
             yield answer
         asked.add(answer.rule)

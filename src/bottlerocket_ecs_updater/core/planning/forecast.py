@@ -1,8 +1,7 @@
-"""How long a roll will take: which instances go together, when each batch begins and ends, and in how many windows.
+"""Forecast of a rollout: which instances are updated together, when each batch starts and ends, in how many windows.
 
-The forecast plays the roll through with the rules themselves, from durations that this cluster recorded or from
-stated defaults. The engine frees slots one at a time, so batches are how the roll looks from afar; in doubt the
-forecast is late rather than early.
+The forecast simulates the rollout with the rules themselves, using this cluster's recorded durations or the defaults.
+The engine frees slots one at a time, so batches are an approximation. The forecast is late rather than early.
 """
 
 from __future__ import annotations
@@ -18,29 +17,29 @@ from bottlerocket_ecs_updater.core.rules.pace import Pace, needed
 from bottlerocket_ecs_updater.core.rules.windows import Closed, Open, Schedule, open_at
 
 FORECAST_HORIZON = timedelta(days=366)
-"""A roll that has not ended within a year is not forecast any further."""
+"""A forecast ends after a year."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An instance that is to be updated."""
+    """An instance to update."""
 
     id: InstanceId
     zone: Zone
     target: Version
     waits: timedelta = timedelta()
-    """How long its drain may have to wait for tasks that rules let it wait for."""
+    """How long its drain may wait for tasks, by the task rules."""
     staged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many may be out of service at once."""
+    """How many instances may be out of service at once."""
 
     total: int = 1
     per_zone: Mapping[Zone, int] = field(default_factory=dict)
     taken: tuple[Zone, ...] = ()
-    """Zones of what is out of service for good, such as instances in quarantine: one entry for each."""
+    """The zone of each instance that stays out of service, such as quarantined ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +54,27 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """How a roll will go if nothing fails."""
+    """The course of a rollout in which nothing fails."""
 
     batches: tuple[Batch, ...]
     ends: datetime | None
-    """When the last batch has settled, None where some instances can never begin."""
+    """When the last batch has settled; None if some updates can never start."""
     windows: int
-    """How many maintenance windows it needs; 1 where none are set."""
+    """How many maintenance windows it needs; 1 if none are set."""
     left: tuple[InstanceId, ...] = ()
-    """Instances that can never begin as things stand: no window is long enough, or no place in the budget is free."""
+    """Instances that cannot be scheduled: no window is long enough, or the budget never has a free slot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rolls:
-    """What the operator's rules make of a roll, and what has happened before."""
+    """The operator's rules for a rollout, and its history."""
 
     schedule: Schedule = field(default_factory=Schedule)
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     rolls: Mapping[Version, Roll] = field(default_factory=dict)
-    """How far each release has come; what is under way is taken to be done when its time is over."""
+    """How far the rollout of each version is. Updates in progress are assumed to succeed in the expected time."""
     begun: tuple[datetime, ...] = ()
-    """When instances were begun, as far back as a day."""
+    """When updates started in the last day."""
     calendars_open: datetime | None = None
     """When change calendars open that are closed now; what they do after that is not known."""
     calendars_close: datetime | None = None
@@ -83,7 +82,7 @@ class Rolls:
 
 
 def forecast(pending: Sequence[Pending], pace: Pace, limits: Limits, rolls: Rolls, now: datetime) -> Forecast:
-    """Play the roll through, in the order in which the instances are given."""
+    """Simulate the rollout, in the order of `pending`."""
     state = _State(max(now, rolls.calendars_open or now), list(pending), rolls, now + pace.out_of_service)
     if any(not each.staged for each in pending):
         state.at += pace.stage
@@ -107,7 +106,7 @@ def forecast(pending: Sequence[Pending], pace: Pace, limits: Limits, rolls: Roll
 
 
 class _State:
-    """The roll while it is played through; never seen outside."""
+    """The state of the simulation; used only in this module."""
 
     def __init__(self, now: datetime, waiting: list[Pending], rolls: Rolls, back: datetime) -> None:
         self.at = now
@@ -117,7 +116,7 @@ class _State:
         self.begun = list(rolls.begun)
         self.batches: list[Batch] = []
         self.closings: set[datetime | None] = set()
-        """The windows in which something began, by when they close."""
+        """The windows in which an update started, by when they close."""
 
     def allowance(self, version: Version) -> Allowance:
         roll = self.rolls.get(version) or Roll(version, len(self.waiting) + sum(len(b.instances) for b in self.batches))
@@ -141,7 +140,7 @@ class _State:
 
 
 def _next_batch(state: _State, opened: Open, pace: Pace, limits: Limits) -> tuple[list[Pending], datetime | None]:
-    """Those that begin now, and, where that is nobody, when to ask again; None where nothing will change by itself."""
+    """The instances that start now; if there are none, when to try again, or None if time alone changes nothing."""
     today = state.today()
     allowances: dict[Version, Allowance] = {}
     zones = list(limits.taken)

@@ -1,11 +1,11 @@
-"""What new instances of an Auto Scaling group start with, and whether that is older than what its hosts run.
+"""Which version new instances of an Auto Scaling group start with, and whether its hosts run a newer one.
 
-An instance that starts with an old release is updated by the next run, and its tasks are moved once more. The updater
-changes no group and no launch template; it says what a person could change.
+An instance that starts with an old version is updated by the next run, and its tasks are moved again. The updater never
+changes a group or launch template; it tells a person what to change.
 
-    bottlerocket-aws-ecs-2-x86_64-v1.26.0-abcdef12                            the name of an AMI of Bottlerocket's own
-    resolve:ssm:/aws/service/bottlerocket/aws-ecs-2/x86_64/latest/image_id    the newest AMI, by itself
-    resolve:ssm:/aws/service/bottlerocket/aws-ecs-2/x86_64/1.26.0/image_id    that of one release, for ever
+    bottlerocket-aws-ecs-2-x86_64-v1.26.0-abcdef12                            the name of an official Bottlerocket AMI
+    resolve:ssm:/aws/service/bottlerocket/aws-ecs-2/x86_64/latest/image_id    always the newest AMI
+    resolve:ssm:/aws/service/bottlerocket/aws-ecs-2/x86_64/1.26.0/image_id    always the AMI of one version
 """
 
 from __future__ import annotations
@@ -34,40 +34,40 @@ LATEST = "latest"
 
 @dataclass(frozen=True, slots=True)
 class StartsOld:
-    """New instances of a group start with an older release than its hosts run."""
+    """New instances of a group start with an older version than its hosts run."""
 
     group: str
     starts_with: Version
     runs: Version
-    """The newest release that hosts of the group run."""
+    """The newest version that hosts of the group run."""
     source: str
-    """Where the group takes its image from, and which image that is."""
+    """Where the group gets its image from, and which image that is."""
     current: str
-    """What would name the newest image, by itself."""
+    """The parameter that always names the newest image."""
 
     def __str__(self) -> str:
         return (
-            f"new instances of Auto Scaling group {self.group} start with {self.starts_with}, though its hosts run "
-            f"up to {self.runs}: each is updated after its start, and its tasks are moved once more"
+            f"new instances of Auto Scaling group {self.group} start with {self.starts_with}, but its hosts run "
+            f"up to {self.runs}: each is updated after its start, and its tasks are moved again"
         )
 
     @property
     def remedy(self) -> str:
         """What a person can do."""
-        return f"have {self.source} replaced by {self.current}, or by a current AMI, in the group's launch template"
+        return f"replace {self.source} by {self.current}, or by a current AMI, in the group's launch template"
 
 
 @dataclass(frozen=True, slots=True)
 class StartsUnknown:
-    """Whether new instances of a group start old could not be told."""
+    """It is not known whether new instances of a group start with an old version."""
 
     group: str
-    """Empty where no group could be asked."""
+    """Empty if no group could be read."""
     why: str
 
     def __str__(self) -> str:
         who = f"Auto Scaling group {self.group}" if self.group else "the Auto Scaling groups"
-        return f"whether new instances of {who} start with an old release is not known: {self.why}"
+        return f"it is not known whether new instances of {who} start with an old version: {self.why}"
 
 
 Advice = StartsOld | StartsUnknown
@@ -75,7 +75,7 @@ Advice = StartsOld | StartsUnknown
 
 @dataclass(frozen=True, slots=True)
 class _Release:
-    """A release by its variant and architecture; None for whichever is the newest."""
+    """A version with its variant and architecture; None for the newest version."""
 
     variant: str
     arch: str
@@ -84,19 +84,19 @@ class _Release:
 
 @dataclass(slots=True)
 class _Hosts:
-    """The hosts of one group; never seen outside."""
+    """The hosts of one group; used only in this module."""
 
     newest: Version | None = None
     variants: set[str] = field(default_factory=set)
 
 
 def groups_of(fleet: Fleet) -> tuple[str, ...]:
-    """The Auto Scaling groups that Bottlerocket hosts of the cluster are in, as far as they are known."""
+    """The known Auto Scaling groups of the cluster's Bottlerocket hosts."""
     return tuple(sorted(_hosts_by_group(fleet.instances.values())))
 
 
 def advise(fleet: Fleet) -> tuple[Advice, ...]:
-    """What there is to say of the groups' images: nothing where each starts as new as its hosts run, or newer."""
+    """Advice about the groups' images; none for a group whose image is as new as its hosts, or newer."""
     if fleet.launches is None:
         return ()
     unread = (StartsUnknown("", fleet.launches.unread),) if fleet.launches.unread else ()
@@ -140,10 +140,10 @@ def _about(group: str, hosts: _Hosts, launch: Launch) -> Advice | None:
     if release.version is None:
         return None
     if hosts.newest is None:
-        return StartsUnknown(group, "no host of it has said what it runs")
+        return StartsUnknown(group, "none of its hosts has reported its version")
     if not release.version < hosts.newest:
         return None
-    # A group whose hosts are all of another variant than its image is on its way there.
+    # If all hosts of a group are of another variant than its image, the group is moving to the image's variant.
     variant = release.variant if release.variant in hosts.variants or not hosts.variants else min(hosts.variants)
     return StartsOld(
         group, release.version, hosts.newest, f"{launch.source} ({_named(launch)})", _latest(variant, release)
@@ -151,12 +151,12 @@ def _about(group: str, hosts: _Hosts, launch: Launch) -> Advice | None:
 
 
 def _release_of(launch: Launch) -> _Release | str:
-    """The release that the launch starts with, or why it is not known."""
+    """The version that the launch starts with, or why it is not known."""
     match launch.boots:
         case LaunchImage(id=image, name=name):
             match_ = _NAME.search(name)
             if match_ is None:
-                shown = f"is named {name!r}, which tells no release" if name else "is not shown by EC2"
+                shown = f"is named {name!r}, which contains no version" if name else "is not shown by EC2"
                 return f"its image {image} {shown}"
             return _Release(match_[1], match_[2], Version.parse(match_[3]))
         case LaunchParameter(name=name):
@@ -170,14 +170,14 @@ def _release_of(launch: Launch) -> _Release | str:
 def _release_of_parameter(name: str) -> _Release | str:
     match = _PARAMETER.fullmatch(name)
     if match is None:
-        return f"its image is what the parameter {name} says, which was not read"
+        return f"its image comes from the parameter {name}, which was not read"
     if match[4] is not None:
-        return f"its image is an older revision of a parameter ({name}), which was not read"
+        return f"its image comes from an older version of a parameter ({name}), which was not read"
     if match[3] == LATEST:
         return _Release(match[1], match[2], None)
     release = _RELEASE.fullmatch(match[3])
     if release is None:
-        return f"the parameter {name} tells no release"
+        return f"the parameter {name} names no version"
     return _Release(match[1], match[2], Version.parse(release[1]))
 
 
@@ -194,6 +194,6 @@ def _named(launch: Launch) -> str:
 
 
 def _latest(variant: str, release: _Release) -> str:
-    # Images are named by the kernel's word for the architecture, parameters by EC2's.
+    # Image names use the kernel's word for the architecture, parameters use EC2's.
     arch = "arm64" if release.arch == "aarch64" else release.arch
     return f"resolve:ssm:/aws/service/bottlerocket/{variant}/{arch}/{LATEST}/image_id"

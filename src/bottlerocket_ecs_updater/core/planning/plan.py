@@ -1,9 +1,9 @@
-"""What a run would do now: the same standings that it decides by, put in order and forecast."""
+"""The plan: what a run would do now, from the same candidate states that a run decides by, with a forecast."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.admission import rules_for
@@ -39,6 +39,7 @@ from bottlerocket_ecs_updater.core.model.outcome import UpToDate
 from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
+from bottlerocket_ecs_updater.core.planning.behind import behind
 from bottlerocket_ecs_updater.core.planning.forecast import FORECAST_HORIZON, Forecast, Limits, Pending, Rolls, forecast
 from bottlerocket_ecs_updater.core.planning.launch_advice import Advice, advise
 from bottlerocket_ecs_updater.core.planning.roll_advice import RollAdvice, advise_on_roll
@@ -58,12 +59,12 @@ HELD_BY_TIME = frozenset(
         Reason.DAILY_LIMIT,
     }
 )
-"""Holds that pass by themselves, when others are done or the time has come: the forecast reckons with them."""
+"""Holds that pass by themselves with time or when others are done. The forecast counts with them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """Begun by an earlier run: a run finishes it first."""
+    """An instance with an unfinished update of an earlier run. A run finishes it first."""
 
     instance: InstanceId
     phase: Phase
@@ -79,35 +80,37 @@ class Update:
     source: Version
     target: Version
     staged: bool
-    """Whether the host would boot into the target already."""
+    """Whether the target is already staged on the host."""
     tasks: int
-    """Tasks on it that would have to move."""
+    """How many tasks on it would have to move."""
+    days_behind: int = 0
+    """Whole days since a newer version than its own was first seen."""
 
     @property
     def downgrade(self) -> bool:
-        """Whether its repository has withdrawn the release that it runs."""
+        """Whether the target is older than the version it runs, as after a withdrawn version."""
         return self.target < self.source
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastBasis:
-    """What a forecast goes by."""
+    """The durations that a forecast is based on."""
 
     pace: Pace
     stages: int = 0
-    """How many recorded updates of this cluster the pace was taken from; none where it is the stated default."""
+    """How many recorded updates of this cluster the durations come from; 0 for the built-in defaults."""
     drains: int = 0
     reboots: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run would do now, and what it would leave alone, and why; every instance is in exactly one place."""
+    """What a run would do now, what it would hold, and why. Every instance appears in exactly one group."""
 
     at: datetime
     unfinished: tuple[Unfinished, ...]
     updates: tuple[Update, ...]
-    """In the order in which they would be taken."""
+    """In the order in which they would be updated."""
     later: tuple[Update, ...]
     """Held only until their time comes, by a window, a freeze or a checkpoint: part of the forecast, and of `held`."""
     forecast: Forecast
@@ -118,15 +121,15 @@ class Plan:
     windowed: bool
     """Whether maintenance windows are set."""
     advice: tuple[Advice | RoomNote | RollAdvice, ...] = ()
-    """What a person could mend beside the roll."""
+    """What a person could improve, apart from the rollout."""
     behind: Mapping[InstanceId, Hold] = field(default_factory=dict)
-    """What will hold those that time holds now when their time has come, of those for which something will."""
+    """For instances that are held by time: the hold that will still apply after that, if there is one."""
 
 
 def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
-    """Plan a run over the fleet as it is now. Pure: the same fleet gives the same plan.
+    """Plan a run on the fleet as it is now. Pure: the same fleet gives the same plan.
 
-    Without a pace the forecast goes by what was recorded in this cluster, and by stated defaults.
+    Without a pace, the forecast uses this cluster's recorded durations, or the built-in defaults.
     """
     instances = sorted(fleet.instances.values(), key=lambda instance: instance.id)
     standings = {instance.id: assess(instance, fleet, policy) for instance in instances if instance.claim is None}
@@ -135,8 +138,8 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     held = {id_: why for id_, candidate in standings.items() if (why := _held(candidate)) is not None} | refused
     limits = RolloutLimits(fleet, policy)
     passing = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
-    behind = {one.id: why for one in passing if (why := _behind(one, limits, fleet, policy)) is not None}
-    waiting = [one for one in passing if one.id not in behind and _would_take(one) is not None]
+    still_held = {one.id: why for one in passing if (why := _behind(one, limits, fleet, policy)) is not None}
+    waiting = [one for one in passing if one.id not in still_held and _would_take(one) is not None]
     in_line = own_last(in_order(able, limits.tasks_moved_again), fleet)
     updates = tuple(_update(one, standings[one.id]) for one in in_line if one.id not in refused)
     later = tuple(
@@ -156,8 +159,8 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
             for instance in instances
             if instance.claim is not None
         ),
-        updates=tuple(update for update in updates if update.instance not in blocked),
-        later=later,
+        updates=tuple(_dated(update, fleet) for update in updates if update.instance not in blocked),
+        later=tuple(_dated(update, fleet) for update in later),
         forecast=forecast_,
         held=tuple(sorted((held | blocked).items())),
         failing=tuple(
@@ -173,17 +176,14 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
         reckoning=reckoning,
         windowed=bool(policy.rules.schedule.windows),
         advice=(*advise(fleet), *map(RoomNote, notes), *advise_on_roll(fleet, policy)),
-        behind=behind,
+        behind=still_held,
     )
 
 
 def _refused(
     able: Iterable[Instance], standings: Mapping[InstanceId, CandidateState], fleet: Fleet, policy: Policy
 ) -> tuple[dict[InstanceId, Hold], tuple[str, ...]]:
-    """Those of the able that the rules would not let begin, though they may be staged or are.
-
-    Beside them what is worth knowing of the room for the others, each thing once.
-    """
+    """The holds of candidates that may be staged but not drained, and notes about room for the others, each once."""
     limits = RolloutLimits(fleet, policy)
     refused: dict[InstanceId, Hold] = {}
     notes: dict[str, None] = {}
@@ -201,13 +201,13 @@ def _refused(
 
 
 def _would_take(instance: Instance) -> Version | None:
-    """Which version the host said that it would take."""
+    """The version that the host reported as its target; None if it reported none."""
     report = instance.check_answer.report if instance.check_answer is not None else None
     return report.target if report is not None else None
 
 
 def _behind(instance: Instance, limits: RolloutLimits, fleet: Fleet, policy: Policy) -> Hold | None:
-    """The first rule that says no and does not pass by itself, behind those that do; None where there is none."""
+    """The first hold that does not pass by itself, after those that do; None if there is none."""
     report = instance.check_answer.report if instance.check_answer is not None else None
     if report is None or report.target is None:
         return None
@@ -217,7 +217,7 @@ def _behind(instance: Instance, limits: RolloutLimits, fleet: Fleet, policy: Pol
 
 
 def _blocked(update: Update, fleet: Fleet, policy: Policy) -> Hold:
-    """Why an instance can never begin as things stand: what is out of service for good leaves it no place."""
+    """Why an instance cannot be scheduled: instances that stay out of service fill the budget."""
     refusal = count_budget(fleet, policy).refusal(update.zone)
     calendars = hold_for_calendars(policy.rules.calendars, fleet.calendars, fleet.at, FORECAST_HORIZON)
     return refusal or calendars or hold(Reason.NO_PLACE)
@@ -236,7 +236,7 @@ def _held(candidate: CandidateState) -> Hold | None:
 
 
 def _later(instance: Instance, candidate: CandidateState) -> Update | None:
-    """What becomes of one that is held for now, None where no host said what it would take."""
+    """The update of an instance that is held for now; None if the host reported no target."""
     report = instance.check_answer.report if instance.check_answer is not None else None
     if report is None or report.target is None:
         return None
@@ -252,9 +252,14 @@ def _update(instance: Instance, candidate: CandidateState) -> Update:
     return Update(instance.id, instance.zone, report.running, candidate.target, ready, tasks_to_move(instance))
 
 
+def _dated(update: Update, fleet: Fleet) -> Update:
+    late = behind(update.source, fleet.past.first_seen)
+    return replace(update, days_behind=late.days(fleet.at)) if late is not None else update
+
+
 def _forecast(updates: tuple[Update, ...], fleet: Fleet, policy: Policy, pace: Pace) -> Forecast:
     targets = {update.target for update in updates}
-    # Where versions differ, what one of them need not wait for is not reckoned with.
+    # With several versions, waits that one of them may skip are not taken into account.
     rules = rules_for(next(iter(targets)), fleet, policy) if len(targets) == 1 else policy.rules
     budget = count_budget(fleet, policy)
     lasting = set(in_quarantine(fleet))

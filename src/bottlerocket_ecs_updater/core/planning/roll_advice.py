@@ -1,4 +1,4 @@
-"""What keeps a roll from ever reaching every host: said before it begins, since no run can mend it."""
+"""Advice about what stops a rollout from ever reaching every host, which no run can fix."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class TakesDrained:
 
     def __str__(self) -> str:
         return (
-            f"capacity provider {self.provider} protects only instances with tasks: one that is drained for its update "
-            f"is the first that Auto Scaling group {self.group} takes when it scales in"
+            f"capacity provider {self.provider} protects only instances with tasks: an instance that is drained for "
+            f"its update is the first that Auto Scaling group {self.group} terminates when it scales in"
         )
 
     @property
@@ -36,19 +36,19 @@ class TakesDrained:
 
 @dataclass(frozen=True, slots=True)
 class NeverMoves:
-    """The limits of a service let no task of it leave a draining host."""
+    """The deployment limits of a service let none of its tasks leave a draining host."""
 
     service: str
     minimum: int
     maximum: int
     hosts: int
-    """On how many hosts it has tasks."""
+    """How many hosts have tasks of it."""
 
     def __str__(self) -> str:
-        which = "the host that has one stays" if self.hosts == 1 else f"the {self.hosts} hosts that have some stay"
+        which = "the host with such a task stays" if self.hosts == 1 else f"the {self.hosts} hosts with such tasks stay"
         return (
             f"no task of {self.service} can ever move, with minimumHealthyPercent {self.minimum} and maximumPercent "
-            f"{self.maximum}: {which} on the present version"
+            f"{self.maximum}: {which} on the current version"
         )
 
     @property
@@ -61,7 +61,7 @@ RollAdvice = TakesDrained | NeverMoves
 
 
 def advise_on_roll(fleet: Fleet, policy: Policy) -> tuple[RollAdvice, ...]:
-    """What a person should know before the roll begins; nothing where it can reach every host."""
+    """Advice before a rollout; none if it can reach every host."""
     ours = list(members(fleet, policy))
     return (*_protections(ours, fleet), *_rigid(ours, fleet))
 
@@ -88,7 +88,7 @@ def _rigid(ours: Iterable[Instance], fleet: Fleet) -> Iterator[NeverMoves]:
 
 
 def _is_rigid(service: Service) -> bool:
-    """Whether no task may stop before another is healthy, and none may start before another has stopped."""
+    """Whether no task may stop before another is healthy, and none may start before another stops."""
     moving = service.moving
     if moving is None or service.daemon or service.desired == 0:
         return False

@@ -1,4 +1,4 @@
-"""What a plan says of the room for the tasks that move: what is yet to come, what is short, what is not known."""
+"""Notes of a plan about room for the tasks that move: capacity to be added, missing tasks, unknown facts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RoomNote:
-    """Something worth knowing of the room that drains of the plan need."""
+    """A note about the room that the plan's drains need."""
 
     why: str
 

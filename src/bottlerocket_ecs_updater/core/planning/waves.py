@@ -1,4 +1,4 @@
-"""Waves: which clusters of an account and Region are run in which order, how many at once, and what stops the rest.
+"""Waves: in which order the clusters of an account and Region run, how many at once, and when to stop.
 
     [fleet]
     clusters    = ["*"]            # name patterns, of which one must match
@@ -12,7 +12,7 @@
     [cluster."staging-*"]
     wave = 1
 
-A wave only starts runs. Whether a cluster takes a version is its own decision, by its own policy.
+A wave only starts runs. Each cluster's own policy decides whether it takes a version.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ONE = Limit(number=1)
 
 @dataclass(frozen=True, slots=True)
 class FleetRules:
-    """How the clusters of an account and Region are gone through."""
+    """Which clusters of an account and Region run, and how."""
 
     clusters: tuple[str, ...] = ("*",)
     leave_out: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class FleetRules:
     approve: tuple[int, ...] = ()
 
     def takes(self, name: str, tags: Mapping[str, str]) -> bool:
-        """Whether a cluster is one of those that are gone through."""
+        """Whether a cluster is among those that run."""
         named = any(fnmatchcase(name, pattern) for pattern in self.clusters)
         left_out = any(fnmatchcase(name, pattern) for pattern in self.leave_out)
         tagged = self.tag is None or tags.get(self.tag[0]) == self.tag[1]
@@ -56,7 +56,7 @@ class FleetRules:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A cluster that was found, and the wave that its settings put it into."""
+    """A cluster that was found, and its wave by its settings."""
 
     name: str
     wave: int
@@ -64,15 +64,15 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """Clusters that are run together."""
+    """Clusters that run together."""
 
     number: int
     clusters: tuple[str, ...]
     concurrency: int
     stop_after: int
-    """So many clusters must fail before no further wave begins."""
+    """After this many failed clusters, no further wave starts."""
     bake: timedelta
-    """After it, where another one follows."""
+    """How long to wait after this wave if another one follows."""
     approve: bool
 
 
@@ -95,7 +95,7 @@ def waves_of(found: Iterable[Found], rules: FleetRules) -> Sequence[Wave]:
 
 
 def waves_json(waves: Iterable[Wave]) -> dict[str, object]:
-    """What the state machine reads."""
+    """The input of the state machine."""
     return {
         "waves": [
             {

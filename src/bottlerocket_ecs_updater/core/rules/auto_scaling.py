@@ -1,4 +1,4 @@
-"""Instances that their Auto Scaling group is replacing or terminating are left to it."""
+"""Instances that their Auto Scaling group is replacing or terminating are left to the group."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 
 
 def leave_to_group(membership: Membership | None) -> Hold | None:
-    """Why an instance is left to its Auto Scaling group, None where it is not, or where nobody asked the group."""
+    """Why an instance is left to its Auto Scaling group; None if it is not, or if the group was not read."""
     match membership:
         case None | NoGroup():
             return None

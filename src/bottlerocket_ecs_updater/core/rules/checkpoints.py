@@ -1,13 +1,12 @@
-"""How fast a release goes through a cluster: canaries first, a wait at each checkpoint, so many a day.
+"""Checkpoints: how fast a version is rolled out in a cluster. Canaries first, a wait at each checkpoint, a daily limit.
 
-With `1, 10%, 50%, 100%` and a wait of an hour, one instance goes first; an hour after it is done, the roll goes on
-to a tenth of the cluster, and so on. Those that failed at the release take a place like those that are done, so a
-bad release costs as many instances as the first checkpoint has; a checkpoint is passed only if more than half of
-its instances are done. After the last one the roll is free. In a cluster so small that two checkpoints mean the
-same number of instances, they are one.
+With `1, 10%, 50%, 100%` and a wait of one hour, one instance is updated first. One hour after it is done, the rollout
+continues up to a tenth of the cluster, and so on. Failed instances count like done ones, so a bad version costs at most
+as many instances as the first checkpoint has. A checkpoint is passed only if more than half of its instances are done.
+After the last one the rollout is free. In a small cluster, checkpoints of the same number of instances are one.
 
-Each instance is in one state: done, failed, or under way. An instance that failed and is proven on the release later
-is done. An instance that ran the release before its turn came is done, too, from when it was first found on it.
+Each instance is in one state: done, failed or in progress. An instance that failed, and is later proven on the version,
+is done. So is an instance that ran the version before its turn, from when it was first found on it.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ from bottlerocket_ecs_updater.core.model.version import Version
 _CHECKPOINT = re.compile(r"([1-9]\d{0,5})(\s*%)?")
 
 DAY = timedelta(hours=24)
-"""`at most N per day` counts back from now: so no midnight, in whichever zone, lets twice as many begin at once."""
+"""The daily limit counts back from now, so that twice as many updates cannot start around midnight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """So many instances, as a number or as a percentage of those that the updater looks after."""
+    """A number of instances, or a percentage of those that the updater manages."""
 
     size: int
     percent: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what is no part of a whole."""
+        """Reject sizes below 1 and percentages above 100."""
         if self.size < 1 or (self.percent and self.size > 100):
             raise ValueError(f"a checkpoint is a number from 1, or from 1% to 100%, not {self}")
 
@@ -51,22 +50,22 @@ class Checkpoint:
         return f"{self.size}%" if self.percent else str(self.size)
 
     def of(self, total: int) -> int:
-        """How many instances of so many: a percentage is rounded down, and is never less than one."""
+        """How many of `total` instances: a percentage is rounded down, but is at least 1."""
         return max(1, total * self.size // 100) if self.percent else self.size
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoints:
-    """How fast the operator lets a release go through. As it is by default, as fast as the budget allows."""
+    """How fast the operator lets a version be rolled out. The default is as fast as the budget allows."""
 
     steps: tuple[Checkpoint, ...] = ()
     wait: timedelta = timedelta(hours=1)
-    """At each checkpoint, from when its last instance was done. Of no effect without checkpoints."""
+    """How long to wait after the last instance of each checkpoint is done. Without checkpoints it has no effect."""
     per_day: int | None = None
-    """Instances that may begin in any 24 hours, whatever they go to."""
+    """How many updates may start in any 24 hours, to any version."""
 
     def __post_init__(self) -> None:
-        """Refuse steps that do not ascend, as far as that can be said without a cluster."""
+        """Reject steps that do not ascend, as far as that is known without a cluster."""
         for kind in (False, True):
             sizes = [step.size for step in self.steps if step.percent is kind]
             if sizes != sorted(set(sizes)):
@@ -77,35 +76,35 @@ class Checkpoints:
 
 @dataclass(frozen=True, slots=True)
 class Roll:
-    """How far one release has come in one cluster."""
+    """How far the rollout of one version is in one cluster."""
 
     version: Version
     total: int
-    """Instances that the updater looks after, wherever they stand, and those that came to something and left."""
+    """Instances that the updater manages, plus those that were done or failed and then left the cluster."""
     done: tuple[datetime, ...] = ()
-    """When each instance that runs the release, or ran it when it left, was done."""
+    """When each instance was done that runs the version, or ran it when it left the cluster."""
     failed: int = 0
-    """Instances on which it failed, and has not been released since."""
+    """How many instances it failed on since a person last released it."""
     under_way: int = 0
-    """Instances that are on their way to it: neither done nor failed."""
+    """How many instances have an update to it in progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """How many more instances may begin now, and why no more once these have."""
+    """How many more updates may start now, and why no more after these."""
 
     room: int | None
-    """None for as many as there are."""
+    """None for no limit."""
     hold: Hold | None = None
     until: datetime | None = None
-    """When there is room again by time alone, None where that is not known."""
+    """When time alone makes room again; None if not known."""
 
     def refusal(self) -> Hold | None:
-        """Why no instance may begin, None when one may."""
+        """Why no update may start; None if one may."""
         return self.hold if self.room == 0 else None
 
     def take(self) -> Allowance:
-        """What is left when one more has begun."""
+        """The allowance after one more update has started."""
         return self if self.room is None else replace(self, room=max(0, self.room - 1))
 
 
@@ -113,7 +112,7 @@ FREE = Allowance(None)
 
 
 def allow(checkpoints: Checkpoints, roll: Roll, now: datetime) -> Allowance:
-    """How many more instances may begin to go to that release now, by its checkpoints."""
+    """How many more updates to that version may start now, by its checkpoints."""
     done = sorted(roll.done)
     tried = len(done) + roll.failed
     for size in _sizes(checkpoints.steps, roll.total):
@@ -129,7 +128,7 @@ def allow(checkpoints: Checkpoints, roll: Roll, now: datetime) -> Allowance:
 
 
 def allow_today(checkpoints: Checkpoints, begun: Sequence[datetime], now: datetime) -> Allowance:
-    """How many more instances may begin now, by how many have begun in the last 24 hours."""
+    """How many more updates may start now, given those that started in the last 24 hours."""
     limit = checkpoints.per_day
     if limit is None:
         return FREE
@@ -146,7 +145,7 @@ def parse_checkpoints(text: str) -> tuple[Checkpoint, ...]:
 
 
 def _sizes(steps: Sequence[Checkpoint], total: int) -> Iterator[int]:
-    """How many instances each checkpoint means in a cluster of that size, those left out that add none."""
+    """The number of instances at each checkpoint in a cluster of that size, without checkpoints that add none."""
     reached = 0
     for step in steps:
         size = min(step.of(total), total)

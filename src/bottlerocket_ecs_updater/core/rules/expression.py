@@ -1,11 +1,11 @@
-"""Expressions over container instances, as the cluster query language of ECS writes them.
+"""Expressions about container instances, in the cluster query language of ECS.
 
     attribute:ring in [a, b] and not (attribute:ecs.instance-type =~ 't3.*' or runningTasksCount > 20)
 
 Parentheses bind first, then `not`, `and`, `or`. The words (`equals`, `not_equals`, `greater_than`, `matches`, …)
-and the signs (`==`, `!=`, `>`, `=~`, `&&`, `||`, `!`) mean the same. A value with spaces or signs in it stands in
-quotes. What an instance does not have equals nothing: `!=`, `not_in` and `!~` are true of it, all others false.
-A pattern must match the whole value.
+and the signs (`==`, `!=`, `>`, `=~`, `&&`, `||`, `!`) mean the same. Values with spaces or signs need quotes. For an
+attribute that an instance does not have, `!=`, `not_in` and `!~` are true and all other operators are false. A pattern
+must match the whole value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import assert_never
 
 
 class Operator(Enum):
-    """How a comparison compares, by its sign."""
+    """The operator of a comparison, with its sign."""
 
     EQUALS = "=="
     NOT_EQUALS = "!="
@@ -61,14 +61,14 @@ _FIELDS = frozenset({"agentConnected", "agentVersion", "ec2InstanceId", "registe
 _GROUP = "task:group"
 _VERSION = "agentVersion"
 _LONGEST = 2000
-"""ECS's own limit for an expression, in characters."""
+"""The ECS limit for an expression, in characters."""
 _DEEPEST = 50
-"""Parentheses and `not` within each other: more is a mistake, and would exhaust the stack."""
+"""The deepest nesting of parentheses and `not`. Deeper nesting is a mistake, and would exhaust the stack."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One subject, compared."""
+    """A comparison of one subject with values."""
 
     subject: str
     operator: Operator
@@ -86,7 +86,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The opposite."""
+    """True if the inner expression is false."""
 
     inner: Expression
 
@@ -96,7 +96,7 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Every part."""
+    """True if every part is true."""
 
     parts: tuple[Expression, ...]
 
@@ -106,7 +106,7 @@ class All:
 
 @dataclass(frozen=True, slots=True)
 class Any:
-    """At least one part."""
+    """True if at least one part is true."""
 
     parts: tuple[Expression, ...]
 
@@ -117,14 +117,14 @@ class Any:
 Expression = Comparison | Not | All | Any
 
 Reader = Callable[[str], str | None]
-"""The value of a subject on one instance, None where it has none."""
+"""Gives the value of a subject on one instance; None if it has none."""
 
 Facts = Callable[[str], "frozenset[str] | None"]
-"""All values of a subject on one instance, of `task:group` several; empty where it has none, None where unknown."""
+"""Gives all values of a subject on one instance (`task:group` has several); empty if none, None if not known."""
 
 
 def parse_expression(text: str) -> Expression:
-    """Read an expression. Raises ValueError that says where it could not be read on."""
+    """Read an expression. Raises ValueError with the place of the error."""
     if len(text) > _LONGEST:
         raise ValueError(f"an expression has at most {_LONGEST} characters, not {len(text)}")
     parser = _Parser(text)
@@ -134,7 +134,7 @@ def parse_expression(text: str) -> Expression:
 
 
 def evaluate(expression: Expression, read: Reader) -> bool:
-    """Whether it is true of the instance whose values are read."""
+    """Whether it is true for the instance whose values `read` gives."""
     match expression:
         case Comparison():
             return _compare(expression, read(expression.subject))
@@ -149,7 +149,7 @@ def evaluate(expression: Expression, read: Reader) -> bool:
 
 
 def judge(expression: Expression, facts: Facts) -> bool | None:
-    """Whether it is true of the instance whose facts are given; None where that depends on what is not known."""
+    """Whether it is true for the instance whose facts are given; None if that depends on unknown facts."""
     match expression:
         case Comparison():
             have = facts(expression.subject)
@@ -167,7 +167,7 @@ def judge(expression: Expression, facts: Facts) -> bool | None:
 
 
 def subjects(expression: Expression) -> frozenset[str]:
-    """Everything that it asks for."""
+    """All subjects in the expression."""
     match expression:
         case Comparison(subject=subject):
             return frozenset({subject})
@@ -180,7 +180,7 @@ def subjects(expression: Expression) -> frozenset[str]:
 
 
 def _all(answers: Iterable[bool | None]) -> bool | None:
-    """One no is enough for no, whatever else is not known."""
+    """False if any answer is False; else None if any is not known; else True."""
     answer: bool | None = True
     for one in answers:
         if one is False:
@@ -198,7 +198,7 @@ def _compare(comparison: Comparison, have: str | None) -> bool:
 
 
 def _holds(comparison: Comparison, have: frozenset[str]) -> bool:
-    """Of several values one that fits is enough; `!=`, `not_in` and `!~` are true where none fits."""
+    """Of several values, one match is enough; `!=`, `not_in` and `!~` are true if none matches."""
     wanted = comparison.values
     match comparison.operator:
         case Operator.EXISTS:
@@ -220,7 +220,7 @@ def _holds(comparison: Comparison, have: frozenset[str]) -> bool:
 
 
 def _releases(have: str, wanted: str) -> int:
-    """How two releases of the agent compare, number by number: 1.9.0 is before 1.89.2."""
+    """Compare two versions of the agent number by number: 1.9.0 is before 1.89.2."""
     left, right = (tuple(map(int, re.findall(r"\d+", text))) for text in (have, wanted))
     return (left > right) - (left < right)
 
@@ -245,7 +245,7 @@ def _signed(operator: Operator, sign: int) -> bool:
 
 
 def _sortable(text: str) -> tuple[str, float, str]:
-    """Numbers are ordered as numbers, dates as moments, and all else as text."""
+    """Sort key of a value: numbers as numbers, dates as times, everything else as text."""
     if re.fullmatch(r"-?\d{1,15}(\.\d{1,9})?", text):
         return "number", float(text), ""
     try:
@@ -270,7 +270,7 @@ class _Token:
     text: str
     at: int
     literal: bool
-    """Whether it stood in quotes, and so is a value whatever it says."""
+    """Whether it was quoted, so that it is always a value."""
 
 
 class _Parser:

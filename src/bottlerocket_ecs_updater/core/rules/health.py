@@ -1,7 +1,7 @@
-"""Healthy enough to go on: what the operator watches beside the services, and what keeps the next drain waiting.
+"""Health rules: alarms and probes that must be healthy before the next drain, and before a slot settles.
 
-Whatever is not known to be well counts as not well: an alarm that has no data, that does not exist or that nobody
-may read, and a probe that does not answer. In flight, the same keeps a slot from settling.
+Anything not known to be healthy counts as unhealthy: an alarm that has no data, does not exist or cannot be read, and a
+probe that does not answer.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.services import Health
 
 OK = "OK"
-"""The one state of an alarm that lets updates go on. Source: StateValue of DescribeAlarms."""
+"""The only alarm state in which updates continue. Source: StateValue of DescribeAlarms."""
 
 ANY = "*"
 
 NAMED_AT_MOST = 3
-"""How many of those that are not well are named in a reason."""
+"""The most unhealthy alarms and probes that a reason names."""
 
 # CloudWatch takes any printable text of up to 255 characters as the name of an alarm.
 _ALARM = re.compile(r"[^\x00-\x1f*;]{1,255}\*?")
@@ -28,7 +28,7 @@ _PROBE = re.compile(r"https?://[^\s;]{1,2000}")
 
 @dataclass(frozen=True, slots=True, order=True)
 class AlarmRule:
-    """One alarm by its name, or all whose names begin with a prefix; composite ones too."""
+    """One alarm by name, or all alarms with a prefix; composite alarms too."""
 
     name: str
     prefix: bool = False
@@ -37,38 +37,38 @@ class AlarmRule:
     def parse(cls, text: str) -> AlarmRule:
         """Read `checkout-errors` or `web-*`. Raises ValueError for anything else."""
         if not _ALARM.fullmatch(text):
-            raise ValueError("that is no name of an alarm")
+            raise ValueError("that is not the name of an alarm")
         return cls(text.removesuffix(ANY), text.endswith(ANY))
 
     def __str__(self) -> str:
         return f"{self.name}{ANY}" if self.prefix else self.name
 
     def matches(self, name: str) -> bool:
-        """Whether an alarm of that name is meant."""
+        """Whether the rule matches an alarm of that name."""
         return name.startswith(self.name) if self.prefix else name == self.name
 
 
 @dataclass(frozen=True, slots=True)
 class HealthRules:
-    """What must be well before the next instance is drained, and before a slot has settled."""
+    """What must be healthy before the next instance is drained, and before a slot settles."""
 
     alarms: tuple[AlarmRule, ...] = ()
     probes: tuple[str, ...] = ()
-    """URLs that must answer a GET with a status of success."""
+    """URLs that must answer a GET with a success status."""
 
     def __bool__(self) -> bool:
         return bool(self.alarms or self.probes)
 
 
 def read_probe(text: str) -> str:
-    """A URL that can be asked. Raises ValueError for anything else."""
+    """Read the URL of a probe. Raises ValueError for anything else."""
     if not _PROBE.fullmatch(text):
-        raise ValueError("that is no URL")
+        raise ValueError("that is not a URL")
     return text
 
 
 def judge_alarms(rules: Iterable[AlarmRule], states: Mapping[str, str]) -> tuple[str, ...]:
-    """Why each alarm that a rule names is not OK; `states` are those that CloudWatch has, by name."""
+    """Why each alarm of the rules is not OK; `states` are the states in CloudWatch, by alarm name."""
     unwell: dict[str, None] = {}
     for rule in rules:
         meant = sorted(name for name in states if rule.matches(name))
@@ -79,7 +79,7 @@ def judge_alarms(rules: Iterable[AlarmRule], states: Mapping[str, str]) -> tuple
 
 
 def hold_for_health(health: Health) -> Hold | None:
-    """Why nothing may be drained now, None where all is well."""
+    """Why nothing may be drained now; None if everything is healthy."""
     if not health.unwell:
         return None
     more = len(health.unwell) - NAMED_AT_MOST

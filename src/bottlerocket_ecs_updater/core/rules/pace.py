@@ -1,4 +1,4 @@
-"""How long the steps of an update take, as recorded or assumed."""
+"""How long the steps of an update take, recorded or assumed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from bottlerocket_ecs_updater.core.model.history import RecordedDurations
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long the parts of an update take."""
+    """The expected durations of the steps of an update."""
 
     stage: timedelta = timedelta(minutes=2)
-    """Download and apply, before the drain: tasks keep running."""
+    """Download and apply, before the drain, while tasks keep running."""
     drain: timedelta = timedelta(minutes=3)
     reboot: timedelta = timedelta(minutes=2)
     """From the reboot to the proof that the host is back and healthy."""
@@ -22,18 +22,18 @@ class Pace:
 
     @property
     def out_of_service(self) -> timedelta:
-        """From the drain to the return: what must end within a window."""
+        """From the drain to the return. This must end within a window."""
         return self.drain + self.reboot
 
 
 STATED = Pace()
-"""The defaults: a drain with a deregistration delay of two minutes, and a reboot as a virtual machine does it."""
+"""The defaults: a drain with a deregistration delay of two minutes, and the reboot of a virtual machine."""
 
 
 def pace_from(recorded: RecordedDurations, settle: timedelta, *, share: float = 0.5) -> Pace:
-    """The pace that so many of the recorded updates kept; the stated one for what was never recorded.
+    """Durations at quantile `share` of the recorded updates; built-in defaults if nothing is recorded.
 
-    Half of them for a forecast of the whole roll; more for the question whether one instance ends within a window.
+    A forecast of the whole rollout uses the median; whether one update ends within a window needs a higher quantile.
     """
     return Pace(
         stage=_quantile(recorded.stages, share, STATED.stage),
@@ -44,12 +44,12 @@ def pace_from(recorded: RecordedDurations, settle: timedelta, *, share: float = 
 
 
 def needed(pace: Pace, waits: timedelta = timedelta()) -> timedelta:
-    """How long an instance is out of service, its tasks' waits included: what the cutoff of a window asks."""
+    """How long an instance is out of service, including waits for its tasks. The cutoff of a window uses it."""
     return pace.out_of_service + waits
 
 
 def _quantile(durations: Sequence[timedelta], share: float, default: timedelta) -> timedelta:
-    """The shortest of the durations that so many of them do not exceed."""
+    """The duration at quantile `share`; None if there are none."""
     if not durations:
         return default
     return sorted(durations)[min(len(durations) - 1, int(share * len(durations)))]

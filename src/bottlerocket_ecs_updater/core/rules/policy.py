@@ -1,4 +1,4 @@
-"""What the operator allows: the limits that decisions keep."""
+"""The policy: the limits of a run that the operator sets, and the waits that AWS and hosts need."""
 
 from __future__ import annotations
 
@@ -10,98 +10,98 @@ from bottlerocket_ecs_updater.core.model.history import SUSPECT_AFTER
 from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, INHIBITED_FOR
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 
-# What AWS and hosts need, in seconds of the world. Looking more often makes neither of them faster, so none of these
-# gets shorter with the poll interval; where looks are far apart, each lasts for some looks at least.
+# Waits that AWS and hosts need. Polling more often makes neither of them faster, so a short poll interval does not
+# shorten these waits. With a long poll interval, each lasts at least a few polls.
 
 ECS_LAG = timedelta(seconds=15)
-"""How long ECS may go on showing what was before a change: its reads agree with its writes in the end only."""
+"""How long ECS may still show the state before a change: its reads are eventually consistent."""
 
 STAGED_REPORT_MAX_AGE = timedelta(seconds=15)
-"""Somebody may stage another version while a host drains. That much time is left in which it would not be noticed."""
+"""Somebody may stage another version while a host drains. For this long it could go unnoticed before the reboot."""
 
 LAG_POLLS = 3
-"""A state change that looks still do not show after so many polls is asked for again."""
+"""A state change that is not visible after this many polls is requested again."""
 
 ANSWER_TIME = timedelta(seconds=60)
-"""A check is delivered within 30 s, apiclient gives up after 10 s, and Systems Manager shows that seconds later.
+"""A check is delivered within 30 s, apiclient gives up after 10 s, and Systems Manager shows the result seconds later.
 
-An apply is delivered within 60 s, and one whose sending got no reply must be found in the list of commands by then.
+An apply is delivered within 60 s. If sending it got no reply, it must be in the list of commands by then.
 """
 
 LOCK_TIME = timedelta(seconds=15)
-"""A host's own update command holds its lock for some seconds, and answers no other meanwhile."""
+"""A host's own update command holds the update lock for some seconds, and no other command runs meanwhile."""
 
 REPORT_BELIEVED = timedelta(minutes=20)
-"""What a host said of its updates: a person or another program may stage or withdraw something at any time."""
+"""How long a host's report is trusted: a person or another program may stage or withdraw an update at any time."""
 
 REPORT_AGING = timedelta(minutes=13, seconds=20)
-"""Early enough that all who wait in line are asked again in one go before the first answer is too old."""
+"""Early enough that all waiting hosts can be checked again at once before the first report is too old."""
 
 LISTING_TIME = timedelta(minutes=10)
-"""Instances come and go with scaling, which takes minutes; a listing of thousands is a hundred calls."""
+"""Instances come and go with scaling, which takes minutes. Listing thousands takes about a hundred calls."""
 
 LISTED_AGAIN = timedelta(seconds=10)
-"""Three listings in a row must miss an instance before it counts as gone: together they outlast the lag of ECS."""
+"""Three listings in a row must miss an instance before it counts as gone; together they outlast stale reads of ECS."""
 
 LOOKS_APART = timedelta(seconds=2.5)
-"""Two looks that follow each other more closely may be of one reader that lags: that both agree says no more."""
+"""Two looks closer than this may come from the same stale read, so that they count as one."""
 
 FLAP_TIME = timedelta(seconds=60)
-"""An agent that only flaps is connected again within that time. Source: it reconnects with a backoff of seconds."""
+"""An agent that only flaps is connected again within this time. Source: it reconnects with a backoff of seconds."""
 
 FLAP_APART = timedelta(seconds=2.5)
-"""Looks at the connection of an agent that comes up: three of them span five seconds; closer ones show nothing new."""
+"""Spacing of looks at the connection of a starting agent: three span five seconds; closer ones show nothing new."""
 
 SHUTDOWN_TIME = timedelta(seconds=20)
-"""No host shuts down and boots faster; before, there is nothing to see."""
+"""No host shuts down and boots faster, so looking earlier shows nothing."""
 
 NEW_REGISTRATION_TIME = timedelta(minutes=2)
-"""A host that is away for so long may come back under a new registration, which only a listing shows."""
+"""A host that is away this long may come back under a new registration, which only a listing shows."""
 
 REGISTERING_TIME = timedelta(minutes=3)
-"""How long a rebooting host may be missing from the cluster: its agent may be registering anew."""
+"""How long a rebooting host may be missing from the cluster: its agent may be registering again."""
 
 REBOOT_AGAIN_TIME = timedelta(seconds=30)
-"""Between two reboots asked of one host: what the first one set going takes its time to show."""
+"""The time between two reboot requests to one host, because the effect of the first takes time to show."""
 
 TAKEOVER_TIME = timedelta(seconds=30)
-"""The looks before and after a run asks the host of a claim that it takes over."""
+"""Time for the looks before and after the check of a host whose claim a run takes over."""
 
 SECOND_BOOT_TIME = timedelta(seconds=60)
-"""Between two proofs where several commands were sent, or AWS took one that nobody found: any of them may come late."""
+"""Time between two proofs if several reboots were sent, or one was never found: any of them may arrive late."""
 
 RUN_AGAIN_TIME = timedelta(seconds=30)
-"""Between two proofs where one command was sent: an agent that runs it again after the boot does so as it starts."""
+"""Time between two proofs if one reboot was sent: an agent that runs it again does so when it starts…"""
 
 ANSWERING_TIME = timedelta(seconds=25)
-"""…and so long after the first answer was heard: the agent was up then, whenever the check was sent to it."""
+"""…and time since the first answer arrived: the agent was up by then, whenever the check was sent."""
 
 DOCUMENT_AGAIN_TIME = timedelta(seconds=30)
-"""Between two runs of the operator's document on a host that was not well: it needs time to become so."""
+"""Time between two runs of the after-reboot document on one host: it needs time to become healthy."""
 
 DAEMON_START = timedelta(seconds=15)
-"""The task of a daemon service may take that long to start on a host that is back: meanwhile it is not missing."""
+"""How long the task of a daemon service may take to start on a host that is back before it counts as missing."""
 
 PLACING_TIME = timedelta(minutes=5)
-"""EventBridge tries again after minutes, and the rule of the stack goes on trying for five."""
+"""EventBridge retries after minutes, and the stack's rule retries for five minutes."""
 
 LONG_STEP = timedelta(minutes=2)
-"""A drain or a reboot that took longer was held up: it does not say when to look at others."""
+"""A drain or reboot that took longer was delayed, so its duration does not predict others."""
 
 OUTAGE_FIRST_WAIT = timedelta(seconds=5)
 OUTAGE_WAITS_MAX = 12
-"""While AWS does not answer, looks are up to so many first waits apart: more calls only keep it from recovering."""
+"""While AWS does not answer, looks are up to this many first waits apart: more calls would only slow its recovery."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How many instances, as a number or as a percentage."""
+    """A limit of instances, as a number or a percentage."""
 
     number: int | None = None
     percent: int | None = None
 
     def of(self, total: int) -> int:
-        """The limit for that many instances: a percentage is rounded down, and is never less than one."""
+        """The limit for `total` instances: a percentage is rounded down, but is at least 1."""
         if self.percent is not None:
             return max(1, total * self.percent // 100)
         return self.number if self.number is not None else 1
@@ -111,17 +111,17 @@ class Limit:
 
 
 class OwnHost(Enum):
-    """What a run does about the host that it runs on itself, when that one has an update."""
+    """What a run does with an update for the host that it runs on itself."""
 
     HOLD = "hold"
-    """It leaves it to a run on another host."""
+    """Leave it to a run on another host."""
     HAND_OVER = "hand-over"
-    """It stages the update there, and last of all has a run started on another host."""
+    """Stage the update, and after all other instances start a run on another host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One run's limits. `poll_interval` is how often it looks; every wait for AWS or for a host is named here."""
+    """The limits of one run. `poll_interval` is how often it looks. Every wait for AWS or a host is named here."""
 
     max_unavailable: Limit = Limit(number=1)
     max_unavailable_per_zone: Limit | None = None
@@ -133,97 +133,97 @@ class Policy:
     settle_timeout: timedelta = timedelta(minutes=10)
     max_failures: int = 2
     suspect_after: int = SUSPECT_AFTER
-    """On so many instances a version must have failed until no further one takes it, in this run and later ones."""
+    """After how many failed instances a version is suspect, so that no other instance is updated to it."""
     before_drain: bool = False
-    """Whether a document of the operator's must end well on a host before it is drained."""
+    """Whether the operator's before-drain document must succeed on a host before it is drained."""
     after_reboot: bool = False
-    """Whether one must end well on a host that is back before it returns to service."""
+    """Whether the operator's after-reboot document must succeed on a host before it returns to service."""
     hook_timeout: timedelta = timedelta(minutes=10)
-    """Limit of either."""
+    """The time limit of either document."""
     deadline: timedelta | None = None
-    """Nothing is begun after this long; what is in flight finishes."""
+    """No updates start after this time; updates in progress are finished."""
     rules: Rules = field(default_factory=Rules)
-    """When, what, where and how fast, as the operator says."""
+    """The operator's rules: when, what, where and how fast."""
     own_host: OwnHost = OwnHost.HOLD
 
-    # What follows is not set by operators. Each is what the world needs, and some looks at least.
+    # Operators do not set the following waits. Each is what AWS or hosts need, but at least some polls.
 
     def _time(self, world: timedelta, polls: float) -> timedelta:
-        """What the world needs, and not less than so many looks."""
+        """The time that AWS or hosts need, but at least that many polls."""
         return max(world, polls * self.poll_interval)
 
     @property
     def reader_lag(self) -> timedelta:
-        """How long ECS may show what was before a change; a claim that is dropped sooner leaves a drain to nobody."""
+        """How long ECS may show old state. Dropping a claim sooner could leave a drained instance without an owner."""
         return self._time(ECS_LAG, LAG_POLLS)
 
     @property
     def looks_apart(self) -> timedelta:
-        """How far apart two looks must be that find our claim gone, or another's in its place, to count as two."""
+        """How far apart two looks that find our claim gone or overwritten must be to count as two."""
         return LOOKS_APART
 
     @property
     def flap_spacing(self) -> timedelta:
-        """How far apart two looks at the connection of an agent must be that shall both count."""
+        """How far apart two looks at the connection of an agent must be to count as two."""
         return self._time(FLAP_APART, 0.5)
 
     @property
     def flap_time(self) -> timedelta:
-        """How long an agent that only flaps may be away; a run does not end meanwhile."""
+        """How long a flapping agent may be disconnected. A run does not end in that time."""
         return self._time(FLAP_TIME, 12)
 
     @property
     def answer_timeout(self) -> timedelta:
-        """How long a check may take before we stop listening, and a command whose sending got no reply to be listed."""
+        """How long to wait for a check, and for a command without a reply to appear in the list of commands."""
         return self._time(ANSWER_TIME, 12)
 
     @property
     def takeover_grace(self) -> timedelta:
-        """What a run has for a claim that it found past its limit: time to hear the host once."""
+        """The time that a run has for a claim found past its limit: enough to check the host once."""
         return self.answer_timeout + self._time(TAKEOVER_TIME, 6)
 
     @property
     def stall_timeout(self) -> timedelta:
-        """How long one act may be asked for again and again: nothing else that is in hand waits longer."""
+        """How long one call is retried before it counts as denied. Equals the longer of the drain and reboot limits."""
         return max(self.drain_timeout, self.reboot_timeout)
 
     @property
     def longest_phase(self) -> timedelta:
-        """No phase of a claim lasts longer, as long as its run lives."""
+        """The longest that a phase of a claim can last while its run is alive."""
         draining = self.drain_timeout + self.rules.tasks.longest
-        # A reboot that is sent only at the end of its limit has that time once more, and its document comes after that.
+        # A reboot sent at the end of its limit gets the full limit again, and the after-reboot document follows it.
         rebooting = 2 * self.reboot_timeout + self.second_proof_spacing + COMMAND_LIFE + INHIBITED_FOR
         rebooting += self.hook_timeout if self.after_reboot else timedelta()
         return max(draining, rebooting) + self.answer_timeout
 
     @property
     def retry_spacing(self) -> timedelta:
-        """Between two checks of one host that gave no report: its own lock needs time to be free."""
+        """The time between two failed checks of one host: its update lock may need time to be free."""
         return self._time(LOCK_TIME, 3)
 
     @property
     def report_max_age(self) -> timedelta:
-        """A host's report older than this is asked for again before the host is drained on its strength."""
+        """The maximum age of a host's report when the host is drained; an older one is renewed first."""
         return REPORT_BELIEVED
 
     @property
     def staged_report_max_age(self) -> timedelta:
-        """What a host said of its staged version may be so old when it is rebooted. Asked while its last tasks stop."""
+        """The maximum age of a host's report when the host is rebooted. It is renewed while its last tasks stop."""
         return STAGED_REPORT_MAX_AGE
 
     @property
     def report_aging(self) -> timedelta:
-        """A report older than this is renewed while its host waits in line, so that no slot has to wait for it."""
+        """The age at which the report of a waiting host is renewed, so that no slot has to wait for it."""
         return REPORT_AGING
 
     @property
     def full_look_spacing(self) -> timedelta:
-        """How often the whole cluster is listed while something is in flight."""
+        """How often the whole cluster is listed while updates are in progress."""
         return LISTING_TIME
 
     @property
     def listing_spacing(self) -> timedelta:
-        """Between two listings for an instance that was not listed, or may be back under a new registration."""
+        """The time between two listings for an instance that is missing, or may be back under a new registration."""
         return self._time(LISTED_AGAIN, 2)
 
     @property
@@ -233,7 +233,7 @@ class Policy:
 
     @property
     def quiet_after_reboot(self) -> timedelta:
-        """How long nothing is to be seen of a host that reboots."""
+        """How long looking at a rebooting host shows nothing."""
         return self._time(SHUTDOWN_TIME, 4)
 
     @property
@@ -243,17 +243,17 @@ class Policy:
 
     @property
     def reboot_spacing(self) -> timedelta:
-        """Between two reboots asked of one host."""
+        """The time between two reboot requests to one host."""
         return self._time(REBOOT_AGAIN_TIME, 6)
 
     @property
     def second_proof_spacing(self) -> timedelta:
-        """How far apart two proofs of one boot must be where several reboots were asked for."""
+        """How far apart two proofs of one boot must be if several reboots were requested."""
         return self._time(SECOND_BOOT_TIME, 12)
 
     @property
     def run_again_spacing(self) -> timedelta:
-        """How far apart two proofs of one boot must be where its only reboot command never ended in its first run."""
+        """How far apart two proofs of one boot must be if its only reboot command did not end in its first run."""
         return self._time(RUN_AGAIN_TIME, 6)
 
     @property
@@ -263,7 +263,7 @@ class Policy:
 
     @property
     def hook_spacing(self) -> timedelta:
-        """Between two runs of the document after a reboot on one host."""
+        """The time between two runs of the after-reboot document on one host."""
         return self._time(DOCUMENT_AGAIN_TIME, 6)
 
     @property
@@ -273,48 +273,48 @@ class Policy:
 
     @property
     def successor_timeout(self) -> timedelta:
-        """How long another run that was asked for may take to be placed: EventBridge tries again after minutes."""
+        """How long another run that was requested may take to start: EventBridge retries after minutes."""
         return self._time(PLACING_TIME, 60)
 
     @property
     def long_step(self) -> timedelta:
-        """A drain or a reboot that took longer does not say when to look at others."""
+        """A drain or reboot that took longer does not predict the duration of others."""
         return self._time(LONG_STEP, 24)
 
     def outage_wait(self, before: int) -> timedelta:
-        """How long to wait for AWS to answer again, after so many waits before: longer each time, within a limit."""
+        """How long to wait for AWS to answer again, after `before` earlier waits: longer each time, up to a limit."""
         waits: int = min(2**before, OUTAGE_WAITS_MAX)
         return waits * self._time(OUTAGE_FIRST_WAIT, 1)
 
     @property
     def longest_outage_wait(self) -> timedelta:
-        """What `outage_wait` comes to, in a long outage."""
+        """The longest `outage_wait`."""
         return self.outage_wait(OUTAGE_WAITS_MAX)
 
 
 CHECK_TRIES = 3
-"""Checks without a report before an instance is held for this run."""
+"""How many checks in a row may fail before an instance is held for this run."""
 
 APPLY_TRIES = 2
-"""Applies per instance and run: a second one picks up what an interrupted first one left staged."""
+"""Applies per instance and run. A second one continues what an interrupted first one left staged."""
 
 UNHEARD_APPLIES = 6
-"""Applies per instance and run of which nobody knows whether they were sent: those say nothing of the host."""
+"""Applies per instance and run that got no reply, so that it is not known whether they were sent."""
 
 REBOOT_TRIES = 3
-"""Reboots asked for per claim: refused and undelivered ones count."""
+"""Reboots requested per claim, including refused and undelivered ones."""
 
 REBOOT_MARKS = 40
-"""Reboots marked per claim where run after run died: each may have died between its mark and its reboot."""
+"""Reboots marked per claim if several runs died: each may have died between its mark and its reboot."""
 
 CONNECTED_LOOKS = 3
-"""Looks in a row that must see the ECS agent connected: it flaps while it comes up."""
+"""How many looks in a row must see the ECS agent connected: it flaps while it starts."""
 
 MISSING_LOOKS = 3
-"""Full looks in a row that must miss an instance before it counts as gone."""
+"""How many full looks in a row must miss an instance before it counts as gone."""
 
 STAGE_AHEAD_MIN = 10
-"""Instances staged at once at least: few enough to bound what a bad release sits on, enough to share calls."""
+"""How many instances may be staged ahead at least: few enough to limit a bad version, enough to share calls…"""
 
 STAGE_AHEAD_FACTOR = 4
-"""…or this many times the budget."""
+"""…or this many times the budget, if that is more."""

@@ -1,17 +1,17 @@
-"""Promotion: a version that other stages have proven, or a person has let through, may come to this cluster.
+"""Promotion: this cluster takes a version only after other stages have proven it, or a person let it through.
 
     stage = "production"
     promoted-by = ["staging for 7d", "canary for 1d"]
 
-A version is promoted when every cluster of each of those stages has finished it and stayed healthy for that long. Each
-cluster's last run wrote that down (`ClusterStanding`); nothing else is believed. What cannot be read, is missing, or
-is too old to say anything about now never promotes.
+A version is promoted when every cluster of each of those stages has finished it and stayed healthy for that long. Only
+the standing that each cluster's last run published counts (`ClusterStanding`). A standing that is unreadable, missing
+or too old never promotes.
 
-A person decides over all of it: `promote` needs no stage any more, `expedite` waits for nothing that only takes time,
-and `block` wins over both, and over every other rule.
+A person can override this: `promote` skips the stages, `expedite` skips every wait that only takes time, and `block`
+wins over both and over every other rule.
 
-The times in a standing are of another machine's clock. Clocks that differ by minutes are usual, so a wait is counted
-that much longer (`CLOCKS_APART`): a clock that is slow never lets a version in before its time.
+The times in a standing come from another machine's clock. Clocks often differ by minutes, so each wait is extended by
+`CLOCKS_APART`: a wrong clock never lets a version through too early.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_s
 from bottlerocket_ecs_updater.core.model.version import Version
 
 CLOCKS_APART = timedelta(minutes=5)
-"""How far two clocks may be apart without harm: a host without NTP drifts by minutes in months."""
+"""How far two clocks may differ without harm: a host without NTP drifts by minutes in months."""
 
 SILENT_AFTER = timedelta(days=3)
-"""Runs come once or twice a day: a cluster that missed three days of them is not watched by anybody."""
+"""Runs usually start once or twice a day. A cluster without a run for three days counts as silent."""
 
 NAMED_MAX = 3
-"""Clusters that are named in the reason of a hold; the page of the fleet shows all of them."""
+"""The most clusters that a reason names; the fleet page shows all of them."""
 
 STAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _REQUIREMENT = re.compile(r"(\S+)\s+for\s+(\S+)")
@@ -42,7 +42,7 @@ LONGEST = timedelta(days=365)
 
 
 def read_stage(text: str) -> str:
-    """The name of a stage. Raises ValueError for anything else."""
+    """Read the name of a stage. Raises ValueError for anything else."""
     if STAGE_NAME.fullmatch(text) is None:
         raise ValueError(f"not the name of a stage: {text[:60]!r}")
     return text
@@ -50,7 +50,7 @@ def read_stage(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A stage whose clusters must all have been healthy on a version for so long."""
+    """A stage whose clusters must all have been healthy on a version for a given time."""
 
     stage: str
     soak: timedelta
@@ -71,52 +71,52 @@ class Requirement:
 
     @property
     def wait(self) -> timedelta:
-        """How long the clocks of others must show: the time itself, and what they may be apart."""
+        """How long to wait by the clocks of others: the soak time, plus how far clocks may differ."""
         return self.soak + min(self.soak, CLOCKS_APART)
 
 
 @dataclass(frozen=True, slots=True)
 class StageRules:
-    """Where this cluster stands among others. As it is by default, it is in no stage and waits for none."""
+    """The stage of this cluster, and the stages it waits for. By default it has no stage and waits for none."""
 
     stage: str = ""
     promoted_by: tuple[Requirement, ...] = ()
     silent_after: timedelta = SILENT_AFTER
     ignore_silent: bool = False
-    """Whether a cluster that no run has seen for longer is left out, instead of holding every version."""
+    """Whether a silent cluster is ignored, instead of holding every version."""
 
     def __post_init__(self) -> None:
-        """Refuse what can never be: a stage that waits for itself, or is asked for twice."""
+        """Reject a stage that waits for itself, or that is named twice."""
         stages = [one.stage for one in self.promoted_by]
         if self.stage in stages:
             raise ValueError(f"the stage {self.stage} waits for itself")
         if twice := sorted({one for one in stages if stages.count(one) > 1}):
-            raise ValueError(f"the stage {twice[0]} is asked for twice")
+            raise ValueError(f"the stage {twice[0]} is named twice")
 
     @property
     def waits_for(self) -> tuple[str, ...]:
-        """The stages that come before this one."""
+        """The stages that this cluster waits for."""
         return tuple(one.stage for one in self.promoted_by)
 
 
 @dataclass(frozen=True, slots=True)
 class _Lack:
-    """Why one cluster, or a whole stage, does not promote yet, and when it can at the earliest."""
+    """Why a cluster or a stage does not promote yet, and when it can at the earliest."""
 
     why: str
     until: datetime
 
 
 def block_on(version: Version, acts: VersionActs) -> Hold | None:
-    """Why no cluster may take the version, whatever else is said; None where nobody blocked it."""
+    """Why no cluster may take the version: a person blocked it. None if nobody did."""
     if acts.unreadable:
-        return hold(Reason.BLOCKED, version=version, who=f"by an object that cannot be read, {acts.unreadable}")
+        return hold(Reason.BLOCKED, version=version, who=f"by an unreadable object, {acts.unreadable}")
     act = acts.blocked.get(version)
     return hold(Reason.BLOCKED, version=version, who=act) if act is not None else None
 
 
 def not_promoted(version: Version, rules: StageRules, shared: Shared, now: datetime) -> Hold | None:
-    """Why a version may not come to this cluster yet, with what it waits for; None where it is promoted."""
+    """Why this cluster may not take a version yet, with what it waits for; None if it is promoted."""
     acts = shared.acts
     if not rules.promoted_by or version in acts.expedited:
         return None
@@ -135,7 +135,7 @@ def not_promoted(version: Version, rules: StageRules, shared: Shared, now: datet
 def _lacks(
     requirement: Requirement, version: Version, rules: StageRules, shared: Shared, now: datetime
 ) -> Sequence[_Lack]:
-    """Everything that keeps one stage from promoting; the longest wait first."""
+    """Everything that stops one stage from promoting, the longest wait first."""
     anew = now + requirement.wait
     found = [_Lack(f"the standing {key} cannot be read", anew) for key in shared.unreadable]
     found += (_Lack(f"{_name(place)} has lost its standing", anew) for place in shared.lost)
@@ -154,11 +154,11 @@ def _lack(
     anew = now + requirement.wait
     until = since + requirement.wait if since is not None else anew
     if candidate.silent(rules.silent_after, now):
-        return _Lack(f"{name} is silent since {time_text(candidate.looked_at)}", max(until, now))
+        return _Lack(f"{name} has been silent since {time_text(candidate.looked_at)}", max(until, now))
     if since is None:
         return _Lack(f"{name} {_why_not(candidate, version)}", anew)
     if now < until:
-        return _Lack(f"{name} is healthy on it since {time_text(since)}", until)
+        return _Lack(f"{name} has been healthy on it only since {time_text(since)}", until)
     return None
 
 
@@ -166,9 +166,9 @@ def _why_not(candidate: ClusterStanding, version: Version) -> str:
     if candidate.trouble:
         return f"is not healthy: {'; '.join(candidate.trouble)}"
     if not candidate.eligible:
-        return "has no instance that could show it"
+        return "has no instances to prove it on"
     if candidate.unknown:
-        return f"has {candidate.unknown} of {candidate.eligible} instances that did not say what they run"
+        return f"has {candidate.unknown} of {candidate.eligible} instances that have not reported their version"
     older = sum(count for one, count in candidate.running.items() if one < version)
     return f"has {older} of {candidate.eligible} instances on older versions" if older else "has only just finished it"
 
@@ -183,10 +183,10 @@ def _name(place: Location) -> str:
 
 
 def spell_days(span: timedelta) -> str:
-    """A span with its days, where they are whole: `7d`, else as the settings write it."""
+    """A duration in days if it is whole days (`7d`), else as the settings write it."""
     return f"{span.days}d" if span and not span % timedelta(days=1) else duration_text(span)
 
 
 def waits(rules: StageRules) -> Iterator[str]:
-    """What the rule asks, for people."""
+    """The requirements as text for people."""
     yield from map(str, rules.promoted_by)

@@ -1,9 +1,8 @@
-"""The operator's rules, gathered, and the order in which they are asked.
+"""All rules of the operator, and the order in which they are evaluated.
 
-Who, what and when are asked before an update is staged on a host: a host with a staged update takes it at any reboot,
-so none is staged that policy would not let it boot. How fast, which tasks and whether there is room are asked only
-before a drain. Every rule is asked, so that `explain` can show each with its answer; the first that says no is the
-reason that is shown elsewhere.
+Selection, version and schedule are checked before an update is staged: a host boots a staged update at any reboot, so
+only an admitted version may be staged. Checkpoints, tasks and room are checked only before a drain. All rules are
+evaluated, so that `explain` can show each answer; the first no is the reason that is shown elsewhere.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from bottlerocket_ecs_updater.core.rules.windows import Schedule
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """All that an operator may set. As it is by default, nothing is held back beyond what protects running tasks."""
+    """All rules that an operator may set. By default only running tasks hold an instance."""
 
     selection: Selection = field(default_factory=Selection)
     releases: ReleaseRules = field(default_factory=ReleaseRules)
@@ -30,16 +29,16 @@ class Rules:
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     tasks: TaskRules = field(default_factory=TaskRules)
     check_room: bool = True
-    """Whether an instance whose tasks have nowhere to go is held instead of drained."""
+    """Whether an instance is held if its tasks have no room elsewhere."""
     health: HealthRules = field(default_factory=HealthRules)
     stages: StageRules = field(default_factory=StageRules)
     calendars: tuple[str, ...] = ()
-    """ARNs of change calendars that must be open. They hold an expedited version, too."""
+    """ARNs of change calendars that must be open, also for an expedited version."""
 
     def expedited(self, *, windows: bool, freezes: bool) -> Rules:
-        """The same for a version that must not wait: no age, no promotion, no checkpoints, and no window by choice.
+        """The rules for an expedited version: no minimum age, promotion or checkpoints, and by choice no windows.
 
-        Budgets, health, room, how many a day, and every version that is denied stay as they are.
+        Budgets, health, room, the daily limit and denied versions stay as they are.
         """
         schedule = Schedule(() if windows else self.schedule.windows, () if freezes else self.schedule.freezes)
         return replace(
@@ -52,7 +51,7 @@ class Rules:
 
     @property
     def needs_memory(self) -> tuple[str, ...]:
-        """The settings that cannot be kept without a state store, since they ask for what earlier runs saw."""
+        """The settings in use that need a state store, because they depend on what earlier runs saw."""
         asked = {
             "minimum-age": self.releases.minimum_age > timedelta(),
             "checkpoints": bool(self.checkpoints.steps),

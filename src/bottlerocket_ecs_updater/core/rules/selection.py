@@ -1,11 +1,11 @@
-"""Which instances the updater looks after: included, excluded, or opted out by the host itself.
+"""Selection: which instances the updater manages. They are included, excluded, or opted out by the host itself.
 
-    attribute:ring == prod              an expression as ECS's cluster query language writes it
+    attribute:ring == prod              an expression in ECS's cluster query language
     i-0123456789abcdef0                 one instance
-    capacity-provider:batch-*           those of a capacity provider
-    auto-scaling-group:web-*            those of an Auto Scaling group
+    capacity-provider:batch-*           the instances of a capacity provider
+    auto-scaling-group:web-*            the instances of an Auto Scaling group
 
-In a name `*` stands for any characters. An exclusion goes before an inclusion, and the host's own word before both.
+In a name, `*` matches any characters. Exclusion wins over inclusion, and the host's own opt-out wins over both.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OPT_OUT_ATTRIBUTE = "bottlerocket-ecs-updater.opt-out"
 """A host sets it in its own user data, as `settings.ecs.instance-attributes`."""
 
 _STAYS_IN = frozenset({"false", "no", "0", "off"})
-"""Whatever else the attribute says, a mistyped word among it, is taken as the wish to be left alone."""
+"""Values of the attribute that do not opt out. Any other value, even a mistyped one, does."""
 
 _READABLE = frozenset({"agentConnected", "ec2InstanceId", "registeredAt", "runningTasksCount"})
 _ATTRIBUTE = "attribute:"
@@ -43,7 +43,7 @@ _INSTANCE = re.compile(r"m?i-[0-9a-f]{8,17}")
 
 
 class SelectorKind(Enum):
-    """What a name in a selector is the name of."""
+    """What the name in a selector refers to."""
 
     INSTANCE = "instance"
     CAPACITY_PROVIDER = "capacity-provider"
@@ -52,7 +52,7 @@ class SelectorKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Instances of that name, or of something of that name."""
+    """Instances with that name, or in a capacity provider or group with that name."""
 
     kinship: SelectorKind
     pattern: str
@@ -61,7 +61,7 @@ class Named:
         return f"{self.kinship.value}:{self.pattern}"
 
     def fits(self, name: str) -> bool:
-        """Whether the name is meant."""
+        """Whether the name matches the pattern."""
         pattern = ".*".join(re.escape(part) for part in self.pattern.split("*"))
         return re.fullmatch(pattern, name) is not None
 
@@ -71,16 +71,16 @@ Selector = Named | Expression
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Where the updater works. As it is by default, everywhere but on hosts that opted out."""
+    """Which instances to update. By default all except hosts that opted out."""
 
     include: tuple[Selector, ...] = ()
     """Any of these; empty for all."""
     exclude: tuple[Selector, ...] = ()
-    """None of these."""
+    """Instances that match any of these are left out."""
 
 
 def parse_selector(text: str) -> Selector:
-    """Read one selector. Raises ValueError that says what is wrong."""
+    """Read one selector. Raises ValueError with what is wrong."""
     text = text.strip()
     if _INSTANCE.fullmatch(text):
         return Named(SelectorKind.INSTANCE, text)
@@ -103,9 +103,9 @@ def _readable(expression: Expression) -> Expression:
 def select(
     registration: Registration, selection: Selection, capacity_provider: str | None, membership: Membership | None
 ) -> Hold | None:
-    """Why an instance is not looked after, None when it is.
+    """Why an instance is not selected; None if it is.
 
-    The capacity provider is empty where it has none, and None where it is not known.
+    The capacity provider is empty if it has none, and None if it is not known.
     """
     opted_out = opt_out(registration)
     if opted_out is not None:
@@ -121,7 +121,7 @@ def select(
 
 
 def opt_out(registration: Registration) -> Hold | None:
-    """Why the host wants to be left alone, None when it does not."""
+    """The hold if the host has opted out; None if it has not."""
     value = registration.attributes.get(OPT_OUT_ATTRIBUTE)
     if value is None or value.strip().lower() in _STAYS_IN:
         return None
@@ -152,7 +152,7 @@ class _Facts:
     membership: Membership | None
 
     def meets(self, selector: Selector) -> bool | None:
-        """Whether the selector means this instance, None where what it asks for is not known."""
+        """Whether the selector matches this instance; None if a fact that it needs is not known."""
         match selector:
             case Named():
                 return self._has_name(selector)

@@ -1,15 +1,15 @@
-"""What becomes of tasks that draining does not move, and which tasks and services keep a drain from beginning.
+"""Task rules: what to do with standalone tasks in a drain, and which tasks and services hold a drain.
 
-ECS moves the tasks of services while an instance drains. A task of no service stays until it ends, and nobody would
-start it again, so by default an instance is not drained while one runs on it. A rule says otherwise, by family or
-group, the first one that matches:
+ECS moves the tasks of services while an instance drains. A standalone task stays until it ends, and nothing restarts
+it. So by default an instance with a standalone task is not drained. A rule for its family or group can change that; the
+first matching rule counts:
 
-    nightly-batch wait 4h      drain, and give the instance back if the task has not ended after four hours
+    nightly-batch wait 4h      drain, and return the instance if the task has not ended after four hours
     report-* stop 30m          drain, and stop the task if it has not ended after half an hour
     service:ledger hold        do not drain while a task of that service is on the instance
 
-Rules are about standalone tasks, unless they name a service. A task of a service is never stopped by us, and tasks of
-daemon services never hold anything.
+Rules apply to standalone tasks unless they name a service. The updater never stops a task of a service, and tasks of
+daemon services never hold an instance.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ _NAMED_AT_MOST = 3
 
 @dataclass(frozen=True, slots=True)
 class TaskOnHost:
-    """A task that is not STOPPED, with what the rules ask about it."""
+    """A task that is not STOPPED, with the facts that the rules need."""
 
     task: Task
     family: str = ""
-    """The family of its task definition; empty where only its group tells."""
+    """The family of its task definition; empty if only its group shows it."""
     protected_until: datetime | None = None
-    """When its ECS task protection ends, None without one."""
+    """When its ECS task protection ends; None if it is not protected."""
     updaters: bool = False
-    """Whether it is a run of the updater: it leaves by itself, and no rule is about it."""
+    """Whether it is a run of the updater. It ends by itself, and no rule applies to it."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What a rule may call it: its group, and its family with and without the prefix that ECS writes."""
+        """The names that a rule may use for it: its group, and its family with and without ECS's prefix."""
         family = self.family or (self.task.group.removeprefix("family:") if self.task.group[:7] == "family:" else "")
         return tuple(name for name in (self.task.group, family, f"family:{family}" if family else "") if name)
 
@@ -60,7 +60,7 @@ class HoldInstance:
 
 @dataclass(frozen=True, slots=True)
 class WaitFor:
-    """Drain, and give the instance back if it has not ended by then."""
+    """Drain, and return the instance to service if the task has not ended by then."""
 
     limit: timedelta
 
@@ -70,7 +70,7 @@ class WaitFor:
 
 @dataclass(frozen=True, slots=True)
 class StopAfter:
-    """Drain, and stop it if it has not ended by then."""
+    """Drain, and stop the task if it has not ended by then."""
 
     limit: timedelta
 
@@ -83,31 +83,31 @@ Treatment = HoldInstance | WaitFor | StopAfter
 
 @dataclass(frozen=True, slots=True)
 class TaskRule:
-    """What becomes of the tasks of a family or group; `*` in the name stands for any characters."""
+    """How to treat the tasks of a family or group; `*` in the name matches any characters."""
 
     name: str
     treatment: Treatment
 
     @classmethod
     def parse(cls, text: str) -> TaskRule:
-        """Read `nightly-batch wait 4h`. Raises ValueError that says what is wrong."""
+        """Read `nightly-batch wait 4h`. Raises ValueError with what is wrong."""
         match text.split():
             case [name, "hold"]:
                 return cls(name, HoldInstance())
             case [name, "wait", span]:
                 return cls(name, WaitFor(parse_span(span)))
             case [name, "stop", _] if name.startswith("service:"):
-                raise ValueError(f"a task of a service is moved by ECS and never stopped by the updater: {text[:60]!r}")
+                raise ValueError(f"ECS moves tasks of services, and the updater never stops them: {text[:60]!r}")
             case [name, "stop", span]:
                 return cls(name, StopAfter(parse_span(span)))
             case _:
-                raise ValueError(f"not a rule about tasks: {text[:80]!r}")
+                raise ValueError(f"not a task rule: {text[:80]!r}")
 
     def __str__(self) -> str:
         return f"{self.name} {self.treatment}"
 
     def means(self, work: TaskOnHost) -> bool:
-        """Whether it is about this task."""
+        """Whether the rule applies to this task."""
         if work.task.daemon or work.task.of_service is not self.name.startswith("service:"):
             return False
         pattern = ".*".join(re.escape(part) for part in self.name.split("*"))
@@ -116,36 +116,36 @@ class TaskRule:
 
 @dataclass(frozen=True, slots=True)
 class TaskRules:
-    """What the operator says about tasks. As it is by default, standalone tasks hold their instance."""
+    """The operator's rules about tasks. By default, standalone tasks hold their instance."""
 
     rules: tuple[TaskRule, ...] = ()
     hold_while_deploying: bool = True
-    """Whether a deployment that is in progress holds the next drain."""
+    """Whether a deployment in progress holds the next drain."""
 
     @property
     def longest(self) -> timedelta:
-        """The longest time for which any rule lets a drain wait for a task."""
+        """The longest time that any rule lets a drain wait for a task."""
         return max((_wait_of(rule) for rule in self.rules), default=timedelta())
 
     def about(self, work: TaskOnHost) -> TaskRule | None:
-        """The first rule about this task, None where there is none."""
+        """The first rule that applies to this task; None if there is none."""
         return next((rule for rule in self.rules if not work.updaters and rule.means(work)), None)
 
 
 @dataclass(frozen=True, slots=True)
 class DrainDeadline:
-    """How a drain stands with the tasks that are left."""
+    """The limits of a drain, given the tasks that are left."""
 
     until: datetime
-    """When the instance is given back if they are still there."""
+    """When the instance is returned to service if the tasks are still there."""
     stop: tuple[TaskArn, ...] = ()
-    """Tasks that are to be stopped now."""
+    """Tasks to stop now."""
     next_stop: datetime | None = None
-    """When the next one is to be stopped, None where none is."""
+    """When to stop the next task; None if there is none."""
 
 
 def may_leave(left: Iterable[TaskOnHost], rules: TaskRules, now: datetime) -> Hold | None:
-    """Why an instance may not be drained for the tasks on it, None when it may."""
+    """Why the tasks on an instance forbid draining it; None if they do not."""
     for work in left:
         if work.protected_until is not None and work.protected_until > now:
             return hold(Reason.TASK_PROTECTED, task=work, until=time_text(work.protected_until))
@@ -158,15 +158,15 @@ def may_leave(left: Iterable[TaskOnHost], rules: TaskRules, now: datetime) -> Ho
 
 
 def longest_wait(left: Iterable[TaskOnHost], rules: TaskRules) -> timedelta:
-    """How long a drain may have to wait for the tasks that rules let it wait for: what a forecast reckons with."""
+    """How long a drain may wait for its tasks, by the rules. Forecasts count with it."""
     return max((_wait_of(rules.about(work)) for work in left), default=timedelta())
 
 
 def drain_deadline(
     left: Sequence[TaskOnHost], rules: TaskRules, since: datetime, drain_timeout: timedelta, now: datetime
 ) -> DrainDeadline:
-    """How a drain that began then stands. Every task has its own limit, and the first that is over ends the drain."""
-    # ECS stops daemons last, so they may stay as long as a task that a rule waits for, and then need their own time.
+    """The limits of a drain that started at `since`. Each task has its own; the first one reached ends the drain."""
+    # ECS stops daemons last, so they may stay as long as a task that a rule waits for, plus their own time.
     limits = [
         since + _limit_of(rules.about(work), drain_timeout) + (rules.longest if work.task.daemon else timedelta())
         for work in left
@@ -193,7 +193,7 @@ def _wait_of(rule: TaskRule | None) -> timedelta:
 
 
 def _limit_of(rule: TaskRule | None, drain_timeout: timedelta) -> timedelta:
-    """How long a drain may go on for one task; one that is stopped gets the usual time to be gone after that."""
+    """How long a drain may take for one task. A task that is stopped gets the usual drain time after that."""
     if rule is None:
         return drain_timeout
     match rule.treatment:

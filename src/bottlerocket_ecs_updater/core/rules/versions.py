@@ -1,14 +1,14 @@
-"""Which releases may be taken: pinned, allowed, denied, old enough, and in which direction.
+"""Which versions are admitted: pinned, allowed, denied, old enough, and whether downgrades are followed.
 
-The host's repository chooses the release; the rules here only say yes or no to what it chose. A range is clauses
+The host's update repository chooses the version; the rules here only accept or refuse it. A range is a list of clauses
 that must all hold:
 
-    1.26.0           that release          >=1.20,<1.26     from 1.20.0 on, up to the last 1.25
+    1.26.0           that version          >=1.20,<1.26     from 1.20.0 up to the last 1.25
     1.26.*           every 1.26            !=1.26.1         any but that one
 
-A bound compares numbers, as far as it writes them: `<1.26` and `<1.26.0` leave out `1.26.0-rc.1`, which is a
-1.26.0 in the making, and `<=1.26` takes in every 1.26. A bound with a pre-release of its own compares as
-Semantic Versioning orders. Build metadata decides only where a clause writes it.
+A bound compares only the numbers that it contains: `<1.26` and `<1.26.0` exclude `1.26.0-rc.1`, a pre-release of
+1.26.0, and `<=1.26` includes every 1.26. A bound with a pre-release compares in the order of Semantic Versioning. Build
+metadata matters only if a clause contains it.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _NUMBERS = re.compile(r"(?:0|[1-9]\d{0,17})(?:\.(?:0|[1-9]\d{0,17})){0,2}")
 class _Clause:
     comparison: _Comparison
     numbers: tuple[int, ...]
-    """As many numbers as were written; fewer than three stand for all releases that begin so."""
+    """The numbers that were written; fewer than three mean all versions that start with them."""
     exact: Version | None = None
-    """The whole version, where a pre-release or a build was written."""
+    """The whole version, if a pre-release or build was written."""
 
     def __str__(self) -> str:
         text = str(self.exact) if self.exact is not None else ".".join(str(number) for number in self.numbers)
@@ -96,25 +96,25 @@ class _Clause:
 
 @dataclass(frozen=True, slots=True)
 class VersionRange:
-    """Releases that hold to every clause."""
+    """The versions that satisfy every clause."""
 
     clauses: tuple[_Clause, ...]
 
     @classmethod
     def parse(cls, text: str) -> VersionRange:
-        """Read `>=1.20,<1.26`, `1.26.*` or `1.26.0`. Raises ValueError that says what is wrong."""
+        """Read `>=1.20,<1.26`, `1.26.*` or `1.26.0`. Raises ValueError with what is wrong."""
         return cls(tuple(_parse_clause(part.strip(), text) for part in text.split(",")))
 
     def __str__(self) -> str:
         return ",".join(str(clause) for clause in self.clauses)
 
     def holds(self, version: Version) -> bool:
-        """Whether the release is one of them."""
+        """Whether the version is in the range."""
         return all(clause.holds(version) for clause in self.clauses)
 
 
 class Downgrades(Enum):
-    """What to do where a repository chose an older release, most often since it withdrew the newer one."""
+    """What to do if the repository chose an older version, most often because the newer one was withdrawn."""
 
     FOLLOW = "follow"
     HOLD = "hold"
@@ -122,13 +122,13 @@ class Downgrades(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRules:
-    """Which releases the operator admits. As it is by default, all."""
+    """Which versions the operator admits; by default all."""
 
     pin: VersionRange | None = None
     allow: tuple[VersionRange, ...] = ()
     """Any of these; empty for all."""
     deny: tuple[VersionRange, ...] = ()
-    """None of these, whatever else is said."""
+    """Versions that are never admitted, whatever the other rules say."""
     minimum_age: timedelta = timedelta()
     downgrades: Downgrades = Downgrades.FOLLOW
 
@@ -136,7 +136,7 @@ class ReleaseRules:
 def admit(
     target: Version, running: Version, rules: ReleaseRules, first_seen: Mapping[Version, datetime], now: datetime
 ) -> Hold | None:
-    """Why a host that runs one release may not go to another now, None when it may."""
+    """Why a host that runs one version may not be updated to another now; None if it may."""
     denied = next((rule for rule in rules.deny if rule.holds(target)), None)
     if denied is not None:
         return hold(Reason.VERSION_DENIED, version=target, rule=denied)
@@ -152,7 +152,7 @@ def admit(
 
 
 def admitted_at(target: Version, rules: ReleaseRules, first_seen: Mapping[Version, datetime]) -> datetime | None:
-    """When a release is old enough, None where nobody has noted it yet."""
+    """When a version is old enough; None if it was not recorded yet."""
     seen = first_seen.get(target)
     return None if seen is None else seen + rules.minimum_age
 
@@ -193,9 +193,9 @@ def _parse_clause(text: str, whole: str) -> _Clause:
     if _NUMBERS.fullmatch(numbers) is not None:
         parts = tuple(int(part) for part in numbers.split("."))
         if naming and not star and len(parts) < 3:
-            raise ValueError(f"{text[:40]!r} could mean one release or many; write {numbers}.* or all three numbers")
+            raise ValueError(f"{text[:40]!r} could mean one version or many; write {numbers}.* or all three numbers")
         if star and len(parts) == 3:
-            raise ValueError(f"a release has three numbers, so no star may follow them: {text[:40]!r}")
+            raise ValueError(f"a version has three numbers, so no star may follow them: {text[:40]!r}")
         return _Clause(comparison, parts)
     try:
         version = Version.parse(body)

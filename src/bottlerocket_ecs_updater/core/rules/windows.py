@@ -1,12 +1,12 @@
-"""Maintenance windows and freezes: when something may begin.
+"""Maintenance windows and freezes: when updates may start.
 
-A window opens at a local time on its days of the week, and stays open for an elapsed time: four hours are four
-hours, whatever the clocks on the wall do meanwhile. A freeze is a range of local dates, both ends included.
-Several windows are a union; a freeze closes them all. Without any window it is always open.
+A window opens at a local time on its days of the week and stays open for a duration: four hours are four hours, even if
+the clocks change. A freeze is a range of local dates, both included. With several windows, any open one is enough; a
+freeze closes them all. Without windows, updates may always start.
 
-Where a clock change makes a local time doubtful, RFC 5545 (section 3.3.5) is followed: a time that is skipped is
-read with the offset from before the change, and of a time that comes twice the first one is meant. A day that a
-zone left out of its calendar altogether (Samoa, 30 December 2011) has no window.
+If a clock change makes a local time ambiguous, RFC 5545 (section 3.3.5) applies: a skipped time uses the offset from
+before the change, and a repeated time means the first one. A day that a time zone skipped entirely (Samoa, 30 December
+2011) has no window.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _WEEK = timedelta(days=7)
 _DAY = timedelta(days=1)
 
 _DAYS_BACK = 8
-"""A window that is still open began at most a week ago; one day more for where its zone lies."""
+"""A window that is still open started at most a week ago; one day more allows for its time zone."""
 
 _DAYS_AHEAD = 15
-"""A window opens every week, or every other one where its day is missing from the calendar."""
+"""A window opens every week, or after two weeks if its day is missing from the calendar."""
 
 HORIZON = timedelta(days=366)
-"""Windows that follow each other without a gap for so long count as never closing."""
+"""Windows that follow each other without a gap for this long count as always open."""
 
 _LAST_YEAR = 9000
 
@@ -49,17 +49,17 @@ class Window:
     zone: ZoneInfo
 
     def __post_init__(self) -> None:
-        """Refuse what no weekly window can be."""
+        """Validate days, start and duration."""
         if not self.days or not self.days <= set(range(7)):
             raise ValueError("a window needs at least one day of the week")
         if self.start.tzinfo is not None or self.start != self.start.replace(second=0, microsecond=0):
-            raise ValueError("a window's start is a local time, to the minute; its time zone stands beside it")
+            raise ValueError("a window's start is a local time, to the minute; its time zone is a separate part")
         if not timedelta() < self.duration <= _WEEK:
-            raise ValueError(f"a window lasts more than nothing and at most 7d, not {duration_text(self.duration)}")
+            raise ValueError(f"a window lasts more than 0s and at most 7d, not {duration_text(self.duration)}")
 
     @classmethod
     def parse(cls, text: str) -> Window:
-        """Read `Sat,Sun 02:00 4h Europe/Berlin`. Raises ValueError that says what is wrong."""
+        """Read `Sat,Sun 02:00 4h Europe/Berlin`. Raises ValueError with what is wrong."""
         parts = re.sub(r"\s*,\s*", ",", text).split()
         if len(parts) != 4:
             raise ValueError(f"not a maintenance window: {text[:80]!r}")
@@ -71,7 +71,7 @@ class Window:
         return f"{days} {self.start:%H:%M} {duration_text(self.duration)} {self.zone.key}"
 
     def spans(self, first: date, days: int) -> Iterator[tuple[datetime, datetime]]:
-        """When it opens and closes, in UTC, for so many local days from the first one on."""
+        """When it opens and closes, in UTC, for a number of local days starting with `first`."""
         for day in (first + count * _DAY for count in range(days)):
             if day.weekday() not in self.days:
                 continue
@@ -80,24 +80,24 @@ class Window:
                 yield opens, opens + self.duration
 
     def local(self, at: datetime) -> date:
-        """The date that calendars in its zone show at that moment."""
+        """The local date in its time zone at that time."""
         return at.astimezone(self.zone).date()
 
     def opens_after(self, at: datetime) -> datetime:
-        """When it opens next, later than this moment."""
+        """When it opens next after that time."""
         return min(opens for opens, _ in self.spans(self.local(at) - _DAY, _DAYS_AHEAD + 2) if opens > at)
 
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """Local dates, both included, on which nothing begins."""
+    """Local dates, both included, on which no update starts."""
 
     first: date
     last: date
     zone: ZoneInfo
 
     def __post_init__(self) -> None:
-        """Refuse a range that ends before it begins."""
+        """Reject a range that ends before it begins."""
         if self.last < self.first:
             raise ValueError(f"a freeze cannot end ({self.last}) before it begins ({self.first})")
         if self.last.year > _LAST_YEAR:
@@ -105,7 +105,7 @@ class Freeze:
 
     @classmethod
     def parse(cls, text: str) -> Freeze:
-        """Read `2026-12-20..2027-01-03 Europe/Berlin`, or one date. Raises ValueError that says what is wrong."""
+        """Read `2026-12-20..2027-01-03 Europe/Berlin`, or one date. Raises ValueError with what is wrong."""
         parts = re.sub(r"\s*\.\.\s*", "..", text.strip()).split()
         if len(parts) != 2:
             raise ValueError(f"not a freeze: {text[:80]!r}")
@@ -120,52 +120,52 @@ class Freeze:
 
     @property
     def begins(self) -> datetime:
-        """The moment at which the first date begins, in UTC."""
+        """When the first date begins, in UTC."""
         return _midnights(self.first, self.zone)[0]
 
     @property
     def ends(self) -> datetime:
-        """The moment at which the last date is over for good, in UTC."""
+        """When the last date ends for good, in UTC."""
         after = self.last + _DAY
         first, second = _midnights(after, self.zone)
-        # Where clocks go back to midnight, and not to before it, the date does not come again.
+        # If the clocks go back exactly to midnight, the date does not repeat.
         returns = (second - timedelta.resolution).astimezone(self.zone).date() < after
         return second if returns else first
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Something may begin, as far as time goes."""
+    """Updates may start now."""
 
     until: datetime | None
-    """When it closes, None where it does not within a year."""
+    """When it closes; None if not within a year."""
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """Nothing may begin."""
+    """No update may start now."""
 
     next_opens: datetime
     freeze: Freeze | None = None
-    """The freeze that closes it now, None where no window is open."""
+    """The freeze that applies now; None if the reason is that no window is open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When the operator lets something begin. Without windows and freezes that is always."""
+    """When updates may start. Without windows and freezes that is always."""
 
     windows: tuple[Window, ...] = ()
     freezes: tuple[Freeze, ...] = ()
 
 
 def open_at(windows: Sequence[Window], freezes: Sequence[Freeze], now: datetime) -> Open | Closed:
-    """Whether something may begin now, until when it stays so, or when it may again."""
+    """Whether updates may start now, and until when; if not, when they may again."""
     return _open_at(tuple(windows), tuple(freezes), now) if windows or freezes else Open(None)
 
 
 @lru_cache(maxsize=64)
 def _open_at(windows: tuple[Window, ...], freezes: tuple[Freeze, ...], now: datetime) -> Open | Closed:
-    """Every instance of a pass asks the same."""
+    """Cached, because all instances of a pass need the same answer."""
     frozen = _frozen_by(freezes, now)
     if frozen is None and _window_closes(windows, now) != now:
         return Open(_closes(windows, freezes, now))
@@ -173,7 +173,7 @@ def _open_at(windows: tuple[Window, ...], freezes: tuple[Freeze, ...], now: date
 
 
 def may_begin(schedule: Schedule, now: datetime, needed: timedelta = timedelta()) -> Hold | None:
-    """Why something that takes so long may not begin now, None when it may."""
+    """Why an update that takes `needed` may not start now; None if it may."""
     match open_at(schedule.windows, schedule.freezes, now):
         case Closed(next_opens=opens, freeze=None):
             return hold(Reason.WINDOW_CLOSED, opens=time_text(opens))
@@ -186,7 +186,7 @@ def may_begin(schedule: Schedule, now: datetime, needed: timedelta = timedelta()
 
 
 def fits(now: datetime, needed: timedelta, windows: Sequence[Window], freezes: Sequence[Freeze] = ()) -> bool:
-    """Whether something that begins now and takes so long ends while it is open."""
+    """Whether an update that starts now and takes `needed` ends while a window is open."""
     return may_begin(Schedule(tuple(windows), tuple(freezes)), now, needed) is None
 
 
@@ -201,7 +201,7 @@ def parse_freezes(text: str) -> tuple[Freeze, ...]:
 
 
 def _next_opens(windows: Sequence[Window], freezes: Sequence[Freeze], now: datetime) -> datetime:
-    """Each step passes a freeze or reaches a window, so there are at most two steps for each freeze and one more."""
+    """Each step passes a freeze or reaches a window, so there are at most two steps per freeze, plus one."""
     at = now
     while True:
         frozen = _frozen_by(freezes, at)
@@ -220,9 +220,9 @@ def _closes(windows: Sequence[Window], freezes: Sequence[Freeze], now: datetime)
 
 
 def _window_closes(windows: Sequence[Window], at: datetime) -> datetime | None:
-    """The end of the windows that are open then, one running into the next; the moment itself where none is.
+    """When the windows open at `at` close, including those that follow without a gap; `at` itself if none is open.
 
-    None where they do not end within the horizon, or where there are no windows at all.
+    None if they do not close within the horizon, or if there are no windows.
     """
     if not windows:
         return None
@@ -236,17 +236,17 @@ def _window_closes(windows: Sequence[Window], at: datetime) -> datetime | None:
 
 
 def _frozen_by(freezes: Sequence[Freeze], at: datetime) -> Freeze | None:
-    """The freeze that ends last of those that hold at that moment."""
+    """The freeze that ends last among those that apply at that time; None if none applies."""
     holding = [freeze for freeze in freezes if freeze.begins <= at < freeze.ends]
     return max(holding, key=lambda freeze: freeze.ends, default=None)
 
 
 def _midnights(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """The first and the last moment, in UTC, at which this date begins: two only where clocks go back at midnight."""
+    """The first and last time, in UTC, at which this date begins; they differ only if clocks go back at midnight."""
     first, second = (datetime.combine(day, time(fold=fold), zone).astimezone(UTC) for fold in (0, 1))
     if first <= second:
         return first, second
-    # The clocks skip this midnight: the date begins when they jump, which is somewhere between the two readings.
+    # The clocks skip this midnight: the date begins when they jump, which is between the two results.
     before, after = second, first
     while after - before > timedelta(seconds=1):
         middle = before + (after - before) // 2
@@ -262,14 +262,14 @@ def _day_exists(day: date, zone: ZoneInfo) -> bool:
 
 
 def zone_named(name: str) -> ZoneInfo:
-    """The time zone of that IANA name. Raises ValueError for any other name.
+    """The time zone with that IANA name. Raises ValueError for any other name.
 
-    This reads the time zone database once per zone: settings are read through it, decisions are not.
+    It reads the time zone database, once per zone. Only settings use it, not decisions.
     """
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
-        raise ValueError(f"not an IANA time zone: {name[:60]!r}; write UTC or, say, Europe/Berlin") from error
+        raise ValueError(f"not an IANA time zone: {name[:60]!r}; write UTC or, for example, Europe/Berlin") from error
 
 
 def _parse_days(text: str) -> frozenset[int]:

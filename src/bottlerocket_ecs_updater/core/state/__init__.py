@@ -1,1 +1,1 @@
-"""What a look at the cluster changes in what is known."""
+"""How a look at the cluster updates what is known."""

@@ -1,7 +1,7 @@
-"""Hosts whose control container was registered by a hybrid activation: ECS says `i-…`, Systems Manager says `mi-…`.
+"""Hosts that a hybrid activation registered: ECS knows them as `i-…`, Systems Manager as `mi-…`.
 
-Nothing in Systems Manager names the EC2 instance behind such a node. Its private address is the best witness; where EC2
-does not tell the instance's, all that can be said is which nodes it may be.
+Systems Manager does not name the EC2 instance behind such a node. The private address identifies it. If EC2 does not
+show the address of the instance, it is only known which nodes it may be.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ NAMED_AT_MOST = 3
 
 
 def known_as(instance: Instance, nodes: Sequence[Node]) -> str:
-    """How Systems Manager knows, or may know, an instance that it does not know by its EC2 id; empty for not at all."""
+    """Under which other id Systems Manager knows, or may know, an instance, as text; empty if there is none."""
     machine = instance.around.machine if instance.around is not None else None
     address = machine.address if machine is not None else ""
     if address:

@@ -1,7 +1,7 @@
-"""The ledger: what outlasts the runs on one cluster, apart from what is written on the instances themselves.
+"""The ledger: the records of one cluster that are kept between runs, apart from the claims on the instances.
 
-It repeats every open claim by EC2 instance id, since nobody could verify that an attribute survives the agent's
-re-registration, and it remembers what no witness can be asked for: rests, releases that failed, first sightings.
+It has a copy of every open claim by EC2 instance id, because it is not certain that an attribute survives a new
+registration of the agent. It also records what AWS does not: backoffs, failed versions, when versions were first seen.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 RECORDED_AT_MOST = 50
-"""How many durations of each kind are kept: enough for a median, and what they tell of stays recent."""
+"""How many durations of each kind are kept: enough for a median, and recent."""
 
 BEGUN_FOR = timedelta(hours=24)
-"""How long it is remembered that an instance was begun: `at most N per day` counts back so far."""
+"""How long the start of an update is kept: the daily limit counts back this far."""
 
 ABSENT_FOR = timedelta(days=7)
-"""How long an instance must have been away before what is remembered of it is forgotten."""
+"""How long an instance must be absent before its records are dropped."""
 
 UPDATED_FOR = timedelta(days=180)
-"""How long it is remembered to which release an instance was updated: a roll is long over by then."""
+"""How long the last update of an instance is kept: its rollout is over by then."""
 
 GONE_FOR = timedelta(days=30)
-"""How long it is remembered of one that left the cluster: no wait at a checkpoint is longer."""
+"""How long the last update of an instance that left the cluster is kept: no checkpoint wait is longer."""
 
 BLOCKERS_FOR = timedelta(days=30)
-"""How long it is remembered that tasks kept a drain from its end: by then their service is another one."""
+"""How long blockers are kept: by then their service has most likely changed."""
 
 FAILED_RELEASES_MAX = 50
-"""Of how many releases it is remembered that they failed: of the newest, since no host is offered the others."""
+"""How many failed versions are kept, the newest ones: hosts are not offered older ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenClaim:
-    """The copy of a claim, and the registration under which the instance was claimed."""
+    """The copy of a claim, with the container instance ARN under which the instance was claimed."""
 
     claim: Claim
     arn: ContainerInstanceArn
@@ -60,41 +60,41 @@ class OpenClaim:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What is remembered of one cluster."""
+    """The records of one cluster."""
 
     claims: Mapping[InstanceId, OpenClaim] = field(default_factory=dict)
     rests: Mapping[InstanceId, Backoff] = field(default_factory=dict)
     failed_on: Mapping[Version, frozenset[InstanceId]] = field(default_factory=dict)
-    """Releases that failed after a reboot since a person last released them, and on which instances."""
+    """Versions that failed after a reboot since a person last released them, and on which instances."""
     first_seen: Mapping[Version, datetime] = field(default_factory=dict)
-    """When each release was first offered to an instance of this cluster."""
+    """When each version was first offered to an instance of this cluster."""
     released: Mapping[Version, datetime] = field(default_factory=dict)
-    """Releases that a person declared good, and when."""
+    """Versions that a person declared good with `release`, and when."""
     updated: Mapping[InstanceId, PastUpdate] = field(default_factory=dict)
-    """To which release each instance was last updated, and when."""
+    """The version to which each instance was last updated, and when."""
     found_on: Mapping[InstanceId, PastUpdate] = field(default_factory=dict)
-    """Instances that ran a release to which no run had brought them, and when they were first found on it."""
+    """Instances on a version that no run had updated them to, and when they were first found on it."""
     begun: Mapping[InstanceId, datetime] = field(default_factory=dict)
-    """When each instance was last drained for an update, as far back as a day."""
+    """When each instance was last drained for an update, in the last day."""
     begun_nameless: tuple[datetime, ...] = ()
-    """When instances were begun, as an older updater wrote it: without their names. Nothing is added to it."""
+    """When updates started, as written by an older updater without instance ids. Nothing is added to it."""
     recorded: RecordedDurations = field(default_factory=RecordedDurations)
     broken: Mapping[Version, BrokenVersion] = field(default_factory=dict)
-    """Versions that boot well and on which tasks failed, since a person last released them."""
+    """Versions that boot but on which tasks failed, since a person last released them."""
     blockers: Mapping[str, Blocker] = field(default_factory=dict)
-    """Groups of tasks that kept the last drain of a host that carried them from its end."""
+    """Groups of tasks that made the last drain of a host with such tasks time out."""
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
-    """The reasons, by their codes, that kept the last runs from beginning anything."""
+    """The reasons, by code, that kept the last runs from starting any update."""
     suspect_after: int = SUSPECT_AFTER
-    """On how many instances a version must fail to be suspect, as the last run was told: who only looks asks here."""
+    """On how many instances a version must fail to be suspect, in the last run's policy. Read-only commands use it."""
     attributes_survive: bool = False
-    """Whether an attribute of ours was seen on an instance after its reboot: then none is lost by a reboot."""
+    """Whether our attribute was seen on an instance after its reboot, so that reboots do not remove it."""
     absent_since: Mapping[InstanceId, datetime] = field(default_factory=dict)
-    """Since when each instance that something is remembered of was not in the cluster."""
+    """Since when each instance with records has been absent from the cluster."""
 
     @property
     def past(self) -> History:
-        """What the rules ask of it."""
+        """The history that the rules need."""
         return History(
             self.first_seen,
             self.updated,
@@ -111,28 +111,28 @@ class Ledger:
 
     @property
     def suspects(self) -> Mapping[Version, int]:
-        """On how many instances each release failed."""
+        """On how many instances each version failed."""
         return {version: len(instances) for version, instances in self.failed_on.items()}
 
 
 Change = Callable[[Ledger], Ledger]
-"""One step from a ledger to the next; gives back the very same ledger where there is nothing to change."""
+"""A change of the ledger. It returns the same object if there is nothing to change."""
 
 
 def with_claim(ledger: Ledger, instance: InstanceId, claim: Claim, arn: ContainerInstanceArn) -> Ledger:
-    """Remember an open claim, in place of an earlier one of the same instance."""
+    """Record an open claim, in place of an earlier one of the same instance."""
     claims = _with(ledger.claims, instance, OpenClaim(claim, arn))
     return ledger if claims is ledger.claims else replace(ledger, claims=claims)
 
 
 def without_claim(ledger: Ledger, instance: InstanceId) -> Ledger:
-    """Forget the claim of an instance that was seen restored, or gone."""
+    """Drop the claim of an instance that is back in service, or gone."""
     claims = _without(ledger.claims, instance)
     return ledger if claims is ledger.claims else replace(ledger, claims=claims)
 
 
 def with_backoff(ledger: Ledger, instance: InstanceId, backoff: Backoff) -> Ledger:
-    """Remember a failed attempt; a version that did not survive its boot is remembered against the version too."""
+    """Record the backoff after a failed attempt; if the version did not boot, also record its failure."""
     if backoff.rolled_back:
         ledger = with_failure(ledger, backoff.version, instance)
     rests = _with(ledger.rests, instance, backoff)
@@ -140,13 +140,13 @@ def with_backoff(ledger: Ledger, instance: InstanceId, backoff: Backoff) -> Ledg
 
 
 def without_rest(ledger: Ledger, instance: InstanceId) -> Ledger:
-    """Forget the failed attempts of an instance."""
+    """Drop the backoff of an instance."""
     rests = _without(ledger.rests, instance)
     return ledger if rests is ledger.rests else replace(ledger, rests=rests)
 
 
 def with_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledger:
-    """Remember that a release failed on an instance after its reboot; once per instance."""
+    """Record that a version failed on an instance after its reboot; once per instance."""
     before = ledger.failed_on.get(version, frozenset())
     failed_on = _with(ledger.failed_on, version, before | {instance})
     if failed_on is ledger.failed_on:
@@ -156,7 +156,7 @@ def with_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledg
 
 
 def with_waiting(ledger: Ledger, codes: Collection[str], at: datetime) -> Ledger:
-    """Remember what kept a run from beginning anything, by the codes of the reasons; what did not is forgotten."""
+    """Record the reason codes that kept a run from starting any update, and drop all others."""
     before = ledger.waiting
     now = {
         code: replace(before[code], runs=before[code].runs + 1) if code in before else Waiting(1, at) for code in codes
@@ -167,9 +167,9 @@ def with_waiting(ledger: Ledger, codes: Collection[str], at: datetime) -> Ledger
 def with_blocked(
     ledger: Ledger, groups: Collection[str], instance: InstanceId, at: datetime, run_began: datetime
 ) -> Ledger:
-    """Remember which groups of tasks kept a drain from its end; those that did long ago are forgotten.
+    """Record which groups of tasks made a drain time out, and drop those from long ago.
 
-    Several hosts that were drained at once in one run count once.
+    Several hosts that were drained at the same time in one run count once.
     """
     blockers = {group: one for group, one in ledger.blockers.items() if one.last > at - BLOCKERS_FOR}
     for group in groups:
@@ -183,13 +183,13 @@ def with_blocked(
 
 
 def without_blockers(ledger: Ledger, groups: Collection[str]) -> Ledger:
-    """Forget it of groups that a drain has moved since."""
+    """Drop blockers that a drain has moved since."""
     left = {group: one for group, one in ledger.blockers.items() if group not in groups}
     return ledger if len(left) == len(ledger.blockers) else replace(ledger, blockers=left)
 
 
 def with_broken(ledger: Ledger, version: Version, found: BrokenVersion) -> Ledger:
-    """Remember that tasks failed on a version: what was found first stays, until a person releases it."""
+    """Record that tasks failed on a version. The first finding stays until a person releases the version."""
     if version in ledger.broken:
         return ledger
     for instance in found.hosts:
@@ -201,7 +201,7 @@ def with_broken(ledger: Ledger, version: Version, found: BrokenVersion) -> Ledge
 
 
 def without_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledger:
-    """Forget that a release failed on an instance, and that the instance rests for it: it is proven there since."""
+    """Drop the failure and the backoff of a version on an instance, because it is now proven there."""
     failed = ledger.failed_on.get(version, frozenset())
     if instance in failed:
         left = {**ledger.failed_on, version: failed - {instance}}
@@ -211,7 +211,7 @@ def without_failure(ledger: Ledger, version: Version, instance: InstanceId) -> L
 
 
 def with_sighting(ledger: Ledger, version: Version, at: datetime) -> Ledger:
-    """Remember when a release was first seen; later sightings change nothing."""
+    """Record when a version was first seen; later times change nothing."""
     seen = ledger.first_seen.get(version)
     if seen is not None and seen <= at:
         return ledger
@@ -219,7 +219,7 @@ def with_sighting(ledger: Ledger, version: Version, at: datetime) -> Ledger:
 
 
 def with_release(ledger: Ledger, version: Version, at: datetime) -> Ledger:
-    """A person says that a release is good: its failures are forgotten, on every instance."""
+    """Record that a person declared a version good, and drop its failures on every instance."""
     return replace(
         ledger,
         released={**ledger.released, version: at},
@@ -230,21 +230,21 @@ def with_release(ledger: Ledger, version: Version, at: datetime) -> Ledger:
 
 
 def with_begun(ledger: Ledger, instance: InstanceId, at: datetime) -> Ledger:
-    """Remember when an instance was drained for an update, and forget what was begun more than a day before."""
+    """Record when an instance was drained for an update, and drop starts from more than a day before."""
     kept = {id_: then for id_, then in ledger.begun.items() if then > at - BEGUN_FOR}
     nameless = tuple(then for then in ledger.begun_nameless if then > at - BEGUN_FOR)
     return replace(ledger, begun={**kept, instance: at}, begun_nameless=nameless)
 
 
 def with_update(ledger: Ledger, instance: InstanceId, version: Version, at: datetime) -> Ledger:
-    """Remember that an instance came back on a release, and is in service. It has not failed there any more."""
+    """Record that an instance is in service on a version, and drop an earlier failure of it there."""
     ledger = without_failure(ledger, version, instance)
     updated = {**_since(ledger.updated, at - UPDATED_FOR), instance: PastUpdate(version, at)}
     return replace(ledger, updated=updated, found_on=_without(ledger.found_on, instance))
 
 
 def with_found(ledger: Ledger, instance: InstanceId, version: Version, at: datetime) -> Ledger:
-    """Remember when an instance was first found on a release to which no run had brought it."""
+    """Record when an instance was first found on a version that no run had updated it to."""
     known = ledger.found_on.get(instance)
     if known is not None and known.version == version:
         return ledger
@@ -254,7 +254,7 @@ def with_found(ledger: Ledger, instance: InstanceId, version: Version, at: datet
 def with_duration(
     ledger: Ledger, stage: timedelta | None = None, drain: timedelta | None = None, reboot: timedelta | None = None
 ) -> Ledger:
-    """Remember how long parts of an update took; None for those of which nothing is known."""
+    """Record how long the steps of an update took; None for unknown ones."""
     recorded = ledger.recorded
     return replace(
         ledger,
@@ -265,21 +265,20 @@ def with_duration(
 
 
 def with_suspect_after(ledger: Ledger, after: int) -> Ledger:
-    """Remember by how many failures the run judges."""
+    """Record after how many failures the run calls a version suspect."""
     return ledger if ledger.suspect_after == after else replace(ledger, suspect_after=after)
 
 
 def with_survival(ledger: Ledger) -> Ledger:
-    """Remember that attributes survive reboots."""
+    """Record that attributes survive reboots."""
     return ledger if ledger.attributes_survive else replace(ledger, attributes_survive=True)
 
 
 def without_gone(ledger: Ledger, present: Collection[InstanceId], now: datetime) -> Ledger:
-    """Forget what is known of instances that have not been in the cluster for a while.
+    """Drop the records of instances that have been absent from the cluster for a while.
 
-    A list may lack an instance that is there, for a moment. Claims stay: letting one go is a decision of its own. What
-    a release came to on an instance stays longer, since a canary that is terminated has proven something; failures stay
-    until a person releases them.
+    A listing may miss an instance for a moment. Claims stay: only a decision drops them. The last update of an instance
+    stays longer, because a terminated canary has proven something. Failures stay until a person releases them.
     """
     remembered = ledger.rests.keys() | ledger.updated.keys() | ledger.found_on.keys()
     absent = {id_: ledger.absent_since.get(id_, now) for id_ in remembered if id_ not in present}
@@ -296,7 +295,7 @@ def without_gone(ledger: Ledger, present: Collection[InstanceId], now: datetime)
 
 
 def without_future(ledger: Ledger, now: datetime) -> Ledger:
-    """What a machine whose clock was fast has written counts from now: no wait is longer for it, and no limit."""
+    """Replace times in the future, written by a machine with a fast clock, by now, so that no wait becomes longer."""
     clamped = replace(
         ledger,
         begun=_no_later(ledger.begun, now),

@@ -1,6 +1,6 @@
-"""What a look adds to what was known: pure functions from an instance and new facts to the instance after them.
+"""Updates an instance with new facts: pure functions from an instance and a fact to the instance after it.
 
-Here is where facts become history: that the agent was away, that a boot id is new, that a claim vanished.
+They keep what later decisions need: that the agent disconnected, that a boot id is new, that a claim disappeared.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ def see_registration(
     doubts_apart: timedelta = timedelta(0),
     store: str = "",
 ) -> Instance:
-    """ECS described it. Looks that follow each other in less than `apart` count as one look at its connection.
+    """ECS described it. For its connection, looks less than `apart` from each other count as one.
 
-    One that follows after twice that time, or more, counts as two: what is asked is that it stays connected for a time.
+    A look after twice that time or more counts as two, because the agent has to stay connected for some time.
 
-    Looks that follow each other in less than `doubts_apart` count as one that finds our claim gone or written over.
-    `store` is the state store of this run: it tells the claims of earlier runs from those of rivals.
+    For a missing or overwritten claim, looks less than `doubts_apart` from each other count as one. `store` is this
+    run's state store: it distinguishes claims of earlier runs from claims of rival runs.
     """
     written = registration.attributes.get(ATTRIBUTE)
     on_instance, unreadable = _read_claim(written)
     if instance.progress.unmarked:
-        on_instance, unreadable = None, ""  # we dropped it, whoever wrote it: the reader lags
+        on_instance, unreadable = None, ""  # this run removed it: the read is stale
     if _rival_is_done(instance, on_instance, run, store) and _apart(instance.progress, registration.at, doubts_apart):
         instance = _as_new(instance)
     seen = replace(
@@ -66,7 +66,7 @@ def see_registration(
 
 
 def _reboots_of_dead_run(instance: Instance, registration: Registration, run: RunId) -> tuple[SentReboot, ...]:
-    """A run that marked it for its reboot may have sent one, until just before this run began to look."""
+    """Add the reboot that a dead run may have sent after its mark, until just before this run first looked."""
     claim = instance.claim
     found = instance.progress.claimed_at is None and claim is not None and claim.run != run
     if found and claim is not None and claim.phase is ClaimPhase.REBOOTING:
@@ -75,14 +75,14 @@ def _reboots_of_dead_run(instance: Instance, registration: Registration, run: Ru
 
 
 def _rival_is_done(instance: Instance, on_instance: Claim | None, run: RunId, store: str) -> bool:
-    """Whether the claim of a run with another store is gone from it, over two looks."""
+    """Whether the claim of a run with another state store has been gone for two looks."""
     known, progress = instance.claim, instance.progress
     rival = known is not None and known.run != run and known.store != store
     return rival and on_instance is None and progress.claim_seen and progress.claim_absent_looks >= 1
 
 
 def _as_new(instance: Instance) -> Instance:
-    """Another updater was at work on it: nothing that was asked before says anything about it any more."""
+    """Forget earlier answers, because another updater has worked on the instance since."""
     return Instance(
         instance.id,
         reach=instance.reach,
@@ -101,7 +101,7 @@ def _read_claim(text: str | None) -> tuple[Claim | None, str]:
 
 
 def _prevailing(known: Claim | None, on_instance: Claim | None, run: RunId) -> Claim | None:
-    """Of two copies the one that went further; what this run itself wrote last prevails over a reader that lags."""
+    """The copy of the claim that is further along; this run's own last write wins over a stale read."""
     if known is None or on_instance is None:
         return known or on_instance
     if known.run == run:
@@ -110,7 +110,7 @@ def _prevailing(known: Claim | None, on_instance: Claim | None, run: RunId) -> C
 
 
 def _overwriting(progress: RunProgress, ours: Claim | None, on_instance: Claim | None, run: RunId) -> RunProgress:
-    """Count the looks that find the claim of a rival where this run wrote its own."""
+    """Count the looks that find a rival run's claim in place of ours."""
     if ours is None or ours.run != run or on_instance is None or on_instance.run in (run, progress.taken_from):
         return replace(progress, overwritten_looks=0) if progress.overwritten_looks else progress
     return replace(progress, overwritten_looks=progress.overwritten_looks + 1, overwritten_by=on_instance.run)
@@ -134,7 +134,7 @@ def _connection(instance: Instance, registration: Registration, apart: timedelta
 
 
 def _containers(progress: RunProgress, claim: Claim | None, registration: Registration) -> RunProgress:
-    """Since when containers fare badly on it, as far as counts and checks of ECS tell."""
+    """Record since when tasks have been pending on it, and since when ECS has reported it as IMPAIRED."""
     serves = claim is None and registration.status is Status.ACTIVE and registration.connected
     waits = serves and registration.pending_tasks > 0
     pending = (progress.pending_since or registration.at) if waits else None
@@ -164,7 +164,7 @@ def _trail_after(instance: Instance, registration: Registration, run: RunId) -> 
 
 
 def _doubting(before: RunProgress, after: RunProgress, at: datetime, apart: timedelta) -> RunProgress:
-    """A look that misses our claim counts for nothing where it follows too closely on the last one that did."""
+    """Ignore a look that misses our claim if it follows too soon after the last one that did."""
     earlier = before.claim_absent_looks + before.overwritten_looks
     if after.claim_absent_looks + after.overwritten_looks <= earlier:
         return after
@@ -175,7 +175,7 @@ def _doubting(before: RunProgress, after: RunProgress, at: datetime, apart: time
 
 
 def _apart(before: RunProgress, at: datetime, apart: timedelta) -> bool:
-    """Whether the last look that missed our claim was so long before."""
+    """Whether the last look that missed our claim was at least `apart` earlier."""
     return before.doubted_at is None or at >= before.doubted_at + apart
 
 
@@ -190,7 +190,7 @@ def see_missing(instance: Instance) -> Instance:
 
 
 def see_undescribed(instance: Instance, why: str) -> Instance:
-    """ECS lists it and did not describe it: it is there, and what was known of it is out of date."""
+    """ECS listed it but did not describe it: it exists, and the known facts are out of date."""
     progress = replace(
         instance.progress, dark_looks=instance.progress.dark_looks + 1, missing_looks=0, connected_looks=0
     )
@@ -198,7 +198,7 @@ def see_undescribed(instance: Instance, why: str) -> Instance:
 
 
 def see_told(instance: Instance, check_answer: CheckAnswer) -> Instance:
-    """The host answered a check, or the check came to nothing."""
+    """A check ended, with a report or with a problem."""
     progress = instance.progress
     match check_answer.answer:
         case HostReport():
@@ -225,11 +225,11 @@ def see_told(instance: Instance, check_answer: CheckAnswer) -> Instance:
 
 
 def _looks_since_boot(progress: RunProgress, check_answer: CheckAnswer) -> int:
-    """How many of the looks that saw its agent connected are surely from after the boot that it proves.
+    """How many of the looks that saw its agent connected are certainly after the boot that the check proves.
 
-    Where the agent was seen to go before that boot, all since. Where it was not, those since the question, the one that
-    led to it included: no host boots in the time from a question to an answer that came at once. After an answer that
-    took long, only this look counts.
+    If the agent was seen to disconnect before that boot: all since then. Otherwise those since the check was sent,
+    including the look that led to it, because no host boots while a check is answered quickly. After a slow answer only
+    one look counts.
     """
     went = progress.away_at is not None and (progress.proof_at is None or progress.away_at > progress.proof_at)
     if went:
@@ -247,7 +247,7 @@ def _proves_boot(instance: Instance, check_answer: CheckAnswer, report: HostRepo
 
 
 def see_ended(instance: Instance, ended: CommandResult) -> Instance:
-    """A command of ours ended on it. Reboots have an end of their own: `see_reboot_end`."""
+    """One of our commands ended. Reboots are handled by `see_reboot_end`."""
     match ended.kind:
         case DocumentKind.APPLY:
             unheard = instance.progress.applies_unheard + (0 if ended.command else 1)
@@ -264,12 +264,12 @@ def see_ended(instance: Instance, ended: CommandResult) -> Instance:
 
 
 def see_denied(instance: Instance, kind: DocumentKind, why: str) -> Instance:
-    """AWS does not allow a command to it. Where that was a check, it can not be asked at all."""
+    """AWS denied a command to it. If that was a check, it cannot be checked at all."""
     return replace(instance, send_denied=why, mute=instance.mute or kind is DocumentKind.CHECK)
 
 
 def see_sent(instance: Instance, pending: PendingCommand) -> Instance:
-    """A document was sent to it."""
+    """A command was sent to it."""
     if pending.kind is DocumentKind.CHECK or not instance.mute:
         instance = replace(instance, send_denied="", mute=False)
     progress = instance.progress
@@ -291,7 +291,7 @@ def see_sent(instance: Instance, pending: PendingCommand) -> Instance:
 
 
 def see_reboot_sent(instance: Instance, reboot: SentReboot) -> Instance:
-    """It was asked to reboot, or may have been: what was seen of earlier boots proves nothing any more."""
+    """A reboot was sent, or may have been, so that earlier proofs of a boot no longer count."""
     progress = replace(
         instance.progress,
         reboot_sent_at=reboot.sent_at,
@@ -308,7 +308,7 @@ def see_reboot_sent(instance: Instance, reboot: SentReboot) -> Instance:
 
 
 def see_reboot_found(instance: Instance, found: SentReboot) -> Instance:
-    """Systems Manager lists a reboot command for it that we did not know: it takes the place of the unknown one."""
+    """Systems Manager lists a reboot command that we did not know. It replaces the unknown one."""
     if any(one.command == found.command for one in instance.reboots):
         return instance
     unknown = next((one for one in instance.reboots if not one.command), None)
@@ -319,7 +319,7 @@ def see_reboot_found(instance: Instance, found: SentReboot) -> Instance:
 
 
 def see_reboot_end(instance: Instance, command: CommandId, asked_at: datetime, end: RebootEnd | None) -> Instance:
-    """Systems Manager was asked how a reboot command ended; None where it has not."""
+    """The result of a reboot command was read; `end` is None if it is still pending."""
 
     def after(one: SentReboot) -> SentReboot:
         return replace(one, end_asked_at=asked_at, end=one.end or end) if one.command == command else one
@@ -328,13 +328,13 @@ def see_reboot_end(instance: Instance, command: CommandId, asked_at: datetime, e
 
 
 def see_reboots_cancelled(instance: Instance) -> Instance:
-    """Systems Manager was asked to cancel what is open of its reboots."""
+    """Its pending reboots were cancelled, as a request to Systems Manager."""
     cancelled = (replace(one, cancelled=True) if one.open else one for one in instance.reboots)
     return replace(instance, reboots=tuple(cancelled))
 
 
 def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
-    """Our claim was written on it. A mark for one more reboot begins the wait for it anew."""
+    """Our claim was written on it. A mark for another reboot restarts the wait for it."""
     progress, before = instance.progress, instance.claim
     if before is not None and before.run != claim.run:
         progress = replace(progress, taken_from=before.run)
@@ -361,19 +361,19 @@ def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
 
 
 def see_successor_called(instance: Instance, now: datetime) -> Instance:
-    """Another run was asked for, since this one runs on it."""
+    """Another run was requested, because this one runs on the instance."""
     return replace(instance, progress=replace(instance.progress, successor_called_at=now))
 
 
 def see_successor(instance: Instance, task: TaskArn) -> Instance:
-    """That other run has its place on another host."""
+    """The other run was seen on another host."""
     return replace(instance, progress=replace(instance.progress, successor=task))
 
 
 def see_drain_sent(
     instance: Instance, now: datetime, deficits: Mapping[ServiceArn, int], *, confirmed: bool
 ) -> Instance:
-    """ECS was asked to drain it, and confirmed that it does, or may do so."""
+    """A drain was sent; `confirmed` says whether ECS confirmed it."""
     moving: dict[str, int] = {}
     groups = tuple(sorted({task.group for task in instance.tasks.left})) if instance.tasks is not None else ()
     for task in instance.tasks.left if instance.tasks is not None else ():
@@ -392,7 +392,7 @@ def see_drain_sent(
 
 
 def see_return_sent(instance: Instance, now: datetime, verdict: Outcome, *, confirmed: bool) -> Instance:
-    """ECS was asked to set it ACTIVE, and said in its reply that it is, or may have done so."""
+    """A return was sent; `confirmed` says whether ECS's reply shows it ACTIVE."""
     progress = replace(instance.progress, return_sent_at=now, return_confirmed=confirmed, pending_outcome=verdict)
     registration = instance.registration
     if confirmed and registration is not None:
@@ -401,12 +401,12 @@ def see_return_sent(instance: Instance, now: datetime, verdict: Outcome, *, conf
 
 
 def see_maybe_sent(instance: Instance, kind: DocumentKind, now: datetime) -> Instance:
-    """It may be under way without our knowing its id: it is searched for among the commands that were sent."""
+    """A command may be pending without a known id; it is looked up among the commands that were sent."""
     return see_sent(instance, PendingCommand(kind, CommandId(""), now))
 
 
 def see_refused(instance: Instance, kind: DocumentKind, why: str, now: datetime) -> Instance:
-    """Systems Manager would not send to it: final for one that we may leave alone; one of ours is tried again."""
+    """Systems Manager refused a command to it: final for an unclaimed instance, tried again for a claimed one."""
     if kind is DocumentKind.AFTER_REBOOT:
         return see_ended(instance, CommandResult(kind, CommandId(""), now, now, CommandStatus.NOT_DELIVERED, -1, why))
     if instance.claim is None:

@@ -169,13 +169,18 @@ class Executor:
                     else:
                         queue.pop(0)
             waiting = [left for queue in waiting if (left := self._without_unseen(queue))]
+        self._save()
+        return acted
+
+    def _save(self) -> None:
+        """Write the ledger. Where that fails, every later pass retries it, and so does the end of the run.
+
+        What must be in the store before an act is written before that act.
+        """
         self.unsafe = True
         with suppress(Throttled, Unreachable, LeaseLapsed):
-            # The acts are done. Every pass retries the write, and so does the end of the run. What must be in the store
-            # before an act is written before that act.
             self._ledger.flush()
             self.unsafe = False
-        return acted
 
     def _without_unseen(self, queue: list[Command]) -> list[Command]:
         """Keep the claim if the reply to the return was lost: first a look must show the instance ACTIVE."""
@@ -255,6 +260,9 @@ class Executor:
                     now, began = self._clock.now(), self._known.started_at
                     self._ledger.change(partial(with_blocked, groups=groups, instance=id_, at=now, run_began=began))
         self._known.suspects, self._known.past = self._ledger.value.suspects, self._ledger.value.past
+        # Before the claim is dropped in the same pass: a run that dies in between would forget why the update failed,
+        # and the next run would reboot the instance for it again.
+        self._save()
         return set()
 
     def _mark(self, batch: Sequence[Mark]) -> set[InstanceId]:

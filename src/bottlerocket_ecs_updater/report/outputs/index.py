@@ -309,7 +309,7 @@ def _act_lines(act: Act) -> Iterator[str]:
 def history_text(entries: Sequence[Entry]) -> str:
     """The runs as a table of text, newest first."""
     if not entries:
-        return "No run has left a record.\n"
+        return "No runs recorded.\n"
     head = ("began (UTC)", "run", "took", "ended", "updated", "failed", "quarantined", "held", "to")
     rows = [head, *(_columns(entry) for entry in entries)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]

@@ -114,7 +114,8 @@ def _names(rows: Sequence[Row], width: int) -> Iterator[str]:
 
 def _wrapped(before: str, text: str, indent: int, width: int) -> Iterator[str]:
     """The text after `before`, wrapped, its later lines indented; `before` may carry colours that have no width."""
-    lines = textwrap.wrap(text, width - indent, break_long_words=False, break_on_hyphens=False) or [""]
+    room = max(1, width - indent)
+    lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
     yield before + lines[0]
     for line in lines[1:]:
         yield " " * indent + line

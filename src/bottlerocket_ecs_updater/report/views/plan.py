@@ -124,7 +124,8 @@ def _batch(number: int, batch: Batch, updates: list[Update]) -> Iterator[str]:
 def _what(update: Update) -> str:
     staged = "staged" if update.staged else "to be staged"
     back = ", a downgrade: its version was withdrawn" if update.downgrade else ""
-    return f"{update.source} → {update.target}, {staged}, {counted(update.tasks, 'task')} to move{back}"
+    late = f", {counted(update.days_behind, 'day')} behind" if update.days_behind else ""
+    return f"{update.source} → {update.target}{late}, {staged}, {counted(update.tasks, 'task')} to move{back}"
 
 
 def _reasons(
@@ -201,6 +202,7 @@ def _update_json(update: Update) -> dict[str, Any]:
         "staged": update.staged,
         "downgrade": update.downgrade,
         "tasks": update.tasks,
+        "days_behind": update.days_behind,
     }
 
 
