@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
-from tests.support.simulated import Updater, at_most, row
+from tests.support.simulated import DOCUMENTS, EngineClock, Updater, at_most, row
 
-from bottlerocket_ecs_updater.core.decision.blockers import FIRST_WAIT, tried_again
+from bottlerocket_ecs_updater.aws.ecs import EcsCluster
+from bottlerocket_ecs_updater.aws.ssm import SsmHosts
+from bottlerocket_ecs_updater.aws.transport.api import Api
+from bottlerocket_ecs_updater.aws.transport.pace import Calls, Pace
+from bottlerocket_ecs_updater.aws.transport.session import Pair
+from bottlerocket_ecs_updater.core.decision.blockers import FIRST_WAIT, blocked, tried_again
 from bottlerocket_ecs_updater.core.model.event import Drained, RunFinished
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.engine.snapshot import take_snapshot
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
+from bottlerocket_ecs_updater.simulator.ecs.model import Desired
+from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 HOURS = Workload(shutdown=timedelta(hours=5), stop_timeout=timedelta(hours=10))
 STUCK = Workload(never_stops=True)
+SOON_STUCK = replace(STUCK, cpu=256, memory=256)
+"""So small that other hosts have room for all of them: after a drain, only stopping tasks are left on a host."""
 HOSTS = 6
 
 
@@ -88,3 +101,31 @@ def test_tries_grow_apart() -> None:
     Updater(world, ledger=ledger).run()
     one = ledger.value.blockers["service:encoder"]
     assert tried_again(one) == one.last + FIRST_WAIT
+
+
+def test_a_host_where_such_tasks_are_still_stopping_is_not_tried_after_another_one() -> None:
+    world, ledger = world_of(SOON_STUCK), UnkeptLedger()
+    for number in range(4):
+        updater = Updater(world, name=f"run-{number}", ledger=ledger)
+        updater.run()
+        assert len(updater.tape.of(Drained)) <= 1
+        assert world.findings().clean
+        world.clock.sleep(timedelta(days=number + 1))
+
+
+def test_a_plan_holds_a_host_where_such_tasks_are_still_stopping() -> None:
+    world, ledger = world_of(SOON_STUCK), UnkeptLedger()
+    updater = Updater(world, ledger=ledger)
+    updater.run()
+    tried = updater.tape.of(Drained)[0].instance
+    world.clock.sleep(timedelta(minutes=5))
+    here = world.cluster.by_ec2[tried].tasks.values()
+    assert {task.desired for task in here if task.group == "service:encoder"} == {Desired.STOPPED}
+    clock, clients = EngineClock(world), InProcessClients(world, caller="ann")
+    api = Api(clock, Pace(clock), Calls())
+    ecs = EcsCluster(cast("Any", Pair.of(clients.ecs)), api, clock, "demo")
+    ssm = SsmHosts(cast("Any", Pair.of(clients.ssm)), api, DOCUMENTS, "test")
+    fleet = take_snapshot(ecs, ssm, clock, Policy(), ledger)
+    held = blocked(fleet.instances[tried], fleet)
+    assert held is not None
+    assert held.reason is Reason.DRAIN_BLOCKED

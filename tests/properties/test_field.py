@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.simulated import NEW, Updater, at_most, row
 
@@ -110,8 +110,18 @@ def says_so(updater: Updater, finished: RunFinished) -> bool:
     return well or not counted or not all(passing(one.reason) is Passing.NEVER for one in counted)
 
 
+def still_stopping(apart: timedelta) -> Case:
+    """Drains that were given up leave tasks that are still stopping: a list of running tasks lacks them."""
+    workload = Workload(
+        cpu=256, memory=256, never_stops=True, shutdown=timedelta(seconds=2), stop_timeout=timedelta(seconds=30)
+    )
+    rollout = Rollout(Way.ROLLING, Controller.ECS)
+    return Case(None, workload, rollout, Launch.EC2, minimum=0, budget=1, seed=0, apart=apart)
+
+
 @settings(max_examples=25, deadline=None)
 @given(cases)
+@example(still_stopping(apart=timedelta(seconds=38788)))
 def test_whatever_shares_the_cluster_no_invariant_is_broken(case: Case) -> None:
     world, ledger = world_of(case), UnkeptLedger()
     for number in range(RUNS):

@@ -7,14 +7,17 @@ less often, until a drain has moved these tasks.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bottlerocket_ecs_updater.core.model.command import NextStep, NoteBlockers
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import Blocker
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.model.time_text import time_text
+from bottlerocket_ecs_updater.core.model.time_text import has_passed, time_text
 
 FIRST_WAIT = timedelta(hours=6)
 """A run soon afterwards would most often find the same."""
@@ -36,9 +39,31 @@ def blocking_groups(instance: Instance) -> tuple[str, ...]:
 
 
 def groups_on(instance: Instance) -> frozenset[str]:
-    """The groups of the tasks on a host."""
-    tasks = instance.tasks.left if instance.tasks is not None else ()
-    return frozenset(task.group for task in tasks)
+    """The groups of the tasks on a host, with those that ECS told to stop earlier and that have not stopped."""
+    read = (instance.tasks, instance.stopping)
+    return frozenset(task.group for tasks in read if tasks is not None for task in tasks.left)
+
+
+def stopping_unread(instance: Instance, fleet: Fleet, poll_interval: timedelta) -> bool:
+    """Whether its stopping tasks must be listed before a drain: a blocker may still be stopping there.
+
+    An earlier drain may have been given up while ECS was still stopping its tasks.
+    """
+    read = instance.stopping
+    return bool(fleet.past.blockers) and (read is None or has_passed(read.at, poll_interval, fleet.at))
+
+
+def with_timed_out(fleet: Fleet, steps: Mapping[InstanceId, NextStep]) -> Fleet:
+    """The fleet with the blockers of the drains that are given up in this pass, which are recorded after it."""
+    noted = [one for step in steps.values() for one in step.commands if isinstance(one, NoteBlockers)]
+    if not noted:
+        return fleet
+    blockers = dict(fleet.past.blockers)
+    for one in noted:
+        for group in one.groups:
+            known = blockers.get(group, Blocker(1, one.instance, fleet.at, fleet.at))
+            blockers[group] = replace(known, instance=one.instance, last=fleet.at)
+    return replace(fleet, past=replace(fleet.past, blockers=blockers))
 
 
 def blocked(instance: Instance, fleet: Fleet, picked: Collection[str] = ()) -> Hold | None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import assert_never
 
 from bottlerocket_ecs_updater.core.decision.backoff import next_backoff
+from bottlerocket_ecs_updater.core.decision.blockers import with_timed_out
 from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
 from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft, due
 from bottlerocket_ecs_updater.core.decision.halting import find_halt
@@ -94,6 +95,7 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
         standings = {id_: left_alone(candidate, alone) for id_, candidate in standings.items()}
     for id_, candidate in standings.items():
         draft.steps[id_] = _first_verdict(fleet.instances[id_], candidate, fleet, policy)
+    fleet = with_timed_out(fleet, draft.steps)
     gates = start_gates(nothing_begins(fleet, policy, halt, alone), standings, fleet, policy)
     stage(fleet, policy, standings, gates, draft)
     drain_marked(fleet, policy, gates, draft)

@@ -205,6 +205,11 @@ class Instance:
     claim_unreadable: str = ""
     backoff: Backoff | None = None
     tasks: Tasks | None = None
+    stopping: Tasks | None = None
+    """The tasks with desired status STOPPED that had not stopped, which `tasks` lacks unless we drain the instance.
+
+    Read only while the history names blockers; None if they were not read.
+    """
     around: SurveyedFacts | None = None
     """None if it was not surveyed."""
     progress: RunProgress = field(default_factory=RunProgress)

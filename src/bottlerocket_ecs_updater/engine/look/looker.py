@@ -175,6 +175,7 @@ class Looker:
             self.adopt_commands()
         self._hear_answers(now, wants.reboot_ends)
         self._look_at_tasks({*self._unlisted(wants.tasks, now), *self._before_reboot(wants.due)}, now)
+        self._look_at_stopping(wants.tasks, now)
         self.surveying.look_around(wants.tasks, now)
         self.surveying.look_at_groups_of_claimed(wants.groups, now)
         self._look_for_successor()
@@ -370,6 +371,20 @@ class Looker:
             if instance.registration is not None:
                 left = by_arn.get(instance.registration.arn, ())
                 self._known.learn(replace(instance, tasks=Tasks(left, now)))
+        self._look_at_stopping(self._known.instances.keys(), now)
+
+    def _look_at_stopping(self, ids: Collection[InstanceId], now: datetime) -> None:
+        """While blockers are known, list the tasks that are stopping on hosts that we do not drain.
+
+        A drain that was given up earlier leaves such tasks behind, and a list of running tasks lacks them.
+        """
+        if not self._known.past.blockers:
+            return
+        instances = [one for id_ in sorted(ids) if not _drains_for_us(one := self._known.instance(id_))]
+        arns = {one.registration.arn: one for one in instances if one.registration is not None}
+        listed = self._ask(TASKS, lambda: self._cluster.stopping_on(list(arns))) if arns else {}
+        for arn, tasks in (listed or {}).items():
+            self._known.learn(replace(arns[arn], stopping=Tasks(tasks, now)))
 
     def _ask_for_stopping_tasks(self, due: Collection[InstanceId], now: datetime) -> set[InstanceId]:
         """Check the known tasks on draining instances whose task counts are 0. Returns those instances.

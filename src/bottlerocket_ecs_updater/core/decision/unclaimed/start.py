@@ -7,6 +7,7 @@ from datetime import datetime
 
 from bottlerocket_ecs_updater.core.capacity.cluster_room import held_for_survey, missed, unsurveyed
 from bottlerocket_ecs_updater.core.decision.affected import seen_deploying_since
+from bottlerocket_ecs_updater.core.decision.blockers import stopping_unread
 from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft, due
 from bottlerocket_ecs_updater.core.decision.evidence import impaired_on_trial
 from bottlerocket_ecs_updater.core.decision.polling import next_look
@@ -302,11 +303,12 @@ def _begin_picks(
 def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: DecisionDraft) -> bool:
     """Whether everything that a drain of these depends on was read just now; if not, request it.
 
-    That is: every container instance with its claim; the services, alarms and probes; and for each pick its tasks,
-    their protection and its Auto Scaling group. The pause is read with every full look. These are not read again:
-    revisions of task definitions, which never change; the tasks of other instances, which only make the estimate of
-    room better or worse; and the host's report and its connection to Systems Manager if younger than `report_max_age`.
-    The last two are read again before the reboot, and an instance that does not answer then is returned.
+    That is: every container instance with its claim; the services, alarms and probes; and for each pick its tasks (also
+    stopping ones if blockers are known), their protection and its Auto Scaling group. The pause is read with every full
+    look. These are not read again: revisions of task definitions, which never change; the tasks of other instances,
+    which only make the estimate of room better or worse; and the host's report and its connection to Systems Manager if
+    younger than `report_max_age`. The last two are read again before the reboot, and an instance that does not answer
+    then is returned.
     """
     if not _fleet_is_fresh(fleet, policy):
         # If looks take longer than a poll, or are a poll apart, facts read one after the other would never be fresh
@@ -322,6 +324,7 @@ def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: Decis
         for pick in picks
         if pick.tasks is None
         or has_passed(pick.tasks.at, policy.poll_interval, fleet.at)
+        or stopping_unread(pick, fleet, policy.poll_interval)
         or unsurveyed(pick, fleet, policy.poll_interval)
     ]
     if unseen:

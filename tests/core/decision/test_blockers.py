@@ -1,0 +1,85 @@
+"""Tasks that made a drain time out keep other hosts with the same tasks from being drained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from tests.core.builders import HOUR, MINUTE, NOW, POLL, a_claim, claimed, fleet, instance, policy, ready, task
+
+from bottlerocket_ecs_updater.core.decision.blockers import FIRST_WAIT
+from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
+from bottlerocket_ecs_updater.core.model.command import Drain, NoteBlockers
+from bottlerocket_ecs_updater.core.model.container_instance import Task, Tasks
+from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.history import Blocker, History
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.reasons import Reason
+
+ONE, TWO = InstanceId("i-a"), InstanceId("i-b")
+
+
+def blocked_by(group: str, ago: timedelta) -> History:
+    return History(blockers={group: Blocker(1, InstanceId("i-z"), NOW - ago, NOW - ago)})
+
+
+def stopping(*tasks: Task, ago: timedelta = timedelta()) -> Instance:
+    """A host whose running tasks no drain was blocked by, and with these that ECS has told to stop."""
+    return instance("i-b", ready(), tasks=(task("web"),), stopping=Tasks(tasks, NOW - ago))
+
+
+def drained(decision: Decision) -> list[str]:
+    return [one.instance for one in decision.commands if isinstance(one, Drain)]
+
+
+def timing_out(*tasks: Task) -> Instance:
+    since = NOW - 25 * MINUTE
+    claim = replace(a_claim(), since=since)
+    one = claimed("i-a", claim, tasks=tasks)
+    return replace(one, progress=replace(one.progress, claimed_at=since, drain_sent_at=since, phase_seen_at=since))
+
+
+def decided(whole: Fleet) -> Decision:
+    return decide(whole, policy(2))
+
+
+def test_a_host_where_such_tasks_are_still_stopping_is_not_drained() -> None:
+    past = blocked_by("service:odd", MINUTE)
+    decision = decided(fleet(stopping(task("odd", "STOPPING")), past=past))
+    assert decision.holds[TWO].reason is Reason.DRAIN_BLOCKED
+    assert not drained(decision)
+
+
+def test_a_host_where_other_tasks_are_still_stopping_is_drained() -> None:
+    past = blocked_by("service:odd", MINUTE)
+    assert drained(decided(fleet(stopping(task("api", "STOPPING")), past=past))) == [TWO]
+
+
+def test_of_the_hosts_where_such_tasks_are_still_stopping_one_is_tried() -> None:
+    past = blocked_by("service:odd", FIRST_WAIT + HOUR)
+    first = stopping(task("odd", "STOPPING"))
+    decision = decided(fleet(first, replace(first, id=ONE), past=past))
+    assert len(drained(decision)) == 1
+
+
+def test_stopping_tasks_are_read_before_a_drain_while_blockers_are_known() -> None:
+    past = blocked_by("service:odd", MINUTE)
+    for unread in (replace(stopping(), stopping=None), stopping(ago=2 * POLL)):
+        decision = decided(fleet(unread, past=past))
+        assert decision.steps[TWO].wants_tasks
+        assert not drained(decision)
+        assert drained(decided(fleet(unread))) == [TWO]
+
+
+def test_a_drain_that_times_out_holds_the_others_in_the_same_pass() -> None:
+    other = instance("i-b", ready(), tasks=(task("odd"),), stopping=Tasks((), NOW))
+    decision = decided(fleet(timing_out(task("odd")), other))
+    assert any(isinstance(one, NoteBlockers) for one in decision.steps[ONE].commands)
+    assert decision.holds[TWO].reason is Reason.DRAIN_BLOCKED
+    assert not drained(decision)
+
+
+def test_a_drain_that_times_out_holds_no_host_with_other_tasks() -> None:
+    other = instance("i-b", ready(), tasks=(task("web"),), stopping=Tasks((), NOW))
+    assert drained(decided(fleet(timing_out(task("odd")), other))) == [TWO]
