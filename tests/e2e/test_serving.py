@@ -28,7 +28,7 @@ class Served:
         self.said: list[str] = []
         for line in self.process.stdout:
             self.said.append(line.rstrip())
-            if "Interrupt" in line or len(self.said) > LINES_MAX:
+            if "Ctrl-C" in line or len(self.said) > LINES_MAX:
                 break
         exports = (re.fullmatch(r"export (\w+)='?(.*?)'?", line) for line in self.said)
         self.environment = {match[1]: match[2] for match in exports if match is not None}
