@@ -44,5 +44,5 @@ def on_a_terminal(folder: Path, *tokens: str, **variables: str) -> str:
 def test_a_run_on_a_terminal_is_in_colours_or_in_none(tmp_path: Path) -> None:
     assert "\x1b[2m" in on_a_terminal(tmp_path)
     plain = on_a_terminal(tmp_path, NO_COLOR="1")
-    assert "this run may act" in plain
+    assert "lease acquired" in plain
     assert re.findall(r"\x1b\[[0-9;]*m", plain) == []

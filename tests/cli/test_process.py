@@ -11,7 +11,7 @@ from tests.cli.settings_bench import COMPLETE
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.cli.app import COMMANDS
 
-HEAVY = ("boto3", "botocore", "moto", "jinja2", "flask", "rich", "structlog", "bottlerocket_ecs_updater.core")
+HEAVY = ("boto3", "botocore", "moto", "jinja2", "flask", "rich", "structlog", "bottlerocket_ecs_updater.core.decision")
 
 
 def _call(*tokens: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,13 @@ def test_a_parameter_that_changes_touches_only_what_it_concerns() -> None:
     before = dict(paper.deploy().holdings)
     after = paper.deploy(MaxUnavailable="3").holdings
     touched = {name for name in after if after[name].properties != before[name].properties}
-    assert touched == {"UpdaterTaskDefinition", "CronRole", "BottlerocketUpdaterSchedule", "NeverRanRule"}
+    assert touched == {
+        "UpdaterTaskDefinition",
+        "CronRole",
+        "BottlerocketUpdaterSchedule",
+        "NeverRanRule",
+        "InstalledSettings",
+    }
 
 
 def test_a_task_definition_is_replaced_within_its_family_and_the_old_one_removed() -> None:
