@@ -37,6 +37,7 @@ from bottlerocket_ecs_updater.engine.store.shared_state import (
 from bottlerocket_ecs_updater.errors import UpdaterError, UsageError
 from bottlerocket_ecs_updater.report.analysis.fleet_overview import FleetOverview, overview_of
 from bottlerocket_ecs_updater.report.outputs.fleet_page import PAGE_KEY, overview_json, overview_text, refresh
+from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def waves_text(waves: Sequence[Wave]) -> str:
     lines = []
     for wave in waves:
         asked = ", after a person has approved" if wave.approve else ""
-        count = f"{len(wave.clusters)} cluster{'' if len(wave.clusters) == 1 else 's'}"
+        count = counted(len(wave.clusters), "cluster")
         lines.append(
             f"wave {wave.number}: {count}, {min(wave.concurrency, len(wave.clusters))} at once, the rest is stopped "
             f"after {wave.stop_after} failed{asked}\n  {', '.join(wave.clusters)}\n"

@@ -11,6 +11,7 @@ from typing import Any
 from bottlerocket_ecs_updater.core.model.shared import ClusterStanding
 from bottlerocket_ecs_updater.core.rules.promotion import SILENT_AFTER
 from bottlerocket_ecs_updater.engine.store.shared_state import Acts
+from bottlerocket_ecs_updater.report.words.grouping import counted
 
 DAY = timedelta(days=1)
 
@@ -77,7 +78,7 @@ class FleetOverview:
     def headline(self) -> str:
         """All of it in a sentence."""
         total = len(self.rows)
-        many = f"{total} cluster{'' if total == 1 else 's'}"
+        many = counted(total, "cluster")
         counts = [f"{self.count(state)} {state.value}" for state in State if self.count(state)]
         return f"{many}: {', '.join(counts)}" if counts else "No cluster has reported"
 

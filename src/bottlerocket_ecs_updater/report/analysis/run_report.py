@@ -34,6 +34,7 @@ from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
 )
 from bottlerocket_ecs_updater.report.analysis.summary import Row, Summary, summarize
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part, Timeline, timeline_of
+from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.severity import wants_a_person
 
 ALIKE_MAX = 3
@@ -243,13 +244,13 @@ def _nothing_updated(summary: Summary, ours: int) -> str:
     """What held everything back, where that does not pass by itself."""
     if summary.outcome == "stuck":
         return summary.why[:1].upper() + summary.why[1:WHY_IN_HEADLINE_MAX_CHARACTERS]
-    return f"Nothing was updated: {summary.counts[OutcomeKind.HELD]} of {number(ours, 'instance')} held back"
+    return f"Nothing was updated: {summary.counts[OutcomeKind.HELD]} of {counted(ours, 'instance')} held back"
 
 
 def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
     counts = summary.counts
     ours = len(summary.rows) - counts[OutcomeKind.NOT_BOTTLEROCKET]
-    updated = f"{counts[OutcomeKind.UPDATED]} of {number(ours, 'instance')} updated{_to_which(summary)}"
+    updated = f"{counts[OutcomeKind.UPDATED]} of {counted(ours, 'instance')} updated{_to_which(summary)}"
     trouble = _trouble_in_words(counts[OutcomeKind.QUARANTINED], counts[OutcomeKind.FAILED])
     match ending:
         case Ending.WELL if counts[OutcomeKind.UPDATED] == ours:
@@ -261,7 +262,7 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
             return _nothing_updated(summary, ours)
         case Ending.NOTHING:
             return (
-                f"Nothing to do: {number(ours, 'instance')}, all up to date"
+                f"Nothing to do: {counted(ours, 'instance')}, all up to date"
                 if ours
                 else "No Bottlerocket instances found"
             )
@@ -293,8 +294,8 @@ def _by_what(summary: Summary) -> str:
 
 def _trouble_in_words(quarantined: int, failed: int) -> str:
     if not quarantined:
-        return f"{number(failed, 'instance')} failed" if failed else ""
-    out = f"{number(quarantined, 'instance is', 'instances are')} out of service"
+        return f"{counted(failed, 'instance')} failed" if failed else ""
+    out = f"{counted(quarantined, 'instance is', 'instances are')} out of service"
     return f"{out}, {failed} failed" if failed else out
 
 
@@ -346,7 +347,7 @@ _OPEN_TO_DO = "Start a run if none is due soon: it finishes these updates first.
 def _quarantine(group: Group, lanes: Mapping[InstanceId, Lane], reach: Reach) -> Trouble:
     them = [lanes[row.instance] for row in group.rows if row.instance in lanes]
     since = min((lane.out_since for lane in them if lane.out_since is not None), default=None)
-    what = f"{number(len(group.rows), 'instance is', 'instances are')} out of service, in quarantine"
+    what = f"{counted(len(group.rows), 'instance is', 'instances are')} out of service, in quarantine"
     ids = [row.instance for row in group.rows]
     commands = (*_what_it_said(them, reach), *for_quarantine(group.code, ids, reach))
     return Trouble(what, since, group.why, group.to_do, tuple(them), _said(group), commands, out_of_service=True)
@@ -356,7 +357,7 @@ def _failure(group: Group, lanes: Mapping[InstanceId, Lane], reach: Reach) -> Tr
     them = [lanes[row.instance] for row in group.rows if row.instance in lanes]
     serve = "it is in service" if len(group.rows) == 1 else "they are in service"
     return Trouble(
-        f"{number(len(group.rows), 'instance')} {_DID.get(group.code, 'failed')}; {serve}",
+        f"{counted(len(group.rows), 'instance')} {_DID.get(group.code, 'failed')}; {serve}",
         min((at for lane in them if (at := _failed_at(lane)) is not None), default=None),
         group.why,
         group.to_do,
@@ -396,7 +397,7 @@ def _left_open(summary: Summary, lanes: Mapping[InstanceId, Lane]) -> Iterable[T
     left = list(_open_lanes(summary, lanes))
     if left:
         yield Trouble(
-            f"{number(len(left), 'instance is', 'instances are')} out of service, in the middle of an update",
+            f"{counted(len(left), 'instance is', 'instances are')} out of service, in the middle of an update",
             min(lane.out_since for lane in left if lane.out_since is not None),
             _ended_before(summary),
             _OPEN_TO_DO,
@@ -460,11 +461,6 @@ def _moves(summary: Summary, timeline: Timeline | None) -> tuple[Move, ...]:
         before.update([first] if first is not None else [])
         after.update([last] if last is not None else [])
     return tuple(Move(version, before[version], after[version]) for version in sorted(before.keys() | after.keys()))
-
-
-def number(count: int, one: str, many: str = "") -> str:
-    """A count with its noun: `1 instance`, `3 instances`."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def spent_by_part(timeline: Timeline) -> dict[Part, list[timedelta]]:

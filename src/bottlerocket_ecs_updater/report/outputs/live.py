@@ -46,12 +46,12 @@ class Live:
         self._log = log(self._said)
         self._size = size
         self._paint = paint
-        self._standing = Progress()
+        self._progress = Progress()
         self._block: list[str] = []
 
     def record(self, event: Event) -> None:
         self._log.record(event)
-        self._standing.note(event)
+        self._progress.note(event)
         self._show(event.at)
 
     def tick(self, now: datetime) -> None:
@@ -64,7 +64,7 @@ class Live:
 
     def close(self) -> None:
         """Leave nothing but the log."""
-        self._standing.finished = True
+        self._progress.finished = True
         self._write("", [])
 
     def _show(self, now: datetime) -> None:
@@ -72,7 +72,7 @@ class Live:
         self._said.seek(0)
         self._said.truncate()
         size = self._size()
-        shown = [] if self._standing.finished else list(self._lines(now, size.columns, size.lines))
+        shown = [] if self._progress.finished else list(self._lines(now, size.columns, size.lines))
         if said or shown != self._block:
             self._write(said, shown)
 
@@ -84,7 +84,7 @@ class Live:
         self._block = block
 
     def _lines(self, now: datetime, columns: int, lines: int) -> Iterator[str]:
-        progress = self._standing
+        progress = self._progress
         if progress.began is None:
             return
         yield self._paint.faint("─" * min(columns - 1, 100))
@@ -109,7 +109,7 @@ class Live:
             yield self._paint.faint(_cut(f"  … and {len(hands) - len(shown)} more in hand", columns))
 
     def _counts(self, now: datetime) -> str:
-        progress = self._standing
+        progress = self._progress
         counts = [
             f"{progress.count(became)} {became.words}"
             for became in (OutcomeKind.UPDATED, OutcomeKind.FAILED, OutcomeKind.QUARANTINED)
@@ -121,13 +121,13 @@ class Live:
         return ", ".join([*told, f"after {span(now - began)}"])
 
     def _forecast(self, now: datetime) -> str:
-        ends = self._standing.ends_at(now)
+        ends = self._progress.ends_at(now)
         if ends is None or ends <= now:
             return ""
         return f"likely to end at {ends.astimezone(UTC):%H:%M}Z, in {span(ends - now)}"
 
     def _hand(self, instance: str, hand: InHand, now: datetime, columns: int) -> str:
-        quarantined = instance in self._standing.quarantined
+        quarantined = instance in self._progress.quarantined
         phase = "quarantined" if quarantined else sanitize(hand.phase)
         told = f"  {sanitize(instance):<19}  {phase:<11}  {span(max(now - hand.since, now - now)):>7}  {hand.change}"
         line = _cut(told, columns)

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.time_text import span
 from bottlerocket_ecs_updater.engine.store.audit import Act
-from bottlerocket_ecs_updater.report.analysis.run_report import Group, RunReport, Trouble, number
+from bottlerocket_ecs_updater.report.analysis.run_report import Group, RunReport, Trouble
 from bottlerocket_ecs_updater.report.outputs.page.lanes import durations
+from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 NAMED_MAX = 50
@@ -102,12 +103,12 @@ def _costs(account: RunReport) -> Iterator[str]:
         seen, unseen, twice = (proven.get(way, 0) for way in ("seen_to_begin", "over_unseen", "proven_twice"))
         yield from (
             "",
-            f"{number(seen + unseen, 'reboot')} proven; {unseen} over before a look showed it, {twice} proven twice.",
+            f"{counted(seen + unseen, 'reboot')} proven; {unseen} over before a look showed it, {twice} proven twice.",
         )
     calls = account.summary.calls
     if calls:
         throttled = f", {account.summary.throttles} of them throttled" if account.summary.throttles else ""
-        yield from ("", f"{number(sum(calls.values()), 'call')} of AWS{throttled}.")
+        yield from ("", f"{counted(sum(calls.values()), 'call')} of AWS{throttled}.")
 
 
 def _named(instances: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.model.time_text import time_text, write_time
 from bottlerocket_ecs_updater.core.planning.behind import behind
 from bottlerocket_ecs_updater.core.planning.explain import Explanation
+from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 GIVEN = ("ecs.", "com.amazonaws.", "bottlerocket.variant")
@@ -162,13 +163,13 @@ def _told(instance: Instance, fleet: Fleet) -> Iterator[Row]:
     late = behind(report.running, fleet.past.first_seen)
     if late is not None:
         days = late.days(fleet.at)
-        yield "behind", f"for {days} day{'' if days == 1 else 's'}, since {time_text(late.since)}"
+        yield "behind", f"for {counted(days, 'day')}, since {time_text(late.since)}"
     yield "says", report.state.value
     if report.target is not None:
         yield "would take", f"{report.target}{_since(fleet.past.first_seen.get(report.target))}"
         failed = fleet.suspects.get(report.target, 0)
         if failed:
-            yield "failures", f"{report.target} failed on {failed} instance{'' if failed == 1 else 's'} of this cluster"
+            yield "failures", f"{report.target} failed on {counted(failed, 'instance')} of this cluster"
 
 
 def _since(at: datetime | None) -> str:
@@ -182,7 +183,7 @@ def _history(instance: Instance, fleet: Fleet) -> Iterator[Row]:
     rest = instance.backoff
     if rest is not None:
         until = UNTIL_CLEARED if rest.rolled_back else time_text(rest.until)
-        tries = f"{rest.attempts} attempt{'' if rest.attempts == 1 else 's'}"
+        tries = counted(rest.attempts, "attempt")
         yield "backing off", f"until {until}, after {tries} at {rest.version}: {rest.why}"
 
 

@@ -71,9 +71,7 @@ def _when(plan: Plan) -> str:
     if not forecast.batches:
         return "no end can be predicted"
     ends = forecast.batches[-1].ends
-    batches = (
-        counted(len(forecast.batches), "batch") if len(forecast.batches) == 1 else f"{len(forecast.batches)} batches"
-    )
+    batches = counted(len(forecast.batches), "batch", "batches")
     windows = f" and {counted(forecast.windows, 'maintenance window')}" if plan.windowed else ""
     never = f"; {len(forecast.left)} cannot be scheduled" if forecast.left else ""
     return f"done by about {time_text(ends)}, in {_span(ends - plan.at)}, {batches}{windows}, if nothing fails{never}"

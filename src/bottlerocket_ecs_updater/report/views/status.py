@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.core.planning.launch_advice import advise
 from bottlerocket_ecs_updater.core.state.ledger import Ledger
 from bottlerocket_ecs_updater.engine.lease.lease_note import LeaseNote
 from bottlerocket_ecs_updater.report.views.advice import advice_json, advice_lines
+from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 SCHEMA = 1
@@ -159,11 +160,9 @@ def _behind_lines(ours: list[Instance], status: ClusterStatus) -> Iterator[str]:
     if counts:
         yield "\nBehind"
     for one, count in sorted(counts.items(), key=lambda item: (item[0].since, str(item[0].newest))):
-        many = f"{count} instance{'' if count == 1 else 's'}"
-        days = one.days(status.fleet.at)
         yield (
-            f"  {many} for {days} day{'' if days == 1 else 's'}: a newer version is known since "
-            f"{time_text(one.since)}, the newest is {one.newest}"
+            f"  {counted(count, 'instance')} for {counted(one.days(status.fleet.at), 'day')}: a newer version is "
+            f"known since {time_text(one.since)}, the newest is {one.newest}"
         )
 
 
@@ -232,7 +231,7 @@ def _rests(status: ClusterStatus) -> Iterator[str]:
         yield "\nBacking off"
     for id_, rest in sorted(resting.items()):
         until = f"until {UNTIL_CLEARED}" if rest.rolled_back else f"until {rest.until:%Y-%m-%d %H:%M} UTC"
-        times = f"{rest.attempts} time{'' if rest.attempts == 1 else 's'}"
+        times = counted(rest.attempts, "time")
         yield f"  {id_}  {rest.version} failed {times}, {rest.why}; {until}"
 
 

@@ -10,6 +10,7 @@ from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostProb
 from bottlerocket_ecs_updater.core.model.time_text import span, write_time
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.report.words.event_fields import event_fields
+from bottlerocket_ecs_updater.report.words.grouping import counted
 
 
 def event_text(event: e.Event) -> str:
@@ -107,10 +108,10 @@ def _of_instance(event: e.InstanceEvent) -> str:  # noqa: C901, PLR0912 - one se
             return f"claimed, {change(source, target)}"
         case e.ClaimFound(phase=phase, run=run, since=since):
             return f"run {run} left it {phase} since {write_time(since)}: finishing it first"
-        case e.Drained(tasks=None):
+        case e.Drained(tasks=int(tasks)):
+            return f"draining, with {counted(tasks, 'task')} of services to move"
+        case e.Drained():
             return "draining"
-        case e.Drained(tasks=tasks):
-            return f"draining, with {tasks} {'task' if tasks == 1 else 'tasks'} of services to move"
         case e.Rebooted(version=version, took=took):
             return f"rebooted into {version}" + (f" within {span(took)}" if took is not None else "")
         case e.Returned(out_of_service=out):

@@ -30,6 +30,6 @@ def id_lines(ids: Sequence[str], indent: str, title: str = "") -> Iterator[str]:
         yield f"{indent}{head}{'  '.join(map(sanitize, ids[at : at + ON_A_LINE]))}"
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 task`, `3 tasks`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: `1 task`, `3 tasks`. The plural is given if it is not the noun with an `s`."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

@@ -18,11 +18,12 @@ from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.time_text import span, write_time
 from bottlerocket_ecs_updater.engine.store.audit import Act
-from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, number
+from bottlerocket_ecs_updater.report.analysis.run_report import RunReport
 from bottlerocket_ecs_updater.report.analysis.summary import Row
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part
 from bottlerocket_ecs_updater.report.outputs.page.lanes import draw, durations, left_open
 from bottlerocket_ecs_updater.report.words.event_text import event_text
+from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import SHOWN_MAX_CHARACTERS, sanitize
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _templates() -> Environment:
         "when": lambda at: f"{at.astimezone(UTC):%d %b %H:%M:%S}",
         "prose": _prose,
         "marked": _marked,
-        "number": number,
+        "counted": counted,
         "spent": _spent,
         "story": _story,
     }

@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.time_text import span
-from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, number, spent_by_part
+from bottlerocket_ecs_updater.report.analysis.run_report import RunReport, spent_by_part
 from bottlerocket_ecs_updater.report.analysis.summary import Row
 from bottlerocket_ecs_updater.report.analysis.timeline import Lane, Part, Timeline
+from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 WIDTH = 1000.0
@@ -162,19 +163,19 @@ def _grouped(account: RunReport) -> Iterator[tuple[str, _Members]]:
     late = account.timeline.ended if account.timeline is not None else None
     known.sort(key=lambda both: (both[1].out_from or late or both[1].stretches[0].began, both[0].instance))
     quarantined = [both for both in known if both[0].became is OutcomeKind.QUARANTINED]
-    yield f"{OutcomeKind.QUARANTINED.words} · {number(len(quarantined), 'instance')}", quarantined
+    yield f"{OutcomeKind.QUARANTINED.words} · {counted(len(quarantined), 'instance')}", quarantined
     open_ = [both for both in known if both[1].out_since is not None and both not in quarantined]
-    yield f"out of service, in the middle of an update · {number(len(open_), 'instance')}", open_
+    yield f"out of service, in the middle of an update · {counted(len(open_), 'instance')}", open_
     failed = [both for both in known if both[0].became is OutcomeKind.FAILED and both not in open_]
-    yield f"{OutcomeKind.FAILED.words} · {number(len(failed), 'instance')}", failed
+    yield f"{OutcomeKind.FAILED.words} · {counted(len(failed), 'instance')}", failed
     rest = [both for both in known if both[0].became not in (OutcomeKind.QUARANTINED, OutcomeKind.FAILED)]
     updated = [both for both in rest if both[0].became is OutcomeKind.UPDATED and both not in open_]
-    yield f"updated · {number(len(updated), 'instance')}, in the order in which they were drained", updated
+    yield f"updated · {counted(len(updated), 'instance')}, in the order in which they were drained", updated
     other = [both for both in rest if both not in open_ and both not in updated]
     taken = [both for both in other if both[1].worked_on]
-    yield f"returned without an update · {number(len(taken), 'instance')}", taken
+    yield f"returned without an update · {counted(len(taken), 'instance')}", taken
     staged = [both for both in other if not both[1].worked_on]
-    yield f"staged, not rebooted in this run · {number(len(staged), 'instance')}", staged
+    yield f"staged, not rebooted in this run · {counted(len(staged), 'instance')}", staged
 
 
 def left_open(row: Row, lane: Lane | None) -> bool:
