@@ -40,7 +40,7 @@ def next_hearing(pending: PendingCommand, now: datetime, policy: Policy) -> date
     )
 
 
-def _said(ended: CommandResult) -> str:
+def result_text(ended: CommandResult) -> str:
     match ended.end:
         case CommandStatus.FAILED:
             return f"exit code {ended.exit_code}: {ended.detail}" if ended.detail else f"exit code {ended.exit_code}"

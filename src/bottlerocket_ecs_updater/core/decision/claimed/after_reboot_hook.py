@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.decision.host_checks import _said
+from bottlerocket_ecs_updater.core.decision.host_checks import result_text
 from bottlerocket_ecs_updater.core.model.command import NextStep, RunAfterReboot
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.run_command import CommandStatus
@@ -38,7 +38,7 @@ def ask_after_reboot(instance: Instance, now: datetime, policy: Policy) -> NextS
     return (
         None
         if instance.after_reboot_result.end is CommandStatus.SUCCESS
-        else Unhealthy(_said(instance.after_reboot_result))
+        else Unhealthy(result_text(instance.after_reboot_result))
     )
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.decision.claimed.after_reboot_hook import Unhealthy, ask_after_reboot
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import give_back
 from bottlerocket_ecs_updater.core.decision.claimed.verify import (
-    _note,
-    _return_verified,
-    _second_reboot_possible,
     never_rebooted,
+    note_failure,
+    return_when_proven,
 )
 from bottlerocket_ecs_updater.core.decision.evidence import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
@@ -64,16 +62,8 @@ def _recovered(
     if report.boot == claim.boot:
         quiet = max(moment for moment in (quiet_from(instance.reboots), _quiet_of_quarantine(instance)) if moment)
         return NextStep() if fleet.at < quiet else give_back(instance, claim, never_rebooted(instance, claim), fleet)
-    again = _second_reboot_possible(instance, claim, fleet, policy)
-    if again is not None:
-        return again
-    match ask_after_reboot(instance, fleet.at, policy):
-        case None:
-            return _return_verified(instance, claim, registration, report, fleet)
-        case NextStep() as asked:
-            return asked
-        case Unhealthy():
-            return NextStep()
+    step = return_when_proven(instance, claim, registration, report, fleet, policy)
+    return step if isinstance(step, NextStep) else NextStep()
 
 
 def _quiet_of_quarantine(instance: Instance) -> datetime:
@@ -99,5 +89,5 @@ def _say_quarantined(
     """
     written = registration.attributes.get(ATTRIBUTE)
     if written is not None and written != claim.encode():
-        return Quarantine(instance.id, claim, why), _note(instance, claim, why, fleet)
+        return Quarantine(instance.id, claim, why), note_failure(instance, claim, why, fleet)
     return (Conclude(instance.id, Quarantined(why)),)

@@ -56,19 +56,24 @@ def verify(
         nearly = instance.progress.connected_looks == CONNECTED_LOOKS - 1 and registration.connected
         wants_group = nearly and group_due_soon(instance, RETURNS_AFTER_ANSWER, fleet)
         return NextStep(look_at=soon, wants_reboot_end=_end_unasked(instance), wants_group=wants_group)
+    step = return_when_proven(instance, claim, registration, report, fleet, policy)
+    if isinstance(step, NextStep):
+        return step
+    if not over:
+        return ask_again(instance, fleet.at, policy)
+    why = failed(Failure.UNHEALTHY, version=report.running, detail=step.detail)
+    return quarantine(instance, claim, registration, why, fleet)
+
+
+def return_when_proven(
+    instance: Instance, claim: Claim, registration: Registration, report: HostReport, fleet: Fleet, policy: Policy
+) -> NextStep | Unhealthy:
+    """Return it if no second reboot can come and the after-reboot document, if there is one, finds it healthy."""
     again = _second_reboot_possible(instance, claim, fleet, policy)
     if again is not None:
         return again
-    match ask_after_reboot(instance, fleet.at, policy):
-        case None:
-            return _return_verified(instance, claim, registration, report, fleet)
-        case NextStep() as asked:
-            return asked
-        case Unhealthy(detail=detail):
-            if not over:
-                return ask_again(instance, fleet.at, policy)
-            why = failed(Failure.UNHEALTHY, version=report.running, detail=detail)
-            return quarantine(instance, claim, registration, why, fleet)
+    answer = ask_after_reboot(instance, fleet.at, policy)
+    return _return_verified(instance, claim, registration, report, fleet) if answer is None else answer
 
 
 def _end_unasked(instance: Instance) -> bool:
@@ -140,7 +145,7 @@ def _judge(instance: Instance, claim: Claim, report: HostReport, fleet: Fleet) -
         return Updated(claim.source, claim.target), ()
     if report.running == claim.source:
         why = failed(Failure.ROLLED_BACK, version=report.running, target=claim.target)
-        return why, (_note(instance, claim, why, fleet),)
+        return why, (note_failure(instance, claim, why, fleet),)
     return failed(Failure.WRONG_VERSION, version=report.running, target=claim.target), ()
 
 
@@ -148,7 +153,7 @@ def quarantine(instance: Instance, claim: Claim, registration: Registration, why
     """Leave it out of service. If it is in service by itself, drop the claim, and still report it as failed."""
     # A reboot that did not happen says nothing about the version, and neither does a host that cannot be checked.
     told_of_version = why.failure is not Failure.REBOOT_STALLED and not is_mute(instance, fleet)
-    note = _note(instance, claim, why, fleet, against_version=told_of_version)
+    note = note_failure(instance, claim, why, fleet, against_version=told_of_version)
     if registration.status is Status.ACTIVE:
         # DRAINING did not survive the reboot: it is in service, so there is nothing to return.
         return NextStep((Unmark(instance.id, why, took_slot=False), note), look_at=fleet.at)
@@ -156,7 +161,7 @@ def quarantine(instance: Instance, claim: Claim, registration: Registration, why
     return NextStep((mark, note), look_at=fleet.at)
 
 
-def _note(instance: Instance, claim: Claim, why: Failed, fleet: Fleet, *, against_version: bool = True) -> Note:
+def note_failure(instance: Instance, claim: Claim, why: Failed, fleet: Fleet, *, against_version: bool = True) -> Note:
     """The backoff to record for a version on which the host did not come back healthy."""
     rest = next_backoff(instance.backoff, claim.target, why.failure.code, fleet.at, rolled_back=against_version)
     return Note(instance.id, rest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from bottlerocket_ecs_updater.core.decision.host_checks import _said
+from bottlerocket_ecs_updater.core.decision.host_checks import result_text
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind
@@ -17,7 +17,7 @@ def before_drain_hold(instance: Instance, policy: Policy) -> Hold | None:
     ended = instance.before_drain_result
     if not policy.before_drain or ended is None or ended.end is CommandStatus.SUCCESS:
         return None
-    return hold(Reason.BEFORE_DRAIN_FAILED, detail=_said(ended))
+    return hold(Reason.BEFORE_DRAIN_FAILED, detail=result_text(ended))
 
 
 def prepared(instance: Instance, policy: Policy, now: datetime) -> bool:
