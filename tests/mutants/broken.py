@@ -331,7 +331,7 @@ MUTANTS = (
     ),
     broken(
         "a lease that lapsed ends the run",
-        "engine/drain_deadline.py",
+        "engine/outages.py",
         "                if has_passed(began, self._policy.drain_timeout, self._clock.now()):\n",
         "                if True:\n",
         "tests/engine/store/test_store_outages.py",
@@ -360,7 +360,7 @@ MUTANTS = (
     broken(
         "a run ends though the ledger still has a claim on what it returned",
         "engine/run.py",
-        "            self._patience.insist(world.ledger.flush)\n",
+        "            self._outages.insist(ports.ledger.flush)\n",
         "",
         "tests/engine/store/test_store_outages.py",
     ),

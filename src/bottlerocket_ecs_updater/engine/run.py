@@ -47,11 +47,11 @@ from bottlerocket_ecs_updater.core.state.ledger import (
     without_gone,
 )
 from bottlerocket_ecs_updater.engine.act.executor import Executor
-from bottlerocket_ecs_updater.engine.drain_deadline import DrainDeadlines
 from bottlerocket_ecs_updater.engine.lease.right import lease_guard
 from bottlerocket_ecs_updater.engine.look.evidence import Evidence
 from bottlerocket_ecs_updater.engine.look.looker import Looker, Wants
 from bottlerocket_ecs_updater.engine.look.schedule import GATHER_SHARE, LookSchedule
+from bottlerocket_ecs_updater.engine.outages import OutageWaits
 from bottlerocket_ecs_updater.engine.ports import (
     Clock,
     Cluster,
@@ -135,7 +135,7 @@ class Run:
         self,
         run: RunId,
         cluster_name: str,
-        world: Ports,
+        ports: Ports,
         policy: Policy,
         *,
         stop: Stop | None = None,
@@ -143,45 +143,45 @@ class Run:
         version: str = "",
         calls: Counted | None = None,
     ) -> None:
-        now = world.clock.now()
-        world = replace(world, recorder=SafeRecorder(world.recorder))
+        now = ports.clock.now()
+        ports = replace(ports, recorder=SafeRecorder(ports.recorder))
         self._run = run
         self._cluster_name = cluster_name
-        self._world = world
+        self._ports = ports
         self._policy = policy
         self._stop = stop_requested = stop or Stop()
-        self._patience = DrainDeadlines(
-            world.clock, world.lease, policy, world.recorder, wake, lambda: bool(stop_requested.why)
+        self._outages = OutageWaits(
+            ports.clock, ports.lease, policy, ports.recorder, wake, lambda: bool(stop_requested.why)
         )
         self._version = version
         self._calls = calls
-        self._known = RunState(run, now, now, now, believed_max=policy.long_step, store=world.store_name)
+        self._known = RunState(run, now, now, now, believed_max=policy.long_step, store=ports.store_name)
         self._known.daemon_start = policy.daemon_start
-        self._known.own = world.own
-        self._looking = Looker(
+        self._known.own = ports.own
+        self._looker = Looker(
             self._known,
-            world.cluster,
-            world.hosts,
-            world.clock,
+            ports.cluster,
+            ports.hosts,
+            ports.clock,
             policy,
-            world.recorder,
-            world.survey,
-            world.successors,
+            ports.recorder,
+            ports.survey,
+            ports.successors,
         )
-        world.ledger.ask_first(partial(lease_guard(world.lease), True))
-        self._acting = Executor(
+        ports.ledger.ask_first(partial(lease_guard(ports.lease), True))
+        self._executor = Executor(
             self._known,
-            world.cluster,
-            world.hosts,
-            world.ledger,
-            world.clock,
-            world.recorder,
-            world.successors,
+            ports.cluster,
+            ports.hosts,
+            ports.ledger,
+            ports.clock,
+            ports.recorder,
+            ports.successors,
         )
-        self._evidence = Evidence(self._known, world.cluster, world.ledger)
-        self._sightings = FirstSeen(world.store)
-        self._shared = SharedState(world.store, world.place, policy.rules.stages)
-        self._agenda = LookSchedule(policy.poll_interval)
+        self._evidence = Evidence(self._known, ports.cluster, ports.ledger)
+        self._first_seen = FirstSeen(ports.store)
+        self._shared = SharedState(ports.store, ports.place, policy.rules.stages)
+        self._schedule = LookSchedule(policy.poll_interval)
         self._phases: dict[InstanceId, tuple[Phase, datetime]] = {}
         self._holds: dict[InstanceId, Hold] = {}
         self._stuck_on: Hold | None = None
@@ -194,14 +194,14 @@ class Run:
 
     def execute(self) -> RunFinished:
         """Run to the end, and return the result. Expected errors are in the result, not raised."""
-        world = self._world
+        ports = self._ports
         self._record(RunStarted(self._known.started_at, self._run, self._cluster_name, self._version))
         why, error, in_haste, lost = "", False, False, False
         try:
             self._remember()
             self._passes()
             self._note_waiting()
-            self._patience.insist(world.ledger.flush)
+            self._outages.insist(ports.ledger.flush)
             self._stopping()
             denied = self._denied()
             if denied:
@@ -231,12 +231,12 @@ class Run:
             self._stuck_on, self._in_vain = stuck_on(outcomes, fleet), drains_in_vain(outcomes, fleet)
             self._why_stuck = said(self._stuck_on, fleet) if self._stuck_on is not None else self._in_vain
             codes = waiting_codes(outcomes, fleet)
-            self._world.ledger.change(partial(with_waiting, codes=codes, at=self._known.started_at))
+            self._ports.ledger.change(partial(with_waiting, codes=codes, at=self._known.started_at))
 
     def _remember(self) -> None:
         try:
-            self._patience.insist(partial(remember, self._known, self._world.ledger))
-            self._world.ledger.change(partial(with_suspect_after, after=self._policy.suspect_after))
+            self._outages.insist(partial(remember, self._known, self._ports.ledger))
+            self._ports.ledger.change(partial(with_suspect_after, after=self._policy.suspect_after))
         except LedgerBroken as problem:
             # Claims are also on the instances, so return claimed instances to service. Start no updates.
             self._known.blocked = str(problem)
@@ -245,11 +245,11 @@ class Run:
     def _flush_once_more(self) -> None:
         """Try to save the ledger, however the run ended: an outdated claim would make work for the next run."""
         with suppress(UpdaterError, LeaseLost, Interrupted):
-            self._world.ledger.flush()
+            self._ports.ledger.flush()
 
     def _publish(self, finished: RunFinished) -> None:
         """Publish the cluster's standing for other clusters. A failure affects nothing else."""
-        store, place, known = self._world.store, self._world.place, self._known
+        store, place, known = self._ports.store, self._ports.place, self._known
         if store is None or place is None:
             return
         last = LastRun(self._run, finished.outcome, finished.exit_code, finished.at, finished.why)
@@ -261,7 +261,7 @@ class Run:
             self._record(published(now, before, known.past.first_seen, finished.at))
 
     def _record(self, event: object) -> None:
-        self._world.recorder.record(event)  # type: ignore[arg-type]
+        self._ports.recorder.record(event)  # type: ignore[arg-type]
 
     # The loop
 
@@ -269,9 +269,9 @@ class Run:
         wants, afresh = EVERYTHING, True
         while not self._stopping():
             try:
-                self._looking.look(wants)
+                self._looker.look(wants)
                 if afresh:
-                    begin_afresh(self._known, self._looking, self._world.ledger)
+                    begin_afresh(self._known, self._looker, self._ports.ledger)
                     self._forget_gone()
                     afresh = False
                 self._evidence.look()
@@ -283,27 +283,27 @@ class Run:
                     return
                 acted = self._act(decision)
             except LeaseLapsed as lapse:
-                self._patience.regain(lapse)
+                self._outages.regain(lapse)
                 wants, afresh = EVERYTHING, True
                 continue
             except (Throttled, Unreachable) as problem:
-                self._patience.wait_out(problem)
+                self._outages.wait_out(problem)
                 # The outage may have been long, so look at services again.
                 wants = replace(wants, services=True)
                 continue
-            if not self._acting.unsafe:
-                self._patience.answered()
+            if not self._executor.unsafe:
+                self._outages.answered()
             self._tell_phases()
             if decision.look_at is None and not acted:
                 return
             self._promise(decision, wants)
-            again = self._agenda.next(decision.look_at) or self._known.at
+            again = self._schedule.next(decision.look_at) or self._known.at
             again = self._together(again)
             self._breaths = 0 if acted or again > self._known.at else self._breaths + 1
-            if self._acting.faltered or self._breaths >= BREATHS_MAX:
+            if self._executor.faltered or self._breaths >= BREATHS_MAX:
                 # Do not retry at once what AWS just refused or throttled, or what a few looks in a row did not find.
                 again = max(again, self._known.at + self._policy.poll_interval)
-            self._patience.sleep_until(again)
+            self._outages.sleep_until(again)
             wants = self._wants(decision)
 
     def _act(self, decision: Decision) -> bool:
@@ -311,11 +311,11 @@ class Run:
 
         Claimed instances are verified if possible, the others are returned to service, and the run ends with the error.
         """
-        acted = self._acting.perform([verdict.commands for verdict in decision.steps.values()])
-        if self._acting.denied is not None:
+        acted = self._executor.perform([verdict.commands for verdict in decision.steps.values()])
+        if self._executor.denied is not None:
             if not self._known.in_hand:
-                raise self._acting.denied
-            self._known.bar(self._acting.denied)
+                raise self._executor.denied
+            self._known.bar(self._executor.denied)
         self._block_stalled()
         # If AWS denies reboots or checks for all hosts so far, drain no more hosts.
         for kind in (DocumentKind.REBOOT, DocumentKind.CHECK):
@@ -329,8 +329,8 @@ class Run:
 
     def _block_stalled(self) -> None:
         """Treat a call that AWS has neither accepted nor denied for `stall_timeout` as denied."""
-        known, now, limit = self._known, self._world.clock.now(), self._policy.stall_timeout
-        since = {id_: known.instance(id_).progress.stalled_since for id_ in sorted(self._acting.stalled)}
+        known, now, limit = self._known, self._ports.clock.now(), self._policy.stall_timeout
+        since = {id_: known.instance(id_).progress.stalled_since for id_ in sorted(self._executor.stalled)}
         over = [id_ for id_, at in since.items() if at is not None and has_passed(at, limit, now)]
         if known.blocked or not over:
             return
@@ -346,13 +346,13 @@ class Run:
         wanted = [id_ for id_, verdict in decision.steps.items() if verdict.look_at == now and not verdict.commands]
         self._stuck = {id_: self._stuck.get(id_, now) for id_ in wanted if self._known.instance(id_).claim is None}
         for id_ in [id_ for id_, since in self._stuck.items() if has_passed(since, limit, now)]:
-            self._acting.outcomes.settle(id_, hold(Reason.FACTS_MISSING, limit=duration_text(limit)))
+            self._executor.outcomes.settle(id_, hold(Reason.FACTS_MISSING, limit=duration_text(limit)))
 
     def _forget_gone(self) -> None:
         """Drop ledger entries of instances that left the cluster. Claims stay."""
         if self._known.listed_whole:
             present = {id_ for id_, one in self._known.instances.items() if one.registration is not None}
-            self._world.ledger.change(partial(without_gone, present=present, now=self._known.at))
+            self._ports.ledger.change(partial(without_gone, present=present, now=self._known.at))
 
     def _look_beyond(self, *, anew: bool) -> None:
         """Read the pause switch and the shared state. If that fails, start no updates, but finish those in progress."""
@@ -374,21 +374,21 @@ class Run:
         known = self._known
         read_at = self._pause_read_at
         if anew or known.paused or read_at is None or has_passed(read_at, PAUSE_READ_EVERY, known.at):
-            self._tell_pause(look_for_pause(self._world.store, self._world.state or self._cluster_name))
+            self._tell_pause(look_for_pause(self._ports.store, self._ports.state or self._cluster_name))
             self._pause_read_at = known.at
 
     def _look_at_store(self) -> None:
         """Read how old versions are, and what other clusters and people recorded about them."""
-        known, ledger = self._known, self._world.ledger
+        known, ledger = self._known, self._ports.ledger
         known.shared = self._shared.look(known.at)
         if why := self._shared.take_off():
             self._record(RuleOff(known.at, "blocks and promotions", why))
         for key, why in self._shared.take_unreadable():
             self._record(StateUnreadable(known.at, key, why))
         for version in known.releases_told():
-            seen = self._sightings.note(version, known.at)
+            seen = self._first_seen.note(version, known.at)
             ledger.change(partial(with_sighting, version=version, at=seen))
-        for key, why in self._sightings.take_unreadable():
+        for key, why in self._first_seen.take_unreadable():
             self._record(StateUnreadable(known.at, key, why))
         for id_, version in newly_found(known.fleet(), self._policy).items():
             ledger.change(partial(with_found, instance=id_, version=version, at=known.at))
@@ -405,16 +405,16 @@ class Run:
     def _stopping(self) -> bool:
         if self._stop.why and not self._known.stopping:
             self._known.stopping = self._stop.why
-            self._record(RunStopping(self._world.clock.now(), self._stop.why))
+            self._record(RunStopping(self._ports.clock.now(), self._stop.why))
         return bool(self._known.stopping)
 
     def _promise(self, decision: Decision, looked: Wants) -> None:
         ours = [id_ for id_, instance in self._known.instances.items() if instance.claim is not None]
         kept = ours if looked.full or looked.listing else [*looked.due, *looked.heard]
-        self._agenda.take(decision, ours, kept, self._known.at)
+        self._schedule.take(decision, ours, kept, self._known.at)
         services = self._known.services
         were_looked_at = services is not None and services.at == self._known.at
-        self._agenda.take_services(self._services_at(decision), kept=were_looked_at)
+        self._schedule.take_services(self._services_at(decision), kept=were_looked_at)
 
     def _services_at(self, decision: Decision) -> datetime | None:
         """When to look at the services next.
@@ -441,7 +441,7 @@ class Run:
         """
         policy, began = self._policy, self._known.started_at
         spacing = self._apart
-        prompt = self._agenda.earliest(lambda id_: is_prompt(self._known.instance(id_)))
+        prompt = self._schedule.earliest(lambda id_: is_prompt(self._known.instance(id_)))
         shared = shared_look(again, began, spacing)
         if prompt is None:
             return shared
@@ -456,13 +456,13 @@ class Run:
         return apart(policy.poll_interval, many, policy.settle)
 
     def _wants(self, decision: Decision) -> Wants:
-        now = self._world.clock.now()
-        steps, due = decision.steps.items(), self._agenda.due(now)
+        now = self._ports.clock.now()
+        steps, due = decision.steps.items(), self._schedule.due(now)
         heard = {id_ for id_ in due if id_ in decision.steps and decision.steps[id_].wants_answer_only}
         return Wants(
             full=decision.wants_full_look,
             listing=decision.wants_listing,
-            services=self._agenda.services_due(now) or self._baseline_due(now),
+            services=self._schedule.services_due(now) or self._baseline_due(now),
             due=due - heard,
             heard=heard,
             tasks=[id_ for id_, verdict in steps if verdict.wants_tasks],
@@ -494,7 +494,7 @@ class Run:
         self._tell_phases()
 
     def _tell_phases(self) -> None:
-        now = self._world.clock.now()
+        now = self._ports.clock.now()
         for id_ in sorted(self._known.touched):
             instance = self._known.instance(id_)
             if not instance.bottlerocket:
@@ -517,7 +517,7 @@ class Run:
             why = known.halt.why
         if not why and name in ("stuck", "failures"):
             why = self._why_stuck
-        now = self._world.clock.now()
+        now = self._ports.clock.now()
         took = now - known.started_at
         why = why or known.stopping
         calls, throttles = (dict(self._calls), self._calls.throttled) if self._calls is not None else ({}, 0)

@@ -132,7 +132,7 @@ class Executor:
         self._recorder = recorder
         self._successors = successors
         self.outcomes = Outcomes(knowledge, clock, recorder)
-        self._claiming = ClaimWriter(knowledge, cluster, ledger, clock, recorder, self.outcomes)
+        self._claim_writer = ClaimWriter(knowledge, cluster, ledger, clock, recorder, self.outcomes)
         self._hooks_proven = False
         self._cancel_denied = False
         self.faltered = False
@@ -228,9 +228,9 @@ class Executor:
             case Return():
                 return self._return([c for c in batch if isinstance(c, Return)])
             case Unmark():
-                return self._claiming.unmark([c for c in batch if isinstance(c, Unmark)])
+                return self._claim_writer.unmark([c for c in batch if isinstance(c, Unmark)])
             case Quarantine():
-                return self._claiming.quarantine([c for c in batch if isinstance(c, Quarantine)])
+                return self._claim_writer.quarantine([c for c in batch if isinstance(c, Quarantine)])
             case Mark():
                 return self._mark([c for c in batch if isinstance(c, Mark)])
             case Drain():
@@ -268,7 +268,7 @@ class Executor:
     def _mark(self, batch: Sequence[Mark]) -> set[InstanceId]:
         if any(self._known.instance(command.instance).claim is None for command in batch):
             self._prove_hooks()
-        return self._claiming.mark(batch)
+        return self._claim_writer.mark(batch)
 
     # The state in ECS
 
@@ -328,7 +328,7 @@ class Executor:
 
     def _send(self, kind: DocumentKind, ids: Sequence[InstanceId]) -> set[InstanceId]:
         if kind is DocumentKind.APPLY:
-            self._claiming.prove(ids[0])
+            self._claim_writer.prove(ids[0])
         if kind is DocumentKind.BEFORE_DRAIN:
             self._prove_hooks()
         now = self._clock.now()

@@ -104,18 +104,18 @@ def standing_keys(store: Store) -> Iterator[str]:
     yield from (key for key, _ in _places(store))
 
 
-def write_standing(candidate: ClusterStanding) -> bytes:
+def write_standing(standing: ClusterStanding) -> bytes:
     """The standing as JSON that people can read and compare."""
-    value = {"format": FORMAT, **_converter().unstructure(candidate, ClusterStanding)}
+    value = {"format": FORMAT, **_converter().unstructure(standing, ClusterStanding)}
     return json.dumps(value, indent=1, sort_keys=True).encode()
 
 
 def read_standing(data: bytes, place: Location) -> ClusterStanding:
     """Parse a standing. Raises Unreadable, also if it belongs to another cluster than its key."""
-    candidate = read_object(data, lambda value: _structured(value, ClusterStanding))
-    if candidate.place != place:
-        raise Unreadable(f"it belongs to {candidate.place}")
-    return candidate
+    standing = read_object(data, lambda value: _structured(value, ClusterStanding))
+    if standing.place != place:
+        raise Unreadable(f"it belongs to {standing.place}")
+    return standing
 
 
 def look_for_acts(store: Store) -> Acts:
@@ -270,8 +270,8 @@ def publish(store: Store, seen: Seen, policy: Policy) -> tuple[ClusterStanding, 
             before = read_standing(data, seen.place) if data is not None else None
         except Unreadable:
             before = None
-        candidate = standing_of(seen, policy, before)
-        return (candidate, before), write_standing(candidate)
+        standing = standing_of(seen, policy, before)
+        return (standing, before), write_standing(standing)
 
     return _rewrite(store, standing_key(seen.place), write)
 

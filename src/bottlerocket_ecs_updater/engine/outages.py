@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.engine.ports import Clock, Lease, Recorder
 from bottlerocket_ecs_updater.errors import LeaseLapsed, LeaseLost, Throttled, Unreachable, UpdaterError
 
 
-class DrainDeadlines:
+class OutageWaits:
     """The waits of one run. `stop_requested` returns whether a signal came."""
 
     def __init__(
