@@ -151,8 +151,8 @@ class Shared:
 def circle_of(stage: str, waits_for: Iterable[str], standings: Iterable[ClusterStanding]) -> tuple[str, ...]:
     """Stages that wait for each other in a circle that includes this cluster's; empty if there is none."""
     edges: dict[str, set[str]] = {}
-    for candidate in standings:
-        edges.setdefault(candidate.stage, set()).update(candidate.waits_for)
+    for standing in standings:
+        edges.setdefault(standing.stage, set()).update(standing.waits_for)
     return _path_back(stage, (stage,), waits_for, edges) if stage else ()
 
 

@@ -148,29 +148,29 @@ def _lacks(
 
 
 def _lack(
-    candidate: ClusterStanding, requirement: Requirement, version: Version, rules: StageRules, now: datetime
+    standing: ClusterStanding, requirement: Requirement, version: Version, rules: StageRules, now: datetime
 ) -> _Lack | None:
-    name, since = _name(candidate.place), candidate.healthy_since(version)
+    name, since = _name(standing.place), standing.healthy_since(version)
     anew = now + requirement.wait
     until = since + requirement.wait if since is not None else anew
-    if candidate.silent(rules.silent_after, now):
-        return _Lack(f"{name} has been silent since {time_text(candidate.looked_at)}", max(until, now))
+    if standing.silent(rules.silent_after, now):
+        return _Lack(f"{name} has been silent since {time_text(standing.looked_at)}", max(until, now))
     if since is None:
-        return _Lack(f"{name} {_why_not(candidate, version)}", anew)
+        return _Lack(f"{name} {_why_not(standing, version)}", anew)
     if now < until:
         return _Lack(f"{name} has been healthy on it only since {time_text(since)}", until)
     return None
 
 
-def _why_not(candidate: ClusterStanding, version: Version) -> str:
-    if candidate.trouble:
-        return f"is not healthy: {'; '.join(candidate.trouble)}"
-    if not candidate.eligible:
+def _why_not(standing: ClusterStanding, version: Version) -> str:
+    if standing.trouble:
+        return f"is not healthy: {'; '.join(standing.trouble)}"
+    if not standing.eligible:
         return "has no instances to prove it on"
-    if candidate.unknown:
-        return f"has {candidate.unknown} of {candidate.eligible} instances that have not reported their version"
-    older = sum(count for one, count in candidate.running.items() if one < version)
-    return f"has {older} of {candidate.eligible} instances on older versions" if older else "has only just finished it"
+    if standing.unknown:
+        return f"has {standing.unknown} of {standing.eligible} instances that have not reported their version"
+    older = sum(count for one, count in standing.running.items() if one < version)
+    return f"has {older} of {standing.eligible} instances on older versions" if older else "has only just finished it"
 
 
 def _named(lacks: Sequence[_Lack]) -> str:
