@@ -21,13 +21,11 @@ PROBES_AT_ONCE = 20
 TERMS = Terms(PROBE_SECONDS, PROBE_REDIRECTS)
 
 
-def ask_probe(url: str) -> str:
-    """Why the URL is not healthy; empty if it answers with a 2xx status. Follows redirects."""
-    return ask_probes([url])[url]
-
-
 def ask_probes(urls: Sequence[str]) -> Mapping[str, str]:
-    """Probe several URLs at the same time. Together they take no longer than one probe."""
+    """Why each URL is not healthy, by URL; empty for one that answers with a 2xx status.
+
+    Probes follow redirects. All are sent at the same time, and together take no longer than one.
+    """
     # The settings accept only http and https.
     requests = [Request(url, headers={"User-Agent": "bottlerocket-ecs-updater"}) for url in urls]  # noqa: S310
     return dict(zip(urls, map(_unwell, ask_all(requests, TERMS)), strict=True))

@@ -29,8 +29,6 @@ _TAKING_AWAY = ("Terminating", "Terminated", "Warmed")
 _APART = ("Warmed", "Terminat")
 """Lifecycle states that do not count towards a group's desired capacity."""
 
-_ENDED = ("Successful", "Failed", "Cancelled")
-
 
 @dataclass(slots=True)
 class _Refresh:
@@ -140,12 +138,6 @@ class AutoScaling:
         refreshes = self._groups[group].refreshes
         refresh_id = str(uuid.UUID(int=self._chances.getrandbits(128), version=4))
         refreshes.insert(0, _Refresh(-len(refreshes), refresh_id, group, "InProgress", self._clock.now()))
-
-    def end_refresh(self, group: str, status: str = "Successful") -> None:
-        """End what `start_refresh` began."""
-        for refresh in self._groups[group].refreshes:
-            if refresh.status not in _ENDED:
-                refresh.status = status
 
     def describe_instances(self, request: Shape) -> Shape:
         """The requested instances that are in a group, or all that are in one."""

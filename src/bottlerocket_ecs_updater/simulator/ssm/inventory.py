@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 AGENT_VERSION = "3.3.987.0"
 MAX_FILTER_VALUES = 100
-LONG_AGO = timedelta(days=365)
 
 
 class ManagedInstance:

@@ -254,10 +254,6 @@ class InvariantChecker:
         if len(failed) >= FAILED_TASKS and self._world.clock.now() - failed[FAILED_TASKS - 1] >= FAILED_NOTICEABLE:
             self._violated(16, instance.ec2_instance_id, f"{call.caller} reboots it into {target}, which breaks tasks")
 
-    def released_by_hand(self, version: str) -> None:
-        """Note that a person declared a version good."""
-        self._failed_on.pop(version, None)
-
     def _note_broken(self, task: Task) -> None:
         instance = task.instance
         if instance is None or self._world.ecs.registry.breaks(task) is None:
