@@ -1,4 +1,4 @@
-"""What a person did, for the audit trail: who it was, and the line in the state store."""
+"""The audit trail of what people do with commands: who did what, when and why."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class _Tokens(Protocol):
 _LINE = r"[^\x00-\x1f\x7f]{1,200}"
 
 Why = Annotated[str, kinds.text("Reason, for the audit trail.", _LINE, "a line of at most 200 characters", "TEXT")]
-"""The reason that a person gives with an act; every command that acts takes it as `--why`."""
+"""The reason for an action; every command that changes something takes it as `--why`."""
 
 
 def caller(wired: Wired) -> str:
-    """Who calls: the ARN that AWS knows them by, and the user and machine; as much of it as can be found out."""
+    """The caller: the ARN from AWS, if it can be read, and the user and machine."""
     return caller_of(wired.clients, wired.own_api)
 
 
 def caller_of(clients: Clients, api: Api) -> str:
-    """The same, for a command that is about no cluster."""
+    """The caller of a command that is not about one cluster."""
     try:
         client = cast("_Tokens", clients.in_region("sts", None))
         arn = api.look(Operation.GET_CALLER_IDENTITY, "", client.get_caller_identity)["Arn"]
@@ -44,10 +44,10 @@ def caller_of(clients: Clients, api: Api) -> str:
 
 
 def record(wired: Wired, verb: str, about: str, why: str, done: str, who: str = "") -> None:
-    """Put an act that was just done into the audit trail, and on the index page.
+    """Add an action that was just taken to the audit trail and the index page.
 
-    `who` is for a caller who has asked already. Never raises: what was done is done, and a trail that could not be
-    written is said on stderr.
+    `who` is the caller, if already known. Never raises UpdaterError: the action was taken. A failed write is a warning
+    on stderr.
     """
     if wired.store is None:
         return

@@ -1,7 +1,7 @@
-"""What a person says of a version, to every cluster that shares the state store: the parts that all such commands have.
+"""What `promote`, `block`, `expedite` and their opposites share: they apply to all clusters of a state store.
 
-Each act has who, when and why, and is undone by its opposite. It takes effect in runs that are at work within seconds,
-and in all others when they begin.
+Each action records who, when and why, and its opposite undoes it. Runs in progress see it within seconds, others when
+they start.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class StoreSettings:
     config: ConfigFile = None
 
     def wired(self) -> WiredStore:
-        """Everything that a command on the store talks to."""
+        """The clients, the clock and the store for such a command."""
         return wire_store(self.state, self.region)
 
 
@@ -60,7 +60,7 @@ class ActSettings:
 
 
 def version_of(word: str) -> Version:
-    """The version that is meant. Raises UsageError for what is none."""
+    """Read a version. Raises UsageError if the word is not one."""
     try:
         return Version.parse(word)
     except ValueError as error:
@@ -75,9 +75,9 @@ def act(
     said: Callable[[Act], str],
     there: Callable[[Acts], Act | None] = lambda _: None,
 ) -> int:
-    """Do it, write down who did it, and say what follows and what it replaces.
+    """Take the action, record who took it, and print what follows and what it replaces.
 
-    Raises UpdaterError where the acts cannot be read.
+    Raises UpdaterError if the recorded actions cannot be read.
     """
     wired = settings.store.wired()
     made = Act(

@@ -1,4 +1,4 @@
-"""Who is at the keyboard, as far as this machine knows."""
+"""Who runs a command, as far as this machine knows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pause`: no run begins anything new on a cluster until somebody resumes; what is in flight finishes."""
+"""`pause`: no run starts new updates on a cluster until `resume`; updates in progress are finished."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`resume`: let runs begin again on a cluster that was paused."""
+"""`resume`: let runs start updates again on a paused cluster."""
 
 from __future__ import annotations
 
