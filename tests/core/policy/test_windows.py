@@ -323,6 +323,13 @@ def calendars(draw: st.DrawFn) -> tuple[tuple[Window, ...], tuple[Freeze, ...], 
 @settings(max_examples=12, deadline=None)
 @given(calendars())
 @example(((Window.parse("Fri 02:00 4h Pacific/Apia"),), (), at("2011-12-28T12:00Z")))
+@example(
+    (
+        (Window.parse("Thu 00:01 24h Pacific/Apia"),),
+        (Freeze.parse("2011-12-30 Pacific/Apia"),),
+        at("2011-12-29T12:00Z"),
+    )
+)
 @example(((Window.parse("Sun 00:30 1h America/St_Johns"),), (), at("2008-11-01T12:00Z")))
 @example(((Window.parse("Sun 00:30 1h America/Havana"),), (), at("2025-03-08T12:00Z")))
 def test_it_is_open_exactly_when_a_walk_from_minute_to_minute_finds_it_open(
