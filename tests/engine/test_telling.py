@@ -26,7 +26,7 @@ def test_why_an_instance_was_given_back_is_said_once() -> None:
     updater.run()
     held = [(event.instance, event.hold.reason) for event in updater.tape.of(InstanceHeld)]
     first, second = sorted(world.hosts)
-    assert held == [(first, Reason.DRAIN_TIMED_OUT), (second, Reason.DRAIN_BLOCKED)]
+    assert held == [(second, Reason.DRAIN_BLOCKED), (first, Reason.DRAIN_TIMED_OUT)]
 
 
 def test_nothing_is_said_of_an_instance_that_failed_once_and_left_the_cluster_since() -> None:
