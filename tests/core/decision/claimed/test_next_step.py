@@ -14,7 +14,6 @@ from tests.core.builders import (
     NEW,
     NEWER,
     NOW,
-    OLD,
     POLICY,
     RUN,
     SECOND,
@@ -34,13 +33,13 @@ from tests.core.builders import (
     staged,
     task,
 )
+from tests.core.decision.claimed.steps import UPDATED, kinds, next_step
 
 from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
 from bottlerocket_ecs_updater.core.decision.decide import decide
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import (
     Check,
-    Command,
     Drain,
     Mark,
     NextStep,
@@ -54,23 +53,11 @@ from bottlerocket_ecs_updater.core.model.fleet import Durations, Halt
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
-from bottlerocket_ecs_updater.core.model.outcome import Updated
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
-
-UPDATED = Updated(OLD, NEW)
-
-
-def next_step(one: Instance, **changes: Any) -> NextStep:
-    assert one.claim is not None
-    return proceed(one, one.claim, fleet(one, **changes), POLICY)
-
-
-def kinds(verdict: NextStep) -> list[type[Command]]:
-    return [type(command) for command in verdict.commands]
 
 
 def let_go(verdict: NextStep) -> Reason:

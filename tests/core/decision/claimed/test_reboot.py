@@ -38,13 +38,13 @@ from tests.core.builders import (
     task,
     unknown_end,
 )
+from tests.core.decision.claimed.steps import UPDATED, kinds, next_step
 
 from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import (
     Cancel,
     Check,
-    Command,
     Conclude,
     Mark,
     NextStep,
@@ -65,17 +65,6 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
-
-UPDATED = Updated(OLD, NEW)
-
-
-def next_step(one: Instance, **changes: Any) -> NextStep:
-    assert one.claim is not None
-    return proceed(one, one.claim, fleet(one, **changes), POLICY)
-
-
-def kinds(verdict: NextStep) -> list[type[Command]]:
-    return [type(command) for command in verdict.commands]
 
 
 def waits(verdict: NextStep) -> bool:
