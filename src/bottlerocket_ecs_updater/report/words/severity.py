@@ -18,12 +18,12 @@ from bottlerocket_ecs_updater.core.model.event import (
     InstanceQuarantined,
     LeaseTaken,
     LookPostponed,
+    OutputFailed,
     PhaseEntered,
     RuleOff,
     RunFinished,
     RunHalted,
     StateUnreadable,
-    TellingFailed,
     UpdatesPaused,
 )
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
@@ -126,7 +126,7 @@ def level_of(event: Event) -> Level:
             | LookPostponed()
             | RuleOff()
             | StateUnreadable()
-            | TellingFailed()
+            | OutputFailed()
         ):
             return Level.WARNING
         case CommandSent(kind=DocumentKind.BEFORE_DRAIN | DocumentKind.AFTER_REBOOT):
