@@ -246,10 +246,10 @@ class RuleOff(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class TellingFailed(Event):
+class OutputFailed(Event):
     """An output failed, such as a message or a report; the run and its other outputs continue. Sent once for each."""
 
-    name: ClassVar[str] = "telling.failed"
+    name: ClassVar[str] = "output.failed"
     what: str
     why: str
 

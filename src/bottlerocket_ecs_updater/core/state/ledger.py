@@ -64,7 +64,7 @@ class Ledger:
     """The records of one cluster."""
 
     claims: Mapping[InstanceId, OpenClaim] = field(default_factory=dict)
-    rests: Mapping[InstanceId, Backoff] = field(default_factory=dict)
+    backoffs: Mapping[InstanceId, Backoff] = field(default_factory=dict)
     failed_on: Mapping[Version, frozenset[InstanceId]] = field(default_factory=dict)
     """Versions that failed after a reboot since a person last released them, and on which instances."""
     first_seen: Mapping[Version, datetime] = field(default_factory=dict)
@@ -139,14 +139,14 @@ def with_backoff(ledger: Ledger, instance: InstanceId, backoff: Backoff) -> Ledg
     """Record the backoff after a failed attempt; if the version did not boot, also record its failure."""
     if backoff.rolled_back:
         ledger = with_failure(ledger, backoff.version, instance)
-    rests = _with(ledger.rests, instance, backoff)
-    return ledger if rests is ledger.rests else replace(ledger, rests=rests)
+    backoffs = _with(ledger.backoffs, instance, backoff)
+    return ledger if backoffs is ledger.backoffs else replace(ledger, backoffs=backoffs)
 
 
 def without_rest(ledger: Ledger, instance: InstanceId) -> Ledger:
     """Drop the backoff of an instance."""
-    rests = _without(ledger.rests, instance)
-    return ledger if rests is ledger.rests else replace(ledger, rests=rests)
+    backoffs = _without(ledger.backoffs, instance)
+    return ledger if backoffs is ledger.backoffs else replace(ledger, backoffs=backoffs)
 
 
 def with_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledger:
@@ -210,7 +210,7 @@ def without_failure(ledger: Ledger, version: Version, instance: InstanceId) -> L
     if instance in failed:
         left = {**ledger.failed_on, version: failed - {instance}}
         ledger = replace(ledger, failed_on={each: ids for each, ids in left.items() if ids})
-    backoff = ledger.rests.get(instance)
+    backoff = ledger.backoffs.get(instance)
     return without_rest(ledger, instance) if backoff is not None and backoff.version == version else ledger
 
 
@@ -229,7 +229,7 @@ def with_release(ledger: Ledger, version: Version, at: datetime) -> Ledger:
         released={**ledger.released, version: at},
         failed_on=_without(ledger.failed_on, version),
         broken=_without(ledger.broken, version),
-        rests={id_: backoff for id_, backoff in ledger.rests.items() if backoff.version != version},
+        backoffs={id_: backoff for id_, backoff in ledger.backoffs.items() if backoff.version != version},
     )
 
 
@@ -290,17 +290,17 @@ def without_gone(ledger: Ledger, present: Collection[InstanceId], now: datetime)
     A listing may miss an instance for a moment. Claims stay: only a decision drops them. The last update of an instance
     stays longer, because a terminated canary has proven something. Failures stay until a person releases them.
     """
-    remembered = ledger.rests.keys() | ledger.updated.keys() | ledger.found_on.keys()
+    remembered = ledger.backoffs.keys() | ledger.updated.keys() | ledger.found_on.keys()
     absent = {id_: ledger.absent_since.get(id_, now) for id_ in remembered if id_ not in present}
     gone = {id_ for id_, since in absent.items() if now - since >= ABSENT_FOR}
 
     def kept(past: Mapping[InstanceId, PastUpdate]) -> Mapping[InstanceId, PastUpdate]:
         return {id_: one for id_, one in past.items() if id_ not in gone or one.at > now - GONE_FOR}
 
-    rests = {id_: backoff for id_, backoff in ledger.rests.items() if id_ not in gone}
+    backoffs = {id_: backoff for id_, backoff in ledger.backoffs.items() if id_ not in gone}
     updated, found_on = kept(ledger.updated), kept(ledger.found_on)
-    absent = {id_: since for id_, since in absent.items() if id_ in rests or id_ in updated or id_ in found_on}
-    left = replace(ledger, rests=rests, updated=updated, found_on=found_on, absent_since=absent)
+    absent = {id_: since for id_, since in absent.items() if id_ in backoffs or id_ in updated or id_ in found_on}
+    left = replace(ledger, backoffs=backoffs, updated=updated, found_on=found_on, absent_since=absent)
     return ledger if left == ledger else left
 
 
@@ -321,9 +321,9 @@ def without_future(ledger: Ledger, now: datetime) -> Ledger:
         },
         published={name: _published_until(one, now) for name, one in ledger.published.items()},
         absent_since=_no_later(ledger.absent_since, now),
-        rests={
+        backoffs={
             id_: replace(backoff, until=min(backoff.until, now + longest_backoff(backoff)))
-            for id_, backoff in ledger.rests.items()
+            for id_, backoff in ledger.backoffs.items()
         },
     )
     return ledger if clamped == ledger else clamped

@@ -79,7 +79,7 @@ def _of_waits(event: e.Event) -> str:
 
 def _of_what_is_kept(event: e.Event) -> str:
     match event:
-        case e.TellingFailed(what=what, why=why):
+        case e.OutputFailed(what=what, why=why):
             return f"{what} could not be written; the run continues: {why}"
         case e.StateUnreadable(key=key, why=why):
             return f"{key} in the state store cannot be read; the run continues without it: {why}"

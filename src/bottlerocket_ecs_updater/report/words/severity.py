@@ -18,12 +18,12 @@ from bottlerocket_ecs_updater.core.model.event import (
     InstanceQuarantined,
     LeaseTaken,
     LookPostponed,
+    OutputFailed,
     PhaseEntered,
     RuleOff,
     RunFinished,
     RunHalted,
     StateUnreadable,
-    TellingFailed,
     UpdatesPaused,
     VersionWithdrawn,
 )
@@ -129,7 +129,7 @@ def level_of(event: Event) -> Level:
             | LookPostponed()
             | RuleOff()
             | StateUnreadable()
-            | TellingFailed()
+            | OutputFailed()
             | VersionWithdrawn()
         ):
             return Level.WARNING

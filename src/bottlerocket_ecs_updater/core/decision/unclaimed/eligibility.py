@@ -145,7 +145,7 @@ class RolloutLimits:
         self._allowances[target] = self._of(target).take()
         self._today = self._today.take()
 
-    def take_told(self, instance: Instance) -> None:
+    def take_reported(self, instance: Instance) -> None:
         """Count an instance for the version that its host reported as its target, if it reported one."""
         report = instance.check_answer.report if instance.check_answer is not None else None
         if report is not None and report.target is not None:
