@@ -104,10 +104,10 @@ class _Alike:
 def blamed_on_version(trial: Trial, tasks: Tasks, now: datetime) -> Sequence[TaskEnd]:
     """The failed tasks for which the version is the cause; empty if something else may be."""
     alike = [one for one in _by_deployment(trial, tasks).values() if one.failed]
-    telling = [one for one in alike if _tells(one, now)]
-    if not telling and _all_fail(alike, trial.groups, now):
-        telling = alike
-    return [end for one in telling for end in one.failed]
+    against_it = [one for one in alike if _tells(one, now)]
+    if not against_it and _all_fail(alike, trial.groups, now):
+        against_it = alike
+    return [end for one in against_it for end in one.failed]
 
 
 def _tells(one: _Alike, now: datetime) -> bool:
