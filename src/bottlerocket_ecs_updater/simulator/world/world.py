@@ -309,7 +309,7 @@ class World:
 
     def _breaks(self, task: Task) -> TasksBreak | None:
         host = self.hosts.get(task.instance.ec2_instance_id) if task.instance is not None else None
-        return host.breaks_tasks(gpus=task.workload.gpus > 0) if host is not None else None
+        return host.breaks_tasks(task.group, gpus=task.workload.gpus > 0) if host is not None else None
 
     def _operator_sets(self, status: str, instance_ids: Iterable[str]) -> None:
         self._set_status(OPERATOR, status, instance_ids)
