@@ -707,7 +707,7 @@ MUTANTS = (
     broken(
         "a version that is not published any more is booted all the same",
         "core/decision/admission.py",
-        "        or not_published(instance, target, fleet, policy)\n",
+        "        or not_published(instance, target, this_pass)\n",
         "",
         "tests/policy/test_published_stories.py",
     ),
