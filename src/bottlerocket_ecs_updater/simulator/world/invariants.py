@@ -261,7 +261,8 @@ class InvariantChecker:
         host, seen = self._world.hosts[instance.ec2_instance_id], self._seen[instance.ec2_instance_id]
         if seen.reboot_by is None or host.power is not Power.RUNNING:
             return
-        if task.last is Last.STOPPED and task.stop_code in FAILURES:
+        failed = task.stop_code in FAILURES or task.stopped_reason.startswith("Task failed ")
+        if task.last is Last.STOPPED and failed:
             self._failed_on.setdefault(host.running, []).append(self._world.clock.now())
         elif task.last is Last.PENDING and task.desired is Desired.RUNNING:
             self._world.clock.after(PENDING_NOTICEABLE, partial(self._note_pending, task, host))
