@@ -17,7 +17,14 @@ from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
-from bottlerocket_ecs_updater.simulator.faults import BootHangs, Fault, InstanceTerminated, SsmUnreachable, Step, Unreachable
+from bottlerocket_ecs_updater.simulator.faults import (
+    BootHangs,
+    Fault,
+    InstanceTerminated,
+    SsmUnreachable,
+    Step,
+    Unreachable,
+)
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.world.api_faults import denying
 from bottlerocket_ecs_updater.simulator.world.findings import Budget
