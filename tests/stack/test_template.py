@@ -114,6 +114,12 @@ def test_a_document_does_one_thing(document: str, steps: list[str]) -> None:
     assert step["precondition"] == {"StringEquals": ["platformType", "Linux"]}
 
 
+@pytest.mark.parametrize(("document", "seconds"), [("UpdateCheckCommand", 60), ("RebootCommand", 60)])
+def test_a_command_that_is_delivered_late_expires_soon(document: str, seconds: int) -> None:
+    [step] = properties(STACK, document)["Content"]["mainSteps"]
+    assert int(step["inputs"]["timeoutSeconds"]) <= seconds
+
+
 @pytest.mark.parametrize("parameters", [{}, EVERYTHING])
 def test_the_updater_takes_its_command_line_and_environment(parameters: dict[str, str]) -> None:
     [container] = properties(deployed(**parameters), "UpdaterTaskDefinition")["ContainerDefinitions"]

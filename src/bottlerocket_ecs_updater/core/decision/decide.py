@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -41,7 +41,7 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.start import (
     leave_own_host,
     services_for_begin,
 )
-from bottlerocket_ecs_updater.core.model.command import Check, Command, Conclude, NextStep, Note
+from bottlerocket_ecs_updater.core.model.command import Cancel, Check, Command, Conclude, NextStep, Note
 from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -94,7 +94,7 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
     if alone is not None:
         standings = {id_: left_alone(candidate, alone) for id_, candidate in standings.items()}
     for id_, candidate in standings.items():
-        draft.steps[id_] = _first_verdict(fleet.instances[id_], candidate, fleet, policy)
+        draft.steps[id_] = _first_step(fleet.instances[id_], candidate, fleet, policy)
     fleet = with_timed_out(fleet, draft.steps)
     gates = start_gates(nothing_begins(fleet, policy, halt, alone), standings, fleet, policy)
     stage(fleet, policy, standings, gates, draft)
@@ -102,6 +102,16 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
     begin(fleet, policy, standings, gates, draft)
     leave_own_host(fleet, policy, standings, gates, draft)
     return _close(fleet, policy, halt, gates.whole, draft)
+
+
+def _first_step(instance: Instance, candidate: CandidateState, fleet: Fleet, policy: Policy) -> NextStep:
+    """What to do with an unclaimed instance. An apply that gave no result in time is cancelled first.
+
+    Systems Manager may deliver it to an agent that comes back, maybe until the end of its execution timeout.
+    """
+    step = _first_verdict(instance, candidate, fleet, policy)
+    late = instance.applied is not None and instance.applied.given_up and not instance.applied.cancelled
+    return replace(step, commands=(Cancel(instance.id), *step.commands)) if late else step
 
 
 def _first_verdict(instance: Instance, candidate: CandidateState, fleet: Fleet, policy: Policy) -> NextStep:
