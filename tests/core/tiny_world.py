@@ -62,6 +62,7 @@ from bottlerocket_ecs_updater.core.model.services import Services, Slot
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.observe import (
+    see_check_answer,
     see_drain_sent,
     see_ended,
     see_marked,
@@ -70,7 +71,6 @@ from bottlerocket_ecs_updater.core.state.observe import (
     see_reboot_sent,
     see_registration,
     see_sent,
-    see_told,
 )
 
 DRAIN = 30 * SECOND
@@ -151,7 +151,7 @@ class World:
 
     hosts: dict[InstanceId, Host]
     now: datetime = NOW
-    rests: dict[InstanceId, Backoff] = field(default_factory=dict)
+    backoffs: dict[InstanceId, Backoff] = field(default_factory=dict)
     dies: int | type[Command] | None = None
     """After how many commands the run dies, or before which kind of command; None for never."""
     commands: list[Command] = field(default_factory=list)
@@ -224,7 +224,7 @@ class Run:
         seen = [observe(slot, services, {}) for slot in self.slots]
         self.slots = tuple(slot for slot in seen if not settled(slot, now, self.policy))
         failed: dict[Version, int] = {}
-        for backoff in self.world.rests.values():
+        for backoff in self.world.backoffs.values():
             failed[backoff.version] = failed.get(backoff.version, 0) + backoff.rolled_back
         return Fleet(
             self.id, started, now, now, dict(self.known), services, self.slots, halt=self.halt, suspects=failed
@@ -233,7 +233,7 @@ class Run:
     def _looked_at(self, host: Host) -> Instance:
         now = self.world.now
         known = self.known.get(host.id) or Instance(
-            host.id, reach=PingStatus.ONLINE, backoff=self.world.rests.get(host.id)
+            host.id, reach=PingStatus.ONLINE, backoff=self.world.backoffs.get(host.id)
         )
         instance = see_registration(known, host.registered(now), self.id)
         left = tuple(task(last_status="STOPPING" if host.drained_at else "RUNNING") for _ in range(host.tasks))
@@ -246,7 +246,7 @@ class Run:
             )
         elif sent is not None and sent.kind is DocumentKind.CHECK and now >= sent.sent_at + SECOND:
             instance = see_ended(instance, ended(DocumentKind.CHECK, at=now))
-            instance = see_told(instance, check_answer(host.says(), sent.sent_at, now))
+            instance = see_check_answer(instance, check_answer(host.says(), sent.sent_at, now))
         elif sent is not None and sent.kind is DocumentKind.BEFORE_DRAIN and now >= sent.sent_at + SECOND:
             end = CommandStatus.FAILED if host.refuses_drain else CommandStatus.SUCCESS
             instance = see_ended(instance, ended(DocumentKind.BEFORE_DRAIN, end, now))
@@ -297,7 +297,7 @@ class Run:
                 host.attributes[ATTRIBUTE] = claim.encode()
                 known = replace(known, claim=claim, progress=replace(known.progress, outcome=Quarantined(why)))
             case Note(backoff=backoff):
-                self.world.rests[host.id] = backoff
+                self.world.backoffs[host.id] = backoff
                 known = replace(known, backoff=backoff)
             case Conclude(outcome=outcome):
                 known = replace(known, progress=replace(known.progress, outcome=outcome))

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from tests.e2e.town import SPEED, Town, town
 
-from bottlerocket_ecs_updater.simulator.scenarios import OLD, telling_cluster
+from bottlerocket_ecs_updater.simulator.scenarios import OLD, showcase_cluster
 
 LOOKS = ("Describe", "List", "Get")
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    with town(telling_cluster(8), tmp_path_factory.mktemp("town") / "state", speed=SPEED) as made:
+    with town(showcase_cluster(8), tmp_path_factory.mktemp("town") / "state", speed=SPEED) as made:
         world = made.world
         world.launching.add_image("ami-0123456789abcdef0", "bottlerocket-aws-ecs-2-x86_64-v1.50.0-0123abcd")
         world.launching.add_template("hosts", "ami-0123456789abcdef0")

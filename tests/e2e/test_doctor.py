@@ -15,7 +15,7 @@ from tests.e2e.town import SPEED, Town, town
 
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
-from bottlerocket_ecs_updater.simulator.scenarios import telling_cluster
+from bottlerocket_ecs_updater.simulator.scenarios import showcase_cluster
 from bottlerocket_ecs_updater.simulator.services.documents import REBOOT, shell_document
 
 HARMLESS = (
@@ -34,7 +34,7 @@ BUCKET = "s3://examined/updater"
 
 @pytest.fixture
 def built(tmp_path: Path) -> Iterator[Town]:
-    with town(telling_cluster(8), tmp_path / "state", speed=SPEED) as made:
+    with town(showcase_cluster(8), tmp_path / "state", speed=SPEED) as made:
         made.aws("s3api", "create-bucket", "--bucket", "examined")
         yield made
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.town import ENDS_WITHIN_SECONDS, Town, assert_clean, town
 
-from bottlerocket_ecs_updater.core.model.event import TellingFailed
+from bottlerocket_ecs_updater.core.model.event import OutputFailed
 from bottlerocket_ecs_updater.report.record.codec import decode
 from bottlerocket_ecs_updater.simulator.scenarios import row
 
@@ -50,7 +50,7 @@ def test_a_run_into_a_pipe_that_breaks_updates_all_and_exits_as_ever(
         batches = sorted(tmp_path.rglob("events-*.jsonl"))
         told = [decode(line) for batch in batches for line in batch.read_bytes().splitlines()]
         assert [event.name for event in told].count("run.finished") == 1
-        assert [event.what for event in told if isinstance(event, TellingFailed)] == failed
+        assert [event.what for event in told if isinstance(event, OutputFailed)] == failed
 
 
 @pytest.mark.parametrize("command", ["status", "history", "--help"])

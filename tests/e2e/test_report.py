@@ -93,7 +93,7 @@ def test_nobody_to_be_reached_costs_a_warning_and_no_run(built: Town) -> None:
     told = heard(built.start("--notify-topic", topic))
     assert told.exit_code == 0
     assert [line["outcome"] for line in told.of("run.finished")] == ["ok"]
-    assert told.of("telling.failed")
+    assert told.of("output.failed")
 
 
 def _sqs(built: Town, *words: str) -> Any:

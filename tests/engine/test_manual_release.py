@@ -114,7 +114,7 @@ class Desk:
         return {
             "status": instance.status,
             "claimed": ATTRIBUTE in instance.custom,
-            "remembered": sorted({*ledger.claims, *ledger.rests}),
+            "remembered": sorted({*ledger.claims, *ledger.backoffs}),
         }
 
 
@@ -223,7 +223,7 @@ def test_a_version_that_failed_is_declared_good_for_all_instances() -> None:
     ]
     desk.perform(planned)
     ledger = desk.ledger().value
-    assert (dict(ledger.failed_on), dict(ledger.rests)) == ({}, {})
+    assert (dict(ledger.failed_on), dict(ledger.backoffs)) == ({}, {})
     assert NEW in ledger.released
 
 

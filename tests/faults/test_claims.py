@@ -250,12 +250,12 @@ def test_w5_what_is_remembered_of_an_instance_survives_descriptions_that_fail() 
     cluster.policy = replace(cluster.policy, max_failures=5, suspect_after=5)
     cluster.run()
     before = cluster.remembered()
-    assert before.rests.keys() == {instance_id(0)}
+    assert before.backoffs.keys() == {instance_id(0)}
     for _ in range(3):
         cluster.world.clock.sleep(timedelta(minutes=30) if cluster.runs > 1 else began - timedelta(minutes=20))
         cluster.run()
     after = cluster.remembered()
-    assert (after.rests, after.updated.keys()) == (before.rests, before.updated.keys())
+    assert (after.backoffs, after.updated.keys()) == (before.backoffs, before.updated.keys())
     assert cluster.boots() == 2
 
 

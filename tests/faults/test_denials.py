@@ -164,7 +164,7 @@ def test_what_a_run_left_drained_is_given_back_though_the_ledger_cannot_be_read(
 def test_a_ledger_that_cannot_be_read_keeps_a_run_from_beginning_anything(tmp_path: Path) -> None:
     world = row(3)
     told = story(world, tmp_path)
-    told.store.put(ledger_key("demo"), b'{"format": 99, "claims": {}, "rests": {}}', None)
+    told.store.put(ledger_key("demo"), b'{"format": 99, "claims": {}, "backoffs": {}}', None)
     finished = told.run()
     assert (finished.outcome, finished.exit_code) == ("error", 1)
     assert "delete it" in finished.why

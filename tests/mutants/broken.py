@@ -212,7 +212,7 @@ MUTANTS = (
     broken(
         "a rest is forgotten at the end of the run",
         "engine/resume.py",
-        "    known.rests = state.rests\n",
+        "    known.backoffs = state.backoffs\n",
         "",
         "tests/engine",
         "tests/faults/test_reboots.py",
@@ -360,7 +360,7 @@ MUTANTS = (
     broken(
         "a run ends though the ledger still has a claim on what it returned",
         "engine/run.py",
-        "            self._outages.insist(ports.ledger.flush)\n",
+        "            self._outages.retry(ports.ledger.flush)\n",
         "",
         "tests/engine/store/test_store_outages.py",
     ),

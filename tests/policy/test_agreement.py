@@ -118,7 +118,7 @@ def test_four_commands_and_a_page_say_the_same_of_every_instance(seed: int, tmp_
             assert f"  SUSPECT      {report.target} " in text
         if Reason.BACKING_OFF in asked:
             assert f"  {id_}  " in text.partition("\nBacking off\n")[2]
-        assert reason != Reason.BACKING_OFF.code or id_ in said["rests"]
+        assert reason != Reason.BACKING_OFF.code or id_ in said["backoffs"]
     for version in said["suspects"]:
         takers = [
             one

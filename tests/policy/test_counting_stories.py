@@ -96,7 +96,7 @@ def test_a_canary_that_comes_back_late_and_well_has_not_failed() -> None:
     assert roll.run().counts["quarantined"] == 1
     assert roll.ledger.suspects == {Version.parse(NEW): 1}
     assert updated(roll.run(later=12 * HOUR)) == 4
-    assert (roll.ledger.suspects, dict(roll.ledger.rests)) == ({}, {})
+    assert (roll.ledger.suspects, dict(roll.ledger.backoffs)) == ({}, {})
 
 
 def test_a_release_is_not_suspect_for_hosts_that_were_only_late() -> None:

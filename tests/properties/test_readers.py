@@ -192,7 +192,7 @@ def _read_ledger(data: bytes) -> None:
     assert again == ledger
     for claim in ledger.claims.values():
         assert claim.claim.since + timedelta(days=36500) > NOW
-    for rest in ledger.rests.values():
+    for rest in ledger.backoffs.values():
         assert rest.until - timedelta(days=700) < rest.until
 
 

@@ -228,7 +228,7 @@ def the_last_run_tells_of_the_world(played: Played) -> Broken:
 
 
 def _another_acted_meanwhile(played: Played, ending: Ending) -> bool:
-    """Whether it stood still for so long that another run took the right to act, and had an instance in hand."""
+    """Whether it stood still for so long that another run took the right to act, with an instance in progress."""
     others = (other for other in played.endings if other is not ending and other.changed_something)
     return any(other.began < ending.ended and other.ended > ending.began for other in others)
 

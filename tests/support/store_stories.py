@@ -16,7 +16,7 @@ GARBAGE: tuple[bytes, ...] = (
     b"[]",
     b"[" * 100_000,
     b"\xff\xfe",
-    b'{"format": 99, "claims": {}, "rests": {}}',
+    b'{"format": 99, "claims": {}, "backoffs": {}}',
     b'{"since": "0001-01-01T00:00:00+14:00", "who": 1, "why": []}',
     b'{"first_seen": NaN}',
     b'{"holder": {}, "epoch": "x", "term_seconds": 1e400, "released": 1}',

@@ -51,7 +51,7 @@ def find_clusters(clients: Pair[ECSClient], api: Api) -> Mapping[str, Mapping[st
     return clusters
 
 
-class Asker:
+class TaskCallback:
     """The state machine that waits for this task's reply."""
 
     def __init__(self, client: Callable[[], _States], api: Api, token: str) -> None:
@@ -59,7 +59,7 @@ class Asker:
         self._api = api
         self._token = token
 
-    def tell(self, output: Mapping[str, object]) -> None:
+    def succeed(self, output: Mapping[str, object]) -> None:
         """Report success with this output. Raises what `Api.act` raises."""
         method = self._client().send_task_success
         self._api.act(Operation.SEND_TASK_SUCCESS, "", method, taskToken=self._token, output=json.dumps(output))

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class Outputs:
     """Everybody who is told, as one recorder."""
 
     recorder: Recorder
@@ -63,7 +63,7 @@ class Telling:
                 self._live.close()
 
 
-def tell(settings: RunSettings, wired: Wired, stream: TextIO) -> Telling:
+def open_outputs(settings: RunSettings, wired: Wired, stream: TextIO) -> Outputs:
     """Gather everybody that the settings name."""
     output, store, about = settings.output, wired.store, _About(wired.run, wired.cluster_name)
     as_json = output.log_format == "json" or (output.log_format == "auto" and not stream.isatty())
@@ -83,24 +83,24 @@ def tell(settings: RunSettings, wired: Wired, stream: TextIO) -> Telling:
     metrics = None
     if wanted == "on" or (wanted == "auto" and as_json):
         metrics = Metrics(stream, run=about.run, cluster=about.cluster)
-    complain = _complaints(wired.clock, about, stream, live, as_json=as_json)
+    warn = _warner(wired.clock, about, stream, live, as_json=as_json)
     reach = reach_of(settings.target)
     record = Record(store, wired.state, wired.run) if store is not None else None
-    archive = Archive(store, wired.state, wired.run, complain, reach) if store is not None else None
-    fleet = _fleet_page(settings, wired, complain)
-    messenger = _messenger(settings, wired, complain)
+    archive = Archive(store, wired.state, wired.run, warn, reach) if store is not None else None
+    fleet = _fleet_page(settings, wired, warn)
+    messenger = _messenger(settings, wired, warn)
     # The record comes before the report that is made from it; messages come last, since they name the report.
     others = [one for one in (metrics, record, archive, fleet, messenger) if one is not None]
     faults = Faults()
     faults.listener = SummaryLast(log, Tee(others, faults.note), faults.note)
-    return Telling(faults.listener, record, wired.clock, live, metrics)
+    return Outputs(faults.listener, record, wired.clock, live, metrics)
 
 
-def _fleet_page(settings: RunSettings, wired: Wired, complain: Callable[[str], None]) -> FleetPage | None:
+def _fleet_page(settings: RunSettings, wired: Wired, warn: Callable[[str], None]) -> FleetPage | None:
     """The page of all clusters that share the store; nobody expects it of a stack that has no stages."""
     if wired.store is None or wired.place is None:
         return None
-    return FleetPage(wired.store, wired.place, complain, expected=settings.rules.stage is not None)
+    return FleetPage(wired.store, wired.place, warn, expected=settings.rules.stage is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +133,12 @@ def _columns() -> int:
     return shutil.get_terminal_size().columns
 
 
-def _complaints(
-    clock: Clock, about: _About, stream: TextIO, live: Live | None, *, as_json: bool
-) -> Callable[[str], None]:
+def _warner(clock: Clock, about: _About, stream: TextIO, live: Live | None, *, as_json: bool) -> Callable[[str], None]:
     """Warnings that are no events of the run: a report or a message that got lost."""
 
-    def complain(text: str) -> None:
+    def warn(text: str) -> None:
         if as_json:
-            head = {"time": write_time(clock.now()), "level": "warning", "event": "telling.failed"}
+            head = {"time": write_time(clock.now()), "level": "warning", "event": "output.failed"}
             told = {**head, "run": about.run, "cluster": about.cluster, "why": sanitize(text)}
             line = json.dumps(told, separators=(",", ":"))
         else:
@@ -152,10 +150,10 @@ def _complaints(
                 stream.write(f"{line}\n")
                 stream.flush()
 
-    return complain
+    return warn
 
 
-def _messenger(settings: RunSettings, wired: Wired, complain: Callable[[str], None]) -> Messenger | None:
+def _messenger(settings: RunSettings, wired: Wired, warn: Callable[[str], None]) -> Messenger | None:
     people, programs = _people(settings.messages, wired), _programs(settings.messages, wired)
     if not people and not programs:
         return None
@@ -166,7 +164,7 @@ def _messenger(settings: RunSettings, wired: Wired, complain: Callable[[str], No
         run=wired.run,
         cluster=wired.cluster_name,
         report=report,
-        complain=complain,
+        warn=warn,
         reach=reach_of(settings.target),
     )
 

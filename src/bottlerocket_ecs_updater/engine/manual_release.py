@@ -104,7 +104,7 @@ def consider_instance(id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping) 
     current = written.get(registration.arn) if registration is not None else None
     claim = furthest([one for one in (current, kept.claim if kept is not None else None) if one is not None])
     claim = claim or furthest(written.values())
-    if registration is None and claim is None and id_ not in state.rests:
+    if registration is None and claim is None and id_ not in state.backoffs:
         raise UsageError(f"{id_} is not in the cluster, and the state store has no record of it")
     lost = registration is not None and kept is not None and kept.arn == registration.arn and not written
     if claim is not None and not lost:
@@ -115,7 +115,7 @@ def consider_instance(id_: InstanceId, cluster: Cluster, ledger: LedgerKeeping) 
         and registration.status is Status.DRAINING
         and (registration.arn in written or (kept is not None and kept.arn == registration.arn))
     )
-    backoff = state.rests.get(id_)
+    backoff = state.backoffs.get(id_)
     return Release(id_, registration, claim, backoff, None, frozenset(), tuple(written), drained_by_us)
 
 
@@ -123,7 +123,7 @@ def consider_version(version: Version, ledger: LedgerKeeping) -> Release:
     """Find out what a release of one Bottlerocket version would do."""
     state = ledger.load()
     failed_on = state.failed_on.get(version, frozenset())
-    resting = frozenset(id_ for id_, backoff in state.rests.items() if backoff.version == version)
+    resting = frozenset(id_ for id_, backoff in state.backoffs.items() if backoff.version == version)
     return Release(None, None, None, None, version, failed_on | resting)
 
 

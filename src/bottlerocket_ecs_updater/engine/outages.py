@@ -67,7 +67,7 @@ class OutageWaits:
                 self._clock.sleep(still.again)
         return None
 
-    def insist(self, call: Callable[[], object]) -> None:
+    def retry(self, call: Callable[[], object]) -> None:
         """Call the state store until it answers, for at most the drain timeout. Then raises its error.
 
         If the run is stopping, calls it only once.

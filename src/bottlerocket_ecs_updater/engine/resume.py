@@ -23,7 +23,7 @@ class ForeignState(UpdaterError):
 def remember(known: RunState, ledger: LedgerKeeping) -> None:
     """Load what earlier runs left: open claims, backoffs, suspect versions."""
     state = without_future(ledger.load(), known.at)
-    known.rests = state.rests
+    known.backoffs = state.backoffs
     known.attributes_survive = state.attributes_survive
     for id_, record in state.claims.items():
         known.learn(replace(known.instance(id_), claim=record.claim, claimed_arn=record.arn))

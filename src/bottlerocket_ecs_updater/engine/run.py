@@ -11,12 +11,13 @@ from functools import partial
 from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
 from bottlerocket_ecs_updater.core.decision.polling import apart, is_prompt, shared_look, soon_interval
-from bottlerocket_ecs_updater.core.decision.stuck import drains_in_vain, said, stuck_on, waiting_codes
+from bottlerocket_ecs_updater.core.decision.stuck import failed_drains, said, stuck_on, waiting_codes
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import left_out
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import newly_found
 from bottlerocket_ecs_updater.core.model.event import (
     ClaimFound,
     InstanceHeld,
+    OutputFailed,
     PhaseEntered,
     RuleOff,
     RunFinished,
@@ -24,7 +25,6 @@ from bottlerocket_ecs_updater.core.model.event import (
     RunStarted,
     RunStopping,
     StateUnreadable,
-    TellingFailed,
     UpdatesPaused,
     UpdatesResumed,
 )
@@ -33,6 +33,7 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, count
 from bottlerocket_ecs_updater.core.model.phase import IN_PROGRESS, Phase, phase_of
+from bottlerocket_ecs_updater.core.model.published import Published
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.shared import LastRun
@@ -41,6 +42,7 @@ from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, publis
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.ledger import (
     with_found,
+    with_published,
     with_sighting,
     with_suspect_after,
     with_waiting,
@@ -77,7 +79,7 @@ PASSING_REASONS = frozenset(
 )
 """Holds that come and go with every slot: they are in the summary, not in the log."""
 
-BREATHS_MAX = 5
+IDLE_PASSES_MAX = 5
 """How many passes without an act may follow each other at once. Each may need a look at what the last one found."""
 
 
@@ -185,9 +187,9 @@ class Run:
         self._phases: dict[InstanceId, tuple[Phase, datetime]] = {}
         self._holds: dict[InstanceId, Hold] = {}
         self._stuck_on: Hold | None = None
-        self._in_vain = self._why_stuck = ""
+        self._failed_drains = self._why_stuck = ""
         self._pause_read_at: datetime | None = None
-        self._breaths = 0
+        self._idle_passes = 0
         """Consecutive passes that did not act, and wanted to look again at once."""
         self._stuck: dict[InstanceId, datetime] = {}
         """By instance: since when passes did not act on it, and wanted to look at it again at once."""
@@ -201,7 +203,7 @@ class Run:
             self._remember()
             self._passes()
             self._note_waiting()
-            self._outages.insist(ports.ledger.flush)
+            self._outages.retry(ports.ledger.flush)
             self._stopping()
             denied = self._denied()
             if denied:
@@ -228,19 +230,19 @@ class Run:
         """Record what blocked all updates in this run, so that the next run reports if it still does."""
         if not self._known.stopping and self._known.halt is None:
             outcomes, fleet = self._outcomes(), self._known.fleet()
-            self._stuck_on, self._in_vain = stuck_on(outcomes, fleet), drains_in_vain(outcomes, fleet)
-            self._why_stuck = said(self._stuck_on, fleet) if self._stuck_on is not None else self._in_vain
+            self._stuck_on, self._failed_drains = stuck_on(outcomes, fleet), failed_drains(outcomes, fleet)
+            self._why_stuck = said(self._stuck_on, fleet) if self._stuck_on is not None else self._failed_drains
             codes = waiting_codes(outcomes, fleet)
             self._ports.ledger.change(partial(with_waiting, codes=codes, at=self._known.started_at))
 
     def _remember(self) -> None:
         try:
-            self._outages.insist(partial(remember, self._known, self._ports.ledger))
+            self._outages.retry(partial(remember, self._known, self._ports.ledger))
             self._ports.ledger.change(partial(with_suspect_after, after=self._policy.suspect_after))
         except LedgerBroken as problem:
             # Claims are also on the instances, so return claimed instances to service. Start no updates.
             self._known.blocked = str(problem)
-        self._tell_remembered()
+        self._record_remembered()
 
     def _flush_once_more(self) -> None:
         """Try to save the ledger, however the run ended: an outdated claim would make work for the next run."""
@@ -256,7 +258,7 @@ class Run:
         try:
             now, before = publish(store, Seen(place, known.fleet(), finished.outcomes, last), self._policy)
         except (UpdaterError, LeaseLost, Interrupted) as problem:
-            self._record(TellingFailed(finished.at, "the standing of the cluster", str(problem)))
+            self._record(OutputFailed(finished.at, "the standing of the cluster", str(problem)))
         else:
             self._record(published(now, before, known.past.first_seen, finished.at))
 
@@ -278,7 +280,7 @@ class Run:
                 self._look_beyond(anew=wants.full or wants.listing)
                 decision = decide(self._known.fleet(), self._policy)
                 self._notice_stuck(decision)
-                self._tell(decision)
+                self._record_decision(decision)
                 if self._stopping():
                     return
                 acted = self._act(decision)
@@ -293,14 +295,14 @@ class Run:
                 continue
             if not self._executor.unsafe:
                 self._outages.answered()
-            self._tell_phases()
+            self._record_phases()
             if decision.look_at is None and not acted:
                 return
-            self._promise(decision, wants)
+            self._schedule_looks(decision, wants)
             again = self._schedule.next(decision.look_at) or self._known.at
-            again = self._together(again)
-            self._breaths = 0 if acted or again > self._known.at else self._breaths + 1
-            if self._executor.faltered or self._breaths >= BREATHS_MAX:
+            again = self._align(again)
+            self._idle_passes = 0 if acted or again > self._known.at else self._idle_passes + 1
+            if self._executor.faltered or self._idle_passes >= IDLE_PASSES_MAX:
                 # Do not retry at once what AWS just refused or throttled, or what a few looks in a row did not find.
                 again = max(again, self._known.at + self._policy.poll_interval)
             self._outages.sleep_until(again)
@@ -311,9 +313,9 @@ class Run:
 
         Claimed instances are verified if possible, the others are returned to service, and the run ends with the error.
         """
-        acted = self._executor.perform([verdict.commands for verdict in decision.steps.values()])
+        acted = self._executor.perform([step.commands for step in decision.steps.values()])
         if self._executor.denied is not None:
-            if not self._known.in_hand:
+            if not self._known.in_progress:
                 raise self._executor.denied
             self._known.bar(self._executor.denied)
         self._block_stalled()
@@ -343,7 +345,7 @@ class Run:
     def _notice_stuck(self, decision: Decision) -> None:
         """Hold instances for this run if looks never return all the facts that a drain needs."""
         now, limit = self._known.at, self._policy.answer_timeout
-        wanted = [id_ for id_, verdict in decision.steps.items() if verdict.look_at == now and not verdict.commands]
+        wanted = [id_ for id_, step in decision.steps.items() if step.look_at == now and not step.commands]
         self._stuck = {id_: self._stuck.get(id_, now) for id_ in wanted if self._known.instance(id_).claim is None}
         for id_ in [id_ for id_, since in self._stuck.items() if has_passed(since, limit, now)]:
             self._executor.outcomes.settle(id_, hold(Reason.FACTS_MISSING, limit=duration_text(limit)))
@@ -362,7 +364,7 @@ class Run:
         except (Throttled, Unreachable, LeaseLost, Interrupted):
             raise
         except UpdaterError as problem:
-            if not self._known.in_hand:
+            if not self._known.in_progress:
                 raise
             self._known.bar(problem)
 
@@ -374,7 +376,7 @@ class Run:
         known = self._known
         read_at = self._pause_read_at
         if anew or known.paused or read_at is None or has_passed(read_at, PAUSE_READ_EVERY, known.at):
-            self._tell_pause(look_for_pause(self._ports.store, self._ports.state or self._cluster_name))
+            self._record_pause(look_for_pause(self._ports.store, self._ports.state or self._cluster_name))
             self._pause_read_at = known.at
 
     def _look_at_store(self) -> None:
@@ -390,11 +392,15 @@ class Run:
             ledger.change(partial(with_sighting, version=version, at=seen))
         for key, why in self._first_seen.take_unreadable():
             self._record(StateUnreadable(known.at, key, why))
+        for name, state in known.published.items():
+            if isinstance(state, Published):
+                ledger.change(partial(with_published, parameter=name, found=state))
         for id_, version in newly_found(known.fleet(), self._policy).items():
             ledger.change(partial(with_found, instance=id_, version=version, at=known.at))
         known.past = ledger.value.past
+        self._looker.surveying.tell_withdrawn(known.past.published)
 
-    def _tell_pause(self, paused: str) -> None:
+    def _record_pause(self, paused: str) -> None:
         """Report a new pause, another reason, or a resume."""
         before, self._known.paused = self._known.paused, paused
         if paused and paused != before:
@@ -408,7 +414,7 @@ class Run:
             self._record(RunStopping(self._ports.clock.now(), self._stop.why))
         return bool(self._known.stopping)
 
-    def _promise(self, decision: Decision, looked: Wants) -> None:
+    def _schedule_looks(self, decision: Decision, looked: Wants) -> None:
         ours = [id_ for id_, instance in self._known.instances.items() if instance.claim is not None]
         kept = ours if looked.full or looked.listing else [*looked.due, *looked.heard]
         self._schedule.take(decision, ours, kept, self._known.at)
@@ -422,10 +428,10 @@ class Run:
         With many updates in progress and a settle time, one look covers several instances that settle. The next
         drains then start together, after one look at the whole cluster.
         """
-        at, many_settle = decision.services_at, self._apart >= self._policy.poll_interval
+        at, many_settle = decision.services_at, self._batch_interval >= self._policy.poll_interval
         if at is None or decision.wants_full_look or not many_settle:
             return at
-        return shared_look(at, self._known.started_at, self._apart * SETTLED_TOGETHER)
+        return shared_look(at, self._known.started_at, self._batch_interval * SETTLED_TOGETHER)
 
     def _baseline_due(self, now: datetime) -> bool:
         """Whether to look at services again before the first drain, to see how stable they are."""
@@ -434,13 +440,13 @@ class Run:
         few = not known.drained and known.looks_before < BASELINE_LOOKS and bool(known.instances)
         return few and seen is not None and has_passed(seen.at, BASELINE_SPACING, now)
 
-    def _together(self, again: datetime) -> datetime:
+    def _align(self, again: datetime) -> datetime:
         """When to take the next look. With many updates in progress, instances share looks and calls.
 
         Results that arrive within seconds are read sooner than the rest, by looks that are shared as well.
         """
         policy, began = self._policy, self._known.started_at
-        spacing = self._apart
+        spacing = self._batch_interval
         prompt = self._schedule.earliest(lambda id_: is_prompt(self._known.instance(id_)))
         shared = shared_look(again, began, spacing)
         if prompt is None:
@@ -449,7 +455,7 @@ class Run:
         return min(shared, max(again, shared_look(prompt - policy.poll_interval / GATHER_SHARE, began, close)))
 
     @property
-    def _apart(self) -> timedelta:
+    def _batch_interval(self) -> timedelta:
         """How far apart shared looks are."""
         policy = self._policy
         many = policy.max_unavailable.of(len(self._known.instances))
@@ -465,21 +471,21 @@ class Run:
             services=self._schedule.services_due(now) or self._baseline_due(now),
             due=due - heard,
             heard=heard,
-            tasks=[id_ for id_, verdict in steps if verdict.wants_tasks],
-            groups=[id_ for id_, verdict in steps if verdict.wants_group],
-            reboot_ends=[id_ for id_, verdict in steps if verdict.wants_reboot_end and id_ in due],
+            tasks=[id_ for id_, step in steps if step.wants_tasks],
+            groups=[id_ for id_, step in steps if step.wants_group],
+            reboot_ends=[id_ for id_, step in steps if step.wants_reboot_end and id_ in due],
         )
 
     # Events
 
-    def _tell_remembered(self) -> None:
+    def _record_remembered(self) -> None:
         for id_, instance in sorted(self._known.instances.items()):
             claim = instance.claim
             if claim is not None and claim.run != self._run:
                 found = ClaimFound(self._known.started_at, id_, claim.phase.value, claim.run, claim.since)
                 self._record(found)
 
-    def _tell(self, decision: Decision) -> None:
+    def _record_decision(self, decision: Decision) -> None:
         now = self._known.at
         if decision.halt is not None and self._known.halt is None:
             self._known.halt = decision.halt
@@ -491,9 +497,9 @@ class Run:
             if why.reason not in PASSING_REASONS and (before is None or before.reason is not why.reason):
                 self._record(InstanceHeld(now, id_, why))
         self._holds = dict(decision.holds)
-        self._tell_phases()
+        self._record_phases()
 
-    def _tell_phases(self) -> None:
+    def _record_phases(self) -> None:
         now = self._ports.clock.now()
         for id_ in sorted(self._known.touched):
             instance = self._known.instance(id_)
@@ -512,7 +518,7 @@ class Run:
         known = self._known
         outcomes = self._outcomes()
         counts = count(outcomes)
-        name, exit_code = self._verdict(counts, error=error, in_haste=in_haste)
+        name, exit_code = self._run_outcome(counts, error=error, in_haste=in_haste)
         if not why and known.halt is not None:
             why = known.halt.why
         if not why and name in ("stuck", "failures"):
@@ -523,7 +529,7 @@ class Run:
         calls, throttles = (dict(self._calls), self._calls.throttled) if self._calls is not None else ({}, 0)
         return RunFinished(now, self._run, name, exit_code, counts, took, why, outcomes, calls, throttles, known.proven)
 
-    def _verdict(self, counts: Mapping[str, int], *, error: bool, in_haste: bool) -> tuple[str, int]:
+    def _run_outcome(self, counts: Mapping[str, int], *, error: bool, in_haste: bool) -> tuple[str, int]:
         """How the run ended, and its exit code."""
         if error:
             return ("interrupted" if in_haste else "error"), 1
@@ -534,7 +540,7 @@ class Run:
         if self._known.stopping:
             # It was stopped, but the exit code still shows earlier failures.
             return "interrupted", 3 if bad else 0
-        if bad or self._in_vain:
+        if bad or self._failed_drains:
             return "failures", 3
         return ("stuck", 3) if self._stuck_on is not None else ("ok", 0)
 

@@ -19,6 +19,7 @@ from bottlerocket_ecs_updater.core.model.history import History
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, OwnTask, RunId, ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
+from bottlerocket_ecs_updater.core.model.published import PublishedState
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
@@ -77,7 +78,7 @@ class RunState:
     """Instances to which AWS allowed this run to send a document, and has not denied since."""
     denials: dict[DocumentKind, dict[InstanceId, str]] = field(default_factory=dict)
     """Instances for which AWS denied a document, with the reason."""
-    rests: Mapping[InstanceId, Backoff] = field(default_factory=dict)
+    backoffs: Mapping[InstanceId, Backoff] = field(default_factory=dict)
     """Backoffs from earlier runs, also of instances that may have left the cluster since."""
     suspects: Mapping[Version, int] = field(default_factory=dict)
     past: History = field(default_factory=History)
@@ -86,6 +87,7 @@ class RunState:
     surveyed: bool = False
     health: Health | None = None
     calendars: Mapping[str, CalendarState] = field(default_factory=dict)
+    published: Mapping[str, PublishedState] = field(default_factory=dict)
     definitions: Mapping[str, Definition] | None = None
     providers: Mapping[str, CapacityProvider] | None = None
     interfaces: Mapping[str, int] | None = None
@@ -96,7 +98,7 @@ class RunState:
 
     def instance(self, id_: InstanceId) -> Instance:
         """What is known about an instance; an empty one if nothing is known."""
-        return self.instances.get(id_) or Instance(id_, backoff=self.rests.get(id_))
+        return self.instances.get(id_) or Instance(id_, backoff=self.backoffs.get(id_))
 
     def learn(self, instance: Instance) -> None:
         """Replace what is known about an instance."""
@@ -115,7 +117,7 @@ class RunState:
         return {self.arns[arn]: result for arn, result in results.items() if arn in self.arns}
 
     @property
-    def in_hand(self) -> bool:
+    def in_progress(self) -> bool:
         """Whether any instance is claimed and its update not finished."""
         claims = (instance.claim for instance in self.instances.values())
         return any(claim is not None and claim.phase is not ClaimPhase.QUARANTINED for claim in claims)
@@ -149,6 +151,7 @@ class RunState:
             surveyed=self.surveyed,
             health=self.health,
             calendars=self.calendars,
+            published=self.published,
             definitions=self.definitions,
             providers=self.providers,
             interfaces=self.interfaces,

@@ -53,7 +53,7 @@ VARIANT = "aws-ecs-2"
 OLD, NEW = "1.52.0", "1.53.1"
 TOO_OLD, TOO_OLD_VARIANT = "1.0.3", "aws-ecs-1"
 ZONES = ("a", "b", "c")
-FEWEST_TELLING = 8
+FEWEST_IN_SHOWCASE = 8
 
 
 class Fate(StrEnum):
@@ -213,14 +213,14 @@ def mixed_cluster(seed: int = 0) -> Scenario:
     )
 
 
-def telling_cluster(instances: int = 12, seed: int = 0, *, quarantine: bool = False) -> Scenario:
+def showcase_cluster(instances: int = 12, seed: int = 0, *, quarantine: bool = False) -> Scenario:
     """A small cluster with one instance for each outcome that a run can report.
 
     With `quarantine`, the last healthy instance hangs in its first boot. Raises ValueError for fewer than 8 instances:
     none of them would be healthy.
     """
-    if instances < FEWEST_TELLING:
-        raise ValueError(f"a telling cluster needs {FEWEST_TELLING} instances at least, not {instances}")
+    if instances < FEWEST_IN_SHOWCASE:
+        raise ValueError(f"a showcase cluster needs {FEWEST_IN_SHOWCASE} instances at least, not {instances}")
     chances = _chances(seed)
     members = [_spread(place, _host(chances, place)) for place in range(instances)]
     places = chances.sample(range(instances), len(_ODD_ONES))
@@ -230,7 +230,7 @@ def telling_cluster(instances: int = 12, seed: int = 0, *, quarantine: bool = Fa
         last = max(place for place, member in enumerate(members) if member.fate is Fate.UPDATED)
         members[last] = _HANGS.put_on(members[last])
     return Scenario(
-        name="telling",
+        name="showcase",
         story="three zones, two services and a daemon service, and one instance of each kind that may be met",
         members=tuple(members),
         services=usual_services(instances),
@@ -241,9 +241,9 @@ def telling_cluster(instances: int = 12, seed: int = 0, *, quarantine: bool = Fa
 
 def demo_cluster(instances: int, seed: int = 0) -> Scenario:
     """The cluster for demos: one instance of each kind if there are enough; only healthy ones in a small cluster."""
-    if instances < FEWEST_TELLING:
+    if instances < FEWEST_IN_SHOWCASE:
         return row(instances, seed=seed)
-    return telling_cluster(instances, seed, quarantine=instances > FEWEST_TELLING)
+    return showcase_cluster(instances, seed, quarantine=instances > FEWEST_IN_SHOWCASE)
 
 
 def thirteen_broken(healthy: int = 13, seed: int = 0) -> Scenario:

@@ -15,10 +15,10 @@ from bottlerocket_ecs_updater.core.model.host_report import (
     HostReport,
     Problem,
     UpdateState,
+    cause_line,
     lock_held,
     plain,
     read_check,
-    telling_line,
 )
 from bottlerocket_ecs_updater.core.model.version import Version
 
@@ -337,40 +337,40 @@ def test_a_failed_check_is_a_failure_even_where_a_status_was_printed() -> None:
 
 
 def test_the_telling_line_is_the_last_that_is_no_log_line() -> None:
-    assert telling_line("", REFRESHING_IN_COLOUR + "first\nsecond\n" + APPLIED_STDERR) == "second"
+    assert cause_line("", REFRESHING_IN_COLOUR + "first\nsecond\n" + APPLIED_STDERR) == "second"
 
 
 def test_the_telling_line_is_from_the_error_before_the_output() -> None:
-    assert telling_line("output", "error") == "error"
+    assert cause_line("output", "error") == "error"
 
 
 def test_the_output_tells_where_the_error_says_nothing() -> None:
-    assert telling_line("output", REFRESHING + RUN_COMMAND_SUFFIX) == "output"
+    assert cause_line("output", REFRESHING + RUN_COMMAND_SUFFIX) == "output"
 
 
 def test_a_silent_host_said_nothing() -> None:
-    assert telling_line("", APPLIED_STDERR) == "no output"
+    assert cause_line("", APPLIED_STDERR) == "no output"
 
 
 def test_the_mark_of_a_cut_is_no_telling_line() -> None:
-    assert telling_line("", "the cause\n" + APPLIED_STDERR + "\n--output truncated--") == "the cause"
+    assert cause_line("", "the cause\n" + APPLIED_STDERR + "\n--output truncated--") == "the cause"
 
 
 def test_apiclients_advice_does_not_hide_the_cause() -> None:
-    line = telling_line("", APPLIED_STDERR + NOT_ALLOWED + RUN_COMMAND_SUFFIX)
+    line = cause_line("", APPLIED_STDERR + NOT_ALLOWED + RUN_COMMAND_SUFFIX)
     assert line.endswith("Update action not allowed according to update state")
 
 
 def test_a_cause_behind_apiclients_advice_is_told_in_full() -> None:
     cause = "prepare attempt failed with status 'Failed' (-1): Failed to store manifest and migrations: Error writing "
     cause += "target file to '/var/lib/bottlerocket-migrations/x': No space left on device (os error 28)"
-    assert telling_line("", PREPARE_ADVICE + cause).endswith(cause)
+    assert cause_line("", PREPARE_ADVICE + cause).endswith(cause)
 
 
 @PURE
 @given(st.text(max_size=900), st.text(max_size=900))
 def test_a_telling_line_is_one_short_line(stdout: str, stderr: str) -> None:
-    line = telling_line(stdout, stderr)
+    line = cause_line(stdout, stderr)
     assert 0 < len(line) <= DETAIL_MAX_CHARACTERS
     assert line.splitlines() == [line]
 

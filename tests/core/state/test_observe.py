@@ -41,6 +41,7 @@ from bottlerocket_ecs_updater.core.model.reboots import FIRST_RUN, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import CheckAnswer, DocumentKind
 from bottlerocket_ecs_updater.core.state.observe import (
     see_cancelled,
+    see_check_answer,
     see_denied,
     see_drain_sent,
     see_ended,
@@ -51,7 +52,6 @@ from bottlerocket_ecs_updater.core.state.observe import (
     see_reboot_sent,
     see_registration,
     see_sent,
-    see_told,
     see_undescribed,
 )
 
@@ -231,15 +231,15 @@ def test_an_agent_that_goes_again_is_noted_again() -> None:
 
 
 def test_an_agent_that_goes_after_the_proof_may_have_gone_to_a_second_reboot() -> None:
-    proven = see_told(away(SENT, 10), check_answer(rebooted(), NOW + 20 * SECOND))
+    proven = see_check_answer(away(SENT, 10), check_answer(rebooted(), NOW + 20 * SECOND))
     assert away(here(proven, 25), 30).progress.away_at == NOW + 30 * SECOND
 
 
 def test_another_boot_after_the_proof_is_proven_anew() -> None:
-    proven = see_told(away(SENT, 10), check_answer(rebooted(), NOW + 20 * SECOND))
-    same = see_told(proven, check_answer(rebooted(), NOW + 50 * SECOND))
+    proven = see_check_answer(away(SENT, 10), check_answer(rebooted(), NOW + 20 * SECOND))
+    same = see_check_answer(proven, check_answer(rebooted(), NOW + 50 * SECOND))
     assert same.progress.proof_at == NOW + 20 * SECOND
-    again = see_told(same, check_answer(replace(rebooted(), boot=BootId("a" * 32)), NOW + 80 * SECOND))
+    again = see_check_answer(same, check_answer(replace(rebooted(), boot=BootId("a" * 32)), NOW + 80 * SECOND))
     assert (again.progress.proof_at, again.progress.proof_boot) == (NOW + 80 * SECOND, "a" * 32)
 
 
@@ -303,7 +303,7 @@ def test_an_agent_that_goes_before_any_reboot_is_asked_is_no_sign_of_one() -> No
 
 
 def heard(one: Instance, answer: HostAnswer, at: int = 30) -> RunProgress:
-    return see_told(one, check_answer(answer, NOW + at * SECOND)).progress
+    return see_check_answer(one, check_answer(answer, NOW + at * SECOND)).progress
 
 
 def test_a_new_boot_is_proven_by_an_answer_that_was_asked_for_after_the_reboot() -> None:
@@ -316,7 +316,7 @@ def test_anything_else_proves_no_boot(answer: HostAnswer, at: int) -> None:
 
 
 def test_a_boot_is_proven_once() -> None:
-    first = see_told(SENT, check_answer(rebooted(), NOW + 30 * SECOND))
+    first = see_check_answer(SENT, check_answer(rebooted(), NOW + 30 * SECOND))
     assert heard(first, rebooted(), 90).proof_at == NOW + 30 * SECOND
 
 
@@ -330,7 +330,7 @@ def test_looks_from_before_the_reboot_do_not_count_as_connected_after_it() -> No
     assert heard(asked, rebooted()).connected_looks == 1
     late = replace(asked, progress=replace(asked.progress, connected_looks=57))
     answer = CheckAnswer(rebooted(), NOW + 29 * SECOND, NOW + 29 * SECOND + FIRST_RUN)
-    assert see_told(late, answer).progress.connected_looks == 1
+    assert see_check_answer(late, answer).progress.connected_looks == 1
 
 
 def test_looks_since_the_question_count_where_the_answer_came_at_once() -> None:
@@ -338,14 +338,16 @@ def test_looks_since_the_question_count_where_the_answer_came_at_once() -> None:
     asked = see_sent(replace(SENT, progress=replace(SENT.progress, connected_looks=50)), pending(DocumentKind.CHECK))
     seen = here(here(asked, 3), 6)
     assert seen.progress.connected_looks == 52
-    assert see_told(seen, CheckAnswer(rebooted(), NOW, NOW + 6 * SECOND)).progress.connected_looks == 3
+    assert see_check_answer(seen, CheckAnswer(rebooted(), NOW, NOW + 6 * SECOND)).progress.connected_looks == 3
 
 
 def test_looks_from_before_a_second_boot_do_not_count_either() -> None:
-    first = see_told(here(here(away(SENT, 10), 20), 25), check_answer(rebooted(), NOW + 25 * SECOND))
+    first = see_check_answer(here(here(away(SENT, 10), 20), 25), check_answer(rebooted(), NOW + 25 * SECOND))
     asked = see_sent(here(here(first, 30), 60), pending(DocumentKind.CHECK, NOW + 60 * SECOND))
     again = replace(rebooted(), boot=BootId("0" * 32))
-    assert see_told(asked, CheckAnswer(again, NOW + 60 * SECOND, NOW + 61 * SECOND)).progress.connected_looks == 1
+    assert (
+        see_check_answer(asked, CheckAnswer(again, NOW + 60 * SECOND, NOW + 61 * SECOND)).progress.connected_looks == 1
+    )
 
 
 def test_looks_since_the_agent_came_back_count() -> None:
@@ -354,22 +356,24 @@ def test_looks_since_the_agent_came_back_count() -> None:
 
 
 def test_checks_without_a_report_are_counted_in_a_row() -> None:
-    twice = see_told(
-        see_told(instance(), check_answer(problem(Problem.FAILED))), check_answer(problem(Problem.NO_ANSWER))
+    twice = see_check_answer(
+        see_check_answer(instance(), check_answer(problem(Problem.FAILED))), check_answer(problem(Problem.NO_ANSWER))
     )
     assert twice.progress.checks_failed == 2
-    assert see_told(twice, check_answer(ready())).progress.checks_failed == 0
+    assert see_check_answer(twice, check_answer(ready())).progress.checks_failed == 0
 
 
 def test_a_held_lock_is_noted_when_it_was_first_met() -> None:
     busy = problem(Problem.BUSY)
-    twice = see_told(see_told(instance(), check_answer(busy, NOW)), check_answer(busy, NOW + MINUTE))
+    twice = see_check_answer(see_check_answer(instance(), check_answer(busy, NOW)), check_answer(busy, NOW + MINUTE))
     assert twice.progress.first_busy_at == NOW
-    assert see_told(twice, check_answer(ready())).progress.first_busy_at is None
+    assert see_check_answer(twice, check_answer(ready())).progress.first_busy_at is None
 
 
 def test_the_release_that_a_host_would_take_is_remembered_while_it_says_nothing() -> None:
-    silent = see_told(see_told(instance(), check_answer(available())), check_answer(problem(Problem.NO_ANSWER)))
+    silent = see_check_answer(
+        see_check_answer(instance(), check_answer(available())), check_answer(problem(Problem.NO_ANSWER))
+    )
     assert silent.progress.offered == NEW
 
 

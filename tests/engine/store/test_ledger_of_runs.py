@@ -29,5 +29,5 @@ def test_what_is_remembered_of_an_instance_that_left_the_cluster_is_forgotten_a_
     for number, kept in enumerate(({gone, there}, {there})):
         run = KeptLedger(FolderStore(tmp_path), "demo", RunId(f"run-{number}"))
         Updater(world, name=f"run-{number}", ledger=run).run()
-        assert KeptLedger(FolderStore(tmp_path), "demo", RunId("reader")).load().rests.keys() == kept
+        assert KeptLedger(FolderStore(tmp_path), "demo", RunId("reader")).load().backoffs.keys() == kept
         world.clock.sleep(timedelta(days=8))

@@ -123,7 +123,7 @@ def test_a_person_who_releases_a_version_clears_its_failures_everywhere_and_no_o
     ledger = with_backoff(with_backoff(Ledger(), ONE, ROLLED_BACK), TWO, Backoff(OLD, 2, NOW, "apply-failed"))
     ledger = with_release(with_failure(ledger, OLD, TWO), NEW, NOW)
     assert ledger.suspects == {OLD: 1}
-    assert set(ledger.rests) == {TWO}
+    assert set(ledger.backoffs) == {TWO}
     assert ledger.released == {NEW: NOW}
 
 
@@ -137,7 +137,7 @@ def test_the_first_sighting_of_a_version_stays() -> None:
     assert with_sighting(ledger, NEW, NOW + timedelta(days=1)) is ledger
 
 
-def test_instances_that_are_gone_for_long_leave_no_rests_but_their_claims_stay() -> None:
+def test_instances_that_are_gone_for_long_leave_no_backoffs_but_their_claims_stay() -> None:
     ledger = with_backoff(with_claim(Ledger(), ONE, CLAIM, ARN), ONE, ROLLED_BACK)
     missed = without_gone(ledger, {TWO}, NOW)
     assert missed == replace(ledger, absent_since={ONE: NOW})
@@ -149,7 +149,7 @@ def test_an_instance_that_a_list_lacked_for_a_moment_keeps_what_is_remembered() 
     missed = without_gone(ledger, {TWO}, NOW)
     back = without_gone(missed, {ONE}, NOW + timedelta(days=6))
     assert back == ledger
-    assert without_gone(back, {TWO}, NOW + timedelta(days=8)).rests == ledger.rests
+    assert without_gone(back, {TWO}, NOW + timedelta(days=8)).backoffs == ledger.backoffs
 
 
 def test_what_a_release_came_to_on_an_instance_that_is_gone_is_remembered_longer_than_any_wait() -> None:
@@ -165,14 +165,14 @@ def test_a_proven_update_withdraws_what_had_failed_there_and_no_more() -> None:
     failed = with_backoff(with_backoff(with_failure(Ledger(), OLD, ONE), ONE, ROLLED_BACK), TWO, ROLLED_BACK)
     proven = with_update(failed, ONE, NEW, NOW)
     assert proven.failed_on == {OLD: {ONE}, NEW: {TWO}}
-    assert set(proven.rests) == {TWO}
+    assert set(proven.backoffs) == {TWO}
     assert with_update(proven, TWO, NEW, NOW).failed_on == {OLD: {ONE}}
 
 
 def test_an_update_to_another_release_leaves_what_failed_there() -> None:
     failed = with_backoff(Ledger(), ONE, ROLLED_BACK)
     assert with_update(failed, ONE, OLD, NOW).failed_on == {NEW: {ONE}}
-    assert with_update(failed, ONE, OLD, NOW).rests == {ONE: ROLLED_BACK}
+    assert with_update(failed, ONE, OLD, NOW).backoffs == {ONE: ROLLED_BACK}
 
 
 def test_one_that_fails_after_its_update_has_failed() -> None:
@@ -255,6 +255,15 @@ def test_what_an_older_updater_wrote_of_instances_that_were_begun_is_read_withou
     assert (written["begun"], written["begun_on"]) == (["2026-01-05T08:00:00Z"], {ONE: "2026-01-05T09:00:00Z"})
     assert read_ledger(json.dumps(written).encode(), KEY) == (with_begun(ledger, ONE, NOW), {})
     assert with_begun(ledger, ONE, NOW + timedelta(hours=23)).begun_nameless == ()
+
+
+def test_backoffs_are_read_under_their_older_name_and_written_under_their_own() -> None:
+    older = json.loads(write_ledger(FULL, {}))
+    older["rests"] = older.pop("backoffs")
+    ledger, beside = read_ledger(json.dumps(older).encode(), KEY)
+    assert (ledger, beside) == (FULL, {})
+    assert json.loads(write_ledger(ledger, beside)).keys() >= {"backoffs"}
+    assert "rests" not in json.loads(write_ledger(ledger, beside))
 
 
 def test_many_changes_cost_one_write() -> None:
@@ -444,9 +453,9 @@ def test_what_a_newer_updater_wrote_beside_is_kept() -> None:
     assert json.loads(stored.data)["promotions"] == {"a": 1}
 
 
-def test_a_fact_that_a_newer_updater_knows_of_a_rest_is_passed_over() -> None:
+def test_a_fact_that_a_newer_updater_knows_of_a_backoff_is_passed_over() -> None:
     value = json.loads(write_ledger(FULL, {}))
-    value["rests"][TWO]["mood"] = "bad"
+    value["backoffs"][TWO]["mood"] = "bad"
     assert read_ledger(json.dumps(value).encode(), KEY)[0] == FULL
 
 
@@ -466,8 +475,8 @@ def _newer(value: dict[str, object]) -> None:
     value["format"] = 99
 
 
-def _rests_of_another_shape(value: dict[str, object]) -> None:
-    value["rests"] = [1]
+def _backoffs_of_another_shape(value: dict[str, object]) -> None:
+    value["backoffs"] = [1]
 
 
 @pytest.mark.parametrize(
@@ -477,7 +486,7 @@ def _rests_of_another_shape(value: dict[str, object]) -> None:
         (_time_without_offset, "first_seen"),
         (_no_claims, "no claims"),
         (_newer, "99"),
-        (_rests_of_another_shape, "rests"),
+        (_backoffs_of_another_shape, "backoffs"),
     ],
 )
 def test_a_broken_ledger_is_an_error_that_names_the_object_and_the_place(

@@ -106,7 +106,7 @@ def data_of(store: MemoryStore, key: str) -> bytes:
 def test_a_run_takes_over_its_own_claims_and_all_that_is_remembered(store: Shaky) -> None:
     assert moved(store).claims == {OURS: OpenClaim(CLAIM, arn(WEST))}
     assert kept(store) == moved(store, run="r2")
-    assert kept(store).rests == {OURS: REST}
+    assert kept(store).backoffs == {OURS: REST}
 
 
 def test_the_other_cluster_of_the_name_finds_its_own_where_it_was(store: Shaky) -> None:

@@ -1,4 +1,4 @@
-"""Whoever follows a run in a terminal sees what is in hand, what is to come, and when it will end."""
+"""A person who follows a run in a terminal sees what is in progress, what is to come, and when it will end."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_hundreds_in_hand_leave_room_for_the_log() -> None:
     claims = [Claimed(START, name(n), OLD, NEW, downgrade=False) for n in range(200)]
     lines = block(shown([STARTED, *claims], Size(lines=30)))
     assert len(lines) == 11
-    assert lines[-1] == "  … and 191 more in hand"
+    assert lines[-1] == "  … and 191 more in progress"
 
 
 def test_time_that_passes_without_an_event_is_shown() -> None:
@@ -177,8 +177,8 @@ def test_a_slot_is_in_hand_until_its_cluster_has_settled() -> None:
     for event in events_of("clean"):
         progress.note(event)
         if isinstance(event, Settled):
-            assert event.instance not in progress.hand
-    assert progress.hand == {}
+            assert event.instance not in progress.in_progress
+    assert progress.in_progress == {}
     assert len(progress.slot_spans) == 6
 
 

@@ -60,10 +60,10 @@ class Queue:
 
 
 def tell(
-    events: Iterable[Event], box: Mailbox, queue: Queue | None = None, complain: Callable[[str], None] = lambda _: None
+    events: Iterable[Event], box: Mailbox, queue: Queue | None = None, warn: Callable[[str], None] = lambda _: None
 ) -> None:
     ways = [queue] if queue else []
-    messenger = Messenger([box], ways, run=RUN, cluster="demo", report=REPORT, complain=complain, reach=REACH)
+    messenger = Messenger([box], ways, run=RUN, cluster="demo", report=REPORT, warn=warn, reach=REACH)
     for event in events:
         messenger.record(event)
 
@@ -173,7 +173,7 @@ def test_a_topic_that_fails_costs_a_complaint_and_nothing_else() -> None:
 
 def test_one_way_that_fails_does_not_keep_the_others_from_being_told() -> None:
     well = Mailbox()
-    messenger = Messenger([Mailbox(fails=True), well], [], run=RUN, cluster="demo", report="", complain=lambda _: None)
+    messenger = Messenger([Mailbox(fails=True), well], [], run=RUN, cluster="demo", report="", warn=lambda _: None)
     for event in CLEAN_RUN:
         messenger.record(event)
     assert len(well.messages) == 2

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 
-from bottlerocket_ecs_updater.core.model.event import Event, RunFinished, RunStopping, TellingFailed
+from bottlerocket_ecs_updater.core.model.event import Event, OutputFailed, RunFinished, RunStopping
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost
 from bottlerocket_ecs_updater.report.record.recorders import NAMES, Collected, Faults, SummaryLast, Tee
@@ -82,7 +82,7 @@ def test_that_a_recorder_fails_is_told_once_to_all_that_still_can_be() -> None:
     faults.listener = SummaryLast(Broken(BrokenPipeError("gone")), others, faults.note)
     for _ in range(3):
         faults.listener.record(STOPPING)
-    failed = [event for event in heard.events if isinstance(event, TellingFailed)]
+    failed = [event for event in heard.events if isinstance(event, OutputFailed)]
     assert sorted((event.what, event.why) for event in failed) == [
         ("Broken", "BrokenPipeError: gone"),
         ("Broken", "ValueError: no"),

@@ -34,7 +34,7 @@ def test_each_zone_is_shown_with_the_releases_that_run_in_it() -> None:
 
 
 def test_phases_are_those_that_can_be_told_without_asking_hosts() -> None:
-    resting = Ledger(rests={InstanceId("i-r"): Backoff(NEW, 1, NOW + HOUR, "apply-failed")})
+    resting = Ledger(backoffs={InstanceId("i-r"): Backoff(NEW, 1, NOW + HOUR, "apply-failed")})
     quarantined = claimed("i-q", a_claim(ClaimPhase.QUARANTINED))
     text = status_text(status(host("i-r"), host("i-s"), quarantined, ledger=resting))
     phases = text.partition("Phases\n")[2].partition("\n\n")[0]

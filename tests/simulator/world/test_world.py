@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
     UpdaterDies,
 )
 from bottlerocket_ecs_updater.simulator.inprocess import InProcessClients
-from bottlerocket_ecs_updater.simulator.scenarios import Fate, row, telling_cluster, thirteen_broken
+from bottlerocket_ecs_updater.simulator.scenarios import Fate, row, showcase_cluster, thirteen_broken
 from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT
 from bottlerocket_ecs_updater.simulator.world.api_faults import KilledError, denying
 from bottlerocket_ecs_updater.simulator.world.world import World
@@ -243,15 +243,15 @@ def test_another_seed_gives_another_world() -> None:
 
 
 def test_what_is_no_bottlerocket_has_neither_attribute_nor_systems_manager() -> None:
-    world = telling_cluster().build(VirtualClock())
-    foreign = next(each for each in telling_cluster().members if each.fate is Fate.FOREIGN)
+    world = showcase_cluster().build(VirtualClock())
+    foreign = next(each for each in showcase_cluster().members if each.fate is Fate.FOREIGN)
     clients = InProcessClients(world)
     known = clients.client("ssm").get_paginator("describe_instance_information").paginate().build_full_result()
     assert foreign.host.instance_id not in {each["InstanceId"] for each in known["InstanceInformationList"]}
     assert "bottlerocket.variant" not in world.instance(foreign.host.instance_id).custom
 
 
-@pytest.mark.parametrize("scenario", [row(5), telling_cluster(8), telling_cluster(20, 3), thirteen_broken()])
+@pytest.mark.parametrize("scenario", [row(5), showcase_cluster(8), showcase_cluster(20, 3), thirteen_broken()])
 def test_a_scenario_begins_in_its_steady_state(scenario: Any) -> None:
     clock = VirtualClock()
     world: World = scenario.build(clock)
@@ -262,7 +262,7 @@ def test_a_scenario_begins_in_its_steady_state(scenario: Any) -> None:
 
 
 def test_a_telling_cluster_tells_of_every_fate_but_quarantine() -> None:
-    assert set(telling_cluster(8).fates.values()) == set(Fate) - {Fate.QUARANTINED}
+    assert set(showcase_cluster(8).fates.values()) == set(Fate) - {Fate.QUARANTINED}
 
 
 def test_five_thousand_instances_are_drained_a_hundred_at_a_time_without_a_search() -> None:

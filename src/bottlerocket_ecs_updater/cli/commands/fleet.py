@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from cyclopts import Parameter
 
-from bottlerocket_ecs_updater.aws.clusters import Asker, find_clusters
+from bottlerocket_ecs_updater.aws.clusters import TaskCallback, find_clusters
 from bottlerocket_ecs_updater.cli.acts import caller_of
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.parameters import Bucket
@@ -43,7 +43,7 @@ from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 if TYPE_CHECKING:
     from bottlerocket_ecs_updater.aws.clusters import _States
 
-ASKED_WITH = "WAVES_TASK_TOKEN"
+CALLBACK_VARIABLE = "WAVES_TASK_TOKEN"
 """Set by the state machine that waits for the answer of `fleet waves`; no setting, so without their prefix."""
 
 
@@ -104,16 +104,18 @@ def fleet(
 
 def _answer(settings: FleetSettings) -> None:
     """Give the state machine its waves; without one, show them."""
-    token = os.environ.get(ASKED_WITH, "")
+    token = os.environ.get(CALLBACK_VARIABLE, "")
     wired = wire_region(settings.region)
-    asker = Asker(lambda: cast("_States", wired.clients.in_region("stepfunctions", settings.region)), wired.api, token)
+    callback = TaskCallback(
+        lambda: cast("_States", wired.clients.in_region("stepfunctions", settings.region)), wired.api, token
+    )
     try:
         waves = find_waves(settings, wired, os.environ)
         if token:
-            asker.tell(waves_json(waves))
+            callback.succeed(waves_json(waves))
     except UpdaterError as error:
         if token:
-            asker.fail(str(error))
+            callback.fail(str(error))
         raise
     sys.stdout.write(json.dumps(waves_json(waves), indent=1) + "\n" if settings.form == "json" else waves_text(waves))
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from bottlerocket_ecs_updater import __version__
-from bottlerocket_ecs_updater.cli.outputs import Telling, successors, tell
+from bottlerocket_ecs_updater.cli.outputs import Outputs, open_outputs, successors
 from bottlerocket_ecs_updater.cli.settings.parameters import Bucket
 from bottlerocket_ecs_updater.cli.settings.settings import RunSettings
 from bottlerocket_ecs_updater.cli.signals import RELEASE_GRACE_SECONDS, handle_signals, time_limit
@@ -41,11 +41,11 @@ def run(settings: RunSettings) -> int:
     stop, interrupted = Stop(), threading.Event()
     with handle_signals(stop, interrupted):
         wired = _wired(settings, interrupted)
-        telling = tell(settings, wired, sys.stderr)
+        outputs = open_outputs(settings, wired, sys.stderr)
         try:
-            return _with_right(settings, wired, telling, stop)
+            return _with_right(settings, wired, outputs, stop)
         finally:
-            telling.close()
+            outputs.close()
             # The next run need not wait for this one; but nobody waits long for that.
             with suppress(Interrupted), time_limit(RELEASE_GRACE_SECONDS):
                 wired.right.release()
@@ -56,29 +56,29 @@ def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
     bare = wire(settings, os.environ, interrupted, ask=False)
     began, wait = bare.clock.now(), settings.policy.longest_outage_wait
     until = began + settings.limits.drain_timeout
-    telling: Telling | None = None
+    outputs: Outputs | None = None
 
-    def told() -> Telling:
-        nonlocal telling
-        telling = telling or tell(settings, bare, sys.stderr)
-        return telling
+    def opened() -> Outputs:
+        nonlocal outputs
+        outputs = outputs or open_outputs(settings, bare, sys.stderr)
+        return outputs
 
-    waits = Waits(lambda one: told().recorder.record(WaitBegan(bare.clock.now(), one.what, one.since, one.until)))
+    waits = Waits(lambda one: opened().recorder.record(WaitBegan(bare.clock.now(), one.what, one.since, one.until)))
     while True:
         try:
             return _proven(wire(settings, os.environ, interrupted, waits=waits))
         except (UpdaterError, Interrupted) as error:
             # Whoever watches hears of it as of every outage, and of every run that could not begin.
-            telling = told()
+            outputs = opened()
             now = bare.clock.now()
             if isinstance(error, Throttled | Unreachable) and not has_passed(began, settings.limits.drain_timeout, now):
-                telling.recorder.record(LookPostponed(now, str(error), wait, began, until))
+                outputs.recorder.record(LookPostponed(now, str(error), wait, began, until))
                 if bare.clock.sleep(wait):
                     continue
             code = 2 if isinstance(error, UsageError) else 1
             outcome = "interrupted" if isinstance(error, Interrupted) else "error"
-            telling.recorder.record(_never_began(bare, began, outcome, code, str(error)))
-            telling.close()
+            outputs.recorder.record(_never_began(bare, began, outcome, code, str(error)))
+            outputs.close()
             raise
 
 
@@ -89,9 +89,9 @@ def _proven(wired: Wired) -> Wired:
     return wired
 
 
-def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Stop) -> int:
+def _with_right(settings: RunSettings, wired: Wired, outputs: Outputs, stop: Stop) -> int:
     """Act where the cluster is ours to act on; leave, with thanks, where it is somebody else's."""
-    recorder, clock = telling.recorder, wired.clock
+    recorder, clock = outputs.recorder, wired.clock
     wired.waits.listener = lambda one: recorder.record(WaitBegan(clock.now(), one.what, one.since, one.until))
     began = clock.now()
     try:
@@ -112,9 +112,9 @@ def _with_right(settings: RunSettings, wired: Wired, telling: Telling, stop: Sto
     ask = lease_guard(wired.right)
 
     def before_call(acting: bool) -> None:  # noqa: FBT001 - the hook's form
-        telling.tick()
-        if acting and telling.record is not None:
-            telling.record.secure()
+        outputs.tick()
+        if acting and outputs.record is not None:
+            outputs.record.secure()
         ask(acting)
 
     wired.api.before_call = before_call

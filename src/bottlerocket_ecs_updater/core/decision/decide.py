@@ -1,6 +1,6 @@
 """The decision: claimed instances are finished first, then new updates start.
 
-`decide` depends on the fleet and the policy alone. `plan` and `run` share it.
+`decide` depends on the fleet and the policy only_claimed. `plan` and `run` share it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.decision.blockers import with_timed_out
 from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
 from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft, due
 from bottlerocket_ecs_updater.core.decision.halting import find_halt
-from bottlerocket_ecs_updater.core.decision.rival_runs import find_elder, left_to_others
+from bottlerocket_ecs_updater.core.decision.rival_runs import find_older_run, left_to_others
 from bottlerocket_ecs_updater.core.decision.settling import next_settle_look
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
@@ -29,10 +29,10 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     some_may_be_back,
 )
 from bottlerocket_ecs_updater.core.decision.unclaimed.gates import (
-    left_alone,
-    nobody_is_asked,
-    nothing_begins,
     start_gates,
+    why_no_starts,
+    why_only_claimed,
+    without_starts,
 )
 from bottlerocket_ecs_updater.core.decision.unclaimed.stage import stage
 from bottlerocket_ecs_updater.core.decision.unclaimed.start import (
@@ -68,53 +68,53 @@ class Decision:
     @property
     def commands(self) -> Iterable[Command]:
         """All commands, those for claimed instances first."""
-        return (command for verdict in self.steps.values() for command in verdict.commands)
+        return (command for step in self.steps.values() for command in step.commands)
 
     @property
     def holds(self) -> Mapping[InstanceId, Hold]:
         """The hold of each instance that is held."""
-        return {id_: verdict.hold for id_, verdict in self.steps.items() if verdict.hold is not None}
+        return {id_: step.hold for id_, step in self.steps.items() if step.hold is not None}
 
 
 def decide(fleet: Fleet, policy: Policy) -> Decision:
     """Decide what to do in one pass over the whole cluster."""
     draft = DecisionDraft()
-    elder = find_elder(fleet, policy)
+    older_run = find_older_run(fleet, policy)
     for instance in fleet.instances.values():
         if instance.claim is not None:
-            others = left_to_others(instance, fleet, policy, elder)
+            others = left_to_others(instance, fleet, policy, older_run)
             theirs = NextStep(hold=others) if others is not None else None
             draft.steps[instance.id] = theirs or proceed(instance, instance.claim, fleet, policy)
-    may_recover = {id_ for id_, verdict in draft.steps.items() if verdict.look_at is not None}
+    may_recover = {id_ for id_, step in draft.steps.items() if step.look_at is not None}
     halt = find_halt(fleet, policy, may_recover)
-    standings = {
+    candidates = {
         instance.id: assess(instance, fleet, policy) for instance in fleet.instances.values() if instance.claim is None
     }
-    alone = nobody_is_asked(fleet, elder)
-    if alone is not None:
-        standings = {id_: left_alone(candidate, alone) for id_, candidate in standings.items()}
-    for id_, candidate in standings.items():
-        draft.steps[id_] = _first_step(fleet.instances[id_], candidate, fleet, policy)
+    only_claimed = why_only_claimed(fleet, older_run)
+    if only_claimed is not None:
+        candidates = {id_: without_starts(candidate, only_claimed) for id_, candidate in candidates.items()}
+    for id_, candidate in candidates.items():
+        first = _first_step(fleet.instances[id_], candidate, fleet, policy)
+        draft.steps[id_] = _cancel_late_apply(fleet.instances[id_], first)
     fleet = with_timed_out(fleet, draft.steps)
-    gates = start_gates(nothing_begins(fleet, policy, halt, alone), standings, fleet, policy)
-    stage(fleet, policy, standings, gates, draft)
+    gates = start_gates(why_no_starts(fleet, policy, halt, only_claimed), candidates, fleet, policy)
+    stage(fleet, policy, candidates, gates, draft)
     drain_marked(fleet, policy, gates, draft)
-    begin(fleet, policy, standings, gates, draft)
-    leave_own_host(fleet, policy, standings, gates, draft)
+    begin(fleet, policy, candidates, gates, draft)
+    leave_own_host(fleet, policy, candidates, gates, draft)
     return _close(fleet, policy, halt, gates.whole, draft)
 
 
-def _first_step(instance: Instance, candidate: CandidateState, fleet: Fleet, policy: Policy) -> NextStep:
-    """What to do with an unclaimed instance. An apply that gave no result in time is cancelled first.
+def _cancel_late_apply(instance: Instance, step: NextStep) -> NextStep:
+    """The step, after the cancellation of an apply that gave no result in time.
 
     Systems Manager may deliver it to an agent that comes back, maybe until the end of its execution timeout.
     """
-    step = _first_verdict(instance, candidate, fleet, policy)
     late = instance.applied is not None and instance.applied.given_up and not instance.applied.cancelled
     return replace(step, commands=(Cancel(instance.id), *step.commands)) if late else step
 
 
-def _first_verdict(instance: Instance, candidate: CandidateState, fleet: Fleet, policy: Policy) -> NextStep:
+def _first_step(instance: Instance, candidate: CandidateState, fleet: Fleet, policy: Policy) -> NextStep:
     match candidate:
         case Held(hold=why):
             return NextStep(hold=why)
@@ -141,7 +141,7 @@ def _concluded(instance: Instance, outcome: Outcome, fleet: Fleet) -> NextStep:
 
 
 def _close(fleet: Fleet, policy: Policy, halt: Halt | None, whole: Hold | None, draft: DecisionDraft) -> Decision:
-    dues = (due(fleet.instances[id_], verdict, fleet, policy) for id_, verdict in draft.steps.items())
+    dues = (due(fleet.instances[id_], step, fleet, policy) for id_, step in draft.steps.items())
     looks = [look_at for look_at in dues if look_at is not None]
     waited_for = (next_settle_look(fleet, policy), draft.services_at)
     services_at = min((look for look in waited_for if look is not None), default=None)
@@ -156,12 +156,12 @@ def _close(fleet: Fleet, policy: Policy, halt: Halt | None, whole: Hold | None, 
         halt,
         min(looks, default=None),
         wants_full_look=draft.wants_full_look,
-        wants_listing=any(verdict.wants_listing for verdict in draft.steps.values()),
+        wants_listing=any(step.wants_listing for step in draft.steps.values()),
         services_at=_services_with(draft, services_at, fleet, policy),
     )
 
 
 def _services_with(draft: DecisionDraft, otherwise: datetime | None, fleet: Fleet, policy: Policy) -> datetime | None:
-    if draft.wants_services or any(verdict.wants_services for verdict in draft.steps.values()):
+    if draft.wants_services or any(step.wants_services for step in draft.steps.values()):
         return fleet.at
     return services_for_begin(fleet, policy) if draft.wants_full_look else otherwise

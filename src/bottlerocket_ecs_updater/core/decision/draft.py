@@ -24,10 +24,10 @@ class DecisionDraft:
     """When to look again at a deployment that holds an instance."""
 
 
-def due(instance: Instance, verdict: NextStep, fleet: Fleet, policy: Policy) -> datetime | None:
+def due(instance: Instance, step: NextStep, fleet: Fleet, policy: Policy) -> datetime | None:
     """When to look again because of one instance. After a command, and while one is pending, there is another look."""
-    if verdict.look_at is None and verdict.commands:
+    if step.look_at is None and step.commands:
         return fleet.at
-    if verdict.look_at is None and instance.pending is not None and instance.registered:
+    if step.look_at is None and instance.pending is not None and instance.registered:
         return fleet.at + policy.poll_interval
-    return verdict.look_at
+    return step.look_at

@@ -78,13 +78,13 @@ def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[S
     """The services that lose more tasks than before the first drain, and more than our drains explain."""
     services = fleet.services.all if fleet.services is not None else ()
     moving: Counter[str] = Counter()
-    in_hand = len(fleet.slots)
+    in_progress = len(fleet.slots)
     for one in fleet.instances.values():
         if one.claim is not None:
-            in_hand += 1
+            in_progress += 1
             moving.update(one.progress.moving)
     # A daemon service stops a task at each drain and starts one at each return, which events show only in part.
-    moving.update({one.name: 2 * in_hand for one in services if one.daemon})
+    moving.update({one.name: 2 * in_progress for one in services if one.daemon})
     return tuple(
         one
         for one in services
@@ -109,10 +109,10 @@ def broken_by_ends(
     own = Counter(end.group for end in here)
     # One or two tasks that failed elsewhere in the last hour are not a pattern.
     elsewhere = {group for group in own if others[group] >= max(FAILED_TASKS, own[group] / 2)}
-    telling = sorted((end for end in here if end.group not in elsewhere), key=lambda end: end.stopped_at)
-    if len(telling) < FAILED_TASKS or telling[-1].stopped_at - telling[0].stopped_at < AT_ONCE:
+    against = sorted((end for end in here if end.group not in elsewhere), key=lambda end: end.stopped_at)
+    if len(against) < FAILED_TASKS or against[-1].stopped_at - against[0].stopped_at < AT_ONCE:
         return None
-    return BrokenVersion(_named(hosts[end.where] for end in telling), _services(telling), _words(telling), now)
+    return BrokenVersion(_named(hosts[end.where] for end in against), _services(against), _words(against), now)
 
 
 def _services(ends: Sequence[TaskEnd]) -> tuple[str, ...]:

@@ -27,22 +27,22 @@ def lives(claim: Claim, fleet: Fleet, policy: Policy) -> bool:
     return abs(fleet.at - claim.since) < policy.longest_phase
 
 
-def left_to_others(instance: Instance, fleet: Fleet, policy: Policy, elder: Hold | None) -> Hold | None:
+def left_to_others(instance: Instance, fleet: Fleet, policy: Policy, older_run: Hold | None) -> Hold | None:
     """Why this run must leave a claimed instance to another run; None if it may finish it."""
     claim = instance.claim
     if claim is None or claim.run == fleet.run:
         return None
-    return _of(instance, claim) if lives(claim, fleet, policy) else elder
+    return _of(instance, claim) if lives(claim, fleet, policy) else older_run
 
 
-def find_elder(fleet: Fleet, policy: Policy) -> Hold | None:
+def find_older_run(fleet: Fleet, policy: Policy) -> Hold | None:
     """The hold that names an older live run, to which this run yields; None if there is none. Run ids sort by time."""
     claims = ((one, one.claim) for one in fleet.instances.values() if one.claim is not None)
-    elders = [(claim.run, one.id, one, claim) for one, claim in claims if lives(claim, fleet, policy)]
-    elders = [elder for elder in elders if elder[0] < fleet.run]
-    if not elders:
+    older = [(claim.run, one.id, one, claim) for one, claim in claims if lives(claim, fleet, policy)]
+    older = [older_run for older_run in older if older_run[0] < fleet.run]
+    if not older:
         return None
-    _, _, instance, claim = min(elders, key=lambda elder: elder[:2])
+    _, _, instance, claim = min(older, key=lambda older_run: older_run[:2])
     return _of(instance, claim)
 
 

@@ -121,7 +121,7 @@ def said(why: Hold, fleet: Fleet) -> str:
     return f"no update could start: {why}{again}"
 
 
-def drains_in_vain(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> str:
+def failed_drains(outcomes: Mapping[InstanceId, Outcome], fleet: Fleet) -> str:
     """Which tasks made a drain time out in this run and in an earlier one, as text; empty if none did."""
     timed_out = [id_ for id_, one in outcomes.items() if isinstance(one, Hold) and one.reason is Reason.DRAIN_TIMED_OUT]
     again = sorted(

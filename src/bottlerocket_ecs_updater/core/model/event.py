@@ -222,6 +222,21 @@ class HealthChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class VersionWithdrawn(Event):
+    """A public parameter names an older version than it once did; sent once in each run that reads it."""
+
+    name: ClassVar[str] = "version.withdrawn"
+    build: str
+    """The variant and the architecture, such as `aws-ecs-2/x86_64`."""
+    version: Version
+    """The newest version that it ever named."""
+    latest: Version
+    """The version that it names now."""
+    since: datetime
+    """When that was first read."""
+
+
+@dataclass(frozen=True, slots=True)
 class RuleOff(Event):
     """The run ignores a rule because AWS does not provide what it needs; sent once."""
 
@@ -231,10 +246,10 @@ class RuleOff(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class TellingFailed(Event):
+class OutputFailed(Event):
     """An output failed, such as a message or a report; the run and its other outputs continue. Sent once for each."""
 
-    name: ClassVar[str] = "telling.failed"
+    name: ClassVar[str] = "output.failed"
     what: str
     why: str
 

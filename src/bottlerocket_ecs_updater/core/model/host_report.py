@@ -102,13 +102,13 @@ def plain(text: str) -> str:
     return _CONTROL.sub("", _ANSI.sub("", text))
 
 
-def telling_line(stdout: str, stderr: str) -> str:
+def cause_line(stdout: str, stderr: str) -> str:
     """The last meaningful line of stderr, else of stdout: what a person wants to read first."""
     for text in (stderr, stdout):
         lines = [line.strip() for line in plain(text).splitlines()]
-        telling = [line for line in lines if not _NOISE.search(line)]
-        if telling:
-            return _ADVICE.sub(" ", telling[-1])[:DETAIL_MAX_CHARACTERS]
+        meaningful = [line for line in lines if not _NOISE.search(line)]
+        if meaningful:
+            return _ADVICE.sub(" ", meaningful[-1])[:DETAIL_MAX_CHARACTERS]
     return "no output"
 
 
@@ -152,8 +152,8 @@ def _read_failure(exit_code: int, stdout: str, stderr: str) -> HostProblem:
     if exit_code == 2 and _USAGE.search(stderr + stdout):
         return HostProblem(Problem.TOO_OLD, "apiclient has no update command")
     if lock_held(stderr):
-        return HostProblem(Problem.BUSY, telling_line("", stderr))
-    return HostProblem(Problem.FAILED, f"exit {exit_code}: {telling_line(stdout, stderr)}")
+        return HostProblem(Problem.BUSY, cause_line("", stderr))
+    return HostProblem(Problem.FAILED, f"exit {exit_code}: {cause_line(stdout, stderr)}")
 
 
 def _status(text: str) -> Mapping[str, Any] | None:

@@ -132,20 +132,20 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     Without a pace, the forecast uses this cluster's recorded durations, or the built-in defaults.
     """
     instances = sorted(fleet.instances.values(), key=lambda instance: instance.id)
-    standings = {instance.id: assess(instance, fleet, policy) for instance in instances if instance.claim is None}
-    able = [fleet.instances[id_] for id_, candidate in standings.items() if isinstance(candidate, Stageable | Ready)]
-    refused, notes = _refused(able, standings, fleet, policy)
-    held = {id_: why for id_, candidate in standings.items() if (why := _held(candidate)) is not None} | refused
+    candidates = {instance.id: assess(instance, fleet, policy) for instance in instances if instance.claim is None}
+    able = [fleet.instances[id_] for id_, candidate in candidates.items() if isinstance(candidate, Stageable | Ready)]
+    refused, notes = _refused(able, candidates, fleet, policy)
+    held = {id_: why for id_, candidate in candidates.items() if (why := _held(candidate)) is not None} | refused
     limits = RolloutLimits(fleet, policy)
     passing = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
     still_held = {one.id: why for one in passing if (why := _behind(one, limits, fleet, policy)) is not None}
     waiting = [one for one in passing if one.id not in still_held and _would_take(one) is not None]
     in_line = own_last(in_order(able, limits.tasks_moved_again), fleet)
-    updates = tuple(_update(one, standings[one.id]) for one in in_line if one.id not in refused)
+    updates = tuple(_update(one, candidates[one.id]) for one in in_line if one.id not in refused)
     later = tuple(
         update
         for one in in_order(waiting, limits.tasks_moved_again)
-        if (update := _later(one, standings[one.id])) is not None
+        if (update := _later(one, candidates[one.id])) is not None
     )
     recorded = fleet.past.recorded
     counts = (len(recorded.stages), len(recorded.drains), len(recorded.reboots)) if pace is None else (0, 0, 0)
@@ -165,12 +165,12 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
         held=tuple(sorted((held | blocked).items())),
         failing=tuple(
             (id_, candidate.outcome)
-            for id_, candidate in standings.items()
+            for id_, candidate in candidates.items()
             if isinstance(candidate, Done) and isinstance(candidate.outcome, Failed)
         ),
         current=tuple(
             (id_, candidate.outcome.version)
-            for id_, candidate in standings.items()
+            for id_, candidate in candidates.items()
             if isinstance(candidate, Done) and isinstance(candidate.outcome, UpToDate)
         ),
         reckoning=reckoning,
@@ -181,14 +181,14 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
 
 
 def _refused(
-    able: Iterable[Instance], standings: Mapping[InstanceId, CandidateState], fleet: Fleet, policy: Policy
+    able: Iterable[Instance], candidates: Mapping[InstanceId, CandidateState], fleet: Fleet, policy: Policy
 ) -> tuple[dict[InstanceId, Hold], tuple[str, ...]]:
     """The holds of candidates that may be staged but not drained, and notes about room for the others, each once."""
     limits = RolloutLimits(fleet, policy)
     refused: dict[InstanceId, Hold] = {}
     notes: dict[str, None] = {}
     for instance in in_order(able, limits.tasks_moved_again):
-        update = _update(instance, standings[instance.id])
+        update = _update(instance, candidates[instance.id])
         report = instance.check_answer.report if instance.check_answer is not None else None
         answers = limits.answers(instance, report, update.target, room=True) if report is not None else ()
         why = first_hold(answers)

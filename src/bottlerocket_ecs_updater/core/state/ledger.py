@@ -23,6 +23,7 @@ from bottlerocket_ecs_updater.core.model.history import (
 )
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Backoff, longest_backoff
+from bottlerocket_ecs_updater.core.model.published import NewestPublished, Published, see_published
 from bottlerocket_ecs_updater.core.model.version import Version
 
 _K = TypeVar("_K")
@@ -63,7 +64,7 @@ class Ledger:
     """The records of one cluster."""
 
     claims: Mapping[InstanceId, OpenClaim] = field(default_factory=dict)
-    rests: Mapping[InstanceId, Backoff] = field(default_factory=dict)
+    backoffs: Mapping[InstanceId, Backoff] = field(default_factory=dict)
     failed_on: Mapping[Version, frozenset[InstanceId]] = field(default_factory=dict)
     """Versions that failed after a reboot since a person last released them, and on which instances."""
     first_seen: Mapping[Version, datetime] = field(default_factory=dict)
@@ -85,6 +86,8 @@ class Ledger:
     """Groups of tasks that made the last drain of a host with such tasks time out."""
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     """The reasons, by code, that kept the last runs from starting any update."""
+    published: Mapping[str, NewestPublished] = field(default_factory=dict)
+    """The newest version that each public parameter has ever named."""
     suspect_after: int = SUSPECT_AFTER
     """On how many instances a version must fail to be suspect, in the last run's policy. Read-only commands use it."""
     attributes_survive: bool = False
@@ -107,6 +110,7 @@ class Ledger:
             self.broken,
             self.waiting,
             self.blockers,
+            self.published,
         )
 
     @property
@@ -135,14 +139,14 @@ def with_backoff(ledger: Ledger, instance: InstanceId, backoff: Backoff) -> Ledg
     """Record the backoff after a failed attempt; if the version did not boot, also record its failure."""
     if backoff.rolled_back:
         ledger = with_failure(ledger, backoff.version, instance)
-    rests = _with(ledger.rests, instance, backoff)
-    return ledger if rests is ledger.rests else replace(ledger, rests=rests)
+    backoffs = _with(ledger.backoffs, instance, backoff)
+    return ledger if backoffs is ledger.backoffs else replace(ledger, backoffs=backoffs)
 
 
 def without_rest(ledger: Ledger, instance: InstanceId) -> Ledger:
     """Drop the backoff of an instance."""
-    rests = _without(ledger.rests, instance)
-    return ledger if rests is ledger.rests else replace(ledger, rests=rests)
+    backoffs = _without(ledger.backoffs, instance)
+    return ledger if backoffs is ledger.backoffs else replace(ledger, backoffs=backoffs)
 
 
 def with_failure(ledger: Ledger, version: Version, instance: InstanceId) -> Ledger:
@@ -206,7 +210,7 @@ def without_failure(ledger: Ledger, version: Version, instance: InstanceId) -> L
     if instance in failed:
         left = {**ledger.failed_on, version: failed - {instance}}
         ledger = replace(ledger, failed_on={each: ids for each, ids in left.items() if ids})
-    backoff = ledger.rests.get(instance)
+    backoff = ledger.backoffs.get(instance)
     return without_rest(ledger, instance) if backoff is not None and backoff.version == version else ledger
 
 
@@ -225,7 +229,7 @@ def with_release(ledger: Ledger, version: Version, at: datetime) -> Ledger:
         released={**ledger.released, version: at},
         failed_on=_without(ledger.failed_on, version),
         broken=_without(ledger.broken, version),
-        rests={id_: backoff for id_, backoff in ledger.rests.items() if backoff.version != version},
+        backoffs={id_: backoff for id_, backoff in ledger.backoffs.items() if backoff.version != version},
     )
 
 
@@ -269,6 +273,12 @@ def with_suspect_after(ledger: Ledger, after: int) -> Ledger:
     return ledger if ledger.suspect_after == after else replace(ledger, suspect_after=after)
 
 
+def with_published(ledger: Ledger, parameter: str, found: Published) -> Ledger:
+    """Record the newest version that a public parameter has ever named, and since when it names an older one."""
+    published = _with(ledger.published, parameter, see_published(ledger.published.get(parameter), found))
+    return ledger if published is ledger.published else replace(ledger, published=published)
+
+
 def with_survival(ledger: Ledger) -> Ledger:
     """Record that attributes survive reboots."""
     return ledger if ledger.attributes_survive else replace(ledger, attributes_survive=True)
@@ -280,17 +290,17 @@ def without_gone(ledger: Ledger, present: Collection[InstanceId], now: datetime)
     A listing may miss an instance for a moment. Claims stay: only a decision drops them. The last update of an instance
     stays longer, because a terminated canary has proven something. Failures stay until a person releases them.
     """
-    remembered = ledger.rests.keys() | ledger.updated.keys() | ledger.found_on.keys()
+    remembered = ledger.backoffs.keys() | ledger.updated.keys() | ledger.found_on.keys()
     absent = {id_: ledger.absent_since.get(id_, now) for id_ in remembered if id_ not in present}
     gone = {id_ for id_, since in absent.items() if now - since >= ABSENT_FOR}
 
     def kept(past: Mapping[InstanceId, PastUpdate]) -> Mapping[InstanceId, PastUpdate]:
         return {id_: one for id_, one in past.items() if id_ not in gone or one.at > now - GONE_FOR}
 
-    rests = {id_: backoff for id_, backoff in ledger.rests.items() if id_ not in gone}
+    backoffs = {id_: backoff for id_, backoff in ledger.backoffs.items() if id_ not in gone}
     updated, found_on = kept(ledger.updated), kept(ledger.found_on)
-    absent = {id_: since for id_, since in absent.items() if id_ in rests or id_ in updated or id_ in found_on}
-    left = replace(ledger, rests=rests, updated=updated, found_on=found_on, absent_since=absent)
+    absent = {id_: since for id_, since in absent.items() if id_ in backoffs or id_ in updated or id_ in found_on}
+    left = replace(ledger, backoffs=backoffs, updated=updated, found_on=found_on, absent_since=absent)
     return ledger if left == ledger else left
 
 
@@ -309,10 +319,11 @@ def without_future(ledger: Ledger, now: datetime) -> Ledger:
             group: replace(one, first=min(one.first, now), last=min(one.last, now))
             for group, one in ledger.blockers.items()
         },
+        published={name: _published_until(one, now) for name, one in ledger.published.items()},
         absent_since=_no_later(ledger.absent_since, now),
-        rests={
+        backoffs={
             id_: replace(backoff, until=min(backoff.until, now + longest_backoff(backoff)))
-            for id_, backoff in ledger.rests.items()
+            for id_, backoff in ledger.backoffs.items()
         },
     )
     return ledger if clamped == ledger else clamped
@@ -324,6 +335,11 @@ def _no_later(times: Mapping[_K, datetime], now: datetime) -> Mapping[_K, dateti
 
 def _until(past: Mapping[InstanceId, PastUpdate], now: datetime) -> Mapping[InstanceId, PastUpdate]:
     return {id_: replace(one, at=min(one.at, now)) for id_, one in past.items()}
+
+
+def _published_until(one: NewestPublished, now: datetime) -> NewestPublished:
+    back_at = min(one.back_at, now) if one.back_at is not None else None
+    return replace(one, seen_at=min(one.seen_at, now), back_at=back_at)
 
 
 def _since(past: Mapping[InstanceId, PastUpdate], then: datetime) -> Mapping[InstanceId, PastUpdate]:

@@ -197,7 +197,7 @@ def see_undescribed(instance: Instance, why: str) -> Instance:
     return replace(instance, undescribed=why, progress=progress)
 
 
-def see_told(instance: Instance, check_answer: CheckAnswer) -> Instance:
+def see_check_answer(instance: Instance, check_answer: CheckAnswer) -> Instance:
     """A check ended, with a report or with a problem."""
     progress = instance.progress
     match check_answer.answer:
@@ -394,9 +394,9 @@ def see_drain_sent(
     return replace(instance, progress=progress)
 
 
-def see_return_sent(instance: Instance, now: datetime, verdict: Outcome, *, confirmed: bool) -> Instance:
+def see_return_sent(instance: Instance, now: datetime, outcome: Outcome, *, confirmed: bool) -> Instance:
     """A return was sent; `confirmed` says whether ECS's reply shows it ACTIVE."""
-    progress = replace(instance.progress, return_sent_at=now, return_confirmed=confirmed, pending_outcome=verdict)
+    progress = replace(instance.progress, return_sent_at=now, return_confirmed=confirmed, pending_outcome=outcome)
     registration = instance.registration
     if confirmed and registration is not None:
         registration = replace(registration, status=Status.ACTIVE)
@@ -414,4 +414,4 @@ def see_refused(instance: Instance, kind: DocumentKind, why: str, now: datetime)
         return see_ended(instance, CommandResult(kind, CommandId(""), now, now, CommandStatus.NOT_DELIVERED, -1, why))
     if instance.claim is None:
         return replace(instance, send_refused=why)
-    return see_told(instance, CheckAnswer(HostProblem(Problem.NO_ANSWER, why), now, now))
+    return see_check_answer(instance, CheckAnswer(HostProblem(Problem.NO_ANSWER, why), now, now))

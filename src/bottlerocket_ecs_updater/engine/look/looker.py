@@ -24,7 +24,7 @@ from bottlerocket_ecs_updater.core.model.container_instance import (
     Tasks,
 )
 from bottlerocket_ecs_updater.core.model.event import ClaimFound, ClusterLooked, HostChecked, Rebooted, Settled
-from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem, lock_held, read_check, telling_line
+from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem, cause_line, lock_held, read_check
 from bottlerocket_ecs_updater.core.model.ids import CommandId, ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reboots import (
@@ -47,13 +47,13 @@ from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.activation import known_as
 from bottlerocket_ecs_updater.core.state.observe import (
+    see_check_answer,
     see_ended,
     see_missing,
     see_reboot_end,
     see_reboot_found,
     see_registration,
     see_successor,
-    see_told,
     see_undescribed,
 )
 from bottlerocket_ecs_updater.engine.look.registrations import one_per_instance
@@ -167,17 +167,18 @@ class Looker:
             described = [registration.arn for registration in self._registrations(others)]
             self._describe([*described, *self._on_trial(len(described))], now)
             self._ask_for_stopping_tasks(others, now)
-        if self._denied and not known.in_hand:
+        if self._denied and not known.in_progress:
             raise next(iter(self._denied.values()))
         if self._newcomers:
             # Another updater may be staging an update there: send no command to a host while an apply may run.
             self._newcomers = False
             self.adopt_commands()
-        self._hear_answers(now, wants.reboot_ends)
+        self._read_answers(now, wants.reboot_ends)
         self._look_at_tasks({*self._unlisted(wants.tasks, now), *self._before_reboot(wants.due)}, now)
         self._look_at_stopping(wants.tasks, now)
         self.surveying.look_around(wants.tasks, now)
         self.surveying.look_at_groups_of_claimed(wants.groups, now)
+        self.surveying.look_at_published(now)
         self._look_for_successor()
         if wants.services and not first:
             self._look_at_services(now)
@@ -496,7 +497,7 @@ class Looker:
 
     # Commands
 
-    def _hear_answers(self, now: datetime, reboot_ends: Collection[InstanceId]) -> None:
+    def _read_answers(self, now: datetime, reboot_ends: Collection[InstanceId]) -> None:
         known = self._known
         waiting: dict[tuple[CommandId, DocumentKind], list[InstanceId]] = {}
         for instance in known.instances.values():
@@ -508,10 +509,10 @@ class Looker:
         few = len(waiting) <= FEW_COMMANDS
         asked = {one: ids for one, ids in waiting.items() if self._may_answer(one[0], ids, now, few=few)}
         for kind in DocumentKind:
-            self._hear_of_kind(kind, {command: ids for (command, of), ids in asked.items() if of is kind}, now)
-        self._hear_reboots(reboot_ends, now)
+            self._read_answers_of(kind, {command: ids for (command, of), ids in asked.items() if of is kind}, now)
+        self._read_reboot_ends(reboot_ends, now)
 
-    def _hear_of_kind(self, kind: DocumentKind, asked: Mapping[CommandId, list[InstanceId]], now: datetime) -> None:
+    def _read_answers_of(self, kind: DocumentKind, asked: Mapping[CommandId, list[InstanceId]], now: datetime) -> None:
         """Read the results of the commands of one document, in as few calls as possible."""
         sent = [command for command in asked if command]
         answers = self._answers_to(sent, kind)
@@ -519,14 +520,14 @@ class Looker:
             if not command:
                 self._ask(ANSWERS, partial(self._adopt, kind, ids), mute=True)
             for id_ in ids:
-                self._hear(id_, answers.get(command, {}).get(id_), now)
+                self._note_answer(id_, answers.get(command, {}).get(id_), now)
 
     def _answers_to(
         self, commands: Sequence[CommandId], kind: DocumentKind
     ) -> Mapping[CommandId, Mapping[InstanceId, Answer]]:
         return self._ask(ANSWERS, partial(self._hosts.answers_to, commands, kind), mute=True) or {} if commands else {}
 
-    def _hear_reboots(self, ids: Collection[InstanceId], now: datetime) -> None:
+    def _read_reboot_ends(self, ids: Collection[InstanceId], now: datetime) -> None:
         """Read how the open reboot commands of these instances ended. One call for all that share a command."""
         self._find_reboots([id_ for id_ in ids if any(one.open and not one.command for one in self._reboots(id_))], now)
         commands: dict[CommandId, list[InstanceId]] = {}
@@ -596,7 +597,7 @@ class Looker:
                 ours = replace(found, sent_at=sent[id_])
                 self._known.learn(replace(self._known.instance(id_), pending=ours))
 
-    def _hear(self, id_: InstanceId, answer: Answer | None, now: datetime) -> None:
+    def _note_answer(self, id_: InstanceId, answer: Answer | None, now: datetime) -> None:
         instance = self._known.instance(id_)
         pending = instance.pending
         if pending is None:
@@ -623,10 +624,10 @@ class Looker:
         ended = CommandResult(pending.kind, pending.command, pending.sent_at, now, end, answer.exit_code, said, busy)
         instance = see_ended(instance, ended)
         if pending.kind is DocumentKind.CHECK:
-            instance = self._told(instance, pending, ended, answer, now)
+            instance = self._with_check_answer(instance, pending, ended, answer, now)
         self._known.learn(instance)
 
-    def _told(
+    def _with_check_answer(
         self, instance: Instance, pending: PendingCommand, ended: CommandResult, answer: Answer, now: datetime
     ) -> Instance:
         if ended.end in (CommandStatus.SUCCESS, CommandStatus.FAILED):
@@ -635,7 +636,7 @@ class Looker:
         else:
             heard = HostProblem(Problem.NO_ANSWER, ended.detail)
         proven_before = instance.progress.proof_at
-        after = see_told(instance, CheckAnswer(heard, pending.sent_at, now))
+        after = see_check_answer(instance, CheckAnswer(heard, pending.sent_at, now))
         self._recorder.record(HostChecked(now, instance.id, heard))
         report = after.check_answer.report if after.check_answer else None
         if proven_before is None and after.progress.proof_at is not None and report is not None:
@@ -656,7 +657,7 @@ def _nameless_id(arn: ContainerInstanceArn) -> InstanceId:
 
 
 def _said(answer: Answer) -> str:
-    return telling_line(answer.stdout, answer.stderr) if answer.stdout or answer.stderr else answer.detail
+    return cause_line(answer.stdout, answer.stderr) if answer.stdout or answer.stderr else answer.detail
 
 
 def _reboot_end(

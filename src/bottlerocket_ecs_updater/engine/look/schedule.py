@@ -34,11 +34,11 @@ class LookSchedule:
         promised: dict[InstanceId, datetime] = {}
         self._idle = set()
         for id_ in ours:
-            verdict = decision.steps.get(id_)
-            if verdict is None:
+            step = decision.steps.get(id_)
+            if step is None:
                 continue
-            before = None if verdict.commands or id_ in kept else self._instances.get(id_)
-            at = now if verdict.commands and verdict.look_at is None else verdict.look_at
+            before = None if step.commands or id_ in kept else self._instances.get(id_)
+            at = now if step.commands and step.look_at is None else step.look_at
             looks = [look for look in (at, before) if look is not None]
             if looks:
                 promised[id_] = min(looks)

@@ -18,6 +18,9 @@ from bottlerocket_ecs_updater.errors import LeaseLost, Throttled, Unreachable, U
 
 FORMAT = 1
 
+_RENAMED = {"rests": "backoffs"}
+"""Keys that earlier versions wrote under another name."""
+
 FLUSH_TRIES = 3
 """Tries for one write, so that an occasional store fault does not make the pass start over."""
 
@@ -220,7 +223,8 @@ def ledger_of(value: Mapping[str, Any]) -> tuple[Ledger, dict[str, Any]]:
         raise Unreadable("it is not a ledger: it has no format")
     if whole_of(value["format"]) > FORMAT:
         raise Unreadable(f"it has format {value['format']}, and this updater knows formats up to {FORMAT}")
-    if missing := {"claims", "rests"} - value.keys():
+    value = {_RENAMED.get(name, name): part for name, part in value.items()}
+    if missing := {"claims", "backoffs"} - value.keys():
         raise Unreadable(f"it has no {' and no '.join(sorted(missing))}")
     known = {"format", "run", "write", *ledger_converter().unstructure(Ledger(), Ledger)}
     beside = {name: part for name, part in value.items() if name not in known}

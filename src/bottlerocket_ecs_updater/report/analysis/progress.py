@@ -21,7 +21,7 @@ TO_COME = frozenset({Phase.AVAILABLE, Phase.STAGING, Phase.READY})
 
 
 @dataclass(slots=True)
-class InHand:
+class InProgress:
     """An instance that is out of service for our work, or whose slot settles."""
 
     phase: str
@@ -47,12 +47,12 @@ class Progress:
     became: dict[InstanceId, OutcomeKind] = field(default_factory=dict)
     """What instances have come to for good, as far as the run has said so."""
     holds: dict[InstanceId, Reason] = field(default_factory=dict)
-    hand: dict[InstanceId, InHand] = field(default_factory=dict)
-    """Those in hand, in the order in which they were taken."""
+    in_progress: dict[InstanceId, InProgress] = field(default_factory=dict)
+    """Those in progress, in the order in which they began."""
     quarantined: set[InstanceId] = field(default_factory=set)
     slot_spans: list[timedelta] = field(default_factory=list)
     """How long each slot was taken, from the claim until the cluster had settled."""
-    most_in_hand: int = 0
+    most_in_progress: int = 0
     progress_at: datetime | None = None
     """When an instance last got on."""
     halted: str = ""
@@ -96,9 +96,9 @@ class Progress:
         return sum(1 for one in self.became.values() if one is became)
 
     @property
-    def working(self) -> Mapping[InstanceId, InHand]:
-        """Those in hand that are not left to a person: somebody waits for each of them."""
-        return {id_: hand for id_, hand in self.hand.items() if id_ not in self.quarantined}
+    def working(self) -> Mapping[InstanceId, InProgress]:
+        """Those in progress that do not wait for a person."""
+        return {id_: one for id_, one in self.in_progress.items() if id_ not in self.quarantined}
 
     @property
     def by_phase(self) -> Mapping[Phase, int]:
@@ -115,19 +115,19 @@ class Progress:
 
     def _open(self, id_: InstanceId) -> bool:
         hold = self.holds.get(id_)
-        return id_ not in self.became and id_ not in self.hand and (hold is None or hold in PASSES_BY_ITSELF)
+        return id_ not in self.became and id_ not in self.in_progress and (hold is None or hold in PASSES_BY_ITSELF)
 
     def ends_at(self, now: datetime) -> datetime | None:
         """When the run is likely to end, None while there is nothing to judge by.
 
-        What is to come is taken in rounds of as many as were in hand at once, each as long as they took so far.
+        What is to come is taken in rounds of as many as were in progress at once, each as long as one took so far.
         """
         if not self.slot_spans or self.halted or self.stopping:
             return None
         usual = sum(self.slot_spans, timedelta()) / len(self.slot_spans)
-        spans = [max(usual - (now - hand.taken), timedelta()) for hand in self.working.values()]
+        spans = [max(usual - (now - one.taken), timedelta()) for one in self.working.values()]
         left = max(spans, default=timedelta())
-        rounds = -(-self.to_come // max(1, self.most_in_hand))
+        rounds = -(-self.to_come // max(1, self.most_in_progress))
         return now + left + rounds * usual
 
     def _note_instance(self, event: e.InstanceEvent) -> None:
@@ -139,11 +139,11 @@ class Progress:
                 self.holds[id_] = hold.reason
                 self._let_go(id_)
             case e.ClaimFound(phase=phase, since=since):
-                self._take(id_, InHand(phase, event.at, since, found=True))
+                self._take(id_, InProgress(phase, event.at, since, found=True))
                 if phase == Phase.QUARANTINED.value:
                     self.quarantined.add(id_)
             case e.Claimed(source=source, target=target):
-                self._take(id_, InHand(Phase.DRAINING.value, event.at, event.at, f"{source} → {target}"))
+                self._take(id_, InProgress(Phase.DRAINING.value, event.at, event.at, f"{source} → {target}"))
             case e.InstanceQuarantined():
                 self.quarantined.add(id_)
                 self.became[id_] = OutcomeKind.QUARANTINED
@@ -160,34 +160,34 @@ class Progress:
         if not isinstance(event, e.HostChecked | e.InstanceHeld):
             self.progress_at = event.at
 
-    def _take(self, id_: InstanceId, hand: InHand) -> None:
-        self.hand.setdefault(id_, hand)
-        self.most_in_hand = max(self.most_in_hand, len(self.hand))
+    def _take(self, id_: InstanceId, one: InProgress) -> None:
+        self.in_progress.setdefault(id_, one)
+        self.most_in_progress = max(self.most_in_progress, len(self.in_progress))
 
     def _came_back(self, id_: InstanceId, event: e.Returned | e.Settled) -> None:
-        hand = self.hand.get(id_)
+        one = self.in_progress.get(id_)
         if isinstance(event, e.Settled):
-            if hand is not None and not hand.found:
-                self.slot_spans.append(event.at - hand.taken)
-            self.hand.pop(id_, None)
-        elif hand is not None:
-            hand.phase, hand.since = "settling", event.at
+            if one is not None and not one.found:
+                self.slot_spans.append(event.at - one.taken)
+            self.in_progress.pop(id_, None)
+        elif one is not None:
+            one.phase, one.since = "settling", event.at
             self.quarantined.discard(id_)
 
     def _let_go(self, id_: InstanceId) -> None:
         """It is ours no more; a slot that settles stays taken."""
-        hand = self.hand.get(id_)
-        if hand is not None and hand.phase != "settling":
-            del self.hand[id_]
+        one = self.in_progress.get(id_)
+        if one is not None and one.phase != "settling":
+            del self.in_progress[id_]
 
     def _enter(self, id_: InstanceId, phase: Phase, before: Phase, at: datetime) -> None:
         if phase is Phase.RETURNING and before in BEFORE_A_DRAIN:
             phase = Phase.DRAINING
         self.phases[id_] = phase
-        hand = self.hand.get(id_)
-        if hand is None:
+        one = self.in_progress.get(id_)
+        if one is None:
             return
-        if hand.phase != "settling":
-            hand.phase, hand.since = phase.value, at
+        if one.phase != "settling":
+            one.phase, one.since = phase.value, at
         if phase in (Phase.CURRENT, *TO_COME):
             self._let_go(id_)

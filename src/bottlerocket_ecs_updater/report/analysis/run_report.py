@@ -393,7 +393,7 @@ def _failed_at(lane: Lane) -> datetime | None:
 
 
 def _left_open(summary: Summary, lanes: Mapping[InstanceId, Lane]) -> Iterable[Trouble]:
-    """Instances that are out of service because the run ended while it had them in hand."""
+    """Instances that are out of service because the run ended before it finished them."""
     left = list(_open_lanes(summary, lanes))
     if left:
         yield Trouble(

@@ -33,12 +33,12 @@ class Archive:
     """Keeps the events of a run, and writes its reports when it ends. A store that fails costs the reports only."""
 
     def __init__(
-        self, store: Store, cluster: str, run: RunId, complain: Callable[[str], None], reach: Reach | None = None
+        self, store: Store, cluster: str, run: RunId, warn: Callable[[str], None], reach: Reach | None = None
     ) -> None:
         self._store = store
         self._cluster = cluster
         self._run = run
-        self._complain = complain
+        self._warn = warn
         self._reach = reach
         self._events: list[Event] = []
 
@@ -49,10 +49,10 @@ class Archive:
                 acts = acts_around(self._store, self._cluster, self._events)
                 account = run_report(self._events, cluster=name_of(self._cluster), reach=self._reach, acts=acts)
                 for fault in write_reports(self._store, self._cluster, self._run, account):
-                    self._complain(fault)
+                    self._warn(fault)
             except UpdaterError as error:
                 again = f"`report {self._run}` makes it again"
-                self._complain(f"the report could not be written to the state store, {again}: {error}")
+                self._warn(f"the report could not be written to the state store, {again}: {error}")
 
 
 def render(account: RunReport, form: str, index: str = "") -> str:

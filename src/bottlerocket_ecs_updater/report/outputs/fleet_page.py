@@ -47,10 +47,10 @@ Standings = Mapping[str, ClusterStanding]
 class FleetPage:
     """Brings the page up to date at the end of a run. A store that fails costs the page only."""
 
-    def __init__(self, store: Store, place: Location, complain: Callable[[str], None], *, expected: bool) -> None:
+    def __init__(self, store: Store, place: Location, warn: Callable[[str], None], *, expected: bool) -> None:
         self._store = store
         self._place = place
-        self._complain = complain
+        self._warn = warn
         self._expected = expected
         """Whether the stack should allow it: one of an older version does not."""
 
@@ -61,9 +61,9 @@ class FleetPage:
             refresh(self._store, event.at, self._place)
         except Denied as error:
             if self._expected:
-                self._complain(f"the page of all clusters could not be written: {error}")
+                self._warn(f"the page of all clusters could not be written: {error}")
         except UpdaterError as error:
-            self._complain(f"the page of all clusters could not be written: {error}")
+            self._warn(f"the page of all clusters could not be written: {error}")
 
 
 def refresh(store: Store, now: datetime, own: Location | None = None) -> FleetOverview:

@@ -1,4 +1,4 @@
-"""Progress in a terminal: the log scrolls, and below it stand the counts, the likely end, and what is in hand.
+"""Progress in a terminal: the log scrolls, and below it are counts, the likely end and the instances in progress.
 
 Plain control sequences that every terminal of the last forty years obeys; rich would be slow to import for no more.
 Everything is written at once, so that nothing flickers, and the block is gone when the run ends.
@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.model.event import Event
 from bottlerocket_ecs_updater.core.model.outcome import OutcomeKind
 from bottlerocket_ecs_updater.core.model.time_text import span
 from bottlerocket_ecs_updater.engine.ports import Recorder
-from bottlerocket_ecs_updater.report.analysis.progress import InHand, Progress
+from bottlerocket_ecs_updater.report.analysis.progress import InProgress, Progress
 from bottlerocket_ecs_updater.report.words.colours import Paint
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
@@ -101,12 +101,12 @@ class Live:
         if progress.waiting:
             yield self._paint.bad(_cut(f"waiting for {sanitize(progress.waiting)}", columns))
         room = max(1, min(ROWS_MAX, lines // ROWS_SHARE))
-        hands = list(progress.hand.items())
-        shown = hands if len(hands) <= room else hands[: room - 1]
-        for instance, hand in shown:
-            yield self._hand(instance, hand, now, columns)
-        if len(hands) > len(shown):
-            yield self._paint.faint(_cut(f"  … and {len(hands) - len(shown)} more in hand", columns))
+        rows = list(progress.in_progress.items())
+        shown = rows if len(rows) <= room else rows[: room - 1]
+        for instance, one in shown:
+            yield self._row(instance, one, now, columns)
+        if len(rows) > len(shown):
+            yield self._paint.faint(_cut(f"  … and {len(rows) - len(shown)} more in progress", columns))
 
     def _counts(self, now: datetime) -> str:
         progress = self._progress
@@ -126,10 +126,10 @@ class Live:
             return ""
         return f"likely to end at {ends.astimezone(UTC):%H:%M}Z, in {span(ends - now)}"
 
-    def _hand(self, instance: str, hand: InHand, now: datetime, columns: int) -> str:
+    def _row(self, instance: str, one: InProgress, now: datetime, columns: int) -> str:
         quarantined = instance in self._progress.quarantined
-        phase = "quarantined" if quarantined else sanitize(hand.phase)
-        told = f"  {sanitize(instance):<19}  {phase:<11}  {span(max(now - hand.since, now - now)):>7}  {hand.change}"
+        phase = "quarantined" if quarantined else sanitize(one.phase)
+        told = f"  {sanitize(instance):<19}  {phase:<11}  {span(max(now - one.since, now - now)):>7}  {one.change}"
         line = _cut(told, columns)
         return self._paint.bad(line) if quarantined else line
 

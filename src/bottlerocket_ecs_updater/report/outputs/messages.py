@@ -117,13 +117,13 @@ class Messenger:
         run: str,
         cluster: str,
         report: str,
-        complain: Callable[[str], None],
+        warn: Callable[[str], None],
         reach: Reach | None = None,
     ) -> None:
         self._people = people
         self._programs = programs
         self._run, self._cluster, self._report = run, cluster, report
-        self._complain = complain
+        self._warn = warn
         self._reach = reach or Reach(cluster)
         self._past: list[Event] = []
         self._told: set[Occasion] = set()
@@ -135,7 +135,7 @@ class Messenger:
             self._tell_people(event)
             self._tell_programs(event)
         except UpdaterError as error:
-            self._complain(f"not all messages were sent: {error}")
+            self._warn(f"not all messages were sent: {error}")
 
     def _tell_people(self, event: Event) -> None:
         occasion = _OCCASIONS.get(type(event))
@@ -149,7 +149,7 @@ class Messenger:
             try:
                 way.send(message)
             except UpdaterError as error:
-                self._complain(f"no message about the {occasion.value} could be sent: {error}")
+                self._warn(f"no message about the {occasion.value} could be sent: {error}")
 
     def _tell_programs(self, event: Event) -> None:
         if self._programs and isinstance(event, TOLD_IN_FULL):
@@ -194,7 +194,7 @@ class Messenger:
             try:
                 way.put(notices)
             except UpdaterError as error:
-                self._complain(f"{len(notices)} events could not be sent to the event bus: {error}")
+                self._warn(f"{len(notices)} events could not be sent to the event bus: {error}")
 
 
 _OCCASIONS: Mapping[type[Event], Occasion] = {

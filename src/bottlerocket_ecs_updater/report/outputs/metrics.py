@@ -83,7 +83,7 @@ _BY = {metric.name: metric.by for metric in METRICS}
 
 
 class Metrics:
-    """Writes metrics to the stream of the log, gauges while instances are in hand and everything else at the end."""
+    """Writes metrics to the stream of the log, gauges during updates and everything else at the end."""
 
     def __init__(self, stream: TextIO, *, run: str, cluster: str) -> None:
         self._stream = stream

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from bottlerocket_ecs_updater.core.model.event import Event, RunFinished, TellingFailed
+from bottlerocket_ecs_updater.core.model.event import Event, OutputFailed, RunFinished
 from bottlerocket_ecs_updater.engine.ports import Recorder
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost
 
@@ -50,7 +50,7 @@ class Faults:
             return
         self._told.add(id(recorder))
         name = type(recorder).__name__
-        self.listener.record(TellingFailed(event.at, NAMES.get(name, name), f"{type(error).__name__}: {error}"))
+        self.listener.record(OutputFailed(event.at, NAMES.get(name, name), f"{type(error).__name__}: {error}"))
 
 
 Noted = Callable[[Recorder, Event, Exception], None]

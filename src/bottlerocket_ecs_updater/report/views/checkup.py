@@ -17,9 +17,9 @@ def checkup_text(findings: Sequence[Finding], paint: Paint) -> str:
     """One line for each finding, its remedy below, and a last line with the numbers."""
     lines = [line for finding in findings for line in _lines(finding, paint)]
     counts = {grade: sum(finding.grade is grade for finding in findings) for grade in Grade}
-    verdict = "A run would not work." if counts[Grade.FAIL] else "A run would work."
+    conclusion = "A run would not work." if counts[Grade.FAIL] else "A run would work."
     numbers = ", ".join(f"{counts[grade]} {grade.value}" for grade in Grade)
-    return "\n".join([*lines, "", f"{verdict} {numbers}."]) + "\n"
+    return "\n".join([*lines, "", f"{conclusion} {numbers}."]) + "\n"
 
 
 def _lines(finding: Finding, paint: Paint) -> list[str]:

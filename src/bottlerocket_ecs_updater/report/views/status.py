@@ -1,4 +1,4 @@
-"""The state of a cluster as a person reads it: who runs what, what is open, what rests, who may act."""
+"""The state of a cluster as a person reads it: who runs what, what is open, which instances back off, who may act."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _lines(status: ClusterStatus) -> Iterator[str]:
     yield from _table("In ECS", Counter(_standing(instance) for instance in ours))
     yield from _zones(ours)
     yield from _open_claims(fleet)
-    yield from _rests(status)
+    yield from _backoffs(status)
     yield from advice_lines(advise(fleet))
     yield from _who_acts(status)
 
@@ -178,8 +178,8 @@ def _phase(instance: Instance, status: ClusterStatus) -> str:
     """Where it is in its life, as far as that is known without asking hosts."""
     if instance.claim is not None:
         return str(phase_of(instance).value)
-    rest = status.ledger.rests.get(instance.id)
-    if rest is not None and rest.until > status.fleet.at:
+    backoff = status.ledger.backoffs.get(instance.id)
+    if backoff is not None and backoff.until > status.fleet.at:
         return "backing-off"
     return "idle (`plan` asks the hosts for updates)"
 
@@ -225,14 +225,14 @@ def _open_claims(fleet: Fleet) -> Iterator[str]:
             yield f"  {instance.id}  {phase_of(instance).value:<12} {way}  run {claim.run}, for {age}"
 
 
-def _rests(status: ClusterStatus) -> Iterator[str]:
-    resting = {id_: rest for id_, rest in status.ledger.rests.items() if rest.until > status.fleet.at}
-    if resting:
+def _backoffs(status: ClusterStatus) -> Iterator[str]:
+    current = {id_: backoff for id_, backoff in status.ledger.backoffs.items() if backoff.until > status.fleet.at}
+    if current:
         yield "\nBacking off"
-    for id_, rest in sorted(resting.items()):
-        until = f"until {UNTIL_CLEARED}" if rest.rolled_back else f"until {rest.until:%Y-%m-%d %H:%M} UTC"
-        times = counted(rest.attempts, "time")
-        yield f"  {id_}  {rest.version} failed {times}, {rest.why}; {until}"
+    for id_, backoff in sorted(current.items()):
+        until = f"until {UNTIL_CLEARED}" if backoff.rolled_back else f"until {backoff.until:%Y-%m-%d %H:%M} UTC"
+        times = counted(backoff.attempts, "time")
+        yield f"  {id_}  {backoff.version} failed {times}, {backoff.why}; {until}"
 
 
 def _who_acts(status: ClusterStatus) -> Iterator[str]:
@@ -273,15 +273,15 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
         "at": write_time(fleet.at),
         "paused": fleet.paused or None,
         "instances": [_instance_json(instance, status) for _, instance in sorted(fleet.instances.items())],
-        "rests": {
+        "backoffs": {
             id_: {
-                "version": str(rest.version),
-                "attempts": rest.attempts,
-                "until": write_time(rest.until) if not rest.rolled_back else None,
-                "why": rest.why,
-                "rolled_back": rest.rolled_back,
+                "version": str(backoff.version),
+                "attempts": backoff.attempts,
+                "until": write_time(backoff.until) if not backoff.rolled_back else None,
+                "why": backoff.why,
+                "rolled_back": backoff.rolled_back,
             }
-            for id_, rest in sorted(status.ledger.rests.items())
+            for id_, backoff in sorted(status.ledger.backoffs.items())
         },
         "advice": advice_json(advise(fleet)),
         "broken": {

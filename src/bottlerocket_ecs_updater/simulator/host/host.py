@@ -33,7 +33,7 @@ from bottlerocket_ecs_updater.simulator.host import shell
 from bottlerocket_ecs_updater.simulator.host.apiclient import Api
 from bottlerocket_ecs_updater.simulator.host.dispatcher import Dispatcher
 from bottlerocket_ecs_updater.simulator.host.machine import Machine
-from bottlerocket_ecs_updater.simulator.host.outside_actors import Meddling
+from bottlerocket_ecs_updater.simulator.host.outside_actors import OutsideActors
 from bottlerocket_ecs_updater.simulator.host.script import Script
 from bottlerocket_ecs_updater.simulator.host.spec import Power
 from bottlerocket_ecs_updater.simulator.repository import parse_version
@@ -93,8 +93,8 @@ class Host:
         self.on_terminate: list[Callable[[Host], None]] = []
         """The instance is terminated."""
         self._machine = Machine(clock, spec, repository, chances)
-        self._meddling = Meddling(self, self._machine)
-        self._dispatcher = Dispatcher(self._machine, self._meddling.at)
+        self._outside_actors = OutsideActors(self, self._machine)
+        self._dispatcher = Dispatcher(self._machine, self._outside_actors.at)
         self._dispatcher.status = leftovers.place(self._machine)
         self._scripts: list[Script] = []
         self._life: list[Timer] = []
@@ -104,7 +104,7 @@ class Host:
         self.ecs_agent_up = True
         self._ecs_agent_ended = False
         self._plan_unreachable()
-        self._meddling.begin()
+        self._outside_actors.begin()
 
     @property
     def running(self) -> str:
@@ -186,7 +186,7 @@ class Host:
             self._scripts.remove(script)
             finished(result)
 
-        api = Api(self._machine, self._dispatcher, self._meddling.at, self._announce, self._ask_for_reboot)
+        api = Api(self._machine, self._dispatcher, self._outside_actors.at, self._announce, self._ask_for_reboot)
         program = partial(shell.run, api, self.boot_id, tuple(lines))
         script = Script(self.clock, tuple(lines), program, timeout, ended)
         self._scripts.append(script)
@@ -285,7 +285,7 @@ class Host:
         """Boot: GRUB picks a partition set. The tmpfs is empty, so there is no update status."""
         self._cancel_life()
         self.power = Power.BOOTING
-        self._dispatcher = Dispatcher(self._machine, self._meddling.at)
+        self._dispatcher = Dispatcher(self._machine, self._outside_actors.at)
         self._announce(Step.BOOT)
         bank = self.banks.take_next()
         if self.power is not Power.BOOTING:

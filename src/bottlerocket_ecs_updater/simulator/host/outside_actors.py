@@ -26,7 +26,7 @@ Act = OutOfBand | ReleaseAppears | ReleaseRetracted
 OPERATOR_WAITS = timedelta(minutes=30)
 
 
-class Meddling:
+class OutsideActors:
     """The outside actors of one host. Each acts once: at a time, or at a moment of the host's update."""
 
     def __init__(self, host: Host, machine: Machine) -> None:

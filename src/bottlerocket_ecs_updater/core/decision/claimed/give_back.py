@@ -36,9 +36,9 @@ def give_back(
     return NextStep((*cancel_open(instance), *hand_back(instance, why, *notes)), look_at=fleet.at)
 
 
-def hand_back(instance: Instance, verdict: Outcome, *notes: Command) -> tuple[Command, ...]:
+def hand_back(instance: Instance, outcome: Outcome, *notes: Command) -> tuple[Command, ...]:
     """Set it ACTIVE, and remove the claim once ECS shows it ACTIVE, in its reply or at a later look."""
-    return (Return(instance.id, verdict), *notes, Unmark(instance.id, verdict, took_slot=True))
+    return (Return(instance.id, outcome), *notes, Unmark(instance.id, outcome, took_slot=True))
 
 
 def cancel_open(instance: Instance) -> tuple[Command, ...]:
@@ -72,8 +72,8 @@ def give_back_barred(instance: Instance, claim: Claim, why: Hold, fleet: Fleet) 
 
 def give_back_not_empty(instance: Instance, claim: Claim, limit: timedelta, fleet: Fleet) -> NextStep:
     """Return an instance whose drain timed out, and record which tasks were left."""
-    verdict = give_back(instance, claim, not_empty_hold(instance, limit), fleet)
-    return replace(verdict, commands=(NoteBlockers(instance.id, blocking_groups(instance)), *verdict.commands))
+    step = give_back(instance, claim, not_empty_hold(instance, limit), fleet)
+    return replace(step, commands=(NoteBlockers(instance.id, blocking_groups(instance)), *step.commands))
 
 
 def not_empty_hold(instance: Instance, limit: timedelta) -> Hold:

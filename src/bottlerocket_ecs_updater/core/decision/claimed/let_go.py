@@ -37,21 +37,21 @@ def let_go_if_leaving(instance: Instance) -> NextStep | None:
     return NextStep((*cancel_open(instance), Unmark(instance.id, why, took_slot=False)), hold=why)
 
 
-def ask_group_first(verdict: NextStep, instance: Instance, fleet: Fleet, policy: Policy) -> NextStep:
+def ask_group_first(step: NextStep, instance: Instance, fleet: Fleet, policy: Policy) -> NextStep:
     """The next step, or a read of its group first if the step needs a newer answer.
 
     A group that does not answer is asked again for a while. After that the instance is returned anyway: a host that
     stays out of service is worse than one that may be about to leave.
     """
-    ages = [age for command in verdict.commands if (age := _answer_needed(command)) is not None]
+    ages = [age for command in step.commands if (age := _answer_needed(command)) is not None]
     if not ages or not group_unasked(instance, min(ages), fleet):
-        return verdict
+        return step
     missed_since = instance.around.group_missed_since if instance.around is not None else None
     if missed_since is None:
         return NextStep(look_at=fleet.at, wants_group=True)
     if not has_passed(missed_since, policy.answer_timeout, fleet.at):
         return NextStep(look_at=fleet.at + policy.poll_interval, wants_group=True)
-    return verdict
+    return step
 
 
 def group_unasked(instance: Instance, age: timedelta, fleet: Fleet) -> bool:

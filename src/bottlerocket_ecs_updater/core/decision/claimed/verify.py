@@ -132,11 +132,11 @@ def _second_proof_from(instance: Instance, claim: Claim, proof_at: datetime, fle
 def _return_verified(
     instance: Instance, claim: Claim, registration: Registration, report: HostReport, fleet: Fleet
 ) -> NextStep:
-    verdict, notes = _judge(instance, claim, report, fleet)
+    outcome, notes = _judge(instance, claim, report, fleet)
     if registration.status is Status.ACTIVE:
         # It is already back in service, perhaps under a new registration: it is verified, so drop the claim.
-        return NextStep((Unmark(instance.id, verdict, took_slot=True), *notes), look_at=fleet.at)
-    return NextStep(hand_back(instance, verdict, *notes), look_at=fleet.at)
+        return NextStep((Unmark(instance.id, outcome, took_slot=True), *notes), look_at=fleet.at)
+    return NextStep(hand_back(instance, outcome, *notes), look_at=fleet.at)
 
 
 def _judge(instance: Instance, claim: Claim, report: HostReport, fleet: Fleet) -> tuple[Outcome, tuple[Command, ...]]:

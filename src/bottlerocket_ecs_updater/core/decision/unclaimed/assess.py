@@ -103,9 +103,9 @@ def assess(instance: Instance, fleet: Fleet, policy: Policy) -> CandidateState:
     """The state of an unclaimed instance now."""
     if instance.progress.outcome is not None:
         return Done(instance.progress.outcome)
-    barrier = out_of_reach(instance) or not_selected(instance, policy)
-    if barrier is not None:
-        return Held(barrier)
+    why = out_of_reach(instance) or not_selected(instance, policy)
+    if why is not None:
+        return Held(why)
     if instance.pending is not None:
         return Waiting(fleet.at + policy.poll_interval)
     if instance.send_denied:
@@ -152,8 +152,8 @@ def some_may_be_back(fleet: Fleet, policy: Policy) -> bool:
 
 
 def _only_disconnected(instance: Instance) -> bool:
-    barrier = out_of_reach(instance)
-    return barrier is not None and barrier.reason is Reason.AGENT_DISCONNECTED
+    why = out_of_reach(instance)
+    return why is not None and why.reason is Reason.AGENT_DISCONNECTED
 
 
 def _not_in_service(registration: Registration) -> Hold | None:
@@ -214,9 +214,9 @@ def _report(instance: Instance, report: HostReport, fleet: Fleet, policy: Policy
     target = report.target
     if target is None:
         return Held(hold(Reason.NOTHING_CHOSEN))
-    barrier = first_hold(answers_about(instance, report, target, fleet, policy))
-    if barrier is not None:
-        return Held(barrier)
+    why = first_hold(answers_about(instance, report, target, fleet, policy))
+    if why is not None:
+        return Held(why)
     if report.state is UpdateState.READY:
         refusal = before_drain_hold(instance, policy)
         return Ready(report, target) if refusal is None else Done(refusal)

@@ -45,15 +45,15 @@ class StartGates:
         )
 
 
-def nobody_is_asked(fleet: Fleet, elder: Hold | None) -> Hold | None:
+def why_only_claimed(fleet: Fleet, older_run: Hold | None) -> Hold | None:
     """Why the run may only finish claimed instances: an older run with another store is active, or AWS denied a call.
 
     The denied call may be a check. Sending it again would end the run before the claimed instances are finished.
     """
-    return hold(Reason.HALTED, why=fleet.blocked) if fleet.blocked else elder
+    return hold(Reason.HALTED, why=fleet.blocked) if fleet.blocked else older_run
 
 
-def left_alone(candidate: CandidateState, why: Hold) -> CandidateState:
+def without_starts(candidate: CandidateState, why: Hold) -> CandidateState:
     """State of an unclaimed instance while the run only finishes claimed ones: no checks, no new updates."""
     match candidate:
         case Held() | Done():
@@ -64,26 +64,26 @@ def left_alone(candidate: CandidateState, why: Hold) -> CandidateState:
             assert_never(candidate)
 
 
-def nothing_begins(fleet: Fleet, policy: Policy, halt: Halt | None, alone: Hold | None) -> Hold | None:
-    """Why no instance may be staged or drained now; `alone` is why the run may only finish claimed ones."""
+def why_no_starts(fleet: Fleet, policy: Policy, halt: Halt | None, only_claimed: Hold | None) -> Hold | None:
+    """Why no instance may be staged or drained now; `only_claimed` is why the run may only finish claimed ones."""
     if halt is not None:
         return hold(Reason.HALTED, why=halt.why)
     if fleet.stopping:
         return hold(Reason.STOPPING, why=fleet.stopping)
     if policy.deadline is not None and has_passed(fleet.started_at, policy.deadline, fleet.at):
         return hold(Reason.STOPPING, why=f"its deadline of {duration_text(policy.deadline)} has passed")
-    return alone
+    return only_claimed
 
 
 def start_gates(
-    whole: Hold | None, standings: Mapping[InstanceId, CandidateState], fleet: Fleet, policy: Policy
+    whole: Hold | None, candidates: Mapping[InstanceId, CandidateState], fleet: Fleet, policy: Policy
 ) -> StartGates:
     """Work out what stops each ready instance from starting now."""
     limits = RolloutLimits(fleet, policy)
     for instance in filter(being_prepared, fleet.instances.values()):
         # It is about to be drained. If it did not count, the document would run on other hosts for nothing.
-        limits.take_told(instance)
-    ready = {id_: candidate.target for id_, candidate in standings.items() if isinstance(candidate, Ready)}
+        limits.take_reported(instance)
+    ready = {id_: candidate.target for id_, candidate in candidates.items() if isinstance(candidate, Ready)}
     blocked = {target: limits.blocked(target) for target in set(ready.values())} if whole is None else {}
     each = {id_: why for id_, target in ready.items() if (why := blocked.get(target)) is not None}
     return StartGates(whole, each, limits)

@@ -25,12 +25,14 @@ _Class = tuple[int, Version, int]
 """Failures, running version and tasks moved again. Instances with equal values take turns by zone."""
 
 
-def no_strays(_: Instance) -> int:
+def none_moved_again(_: Instance) -> int:
     """The default if nothing is known about room: no task has to move again."""
     return 0
 
 
-def in_order(instances: Iterable[Instance], tasks_moved_again: Callable[[Instance], int] = no_strays) -> list[Instance]:
+def in_order(
+    instances: Iterable[Instance], tasks_moved_again: Callable[[Instance], int] = none_moved_again
+) -> list[Instance]:
     """The instances in the order in which they are updated; the same fleet always gives the same order.
 
     `tasks_moved_again` counts the tasks of an instance that only fit where they would have to be moved again.

@@ -22,12 +22,12 @@ from bottlerocket_ecs_updater.core.rules.policy import STAGE_AHEAD_FACTOR, STAGE
 def stage(
     fleet: Fleet,
     policy: Policy,
-    standings: Mapping[InstanceId, CandidateState],
+    candidates: Mapping[InstanceId, CandidateState],
     gates: StartGates,
     draft: DecisionDraft,
 ) -> None:
     """Stage ahead of the drains, in chunks: a bad version is staged on few hosts only, and calls are shared."""
-    stageable = {id_: s for id_, s in standings.items() if isinstance(s, Stageable)}
+    stageable = {id_: s for id_, s in candidates.items() if isinstance(s, Stageable)}
     if not stageable:
         return
     ordered = own_last(in_order([fleet.instances[id_] for id_ in stageable], gates.limits.tasks_moved_again), fleet)
@@ -36,7 +36,7 @@ def stage(
     full = {zone for zone in budget.limit_per_zone if budget.zone_refusal(zone) is not None}
     ahead = [
         id_
-        for id_, candidate in standings.items()
+        for id_, candidate in candidates.items()
         if id_ not in gates.each and _ahead(fleet.instances[id_], candidate, full)
     ]
     room = chunk if len(ahead) <= budget.limit else 0
@@ -59,7 +59,7 @@ def _turns_for_staging(ahead: Iterable[InstanceId], fleet: Fleet, policy: Policy
     """What the limits allow for staging: a version is staged on no more hosts than may be updated to it now."""
     limits = RolloutLimits(fleet, policy)
     for id_ in ahead:
-        limits.take_told(fleet.instances[id_])
+        limits.take_reported(fleet.instances[id_])
     return limits
 
 

@@ -46,14 +46,14 @@ ONE_LOOK = 100
 def begin(
     fleet: Fleet,
     policy: Policy,
-    standings: Mapping[InstanceId, CandidateState],
+    states: Mapping[InstanceId, CandidateState],
     gates: StartGates,
     draft: DecisionDraft,
 ) -> None:
     """Give free slots to ready instances, in order, based on fresh looks only."""
     ready = {
         id_: candidate
-        for id_, candidate in standings.items()
+        for id_, candidate in states.items()
         if isinstance(candidate, Ready) and not is_own_host(fleet.instances[id_], fleet)
     }
     budget = count_budget(fleet, policy)
@@ -170,7 +170,7 @@ def _undrainable(instance: Instance, fleet: Fleet, policy: Policy, gates: StartG
 def leave_own_host(
     fleet: Fleet,
     policy: Policy,
-    standings: Mapping[InstanceId, CandidateState],
+    states: Mapping[InstanceId, CandidateState],
     gates: StartGates,
     draft: DecisionDraft,
 ) -> None:
@@ -178,10 +178,10 @@ def leave_own_host(
     own = [instance for instance in fleet.instances.values() if is_own_host(instance, fleet)]
     if not own:
         return
-    others = [(fleet.instances[id_], verdict) for id_, verdict in draft.steps.items()]
-    awaited = [one.id for one, verdict in others if one not in own and due(one, verdict, fleet, policy) is not None]
+    others = [(fleet.instances[id_], step) for id_, step in draft.steps.items()]
+    awaited = [one.id for one, step in others if one not in own and due(one, step, fleet, policy) is not None]
     for instance in own:
-        candidate = standings.get(instance.id)
+        candidate = states.get(instance.id)
         if not isinstance(candidate, Ready):
             continue
         refusal = gates.against(instance, candidate)
@@ -194,11 +194,11 @@ def leave_own_host(
             draft.steps[instance.id] = NextStep(hold=unsaid[0], look_at=unsaid[1])
         else:
             done = not awaited and not fleet.slots
-            verdict = hand_over(instance, fleet, policy, others_done=done)
-            calls = any(isinstance(command, CallSuccessor) for command in verdict.commands)
+            step = hand_over(instance, fleet, policy, others_done=done)
+            calls = any(isinstance(command, CallSuccessor) for command in step.commands)
             # Request no run before a fresh look shows that nothing holds the instance.
             if not calls or _looked_at([instance], fleet, policy, draft):
-                draft.steps[instance.id] = verdict
+                draft.steps[instance.id] = step
 
 
 def _look_for_room(roomless: list[Instance], fleet: Fleet, draft: DecisionDraft) -> None:
