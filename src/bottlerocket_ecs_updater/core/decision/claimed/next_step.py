@@ -31,7 +31,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS
 
-LISTED_NO_MORE = "ECS no longer lists it"
+LISTED_NO_MORE, TERMINATED = "ECS no longer lists it", "its EC2 instance is terminated"
 
 
 SET_BY_US = frozenset({Status.ACTIVE, Status.DRAINING})
@@ -58,6 +58,9 @@ def _proceed(instance: Instance, claim: Claim, this_pass: Pass) -> NextStep:
     if registration is None or registration.status is Status.INACTIVE:
         return _missing(instance, claim, this_pass)
     claimed = ClaimedInstance(instance, claim, registration)
+    if _is_terminated(claimed):
+        why = hold(Reason.GONE, why=TERMINATED)
+        return NextStep((Unmark(instance.id, why, took_slot=False),), look_at=this_pass.at)
     lost = lost_claim(claimed, this_pass)
     if lost is not None:
         return lost
@@ -110,6 +113,13 @@ def _undescribed(instance: Instance, this_pass: Pass) -> NextStep:
     if had_its_time and has_passed(instance.phase_began, policy.longest_phase, this_pass.at):
         return NextStep(hold=why)
     return NextStep(hold=why, look_at=this_pass.at + policy.listing_spacing, wants_listing=True)
+
+
+def _is_terminated(claimed: ClaimedInstance) -> bool:
+    """Whether only its registration is left: ECS keeps it if its agent was disconnected, as during a reboot."""
+    around = claimed.instance.around
+    machine = around.machine if around is not None else None
+    return not claimed.registration.connected and machine is not None and machine.certainly_terminated
 
 
 def _missing(instance: Instance, claim: Claim, this_pass: Pass) -> NextStep:
