@@ -30,7 +30,11 @@ def recorded() -> str:
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": "40"}
     process = subprocess.Popen(
         [sys.executable, "-m", "bottlerocket_ecs_updater", *COMMAND],
-        env=environment, stdin=there, stdout=there, stderr=there, close_fds=True,
+        env=environment,
+        stdin=there,
+        stdout=there,
+        stderr=there,
+        close_fds=True,
     )
     os.close(there)
     parts = []

@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
+from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules
 from bottlerocket_ecs_updater.simulator.services.documents import shell_document
 from bottlerocket_ecs_updater.simulator.world.world import World
 
@@ -52,7 +53,14 @@ RULES = {
 }
 """What rules ask beside the state of the cluster: without it the run leaves the rule out, and says so."""
 
-NEEDED_OTHERWISE = {"CallBackCommands", "ReadSightings", "ShareSightings", "TellPeople", *RULES}
+NEEDED_OTHERWISE = {
+    "CallBackCommands",
+    "ReadPublishedVersions",
+    "ReadSightings",
+    "ShareSightings",
+    "TellPeople",
+    *RULES,
+}
 """What only a run with trouble needs, or what fails no run; tests of their own show when."""
 
 ACTIONS = sorted(
@@ -63,6 +71,7 @@ ACTIONS = sorted(
         "ec2:DescribeInstanceTypes",
         "ssm:CancelCommand",
         "ssm:GetCommandInvocation",
+        "ssm:GetParameters",
         "sns:Publish",
     }
     - {action for actions in RULES.values() for action in actions}
@@ -132,7 +141,11 @@ CALENDAR = "arn:aws:ssm:us-east-1:999999999999:document/changes"
 WATCHED = deployed(
     Alarms="checkout-errors", ChangeCalendars=CALENDAR, BeforeDrainDocument=LEAVE, AfterRebootDocument=VET
 )
-WATCHING = Rules(health=HealthRules((AlarmRule("checkout-errors"),)), calendars=(CALENDAR,))
+WATCHING = Rules(
+    releases=ReleaseRules(published_only=True),
+    health=HealthRules((AlarmRule("checkout-errors"),)),
+    calendars=(CALENDAR,),
+)
 ASKED = Policy(before_drain=True, after_reboot=True, rules=WATCHING)
 WITH_HOOKS = {**DOCUMENTS, DocumentKind.BEFORE_DRAIN: LEAVE, DocumentKind.AFTER_REBOOT: VET}
 
@@ -156,6 +169,7 @@ def test_a_run_with_alarms_and_documents_of_the_operators_needs_nothing_that_is_
     [
         ("LookAtAlarms", "cloudwatch:DescribeAlarms"),
         ("ReadChangeCalendars", "ssm:GetCalendarState"),
+        ("ReadPublishedVersions", "ssm:GetParameters"),
         ("RunBeforeDrain", "ssm:DescribeDocument"),
         ("RunAfterReboot", "ssm:DescribeDocument"),
     ],
@@ -219,6 +233,8 @@ NEIGHBOURS: list[tuple[str, str, dict[str, Any]]] = [
     ("ssm", "SendCommand", {"DocumentName": "somebody-elses", "InstanceIds": ["i-1"]}),
     ("ssm", "StartSession", {"Target": "i-1"}),
     ("s3", "GetObject", {"Bucket": "another", "Key": "updater/clusters/demo/ledger.json"}),
+    ("ssm", "GetParameters", {"Names": ["/somebody-elses/password"]}),
+    ("ssm", "GetParameters", {"Names": ["/aws/service/ami-windows-latest/Windows_Server-2022-English-Full-Base"]}),
     ("iam", "PassRole", {}),
     ("autoscaling", "UpdateAutoScalingGroup", {}),
 ]

@@ -79,6 +79,9 @@ GROUPS_MAX = 50
 TYPES_MAX = 100
 """Page size of DescribeInstanceTypes; a filter accepts twice as many values."""
 
+PARAMETERS_MAX = 10
+"""Limit of names for GetParameters."""
+
 MISSING = "MISSING"
 
 REFRESHES_ASKED = 10
@@ -159,6 +162,17 @@ class AwsSurvey:
                 return CalendarClosed(changes)
             case other:
                 return CalendarUnread(f"Systems Manager gave the state {other!r}")
+
+    def published(self, parameters: Sequence[str]) -> Mapping[str, str]:
+        """The values of these public parameters, by name; those that do not exist are left out."""
+        found: dict[str, str] = {}
+        if self._ssm is None:
+            return found
+        ask = self._ssm.looking.get_parameters
+        for some in chunks(parameters, PARAMETERS_MAX):
+            reply = self._api.look(Operation.GET_PARAMETERS, ", ".join(some), ask, Names=list(some))
+            found |= {shape.get("Name", ""): shape.get("Value", "") for shape in reply.get("Parameters", ())}
+        return found
 
     def probes(self, urls: Sequence[str]) -> Mapping[str, str]:
         """Probe URLs, and return why each is not healthy. The lease is renewed in between, as before any other call."""

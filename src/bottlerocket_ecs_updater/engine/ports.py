@@ -238,6 +238,9 @@ class Survey(Protocol):
     def calendar(self, arn: str) -> CalendarState:
         """Whether a change calendar is open now, and when that changes."""
 
+    def published(self, parameters: Sequence[str]) -> Mapping[str, str]:
+        """The values of these public parameters, by name; those that do not exist are left out."""
+
     def probes(self, urls: Sequence[str]) -> Mapping[str, str]:
         """Probe URLs, all within seconds. Returns why each is not healthy; empty for a 2xx status.
 

@@ -33,6 +33,7 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.location import Location
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, count
 from bottlerocket_ecs_updater.core.model.phase import IN_PROGRESS, Phase, phase_of
+from bottlerocket_ecs_updater.core.model.published import Published
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.shared import LastRun
@@ -41,6 +42,7 @@ from bottlerocket_ecs_updater.core.planning.cluster_standing import Seen, publis
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.state.ledger import (
     with_found,
+    with_published,
     with_sighting,
     with_suspect_after,
     with_waiting,
@@ -390,9 +392,13 @@ class Run:
             ledger.change(partial(with_sighting, version=version, at=seen))
         for key, why in self._first_seen.take_unreadable():
             self._record(StateUnreadable(known.at, key, why))
+        for name, state in known.published.items():
+            if isinstance(state, Published):
+                ledger.change(partial(with_published, parameter=name, found=state))
         for id_, version in newly_found(known.fleet(), self._policy).items():
             ledger.change(partial(with_found, instance=id_, version=version, at=known.at))
         known.past = ledger.value.past
+        self._looker.surveying.tell_withdrawn(known.past.published)
 
     def _record_pause(self, paused: str) -> None:
         """Report a new pause, another reason, or a resume."""

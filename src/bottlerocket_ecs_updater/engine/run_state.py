@@ -19,6 +19,7 @@ from bottlerocket_ecs_updater.core.model.history import History
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, OwnTask, RunId, ServiceArn
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
+from bottlerocket_ecs_updater.core.model.published import PublishedState
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
@@ -86,6 +87,7 @@ class RunState:
     surveyed: bool = False
     health: Health | None = None
     calendars: Mapping[str, CalendarState] = field(default_factory=dict)
+    published: Mapping[str, PublishedState] = field(default_factory=dict)
     definitions: Mapping[str, Definition] | None = None
     providers: Mapping[str, CapacityProvider] | None = None
     interfaces: Mapping[str, int] | None = None
@@ -149,6 +151,7 @@ class RunState:
             surveyed=self.surveyed,
             health=self.health,
             calendars=self.calendars,
+            published=self.published,
             definitions=self.definitions,
             providers=self.providers,
             interfaces=self.interfaces,

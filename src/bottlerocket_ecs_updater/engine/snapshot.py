@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem
 from bottlerocket_ecs_updater.core.model.ids import OwnTask, RunId
 from bottlerocket_ecs_updater.core.model.location import Location
+from bottlerocket_ecs_updater.core.model.published import NewestPublished, Published, see_published
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -95,6 +96,7 @@ def take_snapshot(
         looking.surveying.look_around(known.instances.keys(), known.at)
     known.paused = pause_of(beyond.store, beyond.place, beyond.cluster_name)
     known.shared = SharedState(beyond.store, beyond.place, policy.rules.stages).look(known.at)
+    known.past = replace(known.past, published=_newest_published(known))
     known.past = replace(known.past, first_seen=_first_seen(known, FirstSeen(beyond.store)))
     fleet = known.fleet()
     return replace(fleet, launches=_launches(fleet, beyond))
@@ -124,6 +126,13 @@ def _first_seen(known: RunState, sightings: FirstSeen) -> Mapping[Version, datet
         if at is not None:
             first_seen[version] = min(at, first_seen.get(version, at))
     return first_seen
+
+
+def _newest_published(known: RunState) -> Mapping[str, NewestPublished]:
+    """The newest version that each public parameter ever named, with what was read now. Writes nothing."""
+    newest = known.past.published
+    read = {name: state for name, state in known.published.items() if isinstance(state, Published)}
+    return {**newest, **{name: see_published(newest.get(name), state) for name, state in read.items()}}
 
 
 def _checks(decision: Decision, known: RunState) -> list[Check]:

@@ -165,7 +165,10 @@ def _whole_service(action: str, _params: Params, facts: Facts) -> Iterable[IamRe
 def _parameters(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:
     for name in params.get("Names", ()):
         path = last_part(name) if name.startswith("arn:") else name.lstrip("/")
-        yield IamRequest(action, facts.names.arn("ssm", f"parameter/{path}"))
+        # Public parameters of AWS belong to no account of ours.
+        account = "" if path.startswith("aws/service/") else facts.names.account
+        names = Names(facts.names.partition, facts.names.region, account)
+        yield IamRequest(action, names.arn("ssm", f"parameter/{path}"))
 
 
 def _parameter(action: str, params: Params, facts: Facts) -> Iterable[IamRequest]:

@@ -47,6 +47,7 @@ class Operation(Enum):
     DESCRIBE_LAUNCH_TEMPLATE_VERSIONS = ("ec2:DescribeLaunchTemplateVersions", Bucket.EC2)
     DESCRIBE_IMAGES = ("ec2:DescribeImages", Bucket.EC2)
     GET_CALENDAR_STATE = ("ssm:GetCalendarState", Bucket.SYSTEMS_MANAGER)
+    GET_PARAMETERS = ("ssm:GetParameters", Bucket.SYSTEMS_MANAGER)
     SEND_COMMAND = ("ssm:SendCommand", Bucket.SYSTEMS_MANAGER)
     CANCEL_COMMAND = ("ssm:CancelCommand", Bucket.SYSTEMS_MANAGER)
     LIST_COMMANDS = ("ssm:ListCommands", Bucket.SYSTEMS_MANAGER)

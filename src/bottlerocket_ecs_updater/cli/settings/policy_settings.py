@@ -88,6 +88,12 @@ class RuleSettings:
             YEAR,
         ),
     ] = NOTHING
+    published_only: Annotated[
+        bool,
+        kinds.switch(
+            "Update only to versions that AWS publishes in the public parameters of Bottlerocket, in Systems Manager."
+        ),
+    ] = False
     downgrades: Annotated[
         Literal["follow", "hold"],
         kinds.choice("What to do when the update repository offers an older version.", "follow", "hold"),
@@ -204,7 +210,9 @@ class RuleSettings:
         """The rules as decisions ask them."""
         return Rules(
             selection=Selection(self.include, self.exclude),
-            releases=ReleaseRules(self.pin, self.allow, self.deny, self.minimum_age, Downgrades(self.downgrades)),
+            releases=ReleaseRules(
+                self.pin, self.allow, self.deny, self.minimum_age, Downgrades(self.downgrades), self.published_only
+            ),
             schedule=Schedule(self.window, self.freeze),
             checkpoints=self._checkpoints(),
             tasks=TaskRules(self.task, self.deployments == "hold"),

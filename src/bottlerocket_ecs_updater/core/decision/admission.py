@@ -10,6 +10,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.promotion import block_on, not_promoted
+from bottlerocket_ecs_updater.core.rules.published import hold_unless_published, parameter_of
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.versions import admit
 
@@ -23,8 +24,17 @@ def not_admitted(instance: Instance, target: Version, running: Version, fleet: F
         block_on(target, shared.acts)
         or failed_before(instance, target, fleet, policy)
         or admit(target, running, rules.releases, fleet.past.first_seen, fleet.at)
+        or not_published(instance, target, fleet, policy)
         or not_promoted(target, rules.stages, shared, fleet.at)
     )
+
+
+def not_published(instance: Instance, target: Version, fleet: Fleet, policy: Policy) -> Hold | None:
+    """Why a version is not published for an instance, or may not be; None if it is, or if any version is admitted."""
+    if not policy.rules.releases.published_only or instance.registration is None:
+        return None
+    parameter = parameter_of(instance.registration)
+    return hold_unless_published(parameter, target, fleet.published, fleet.past.published, fleet.at)
 
 
 def said_against(broken: BrokenVersion) -> str:

@@ -222,6 +222,21 @@ class HealthChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class VersionWithdrawn(Event):
+    """A public parameter names an older version than it once did; sent once in each run that reads it."""
+
+    name: ClassVar[str] = "version.withdrawn"
+    build: str
+    """The variant and the architecture, such as `aws-ecs-2/x86_64`."""
+    version: Version
+    """The newest version that it ever named."""
+    latest: Version
+    """The version that it names now."""
+    since: datetime
+    """When that was first read."""
+
+
+@dataclass(frozen=True, slots=True)
 class RuleOff(Event):
     """The run ignores a rule because AWS does not provide what it needs; sent once."""
 

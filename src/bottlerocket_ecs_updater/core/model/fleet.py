@@ -21,6 +21,7 @@ from bottlerocket_ecs_updater.core.model.ids import (
     RunId,
 )
 from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.published import PublishedState
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.services import Health, Services, Slot
 from bottlerocket_ecs_updater.core.model.shared import Shared
@@ -81,6 +82,8 @@ class Fleet:
     """The operator's alarms and probes; None if there are none."""
     calendars: Mapping[str, CalendarState] = field(default_factory=dict)
     """The change calendars that updates wait for, by ARN."""
+    published: Mapping[str, PublishedState] = field(default_factory=dict)
+    """The newest published version, by public parameter."""
     definitions: Mapping[str, Definition] | None = None
     """Task definitions read so far; None if they cannot be read, and then room for tasks is not checked."""
     providers: Mapping[str, CapacityProvider] | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.published import NewestPublished
 from bottlerocket_ecs_updater.core.model.version import Version
 
 
@@ -85,6 +86,8 @@ class History:
     """The reasons, by code, that kept the last runs from starting any update."""
     blockers: Mapping[str, Blocker] = field(default_factory=dict)
     """Groups of tasks, such as `service:web`, that made the last drain of a host with such tasks time out."""
+    published: Mapping[str, NewestPublished] = field(default_factory=dict)
+    """The newest version that each public parameter has ever named."""
 
     def came_to(self, instance: InstanceId, version: Version) -> datetime | None:
         """When an instance came to a version; None if that was not recorded."""

@@ -286,6 +286,21 @@ class Reason(Enum):
         "the state of the change calendar {calendar} is not known: {why}",
         "check the calendar in Systems Manager, allow ssm:GetCalendarState on it, or change --change-calendar",
     )
+    NOT_PUBLISHED = _Words(
+        "not-published",
+        "{version} is not published for {build}: the newest published version is {latest}",
+        "wait until AWS publishes it, or change --published-only",
+    )
+    VERSION_WITHDRAWN = _Words(
+        "version-withdrawn",
+        "{version} was published for {build} and is withdrawn: since {since}, the newest published version is {latest}",
+        "wait for another version; read why it was withdrawn in Bottlerocket's release notes",
+    )
+    PUBLISHED_UNKNOWN = _Words(
+        "published-unknown",
+        "it is not known whether {version} is published for {build}: {why}",
+        "allow ssm:GetParameters on the public parameters of Bottlerocket, or change --published-only",
+    )
     VERSION_DENIED = _Words(
         "version-denied", "{version} is denied by {rule}", "wait for another version, or change --deny"
     )
@@ -548,6 +563,8 @@ CHOSEN = frozenset(
         Reason.OPTED_OUT,
         Reason.EXCLUDED,
         Reason.NOT_INCLUDED,
+        Reason.NOT_PUBLISHED,
+        Reason.VERSION_WITHDRAWN,
         Reason.TASK_HELD,
     }
 )
@@ -576,6 +593,7 @@ NEVER_PASSES = frozenset(
         Reason.CLAIM_LOST,
         Reason.CHECKPOINT_FAILED,
         Reason.MEMBERSHIP_UNKNOWN,
+        Reason.PUBLISHED_UNKNOWN,
         Reason.BEFORE_DRAIN_FAILED,
     }
 )

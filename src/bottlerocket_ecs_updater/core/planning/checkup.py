@@ -13,8 +13,11 @@ from bottlerocket_ecs_updater.core.model.finding import Finding, fail, fine, war
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, Problem
 from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.published import Published, PublishedUnread
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.planning.launch_advice import StartsOld, advise
+from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.published import NOT_READ, parameter_of
 
 STEPS: Mapping[DocumentKind, tuple[str, ...]] = {
     DocumentKind.CHECK: ("cat /proc/sys/kernel/random/boot_id", "apiclient update check"),
@@ -98,6 +101,20 @@ def judge_fleet(fleet: Fleet) -> Iterator[Finding]:
             else "Give the role that runs `doctor` the permission it names"
         )
         yield warn("launch", advice.group or "groups", str(advice), remedy[:1].upper() + remedy[1:])
+
+
+def judge_published(fleet: Fleet, policy: Policy) -> Iterator[Finding]:
+    """Whether the newest published version is known for each variant and architecture, if that is asked for."""
+    if not policy.rules.releases.published_only:
+        return
+    ours = (one.registration for one in fleet.instances.values() if one.bottlerocket)
+    for parameter in sorted({name for one in ours if one is not None and (name := parameter_of(one)) is not None}):
+        match fleet.published.get(parameter, NOT_READ):
+            case Published(version=version):
+                yield fine("published", parameter, f"the newest published version is {version}")
+            case PublishedUnread(why=why):
+                remedy = "Allow ssm:GetParameters on the public parameters of Bottlerocket, or remove --published-only"
+                yield fail("published", parameter, why, remedy)
 
 
 def judge_instance(instance: Instance) -> Finding:

@@ -38,7 +38,7 @@ class Rules:
     def expedited(self, *, windows: bool, freezes: bool) -> Rules:
         """The rules for an expedited version: no minimum age, promotion or checkpoints, and by choice no windows.
 
-        Budgets, health, room, the daily limit and denied versions stay as they are.
+        Budgets, health, room, the daily limit, denied and unpublished versions stay as they are.
         """
         schedule = Schedule(() if windows else self.schedule.windows, () if freezes else self.schedule.freezes)
         return replace(

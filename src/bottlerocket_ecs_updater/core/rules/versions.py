@@ -131,6 +131,8 @@ class ReleaseRules:
     """Versions that are never admitted, whatever the other rules say."""
     minimum_age: timedelta = timedelta()
     downgrades: Downgrades = Downgrades.FOLLOW
+    published_only: bool = False
+    """Whether a version is held that is newer than the newest published one; see `published.py`."""
 
 
 def admit(

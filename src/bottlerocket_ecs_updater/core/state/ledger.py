@@ -23,6 +23,7 @@ from bottlerocket_ecs_updater.core.model.history import (
 )
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.outcome import Backoff, longest_backoff
+from bottlerocket_ecs_updater.core.model.published import NewestPublished, Published, see_published
 from bottlerocket_ecs_updater.core.model.version import Version
 
 _K = TypeVar("_K")
@@ -85,6 +86,8 @@ class Ledger:
     """Groups of tasks that made the last drain of a host with such tasks time out."""
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     """The reasons, by code, that kept the last runs from starting any update."""
+    published: Mapping[str, NewestPublished] = field(default_factory=dict)
+    """The newest version that each public parameter has ever named."""
     suspect_after: int = SUSPECT_AFTER
     """On how many instances a version must fail to be suspect, in the last run's policy. Read-only commands use it."""
     attributes_survive: bool = False
@@ -107,6 +110,7 @@ class Ledger:
             self.broken,
             self.waiting,
             self.blockers,
+            self.published,
         )
 
     @property
@@ -269,6 +273,12 @@ def with_suspect_after(ledger: Ledger, after: int) -> Ledger:
     return ledger if ledger.suspect_after == after else replace(ledger, suspect_after=after)
 
 
+def with_published(ledger: Ledger, parameter: str, found: Published) -> Ledger:
+    """Record the newest version that a public parameter has ever named, and since when it names an older one."""
+    published = _with(ledger.published, parameter, see_published(ledger.published.get(parameter), found))
+    return ledger if published is ledger.published else replace(ledger, published=published)
+
+
 def with_survival(ledger: Ledger) -> Ledger:
     """Record that attributes survive reboots."""
     return ledger if ledger.attributes_survive else replace(ledger, attributes_survive=True)
@@ -309,6 +319,7 @@ def without_future(ledger: Ledger, now: datetime) -> Ledger:
             group: replace(one, first=min(one.first, now), last=min(one.last, now))
             for group, one in ledger.blockers.items()
         },
+        published={name: _published_until(one, now) for name, one in ledger.published.items()},
         absent_since=_no_later(ledger.absent_since, now),
         backoffs={
             id_: replace(backoff, until=min(backoff.until, now + longest_backoff(backoff)))
@@ -324,6 +335,11 @@ def _no_later(times: Mapping[_K, datetime], now: datetime) -> Mapping[_K, dateti
 
 def _until(past: Mapping[InstanceId, PastUpdate], now: datetime) -> Mapping[InstanceId, PastUpdate]:
     return {id_: replace(one, at=min(one.at, now)) for id_, one in past.items()}
+
+
+def _published_until(one: NewestPublished, now: datetime) -> NewestPublished:
+    back_at = min(one.back_at, now) if one.back_at is not None else None
+    return replace(one, seen_at=min(one.seen_at, now), back_at=back_at)
 
 
 def _since(past: Mapping[InstanceId, PastUpdate], then: datetime) -> Mapping[InstanceId, PastUpdate]:

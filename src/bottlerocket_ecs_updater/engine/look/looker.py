@@ -178,6 +178,7 @@ class Looker:
         self._look_at_stopping(wants.tasks, now)
         self.surveying.look_around(wants.tasks, now)
         self.surveying.look_at_groups_of_claimed(wants.groups, now)
+        self.surveying.look_at_published(now)
         self._look_for_successor()
         if wants.services and not first:
             self._look_at_services(now)

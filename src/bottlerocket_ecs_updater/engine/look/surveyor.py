@@ -8,7 +8,7 @@ unknown. If AWS only fails to answer this time, the instance is held and the cal
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,14 +20,22 @@ from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership
 from bottlerocket_ecs_updater.core.model.calendars import CalendarState, CalendarUnread
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Status
-from bottlerocket_ecs_updater.core.model.event import HealthChanged, RuleOff
+from bottlerocket_ecs_updater.core.model.event import HealthChanged, RuleOff, VersionWithdrawn
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
 from bottlerocket_ecs_updater.core.model.instance import Instance, SurveyedFacts
+from bottlerocket_ecs_updater.core.model.published import (
+    NewestPublished,
+    Published,
+    PublishedState,
+    PublishedUnread,
+)
 from bottlerocket_ecs_updater.core.model.resources import Definition
 from bottlerocket_ecs_updater.core.model.services import see_health
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
+from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, judge_alarms
 from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.rules.published import build_of, parameter_of, read_published
 from bottlerocket_ecs_updater.engine.ports import Recorder, Survey
 from bottlerocket_ecs_updater.engine.run_state import RunState
 from bottlerocket_ecs_updater.errors import Interrupted, LeaseLost, Throttled, Unreachable, UpdaterError
@@ -50,6 +58,9 @@ DRAINED_EVERY = timedelta(minutes=1)
 
 CALENDARS_EVERY = timedelta(minutes=1)
 """A calendar also changes when people add entries: it is read this often, with a look at the services."""
+
+PUBLISHED_EVERY, PUBLISHED_AGAIN = timedelta(minutes=5), timedelta(minutes=1)
+"""How often public parameters are read, and how soon again if that failed: they change every few weeks."""
 
 ONE_GROUP_CALL = 50
 """Instances per DescribeAutoScalingInstances call."""
@@ -75,6 +86,9 @@ class Surveyor:
         self._recorder = recorder
         self._providers_at: datetime | None = None
         self._calendars_at: datetime | None = None
+        self._published_due: datetime | None = None
+        self._withdrawn: set[tuple[str, Version]] = set()
+        """Withdrawn versions that this run has reported, by parameter."""
         self._untyped: set[str] = set()
         """Instance types that were looked up: EC2 may not return all of them."""
         self._off: set[str] = set()
@@ -150,6 +164,47 @@ class Surveyor:
             raise
         except UpdaterError as error:
             return CalendarUnread(str(error))
+
+    def look_at_published(self, now: datetime) -> None:
+        """Read the newest published versions of the hosts' variants, if only published versions are admitted."""
+        if not self._policy.rules.releases.published_only:
+            return
+        known = self._known
+        hosts = (one.registration for one in known.instances.values() if one.bottlerocket)
+        wanted = {name for one in hosts if one is not None and (name := parameter_of(one)) is not None}
+        due = self._published_due is None or now >= self._published_due or not wanted <= known.published.keys()
+        if not wanted or not due:
+            return
+        states = self._published(sorted(wanted), now)
+        whole = all(isinstance(state, Published) and state.read_at == now for state in states.values())
+        self._published_due = now + (PUBLISHED_EVERY if whole else PUBLISHED_AGAIN)
+        known.published = states
+
+    def _published(self, wanted: Sequence[str], now: datetime) -> Mapping[str, PublishedState]:
+        if self._survey is None:
+            return dict.fromkeys(wanted, PublishedUnread("Systems Manager cannot be asked"))
+        try:
+            values = self._survey.published(wanted)
+        except (LeaseLost, Interrupted):
+            raise
+        except (Throttled, Unreachable) as error:
+            # The last answer counts for a while: see `core/rules/published.py`.
+            before = self._known.published
+            return {name: _kept(before.get(name), str(error)) for name in wanted}
+        except UpdaterError as error:
+            return dict.fromkeys(wanted, PublishedUnread(str(error)))
+        return {name: _published_in(name, values.get(name), now) for name in wanted}
+
+    def tell_withdrawn(self, newest: Mapping[str, NewestPublished]) -> None:
+        """Report once each version that a public parameter named earlier, and names no more."""
+        for name, one in newest.items():
+            state = self._known.published.get(name)
+            if one.back_at is None or not isinstance(state, Published) or (name, one.version) in self._withdrawn:
+                continue
+            self._withdrawn.add((name, one.version))
+            self._recorder.record(
+                VersionWithdrawn(self._known.at, build_of(name), one.version, state.version, one.back_at)
+            )
 
     def _unwell_alarms(self, rules: Sequence[AlarmRule]) -> tuple[str, ...]:
         if not rules or self._survey is None:
@@ -339,3 +394,17 @@ def _movable(instance: Instance) -> list[TaskArn]:
     """The tasks of services on it, without daemon services. Only these can be protected."""
     tasks = instance.tasks.left if instance.tasks is not None else ()
     return [task.arn for task in tasks if task.of_service and not task.daemon]
+
+
+def _published_in(name: str, value: str | None, now: datetime) -> PublishedState:
+    """The state of a parameter that was read."""
+    if value is None:
+        return PublishedUnread(f"Systems Manager has no parameter {name}")
+    try:
+        return Published(read_published(value), now)
+    except ValueError:
+        return PublishedUnread(f"the parameter {name} does not name a version: {value[:40]!r}")
+
+
+def _kept(before: PublishedState | None, why: str) -> PublishedState:
+    return before if isinstance(before, Published) else PublishedUnread(why)

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from bottlerocket_ecs_updater.core.model import event as e
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, HostProblem, HostReport, UpdateState
-from bottlerocket_ecs_updater.core.model.time_text import span, write_time
+from bottlerocket_ecs_updater.core.model.time_text import span, time_text, write_time
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.report.words.event_fields import event_fields
 from bottlerocket_ecs_updater.report.words.grouping import counted
@@ -38,6 +38,9 @@ def _of_run(event: e.Event) -> str:
             )
         case e.RuleOff(rule=rule, why=why):
             return f"ignoring the rule {rule}, which cannot be applied: {why}"
+        case e.VersionWithdrawn(build=build, version=version, latest=latest, since=since):
+            now = f"the newest published version of {build} is {latest} again since {time_text(since)}"
+            return f"{version} is withdrawn: {now}"
         case e.ActDenied(action=action, why=why):
             return f"allow {action} for the task role; this run continues without it: {why}"
         case e.RunHalted(why=why):

@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     RunHalted,
     StateUnreadable,
     UpdatesPaused,
+    VersionWithdrawn,
 )
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
@@ -94,6 +95,8 @@ WANTS_A_PERSON = frozenset(
         Reason.MEMBERSHIP_UNKNOWN,
         Reason.NO_ROOM,
         Reason.CALENDAR_UNKNOWN,
+        Reason.PUBLISHED_UNKNOWN,
+        Reason.VERSION_WITHDRAWN,
         Reason.UNCLEAR,
     }
 )
@@ -127,6 +130,7 @@ def level_of(event: Event) -> Level:
             | RuleOff()
             | StateUnreadable()
             | OutputFailed()
+            | VersionWithdrawn()
         ):
             return Level.WARNING
         case CommandSent(kind=DocumentKind.BEFORE_DRAIN | DocumentKind.AFTER_REBOOT):

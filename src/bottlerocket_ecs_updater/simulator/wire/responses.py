@@ -159,12 +159,14 @@ class WorldEcs(_WorldResponse, EC2ContainerServiceResponse):
 
 
 class WorldSsm(_WorldResponse, SimpleSystemManagerResponse):
-    """SSM: the world serves Run Command, moto serves documents and parameters."""
+    """SSM: the world serves Run Command and public parameters, moto serves documents and other parameters."""
 
     SERVICE = "ssm"
     REGIONAL = False
 
     def served_by_world(self, world: World, action: str) -> bool:
+        if action == "GetParameters" and not world.published.only_these(self._request(action)["Names"]):
+            return False
         return action not in DOCUMENT_OPERATIONS and super().served_by_world(world, action)
 
 

@@ -36,6 +36,7 @@ from bottlerocket_ecs_updater.simulator.services.cloudwatch import CloudWatch
 from bottlerocket_ecs_updater.simulator.services.documents import STANDARD, Documents
 from bottlerocket_ecs_updater.simulator.services.ec2 import Ec2
 from bottlerocket_ecs_updater.simulator.services.launch_templates import Launching
+from bottlerocket_ecs_updater.simulator.services.published import PublicParameters
 from bottlerocket_ecs_updater.simulator.services.s3 import ObjectStore
 from bottlerocket_ecs_updater.simulator.ssm import RunCommand, SsmTiming
 from bottlerocket_ecs_updater.simulator.world.api_faults import ApiFaultsAtWork
@@ -96,6 +97,7 @@ class World:
         self.launching = Launching(clock)
         self.autoscaling = AutoScaling(clock, self.names, self.ec2, self.launching, _chances(seed, "autoscaling"))
         self.calendars = ChangeCalendars(clock, is_document=lambda name: self.documents.content(name) is not None)
+        self.published = PublicParameters(clock, self.names, self.repository)
         self.cloudwatch = CloudWatch(clock, self.names)
         self.s3 = ObjectStore(clock)
         self.cluster = self.ecs.registry.create_cluster(cluster)
@@ -110,7 +112,12 @@ class World:
         self._validate_answers = validate_answers
         self._handlers: dict[str, dict[str, Handler]] = {
             "ecs": self.ecs.operations,
-            "ssm": {**_run_command_handlers(self.ssm), **self.documents.handlers(), **self.calendars.handlers()},
+            "ssm": {
+                **_run_command_handlers(self.ssm),
+                **self.documents.handlers(),
+                **self.calendars.handlers(),
+                **self.published.handlers(),
+            },
             "ec2": {**self.ec2.handlers(), **self.launching.handlers()},
             "autoscaling": self.autoscaling.handlers(),
             "cloudwatch": self.cloudwatch.handlers(),
@@ -193,7 +200,9 @@ class World:
         """
         host = _with_faults(host, (*self.faults.on(host.instance_id), *_of_releases(self.faults)))
         machine = Host(self.clock, host, self.repository, _chances(self._seed, host.instance_id))
-        attributes = (("bottlerocket.variant", machine.variant),) if bottlerocket else ()
+        attributes: tuple[tuple[str, str], ...] = (("ecs.cpu-architecture", host.arch),)
+        if bottlerocket:
+            attributes = (*attributes, ("bottlerocket.variant", machine.variant))
         spec = spec or ContainerInstanceSpec(host.instance_id, zone, attributes)
         self.hosts[host.instance_id] = machine
         self.watch.follow(machine)

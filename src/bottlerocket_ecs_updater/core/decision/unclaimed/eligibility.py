@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from bottlerocket_ecs_updater.core.capacity.cluster_room import ClusterRoom
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom, room_hold
-from bottlerocket_ecs_updater.core.decision.admission import rules_for
+from bottlerocket_ecs_updater.core.decision.admission import not_published, rules_for
 from bottlerocket_ecs_updater.core.decision.affected import deploying_on, hold_for_deployments
 from bottlerocket_ecs_updater.core.decision.blockers import blocked, groups_on
 from bottlerocket_ecs_updater.core.decision.evidence import impaired_on_trial
@@ -44,7 +44,7 @@ def answers_before_staging(
 ) -> tuple[Answer, ...]:
     """Whether the update may be staged, or a staged one kept for a drain, rule by rule."""
     rules = rules_for(target, fleet, policy)
-    case = _case(instance, report, target, fleet, _needed(instance, fleet, policy, staged=False))
+    case = _case(instance, report, target, fleet, policy, _needed(instance, fleet, policy, staged=False))
     return (_pause(fleet), *before_staging(case, rules, fleet.at)) if case is not None else ()
 
 
@@ -81,6 +81,7 @@ class RolloutLimits:
             report,
             target,
             fleet,
+            policy,
             time,
             left=tasks_on(instance, fleet),
             allowances=self._left(target),
@@ -253,11 +254,12 @@ def expected_wait(instance: Instance, fleet: Fleet, rules: Rules) -> timedelta:
     return longest_wait(tasks_on(instance, fleet), rules.tasks)
 
 
-def _case(
+def _case(  # noqa: PLR0913 - what rules need besides the fleet depends on who asks
     instance: Instance,
     report: HostReport,
     target: Version,
     fleet: Fleet,
+    policy: Policy,
     time: timedelta,
     *,
     left: tuple[TaskOnHost, ...] | None = None,
@@ -281,6 +283,7 @@ def _case(
         health=fleet.health,
         shared=fleet.shared,
         calendars=fleet.calendars,
+        published=not_published(instance, target, fleet, policy),
     )
 
 

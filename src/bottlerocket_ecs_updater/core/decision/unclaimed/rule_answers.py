@@ -48,6 +48,8 @@ class Case:
     health: Health | None = None
     shared: Shared = field(default_factory=Shared)
     calendars: Mapping[str, CalendarState] = field(default_factory=dict)
+    published: Hold | None = None
+    """Why its target may not be published; None if it is, or if that does not matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ def _who_and_what(case: Case, rules: Rules, now: datetime) -> Iterator[Answer]:
         Answer("auto-scaling", leave_to_group(case.membership)),
         Answer("release", admit(case.target, case.running, rules.releases, case.first_seen, now)),
     )
+    if rules.releases.published_only:
+        yield Answer("published", case.published)
     if rules.stages.promoted_by:
         yield Answer("promotion", not_promoted(case.target, rules.stages, case.shared, now))
 
