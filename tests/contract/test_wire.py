@@ -65,6 +65,20 @@ def test_calls_that_moto_serves_are_counted_too(
     assert wired.world.calls.by_action[action] == before + 1
 
 
+def test_the_public_parameters_of_bottlerocket_are_the_worlds_and_others_are_motos(wired: Door) -> None:
+    public = "/aws/service/bottlerocket/aws-ecs-2/x86_64/latest/image_version"
+    wired.ask("ssm", "put_parameter", Name="/ours", Value="a", Type="String")
+    both = wired.ask("ssm", "get_parameters", Names=["/ours"])["Parameters"]
+    assert [one["Value"] for one in both] == ["a"]
+    newest = wired.ask("ssm", "get_parameter", Name=public)["Parameter"]["Value"]
+    assert newest.startswith("1.53.1-")
+    wired.ask("ssm", "put_parameter", Name=public, Value="1.52.0-d93bb1b1", Overwrite=True)
+    [found] = wired.ask("ssm", "get_parameters", Names=[public])["Parameters"]
+    assert found["Value"] == "1.52.0-d93bb1b1"
+    wired.ask("ssm", "delete_parameter", Name=public)
+    assert wired.ask("ssm", "get_parameters", Names=[public])["InvalidParameters"] == [public]
+
+
 def test_only_loopback_is_listened_on() -> None:
     with Wire(SMALL.build(VirtualClock())) as wire:
         assert wire.endpoint.startswith("http://127.0.0.1:")

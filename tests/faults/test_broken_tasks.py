@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -102,3 +103,123 @@ def test_f45_one_that_was_impaired_before_says_nothing_against_the_version() -> 
     world = row(3, faults={0: (HealthImpaired(after=timedelta(), version=OLD), HealthImpaired(version=NEW))})
     world.hosts["i-00000000000000000"].impaired = HealthImpaired  # type: ignore[method-assign]
     assert Updater(world).run().counts["updated"] == 3
+
+
+# What is the cause: the version, or the service itself
+
+
+def breaking(**how: object) -> FaultPlan:
+    return FaultPlan((Placed(TasksBreak(**how)),))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("after", [20, 120])
+@pytest.mark.parametrize("budget", [1, 2])
+def test_f44_tasks_that_ecs_finds_unhealthy_on_a_version_count_against_it(after: int, budget: int) -> None:
+    plan = breaking(how=Breaking.UNHEALTHY, after=timedelta(seconds=after))
+    world = row(HOSTS, plan=plan, tasks=3, budget=budget)
+    finished = Updater(world, at_most(budget)).run()
+    assert (finished.outcome, finished.exit_code) == ("halted", 4)
+    assert "Task failed container health checks" in finished.why
+    assert on_new(world) <= 3
+    assert world.findings().clean
+
+
+def test_f44_a_target_group_that_finds_tasks_unhealthy_counts_too() -> None:
+    plan = breaking(how=Breaking.UNHEALTHY, after=timedelta(seconds=60), group="service:lb")
+    world = row(HOSTS, plan=plan, tasks=1)
+    world.add_service(ServiceSpec("lb", desired=HOSTS, load_balanced=True))
+    world.clock.sleep(timedelta(minutes=1))
+    finished = Updater(world).run()
+    assert "service:lb: Task failed ELB health checks" in finished.why
+    assert world.findings().clean
+
+
+@pytest.mark.parametrize("how", [Breaking.FAILS_TO_START, Breaking.EXITS])
+def test_f44_a_daemon_that_breaks_alone_counts_against_the_version(how: Breaking) -> None:
+    world = row(HOSTS, plan=breaking(how=how, group="service:agent"), tasks=3)
+    finished = Updater(world).run()
+    assert "service:agent" in finished.why
+    assert on_new(world) == 1
+
+
+def test_f44_tasks_that_exit_at_once_without_an_error_count_too() -> None:
+    world = row(HOSTS, plan=breaking(how=Breaking.EXITS, after=timedelta(seconds=5), exit_code=0), tasks=3)
+    assert f"tasks fail on {NEW}" in Updater(world).run().why
+    assert on_new(world) == 1
+
+
+def crashes_from(world: World, when: timedelta, *, lives: int = 20) -> None:
+    """What all tasks of a service need fails, as when its database goes down: each exits, wherever it runs."""
+
+    def break_all() -> None:
+        service = world.cluster.services["web-0"]
+        crashing = Workload(runs_for=timedelta(seconds=lives), exit_code=1)
+        service.deployments[0].definition = replace(service.deployments[0].definition, workload=crashing)
+        for task in service.live_tasks():
+            task.definition = service.deployments[0].definition
+            world.ecs.lifecycle.resume(task)
+
+    world.clock.after(when, break_all)
+
+
+@pytest.mark.parametrize("minutes", [3, 8, 14])
+@pytest.mark.parametrize("lives", [5, 90])
+def test_f44_a_service_that_crashes_everywhere_from_some_moment_says_nothing_against_the_version(
+    minutes: int, lives: int
+) -> None:
+    world, ledger = row(HOSTS), UnkeptLedger()
+    crashes_from(world, timedelta(minutes=minutes), lives=lives)
+    Updater(world, ledger=ledger).run()
+    world.clock.sleep(timedelta(hours=2))
+    Updater(world, name="run-2", ledger=ledger).run()
+    assert not ledger.value.broken
+
+
+@pytest.mark.parametrize("minutes", [1, 8, 60])
+def test_f44_a_deployment_that_crashes_says_nothing_against_the_version(minutes: int) -> None:
+    """ECS starts the next tasks on the emptiest hosts, which are those that were just updated."""
+    world, ledger = row(HOSTS), UnkeptLedger()
+
+    def deploy() -> None:
+        definition = world.ecs.registry.define("web-0", Workload(runs_for=timedelta(seconds=15), exit_code=1))
+        world.ecs.scheduler.new_deployment(world.cluster.services["web-0"], definition)
+
+    world.clock.after(timedelta(minutes=minutes), deploy)
+    Updater(world, ledger=ledger).run()
+    world.clock.sleep(timedelta(hours=2))
+    finished = Updater(world, name="run-2", ledger=ledger).run()
+    assert not ledger.value.broken
+    assert finished.outcome != "halted"
+
+
+@pytest.mark.parametrize("minutes", [6, 14])
+@pytest.mark.parametrize("desired", [2, HOSTS])
+def test_f44_a_large_image_says_nothing_against_the_version(minutes: int, desired: int) -> None:
+    world, ledger = row(HOSTS, services=1), UnkeptLedger()
+    world.add_service(ServiceSpec("fat", desired=desired, workload=Workload(pull=timedelta(minutes=minutes))))
+    world.clock.sleep(timedelta(minutes=2))
+    finished = Updater(world, ledger=ledger).run()
+    assert not ledger.value.broken
+    assert finished.counts["updated"] == HOSTS
+
+
+def test_f44_hosts_on_which_short_tasks_always_start_are_not_suspected() -> None:
+    world, ledger = row(HOSTS, services=1), UnkeptLedger()
+    short = Workload(cpu=32, memory=32, pull=timedelta(seconds=25), runs_for=timedelta(seconds=70))
+    world.add_service(ServiceSpec("worker", desired=2 * HOSTS, minimum_healthy_percent=0, workload=short))
+    world.clock.sleep(timedelta(minutes=20))
+    Updater(world, ledger=ledger).run()
+    assert not ledger.value.broken
+
+
+@pytest.mark.parametrize("minutes", [20, 40])
+def test_f44_a_version_on_which_all_services_fail_late_is_named_by_the_next_run(minutes: int) -> None:
+    world, ledger = (
+        row(HOSTS, plan=breaking(how=Breaking.EXITS, after=timedelta(minutes=minutes)), tasks=3),
+        UnkeptLedger(),
+    )
+    Updater(world, ledger=ledger).run()
+    world.clock.sleep(timedelta(hours=12))
+    finished = Updater(world, name="run-2", ledger=ledger).run()
+    assert (finished.outcome, finished.exit_code) == ("halted", 4)
+    assert f"tasks fail on {NEW}" in finished.why

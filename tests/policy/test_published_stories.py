@@ -157,6 +157,18 @@ def test_a_host_that_is_drained_when_its_version_is_withdrawn_is_returned_withou
     assert world.findings().stranded == ()
 
 
+def test_the_world_sees_an_updater_that_begins_what_is_not_published(tmp_path: Path) -> None:
+    world = row(2)
+    world.watch.budget = replace(world.watch.budget, published_only=True)
+    world.published.name(OLD)
+    world.clock.sleep(HOUR)
+    Story(world, Rules(), tmp_path).run()
+    said = [violation.facts for violation in world.findings().violations]
+    assert [violation.invariant for violation in world.findings().violations] == [8] * 4
+    assert said[0] == f"run-1 drains it for {NEW}, which is not published"
+    assert said[1] == f"run-1 reboots it for {NEW}, which is not published"
+
+
 def test_the_next_run_remembers_that_a_version_was_published(tmp_path: Path) -> None:
     world = row(2)
     told = story(world, tmp_path)

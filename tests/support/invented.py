@@ -547,7 +547,22 @@ def story_of_operators(choose: Chooser) -> Story:
         rules=replace(story.policy.rules, health=health),
     )
     own = {name: shell_document("The operator's own", _own_lines(choose), 900) for name in (BEFORE_DRAIN, AFTER_REBOOT)}
-    return replace(story, policy=policy, documents=own, alarms=tuple(ringing) if health else ())
+    told = replace(story, policy=policy, documents=own, alarms=tuple(ringing) if health else ())
+    return _published_only(choose, told) if choose.happens(40) else told
+
+
+def _published_only(choose: Chooser, story: Story) -> Story:
+    """Only published versions, while AWS publishes late, withdraws, or does not answer."""
+    moves = [
+        Placed(f.PublicationMoves(choose.one_of((NEW, OLD, NEXT, None)), seconds(choose.number(0, 3000))))
+        for _ in range(choose.number(0, 3))
+    ]
+    mute = [Placed(_outage(choose, "ThrottlingException", 400, ("GetParameters",)))] if choose.happens(30) else []
+    scenario, rules = story.scenario, story.policy.rules
+    faults = FaultPlan((*scenario.faults.faults, *moves, *mute), scenario.faults.seed)
+    releases = replace(rules.releases, published_only=True)
+    policy = replace(story.policy, rules=replace(rules, releases=releases))
+    return replace(story, scenario=replace(scenario, faults=faults), policy=policy)
 
 
 def _own_lines(choose: Chooser) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.aws.transport.batches import chunks, keep_earlier_
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
 from bottlerocket_ecs_updater.aws.transport.translate import CallRefused, NeverSent
-from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status, Task, TaskEnd
+from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, Registration, Status, Task, TaskEnd
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, ServiceArn, TaskArn
 from bottlerocket_ecs_updater.core.model.services import Service
 from bottlerocket_ecs_updater.engine.ports import Clock, Done, Gone, Later, Listing, Refused, Result, Unclear
@@ -146,6 +146,14 @@ class EcsCluster:
     def ended_of(self, service: str) -> Sequence[TaskEnd]:
         """How a service's tasks ended, for tasks that ECS still lists as stopped (about an hour)."""
         return self._tasks.ended_of(service)
+
+    def alive_of(self, service: str) -> Sequence[LiveTask]:
+        """The tasks of a service that should run, with their times."""
+        return self._tasks.alive(service=service)
+
+    def alive_on(self, arn: ContainerInstanceArn) -> Sequence[LiveTask]:
+        """The tasks on a container instance that should run, with their times."""
+        return self._tasks.alive(instance=arn)
 
     def services(self) -> tuple[Service, ...]:
         """All services of the cluster. They are listed every few minutes, and when a task names an unknown service."""

@@ -48,6 +48,8 @@ RESTLESS_STARTS = 3
 
 _STARTED = re.compile(r"has started (\d+) tasks")
 _STOPPED = re.compile(r"has stopped (\d+) running tasks")
+_UNHEALTHY = re.compile(r" is unhealthy in | failed container health checks")
+"""Source: "Amazon ECS service event messages"."""
 
 SERVICE_GROUP_PREFIX = "service:"
 UNKNOWN_TIME = datetime.fromtimestamp(0, UTC)
@@ -117,7 +119,7 @@ def service(shape: ServiceTypeDef, at: datetime) -> Service | None:
     arn = shape.get("serviceArn")
     if not arn or shape.get("status") == "INACTIVE":
         return None
-    starts, stops = _starts_and_stops(shape, at)
+    starts, stops, unhealthy = _starts_and_stops(shape, at)
     return Service(
         arn=ServiceArn(arn),
         name=shape.get("serviceName") or arn.rsplit("/", 1)[-1],
@@ -129,8 +131,8 @@ def service(shape: ServiceTypeDef, at: datetime) -> Service | None:
         elsewhere=_elsewhere(shape),
         providers=tuple(sorted({one for each in (shape, *_rollouts(shape)) for one in _providers(each)})),
         deploying_since=_deploying_since(shape),
-        unasked_starts=max(0, sum(starts) - sum(stops)),
-        restless=max(starts) if len(starts) - len(stops) >= RESTLESS_STARTS else 0,
+        unasked_starts=max(0, sum(starts) - max(0, sum(stops) - unhealthy)),
+        restless=max(starts) if starts and len(starts) - max(0, len(stops) - unhealthy) >= RESTLESS_STARTS else 0,
     )
 
 
@@ -221,12 +223,16 @@ def _says_elsewhere(shape: Mapping[str, Any]) -> bool | None:
     return launch in ELSEWHERE if launch else None
 
 
-def _starts_and_stops(shape: ServiceTypeDef, at: datetime) -> tuple[Sequence[int], Sequence[int]]:
-    """Tasks per scheduler start event, and per stop event, within the last hour."""
+def _starts_and_stops(shape: ServiceTypeDef, at: datetime) -> tuple[Sequence[int], Sequence[int], int]:
+    """Tasks per scheduler start event, and per stop event, within the last hour; and how many were found unhealthy.
+
+    ECS stops an unhealthy task itself, and reports that with the same event as a stop that was asked for.
+    """
     since = at - RESTLESS_WITHIN
     recent = [one.get("message", "") for one in shape.get("events") or () if moment(one.get("createdAt")) >= since]
     started = [int(found[1]) for text in recent if (found := _STARTED.search(text))]
-    return started, [int(found[1]) for text in recent if (found := _STOPPED.search(text))]
+    stopped = [int(found[1]) for text in recent if (found := _STOPPED.search(text))]
+    return started, stopped, sum(1 for text in recent if _UNHEALTHY.search(text))
 
 
 def service_of_group(group: str) -> str:

@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.aws.transport.api import Api
 from bottlerocket_ecs_updater.aws.transport.batches import chunks, pages
 from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.session import Pair
-from bottlerocket_ecs_updater.core.model.container_instance import Task, TaskEnd
+from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, Task, TaskEnd
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, TaskArn
 
 if TYPE_CHECKING:
@@ -113,6 +113,16 @@ class EcsTasks:
             ended += [_end(shape) for shape in reply.get("tasks", ()) if shape.get("lastStatus") == "STOPPED"]
         return ended
 
+    def alive(self, *, service: str = "", instance: ContainerInstanceArn | None = None) -> Sequence[LiveTask]:
+        """The tasks with desired status RUNNING of a service, or on an instance, described now; at most `ENDED_MAX`."""
+        arns = self._list("RUNNING", instance, service)[:ENDED_MAX]
+        found: list[LiveTask] = []
+        for some in chunks(arns, DESCRIBE_MAX):
+            method = self._clients.looking.describe_tasks
+            reply = self._api.look(Operation.DESCRIBE_TASKS, self._cluster, method, cluster=self._cluster, tasks=some)
+            found += [_alive(shape) for shape in reply.get("tasks", ()) if shape.get("desiredStatus") != "STOPPED"]
+        return found
+
     def _describe_open(self, arns: Iterable[TaskArn]) -> _Found:
         """Describe the tasks among these that are not known to have stopped."""
         found = self._describe(sorted(arn for arn in arns if arn not in self._ended))
@@ -190,6 +200,19 @@ def _end(shape: TaskTypeDef) -> TaskEnd:
         exit_code=code,
         stopped_at=stopped,
         launched_at=launched,
+        deployment=shape.get("startedBy", ""),
+    )
+
+
+def _alive(shape: TaskTypeDef) -> LiveTask:
+    started = shape.get("startedAt")
+    return LiveTask(
+        arn=TaskArn(shape.get("taskArn", "")),
+        where=ContainerInstanceArn(shape.get("containerInstanceArn", "")),
+        group=shape.get("group", ""),
+        deployment=shape.get("startedBy", ""),
+        launched_at=moment(shape.get("createdAt")),
+        started_at=moment(started) if started is not None else None,
     )
 
 

@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.model.calendars import CalendarState
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider
 from bottlerocket_ecs_updater.core.model.container_instance import (
     NAMELESS,
+    LiveTask,
     ManagedNode,
     Registration,
     Status,
@@ -155,6 +156,12 @@ class Cluster(Protocol):
 
     def ended_of(self, service: str) -> Sequence[TaskEnd]:
         """How a service's tasks ended, for those that stopped within the last hour."""
+
+    def alive_of(self, service: str) -> Sequence[LiveTask]:
+        """The tasks of a service that should run, with their times, described now."""
+
+    def alive_on(self, arn: ContainerInstanceArn) -> Sequence[LiveTask]:
+        """The tasks on a container instance that should run, with their times, described now."""
 
     def services(self) -> tuple[Service, ...]:
         """All services of the cluster."""

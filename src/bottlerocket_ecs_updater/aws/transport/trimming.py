@@ -68,6 +68,8 @@ KEPT: Mapping[str, tuple[str, frozenset[str]]] = {
                 "group",
                 "lastStatus",
                 "startedBy",
+                "desiredStatus",
+                "startedAt",
                 "stopCode",
                 "stoppedAt",
                 "stoppedReason",
@@ -159,7 +161,7 @@ CAPABILITIES = f"{CAPABILITY}*"
 """The attribute that holds the names of all capabilities, separated by spaces."""
 
 
-TELLING = ("has started ", "has stopped ")
+TELLING = ("has started ", "has stopped ", " is unhealthy ", " failed container health ")
 """The text of events that are read."""
 
 

@@ -19,20 +19,32 @@ import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
 from bottlerocket_ecs_updater.core.model.location import name_of
-from bottlerocket_ecs_updater.core.model.time_text import parse_span
-from bottlerocket_ecs_updater.core.planning.waves import CONCURRENCY_MAX, WAVE_MAX, FleetRules
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_span
+from bottlerocket_ecs_updater.core.planning.waves import (
+    APPROVE_MAX,
+    APPROVE_MIN,
+    APPROVE_WITHIN,
+    BAKE_MAX,
+    CONCURRENCY_MAX,
+    WAVE_MAX,
+    FleetRules,
+)
 from bottlerocket_ecs_updater.core.rules.policy import Limit
+from bottlerocket_ecs_updater.core.rules.promotion import spell_days
 from bottlerocket_ecs_updater.errors import UsageError
 
 CLUSTER, FLEET, WAVE = "cluster", "fleet", "wave"
 
 _PATTERN = re.compile(r"[A-Za-z0-9_*?\[\]!-]{1,255}")
-_OWN = frozenset({"clusters", "leave-out", "tag", "concurrency", "stop-after", "bake", "approve", WAVE})
+_OWN = frozenset(
+    {"clusters", "leave-out", "tag", "concurrency", "stop-after", "bake", "approve", "approve-within", WAVE}
+)
 """The keys of `[fleet]`."""
 
 
@@ -97,8 +109,9 @@ def fleet_rules(sections: Sections, source: str) -> FleetRules:
             tag=_tag(given["tag"]) if "tag" in given else None,
             concurrency=_between(given.get("concurrency", 10), 1, CONCURRENCY_MAX),
             stop_after=_limit(str(given.get("stop-after", "1"))),
-            bake=parse_span(str(given.get("bake", "0s"))),
+            bake=_bake(str(given.get("bake", "0s"))),
             approve=tuple(_between(one, 1, WAVE_MAX) for one in given.get("approve", [])),
+            approve_within=_approve_within(str(given.get("approve-within", duration_text(APPROVE_WITHIN)))),
         )
     except (ValueError, TypeError) as error:
         raise UsageError(f"{where}: {error}") from error
@@ -143,6 +156,21 @@ def _tag(text: Any) -> tuple[str, str]:
     if not equals or not key:
         raise ValueError(f"{text!r} is not a tag; write it as key=value")
     return key, value
+
+
+def _bake(text: str) -> timedelta:
+    bake = parse_span(text)
+    if bake > BAKE_MAX:
+        raise ValueError(f"bake is at most {duration_text(BAKE_MAX)}, not {text!r}; for days, use promoted-by")
+    return bake
+
+
+def _approve_within(text: str) -> timedelta:
+    within = parse_span(text)
+    if not APPROVE_MIN <= within <= APPROVE_MAX:
+        limits = f"{duration_text(APPROVE_MIN)} to {spell_days(APPROVE_MAX)}"
+        raise ValueError(f"approve-within is from {limits}, not {text!r}")
+    return within
 
 
 def _limit(text: str) -> Limit:

@@ -2,8 +2,8 @@
 
 A host that is back proves that the version boots. Only tasks can show whether containers run on it. So the hosts that
 were updated to the version in this rollout are watched: tasks that failed to start, exited with an error or stay
-PENDING count against it, and so do ECS health checks that find the container instance IMPAIRED. A service that fails in
-the same way on other hosts, or failed before, has its own problem and is no evidence.
+PENDING count against it, and so do ECS health checks that find the container instance IMPAIRED. Whether the version is
+the cause, or the service itself, `contrast.py` decides.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from bottlerocket_ecs_updater.core.decision.contrast import FAILED_TASKS, Tasks, Trial, blamed_on_version
 from bottlerocket_ecs_updater.core.model.claim import Claim
-from bottlerocket_ecs_updater.core.model.container_instance import Status, TaskEnd
+from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, Status, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
 from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId, ServiceArn
@@ -24,9 +25,6 @@ from bottlerocket_ecs_updater.core.model.version import Version
 
 ROLL_LASTS = timedelta(days=7)
 """A host that was updated longer ago has run tasks since then, and is no longer on trial."""
-
-FAILED_TASKS = 2
-"""One task that fails may be a coincidence."""
 
 AT_ONCE = timedelta(seconds=5)
 """Tasks that all fail within this time may have failed with their host, for example because it was stopped."""
@@ -44,6 +42,8 @@ CARRIED_FOR, EVIDENCE_FRESH_LATER = timedelta(minutes=8), timedelta(minutes=2)
 """After a version has run tasks for `CARRIED_FOR`, the look at services may be older."""
 
 HOSTS_NAMED, TASKS_NAMED = 3, 2
+
+Names = Mapping[ContainerInstanceArn, InstanceId]
 
 
 def on_trial(fleet: Fleet) -> Mapping[InstanceId, tuple[Version, datetime]]:
@@ -92,27 +92,15 @@ def suspicious(fleet: Fleet, starts_before: Mapping[ServiceArn, int]) -> tuple[S
     )
 
 
-def broken_by_ends(
-    hosts: Mapping[ContainerInstanceArn, InstanceId],
-    since: Mapping[InstanceId, datetime],
-    ends: Iterable[TaskEnd],
-    now: datetime,
-) -> BrokenVersion | None:
-    """The evidence of stopped tasks against a version; None if there is not enough.
+def broken_by_ends(trial: Trial, names: Names, tasks: Tasks, now: datetime) -> BrokenVersion | None:
+    """The evidence of stopped tasks against a version; None if there is not enough, or if the version is not the cause.
 
-    `hosts` are the hosts on trial for it, and `since` says when each was updated to it. A service that also fails
-    elsewhere, or failed before, does not count.
+    `names` are the ids of the hosts on trial for it.
     """
-    failed = [end for end in ends if end.failed]
-    here = [end for end in failed if end.where in hosts and end.launched_at >= since[hosts[end.where]]]
-    others = Counter(end.group for end in failed if end not in here)
-    own = Counter(end.group for end in here)
-    # One or two tasks that failed elsewhere in the last hour are not a pattern.
-    elsewhere = {group for group in own if others[group] >= max(FAILED_TASKS, own[group] / 2)}
-    against = sorted((end for end in here if end.group not in elsewhere), key=lambda end: end.stopped_at)
+    against = sorted(blamed_on_version(trial, tasks, now), key=lambda end: end.stopped_at)
     if len(against) < FAILED_TASKS or against[-1].stopped_at - against[0].stopped_at < AT_ONCE:
         return None
-    return BrokenVersion(_named(hosts[end.where] for end in against), _services(against), _words(against), now)
+    return BrokenVersion(_named(names[end.where] for end in against), _services(against), _words(against), now)
 
 
 def _services(ends: Sequence[TaskEnd]) -> tuple[str, ...]:
@@ -159,13 +147,12 @@ def _serves(instance: Instance) -> bool:
     return registration is not None and registration.connected and registration.status is not Status.INACTIVE
 
 
-def broken_by_pending(hosts: Collection[Instance], now: datetime) -> BrokenVersion:
+def broken_by_pending(waiting: Sequence[LiveTask], names: Names, now: datetime) -> BrokenVersion:
     """The evidence of tasks that stay PENDING on these hosts against their version."""
-    waits = min(one.progress.pending_since for one in hosts if one.progress.pending_since is not None)
-    tasks = [task for one in hosts if one.tasks is not None for task in one.tasks.left]
-    groups = {task.group for task in tasks if task.last_status != "RUNNING"} or {task.group for task in tasks}
-    words = f"tasks have been PENDING there since {waits:%H:%M} UTC"
-    return BrokenVersion(_named(one.id for one in hosts), tuple(sorted(groups))[:HOSTS_NAMED], words, now)
+    since = min(one.launched_at for one in waiting)
+    groups = tuple(sorted({one.group for one in waiting}))[:HOSTS_NAMED]
+    words = f"tasks have been PENDING there since {since:%H:%M} UTC"
+    return BrokenVersion(_named(names[one.where] for one in waiting), groups, words, now)
 
 
 def broken_by_health(hosts: Collection[Instance], now: datetime) -> BrokenVersion:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 from bottlerocket_ecs_updater.core.model.ids import (
@@ -134,6 +134,29 @@ class ManagedNode:
 FAILED_CODES = frozenset({"TaskFailedToStart", "EssentialContainerExited"})
 """The stop codes of tasks that nobody stopped. Source: `stopCode` of DescribeTasks."""
 
+UNHEALTHY_WORDS = ("failed container health checks", "failed ELB health checks")
+"""Parts of `stoppedReason` where ECS stopped a task because it was not healthy. The stop code is that of a normal stop.
+
+Source: "Stopped task error messages" in the ECS guide.
+"""
+
+EXITS_AT_ONCE = timedelta(minutes=1)
+"""A task of a service that exits this soon has failed, even with exit code 0: a service is meant to keep running."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTask:
+    """A task that should run, with its times."""
+
+    arn: TaskArn
+    where: ContainerInstanceArn
+    group: str
+    deployment: str
+    """The deployment that started it, as in `startedBy`; tasks of one deployment are alike."""
+    launched_at: datetime
+    started_at: datetime | None = None
+    """When it was first RUNNING; None if it is not running yet."""
+
 
 @dataclass(frozen=True, slots=True)
 class TaskEnd:
@@ -148,8 +171,17 @@ class TaskEnd:
     exit_code: int | None
     stopped_at: datetime
     launched_at: datetime
+    deployment: str = ""
+    """The deployment that started it, as in `startedBy`."""
+
+    @property
+    def lasted(self) -> timedelta:
+        """How long it existed."""
+        return self.stopped_at - self.launched_at
 
     @property
     def failed(self) -> bool:
-        """Whether it failed by itself: nobody stopped it, and its exit code is not 0."""
-        return self.code in FAILED_CODES and self.exit_code != 0
+        """Whether it failed by itself: it did not start, exited with an error or at once, or was not healthy."""
+        if any(words in self.why for words in UNHEALTHY_WORDS):
+            return True
+        return self.code in FAILED_CODES and (self.exit_code != 0 or self.lasted < EXITS_AT_ONCE)

@@ -6,12 +6,15 @@ service loses tasks without a drain of ours does the run read how those tasks en
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 
+from bottlerocket_ecs_updater.core.decision.affected import GROUP
+from bottlerocket_ecs_updater.core.decision.contrast import Tasks, Trial, waiting_for_version
 from bottlerocket_ecs_updater.core.decision.evidence import (
+    PENDING_FOR,
     broken_by_ends,
     broken_by_health,
     broken_by_pending,
@@ -20,10 +23,10 @@ from bottlerocket_ecs_updater.core.decision.evidence import (
     on_trial,
     suspicious,
 )
-from bottlerocket_ecs_updater.core.model.container_instance import TaskEnd, Tasks
+from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
-from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.model.version import Version
@@ -39,7 +42,9 @@ ASKED_AGAIN, ASKED_AGAIN_MAX = timedelta(seconds=30), timedelta(minutes=10)
 UNSTEADY_FOR = timedelta(minutes=3)
 """If a slot is not steady after this time, read how its services' tasks ended."""
 
-Trial = Mapping[InstanceId, tuple[Version, datetime]]
+T = TypeVar("T")
+Updated = Mapping[InstanceId, tuple[Version, datetime]]
+"""The hosts on trial: the version to which each was updated, and when."""
 
 
 class Evidence:
@@ -50,7 +55,7 @@ class Evidence:
         self._cluster = cluster
         self._ledger = ledger
         self._asked: dict[str, tuple[datetime, timedelta]] = {}
-        """When each service's ended tasks were last read, and how long to wait before the next read."""
+        """When the tasks of each service or host were last read, and how long to wait before the next read."""
 
     def look(self) -> None:
         """Record each version that breaks tasks, or whose hosts ECS reports as IMPAIRED. Raises what looks raise."""
@@ -60,7 +65,7 @@ class Evidence:
         trial = {id_: one for id_, one in on_trial(fleet).items() if one[0] not in fleet.past.broken}
         for version in sorted({version for version, _ in trial.values()}):
             hosts = [fleet.instances[id_] for id_, (to, _) in trial.items() if to == version]
-            found = self._by_counts(hosts, fleet)
+            found = self._by_counts(version, hosts, trial, fleet)
             if found is not None:
                 self._note(version, found)
                 return
@@ -68,20 +73,27 @@ class Evidence:
         if trial and fleet.services is not None and fleet.services.at == fleet.at:
             self._ask(sorted(self._in_doubt(fleet)), trial, fleet)
 
-    def _by_counts(self, hosts: Collection[Instance], fleet: Fleet) -> BrokenVersion | None:
+    def _by_counts(
+        self, version: Version, hosts: Collection[Instance], trial: Updated, fleet: Fleet
+    ) -> BrokenVersion | None:
         pending = [one for one in hosts if long_pending(one, fleet.at)]
-        if pending:
-            return broken_by_pending(self._with_tasks(pending, fleet.at), fleet.at)
+        waiting = self._waiting(version, pending, trial, fleet) if pending else ()
+        if waiting:
+            return broken_by_pending(waiting, self._names(version, trial), fleet.at)
         impaired = [one for one in hosts if long_impaired(one, fleet.at)]
         return broken_by_health(impaired, fleet.at) if impaired else None
 
-    def _with_tasks(self, hosts: Collection[Instance], now: datetime) -> Collection[Instance]:
-        """The same hosts with their current tasks, so that the report names those that do not start."""
-        arns = {one.registration.arn: one for one in hosts if one.registration is not None}
-        for arn, tasks in self._cluster.tasks_of(list(arns)).items():
-            if arn in arns:
-                self._known.learn(replace(arns[arn], tasks=Tasks(tasks, now)))
-        return [self._known.instance(one.id) for one in hosts]
+    def _waiting(
+        self, version: Version, hosts: Collection[Instance], trial: Updated, fleet: Fleet
+    ) -> Sequence[LiveTask]:
+        """The tasks on these hosts that do not start because of the version."""
+        due = [one for one in hosts if self._due(one.id, fleet.at)]
+        arns = [one.registration.arn for one in due if one.registration is not None]
+        here = [task for arn in arns for task in self._read(partial(self._cluster.alive_on, arn))]
+        long = [one for one in here if one.started_at is None and has_passed(one.launched_at, PENDING_FOR, fleet.at)]
+        names = sorted({one.group.removeprefix(GROUP) for one in long if one.group.startswith(GROUP)})
+        alike = self._tasks_of(names) if names else Tasks()
+        return waiting_for_version(self._trial(version, trial, fleet), here, alike, fleet.at, PENDING_FOR)
 
     def _impaired_on_the_way(self, fleet: Fleet) -> None:
         """Record the target version of claimed hosts that booted it and are IMPAIRED, before they return to service."""
@@ -103,23 +115,47 @@ class Evidence:
         }
         return {*(one.name for one in suspicious(fleet, known.starts_before)), *unsteady} - known.restless_before
 
-    def _ask(self, names: Collection[str], trial: Trial, fleet: Fleet) -> None:
+    def _ask(self, names: Collection[str], trial: Updated, fleet: Fleet) -> None:
         known_names = {one.name for one in fleet.services.all} if fleet.services is not None else set()
-        ends = [end for name in names if name in known_names for end in self._ends(name, fleet.at)]
-        for version in sorted({version for version, _ in trial.values()}) if ends else ():
-            mine = {id_: since for id_, (to, since) in trial.items() if to == version}
-            arns = {arn: id_ for id_ in mine if (arn := self._known.arn_of(id_)) is not None}
-            found = broken_by_ends(arns, mine, ends, fleet.at)
+        due = [name for name in names if name in known_names and self._due(name, fleet.at)]
+        tasks = self._tasks_of(due) if due else Tasks()
+        if not any(end.failed for end in tasks.ended):
+            return
+        for version in sorted({version for version, _ in trial.values()}):
+            hosts = self._names(version, trial)
+            found = broken_by_ends(self._trial(version, trial, fleet), hosts, tasks, fleet.at)
             if found is not None:
                 self._note(version, found)
 
-    def _ends(self, name: str, now: datetime) -> Iterable[TaskEnd]:
-        last = self._asked.get(name)
+    def _names(self, version: Version, trial: Updated) -> Mapping[ContainerInstanceArn, InstanceId]:
+        mine = (id_ for id_, (to, _) in trial.items() if to == version)
+        return {arn: id_ for id_ in mine if (arn := self._known.arn_of(id_)) is not None}
+
+    def _trial(self, version: Version, trial: Updated, fleet: Fleet) -> Trial:
+        names = self._names(version, trial)
+        tasks = (fleet.instances[id_].tasks for id_ in names.values())
+        groups = frozenset(task.group for each in tasks if each is not None for task in each.left)
+        return Trial({arn: trial[id_][1] for arn, id_ in names.items()}, groups)
+
+    def _due(self, what: str, now: datetime) -> bool:
+        """Whether to read tasks of a service, or of a host, again; notes that they are read now."""
+        last = self._asked.get(what)
         if last is not None and not has_passed(*last, now):
-            return ()
-        self._asked[name] = now, min(last[1] * 2, ASKED_AGAIN_MAX) if last is not None else ASKED_AGAIN
+            return False
+        self._asked[what] = now, min(last[1] * 2, ASKED_AGAIN_MAX) if last is not None else ASKED_AGAIN
+        return True
+
+    def _tasks_of(self, services: Iterable[str]) -> Tasks:
+        ended: list[TaskEnd] = []
+        alive: list[LiveTask] = []
+        for name in services:
+            ended += self._read(partial(self._cluster.ended_of, name))
+            alive += self._read(partial(self._cluster.alive_of, name))
+        return Tasks(ended, alive)
+
+    def _read(self, question: Callable[[], Sequence[T]]) -> Sequence[T]:
         try:
-            return self._cluster.ended_of(name)
+            return question()
         except (Throttled, Unreachable, LeaseLost, Interrupted):
             raise
         except UpdaterError:

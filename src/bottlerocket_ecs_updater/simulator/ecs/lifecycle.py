@@ -78,6 +78,7 @@ class Lifecycle:
             cluster.placement.update(instance)
         if already_running:
             task.last, task.started_at, task.healthy = Last.RUNNING, task.created_at, True
+            task.created_at -= definition.workload.pull
         self._changed(task)
         self.resume(task)
         return task
@@ -154,7 +155,8 @@ class Lifecycle:
                 return Last.STOPPED, timing.start_longest
             case Last.PENDING:
                 span = (timing.start_longest - timing.start_shortest).total_seconds()
-                return Last.RUNNING, timing.start_shortest + timedelta(seconds=self._registry.chances.random() * span)
+                start = timing.start_shortest + timedelta(seconds=self._registry.chances.random() * span)
+                return Last.RUNNING, work.pull + start
             case Last.RUNNING:
                 return self._coming_while_running(task)
             case Last.DEACTIVATING:
@@ -184,6 +186,8 @@ class Lifecycle:
         assert started is not None, "a task that runs has started"
         elapsed = self._clock.now() - started
         broken = self._registry.breaks(task)
+        if broken is not None and broken.how is Breaking.UNHEALTHY:
+            return None
         if broken is not None and broken.how is Breaking.EXITS and (task.healthy or broken.after < work.healthy_after):
             return Last.DEPROVISIONING, broken.after - elapsed
         if not task.healthy:
@@ -201,13 +205,16 @@ class Lifecycle:
         if exited_by_itself:
             task.desired, task.stop_code = Desired.STOPPED, "EssentialContainerExited"
             task.stopped_reason, task.stopping_at = "Essential container in task exited", now
-            task.exit_code = 1 if self._registry.breaks(task) is not None else task.workload.exit_code
+            broken = self._registry.breaks(task)
+            task.exit_code = broken.exit_code if broken is not None else task.workload.exit_code
         if last is Last.STOPPED and task.desired is Desired.RUNNING and task.last is Last.PENDING:
             task.desired, task.stop_code = Desired.STOPPED, "TaskFailedToStart"
             task.stopped_reason, task.stopping_at = self._why_not_started(task), now
         if last is Last.RUNNING:
             task.started_at = task.started_at or now
-            task.healthy = now >= task.started_at + task.workload.healthy_after
+            broken = self._registry.breaks(task)
+            unhealthy = broken is not None and broken.how is Breaking.UNHEALTHY
+            task.healthy = not unhealthy and now >= task.started_at + task.workload.healthy_after
         task.last = last
         if last is Last.STOPPED:
             self._release(task)

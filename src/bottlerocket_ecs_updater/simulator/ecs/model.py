@@ -182,6 +182,8 @@ class Workload:
     gpus: int = 0
     required_attributes: tuple[str, ...] = ()
     """Names of attributes that an instance must have to run it."""
+    pull: timedelta = timedelta()
+    """How long its image takes to download, in addition to the usual start."""
     shutdown: timedelta = timedelta(seconds=2)
     """How long it takes to exit after SIGTERM, limited by `stop_timeout`."""
     stop_timeout: timedelta = timedelta(seconds=30)

@@ -22,6 +22,7 @@ from bottlerocket_ecs_updater.simulator.ecs.model import (
     Status,
     Strategy,
 )
+from bottlerocket_ecs_updater.simulator.faults import Breaking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 SCHEDULED = "ServiceSchedulerInitiated"
 FAILURES = frozenset({"TaskFailedToStart", "EssentialContainerExited"})
 """Stop codes that count as failures of the deployment."""
+
+CONTAINER_CHECKS, TIMED_OUT = "container health checks", "Request timed out"
+"""Source: "Amazon ECS service event messages" and "Stopped task error messages"."""
 
 BREAKS_AFTER = (3, 200)
 """Bounds of the circuit breaker threshold. Source: ECS's threshold is half of the desired count."""
@@ -99,6 +103,7 @@ class Scheduler:
     def _task_changed(self, task: Task) -> None:
         if task.service is not None:
             self.wake(task.service)
+            self._watch_health(task, task.service)
         if task.last is not Last.STOPPED:
             return
         if task.instance is not None:
@@ -106,6 +111,24 @@ class Scheduler:
         if task.service is not None:
             self._count_failure(task.service, task)
         self._wake_blocked(task.cluster)
+
+    def _watch_health(self, task: Task, service: Service) -> None:
+        """Stop a task after a while if its host's version makes it unhealthy. Replacements are started as usual."""
+        broken = self._registry.breaks(task) if task.last is Last.RUNNING and task.desired is Desired.RUNNING else None
+        if broken is not None and broken.how is Breaking.UNHEALTHY:
+            self._registry.clock.after(broken.after, lambda: self._stop_unhealthy(task, service))
+
+    def _stop_unhealthy(self, task: Task, service: Service) -> None:
+        if task.last is not Last.RUNNING or task.desired is not Desired.RUNNING:
+            return
+        name = task.arn.rsplit("/", 1)[-1]
+        if service.load_balanced:
+            self.note(service, f"(port 80) is unhealthy in (target-group {service.name}) due to (reason {TIMED_OUT})")
+        else:
+            self.note(service, f"(task {name}) failed container health checks.")
+        which = f"ELB health checks in (target-group {service.name})" if service.load_balanced else CONTAINER_CHECKS
+        self._lifecycle.stop(task, SCHEDULED, f"Task failed {which}")
+        self.note(service, f"has stopped 1 running tasks: (task {name}).")
 
     def _count_failure(self, service: Service, task: Task) -> None:
         """Count a failed task of a deployment. Enough consecutive failures trip the circuit breaker."""

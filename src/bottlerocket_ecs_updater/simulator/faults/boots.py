@@ -142,17 +142,22 @@ class Breaking(StrEnum):
     FAILS_TO_START = "fails-to-start"
     EXITS = "exits"
     STAYS_PENDING = "stays-pending"
+    UNHEALTHY = "unhealthy"
+    """They run, but never pass a health check, so that ECS stops and replaces them."""
 
 
 @dataclass(frozen=True, slots=True)
 class TasksBreak:
-    """F44. A version boots fine but breaks containers: tasks on it fail to start, exit, or stay PENDING."""
+    """F44. A version boots fine but breaks containers: tasks fail to start, exit, stay PENDING, or are unhealthy."""
 
     how: Breaking = Breaking.FAILS_TO_START
     after: timedelta = timedelta(seconds=10)
-    """How long after its start a task exits."""
+    """How long after its start a task exits, or ECS stops it because it is unhealthy."""
+    exit_code: int = 1
     gpus_only: bool = False
     """Whether only tasks with GPUs break."""
+    group: str = ""
+    """The group whose tasks break; empty for all."""
     reason: str = "CannotStartContainerError: nvidia-container-cli: initialization error: driver not loaded"
     version: str | None = None
 

@@ -1,6 +1,6 @@
 """The fault catalogue: every fault by number, with its effect, where it was seen, and the classes that cause it.
 
-F1 to F45 are faults of hosts and AWS; W1 to W7 concern the updater's own calls and process.
+F1 to F46 are faults of hosts and AWS; W1 to W7 concern the updater's own calls and process.
 Issues are cited as `repository#number`, source files by their program.
 """
 
@@ -118,6 +118,11 @@ FAULTS: Mapping[str, CatalogueEntry] = MappingProxyType(
             boots.TasksBreak,
         ),
         "F45": _entry("ECS finds the container instance IMPAIRED", "containers-roadmap#759", boots.HealthImpaired),
+        "F46": _entry(
+            "the public parameter of a variant goes back, names a version late, or is missing",
+            "bottlerocket#4262, public parameters of Systems Manager",
+            world.PublicationMoves,
+        ),
         "W1": _entry("stale reads", "eventual consistency of AWS", world.StaleReads),
         "W2": _entry("a call takes effect, but the reply is lost", "networks", world.RepliesLost),
         "W3": _entry("the updater is killed at any call", "Spot, deployments, people", world.UpdaterDies),

@@ -186,6 +186,16 @@ class CommandsDenied:
     lasts: timedelta | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PublicationMoves:
+    """F46. The public parameter of a variant names another version from then on; None for no such parameter."""
+
+    version: str | None
+    at: timedelta = AT_ONCE
+    variant: str = "aws-ecs-2"
+    arch: str = "x86_64"
+
+
 WorldFault = (
     InstanceTerminated
     | NewContainerInstance
@@ -203,4 +213,5 @@ WorldFault = (
     | SecondUpdater
     | StoreOutage
     | CommandsDenied
+    | PublicationMoves
 )

@@ -301,10 +301,13 @@ class Host:
         else:
             self._later(self.spec.timing.boot, self._boot)
 
-    def breaks_tasks(self, *, gpus: bool) -> TasksBreak | None:
-        """How the version that it runs breaks a task; None if it does not."""
-        suits = self._concerns
-        return self.ailments.active(TasksBreak, lambda fault: suits(fault) and (gpus or not fault.gpus_only))
+    def breaks_tasks(self, group: str, *, gpus: bool) -> TasksBreak | None:
+        """How the version that it runs breaks a task of that group; None if it does not."""
+
+        def suits(fault: TasksBreak) -> bool:
+            return self._concerns(fault) and (gpus or not fault.gpus_only) and fault.group in ("", group)
+
+        return self.ailments.active(TasksBreak, suits)
 
     def impaired(self) -> HealthImpaired | None:
         """What ECS health checks find wrong with it; None if nothing."""

@@ -103,7 +103,9 @@ class Processes:
         with task.process as process:
             for line in process.stdout or ():
                 task.lines.append(line.rstrip("\n"))
-        task.exit_code = task.process.returncode
+        # A container that a signal ended has 128 and its number.
+        code = task.process.returncode
+        task.exit_code = code if code >= 0 else 128 - code
 
 
 @dataclass
@@ -133,6 +135,8 @@ def filled(text: str, state: Path) -> str:
         "TaskDefinition": "updater",
         "AssignPublicIp": "DISABLED",
         "Topic": "arn:aws:sns:us-east-1:123456789012:updates",
+        "Where": "123456789012 us-east-1",
+        "Region": "us-east-1",
         "Page": f"{state}/fleet/index.html",
     }
     for name, value in values.items():

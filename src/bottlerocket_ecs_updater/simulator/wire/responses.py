@@ -165,7 +165,7 @@ class WorldSsm(_WorldResponse, SimpleSystemManagerResponse):
     REGIONAL = False
 
     def served_by_world(self, world: World, action: str) -> bool:
-        if action == "GetParameters" and not world.published.only_these(self._request(action)["Names"]):
+        if action in world.published.handlers() and not world.published.is_ours(self._request(action)):
             return False
         return action not in DOCUMENT_OPERATIONS and super().served_by_world(world, action)
 

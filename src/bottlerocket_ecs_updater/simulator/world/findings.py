@@ -16,6 +16,8 @@ class Budget:
     not_counted: frozenset[str] = frozenset()
     """Excluded instances: their outages do not count against the budget."""
     denied_versions: frozenset[str] = frozenset()
+    published_only: bool = False
+    """Whether only versions are admitted that a public parameter names."""
     may_stop_standalone_tasks: bool = False
     drain_timeout: timedelta = timedelta(minutes=25)
     """A drain that was given up after this long counts as blocked by the remaining tasks."""

@@ -45,6 +45,9 @@ FAILED_NOTICEABLE = timedelta(seconds=90)
 PENDING_NOTICEABLE = timedelta(minutes=8)
 """How long a task must be PENDING, or a host IMPAIRED, to count: image pulls take minutes."""
 
+PUBLISHED_NOTICEABLE = timedelta(minutes=16)
+"""How long a parameter must have been set back before an updater must have seen it: an answer counts that long."""
+
 _NOT_BY_REBOOT = frozenset({Power.STOPPED, Power.TERMINATED})
 """Power states that no reboot command causes."""
 
@@ -220,6 +223,7 @@ class InvariantChecker:
                 self._seen[name].drained_at = self._world.clock.now()
                 self._check_budget(name, call, together)
                 self._check_blocked(instance, call)
+                self._check_published(instance, call, "drains")
                 together.append(name)
             elif call.params["status"] == Status.ACTIVE:
                 self._note_blocked(instance, call)
@@ -243,13 +247,19 @@ class InvariantChecker:
             what = f"{call.caller} drains it for {found[0]}, which kept {blocked[found[0]]} from becoming empty"
             self._violated(15, instance.ec2_instance_id, what)
 
+    def _check_published(self, instance: ContainerInstance, call: Call, act: str) -> None:
+        """An updater must not drain or reboot a host for a version that has not been published for a while."""
+        target, host = _target_of(instance), self._world.hosts[instance.ec2_instance_id]
+        if self.budget.published_only and target and not self._is_published(target, host):
+            self._violated(8, host.instance_id, f"{call.caller} {act} it for {target}, which is not published")
+
+    def _is_published(self, version: str, host: Host) -> bool:
+        since = self._world.clock.now() - PUBLISHED_NOTICEABLE
+        return self._world.published.named(version, host.variant, host.spec.arch, since)
+
     def _check_breaks_no_more(self, instance: ContainerInstance, call: Call) -> None:
         """An updater must not reboot another host into a version on which tasks have been failing."""
-        try:
-            claim = read_claim(instance.custom.get(ATTRIBUTE))
-        except ValueError:
-            return
-        target = str(claim.target) if claim is not None else ""
+        target = _target_of(instance)
         failed = self._failed_on.get(target, [])
         if len(failed) >= FAILED_TASKS and self._world.clock.now() - failed[FAILED_TASKS - 1] >= FAILED_NOTICEABLE:
             self._violated(16, instance.ec2_instance_id, f"{call.caller} reboots it into {target}, which breaks tasks")
@@ -261,7 +271,8 @@ class InvariantChecker:
         host, seen = self._world.hosts[instance.ec2_instance_id], self._seen[instance.ec2_instance_id]
         if seen.reboot_by is None or host.power is not Power.RUNNING:
             return
-        if task.last is Last.STOPPED and task.stop_code in FAILURES:
+        failed = task.stop_code in FAILURES or task.stopped_reason.startswith("Task failed ")
+        if task.last is Last.STOPPED and failed:
             self._failed_on.setdefault(host.running, []).append(self._world.clock.now())
         elif task.last is Last.PENDING and task.desired is Desired.RUNNING:
             self._world.clock.after(PENDING_NOTICEABLE, partial(self._note_pending, task, host))
@@ -358,6 +369,7 @@ class InvariantChecker:
                 instance = self._world.cluster.by_ec2[name]
                 self._check_reboot(instance, f"SendCommand by {call.caller}", [*instance.tasks.values()])
                 self._check_breaks_no_more(instance, call)
+                self._check_published(instance, call, "reboots")
 
     def _check_reboot(self, instance: ContainerInstance, what: str, tasks: Iterable[Task]) -> None:
         wrong = [f"task {task.arn.rsplit('/', 1)[-1]} is {task.last}" for task in tasks]
@@ -414,6 +426,15 @@ class InvariantChecker:
 
     def _violated(self, invariant: int, subject: str, facts: str) -> None:
         self.violations.append(Violation(invariant, self._world.clock.now(), subject, facts))
+
+
+def _target_of(instance: ContainerInstance) -> str:
+    """The version that its claim names; empty if it has none that can be read."""
+    try:
+        claim = read_claim(instance.custom.get(ATTRIBUTE))
+    except ValueError:
+        return ""
+    return str(claim.target) if claim is not None else ""
 
 
 def _has_containers(task: Task) -> bool:

@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.simulator.ecs import (
     Workload,
 )
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
-from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, HealthImpaired, TasksBreak
+from bottlerocket_ecs_updater.simulator.faults import Fault, FaultPlan, HealthImpaired, PublicationMoves, TasksBreak
 from bottlerocket_ecs_updater.simulator.host import Host, HostSpec, Power
 from bottlerocket_ecs_updater.simulator.repository import Release, Repository
 from bottlerocket_ecs_updater.simulator.services.autoscaling import AutoScaling
@@ -109,6 +109,9 @@ class World:
         self._elsewhere: dict[str, World] = {}
         self._interventions = People(self)
         self._throttles = Throttles(rates)
+        for fault in self.faults.world:
+            if isinstance(fault, PublicationMoves):
+                clock.after(fault.at, partial(self._move_publication, fault))
         self._validate_answers = validate_answers
         self._handlers: dict[str, dict[str, Handler]] = {
             "ecs": self.ecs.operations,
@@ -298,9 +301,15 @@ class World:
         """The newest registration of an EC2 instance."""
         return self.cluster.by_ec2[instance_id]
 
+    def _move_publication(self, fault: PublicationMoves) -> None:
+        if fault.version is None:
+            self.published.say(None, fault.variant, fault.arch)
+        else:
+            self.published.name(fault.version, fault.variant, fault.arch)
+
     def _breaks(self, task: Task) -> TasksBreak | None:
         host = self.hosts.get(task.instance.ec2_instance_id) if task.instance is not None else None
-        return host.breaks_tasks(gpus=task.workload.gpus > 0) if host is not None else None
+        return host.breaks_tasks(task.group, gpus=task.workload.gpus > 0) if host is not None else None
 
     def _operator_sets(self, status: str, instance_ids: Iterable[str]) -> None:
         self._set_status(OPERATOR, status, instance_ids)

@@ -1,0 +1,160 @@
+"""Whether tasks fail because of the version of their host, by comparing tasks that are alike.
+
+Tasks of one deployment are alike: the same containers with the same settings. If they fail on hosts of a version and
+run on others at the same time, the version is the difference. If they fail on both, or if a newer deployment runs
+nowhere, it is the service's own problem: a database that is down, or an image that crashes. ECS places the next tasks
+on the emptiest hosts, which are the ones that were just updated, so numbers alone say nothing: shares are compared.
+
+Where nothing alike runs elsewhere now, because every host was updated or the service has a single task, the same
+deployment must have run longer on other hosts before, and never as long on hosts of the version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from statistics import median_low
+
+from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, TaskEnd
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn
+
+FAILED_TASKS = 2
+"""One task that fails may be a coincidence."""
+
+AROUND = timedelta(minutes=2)
+"""Failures elsewhere count from this long before the first one on the version: a common cause is not simultaneous."""
+
+OUTLIVES, SHORTEST = 2, timedelta(seconds=30)
+"""A task that lived `OUTLIVES` times as long as those that fail, and `SHORTEST`, did not fail like them."""
+
+ALIKE = 4
+"""Lives differ by no more than this factor if one fault of the host ends them; one fault elsewhere ends all at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """The tasks of services that are in doubt."""
+
+    ended: Sequence[TaskEnd] = ()
+    alive: Sequence[LiveTask] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The hosts on trial for a version."""
+
+    since: Mapping[ContainerInstanceArn, datetime]
+    """When each was updated to the version."""
+    groups: frozenset[str] = frozenset()
+    """The groups of all tasks on them."""
+
+    def has(self, task: TaskEnd | LiveTask) -> bool:
+        """Whether the task was started on one of these hosts, on the version."""
+        return task.where in self.since and task.launched_at >= self.since[task.where]
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """The tasks of one deployment."""
+
+    ended_here: list[TaskEnd] = field(default_factory=list)
+    ended_elsewhere: list[TaskEnd] = field(default_factory=list)
+    alive_here: list[LiveTask] = field(default_factory=list)
+    alive_elsewhere: list[LiveTask] = field(default_factory=list)
+
+    @property
+    def failed(self) -> Sequence[TaskEnd]:
+        """Those that failed on the version."""
+        return [end for end in self.ended_here if end.failed]
+
+    def usual(self) -> timedelta:
+        """How long those that failed usually lived."""
+        return median_low(end.lasted for end in self.failed)
+
+    def long(self) -> timedelta:
+        """How long a task lives that did not fail like those here."""
+        return max(SHORTEST, OUTLIVES * self.usual())
+
+    def outlived_here(self, now: datetime) -> int:
+        """How many tasks on the version did not fail like the others."""
+        alive = (now - one.launched_at for one in self.alive_here if one.started_at is not None)
+        return sum(life > self.long() for life in (*alive, *(end.lasted for end in self.ended_here)))
+
+    def contrast(self, now: datetime) -> bool | None:
+        """Whether those on the version fail and others do not; None if no others ran meanwhile."""
+        first = min(end.stopped_at for end in self.failed)
+        failed = sum(end.failed and end.stopped_at >= first - AROUND for end in self.ended_elsewhere)
+        stayed = sum(one.started_at is not None and one.launched_at < first for one in self.alive_elsewhere)
+        if not failed + stayed:
+            return None
+        here, outlived = len(self.failed), self.outlived_here(now)
+        return failed / (failed + stayed) <= here / (here + outlived) / 2
+
+    def consistent(self, now: datetime) -> bool:
+        """Whether all on the version ended after about the same time."""
+        lives = sorted(max(end.lasted, SHORTEST) for end in self.failed)
+        return lives[-1] <= ALIKE * lives[0] and not self.outlived_here(now)
+
+    def ran_before(self) -> bool:
+        """Whether others ran longer before, as far back as ECS shows stopped tasks."""
+        return any(end.lasted > max(SHORTEST, self.usual()) and not end.failed for end in self.ended_elsewhere)
+
+
+def blamed_on_version(trial: Trial, tasks: Tasks, now: datetime) -> Sequence[TaskEnd]:
+    """The failed tasks for which the version is the cause; empty if something else may be."""
+    alike = [one for one in _by_deployment(trial, tasks).values() if one.failed]
+    against_it = [one for one in alike if _tells(one, now)]
+    if not against_it and _all_fail(alike, trial.groups, now):
+        against_it = alike
+    return [end for one in against_it for end in one.failed]
+
+
+def _tells(one: _Alike, now: datetime) -> bool:
+    contrast = one.contrast(now)
+    return contrast if contrast is not None else one.consistent(now) and one.ran_before()
+
+
+def _all_fail(alike: Collection[_Alike], groups: Collection[str], now: datetime) -> bool:
+    """Whether all services on the version fail, several of them, and nothing alike runs elsewhere."""
+    failing = {one.failed[0].group for one in alike if one.contrast(now) is None and one.consistent(now)}
+    return len(failing) >= FAILED_TASKS and failing >= set(groups)
+
+
+def _by_deployment(trial: Trial, tasks: Tasks) -> Mapping[tuple[str, str], _Alike]:
+    found: dict[tuple[str, str], _Alike] = {}
+
+    def of(task: TaskEnd | LiveTask) -> _Alike:
+        return found.setdefault((task.group, task.deployment), _Alike())
+
+    for end in tasks.ended:
+        (of(end).ended_here if trial.has(end) else of(end).ended_elsewhere).append(end)
+    for one in tasks.alive:
+        (of(one).alive_here if trial.has(one) else of(one).alive_elsewhere).append(one)
+    return found
+
+
+def waiting_for_version(
+    trial: Trial, here: Iterable[LiveTask], of_services: Tasks, now: datetime, patience: timedelta
+) -> Sequence[LiveTask]:
+    """The tasks that do not start on the version, although tasks that are alike start elsewhere.
+
+    `here` are the tasks on its hosts. A large image takes minutes to pull: tasks have twice the longest time that
+    others of their deployment took.
+    """
+    alike = _by_deployment(trial, of_services)
+    waiting = [one for one in here if one.started_at is None and trial.has(one)]
+    return [one for one in waiting if _waits_long(one, alike.get((one.group, one.deployment)), now, patience)]
+
+
+def _waits_long(one: LiveTask, alike: _Alike | None, now: datetime, patience: timedelta) -> bool:
+    waited = now - one.launched_at
+    if waited < patience or alike is None:
+        return False
+    started = [each for each in alike.alive_elsewhere if each.started_at is not None]
+    stuck = [each for each in alike.alive_elsewhere if each.started_at is None and now - each.launched_at >= patience]
+    took = [each.started_at - each.launched_at for each in (*started, *alike.alive_here) if each.started_at is not None]
+    if waited < OUTLIVES * max(took, default=timedelta()):
+        return False
+    ran = bool(started) or any(not end.failed and end.lasted > patience for end in alike.ended_elsewhere)
+    return ran and len(stuck) <= len(started) / 2

@@ -1,0 +1,100 @@
+"""Whether tasks fail because of the version of their host: never where tasks that are alike fail elsewhere, too."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bottlerocket_ecs_updater.core.decision.contrast import Tasks, Trial, blamed_on_version, waiting_for_version
+from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, TaskEnd
+from bottlerocket_ecs_updater.core.model.ids import ContainerInstanceArn, TaskArn
+
+NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+BACK = NOW - timedelta(minutes=10)
+NEW, OTHER, OLD = (ContainerInstanceArn(name) for name in ("new", "other-new", "old"))
+TRIAL = Trial({NEW: BACK, OTHER: BACK}, frozenset({"service:web"}))
+
+
+def failed(where: ContainerInstanceArn, ago: float, lived: float = 20, *, group: str = "web", by: str = "1") -> TaskEnd:
+    at = NOW - timedelta(seconds=ago)
+    launched = at - timedelta(seconds=lived)
+    return TaskEnd(where, f"service:{group}", "EssentialContainerExited", "exit code 1", 1, at, launched, by)
+
+
+def moved(where: ContainerInstanceArn, *, lived: timedelta = timedelta(days=3), by: str = "1") -> TaskEnd:
+    return TaskEnd(where, "service:web", "ServiceSchedulerInitiated", "", 0, BACK, BACK - lived, by)
+
+
+def runs(where: ContainerInstanceArn, since: timedelta, *, by: str = "1") -> LiveTask:
+    at = NOW - since
+    return LiveTask(TaskArn("x"), where, "service:web", by, at - timedelta(seconds=9), at)
+
+
+TWICE = (failed(NEW, 200), failed(NEW, 150))
+
+
+def test_what_fails_on_the_version_and_runs_elsewhere_is_the_versions_fault() -> None:
+    assert blamed_on_version(TRIAL, Tasks(TWICE, [runs(OLD, timedelta(days=3))]), NOW)
+
+
+def test_a_service_of_one_task_that_ran_for_days_before_it_moved_tells_enough() -> None:
+    assert blamed_on_version(TRIAL, Tasks([*TWICE, moved(OLD)]), NOW)
+
+
+@pytest.mark.parametrize(
+    "tasks",
+    [
+        pytest.param(Tasks([*TWICE, failed(OLD, 190), failed(OLD, 180)]), id="it fails elsewhere, too"),
+        pytest.param(Tasks(TWICE), id="it never ran"),
+        pytest.param(Tasks(TWICE, [runs(OLD, timedelta(days=3), by="2")]), id="another deployment runs"),
+        pytest.param(Tasks([*TWICE, moved(OLD, by="2")]), id="another deployment ran"),
+        pytest.param(Tasks([*TWICE, moved(OLD), failed(OTHER, 200, 500)]), id="it ran long on the version"),
+        pytest.param(Tasks([*TWICE, moved(OLD)], [runs(OTHER, timedelta(minutes=9))]), id="it runs on the version"),
+    ],
+)
+def test_what_may_have_another_cause_is_not_blamed_on_the_version(tasks: Tasks) -> None:
+    assert not blamed_on_version(TRIAL, tasks, NOW)
+
+
+def test_if_every_service_fails_and_none_runs_elsewhere_the_version_is_what_they_have_in_common() -> None:
+    ends = [failed(NEW, ago, 1200, group=group) for group in ("web", "api") for ago in (60, 120)]
+    trial = Trial(dict.fromkeys((NEW,), NOW - timedelta(hours=9)), frozenset({"service:web", "service:api"}))
+    assert len(blamed_on_version(trial, Tasks(ends), NOW)) == 4
+    more = Trial(trial.since, trial.groups | {"service:agent"})
+    assert not blamed_on_version(more, Tasks(ends), NOW)
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(2, 300), st.data())
+def test_a_service_that_fails_everywhere_is_never_blamed_on_the_version(
+    here: int, elsewhere: int, lives: int, data: st.DataObject
+) -> None:
+    """However many more of its tasks ECS has started on the hosts that are back."""
+    ago = st.integers(0, 120)
+    ends = [failed(NEW, data.draw(ago), lives) for _ in range(here)]
+    ends += [failed(OLD, data.draw(ago), lives) for _ in range(elsewhere)]
+    assert not blamed_on_version(TRIAL, Tasks(ends), NOW)
+
+
+def waits(where: ContainerInstanceArn, minutes: float) -> LiveTask:
+    return LiveTask(TaskArn("w"), where, "service:web", "1", NOW - timedelta(minutes=minutes))
+
+
+def waiting(here: LiveTask, *alive: LiveTask) -> bool:
+    return bool(waiting_for_version(TRIAL, [here], Tasks(alive=[here, *alive]), NOW, timedelta(minutes=5)))
+
+
+def test_a_task_that_starts_elsewhere_and_not_on_the_version_is_the_versions_fault() -> None:
+    assert waiting(waits(NEW, 6), runs(OLD, timedelta(days=1)))
+    assert not waiting(waits(NEW, 4), runs(OLD, timedelta(days=1)))
+    assert not waiting(waits(OLD, 6), runs(OLD, timedelta(days=1)))
+
+
+def test_a_task_that_starts_nowhere_or_slowly_everywhere_is_not() -> None:
+    slow = LiveTask(TaskArn("s"), OLD, "service:web", "1", NOW - timedelta(hours=1), NOW - timedelta(minutes=53))
+    assert not waiting(waits(NEW, 9))
+    assert not waiting(waits(NEW, 9), slow)
+    assert not waiting(waits(NEW, 9), waits(OLD, 9), waits(OLD, 9), runs(OLD, timedelta(days=1)))
+    assert waiting(waits(NEW, 9.9), runs(OLD, timedelta(days=1)))
