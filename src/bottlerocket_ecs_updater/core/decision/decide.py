@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -41,7 +41,7 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.start import (
     leave_own_host,
     services_for_begin,
 )
-from bottlerocket_ecs_updater.core.model.command import Check, Command, Conclude, NextStep, Note
+from bottlerocket_ecs_updater.core.model.command import Cancel, Check, Command, Conclude, NextStep, Note
 from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
@@ -94,7 +94,8 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
     if only_claimed is not None:
         candidates = {id_: without_starts(candidate, only_claimed) for id_, candidate in candidates.items()}
     for id_, candidate in candidates.items():
-        draft.steps[id_] = _first_step(fleet.instances[id_], candidate, fleet, policy)
+        first = _first_step(fleet.instances[id_], candidate, fleet, policy)
+        draft.steps[id_] = _cancel_late_apply(fleet.instances[id_], first)
     fleet = with_timed_out(fleet, draft.steps)
     gates = start_gates(why_no_starts(fleet, policy, halt, only_claimed), candidates, fleet, policy)
     stage(fleet, policy, candidates, gates, draft)
@@ -102,6 +103,15 @@ def decide(fleet: Fleet, policy: Policy) -> Decision:
     begin(fleet, policy, candidates, gates, draft)
     leave_own_host(fleet, policy, candidates, gates, draft)
     return _close(fleet, policy, halt, gates.whole, draft)
+
+
+def _cancel_late_apply(instance: Instance, step: NextStep) -> NextStep:
+    """The step, after the cancellation of an apply that gave no result in time.
+
+    Systems Manager may deliver it to an agent that comes back, maybe until the end of its execution timeout.
+    """
+    late = instance.applied is not None and instance.applied.given_up and not instance.applied.cancelled
+    return replace(step, commands=(Cancel(instance.id), *step.commands)) if late else step
 
 
 def _first_step(instance: Instance, candidate: CandidateState, fleet: Fleet, policy: Policy) -> NextStep:

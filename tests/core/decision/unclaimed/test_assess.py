@@ -231,6 +231,15 @@ def test_a_host_is_asked_again_after_an_apply_whatever_the_apply_said() -> None:
     assert candidate(one) == Asking()
 
 
+def test_a_host_is_not_checked_while_an_apply_that_gave_no_result_may_run() -> None:
+    given_up = ended(DocumentKind.APPLY, CommandStatus.ABANDONED, NOW, detail="it gave no result")
+    one = instance(says=available(), asked=NOW - 16 * MINUTE, applied=given_up, progress=RunProgress(applies=1))
+    found = candidate(one)
+    assert isinstance(found, Done)
+    assert isinstance(found.outcome, Failed)
+    assert "it gave no result" in str(found.outcome)
+
+
 def test_an_answer_that_was_asked_for_after_the_apply_counts() -> None:
     one = instance(
         says=ready(),

@@ -30,7 +30,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS, Policy
 
-LISTED_NO_MORE = "ECS no longer lists it"
+LISTED_NO_MORE, TERMINATED = "ECS no longer lists it", "its EC2 instance is terminated"
 
 
 SET_BY_US = frozenset({Status.ACTIVE, Status.DRAINING})
@@ -55,6 +55,8 @@ def _proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> 
         return _undescribed(instance, fleet, policy)
     if registration is None or registration.status is Status.INACTIVE:
         return _missing(instance, claim, fleet, policy)
+    if _is_terminated(instance, registration):
+        return NextStep((Unmark(instance.id, hold(Reason.GONE, why=TERMINATED), took_slot=False),), look_at=fleet.at)
     lost = lost_claim(instance, claim, registration, fleet, policy)
     if lost is not None:
         return lost
@@ -113,6 +115,12 @@ def _undescribed(instance: Instance, fleet: Fleet, policy: Policy) -> NextStep:
     if had_its_time and has_passed(instance.phase_began, policy.longest_phase, fleet.at):
         return NextStep(hold=why)
     return NextStep(hold=why, look_at=fleet.at + policy.listing_spacing, wants_listing=True)
+
+
+def _is_terminated(instance: Instance, registration: Registration) -> bool:
+    """Whether only its registration is left: ECS keeps it if its agent was disconnected, as during a reboot."""
+    machine = instance.around.machine if instance.around is not None else None
+    return not registration.connected and machine is not None and machine.certainly_terminated
 
 
 def _missing(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> NextStep:

@@ -113,6 +113,9 @@ def assess(instance: Instance, fleet: Fleet, policy: Policy) -> CandidateState:
     if instance.send_refused:
         return Held(hold(Reason.SEND_REFUSED, why=instance.send_refused))
     check_answer = instance.check_answer
+    if instance.applied is not None and instance.applied.given_up and _applied_since(instance):
+        # It may still be running, so the host must not be checked.
+        return Done(_apply_failed(instance))
     if check_answer is None or _applied_since(instance) or _asked_before_rival(check_answer, fleet):
         return Asking()
     if isinstance(check_answer.answer, HostProblem):
