@@ -124,7 +124,7 @@ MUTANTS = (
         "a reboot command that succeeded is taken for a reboot",
         "core/decision/claimed/reboot.py",
         "    if report is not None and report.boot != claim.boot:\n        return verify",
-        "    told_so = instance.rebooted is not None and instance.rebooted.end is End.SUCCESS\n"
+        "    told_so = any(one.end is not None and one.end.succeeded for one in claimed.instance.reboots)\n"
         "    if report is not None and (report.boot != claim.boot or told_so):\n        return verify",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
@@ -599,7 +599,7 @@ MUTANTS = (
         "a claim of another store that is dated ahead of our clock is of a dead run",
         "core/decision/rival_runs.py",
         "    return abs(this_pass.at - claim.since) < this_pass.policy.longest_phase\n",
-        "    return timedelta() <= this_pass.at - claim.since < this_pass.policy.longest_phase\n",
+        "    return claim.since <= this_pass.at < claim.since + this_pass.policy.longest_phase\n",
         f"{CORE}/decision/test_rival_runs.py",
     ),
     broken(
