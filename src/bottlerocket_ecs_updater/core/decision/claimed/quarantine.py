@@ -74,10 +74,14 @@ def _quiet_of_quarantine(instance: Instance) -> datetime:
 def _conclusion(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet) -> tuple[Command, ...]:
     if isinstance(instance.progress.outcome, Quarantined):
         return ()
+    return _say_quarantined(instance, claim, registration, still_quarantined(instance, claim), fleet)
+
+
+def still_quarantined(instance: Instance, claim: Claim) -> Failed:
+    """Why a quarantined instance is out of service, for a later run, a plan or an explanation."""
     rest = instance.backoff
     reason = rest.why if rest is not None and rest.version == claim.target else "see that run's report for the cause"
-    why = failed(Failure.STILL_QUARANTINED, since=time_text(claim.since), why=reason)
-    return _say_quarantined(instance, claim, registration, why, fleet)
+    return failed(Failure.STILL_QUARANTINED, since=time_text(claim.since), why=reason)
 
 
 def _say_quarantined(
