@@ -7,7 +7,7 @@ A setting more is a field more; what it means to the rest of the program is said
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -320,6 +320,11 @@ def load(tokens: Sequence[str], environ: Mapping[str, str]) -> RunSettings:
     def settings_of_run(*, settings: RunSettings) -> RunSettings:
         return settings
 
-    app = configure(App(name="run"), environ)
+    def elsewhere() -> Iterable[str]:
+        from bottlerocket_ecs_updater.cli.app import settings_of_all  # noqa: PLC0415 - it imports every command
+
+        return settings_of_all()
+
+    app = configure(App(name="run"), environ, elsewhere=elsewhere)
     app.default(settings_of_run)
     return cast(RunSettings, parse(app, tokens)())
