@@ -378,7 +378,9 @@ def test_a_file_that_is_not_utf_8_is_told_as_that(tmp_path: Path) -> None:
 
 
 def test_a_file_without_a_name_is_refused() -> None:
-    assert refusal("--config", "") == "config cannot be '' (from --config): that is empty; allowed is the path of a file"
+    assert (
+        refusal("--config", "") == "config cannot be '' (from --config): that is empty; allowed is the path of a file"
+    )
 
 
 @pytest.mark.parametrize("name", ["FORMAT", "LAST", "WHY", "WATCH", "YES", "SPEED"])

@@ -67,6 +67,12 @@ class Reason(Enum):
         "its EC2 instance is {state}",
         "start it, and the next run checks it; or deregister it. The updater does not count it while it is stopped",
     )
+    INSTANCE_TERMINATED = _Words(
+        "instance-terminated",
+        "its EC2 instance is terminated, and only its registration in ECS is left",
+        "deregister it: `aws ecs deregister-container-instance --force`; ECS keeps an instance whose agent was "
+        "disconnected when it was terminated",
+    )
     SSM_CONNECTION_LOST = _Words(
         "ssm-connection-lost",
         "Systems Manager has lost the connection to it",
@@ -549,6 +555,7 @@ CHOSEN = frozenset(
         Reason.NOT_BOTTLEROCKET,
         Reason.MANAGED_INSTANCE,
         Reason.INSTANCE_STOPPED,
+        Reason.INSTANCE_TERMINATED,
         Reason.WARM_POOL,
         Reason.BLOCKED,
         Reason.DRAINED_BY_OTHERS,

@@ -1,4 +1,4 @@
-"""Why an instance was not updated, as a person reads it, and as a program does."""
+"""An explanation of why an instance is or is not updated, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 GIVEN = ("ecs.", "com.amazonaws.", "bottlerocket.variant")
-"""Attributes that every instance has from ECS and its agent: not what anybody selects by."""
+"""Attributes that ECS and the agent set on every instance. Nobody selects by them."""
 
 SCHEMA = 1
-"""The version of the JSON form: it grows by keys, and counts up when a key changes its meaning."""
+"""The version of the JSON format. New keys do not change it; a key that changes its meaning does."""
 
 Row = tuple[str, str]
 
@@ -56,11 +56,11 @@ ASKS = {
     "room": "its tasks have room elsewhere",
     "budget": "the budget has a free slot",
 }
-"""What a rule that says yes has found."""
+"""The text of a rule that allows the update."""
 
 
 def explanation_text(explanation: Explanation, fleet: Fleet, cluster: str) -> str:
-    """What is known, then what was asked, then what follows."""
+    """The answer, the known facts, and the result of each rule."""
     return "\n".join(_lines(explanation, fleet, cluster)) + "\n"
 
 
@@ -82,7 +82,7 @@ def _lines(explanation: Explanation, fleet: Fleet, cluster: str) -> Iterator[str
 
 
 def _why(answer: Answer) -> str:
-    """Why not; or what the rule asks, where it says yes."""
+    """Why the rule holds the instance, or what it checks if it allows the update."""
     if answer.hold is None:
         return ASKS.get(answer.rule, "")
     return f"{answer.hold.reason.code}: {sanitize(str(answer.hold))}"
@@ -214,7 +214,7 @@ def _code(outcome: Hold | Failed | UpToDate | None) -> str | None:
 
 
 def explanation_json(explanation: Explanation, fleet: Fleet, cluster: str) -> dict[str, Any]:
-    """The same as values that JSON knows."""
+    """The explanation as JSON values."""
     outcome = explanation.outcome
     return {
         "schema": SCHEMA,

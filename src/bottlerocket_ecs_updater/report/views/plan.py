@@ -1,4 +1,4 @@
-"""A plan as a person reads it, and as a program does."""
+"""A plan as text and as JSON."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from bottlerocket_ecs_updater.report.words.grouping import counted, grouped, id_
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 SCHEMA = 1
-"""The version of the JSON form: it grows by keys, and counts up when a key changes its meaning."""
+"""The version of the JSON format. New keys do not change it; a key that changes its meaning does."""
 
 DAY_SECONDS = 86_400
 
 
 def plan_text(plan: Plan, cluster: str) -> str:
-    """The plan in lines: what is finished first, what is updated in which order, what is left alone and why."""
+    """The plan as text: what is finished first, what is updated in which order, and what is left alone and why."""
     return "\n".join(_lines(plan, cluster)) + "\n"
 
 
@@ -109,7 +109,7 @@ def _reckoning(reckoning: ForecastBasis) -> Iterator[str]:
 
 
 def _span(span: timedelta) -> str:
-    """As exact as a forecast is: to the second below an hour, to the minute below a day, else to the hour."""
+    """A duration, rounded like a forecast: to seconds below an hour, to minutes below a day, else to hours."""
     seconds = round(span.total_seconds())
     if seconds >= DAY_SECONDS:
         days, hours = divmod(round(seconds / 3600), 24)
@@ -142,9 +142,9 @@ def _reasons(
     above: set[InstanceId],
     behind: Mapping[InstanceId, Hold] = MappingProxyType({}),
 ) -> Iterator[str]:
-    """By what there is to do: it is said once, and so is a reason that is the same for several.
+    """Holds grouped by remedy, so that remedies and reasons are shown once.
 
-    Instances whose ids stand above, in the batches of the forecast, are counted and not named once more.
+    Instances that are already listed in a batch of the forecast are only counted.
     """
     if told:
         yield f"\n{title}: {len(told)}"
@@ -163,7 +163,7 @@ def _reasons(
 
 
 def plan_json(plan: Plan, cluster: str) -> dict[str, Any]:
-    """The plan as values that JSON knows; times are RFC 3339 in UTC, spans are seconds."""
+    """The plan as JSON values. Times are RFC 3339 in UTC, durations are seconds."""
     forecast = plan.forecast
     return {
         "schema": SCHEMA,
