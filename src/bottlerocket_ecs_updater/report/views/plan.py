@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
@@ -138,7 +138,7 @@ def _what(update: Update) -> str:
 
 def _reasons(
     title: str,
-    told: list[tuple[InstanceId, str, Hold | Failed]],
+    told: Sequence[tuple[InstanceId, str, Hold | Failed]],
     above: set[InstanceId],
     behind: Mapping[InstanceId, Hold] = MappingProxyType({}),
 ) -> Iterator[str]:

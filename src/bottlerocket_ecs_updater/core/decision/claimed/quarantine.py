@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.verify import (
 from bottlerocket_ecs_updater.core.decision.evidence import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE
+from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim
 from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
 from bottlerocket_ecs_updater.core.model.command import Command, Conclude, NextStep, Quarantine, Unmark
 from bottlerocket_ecs_updater.core.model.container_instance import Status
