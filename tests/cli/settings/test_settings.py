@@ -12,8 +12,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.cli.settings_bench import COMPLETE, DOCUMENTS, PREFIX, refusal, settings
 
+from bottlerocket_ecs_updater.cli.app import build_app
 from bottlerocket_ecs_updater.cli.settings.parameters import Bucket, Folder
-from bottlerocket_ecs_updater.cli.settings.parsing import arguments_of, with_command
+from bottlerocket_ecs_updater.cli.settings.parsing import arguments_of, parse, with_command
 from bottlerocket_ecs_updater.cli.settings.settings import RunSettings, load
 from bottlerocket_ecs_updater.core.model.time_text import format_duration
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
@@ -385,4 +386,4 @@ def test_a_file_without_a_name_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["FORMAT", "LAST", "WHY", "WATCH", "YES", "SPEED"])
 def test_a_variable_for_another_command_stands_in_nobodys_way(name: str) -> None:
-    settings(**{name: "3"})
+    parse(build_app({f"{PREFIX}{name}": "3"}), ["run", *COMPLETE])
