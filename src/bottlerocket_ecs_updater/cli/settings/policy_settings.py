@@ -1,6 +1,6 @@
-"""The settings that are the operator's policy: when, what, where and how fast.
+"""The settings of the operator's policy: when, what, where and how fast.
 
-A setting that may be given several times may also be written as a list in a file, or with `;` between in one text.
+A setting with several values can be repeated, written as a list in a file, or separated by `;` in one text.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ class RuleSettings:
 
     @property
     def rules(self) -> Rules:
-        """The rules as decisions ask them."""
+        """The rules, as the decision uses them."""
         return Rules(
             selection=Selection(self.include, self.exclude),
             releases=ReleaseRules(

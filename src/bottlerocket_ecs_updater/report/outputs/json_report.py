@@ -23,8 +23,8 @@ FORMAT = 1
 
 
 def report_json(account: RunReport) -> str:
-    """The account as JSON, indented, ASCII only, with a line end."""
-    # Written piece by piece: `dumps` would hold all pieces in a list first, ten times what the text itself takes.
+    """The report as JSON, indented, ASCII only, with a final newline."""
+    # Encode in pieces: `dumps` would need ten times the memory of the text.
     held = BytesIO()
     with TextIOWrapper(held, encoding="ascii", newline="\n") as text:
         json.dump(report_object(account), text, indent=2)
@@ -34,7 +34,7 @@ def report_json(account: RunReport) -> str:
 
 
 def report_object(account: RunReport) -> dict[str, Any]:
-    """The account as what JSON is made of."""
+    """The report as JSON values."""
     summary = account.summary
     return {
         "format": FORMAT,
@@ -78,7 +78,7 @@ def report_object(account: RunReport) -> dict[str, Any]:
 
 
 def act_object(act: Act) -> dict[str, Any]:
-    """What a person did, as what JSON is made of."""
+    """An act of a person as JSON values."""
     return {
         "at": write_time(act.at),
         "who": act.who,

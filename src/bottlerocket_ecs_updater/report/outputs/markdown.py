@@ -1,6 +1,6 @@
-"""The account of a run as Markdown: for a ticket, a chat, or a pull request. The same facts as the page, shorter.
+"""The report of a run as Markdown, for a ticket, a chat, or a pull request.
 
-Whatever others wrote stands in code, where no Markdown is read; HTML in it is text wherever it is shown.
+It has the same facts as the page, in short. Text from others is in code spans, where Markdown and HTML have no effect.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 NAMED_MAX = 50
-"""Instances of one group that are named."""
+"""How many instances of a group are named."""
 
 
 def markdown(account: RunReport) -> str:
-    """The account as Markdown."""
+    """The report as Markdown."""
     return "\n".join(_lines(account)) + "\n"
 
 
@@ -121,7 +121,7 @@ def _codes(texts: Iterable[str]) -> Iterator[str]:
 
 
 def code(text: str) -> str:
-    """A text in code, whatever back-ticks it has itself."""
+    """The text as a code span, also if it contains back-ticks."""
     shown = sanitize(text).strip() or " "
     longest = max((len(run) for run in _ticks(shown)), default=0)
     fence = "`" * (longest + 1)
@@ -140,13 +140,13 @@ def _ticks(text: str) -> Iterator[str]:
 
 
 def escaped(text: str) -> str:
-    """A text that Markdown and HTML leave as it is, but for code: our own remedies name commands in back-ticks."""
+    """Escape Markdown and HTML, except code spans: our own remedies name commands in back-ticks."""
     shown = sanitize(text).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{character}" if character in "\\*_[]#|~" else character for character in shown)
 
 
 def _cell(text: str) -> str:
-    """A bar would end the cell, even in code; GitHub's tables take the escape back."""
+    """Escape bars, which end a table cell even in code. GitHub removes the escape."""
     return text.replace("\\|", "|").replace("|", "\\|")
 
 
