@@ -23,7 +23,7 @@ def not_admitted(instance: Instance, target: Version, running: Version, fleet: F
     return (
         block_on(target, shared.acts)
         or failed_before(instance, target, fleet, policy)
-        or admit(target, running, rules.releases, fleet.past.first_seen, fleet.at)
+        or admit(target, running, rules.versions, fleet.past.first_seen, fleet.at)
         or not_published(instance, target, fleet, policy)
         or not_promoted(target, rules.stages, shared, fleet.at)
     )
@@ -31,7 +31,7 @@ def not_admitted(instance: Instance, target: Version, running: Version, fleet: F
 
 def not_published(instance: Instance, target: Version, fleet: Fleet, policy: Policy) -> Hold | None:
     """Why a version is not published for an instance, or may not be; None if it is, or if any version is admitted."""
-    if not policy.rules.releases.published_only or instance.registration is None:
+    if not policy.rules.versions.published_only or instance.registration is None:
         return None
     parameter = parameter_of(instance.registration)
     return hold_unless_published(parameter, target, fleet.published, fleet.past.published, fleet.at)
@@ -73,5 +73,5 @@ def failed_before(instance: Instance, target: Version, fleet: Fleet, policy: Pol
         return hold_for_broken(target, broken)
     count = fleet.suspects.get(target, 0)
     if is_suspect(count, policy.suspect_after):
-        return hold(Reason.RELEASE_SUSPECT, version=target, count=count)
+        return hold(Reason.VERSION_SUSPECT, version=target, count=count)
     return None

@@ -38,7 +38,7 @@ ASKS = {
     "pause": "updates are not paused",
     "selection": "your rules select it",
     "auto-scaling": "its Auto Scaling group is not replacing or terminating it",
-    "release": "your rules allow the version",
+    "version": "your rules allow the version",
     "check": "it answered its update check",
     "promotion": "the stages that it waits for have finished the version, or it waits for none",
     "window": "updates are allowed now, and there is enough time",
