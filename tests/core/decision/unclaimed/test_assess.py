@@ -30,6 +30,7 @@ from tests.core.builders import (
     task,
 )
 
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
     CandidateState,
@@ -56,7 +57,7 @@ from bottlerocket_ecs_updater.core.state.observe import see_denied, see_registra
 
 
 def candidate(one: Instance, **changes: Any) -> CandidateState:
-    return assess(one, fleet(one, **changes), POLICY)
+    return assess(one, Pass(fleet(one, **changes), POLICY))
 
 
 def registered(says: HostAnswer | None = None, **changes: Any) -> Instance:
@@ -315,7 +316,7 @@ def test_an_unknown_state_names_the_state() -> None:
 def test_a_release_that_the_operator_denies_is_neither_staged_nor_booted(says: HostAnswer) -> None:
     denied = replace(POLICY, rules=Rules(versions=VersionRules(deny=parse_ranges(str(NEW)))))
     one = instance(says=says)
-    found = assess(one, fleet(one), denied)
+    found = assess(one, Pass(fleet(one), denied))
     assert isinstance(found, Held)
     assert found.hold.reason is Reason.VERSION_DENIED
 
@@ -448,9 +449,9 @@ def test_a_release_that_failed_on_two_instances_is_taken_by_no_further_one(count
 def test_tolerating_more_failures_in_a_run_does_not_make_a_release_less_suspect() -> None:
     """The number by which a run halts, and the one by which a version is suspect, are two settings."""
     one = instance(says=ready())
-    assert isinstance(assess(one, fleet(one, suspects={NEW: 2}), replace(POLICY, max_failures=9)), Held)
-    assert isinstance(assess(one, fleet(one, suspects={NEW: 2}), replace(POLICY, suspect_after=3)), Ready)
-    assert isinstance(assess(one, fleet(one, suspects={NEW: 1}), replace(POLICY, suspect_after=1)), Held)
+    assert isinstance(assess(one, Pass(fleet(one, suspects={NEW: 2}), replace(POLICY, max_failures=9))), Held)
+    assert isinstance(assess(one, Pass(fleet(one, suspects={NEW: 2}), replace(POLICY, suspect_after=3))), Ready)
+    assert isinstance(assess(one, Pass(fleet(one, suspects={NEW: 1}), replace(POLICY, suspect_after=1))), Held)
 
 
 def test_a_suspect_release_is_named() -> None:
