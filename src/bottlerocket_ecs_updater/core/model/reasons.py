@@ -164,8 +164,8 @@ class Reason(Enum):
         "it is backing off until {until}; failed attempts at {version}: {attempts} (last: {why})",
         "{then}",
     )
-    RELEASE_SUSPECT = _Words(
-        "release-suspect",
+    VERSION_SUSPECT = _Words(
+        "version-suspect",
         "{version} failed on {count} instances of this cluster, so no other instance is updated to it",
         "run `release {version}` when you know that it is good, or wait for another version",
     )
@@ -595,7 +595,7 @@ NEVER_PASSES = frozenset(
         Reason.UNKNOWN_STATE,
         Reason.NO_ANSWER,
         Reason.END_OF_LIFE_VARIANT,
-        Reason.RELEASE_SUSPECT,
+        Reason.VERSION_SUSPECT,
         Reason.VERSION_BREAKS_TASKS,
         Reason.NO_PLACE,
         Reason.NO_ROOM,

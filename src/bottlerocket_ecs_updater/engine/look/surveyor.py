@@ -177,7 +177,7 @@ class Surveyor:
 
     def look_at_published(self, now: datetime) -> None:
         """Read the newest published versions of the hosts' variants, if only published versions are admitted."""
-        if not self._policy.rules.releases.published_only:
+        if not self._policy.rules.versions.published_only:
             return
         known = self._known
         hosts = (one.registration for one in known.instances.values() if one.bottlerocket)

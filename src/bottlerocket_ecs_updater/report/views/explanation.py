@@ -40,7 +40,7 @@ ASKS = {
     "pause": "updates are not paused",
     "selection": "your rules select it",
     "auto-scaling": "its Auto Scaling group is not replacing or terminating it",
-    "release": "your rules allow the version",
+    "version": "your rules allow the version",
     "check": "it answered its update check",
     "published": "the version is published for its variant",
     "promotion": "the stages that it waits for have finished the version, or it waits for none",
