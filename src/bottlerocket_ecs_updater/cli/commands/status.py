@@ -96,5 +96,5 @@ def _as_last(store: Store, state: str, run: RunId) -> LastRun:
     began = next((event.at for event in events if isinstance(event, RunStarted)), began_at(run))
     ended = next((event for event in events if isinstance(event, RunFinished)), None)
     if ended is None:
-        return LastRun(run, "", began, None, "", {})
+        return LastRun(run, "", began, None, "", {}, max((event.at for event in events), default=None))
     return LastRun(run, ended.outcome, began, ended.at, ended.why, dict(ended.counts))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.admission import rules_for
+from bottlerocket_ecs_updater.core.decision.claimed.quarantine import still_quarantined
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
@@ -70,6 +71,8 @@ class Unfinished:
     instance: InstanceId
     phase: Phase
     claim: Claim
+    quarantined: Failed | None = None
+    """Why it is quarantined; None if it is not. A run leaves it out of service until it is healthy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +159,7 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     blocked = {one.instance: _blocked(one, this_pass) for one in updates if one.instance in forecast_.left}
     return Plan(
         at=fleet.at,
-        unfinished=tuple(
-            Unfinished(instance.id, phase_of(instance), instance.claim)
-            for instance in instances
-            if instance.claim is not None
-        ),
+        unfinished=tuple(_unfinished(instance, instance.claim) for instance in instances if instance.claim is not None),
         updates=tuple(_dated(update, fleet) for update in updates if update.instance not in blocked),
         later=tuple(_dated(update, fleet) for update in later),
         forecast=forecast_,
@@ -180,6 +179,12 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
         advice=(*advise(fleet), *map(RoomNote, notes), *advise_on_roll(this_pass)),
         behind=still_held,
     )
+
+
+def _unfinished(instance: Instance, claim: Claim) -> Unfinished:
+    phase = phase_of(instance)
+    why = still_quarantined(instance, claim) if phase is Phase.QUARANTINED else None
+    return Unfinished(instance.id, phase, claim, why)
 
 
 def _refused(

@@ -41,7 +41,7 @@ def _lines(account: RunReport) -> Iterator[str]:
         yield from ("", "## What is broken, and what to do")
         for trouble in account.troubles:
             yield from _trouble(trouble)
-    yield from _releases(account)
+    yield from _versions(account)
     if account.holds:
         yield from ("", "## Held back", "", "instances | why | what to do", "---:|---|---")
         for group in account.holds:
@@ -80,7 +80,7 @@ def _trouble(trouble: Trouble) -> Iterator[str]:
     yield from (f"- {one.purpose}: {', '.join(map(code, one.lines))}" for one in trouble.commands)
 
 
-def _releases(account: RunReport) -> Iterator[str]:
+def _versions(account: RunReport) -> Iterator[str]:
     if account.moves:
         yield from ("", "## Versions", "", "version | before | after", "---|---:|---:")
         yield from (f"{move.version} | {move.before} | {move.after}" for move in reversed(account.moves))

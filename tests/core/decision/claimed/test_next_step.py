@@ -60,7 +60,7 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.run_progress import RunProgress, SentDrain
 from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
 
 
 def let_go(verdict: NextStep) -> Reason:
@@ -198,7 +198,7 @@ def test_a_host_is_asked_while_its_last_tasks_stop() -> None:
 
 
 def test_a_version_that_was_denied_since_the_drain_began_is_given_back() -> None:
-    denied = replace(POLICY, rules=Rules(releases=ReleaseRules(deny=parse_ranges(str(NEW)))))
+    denied = replace(POLICY, rules=Rules(versions=VersionRules(deny=parse_ranges(str(NEW)))))
     one = claimed(tasks=(task(),))
     assert one.claim is not None
     verdict = proceed(one, one.claim, Pass(fleet(one), denied))

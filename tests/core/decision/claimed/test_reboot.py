@@ -67,7 +67,7 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.run_progress import SentDrain
 from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
 
 
 def waits(verdict: NextStep) -> bool:
@@ -171,7 +171,7 @@ def test_a_host_that_would_boot_into_something_else_by_now_is_given_back(says: H
 
 
 def test_a_version_that_was_denied_since_is_not_booted() -> None:
-    denied = replace(POLICY, rules=Rules(releases=ReleaseRules(deny=parse_ranges(str(NEW)))))
+    denied = replace(POLICY, rules=Rules(versions=VersionRules(deny=parse_ranges(str(NEW)))))
     one = rebooting()
     assert one.claim is not None
     verdict = proceed(one, one.claim, Pass(fleet(one), denied))
@@ -180,7 +180,7 @@ def test_a_version_that_was_denied_since_is_not_booted() -> None:
 
 def test_a_version_that_failed_on_others_since_is_not_booted() -> None:
     verdict = next_step(rebooting(), suspects={NEW: 2})
-    assert (kinds(verdict), reason(verdict)) == ([Return, Unmark], Reason.RELEASE_SUSPECT)
+    assert (kinds(verdict), reason(verdict)) == ([Return, Unmark], Reason.VERSION_SUSPECT)
 
 
 def test_an_instance_that_somebody_returned_before_its_reboot_is_let_go() -> None:

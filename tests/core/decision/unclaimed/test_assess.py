@@ -53,7 +53,7 @@ from bottlerocket_ecs_updater.core.model.run_progress import Applies, RunProgres
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, CHECK_TRIES, UNHEARD_APPLIES
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
 from bottlerocket_ecs_updater.core.state.observe import see_denied, see_registration
 
 
@@ -317,7 +317,7 @@ def test_an_unknown_state_names_the_state() -> None:
 
 @pytest.mark.parametrize("says", [available(), staged(), ready()])
 def test_a_release_that_the_operator_denies_is_neither_staged_nor_booted(says: HostAnswer) -> None:
-    denied = replace(POLICY, rules=Rules(releases=ReleaseRules(deny=parse_ranges(str(NEW)))))
+    denied = replace(POLICY, rules=Rules(versions=VersionRules(deny=parse_ranges(str(NEW)))))
     one = instance(says=says)
     found = assess(one, Pass(fleet(one), denied))
     assert isinstance(found, Held)
@@ -460,7 +460,7 @@ def test_tolerating_more_failures_in_a_run_does_not_make_a_release_less_suspect(
 
 
 def test_a_suspect_release_is_named() -> None:
-    assert held(instance(says=available()), suspects={NEW: 2}) is Reason.RELEASE_SUSPECT
+    assert held(instance(says=available()), suspects={NEW: 2}) is Reason.VERSION_SUSPECT
 
 
 def test_another_release_is_not_suspect() -> None:

@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.decision.claimed.verify import (
 from bottlerocket_ecs_updater.core.decision.evidence import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
 from bottlerocket_ecs_updater.core.decision.this_pass import Pass
-from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE
+from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim
 from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
 from bottlerocket_ecs_updater.core.model.command import Command, Conclude, NextStep, Quarantine, Unmark
 from bottlerocket_ecs_updater.core.model.container_instance import Status
@@ -73,13 +73,16 @@ def _quiet_of_quarantine(instance: Instance) -> datetime:
 
 
 def _conclusion(claimed: ClaimedInstance, this_pass: Pass) -> tuple[Command, ...]:
-    instance, claim = claimed.instance, claimed.claim
-    if isinstance(instance.progress.outcome, Quarantined):
+    if isinstance(claimed.instance.progress.outcome, Quarantined):
         return ()
+    return _say_quarantined(claimed, still_quarantined(claimed.instance, claimed.claim), this_pass)
+
+
+def still_quarantined(instance: Instance, claim: Claim) -> Failed:
+    """Why a quarantined instance is out of service, for a later run, a plan or an explanation."""
     rest = instance.backoff
     reason = rest.why if rest is not None and rest.version == claim.target else "see that run's report for the cause"
-    why = failed(Failure.STILL_QUARANTINED, since=time_text(claim.since), why=reason)
-    return _say_quarantined(claimed, why, this_pass)
+    return failed(Failure.STILL_QUARANTINED, since=time_text(claim.since), why=reason)
 
 
 def _say_quarantined(claimed: ClaimedInstance, why: Failed, this_pass: Pass) -> tuple[Command, ...]:
