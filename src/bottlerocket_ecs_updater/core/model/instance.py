@@ -8,7 +8,14 @@ from datetime import datetime
 
 from bottlerocket_ecs_updater.core.model.auto_scaling import Membership
 from bottlerocket_ecs_updater.core.model.claim import Claim
-from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, PingStatus, Registration, Status, Tasks
+from bottlerocket_ecs_updater.core.model.container_instance import (
+    NAMELESS,
+    HealthStatus,
+    PingStatus,
+    Registration,
+    Status,
+    Tasks,
+)
 from bottlerocket_ecs_updater.core.model.ids import (
     BootId,
     ContainerInstanceArn,
@@ -91,9 +98,13 @@ class RunProgress:
     pending_since: datetime | None = None
     """Since when every look has found tasks on it that are not running yet; None while it is out of service."""
     impaired_since: datetime | None = None
-    """Since when every look has found its ECS health status IMPAIRED."""
-    was_impaired: bool = False
-    """Whether it was IMPAIRED before its drain, so that the update is not the cause."""
+    """Since when every look has found its ECS health status IMPAIRED, while its agent was connected."""
+    impaired_at: datetime | None = None
+    """When a look last found it IMPAIRED."""
+    impaired_times: int = 0
+    """How often it became IMPAIRED."""
+    health_before: HealthStatus | None = None
+    """Its ECS health status before its drain; IMPAIRED if it was that lately. None if ECS reported none."""
     missing_looks: int = 0
     """How many looks in a row did not list it."""
     dark_looks: int = 0
@@ -106,6 +117,11 @@ class RunProgress:
     """When another run was requested to update it, because this run runs on it."""
     successor: TaskArn | None = None
     """The task of that other run, after it was seen on another host."""
+
+    @property
+    def was_impaired(self) -> bool:
+        """Whether it was IMPAIRED before its drain, so that the update is not the cause."""
+        return self.health_before is HealthStatus.IMPAIRED
 
 
 MANAGED_INSTANCES = "ecs.amazonaws.com"

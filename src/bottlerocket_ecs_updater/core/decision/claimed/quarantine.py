@@ -11,8 +11,12 @@ from bottlerocket_ecs_updater.core.decision.claimed.verify import (
     note_failure,
     return_when_proven,
 )
-from bottlerocket_ecs_updater.core.decision.evidence import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
+from bottlerocket_ecs_updater.core.decision.instance_health import (
+    awaited_health,
+    impaired_by_update,
+    unhealthy_until,
+)
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim
 from bottlerocket_ecs_updater.core.model.command import Command, Conclude, NextStep, Quarantine, Unmark
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
@@ -51,6 +55,8 @@ def quarantined(instance: Instance, claim: Claim, registration: Registration, fl
         return NextStep(conclusion, look_at=fleet.at + policy.poll_interval)
     if impaired_by_update(instance):
         return NextStep(conclusion)
+    if awaited_health(instance, since, fleet.at) or unhealthy_until(instance, fleet.at) is not None:
+        return NextStep(conclusion, look_at=fleet.at + policy.poll_interval)
     found = _recovered(instance, claim, registration, check_answer.report, fleet, policy)
     return replace(found, commands=(*conclusion, *found.commands))
 

@@ -8,8 +8,12 @@ from bottlerocket_ecs_updater.core.decision.backoff import next_backoff
 from bottlerocket_ecs_updater.core.decision.claimed.after_reboot_hook import Unhealthy, ask_after_reboot, ask_again
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open, hand_back
 from bottlerocket_ecs_updater.core.decision.claimed.let_go import RETURNS_AFTER_ANSWER, group_due_soon
-from bottlerocket_ecs_updater.core.decision.evidence import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
+from bottlerocket_ecs_updater.core.decision.instance_health import (
+    awaited_health,
+    impaired_by_update,
+    unhealthy_until,
+)
 from bottlerocket_ecs_updater.core.decision.polling import soon_interval
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Command, NextStep, Note, Quarantine, Unmark
@@ -42,16 +46,12 @@ def verify(
     """A new boot is proven. The host is healthy if its agent stays connected and no second reboot can come."""
     soon = fleet.at + soon_interval(policy.poll_interval)
     over = fleet.at >= limit_of_reboot(instance, claim, fleet, policy)
-    if (
-        instance.progress.connected_looks < CONNECTED_LOOKS
-        or not registration.connected
-        or impaired_by_update(instance)
-    ):
-        if over:
-            wrong = impaired_by_update(instance) or "its ECS agent does not stay connected"
-            detail = f"it runs {report.running}, but {wrong}"
-            why = failed(Failure.NOT_BACK, limit=duration_text(policy.reboot_timeout), detail=detail)
-            return quarantine(instance, claim, registration, why, fleet)
+    wrong = _not_well(instance, registration, fleet)
+    if wrong and over:
+        detail = f"it runs {report.running}, but {wrong}"
+        why = failed(Failure.NOT_BACK, limit=duration_text(policy.reboot_timeout), detail=detail)
+        return quarantine(instance, claim, registration, why, fleet)
+    if wrong:
         # Read its group with the last look before the return, so that the return does not have to wait for it.
         nearly = instance.progress.connected_looks == CONNECTED_LOOKS - 1 and registration.connected
         wants_group = nearly and group_due_soon(instance, RETURNS_AFTER_ANSWER, fleet)
@@ -63,6 +63,18 @@ def verify(
         return ask_again(instance, fleet.at, policy)
     why = failed(Failure.UNHEALTHY, version=report.running, detail=step.detail)
     return quarantine(instance, claim, registration, why, fleet)
+
+
+def _not_well(instance: Instance, registration: Registration, fleet: Fleet) -> str:
+    """Why a host that booted is not known to be healthy yet; empty if it is."""
+    impaired = impaired_by_update(instance)
+    if impaired:
+        return impaired
+    if instance.progress.connected_looks < CONNECTED_LOOKS or not registration.connected:
+        return "its ECS agent does not stay connected"
+    if unhealthy_until(instance, fleet.at) is not None:
+        return "ECS keeps reporting it as IMPAIRED"
+    return awaited_health(instance, instance.progress.proof_at or fleet.at, fleet.at)
 
 
 def return_when_proven(
