@@ -31,6 +31,7 @@ from tests.core.test_loop import restored, world
 from tests.core.tiny_world import Run, World, runs
 
 from bottlerocket_ecs_updater.core.decision.decide import decide
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import being_prepared, prepared
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
@@ -161,15 +162,15 @@ def test_whenever_runs_die_every_host_ends_updated_and_in_service(deaths: list[i
 def test_what_was_prepared_long_ago_is_prepared_again() -> None:
     one = instance(before_drain_result=ended(DocumentKind.BEFORE_DRAIN, CommandStatus.SUCCESS, NOW))
     limits = with_hooks()
-    assert prepared(one, limits, NOW + MINUTE)
-    assert not prepared(one, limits, NOW + limits.report_max_age)
+    assert prepared(one, Pass(fleet(one, at=NOW + MINUTE), limits))
+    assert not prepared(one, Pass(fleet(one, at=NOW + limits.report_max_age), limits))
 
 
 def test_a_host_that_runs_the_document_counts_as_unavailable() -> None:
     one = instance(pending=pending(DocumentKind.BEFORE_DRAIN, NOW))
     assert being_prepared(one)
     counted: Fleet = fleet(one)
-    assert [id_ for id_, _ in count_budget(counted, with_hooks()).taken] == [one.id]
+    assert [id_ for id_, _ in count_budget(Pass(counted, with_hooks())).taken] == [one.id]
 
 
 def test_no_more_hosts_run_the_document_than_may_begin_today() -> None:

@@ -40,6 +40,7 @@ from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
 from bottlerocket_ecs_updater.core.model.reboots import FIRST_RUN, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import CheckAnswer, DocumentKind
 from bottlerocket_ecs_updater.core.state.observe import (
+    see_cancelled,
     see_check_answer,
     see_denied,
     see_drain_sent,
@@ -49,7 +50,6 @@ from bottlerocket_ecs_updater.core.state.observe import (
     see_reboot_end,
     see_reboot_found,
     see_reboot_sent,
-    see_reboots_cancelled,
     see_registration,
     see_sent,
     see_undescribed,
@@ -425,7 +425,7 @@ def test_a_new_reboot_begins_the_wait_anew() -> None:
 
 def test_reboots_that_were_asked_to_be_cancelled_are_not_asked_twice() -> None:
     before = replace(SENT, reboots=(sent_reboot(NOW, refusal()), sent_reboot(NOW + MINUTE)))
-    assert [one.cancelled for one in see_reboots_cancelled(before).reboots] == [False, True]
+    assert [one.cancelled for one in see_cancelled(before).reboots] == [False, True]
 
 
 @pytest.mark.parametrize("kind", DocumentKind)

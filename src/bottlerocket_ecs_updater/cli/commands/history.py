@@ -1,4 +1,4 @@
-"""`history`: the runs of a cluster, with how they ended, how long they took, and which releases they brought."""
+"""`history`: the runs of a cluster: how they ended, how long they took, and which versions they installed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.report.outputs.json_report import act_object
 @Parameter(name="*", group="History")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistorySettings:
-    """Which cluster, and how its runs are shown."""
+    """Which cluster, and the output format."""
 
     target: Target
     config: ConfigFile = None

@@ -1,4 +1,4 @@
-"""`simulate --fleet`: six simulated clusters in three stages, gone through by the real state machine."""
+"""`simulate --fleet`: six simulated clusters in three stages, updated by the real state machine."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ENDS_WITHIN_SECONDS = 900
 
 
 def simulate_fleet(speed: float, seed: int) -> int:
-    """Go through six clusters in three waves, show it live, and say where the page of all clusters is."""
+    """Update six clusters in three waves with live progress, and print where the page of all clusters is."""
     from bottlerocket_ecs_updater.simulator.clock import ScaledClock  # noqa: PLC0415 - an extra, and slow to import
     from bottlerocket_ecs_updater.simulator.waves.fleet import simulated_fleet  # noqa: PLC0415
 
@@ -64,12 +64,12 @@ def simulate_fleet(speed: float, seed: int) -> int:
 def _scenario(hosts: int, seed: int) -> Scenario:
     from bottlerocket_ecs_updater.simulator.scenarios import row  # noqa: PLC0415 - an extra, and slow to import
 
-    # All of them are in one account: else each seed has an account of its own.
+    # All clusters are in one account. Otherwise each seed would have an account of its own.
     return replace(row(hosts, seed=seed), names=row(hosts).names)
 
 
 def _watch(fleet: SimulatedFleet, execution: str) -> None:
-    """A line whenever something changes: which clusters run, and how many of their hosts are updated."""
+    """Print a line whenever something changes: which clusters run, and how many hosts are updated."""
     said, ends = "", time.monotonic() + ENDS_WITHIN_SECONDS
     wake = threading.Event()
     while fleet.states.status(execution) == "RUNNING" and time.monotonic() < ends:

@@ -50,22 +50,22 @@ _OWN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """A settings file that was taken apart."""
+    """A settings file split into its sections."""
 
     defaults: Mapping[str, Any]
     clusters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By pattern, in the order of the file."""
+    """By pattern, in file order."""
     fleet: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, cluster: str) -> Mapping[str, Any]:
-        """What the file says of one cluster."""
+        """The settings of one cluster."""
         merged = dict(self.defaults)
         for section in self._matching(cluster):
             merged |= {name: value for name, value in section.items() if name != WAVE}
         return merged
 
     def wave_of(self, cluster: str) -> int:
-        """The wave of a cluster; 1 where none is given."""
+        """The wave of a cluster; 1 by default."""
         waves = [section[WAVE] for section in self._matching(cluster) if WAVE in section]
         return int(waves[-1] if waves else self.fleet.get(WAVE, 1))
 
@@ -75,8 +75,8 @@ class Sections:
 
 
 def take_apart(content: Mapping[str, Any], source: str, known: Collection[str]) -> Sections:
-    """Check the names of a settings file, and take it apart. Raises UsageError, naming the section."""
-    content = {key.replace("_", "-"): value for key, value in content.items()}
+    """Check the names in a settings file and split it into sections. Raises UsageError that names the section."""
+    content = _dashed(content, source)
     clusters = content.pop(CLUSTER) if isinstance(content.get(CLUSTER), dict) else {}
     fleet = _named(content.pop(FLEET), f"[{FLEET}] in {source}", _OWN) if FLEET in content else {}
     sections: dict[str, Mapping[str, Any]] = {}
@@ -91,7 +91,7 @@ def take_apart(content: Mapping[str, Any], source: str, known: Collection[str]) 
 
 
 def read_sections(text: str, source: str, known: Collection[str]) -> Sections:
-    """The same, of a text. Raises UsageError for what is no TOML."""
+    """The same, for TOML text. Raises UsageError if it is not TOML."""
     try:
         return take_apart(tomllib.loads(text), source, known)
     except (ValueError, OverflowError, RecursionError) as error:
@@ -99,7 +99,7 @@ def read_sections(text: str, source: str, known: Collection[str]) -> Sections:
 
 
 def fleet_rules(sections: Sections, source: str) -> FleetRules:
-    """What `[fleet]` says. Raises UsageError."""
+    """The rules of `[fleet]`. Raises UsageError."""
     given = sections.fleet
     where = f"[{FLEET}] in {source}"
     try:
@@ -120,13 +120,24 @@ def fleet_rules(sections: Sections, source: str) -> FleetRules:
 def _named(section: Any, where: str, known: Collection[str]) -> Mapping[str, Any]:
     if not isinstance(section, dict):
         raise UsageError(f"{where} must be a table of settings")
-    named = {key.replace("_", "-"): value for key, value in section.items()}
+    named = _dashed(section, where)
     for name in named:
         if name not in known:
             nearest = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
             raise UsageError(
                 f"unknown setting {name} in {where}" + (f"; did you mean {nearest[0]}?" if nearest else "")
             )
+    return named
+
+
+def _dashed(section: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The section with its names written as flags are. Raises UsageError if one stands there in both ways."""
+    named: dict[str, Any] = {}
+    for key, value in section.items():
+        name = key.replace("_", "-")
+        if name in named:
+            raise UsageError(f"{name} is set twice in {where}, once with underscores")
+        named[name] = value
     return named
 
 

@@ -67,6 +67,12 @@ class Reason(Enum):
         "its EC2 instance is {state}",
         "start it, and the next run checks it; or deregister it. The updater does not count it while it is stopped",
     )
+    INSTANCE_TERMINATED = _Words(
+        "instance-terminated",
+        "its EC2 instance is terminated, and only its registration in ECS is left",
+        "deregister it: `aws ecs deregister-container-instance --force`; ECS keeps an instance whose agent was "
+        "disconnected when it was terminated",
+    )
     SSM_CONNECTION_LOST = _Words(
         "ssm-connection-lost",
         "Systems Manager has lost the connection to it",
@@ -158,8 +164,8 @@ class Reason(Enum):
         "it is backing off until {until}; failed attempts at {version}: {attempts} (last: {why})",
         "{then}",
     )
-    RELEASE_SUSPECT = _Words(
-        "release-suspect",
+    VERSION_SUSPECT = _Words(
+        "version-suspect",
         "{version} failed on {count} instances of this cluster, so no other instance is updated to it",
         "run `release {version}` when you know that it is good, or wait for another version",
     )
@@ -549,6 +555,7 @@ CHOSEN = frozenset(
         Reason.NOT_BOTTLEROCKET,
         Reason.MANAGED_INSTANCE,
         Reason.INSTANCE_STOPPED,
+        Reason.INSTANCE_TERMINATED,
         Reason.WARM_POOL,
         Reason.BLOCKED,
         Reason.DRAINED_BY_OTHERS,
@@ -583,7 +590,7 @@ NEVER_PASSES = frozenset(
         Reason.UNKNOWN_STATE,
         Reason.NO_ANSWER,
         Reason.END_OF_LIFE_VARIANT,
-        Reason.RELEASE_SUSPECT,
+        Reason.VERSION_SUSPECT,
         Reason.VERSION_BREAKS_TASKS,
         Reason.NO_PLACE,
         Reason.NO_ROOM,

@@ -327,10 +327,13 @@ def see_reboot_end(instance: Instance, command: CommandId, asked_at: datetime, e
     return replace(instance, reboots=tuple(map(after, instance.reboots)))
 
 
-def see_reboots_cancelled(instance: Instance) -> Instance:
-    """Its pending reboots were cancelled, as a request to Systems Manager."""
+def see_cancelled(instance: Instance) -> Instance:
+    """Its pending reboots and an apply that was given up were cancelled, as a request to Systems Manager."""
     cancelled = (replace(one, cancelled=True) if one.open else one for one in instance.reboots)
-    return replace(instance, reboots=tuple(cancelled))
+    applied = instance.applied
+    if applied is not None and applied.given_up:
+        applied = replace(applied, cancelled=True)
+    return replace(instance, reboots=tuple(cancelled), applied=applied)
 
 
 def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:

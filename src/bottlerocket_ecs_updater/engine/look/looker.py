@@ -14,6 +14,7 @@ from bottlerocket_ecs_updater.core.decision.evidence import on_trial
 from bottlerocket_ecs_updater.core.decision.outside import set_aside
 from bottlerocket_ecs_updater.core.decision.rival_runs import lives
 from bottlerocket_ecs_updater.core.decision.settling import flapping, moving_tasks, observe, settled, starting_daemons
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import (
     ManagedNode,
@@ -326,7 +327,7 @@ class Looker:
         if not claims:
             return
         fleet = self._known.fleet()
-        rivals = [claim for claim in claims if lives(claim, fleet, self._policy)]
+        rivals = [claim for claim in claims if lives(claim, Pass(fleet, self._policy))]
         if rivals and before.claim != after.claim:
             self._known.rival_at = now
             self._newcomers = self._newcomers or before.claim is None

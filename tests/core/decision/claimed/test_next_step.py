@@ -37,6 +37,7 @@ from tests.core.decision.claimed.steps import UPDATED, kinds, next_step
 
 from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
 from bottlerocket_ecs_updater.core.decision.decide import decide
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import (
     Check,
@@ -57,7 +58,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
 
 
 def let_go(verdict: NextStep) -> Reason:
@@ -195,10 +196,10 @@ def test_a_host_is_asked_while_its_last_tasks_stop() -> None:
 
 
 def test_a_version_that_was_denied_since_the_drain_began_is_given_back() -> None:
-    denied = replace(POLICY, rules=Rules(releases=ReleaseRules(deny=parse_ranges(str(NEW)))))
+    denied = replace(POLICY, rules=Rules(versions=VersionRules(deny=parse_ranges(str(NEW)))))
     one = claimed(tasks=(task(),))
     assert one.claim is not None
-    verdict = proceed(one, one.claim, fleet(one), denied)
+    verdict = proceed(one, one.claim, Pass(fleet(one), denied))
     assert kinds(verdict) == [Return, Unmark]
 
 
@@ -332,7 +333,7 @@ def test_a_drain_is_waited_for_as_long_as_ecs_may_lag_however_close_the_looks_ar
     drained = replace(one, progress=replace(one.progress, drain_seen=True))
     assert drained.claim is not None
     close = replace(POLICY, poll_interval=2 * SECOND)
-    assert kinds(proceed(drained, drained.claim, fleet(drained), close)) == []
+    assert kinds(proceed(drained, drained.claim, Pass(fleet(drained), close))) == []
 
 
 def test_a_drain_that_no_look_shows_is_sent_again() -> None:

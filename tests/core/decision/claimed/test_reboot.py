@@ -41,6 +41,7 @@ from tests.core.builders import (
 from tests.core.decision.claimed.steps import UPDATED, kinds, next_step
 
 from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import (
     Cancel,
@@ -64,7 +65,7 @@ from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, FIRST_RUN,
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
 
 
 def waits(verdict: NextStep) -> bool:
@@ -168,16 +169,16 @@ def test_a_host_that_would_boot_into_something_else_by_now_is_given_back(says: H
 
 
 def test_a_version_that_was_denied_since_is_not_booted() -> None:
-    denied = replace(POLICY, rules=Rules(releases=ReleaseRules(deny=parse_ranges(str(NEW)))))
+    denied = replace(POLICY, rules=Rules(versions=VersionRules(deny=parse_ranges(str(NEW)))))
     one = rebooting()
     assert one.claim is not None
-    verdict = proceed(one, one.claim, fleet(one), denied)
+    verdict = proceed(one, one.claim, Pass(fleet(one), denied))
     assert (kinds(verdict), reason(verdict)) == ([Return, Unmark], Reason.VERSION_DENIED)
 
 
 def test_a_version_that_failed_on_others_since_is_not_booted() -> None:
     verdict = next_step(rebooting(), suspects={NEW: 2})
-    assert (kinds(verdict), reason(verdict)) == ([Return, Unmark], Reason.RELEASE_SUSPECT)
+    assert (kinds(verdict), reason(verdict)) == ([Return, Unmark], Reason.VERSION_SUSPECT)
 
 
 def test_an_instance_that_somebody_returned_before_its_reboot_is_let_go() -> None:
@@ -384,7 +385,7 @@ def test_no_instance_is_given_back_while_a_reboot_may_still_strike() -> None:
     tried = old_boot(unknown_end(NOW - MINUTE), minutes=7, reboots=REBOOT_TRIES)
     for one, policy, changes in ((open_, short, {}), (tried, POLICY, {}), (open_, POLICY, {"blocked": "not allowed"})):
         assert one.claim is not None
-        verdict = proceed(one, one.claim, fleet(one, **changes), policy)
+        verdict = proceed(one, one.claim, Pass(fleet(one, **changes), policy))
         assert Return not in kinds(verdict)
         assert verdict.look_at is not None
 
@@ -400,10 +401,10 @@ def test_what_an_open_reboot_can_still_do_is_waited_for_and_it_is_cancelled() ->
     short = replace(POLICY, reboot_timeout=2 * MINUTE)
     one = old_boot(None, minutes=3)
     assert one.claim is not None
-    verdict = proceed(one, one.claim, fleet(one), short)
+    verdict = proceed(one, one.claim, Pass(fleet(one), short))
     assert (kinds(verdict), verdict.wants_reboot_end) == ([Cancel], True)
     again = replace(one, reboots=(replace(one.reboots[0], cancelled=True),))
-    assert kinds(proceed(again, one.claim, fleet(again), short)) == []
+    assert kinds(proceed(again, one.claim, Pass(fleet(again), short))) == []
 
 
 def test_a_host_that_accepted_a_reboot_and_did_not_go_down_is_quarantined_at_the_limit() -> None:

@@ -30,6 +30,7 @@ from tests.core.builders import (
     task,
 )
 
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
     CandidateState,
@@ -51,12 +52,12 @@ from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, Docum
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, CHECK_TRIES, UNHEARD_APPLIES
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
 from bottlerocket_ecs_updater.core.state.observe import see_denied, see_registration
 
 
 def candidate(one: Instance, **changes: Any) -> CandidateState:
-    return assess(one, fleet(one, **changes), POLICY)
+    return assess(one, Pass(fleet(one, **changes), POLICY))
 
 
 def registered(says: HostAnswer | None = None, **changes: Any) -> Instance:
@@ -231,6 +232,15 @@ def test_a_host_is_asked_again_after_an_apply_whatever_the_apply_said() -> None:
     assert candidate(one) == Asking()
 
 
+def test_a_host_is_not_checked_while_an_apply_that_gave_no_result_may_run() -> None:
+    given_up = ended(DocumentKind.APPLY, CommandStatus.ABANDONED, NOW, detail="it gave no result")
+    one = instance(says=available(), asked=NOW - 16 * MINUTE, applied=given_up, progress=RunProgress(applies=1))
+    found = candidate(one)
+    assert isinstance(found, Done)
+    assert isinstance(found.outcome, Failed)
+    assert "it gave no result" in str(found.outcome)
+
+
 def test_an_answer_that_was_asked_for_after_the_apply_counts() -> None:
     one = instance(
         says=ready(),
@@ -304,9 +314,9 @@ def test_an_unknown_state_names_the_state() -> None:
 
 @pytest.mark.parametrize("says", [available(), staged(), ready()])
 def test_a_release_that_the_operator_denies_is_neither_staged_nor_booted(says: HostAnswer) -> None:
-    denied = replace(POLICY, rules=Rules(releases=ReleaseRules(deny=parse_ranges(str(NEW)))))
+    denied = replace(POLICY, rules=Rules(versions=VersionRules(deny=parse_ranges(str(NEW)))))
     one = instance(says=says)
-    found = assess(one, fleet(one), denied)
+    found = assess(one, Pass(fleet(one), denied))
     assert isinstance(found, Held)
     assert found.hold.reason is Reason.VERSION_DENIED
 
@@ -439,13 +449,13 @@ def test_a_release_that_failed_on_two_instances_is_taken_by_no_further_one(count
 def test_tolerating_more_failures_in_a_run_does_not_make_a_release_less_suspect() -> None:
     """The number by which a run halts, and the one by which a version is suspect, are two settings."""
     one = instance(says=ready())
-    assert isinstance(assess(one, fleet(one, suspects={NEW: 2}), replace(POLICY, max_failures=9)), Held)
-    assert isinstance(assess(one, fleet(one, suspects={NEW: 2}), replace(POLICY, suspect_after=3)), Ready)
-    assert isinstance(assess(one, fleet(one, suspects={NEW: 1}), replace(POLICY, suspect_after=1)), Held)
+    assert isinstance(assess(one, Pass(fleet(one, suspects={NEW: 2}), replace(POLICY, max_failures=9))), Held)
+    assert isinstance(assess(one, Pass(fleet(one, suspects={NEW: 2}), replace(POLICY, suspect_after=3))), Ready)
+    assert isinstance(assess(one, Pass(fleet(one, suspects={NEW: 1}), replace(POLICY, suspect_after=1))), Held)
 
 
 def test_a_suspect_release_is_named() -> None:
-    assert held(instance(says=available()), suspects={NEW: 2}) is Reason.RELEASE_SUSPECT
+    assert held(instance(says=available()), suspects={NEW: 2}) is Reason.VERSION_SUSPECT
 
 
 def test_another_release_is_not_suspect() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from bottlerocket_ecs_updater.core.decision.outside import members
 from bottlerocket_ecs_updater.core.decision.rival_runs import lives
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import being_prepared
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
@@ -14,7 +15,6 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 NAMED_AT_MOST = 3
 """The most instances that the reason for a full budget names."""
@@ -91,13 +91,14 @@ class Budget:
         return replace(self, taken=(*self.taken, (instance.id, instance.zone)))
 
 
-def count_budget(fleet: Fleet, policy: Policy) -> Budget:
+def count_budget(this_pass: Pass) -> Budget:
     """Count the claimed instances, those that are not ACTIVE and connected, and the slots that have not settled.
 
     An instance that ECS lists but does not describe counts too: it may be a Bottlerocket host that is out of service.
     Instances that do not count are listed in `core/decision/outside.py`.
     """
-    ours = list(members(fleet, policy))
+    fleet, policy = this_pass.fleet, this_pass.policy
+    ours = list(members(this_pass))
     settling = {slot.instance: slot.zone for slot in fleet.slots}
     unknown = [one for one in fleet.instances.values() if one.unknown and one.registration is None and not one.claim]
     down = {instance.id: instance.zone for instance in [*ours, *unknown] if unavailable(instance)}
@@ -124,8 +125,9 @@ def unavailable(instance: Instance) -> bool:
     return registration.status is not Status.ACTIVE or not registration.connected
 
 
-def left_out(fleet: Fleet, policy: Policy) -> tuple[InstanceId, ...]:
+def left_out(this_pass: Pass) -> tuple[InstanceId, ...]:
     """Instances that are or may be out of service with an unfinished update that no live run continues."""
+    fleet = this_pass.fleet
     return tuple(
         instance.id
         for instance in fleet.instances.values()
@@ -133,7 +135,7 @@ def left_out(fleet: Fleet, policy: Policy) -> tuple[InstanceId, ...]:
         or (
             instance.claim is not None
             and instance.claim.phase is not ClaimPhase.QUARANTINED
-            and not lives(instance.claim, fleet, policy)
+            and not lives(instance.claim, this_pass)
             and _may_be_out(instance, instance.claim, fleet)
         )
     )
