@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.promotion import Requirement, StageRules
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 from bottlerocket_ecs_updater.simulator.aws_basics.errors import AwsError
 from bottlerocket_ecs_updater.simulator.aws_basics.names import Names
 from bottlerocket_ecs_updater.simulator.waves.definition import definition
@@ -194,7 +194,7 @@ ASKED = {
     "ReadPublishedVersions": "ssm:GetParameters",
 }
 WATCHING = Rules(
-    releases=ReleaseRules(published_only=True),
+    versions=VersionRules(published_only=True),
     health=HealthRules((AlarmRule("checkout-errors"),)),
     calendars=(CALENDAR,),
 )
