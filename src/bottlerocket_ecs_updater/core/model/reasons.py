@@ -396,6 +396,11 @@ class Reason(Enum):
         "a deployment is in progress: {services}",
         "wait until the deployment is done; if it hangs, ask its owner to end it",
     )
+    DEPLOYMENT_FAILED = _Words(
+        "deployment-failed",
+        "the last deployment of {services} failed, so ECS would start no task in place of those on it",
+        "ask its owner to deploy it again, or to roll it back",
+    )
     BEFORE_DRAIN_FAILED = _Words(
         "before-drain-failed",
         "its before-drain document failed: {detail}",
@@ -601,6 +606,7 @@ NEVER_PASSES = frozenset(
         Reason.CHECKPOINT_FAILED,
         Reason.MEMBERSHIP_UNKNOWN,
         Reason.PUBLISHED_UNKNOWN,
+        Reason.DEPLOYMENT_FAILED,
         Reason.BEFORE_DRAIN_FAILED,
     }
 )
