@@ -47,6 +47,8 @@ lint: $(VENV)/dev.stamp ## Style, types, import direction, templates, workflows,
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	if compgen -G 'stacks/*.yaml' >/dev/null; then $(BIN)/cfn-lint stacks/*.yaml; fi
+	# The state machine too, which the linter knows in the partition aws only.
+	sed -e 's/{ignore_checks: \[E3601\]}/{}/' -e 's/arn:$${Partition}:states/arn:aws:states/' stacks/fleet.yaml | $(BIN)/cfn-lint
 	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yaml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yaml

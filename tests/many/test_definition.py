@@ -7,6 +7,7 @@ Step Functions counts them, permissions, and JSONata.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -18,10 +19,11 @@ from typing import Any
 
 import pytest
 
-from bottlerocket_ecs_updater.core.planning.waves import Wave, waves_json
+from bottlerocket_ecs_updater.core.planning.waves import APPROVE_WITHIN, Wave, waves_json
+from bottlerocket_ecs_updater.simulator.waves import interpreter as waves_interpreter
 from bottlerocket_ecs_updater.simulator.waves.definition import definition
 from bottlerocket_ecs_updater.simulator.waves.fleet import filled
-from bottlerocket_ecs_updater.simulator.waves.interpreter import Interpreter, interpreter
+from bottlerocket_ecs_updater.simulator.waves.interpreter import Interpreter, NotStartedError, interpreter
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 ENDS_WITHIN_SECONDS = 60
@@ -34,6 +36,10 @@ class Pretended:
     waves: Mapping[str, Any]
     codes: Mapping[str, int | None]
     sidecars: Mapping[str, int] = field(default_factory=dict)
+    not_started: dict[str, int] = field(default_factory=dict)
+    """How often RunTask starts nothing, by cluster."""
+    reason: str = ""
+    """Why tasks stopped, as ECS tells."""
     states: Interpreter | None = None
     ran: list[str] = field(default_factory=list)
     at_once: int = 0
@@ -45,6 +51,10 @@ class Pretended:
         [override] = request["overrides"]["containerOverrides"]
         told = {one["name"]: one["value"] for one in override["environment"]}
         with self.lock:
+            name = told.get("BOTTLEROCKET_ECS_UPDATER_CLUSTER", "")
+            if self.not_started.get(name, 0):
+                self.not_started[name] -= 1
+                raise NotStartedError("Capacity is unavailable at this time")
             arn = f"arn:aws:ecs:us-east-1:123456789012:task/runner/{len(self.tasks):032x}"
             self.tasks[arn] = {"taskArn": arn, "clusterArn": "arn:cluster", "lastStatus": "RUNNING", "containers": []}
         threading.Thread(target=self._live, args=(arn, told), daemon=True).start()
@@ -71,14 +81,15 @@ class Pretended:
             containers = [{"name": "updater"} if code is None else {"name": "updater", "exitCode": code}]
             if name in self.sidecars:
                 containers.insert(0, {"name": "sidecar", "exitCode": self.sidecars[name]})
-        self.tasks[arn] = {**self.tasks[arn], "lastStatus": "STOPPED", "containers": containers}
+        reason = {"stoppedReason": self.reason} if self.reason else {}
+        self.tasks[arn] = {**self.tasks[arn], **reason, "lastStatus": "STOPPED", "containers": containers}
 
 
 @contextmanager
 def gone_through(
-    waves: list[Wave], codes: Mapping[str, int | None] | None = None, sidecars: Mapping[str, int] | None = None
+    waves: list[Wave], codes: Mapping[str, int | None] | None = None, **more: Any
 ) -> Iterator[tuple[Pretended, Interpreter, str]]:
-    tasks = Pretended(waves_json(waves), codes or {}, sidecars or {})
+    tasks = Pretended(waves_json(waves), codes or {}, **more)
     with interpreter(ACCOUNT, REGION, tasks, speed=60) as states:
         tasks.states = states
         execution = states.start(json.loads(filled(json.dumps(definition()), Path("/state"))))
@@ -93,8 +104,29 @@ def ended(states: Interpreter, execution: str) -> str:
     return states.status(execution)
 
 
-def wave(number: int, *clusters: str, stop_after: int = 1, approve: bool = False, concurrency: int = 2) -> Wave:
-    return Wave(number, clusters, concurrency, stop_after, timedelta(seconds=30), approve)
+def wave(
+    number: int,
+    *clusters: str,
+    stop_after: int = 1,
+    approve: bool = False,
+    concurrency: int = 2,
+    within: timedelta = APPROVE_WITHIN,
+) -> Wave:
+    return Wave(number, clusters, concurrency, stop_after, timedelta(seconds=30), approve, within)
+
+
+def failures(states: Interpreter) -> dict[str, str]:
+    """Why each cluster failed, as the last message says."""
+    return {one["cluster"]: one["why"] for one in json.loads(re.findall(r"\[.*\]", digest(states))[0])}
+
+
+def asked(states: Interpreter) -> str:
+    """The token in the first message, once it has been sent."""
+    ends = time.monotonic() + ENDS_WITHIN_SECONDS
+    while not states.messages.sent:
+        assert time.monotonic() < ends
+        threading.Event().wait(0.05)
+    return str(states.messages.sent[0]["Message"]).partition("--task-token ")[2].split()[0]
 
 
 def digest(states: Interpreter) -> str:
@@ -108,7 +140,7 @@ def test_waves_come_one_after_the_other_and_no_more_clusters_at_once_than_allowe
     assert sorted(tasks.ran[1:5]) == ["b", "c", "d", "e"]
     assert tasks.ran[5] == "f"
     assert tasks.most_at_once == 2
-    assert digest(states).startswith("6 clusters were run, 0 of them failed.")
+    assert ". Clusters run: 6. None failed." in digest(states)
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 4, None])
@@ -116,8 +148,9 @@ def test_a_wave_in_which_a_cluster_failed_stops_those_after_it_and_not_what_is_i
     with gone_through([wave(1, "a", "b", "c"), wave(2, "d")], {"a": code}) as (tasks, states, execution):
         assert ended(states, execution) == "FAILED"
     assert sorted(tasks.ran) == ["a", "b", "c"]
-    assert "3 clusters were run, 1 of them failed. Wave 1 failed" in digest(states)
-    assert '"cluster":"a"' in digest(states)
+    assert ". Clusters run: 3. Failed: 1. [" in digest(states)
+    assert "Wave 1 failed, so those after it were not started." in digest(states)
+    assert failures(states) == {"a": f"exit code {code}" if code is not None else "States.TaskFailed"}
 
 
 def test_so_many_may_fail_as_the_wave_tolerates_and_the_end_still_says_so() -> None:
@@ -125,7 +158,7 @@ def test_so_many_may_fail_as_the_wave_tolerates_and_the_end_still_says_so() -> N
     with gone_through(waves, {"a": 3}) as (tasks, states, execution):
         assert ended(states, execution) == "FAILED"
     assert sorted(tasks.ran) == ["a", "b", "c", "d"]
-    assert "4 clusters were run, 1 of them failed." in digest(states)
+    assert ". Clusters run: 4. Failed: 1. [" in digest(states)
 
 
 def test_failures_of_all_waves_are_told_together() -> None:
@@ -144,23 +177,73 @@ def test_the_code_of_a_sidecar_is_not_the_updaters() -> None:
 
 def test_a_wave_that_needs_a_person_waits_for_one() -> None:
     with gone_through([wave(1, "a"), wave(2, "b", approve=True)]) as (tasks, states, execution):
-        ends = time.monotonic() + ENDS_WITHIN_SECONDS
-        while not states.messages.sent:
-            assert time.monotonic() < ends
-            threading.Event().wait(0.05)
+        token = asked(states)
         assert states.status(execution) == "RUNNING"
         assert tasks.ran == ["a"]
-        asked = str(states.messages.sent[0]["Message"])
-        assert '["b"]' in asked
-        states.approve(asked.partition("--task-token ")[2])
+        assert '["b"]' in str(states.messages.sent[0]["Message"])
+        states.approve(token)
         assert ended(states, execution) == "SUCCEEDED"
     assert tasks.ran == ["a", "b"]
+
+
+@pytest.mark.parametrize("answer", ["declined", "none"])
+def test_a_wave_that_is_not_approved_is_not_run_and_that_is_no_failure(answer: str) -> None:
+    within = APPROVE_WITHIN if answer == "declined" else timedelta(minutes=1)
+    waves = [wave(1, "a"), wave(2, "b", approve=True, within=within), wave(3, "c")]
+    with gone_through(waves) as (tasks, states, execution):
+        token = asked(states)
+        if answer == "declined":
+            states.decline(token)
+        assert ended(states, execution) == "SUCCEEDED"
+    assert tasks.ran == ["a"]
+    assert "Wave 2 was not approved, so it and those after it were not started." in digest(states)
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "",
+        "null",
+        "{",
+        "[]",
+        '{"Containers":',
+        '{"Containers":{}}',
+        '{"Containers":[]}',
+        '{"Containers":[{"Name":"updater","ExitCode":"three"}]}',
+        "a task that cannot be placed",
+    ],
+)
+def test_a_cause_of_another_shape_fails_its_cluster_and_no_other_is_stopped(
+    cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waves_interpreter, "cause_of", lambda _: cause)
+    with gone_through([wave(1, "a", "b", "c"), wave(2, "d")], {"a": 3}) as (tasks, states, execution):
+        assert ended(states, execution) == "FAILED"
+    assert sorted(tasks.ran) == ["a", "b", "c"]
+    assert failures(states) == {"a": "States.TaskFailed"}
+    assert "Clusters run: 3. Failed: 1." in digest(states)
+
+
+def test_a_task_that_stops_before_its_container_runs_is_told_with_what_ecs_says() -> None:
+    reason = "CannotPullContainerError: pull image manifest has been retried 1 time(s): not found"
+    with gone_through([wave(1, "a")], {"a": None}, reason=reason) as (_, states, execution):
+        assert ended(states, execution) == "FAILED"
+    assert failures(states) == {"a": reason}
+
+
+@pytest.mark.parametrize(("times", "ran"), [(2, ["a"]), (9, [])])
+def test_a_task_that_is_not_started_is_tried_again_a_few_times(times: int, ran: list[str]) -> None:
+    with gone_through([wave(1, "a")], not_started={"a": times}) as (tasks, states, execution):
+        assert ended(states, execution) == ("SUCCEEDED" if ran else "FAILED")
+    assert tasks.ran == ran
+    if not ran:
+        assert failures(states) == {"a": "AmazonECS.Unknown"}
 
 
 def test_a_fleet_without_clusters_ends_well() -> None:
     with gone_through([]) as (_, states, execution):
         assert ended(states, execution) == "SUCCEEDED"
-    assert digest(states).startswith("0 clusters were run")
+    assert ". Clusters run: 0. None failed." in digest(states)
 
 
 def test_three_hundred_clusters_are_far_below_the_limits_of_step_functions() -> None:

@@ -79,7 +79,7 @@ def test_three_waves_with_an_approval_and_an_expedited_version(state: Path) -> N
         assert main(["expedite", NEW, "--state", str(state), "--why", "CVE"]) == 0
         asked = str(fleet.states.messages.sent[0]["Message"])
         assert '["prod-a"]' in asked
-        fleet.states.approve(asked.partition("--task-token ")[2])
+        fleet.states.approve(asked.partition("--task-token ")[2].split()[0])
         until(fleet, execution)
         assert fleet.states.status(execution) == "SUCCEEDED"
         assert fleet.versions() == {"canary-a": {NEW}, "staging-a": {NEW}, "prod-a": {NEW}, "legacy-a": {OLD}}
@@ -100,7 +100,8 @@ def test_a_failing_cluster_in_the_second_wave_and_a_block_half_way(state: Path) 
         until(fleet, execution)
         assert fleet.states.status(execution) == "FAILED"
         message = str(fleet.states.messages.sent[-1]["Message"])
-        assert "3 clusters were run, 1 of them failed. Wave 2 failed" in message
+        assert "Clusters run: 3. Failed: 1." in message
+        assert "Wave 2 failed, so those after it were not started." in message
         assert '"cluster":"staging-a"' in message
         versions = fleet.versions()
         assert versions["prod-a"] == {OLD}

@@ -17,7 +17,14 @@ from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
 from bottlerocket_ecs_updater.simulator.ecs.model import Status
-from bottlerocket_ecs_updater.simulator.faults import BootHangs, Fault, SsmUnreachable, Unreachable
+from bottlerocket_ecs_updater.simulator.faults import (
+    BootHangs,
+    Fault,
+    InstanceTerminated,
+    SsmUnreachable,
+    Step,
+    Unreachable,
+)
 from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.world.api_faults import denying
 from bottlerocket_ecs_updater.simulator.world.findings import Budget
@@ -39,6 +46,19 @@ def warm(world: World) -> None:
 def stopped(world: World) -> None:
     add(world)
     world.stop_instance(ODD)
+
+
+def terminated(world: World) -> None:
+    """ECS keeps the registration, because the agent was disconnected then."""
+    stopped(world)
+    world.clock.sleep(timedelta(minutes=10))
+    world.terminate_instance(ODD)
+
+
+def terminated_long_ago(world: World) -> None:
+    """EC2 has forgotten it."""
+    terminated(world)
+    world.clock.sleep(timedelta(days=2))
 
 
 def stopped_and_drained(world: World) -> None:
@@ -74,6 +94,8 @@ def held(finished: RunFinished, id_: InstanceId = ODD) -> Hold:
         (warm, Reason.WARM_POOL),
         (stopped, Reason.INSTANCE_STOPPED),
         (stopped_and_drained, Reason.INSTANCE_STOPPED),
+        (terminated, Reason.INSTANCE_TERMINATED),
+        (terminated_long_ago, Reason.INSTANCE_TERMINATED),
         (managed, Reason.MANAGED_INSTANCE),
         (opted_out, Reason.DRAINED_BY_OTHERS),
     ],
@@ -88,7 +110,7 @@ def test_one_that_is_no_part_of_the_fleet_bars_no_cluster(odd: Callable[[World],
     assert (world.hosts[ODD].running, world.findings().boots[ODD]) == (OLD, 0)
 
 
-@pytest.mark.parametrize("odd", [warm, stopped, managed])
+@pytest.mark.parametrize("odd", [warm, stopped, terminated, managed])
 def test_a_share_of_the_fleet_is_a_share_of_what_serves(odd: Callable[[World], None]) -> None:
     """A third of three is one; of four with the odd one it would be one as well, and that one down already."""
     world = row(3, budget=1)
@@ -117,6 +139,28 @@ def test_one_that_is_out_for_a_reason_that_nobody_knows_still_fills_the_budget()
     world.ecs.agents.went_down(world.instance(ODD))
     world.clock.sleep(timedelta(minutes=30))
     assert updated(Updater(world, at_most(1)).run()) == 0
+
+
+@pytest.mark.parametrize("seconds", [20, 40])
+def test_a_host_that_is_terminated_while_it_reboots_blocks_neither_this_run_nor_the_next(seconds: int) -> None:
+    """Its agent was disconnected, so ECS keeps its registration, with our claim, DRAINING."""
+    fault = InstanceTerminated(at=timedelta(seconds=seconds), step=Step.REBOOT)
+    world = row(3, faults={0: (fault,)})
+    finished = Updater(world).run()
+    assert (held(finished, FIRST).reason, updated(finished)) == (Reason.GONE, 2)
+    assert "terminated" in str(held(finished, FIRST))
+    later = Updater(world, name="run-2").run()
+    assert (held(later, FIRST).reason, later.exit_code) == (Reason.INSTANCE_TERMINATED, 0)
+    assert world.findings().clean
+
+
+def test_a_quarantined_host_that_somebody_terminates_is_let_go() -> None:
+    world = row(4, faults={0: (BootHangs(times=None),)})
+    assert Updater(world).run().exit_code == 4
+    world.terminate_instance(FIRST)
+    finished = Updater(world, name="run-2").run()
+    assert (held(finished, FIRST).reason, updated(finished), finished.exit_code) == (Reason.GONE, 3, 0)
+    assert world.findings().clean
 
 
 def test_a_stopped_host_is_part_of_the_fleet_again_when_it_is_started() -> None:

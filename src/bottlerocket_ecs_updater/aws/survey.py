@@ -215,11 +215,15 @@ class AwsSurvey:
         return any(refresh_active(str(shape.get("Status", ""))) for shape in reply.get("InstanceRefreshes", ()))
 
     def machines(self, instances: Sequence[InstanceId]) -> Mapping[InstanceId, Machine]:
-        """Describe these instances in EC2. Uses a filter, because a list of ids fails as a whole if one is gone."""
+        """Describe these instances in EC2; one that EC2 does not know has an empty state.
+
+        Uses a filter, because a list of ids fails as a whole if one is gone.
+        """
         found: dict[InstanceId, Machine] = {}
         for some in chunks(instances, MACHINES_MAX) if self._ec2 is not None else ():
             filters: Sequence[FilterTypeDef] = [{"Name": "instance-id", "Values": list(some)}]
-            found |= {id_: machine for shape in self._shown(filters) for id_, machine in machines_in(shape)}
+            shown = {id_: machine for shape in self._shown(filters) for id_, machine in machines_in(shape)}
+            found |= {id_: shown.get(id_, Machine("")) for id_ in some}
         return found
 
     def _shown(self, filters: Sequence[FilterTypeDef]) -> Iterable[DescribeInstancesResultTypeDef]:

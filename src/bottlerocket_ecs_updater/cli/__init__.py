@@ -1,6 +1,6 @@
-"""ASKS: parse, wire together, render, exit.
+"""The command line: settings, commands and exit codes.
 
-Here live the settings, the commands and the exit codes. Never here: a decision.
+It parses, wires the packages together and renders. Decisions are in `core`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 def main() -> int:
     """The program: `bottlerocket-ecs-updater`, or `python -m bottlerocket_ecs_updater`. Gives the exit code."""
-    # Imported here, so that importing a part of this room does not import the whole.
+    # Imported here, so that importing one module of this package does not import the whole program.
     from bottlerocket_ecs_updater.cli.app import main  # noqa: PLC0415
 
     return main()

@@ -1,11 +1,11 @@
-"""The command line: which commands there are, and what each end means to whoever called."""
+"""The command line: the commands, and the exit code of each outcome."""
 
 from __future__ import annotations
 
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import IntEnum
 from io import TextIOWrapper
@@ -23,12 +23,12 @@ ROOM = "bottlerocket_ecs_updater.cli.commands"
 
 
 class Exit(IntEnum):
-    """What the exit code says."""
+    """The exit codes."""
 
     FINE = 0
     """Nothing failed. An instance that policy holds back is not a failure."""
     COULD_NOT_RUN = 1
-    """AWS could not be reached or refused, the lease was lost, or the program is broken."""
+    """AWS did not answer or refused a call, the lease was lost, or the program has a bug."""
     USAGE = 2
     """A flag or setting is wrong; nothing was called."""
     FAILED = 3
@@ -58,18 +58,32 @@ COMMANDS = {
     "completion": "Print a completion script for bash, zsh or fish.",
     "simulate": "Run against a simulated cluster on this machine.",
 }
-"""What there is; each is imported when it is called, most from the module of this room that has its name."""
+"""The commands. Each is imported when it is called, most of them from the module of the same name."""
 
 OPPOSITES = {"unpromote": "promote", "unblock": "block", "unexpedite": "expedite"}
-"""Commands that are in the module of another one, which they undo."""
+"""Commands that are in the module of the command that they undo."""
 
 
-HELP_EPILOGUE = f"""\
+def _sources(setting: str, value: str) -> str:
+    """Where a setting can be given, with one of the command's own as the example."""
+    return f"""\
 Each setting can also be an environment variable, or a key in the TOML file that --config names:
-  --drain-timeout 40m
-  {PREFIX}DRAIN_TIMEOUT=40m
-  drain-timeout = "40m"
+  --{setting} {value}
+  {PREFIX}{setting.upper().replace("-", "_")}={value}
+  {setting} = "{value}"
 A flag overrides a variable, and a variable overrides the file."""
+
+
+HELP_EPILOGUE = _sources("drain-timeout", "40m")
+
+OTHER_EPILOGUES = {
+    "completion": "",
+    "simulate": f"""\
+Each setting can also be an environment variable, which a flag overrides:
+  --instances 30
+  {PREFIX}INSTANCES=30""",
+}
+"""For the commands that take no file."""
 
 EXAMPLES = f"""\
 Examples:
@@ -87,10 +101,17 @@ Examples:
 """For the commands that take the operator's rules."""
 
 WITH_RULES = ("run", "plan", "explain")
+WITH_LIMITS = ("doctor",)
+
+
+def _epilogue(command: str) -> str:
+    if command in WITH_RULES:
+        return EXAMPLES
+    return OTHER_EPILOGUES.get(command, HELP_EPILOGUE if command in WITH_LIMITS else _sources("region", "eu-central-1"))
 
 
 def build_app(environ: Mapping[str, str]) -> App:
-    """The application, its settings to be taken from that environment too."""
+    """The application; it also takes settings from the given environment."""
     app = App(
         name=PROGRAM,
         version=__version__,
@@ -98,13 +119,26 @@ def build_app(environ: Mapping[str, str]) -> App:
         help_epilogue=HELP_EPILOGUE,
     )
     for name, meaning in COMMANDS.items():
-        epilogue = EXAMPLES if name in WITH_RULES else HELP_EPILOGUE
-        app.command(f"{ROOM}.{OPPOSITES.get(name, name)}:{name}", name=name, help=meaning, help_epilogue=epilogue)
-    return configure(app, environ, _definitions, read_installed)
+        room = f"{ROOM}.{OPPOSITES.get(name, name)}"
+        app.command(f"{room}:{name}", name=name, help=meaning, help_epilogue=_epilogue(name))
+    return configure(app, environ, _definitions, read_installed, lambda: names_of_settings(app))
+
+
+def names_of_settings(app: App) -> Iterator[str]:
+    """The names of the settings of all commands. Imports every command."""
+    for name in COMMANDS:
+        for argument in app[name].assemble_argument_collection():
+            if argument.parse and argument.name.startswith("--"):
+                yield argument.name.removeprefix("--")
+
+
+def settings_of_all() -> Iterator[str]:
+    """The same, without an application at hand."""
+    return names_of_settings(build_app({}))
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
-    """Run the program and give its exit code; `tokens` are its arguments, by default those of the process."""
+    """Run the program and return its exit code. `tokens` are its arguments, by default those of the process."""
     given = list(sys.argv[1:] if tokens is None else tokens)
     verbose = bool({"--verbose", "-v"} & set(given))
     _open_streams()
@@ -114,7 +148,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
         if page is not None:
             sys.stdout.write(page)
             return None
-        # What is wrong with the words themselves is concluded like everything else.
+        # Errors in the arguments end the program in the same way as all others.
         command: Callable[[], int | None] = parse(build_app(os.environ), with_command(given) or ["--help"])
         return command()
 
@@ -124,9 +158,9 @@ def main(tokens: Sequence[str] | None = None) -> int:
 
 
 def conclude(command: Callable[[], int | None], *, verbose: bool) -> Exit:
-    """Carry out a command; an error that people can act on becomes one line and an exit code.
+    """Run a command and return its exit code.
 
-    Any other exception is a fault of the program, and passes with its traceback (Python's exit code for it is 1 too).
+    An expected error becomes one line on stderr. Any other exception is a bug and is raised; Python exits with 1 then.
     """
     try:
         return _written_out(Exit(command() or Exit.FINE))
@@ -136,7 +170,7 @@ def conclude(command: Callable[[], int | None], *, verbose: bool) -> Exit:
         _say(str(error))
         return Exit.USAGE if isinstance(error, UsageError) else Exit.COULD_NOT_RUN
     except BrokenPipeError:
-        # Whoever read the output has seen enough, as `head` has after ten lines.
+        # The reader closed the pipe, as `head` does after ten lines.
         return Exit.COULD_NOT_RUN
     except OSError as error:
         if error.filename is not None:
@@ -153,24 +187,24 @@ def _written_out(code: Exit) -> Exit:
 
 
 def _say(text: str) -> None:
-    """The one line that says why. Names and values in it may have come from anywhere: it stays one line."""
+    """Print the error as one line. Names and values in it may be untrusted, so it is sanitized."""
     with suppress(OSError, ValueError):
         print(f"{PROGRAM}: {' '.join(text.split())}", file=sys.stderr)  # noqa: T201 - what people read
 
 
 def _open_streams() -> None:
-    """Have something to write to, whatever the process was started with, that takes any text."""
+    """Make sure that stdout and stderr exist and can write any text."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            # The caller closed it. The next socket or file would else get its number, and what is written there.
+            # The caller closed it. Otherwise the next socket or file would get its number, and our output.
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for the whole process
         elif isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _leave_streams() -> None:
-    """Write out what is left. Where nobody reads it any more, let the interpreter not find that out and say so."""
+    """Flush the streams. If nobody reads them any more, keep the interpreter from reporting that."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

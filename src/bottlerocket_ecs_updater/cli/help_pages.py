@@ -1,7 +1,8 @@
-"""The help of each command as it was written beforehand: printing it imports nothing that a command works with.
+"""The prewritten help of each command.
 
-`make docs` writes the pages from the definitions, and a test fails where one is out of date. They are what cyclopts
-prints into a pipe. A terminal that is narrower gets help that fits, made when it is asked for.
+Printing it imports nothing that a command needs, so it is fast. `make docs` writes the pages from the definitions, and
+a test fails if one is out of date. They are what cyclopts prints into a pipe. For a narrower terminal, the help is
+generated when it is needed.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from pathlib import Path
 
 PAGES = Path(__file__).parent / "help"
 COLUMNS = 80
-"""How wide the pages are."""
+"""The width of the pages, in columns."""
 
 ASKED = frozenset({"--help", "-h"})
 PROGRAM_PAGE = "program"
 
 
 def page_of(command: str) -> Path:
-    """Where the help of a command lies; of the program as a whole where the name is empty."""
+    """The path of a command's help page; an empty name is the program itself."""
     return PAGES / f"{command or PROGRAM_PAGE}.txt"
 
 
 def written_help(tokens: Sequence[str], commands: Sequence[str]) -> str | None:
-    """The page that these words ask for; None where they ask for something else, or where it would not fit."""
+    """The page for these arguments. None if they do not ask for help, or if the page would not fit."""
     asks = not tokens or tokens[-1] in ASKED
     before = tokens[:-1]
     if not asks or len(before) > 1 or not set(before) <= set(commands):

@@ -39,32 +39,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Everybody who is told, as one recorder."""
+    """All outputs of a run, as one recorder."""
 
     recorder: Recorder
     record: Record | None
-    """The record in the state store, which acts wait for; None without a store."""
+    """The record in the state store, which is written before each act; None without a store."""
     clock: Clock
     _live: Live | None
     _metrics: Metrics | None
 
     def tick(self) -> None:
-        """Time has passed, maybe without an event: displays and gauges show it, where they can."""
+        """Update displays and gauges, which also change without an event."""
         now = self.clock.now()
         for reader in (self._live, self._metrics):
             if reader is not None:
-                with suppress(Exception):  # whatever is wrong with a display, the call that it precedes is made
+                with suppress(Exception):  # a display that fails must not prevent the call that follows
                     reader.tick(now)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
         if self._live is not None:
             with suppress(Exception):
                 self._live.close()
 
 
 def open_outputs(settings: RunSettings, wired: Wired, stream: TextIO) -> Outputs:
-    """Gather everybody that the settings name."""
+    """Open all outputs that the settings name."""
     output, store, about = settings.output, wired.store, _About(wired.run, wired.cluster_name)
     as_json = output.log_format == "json" or (output.log_format == "auto" and not stream.isatty())
     live = _live(output, about, stream)
@@ -89,7 +89,7 @@ def open_outputs(settings: RunSettings, wired: Wired, stream: TextIO) -> Outputs
     archive = Archive(store, wired.state, wired.run, warn, reach) if store is not None else None
     fleet = _fleet_page(settings, wired, warn)
     messenger = _messenger(settings, wired, warn)
-    # The record comes before the report that is made from it; messages come last, since they name the report.
+    # The record comes before the report that is made from it. Messages come last, because they name the report.
     others = [one for one in (metrics, record, archive, fleet, messenger) if one is not None]
     faults = Faults()
     faults.listener = SummaryLast(log, Tee(others, faults.note), faults.note)
@@ -97,7 +97,7 @@ def open_outputs(settings: RunSettings, wired: Wired, stream: TextIO) -> Outputs
 
 
 def _fleet_page(settings: RunSettings, wired: Wired, warn: Callable[[str], None]) -> FleetPage | None:
-    """The page of all clusters that share the store; nobody expects it of a stack that has no stages."""
+    """The page of all clusters that share the store. It is optional for clusters without a stage."""
     if wired.store is None or wired.place is None:
         return None
     return FleetPage(wired.store, wired.place, warn, expected=settings.rules.stage is not None)
@@ -105,14 +105,14 @@ def _fleet_page(settings: RunSettings, wired: Wired, warn: Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class _About:
-    """What every line of a log is about."""
+    """The run and cluster of every log line."""
 
     run: str
     cluster: str
 
 
 def _live(output: Output, about: _About, stream: TextIO) -> Live | None:
-    """Progress below the log, where a person watches a terminal that can show it, and did not ask for quiet."""
+    """The live display, if stderr is a capable terminal and `--quiet` was not given."""
     capable = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     if not capable or output.quiet or output.log_format == "json":
         return None
@@ -125,7 +125,7 @@ def _live(output: Output, about: _About, stream: TextIO) -> Live | None:
 
 
 def colour_of(environ: Mapping[str, str]) -> bool | None:
-    """Whether to paint: never where NO_COLOR says so, else (None) where a terminal shows it. Source: no-color.org."""
+    """Whether to use colours: False with NO_COLOR, else None, which means only on a terminal. Source: no-color.org."""
     return False if environ.get("NO_COLOR") else None
 
 
@@ -134,13 +134,13 @@ def _columns() -> int:
 
 
 def _warner(clock: Clock, about: _About, stream: TextIO, live: Live | None, *, as_json: bool) -> Callable[[str], None]:
-    """Warnings that are no events of the run: a report or a message that got lost."""
+    """Prints warnings that are not events of the run, such as a report that could not be written."""
 
     def warn(text: str) -> None:
         if as_json:
             head = {"time": write_time(clock.now()), "level": "warning", "event": "output.failed"}
-            told = {**head, "run": about.run, "cluster": about.cluster, "why": sanitize(text)}
-            line = json.dumps(told, separators=(",", ":"))
+            entry = {**head, "run": about.run, "cluster": about.cluster, "why": sanitize(text)}
+            line = json.dumps(entry, separators=(",", ":"))
         else:
             line = f"warning: {sanitize(text)}"
         with suppress(Exception):
@@ -170,7 +170,7 @@ def _messenger(settings: RunSettings, wired: Wired, warn: Callable[[str], None])
 
 
 def reach_of(target: Target) -> Reach:
-    """How a command that a person types finds this cluster."""
+    """The flags with which a suggested command finds this cluster."""
     state = str(target.state) if target.state is not None else ""
     return Reach(name_of(target.cluster), target.region_named or "", state)
 
@@ -204,14 +204,14 @@ def _programs(messages: Messages, wired: Wired) -> list[Programs]:
 
 
 def successors(settings: RunSettings, wired: Wired) -> Successors | None:
-    """How this run has another one started, None where it need not be able to."""
+    """How this run starts another one; None if it never has to."""
     if wired.own is None or settings.policy.own_host is not OwnHost.HAND_OVER:
         return None
     from bottlerocket_ecs_updater.aws.successors import DEFAULT_BUS, CalledSuccessors  # noqa: PLC0415 - the same
     from bottlerocket_ecs_updater.aws.transport.messages import Bus  # noqa: PLC0415 - few runs send any
 
-    # The stack's rule listens on the default bus, whichever bus events for programs go to. The call is an act: a run
-    # that has lost its lease starts no other run.
+    # The stack's rule listens on the default bus, even if `--event-bus` names another one. The call is guarded by the
+    # lease: a run that lost it starts no other run.
     bus = Bus(lambda: cast("EventBridgeClient", _client(wired, "events", DEFAULT_BUS)), wired.api, DEFAULT_BUS)
     return CalledSuccessors(bus, wired.own_family, wired.own.task, wired.cluster_name, wired.run)
 
@@ -226,6 +226,6 @@ def _secret(wired: Wired, name: str) -> str:
 
 
 def _client(wired: Wired, service: str, name: str) -> object:
-    """A client in the Region that an ARN names, else in that of the run."""
+    """A client in the Region of the ARN, or in that of the run."""
     region = name.split(":")[3] if name.startswith("arn:") else None
     return wired.clients.in_region(service, region)

@@ -23,16 +23,19 @@ from bottlerocket_ecs_updater.engine.run import Stop
 from bottlerocket_ecs_updater.errors import Interrupted
 
 CALL_GRACE_SECONDS = 4
-"""How long the call in progress may still take after the signal."""
+"""How long the current call may still take after the signal."""
 
 NEXT_GRACE_SECONDS = 1
-"""How long each call after it may take. The record, the reports and messages are three that may hang."""
+"""How long each later call may take. The record, the reports and the messages are calls that may hang."""
 
 RELEASE_GRACE_SECONDS = 2
-"""How long giving back the lease may take; one that is not given back is taken over a term later."""
+"""How long releasing the lease may take. A lease that is not released can be taken over one term later."""
 
 LEAVE_WITHIN_SECONDS = 9.5
-"""After the first signal. Whoever sends it waits ten seconds at least before the process is killed without a word."""
+"""When the process exits, counted from the first signal.
+
+ECS and most supervisors wait at least ten seconds before they kill it.
+"""
 
 EXIT_ON_SECOND_INTERRUPT = 130
 EXIT_WHEN_STUCK = 1
@@ -42,7 +45,7 @@ EXIT_WHEN_STUCK = 1
 def handle_signals(
     stop: Stop, interrupted: threading.Event, leave_within_seconds: float = LEAVE_WITHIN_SECONDS
 ) -> Iterator[None]:
-    """While inside: SIGTERM and SIGINT cut waits short and tell the run to stop; calls get a moment to come back."""
+    """Inside this context, SIGTERM and SIGINT end waits and tell the run to stop. Calls get a moment to return."""
     seen = {"signals": 0, "interrupts": 0}
 
     def on_signal(number: int, _: FrameType | None) -> None:
@@ -54,7 +57,7 @@ def handle_signals(
         interrupted.set()
         seen["signals"] += 1
         if seen["signals"] == 1:
-            # Whoever repeats the signal must not put the end off.
+            # A repeated signal must not postpone the end.
             signal.setitimer(signal.ITIMER_REAL, CALL_GRACE_SECONDS, NEXT_GRACE_SECONDS)
 
     def on_alarm(_: int, __: FrameType | None) -> None:
@@ -72,7 +75,7 @@ def handle_signals(
 
 
 def _told(received: signal.Signals) -> str:
-    """Which signal, and who sent it, as far as that can be known from inside the process."""
+    """Which signal it was, and what is known about the sender."""
     if received is signal.SIGINT and sys.stdin is not None and sys.stdin.isatty():
         return f"{received.name} was received: Ctrl-C at the terminal of {whoever()}"
     return f"{received.name} was received: the process, or its task in ECS, was stopped from outside"
@@ -80,7 +83,7 @@ def _told(received: signal.Signals) -> str:
 
 @contextmanager
 def _left_in_time(seconds: float) -> Iterator[None]:
-    """End the process so long after the first signal that asks it to leave, whatever it does then."""
+    """End the process this long after the first stop signal, whatever it is doing."""
     ours, written = socket.socketpair()
     over = threading.Event()
     written.setblocking(False)
@@ -98,9 +101,9 @@ def _left_in_time(seconds: float) -> Iterator[None]:
 
 
 def _watch(signals: socket.socket, over: threading.Event, seconds: float) -> None:
-    """Read the numbers of signals as they come, which needs no step of the main thread."""
-    while told := signals.recv(1):
-        if told[0] in (signal.SIGTERM, signal.SIGINT):
+    """Read signal numbers as they arrive, independently of the main thread."""
+    while received := signals.recv(1):
+        if received[0] in (signal.SIGTERM, signal.SIGINT):
             if not over.wait(seconds):
                 os._exit(EXIT_WHEN_STUCK)
             return
@@ -108,7 +111,7 @@ def _watch(signals: socket.socket, over: threading.Event, seconds: float) -> Non
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raises Interrupted in what takes longer; only inside `handle_signals`."""
+    """Raise Interrupted in a block that takes longer. Only inside `handle_signals`."""
     signal.setitimer(signal.ITIMER_REAL, seconds, NEXT_GRACE_SECONDS)
     try:
         yield

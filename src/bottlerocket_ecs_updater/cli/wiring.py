@@ -1,4 +1,4 @@
-"""Wire the rooms together: settings in, everything that a run talks to out."""
+"""Wires the packages together: from settings to everything that a command uses."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 NO_DOCUMENT = "none"
 
 STORE_NAME_DIGITS = 6
-"""Enough to tell the few stores of one cluster apart; a claim has little room."""
+"""Digits of the store's name. Enough to tell the few stores of one cluster apart; a claim has little room."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wired:
-    """All that a command may talk to."""
+    """Everything that a command uses."""
 
     run: RunId
     cluster_name: str
     place: Location | None
-    """What tells the cluster from others of its name; None without a store, where nobody asks."""
+    """Account, Region and name of the cluster; None without a store."""
     clock: SystemClock
     api: Api
     calls: Calls
@@ -64,19 +64,19 @@ class Wired:
     right: Right
     clients: Clients
     own: OwnTask | None
-    """The task that this is, None where it is none."""
+    """The ECS task of this process; None outside ECS."""
     own_family: Callable[[], Sequence[FamilyTask]]
-    """The tasks of its family; none where it is none."""
+    """The tasks of its family; empty outside ECS."""
     own_api: Api
     """For calls that need no lease: the store, the lease itself, messages."""
     waits: Waits
-    """Where waits for AWS, the store and the lease are told."""
+    """Reports waits for AWS, the store and the lease."""
     store_name: str
-    """A short name of what keeps this run's rivals apart from it: the same for all that share a store."""
+    """A short name of the store or task family. Runs that exclude each other have the same one."""
 
     @property
     def state(self) -> str:
-        """Under which name the state of the cluster is kept in the store."""
+        """The name under which the state of the cluster is stored."""
         return str(self.place) if self.place is not None else self.cluster_name
 
 
@@ -88,10 +88,10 @@ def wire(
     ask: bool = True,
     waits: Waits | None = None,
 ) -> Wired:
-    """Make everything. Where there is a store, AWS is asked which cluster it is, and what it raises is raised.
+    """Wire a run.
 
-    Without `ask` nothing is asked of AWS, and there is no store. Waits are told to people on stderr, unless `waits`
-    says otherwise.
+    With a store, AWS is asked for the cluster's identity, and its errors are raised. Without `ask`, AWS is not called
+    and there is no store. Waits are printed to stderr, unless `waits` is given.
     """
     waits = waits or Waits(_say_wait)
     limits = settings.limits
@@ -103,7 +103,7 @@ def wire(
     calls = Calls()
     pace = Pace(clock)
     api = Api(clock, pace, calls, within=clients.within, waits=waits)
-    # The calls that renew the lease must not need the lease.
+    # The calls that renew the lease must not require it.
     own = Api(clock, pace, calls, within=clients.within, waits=waits)
     name = name_of(settings.target.cluster)
     who = identify(environ)
@@ -136,13 +136,13 @@ def wire(
 
 
 def wire_read_only(target: Target, environ: Mapping[str, str], lease: timedelta = timedelta(seconds=60)) -> Wired:
-    """Make everything for a command that sends nothing to hosts, and so needs no documents."""
+    """Wire a command that sends nothing to hosts, so it needs no documents."""
     documents = Documents(check_document=NO_DOCUMENT, apply_document=NO_DOCUMENT, reboot_document=NO_DOCUMENT)
     return wire(RunSettings(target=target, documents=documents, limits=Limits(lease=lease)), environ)
 
 
 def _say_wait(wait: Wait) -> None:
-    """Tell a person who waits for a command's answer."""
+    """Print a wait for a person."""
     until = f", until {wait.until:%H:%M:%S}Z at most" if wait.until is not None else ""
     line = sanitize(f"waiting for {wait.what} (since {wait.since:%H:%M:%S}Z{until})")
     with suppress(OSError, ValueError):
@@ -150,12 +150,12 @@ def _say_wait(wait: Wait) -> None:
 
 
 def new_run_id(now: datetime) -> RunId:
-    """An id that sorts by time and does not repeat: `20260105-0900-3f9c`."""
+    """A unique id that sorts by time: `20260105-0900-3f9c`."""
     return RunId(f"{now:%Y%m%d-%H%M}-{secrets.token_hex(2)}")
 
 
 def began_at(run: RunId) -> datetime | None:
-    """When a run began, as its id says it; None for an id of another make."""
+    """When a run began, from its id; None for an id in another form."""
     try:
         return datetime.strptime(run[: len("20260105-0900")], "%Y%m%d-%H%M").replace(tzinfo=UTC)
     except ValueError:
@@ -164,7 +164,7 @@ def began_at(run: RunId) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class WiredRegion:
-    """All that a command talks to that is about no cluster in particular."""
+    """Everything that a command about an account and Region uses."""
 
     clock: SystemClock
     clients: Clients
@@ -173,20 +173,20 @@ class WiredRegion:
 
 @dataclass(frozen=True, slots=True)
 class WiredStore(WiredRegion):
-    """The same, with the state store that clusters share."""
+    """The same, with the shared state store."""
 
     store: Store
 
 
 def wire_region(region: str | None) -> WiredRegion:
-    """Make everything for a command about an account and Region. Nothing is asked of AWS yet."""
+    """Wire a command about an account and Region. Does not call AWS."""
     clock = SystemClock(1.0, None, threading.Event())
     clients = Clients(version=__version__, region=region)
     return WiredRegion(clock, clients, Api(clock, Pace(clock), Calls(), within=clients.within))
 
 
 def wire_store(state: Bucket | Folder, region: str | None) -> WiredStore:
-    """Make everything for a command that needs the state store alone. Nothing is asked of AWS yet."""
+    """Wire a command that needs only the state store. Does not call AWS."""
     wired = wire_region(region)
     return WiredStore(wired.clock, wired.clients, wired.api, store_at(state, wired.clients, wired.api))
 
@@ -212,7 +212,7 @@ def _ledger(store: Store | None, place: Location | None, run: RunId, *, moving: 
 
 
 def _store_name(settings: RunSettings, environ: Mapping[str, str]) -> str:
-    """Six digits for the state store; without one, for the task's family. Empty where nothing keeps runs apart."""
+    """Six digits that identify the state store; without one, the task's family. Empty without both."""
     match settings.target.state:
         case Folder(path=path):
             what = f"folder {path.resolve()}"
@@ -243,7 +243,7 @@ def _right(
     place: Location | None,
     waits: Waits,
 ) -> Right:
-    """The lease in the store; without one, the rule of the oldest task; outside ECS, nothing but a warning."""
+    """The lease in the store; without a store, the oldest-task rule; outside ECS, only a warning."""
     term = settings.limits.lease
     if store is not None and place is not None:
         holder = str(who.task) if isinstance(who, Identity) and who.task else socket.gethostname()

@@ -1,5 +1,5 @@
-"""SHOWS: events become a log, a timeline, a summary, a page.
+"""Turns events into a log, a timeline, a summary and pages.
 
-Reads only the past: whoever can read events can report, whether the run was live, simulated or last month's.
-Never here: a call to AWS, or anything that a run waits for.
+Events are its only input, so it reports on live, simulated and recorded runs alike. It never calls AWS, and a run never
+waits for it.
 """

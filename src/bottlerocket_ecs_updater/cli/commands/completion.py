@@ -1,4 +1,4 @@
-"""`completion`: a script that completes commands, flags and words in a shell."""
+"""`completion`: a shell script that completes commands, flags and values."""
 
 from __future__ import annotations
 

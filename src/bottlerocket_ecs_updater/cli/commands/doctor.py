@@ -1,4 +1,4 @@
-"""`doctor`: is everything there that a run needs? It looks, and changes nothing but one object of the store."""
+"""`doctor`: check everything that a run needs. It changes nothing but one test object in the state store."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _DEFINITION = r"[A-Za-z0-9_-]{1,255}(:[0-9]+)?|arn:aws[a-z0-9-]*:ecs:[a-z0-9-]+:
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoctorSettings:
-    """The settings of `run`, and what of its surroundings is to be looked at as well."""
+    """The settings of `run`, and the other resources to check."""
 
     target: Target
     documents: Documents
@@ -66,7 +66,7 @@ class DoctorSettings:
     form: Annotated[Literal["text", "json"], kinds.choice("Form.", "text", "json", name="--format")] = "text"
 
     def of_run(self) -> RunSettings:
-        """The settings of the run that is to work. Raises a Conflict where they do not go together."""
+        """The settings of the run. Raises SettingsConflict if they contradict each other."""
         return RunSettings(
             target=self.target,
             documents=self.documents,
@@ -96,7 +96,7 @@ def _examine(settings: DoctorSettings, run: RunSettings) -> Iterator[Finding]:
     identity = list(_identity(asked))
     yield from identity
     if any(finding.grade is Grade.FAIL for finding in identity):
-        # Nothing else can be asked with credentials that AWS does not take.
+        # Nothing else can be checked if AWS does not accept the credentials.
         return
     facts, found = _cluster(asked, run.target.cluster)
     yield from found
@@ -109,7 +109,7 @@ def _examine(settings: DoctorSettings, run: RunSettings) -> Iterator[Finding]:
 
 
 def _asked(check: str, about: str, ask: Callable[[], Iterator[Finding]], *, vital: bool) -> Iterator[Finding]:
-    """What one question gave; what AWS makes of it where it gave nothing. `vital` is what a run cannot do without."""
+    """The result of one check, or the error from AWS as a finding. `vital` marks what a run cannot do without."""
     grade = fail if vital else warn
     try:
         yield from list(ask())
@@ -129,7 +129,7 @@ def _asked(check: str, about: str, ask: Callable[[], Iterator[Finding]], *, vita
 
 def _identity(asked: AwsCheckup) -> Iterator[Finding]:
     def ask() -> Iterator[Finding]:
-        # The time of this machine, whatever time a simulated world has.
+        # The time of this machine, even if the world is simulated.
         caller = asked.caller(SystemClock().now)
         yield fine("credentials", caller.arn, "AWS accepts them")
         if caller.skew is not None:
@@ -173,7 +173,7 @@ def _permissions(asked: AwsCheckup, cluster: ClusterFacts, settings: DoctorSetti
     for kind in (DocumentKind.APPLY, DocumentKind.REBOOT):
         name = documents[kind]
         for finding in _permission(asked.sending(name), f"ssm:SendCommand ({name})"):
-            # With groups or a tag named, nobody may send to an instance that does not exist.
+            # If groups or a tag are named, nobody may send to an instance that does not exist.
             if finding.grade is Grade.OK or ":instance/" not in finding.said:
                 yield finding
 
@@ -223,7 +223,7 @@ def _platforms(asked: AwsCheckup, image: str, wants: str) -> Iterator[Finding]:
 
 
 def _of_the_cluster(asked: AwsCheckup, run: RunSettings) -> Iterator[Finding]:
-    """The store, and what a run would see at its first look."""
+    """Check the state store, and what a run would see in its first look."""
     kept: list[Wired] = []
 
     def ask_store() -> Iterator[Finding]:

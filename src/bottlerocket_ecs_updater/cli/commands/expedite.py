@@ -1,4 +1,4 @@
-"""`expedite` and `unexpedite`: a version that must not wait, most often since it mends a vulnerability."""
+"""`expedite` and `unexpedite`: roll a version out without delay, for example because it fixes a vulnerability."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bottlerocket_ecs_updater.engine.store.shared_state import with_expedite
 @Parameter(name="*", group="Act")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpediteSettings:
-    """Where, why, and what else the version need not wait for."""
+    """Where, why, and which other rules are skipped."""
 
     act: ActSettings
     ignore_windows: Annotated[bool, kinds.switch("Ignore maintenance windows too.")] = False

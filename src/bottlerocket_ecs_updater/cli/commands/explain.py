@@ -1,4 +1,4 @@
-"""`explain`: everything known of one instance, and each rule that was asked about it, with its answer."""
+"""`explain`: everything that is known about one instance, and the result of each rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fleet`: all clusters of an account and Region, or all that share a state store, together."""
+"""`fleet`: all clusters of an account and Region, or all that share a state store."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.aws.clusters import TaskCallback, find_clusters
 from bottlerocket_ecs_updater.cli.acts import caller_of
+from bottlerocket_ecs_updater.cli.app import settings_of_all
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.parameters import Bucket
 from bottlerocket_ecs_updater.cli.settings.parameters import Place as StatePlace
@@ -44,7 +45,10 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.aws.clusters import _States
 
 CALLBACK_VARIABLE = "WAVES_TASK_TOKEN"
-"""Set by the state machine that waits for the answer of `fleet waves`; no setting, so without their prefix."""
+"""The variable with the task token of the state machine, which waits for `fleet waves`.
+
+It is not a setting, so it has no prefix.
+"""
 
 
 @Parameter(name="*", group="Fleet")
@@ -81,10 +85,10 @@ def fleet(
     *,
     settings: FleetSettings = NO_SETTINGS,
 ) -> int:
-    """Look at all clusters that share a state store, or go through those of this account and Region.
+    """Look at all clusters that share a state store, or at those of this account and Region.
 
-    status shows them, the worst first; plan shows the waves, and how each cluster stands; waves is what the state
-    machine of stacks/fleet.yaml asks for.
+    status shows the clusters, worst first; plan shows the waves, and the state of each cluster; waves answers the state
+    machine of stacks/fleet.yaml.
     """
     match action:
         case "status":
@@ -103,7 +107,7 @@ def fleet(
 
 
 def _answer(settings: FleetSettings) -> None:
-    """Give the state machine its waves; without one, show them."""
+    """Send the waves to the state machine, or print them if there is none."""
     token = os.environ.get(CALLBACK_VARIABLE, "")
     wired = wire_region(settings.region)
     callback = TaskCallback(
@@ -154,7 +158,7 @@ def _plan_text(settings: FleetSettings) -> str:
 
 
 def _forget(settings: FleetSettings, about: str) -> None:
-    """A cluster is gone for good: nobody waits for it any more."""
+    """Remove the standing of a deleted cluster, so that no cluster waits for it."""
     parts = about.split("/")
     if len(parts) != 3 or not all(parts):
         raise UsageError(f"write the cluster to forget as ACCOUNT/REGION/NAME, not {about[:80]!r}")
@@ -171,7 +175,7 @@ def _forget(settings: FleetSettings, about: str) -> None:
 
 
 def find_waves(settings: FleetSettings, wired: WiredRegion, environ: Mapping[str, str]) -> Sequence[Wave]:
-    """The clusters that are gone through, by wave; the settings of each are read. Raises UsageError for wrong ones."""
+    """The clusters to update, by wave, each with its settings. Raises UsageError for wrong settings."""
     sections, source = _sections(settings.config, environ)
     rules = fleet_rules(sections, source)
     there = find_clusters(wired.clients.ecs, wired.api)
@@ -187,7 +191,7 @@ def check(cluster: str, config: Path | None, environ: Mapping[str, str]) -> RunS
     """The settings of a run on one cluster. Raises UsageError, naming the cluster."""
     given = ["--cluster", cluster, *(["--config", str(config)] if config is not None else [])]
     try:
-        return load(given, environ)
+        return load(given, environ, settings_of_all)
     except UsageError as error:
         raise UsageError(f"settings of the cluster {cluster}: {error}") from error
 
@@ -204,7 +208,7 @@ def _sections(config: Path | None, environ: Mapping[str, str]) -> tuple[Sections
 
 
 def waves_text(waves: Sequence[Wave]) -> str:
-    """The waves for people."""
+    """The waves as text."""
     if not waves:
         return "No cluster matches.\n"
     lines = []

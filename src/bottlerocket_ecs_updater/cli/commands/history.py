@@ -1,4 +1,4 @@
-"""`history`: the runs of a cluster, with how they ended, how long they took, and which releases they brought."""
+"""`history`: the runs of a cluster: how they ended, how long they took, and which versions they installed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.report.outputs.json_report import act_object
 @Parameter(name="*", group="History")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistorySettings:
-    """Which cluster, and how its runs are shown."""
+    """Which cluster, and the output format."""
 
     target: Target
     config: ConfigFile = None
@@ -38,8 +38,8 @@ def history(*, settings: HistorySettings) -> int:
     entries = entries_of(wired.store, wired.state, wired.cluster_name)[: settings.last]
     acts = acts_of(wired.store, wired.state)[-settings.last :]
     if settings.form == "json":
-        told = json.loads(write_index(entries)) | {"acts": [act_object(act) for act in reversed(acts)]}
-        text = json.dumps(told, indent=1) + "\n"
+        value = json.loads(write_index(entries)) | {"acts": [act_object(act) for act in reversed(acts)]}
+        text = json.dumps(value, indent=1) + "\n"
     else:
         text = history_text(entries) + acts_text(acts)
     sys.stdout.write(text)

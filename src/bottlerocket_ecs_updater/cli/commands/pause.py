@@ -43,7 +43,7 @@ def pause(*, settings: PauseSettings) -> int:
 
 
 def store_of(wired: Wired) -> Store:
-    """The state store, where the switch is. Raises UsageError where none is given."""
+    """The state store. Raises UsageError if none is given."""
     if wired.store is None:
         raise UsageError("the pause switch is kept in the state store: give --state")
     return wired.store

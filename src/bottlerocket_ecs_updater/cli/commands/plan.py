@@ -33,7 +33,7 @@ from bottlerocket_ecs_updater.report.views.plan import plan_json, plan_text
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSettings:
-    """The settings of `run`, and where the fleet comes from. A saved one needs neither a cluster nor documents."""
+    """The settings of `run`, and where the fleet comes from. A saved fleet needs neither a cluster nor documents."""
 
     target: Target | None = None
     documents: Documents | None = None
@@ -47,11 +47,11 @@ class PlanSettings:
 
     @property
     def policy(self) -> Policy:
-        """The limits and rules that the plan keeps."""
+        """The limits and rules that the plan applies."""
         return policy_of(self.limits, self.rules, self.documents)
 
     def of_run(self) -> RunSettings:
-        """The settings of the run that is planned. Raises UsageError where its cluster or documents are missing."""
+        """The settings of the planned run. Raises UsageError if its cluster or documents are missing."""
         if self.target is None or self.documents is None:
             missing = "cluster" if self.target is None else "check-document, apply-document and reboot-document"
             raise UsageError(f"required without --from: {missing}; as flags, variables or in the --config file")
@@ -78,7 +78,10 @@ def plan(*, settings: PlanSettings = NO_SETTINGS) -> int:
 
 
 def look(wired: Wired, policy: Policy) -> Fleet:
-    """Look and check, as a run does at its beginning; change nothing. Raises what AWS makes of it."""
+    """Look at the cluster and check the hosts, as a run does when it starts.
+
+    Changes nothing. Raises errors from AWS.
+    """
     return take_snapshot(
         wired.cluster,
         wired.hosts,
@@ -104,7 +107,7 @@ def _saved(path: Path) -> tuple[Fleet, str]:
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:
-        # A path that no file can have.
+        # The path is not valid.
         raise UsageError(f"{str(path)!r}: {error}") from error
 
 

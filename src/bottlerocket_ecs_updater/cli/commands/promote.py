@@ -1,4 +1,4 @@
-"""`promote` and `unpromote`: let a version into stages that still wait for others, or take that back."""
+"""`promote` and `unpromote`: admit a version to stages that still wait for others, or undo that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`report`: the report of a run, made from its record; of a run that died too, and by a newer version again."""
+"""`report`: the report of a run, made from its record. It also works for a run that died."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LATEST = "latest"
 INDEX = "index"
 
 PAGES_MAX = 20
-"""Pages of runs that are fetched with the index: of the newest, each in one read."""
+"""How many pages of the newest runs are fetched with the index, each in one read."""
 
 Form = Literal["html", "json", "md"]
 
@@ -43,7 +43,7 @@ _FORM_BY_ENDING = {"": "html", "htm": "html", "markdown": "md"} | {form: form fo
 @Parameter(name="*", group="Report")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportSettings:
-    """Where the record is, and where the report goes."""
+    """Where the record is, and where the report is written."""
 
     target: Target
     config: ConfigFile = None
@@ -94,7 +94,7 @@ def report(
 
 
 def _open(store: Store, states: Sequence[str], run: str, reach: Reach) -> int:
-    """Bring the page of a run, or the index, to this machine with the pages that it links to, and open it."""
+    """Download the page of a run, or the index, with the pages that it links to, and open it."""
     folder = Path(mkdtemp(prefix="bottlerocket-ecs-updater-"))
     index = write_index_beside(store, states[0], folder)
     if run == INDEX:
@@ -110,7 +110,7 @@ def _open(store: Store, states: Sequence[str], run: str, reach: Reach) -> int:
 
 
 def write_index_beside(store: Store, state: str, folder: Path) -> Path:
-    """Write the index of all runs to a folder, and beside it the stored pages of the newest of them."""
+    """Write the index of all runs to a folder, with the stored pages of the newest runs."""
     from bottlerocket_ecs_updater.report.outputs.page.html import index_page  # noqa: PLC0415 - slow to import
 
     entries = entries_of(store, state)
@@ -133,7 +133,7 @@ def _put(text: str, to: Path | None) -> None:
 
 
 def _read(store: Store, states: Sequence[str], run: str, reach: Reach) -> tuple[str, RunId, RunReport]:
-    """The record of a run, and under which of these names it is kept; older versions had another one."""
+    """The record of a run, and the name under which it is stored; older versions used another one."""
     cluster = name_of(states[0])
     if run != LATEST and ("/" in run or not run):
         raise UsageError(f"{run!r} is not a run id; `history` lists them")
@@ -149,7 +149,7 @@ def _read(store: Store, states: Sequence[str], run: str, reach: Reach) -> tuple[
 
 
 def form_of(path: Path | None) -> str:
-    """The form that a file's ending asks for; a page where it has none. Raises UsageError for any other ending."""
+    """The format for a file name extension; without one, a page. Raises UsageError for an unknown extension."""
     ending = path.suffix.removeprefix(".").lower() if path is not None else ""
     if ending not in _FORM_BY_ENDING:
         raise UsageError(f"{path}: unknown report format; the formats are .html, .md and .json")
@@ -157,7 +157,7 @@ def form_of(path: Path | None) -> str:
 
 
 def check_place(path: Path) -> None:
-    """See that a file can be written there, before the work is done that it is to hold. Raises UsageError."""
+    """Check that the file can be written before the report is made. Raises UsageError."""
     folder = path.absolute().parent
     if path.is_dir():
         raise UsageError(f"{path}: this is a folder; name a file in it")
@@ -168,7 +168,7 @@ def check_place(path: Path) -> None:
 
 
 def write_file(path: Path, text: str) -> None:
-    """Write a report to a file of this machine. Raises UsageError where that cannot be."""
+    """Write a report to a local file. Raises UsageError if that fails."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

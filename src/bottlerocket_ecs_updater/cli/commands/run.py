@@ -1,4 +1,4 @@
-"""`run`: one update run over one cluster, from the settings to the exit code."""
+"""`run`: one update run on one cluster, from the settings to the exit code."""
 
 from __future__ import annotations
 
@@ -28,11 +28,14 @@ from bottlerocket_ecs_updater.engine.waits import Waits
 from bottlerocket_ecs_updater.errors import Interrupted, Throttled, Unreachable, UpdaterError, UsageError
 
 MADE_BEFORE_COLLECTED = 50_000
-"""Objects, instead of the usual 700. A decision for thousands of instances makes hundreds of thousands, hardly any of
-them garbage in circles, and the searches for such made the longest decisions twice as long."""
+"""The threshold of the garbage collector, in objects; the default is 700.
+
+A decision for thousands of instances creates hundreds of thousands of objects, hardly any of them in reference cycles.
+With the default, collections doubled the longest decisions.
+"""
 
 WAKES_PER_LEASE = 4
-"""A sleeping run wakes so many times per lease term, to renew its lease."""
+"""How often per lease term a sleeping run wakes up to renew its lease."""
 
 
 def run(settings: RunSettings) -> int:
@@ -46,13 +49,13 @@ def run(settings: RunSettings) -> int:
             return _with_right(settings, wired, outputs, stop)
         finally:
             outputs.close()
-            # The next run need not wait for this one; but nobody waits long for that.
+            # Release the lease so that the next run can start at once, but do not wait long for it.
             with suppress(Interrupted), time_limit(RELEASE_GRACE_SECONDS):
                 wired.right.release()
 
 
 def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
-    """Everything that a run talks to; AWS may take as long to answer as in any later outage. Raises UpdaterError."""
+    """Wire the run. If AWS does not answer, wait as long as in any later outage. Raises UpdaterError."""
     bare = wire(settings, os.environ, interrupted, ask=False)
     began, wait = bare.clock.now(), settings.policy.longest_outage_wait
     until = began + settings.limits.drain_timeout
@@ -68,7 +71,7 @@ def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
         try:
             return _proven(wire(settings, os.environ, interrupted, waits=waits))
         except (UpdaterError, Interrupted) as error:
-            # Whoever watches hears of it as of every outage, and of every run that could not begin.
+            # Report it like every other outage, and like every other run that could not begin.
             outputs = opened()
             now = bare.clock.now()
             if isinstance(error, Throttled | Unreachable) and not has_passed(began, settings.limits.drain_timeout, now):
@@ -83,14 +86,14 @@ def _wired(settings: RunSettings, interrupted: threading.Event) -> Wired:
 
 
 def _proven(wired: Wired) -> Wired:
-    """See that there can be a state store in the folder. Raises UsageError and Denied at once where there cannot."""
+    """Check that the folder can be a state store. Raises UsageError or Denied at once if it cannot."""
     if isinstance(wired.store, FolderStore):
         wired.store.prove()
     return wired
 
 
 def _with_right(settings: RunSettings, wired: Wired, outputs: Outputs, stop: Stop) -> int:
-    """Act where the cluster is ours to act on; leave, with thanks, where it is somebody else's."""
+    """Acquire the lease and run; if another run holds it, exit."""
     recorder, clock = outputs.recorder, wired.clock
     wired.waits.listener = lambda one: recorder.record(WaitBegan(clock.now(), one.what, one.since, one.until))
     began = clock.now()
@@ -147,7 +150,7 @@ def _with_right(settings: RunSettings, wired: Wired, outputs: Outputs, stop: Sto
 
 
 def _ask_for_right(settings: RunSettings, wired: Wired, recorder: Recorder) -> Taken | HeldBy:
-    """Acquire the lease, and move the state of older versions; wait out an outage of the store."""
+    """Acquire the lease and migrate the state of older versions. Waits while the store is unavailable."""
     began, wait = wired.clock.now(), settings.policy.longest_outage_wait
     while True:
         try:
@@ -157,7 +160,7 @@ def _ask_for_right(settings: RunSettings, wired: Wired, recorder: Recorder) -> T
             if moves and isinstance(answer, Taken) and wired.store is not None and wired.place is not None:
                 move_pause(wired.store, wired.place)
         except (Throttled, Unreachable) as problem:
-            # Nothing is kept of a try that failed in the middle: the next one begins anew.
+            # A try that failed half-way leaves nothing behind: the next one starts from the beginning.
             wired.right.release()
             now = wired.clock.now()
             if has_passed(began, settings.limits.drain_timeout, now):
@@ -170,13 +173,13 @@ def _ask_for_right(settings: RunSettings, wired: Wired, recorder: Recorder) -> T
 
 
 def _trust_the_store(settings: RunSettings, wired: Wired) -> None:
-    """See that a bucket keeps conditions of writes, which the lease stands on; folders are our own, and do."""
+    """Check that the bucket honours conditional writes, on which the lease depends. Folders always do."""
     if isinstance(settings.target.state, Bucket) and wired.store is not None:
         try_conditions(wired.store, wired.state, wired.clock.now())
 
 
 def _never_began(wired: Wired, began: datetime, outcome: str, exit_code: int, why: str) -> RunFinished:
-    """The canonical last line of a run that did not come to look at the cluster."""
+    """The last event of a run that ended before it looked at the cluster."""
     now = wired.clock.now()
     calls, throttles = dict(wired.calls), wired.calls.throttled
     return RunFinished(now, wired.run, outcome, exit_code, count({}), now - began, why, {}, calls, throttles)

@@ -1,4 +1,4 @@
-"""`simulate`: the real `run`, as a process of its own, against a simulated cluster on this machine."""
+"""`simulate`: the real `run`, as a separate process, against a simulated cluster on this machine."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 STATE_BUCKET = "simulated-state"
 STATE_PREFIX = "updater"
 LEAD = timedelta(minutes=1)
-"""How long the world lives before the run begins: services find their places."""
+"""How long the world runs before the updater starts, so that services can place their tasks."""
 
 SERVED_WITHOUT_LEAD = timedelta(hours=8)
-"""For so long no time of a served world is ahead of the clock here, at whatever speed."""
+"""For this long, no time in a served world is ahead of this machine's clock, at any speed."""
 
 _RUN_ENDED = (0, 3, 4)
-"""Exit codes of a run that came to its end: broken hosts are part of the story that is simulated."""
+"""Exit codes of a run that finished. Broken hosts are part of the simulated scenario."""
 
 LEAVE_WITHIN_SECONDS = 15
-"""How long the run may take to leave when the simulation is interrupted."""
+"""How long the run may take to exit when the simulation is interrupted."""
 
 
 @Parameter(name="*", group="Simulation")
@@ -71,11 +71,11 @@ class SimulateSettings:
 
     @property
     def budget(self) -> Limit:
-        """How many may be out of service at once."""
+        """How many instances may be out of service at once."""
         return self.max_unavailable or Limit(number=1)
 
     def suited_to(self, scenario: Scenario) -> SimulateSettings:
-        """The same, with what suits the scenario wherever the person said nothing."""
+        """The same settings, with defaults that suit the scenario."""
         return replace(
             self,
             max_unavailable=self.max_unavailable or Limit(number=int(scenario.hints.get("max-unavailable", "1"))),
@@ -124,31 +124,31 @@ def simulate(settings: SimulateSettings = SimulateSettings()) -> int:
 
 
 def _origin(settings: SimulateSettings) -> datetime:
-    """When the time of the world and the time here are the same: now, or where it is served hours later.
+    """When the world's clock and this machine's clock agree: now, or hours from now if the world is served.
 
-    A world at speed that began now would be ahead of the clock of every client. So it begins in the past.
+    A world with a sped-up clock that began now would soon be ahead of every client's clock, so it begins in the past.
     """
     now = SystemClock().now()
     return now + SERVED_WITHOUT_LEAD if settings.serve else now
 
 
 def _make_bucket(wire: Wire) -> None:
-    """The state store of the simulated account, in the bucket service behind the same wire."""
+    """Create the state bucket of the simulated account."""
     from urllib.request import Request, urlopen  # noqa: PLC0415
 
-    # A bucket is made by a bare PUT: no client library is needed to say so.
+    # A plain PUT creates a bucket, so no client library is needed.
     with urlopen(Request(f"{wire.endpoint}/{STATE_BUCKET}", method="PUT"), timeout=10):  # noqa: S310 - loopback
         pass
 
 
 def _arguments(settings: SimulateSettings, scenario: Scenario, region: str, origin: str) -> list[str]:
-    """The command line of the run: the product's own, with the world's names, and its clock."""
+    """The command line of the run, with the names and the clock of the simulated world."""
     values = _values(settings, scenario, region, origin)
     return [part for name, value in values.items() for part in (f"--{name}", value)]
 
 
 def _values(settings: SimulateSettings, scenario: Scenario, region: str, origin: str) -> dict[str, str]:
-    """The settings of the run, by the long names of their flags."""
+    """The settings of the run, by flag name."""
     from bottlerocket_ecs_updater.simulator.services.documents import APPLY, CHECK, REBOOT  # noqa: PLC0415
 
     values = {
@@ -167,13 +167,13 @@ def _values(settings: SimulateSettings, scenario: Scenario, region: str, origin:
 
 
 def _environment(wire: Wire) -> dict[str, str]:
-    """What the run sees: this machine's environment without any AWS configuration, and the world's."""
+    """The environment of the run: that of this machine without AWS configuration, plus that of the simulated world."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BOTTLEROCKET_", "ECS_"))}
     return {**mine, **wire.environment()}
 
 
 def _introduce(scenario: Scenario, settings: SimulateSettings, wire: Wire) -> None:
-    # In front of a script, as `--serve` prints one, all of it is comments.
+    # `--serve` prints a shell script, so everything before it must be a comment.
     mark = "# " if settings.serve else ""
     _say(f"{mark}A simulated cluster: {scenario.story}.")
     for member in scenario.members:
@@ -182,7 +182,7 @@ def _introduce(scenario: Scenario, settings: SimulateSettings, wire: Wire) -> No
 
 
 def _run(settings: SimulateSettings, wire: Wire, scenario: Scenario, origin: str) -> int:
-    """Start the run as a process, let it speak for itself, and hand signals on to it."""
+    """Start the run as a process with the same output streams, and forward signals to it."""
     region = wire.environment()["AWS_REGION"]
     command = [sys.executable, "-m", "bottlerocket_ecs_updater", "run", *_arguments(settings, scenario, region, origin)]
     _say("\nThe run (times are simulated):\n")
@@ -198,7 +198,7 @@ def _run(settings: SimulateSettings, wire: Wire, scenario: Scenario, origin: str
 
 
 def _report(path: Path, wire: Wire, cluster: str) -> bool:
-    """Make the report of the run that just ended, from its record, as anybody makes one; whether that went well."""
+    """Make the report of the run that just ended, from its record. Returns whether that worked."""
     state, region = f"s3://{STATE_BUCKET}/{STATE_PREFIX}", wire.environment()["AWS_REGION"]
     where = ["--cluster", cluster, "--region", region, "--state", state, "--to", str(path.absolute())]
     command = [sys.executable, "-m", "bottlerocket_ecs_updater", "report", "latest", *where]
@@ -209,7 +209,7 @@ def _report(path: Path, wire: Wire, cluster: str) -> bool:
 
 
 def _conclude(scenario: Scenario, world: World) -> bool:
-    """What the world saw, which no real cloud could tell; whether all of it is as it should be."""
+    """Print what the simulated world saw. Returns whether everything was as it should be."""
     seen = world.findings()
     wrong = _unexpected_outcomes(scenario, seen)
     _say("\nWhat the simulator saw:")
@@ -220,7 +220,7 @@ def _conclude(scenario: Scenario, world: World) -> bool:
 
 
 def _conclude_served(scenario: Scenario, world: World) -> bool:
-    """The same for a served world, as comments. No outcome is unexpected: its clients may do anything."""
+    """The same for a served world, as comments. No outcome is unexpected, because its clients may do anything."""
     seen = world.findings()
     _say("#\n# What the simulator saw:")
     for line in _what_was_seen(scenario, seen):
@@ -248,7 +248,7 @@ def _what_was_seen(scenario: Scenario, seen: Findings) -> Iterator[str]:
 
 
 def _unexpected_outcomes(scenario: Scenario, seen: Findings) -> list[str]:
-    """Instances that should have been updated and were not, or should have been left alone and were not."""
+    """Instances that should have been updated and were not, or were updated although they should not have been."""
     from bottlerocket_ecs_updater.simulator.scenarios import Fate  # noqa: PLC0415
 
     newest = scenario.releases[0].version
@@ -262,10 +262,10 @@ def _unexpected_outcomes(scenario: Scenario, seen: Findings) -> list[str]:
 
 
 def _serve(wire: Wire, scenario: Scenario, settings: SimulateSettings, origin: str) -> None:
-    """Keep the world up until somebody interrupts, with all that is needed to talk to it.
+    """Serve the world until it is interrupted.
 
-    What is printed is a script for a shell: whatever is no command in it is a comment, so that it may be redirected to
-    a file and sourced from there, or copied as a whole.
+    What is printed is a shell script; everything else in it is a comment, so it can be redirected to a file and
+    sourced, or copied as a whole.
     """
     region = wire.environment()["AWS_REGION"]
     for line in serving(wire.environment(), _values(settings, scenario, region, origin)):
@@ -276,7 +276,7 @@ def _serve(wire: Wire, scenario: Scenario, settings: SimulateSettings, origin: s
 
 
 def serving(aws: Mapping[str, str], values: Mapping[str, str]) -> Iterator[str]:
-    """The lines that point any AWS client, and every command of this program, at the world and at its clock."""
+    """The lines that point AWS clients and the commands of this program at the world and its clock."""
     yield "#"
     yield "# Paste this into a shell, or write it to a file (simulate --serve > world.sh) and source it (. ./world.sh)."
     for name, value in aws.items():

@@ -1,4 +1,4 @@
-"""`simulate --fleet`: six simulated clusters in three stages, gone through by the real state machine."""
+"""`simulate --fleet`: six simulated clusters in three stages, updated by the real state machine."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ENDS_WITHIN_SECONDS = 900
 
 
 def simulate_fleet(speed: float, seed: int) -> int:
-    """Go through six clusters in three waves, show it live, and say where the page of all clusters is."""
+    """Update six clusters in three waves with live progress, and print where the page of all clusters is."""
     from bottlerocket_ecs_updater.simulator.clock import ScaledClock  # noqa: PLC0415 - an extra, and slow to import
     from bottlerocket_ecs_updater.simulator.waves.fleet import simulated_fleet  # noqa: PLC0415
 
@@ -64,12 +64,12 @@ def simulate_fleet(speed: float, seed: int) -> int:
 def _scenario(hosts: int, seed: int) -> Scenario:
     from bottlerocket_ecs_updater.simulator.scenarios import row  # noqa: PLC0415 - an extra, and slow to import
 
-    # All of them are in one account: else each seed has an account of its own.
+    # All clusters are in one account. Otherwise each seed would have an account of its own.
     return replace(row(hosts, seed=seed), names=row(hosts).names)
 
 
 def _watch(fleet: SimulatedFleet, execution: str) -> None:
-    """A line whenever something changes: which clusters are at work, and what their hosts run."""
+    """Print a line whenever something changes: which clusters run, and how many hosts are updated."""
     said, ends = "", time.monotonic() + ENDS_WITHIN_SECONDS
     wake = threading.Event()
     while fleet.states.status(execution) == "RUNNING" and time.monotonic() < ends:
@@ -84,12 +84,18 @@ def _progress(fleet: SimulatedFleet) -> str:
     from bottlerocket_ecs_updater.simulator.scenarios import NEW  # noqa: PLC0415 - an extra, and slow to import
 
     parts = []
-    for name, world in fleet.worlds.items():
-        done = sum(host.running == NEW for host in world.hosts.values())
-        tasks = fleet.processes.of(name)
-        state = "waits" if not tasks else "runs" if tasks[-1].exit_code is None else f"ended {tasks[-1].exit_code}"
-        parts.append(f"{name} {done}/{len(world.hosts)} {state}")
+    for name in CLUSTERS:  # in the order of the waves
+        hosts = fleet.worlds[name].hosts.values()
+        parts.append(f"{name} {sum(host.running == NEW for host in hosts)}/{len(hosts)} {_state(fleet, name)}")
     return " | ".join(parts)
+
+
+def _state(fleet: SimulatedFleet, cluster: str) -> str:
+    tasks = fleet.processes.of(cluster)
+    if not tasks:
+        return "waiting"
+    code = tasks[-1].exit_code
+    return "running" if code is None else "done" if code == 0 else f"failed, exit code {code}"
 
 
 def _conclude(fleet: SimulatedFleet, execution: str, state: Path) -> int:

@@ -1,4 +1,4 @@
-"""`status`: the state of a cluster, from looks alone; no host is asked, nothing is changed."""
+"""`status`: the state of a cluster. It sends nothing to hosts and changes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.report.views.status import ClusterStatus, LastRun,
 WATCH_EVERY = timedelta(seconds=10)
 
 LEFT_MAX = 5
-"""Runs that are looked through for one that did not leave at once."""
+"""How many past runs are searched for one that did not exit at once."""
 
 CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
@@ -36,7 +36,7 @@ CLEAR_SCREEN = "\x1b[H\x1b[2J"
 @Parameter(name="*", group="Status")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusSettings:
-    """Which cluster, and how its status is shown."""
+    """Which cluster, and the output format."""
 
     target: Target
     config: ConfigFile = None
@@ -76,7 +76,7 @@ def _status(wired: Wired) -> ClusterStatus:
 
 
 def _runs(wired: Wired) -> tuple[str, Sequence[RunId]]:
-    """The runs that left a record, and the name under which; of older versions where none of ours did."""
+    """The runs with a record, and the name under which they are stored; if there are none, those of older versions."""
     if wired.store is None:
         return wired.state, ()
     runs = runs_of(wired.store, wired.state)
@@ -86,9 +86,9 @@ def _runs(wired: Wired) -> tuple[str, Sequence[RunId]]:
 def _last_run(wired: Wired, state: str, runs: Sequence[RunId]) -> LastRun | None:
     if wired.store is None or not runs:
         return None
-    told = [_as_last(wired.store, state, run) for run in sorted(runs, reverse=True)[:LEFT_MAX]]
-    # One that left because another acts has done nothing: the one before it is what people ask for.
-    return next((one for one in told if one.outcome != "left"), told[0])
+    past = [_as_last(wired.store, state, run) for run in sorted(runs, reverse=True)[:LEFT_MAX]]
+    # A run that exited because another held the lease did nothing. People want to see the run before it.
+    return next((one for one in past if one.outcome != "left"), past[0])
 
 
 def _as_last(store: Store, state: str, run: RunId) -> LastRun:
@@ -96,5 +96,5 @@ def _as_last(store: Store, state: str, run: RunId) -> LastRun:
     began = next((event.at for event in events if isinstance(event, RunStarted)), began_at(run))
     ended = next((event for event in events if isinstance(event, RunFinished)), None)
     if ended is None:
-        return LastRun(run, "", began, None, "", {})
+        return LastRun(run, "", began, None, "", {}, max((event.at for event in events), default=None))
     return LastRun(run, ended.outcome, began, ended.at, ended.why, dict(ended.counts))

@@ -1,7 +1,7 @@
-"""What the stack installed for a cluster: where its state is, its documents, and its settings.
+"""What the stack installed for a cluster: its state store, documents and settings.
 
-The stack writes them to a parameter of Parameter Store that is named after the cluster, as TOML. So the commands of
-people need nothing but `--cluster`. A run does not read it: it gets its settings from its task definition.
+The stack writes them as TOML to a Systems Manager parameter that is named after the cluster, so that commands need only
+`--cluster`. A run does not read it: it gets its settings from its task definition.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ NOT_FOR = frozenset({"run", "simulate", "fleet"})
 
 
 def parameter_of(cluster: str) -> str:
-    """The name of the parameter that the stack writes for a cluster, which is given by its name or ARN."""
+    """The name of the parameter that the stack writes for a cluster. The cluster is a name or an ARN."""
     return f"{FOLDER}{name_of(cluster)}"
 
 
 def read_installed(cluster: str, region: str | None) -> Iterator[tuple[str, str]]:
-    """Each parameter that holds settings of the cluster, with its TOML; the first one wins over the second.
+    """The parameters with settings of the cluster, as TOML by name.
 
-    There is none where no stack wrote one. If AWS denies the call, one line on stderr says so. Other failures are
-    raised: the command itself would fail for the same reason.
+    The first overrides the second. Empty if no stack wrote one. If AWS denies the call, one line on stderr says so.
+    Other errors are raised, because the command itself would fail for the same reason.
     """
     from bottlerocket_ecs_updater import __version__  # noqa: PLC0415 - help and version need no AWS
     from bottlerocket_ecs_updater.aws.transport.api import Api  # noqa: PLC0415

@@ -1,7 +1,7 @@
-"""Kinds of settings: how a text becomes a value, and what is allowed, in words.
+"""The types of settings: how text becomes a value, and what is allowed.
 
-Each function here makes the `Parameter` of one setting. A text that is not allowed is refused with a ValueError that
-says why and what would be; the name of the setting and where the text came from are added by `parsing`.
+Each function makes the `Parameter` of one setting. Text that is not allowed raises ValueError, with the reason and what
+is allowed. `parsing` adds the name of the setting and the source of the text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bottlerocket_ecs_updater.core.model.time_text import format_duration, parse
 from bottlerocket_ecs_updater.core.rules.policy import Limit
 
 MILLISECOND = timedelta(milliseconds=1)
-"""The least that a duration may be: simulated worlds run at a hundred times the speed of real ones."""
+"""The shortest allowed duration. It is this short because simulated worlds run at a hundred times real speed."""
 DAY = timedelta(days=1)
 
 
@@ -38,7 +38,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder of this machine."""
+    """A local folder."""
 
     path: Path
 
@@ -62,15 +62,15 @@ _EMPTY = "that is empty, and an empty guard would hold nothing back: leave the s
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the text of a setting is read, and what is allowed, in words; cyclopts calls it."""
+    """How the text of a setting is read, and a description of what is allowed. cyclopts calls it."""
 
     read: Reader
     allowed: str
     separator: str = ""
-    """What stands between values, where there may be several: then each text counts, and else the last one does."""
+    """The separator, if there may be several values. Then all texts count; otherwise only the last one."""
 
     def __call__(self, _hint: object, tokens: Sequence[Token]) -> object:
-        """The value. Raises ValueError with what is wrong and what is allowed."""
+        """Convert the text. Raises ValueError with what is wrong and what is allowed."""
         try:
             if self.separator:
                 texts = [text.strip() for token in tokens for text in token.value.split(self.separator)]
@@ -82,7 +82,7 @@ class Reading:
 
 
 def _see_that_none_is_empty(texts: Sequence[str], separator: str) -> None:
-    """Raises ValueError for what most often was a variable of a shell that is not set."""
+    """Raise ValueError for an empty value, which is most often an unset shell variable."""
     if "" in texts:
         raise ValueError(_EMPTY if len(texts) == 1 else f"one of the values between {separator!r} is empty")
 
@@ -90,7 +90,7 @@ def _see_that_none_is_empty(texts: Sequence[str], separator: str) -> None:
 def duration(
     meaning: str, least: timedelta = MILLISECOND, most: timedelta = 30 * DAY, why_least: str = ""
 ) -> Parameter:
-    """A span of time between two bounds. `why_least` is said to whoever goes below the lower one."""
+    """A duration between two bounds. The error for a value below the lower bound includes `why_least`."""
 
     def read(text: str) -> timedelta:
         span = parse_duration(text)
@@ -132,11 +132,11 @@ def count(meaning: str, least: int = 1, most: int = 1_000_000) -> Parameter:
 
 
 def factor(meaning: str, most: float = 100_000.0, *, show: bool = True) -> Parameter:
-    """A positive number that something is multiplied with."""
+    """A positive factor."""
 
     def read(text: str) -> float:
         try:
-            number = float(text)
+            number = float(text if text.isascii() else "")
         except ValueError:
             raise ValueError("that is no number") from None
         if not math.isfinite(number) or not 0 < number <= most:
@@ -147,7 +147,7 @@ def factor(meaning: str, most: float = 100_000.0, *, show: bool = True) -> Param
 
 
 def instant(meaning: str) -> Parameter:
-    """A moment, with its offset from UTC; not shown in the help."""
+    """A time with its offset from UTC. Not shown in the help."""
 
     def read(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
@@ -194,12 +194,12 @@ def text(meaning: str, pattern: str, allowed: str, metavar: str) -> Parameter:
 
 
 def parsed(meaning: str, read: Reader, allowed: str, metavar: str) -> Parameter:
-    """A value of core that has a text of its own."""
+    """A value from `core` with its own text form."""
     return _setting(meaning, read, allowed, metavar)
 
 
 def several(meaning: str, read: Reader, allowed: str, metavar: str, separator: str = ";") -> Parameter:
-    """Any number of such values."""
+    """Any number of these values."""
     return _setting(meaning, read, allowed, metavar, lambda values: separator.join(map(str, values)), separator)
 
 
@@ -230,7 +230,7 @@ def _read_place(given: str) -> Place:
         if not given or "://" in given:
             raise ValueError("that is no place for state")
         if not given.startswith(_FOLDER_BEGINS):
-            # A bucket without its s3:// would quietly become a new and empty folder, in which nobody holds a lease.
+            # A bucket without s3:// would silently become a new, empty folder, in which nobody holds the lease.
             raise ValueError("that begins neither as a bucket nor as a folder does")
         return Folder(Path(given).expanduser())
     match = _BUCKET.fullmatch(given)
@@ -239,6 +239,8 @@ def _read_place(given: str) -> Place:
     prefix = (match[2] or "").strip("/")
     if not _SAFE_KEY.fullmatch(prefix):
         raise ValueError("the prefix has characters that are not safe in keys")
+    if prefix and {"", ".", ".."} & set(prefix.split("/")):
+        raise ValueError("the prefix has a part that is empty, . or ..")
     return Bucket(match[1], f"{prefix}/" if prefix else "")
 
 
@@ -259,7 +261,7 @@ def _setting(
         converter=Reading(read, allowed, separator),
         n_tokens=1,
         negative=(),
-        accepts_keys=False,  # a value of several fields is still written as one text
+        accepts_keys=False,  # a value of several fields is still one text
         metavar=metavar,
         show_default=lambda value: None if value is None or value in ((), "") else write(value),
         show=show,

@@ -1,7 +1,7 @@
-"""Flags, environment and file become one call, and whatever is wrong becomes one clear line.
+"""Merges flags, environment and file into one call, and turns each mistake into one clear line.
 
-cyclopts reads the flags and merges; this module gives it the other two sources, strict about names,
-and says where a refused value came from.
+cyclopts reads the flags and merges. This module adds the other two sources, checks their names, and reports where a
+refused value came from.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,52 +29,84 @@ from bottlerocket_ecs_updater.cli.settings.installed import NOT_FOR, SETTINGS_PA
 from bottlerocket_ecs_updater.errors import UsageError
 
 Installed = Callable[[str, str | None], Iterable[tuple[str, str]]]
-"""Gives, for a cluster and Region, each parameter with settings of its stack: its name and its TOML."""
+"""Returns the parameters with settings of a cluster's stack, as TOML by name, for a cluster and Region."""
 
 PREFIX = "BOTTLEROCKET_ECS_UPDATER_"
 CONFIG = "config"
 CONFIG_TEXT = f"{PREFIX}CONFIG_TEXT"
-"""A whole settings file in one variable, for where there are no files: ECS hands SSM parameters over as variables."""
-# The Go updater took its flags with one dash; its command lines go on working.
+"""A whole settings file in one variable, for ECS, which passes SSM parameters as variables."""
+# The Go updater took flags with one dash. Its command lines still work.
 _GO_FLAG = re.compile(r"-(?:cluster|region|(?:check|apply|reboot)-document)(?:=.*)?", re.DOTALL)
 ALIKE = 0.7
-"""How much two flags must have in common for the one to be a slip of the other."""
+"""How similar an unknown flag must be to a known one to be suggested as it (0 to 1)."""
 
 MAY_BE_EMPTY = frozenset({"Cluster", "Output", "Messages"})
-"""Groups of settings of which an empty variable is one that is not set. Every other setting may guard something."""
+"""Groups of settings for which an empty variable counts as unset. Every other setting may be a guard."""
+
+STATE = "state"
+"""No setting guards more: without the state store there is no pause, no suspect version and no lease."""
 
 _SHOWN = 80
 """Characters of a refused value that are shown."""
 
 
 def with_command(tokens: Sequence[str]) -> list[str]:
-    """The tokens with their command. The Go updater knew one only: what begins with a flag of it is a `run`."""
+    """The tokens with their command. Arguments that begin with a flag of the Go updater are a `run`."""
     begins = tokens[0].removeprefix("-") if tokens and tokens[0].startswith("--") else "".join(tokens[:1])
     return ["run", *tokens] if _GO_FLAG.fullmatch(begins) else list(tokens)
 
 
 @dataclass
 class SettingsConflict(UsageError):
-    """Settings that are each allowed, but not together."""
+    """Settings that are allowed alone, but not together."""
 
     settings: tuple[str, ...] = ()
 
 
 @dataclass
+class Known:
+    """The names of settings that other commands take: first those of `run`, the rest only for a name that is not one.
+
+    One file, and one set of variables, may serve all commands: a command skips what it does not take.
+    """
+
+    definitions: Callable[[], Iterable[type]]
+    elsewhere: Callable[[], Iterable[str]]
+
+    @cached_property
+    def usual(self) -> frozenset[str]:
+        """The names of the settings of `run`."""
+        return frozenset(_name(argument) for each in self.definitions() for argument in arguments_of(each))
+
+    @cached_property
+    def all(self) -> frozenset[str]:
+        """The names of the settings of all commands. Reading them imports every command."""
+        return self.usual | frozenset(self.elsewhere())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.usual or name in self.all
+
+    def with_ours(self, ours: frozenset[str]) -> frozenset[str]:
+        """These and the settings of the command at hand, for the names in the sections of a file."""
+        return self.usual | ours
+
+
+@dataclass
 class _Sources:
-    """What cyclopts calls after the flags are read: the environment first, then the file that either names."""
+    """Adds the other sources after the flags: first the environment, then the file."""
 
     environ: Mapping[str, str]
     definitions: Callable[[], Iterable[type]]
+    elsewhere: Callable[[], Iterable[str]]
     installed: Installed | None = None
     arguments: ArgumentCollection = field(default_factory=ArgumentCollection)
 
     def __call__(self, _app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
         self.arguments = arguments
-        known = frozenset(_name(argument) for each in self.definitions() for argument in arguments_of(each))
+        known = Known(self.definitions, self.elsewhere)
         _fill(arguments, _from_environment(self.environ), "the environment", known)
         chosen = arguments.get(f"--{CONFIG}", None)
-        if chosen is not None and chosen.tokens:
+        if chosen is not None and chosen.tokens and chosen.tokens[-1].value.strip():
             path = Path(chosen.tokens[-1].value)
             _fill(arguments, self._of_cluster(_from_file(path), f"config file {path}", known), str(path), known)
         text = self.environ.get(CONFIG_TEXT)
@@ -84,8 +117,8 @@ class _Sources:
 
         self._from_stack(commands, known)
 
-    def _from_stack(self, commands: tuple[str, ...], known: frozenset[str]) -> None:
-        """What the stack of the cluster wrote down, where nothing else says where its state and documents are."""
+    def _from_stack(self, commands: tuple[str, ...], known: Known) -> None:
+        """Add what the cluster's stack recorded, if nothing else says where the state and documents are."""
         cluster, region = self._given("cluster"), self._given("region")
         takes_state = self.arguments.get("--state", None) is not None
         unset = not self._given("state") and not self._given("check-document")
@@ -97,22 +130,24 @@ class _Sources:
             _fill(self.arguments, self._of_cluster(content, source, known), source, known)
 
     def _given(self, setting: str) -> str:
-        """What was given for a setting so far, empty where nothing was."""
+        """The texts given for a setting so far."""
         argument = self.arguments.get(f"--{setting}", None)
         return argument.tokens[-1].value if argument is not None and argument.tokens else ""
 
-    def _of_cluster(self, content: Mapping[str, Any], source: str, known: frozenset[str]) -> dict[str, _Given]:
-        """What a file says of the cluster that a flag or a variable names; without one, its defaults."""
+    def _of_cluster(self, content: Mapping[str, Any], source: str, known: Known) -> dict[str, _Given]:
+        """The file's settings for the cluster that a flag or variable names; without one, the defaults."""
         from bottlerocket_ecs_updater.cli.settings.sections import take_apart  # noqa: PLC0415 - help needs no policy
 
         ours = frozenset(_name(argument) for argument in self.arguments if argument.parse)
-        sections = take_apart(content, source, known | ours)
+        sections = take_apart(content, source, known.with_ours(ours) - {CONFIG})
         cluster = self._given("cluster")
         said = sections.of(cluster) if cluster else sections.defaults
+        if CONFIG in said:
+            raise UsageError(f"{CONFIG} in {source}: a settings file cannot name another one")
         return {key: _Given(key, _texts(source, key, value)) for key, value in said.items()}
 
     def origin(self, setting: str) -> str:
-        """Where the value of a setting came from, in words."""
+        """Where the value of a setting came from, as text."""
         argument = self.arguments.get(f"--{setting}", None)
         if argument is None or not argument.tokens:
             return f"{setting} is its default"
@@ -124,31 +159,33 @@ def configure(
     environ: Mapping[str, str],
     definitions: Callable[[], Iterable[type]] = tuple,
     installed: Installed | None = None,
+    elsewhere: Callable[[], Iterable[str]] = tuple,
 ) -> App:
     """Prepare an application for `parse`.
 
     `definitions` gives the settings classes whose names may stand in the environment and in a file
     although the command at hand does not take them; it is called only when there is something to parse.
+    `elsewhere` gives the names that any command takes; it is called only for a name that is not among those.
     `installed` reads what the stack of a cluster wrote down.
     """
-    app.default_parameter = Parameter(allow_repeating=True)  # the last one wins, as in any shell alias
+    app.default_parameter = Parameter(allow_repeating=True)  # the last one wins, as in a shell alias
     app.help_format = "plaintext"  # the other formats import a Markdown parser, and take twice as long
-    app.config = (_Sources(environ, definitions, installed),)
+    app.config = (_Sources(environ, definitions, elsewhere, installed),)
     return app
 
 
 def arguments_of(settings: type) -> ArgumentCollection:
-    """The settings that a class defines, in order, as cyclopts sees them."""
+    """The settings that a class defines, in order, as cyclopts arguments."""
 
     def command(*, settings: Any) -> None:
-        """Take them."""
+        """A command that only takes the settings."""
 
     command.__annotations__["settings"] = settings
     return App(default_command=command).assemble_argument_collection()
 
 
 def parse(app: App, tokens: Sequence[str]) -> Callable[[], Any]:
-    """Give the call that the tokens ask for, its settings merged and validated. Raises UsageError."""
+    """The call for these tokens, with its settings merged and validated. Raises UsageError."""
     sources: _Sources = app.config[0]
     given = [f"-{token}" if _GO_FLAG.fullmatch(token) else token for token in tokens]
     try:
@@ -163,7 +200,7 @@ def parse(app: App, tokens: Sequence[str]) -> Callable[[], Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """A setting as it stands in a source: under which name, and the text or texts."""
+    """A setting as it is written in one source: its name there, and its texts."""
 
     written: str
     texts: tuple[str, ...]
@@ -172,7 +209,7 @@ class _Given:
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
-    # An empty variable is one that is not set, but for guards: templates cannot always leave a variable out.
+    # An empty variable counts as unset, because templates cannot always omit it. Guards are the exception.
     return {
         name.removeprefix(PREFIX).lower().replace("_", "-"): _Given(name, (value,) if value else (), empty=not value)
         for name, value in sorted(environ.items())
@@ -183,11 +220,14 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
 def _from_file(path: Path) -> Mapping[str, Any]:
     source = f"config file {path}"
     try:
-        return _content(path.read_text(encoding="utf-8"), source)
+        # Editors of Windows begin a file with a byte order mark.
+        return _content(path.read_text(encoding="utf-8-sig"), source)
     except OSError as error:
         raise UsageError(f"{source}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{source}: it is not UTF-8 text, at byte {error.start}") from error
     except ValueError as error:
-        # Of a file that is not UTF-8, and of a path that no file can have.
+        # The path is not valid.
         raise UsageError(f"{source}: {error}") from error
 
 
@@ -197,7 +237,7 @@ def _content(text: str, source: str) -> Mapping[str, Any]:
     except RecursionError as error:
         raise UsageError(f"{source}: it is nested too deep") from error
     except (ValueError, OverflowError) as error:
-        # Beside what is no TOML: dates that no calendar has, and numbers of thousands of digits.
+        # It is not TOML, or it has dates that do not exist or numbers of thousands of digits.
         raise UsageError(f"{source}: {error}") from error
 
 
@@ -215,16 +255,14 @@ def _texts(source: str, key: str, value: object) -> tuple[str, ...]:
             raise UsageError(f"{source}: {key} must be a text, a number, true or false, or a list of them")
 
 
-def _fill(
-    arguments: ArgumentCollection, given: Mapping[str, _Given], source: str, known_elsewhere: frozenset[str]
-) -> None:
-    """Add what a source gives wherever no earlier source gave anything; refuse names that nobody knows."""
+def _fill(arguments: ArgumentCollection, given: Mapping[str, _Given], source: str, known_elsewhere: Known) -> None:
+    """Add the settings of a source that no earlier source gave. Refuses unknown names."""
     ours = {argument.name.lstrip("-"): argument for argument in arguments if argument.parse}
     for name, setting in given.items():
         argument = ours.get(name)
         if argument is None:
             if name not in known_elsewhere:
-                raise UsageError(_unknown(setting.written, source, name, known_elsewhere | set(ours)))
+                raise UsageError(_unknown(setting.written, source, name, known_elsewhere.all | set(ours)))
         elif not argument.tokens and setting.texts:
             _append(argument, setting, source)
         elif setting.empty and not argument.tokens and _guards(argument):
@@ -232,10 +270,12 @@ def _fill(
 
 
 def _guards(argument: Argument) -> bool:
-    """Whether it holds something back, so that losing its value unnoticed would do harm."""
+    """Whether the setting is a guard, so that losing its value silently would do harm."""
     groups = argument.parameter.group
     listed = groups if isinstance(groups, tuple) else (groups,)
-    return not any(isinstance(group, Group) and group.name in MAY_BE_EMPTY for group in listed)
+    return _name(argument) == STATE or not any(
+        isinstance(group, Group) and group.name in MAY_BE_EMPTY for group in listed
+    )
 
 
 def _append(argument: Argument, setting: _Given, source: str) -> None:
@@ -277,7 +317,7 @@ def _explain(error: CycloptsError, arguments: ArgumentCollection) -> str:
 def _missing(error: MissingArgumentError, arguments: ArgumentCollection) -> str:
     if error.keyword:
         return f"{error.keyword} needs a value"
-    # A required flag that is missing was, more often than not, written with a slip.
+    # A missing required flag is most often a misspelt one.
     known = {name for argument in arguments for name in argument.names}
     flags = [token for token in error.unused_tokens or () if token.startswith("-") and token not in known]
     if flags:
@@ -296,7 +336,7 @@ def _missing(error: MissingArgumentError, arguments: ArgumentCollection) -> str:
 
 def _unknown_flag(written: str, arguments: ArgumentCollection) -> str:
     flag = written.partition("=")[0]
-    # Compared without their dashes, which every flag has in common.
+    # Compare without the dashes, which all flags have in common.
     names = [_name(argument) for argument in arguments if argument.parse]
     nearest = get_close_matches(flag.lstrip("-"), names, n=1, cutoff=ALIKE)
     return f"unknown flag {flag[:_SHOWN]}" + (f"; did you mean --{nearest[0]}?" if nearest else "")

@@ -1,6 +1,6 @@
-"""The settings that are the operator's policy: when, what, where and how fast.
+"""The settings of the operator's policy: when, what, where and how fast.
 
-A setting that may be given several times may also be written as a list in a file, or with `;` between in one text.
+A setting with several values can be repeated, written as a list in a file, or separated by `;` in one text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bottlerocket_ecs_updater.core.rules.promotion import SILENT_AFTER, Requirem
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, Selector, parse_selector
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRule, TaskRules
-from bottlerocket_ecs_updater.core.rules.versions import Downgrades, ReleaseRules, VersionRange
+from bottlerocket_ecs_updater.core.rules.versions import Downgrades, VersionRange, VersionRules
 from bottlerocket_ecs_updater.core.rules.windows import Freeze, Schedule, Window
 
 NOTHING = timedelta()
@@ -207,10 +207,10 @@ class RuleSettings:
 
     @property
     def rules(self) -> Rules:
-        """The rules as decisions ask them."""
+        """The rules, as the decision uses them."""
         return Rules(
             selection=Selection(self.include, self.exclude),
-            releases=ReleaseRules(
+            versions=VersionRules(
                 self.pin, self.allow, self.deny, self.minimum_age, Downgrades(self.downgrades), self.published_only
             ),
             schedule=Schedule(self.window, self.freeze),

@@ -19,41 +19,53 @@ import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
 from bottlerocket_ecs_updater.core.model.location import name_of
-from bottlerocket_ecs_updater.core.model.time_text import parse_span
-from bottlerocket_ecs_updater.core.planning.waves import CONCURRENCY_MAX, WAVE_MAX, FleetRules
+from bottlerocket_ecs_updater.core.model.time_text import duration_text, parse_span
+from bottlerocket_ecs_updater.core.planning.waves import (
+    APPROVE_MAX,
+    APPROVE_MIN,
+    APPROVE_WITHIN,
+    BAKE_MAX,
+    CONCURRENCY_MAX,
+    WAVE_MAX,
+    FleetRules,
+)
 from bottlerocket_ecs_updater.core.rules.policy import Limit
+from bottlerocket_ecs_updater.core.rules.promotion import spell_days
 from bottlerocket_ecs_updater.errors import UsageError
 
 CLUSTER, FLEET, WAVE = "cluster", "fleet", "wave"
 
 _PATTERN = re.compile(r"[A-Za-z0-9_*?\[\]!-]{1,255}")
-_OWN = frozenset({"clusters", "leave-out", "tag", "concurrency", "stop-after", "bake", "approve", WAVE})
+_OWN = frozenset(
+    {"clusters", "leave-out", "tag", "concurrency", "stop-after", "bake", "approve", "approve-within", WAVE}
+)
 """The keys of `[fleet]`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """A settings file that was taken apart."""
+    """A settings file split into its sections."""
 
     defaults: Mapping[str, Any]
     clusters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By pattern, in the order of the file."""
+    """By pattern, in file order."""
     fleet: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, cluster: str) -> Mapping[str, Any]:
-        """What the file says of one cluster."""
+        """The settings of one cluster."""
         merged = dict(self.defaults)
         for section in self._matching(cluster):
             merged |= {name: value for name, value in section.items() if name != WAVE}
         return merged
 
     def wave_of(self, cluster: str) -> int:
-        """The wave of a cluster; 1 where none is given."""
+        """The wave of a cluster; 1 by default."""
         waves = [section[WAVE] for section in self._matching(cluster) if WAVE in section]
         return int(waves[-1] if waves else self.fleet.get(WAVE, 1))
 
@@ -63,8 +75,8 @@ class Sections:
 
 
 def take_apart(content: Mapping[str, Any], source: str, known: Collection[str]) -> Sections:
-    """Check the names of a settings file, and take it apart. Raises UsageError, naming the section."""
-    content = {key.replace("_", "-"): value for key, value in content.items()}
+    """Check the names in a settings file and split it into sections. Raises UsageError that names the section."""
+    content = _dashed(content, source)
     clusters = content.pop(CLUSTER) if isinstance(content.get(CLUSTER), dict) else {}
     fleet = _named(content.pop(FLEET), f"[{FLEET}] in {source}", _OWN) if FLEET in content else {}
     sections: dict[str, Mapping[str, Any]] = {}
@@ -79,7 +91,7 @@ def take_apart(content: Mapping[str, Any], source: str, known: Collection[str]) 
 
 
 def read_sections(text: str, source: str, known: Collection[str]) -> Sections:
-    """The same, of a text. Raises UsageError for what is no TOML."""
+    """The same, for TOML text. Raises UsageError if it is not TOML."""
     try:
         return take_apart(tomllib.loads(text), source, known)
     except (ValueError, OverflowError, RecursionError) as error:
@@ -87,7 +99,7 @@ def read_sections(text: str, source: str, known: Collection[str]) -> Sections:
 
 
 def fleet_rules(sections: Sections, source: str) -> FleetRules:
-    """What `[fleet]` says. Raises UsageError."""
+    """The rules of `[fleet]`. Raises UsageError."""
     given = sections.fleet
     where = f"[{FLEET}] in {source}"
     try:
@@ -97,8 +109,9 @@ def fleet_rules(sections: Sections, source: str) -> FleetRules:
             tag=_tag(given["tag"]) if "tag" in given else None,
             concurrency=_between(given.get("concurrency", 10), 1, CONCURRENCY_MAX),
             stop_after=_limit(str(given.get("stop-after", "1"))),
-            bake=parse_span(str(given.get("bake", "0s"))),
+            bake=_bake(str(given.get("bake", "0s"))),
             approve=tuple(_between(one, 1, WAVE_MAX) for one in given.get("approve", [])),
+            approve_within=_approve_within(str(given.get("approve-within", duration_text(APPROVE_WITHIN)))),
         )
     except (ValueError, TypeError) as error:
         raise UsageError(f"{where}: {error}") from error
@@ -107,13 +120,24 @@ def fleet_rules(sections: Sections, source: str) -> FleetRules:
 def _named(section: Any, where: str, known: Collection[str]) -> Mapping[str, Any]:
     if not isinstance(section, dict):
         raise UsageError(f"{where} must be a table of settings")
-    named = {key.replace("_", "-"): value for key, value in section.items()}
+    named = _dashed(section, where)
     for name in named:
         if name not in known:
             nearest = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
             raise UsageError(
                 f"unknown setting {name} in {where}" + (f"; did you mean {nearest[0]}?" if nearest else "")
             )
+    return named
+
+
+def _dashed(section: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The section with its names written as flags are. Raises UsageError if one stands there in both ways."""
+    named: dict[str, Any] = {}
+    for key, value in section.items():
+        name = key.replace("_", "-")
+        if name in named:
+            raise UsageError(f"{name} is set twice in {where}, once with underscores")
+        named[name] = value
     return named
 
 
@@ -143,6 +167,21 @@ def _tag(text: Any) -> tuple[str, str]:
     if not equals or not key:
         raise ValueError(f"{text!r} is not a tag; write it as key=value")
     return key, value
+
+
+def _bake(text: str) -> timedelta:
+    bake = parse_span(text)
+    if bake > BAKE_MAX:
+        raise ValueError(f"bake is at most {duration_text(BAKE_MAX)}, not {text!r}; for days, use promoted-by")
+    return bake
+
+
+def _approve_within(text: str) -> timedelta:
+    within = parse_span(text)
+    if not APPROVE_MIN <= within <= APPROVE_MAX:
+        limits = f"{duration_text(APPROVE_MIN)} to {spell_days(APPROVE_MAX)}"
+        raise ValueError(f"approve-within is from {limits}, not {text!r}")
+    return within
 
 
 def _limit(text: str) -> Limit:

@@ -7,7 +7,7 @@ A setting more is a field more; what it means to the rest of the program is said
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.engine.lease.lease_note import LONGEST_TERM
 
 INSTANT = timedelta(0)
 POLL_MIN = timedelta(seconds=1)
-"""Of a world at the speed of ours: closer looks would be more calls than AWS allows an account."""
+"""In real time. More frequent looks would exceed the request rates that AWS allows an account."""
 ONE = Limit(number=1)
 
 LogFormat = Literal["auto", "json", "text"]
@@ -46,13 +46,13 @@ def _document(meaning: str) -> Parameter:
 
 
 ConfigFile = Annotated[Path | None, kinds.file("TOML file with any of these settings.")]
-"""Of every command: one file may serve them all, since what a command does not take is passed over."""
+"""Every command has it. One file can serve all commands, because each ignores settings that it does not take."""
 
 
 @Parameter(name="*", group="Cluster")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The cluster, where the state store is, and on which clock: of every command, so that all are on one."""
+    """The cluster, its state store and the clock. Every command has these settings."""
 
     cluster: Annotated[
         str,
@@ -90,7 +90,7 @@ class Target:
 
     @property
     def region_named(self) -> str | None:
-        """The region that the settings name, None when it is left to the standard AWS configuration."""
+        """The Region from the settings; None to use the standard AWS configuration."""
         return self.region or self._region_in_arn()
 
     def _region_in_arn(self) -> str | None:
@@ -115,7 +115,7 @@ class Documents:
 
     @property
     def by_kind(self) -> Mapping[DocumentKind, str]:
-        """The documents that there are, by what they are for."""
+        """The documents by kind."""
         names = {
             DocumentKind.CHECK: self.check_document,
             DocumentKind.APPLY: self.apply_document,
@@ -129,7 +129,7 @@ class Documents:
 @Parameter(name="*", group="Limits")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How many, how long, and when to stop."""
+    """Limits on numbers and durations, and when to stop."""
 
     max_unavailable: Annotated[
         Limit, kinds.limit("How many instances may be unavailable at once, whatever the cause; at least 1.")
@@ -187,7 +187,7 @@ class Limits:
             self._at_least(limit, "poll_interval")
 
     def _at_least(self, long: str, short: str, times: int = 1) -> None:
-        """Two settings that make sense only together: one must be so many times the other."""
+        """Check that one setting is at least so many times another."""
         if getattr(self, long) >= times * getattr(self, short):
             return
         names = (long.replace("_", "-"), short.replace("_", "-"))
@@ -216,7 +216,7 @@ class Output:
 
     @property
     def level(self) -> LogLevel:
-        """The least severe level that is logged, `quiet` and `verbose` taken into account."""
+        """The least severe level to log, from `quiet` and `verbose`."""
         if self.quiet:
             return "warning"
         return "debug" if self.verbose else self.log_level
@@ -255,7 +255,7 @@ class Messages:
     ] = "auto"
 
 
-# Where a part of the settings has a required field, it has no default here.
+# A part with a required field has no default here.
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
@@ -285,12 +285,12 @@ class RunSettings:
 
     @property
     def policy(self) -> Policy:
-        """The limits and rules that decisions keep."""
+        """The limits and rules for decisions."""
         return policy_of(self.limits, self.rules, self.documents)
 
 
 def policy_of(limits: Limits, rules: RuleSettings, documents: Documents | None = None) -> Policy:
-    """What decisions keep, from the settings that say it."""
+    """The limits and rules for decisions, from the settings."""
     return Policy(
         before_drain=documents is not None and documents.before_drain_document is not None,
         after_reboot=documents is not None and documents.after_reboot_document is not None,
@@ -311,15 +311,17 @@ def policy_of(limits: Limits, rules: RuleSettings, documents: Documents | None =
     )
 
 
-def load(tokens: Sequence[str], environ: Mapping[str, str]) -> RunSettings:
-    """Merge and validate the settings of `run` from its flags, an environment and the file that either names.
+def load(
+    tokens: Sequence[str], environ: Mapping[str, str], elsewhere: Callable[[], Iterable[str]] = tuple
+) -> RunSettings:
+    """Merge and validate the settings of `run` from flags, environment and file.
 
-    Raises UsageError, naming the setting, its value, what is allowed, and where the value came from.
+    Raises UsageError with the setting, its value, what is allowed, and where the value came from.
     """
 
     def settings_of_run(*, settings: RunSettings) -> RunSettings:
         return settings
 
-    app = configure(App(name="run"), environ)
+    app = configure(App(name="run"), environ, elsewhere=elsewhere)
     app.default(settings_of_run)
     return cast(RunSettings, parse(app, tokens)())

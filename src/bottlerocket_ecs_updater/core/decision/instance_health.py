@@ -46,10 +46,10 @@ def impaired_by_update(instance: Instance) -> str:
 def unhealthy_until(instance: Instance, now: datetime) -> datetime | None:
     """Until when an instance that was IMPAIRED since its boot must stay healthy; None if it was not, or long enough."""
     progress = instance.progress
-    at, proof = progress.impaired_at, progress.proof_at
-    if at is None or proof is None or at < proof or progress.was_impaired:
+    impaired, proof = progress.impaired, progress.proof
+    if impaired is None or proof is None or impaired.last_at < proof.asked_at or progress.was_impaired:
         return None
-    return None if has_passed(at, HEALTHY_FOR, now) else at + HEALTHY_FOR
+    return None if has_passed(impaired.last_at, HEALTHY_FOR, now) else impaired.last_at + HEALTHY_FOR
 
 
 def awaited_health(instance: Instance, since: datetime, now: datetime) -> str:
@@ -69,11 +69,10 @@ def awaited_health(instance: Instance, since: datetime, now: datetime) -> str:
 
 def long_impaired(instance: Instance, fleet: Fleet) -> bool:
     """Whether it has been IMPAIRED for `IMPAIRED_FOR`, or again and again, which it was not before its update."""
-    progress, registration = instance.progress, instance.registration
-    since = progress.impaired_since
-    if since is None or registration is None or _was_impaired(instance, fleet):
+    impaired, registration = instance.progress.impaired, instance.registration
+    if impaired is None or impaired.since is None or registration is None or _was_impaired(instance, fleet):
         return False
-    lasts = has_passed(since, IMPAIRED_FOR, fleet.at) or progress.impaired_times >= IMPAIRED_OFTEN
+    lasts = has_passed(impaired.since, IMPAIRED_FOR, fleet.at) or impaired.times >= IMPAIRED_OFTEN
     return lasts and registration.connected and registration.status is not Status.INACTIVE
 
 

@@ -1,14 +1,15 @@
 """Which container instances do not count: neither in the total of the budget, nor as unavailable.
 
 A budget limits how many of the instances in service may be out at once. An instance does not count if it is stopped in
-a warm pool, if a person stopped it, if AWS manages it, or if the policy excludes it. It may stay like that for months
-and must not block the cluster. A claimed instance always counts.
+a warm pool, if a person stopped it, if AWS manages it, if only its registration is left, or if the policy excludes it.
+It may stay like that for months and must not block the cluster. A claimed instance always counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
 from bottlerocket_ecs_updater.core.model.capacity_provider import is_managed
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -51,7 +52,11 @@ def _set_aside(machine: Machine | None, *, connected: bool) -> Hold | None:
         known = "ECS Managed Instances" if machine.managed_by_ecs else machine.managed_by
         return hold(Reason.MANAGED_INSTANCE, service=known)
     # A connected agent is newer information than what EC2 said.
-    return hold(Reason.INSTANCE_STOPPED, state=machine.state) if machine.stopped and not connected else None
+    if connected:
+        return None
+    if machine.terminated:
+        return hold(Reason.INSTANCE_TERMINATED)
+    return hold(Reason.INSTANCE_STOPPED, state=machine.state) if machine.stopped else None
 
 
 def outside(instance: Instance, policy: Policy) -> Hold | None:
@@ -68,11 +73,12 @@ def is_there(instance: Instance) -> bool:
     return instance.claim is not None or instance.registered
 
 
-def members(fleet: Fleet, policy: Policy) -> Iterable[Instance]:
+def members(this_pass: Pass) -> Iterable[Instance]:
     """The Bottlerocket instances that count in the total of the budget."""
+    fleet = this_pass.fleet
     for instance in fleet.instances.values():
         there = instance.bottlerocket and is_there(instance) and not _is_managed(instance, fleet)
-        if there and outside(instance, policy) is None:
+        if there and outside(instance, this_pass.policy) is None:
             yield instance
 
 

@@ -73,7 +73,10 @@ class Reboot:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Cancel pending reboot commands, so that the agent does not run one again. Best effort: nothing depends on it."""
+    """Cancel pending reboot commands, and an apply that was given up, so that the agent does not run one late.
+
+    Best effort: nothing depends on it.
+    """
 
     instance: InstanceId
 

@@ -67,6 +67,12 @@ class Reason(Enum):
         "its EC2 instance is {state}",
         "start it, and the next run checks it; or deregister it. The updater does not count it while it is stopped",
     )
+    INSTANCE_TERMINATED = _Words(
+        "instance-terminated",
+        "its EC2 instance is terminated, and only its registration in ECS is left",
+        "deregister it: `aws ecs deregister-container-instance --force`; ECS keeps an instance whose agent was "
+        "disconnected when it was terminated",
+    )
     SSM_CONNECTION_LOST = _Words(
         "ssm-connection-lost",
         "Systems Manager has lost the connection to it",
@@ -158,8 +164,8 @@ class Reason(Enum):
         "it is backing off until {until}; failed attempts at {version}: {attempts} (last: {why})",
         "{then}",
     )
-    RELEASE_SUSPECT = _Words(
-        "release-suspect",
+    VERSION_SUSPECT = _Words(
+        "version-suspect",
         "{version} failed on {count} instances of this cluster, so no other instance is updated to it",
         "run `release {version}` when you know that it is good, or wait for another version",
     )
@@ -390,6 +396,11 @@ class Reason(Enum):
         "a deployment is in progress: {services}",
         "wait until the deployment is done; if it hangs, ask its owner to end it",
     )
+    DEPLOYMENT_FAILED = _Words(
+        "deployment-failed",
+        "the last deployment of {services} failed, so ECS would start no task in place of those on it",
+        "ask its owner to deploy it again, or to roll it back",
+    )
     BEFORE_DRAIN_FAILED = _Words(
         "before-drain-failed",
         "its before-drain document failed: {detail}",
@@ -549,6 +560,7 @@ CHOSEN = frozenset(
         Reason.NOT_BOTTLEROCKET,
         Reason.MANAGED_INSTANCE,
         Reason.INSTANCE_STOPPED,
+        Reason.INSTANCE_TERMINATED,
         Reason.WARM_POOL,
         Reason.BLOCKED,
         Reason.DRAINED_BY_OTHERS,
@@ -583,7 +595,7 @@ NEVER_PASSES = frozenset(
         Reason.UNKNOWN_STATE,
         Reason.NO_ANSWER,
         Reason.END_OF_LIFE_VARIANT,
-        Reason.RELEASE_SUSPECT,
+        Reason.VERSION_SUSPECT,
         Reason.VERSION_BREAKS_TASKS,
         Reason.NO_PLACE,
         Reason.NO_ROOM,
@@ -594,6 +606,7 @@ NEVER_PASSES = frozenset(
         Reason.CHECKPOINT_FAILED,
         Reason.MEMBERSHIP_UNKNOWN,
         Reason.PUBLISHED_UNKNOWN,
+        Reason.DEPLOYMENT_FAILED,
         Reason.BEFORE_DRAIN_FAILED,
     }
 )

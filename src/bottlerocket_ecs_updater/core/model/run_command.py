@@ -57,6 +57,13 @@ class CommandResult:
     """The line of the host's output that says most."""
     busy: bool = False
     """Whether the host refused because another update command holds its update lock."""
+    cancelled: bool = False
+    """Whether its cancellation was requested from Systems Manager."""
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it was sent and gave no result in time. It may be running, or be delivered later."""
+        return self.end is CommandStatus.ABANDONED and bool(self.command)
 
 
 @dataclass(frozen=True, slots=True)

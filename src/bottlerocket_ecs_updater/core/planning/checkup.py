@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from bottlerocket_ecs_updater.core.decision.outside import set_aside
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import END_OF_LIFE_VARIANTS
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Registration
 from bottlerocket_ecs_updater.core.model.finding import Finding, fail, fine, warn
@@ -105,7 +106,7 @@ def judge_fleet(fleet: Fleet) -> Iterator[Finding]:
 
 def judge_published(fleet: Fleet, policy: Policy) -> Iterator[Finding]:
     """Whether the newest published version is known for each variant and architecture, if that is asked for."""
-    if not policy.rules.releases.published_only:
+    if not policy.rules.versions.published_only:
         return
     ours = (one.registration for one in fleet.instances.values() if one.bottlerocket)
     for parameter in sorted({name for one in ours if one is not None and (name := parameter_of(one)) is not None}):
@@ -129,6 +130,9 @@ def judge_instance(instance: Instance) -> Finding:
 
 
 def _troubles(instance: Instance, registration: Registration) -> Iterator[Finding]:
+    aside = set_aside(instance)
+    if aside is not None:
+        yield warn("instance", instance.id, str(aside), aside.remedy[:1].upper() + aside.remedy[1:])
     variant = registration.variant or ""
     if any(variant == end or variant.startswith(f"{end}-") for end in END_OF_LIFE_VARIANTS):
         remedy = "Replace the instance with one of aws-ecs-2 or later: a variant cannot be changed in place"

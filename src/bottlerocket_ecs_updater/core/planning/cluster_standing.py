@@ -151,13 +151,14 @@ def _since(
         return {}
     gap = before is not None and before.silent(policy.rules.stages.silent_after, at)
     # A time in the future, written by an earlier run with a fast clock, counts as now.
-    kept = {version: min(then, at) for version, then in before.since.items()} if before is not None and not gap else {}
+    known = {version: min(then, at) for version, then in before.since.items()} if before is not None and not gap else {}
     kept = {
-        version: then for version, then in kept.items() if not any(_went_back(one, version, then) for one in eligible)
+        version: then for version, then in known.items() if not any(_went_back(one, version, then) for one in eligible)
     }
     lowest = now.lowest
     if lowest is not None and not any(version >= lowest for version in kept):
-        kept[lowest] = at
+        # A cluster that went back from a newer version has been on this one, or a newer one, since then.
+        kept[lowest] = min((then for version, then in known.items() if version >= lowest), default=at)
     return dict(sorted(kept.items(), reverse=True)[:VERSIONS_KEPT])
 
 

@@ -8,6 +8,7 @@
     stop-after  = "1"              # clusters that fail in a wave before no further wave begins; or "20%"
     bake        = "15m"            # between waves
     approve     = [3]              # a person is asked before these waves
+    approve-within = "12h"         # and may take this long
 
     [cluster."staging-*"]
     wave = 1
@@ -31,6 +32,14 @@ CLUSTERS_MAX = 1000
 """Names are at most 255 characters, and a state takes 256 KiB; 25,000 events are 20 for each of a thousand."""
 
 WAVE_MAX = 99
+
+BAKE_MAX = timedelta(days=1)
+"""A longer wait would overlap the next release. Promotion waits for days, outside the execution."""
+
+APPROVE_WITHIN = timedelta(hours=12)
+"""The period of the stack's schedule by default. A longer limit leaves several questions open at once."""
+
+APPROVE_MIN, APPROVE_MAX = timedelta(minutes=1), timedelta(days=7)
 ONE = Limit(number=1)
 
 
@@ -45,6 +54,7 @@ class FleetRules:
     stop_after: Limit = ONE
     bake: timedelta = timedelta()
     approve: tuple[int, ...] = ()
+    approve_within: timedelta = APPROVE_WITHIN
 
     def takes(self, name: str, tags: Mapping[str, str]) -> bool:
         """Whether a cluster is among those that run."""
@@ -74,6 +84,8 @@ class Wave:
     bake: timedelta
     """How long to wait after this wave if another one follows."""
     approve: bool
+    approve_within: timedelta = APPROVE_WITHIN
+    """How long a person may take to approve it."""
 
 
 def waves_of(found: Iterable[Found], rules: FleetRules) -> Sequence[Wave]:
@@ -89,6 +101,7 @@ def waves_of(found: Iterable[Found], rules: FleetRules) -> Sequence[Wave]:
             rules.stop_after.of(len(names)),
             rules.bake,
             number in rules.approve,
+            rules.approve_within,
         )
         for number, names in sorted(by_number.items())
     )
@@ -105,6 +118,7 @@ def waves_json(waves: Iterable[Wave]) -> dict[str, object]:
                 "stop_after": wave.stop_after,
                 "bake": int(wave.bake.total_seconds()),
                 "approve": wave.approve,
+                "approve_within": int(wave.approve_within.total_seconds()),
             }
             for wave in waves
         ]

@@ -1,7 +1,7 @@
-"""Change calendars: nothing begins while one of them is closed, nor what would not end before one closes.
+"""Change calendars: no update starts while one is closed, or if it would not end before one closes.
 
-Systems Manager tells the state of a calendar and the time of its next change (GetCalendarState). It does not tell what
-comes after that. A calendar that could not be read counts as closed.
+Systems Manager returns the state of a calendar and the time of its next change (GetCalendarState), but nothing after
+that. A calendar that could not be read counts as closed.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ def read_calendar(text: str) -> str:
 def hold_for_calendars(
     wanted: Iterable[str], states: Mapping[str, CalendarState], now: datetime, needed: timedelta
 ) -> Hold | None:
-    """Why something that takes so long may not begin now: the calendar that holds longest; None where none does."""
+    """Why something that takes this long may not begin now: the calendar that holds longest; None if none does."""
     holds = [why for arn in wanted if (why := _hold(arn, states.get(arn, NOT_READ), now, needed)) is not None]
-    # What opens at a known time is not worth saying beside what nobody knows.
+    # A known opening time is useless if another calendar's is unknown.
     return max(holds, key=lambda why: why.reason is Reason.CALENDAR_UNKNOWN, default=None)
 
 
 def opens_at(wanted: Iterable[str], states: Mapping[str, CalendarState]) -> datetime | None:
-    """When the last of the calendars opens that are closed now; None where all are open, or no time is known."""
+    """When all calendars will be open; None if they are open now, or if a time is unknown."""
     closed = [state for arn in wanted if isinstance(state := states.get(arn, NOT_READ), CalendarClosed)]
     return max((state.opens for state in closed if state.opens is not None), default=None)
 
 
 def closes_at(wanted: Iterable[str], states: Mapping[str, CalendarState]) -> datetime | None:
-    """When the first of the calendars closes that are open now; None where no time is known."""
+    """When the first open calendar closes; None if no time is known."""
     opened = [state for arn in wanted if isinstance(state := states.get(arn, NOT_READ), CalendarOpen)]
     return min((state.closes for state in opened if state.closes is not None), default=None)
 

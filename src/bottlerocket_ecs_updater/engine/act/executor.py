@@ -35,11 +35,11 @@ from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind, PendingCommand
 from bottlerocket_ecs_updater.core.state.ledger import with_backoff, with_blocked, with_survival
 from bottlerocket_ecs_updater.core.state.observe import (
+    see_cancelled,
     see_denied,
     see_drain_sent,
     see_maybe_sent,
     see_reboot_sent,
-    see_reboots_cancelled,
     see_refused,
     see_return_sent,
     see_sent,
@@ -190,7 +190,7 @@ class Executor:
         """Whether the instance may have been set ACTIVE, but ECS has neither confirmed nor shown it."""
         instance = self._known.instance(id_)
         registration, progress = instance.registration, instance.progress
-        sent = progress.return_sent_at is not None and not progress.return_confirmed
+        sent = progress.sent_return is not None and not progress.return_confirmed
         return sent and registration is not None and registration.status is not Status.ACTIVE
 
     def _try_batch(self, batch: Sequence[Command]) -> set[InstanceId]:
@@ -375,14 +375,16 @@ class Executor:
         return set()
 
     def _cancel(self, batch: Sequence[Cancel]) -> set[InstanceId]:
-        """Cancel each reboot command once, if AWS allows it. A denial does not end the run: nothing depends on it."""
+        """Cancel each command once, if AWS allows it. A denial does not end the run: nothing depends on it."""
         by_command: dict[CommandId, list[InstanceId]] = {}
         for command in batch:
             instance = self._known.instance(command.instance)
             for one in instance.reboots:
                 if one.open and one.command and not one.cancelled:
                     by_command.setdefault(one.command, []).append(instance.id)
-            self._known.learn(see_reboots_cancelled(instance))
+            if instance.applied is not None and instance.applied.given_up and not instance.applied.cancelled:
+                by_command.setdefault(instance.applied.command, []).append(instance.id)
+            self._known.learn(see_cancelled(instance))
         for id_, instances in by_command.items():
             if not self._cancel_denied:
                 self._cancel_one(id_, instances)

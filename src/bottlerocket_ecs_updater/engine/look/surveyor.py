@@ -19,10 +19,11 @@ from bottlerocket_ecs_updater.core.capacity.cluster_room import capacity_provide
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, Membership
 from bottlerocket_ecs_updater.core.model.calendars import CalendarState, CalendarUnread
 from bottlerocket_ecs_updater.core.model.capacity_provider import CapacityProvider, ProviderKind
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import PingStatus, Status
 from bottlerocket_ecs_updater.core.model.event import HealthChanged, RuleOff, VersionWithdrawn
-from bottlerocket_ecs_updater.core.model.ids import InstanceId, TaskArn
-from bottlerocket_ecs_updater.core.model.instance import Instance, SurveyedFacts
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId, TaskArn
+from bottlerocket_ecs_updater.core.model.instance import Instance, Machine, SurveyedFacts
 from bottlerocket_ecs_updater.core.model.published import (
     NewestPublished,
     Published,
@@ -55,6 +56,9 @@ PROVIDERS_EVERY = timedelta(minutes=15)
 
 DRAINED_EVERY = timedelta(minutes=1)
 """How often the Auto Scaling group is read of instances that someone else drained."""
+
+AWAY_FOR = timedelta(minutes=3)
+"""After this time a rebooting host is usually back; EC2 tells whether one that is not still exists."""
 
 CALENDARS_EVERY = timedelta(minutes=1)
 """A calendar also changes when people add entries: it is read this often, with a look at the services."""
@@ -91,6 +95,8 @@ class Surveyor:
         """Withdrawn versions that this run has reported, by parameter."""
         self._untyped: set[str] = set()
         """Instance types that were looked up: EC2 may not return all of them."""
+        self._drained_seen: dict[InstanceId, datetime] = {}
+        """When each instance that someone else drained was first seen DRAINING."""
         self._off: set[str] = set()
         self._answered: set[str] = set()
         self._unheard: Counter[str] = Counter()
@@ -110,14 +116,15 @@ class Surveyor:
     def look_at_machines(self, now: datetime) -> None:
         """Describe in EC2 the instances that ECS or Systems Manager cannot reach, or that someone else drained."""
         survey = self._survey
-        asked = [one.id for one in self._known.instances.values() if _odd(one)]
+        asked = [one.id for one in self._known.instances.values() if _odd(one, self._known.run, now)]
         if survey is None or not asked:
             return
         found = self._ask(MACHINES, lambda: survey.machines(asked))
         if found is None or isinstance(found, NotNow):
             return
         for id_ in asked:
-            self._learn(id_, replace(self._around(id_, now), machine=found.get(id_)))
+            around = self._around(id_, now)
+            self._learn(id_, replace(around, machine=_after(around.machine, found.get(id_))))
 
     def look_at_groups_of_claimed(self, wanted: Collection[InstanceId], now: datetime) -> None:
         """Read the Auto Scaling state of claimed instances. One call covers all of them."""
@@ -126,8 +133,11 @@ class Surveyor:
 
     def look_at_groups_of_drained(self, now: datetime) -> None:
         """Read whether the Auto Scaling group drained the instances that were drained since the last listing."""
-        drained = [one.id for one in self._known.instances.values() if _drained_since(one, now)]
-        self._look_at_memberships(drained, now)
+        drained = [one for one in self._known.instances.values() if _drained_by_others(one)]
+        first_seen = {one.id: self._drained_seen.get(one.id, now) for one in drained}
+        self._drained_seen = first_seen
+        due = [one.id for one in drained if _group_due(one, first_seen[one.id], now)]
+        self._look_at_memberships(due, now)
 
     def _sharing_a_call(self, candidates: Sequence[InstanceId]) -> Sequence[InstanceId]:
         """The candidates, and as many claimed instances as fit in the same call."""
@@ -167,7 +177,7 @@ class Surveyor:
 
     def look_at_published(self, now: datetime) -> None:
         """Read the newest published versions of the hosts' variants, if only published versions are admitted."""
-        if not self._policy.rules.releases.published_only:
+        if not self._policy.rules.versions.published_only:
             return
         known = self._known
         hosts = (one.registration for one in known.instances.values() if one.bottlerocket)
@@ -225,7 +235,7 @@ class Surveyor:
     def look_around(self, ids: Collection[InstanceId], now: datetime) -> None:
         """Read everything that rules need right before instances start their update. Reuses no earlier survey."""
         chosen = [self._known.instance(id_) for id_ in sorted(ids)]
-        candidates = [one.id for one in chosen if one.claim is None or one.progress.drain_sent_at is None]
+        candidates = [one.id for one in chosen if one.claim is None or one.progress.drain is None]
         if self._survey is None or not candidates:
             return
         missed = (
@@ -373,19 +383,37 @@ def _still_refreshing(found: Membership | None, before: Membership | None) -> Me
     return found
 
 
-def _drained_since(instance: Instance, now: datetime) -> bool:
-    """Whether someone else drained the instance, and its group has not been read for a while."""
-    registration, around = instance.registration, instance.around
-    drained = registration is not None and registration.status is Status.DRAINING and instance.claim is None
-    answered_at = around.group_at if around is not None else None
-    return drained and instance.bottlerocket and (answered_at is None or has_passed(answered_at, DRAINED_EVERY, now))
-
-
-def _odd(instance: Instance) -> bool:
-    """Whether EC2 may explain why the instance is unreachable: stopped, AWS-managed, or known by another id."""
+def _drained_by_others(instance: Instance) -> bool:
     registration = instance.registration
-    if not instance.bottlerocket or registration is None or instance.claim is not None or not instance.registered:
+    drained = registration is not None and registration.status is Status.DRAINING and instance.claim is None
+    return drained and instance.bottlerocket
+
+
+def _group_due(instance: Instance, drained_seen: datetime, now: datetime) -> bool:
+    """Whether its group has not answered since it was seen DRAINING, or not for a while."""
+    answered_at = instance.around.group_at if instance.around is not None else None
+    return answered_at is None or answered_at < drained_seen or has_passed(answered_at, DRAINED_EVERY, now)
+
+
+def _after(before: Machine | None, found: Machine | None) -> Machine | None:
+    """The machine after one more look."""
+    if found is None or found.state:
+        return found
+    return replace(found, unknown_looks=before.unknown_looks + 1 if before is not None else 1)
+
+
+def _odd(instance: Instance, run: RunId, now: datetime) -> bool:
+    """Whether EC2 may explain why the instance is unreachable: it is stopped, terminated, AWS-managed, …
+
+    A host that we reboot is down for a while, so EC2 is asked about it only if it stays away.
+    """
+    registration = instance.registration
+    if not instance.bottlerocket or registration is None or not instance.registered or registration.external:
         return False
+    if instance.claim is not None:
+        since = instance.progress.disconnected_since
+        own = instance.claim.run == run and instance.claim.phase is not ClaimPhase.QUARANTINED
+        return since is not None and (not own or has_passed(since, AWAY_FOR, now))
     unreachable = not registration.connected or instance.reach is PingStatus.UNKNOWN
     return unreachable or registration.status is not Status.ACTIVE
 

@@ -1,1 +1,1 @@
-"""What the events of a run amount to."""
+"""Works out from the events of a run what its reports say."""

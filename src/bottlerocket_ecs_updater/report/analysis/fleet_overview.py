@@ -1,4 +1,4 @@
-"""All clusters that share a store, as people look at them: the worst first, with what to do about each."""
+"""The overview of all clusters that share a store, worst first."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DAY = timedelta(days=1)
 
 
 class State(Enum):
-    """How a cluster stands, the worst first."""
+    """The state of a cluster, worst first."""
 
     QUARANTINE = "quarantine"
     FAILED = "run failed"
@@ -30,7 +30,7 @@ class State(Enum):
 
     @property
     def bad(self) -> bool:
-        """Whether a person should look."""
+        """Whether a person should look at it."""
         return self in (State.QUARANTINE, State.FAILED, State.UNREADABLE, State.SILENT)
 
 
@@ -47,14 +47,14 @@ class FleetRow:
     behind: timedelta | None = None
     """How long ago a newer version than its oldest instance runs was first seen."""
     why: tuple[str, ...] = ()
-    """What is wrong, and what holds it, the most important first."""
+    """What is wrong and what holds it, the most important first."""
     eligible: int = 0
     last_run: str = ""
     last_outcome: str = ""
     last_at: datetime | None = None
     looked_at: datetime | None = None
     updated_within: timedelta | None = None
-    """From the first sight of the version that it runs to its last instance that came to it."""
+    """From when its version was first seen to when its last instance was updated to it."""
 
     @property
     def days_behind(self) -> float:
@@ -64,7 +64,7 @@ class FleetRow:
 
 @dataclass(frozen=True, slots=True)
 class FleetOverview:
-    """All of them, and what people said of versions."""
+    """All clusters, and the acts of people on versions."""
 
     at: datetime
     rows: tuple[FleetRow, ...]
@@ -76,7 +76,7 @@ class FleetOverview:
 
     @property
     def headline(self) -> str:
-        """All of it in a sentence."""
+        """The overview in one sentence."""
         total = len(self.rows)
         many = counted(total, "cluster")
         counts = [f"{self.count(state)} {state.value}" for state in State if self.count(state)]
@@ -90,7 +90,7 @@ def overview_of(
     now: datetime,
     silent_after: timedelta = SILENT_AFTER,
 ) -> FleetOverview:
-    """The rows, the worst first: by state, then by how far behind, then by name."""
+    """The rows, worst first: by state, then by how far behind, then by name."""
     rows = [_row(one, now, silent_after) for one in standings]
     rows += (FleetRow(_name_in(key), key, State.UNREADABLE, why=(why,)) for key, why in unreadable.items())
     order = list(State)
@@ -99,7 +99,7 @@ def overview_of(
 
 
 def orders(rows: Sequence[FleetRow]) -> Sequence[Mapping[str, int]]:
-    """The place of each row in every order that a page can be sorted in, without a script."""
+    """The position of each row in every sort order of the page, so that sorting needs no script."""
     keys: Mapping[str, Callable[[FleetRow], Any]] = {
         "worst": lambda _: 0,
         "name": lambda row: (row.name, row.place),

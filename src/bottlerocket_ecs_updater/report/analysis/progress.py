@@ -1,4 +1,4 @@
-"""Where a run stands at this moment, from its events so far: what the live display and the gauges read."""
+"""The progress of a run, from its events so far, for the live display and the gauges."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bottlerocket_ecs_updater.report.analysis.timeline import BEFORE_A_DRAIN
 from bottlerocket_ecs_updater.report.words.severity import PASSES_BY_ITSELF
 
 TO_COME = frozenset({Phase.AVAILABLE, Phase.STAGING, Phase.READY})
-"""Phases of instances that a run still has before it."""
+"""Phases of instances that are still to be updated."""
 
 
 @dataclass(slots=True)
 class InProgress:
-    """An instance that is out of service for our work, or whose slot settles."""
+    """An instance that the run has taken out of service, or whose slot settles."""
 
     phase: str
     since: datetime
@@ -30,9 +30,9 @@ class InProgress:
     taken: datetime
     """When it was claimed."""
     change: str = ""
-    """From which release to which."""
+    """From which version to which."""
     found: bool = False
-    """An earlier run had taken it: how long that was says nothing of how long a slot takes."""
+    """Whether an earlier run claimed it. Then its duration does not count for the forecast."""
 
 
 @dataclass(slots=True)
@@ -43,24 +43,24 @@ class Progress:
     cluster: str = ""
     bottlerocket: int = 0
     phases: dict[InstanceId, Phase] = field(default_factory=dict)
-    releases: dict[InstanceId, Version] = field(default_factory=dict)
+    versions: dict[InstanceId, Version] = field(default_factory=dict)
     became: dict[InstanceId, OutcomeKind] = field(default_factory=dict)
-    """What instances have come to for good, as far as the run has said so."""
+    """The final outcomes of instances so far."""
     holds: dict[InstanceId, Reason] = field(default_factory=dict)
     in_progress: dict[InstanceId, InProgress] = field(default_factory=dict)
     """Those in progress, in the order in which they began."""
     quarantined: set[InstanceId] = field(default_factory=set)
     slot_spans: list[timedelta] = field(default_factory=list)
-    """How long each slot was taken, from the claim until the cluster had settled."""
+    """How long each slot was used, from the claim until the cluster settled."""
     most_in_progress: int = 0
     progress_at: datetime | None = None
-    """When an instance last got on."""
+    """When an instance last made progress."""
     halted: str = ""
     stopping: str = ""
     paused: str = ""
-    """Who paused the updates, and why; empty while they go on."""
+    """Who paused the updates, and why; empty if they are not paused."""
     waiting: str = ""
-    """What is waited for; empty once it answers."""
+    """What the run waits for; empty if it does not wait."""
     finished: bool = False
 
     def note(self, event: e.Event) -> None:
@@ -92,7 +92,7 @@ class Progress:
                 pass
 
     def count(self, became: OutcomeKind) -> int:
-        """How many instances have come to that end so far."""
+        """How many instances have that outcome so far."""
         return sum(1 for one in self.became.values() if one is became)
 
     @property
@@ -110,7 +110,7 @@ class Progress:
 
     @property
     def to_come(self) -> int:
-        """How many instances wait for their turn: an update for them is known, and nothing lasting holds them."""
+        """How many instances are still to be updated: they are offered an update, and no lasting hold applies."""
         return sum(1 for id_, phase in self.phases.items() if phase in TO_COME and self._open(id_))
 
     def _open(self, id_: InstanceId) -> bool:
@@ -118,9 +118,9 @@ class Progress:
         return id_ not in self.became and id_ not in self.in_progress and (hold is None or hold in PASSES_BY_ITSELF)
 
     def ends_at(self, now: datetime) -> datetime | None:
-        """When the run is likely to end, None while there is nothing to judge by.
+        """When the run is likely to end; None while there is no data.
 
-        What is to come is taken in rounds of as many as were in progress at once, each as long as one took so far.
+        Assumes rounds of as many instances as were in progress at once, each as long as one took so far.
         """
         if not self.slot_spans or self.halted or self.stopping:
             return None
@@ -134,7 +134,7 @@ class Progress:
         id_ = event.instance
         match event:
             case e.HostChecked(answer=HostReport(running=running)) | e.Rebooted(version=running):
-                self.releases[id_] = running
+                self.versions[id_] = running
             case e.InstanceHeld(hold=hold):
                 self.holds[id_] = hold.reason
                 self._let_go(id_)
@@ -175,7 +175,7 @@ class Progress:
             self.quarantined.discard(id_)
 
     def _let_go(self, id_: InstanceId) -> None:
-        """It is ours no more; a slot that settles stays taken."""
+        """The instance has left our hands. A slot that settles stays taken."""
         one = self.in_progress.get(id_)
         if one is not None and one.phase != "settling":
             del self.in_progress[id_]

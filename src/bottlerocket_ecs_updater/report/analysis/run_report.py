@@ -1,6 +1,7 @@
-"""The account of one run: everything that its page, its JSON and its Markdown say, worked out once from its events.
+"""The report of one run as a value.
 
-What is broken comes first, with since when and what to do: whoever reads it at three in the morning reads the top.
+Page, JSON and Markdown all render it. What is broken comes first, with since when and what to do, because a person on
+call reads the top.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.severity import wants_a_person
 
 ALIKE_MAX = 3
-"""Sentences of one reason that are told apart; beyond, one of them stands for all."""
+"""How many different sentences for one reason are shown. Beyond that, one stands for all."""
 
 WHY_IN_HEADLINE_MAX_CHARACTERS = 120
-"""Of why a run could not begin: there is nothing else to say of it, and the whole stands below the headline."""
+"""Characters of the reason why a run could not begin that are shown in the headline. The whole reason is below it."""
 
 
 class Ending(Enum):
-    """How a run ended, in words that are not colours."""
+    """How a run ended."""
 
     WELL = "all well"
     NOTHING = "nothing to do"
@@ -62,7 +63,7 @@ class Ending(Enum):
 
     @property
     def bad(self) -> bool:
-        """Whether a person should look."""
+        """Whether a person should look at it."""
         return self in _BAD
 
 
@@ -88,16 +89,16 @@ class Trouble:
     why: str
     to_do: str
     lanes: tuple[Lane, ...] = ()
-    """The instances that it is about; none where it is about the run."""
+    """The instances that it is about; empty if it is about the run."""
     said: tuple[tuple[str, str], ...] = ()
-    """Instances with what their hosts said, where it differs from one to the other."""
+    """What the hosts said, by instance, if it differs between them."""
     commands: tuple[SuggestedCommands, ...] = ()
     out_of_service: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Instances that came to the same end for the same reason."""
+    """Instances with the same outcome for the same reason."""
 
     became: OutcomeKind
     code: str
@@ -105,18 +106,18 @@ class Group:
     to_do: str
     rows: tuple[Row, ...]
     alike: bool
-    """Whether `why` is that of every one of them, not of the first only."""
+    """Whether `why` applies to all of them, not only to the first."""
     commands: tuple[SuggestedCommands, ...] = ()
 
     @property
     def wants_a_person(self) -> bool:
-        """Whether it stays until somebody does something."""
+        """Whether it lasts until a person acts."""
         return any(isinstance(row.outcome, Hold) and wants_a_person(row.outcome) for row in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """How many instances ran a release before the run, and after it."""
+    """How many instances ran a version before the run, and after it."""
 
     version: Version
     before: int
@@ -137,19 +138,19 @@ class RunReport:
     moves: tuple[Move, ...]
     events: tuple[Event, ...]
     reach: Reach
-    """How commands find the cluster."""
+    """The flags with which commands find the cluster."""
     unreadable: tuple[str, ...] = ()
     """Lines of the record that could not be read."""
     acts: tuple[Act, ...] = ()
-    """What people did from a day before the run until its end, the oldest first."""
+    """The acts of people from a day before the run until its end, oldest first."""
 
     def lane(self, row: Row) -> Lane | None:
-        """What is known of the time of an instance."""
+        """The timeline of an instance."""
         return self.timeline.lanes.get(row.instance) if self.timeline is not None else None
 
     @property
     def most_out_at_once(self) -> int:
-        """How many instances were out of service at once for our work, at most."""
+        """The most instances that the run had out of service at once."""
         return max((count for _, count in self.timeline.out_at_once()), default=0) if self.timeline else 0
 
     @property
@@ -160,14 +161,14 @@ class RunReport:
 
     @property
     def moved(self) -> int | None:
-        """How many tasks of services the drains had to move, None where no drain tells."""
+        """How many service tasks the drains moved; None if that is not recorded."""
         lanes = self.timeline.lanes.values() if self.timeline is not None else ()
-        told = [lane.moved for lane in lanes if lane.moved is not None]
-        return sum(told) if told else None
+        moved = [lane.moved for lane in lanes if lane.moved is not None]
+        return sum(moved) if moved else None
 
     @property
     def median_out_of_service(self) -> timedelta | None:
-        """The middle one of these; None where no instance came back."""
+        """The median of these; None if no instance came back."""
         spans = self.out_of_service
         return timedelta(seconds=median(one.total_seconds() for one in spans)) if spans else None
 
@@ -180,10 +181,10 @@ def run_report(
     reach: Reach | None = None,
     acts: Sequence[Act] = (),
 ) -> RunReport:
-    """Work out the account of a run; `cluster` is for one that left before it could say on which it was.
+    """Make the report of a run.
 
-    `reach` says how commands find the cluster; without it they name the cluster and no more. `acts` are what people
-    did around it.
+    `cluster` is used if the run ended before it recorded its cluster. `reach` says how suggested commands find the
+    cluster; without it they only name it. `acts` are the acts of people around the run.
     """
     summary, timeline = summarize(events), timeline_of(events)
     summary = summary if summary.cluster else replace(summary, cluster=cluster or (reach.cluster if reach else ""))
@@ -229,7 +230,7 @@ def _ending(summary: Summary, timeline: Timeline | None, events: Sequence[Event]
 
 
 def _stopped(summary: Summary, timeline: Timeline | None) -> Ending:
-    """How a run that somebody stopped left the cluster."""
+    """How a run that was stopped left the cluster."""
     counts = summary.counts
     failed = bool(counts[OutcomeKind.FAILED] or counts[OutcomeKind.QUARANTINED])
     if (timeline is not None and list(_open_lanes(summary, timeline.lanes))) or (summary.exit_code and not failed):
@@ -241,7 +242,7 @@ def _stopped(summary: Summary, timeline: Timeline | None) -> Ending:
 
 
 def _nothing_updated(summary: Summary, ours: int) -> str:
-    """What held everything back, where that does not pass by itself."""
+    """What held all instances, if it does not pass by itself."""
     if summary.outcome == "stuck":
         return summary.why[:1].upper() + summary.why[1:WHY_IN_HEADLINE_MAX_CHARACTERS]
     return f"Nothing was updated: {summary.counts[OutcomeKind.HELD]} of {counted(ours, 'instance')} held back"
@@ -287,9 +288,9 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
 
 
 def _by_what(summary: Summary) -> str:
-    """By which signal, where the run says it."""
-    told = re.match(r"SIG[A-Z]+\b", summary.why)
-    return f" by {told[0]}" if told else ""
+    """The signal that stopped the run, if it is recorded."""
+    signal = re.match(r"SIG[A-Z]+\b", summary.why)
+    return f" by {signal[0]}" if signal else ""
 
 
 def _trouble_in_words(quarantined: int, failed: int) -> str:
@@ -371,7 +372,7 @@ def _what_it_said(lanes: Sequence[Lane], reach: Reach) -> Iterable[SuggestedComm
     """The command that shows what the last document said on the first of these instances."""
     for lane in lanes:
         sent = [event for event in lane.events if isinstance(event, CommandSent) and event.command]
-        # What an apply, a reboot or a document of the operator's said explains more than the check after it.
+        # The output of an apply, a reboot or a hook document explains more than the check after it.
         sent = [event for event in sent if event.kind is not DocumentKind.CHECK] or sent
         if sent:
             return for_invocation(sent[-1].kind.value, sent[-1].command, lane.instance, reach)
@@ -408,7 +409,7 @@ def _left_open(summary: Summary, lanes: Mapping[InstanceId, Lane]) -> Iterable[T
 
 
 def _open_lanes(summary: Summary, lanes: Mapping[InstanceId, Lane]) -> Iterable[Lane]:
-    """Those that are out of service and not in quarantine."""
+    """Instances that are out of service and not quarantined."""
     quarantined = {row.instance for row in summary.rows if row.became is OutcomeKind.QUARANTINED}
     return (lane for lane in lanes.values() if lane.out_since is not None and lane.instance not in quarantined)
 
@@ -424,7 +425,7 @@ def _said(group: Group) -> tuple[tuple[str, str], ...]:
 
 
 def _groups(rows: Iterable[Row], which: set[OutcomeKind], alike_max: int = ALIKE_MAX) -> list[Group]:
-    """Rows by reason; one reason with many different sentences makes one group, else each sentence is its own."""
+    """Rows by reason. A reason with many different sentences is one group; otherwise each sentence is a group."""
     by_code: dict[tuple[OutcomeKind, str], list[Row]] = {}
     for row in rows:
         if row.became in which:
@@ -464,7 +465,7 @@ def _moves(summary: Summary, timeline: Timeline | None) -> tuple[Move, ...]:
 
 
 def spent_by_part(timeline: Timeline) -> dict[Part, list[timedelta]]:
-    """Every stretch of the run by the part of an instance's life that it was, in the order of that life."""
+    """The durations of each part of an instance's life, in the order of that life."""
     spans: dict[Part, list[timedelta]] = {part: [] for part in Part}
     for lane in timeline.lanes.values():
         for stretch in lane.stretches:

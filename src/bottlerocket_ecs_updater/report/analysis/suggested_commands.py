@@ -1,6 +1,6 @@
-"""What a person types next: whole commands, to be copied as they stand, for whoever reads the page in the night.
+"""Complete commands that a person can copy and run next.
 
-A remedy says in words what to do; where one of our own commands does it, the remedy names it in back-ticks.
+A remedy says in words what to do. If one of the updater's commands does it, the remedy names it in back-ticks.
 """
 
 from __future__ import annotations
@@ -15,47 +15,47 @@ from bottlerocket_ecs_updater.core.model.reasons import Failure
 PROGRAM = "bottlerocket-ecs-updater"
 
 SPELLED_OUT_MAX = 3
-"""Instances for which a command is spelled out: those of the others differ in the id only."""
+"""How many instances get a command of their own. The others differ only in the id."""
 
 _NAMED = re.compile(r"`(release|resume|pause|plan|explain)(?: ([^`]+))?`")
 
 _IN_THE_CONSOLE = frozenset(
     failure.code for failure in (Failure.NOT_BACK, Failure.ROLLED_BACK, Failure.NEVER_REBOOTED, Failure.REBOOT_STALLED)
 )
-"""Failures whose cause stands in the console output of the machine, if anywhere."""
+"""Failures whose cause may be in the machine's console output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How a command finds the cluster of a run, and what is kept of it."""
+    """How a command finds the cluster of a run and its state."""
 
     cluster: str
     region: str = ""
-    """Empty where it is left to the configuration of AWS."""
+    """Empty to use the AWS configuration."""
     state: str = ""
-    """Empty where there is no state store."""
+    """Empty without a state store."""
 
     def line(self, *words: str) -> str:
-        """A command of this program, with everything that it needs to know."""
+        """A complete command of this program."""
         flags = {"--cluster": self.cluster, "--region": self.region, "--state": self.state}
         given = [part for flag, value in flags.items() if value for part in (flag, value)]
         return shlex.join([PROGRAM, *words, *given])
 
     def aws(self, *words: str) -> str:
-        """A command of the AWS command line."""
+        """A command of the AWS CLI."""
         return shlex.join(["aws", *words, *(["--region", self.region] if self.region else [])])
 
 
 @dataclass(frozen=True, slots=True)
 class SuggestedCommands:
-    """Commands of one purpose, a line each."""
+    """Commands for one purpose, one on each line."""
 
     purpose: str
     lines: tuple[str, ...]
 
 
 def for_halt(reach: Reach) -> tuple[SuggestedCommands, ...]:
-    """To gain time; where there is no store there is no switch either."""
+    """Pause the updates. Needs a store."""
     if not reach.state:
         return ()
     return (
@@ -65,18 +65,18 @@ def for_halt(reach: Reach) -> tuple[SuggestedCommands, ...]:
 
 
 def for_open(reach: Reach) -> tuple[SuggestedCommands, ...]:
-    """To see how it stands now."""
+    """Show the current state."""
     return (SuggestedCommands("To see the state of the cluster now", (reach.line("status"),)),)
 
 
 def for_invocation(kind: str, command: str, instance: str, reach: Reach) -> tuple[SuggestedCommands, ...]:
-    """To see what a document said on an instance, in full."""
+    """Show the full output of a document on an instance."""
     words = ("ssm", "get-command-invocation", "--command-id", command, "--instance-id", instance)
     return (SuggestedCommands(f"To see what its last command ({kind}) said", (reach.aws(*words),)),)
 
 
 def for_quarantine(code: str, instances: Sequence[str], reach: Reach) -> tuple[SuggestedCommands, ...]:
-    """To see what a machine last said, and to give it back."""
+    """Show the machine's last output, and return the instance to service."""
     return (
         *_console(code, instances, reach),
         *_release("To return it to service when it is healthy", instances, reach),
@@ -84,20 +84,22 @@ def for_quarantine(code: str, instances: Sequence[str], reach: Reach) -> tuple[S
 
 
 def for_failure(code: str, instances: Sequence[str], reach: Reach) -> tuple[SuggestedCommands, ...]:
-    """To see what a machine last said, and to let it be tried again."""
+    """Show the machine's last output, and let the update be tried again."""
     again = "To let the next run retry it when the cause is fixed"
     return (*_console(code, instances, reach), *_release(again, instances, reach))
 
 
 def for_hold(remedy: str, instances: Sequence[str], reach: Reach) -> tuple[SuggestedCommands, ...]:
-    """The commands that a remedy names, in full."""
-    told: list[SuggestedCommands] = []
+    """The commands that a remedy names, complete."""
+    suggested: list[SuggestedCommands] = []
     for verb, what in _NAMED.findall(remedy):
         if verb == "release" and not what:
-            told += _release("To clear its backoff", instances, reach)
+            suggested += _release("To clear its backoff", instances, reach)
         else:
-            told.append(SuggestedCommands(f"To {verb}{' ' + what if what else ''}", (reach.line(verb, *what.split()),)))
-    return tuple(told)
+            suggested.append(
+                SuggestedCommands(f"To {verb}{' ' + what if what else ''}", (reach.line(verb, *what.split()),))
+            )
+    return tuple(suggested)
 
 
 def _console(code: str, instances: Sequence[str], reach: Reach) -> Iterator[SuggestedCommands]:

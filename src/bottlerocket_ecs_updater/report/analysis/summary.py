@@ -1,6 +1,6 @@
-"""What a run came to: every instance with what became of it and why, from the events alone.
+"""The summary of a run: every instance with its outcome and the reason.
 
-A run that died has no last event; what became of its instances is then what was last said of each.
+A run that died has no last event. Its instances then have the last outcome that was recorded for each.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, ho
 from bottlerocket_ecs_updater.core.model.version import Version
 
 UNFINISHED = "unfinished"
-"""The outcome of a run whose events end before its end."""
+"""The outcome of a run whose events stop before its end."""
 
 
 COUNTED = (OutcomeKind.UPDATED, OutcomeKind.HELD, OutcomeKind.FAILED, OutcomeKind.QUARANTINED, OutcomeKind.UP_TO_DATE)
-"""What the last line of a run counts, in its order."""
+"""The outcomes that the last line of a run counts, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Row:
 
     @property
     def code(self) -> str:
-        """The stable word of its reason; empty where none is needed."""
+        """The code of its reason; empty if there is none."""
         match self.outcome:
             case Hold(reason=reason):
                 return reason.code
@@ -61,7 +61,7 @@ class Row:
 
     @property
     def why(self) -> str:
-        """Why, as a sentence; empty for what went as it should."""
+        """The reason as a sentence; empty if nothing went wrong."""
         match self.outcome:
             case Hold() | Failed():
                 return str(self.outcome)
@@ -72,7 +72,7 @@ class Row:
 
     @property
     def remedy(self) -> str:
-        """What a person can do; empty where there is nothing to do."""
+        """What a person can do; empty if there is nothing to do."""
         match self.outcome:
             case Hold() | Failed():
                 return self.outcome.remedy
@@ -83,7 +83,7 @@ class Row:
 
     @property
     def versions(self) -> tuple[Version, ...]:
-        """From which release to which, or the one that it runs."""
+        """From which version to which, or the version that it runs."""
         match self.outcome:
             case Updated(source=source, target=target):
                 return source, target
@@ -104,7 +104,7 @@ class Summary:
     exit_code: int | None
     """None for a run that died."""
     why: str
-    """Why it halted, stopped or could not run; empty where all went well."""
+    """Why it halted, stopped or could not run; empty if all went well."""
     began: datetime | None
     ended: datetime | None
     took: timedelta
@@ -112,24 +112,24 @@ class Summary:
     """Worst first, then by instance id."""
     calls: Mapping[str, int]
     throttles: int = 0
-    """How many of them AWS refused for their rate."""
+    """How many calls AWS throttled."""
     reboots: Mapping[str, int] = field(default_factory=dict)
     """How reboots were proven, as in `RunFinished`."""
 
     @property
     def counts(self) -> Mapping[OutcomeKind, int]:
-        """How many instances came to each end."""
+        """How many instances have each outcome."""
         return {became: sum(1 for row in self.rows if row.became is became) for became in OutcomeKind}
 
     @property
     def halted(self) -> bool:
-        """Whether a person must look before another run may begin anything."""
+        """Whether a person must act before another run may start updates."""
         return self.outcome == "halted"
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What was last heard of an instance: all that there is to say of it where a run died."""
+    """The last that was recorded about an instance. If the run died, it is all that is known."""
 
     phase: Phase = Phase.UNKNOWN
     running: Version | None = None
@@ -139,7 +139,8 @@ class _Seen:
             case PhaseEntered(phase=phase):
                 self.phase = phase
             case Claimed() | Drained():
-                # The phase is told after the look that shows it; a run that was killed before has told this.
+                # The phase is recorded after the look that shows it. A run that was killed in between recorded only
+                # this.
                 self.phase = Phase.DRAINING
             case HostChecked(answer=HostReport(running=running)) | Rebooted(version=running):
                 self.running = running
@@ -148,7 +149,7 @@ class _Seen:
 
     @property
     def ours(self) -> bool:
-        """Whether it got anywhere: of what is no Bottlerocket host, no phase is told."""
+        """Whether it is a Bottlerocket host. For others, no phase is recorded."""
         return self.phase is not Phase.UNKNOWN
 
     @property
@@ -159,7 +160,7 @@ class _Seen:
 
 
 def summarize(events: Iterable[Event]) -> Summary:
-    """Sum a run up from its events, in their order."""
+    """Summarize a run from its events, in order."""
     started: RunStarted | None = None
     finished: RunFinished | None = None
     halted, last = "", None
@@ -185,7 +186,7 @@ def summarize(events: Iterable[Event]) -> Summary:
             case InstanceHeld(instance=instance, hold=held):
                 outcomes[instance] = held
             case Claimed(instance=instance) if isinstance(outcomes.get(instance), Hold):
-                # Whatever held it is over: it was taken.
+                # A claimed instance is no longer held.
                 del outcomes[instance]
             case _:
                 continue
@@ -210,7 +211,7 @@ def summarize(events: Iterable[Event]) -> Summary:
 
 
 def _began(finished: RunFinished | None) -> datetime | None:
-    """When a run began that came to nothing: it says how long it took."""
+    """When a run began that looked at nothing, from its duration."""
     return finished.at - finished.took if finished is not None else None
 
 

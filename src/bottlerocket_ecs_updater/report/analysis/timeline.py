@@ -1,6 +1,6 @@
-"""A run as lanes: for each instance the stretches of time that it spent in each part of its life, and what was known.
+"""A run as lanes: for each instance, how long it spent in each part of its life.
 
-A stretch is what a bar of the page shows, a duration of the metrics sums, and the JSON form lists: one source for all.
+The bars of the page, the durations of the metrics and the JSON report all come from these stretches.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ _SHOWN: Mapping[Phase, Part | None] = {
 }
 
 BEFORE_A_DRAIN = frozenset({Phase.CURRENT, Phase.AVAILABLE, Phase.STAGING, Phase.READY})
-"""Nothing returns to service from these: right after them, an ACTIVE that is seen is older than the drain."""
+"""Parts from which no instance returns to service directly. An ACTIVE right after them is older than the drain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A part of an instance's life, from when to when."""
+    """A part of an instance's life, with its start and end."""
 
     part: Part
     began: datetime
@@ -66,35 +66,37 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What is known of one instance in one run."""
+    """The timeline of one instance in one run."""
 
     instance: InstanceId
     stretches: tuple[Stretch, ...]
     before: Version | None
-    """The release that it ran when it was first heard of; None where it was never heard."""
+    """The version that it ran at its first answer; None if it never answered."""
     after: Version | None
-    """The release that it was last known to run."""
+    """The last known version that it ran."""
     out_of_service: timedelta
     """As far as it lies within this run."""
     out_since: datetime | None
-    """Since when it was out of service at the end of the record, maybe from an earlier run; None where it served."""
+    """Since when it was out of service at the end of the record, possibly since an earlier run; None if it was in
+    service.
+    """
     found_from: RunId | None
     """The earlier run that had left a claim on it."""
     problem: str
-    """The host's words where its last check gave no report."""
+    """What the host said, if its last check gave no report."""
     moved: int | None
-    """How many tasks of services its drain had to move; None where nothing tells."""
+    """How many service tasks its drain moved; None if that is not recorded."""
     events: tuple[e.InstanceEvent, ...]
     part: Part | None = None
-    """In which part of its life it was at the end of the record."""
+    """The part of its life at the end of the record."""
 
     def spent(self, part: Part) -> timedelta:
-        """How long it was in that part of its life."""
+        """How long it spent in that part of its life."""
         return sum((stretch.lasted for stretch in self.stretches if stretch.part is part), timedelta())
 
     @property
     def worked_on(self) -> bool:
-        """Whether the run took it out of service, or had it out of service."""
+        """Whether the run had it out of service."""
         return any(stretch.part in OUT_OF_SERVICE for stretch in self.stretches)
 
     @property
@@ -105,14 +107,14 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """A run in time."""
+    """The timeline of a run."""
 
     began: datetime
     ended: datetime
     lanes: Mapping[InstanceId, Lane]
 
     def out_at_once(self) -> list[tuple[datetime, int]]:
-        """How many instances were out of service for our work: each change with its time."""
+        """How many instances were out of service for updates, as a list of changes with their times."""
         changes: dict[datetime, int] = {}
         for lane in self.lanes.values():
             for began, ended in _merged([s for s in lane.stretches if s.part in OUT_OF_SERVICE]):
@@ -127,7 +129,7 @@ class Timeline:
 
 
 def timeline_of(events: Iterable[e.Event]) -> Timeline | None:
-    """Sort the events of a run into lanes. None where nothing happened at all."""
+    """Sort the events of a run into lanes. None if there are no events."""
     tracks: dict[InstanceId, _Track] = {}
     began: datetime | None = None
     ended: datetime | None = None
@@ -149,7 +151,7 @@ def timeline_of(events: Iterable[e.Event]) -> Timeline | None:
 
 @dataclass(slots=True)
 class _Track:
-    """A lane while it is being drawn."""
+    """A lane under construction."""
 
     instance: InstanceId
     stretches: list[Stretch] = field(default_factory=list)
@@ -162,7 +164,7 @@ class _Track:
     problem: str = ""
     moved: int | None = None
     claimed_at: datetime | None = None
-    """When it was claimed, while nothing more is known of it."""
+    """When it was claimed, until more is known."""
     events: list[e.InstanceEvent] = field(default_factory=list)
 
     def note(self, event: e.InstanceEvent) -> None:
@@ -184,7 +186,7 @@ class _Track:
             case e.InstanceFailed() | e.InstanceHeld() if self.part is Part.STAGING:
                 self._enter(None, event.at)
             case e.InstanceFailed() | e.InstanceUpdated() if self.part in OUT_OF_SERVICE:
-                # Both are said of what is in service.
+                # Both apply to instances in service.
                 self._enter(None, event.at)
             case e.PhaseEntered(phase=phase, before=before):
                 self._pass(phase, before, event.at)
@@ -192,12 +194,14 @@ class _Track:
                 pass
 
     def assume_drained(self) -> None:
-        """Of a run that was killed: what was claimed and not heard of again may be drained, and is shown as that."""
+        """For a killed run: an instance that was claimed, with nothing recorded after that, may be drained, and is
+        shown as drained.
+        """
         if self.claimed_at is not None and self.part not in OUT_OF_SERVICE:
             self._enter(Part.DRAINING, self.claimed_at)
 
     def _listen(self, event: e.InstanceEvent) -> None:
-        """Take from an event what it says of releases, and of earlier runs."""
+        """Take from an event what it says about versions and earlier runs."""
         match event:
             case e.HostChecked(answer=HostReport(running=running)) | e.Rebooted(version=running):
                 self.before = self.before or running
@@ -215,13 +219,13 @@ class _Track:
 
     def _pass(self, phase: Phase, before: Phase, at: datetime) -> None:
         if phase is Phase.RETURNING and before in BEFORE_A_DRAIN:
-            # ECS confirmed the drain, and the look from before it still says ACTIVE: it is being drained.
+            # ECS confirmed the drain, but an older look still says ACTIVE. The instance is draining.
             self._enter(Part.DRAINING, at)
         elif phase is Phase.AVAILABLE and self.part is Part.STAGING:
-            # The apply has ended, and the host has not been asked yet what became of it.
+            # The apply has ended, and the host has not been checked since.
             pass
         elif self.part is Part.SETTLING and _SHOWN[phase] not in OUT_OF_SERVICE:
-            # In service: its slot settles, whatever the host says of its next update.
+            # In service: its slot settles, even if the host is offered another update.
             pass
         else:
             self._enter(_SHOWN[phase], at)
@@ -259,7 +263,7 @@ class _Track:
 
 
 def _merged(stretches: Iterable[Stretch]) -> list[tuple[datetime, datetime]]:
-    """Stretches that follow each other without a gap, as one."""
+    """Merge stretches of the same part that follow each other without a gap."""
     spans: list[tuple[datetime, datetime]] = []
     for stretch in stretches:
         if spans and stretch.began <= spans[-1][1]:

@@ -23,14 +23,14 @@ from bottlerocket_ecs_updater.report.record.record import read_record, record_fo
 FORMS = ("html", "json", "md")
 
 ACTS_BEFORE = timedelta(days=1)
-"""A run's page shows what people did for so long before it: most often it explains what the run met."""
+"""How long before a run the acts of people are shown on its page. They often explain what the run found."""
 
 _INDEX_BESIDE = "../index.html"
-"""Where the page of all runs is, seen from that of one of them in the state store."""
+"""The path of the index page, relative to the page of a run in the state store."""
 
 
 class Archive:
-    """Keeps the events of a run, and writes its reports when it ends. A store that fails costs the reports only."""
+    """Keeps the events of a run, and writes its reports when it ends. If the store fails, only the reports are lost."""
 
     def __init__(
         self, store: Store, cluster: str, run: RunId, warn: Callable[[str], None], reach: Reach | None = None
@@ -56,8 +56,8 @@ class Archive:
 
 
 def render(account: RunReport, form: str, index: str = "") -> str:
-    """The account in one of FORMS; `index` is where the page of all runs lies, seen from the page of this one."""
-    # Templates and their engine are slow to import, and only the end of a run needs them.
+    """The report in one of FORMS. `index` is the path of the index page, relative to this page."""
+    # The template engine is slow to import, and only the end of a run needs it.
     from bottlerocket_ecs_updater.report.outputs.json_report import report_json  # noqa: PLC0415
     from bottlerocket_ecs_updater.report.outputs.markdown import markdown  # noqa: PLC0415
     from bottlerocket_ecs_updater.report.outputs.page.html import page  # noqa: PLC0415
@@ -74,7 +74,7 @@ def render(account: RunReport, form: str, index: str = "") -> str:
 
 
 def write_reports(store: Store, cluster: str, run: RunId, account: RunReport) -> Sequence[str]:
-    """Write every form of the report, and the index; gives what could not be read. Raises what the store raises."""
+    """Write the report in every format, and the index. Returns what could not be read. Raises what the store raises."""
     _write_forms(store, cluster, run, account)
     entered = enter(store, cluster, entry_of(account))
     for other in entered.adopted:
@@ -93,7 +93,7 @@ def _write_forms(store: Store, cluster: str, run: RunId, account: RunReport) -> 
 
 
 def write_index_page(store: Store, cluster: str, entries: Sequence[Entry]) -> None:
-    """Write the page of all runs. Raises what the store raises."""
+    """Write the index page. Raises what the store raises."""
     from bottlerocket_ecs_updater.report.outputs.page.html import index_page  # noqa: PLC0415
 
     acts = _acts(store, cluster)
@@ -101,12 +101,12 @@ def write_index_page(store: Store, cluster: str, entries: Sequence[Entry]) -> No
 
 
 def refresh_index_page(store: Store, cluster: str) -> None:
-    """Write the page of all runs anew after an act of a person. Raises what the store raises."""
+    """Write the index page again after an act of a person. Raises what the store raises."""
     write_index_page(store, cluster, entries_of(store, cluster))
 
 
 def acts_around(store: Store, cluster: str, events: Sequence[Event]) -> Sequence[Act]:
-    """What people did from a day before a run until its last event; nothing where that cannot be read."""
+    """The acts of people from a day before a run until its last event; empty if they cannot be read."""
     if not events:
         return ()
     acts = _acts(store, cluster, events[0].at - ACTS_BEFORE)
@@ -114,7 +114,7 @@ def acts_around(store: Store, cluster: str, events: Sequence[Event]) -> Sequence
 
 
 def _acts(store: Store, cluster: str, since: datetime | None = None) -> Sequence[Act]:
-    """Acts are for people to read: a report without them is better than none."""
+    """The acts, or nothing if they cannot be read: a report without them is better than none."""
     try:
         return acts_of(store, cluster, since)
     except UpdaterError:
@@ -122,5 +122,5 @@ def _acts(store: Store, cluster: str, since: datetime | None = None) -> Sequence
 
 
 def report_key(cluster: str, run: RunId, form: str) -> str:
-    """Where a report of a run is kept."""
+    """The key of a report of a run."""
     return f"{record_folder(cluster, run)}/report.{form}"

@@ -36,16 +36,16 @@ FORMAT = 1
 JSON_KEY, PAGE_KEY = "fleet/index.json", "fleet/index.html"
 
 TRIES = 10
-"""Runs that end at the same time come between each other's read and write."""
+"""How often to retry when other runs write between our read and our write."""
 
 READ_AT_ONCE = 500
-"""Standings that the JSON lacks, as where it was lost: the rest is read by the runs that come after."""
+"""How many standings that the JSON lacks are read by one run. Later runs read the rest."""
 
 Standings = Mapping[str, ClusterStanding]
 
 
 class FleetPage:
-    """Brings the page up to date at the end of a run. A store that fails costs the page only."""
+    """Updates the page at the end of a run. If the store fails, only the page is lost."""
 
     def __init__(self, store: Store, place: Location, warn: Callable[[str], None], *, expected: bool) -> None:
         self._store = store
@@ -67,7 +67,7 @@ class FleetPage:
 
 
 def refresh(store: Store, now: datetime, own: Location | None = None) -> FleetOverview:
-    """Bring JSON and page up to date, with the cluster's own new standing. Raises what the store raises."""
+    """Update the JSON and the page with the cluster's new standing. Raises what the store raises."""
     for _ in range(TRIES):
         stored = store.get(JSON_KEY)
         standings, unreadable = _gathered(store, _read(stored), own)
@@ -80,7 +80,7 @@ def refresh(store: Store, now: datetime, own: Location | None = None) -> FleetOv
 
 def _write_page(store: Store, now: datetime) -> FleetOverview:
     for _ in range(TRIES):
-        # The tag is older than what the page is made from: whoever writes in between has at least as much.
+        # The tag is older than the data of the page, so a run that writes in between has at least the same data.
         page = store.get(PAGE_KEY)
         read = _read(store.get(JSON_KEY))
         shown = overview_of(read[0].values(), read[1], look_for_acts(store), now)
@@ -92,7 +92,7 @@ def _write_page(store: Store, now: datetime) -> FleetOverview:
 def _gathered(
     store: Store, read: tuple[Standings, Mapping[str, str]], own: Location | None
 ) -> tuple[Standings, dict[str, str]]:
-    """Every standing that there is: those that were known, those that are new, and the cluster's own as it is now."""
+    """All standings: those in the JSON, new ones, and the cluster's own."""
     keys = set(standing_keys(store))
     mine = standing_key(own) if own is not None else ""
     known = {key: one for key, one in read[0].items() if key in keys and key != mine}
@@ -126,7 +126,7 @@ def _json(standings: Standings, unreadable: Mapping[str, str]) -> bytes:
 
 
 def _read(stored: Stored | None) -> tuple[Standings, Mapping[str, str]]:
-    """The JSON as it was; nothing where it cannot be read, since it is made again from the standings."""
+    """The stored JSON; empty if it cannot be read, because it can be made again from the standings."""
     if stored is None:
         return {}, {}
     try:
@@ -154,7 +154,7 @@ def fleet_html(shown: FleetOverview) -> str:
 
 
 def overview_json(shown: FleetOverview) -> dict[str, Any]:
-    """What `fleet status --format json` shows."""
+    """The output of `fleet status --format json`."""
     return {
         "format": FORMAT,
         "at": write_time(shown.at),
@@ -182,7 +182,7 @@ def overview_json(shown: FleetOverview) -> dict[str, Any]:
 
 
 def overview_text(shown: FleetOverview) -> str:
-    """The same as text, the worst first."""
+    """The same as text, worst first."""
     head = ("cluster", "stage", "state", "versions", "days behind", "last run", "why")
     rows = [head, *(_cells(row) for row in shown.rows)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]

@@ -41,27 +41,27 @@ from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 FORMAT = 1
 
 ENTRIES_MAX = 2000
-"""More than two years of a run every ten hours; the records of older runs stay where they are."""
+"""Entries in the index: more than two years of runs every ten hours. The records of older runs stay in the store."""
 
 ADOPTED_MAX = 20
-"""Runs without an entry that are read at once: each is a few reads, and they are rare."""
+"""How many runs without an entry are read at once. Each needs a few reads, and they are rare."""
 
 ATTEMPTS_MAX = 5
-"""Writers of one index that come between each other's read and write; there is one run at a time."""
+"""How often to retry when another writer comes between our read and our write. That is rare, with one run at a time."""
 
 _BEGUN = re.compile(r"\d{8}-\d{4}")
-"""How the ids of runs begin that are made by the program: with the minute in which they began."""
+"""The pattern of run ids that the program makes: they begin with the minute of the start."""
 
 LOOKED_BACK = timedelta(days=30)
-"""Where there is no index, or none that can be read, runs are looked for so far back; `history` goes further."""
+"""How far back runs are searched if there is no readable index. `history` searches further."""
 
 STILL_AT_WORK = timedelta(hours=24)
-"""A run without an end that began within this time may be at work: its entry is not yet final."""
+"""A run without an end that began within this time may still be active, so its entry is not final."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One run, in a line."""
+    """The entry of one run."""
 
     run: RunId
     ending: str
@@ -71,33 +71,33 @@ class Entry:
     took: timedelta
     counts: Mapping[str, int]
     targets: tuple[str, ...]
-    """The releases that instances were updated to."""
+    """The versions that instances were updated to."""
     headline: str
 
     @property
     def bad(self) -> bool:
-        """Whether a person should look."""
-        # The second is what earlier versions called it.
+        """Whether a person should look at it."""
+        # Earlier versions used the second name.
         words = {ending.value for ending in Ending if ending.bad} | {"interrupted in the middle of an update"}
         return self.ending in words
 
     @property
     def well(self) -> bool:
-        """Whether nothing kept it from all that policy let it do."""
+        """Whether it did everything that the policy allowed."""
         return self.ending in (Ending.WELL.value, Ending.NOTHING.value, Ending.HELD.value)
 
     @property
     def died(self) -> bool:
-        """Whether its record had no end when it was read."""
+        """Whether its record has no end."""
         return self.ending == Ending.DIED.value
 
     def count(self, became: OutcomeKind) -> int:
-        """How many instances came to that end."""
+        """How many instances have that outcome."""
         return self.counts.get(became.value, 0)
 
 
 def entry_of(account: RunReport) -> Entry:
-    """The line of a run."""
+    """The entry of a run."""
     summary = account.summary
     targets = {row.versions[1] for row in summary.rows if row.became is OutcomeKind.UPDATED}
     return Entry(
@@ -114,39 +114,39 @@ def entry_of(account: RunReport) -> Entry:
 
 
 def index_key(cluster: str, form: str) -> str:
-    """Where the index of a cluster is: `form` is `json` or `html`."""
+    """The key of the index of a cluster; `form` is `json` or `html`."""
     return f"runs/{cluster}/index.{form}"
 
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """The index with a run more."""
+    """The index with a new run."""
 
     entries: tuple[Entry, ...]
     adopted: tuple[RunId, ...]
-    """Runs that died, and were found by their records: nobody wrote their reports."""
+    """Runs that died and were found by their records. Their reports were never written."""
     fault: str = ""
-    """Why the index before could not be read; empty where it could, or there was none."""
+    """Why the previous index could not be read; empty if it could, or if there was none."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Index:
-    """The JSON, as it was read."""
+    """The index as it was read."""
 
     entries: Sequence[Entry] = ()
     looked_to: str = ""
-    """Runs up to here are in the index, or are not to be."""
+    """Runs up to this id are in the index or were dropped from it."""
     fault: str = ""
 
     @property
     def dropped(self) -> str:
-        """The run up to which others had no room; empty while there is room for more."""
+        """Runs up to this id were dropped because the index was full; empty if it is not full."""
         full = len(self.entries) >= ENTRIES_MAX
         return min(entry.run for entry in self.entries) if full else ""
 
 
 def enter(store: Store, cluster: str, entry: Entry) -> Entered:
-    """Put a run into the index. Raises what the store raises."""
+    """Add a run to the index. Raises what the store raises."""
     for _ in range(ATTEMPTS_MAX):
         stored = store.get(index_key(cluster, "json"))
         index = _read(stored.data) if stored is not None else _Index()
@@ -166,26 +166,26 @@ def enter(store: Store, cluster: str, entry: Entry) -> Entered:
 def _floor(index: _Index, entry: Entry) -> str:
     if not index.entries:
         return _days_before(entry.began, LOOKED_BACK)
-    # A run whose clock was ahead must not hide those that come after it for ever.
+    # A run whose clock was ahead must not hide later runs.
     settled = _days_before(entry.began, STILL_AT_WORK)
     return max(index.dropped, min(index.looked_to, settled) if settled else "")
 
 
 def _looked_to(floor: str, entry: Entry, left: Sequence[RunId]) -> str:
-    """Up to which run nobody has to be looked for again: a run that may be at work is, and one that is left is."""
+    """The run id up to which no search is needed again. Runs that may still be active are searched again."""
     settled = _days_before(entry.began, STILL_AT_WORK)
     return max(floor, settled) if not left or min(left) > settled else floor
 
 
 def _days_before(at: datetime | None, span: timedelta) -> str:
-    """How the ids of runs begin that began so long before, or nothing."""
+    """The prefix of run ids from this long before; empty if unknown."""
     return f"{(at - span).astimezone(UTC):%Y%m%d-%H%M}" if at is not None else ""
 
 
 def entries_of(store: Store, *clusters: str) -> list[Entry]:
-    """Every run of a cluster, newest first, also those that died. Raises what the store raises.
+    """Every run of a cluster, newest first, including runs that died.
 
-    One cluster may have its runs under several names: those of older versions are under another one.
+    Raises what the store raises. Runs of older versions are stored under another name of the cluster.
     """
     return _newest_first(entry for cluster in clusters for entry in _entries(store, cluster))
 
@@ -198,20 +198,20 @@ def _entries(store: Store, cluster: str) -> list[Entry]:
 
 
 def _missing(store: Store, cluster: str, known: Sequence[Entry], floor: str) -> Sequence[RunId]:
-    """Runs that left a record, and are not in the index, or not with their end; the newest first."""
+    """Runs with a record that are not in the index, or have no end there; newest first."""
     last = max((entry.ended for entry in known if entry.ended is not None), default=None)
     final = {entry.run for entry in known if not (entry.died and _may_live(entry, last))}
     return [run for run in reversed(runs_of(store, cluster, floor)) if run not in final]
 
 
 def _adopted(store: Store, cluster: str, runs: Iterable[RunId]) -> list[Entry]:
-    """Entries for runs that are not in the index, and for those that lived on; none where there is no event."""
+    """Entries for runs that are not in the index, and for those that ended since; none for a run without events."""
     found = []
     for run in runs:
         past = read_record(store, cluster, run)
         if past.events:
             entry = entry_of(run_report(past.events, past.unreadable, cluster=name_of(cluster)))
-            # The folder is the name: a record that lost its first line tells no id of its own.
+            # Take the id from the folder, because a record that lost its first line has none.
             found.append(entry if entry.run == run else replace(entry, run=run))
     return found
 
@@ -221,7 +221,7 @@ def _may_live(entry: Entry, now: datetime | None) -> bool:
 
 
 def _newest_first(entries: Iterable[Entry]) -> list[Entry]:
-    """One entry a run; of two, the first."""
+    """One entry for each run: the first of duplicates."""
     by_run: dict[RunId, Entry] = {}
     for entry in entries:
         by_run.setdefault(entry.run, entry)
@@ -231,14 +231,14 @@ def _newest_first(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def write_index(entries: Sequence[Entry], looked_to: str = "") -> bytes:
-    """The index as JSON, a line for each run."""
+    """The index as JSON, one line for each run."""
     lines = ",\n".join(json.dumps(_to_json(entry), separators=(",", ":")) for entry in entries)
     looked = f'"looked_to":{json.dumps(looked_to)},' if looked_to else ""
     return f'{{"format":{FORMAT},{looked}"runs":[\n{lines}\n]}}\n'.encode()
 
 
 def read_index(data: bytes) -> list[Entry]:
-    """Read what `write_index` wrote; what cannot be read is left out, and found again by its record."""
+    """Read what `write_index` wrote. Unreadable entries are skipped, and found again by their records."""
     return list(_read(data).entries)
 
 
@@ -293,7 +293,7 @@ def _entry(value: Mapping[str, Any]) -> Entry:
 
 
 def acts_text(acts: Sequence[Act]) -> str:
-    """What people did as lines of text, newest first; empty where nobody did anything."""
+    """The acts of people as text, newest first; empty if there are none."""
     if not acts:
         return ""
     lines = [line for act in sorted(acts, key=lambda act: act.at, reverse=True) for line in _act_lines(act)]

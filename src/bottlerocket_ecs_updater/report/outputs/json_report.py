@@ -2,7 +2,7 @@
 
     {"format": 1, "run": "…", "cluster": "…", "outcome": "halted", "headline": "…", "needs_a_person": […], …}
 
-Times are RFC 3339 in UTC, spans are seconds, releases are their text. A change that would be misread raises FORMAT.
+Times are RFC 3339 in UTC, spans are seconds, versions are text. A change that would be misread raises FORMAT.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ FORMAT = 1
 
 
 def report_json(account: RunReport) -> str:
-    """The account as JSON, indented, ASCII only, with a line end."""
-    # Written piece by piece: `dumps` would hold all pieces in a list first, ten times what the text itself takes.
+    """The report as JSON, indented, ASCII only, with a final newline."""
+    # Encode in pieces: `dumps` would need ten times the memory of the text.
     held = BytesIO()
     with TextIOWrapper(held, encoding="ascii", newline="\n") as text:
         json.dump(report_object(account), text, indent=2)
@@ -34,7 +34,7 @@ def report_json(account: RunReport) -> str:
 
 
 def report_object(account: RunReport) -> dict[str, Any]:
-    """The account as what JSON is made of."""
+    """The report as JSON values."""
     summary = account.summary
     return {
         "format": FORMAT,
@@ -61,8 +61,8 @@ def report_object(account: RunReport) -> dict[str, Any]:
             }
             for group in account.holds
         ],
-        "releases": [
-            {"release": str(move.version), "before": move.before, "after": move.after} for move in account.moves
+        "versions": [
+            {"version": str(move.version), "before": move.before, "after": move.after} for move in account.moves
         ],
         "instances": [_instance(account, row) for row in summary.rows],
         "most_out_of_service_at_once": account.most_out_at_once,
@@ -78,7 +78,7 @@ def report_object(account: RunReport) -> dict[str, Any]:
 
 
 def act_object(act: Act) -> dict[str, Any]:
-    """What a person did, as what JSON is made of."""
+    """An act of a person as JSON values."""
     return {
         "at": write_time(act.at),
         "who": act.who,
@@ -103,7 +103,7 @@ def _trouble(trouble: Trouble) -> dict[str, Any]:
 
 def _instance(account: RunReport, row: Row) -> dict[str, Any]:
     lane = account.lane(row)
-    told: dict[str, Any] = {
+    value: dict[str, Any] = {
         "instance": row.instance,
         "became": row.became.value,
         "reason": row.code,
@@ -111,9 +111,9 @@ def _instance(account: RunReport, row: Row) -> dict[str, Any]:
         "to_do": row.remedy,
     }
     if lane is None:
-        return told
+        return value
     after = row.versions[-1] if row.versions else lane.after
-    return told | {
+    return value | {
         "release_before": str(lane.before) if lane.before is not None else None,
         "release_after": str(after) if after is not None else None,
         "out_of_service_seconds": lane.out_of_service.total_seconds(),

@@ -1,7 +1,7 @@
 """Progress in a terminal: the log scrolls, and below it are counts, the likely end and the instances in progress.
 
-Plain control sequences that every terminal of the last forty years obeys; rich would be slow to import for no more.
-Everything is written at once, so that nothing flickers, and the block is gone when the run ends.
+It uses basic control sequences that every terminal knows; rich is slow to import. Everything is written at once, so
+that nothing flickers. The block disappears when the run ends.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from bottlerocket_ecs_updater.report.words.colours import Paint
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 ROWS_MAX = 20
-"""Instances that are shown, where the terminal has room for them."""
+"""The most instances that are shown."""
 
 ROWS_SHARE = 3
-"""At most this part of the terminal's height: the log is what scrolls, and must stay readable."""
+"""The block takes at most one part in this many of the terminal's height, so that the log stays readable."""
 
 
 class Size(Protocol):
-    """How large a terminal is, as `shutil` tells it."""
+    """The size of a terminal, as from `shutil`."""
 
     @property
     def columns(self) -> int: ...
@@ -36,7 +36,7 @@ class Size(Protocol):
 
 
 class Live:
-    """A log on a terminal, with the standing of the run below it."""
+    """A log on a terminal, with the progress of the run below it."""
 
     def __init__(
         self, stream: TextIO, log: Callable[[TextIO], Recorder], size: Callable[[], Size], paint: Paint
@@ -55,15 +55,15 @@ class Live:
         self._show(event.at)
 
     def tick(self, now: datetime) -> None:
-        """Time has passed: show for how long everything has lasted."""
+        """Update the durations."""
         self._show(now)
 
     def say(self, line: str) -> None:
-        """Let a line scroll by that is no event."""
+        """Print a line that is not an event above the block."""
         self._write(f"{line}\n", self._block)
 
     def close(self) -> None:
-        """Leave nothing but the log."""
+        """Remove the block."""
         self._progress.finished = True
         self._write("", [])
 
@@ -77,7 +77,7 @@ class Live:
             self._write(said, shown)
 
     def _write(self, said: str, block: list[str]) -> None:
-        # To the first column first: a terminal shows ^C where the cursor is when somebody presses it.
+        # Go to the first column first, because the terminal may have echoed ^C at the cursor.
         erased = f"\r\x1b[{len(self._block)}A\x1b[J" if self._block else ""
         self._stream.write(erased + said + "".join(f"{line}\n" for line in block))
         self._stream.flush()
@@ -116,9 +116,9 @@ class Live:
             if progress.count(became) or became is OutcomeKind.UPDATED
         ]
         ours = progress.bottlerocket or len(progress.phases)
-        told = [f"{sanitize(progress.cluster)}: {ours} instances", *counts, f"{progress.to_come} to come"]
+        shown = [f"{sanitize(progress.cluster)}: {ours} instances", *counts, f"{progress.to_come} to come"]
         began = progress.began or now
-        return ", ".join([*told, f"after {span(now - began)}"])
+        return ", ".join([*shown, f"after {span(now - began)}"])
 
     def _forecast(self, now: datetime) -> str:
         ends = self._progress.ends_at(now)
@@ -129,11 +129,11 @@ class Live:
     def _row(self, instance: str, one: InProgress, now: datetime, columns: int) -> str:
         quarantined = instance in self._progress.quarantined
         phase = "quarantined" if quarantined else sanitize(one.phase)
-        told = f"  {sanitize(instance):<19}  {phase:<11}  {span(max(now - one.since, now - now)):>7}  {one.change}"
-        line = _cut(told, columns)
+        text = f"  {sanitize(instance):<19}  {phase:<11}  {span(max(now - one.since, now - now)):>7}  {one.change}"
+        line = _cut(text, columns)
         return self._paint.bad(line) if quarantined else line
 
 
 def _cut(text: str, columns: int) -> str:
-    """A line that the terminal will not wrap: the block's height must be what was counted."""
+    """Cut a line so that the terminal does not wrap it. Otherwise the block would be taller than counted."""
     return text if len(text) < columns else text[: max(1, columns - 2)] + "…"

@@ -1,7 +1,6 @@
-"""The log: every event a line, JSON for machines and sentences for people; the summary of the run comes last.
+"""The log: one line for each event, as JSON or as sentences, with the summary of the run at the end.
 
-structlog and rich would each cost more at start than everything else that `--help` does, and neither is needed:
-an event already is a set of facts.
+structlog and rich are not used: each takes longer to import than everything else, and events are structured already.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 from bottlerocket_ecs_updater.report.words.severity import Level, level_of
 
 NAMED_IN_LAST_LINE = 50
-"""Instances that need a person, in the last JSON line: an event of CloudWatch Logs has a limit."""
+"""How many instances that need a person are in the last JSON line. CloudWatch Logs limits the size of an event."""
 
 TOLD_IN_LAST_LINE_MAX_CHARACTERS = 300
-"""Of the reason and the remedy of each: the same facts go to EventBridge, which takes 256 KB."""
+"""Characters of the reason and the remedy of each. The same facts go to EventBridge, which takes 256 KB."""
 
 _INSTANCE_WIDTH = 19
-"""Of an EC2 instance id as AWS has made them since 2016."""
+"""The length of an EC2 instance id since 2016."""
 
 _INDENT = " " * (len("09:24:11Z") + 2 + _INSTANCE_WIDTH + 2)
-"""What stands before a sentence."""
+"""The indentation of sentences about an instance."""
 
 SAME_MAX = 5
-"""Instances of which a terminal says the same one after the other; the others are counted."""
+"""How many equal lines in a row a terminal shows. The others are counted."""
 
 ROOM_MIN = 30
-"""Characters that a sentence needs beside its instance; on a narrower terminal it is not indented."""
+"""The least width of a sentence beside its instance. On a narrower terminal it is not indented."""
 
 Form = Literal["auto", "json", "text"]
 
@@ -56,9 +55,10 @@ def log_to(
     colour: bool | None = None,
     width: Callable[[], int] | None = None,
 ) -> Recorder:
-    """The log on a stream: `auto` writes sentences where a person reads at a terminal, and JSON lines elsewhere.
+    """The log on a stream.
 
-    `colour` is None for colours on a terminal only. `width` tells how many columns the terminal has, where it is one.
+    `auto` writes sentences to a terminal, and JSON lines elsewhere. `colour` None means colours on a terminal only.
+    `width` returns the terminal's width in columns.
     """
     terminal = stream.isatty()
     if form == "json" or (form == "auto" and not terminal):
@@ -70,12 +70,12 @@ def log_to(
 
 
 def unbounded() -> int:
-    """The width of what is no terminal: a line is as long as it is."""
+    """The width of a stream that is not a terminal: lines are never wrapped."""
     return 0
 
 
 class JsonLog:
-    """One JSON object a line: `time`, `level`, `event`, `run`, `cluster`, and the facts of the event."""
+    """One JSON object on each line: `time`, `level`, `event`, `run`, `cluster`, and the facts of the event."""
 
     def __init__(self, stream: TextIO, *, run: str, cluster: str, level: Level = Level.INFO) -> None:
         self._stream = stream
@@ -93,13 +93,13 @@ class JsonLog:
         else:
             return
         head: dict[str, Field] = {"time": write_time(event.at), "level": level.word, "event": event.name}
-        # ASCII only: no reader of a log stream is left to guess an encoding, and nothing in a line is obeyed.
+        # ASCII only, so that no reader has to guess the encoding, and a terminal interprets nothing in it.
         self._stream.write(json.dumps({**head, **self._about, **facts}, separators=(",", ":")) + "\n")
         self._stream.flush()
 
 
 def last_facts(summary: Summary) -> dict[str, Field]:
-    """The canonical last line of a run as fields; of its instances it names those that need a person."""
+    """The last line of a run as fields. It names the instances that need a person."""
     urgent = [row for row in summary.rows if row.became in (OutcomeKind.QUARANTINED, OutcomeKind.FAILED)]
     held = Counter(row.code for row in summary.rows if row.became is OutcomeKind.HELD)
     return {
@@ -112,7 +112,7 @@ def last_facts(summary: Summary) -> dict[str, Field]:
         "reboots": dict(summary.reboots),
         "throttles": summary.throttles,
         "calls": dict(summary.calls),
-        # Last, since CloudWatch Logs Insights finds the first 200 fields of a line only.
+        # Last, because CloudWatch Logs Insights finds only the first 200 fields of a line.
         "needs_a_person": [_row(row) for row in urgent[:NAMED_IN_LAST_LINE]],
     }
 
@@ -128,7 +128,7 @@ def _row(row: Row) -> Field:
 
 
 class TextLog:
-    """One sentence a line, for a person who watches; the summary and its canonical line come last."""
+    """One sentence on each line, for a person who watches. The summary and the last line follow at the end."""
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class TextLog:
             self._stream.write(self._line(event, level, said) + "\n")
 
     def _folds(self, event: Event) -> bool:
-        """A person who watches has seen it after a few; a file, and whoever wants to know it all, gets every line."""
+        """Whether to fold equal lines: on a terminal, without `--verbose`."""
         return self._width() > 0 and self._level > Level.DEBUG and isinstance(event, InstanceEvent)
 
     def _count_the_rest(self) -> None:
@@ -192,7 +192,7 @@ class TextLog:
         )
 
     def _fitting(self, said: str) -> list[str]:
-        """Broken between words where the terminal would break it in one; a long word stays whole, to be copied."""
+        """Wrap between words. A long word stays whole, so that it can be copied."""
         room = self._width() - len(_INDENT)
         if room < ROOM_MIN:
             return [said]

@@ -1,6 +1,6 @@
-"""The account of a run as Markdown: for a ticket, a chat, or a pull request. The same facts as the page, shorter.
+"""The report of a run as Markdown, for a ticket, a chat, or a pull request.
 
-Whatever others wrote stands in code, where no Markdown is read; HTML in it is text wherever it is shown.
+It has the same facts as the page, in short. Text from others is in code spans, where Markdown and HTML have no effect.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from bottlerocket_ecs_updater.report.words.grouping import counted
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 NAMED_MAX = 50
-"""Instances of one group that are named."""
+"""How many instances of a group are named."""
 
 
 def markdown(account: RunReport) -> str:
-    """The account as Markdown."""
+    """The report as Markdown."""
     return "\n".join(_lines(account)) + "\n"
 
 
@@ -41,7 +41,7 @@ def _lines(account: RunReport) -> Iterator[str]:
         yield from ("", "## What is broken, and what to do")
         for trouble in account.troubles:
             yield from _trouble(trouble)
-    yield from _releases(account)
+    yield from _versions(account)
     if account.holds:
         yield from ("", "## Held back", "", "instances | why | what to do", "---:|---|---")
         for group in account.holds:
@@ -80,7 +80,7 @@ def _trouble(trouble: Trouble) -> Iterator[str]:
     yield from (f"- {one.purpose}: {', '.join(map(code, one.lines))}" for one in trouble.commands)
 
 
-def _releases(account: RunReport) -> Iterator[str]:
+def _versions(account: RunReport) -> Iterator[str]:
     if account.moves:
         yield from ("", "## Versions", "", "version | before | after", "---|---:|---:")
         yield from (f"{move.version} | {move.before} | {move.after}" for move in reversed(account.moves))
@@ -94,10 +94,10 @@ def _hold(group: Group) -> str:
 
 
 def _costs(account: RunReport) -> Iterator[str]:
-    told = durations(account)
-    if told:
+    rows = durations(account)
+    if rows:
         yield from ("", "## Durations", "", "part | times | shortest | median | longest", "---|---:|---:|---:|---:")
-        yield from (f"{one.part} | {one.times} | {one.shortest} | {one.median} | {one.longest}" for one in told)
+        yield from (f"{one.part} | {one.times} | {one.shortest} | {one.median} | {one.longest}" for one in rows)
     proven = account.summary.reboots
     if proven:
         seen, unseen, twice = (proven.get(way, 0) for way in ("seen_to_begin", "over_unseen", "proven_twice"))
@@ -121,7 +121,7 @@ def _codes(texts: Iterable[str]) -> Iterator[str]:
 
 
 def code(text: str) -> str:
-    """A text in code, whatever back-ticks it has itself."""
+    """The text as a code span, also if it contains back-ticks."""
     shown = sanitize(text).strip() or " "
     longest = max((len(run) for run in _ticks(shown)), default=0)
     fence = "`" * (longest + 1)
@@ -140,13 +140,13 @@ def _ticks(text: str) -> Iterator[str]:
 
 
 def escaped(text: str) -> str:
-    """A text that Markdown and HTML leave as it is, but for code: our own remedies name commands in back-ticks."""
+    """Escape Markdown and HTML, except code spans: our own remedies name commands in back-ticks."""
     shown = sanitize(text).replace("&", "&amp;").replace("<", "&lt;")
     return "".join(f"\\{character}" if character in "\\*_[]#|~" else character for character in shown)
 
 
 def _cell(text: str) -> str:
-    """A bar would end the cell, even in code; GitHub's tables take the escape back."""
+    """Escape bars, which end a table cell even in code. GitHub removes the escape."""
     return text.replace("\\|", "|").replace("|", "\\|")
 
 

@@ -1,7 +1,7 @@
-"""Messages: what people are told while they are not watching, and what other programs are told in full.
+"""Messages to people, and events to other programs.
 
-People get at most one message of each kind in a run, and none from a run in which nothing happened: a message that
-comes every night is read by nobody. Programs get every event that matters, as it happens.
+People get at most one message of each kind in a run, and none if nothing happened, because nobody reads a message that
+comes every night. Programs get every important event as it happens.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 WIDTH = 100
 NAMED_MAX = 20
-"""Instances of one trouble that a message names; the report has all of them."""
+"""How many instances of one problem a message names. The report has all of them."""
 
 TEXT_MAX_CHARACTERS = 30_000
-"""SNS takes 256 KB; nobody reads this much in a mail."""
+"""The longest message, in characters. SNS takes 256 KB, but nobody reads that much in an email."""
 
 NOTICES_MAX = 10
-"""Events that are handed over together: as many as EventBridge takes in one call."""
+"""How many events are sent together: the limit of EventBridge for one call."""
 
 TOLD_IN_FULL = (
     RunStarted,
@@ -56,14 +56,14 @@ TOLD_IN_FULL = (
     RunHalted,
     RunFinished,
 )
-"""Events that programs are told."""
+"""Events that are sent to programs."""
 
 
 class Occasion(Enum):
-    """Why people are told something."""
+    """The occasion of a message."""
 
     STARTED = "started"
-    """It took the first instance out of service: from now on there is something to see."""
+    """The run took its first instance out of service."""
     FAILED = "failure"
     QUARANTINED = "quarantine"
     HALTED = "halt"
@@ -72,21 +72,21 @@ class Occasion(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something to tell people."""
+    """A message for people."""
 
     occasion: Occasion
     cluster: str
     run: str
     subject: str
-    """A short line of plain ASCII: SNS takes 100 such characters as the subject of a mail."""
+    """A short line of ASCII. SNS takes up to 100 characters as a subject."""
     text: str
     facts: Mapping[str, Field]
-    """The same for programs that read it."""
+    """The same for programs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to tell programs: one event, or the end of a run."""
+    """A message for programs: one event, or the end of a run."""
 
     name: str
     facts: Mapping[str, Field]
@@ -96,18 +96,18 @@ class People(Protocol):
     """A way to reach people: a topic, a chat."""
 
     def send(self, message: Message) -> None:
-        """Send it. Raises UpdaterError where that fails."""
+        """Send it. Raises UpdaterError if that fails."""
 
 
 class Programs(Protocol):
     """A way to reach programs: an event bus."""
 
     def put(self, notices: Sequence[Notice]) -> None:
-        """Hand them over. Raises UpdaterError where that fails."""
+        """Send them. Raises UpdaterError if that fails."""
 
 
 class Messenger:
-    """Decides who is told what. A message that cannot be sent is complained of, and costs nothing else."""
+    """Decides which messages are sent to whom. A message that cannot be sent causes a warning, nothing else."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class Messenger:
                 self._hand_over()
 
     def _worth_telling(self) -> bool:
-        """Whether anything happened: something was begun, or broke."""
+        """Whether anything happened: an update started, or something failed."""
         account = run_report(self._past, cluster=self._cluster, reach=self._reach)
         return bool(self._told) or account.ending.bad
 
@@ -207,13 +207,13 @@ _OCCASIONS: Mapping[type[Event], Occasion] = {
 
 
 def finish_subject(account: RunReport) -> str:
-    """What happened, so that it is read without opening the message."""
+    """A subject that says what happened."""
     word = f"{account.ending.value}: " if account.ending is Ending.FAILURES else ""
     return f"{word}{account.headline}"
 
 
 def finish_text(account: RunReport, report: str) -> str:
-    """The digest of a run: what is broken and what to do first, then what came of it."""
+    """The digest of a run: first what is broken and what to do, then the outcomes."""
     parts = [_line(account.headline if account.headline.endswith("…") else f"{account.headline}.")]
     parts += [_trouble(trouble) for trouble in account.troubles]
     if account.holds:
@@ -246,12 +246,12 @@ def _trouble(trouble: Trouble) -> str:
         left = len(trouble.lanes) - NAMED_MAX
     if left > 0:
         lines.append(f"  … and {left} more")
-    told = [*map(_line, lines), _line(f"To do: {trouble.to_do}"), *typed_text(trouble.commands)]
-    return "\n".join(told)
+    block = [*map(_line, lines), _line(f"To do: {trouble.to_do}"), *typed_text(trouble.commands)]
+    return "\n".join(block)
 
 
 def typed_text(commands: Sequence[SuggestedCommands]) -> list[str]:
-    """Commands as lines of their own, never wrapped: they are there to be copied."""
+    """Commands on lines of their own, never wrapped, so that they can be copied."""
     return [
         line for one in commands for line in (_line(f"{one.purpose}:"), *(f"    {sanitize(it)}" for it in one.lines))
     ]
@@ -273,7 +273,7 @@ def _subject(occasion: Occasion, event: Event) -> str:
 
 
 def _text(occasion: Occasion, event: Event, report: tuple[str, str], reach: Reach) -> str:
-    """`report` is where the report will be, and the command that opens it."""
+    """Join the parts of a message. `report` is the place of the report, and the command that opens it."""
     said = event_text(event)
     if isinstance(event, InstanceEvent):
         said = f"{event.instance}: {said}"
@@ -311,7 +311,7 @@ def _foot(report: str, opens: str, what: str = "Report, when the run has ended")
 
 
 def _line(text: str) -> str:
-    """Safe to show, and wrapped with its indentation."""
+    """Sanitized, wrapped and indented."""
     indent = " " * (len(text) - len(text.lstrip()))
     return textwrap.fill(
         sanitize(text.strip()),
@@ -328,6 +328,6 @@ SUBJECT_MAX_CHARACTERS = 100
 
 
 def ascii_line(text: str) -> str:
-    """A subject as SNS and mail take it."""
+    """A subject that SNS and email accept."""
     plain = sanitize(text).replace("→", "->").replace("…", "...").encode("ascii", "replace").decode()
     return plain if len(plain) < SUBJECT_MAX_CHARACTERS else plain[: SUBJECT_MAX_CHARACTERS - 4] + "..."

@@ -1,8 +1,7 @@
-"""Metrics in CloudWatch's embedded metric format: lines of the log that CloudWatch Logs turns into metrics by itself.
+"""Metrics in CloudWatch's embedded metric format: log lines that CloudWatch Logs turns into metrics.
 
-So the updater needs no permission for them, and a run that may not reach CloudWatch loses none. Every metric is in
-the table below: the dashboard and the alarms of the stack may name no other.
-Source: "Specification: Embedded metric format" of the CloudWatch user guide.
+So the updater needs no permission for them, and no route to CloudWatch. The dashboard and the alarms of the stack use
+only metrics in the table below. Source: "Specification: Embedded metric format" in the CloudWatch user guide.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from bottlerocket_ecs_updater.report.analysis.summary import Summary, summarize
 from bottlerocket_ecs_updater.report.analysis.timeline import Part, Timeline, timeline_of
 
 NAMESPACE = "BottlerocketEcsUpdater"
-CLUSTER, RELEASE, REASON = "Cluster", "Release", "Reason"
+CLUSTER, VERSION, REASON = "Cluster", "Version", "Reason"
 
 GAUGES_EVERY = timedelta(seconds=60)
-"""The resolution of a metric: more of them would be averaged away."""
+"""The interval of the gauges: the resolution of a metric. CloudWatch would average more frequent values."""
 
 VALUES_MAX = 100
-"""Values of one metric in one line. Source: the specification's target members."""
+"""The most values of one metric in one line. Source: the specification's target members."""
 
 KINDS_MAX = 15
-"""Releases, or reasons, that are told apart in one run: each is a metric of its own, which costs."""
+"""How many versions or reasons get metrics of their own in one run. Each metric costs money."""
 
 OTHER = "other"
 
@@ -42,7 +41,7 @@ Values = Mapping[str, float | list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric: its name, its unit, what else than the cluster it is told apart by, and what it means."""
+    """One metric: its name, unit, dimensions besides the cluster, and meaning."""
 
     name: str
     unit: str
@@ -52,7 +51,7 @@ class Metric:
 
 _PHASES = {phase: f"Instances{phase.value.title()}" for phase in Phase}
 _PARTS = {part: f"Seconds{part.value.title()}" for part in Part if part is not Part.QUARANTINED}
-"""A quarantine has no length that a run could tell: it goes on."""
+"""The duration of a quarantine is not known, because it has not ended."""
 
 METRICS: tuple[Metric, ...] = (
     Metric("RunsSucceeded", "Count", "1 if a run succeeded, otherwise 0."),
@@ -74,7 +73,7 @@ METRICS: tuple[Metric, ...] = (
     *(Metric(name, "Count", f"Instances in the phase {phase.value}.") for phase, name in _PHASES.items()),
     *(Metric(name, "Seconds", f"How long each instance was {part.value}.") for part, name in _PARTS.items()),
     Metric("SecondsOutOfService", "Seconds", "How long each instance that returned was out of service."),
-    Metric("InstancesOnRelease", "Count", "Instances by the version that they run.", RELEASE),
+    Metric("InstancesOnVersion", "Count", "Instances by the version that they run.", VERSION),
     Metric("InstancesHeldByReason", "Count", "Instances that were held back, by reason.", REASON),
 )
 
@@ -104,7 +103,7 @@ class Metrics:
             self.tick(event.at)
 
     def tick(self, now: datetime) -> None:
-        """Tell the gauges where that is due: a run that is stuck has no events, and must be seen for that."""
+        """Write the gauges if they are due. They show a run that is stuck, because it has no events."""
         due = self._told_at is None or now - self._told_at >= GAUGES_EVERY
         if due and self._standing.working and not self._standing.finished:
             self._told_at = now
@@ -127,9 +126,9 @@ class Metrics:
         timeline = timeline_of(self._past)
         if timeline is not None:
             self._write_all(now, _spans(timeline))
-        releases = Counter(str(version) for version in self._standing.releases.values())
-        for release, count in _largest(releases):
-            self._write(now, {"InstancesOnRelease": count}, RELEASE, release)
+        versions = Counter(str(version) for version in self._standing.versions.values())
+        for version, count in _largest(versions):
+            self._write(now, {"InstancesOnVersion": count}, VERSION, version)
         reasons = Counter(row.code for row in summary.rows if row.became is OutcomeKind.HELD)
         for reason, count in _largest(reasons):
             self._write(now, {"InstancesHeldByReason": count}, REASON, reason)
@@ -154,7 +153,7 @@ class Metrics:
         }
 
     def _write_all(self, now: datetime, spans: Mapping[str, Sequence[float]]) -> None:
-        """Lists of values, as many in a line as may be."""
+        """Write lists of values, split into lines of the allowed length."""
         for start in range(0, max(map(len, spans.values()), default=0), VALUES_MAX):
             chunk = {name: list(values[start : start + VALUES_MAX]) for name, values in spans.items()}
             self._write(now, {name: values for name, values in chunk.items() if values})
@@ -173,7 +172,7 @@ class Metrics:
 
 
 def emf(now: datetime, cluster: str, values: Values, dimension: str = "", value: str = "") -> dict[str, object]:
-    """One line: metrics that share their dimensions, with their values."""
+    """One line of metrics with the same dimensions."""
     dimensions = {CLUSTER: cluster} | ({dimension: value} if dimension else {})
     assert all(_BY[name] == dimension for name in values), "a metric is told apart as its table says"
     directive = {
@@ -200,7 +199,7 @@ def _spans(timeline: Timeline) -> dict[str, list[float]]:
 
 
 def _largest(counts: Counter[str]) -> Iterator[tuple[str, int]]:
-    """The most frequent ones, the rest in one."""
+    """The most frequent keys, and the others combined."""
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     yield from ordered[:KINDS_MAX]
     if len(ordered) > KINDS_MAX:

@@ -1,6 +1,6 @@
-"""The summary as text: the halt first, then who needs a person, then what went well; the same for 3 and for 500.
+"""The summary as text: first a halt, then instances that need a person, then the others.
 
-Instances to which the same thing happened for the same reason stand together.
+Instances with the same outcome and reason are listed together, so that it works for 3 and for 500.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from bottlerocket_ecs_updater.report.words.event_text import change
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 WIDTH_MAX = 110
-"""Longer lines are hard to read, however wide the terminal is."""
+"""The longest line. Longer ones are hard to read, even on a wide terminal."""
 
 WIDTH_MIN = 60
-"""Of a narrower terminal the indentation would leave nothing: there the terminal itself breaks lines."""
+"""On a narrower terminal, lines are not wrapped."""
 
 _INDENT = " " * 20
 _NAMED_AT_MOST = {OutcomeKind.QUARANTINED: 500, OutcomeKind.FAILED: 500, OutcomeKind.UPDATED: 100, OutcomeKind.HELD: 40}
 _NAMED_AT_MOST_OTHERWISE = 10
-"""How many instances of one group are named: all that a person must look at, a sample of those that are well."""
+"""How many instances of a group are named: all that need a person, and a sample of the others."""
 
 _ALIKE_MAX = 3
-"""Sentences of one reason that are told apart; beyond, one of them stands for all."""
+"""How many different sentences for one reason are shown. Beyond that, one stands for all."""
 
 
 def summary_text(summary: Summary, paint: Paint = PLAIN, width: int = WIDTH_MAX) -> str:
-    """The whole summary, without the canonical last line, in lines of so many characters."""
+    """The whole summary without the last line, wrapped to a width."""
     fitting = min(max(width, WIDTH_MIN), WIDTH_MAX)
     return "\n".join(_lines(summary, paint, fitting)) + "\n"
 
 
 def last_line(summary: Summary) -> str:
-    """The one canonical line that ends a run, in the form that is easy to search for."""
+    """The last line of a run, in a form that is easy to search for."""
     counts = summary.counts
     numbers = " ".join(f"{became.value}={counts[became]}" for became in COUNTED)
     return f"run.finished outcome={sanitize(summary.outcome)} {numbers} duration={span(summary.took)}"
@@ -60,7 +60,7 @@ def headline(summary: Summary) -> str:
     """What happened, in one sentence."""
     counts = summary.counts
     ours = len(summary.rows) - counts[OutcomeKind.NOT_BOTTLEROCKET]
-    told = [
+    numbers = [
         f"{counts[became]} {became.words}"
         for became in OutcomeKind
         if counts[became] and became is not OutcomeKind.UPDATED
@@ -68,14 +68,14 @@ def headline(summary: Summary) -> str:
     where = f" on cluster {sanitize(summary.cluster)}" if summary.cluster else ""
     run = f" (run {sanitize(summary.run)})" if summary.run else ""
     if not summary.rows:
-        # It left, or could not begin: of instances it knows nothing.
+        # It exited early, or could not begin, so it knows nothing about instances.
         return f"no instance was looked at{where} in {span(summary.took)}{run}"
     first = f"{counts[OutcomeKind.UPDATED]} of {ours} instances updated{where} in {span(summary.took)}{run}"
-    return "; ".join([first, ", ".join(told)]) if told else first
+    return "; ".join([first, ", ".join(numbers)]) if numbers else first
 
 
 def _groups(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows that say the same, in the order of the first of each."""
+    """Rows with the same text, in the order of the first of each."""
     alike: dict[tuple[object, ...], list[Row]] = {}
     sentences: dict[tuple[OutcomeKind, str], set[str]] = {}
     for row in rows:
@@ -113,7 +113,10 @@ def _names(rows: Sequence[Row], width: int) -> Iterator[str]:
 
 
 def _wrapped(before: str, text: str, indent: int, width: int) -> Iterator[str]:
-    """The text after `before`, wrapped, its later lines indented; `before` may carry colours that have no width."""
+    """`before` and the text, wrapped, with later lines indented.
+
+    `before` may contain colour sequences, which have no width.
+    """
     room = max(1, width - indent)
     lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
     yield before + lines[0]

@@ -2,7 +2,7 @@
 
     {"format": 1, "event": "instance.updated", "at": "2026-01-05T09:24:11Z", "instance": "i-…", "source": "1.20.0", …}
 
-Times are RFC 3339 in UTC, spans are seconds, releases are their text, reasons and failures are their code with their
+Times are RFC 3339 in UTC, spans are seconds, versions are text, reasons and failures are their code with their
 facts. Where a value is one of several kinds, a word beside it says which: `answer` for what a host said, `became` for
 what an instance came to. Keys that are not known are passed over, so that a newer updater may add some; a change that
 an older one would misread raises FORMAT.
@@ -42,7 +42,10 @@ EVENTS: Mapping[str, type[Event]] = {
     for kind in vars(events).values()
     if isinstance(kind, type) and issubclass(kind, Event) and kind.name
 }
-"""Every event by its name."""
+"""Event classes by name."""
+
+_RENAMED = {"telling.failed": "output.failed"}
+"""Event names in records of earlier versions."""
 
 _ANSWERS: Mapping[type, str] = {HostReport: "report", HostProblem: "problem"}
 _BECAME: Mapping[type, str] = {
@@ -56,7 +59,7 @@ _BECAME: Mapping[type, str] = {
 
 @dataclass
 class Unreadable(UpdaterError):
-    """Read on without it: a line of a record that this version does not understand."""
+    """A line of a record that this version does not understand. It is skipped."""
 
 
 def encode(event: Event) -> str:
@@ -76,7 +79,8 @@ def decode(line: str | bytes) -> Event:
 def _event(value: Mapping[str, Any]) -> Event:
     if value.get("format") != FORMAT:
         raise readjson.Unreadable(f"format {value.get('format')!r}; this updater reads format {FORMAT}")
-    kind = EVENTS.get(str(value.get("event")))
+    name = str(value.get("event"))
+    kind = EVENTS.get(_RENAMED.get(name, name))
     if kind is None:
         raise readjson.Unreadable(f"no event that this updater knows: {value.get('event')!r}")
     try:
@@ -96,14 +100,15 @@ def _converter() -> Converter:
         _facts_as_object(made, kind)
     configure_tagged_union(HostAnswer, made, tag_generator=_ANSWERS.__getitem__, tag_name="answer")
     configure_tagged_union(Outcome, made, tag_generator=_BECAME.__getitem__, tag_name="became")
-    # `for` is a word of Python's own, so the field's name had to give way; the record's need not.
+    # `for` is a Python keyword, so the field has another name than the key in the record.
     renamed = override(rename="for")
     made.register_unstructure_hook(LookPostponed, make_dict_unstructure_fn(LookPostponed, made, for_=renamed))
     made.register_structure_hook(LookPostponed, make_dict_structure_fn(LookPostponed, made, for_=renamed))
     return made
 
 
-_REASONS = {reason.code: reason for reason in Reason}
+_REASONS = {reason.code: reason for reason in Reason} | {"version-suspect": Reason.VERSION_SUSPECT}
+"""Reasons by code, also by the codes in records of earlier versions."""
 _FAILURES = {failure.code: failure for failure in Failure}
 
 
@@ -114,7 +119,7 @@ def _named(known: Mapping[str, _E], code: object) -> _E:
 
 
 def _facts_as_object(made: Converter, kind: type) -> None:
-    """Facts are pairs in their order; in JSON they are an object, which keeps its order too."""
+    """Facts are ordered pairs. In JSON they are an object, which keeps the order."""
     hooks = override(unstruct_hook=dict, struct_hook=_read_facts)
     made.register_unstructure_hook(kind, make_dict_unstructure_fn(kind, made, facts=hooks))
     read: Callable[[Any, Any], Hold | Failed] = make_dict_structure_fn(kind, made, facts=hooks)
@@ -122,7 +127,7 @@ def _facts_as_object(made: Converter, kind: type) -> None:
 
 
 def _with_all_facts(said: Hold | Failed) -> Hold | Failed:
-    """A sentence may have grown since the record was written: what it asks for now was not written down."""
+    """Add placeholders for facts that a newer sentence needs and an older record does not have."""
     words = said.reason.value if isinstance(said, Hold) else said.failure.value
     named = {name for _, name, _, _ in Formatter().parse(f"{words.sentence} {words.remedy}") if name}
     missing = sorted(named - dict(said.facts).keys())

@@ -29,19 +29,22 @@ from bottlerocket_ecs_updater.engine.ports import ABSENT, Conflict, Store
 from bottlerocket_ecs_updater.errors import Unreachable, UpdaterError
 
 BATCH_MAX_AGE = timedelta(seconds=60)
-"""By the events' own times: a run of an hour makes about as many writes as its lease does renewals."""
+"""The oldest an unwritten event may be, by event times.
+
+A run of an hour writes about as often as it renews its lease.
+"""
 
 BATCH_MAX_EVENTS = 1000
-"""A few hundred kilobytes: one look at a large cluster, in one object."""
+"""The most events in one object: a few hundred kilobytes, one look at a large cluster."""
 
 NUMBERS_TRIED_MAX = 10
-"""Numbers that are found taken before giving up: somebody else writes under this run's own id."""
+"""How many taken numbers are skipped before giving up. They mean that another process writes under this run's id."""
 
 _WEIGHTY = (RunStarted, LeaseTaken, Claimed, InstanceUpdated, InstanceFailed, InstanceQuarantined, RunHalted)
 
 
 class Record:
-    """Writes the events of one run. A store that does not answer costs nothing but memory until it does."""
+    """Writes the events of one run. While the store does not answer, events are kept in memory."""
 
     def __init__(self, store: Store, cluster: str, run: RunId) -> None:
         self._store = store
@@ -67,9 +70,9 @@ class Record:
             self._try_to_flush(event.at)
 
     def secure(self) -> None:
-        """Make sure that what matters of the past is in the store; nothing is written where nothing does.
+        """Write important events to the store, if there are any.
 
-        Call it before an act on an instance. Raises what the store raises: the act must wait then.
+        Call it before an act on an instance. Raises what the store raises; the act must wait then.
         """
         if self._weighty:
             self.flush()
@@ -84,7 +87,7 @@ class Record:
         try:
             self.flush()
         except UpdaterError:
-            # Events wait for the next batch; whoever must be sure calls `secure`.
+            # Events wait for the next batch, or for `secure`.
             self._since = now
 
     def _write_batch(self) -> None:
@@ -103,9 +106,10 @@ class Record:
         self._sent = None
 
     def _put(self, key: str, data: bytes) -> bool:
-        """Write an object that must not exist yet; True also where an earlier try had taken effect unseen.
+        """Write an object that must not exist yet.
 
-        Raises Unreachable where the store says that it exists, and has none: then it is tried again later.
+        Returns True also if an earlier try took effect without a reply. Raises Unreachable if the store says that it
+        exists but cannot find it; the write is tried again later.
         """
         try:
             self._store.put(key, data, ABSENT)
@@ -119,21 +123,21 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A record as it was read."""
+    """A record that was read."""
 
     events: tuple[Event, ...]
     unreadable: tuple[str, ...]
-    """What could not be read, each with its place and why: most often a newer updater wrote it."""
+    """What could not be read, with its place and the reason. Usually a newer updater wrote it."""
 
 
 def read_record(store: Store, cluster: str, run: RunId) -> Past:
-    """Every event of a run, in order; empty where there is no such run. Raises what the store raises."""
+    """All events of a run, in order; empty if there is no such run. Raises what the store raises."""
     keys = _batches(store, f"{record_folder(cluster, run)}/events-")
     return read_batches((key, stored.data) for key in keys if (stored := store.get(key)) is not None)
 
 
 def read_batches(batches: Iterable[tuple[str, bytes]]) -> Past:
-    """The events of a record's batches, which come with the names of their places and in their order."""
+    """The events of a record's batches. The batches are given in order, with their names."""
     events: list[Event] = []
     unreadable: list[str] = []
     for place, data in batches:
@@ -152,19 +156,19 @@ def _read_line(line: bytes, place: str, events: list[Event], unreadable: list[st
 
 
 def _batches(store: Store, prefix: str) -> Sequence[str]:
-    """In the order of their numbers, which have more than three digits in a very long run."""
+    """Batches by number. In a very long run, numbers have more than three digits."""
     return sorted((key for key in store.keys(prefix) if key.endswith(".jsonl")), key=lambda key: (len(key), key))
 
 
 def runs_of(store: Store, cluster: str, after: str = "") -> Sequence[RunId]:
-    """The ids of the runs of a cluster that left a record, in their order, which is that of time; those after one."""
+    """The ids of a cluster's runs with a record, in order of time; only those after one id, if it is given."""
     start = f"runs/{cluster}/"
     keys = store.keys(start, f"{start}{after}") if after else store.keys(start)
     inside = (key[len(start) :].split("/") for key in keys)
-    # What lies beside the runs' folders is the index of them.
+    # The index is beside the folders of the runs.
     return sorted({RunId(path[0]) for path in inside if len(path) == 2 and path[0] > after})
 
 
 def record_folder(cluster: str, run: RunId) -> str:
-    """Where everything about a run is kept."""
+    """The folder of a run in the store."""
     return f"runs/{cluster}/{run}"

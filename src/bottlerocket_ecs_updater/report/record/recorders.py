@@ -1,8 +1,7 @@
-"""Recorders that keep events, or hand them on.
+"""Recorders that keep events or pass them on.
 
-Nothing that is told may end a run: an instance may be out of service at that moment. A log whose reader went away, a
-full disk, a text that the terminal's encoding lacks, a fault in a recorder: each costs that recorder this event, the
-others hear of it once, and the run goes on.
+An output that fails must not end a run, because an instance may be out of service. If a log's reader is gone, a disk is
+full, or a recorder has a bug, that recorder loses the event, the others get one event about it, and the run continues.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ NAMES = {
     "Record": "the record in the state store",
     "TextLog": "the log",
 }
-"""What a recorder writes, in words, by the name of its class."""
+"""The outputs' names for people, by class name."""
 
 
 class Collected:
@@ -37,7 +36,7 @@ class Collected:
 
 
 class Faults:
-    """Tells whoever listens of each recorder that fails, once."""
+    """Reports each recorder that fails, once."""
 
     def __init__(self) -> None:
         self.listener: Recorder = Collected()
@@ -45,7 +44,7 @@ class Faults:
         self._told: set[int] = set()
 
     def note(self, recorder: Recorder, event: Event, error: Exception) -> None:
-        """A recorder did not take an event."""
+        """Report that a recorder failed."""
         if id(recorder) in self._told:
             return
         self._told.add(id(recorder))
@@ -61,7 +60,7 @@ def _pass_over(_recorder: Recorder, _event: Event, _error: Exception) -> None:
 
 
 class Tee:
-    """Hands every event to each of several recorders, in their order. Raises only Interrupted and LeaseLost."""
+    """Passes every event to several recorders, in order. Raises only Interrupted and LeaseLost."""
 
     def __init__(self, recorders: Sequence[Recorder], fault: Noted = _pass_over) -> None:
         self._recorders = tuple(recorders)
@@ -72,7 +71,7 @@ class Tee:
 
 
 class SummaryLast:
-    """Tells one recorder first of everything that happens, and last of the end: its line is the last of a run."""
+    """Passes events to one recorder first, but the end of the run last, so that its line is the last one."""
 
     def __init__(self, speaker: Recorder, others: Recorder, fault: Noted = _pass_over) -> None:
         self._speaker = speaker
@@ -85,7 +84,7 @@ class SummaryLast:
 
 
 def _tell(recorders: Iterable[Recorder], event: Event, fault: Noted) -> None:
-    """Tell each of them, whatever becomes of the others; what ends the run is raised when all have heard."""
+    """Pass an event to all recorders, even if some fail. What ends the run is raised afterwards."""
     leave: Interrupted | LeaseLost | None = None
     for recorder in recorders:
         try:
@@ -93,7 +92,7 @@ def _tell(recorders: Iterable[Recorder], event: Event, fault: Noted) -> None:
         except (Interrupted, LeaseLost) as error:
             leave = leave or error
         except Exception as error:
-            # Whatever is wrong with a recorder, the run goes on.
+            # A recorder with a bug must not end the run.
             fault(recorder, event, error)
     if leave is not None:
         raise leave

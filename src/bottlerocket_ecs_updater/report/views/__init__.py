@@ -1,1 +1,1 @@
-"""What is shown of a cluster outside of a run."""
+"""Text and JSON for the commands that look at a cluster."""

@@ -1,4 +1,4 @@
-"""Advice as a person reads it, and as a program does: the same in plan and in status."""
+"""Advice as text and as JSON, for plan and status."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 
 def advice_lines(advice: Sequence[Advice | RoomNote | RollAdvice]) -> Iterator[str]:
-    """Nothing where there is none."""
+    """Advice as lines; empty without advice."""
     if advice:
         yield "\nAdvice"
     for each in advice:
@@ -27,7 +27,7 @@ def _sentence(advice: Advice | RoomNote | RollAdvice) -> str:
 
 
 def advice_json(advice: Sequence[Advice | RoomNote | RollAdvice]) -> list[dict[str, Any]]:
-    """The same as values that JSON knows."""
+    """Advice as JSON values."""
     return [_json(each) for each in advice]
 
 

@@ -1,4 +1,4 @@
-"""What `doctor` found, as a person and as a program read it."""
+"""The findings of `doctor` as text and as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INDENT = " " * 6
 
 
 def checkup_text(findings: Sequence[Finding], paint: Paint) -> str:
-    """One line for each finding, its remedy below, and a last line with the numbers."""
+    """One line for each finding with its remedy below, and a last line with counts."""
     lines = [line for finding in findings for line in _lines(finding, paint)]
     counts = {grade: sum(finding.grade is grade for finding in findings) for grade in Grade}
     conclusion = "A run would not work." if counts[Grade.FAIL] else "A run would work."
@@ -30,7 +30,7 @@ def _lines(finding: Finding, paint: Paint) -> list[str]:
 
 
 def checkup_json(findings: Sequence[Finding], cluster: str) -> dict[str, Any]:
-    """The same for programs."""
+    """The same as JSON values."""
     return {
         "schema": SCHEMA,
         "cluster": cluster,

@@ -1,8 +1,8 @@
-"""A plan as a person reads it, and as a program does."""
+"""A plan as text and as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
@@ -11,32 +11,26 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, time_text, write_time
 from bottlerocket_ecs_updater.core.planning.forecast import Batch
-from bottlerocket_ecs_updater.core.planning.plan import ForecastBasis, Plan, Update
+from bottlerocket_ecs_updater.core.planning.plan import ForecastBasis, Plan, Unfinished, Update
 from bottlerocket_ecs_updater.report.views.advice import advice_json, advice_lines
 from bottlerocket_ecs_updater.report.words.grouping import counted, grouped, id_lines
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 SCHEMA = 1
-"""The version of the JSON form: it grows by keys, and counts up when a key changes its meaning."""
+"""The version of the JSON format. New keys do not change it; a key that changes its meaning does."""
 
 DAY_SECONDS = 86_400
 
 
 def plan_text(plan: Plan, cluster: str) -> str:
-    """The plan in lines: what is finished first, what is updated in which order, what is left alone and why."""
+    """The plan as text: what is finished first, what is updated in which order, and what is left alone and why."""
     return "\n".join(_lines(plan, cluster)) + "\n"
 
 
 def _lines(plan: Plan, cluster: str) -> Iterator[str]:
     yield f"Plan for cluster {cluster}, as of {time_text(plan.at)}. Nothing was changed."
-    if plan.unfinished:
-        yield "\nFinished first, started by an earlier run:"
-        for each in plan.unfinished:
-            claim = each.claim
-            yield (
-                f"  {each.instance}  {each.phase.value:<12} {claim.source} → {claim.target}, "
-                f"run {claim.run}, since {time_text(claim.since)}"
-            )
+    yield from _unfinished([one for one in plan.unfinished if one.quarantined is None])
+    yield from _quarantined(plan)
     yield from _updates(plan)
     above = {update.instance for update in plan.later}
     yield from _reasons("Failing", [(id_, why.failure.code, why) for id_, why in plan.failing], above)
@@ -48,6 +42,22 @@ def _lines(plan: Plan, cluster: str) -> Iterator[str]:
         for version, some in grouped(plan.current, lambda pair: pair[1]).items():
             yield from id_lines([id_ for id_, _ in some], "  ", str(version))
     yield from advice_lines(plan.advice)
+
+
+def _unfinished(unfinished: list[Unfinished]) -> Iterator[str]:
+    if unfinished:
+        yield "\nFinished first, started by an earlier run:"
+    for each in unfinished:
+        claim = each.claim
+        yield (
+            f"  {each.instance}  {each.phase.value:<12} {claim.source} → {claim.target}, "
+            f"run {claim.run}, since {time_text(claim.since)}"
+        )
+
+
+def _quarantined(plan: Plan) -> Iterator[str]:
+    rows = [(one.instance, one.phase.value, one.quarantined) for one in plan.unfinished if one.quarantined is not None]
+    yield from _reasons("Out of service until they are healthy or a person acts", rows, set())
 
 
 def _updates(plan: Plan) -> Iterator[str]:
@@ -89,8 +99,8 @@ def _reckoning(reckoning: ForecastBasis) -> Iterator[str]:
     recorded = {what: count for what, (_, count) in parts.items() if count}
     stated = [what for what in parts if what not in recorded]
     if recorded:
-        told = ", ".join(f"{count} {what}" for what, count in recorded.items())
-        yield f"  medians of this cluster's recorded updates: {told}"
+        medians = ", ".join(f"{count} {what}" for what, count in recorded.items())
+        yield f"  medians of this cluster's recorded updates: {medians}"
     if stated:
         whole = (
             "all of these are defaults" if not recorded else f"default{'s' * (len(stated) > 1)}: {', '.join(stated)}"
@@ -99,7 +109,7 @@ def _reckoning(reckoning: ForecastBasis) -> Iterator[str]:
 
 
 def _span(span: timedelta) -> str:
-    """As exact as a forecast is: to the second below an hour, to the minute below a day, else to the hour."""
+    """A duration, rounded like a forecast: to seconds below an hour, to minutes below a day, else to hours."""
     seconds = round(span.total_seconds())
     if seconds >= DAY_SECONDS:
         days, hours = divmod(round(seconds / 3600), 24)
@@ -128,17 +138,17 @@ def _what(update: Update) -> str:
 
 def _reasons(
     title: str,
-    told: list[tuple[InstanceId, str, Hold | Failed]],
+    rows: Sequence[tuple[InstanceId, str, Hold | Failed]],
     above: set[InstanceId],
     behind: Mapping[InstanceId, Hold] = MappingProxyType({}),
 ) -> Iterator[str]:
-    """By what there is to do: it is said once, and so is a reason that is the same for several.
+    """Holds grouped by remedy, so that remedies and reasons are shown once.
 
-    Instances whose ids stand above, in the batches of the forecast, are counted and not named once more.
+    Instances that are already listed in a batch of the forecast are only counted.
     """
-    if told:
-        yield f"\n{title}: {len(told)}"
-    for (code, remedy), alike in grouped(told, lambda one: (one[1], one[2].remedy)).items():
+    if rows:
+        yield f"\n{title}: {len(rows)}"
+    for (code, remedy), alike in grouped(rows, lambda one: (one[1], one[2].remedy)).items():
         yield f"  {code}: {len(alike)}"
         for why, some in grouped(alike, lambda one: str(one[2])).items():
             yield f"    {sanitize(why)}"
@@ -153,7 +163,7 @@ def _reasons(
 
 
 def plan_json(plan: Plan, cluster: str) -> dict[str, Any]:
-    """The plan as values that JSON knows; times are RFC 3339 in UTC, spans are seconds."""
+    """The plan as JSON values. Times are RFC 3339 in UTC, durations are seconds."""
     forecast = plan.forecast
     return {
         "schema": SCHEMA,

@@ -34,48 +34,50 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """The newest run in the record."""
+    """The newest recorded run."""
 
     run: RunId
     outcome: str
-    """Empty while it has not ended, or where it was killed."""
+    """Empty if it has not ended or was killed."""
     began: datetime | None
     ended: datetime | None
     why: str
     counts: dict[str, int]
+    recorded: datetime | None = None
+    """When its last event so far was; None if it left none."""
 
 
 @dataclass(frozen=True, slots=True)
 class NextRun:
-    """When the next run is likely to begin. The schedule itself is known to whoever starts the runs."""
+    """When the next run is likely to begin. The updater does not know its schedule."""
 
     at: datetime
     every: timedelta
 
 
 RHYTHM_RUNS = 4
-"""Runs that must have begun evenly, the newest included, before another one is expected."""
+"""How many runs must have started at even intervals before the next one is predicted."""
 
 RHYTHM_SHARE = 0.1
-"""How far a spacing may be from the usual one."""
+"""How far an interval may be from the median."""
 
 
 def next_run(began: Sequence[datetime], now: datetime) -> NextRun | None:
-    """What the beginnings of past runs, in their order, say of the next; None where they show no rhythm."""
+    """Predict the next run from the start times of past runs, in order; None if they are not regular."""
     last = began[-RHYTHM_RUNS:]
     spacings = [after - before for before, after in pairwise(last)]
     if len(last) < RHYTHM_RUNS:
         return None
     every = sorted(spacings)[len(spacings) // 2]
     even = all(abs(spacing - every) <= every * RHYTHM_SHARE for spacing in spacings)
-    # One that is long overdue does not come by that rhythm any more.
+    # A run that is long overdue does not follow that schedule any more.
     due = last[-1] + every
     return NextRun(due, every) if even and every and now - due < every else None
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterStatus:
-    """All that is known of a cluster without asking its hosts."""
+    """Everything that is known about a cluster without checking hosts."""
 
     cluster: str
     fleet: Fleet
@@ -83,13 +85,13 @@ class ClusterStatus:
     lease: LeaseNote | None
     last: LastRun | None
     kept: bool
-    """Whether there is a state store that remembers."""
+    """Whether there is a state store."""
     next_run: NextRun | None = None
-    """None where the last runs show no rhythm."""
+    """None if the last runs are not regular."""
 
 
 def status_text(status: ClusterStatus) -> str:
-    """The status in lines; what needs a person comes first."""
+    """The status as text; what needs a person comes first."""
     return "\n".join(_lines(status)) + "\n"
 
 
@@ -136,7 +138,7 @@ def _needs_a_person(status: ClusterStatus) -> Iterator[str]:
 
 
 def _blocker(group: str, one: Blocker) -> str:
-    """What kept drains from their end, and when one is tried again."""
+    """What blocked drains, and when the next one is tried."""
     runs = "a drain" if one.times == 1 else f"drains of {one.times} runs in a row"
     until = f"one of their hosts is tried again after {time_text(tried_again(one))}"
     since = time_text(one.first)
@@ -145,7 +147,7 @@ def _blocker(group: str, one: Blocker) -> str:
 
 
 def _failed_version(version: Version, names: Collection[InstanceId], suspect_after: int) -> str:
-    """A version that failed, and whether that keeps others from it: by the rule that runs go by."""
+    """A version that failed, and whether it is suspect, by the same rule as in a run."""
     where = ", ".join(sorted(names))
     if is_suspect(len(names), suspect_after):
         to_do = f"no other instance gets it; `release {version}` when it is known to be good"
@@ -175,7 +177,7 @@ def _table(title: str, counts: Counter[str]) -> Iterator[str]:
 
 
 def _phase(instance: Instance, status: ClusterStatus) -> str:
-    """Where it is in its life, as far as that is known without asking hosts."""
+    """Its phase, as far as it is known without checking hosts."""
     if instance.claim is not None:
         return str(phase_of(instance).value)
     backoff = status.ledger.backoffs.get(instance.id)
@@ -185,7 +187,7 @@ def _phase(instance: Instance, status: ClusterStatus) -> str:
 
 
 def _zones(ours: list[Instance]) -> Iterator[str]:
-    """Each zone with the releases that its instances run."""
+    """Each zone with the versions that its instances run."""
     zones: dict[str, Counter[str]] = {}
     for instance in ours:
         version = str(instance.shown_version) if instance.shown_version is not None else UNKNOWN
@@ -247,14 +249,20 @@ def _who_acts(status: ClusterStatus) -> Iterator[str]:
         yield f"\nThe lease is held by {sanitize(lease.holder)}{since} (a run, or one that was killed)."
     last = status.last
     if last is not None:
-        ended = f"ended {last.ended:%Y-%m-%d %H:%M} UTC" if last.ended else "has not ended, or was killed"
-        counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in last.counts.items() if count)
-        yield f"Last run {last.run} {ended}: {last.outcome or 'open'}{'; ' + counts if counts else ''}"
+        yield f"Last run {last.run} {_last_run(last)}"
         if last.why:
             yield f"  {sanitize(last.why)}"
     else:
         yield "No run is recorded yet."
     yield _next_run(status)
+
+
+def _last_run(last: LastRun) -> str:
+    if last.ended is None:
+        recorded = f"; its last event is of {time_text(last.recorded)}" if last.recorded is not None else ""
+        return f"is in progress, or was killed{recorded}."
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in last.counts.items() if count)
+    return f"ended {last.ended:%Y-%m-%d %H:%M} UTC: {last.outcome}{'; ' + counts if counts else ''}"
 
 
 def _next_run(status: ClusterStatus) -> str:
@@ -265,7 +273,7 @@ def _next_run(status: ClusterStatus) -> str:
 
 
 def status_json(status: ClusterStatus) -> dict[str, Any]:
-    """The status as values that JSON knows."""
+    """The status as JSON values."""
     fleet, lease, last = status.fleet, status.lease, status.last
     return {
         "schema": SCHEMA,
@@ -314,6 +322,7 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
             "run": last.run,
             "outcome": last.outcome,
             "ended": write_time(last.ended) if last.ended else None,
+            "last_event": write_time(last.recorded) if last.recorded else None,
             "why": last.why,
             "counts": last.counts,
         },

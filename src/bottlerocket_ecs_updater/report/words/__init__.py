@@ -1,1 +1,1 @@
-"""Sentences, colours, and text made safe to show."""
+"""Sentences, colours, and sanitized text."""

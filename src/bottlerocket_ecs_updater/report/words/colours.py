@@ -1,4 +1,4 @@
-"""Colours of a terminal, by what they mean. A painter without colours gives every text back as it is."""
+"""Terminal colours by meaning. Without colours, text is returned unchanged."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ _BY_LEVEL = {Level.DEBUG: _FAINT, Level.INFO: "", Level.WARNING: _YELLOW, Level.
 
 @dataclass(frozen=True, slots=True)
 class Paint:
-    """Paints where `colour` is true."""
+    """Adds colours if `colour` is true."""
 
     colour: bool
 
     def strong(self, text: str) -> str:
-        """What is read first."""
+        """The most important text."""
         return self._with(_STRONG, text)
 
     def faint(self, text: str) -> str:
-        """What is read last."""
+        """The least important text."""
         return self._with(_FAINT, text)
 
     def bad(self, text: str) -> str:
-        """What a person must not miss."""
+        """Text that a person must not miss."""
         return self._with(_STRONG + _RED, text)
 
     def good(self, text: str) -> str:
-        """What came to its end."""
+        """Text about success."""
         return self._with(_GREEN, text)
 
     def became(self, became: OutcomeKind, text: str) -> str:
-        """A word about an instance."""
+        """The outcome of an instance."""
         return self._with(_BY_BECAME[became], text)
 
     def level(self, level: Level, text: str) -> str:
-        """A line of that level."""
+        """A log line of that level."""
         return self._with(_BY_LEVEL[level], text)
 
     def _with(self, code: str, text: str) -> str:

@@ -1,6 +1,6 @@
-"""An event as the flat fields of a log line: no prose, one name for one fact, units at the end of names.
+"""An event as the flat fields of a log line, with one name for each fact and units at the end of names.
 
-This is for people who query a log. What is read back by programs is the record's form, in `codec`.
+It is for people who query the log. `codec` has the format that is read back.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Field = str | int | float | bool | None | dict[str, "Field"] | list["Field"]
 
 
 def event_fields(event: Event) -> dict[str, Field]:
-    """Everything that an event says beside its time, as fields."""
-    told: dict[str, Field] = {}
+    """All facts of an event except its time, as fields."""
+    flat: dict[str, Field] = {}
     for field in fields(event):
         if field.name != "at":
-            told |= _fact(_name(event, field.name), getattr(event, field.name))
-    return told
+            flat |= _fact(_name(event, field.name), getattr(event, field.name))
+    return flat
 
 
 def _name(event: Event, field: str) -> str:
-    # `run` is the run that tells, in every line; the one that left a claim needs a name of its own.
+    # In every line, `run` is the run that writes it. The run that left a claim needs another name.
     return "of_run" if isinstance(event, ClaimFound) and field == "run" else field.rstrip("_")
 
 

@@ -1,4 +1,4 @@
-"""An event as one sentence, for a person who follows a run."""
+"""An event as one sentence for people."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bottlerocket_ecs_updater.report.words.grouping import counted
 
 
 def event_text(event: e.Event) -> str:
-    """What happened, not yet made safe to show; without the time, and without the instance."""
+    """What happened, without the time and the instance. Not sanitized."""
     if isinstance(event, e.InstanceEvent):
         return _of_instance(event) or _bare(event)
     return _of_run(event) or _of_waits(event) or _of_what_is_kept(event) or _bare(event)
 
 
 def change(source: Version, target: Version) -> str:
-    """From which release to which, said plainly where it is a downgrade."""
+    """From which version to which, marked if it is a downgrade."""
     downgrade = " (a downgrade: its repository withdrew the newer one)" if target < source else ""
     return f"{source} → {target}{downgrade}"
 
@@ -150,7 +150,7 @@ def _answer(answer: HostAnswer) -> str:
 
 
 def _bare(event: e.Event) -> str:
-    """An event that has no sentence yet is shown as its facts."""
+    """The facts of an event that has no sentence."""
     return f"{event.name} " + " ".join(
         f"{name}={fact}" for name, fact in event_fields(event).items() if name != "instance"
     )

@@ -1,4 +1,4 @@
-"""Many instances of which the same is to be said, in few lines: nobody reads three hundred paragraphs alike."""
+"""Groups instances with the same text, so that three hundred of them take a few lines."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TypeVar
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 ON_A_LINE = 4
-"""Instance ids of nineteen characters: with their indentation as many as fit into 90 columns."""
+"""Instance ids on a line: as many as fit into 90 columns."""
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
 
 def grouped(values: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
-    """The values by their key; keys and values in the order in which they first come."""
+    """Group values by key, in the order of their first occurrence."""
     found: dict[K, list[T]] = {}
     for value in values:
         found.setdefault(key(value), []).append(value)
@@ -23,7 +23,7 @@ def grouped(values: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
 
 
 def id_lines(ids: Sequence[str], indent: str, title: str = "") -> Iterator[str]:
-    """Every id, several on a line, behind a title that stands on the first line alone."""
+    """All ids, several on each line, after a title on the first line."""
     lead = f"{title}  " if title else ""
     for at in range(0, len(ids), ON_A_LINE):
         head = lead if at == 0 else " " * len(lead)

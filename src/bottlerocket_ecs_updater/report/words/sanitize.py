@@ -1,9 +1,9 @@
-"""Text that others wrote, made safe to show: hosts, tasks and repositories choose parts of what people read."""
+"""Makes untrusted text safe to show: hosts, tasks and repositories choose parts of it."""
 
 from __future__ import annotations
 
 SHOWN_MAX_CHARACTERS = 1000
-"""Of one text in a line: more than any sentence of ours; the whole output stays in Run Command's history."""
+"""The most characters of one text. It is more than any of our sentences; Run Command keeps the whole output."""
 
 
 def sanitize(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> str:

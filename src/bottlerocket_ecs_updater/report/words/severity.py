@@ -1,4 +1,4 @@
-"""How much each event matters: what a quiet log still says, and what only a verbose one does."""
+"""The severity of each event, which decides whether a quiet, normal or verbose log shows it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 
 
 class Level(IntEnum):
-    """Severity; the names are the words of the log."""
+    """Severity levels."""
 
     DEBUG = 10
     INFO = 20
@@ -41,12 +41,12 @@ class Level(IntEnum):
 
     @property
     def word(self) -> str:
-        """The word that a log line carries."""
+        """The level's name in a log line."""
         return self.name.lower()
 
 
 def level_named(word: str) -> Level:
-    """The level of that word. Raises KeyError for any other."""
+    """The level with that name. Raises KeyError for other names."""
     return Level[word.upper()]
 
 
@@ -64,7 +64,7 @@ PASSES_BY_ITSELF = frozenset(
         Reason.NOT_REACHED,
     }
 )
-"""Holds that are the ordinary course of a run: said by the hundred, and over with the next slot or run."""
+"""Holds that are normal in a run. There may be hundreds of them, and they end with the next slot or run."""
 
 WANTS_A_PERSON = frozenset(
     {
@@ -82,7 +82,7 @@ WANTS_A_PERSON = frozenset(
         Reason.UNKNOWN_STATE,
         Reason.NO_ANSWER,
         Reason.END_OF_LIFE_VARIANT,
-        Reason.RELEASE_SUSPECT,
+        Reason.VERSION_SUSPECT,
         Reason.VERSION_BREAKS_TASKS,
         Reason.DRAIN_BLOCKED,
         Reason.CLAIM_REMOVED,
@@ -100,17 +100,17 @@ WANTS_A_PERSON = frozenset(
         Reason.UNCLEAR,
     }
 )
-"""Holds that stay until somebody does something."""
+"""Holds that last until a person acts."""
 
 
 def wants_a_person(hold: Hold) -> bool:
-    """Whether it stays until somebody does something."""
+    """Whether it lasts until a person acts."""
     rests = hold.reason is Reason.BACKING_OFF and ("until", UNTIL_CLEARED) in hold.facts
     return rests or hold.reason in WANTS_A_PERSON
 
 
 def level_of(event: Event) -> Level:
-    """How much an event matters to a person."""
+    """The severity of an event."""
     match event:
         case RunHalted() | InstanceFailed() | InstanceQuarantined():
             return Level.ERROR

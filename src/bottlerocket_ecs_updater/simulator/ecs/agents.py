@@ -101,8 +101,14 @@ class Agents:
             )
 
     def terminated(self, instance: ContainerInstance) -> None:
-        """The EC2 instance is terminated. Some time later its registration is removed, too."""
+        """The EC2 instance is terminated. Some time later its registration is removed, too.
+
+        If its agent was disconnected, ECS keeps the registration until somebody removes it.
+        """
+        was_connected = instance.agent_connected
         self.went_down(instance)
+        if not was_connected:
+            return
         self._registry.clock.after(
             self._registry.timing.deregister_terminated,
             lambda: self.deregister(instance, f"Host EC2 (instance {instance.ec2_instance_id}) terminated."),

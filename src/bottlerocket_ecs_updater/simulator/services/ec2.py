@@ -27,6 +27,9 @@ TYPES_PAGE = 100
 INITIALIZING = timedelta(minutes=2)
 """From a boot until the status checks have passed again, long after a rebooted host is back."""
 
+TERMINATED_SHOWN = timedelta(hours=1)
+"""How long EC2 describes a terminated instance."""
+
 _STATES = {"running": 16, "terminated": 48, "stopped": 80}
 
 
@@ -41,6 +44,7 @@ class Machine:
     image_id: str
     launched_at: datetime
     impaired_until: datetime | None = None
+    terminated_at: datetime | None = None
 
     @property
     def state(self) -> str:
@@ -73,6 +77,7 @@ class Ec2:
         machine = Machine(len(self.machines) + 1, host, zone, instance_type, image_id, self._clock.now())
         self.machines[host.instance_id] = machine
         host.on_boot.append(self._booted)
+        host.on_terminate.append(self._terminated)
 
     def handlers(self) -> dict[str, Callable[[Shape], Shape]]:
         """By the operation's name."""
@@ -204,7 +209,15 @@ class Ec2:
 
     def _asked(self, request: Shape) -> Iterable[Machine]:
         ids = set(request.get("InstanceIds", []))
-        return (machine for name, machine in self.machines.items() if not ids or name in ids)
+        shown = (machine for machine in self.machines.values() if not self._is_forgotten(machine))
+        return (machine for machine in shown if not ids or machine.host.instance_id in ids)
+
+    def _is_forgotten(self, machine: Machine) -> bool:
+        at = machine.terminated_at
+        return at is not None and self._clock.now() - at >= TERMINATED_SHOWN
+
+    def _terminated(self, host: Host) -> None:
+        self.machines[host.instance_id].terminated_at = self._clock.now()
 
     def _booted(self, host: Host) -> None:
         self.machines[host.instance_id].impaired_until = self._clock.now() + INITIALIZING

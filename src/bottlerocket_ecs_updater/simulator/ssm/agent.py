@@ -55,7 +55,7 @@ class Agent:
 
     def _take(self, invocation: Invocation) -> None:
         now = self._clock.now()
-        if invocation.settled(now).terminal or now >= invocation.command.deliver_by:
+        if invocation.settled(now).terminal or now >= invocation.command.taken_until:
             return
         managed = invocation.managed
         invocation.state = State.IN_PROGRESS

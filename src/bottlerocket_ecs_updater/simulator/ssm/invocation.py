@@ -66,6 +66,9 @@ class Command:
     requested: datetime
     visible: datetime
     deliver_by: datetime
+    """Until when it is delivered, according to its TimeoutSeconds."""
+    taken_until: datetime
+    """Until when an agent takes it."""
     expires: datetime
     invocations: dict[str, Invocation] = field(default_factory=dict)
 
@@ -130,8 +133,8 @@ class Invocation:
         """The current state, after delays and expiry, which depend only on time."""
         command = self.command
         if self.state in _WAITING:
-            if now >= command.deliver_by and self.managed.lost_by(command.deliver_by):
-                self.end(State.UNDELIVERABLE, command.deliver_by)
+            if now >= command.taken_until and self.managed.lost_by(command.taken_until):
+                self.end(State.UNDELIVERABLE, command.taken_until)
             elif now >= self.delayed_at:
                 self.state = State.DELAYED
         if not self.state.terminal and now >= command.expires:

@@ -94,6 +94,7 @@ class RunCommand:
             )
         now = self._clock.now()
         deliver_by = now + timedelta(seconds=request.get("TimeoutSeconds") or DEFAULT_TIMEOUT_SECONDS)
+        expires = deliver_by + plugin.timeout
         command = Command(
             number=self._number(),
             command_id=str(uuid.UUID(int=self._chances.getrandbits(128), version=4)),
@@ -105,7 +106,8 @@ class RunCommand:
             requested=now,
             visible=now + self._timing.visible,
             deliver_by=deliver_by,
-            expires=deliver_by + plugin.timeout,
+            taken_until=expires if self._timing.delivers_until_expiry else deliver_by,
+            expires=expires,
         )
         self._commands[command.command_id] = command
         self._all_commands.append(command)

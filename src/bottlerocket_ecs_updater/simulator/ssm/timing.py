@@ -20,6 +20,9 @@ class SsmTiming:
     """How often the agent pings."""
     connection_lost: timedelta = timedelta(minutes=10)
     """From the last ping until PingStatus is ConnectionLost."""
+    delivers_until_expiry: bool = False
+    """Whether a command that waits for its agent is delivered until ExpiresAfter, and not only until its
+    TimeoutSeconds. The API's reference says the latter; the user guide's table of timeouts may mean the former."""
     delayed: timedelta = timedelta(seconds=30)
     """How long an undelivered command is Pending before it is Delayed."""
     worker_timed_out: timedelta = timedelta(seconds=60)

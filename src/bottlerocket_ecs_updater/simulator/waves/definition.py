@@ -1,12 +1,14 @@
 """The state machine that updates all clusters of an account and Region, in waves.
 
+    Network the subnets of the tasks: those of the stack, or those with its tag
     Find   an updater task finds the clusters, divides them into waves, and returns their names
     Wave   a Map runs the updater's task for each cluster of a wave, with limited concurrency
     Judge  if too many clusters of a wave failed, no further wave starts
     Tell   one message with the result
 
-Each cluster catches its own failure, so nothing depends on how a Map stops. The exit code of the updater's own
-container decides whether it failed, because for Step Functions a sidecar's exit code fails a task, too.
+Each cluster catches its own failure, so nothing depends on how a Map stops: an error that a Map's item does not catch
+stops the tasks of its other items. The exit code of the updater's own container decides whether it failed, because for
+Step Functions a sidecar's exit code fails a task, too.
 
 `stacks/fleet.yaml` contains an exact copy of this definition; a test checks that they match.
 """
@@ -17,18 +19,57 @@ from typing import Any
 
 CONTAINER = "updater"
 DAY_SECONDS = 86_400
-FIND_SECONDS = 1_800
-APPROVE_SECONDS = 7 * DAY_SECONDS
+FIND_SECONDS = 900
+"""A task on Fargate starts within two minutes, and thousands of clusters are found in less than one."""
+
+DECLINED = "Declined"
+"""The error with which a person declines a wave."""
+
+NOT_STARTED = ["AmazonECS.Unknown", "ECS.AmazonECSException", "ECS.ServerException", "ECS.ThrottlingException"]
+"""Errors of RunTask that pass: no capacity, too many requests. The lease keeps a task that did start alone."""
+
+TRIES = [{"ErrorEquals": NOT_STARTED, "IntervalSeconds": 15, "MaxAttempts": 3, "BackoffRate": 2.0}]
 
 Json = dict[str, Any]
 
 
-def definition() -> Json:
-    """The definition, with `${…}` for the stack's values: texts, and lists of security groups and subnets."""
+def definition(*, tagged: bool = False) -> Json:
+    """The definition, with `${…}` for the stack's values: texts, and lists of security groups and subnets.
+
+    `tagged` is for a stack that names a tag instead of subnets.
+    """
     return {
         "Comment": "Runs the updater on all clusters of an account and Region, in waves.",
-        "StartAt": "Find",
-        "States": {**_find(), **_waves(), **_judge(), **_tell()},
+        "StartAt": "Network",
+        "States": {**_network(tagged=tagged), **_find(), **_waves(), **_judge(), **_tell()},
+    }
+
+
+def _network(*, tagged: bool) -> Json:
+    """Subnets differ from account to account; a tag can be the same in all of them."""
+    given = {"Type": "Pass", "Parameters": {"subnets": "${Subnets}"}, "Next": "Placed"}
+    found = {
+        "Type": "Task",
+        "Resource": "arn:${Partition}:states:::aws-sdk:ec2:describeSubnets",
+        "Parameters": {"Filters": [{"Name": "tag:${SubnetTagKey}", "Values": ["${SubnetTag}"]}]},
+        # No more than a task takes.
+        "ResultSelector": {"subnets.$": "$.Subnets[0:16].SubnetId"},
+        "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "NotFound"}],
+        "Next": "Placed",
+    }
+    why = "No subnet has the tag that the stack names, so nothing was started."
+    return {
+        "Network": found if tagged else given,
+        "Placed": {
+            "Type": "Choice",
+            "Choices": [{"Variable": "$.subnets[0]", "IsPresent": True, "Next": "Find"}],
+            "Default": "NotPlaced",
+        },
+        "NotPlaced": {
+            "Type": "Pass",
+            "Parameters": {"failed": [], "done": 0, "ended": False, "why": why},
+            "Next": "Report",
+        },
     }
 
 
@@ -47,7 +88,7 @@ def _task(resource: str, command: list[str], environment: Json, **more: Any) -> 
                 "AwsvpcConfiguration": {
                     "AssignPublicIp": "${AssignPublicIp}",
                     "SecurityGroups": "${SecurityGroups}",
-                    "Subnets": "${Subnets}",
+                    "Subnets.$": "$.subnets",
                 }
             },
             "Overrides": {
@@ -72,6 +113,7 @@ def _find() -> Json:
             token,
             TimeoutSeconds=FIND_SECONDS,
             ResultPath="$.found",
+            Retry=TRIES,
             Catch=failed,
             Next="Begin",
         ),
@@ -80,13 +122,16 @@ def _find() -> Json:
             "Parameters": {
                 "failed": [],
                 "done": 0,
-                "why.$": "States.Format('The clusters were not found: {}', $.error.Error)",
+                "ended": False,
+                "why.$": "States.Format('The clusters were not found: {}. The log of the updater may say more.', "
+                "$.error.Error)",
             },
-            "Next": "Tell",
+            "Next": "Report",
         },
         "Begin": {
             "Type": "Pass",
             "Parameters": {
+                "subnets.$": "$.subnets",
                 "waves.$": "$.found.waves",
                 "n.$": "States.ArrayLength($.found.waves)",
                 "i": 0,
@@ -99,8 +144,9 @@ def _find() -> Json:
 
 
 def _waves() -> Json:
-    kept = {"waves.$": "$.waves", "n.$": "$.n", "i.$": "$.i", "failed.$": "$.failed", "done.$": "$.done"}
-    stopped = {"failed.$": "$.failed", "done.$": "$.done"}
+    run = {"i.$": "$.i", "failed.$": "$.failed", "done.$": "$.done"}
+    kept = {"subnets.$": "$.subnets", "waves.$": "$.waves", "n.$": "$.n", **run}
+    stopped = {"failed.$": "$.failed", "done.$": "$.done", "ended": False}
     return {
         "More": {
             "Type": "Choice",
@@ -123,27 +169,42 @@ def _waves() -> Json:
             "Parameters": {
                 "TopicArn": "${Topic}",
                 "Subject": "Bottlerocket updates: approve the next wave?",
-                "Message.$": "States.Format('Wave {} of {} waits for you: {}. To let it begin: "
-                "aws stepfunctions send-task-success --task-output true --task-token {}', "
+                "Message.$": "States.Format('${Where}: wave {} of {} waits for approval: {}. To start it: "
+                "aws stepfunctions send-task-success --region ${Region} --task-output true --task-token {} "
+                "To decline it, send-task-failure --error Declined with the same token.', "
                 "States.MathAdd($.i, 1), $.n, States.JsonToString($.wave.clusters), $$.Task.Token)",
             },
-            "TimeoutSeconds": APPROVE_SECONDS,
+            "TimeoutSecondsPath": "$.wave.approve_within",
             "ResultPath": "$.approved",
-            "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "NotApproved"}],
+            "Catch": [
+                # What a person declines, or leaves unanswered, is not a failure.
+                {"ErrorEquals": ["States.Timeout", DECLINED], "ResultPath": "$.error", "Next": "NotApproved"},
+                {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "NotAsked"},
+            ],
             "Next": "Wave",
         },
         "NotApproved": {
             "Type": "Pass",
             "Parameters": {
                 **stopped,
-                "why.$": "States.Format('Wave {} was not approved, and nothing after it was begun.', $.wave.number)",
+                "ended": True,
+                "why.$": "States.Format('Wave {} was not approved, so it and those after it were not started.', "
+                "$.wave.number)",
             },
-            "Next": "Tell",
+            "Next": "Report",
+        },
+        "NotAsked": {
+            "Type": "Pass",
+            "Parameters": {
+                **stopped,
+                "why.$": "States.Format('Nobody could be asked about wave {}: {}', $.wave.number, $.error.Error)",
+            },
+            "Next": "Report",
         },
         "Wave": {
             "Type": "Map",
             "ItemsPath": "$.wave.clusters",
-            "ItemSelector": {"cluster.$": "$$.Map.Item.Value"},
+            "ItemSelector": {"cluster.$": "$$.Map.Item.Value", "subnets.$": "$.subnets"},
             "MaxConcurrencyPath": "$.wave.concurrency",
             "ItemProcessor": _one(),
             "ResultSelector": {
@@ -160,7 +221,7 @@ def _waves() -> Json:
                 **stopped,
                 "why.$": "States.Format('Wave {} could not be run: {}', $.wave.number, $.error.Error)",
             },
-            "Next": "Tell",
+            "Next": "Report",
         },
     }
 
@@ -168,7 +229,7 @@ def _waves() -> Json:
 def _one() -> Json:
     """One cluster."""
     caught = [
-        {"ErrorEquals": ["States.TaskFailed"], "ResultPath": "$.error", "Next": "Said"},
+        {"ErrorEquals": ["States.TaskFailed"], "ResultPath": "$.error", "Next": "Read"},
         {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "NeverRan"},
     ]
     cluster = {"BOTTLEROCKET_ECS_UPDATER_CLUSTER.$": "$.cluster"}
@@ -182,43 +243,17 @@ def _one() -> Json:
                 cluster,
                 TimeoutSeconds=DAY_SECONDS,
                 ResultPath="$.ran",
+                Retry=TRIES,
                 Catch=caught,
                 Next="Well",
             ),
-            "Said": {
-                "Type": "Choice",
-                "Choices": [{"Variable": "$.error.Cause", "StringMatches": "{*", "Next": "Read"}],
-                "Default": "NeverRan",
-            },
-            "Read": {
-                "Type": "Pass",
-                "Parameters": {
-                    "cluster.$": "$.cluster",
-                    "error.$": "$.error",
-                    "task.$": "States.StringToJson($.error.Cause)",
-                },
-                "Next": "Code",
-            },
-            "Code": {
-                "Type": "Pass",
-                "Parameters": {
-                    "cluster.$": "$.cluster",
-                    "error.$": "$.error",
-                    "codes.$": f"$.task.Containers[?(@.Name == '{CONTAINER}')].ExitCode",
-                },
-                "Next": "Whose",
-            },
+            "Read": _reading(),
             "Whose": {
                 "Type": "Choice",
                 "Choices": [
-                    {
-                        "And": [
-                            {"Variable": "$.codes[0]", "IsPresent": True},
-                            {"Variable": "$.codes[0]", "NumericEquals": 0},
-                        ],
-                        "Next": "Well",
-                    },
-                    {"Variable": "$.codes[0]", "IsPresent": True, "Next": "Failed"},
+                    _is("$.read[0].codes[0]", "IsNumeric", "Well", {"NumericEquals": 0}),
+                    _is("$.read[0].codes[0]", "IsNumeric", "Failed"),
+                    _is("$.read[0].reasons[0]", "IsString", "Stopped"),
                 ],
                 "Default": "NeverRan",
             },
@@ -228,8 +263,14 @@ def _one() -> Json:
                 "Parameters": {
                     "cluster.$": "$.cluster",
                     "ok": False,
-                    "why.$": "States.Format('exit code {}', $.codes[0])",
+                    "why.$": "States.Format('exit code {}', $.read[0].codes[0])",
                 },
+                "End": True,
+            },
+            # Such as an image that could not be pulled.
+            "Stopped": {
+                "Type": "Pass",
+                "Parameters": {"cluster.$": "$.cluster", "ok": False, "why.$": "$.read[0].reasons[0]"},
                 "End": True,
             },
             "NeverRan": {
@@ -241,8 +282,39 @@ def _one() -> Json:
     }
 
 
+def _reading() -> Json:
+    """Reads a failed task from Cause. A Pass cannot catch what is no JSON, or has another shape; Parallel can."""
+    parse = {"task.$": "States.StringToJson($.error.Cause)"}
+    # A task has a StoppedReason of its own only; as a search it is no error where there is none.
+    look = {
+        "codes.$": f"$.task.Containers[?(@.Name == '{CONTAINER}')].ExitCode",
+        "reasons.$": "$.task..StoppedReason",
+    }
+    return {
+        "Type": "Parallel",
+        "Branches": [
+            {
+                "StartAt": "Parse",
+                "States": {
+                    "Parse": {"Type": "Pass", "Parameters": parse, "Next": "Code"},
+                    "Code": {"Type": "Pass", "Parameters": look, "End": True},
+                },
+            }
+        ],
+        "ResultPath": "$.read",
+        "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.unreadable", "Next": "NeverRan"}],
+        "Next": "Whose",
+    }
+
+
+def _is(variable: str, kind: str, then: str, *further: Json) -> Json:
+    """A rule of a Choice for a value that may be missing, or of another type."""
+    tests: list[Json] = [{"IsPresent": True}, {kind: True}, *further]
+    return {"And": [{"Variable": variable, **test} for test in tests], "Next": then}
+
+
 def _judge() -> Json:
-    kept = {"waves.$": "$.waves", "n.$": "$.n", "wave.$": "$.wave"}
+    kept = {"subnets.$": "$.subnets", "waves.$": "$.waves", "n.$": "$.n", "wave.$": "$.wave"}
     return {
         "Count": {
             "Type": "Pass",
@@ -281,29 +353,53 @@ def _judge() -> Json:
             "Parameters": {
                 "failed.$": "$.failed",
                 "done.$": "$.done",
-                "why.$": "States.Format('Wave {} failed, and nothing after it was begun.', $.wave.number)",
+                "ended": False,
+                "why.$": "States.Format('Wave {} failed, so those after it were not started.', $.wave.number)",
             },
-            "Next": "Tell",
+            "Next": "Report",
         },
         "Ended": {
             "Type": "Pass",
-            "Parameters": {"failed.$": "$.failed", "done.$": "$.done", "why": ""},
-            "Next": "Tell",
+            "Parameters": {"failed.$": "$.failed", "done.$": "$.done", "ended": True, "why": ""},
+            "Next": "Report",
         },
     }
 
 
 def _tell() -> Json:
+    kept = {"failed.$": "$.failed", "ended.$": "$.ended"}
     return {
+        "Report": {
+            "Type": "Choice",
+            "Choices": [{"Variable": "$.failed[0]", "IsPresent": True, "Next": "SomeFailed"}],
+            "Default": "NoneFailed",
+        },
+        "SomeFailed": {
+            "Type": "Pass",
+            "Parameters": {
+                **kept,
+                "message.$": "States.Format('${Where}. Clusters run: {}. Failed: {}. {} {} "
+                "All clusters on one page: ${Page}', "
+                "$.done, States.ArrayLength($.failed), States.JsonToString($.failed), $.why)",
+            },
+            "Next": "Tell",
+        },
+        "NoneFailed": {
+            "Type": "Pass",
+            "Parameters": {
+                **kept,
+                "message.$": "States.Format('${Where}. Clusters run: {}. None failed. {} "
+                "All clusters on one page: ${Page}', $.done, $.why)",
+            },
+            "Next": "Tell",
+        },
         "Tell": {
             "Type": "Task",
             "Resource": "arn:${Partition}:states:::sns:publish",
             "Parameters": {
                 "TopicArn": "${Topic}",
                 "Subject": "Bottlerocket updates of all clusters",
-                "Message.$": "States.Format('{} clusters were run, {} of them failed. {} Failed: {}. "
-                "All clusters on one page: ${Page}', "
-                "$.done, States.ArrayLength($.failed), $.why, States.JsonToString($.failed))",
+                "Message.$": "$.message",
             },
             "ResultPath": "$.told",
             "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.told", "Next": "Verdict"}],
@@ -312,7 +408,7 @@ def _tell() -> Json:
         "Verdict": {
             "Type": "Choice",
             "Choices": [
-                {"Not": {"Variable": "$.why", "StringEquals": ""}, "Next": "Fail"},
+                {"Variable": "$.ended", "BooleanEquals": False, "Next": "Fail"},
                 {"Variable": "$.failed[0]", "IsPresent": True, "Next": "Fail"},
             ],
             "Default": "Succeed",
@@ -321,6 +417,6 @@ def _tell() -> Json:
         "Fail": {
             "Type": "Fail",
             "Error": "ClustersFailed",
-            "Cause": "a cluster failed, or not all of them were begun; see the message, and the page of all clusters",
+            "Cause": "a cluster failed, or not all of them were started; see the message, and the page of all clusters",
         },
     }

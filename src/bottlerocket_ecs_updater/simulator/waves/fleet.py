@@ -55,15 +55,15 @@ class Processes:
     def run(self, request: Mapping[str, Any]) -> str:
         """Start a task for a RunTask request."""
         [override] = request["overrides"]["containerOverrides"]
-        told = {one["name"]: one["value"] for one in override["environment"]}
-        cluster = told.get(CLUSTER, "")
+        environment = {one["name"]: one["value"] for one in override["environment"]}
+        cluster = environment.get(CLUSTER, "")
         with self._lock:
             arn = f"arn:aws:ecs:us-east-1:123456789012:task/runner/{len(self.each) + 1:032x}"
             task = self.each[arn] = TaskProcess(arn, override["command"], cluster)
         mine = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", VARIABLE, "ECS_"))}
         task.process = subprocess.Popen(  # noqa: S603 - our own
             [sys.executable, "-m", "bottlerocket_ecs_updater", *task.command],
-            env={**mine, **self.environments[cluster], **told},
+            env={**mine, **self.environments[cluster], **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -103,7 +103,9 @@ class Processes:
         with task.process as process:
             for line in process.stdout or ():
                 task.lines.append(line.rstrip("\n"))
-        task.exit_code = task.process.returncode
+        # A container that a signal ended has 128 and its number.
+        code = task.process.returncode
+        task.exit_code = code if code >= 0 else 128 - code
 
 
 @dataclass
@@ -133,6 +135,8 @@ def filled(text: str, state: Path) -> str:
         "TaskDefinition": "updater",
         "AssignPublicIp": "DISABLED",
         "Topic": "arn:aws:sns:us-east-1:123456789012:updates",
+        "Where": "123456789012 us-east-1",
+        "Region": "us-east-1",
         "Page": f"{state}/fleet/index.html",
     }
     for name, value in values.items():

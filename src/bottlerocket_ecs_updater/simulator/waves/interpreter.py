@@ -1,25 +1,30 @@
 """moto's States Language interpreter, extended with ECS tasks that really run.
 
-Not covered: payload sizes, event limits, permissions, Step Functions' own retries, express executions, and JSONata.
-Waits are shortened by the speed of the simulated worlds.
+Not covered: limits of payloads and events, Step Functions' own retries, express executions, and JSONata. Permissions
+are those of the clients that `interpreting` is given. Waits and limits are shortened by the speed of the simulated
+worlds.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, Protocol
 from uuid import uuid4
 
 import botocore.session
 from botocore import xform_name
+from botocore.exceptions import ClientError
 from botocore.model import StructureShape
 from moto.core.config import default_user_config
 from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
 from moto.stepfunctions.parser.asl.component.common.error_name import custom_error_name
+from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
     FailureEvent,
@@ -27,9 +32,17 @@ from moto.stepfunctions.parser.asl.component.common.error_name.failure_event imp
 )
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.common.string import string_expression
+from moto.stepfunctions.parser.asl.component.common.timeouts import timeout
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service as services,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service_aws_sdk as sdk_service,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+    state_task_service_callback as callback,
 )
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
     state_task_service_ecs as ecs_service,
@@ -42,7 +55,16 @@ from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.utils.json_path import NoSuchJsonPathError, extract_json
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
+from bottlerocket_ecs_updater.simulator.waves.definition import DECLINED
+
 ROLE = "arn:aws:iam::{account}:role/fleet"
+
+Connect = Callable[[str, str], Any]
+"""A client of a service, for the role of a state machine: `connect("ecs", role_arn)`."""
+
+
+class NotStartedError(Exception):
+    """RunTask started nothing. Its `failures` become the error `AmazonECS.Unknown`."""
 
 
 class Tasks(Protocol):
@@ -67,17 +89,36 @@ class Messages:
 
 
 class _Ecs:
-    """The ECS client that the interpreter calls."""
+    """The ECS client that the interpreter calls, with tasks of this process."""
 
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
 
     def run_task(self, **request: Any) -> dict[str, Any]:
-        arn = self._tasks.run(request)
+        try:
+            arn = self._tasks.run(request)
+        except NotStartedError as error:
+            return {"tasks": [], "failures": [{"reason": str(error)}]}
         return {"tasks": [self._tasks.look(arn)], "failures": []}
 
     def describe_tasks(self, *, tasks: Sequence[str], **_: Any) -> dict[str, Any]:
         return {"tasks": [self._tasks.look(arn) for arn in tasks], "failures": []}
+
+
+@dataclass(frozen=True)
+class _Starting:
+    """An ECS client whose RunTask raises NotStartedError, where a plain client answers with failures."""
+
+    client: Any
+
+    def run_task(self, **request: Any) -> Any:
+        answer = self.client.run_task(**request)
+        if not answer["tasks"]:
+            raise NotStartedError(json.dumps(answer["failures"]))
+        return answer
+
+    def describe_tasks(self, **request: Any) -> Any:
+        return self.client.describe_tasks(**request)
 
 
 @dataclass(frozen=True)
@@ -112,6 +153,10 @@ class Interpreter:
         """Approve, as a person does."""
         self.succeed(token, {})
 
+    def decline(self, token: str) -> None:
+        """Decline, as a person does."""
+        stepfunctions_parser_backends[self.account][self.region].send_task_failure(token, error=DECLINED, cause="")
+
     def succeed(self, token: str, output: Mapping[str, Any]) -> None:
         """Report success, as a task does."""
         stepfunctions_parser_backends[self.account][self.region].send_task_success(token, json.dumps(output))
@@ -129,12 +174,26 @@ def interpreter(account: str, region: str, tasks: Tasks, speed: float) -> Iterat
     """Provide the interpreter within the context. It patches moto for the whole process."""
     messages = Messages()
     clients = {"ecs": _Ecs(tasks), "sns": messages}
+    with interpreting(lambda service, _: clients[service], speed):
+        yield Interpreter(account, region, messages)
 
-    def client_for(*, service: str, **_: Any) -> Any:
-        return clients[service]
+
+@contextmanager
+def interpreting(connect: Connect, speed: float) -> Iterator[None]:
+    """Let moto run state machines within the context, with these clients. It patches moto for the whole process."""
+
+    def client_for(*, service: str, state_credentials: Any, **_: Any) -> Any:
+        client = connect(service, state_credentials.role_arn)
+        return _Starting(client) if service == "ecs" else client
 
     def shorter(_: Any, env: Any, wait_seconds: int) -> None:
         env.program_state_event.wait(wait_seconds / speed)
+
+    def sleep(seconds: float) -> None:
+        threading.Event().wait(seconds / speed)
+
+    def limit(self: Any, env: Any) -> None:
+        env.stack.append(self._eval_seconds(env=env) / speed)
 
     changes: list[tuple[Any, str, Any]] = [
         (services.StateTaskService, "_normalise_parameters", _parameters),
@@ -144,21 +203,31 @@ def interpreter(account: str, region: str, tasks: Tasks, speed: float) -> Iterat
             "_build_sync_resolver",
             _with_exit_codes(ecs_service.StateTaskServiceEcs._build_sync_resolver),
         ),
+        (ecs_service.StateTaskServiceEcs, "_from_error", _ecs_error),
+        (sns_service.StateTaskServiceSns, "_from_error", _sns_error),
         (ecs_service, "boto_client_for", client_for),
         (sns_service, "boto_client_for", client_for),
+        (sdk_service, "boto_client_for", client_for),
         (custom_error_name.CustomErrorName, "__init__", _any_name),
         (string_expression, "extract_json", _none_for_no_match),
         (wait_function.WaitFunction, "_wait_interval", shorter),
+        (retrier_decl, "time", SimpleNamespace(sleep=sleep)),
+        (timeout.Timeout, "_eval_body", limit),
     ]
     before = [(thing, name, getattr(thing, name)) for thing, name, _ in changes]
     executes = default_user_config["stepfunctions"]["execute_state_machine"]
     default_user_config["stepfunctions"]["execute_state_machine"] = True
+    # It logs paths that are not there as errors, also where a Choice asks whether they are.
+    log = logging.getLogger("moto.stepfunctions")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     for thing, name, value in changes:
         setattr(thing, name, value)
     try:
-        yield Interpreter(account, region, messages)
+        yield
     finally:
         default_user_config["stepfunctions"]["execute_state_machine"] = executes
+        log.setLevel(level)
         for thing, name, value in before:
             setattr(thing, name, value)
 
@@ -195,13 +264,14 @@ def _response(
 
 
 def _none_for_no_match(path: str, data: Any) -> Any:
-    """In Step Functions, a path with several possible matches returns an empty list if nothing matches."""
+    """In Step Functions, a path with several possible matches returns a list, also of one match and of none."""
     try:
-        return extract_json(path, data)
+        found = extract_json(path, data)
     except NoSuchJsonPathError:
-        if "[?(" in path or "[*]" in path:
+        if any(part in path for part in ("[?(", "[*]", "..")):
             return []
         raise
+    return [found] if ".." in path and not isinstance(found, list) else found
 
 
 def _any_name(self: Any, error_name: str | None) -> None:
@@ -225,16 +295,39 @@ def _with_exit_codes(original: Callable[..., Any]) -> Callable[..., Any]:
     return build
 
 
+def cause_of(task: Mapping[str, Any]) -> str:
+    """What Step Functions writes into Cause about a task that failed: the task, as JSON."""
+    return json.dumps(task, default=str)
+
+
 def _failed(env: Any, task: Mapping[str, Any]) -> FailureEventException:
-    cause = json.dumps(task, default=str)
-    details = TaskFailedEventDetails(
-        resourceType="ecs", resource="runTask.sync", error="States.TaskFailed", cause=cause
-    )
-    return FailureEventException(
-        FailureEvent(
-            env=env,
-            error_name=StatesErrorName(typ=StatesErrorNameType.StatesTaskFailed),
-            event_type=HistoryEventType.TaskFailed,
-            event_details=EventDetails(taskFailedEventDetails=details),  # type: ignore[typeddict-item]
-        )
+    name = StatesErrorName(typ=StatesErrorNameType.StatesTaskFailed)
+    return FailureEventException(_failure(env, name, "ecs", "States.TaskFailed", cause_of(task)))
+
+
+def _ecs_error(self: Any, env: Any, ex: Exception) -> Any:
+    """The names that Step Functions has for what RunTask answers. Source: "Connect to Amazon ECS"."""
+    if isinstance(ex, NotStartedError):
+        return _failure(env, CustomErrorName("AmazonECS.Unknown"), "ecs", "AmazonECS.Unknown", str(ex))
+    return _service_error(self, env, ex, "ECS")
+
+
+def _sns_error(self: Any, env: Any, ex: Exception) -> Any:
+    return _service_error(self, env, ex, "SNS")
+
+
+def _service_error(self: Any, env: Any, ex: Exception, service: str) -> Any:
+    if isinstance(ex, ClientError):
+        name = f"{service}.{ex.response['Error']['Code'].removesuffix('Exception')}Exception"
+        return _failure(env, CustomErrorName(name), service.lower(), name, str(ex))
+    return callback.StateTaskServiceCallback._from_error(self, env, ex)
+
+
+def _failure(env: Any, name: ErrorName, kind: str, error: str, cause: str) -> FailureEvent:
+    details = TaskFailedEventDetails(resourceType=kind, resource="runTask.sync", error=error, cause=cause)
+    return FailureEvent(
+        env=env,
+        error_name=name,
+        event_type=HistoryEventType.TaskFailed,
+        event_details=EventDetails(taskFailedEventDetails=details),  # type: ignore[typeddict-item]
     )

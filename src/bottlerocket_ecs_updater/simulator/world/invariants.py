@@ -149,6 +149,9 @@ class InvariantChecker:
         if call.action == "ssm:SendCommand" and call.caller not in self.operators:
             self._sent(call, answer["Command"])
 
+    def _is_terminated(self, name: str) -> bool:
+        return self._world.hosts[name].power is Power.TERMINATED
+
     def findings(self) -> Findings:
         """A summary of the observations so far."""
         registry = self._world.ecs.registry
@@ -158,7 +161,7 @@ class InvariantChecker:
         quarantined = {one.ec2_instance_id for one in drained if _is_quarantined(one)}
         ours = [one.ec2_instance_id for one in drained if one.ec2_instance_id in self._drained_by_updater]
         # An instance that its group terminates is left DRAINING on purpose.
-        ours = [name for name in ours if not self._groups.takes_away(name)]
+        ours = [name for name in ours if not (self._groups.takes_away(name) or self._is_terminated(name))]
         return Findings(
             violations=tuple(self.violations),
             tasks_killed=tuple(self.tasks_killed),
@@ -309,7 +312,7 @@ class InvariantChecker:
     def _counts(self, name: str, seen: _Seen) -> bool:
         """Whether an outage counts: not for instances that are stopped, in a warm pool, or excluded."""
         host = self._world.hosts[name]
-        if host.power is Power.STOPPED or host.spec.managed_by or name in self.budget.not_counted:
+        if host.power in (Power.STOPPED, Power.TERMINATED) or host.spec.managed_by or name in self.budget.not_counted:
             return False
         outage = seen.outage
         return (

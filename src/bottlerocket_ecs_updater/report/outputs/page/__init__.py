@@ -1,4 +1,4 @@
-"""The page of a run: one HTML file that shows everything by itself, without network or script.
+"""The page of a run: one self-contained HTML file without scripts.
 
-Never here: what happened and what it means. That is worked out in `account` and `timeline`; this only draws it.
+It only draws what `run_report` and `timeline` work out.
 """

@@ -1,4 +1,4 @@
-"""The page of one run, and the index of all of them, as HTML."""
+"""The page of one run, and the index of all runs, as HTML."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from bottlerocket_ecs_updater.report.outputs.index import Entry
 
 SAID_MAX_CHARACTERS = 4000
-"""Of what one host said: enough for any message; a whole output of 24,000 characters would bury the page."""
+"""Characters of a host's output that are shown. A whole output can have 24,000 characters."""
 
 TABLE_MAX_ROWS = 25
-"""Of the instances of one trouble; every one of them is in the table of instances below."""
+"""How many instances of one problem are listed. All of them are in the table of instances below."""
 
 INDEX_ACTS_MAX = 100
-"""Of the acts of people, the newest; `history` has them all."""
+"""How many of the newest acts of people are shown. `history` has all of them."""
 
 STORY_MAX_LINES = 60
-"""Of the events of one instance that failed: the last ones, since they led to it."""
+"""How many of the last events of a failed instance are shown."""
 
 _TILES = (OutcomeKind.UPDATED, OutcomeKind.FAILED, OutcomeKind.QUARANTINED, OutcomeKind.HELD, OutcomeKind.UP_TO_DATE)
 
@@ -58,7 +58,7 @@ _MEANING = {
 
 
 def page(account: RunReport, index: str = "") -> str:
-    """The page of a run; `index` is where the page of all runs lies, empty where nobody knows."""
+    """The page of a run. `index` is the path of the index page; empty if it is unknown."""
     summary, timeline = account.summary, account.timeline
     lanes = timeline.lanes if timeline is not None else {}
     failed = [row for row in summary.rows if row.became in (OutcomeKind.QUARANTINED, OutcomeKind.FAILED)]
@@ -90,7 +90,7 @@ def page(account: RunReport, index: str = "") -> str:
 
 
 def index_page(cluster: str, entries: Sequence[Entry], acts: Sequence[Act] = ()) -> str:
-    """The page of all runs of a cluster, in the order in which they are given, and of what people did, newest first."""
+    """The index page of a cluster: its runs in the given order, and the acts of people, newest first."""
     return (
         _templates()
         .get_template("index.html.j2")
@@ -107,12 +107,12 @@ def index_page(cluster: str, entries: Sequence[Entry], acts: Sequence[Act] = ())
 
 
 def render(template: str, **facts: object) -> str:
-    """Any other page of ours, in the same style."""
+    """Another page in the same style."""
     return _templates().get_template(template).render(style=_style(), **facts)
 
 
 def _how_bad(row: Row, lane: Lane | None) -> int:
-    """Worst first: what is out of service comes before what failed and serves; sorting keeps the order of the rest."""
+    """A sort key, worst first: instances out of service come before failed ones in service."""
     if left_open(row, lane):
         return 1
     return 0 if row.became is OutcomeKind.QUARANTINED else 2
@@ -152,26 +152,26 @@ _MARKED = re.compile(r"(`[^`]+`)|(\bm?i-[0-9a-f]{8,17}\b)")
 
 
 def _prose(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> Markup:
-    """A sentence as a paragraph: marked, and with a capital letter."""
-    told = _marked(text, limit)
-    first = told[:1]
-    return first.upper() + told[1:] if first.islower() else told
+    """A sentence as a paragraph, with markup and a capital letter."""
+    marked = _marked(text, limit)
+    first = marked[:1]
+    return first.upper() + marked[1:] if first.islower() else marked
 
 
 def _marked(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> Markup:
-    """A sentence: what stands in back-ticks is code, and an instance id is not broken in two."""
-    shown, told, done = sanitize(text, limit), Markup(), 0
+    """A sentence as HTML: text in back-ticks is code, and instance ids are not wrapped."""
+    shown, markup, done = sanitize(text, limit), Markup(), 0
     for found in _MARKED.finditer(shown):
         code, id_ = found.groups()
         kind, inside = ("code", code[1:-1]) if code else ("span", id_)
         opened = Markup("<code>") if kind == "code" else Markup('<span class="one">')
-        told += Markup("{}{}{}</{}>").format(shown[done : found.start()], opened, inside, kind)
+        markup += Markup("{}{}{}</{}>").format(shown[done : found.start()], opened, inside, kind)
         done = found.end()
-    return told + shown[done:]
+    return markup + shown[done:]
 
 
 def _over_midnight(account: RunReport) -> bool:
-    """Whether a time of day alone would not say when."""
+    """Whether the run spans several days, so that a time needs a date."""
     began, ended = account.summary.began, account.summary.ended
     return began is not None and ended is not None and began.astimezone(UTC).date() != ended.astimezone(UTC).date()
 
@@ -182,8 +182,8 @@ def _spent(lane: Lane, part: str) -> str:
 
 
 def _story(lane: Lane) -> Iterable[tuple[datetime, str]]:
-    """What happened to an instance, without what is said twice: checks that go on, phases that others follow."""
-    told: list[tuple[datetime, str]] = []
+    """The events of an instance without repetitions: repeated checks, and phases that other events show."""
+    lines: list[tuple[datetime, str]] = []
     last_answer = ""
     for event in lane.events:
         said = event_text(event)
@@ -197,5 +197,5 @@ def _story(lane: Lane) -> Iterable[tuple[datetime, str]]:
                 last_answer = words
             case _:
                 pass
-        told.append((event.at, said))
-    return told[-STORY_MAX_LINES:]
+        lines.append((event.at, said))
+    return lines[-STORY_MAX_LINES:]

@@ -1,7 +1,8 @@
-"""Where everything stands in the drawing of a run: lanes, bars, axis. Numbers only; the template writes the SVG.
+"""The layout of a run's timeline: lanes, bars and axis.
 
-Few instances get a labelled lane each. Of many, those that need a person keep their labelled lanes, and the others
-become thin ones, in the order in which they were taken: hundreds of them read as one slope.
+Numbers only; the template writes the SVG. A few instances get a labelled lane each. With many, those that need a person
+keep labelled lanes, and the others get thin lanes in the order of their start, so that hundreds of them look like a
+slope.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 WIDTH = 1000.0
 _LEFT, _RIGHT = 170.0, 110.0
-"""Room for the instance id on the left, and for what became of it on the right."""
+"""The width for the instance id on the left, and for the outcome on the right."""
 
 _LOAD_HEIGHT = 46.0
 _AXIS_HEIGHT = 22.0
@@ -30,12 +31,12 @@ _TICKS_MAX = 9
 
 _TALL, _LOW, _THIN = 20.0, 11.0, 4.0
 _TALL_MAX, _LOW_MAX = 40, 120
-"""Up to so many lanes of one group are labelled in full, or in small type."""
+"""Up to this many lanes of a group have a full label, or a small one."""
 
 _TICKS = [timedelta(seconds=n) for n in (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)]
 
 _THINNER = frozenset({Part.READY, Part.SETTLING, Part.STAGING})
-"""Parts of the life in which the instance serves: drawn as a line, so that what is out of service stands out."""
+"""Parts of the life in service. They are drawn as a line, so that time out of service stands out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +57,18 @@ class Drawn:
     y: float
     height: float
     label: str
-    """Empty where there is no room for it."""
+    """Empty if there is no room for it."""
     small: bool
     outcome: str
     became: str
     title: str
-    """The whole lane in words."""
+    """The lane as text."""
     bars: tuple[Bar, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """What the lanes below it have in common."""
+    """A heading for a group of lanes."""
 
     y: float
     text: str
@@ -83,27 +84,27 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """The whole of it; `height` and every position in the same unit as WIDTH."""
+    """The whole drawing. `height` and positions have the same unit as WIDTH."""
 
     height: float
     left: float
     right: float
     top: float
     day: str
-    """The day on which it began, which the axis does not say."""
+    """The day on which it began, which the axis does not show."""
     lanes: tuple[Drawn, ...]
     headings: tuple[Heading, ...]
     ticks: tuple[Tick, ...]
     load: str
-    """The area of instances out of service at once, as a path."""
+    """The number of instances out of service over time, as an SVG path."""
     load_most: int
     load_base: float
     halted: float | None
-    """Where the halt stands."""
+    """The position of the halt."""
     parts: tuple[str, ...]
     """The parts of life that occur, for the legend."""
     left_out: int
-    """Instances without a lane, since nothing was done with them."""
+    """How many instances have no lane, because nothing happened to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class _Scale:
 
 
 def draw(account: RunReport, halted_at: datetime | None = None) -> Drawing | None:
-    """Lay a run out. None where nothing was done with any instance."""
+    """Lay out a run. None if nothing happened to any instance."""
     timeline = account.timeline
     if timeline is None:
         return None
@@ -158,7 +159,7 @@ _Members = list[tuple[Row, Lane]]
 
 
 def _grouped(account: RunReport) -> Iterator[tuple[str, _Members]]:
-    """Worst first; within a group, in the order in which they were taken out of service."""
+    """Groups of lanes, worst first; within a group, in the order in which they were taken out of service."""
     known = [(row, lane) for row in account.summary.rows if (lane := account.lane(row)) is not None and lane.stretches]
     late = account.timeline.ended if account.timeline is not None else None
     known.sort(key=lambda both: (both[1].out_from or late or both[1].stretches[0].began, both[0].instance))
@@ -179,12 +180,12 @@ def _grouped(account: RunReport) -> Iterator[tuple[str, _Members]]:
 
 
 def left_open(row: Row, lane: Lane | None) -> bool:
-    """Whether it was out of service at the end of the run, and in no quarantine: somebody must finish it."""
+    """Whether it was out of service and not quarantined at the end of the run, so that another run must finish it."""
     return lane is not None and lane.out_since is not None and row.became is not OutcomeKind.QUARANTINED
 
 
 def outcome_of(row: Row, lane: Lane | None) -> str:
-    """What became of it, in a word or three."""
+    """Its outcome in a few words."""
     if left_open(row, lane):
         return "out of service"
     return row.code if row.became is OutcomeKind.FAILED else row.became.words
@@ -220,9 +221,9 @@ def _bars(lane: Lane, scale: _Scale, y: float, height: float) -> Iterator[Bar]:
 
 
 def _in_words(row: Row, lane: Lane) -> str:
-    told = ", ".join(f"{stretch.part.value} {span(stretch.lasted)}" for stretch in lane.stretches)
+    parts = ", ".join(f"{stretch.part.value} {span(stretch.lasted)}" for stretch in lane.stretches)
     start = f" from {lane.out_from:%H:%M:%S}" if lane.out_from is not None else ""
-    return f"{sanitize(lane.instance, 40)}: {row.became.words}; {told}{start}"
+    return f"{sanitize(lane.instance, 40)}: {row.became.words}; {parts}{start}"
 
 
 def _load(timeline: Timeline, scale: _Scale) -> tuple[int, str]:
@@ -251,7 +252,7 @@ def _ticks(timeline: Timeline, scale: _Scale) -> Iterator[Tick]:
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """How long one part of life took."""
+    """How long one part of life took on all instances."""
 
     part: str
     times: int
@@ -261,7 +262,7 @@ class Durations:
 
 
 def durations(account: RunReport) -> Sequence[Durations]:
-    """Each part of life that occurred, in its order."""
+    """The durations of each part of life that occurred, in order."""
     if account.timeline is None:
         return ()
     spans = {part.value: sorted(lasted) for part, lasted in spent_by_part(account.timeline).items()}

@@ -1,0 +1,60 @@
+"""Systems Manager loses a host around each command, and delivers what waits late: maybe until the command expires."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from tests.support.simulated import OLD, Updater, at_most, instance_id, row
+
+from bottlerocket_ecs_updater.core.model.ids import InstanceId
+from bottlerocket_ecs_updater.core.model.reasons import Failed
+from bottlerocket_ecs_updater.simulator import faults as f
+from bottlerocket_ecs_updater.simulator.ssm import SsmTiming
+from bottlerocket_ecs_updater.simulator.world.world import World
+
+FIRST = InstanceId(instance_id(0))
+APPLY_SENT_AT = 128
+"""Seconds after the run's start at which the agent is gone just when the apply is sent."""
+LATE = SsmTiming(delivers_until_expiry=True)
+IN_TIME = SsmTiming()
+
+
+def town(at: int, lasts: int, timing: SsmTiming) -> World:
+    """Two hosts; the agent of the first is away for a while."""
+    away = f.SsmUnreachable(f.Unreachable.CONNECTION_LOST, at=timedelta(seconds=at), lasts=timedelta(seconds=lasts))
+    return row(2, services=1, faults={0: (away,)}, ssm_timing=timing)
+
+
+@pytest.mark.parametrize("lasts", [45, 120, 300, 1200])
+def test_whatever_is_delivered_late_no_invariant_breaks(lasts: int) -> None:
+    for at in range(0, 400, 25):
+        world = town(at, lasts, LATE)
+        Updater(world, at_most(1)).run()
+        world.clock.sleep(timedelta(hours=1))
+        seen = world.findings()
+        assert (seen.violations, seen.tasks_killed, seen.stranded) == ((), (), ()), at
+
+
+@pytest.mark.parametrize("timing", [IN_TIME, LATE])
+@pytest.mark.parametrize("lasts", [960, 1200, 1900])
+def test_an_apply_without_a_result_is_cancelled_and_its_host_is_not_checked_meanwhile(
+    lasts: int, timing: SsmTiming
+) -> None:
+    world = town(APPLY_SENT_AT, lasts, timing)
+    finished = Updater(world, at_most(1)).run()
+    assert isinstance(finished.outcomes[FIRST], Failed)
+    assert world.calls.by_action["ssm:CancelCommand"] == 1
+    world.clock.sleep(timedelta(hours=1))
+    assert world.findings().violations == ()
+    assert world.hosts[FIRST].running == OLD
+
+
+@pytest.mark.parametrize("timing", [IN_TIME, LATE])
+def test_the_next_run_updates_the_host(timing: SsmTiming) -> None:
+    world = town(APPLY_SENT_AT, 1200, timing)
+    Updater(world, at_most(1)).run()
+    world.clock.sleep(timedelta(hours=8))
+    Updater(world, at_most(1), "run-2").run()
+    assert world.findings().clean
+    assert world.hosts[FIRST].running != OLD
