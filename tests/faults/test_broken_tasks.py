@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.simulated import NEW, OLD, Updater, at_most, row
+from tests.support.simulated import NEW, Updater, at_most, row
 
 from bottlerocket_ecs_updater.core.model.event import RunHalted
 from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
@@ -98,12 +98,6 @@ def test_f45_a_host_that_is_impaired_after_its_reboot_is_not_given_back() -> Non
     world = world_of(HealthImpaired(after=timedelta()))
     finished = Updater(world).run()
     assert (finished.counts["quarantined"], on_new(world)) == (1, 1)
-
-
-def test_f45_one_that_was_impaired_before_says_nothing_against_the_version() -> None:
-    world = row(3, faults={0: (HealthImpaired(after=timedelta(), version=OLD), HealthImpaired(version=NEW))})
-    world.hosts["i-00000000000000000"].impaired = HealthImpaired  # type: ignore[method-assign]
-    assert Updater(world).run().counts["updated"] == 3
 
 
 # What is the cause: the version, or the service itself

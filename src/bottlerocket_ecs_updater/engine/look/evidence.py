@@ -18,11 +18,11 @@ from bottlerocket_ecs_updater.core.decision.evidence import (
     broken_by_ends,
     broken_by_health,
     broken_by_pending,
-    long_impaired,
     long_pending,
     on_trial,
     suspicious,
 )
+from bottlerocket_ecs_updater.core.decision.instance_health import long_impaired
 from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
@@ -80,7 +80,7 @@ class Evidence:
         waiting = self._waiting(version, pending, trial, fleet) if pending else ()
         if waiting:
             return broken_by_pending(waiting, self._names(version, trial), fleet.at)
-        impaired = [one for one in hosts if long_impaired(one, fleet.at)]
+        impaired = [one for one in hosts if long_impaired(one, fleet)]
         return broken_by_health(impaired, fleet.at) if impaired else None
 
     def _waiting(
@@ -98,7 +98,7 @@ class Evidence:
     def _impaired_on_the_way(self, fleet: Fleet) -> None:
         """Record the target version of claimed hosts that booted it and are IMPAIRED, before they return to service."""
         for one in fleet.instances.values():
-            if one.claim is not None and one.progress.proof is not None and long_impaired(one, fleet.at):
+            if one.claim is not None and one.progress.proof is not None and long_impaired(one, fleet):
                 self._note(one.claim.target, broken_by_health([one], fleet.at))
 
     def _in_doubt(self, fleet: Fleet) -> Iterable[str]:

@@ -18,6 +18,7 @@ from bottlerocket_ecs_updater.simulator.faults.boots import (
     EcsAgentTerminal,
     GrubFails,
     HealthImpaired,
+    HealthUnknown,
     RebootDelayed,
     RebootEnding,
     RebootEnds,
@@ -27,6 +28,7 @@ from bottlerocket_ecs_updater.simulator.faults.boots import (
     RollsBack,
     SsmUnreachable,
     TasksBreak,
+    Unknown,
     Unreachable,
 )
 from bottlerocket_ecs_updater.simulator.faults.catalogue import FAULTS, CatalogueEntry
@@ -112,6 +114,7 @@ __all__ = [
     "GrubFails",
     "HashMismatch",
     "HealthImpaired",
+    "HealthUnknown",
     "InBetween",
     "InstanceStopped",
     "InstanceTerminated",
@@ -154,6 +157,7 @@ __all__ = [
     "TaskArrives",
     "TasksBreak",
     "ThirdVersion",
+    "Unknown",
     "Unreachable",
     "UpdateFault",
     "UpdaterDies",
