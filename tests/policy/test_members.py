@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.simulator.ecs.model import Status
 from bottlerocket_ecs_updater.simulator.faults import (
     BootHangs,
     Fault,
+    GroupTakes,
     InstanceTerminated,
     SsmUnreachable,
     Step,
