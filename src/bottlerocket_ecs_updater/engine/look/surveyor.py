@@ -235,7 +235,7 @@ class Surveyor:
     def look_around(self, ids: Collection[InstanceId], now: datetime) -> None:
         """Read everything that rules need right before instances start their update. Reuses no earlier survey."""
         chosen = [self._known.instance(id_) for id_ in sorted(ids)]
-        candidates = [one.id for one in chosen if one.claim is None or one.progress.drain_sent_at is None]
+        candidates = [one.id for one in chosen if one.claim is None or one.progress.drain is None]
         if self._survey is None or not candidates:
             return
         missed = (

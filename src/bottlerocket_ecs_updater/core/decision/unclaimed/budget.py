@@ -172,7 +172,7 @@ def _may_be_out(instance: Instance, claim: Claim, fleet: Fleet) -> bool:
     registration, progress = instance.registration, instance.progress
     if progress.return_confirmed or (registration is not None and registration.status is Status.INACTIVE):
         return False
-    never_drained = claim.run == fleet.run and progress.drain_sent_at is None
+    never_drained = claim.run == fleet.run and progress.drain is None
     return not (never_drained and registration is not None and registration.status is Status.ACTIVE)
 
 
