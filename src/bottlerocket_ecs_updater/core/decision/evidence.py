@@ -142,6 +142,20 @@ def impaired_by_update(instance: Instance) -> str:
     return f"ECS reports it as IMPAIRED: {found}" if found else ""
 
 
+def lost_gpus(instance: Instance) -> str:
+    """How many of its GPUs are missing since its reboot; empty if none is, or if that is not known."""
+    registration, before = instance.registration, instance.progress.gpus_before
+    left = registration.remaining if registration is not None and registration.connected else None
+    if instance.progress.proof is None or not before or left is None or left.gpus >= before:
+        return ""
+    return f"it registered with {left.gpus} of its {before} GPUs"
+
+
+def broken_by_loss(instance: Instance, now: datetime) -> BrokenVersion:
+    """The evidence of missing GPUs on a host that has booted a version. It is returned: it can run other tasks."""
+    return BrokenVersion(_named([instance.id]), (), lost_gpus(instance), now)
+
+
 def _serves(instance: Instance) -> bool:
     registration = instance.registration
     return registration is not None and registration.connected and registration.status is not Status.INACTIVE

@@ -124,6 +124,8 @@ class RunProgress:
     """Since when every look has found tasks on it that are not running yet; None while it is out of service."""
     impaired_since: datetime | None = None
     """Since when every look has found its ECS health status IMPAIRED."""
+    gpus_before: int | None = None
+    """How many GPUs ECS showed on it when it was empty, right before its reboot; None if that is not known."""
     was_impaired: bool = False
     """Whether it was IMPAIRED before its drain, so that the update is not the cause."""
     missing_looks: int = 0

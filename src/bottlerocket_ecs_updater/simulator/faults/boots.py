@@ -172,8 +172,17 @@ class HealthImpaired:
     version: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class GpusGone:
+    """F47. A version boots fine, but some or all GPUs are missing: the agent registers with fewer than before."""
+
+    left: int = 0
+    version: str | None = None
+
+
 BootFault = (
     TasksBreak
+    | GpusGone
     | HealthImpaired
     | RebootEnds
     | RebootRefused
