@@ -19,12 +19,12 @@ from bottlerocket_ecs_updater.core.decision.evidence import (
     broken_by_health,
     broken_by_loss,
     broken_by_pending,
-    long_impaired,
     long_pending,
     lost_gpus,
     on_trial,
     suspicious,
 )
+from bottlerocket_ecs_updater.core.decision.instance_health import long_impaired
 from bottlerocket_ecs_updater.core.model.container_instance import LiveTask, TaskEnd
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
@@ -82,7 +82,7 @@ class Evidence:
         waiting = self._waiting(version, pending, trial, fleet) if pending else ()
         if waiting:
             return broken_by_pending(waiting, self._names(version, trial), fleet.at)
-        impaired = [one for one in hosts if long_impaired(one, fleet.at)]
+        impaired = [one for one in hosts if long_impaired(one, fleet)]
         return broken_by_health(impaired, fleet.at) if impaired else None
 
     def _waiting(
@@ -100,7 +100,7 @@ class Evidence:
     def _impaired_on_the_way(self, fleet: Fleet) -> None:
         """Record the version that claimed hosts have booted and on which they are IMPAIRED, or lack GPUs."""
         for one in fleet.instances.values():
-            if one.claim is not None and one.progress.proof is not None and long_impaired(one, fleet.at):
+            if one.claim is not None and one.progress.proof is not None and long_impaired(one, fleet):
                 self._note(one.claim.target, broken_by_health([one], fleet.at))
             elif one.claim is not None and lost_gpus(one) and one.claim.target not in fleet.past.broken:
                 self._note(one.claim.target, broken_by_loss(one, fleet.at))

@@ -103,7 +103,7 @@ def _trouble(trouble: Trouble) -> dict[str, Any]:
 
 def _instance(account: RunReport, row: Row) -> dict[str, Any]:
     lane = account.lane(row)
-    told: dict[str, Any] = {
+    value: dict[str, Any] = {
         "instance": row.instance,
         "became": row.became.value,
         "reason": row.code,
@@ -111,9 +111,9 @@ def _instance(account: RunReport, row: Row) -> dict[str, Any]:
         "to_do": row.remedy,
     }
     if lane is None:
-        return told
+        return value
     after = row.versions[-1] if row.versions else lane.after
-    return told | {
+    return value | {
         "release_before": str(lane.before) if lane.before is not None else None,
         "release_after": str(after) if after is not None else None,
         "out_of_service_seconds": lane.out_of_service.total_seconds(),

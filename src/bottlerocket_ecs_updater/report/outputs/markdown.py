@@ -94,10 +94,10 @@ def _hold(group: Group) -> str:
 
 
 def _costs(account: RunReport) -> Iterator[str]:
-    told = durations(account)
-    if told:
+    rows = durations(account)
+    if rows:
         yield from ("", "## Durations", "", "part | times | shortest | median | longest", "---|---:|---:|---:|---:")
-        yield from (f"{one.part} | {one.times} | {one.shortest} | {one.median} | {one.longest}" for one in told)
+        yield from (f"{one.part} | {one.times} | {one.shortest} | {one.median} | {one.longest}" for one in rows)
     proven = account.summary.reboots
     if proven:
         seen, unseen, twice = (proven.get(way, 0) for way in ("seen_to_begin", "over_unseen", "proven_twice"))

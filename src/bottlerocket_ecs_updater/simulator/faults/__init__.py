@@ -19,6 +19,7 @@ from bottlerocket_ecs_updater.simulator.faults.boots import (
     GpusGone,
     GrubFails,
     HealthImpaired,
+    HealthUnknown,
     RebootDelayed,
     RebootEnding,
     RebootEnds,
@@ -28,6 +29,7 @@ from bottlerocket_ecs_updater.simulator.faults.boots import (
     RollsBack,
     SsmUnreachable,
     TasksBreak,
+    Unknown,
     Unreachable,
 )
 from bottlerocket_ecs_updater.simulator.faults.catalogue import FAULTS, CatalogueEntry
@@ -114,6 +116,7 @@ __all__ = [
     "GrubFails",
     "HashMismatch",
     "HealthImpaired",
+    "HealthUnknown",
     "InBetween",
     "InstanceStopped",
     "InstanceTerminated",
@@ -156,6 +159,7 @@ __all__ = [
     "TaskArrives",
     "TasksBreak",
     "ThirdVersion",
+    "Unknown",
     "Unreachable",
     "UpdateFault",
     "UpdaterDies",
