@@ -390,7 +390,9 @@ def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
             )
             return replace(instance, claim=claim, reboots=(), progress=progress)
         case ClaimPhase.REBOOTING:
-            progress = replace(progress, reboot_sent_at=None, away_at=None, proof=None)
+            left = instance.registration.remaining if instance.registration is not None else None
+            gpus = left.gpus if left is not None and before is not None else progress.gpus_before
+            progress = replace(progress, reboot_sent_at=None, away_at=None, proof=None, gpus_before=gpus)
             return replace(instance, claim=claim, after_reboot_result=None, progress=progress)
         case ClaimPhase.QUARANTINED:
             return replace(instance, claim=claim, progress=progress)
