@@ -244,7 +244,7 @@ def test_f48_a_version_on_which_gpus_are_missing_is_held_after_the_first_host(le
     world.clock.sleep(timedelta(minutes=1))
     ledger = UnkeptLedger()
     finished = Updater(world, ledger=ledger).run()
-    assert (finished.outcome, finished.exit_code, on_new(world)) == ("halted", 4, 1)
+    assert (finished.outcome, finished.exit_code, on_new(world)) == (RunOutcome.HALTED, 4, 1)
     assert f"it registered with {left} of its 2 GPUs" in finished.why
     world.clock.sleep(timedelta(hours=12))
     Updater(world, name="run-2", ledger=ledger).run()
