@@ -150,7 +150,7 @@ def test_four_commands_and_a_page_say_the_same_of_every_instance(seed: int, tmp_
         instance = fleet.instances[id_]  # type: ignore[index]  # ids as JSON has them
         asked = {one.hold.reason for one in explain(instance, fleet, story.policy).answers if one.hold is not None}
         report = instance.check_answer.report if instance.check_answer is not None else None
-        if Reason.RELEASE_SUSPECT in asked:
+        if Reason.VERSION_SUSPECT in asked:
             assert report is not None
             assert str(report.target) in said["suspects"]
             assert f"  SUSPECT      {report.target} " in text

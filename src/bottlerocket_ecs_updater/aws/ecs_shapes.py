@@ -127,6 +127,7 @@ def service(shape: ServiceTypeDef, at: datetime) -> Service | None:
         running=shape.get("runningCount", 0),
         daemon=shape.get("schedulingStrategy") == "DAEMON",
         deploying=_deploying(shape),
+        failed=_failed(_live(shape)),
         moving=_moving(shape),
         elsewhere=_elsewhere(shape),
         providers=tuple(sorted({one for each in (shape, *_rollouts(shape)) for one in _providers(each)})),
@@ -193,9 +194,14 @@ def _deploying(shape: ServiceTypeDef) -> bool:
     A deployment that the circuit breaker FAILED does not count, and neither does a single task set.
     """
     live = _live(shape)
-    if any(one.get("status") == "PRIMARY" and one.get("rolloutState") == "FAILED" for one in live):
+    if _failed(live):
         return False
     return len(live) > 1 or any(one.get("rolloutState") == "IN_PROGRESS" for one in live)
+
+
+def _failed(live: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the circuit breaker ended the newest deployment. It starts no new tasks, says ECS of `rolloutState`."""
+    return any(one.get("status") == "PRIMARY" and one.get("rolloutState") == "FAILED" for one in live)
 
 
 def _deploying_since(shape: ServiceTypeDef) -> datetime | None:

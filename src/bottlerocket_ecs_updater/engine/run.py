@@ -548,8 +548,8 @@ class Run:
     def _outcome(self, instance: Instance) -> Outcome:
         if instance.progress.outcome is not None:
             return instance.progress.outcome
-        if instance.claim is not None and instance.progress.pending_outcome is not None:
-            return instance.progress.pending_outcome
+        if instance.claim is not None and instance.progress.sent_return is not None:
+            return instance.progress.sent_return.outcome
         known = self._holds.get(instance.id)
         if known is not None:
             return known

@@ -23,7 +23,7 @@ def not_admitted(instance: Instance, target: Version, running: Version, this_pas
     return (
         block_on(target, shared.acts)
         or failed_before(instance, target, this_pass)
-        or admit(target, running, rules.releases, fleet.past.first_seen, this_pass.at)
+        or admit(target, running, rules.versions, fleet.past.first_seen, this_pass.at)
         or not_published(instance, target, this_pass)
         or not_promoted(target, rules.stages, shared, this_pass.at)
     )
@@ -32,7 +32,7 @@ def not_admitted(instance: Instance, target: Version, running: Version, this_pas
 def not_published(instance: Instance, target: Version, this_pass: Pass) -> Hold | None:
     """Why a version is not published for an instance, or may not be; None if it is, or if any version is admitted."""
     fleet = this_pass.fleet
-    if not this_pass.policy.rules.releases.published_only or instance.registration is None:
+    if not this_pass.policy.rules.versions.published_only or instance.registration is None:
         return None
     parameter = parameter_of(instance.registration)
     return hold_unless_published(parameter, target, fleet.published, fleet.past.published, this_pass.at)
@@ -76,5 +76,5 @@ def failed_before(instance: Instance, target: Version, this_pass: Pass) -> Hold 
         return hold_for_broken(target, broken)
     count = fleet.suspects.get(target, 0)
     if is_suspect(count, this_pass.policy.suspect_after):
-        return hold(Reason.RELEASE_SUSPECT, version=target, count=count)
+        return hold(Reason.VERSION_SUSPECT, version=target, count=count)
     return None

@@ -157,7 +157,7 @@ def moving_tasks(fleet: Fleet) -> Mapping[str, int]:
     """How many tasks of each service our drains are moving now. These deficits are expected and will pass."""
     total: dict[str, int] = {}
     for instance in fleet.instances.values():
-        if instance.claim is None or instance.progress.return_sent_at is not None:
+        if instance.claim is None or instance.progress.sent_return is not None:
             continue
         for name, count in instance.progress.moving.items():
             total[name] = total.get(name, 0) + count

@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, Claim, ClaimPha
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.host_report import HostProblem, HostReport, Problem
 from bottlerocket_ecs_updater.core.model.ids import CommandId, RunId, ServiceArn, TaskArn
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.reboots import FIRST_RUN, RebootEnd, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import (
@@ -23,6 +23,14 @@ from bottlerocket_ecs_updater.core.model.run_command import (
     CommandStatus,
     DocumentKind,
     PendingCommand,
+)
+from bottlerocket_ecs_updater.core.model.run_progress import (
+    Applies,
+    BootProof,
+    HandOver,
+    RunProgress,
+    SentDrain,
+    SentReturn,
 )
 
 _ORDER = (ClaimPhase.DRAINING, ClaimPhase.REBOOTING, ClaimPhase.QUARANTINED)
@@ -154,7 +162,7 @@ def _trail_after(instance: Instance, registration: Registration, run: RunId) -> 
     if progress.claimed_at is None:
         quarantined = claim.phase is ClaimPhase.QUARANTINED
         progress = replace(progress, claimed_at=registration.at, found_in_quarantine=quarantined)
-    drained = progress.drain_sent_at is not None or claim.run != run
+    drained = progress.drain is not None or claim.run != run
     if registration.status is Status.DRAINING and drained:
         progress = replace(progress, drain_seen=True)
     if instance.claim_on_instance:
@@ -205,15 +213,12 @@ def see_check_answer(instance: Instance, check_answer: CheckAnswer) -> Instance:
             progress = replace(
                 progress, checks_failed=0, first_busy_at=None, offered=check_answer.answer.target or progress.offered
             )
-            if (
-                _proves_boot(instance, check_answer, check_answer.answer)
-                and progress.proof_boot != check_answer.answer.boot
+            if _proves_boot(instance, check_answer, check_answer.answer) and (
+                progress.proof is None or progress.proof.boot != check_answer.answer.boot
             ):
                 progress = replace(
                     progress,
-                    proof_at=check_answer.asked_at,
-                    proof_heard_at=check_answer.at,
-                    proof_boot=check_answer.answer.boot,
+                    proof=BootProof(check_answer.asked_at, check_answer.at, check_answer.answer.boot),
                     connected_looks=_looks_since_boot(progress, check_answer),
                 )
         case HostProblem(problem=Problem.BUSY):
@@ -231,7 +236,7 @@ def _looks_since_boot(progress: RunProgress, check_answer: CheckAnswer) -> int:
     including the look that led to it, because no host boots while a check is answered quickly. After a slow answer only
     one look counts.
     """
-    went = progress.away_at is not None and (progress.proof_at is None or progress.away_at > progress.proof_at)
+    went = progress.away_at is not None and (progress.proof is None or progress.away_at > progress.proof.asked_at)
     if went:
         return progress.connected_looks
     if check_answer.at - check_answer.asked_at >= FIRST_RUN:
@@ -250,8 +255,9 @@ def see_ended(instance: Instance, ended: CommandResult) -> Instance:
     """One of our commands ended. Reboots are handled by `see_reboot_end`."""
     match ended.kind:
         case DocumentKind.APPLY:
-            unheard = instance.progress.applies_unheard + (0 if ended.command else 1)
-            progress = replace(instance.progress, applies_unheard=unheard)
+            applies = instance.progress.applies
+            unheard = applies.unheard + (0 if ended.command else 1)
+            progress = replace(instance.progress, applies=replace(applies, unheard=unheard))
             return replace(instance, pending=None, applied=ended, progress=progress)
         case DocumentKind.REBOOT:
             return instance
@@ -283,9 +289,8 @@ def see_sent(instance: Instance, pending: PendingCommand) -> Instance:
         case DocumentKind.APPLY:
             report = instance.check_answer.report if instance.check_answer is not None else None
             boot = report.boot if report is not None else None
-            return replace(
-                instance, pending=pending, progress=replace(progress, applies=progress.applies + 1, applied_on=boot)
-            )
+            applies = replace(progress.applies, sent=progress.applies.sent + 1, on_boot=boot)
+            return replace(instance, pending=pending, progress=replace(progress, applies=applies))
         case DocumentKind.REBOOT:
             return see_reboot_sent(instance, SentReboot(pending.command, pending.sent_at))
 
@@ -297,9 +302,7 @@ def see_reboot_sent(instance: Instance, reboot: SentReboot) -> Instance:
         reboot_sent_at=reboot.sent_at,
         away_at=None,
         connected_looks=0,
-        proof_at=None,
-        proof_heard_at=None,
-        proof_boot=None,
+        proof=None,
     )
     denied = instance.send_denied if instance.mute else ""
     return replace(
@@ -348,14 +351,13 @@ def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
                 claimed_at=now,
                 phase_seen_at=now,
                 offered=progress.offered,
-                applies=progress.applies,
+                applies=Applies(progress.applies.sent),
                 connected_looks=progress.connected_looks,
                 was_impaired=instance.registration is not None and bool(instance.registration.impaired),
             )
             return replace(instance, claim=claim, reboots=(), progress=progress)
         case ClaimPhase.REBOOTING:
-            progress = replace(progress, reboot_sent_at=None, away_at=None, proof_at=None)
-            progress = replace(progress, proof_heard_at=None, proof_boot=None)
+            progress = replace(progress, reboot_sent_at=None, away_at=None, proof=None)
             return replace(instance, claim=claim, after_reboot_result=None, progress=progress)
         case ClaimPhase.QUARANTINED:
             return replace(instance, claim=claim, progress=progress)
@@ -365,12 +367,14 @@ def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
 
 def see_successor_called(instance: Instance, now: datetime) -> Instance:
     """Another run was requested, because this one runs on the instance."""
-    return replace(instance, progress=replace(instance.progress, successor_called_at=now))
+    return replace(instance, progress=replace(instance.progress, hand_over=HandOver(now)))
 
 
 def see_successor(instance: Instance, task: TaskArn) -> Instance:
     """The other run was seen on another host."""
-    return replace(instance, progress=replace(instance.progress, successor=task))
+    asked = instance.progress.hand_over
+    assert asked is not None
+    return replace(instance, progress=replace(instance.progress, hand_over=replace(asked, task=task)))
 
 
 def see_drain_sent(
@@ -383,20 +387,14 @@ def see_drain_sent(
         if task.group.startswith("service:") and not task.daemon:
             name = task.group.removeprefix("service:")
             moving[name] = moving.get(name, 0) + 1
-    progress = replace(
-        instance.progress,
-        drain_sent_at=now,
-        drain_seen=confirmed,
-        groups=groups,
-        moving=moving,
-        deficits_before=dict(deficits),
-    )
+    drain = SentDrain(now, groups, moving, dict(deficits))
+    progress = replace(instance.progress, drain=drain, drain_seen=confirmed)
     return replace(instance, progress=progress)
 
 
 def see_return_sent(instance: Instance, now: datetime, outcome: Outcome, *, confirmed: bool) -> Instance:
     """A return was sent; `confirmed` says whether ECS's reply shows it ACTIVE."""
-    progress = replace(instance.progress, return_sent_at=now, return_confirmed=confirmed, pending_outcome=outcome)
+    progress = replace(instance.progress, sent_return=SentReturn(now, outcome, confirmed))
     registration = instance.registration
     if confirmed and registration is not None:
         registration = replace(registration, status=Status.ACTIVE)

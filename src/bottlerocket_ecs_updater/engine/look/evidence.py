@@ -98,7 +98,7 @@ class Evidence:
     def _impaired_on_the_way(self, fleet: Fleet) -> None:
         """Record the target version of claimed hosts that booted it and are IMPAIRED, before they return to service."""
         for one in fleet.instances.values():
-            if one.claim is not None and one.progress.proof_at is not None and long_impaired(one, fleet.at):
+            if one.claim is not None and one.progress.proof is not None and long_impaired(one, fleet.at):
                 self._note(one.claim.target, broken_by_health([one], fleet.at))
 
     def _in_doubt(self, fleet: Fleet) -> Iterable[str]:

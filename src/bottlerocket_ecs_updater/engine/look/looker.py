@@ -317,7 +317,7 @@ class Looker:
     def _notice_survival(self, instance: Instance) -> None:
         """Record that attributes survive reboots in this cluster, if one is there after a proven reboot."""
         progress, registration = instance.progress, instance.registration
-        proven = progress.proof_at is not None and progress.reboot_sent_at is not None
+        proven = progress.proof is not None and progress.reboot_sent_at is not None
         if proven and registration is not None and registration.connected and instance.claim_on_instance:
             self._known.attributes_survive = True
 
@@ -491,7 +491,8 @@ class Looker:
         """Look for the requested successor, only while one is awaited."""
         for instance in list(self._known.instances.values()):
             progress = instance.progress
-            waits = progress.successor_called_at is not None and progress.successor is None and progress.outcome is None
+            asked = progress.hand_over
+            waits = asked is not None and asked.task is None and progress.outcome is None
             task = self._successors.placed() if waits and self._successors is not None else None
             if task is not None:
                 self._known.learn(see_successor(instance, task))
@@ -615,7 +616,7 @@ class Looker:
         if pending.kind in (DocumentKind.BEFORE_DRAIN, DocumentKind.AFTER_REBOOT) and pending.command:
             return self._policy.hook_timeout
         # Wait a little longer each time, so that a periodic fault does not coincide every time.
-        return self._policy.answer_timeout + instance.progress.applies_unheard * self._policy.poll_interval
+        return self._policy.answer_timeout + instance.progress.applies.unheard * self._policy.poll_interval
 
     def _ended(
         self, instance: Instance, pending: PendingCommand, end: CommandStatus, answer: Answer, now: datetime
@@ -636,11 +637,11 @@ class Looker:
             heard = read_check(exit_code, answer.stdout, answer.stderr)
         else:
             heard = HostProblem(Problem.NO_ANSWER, ended.detail)
-        proven_before = instance.progress.proof_at
+        proven_before = instance.progress.proof
         after = see_check_answer(instance, CheckAnswer(heard, pending.sent_at, now))
         self._recorder.record(HostChecked(now, instance.id, heard))
         report = after.check_answer.report if after.check_answer else None
-        if proven_before is None and after.progress.proof_at is not None and report is not None:
+        if proven_before is None and after.progress.proof is not None and report is not None:
             sent = after.progress.reboot_sent_at
             self._recorder.record(Rebooted(now, after.id, report.running, now - sent if sent else None))
             self._known.learn_reboot(after)
@@ -700,10 +701,10 @@ def _draining_and_counted_out(instance: Instance) -> bool:
     registration, claim = instance.registration, instance.claim
     if registration is None or claim is None or instance.tasks is None or not instance.tasks.left:
         return False
-    return claim.phase is ClaimPhase.DRAINING and instance.progress.return_sent_at is None and _counts_none(instance)
+    return claim.phase is ClaimPhase.DRAINING and instance.progress.sent_return is None and _counts_none(instance)
 
 
 def _marked_for_reboot(instance: Instance) -> bool:
     claim, progress = instance.claim, instance.progress
-    unsent = progress.reboot_sent_at is None and progress.return_sent_at is None
+    unsent = progress.reboot_sent_at is None and progress.sent_return is None
     return claim is not None and claim.phase is ClaimPhase.REBOOTING and unsent

@@ -40,7 +40,7 @@ ASKS = {
     "pause": "updates are not paused",
     "selection": "your rules select it",
     "auto-scaling": "its Auto Scaling group is not replacing or terminating it",
-    "release": "your rules allow the version",
+    "version": "your rules allow the version",
     "check": "it answered its update check",
     "published": "the version is published for its variant",
     "promotion": "the stages that it waits for have finished the version, or it waits for none",
@@ -118,8 +118,8 @@ def _claimed(instance: Instance, claim: Claim) -> str:
 
 
 def _may_go(explanation: Explanation) -> str:
-    told, turn = explanation.instance.check_answer, explanation.turn
-    target = told.report.target if told is not None and told.report is not None else None
+    check, turn = explanation.instance.check_answer, explanation.turn
+    target = check.report.target if check is not None and check.report is not None else None
     to = f" to {target}" if target is not None else ""
     if turn is None:
         return f"Nothing holds it: a run would update it{to}, after those that come before it."
@@ -167,13 +167,13 @@ def _connected(connected: bool) -> str:  # noqa: FBT001 - one fact
 
 
 def _told(instance: Instance, fleet: Fleet) -> Iterator[Row]:
-    told = instance.check_answer
-    if told is None:
+    check = instance.check_answer
+    if check is None:
         return
-    if not isinstance(told.answer, HostReport):
-        yield "its check", f"{told.answer.problem.value}: {told.answer.detail}"
+    if not isinstance(check.answer, HostReport):
+        yield "its check", f"{check.answer.problem.value}: {check.answer.detail}"
         return
-    report = told.answer
+    report = check.answer
     yield "runs", str(report.running)
     late = behind(report.running, fleet.past.first_seen)
     if late is not None:

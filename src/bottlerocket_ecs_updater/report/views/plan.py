@@ -56,8 +56,8 @@ def _unfinished(unfinished: list[Unfinished]) -> Iterator[str]:
 
 
 def _quarantined(plan: Plan) -> Iterator[str]:
-    told = [(one.instance, one.phase.value, one.quarantined) for one in plan.unfinished if one.quarantined is not None]
-    yield from _reasons("Out of service until they are healthy or a person acts", told, set())
+    rows = [(one.instance, one.phase.value, one.quarantined) for one in plan.unfinished if one.quarantined is not None]
+    yield from _reasons("Out of service until they are healthy or a person acts", rows, set())
 
 
 def _updates(plan: Plan) -> Iterator[str]:
@@ -99,8 +99,8 @@ def _reckoning(reckoning: ForecastBasis) -> Iterator[str]:
     recorded = {what: count for what, (_, count) in parts.items() if count}
     stated = [what for what in parts if what not in recorded]
     if recorded:
-        told = ", ".join(f"{count} {what}" for what, count in recorded.items())
-        yield f"  medians of this cluster's recorded updates: {told}"
+        medians = ", ".join(f"{count} {what}" for what, count in recorded.items())
+        yield f"  medians of this cluster's recorded updates: {medians}"
     if stated:
         whole = (
             "all of these are defaults" if not recorded else f"default{'s' * (len(stated) > 1)}: {', '.join(stated)}"
@@ -138,7 +138,7 @@ def _what(update: Update) -> str:
 
 def _reasons(
     title: str,
-    told: Sequence[tuple[InstanceId, str, Hold | Failed]],
+    rows: Sequence[tuple[InstanceId, str, Hold | Failed]],
     above: set[InstanceId],
     behind: Mapping[InstanceId, Hold] = MappingProxyType({}),
 ) -> Iterator[str]:
@@ -146,9 +146,9 @@ def _reasons(
 
     Instances that are already listed in a batch of the forecast are only counted.
     """
-    if told:
-        yield f"\n{title}: {len(told)}"
-    for (code, remedy), alike in grouped(told, lambda one: (one[1], one[2].remedy)).items():
+    if rows:
+        yield f"\n{title}: {len(rows)}"
+    for (code, remedy), alike in grouped(rows, lambda one: (one[1], one[2].remedy)).items():
         yield f"  {code}: {len(alike)}"
         for why, some in grouped(alike, lambda one: str(one[2])).items():
             yield f"    {sanitize(why)}"

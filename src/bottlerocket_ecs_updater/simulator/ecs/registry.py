@@ -60,6 +60,10 @@ class Registry:
             self.clusters[name] = Cluster(self.names.ecs("cluster", name), name)
         return self.clusters[name]
 
+    def delete_cluster(self, cluster: Cluster) -> None:
+        """Forget a cluster. Requests that name it raise ClusterNotFoundException, as for one that never was."""
+        del self.clusters[cluster.name]
+
     def cluster(self, request: Shape) -> Cluster:
         """The cluster that a request names. Raises ClusterNotFoundException."""
         found = self.clusters.get(last_part(request.get("cluster") or "default"))

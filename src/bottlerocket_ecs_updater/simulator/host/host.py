@@ -241,8 +241,8 @@ class Host:
         self._cancel_life()
         self.power = Power.TERMINATED
         self._stop_services("the instance was terminated", RebootEnding.STUCK)
-        for heard in self.on_terminate:
-            heard(self)
+        for listener in self.on_terminate:
+            listener(self)
 
     def _ask_for_reboot(self) -> str | None:
         if self.ailments.strike(RebootRefused):
@@ -372,17 +372,17 @@ class Host:
 
     def _set_ecs(self, *, up: bool) -> None:
         self.ecs_agent_up = up
-        for heard in self.on_ecs_agent:
-            heard(self, up)
+        for listener in self.on_ecs_agent:
+            listener(self, up)
 
     def _set_ssm(self, *, up: bool) -> None:
         self.ssm_agent_up = up
-        for heard in self.on_ssm_agent:
-            heard(self, up)
+        for listener in self.on_ssm_agent:
+            listener(self, up)
 
     def _announce(self, step: Step) -> None:
-        for heard in self.on_step:
-            heard(self, step)
+        for listener in self.on_step:
+            listener(self, step)
 
     def _later(self, delay: timedelta, action: Callable[[], None]) -> None:
         """Schedule something that the next shutdown, or the termination, cancels."""

@@ -25,6 +25,7 @@ from bottlerocket_ecs_updater.core.model.reboots import (
     quiet_unproven,
     surely_over,
 )
+from bottlerocket_ecs_updater.core.model.run_progress import BootProof
 from bottlerocket_ecs_updater.core.model.time_text import duration_text
 from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, Policy
 
@@ -71,8 +72,8 @@ def return_when_proven(claimed: ClaimedInstance, report: HostReport, this_pass: 
 
 
 def _end_unasked(instance: Instance) -> bool:
-    proof = instance.progress.proof_at
-    return any(one.not_asked_since(proof or one.sent_at) for one in instance.reboots)
+    proof = instance.progress.proof
+    return any(one.not_asked_since(proof.asked_at if proof is not None else one.sent_at) for one in instance.reboots)
 
 
 def _second_reboot_possible(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | None:
@@ -84,13 +85,13 @@ def _second_reboot_possible(claimed: ClaimedInstance, this_pass: Pass) -> NextSt
     """
     instance = claimed.instance
     policy = this_pass.policy
-    progress, check_answer = instance.progress, instance.check_answer
-    if progress.proof_at is None or check_answer is None:
+    proof, check_answer = instance.progress.proof, instance.check_answer
+    if proof is None or check_answer is None:
         return None
-    if claimed.claim.reboots <= 1 and surely_over(instance.reboots, progress.proof_at):
+    if claimed.claim.reboots <= 1 and surely_over(instance.reboots, proof.asked_at):
         return None
-    second = _second_proof_from(claimed, progress.proof_at, this_pass)
-    quiet = quiet_after_boot(instance.reboots, progress.proof_at)
+    second = _second_proof_from(claimed, proof, this_pass)
+    quiet = quiet_after_boot(instance.reboots, proof.asked_at)
     if is_mute(instance, this_pass.fleet):
         quiet = quiet_unproven(instance.reboots)
         if quiet is None or this_pass.at >= quiet:
@@ -108,7 +109,7 @@ def _second_reboot_possible(claimed: ClaimedInstance, this_pass: Pass) -> NextSt
     return None
 
 
-def _second_proof_from(claimed: ClaimedInstance, proof_at: datetime, this_pass: Pass) -> datetime:
+def _second_proof_from(claimed: ClaimedInstance, proof: BootProof, this_pass: Pass) -> datetime:
     """The earliest time at which a second proof of the same boot rules out another reboot.
 
     If this run sent exactly one command, the host went down because of it, and the agent can only run it again. An
@@ -122,9 +123,8 @@ def _second_proof_from(claimed: ClaimedInstance, proof_at: datetime, this_pass: 
     only = instance.reboots[0] if len(instance.reboots) == 1 else None
     known = only is not None and only.command and claim.reboots <= 1 and claim.run == this_pass.fleet.run
     if not known:
-        return proof_at + policy.second_proof_spacing
-    heard_at = instance.progress.proof_heard_at or proof_at
-    return max(proof_at + policy.run_again_spacing, heard_at + policy.answering_spacing)
+        return proof.asked_at + policy.second_proof_spacing
+    return max(proof.asked_at + policy.run_again_spacing, proof.answered_at + policy.answering_spacing)
 
 
 def _return_verified(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> NextStep:

@@ -134,8 +134,8 @@ def _marked_undrained(instance: Instance, fleet: Fleet) -> bool:
         claim is not None
         and claim.run == fleet.run
         and claim.phase is ClaimPhase.DRAINING
-        and instance.progress.drain_sent_at is None
-        and instance.progress.return_sent_at is None
+        and instance.progress.drain is None
+        and instance.progress.sent_return is None
         and not instance.claim_unreadable
         and not instance.undescribed
         and registration is not None
