@@ -22,7 +22,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Failure, Hold
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.model.time_text import span
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.engine.store.audit import Act
+from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.report.analysis.suggested_commands import (
     Reach,
     SuggestedCommands,
@@ -141,7 +141,7 @@ class RunReport:
     """The flags with which commands find the cluster."""
     unreadable: tuple[str, ...] = ()
     """Lines of the record that could not be read."""
-    acts: tuple[Act, ...] = ()
+    acts: tuple[AuditEntry, ...] = ()
     """The acts of people from a day before the run until its end, oldest first."""
 
     def lane(self, row: Row) -> Lane | None:
@@ -179,7 +179,7 @@ def run_report(
     *,
     cluster: str = "",
     reach: Reach | None = None,
-    acts: Sequence[Act] = (),
+    acts: Sequence[AuditEntry] = (),
 ) -> RunReport:
     """Make the report of a run.
 
