@@ -27,7 +27,7 @@ _FORMS: Mapping[Any, str] = {
     bool: "true or false",
     datetime: "time",
     timedelta: "seconds",
-    Version: "release",
+    Version: "version",
     Hold: "hold",
     Failed: "failure",
     HostAnswer: "answer",

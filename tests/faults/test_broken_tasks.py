@@ -6,15 +6,24 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.support.simulated import NEW, OLD, Updater, at_most, row
+from tests.support.simulated import NEW, OLD, ZONES, Updater, at_most, instance_id, row
 
 from bottlerocket_ecs_updater.core.model.event import RunHalted
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import with_release
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
-from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
-from bottlerocket_ecs_updater.simulator.faults import Breaking, Fault, FaultPlan, HealthImpaired, Placed, TasksBreak
+from bottlerocket_ecs_updater.simulator.ecs import ContainerInstanceSpec, ServiceSpec, Workload
+from bottlerocket_ecs_updater.simulator.faults import (
+    Breaking,
+    Fault,
+    FaultPlan,
+    GpusGone,
+    HealthImpaired,
+    Placed,
+    TasksBreak,
+)
+from bottlerocket_ecs_updater.simulator.host import HostSpec
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 HOSTS = 6
@@ -97,12 +106,6 @@ def test_f45_a_host_that_is_impaired_after_its_reboot_is_not_given_back() -> Non
     world = world_of(HealthImpaired(after=timedelta()))
     finished = Updater(world).run()
     assert (finished.counts["quarantined"], on_new(world)) == (1, 1)
-
-
-def test_f45_one_that_was_impaired_before_says_nothing_against_the_version() -> None:
-    world = row(3, faults={0: (HealthImpaired(after=timedelta(), version=OLD), HealthImpaired(version=NEW))})
-    world.hosts["i-00000000000000000"].impaired = HealthImpaired  # type: ignore[method-assign]
-    assert Updater(world).run().counts["updated"] == 3
 
 
 # What is the cause: the version, or the service itself
@@ -223,3 +226,26 @@ def test_f44_a_version_on_which_all_services_fail_late_is_named_by_the_next_run(
     finished = Updater(world, name="run-2", ledger=ledger).run()
     assert (finished.outcome, finished.exit_code) == ("halted", 4)
     assert f"tasks fail on {NEW}" in finished.why
+
+
+# GPUs
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_f48_a_version_on_which_gpus_are_missing_is_held_after_the_first_host(left: int) -> None:
+    """No task fails: ECS just places none there. Each further host would take more of its GPUs away."""
+    world = row(0, services=0, plan=FaultPlan((Placed(GpusGone(left)),)))
+    attributes = (("bottlerocket.variant", "aws-ecs-2"),)
+    for number in range(4):
+        spec = ContainerInstanceSpec(instance_id(number), ZONES[0], attributes, gpus=2)
+        world.add_instance(HostSpec(instance_id(number), version=OLD), ZONES[0], spec=spec)
+    world.add_service(ServiceSpec("ml", desired=3, workload=Workload(gpus=1)))
+    world.clock.sleep(timedelta(minutes=1))
+    ledger = UnkeptLedger()
+    finished = Updater(world, ledger=ledger).run()
+    assert (finished.outcome, finished.exit_code, on_new(world)) == ("halted", 4, 1)
+    assert f"it registered with {left} of its 2 GPUs" in finished.why
+    world.clock.sleep(timedelta(hours=12))
+    Updater(world, name="run-2", ledger=ledger).run()
+    assert on_new(world) == 1
+    assert world.findings().clean

@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_checkpoints
 from bottlerocket_ecs_updater.core.rules.promotion import CLOCKS_APART
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, VersionRange
+from bottlerocket_ecs_updater.core.rules.versions import VersionRange, VersionRules
 from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_freezes, parse_windows
 from bottlerocket_ecs_updater.engine.store.shared_state import (
     ACTS_KEY,
@@ -195,7 +195,7 @@ def test_a_person_promotes_a_version_to_all_stages_or_to_some(stages: tuple[str,
 
 def test_an_expedited_version_waits_for_nothing_that_only_takes_time() -> None:
     slow = Rules(
-        releases=ReleaseRules(minimum_age=30 * DAY),
+        versions=VersionRules(minimum_age=30 * DAY),
         checkpoints=Checkpoints(parse_checkpoints("1, 100%"), wait=9 * DAY),
     )
     clusters = two_stages(rules=slow)
@@ -228,7 +228,7 @@ def test_an_expedited_version_waits_for_windows_and_freezes_unless_the_person_sa
 
 def test_an_expedited_version_that_is_denied_is_not_taken() -> None:
     clusters = Clusters()
-    shop = clusters.add("shop", rules=Rules(releases=ReleaseRules(deny=(VersionRange.parse(NEW),))))
+    shop = clusters.add("shop", rules=Rules(versions=VersionRules(deny=(VersionRange.parse(NEW),))))
     change_acts(clusters.store, lambda acts: with_expedite(acts, TARGET, Expedite("ann", shop.world.clock.now())))
     assert reasons(shop.run()) == {"version-denied"}
 

@@ -31,7 +31,7 @@ MUTANTS = (
     broken(
         "a phase is forgotten: nobody looks after a quarantined instance",
         "core/decision/claimed/next_step.py",
-        "            return quarantined(instance, claim, registration, fleet, policy)\n",
+        "            return quarantined(claimed, this_pass)\n",
         "            return NextStep()\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
@@ -87,14 +87,14 @@ MUTANTS = (
     broken(
         "the claim is written on the instance alone, and not in the store",
         "engine/act/claim_writer.py",
-        "                self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn))\n",
-        "                pass\n",
+        "self._ledger.change(partial(with_claim, instance=id_, claim=claim, arn=arn, health_before=health))\n",
+        "pass\n",
         LOST_IN_A_BOOT,
     ),
     broken(
         "the store's copies of claims are never read",
         "engine/resume.py",
-        "        known.learn(replace(known.instance(id_), claim=record.claim, claimed_arn=record.arn))\n",
+        "        known.learn(replace(instance, claim=record.claim, claimed_arn=record.arn, progress=progress))\n",
         "",
         LOST_IN_A_BOOT,
     ),
@@ -110,8 +110,8 @@ MUTANTS = (
         "core/decision/claimed/reboot.py",
         (
             (
-                "    if registration.status is Status.ACTIVE:\n        drained_at",
-                "    if not fleet.run:\n        drained_at",
+                "    if registration.status is Status.ACTIVE:\n        drain = ",
+                "    if not claimed.claim.run:\n        drain = ",
             ),
             (
                 "    if not empty or registration.status is not Status.DRAINING or not registration.connected:\n",
@@ -124,7 +124,7 @@ MUTANTS = (
         "a reboot command that succeeded is taken for a reboot",
         "core/decision/claimed/reboot.py",
         "    if report is not None and report.boot != claim.boot:\n        return verify",
-        "    told_so = instance.rebooted is not None and instance.rebooted.end is End.SUCCESS\n"
+        "    told_so = any(one.end is not None and one.end.succeeded for one in claimed.instance.reboots)\n"
         "    if report is not None and (report.boot != claim.boot or told_so):\n        return verify",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
@@ -145,44 +145,42 @@ MUTANTS = (
     broken(
         "an instance is returned before its reboot is proven",
         "core/decision/claimed/reboot.py",
-        "    return _await_boot(instance, claim, registration, report, fleet, policy)\n",
-        "    return give_back(instance, claim, never_rebooted(instance, policy), fleet)\n",
+        "    return _await_boot(claimed, report, this_pass)\n",
+        "    return give_back(claimed, never_rebooted(claimed), this_pass)\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
     broken(
         "one look at the agent is enough",
         "core/decision/claimed/verify.py",
-        "instance.progress.connected_looks < CONNECTED_LOOKS\n",
-        "instance.progress.connected_looks < 1\n",
+        "instance.progress.connected_looks < CONNECTED_LOOKS or",
+        "instance.progress.connected_looks < 1 or",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
     broken(
         "a reboot command that never ended is not called back, and may run again",
         "core/decision/claimed/verify.py",
-        "    if claim.reboots <= 1 and surely_over(instance.reboots, progress.proof_at):\n",
-        "    if claim.reboots <= 1:\n",
+        "    if claimed.claim.reboots <= 1 and surely_over(instance.reboots, proof.asked_at):\n",
+        "    if claimed.claim.reboots <= 1:\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
     broken(
         "an instance that did not come back is given back to its services",
         "core/decision/claimed/reboot.py",
-        "        return _ask_when_connected(instance, registration, fleet, policy)\n"
-        "    return quarantine(instance, claim, registration, not_back",
-        "        return _ask_when_connected(instance, registration, fleet, policy)\n"
-        "    return give_back(instance, claim, not_back",
+        "        return _ask_when_connected(claimed, this_pass)\n    return quarantine(claimed, not_back",
+        "        return _ask_when_connected(claimed, this_pass)\n    return give_back(claimed, not_back",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
     broken(
         "the claim is dropped before ECS shows ACTIVE",
         "core/decision/claimed/next_step.py",
-        "    return instance.progress.return_sent_at is not None and registration.status is Status.ACTIVE\n",
-        "    return instance.progress.return_sent_at is not None\n",
+        "    if sent_return is not None and claimed.registration.status is Status.ACTIVE:\n",
+        "    if sent_return is not None:\n",
         f"{CORE}/decision/claimed/test_next_step.py",
     ),
     broken(
         "a look that is behind is taken for somebody who returned the instance",
         "core/decision/claimed/drain.py",
-        "    if not has_passed(progress.drain_sent_at, lag, registration.at):\n",
+        "    if not has_passed(progress.drain.at, lag, registration.at):\n",
         "    if not progress.drain_seen:\n",
         f"{CORE}/decision/claimed/test_next_step.py",
         "tests/properties/test_known_seeds.py",
@@ -190,8 +188,8 @@ MUTANTS = (
     broken(
         "an instance that somebody else drained in the last moment is gone on with, and returned",
         "core/decision/claimed/drain.py",
-        "    if marked_by_this_run and progress.drain_sent_at is None:\n",
-        "    if marked_by_this_run and progress.drain_sent_at is None and progress.claim_absent_looks:\n",
+        "    if marked_by_this_run and progress.drain is None:\n",
+        "    if marked_by_this_run and progress.drain is None and progress.claim_absent_looks:\n",
         f"{CORE}/decision/claimed/test_next_step.py",
     ),
     broken(
@@ -205,8 +203,8 @@ MUTANTS = (
     broken(
         "a drain has no limit",
         "core/decision/claimed/drain.py",
-        "    over = fleet.at >= stands.until\n",
-        "    over = fleet.at > fleet.at\n",
+        "    over = this_pass.at >= stands.until\n",
+        "    over = this_pass.at > this_pass.at\n",
         f"{CORE}/decision/claimed/test_next_step.py",
     ),
     broken(
@@ -227,7 +225,7 @@ MUTANTS = (
     broken(
         "a release that the operator denies is staged and booted",
         "core/decision/unclaimed/assess.py",
-        "        *answers_before_staging(instance, report, target, fleet, policy),\n",
+        "        *answers_before_staging(instance, report, target, this_pass),\n",
         "",
         f"{CORE}/decision/unclaimed/test_assess.py",
     ),
@@ -241,7 +239,7 @@ MUTANTS = (
     broken(
         "a standalone task holds nobody",
         "core/decision/unclaimed/assess.py",
-        '        Answer("tasks", tasks_hold(instance, fleet, policy)),\n',
+        '        Answer("tasks", tasks_hold(instance, this_pass)),\n',
         "",
         f"{CORE}/decision/unclaimed/test_assess.py",
     ),
@@ -262,8 +260,8 @@ MUTANTS = (
     broken(
         "failures halt no run",
         "core/decision/halting.py",
-        "    if not bad or len(bad) < policy.max_failures:\n",
-        "    if not bad or len(bad) < policy.max_failures + len(bad):\n",
+        "    if not bad or len(bad) < this_pass.policy.max_failures:\n",
+        "    if not bad or len(bad) < this_pass.policy.max_failures + len(bad):\n",
         f"{CORE}/decision/test_halting.py",
     ),
     broken(
@@ -367,8 +365,8 @@ MUTANTS = (
     broken(
         "services are called unsteady for time in which nobody looked",
         "core/decision/settling.py",
-        "    return has_passed(slot.returned_at + slot.unseen, policy.settle_timeout, slot.looked_at or fleet.at)\n",
-        "    return has_passed(slot.returned_at, policy.settle_timeout, fleet.at)\n",
+        "has_passed(slot.returned_at + slot.unseen, this_pass.policy.settle_timeout, slot.looked_at or this_pass.at)\n",
+        "has_passed(slot.returned_at, this_pass.policy.settle_timeout, this_pass.at)\n",
         f"{CORE}/decision/test_settling.py",
     ),
     broken(
@@ -445,8 +443,8 @@ MUTANTS = (
     broken(
         "the claim of a living run with another store is gone on with",
         "core/decision/rival_runs.py",
-        "    return abs(fleet.at - claim.since) < policy.longest_phase\n",
-        "    return fleet.at < claim.since\n",
+        "    return abs(this_pass.at - claim.since) < this_pass.policy.longest_phase\n",
+        "    return this_pass.at < claim.since\n",
         f"{CORE}/decision/test_rival_runs.py",
         "tests/properties/test_two_stacks.py",
     ),
@@ -558,7 +556,7 @@ MUTANTS = (
     broken(
         "a release is blamed where nobody may ask what became of it",
         "core/decision/claimed/verify.py",
-        " and not is_mute(instance, fleet)\n",
+        " and not is_mute(instance, this_pass.fleet)\n",
         "\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
@@ -600,8 +598,8 @@ MUTANTS = (
     broken(
         "a claim of another store that is dated ahead of our clock is of a dead run",
         "core/decision/rival_runs.py",
-        "    return abs(fleet.at - claim.since) < policy.longest_phase\n",
-        "    return timedelta() <= fleet.at - claim.since < policy.longest_phase\n",
+        "    return abs(this_pass.at - claim.since) < this_pass.policy.longest_phase\n",
+        "    return claim.since <= this_pass.at < claim.since + this_pass.policy.longest_phase\n",
         f"{CORE}/decision/test_rival_runs.py",
     ),
     broken(
@@ -614,8 +612,8 @@ MUTANTS = (
     broken(
         "a look that is older than the drain is taken for somebody who returned the instance before its reboot",
         "core/decision/claimed/reboot.py",
-        "        if drained_at is not None and not has_passed(drained_at, policy.reader_lag, registration.at):\n",
-        "        if drained_at is None:\n",
+        "        if drain is not None and not has_passed(drain.at, policy.reader_lag, registration.at):\n",
+        "        if drain is None:\n",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
     broken(
@@ -650,7 +648,7 @@ MUTANTS = (
     broken(
         "a claim that only the store remembers is finished whatever else may explain it",
         "core/decision/claimed/lost_claim.py",
-        "    if not _only_in_store(instance, claim, registration, fleet):\n        return None\n",
+        "    if not _only_in_store(claimed, this_pass):\n        return None\n",
         "    return None\n",
         "tests/faults/test_claims.py",
         f"{CORE}/decision/claimed/test_next_step.py",
@@ -658,17 +656,17 @@ MUTANTS = (
     broken(
         "an instance that a description leaves out is gone",
         "core/decision/claimed/next_step.py",
-        "    if instance.undescribed:\n        return _undescribed(instance, fleet, policy)\n",
-        "    if instance.undescribed:\n        return _missing(instance, claim, fleet, policy)\n",
+        "    if instance.undescribed:\n        return _undescribed(instance, this_pass)\n",
+        "    if instance.undescribed:\n        return _missing(instance, claim, this_pass)\n",
         f"{CORE}/decision/claimed/test_next_step.py",
     ),
     broken(
         "a version that was denied since its claim is booted",
         "core/decision/claimed/reboot.py",
         "    if unwanted is not None:\n"
-        "        return _give_back_when_quiet(instance, claim, unwanted, registration, fleet, policy, backs_off=False)\n"  # noqa: E501
-        "    if fleet.at >= limit_of_reboot",
-        "    if fleet.at >= limit_of_reboot",
+        "        return _give_back_when_quiet(claimed, unwanted, this_pass, backs_off=False)\n"
+        "    if this_pass.at >= limit_of_reboot",
+        "    if this_pass.at >= limit_of_reboot",
         f"{CORE}/decision/claimed/test_reboot.py",
     ),
     broken(
@@ -695,8 +693,8 @@ MUTANTS = (
     broken(
         "an instance whose mark got no reply is drained though others took its place meanwhile",
         "core/decision/unclaimed/start.py",
-        "        refusal = budget.overfull(instance.zone) or _undrainable(instance, fleet, policy, gates)\n",
-        "        refusal = _undrainable(instance, fleet, policy, gates)\n",
+        "        refusal = budget.overfull(instance.zone) or _undrainable(instance, this_pass, gates)\n",
+        "        refusal = _undrainable(instance, this_pass, gates)\n",
         f"{CORE}/decision/claimed/test_next_step.py",
     ),
     broken(
@@ -709,7 +707,7 @@ MUTANTS = (
     broken(
         "a version that is not published any more is booted all the same",
         "core/decision/admission.py",
-        "        or not_published(instance, target, fleet, policy)\n",
+        "        or not_published(instance, target, this_pass)\n",
         "",
         "tests/policy/test_published_stories.py",
     ),
@@ -740,5 +738,33 @@ MUTANTS = (
         "    return NewestPublished(before.version, before.seen_at, found.read_at)\n",
         "    return NewestPublished(found.version, found.read_at)\n",
         "tests/policy/test_published_stories.py",
+    ),
+    broken(
+        "a health status from before the boot proves that the host is healthy",
+        "core/decision/instance_health.py",
+        '    return "its ECS health status is from before its reboot" if stale else ""\n',
+        '    return ""\n',
+        "tests/faults/test_instance_health.py",
+    ),
+    broken(
+        "a host that was IMPAIRED before its update counts against the version in the next run",
+        "core/decision/instance_health.py",
+        "    return instance.progress.was_impaired or (update is not None and update.impaired_before)\n",
+        "    return instance.progress.was_impaired\n",
+        "tests/faults/test_instance_health.py",
+    ),
+    broken(
+        "a host that flaps between OK and IMPAIRED is well whenever it is looked at in between",
+        "core/decision/instance_health.py",
+        "    return None if has_passed(impaired.last_at, HEALTHY_FOR, now) else impaired.last_at + HEALTHY_FOR\n",
+        "    return None\n",
+        "tests/faults/test_instance_health.py",
+    ),
+    broken(
+        "a result of health checks is waited for as long as a reboot may take",
+        "core/decision/instance_health.py",
+        "HEALTH_WAIT = timedelta(minutes=2)\n",
+        "HEALTH_WAIT = timedelta(minutes=15)\n",
+        "tests/faults/test_instance_health.py",
     ),
 )

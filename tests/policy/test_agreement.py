@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from io import StringIO
@@ -16,18 +17,20 @@ from tests.policy.test_stories import Story
 from tests.support.invented import Dice, story_of_faults
 from tests.support.story import world_of
 
+import bottlerocket_ecs_updater
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import RunId
 from bottlerocket_ecs_updater.core.model.reasons import Reason
 from bottlerocket_ecs_updater.core.planning.explain import explain
 from bottlerocket_ecs_updater.core.planning.plan import plan
 from bottlerocket_ecs_updater.core.rules.policy import Policy
+from bottlerocket_ecs_updater.core.state.ledger import Ledger
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.report.analysis.run_report import run_report
 from bottlerocket_ecs_updater.report.outputs.json_report import report_object
 from bottlerocket_ecs_updater.report.outputs.log import TextLog
-from bottlerocket_ecs_updater.report.views.explanation import explanation_json, explanation_text
-from bottlerocket_ecs_updater.report.views.plan import plan_json
+from bottlerocket_ecs_updater.report.views.explanation import ASKS, explanation_json, explanation_text
+from bottlerocket_ecs_updater.report.views.plan import plan_json, plan_text
 from bottlerocket_ecs_updater.report.views.status import ClusterStatus, status_json, status_text
 from bottlerocket_ecs_updater.report.words.colours import Paint
 from bottlerocket_ecs_updater.report.words.severity import Level
@@ -49,6 +52,9 @@ LASTING = frozenset(
 """Reasons that do not pass while nobody does anything: what a run ended with, a plan right after it says too."""
 
 SEEDS = range(16)
+
+SOURCE = Path(bottlerocket_ecs_updater.__file__).parent
+RULE_OF = re.compile(r'Answer\(\s*"([a-z-]+)"(?: if .*? else "([a-z-]+)")?')
 
 
 def reasons_of(told: Mapping[str, Any]) -> dict[str, str | None]:
@@ -84,10 +90,41 @@ def test_an_explanation_and_a_plan_say_the_same_of_every_instance(fleet: Fleet, 
     # What a run alone has, a picture has not: slots, and a reason to begin nothing more.
     fleet = replace(fleet, slots=(), halt=None, stopping="")
     told = assert_that_each_is_explained_as_planned(fleet, policy)
+    assert_that_claimed_instances_are_told_alike(fleet, policy)
     for id_, instance in fleet.instances.items():
         if instance.claim is not None:
             assert id_ not in told
             assert explain(instance, fleet, policy).outcome is None
+
+
+def assert_that_claimed_instances_are_told_alike(fleet: Fleet, policy: Policy) -> None:
+    """The three give it the same phase, and none promises to finish a quarantined one."""
+    planned = plan(fleet, policy)
+    text = plan_text(planned, "demo")
+    first = text.partition("\nFinished first")[2].partition("\n\n")[0]
+    unfinished = {one["instance"]: one for one in plan_json(planned, "demo")["unfinished"]}
+    status = ClusterStatus("demo", fleet, Ledger(), None, None, kept=True)
+    shown, said = status_text(status), {one["instance"]: one for one in status_json(status)["instances"]}
+    assert set(unfinished) == {id_ for id_, one in said.items() if one["phase"] is not None}
+    for id_, one in unfinished.items():
+        explained = explanation_json(explain(fleet.instances[id_], fleet, policy), fleet, "demo")
+        assert explained["phase"] == one["phase"] == said[id_]["phase"]
+        quarantined = one["phase"] == "quarantined"
+        assert quarantined == (f"  QUARANTINED  {id_} " in shown)
+        assert quarantined == (f"  {id_}" not in first)
+        assert quarantined != ("the next one finishes it" in explained["conclusion"])
+        assert id_ in text
+
+
+def test_each_rule_that_allows_an_update_says_what_it_found() -> None:
+    rules = {
+        rule
+        for path in (SOURCE / "core").rglob("*.py")
+        for found in RULE_OF.findall(path.read_text(encoding="utf-8"))
+        for rule in found
+        if rule
+    }
+    assert set(ASKS) == rules
 
 
 def status_of(story: Story, fleet: Fleet) -> ClusterStatus:
@@ -104,6 +141,7 @@ def test_four_commands_and_a_page_say_the_same_of_every_instance(seed: int, tmp_
     updater.run()
     fleet = story.picture()
     told = assert_that_each_is_explained_as_planned(fleet, story.policy)
+    assert_that_claimed_instances_are_told_alike(fleet, story.policy)
 
     # Status calls suspect what the rules call suspect, and lets rest what they let rest.
     status = status_of(story, fleet)
@@ -112,7 +150,7 @@ def test_four_commands_and_a_page_say_the_same_of_every_instance(seed: int, tmp_
         instance = fleet.instances[id_]  # type: ignore[index]  # ids as JSON has them
         asked = {one.hold.reason for one in explain(instance, fleet, story.policy).answers if one.hold is not None}
         report = instance.check_answer.report if instance.check_answer is not None else None
-        if Reason.RELEASE_SUSPECT in asked:
+        if Reason.VERSION_SUSPECT in asked:
             assert report is not None
             assert str(report.target) in said["suspects"]
             assert f"  SUSPECT      {report.target} " in text

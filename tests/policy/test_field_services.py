@@ -86,6 +86,26 @@ def test_task_sets_of_another_controller_hold_as_a_deployment_does() -> None:
     assert {getattr(one, "reason", None) for one in finished.outcomes.values()} == {Reason.SERVICE_DEPLOYING}
 
 
+@pytest.mark.parametrize("healthy", [50, 100])
+def test_a_deployment_that_the_circuit_breaker_ended_holds_its_hosts_and_no_task_is_moved(healthy: int) -> None:
+    """ECS starts no task of it any more: a drain would wait in vain, or stop tasks that nothing replaces."""
+    world = row(4)
+    on_first, breaker = f"ec2InstanceId == {instance_id(0)}", Rollout(circuit_breaker=True)
+    world.add_service(
+        ServiceSpec("web", desired=2, minimum_healthy_percent=healthy, member_of=on_first, rollout=breaker)
+    )
+    broken = world.ecs.registry.define("web", Workload(fails_to_start="CannotPullContainerError: not found"))
+    world.ecs.scheduler.new_deployment(world.cluster.services["web"], broken)
+    world.clock.sleep(20 * MINUTE)
+    finished = Updater(world).run()
+    held = finished.outcomes[InstanceId(instance_id(0))]
+    assert isinstance(held, Hold)
+    assert held.reason is Reason.DEPLOYMENT_FAILED
+    assert finished.counts["updated"] == 3
+    assert world.findings().clean
+    assert Updater(world, name="run-2").run().exit_code == 3
+
+
 @pytest.mark.parametrize("lives", [30, 75, 150])
 def test_a_service_that_crashed_before_the_roll_halts_no_run(lives: int) -> None:
     world = row(4)

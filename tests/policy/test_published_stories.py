@@ -18,7 +18,7 @@ from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.planning.explain import explain
 from bottlerocket_ecs_updater.core.rules.published import read_published
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 from bottlerocket_ecs_updater.engine.store.fleet_file import read_fleet, write_fleet
 from bottlerocket_ecs_updater.simulator.aws_basics.calls import Call
 from bottlerocket_ecs_updater.simulator.ecs import ServiceSpec, Workload
@@ -29,7 +29,7 @@ from bottlerocket_ecs_updater.simulator.world.api_faults import denying
 from bottlerocket_ecs_updater.simulator.world.world import World
 
 HOUR = timedelta(hours=1)
-PUBLISHED = Rules(releases=ReleaseRules(published_only=True))
+PUBLISHED = Rules(versions=VersionRules(published_only=True))
 
 
 def story(world: World, folder: Path) -> Story:

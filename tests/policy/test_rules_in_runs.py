@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_c
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
-from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, VersionRange
+from bottlerocket_ecs_updater.core.rules.versions import VersionRange, VersionRules
 from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_freezes, parse_windows
 
 HOSTS = 9
@@ -40,7 +40,7 @@ class Wish:
     def rules(self) -> Rules:
         return Rules(
             selection=Selection(exclude=tuple(map(parse_selector, sorted(self.excluded)))),
-            releases=ReleaseRules(deny=(VersionRange.parse(self.denied),)),
+            versions=VersionRules(deny=(VersionRange.parse(self.denied),)),
             schedule=Schedule(
                 parse_windows(f"daily {self.opens:02}:00 {self.hours}h UTC"),
                 parse_freezes(f"{self.frozen:%Y-%m-%d} UTC"),

@@ -34,7 +34,7 @@ from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules, parse_task_rules
-from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, VersionRange
+from bottlerocket_ecs_updater.core.rules.versions import VersionRange, VersionRules
 from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_freezes, parse_windows
 from bottlerocket_ecs_updater.engine.snapshot import ExtraPorts, take_snapshot
 from bottlerocket_ecs_updater.engine.store.fleet_file import read_fleet, write_fleet
@@ -160,7 +160,7 @@ def test_when_1_26_0_turns_out_bad_the_canaries_keep_serving_and_the_next_releas
 
 def test_one_line_of_the_policy_keeps_a_release_away_from_the_next_run_on(tmp_path: Path) -> None:
     world = row(2, version="1.25.0", releases=("1.25.0", "1.26.0"))
-    denied = Rules(releases=ReleaseRules(deny=(VersionRange.parse("1.26.0"),)))
+    denied = Rules(versions=VersionRules(deny=(VersionRange.parse("1.26.0"),)))
     assert Story(world, denied, tmp_path).reasons() == {Reason.VERSION_DENIED}
     world.publish(Release("1.26.1", "aws-ecs-2"))
     assert updated(Story(world, denied, tmp_path, runs=1).run()) == 2
@@ -180,7 +180,7 @@ def test_canaries_go_first_and_the_others_after_the_wait(tmp_path: Path) -> None
 
 
 def test_production_takes_a_release_a_week_after_it_was_first_seen_in_staging(tmp_path: Path) -> None:
-    rules = Rules(releases=ReleaseRules(minimum_age=7 * DAY))
+    rules = Rules(versions=VersionRules(minimum_age=7 * DAY))
     staging = Story(row(2), Rules(), tmp_path, cluster="staging")
     assert updated(staging.run()) == 2
     production = Story(row(2), rules, tmp_path, cluster="production")
@@ -303,7 +303,7 @@ def test_why_a_host_was_not_updated_is_told_rule_by_rule(tmp_path: Path) -> None
     fleet = story.picture()
     told = explain(fleet.instances[InstanceId(instance_id(0))], fleet, replace(story.policy, rules=story.rules))
     rules = [answer.rule for answer in told.answers]
-    assert {"selection", "release", "window", "tasks", "pace", "room", "budget"} <= set(rules)
+    assert {"selection", "version", "window", "tasks", "pace", "room", "budget"} <= set(rules)
     held = first_hold(told.answers)
     assert held is not None
     assert held == dict(story.plan().held)[InstanceId(instance_id(0))]

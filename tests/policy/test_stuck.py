@@ -76,6 +76,14 @@ def test_a_service_that_can_never_move_is_said_at_once() -> None:
     assert "fixed" in finished.why
 
 
+def test_a_run_that_remembers_no_other_one_tells_by_the_age_of_the_deployment() -> None:
+    world = deploying()
+    assert [Updater(world).run().exit_code for _ in range(2)] == [0, 0]
+    world.clock.sleep(timedelta(days=1))
+    finished = Updater(world).run()
+    assert (finished.outcome, finished.exit_code) == ("stuck", 3)
+
+
 def test_a_cluster_of_which_nobody_can_be_asked_is_said_at_once() -> None:
     world = row(3)
     for host in world.hosts.values():

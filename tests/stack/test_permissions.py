@@ -17,7 +17,7 @@ from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 from bottlerocket_ecs_updater.simulator.services.documents import shell_document
 from bottlerocket_ecs_updater.simulator.world.world import World
 
@@ -142,7 +142,7 @@ WATCHED = deployed(
     Alarms="checkout-errors", ChangeCalendars=CALENDAR, BeforeDrainDocument=LEAVE, AfterRebootDocument=VET
 )
 WATCHING = Rules(
-    releases=ReleaseRules(published_only=True),
+    versions=VersionRules(published_only=True),
     health=HealthRules((AlarmRule("checkout-errors"),)),
     calendars=(CALENDAR,),
 )

@@ -19,7 +19,7 @@ from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints, parse_c
 from bottlerocket_ecs_updater.core.rules.health import AlarmRule, HealthRules
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
 from bottlerocket_ecs_updater.simulator import faults as f
 from bottlerocket_ecs_updater.simulator.ecs import (
     EcsTiming,
@@ -323,7 +323,7 @@ def policies(choose: Chooser, instances: int) -> Policy:
         settle=seconds(choose.one_of((60, 0, 10, 120))),
         max_failures=(failures := choose.one_of((2, 1, 20))),
         suspect_after=max(2, failures),
-        rules=Rules(releases=ReleaseRules(deny=parse_ranges(BY_HAND))),
+        rules=Rules(versions=VersionRules(deny=parse_ranges(BY_HAND))),
         deadline=seconds(choose.number(60, 3000)) if choose.happens(5) else None,
     )
 
@@ -560,8 +560,8 @@ def _published_only(choose: Chooser, story: Story) -> Story:
     mute = [Placed(_outage(choose, "ThrottlingException", 400, ("GetParameters",)))] if choose.happens(30) else []
     scenario, rules = story.scenario, story.policy.rules
     faults = FaultPlan((*scenario.faults.faults, *moves, *mute), scenario.faults.seed)
-    releases = replace(rules.releases, published_only=True)
-    policy = replace(story.policy, rules=replace(rules, releases=releases))
+    versions = replace(rules.versions, published_only=True)
+    policy = replace(story.policy, rules=replace(rules, versions=versions))
     return replace(story, scenario=replace(scenario, faults=faults), policy=policy)
 
 

@@ -270,8 +270,8 @@ def world_of(story: Story) -> World:
     budget = Budget(
         policy.max_unavailable.of(len(ours)),
         per_zone.of(max(zones, default=1)) if per_zone is not None else None,
-        frozenset(str(rule) for rule in policy.rules.releases.deny),
-        published_only=policy.rules.releases.published_only,
+        frozenset(str(rule) for rule in policy.rules.versions.deny),
+        published_only=policy.rules.versions.published_only,
         drain_timeout=policy.drain_timeout,
     )
     return scenario.build(VirtualClock(), budget=budget)

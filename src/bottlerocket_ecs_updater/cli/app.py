@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import IntEnum
 from io import TextIOWrapper
@@ -64,12 +64,26 @@ OPPOSITES = {"unpromote": "promote", "unblock": "block", "unexpedite": "expedite
 """Commands that are in the module of the command that they undo."""
 
 
-HELP_EPILOGUE = f"""\
+def _sources(setting: str, value: str) -> str:
+    """Where a setting can be given, with one of the command's own as the example."""
+    return f"""\
 Each setting can also be an environment variable, or a key in the TOML file that --config names:
-  --drain-timeout 40m
-  {PREFIX}DRAIN_TIMEOUT=40m
-  drain-timeout = "40m"
+  --{setting} {value}
+  {PREFIX}{setting.upper().replace("-", "_")}={value}
+  {setting} = "{value}"
 A flag overrides a variable, and a variable overrides the file."""
+
+
+HELP_EPILOGUE = _sources("drain-timeout", "40m")
+
+OTHER_EPILOGUES = {
+    "completion": "",
+    "simulate": f"""\
+Each setting can also be an environment variable, which a flag overrides:
+  --instances 30
+  {PREFIX}INSTANCES=30""",
+}
+"""For the commands that take no file."""
 
 EXAMPLES = f"""\
 Examples:
@@ -87,6 +101,13 @@ Examples:
 """For the commands that take the operator's rules."""
 
 WITH_RULES = ("run", "plan", "explain")
+WITH_LIMITS = ("doctor",)
+
+
+def _epilogue(command: str) -> str:
+    if command in WITH_RULES:
+        return EXAMPLES
+    return OTHER_EPILOGUES.get(command, HELP_EPILOGUE if command in WITH_LIMITS else _sources("region", "eu-central-1"))
 
 
 def build_app(environ: Mapping[str, str]) -> App:
@@ -98,9 +119,22 @@ def build_app(environ: Mapping[str, str]) -> App:
         help_epilogue=HELP_EPILOGUE,
     )
     for name, meaning in COMMANDS.items():
-        epilogue = EXAMPLES if name in WITH_RULES else HELP_EPILOGUE
-        app.command(f"{ROOM}.{OPPOSITES.get(name, name)}:{name}", name=name, help=meaning, help_epilogue=epilogue)
-    return configure(app, environ, _definitions, read_installed)
+        room = f"{ROOM}.{OPPOSITES.get(name, name)}"
+        app.command(f"{room}:{name}", name=name, help=meaning, help_epilogue=_epilogue(name))
+    return configure(app, environ, _definitions, read_installed, lambda: names_of_settings(app))
+
+
+def names_of_settings(app: App) -> Iterator[str]:
+    """The names of the settings of all commands. Imports every command."""
+    for name in COMMANDS:
+        for argument in app[name].assemble_argument_collection():
+            if argument.parse and argument.name.startswith("--"):
+                yield argument.name.removeprefix("--")
+
+
+def settings_of_all() -> Iterator[str]:
+    """The same, without an application at hand."""
+    return names_of_settings(build_app({}))
 
 
 def main(tokens: Sequence[str] | None = None) -> int:

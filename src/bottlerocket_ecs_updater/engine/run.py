@@ -12,6 +12,7 @@ from bottlerocket_ecs_updater.core.decision.decide import Decision, decide
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
 from bottlerocket_ecs_updater.core.decision.polling import apart, is_prompt, shared_look, soon_interval
 from bottlerocket_ecs_updater.core.decision.stuck import failed_drains, said, stuck_on, waiting_codes
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import left_out
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import newly_found
 from bottlerocket_ecs_updater.core.model.event import (
@@ -536,7 +537,7 @@ class Run:
         if self._known.halt is not None:
             return "halted", 4
         fleet = self._known.fleet()
-        bad = counts["failed"] or counts["quarantined"] or in_quarantine(fleet) or left_out(fleet, self._policy)
+        bad = counts["failed"] or counts["quarantined"] or in_quarantine(fleet) or left_out(Pass(fleet, self._policy))
         if self._known.stopping:
             # It was stopped, but the exit code still shows earlier failures.
             return "interrupted", 3 if bad else 0
@@ -547,8 +548,8 @@ class Run:
     def _outcome(self, instance: Instance) -> Outcome:
         if instance.progress.outcome is not None:
             return instance.progress.outcome
-        if instance.claim is not None and instance.progress.pending_outcome is not None:
-            return instance.progress.pending_outcome
+        if instance.claim is not None and instance.progress.sent_return is not None:
+            return instance.progress.sent_return.outcome
         known = self._holds.get(instance.id)
         if known is not None:
             return known

@@ -57,7 +57,7 @@ def test_a_cluster_is_enough_to_find_state_documents_and_settings() -> None:
     found = take(Shelf(WRITTEN, SETTINGS), "plan", "--cluster", "web")
     assert found.target.state == Bucket("ours", "updater/")
     assert found.documents.check_document == "look"
-    assert [str(one) for one in found.policy.rules.releases.deny] == ["1.2.3"]
+    assert [str(one) for one in found.policy.rules.versions.deny] == ["1.2.3"]
 
 
 def test_a_parameter_of_the_stack_wins_over_its_settings_as_in_a_run() -> None:

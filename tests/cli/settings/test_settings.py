@@ -12,8 +12,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.cli.settings_bench import COMPLETE, DOCUMENTS, PREFIX, refusal, settings
 
+from bottlerocket_ecs_updater.cli.app import build_app
 from bottlerocket_ecs_updater.cli.settings.parameters import Bucket, Folder
-from bottlerocket_ecs_updater.cli.settings.parsing import arguments_of, with_command
+from bottlerocket_ecs_updater.cli.settings.parsing import arguments_of, parse, with_command
 from bottlerocket_ecs_updater.cli.settings.settings import RunSettings, load
 from bottlerocket_ecs_updater.core.model.time_text import format_duration
 from bottlerocket_ecs_updater.core.rules.policy import Limit, Policy
@@ -77,7 +78,21 @@ def test_every_setting_can_come_from_the_environment_alone() -> None:
 
 
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
-    assert settings(STATE="").target.state is None
+    assert settings(REGION="").target.region is None
+
+
+def test_an_empty_state_store_is_refused_since_it_keeps_the_lease_and_the_pause() -> None:
+    assert f"{PREFIX}STATE in the environment is empty" in refusal(STATE="")
+
+
+@pytest.mark.parametrize("prefix", ["..", "a/../b", "a//b", "./x"])
+def test_a_prefix_that_tools_would_rewrite_is_refused(prefix: str) -> None:
+    assert "empty, . or .." in refusal("--state", f"s3://bucket/{prefix}")
+
+
+@pytest.mark.parametrize("text", ["\u0661m", "\uff11m"])
+def test_digits_are_those_of_ascii(text: str) -> None:
+    assert "that is not a duration" in refusal("--drain-timeout", text)
 
 
 GUARDS = {
@@ -339,3 +354,36 @@ def test_any_words_are_understood_or_refused_in_one_way(words: list[str]) -> Non
 def test_no_setting_shares_a_name_with_another() -> None:
     names = [name for argument in arguments_of(RunSettings) if not argument.children for name in argument.names]
     assert len(names) == len(set(names))
+
+
+def test_a_setting_in_two_spellings_is_refused(tmp_path: Path) -> None:
+    file = _file(tmp_path, 'drain_timeout = "40m"\ndrain-timeout = "20m"\n')
+    assert f"drain-timeout is set twice in config file {file}" in refusal("--config", file)
+    section = _file(tmp_path, '[cluster."*"]\ndrain_timeout = "40m"\ndrain-timeout = "20m"\n')
+    assert "drain-timeout is set twice in [cluster" in refusal("--config", section)
+
+
+@pytest.mark.parametrize("text", ['config = "other.toml"', '[cluster."*"]\nconfig = "other.toml"'])
+def test_a_settings_file_cannot_name_another_one(text: str, tmp_path: Path) -> None:
+    assert "config" in refusal("--config", _file(tmp_path, text))
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert settings("--config", _file(tmp_path, '\ufeffdrain-timeout = "40m"')).limits.drain_timeout.seconds == 2400
+
+
+def test_a_file_that_is_not_utf_8_is_told_as_that(tmp_path: Path) -> None:
+    file = tmp_path / "latin.toml"
+    file.write_bytes(b'window = "t\xe4glich"')
+    assert refusal("--config", str(file)) == f"config file {file}: it is not UTF-8 text, at byte 11"
+
+
+def test_a_file_without_a_name_is_refused() -> None:
+    assert (
+        refusal("--config", "") == "config cannot be '' (from --config): that is empty; allowed is the path of a file"
+    )
+
+
+@pytest.mark.parametrize("name", ["FORMAT", "LAST", "WHY", "WATCH", "YES", "SPEED"])
+def test_a_variable_for_another_command_stands_in_nobodys_way(name: str) -> None:
+    parse(build_app({f"{PREFIX}{name}": "3"}), ["run", *COMPLETE])

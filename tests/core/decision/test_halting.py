@@ -14,6 +14,7 @@ from tests.core.builders import (
     RUN,
     SECOND,
     a_claim,
+    a_return,
     claimed,
     drained_by_us,
     fleet,
@@ -25,12 +26,14 @@ from tests.core.builders import (
 
 from bottlerocket_ecs_updater.core.decision.decide import decide
 from bottlerocket_ecs_updater.core.decision.halting import find_halt
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ATTRIBUTE, ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Halt
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failure, Reason, failed, hold
+from bottlerocket_ecs_updater.core.model.run_progress import RunProgress, SentDrain
 from bottlerocket_ecs_updater.core.model.services import Slot
 from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, Limit
 from bottlerocket_ecs_updater.core.state.observe import see_registration
@@ -45,12 +48,12 @@ APPLY = failed(Failure.APPLY_FAILED, detail="no space left on device")
 
 def ended_as(name: str, outcome: Outcome, *, drained: bool = True) -> Instance:
     """An instance of which this is what became in this run."""
-    return instance(name, progress=RunProgress(outcome=outcome, drain_sent_at=NOW - MINUTE if drained else None))
+    return instance(name, progress=RunProgress(outcome=outcome, drain=SentDrain(NOW - MINUTE) if drained else None))
 
 
 def why(*instances: Instance, max_failures: int = 2) -> str:
     """Why a run with a budget of nine halts, nothing while it does not."""
-    halt = find_halt(fleet(*instances), policy(9, max_failures=max_failures))
+    halt = find_halt(Pass(fleet(*instances), policy(9, max_failures=max_failures)))
     return "" if halt is None else halt.why
 
 
@@ -83,7 +86,7 @@ def test_no_failure_halts_no_run_whatever_the_limit() -> None:
 
 
 def test_a_failure_counts_before_its_instance_is_back_in_service() -> None:
-    on_its_way = claimed("i-b", progress=drained_by_us(a_claim(), pending_outcome=ROLLED_BACK, return_sent_at=NOW))
+    on_its_way = claimed("i-b", progress=drained_by_us(a_claim(), sent_return=a_return(NOW, ROLLED_BACK)))
     assert why(ended_as("i-a", ROLLED_BACK), on_its_way)
 
 
@@ -118,23 +121,23 @@ def test_a_claim_that_was_quarantined_when_it_was_found_is_told_from_one_that_be
 
 
 def test_quarantined_instances_that_fill_the_budget_halt_the_run() -> None:
-    halt = find_halt(fleet(in_quarantine("i-a"), in_quarantine("i-b")), policy(2))
+    halt = find_halt(Pass(fleet(in_quarantine("i-a"), in_quarantine("i-b")), policy(2)))
     assert halt == Halt("quarantined instances fill the budget of 2: i-a, i-b; repair, replace or `release` them")
 
 
 def test_quarantined_instances_that_leave_room_do_not() -> None:
-    assert find_halt(fleet(in_quarantine("i-a")), policy(2)) is None
+    assert find_halt(Pass(fleet(in_quarantine("i-a")), policy(2))) is None
 
 
 def test_a_percentage_is_filled_by_what_it_comes_to() -> None:
     others = [instance(f"i-{number}", registered=registration(f"i-{number}")) for number in range(19)]
     tenth = replace(POLICY, max_unavailable=Limit(percent=10))
-    assert find_halt(fleet(in_quarantine("i-a"), *others), tenth) is None
-    assert find_halt(fleet(in_quarantine("i-a"), *others[:10]), tenth) is not None
+    assert find_halt(Pass(fleet(in_quarantine("i-a"), *others), tenth)) is None
+    assert find_halt(Pass(fleet(in_quarantine("i-a"), *others[:10]), tenth)) is not None
 
 
 def test_an_empty_quarantine_halts_no_run_whatever_the_budget() -> None:
-    assert find_halt(fleet(instance()), replace(POLICY, max_unavailable=Limit(number=0))) is None
+    assert find_halt(Pass(fleet(instance()), replace(POLICY, max_unavailable=Limit(number=0)))) is None
 
 
 def test_a_quarantined_instance_that_is_away_halts_the_run_at_once() -> None:
@@ -157,7 +160,7 @@ def test_a_quarantined_instance_that_is_well_again_halts_no_run() -> None:
 
 def test_services_that_never_settle_halt_the_run_and_are_named() -> None:
     slot = Slot(InstanceId("i-a"), Zone("eu-west-1a"), NOW - 10 * MINUTE, {}, unsteady=("web", "api"))
-    halt = find_halt(fleet(instance(), slots=(slot,)), policy())
+    halt = find_halt(Pass(fleet(instance(), slots=(slot,)), policy()))
     assert halt == Halt("not steady within 10m after i-a was returned: api, web")
 
 
@@ -166,8 +169,8 @@ def test_services_that_never_settle_halt_the_run_and_are_named() -> None:
 
 def test_a_halt_stays_for_the_rest_of_the_run() -> None:
     before = Halt("two failed")
-    assert find_halt(fleet(instance(), halt=before), policy()) == before
+    assert find_halt(Pass(fleet(instance(), halt=before), policy())) == before
 
 
 def test_a_healthy_run_does_not_halt() -> None:
-    assert find_halt(fleet(instance(), ended_as("i-b", Updated(OLD, NEW))), policy()) is None
+    assert find_halt(Pass(fleet(instance(), ended_as("i-b", Updated(OLD, NEW))), policy())) is None

@@ -14,6 +14,7 @@ from tests.core.builders import (
     NOW,
     OLD,
     a_claim,
+    a_proof,
     acceptance,
     check_answer,
     claimed,
@@ -31,6 +32,7 @@ from tests.core.test_loop import restored, world
 from tests.core.tiny_world import Run, World, runs
 
 from bottlerocket_ecs_updater.core.decision.decide import decide
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import being_prepared, prepared
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
@@ -45,10 +47,10 @@ from bottlerocket_ecs_updater.core.model.command import (
 )
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.instance import RunProgress
 from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind
+from bottlerocket_ecs_updater.core.model.run_progress import RunProgress, SentDrain
 from bottlerocket_ecs_updater.core.rules.checkpoints import Checkpoints
 from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
@@ -161,15 +163,15 @@ def test_whenever_runs_die_every_host_ends_updated_and_in_service(deaths: list[i
 def test_what_was_prepared_long_ago_is_prepared_again() -> None:
     one = instance(before_drain_result=ended(DocumentKind.BEFORE_DRAIN, CommandStatus.SUCCESS, NOW))
     limits = with_hooks()
-    assert prepared(one, limits, NOW + MINUTE)
-    assert not prepared(one, limits, NOW + limits.report_max_age)
+    assert prepared(one, Pass(fleet(one, at=NOW + MINUTE), limits))
+    assert not prepared(one, Pass(fleet(one, at=NOW + limits.report_max_age), limits))
 
 
 def test_a_host_that_runs_the_document_counts_as_unavailable() -> None:
     one = instance(pending=pending(DocumentKind.BEFORE_DRAIN, NOW))
     assert being_prepared(one)
     counted: Fleet = fleet(one)
-    assert [id_ for id_, _ in count_budget(counted, with_hooks()).taken] == [one.id]
+    assert [id_ for id_, _ in count_budget(Pass(counted, with_hooks())).taken] == [one.id]
 
 
 def test_no_more_hosts_run_the_document_than_may_begin_today() -> None:
@@ -193,7 +195,7 @@ def test_a_reboot_that_was_sent_late_leaves_the_document_its_time_too() -> None:
     late = NOW - 5 * MINUTE
     claim = a_claim(ClaimPhase.REBOOTING, since=NOW - limits.reboot_timeout - 5 * MINUTE, reboots=1)
     progress = RunProgress(
-        drain_sent_at=claim.since, reboot_sent_at=late, proof_at=NOW, connected_looks=CONNECTED_LOOKS
+        drain=SentDrain(claim.since), reboot_sent_at=late, proof=a_proof(NOW), connected_looks=CONNECTED_LOOKS
     )
     said_no = ended(DocumentKind.AFTER_REBOOT, CommandStatus.FAILED, NOW - 2 * MINUTE)
     taken = sent_reboot(late, acceptance(late))

@@ -22,33 +22,37 @@ from tests.core.builders import (
 
 from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Check
 from bottlerocket_ecs_updater.core.model.host_report import Problem
 from bottlerocket_ecs_updater.core.model.ids import CommandId
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind, PendingCommand
+from bottlerocket_ecs_updater.core.model.run_progress import RunProgress
+
+PASS = Pass(fleet(), POLICY)
 
 
 def test_a_host_that_nobody_asked_is_asked() -> None:
-    assert ask_host(instance(), NOW, POLICY).commands == (Check(instance().id),)
+    assert ask_host(instance(), PASS).commands == (Check(instance().id),)
 
 
 def test_a_host_that_gave_a_report_may_be_asked_again_at_once() -> None:
     one = instance(says=ready())
-    assert ask_host(one, NOW, POLICY).commands == (Check(one.id),)
+    assert ask_host(one, PASS).commands == (Check(one.id),)
 
 
 @pytest.mark.parametrize("kind", [DocumentKind.CHECK, DocumentKind.APPLY])
 def test_a_host_is_not_asked_while_a_command_of_ours_may_run_on_it(kind: DocumentKind) -> None:
-    verdict = ask_host(instance(pending=pending(kind)), NOW, POLICY)
+    verdict = ask_host(instance(pending=pending(kind)), PASS)
     assert (verdict.commands, is_soon(verdict.look_at)) == ((), True)
 
 
 @pytest.mark.parametrize(("failed", "spacings"), [(1, 1), (2, 2), (4, 4), (50, 4)])
 def test_a_host_that_gave_no_report_is_left_alone_for_longer_each_time(failed: int, spacings: int) -> None:
     one = instance(says=problem(Problem.BUSY), progress=RunProgress(checks_failed=failed))
-    verdict = ask_host(one, NOW, POLICY)
+    verdict = ask_host(one, PASS)
     assert (verdict.commands, verdict.look_at) == ((), NOW + spacings * POLICY.retry_spacing)
 
 
@@ -63,14 +67,14 @@ def found(phase: ClaimPhase) -> Instance:
 def test_the_host_of_a_dead_run_is_not_asked_while_its_apply_may_run(phase: ClaimPhase) -> None:
     one = found(phase)
     assert one.claim is not None
-    assert Check not in [type(command) for command in proceed(one, one.claim, fleet(one), POLICY).commands]
+    assert Check not in [type(command) for command in proceed(one, one.claim, Pass(fleet(one), POLICY)).commands]
 
 
 def test_a_late_answer_is_asked_for_less_and_less_often() -> None:
     sent, now, looks = NOW, NOW, []
     while now < sent + timedelta(minutes=1):
         asked = PendingCommand(DocumentKind.CHECK, CommandId("c"), sent)
-        look_at = ask_host(instance(pending=asked), now, POLICY).look_at
+        look_at = ask_host(instance(pending=asked), Pass(fleet(at=now), POLICY)).look_at
         assert look_at is not None
         looks.append(look_at - now)
         now = look_at

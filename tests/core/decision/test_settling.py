@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.core.builders import MINUTE, NOW, POLICY, POLL, SECOND, claimed, fleet, instance, service
+from tests.core.builders import MINUTE, NOW, POLICY, POLL, SECOND, a_return, claimed, fleet, instance, service
 
 from bottlerocket_ecs_updater.core.decision.settling import (
     deficits,
@@ -15,8 +15,10 @@ from bottlerocket_ecs_updater.core.decision.settling import (
     observe,
     settled,
 )
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, ServiceArn, Zone
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.run_progress import RunProgress, SentDrain
 from bottlerocket_ecs_updater.core.model.services import Service, Services, Slot
 
 SLOT = Slot(InstanceId("i-a"), Zone("eu-west-1a"), NOW, {})
@@ -28,7 +30,7 @@ def seen(*services: Service, later: int = 0) -> Services:
 
 
 def moving(name: str = "i-b", **progress: Any) -> Instance:
-    return claimed(name, progress=RunProgress(moving={"web": 2}, **progress))
+    return claimed(name, progress=RunProgress(drain=SentDrain(NOW, moving={"web": 2}), **progress))
 
 
 def test_deficits_are_what_each_service_lacks() -> None:
@@ -100,25 +102,25 @@ def looked(slot: Slot, *looks: tuple[int, bool]) -> Slot:
 
 def test_time_without_looks_is_not_time_unsteady() -> None:
     slot = looked(SLOT, (0, False), (900, False), (905, False))
-    assert not never_settled(slot, fleet(slots=(slot,), at=NOW + 905 * SECOND), POLICY)
+    assert not never_settled(slot, Pass(fleet(slots=(slot,), at=NOW + 905 * SECOND), POLICY))
 
 
 def test_time_with_looks_is_counted_before_and_after_it() -> None:
     early = tuple((second, False) for second in range(0, 301, 5))
     late = tuple((second, False) for second in range(1200, 1465, 5))
     slot = looked(SLOT, *early, *late)
-    assert not never_settled(slot, fleet(slots=(slot,), at=NOW + 1460 * SECOND), POLICY)
+    assert not never_settled(slot, Pass(fleet(slots=(slot,), at=NOW + 1460 * SECOND), POLICY))
     slot = looked(slot, *((second, False) for second in range(1465, 1480, 5)))
-    assert never_settled(slot, fleet(slots=(slot,), at=NOW + 1475 * SECOND), POLICY)
+    assert never_settled(slot, Pass(fleet(slots=(slot,), at=NOW + 1475 * SECOND), POLICY))
 
 
 def test_a_slot_is_judged_by_its_last_look_however_long_ago() -> None:
     slot = looked(SLOT, (0, False), (5, False))
-    assert not never_settled(slot, fleet(slots=(slot,), at=NOW + 60 * MINUTE), POLICY)
+    assert not never_settled(slot, Pass(fleet(slots=(slot,), at=NOW + 60 * MINUTE), POLICY))
 
 
 def test_a_slot_that_nobody_looked_at_is_not_judged_at_all() -> None:
-    assert not never_settled(SLOT, fleet(slots=(SLOT,), at=NOW + 60 * MINUTE), POLICY)
+    assert not never_settled(SLOT, Pass(fleet(slots=(SLOT,), at=NOW + 60 * MINUTE), POLICY))
 
 
 def test_time_without_looks_is_not_time_steady() -> None:
@@ -148,52 +150,52 @@ def test_an_unsteady_slot_is_never_free() -> None:
 @pytest.mark.parametrize(("minutes", "late"), [(9, False), (10, True)])
 def test_a_slot_that_is_unsteady_past_the_limit_never_settled(minutes: int, *, late: bool) -> None:
     old = replace(SLOT, returned_at=NOW - minutes * MINUTE, unsteady=("web",))
-    assert never_settled(old, fleet(slots=(old,)), POLICY) is late
+    assert never_settled(old, Pass(fleet(slots=(old,)), POLICY)) is late
 
 
 def test_a_slot_that_is_steady_at_the_limit_is_waited_for() -> None:
     old = replace(SLOT, returned_at=NOW - 10 * MINUTE, steady_since=NOW - 10 * SECOND)
-    assert not never_settled(old, fleet(slots=(old,)), POLICY)
+    assert not never_settled(old, Pass(fleet(slots=(old,)), POLICY))
 
 
 # When to look
 
 
 def test_nothing_settles_so_nobody_looks() -> None:
-    assert next_settle_look(fleet(), POLICY) is None
+    assert next_settle_look(Pass(fleet(), POLICY)) is None
 
 
 def test_a_slot_that_was_just_taken_is_looked_at_at_once() -> None:
-    assert next_settle_look(fleet(slots=(SLOT,)), POLICY) == NOW
+    assert next_settle_look(Pass(fleet(slots=(SLOT,)), POLICY)) == NOW
 
 
 def test_an_unsteady_cluster_is_looked_at_soon() -> None:
     unsteady = replace(SLOT, unsteady=("web",))
-    look = next_settle_look(fleet(slots=(unsteady,)), POLICY)
+    look = next_settle_look(Pass(fleet(slots=(unsteady,)), POLICY))
     assert look is not None
     assert NOW + POLL <= look <= NOW + 3 * POLL
 
 
 def test_a_steady_cluster_is_looked_at_rarely() -> None:
     steady = replace(SLOT, steady_since=NOW)
-    look = next_settle_look(fleet(slots=(steady,)), POLICY)
+    look = next_settle_look(Pass(fleet(slots=(steady,)), POLICY))
     assert look is not None
     assert look >= NOW + 20 * SECOND
 
 
 def test_the_last_look_is_when_the_slot_is_free() -> None:
     steady = replace(SLOT, steady_since=NOW - 57 * SECOND)
-    assert next_settle_look(fleet(slots=(steady,)), POLICY) == NOW + 3 * SECOND
+    assert next_settle_look(Pass(fleet(slots=(steady,)), POLICY)) == NOW + 3 * SECOND
 
 
 def test_a_look_that_is_overdue_is_due_now() -> None:
     steady = replace(SLOT, steady_since=NOW - 5 * MINUTE)
-    assert next_settle_look(fleet(slots=(steady,)), POLICY) == NOW
+    assert next_settle_look(Pass(fleet(slots=(steady,)), POLICY)) == NOW
 
 
 def test_a_slot_that_never_settled_is_waited_for_no_longer() -> None:
     old = replace(SLOT, returned_at=NOW - 10 * MINUTE, unsteady=("web",))
-    assert next_settle_look(fleet(slots=(old,)), POLICY) is None
+    assert next_settle_look(Pass(fleet(slots=(old,)), POLICY)) is None
 
 
 # What drains explain
@@ -204,8 +206,8 @@ def test_drains_under_way_explain_what_they_move() -> None:
 
 
 def test_a_drain_that_was_given_back_explains_nothing_any_more() -> None:
-    assert moving_tasks(fleet(moving(return_sent_at=NOW))) == {}
+    assert moving_tasks(fleet(moving(sent_return=a_return(NOW)))) == {}
 
 
 def test_a_drain_without_a_claim_is_not_ours_to_explain() -> None:
-    assert moving_tasks(fleet(instance("i-b", progress=RunProgress(moving={"web": 2})))) == {}
+    assert moving_tasks(fleet(instance("i-b", progress=RunProgress(drain=SentDrain(NOW, moving={"web": 2}))))) == {}

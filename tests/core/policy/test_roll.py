@@ -26,6 +26,7 @@ from tests.core.builders import (
 )
 from tests.core.strategies import fleets
 
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import begun_lately, newly_found, roll_of
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
@@ -57,7 +58,7 @@ def quarantined(name: str = "i-a") -> Instance:
 
 def counted(past: History, *instances: Instance, policy: Policy = STEPS) -> tuple[int, int, int, int]:
     """How many are done, have failed, are under way; and of how many."""
-    roll = roll_of(NEW, fleet(*instances, past=past), policy)
+    roll = roll_of(NEW, Pass(fleet(*instances, past=past), policy))
     return len(roll.done), roll.failed, roll.under_way, roll.total
 
 
@@ -97,7 +98,7 @@ def test_claims_and_records_of_other_releases_do_not_count() -> None:
 
 def test_failures_of_which_only_the_number_is_known_count() -> None:
     saved = fleet(instance("i-a"), suspects={NEW: 2})
-    assert roll_of(NEW, saved, STEPS).failed == 2
+    assert roll_of(NEW, Pass(saved, STEPS)).failed == 2
 
 
 ids = st.sampled_from([InstanceId(f"i-{number}") for number in range(8)])
@@ -113,7 +114,7 @@ pasts = st.builds(
 @given(fleets(), pasts)
 def test_no_instance_is_counted_twice_and_none_that_nothing_came_to(a_fleet: Fleet, past: History) -> None:
     whole = replace(a_fleet, past=past, suspects={version: len(ids) for version, ids in past.failed_on.items()})
-    roll = roll_of(NEW, whole, STEPS)
+    roll = roll_of(NEW, Pass(whole, STEPS))
     everyone = {*whole.instances, *past.updated, *past.found_on, *past.failed_on.get(NEW, ())}
     assert len(roll.done) + roll.failed + roll.under_way <= len(everyone)
     assert roll.total <= len(everyone)
@@ -147,8 +148,8 @@ def test_of_those_that_are_not_selected_only_failures_count() -> None:
 
 def test_one_that_runs_the_release_without_an_update_is_done_from_when_it_was_found() -> None:
     launched = instance("i-a", idle(NEW))
-    assert roll_of(NEW, fleet(launched), STEPS).done == (NOW,)
-    assert roll_of(NEW, fleet(launched, past=History(found_on={ONE: came()})), STEPS).done == (EARLIER,)
+    assert roll_of(NEW, Pass(fleet(launched), STEPS)).done == (NOW,)
+    assert roll_of(NEW, Pass(fleet(launched, past=History(found_on={ONE: came()})), STEPS)).done == (EARLIER,)
 
 
 @pytest.mark.parametrize("change", [{"status": Status.DRAINING}, {"connected": False}])
@@ -200,4 +201,4 @@ def test_what_was_begun_without_a_name_counts_too() -> None:
 
 
 def test_a_roll_that_nobody_began_is_empty() -> None:
-    assert roll_of(NEW, fleet(instance("i-a", available())), STEPS) == Roll(NEW, 1)
+    assert roll_of(NEW, Pass(fleet(instance("i-a", available())), STEPS)) == Roll(NEW, 1)

@@ -27,7 +27,7 @@ from bottlerocket_ecs_updater.core.rules.pace import Pace, needed
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, parse_selector
 from bottlerocket_ecs_updater.core.rules.tasks import TaskOnHost, TaskRules, longest_wait, parse_task_rules
-from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
 from bottlerocket_ecs_updater.core.rules.windows import Schedule, parse_freezes, parse_windows
 
 NOW = datetime(2024, 10, 15, 12, tzinfo=UTC)
@@ -73,7 +73,7 @@ def test_every_rule_that_was_asked_is_shown_in_order_with_its_answer() -> None:
     assert [(answer.rule, answer.hold is None) for answer in answers] == [
         ("selection", True),
         ("auto-scaling", True),
-        ("release", True),
+        ("version", True),
         ("window", True),
         ("pace", True),
         ("tasks", False),
@@ -97,7 +97,7 @@ def test_1_26_0_turns_out_bad_after_two_canaries_and_is_denied_while_its_success
     two_done = Roll(BAD, 60, done=(NOW - timedelta(hours=2), NOW - timedelta(hours=1)))
     held = before_drain(case(allowances=(allow(steps, two_done, NOW),)), Rules(checkpoints=steps), NOW)
     assert reason(held) is Reason.CHECKPOINT_WAIT
-    denied = Rules(checkpoints=steps, releases=ReleaseRules(deny=parse_ranges("1.26.0")))
+    denied = Rules(checkpoints=steps, versions=VersionRules(deny=parse_ranges("1.26.0")))
     assert reason(before_staging(case(), denied, NOW + timedelta(days=2))) is Reason.VERSION_DENIED
     fresh = case(GOOD, allowances=(allow(steps, Roll(GOOD, 60), NOW),))
     assert reason(before_drain(fresh, denied, NOW)) is None
@@ -130,7 +130,7 @@ def test_a_service_with_maximum_100_and_minimum_healthy_100_holds_its_instances_
 
 
 def test_production_takes_a_release_only_after_a_week_and_does_not_even_stage_it_before() -> None:
-    production = Rules(releases=ReleaseRules(minimum_age=timedelta(days=7)))
+    production = Rules(versions=VersionRules(minimum_age=timedelta(days=7)))
     for days, expected in ((6, Reason.VERSION_TOO_YOUNG), (7, None)):
         seen = case(first_seen={BAD: NOW - timedelta(days=days)})
         assert reason(before_staging(seen, production, NOW)) is expected
@@ -139,7 +139,7 @@ def test_production_takes_a_release_only_after_a_week_and_does_not_even_stage_it
 
 def test_rules_that_ask_for_what_earlier_runs_saw_name_themselves() -> None:
     remembering = Rules(
-        releases=ReleaseRules(minimum_age=timedelta(days=7)), checkpoints=Checkpoints(parse_checkpoints("1"), per_day=5)
+        versions=VersionRules(minimum_age=timedelta(days=7)), checkpoints=Checkpoints(parse_checkpoints("1"), per_day=5)
     )
     assert remembering.needs_memory == ("minimum-age", "checkpoints", "max-per-day")
 
@@ -158,7 +158,7 @@ def _free() -> Any:
 rule_sets = st.builds(
     Rules,
     selection=st.sampled_from([Selection(), Selection(exclude=(parse_selector("attribute:ring == prod"),))]),
-    releases=st.sampled_from([ReleaseRules(), ReleaseRules(deny=parse_ranges("1.26.0"))]),
+    versions=st.sampled_from([VersionRules(), VersionRules(deny=parse_ranges("1.26.0"))]),
     schedule=st.sampled_from([Schedule(), Schedule(parse_windows("Tue 11:00 90m UTC"))]),
     tasks=st.sampled_from([TaskRules(), TaskRules(parse_task_rules("* wait 1h"), hold_while_deploying=False)]),
     check_room=st.booleans(),

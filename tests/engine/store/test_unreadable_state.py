@@ -14,7 +14,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 from bottlerocket_ecs_updater.engine.store.first_seen import FirstSeen
 from bottlerocket_ecs_updater.engine.store.ledger_store import KeptLedger
 from bottlerocket_ecs_updater.engine.store.memory_store import MemoryStore
@@ -107,7 +107,7 @@ def test_a_sighting_that_cannot_be_read_matters_to_nobody_who_asks_for_no_age(na
 def test_a_sighting_that_cannot_be_read_counts_from_when_this_cluster_saw_the_release(name: str) -> None:
     world, store = row(2), MemoryStore()
     store.put(f"first-seen/{NEW}.json", GARBAGE[name], None)
-    policy = Policy(rules=Rules(releases=ReleaseRules(minimum_age=timedelta(days=2))))
+    policy = Policy(rules=Rules(versions=VersionRules(minimum_age=timedelta(days=2))))
     finished = updater(world, store, policy=policy).run()
     assert finished.exit_code == 0
     reasons = {one.reason for one in finished.outcomes.values() if isinstance(one, Hold)}

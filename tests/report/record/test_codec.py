@@ -20,6 +20,7 @@ from bottlerocket_ecs_updater.core.model.event import (
     InstanceHeld,
     InstanceUpdated,
     LookPostponed,
+    OutputFailed,
     RunFinished,
 )
 from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState
@@ -141,6 +142,17 @@ def test_what_cannot_be_read_is_an_error_that_says_why(line: str, says: str) -> 
         decode(line)
 
 
+NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
+
+
+def test_names_of_earlier_versions_are_read() -> None:
+    failed = encode(OutputFailed(NOW, "the log", "disk full")).replace("output.failed", "telling.failed")
+    assert decode(failed) == OutputFailed(NOW, "the log", "disk full")
+    held = hold(Reason.VERSION_SUSPECT, version="1.53.1", count="2")
+    suspect = encode(InstanceHeld(NOW, InstanceId("i-1"), held)).replace("version-suspect", "version-suspect")
+    assert decode(suspect) == InstanceHeld(NOW, InstanceId("i-1"), held)
+
+
 # The page that describes the form
 
 PAGE = (Path(__file__).parents[3] / "docs" / "develop" / "events.md").read_text("utf-8")
@@ -166,7 +178,7 @@ FORMS: Mapping[str, Callable[[Any], bool]] = {
     "seconds": _number,
     "true or false": lambda value: isinstance(value, bool),
     "time": lambda value: bool(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", value)),
-    "release": lambda value: str(Version.parse(value)) == value,
+    "version": lambda value: str(Version.parse(value)) == value,
     "phase": lambda value: f"`{value}`" in PAGE,
     "hold": lambda value: bool(value.keys() == {"reason", "facts"}),
     "failure": lambda value: bool(value.keys() == {"failure", "facts"}),

@@ -10,12 +10,20 @@ from tests.core.builders import fleet as a_fleet
 from bottlerocket_ecs_updater.core.model.auto_scaling import Launches
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.history import Blocker, BrokenVersion, Waiting
-from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
+from bottlerocket_ecs_updater.core.model.ids import InstanceId, RunId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Backoff
+from bottlerocket_ecs_updater.core.model.time_text import time_text, write_time
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.state.ledger import Ledger
-from bottlerocket_ecs_updater.report.views.status import ClusterStatus, NextRun, next_run, status_json, status_text
+from bottlerocket_ecs_updater.report.views.status import (
+    ClusterStatus,
+    LastRun,
+    NextRun,
+    next_run,
+    status_json,
+    status_text,
+)
 
 
 def host(name: str, version: Version | None = OLD, zone: str = "eu-west-1a") -> Instance:
@@ -126,3 +134,12 @@ def test_what_has_kept_runs_from_beginning_anything_is_shown_from_the_second_on(
         ledger = Ledger(waiting={"service-deploying": Waiting(runs, NOW)})
         text = status_text(status(host("i-a"), ledger=ledger))
         assert (f"  STUCK        {runs} runs in a row could start no update" in text) is shown
+
+
+def test_a_run_that_has_no_end_yet_is_told_with_the_time_of_its_last_event() -> None:
+    last = LastRun(RunId("20260105-0900-3f9c"), "", NOW, None, "", {}, NOW)
+    text = status_text(status(last=last))
+    assert (
+        f"Last run 20260105-0900-3f9c is in progress, or was killed; its last event is of {time_text(NOW)}.\n" in text
+    )
+    assert status_json(status(last=last))["last_run"]["last_event"] == write_time(NOW)

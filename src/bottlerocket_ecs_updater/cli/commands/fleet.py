@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 from bottlerocket_ecs_updater.aws.clusters import TaskCallback, find_clusters
 from bottlerocket_ecs_updater.cli.acts import caller_of
+from bottlerocket_ecs_updater.cli.app import settings_of_all
 from bottlerocket_ecs_updater.cli.settings import parameters as kinds
 from bottlerocket_ecs_updater.cli.settings.parameters import Bucket
 from bottlerocket_ecs_updater.cli.settings.parameters import Place as StatePlace
@@ -190,7 +191,7 @@ def check(cluster: str, config: Path | None, environ: Mapping[str, str]) -> RunS
     """The settings of a run on one cluster. Raises UsageError, naming the cluster."""
     given = ["--cluster", cluster, *(["--config", str(config)] if config is not None else [])]
     try:
-        return load(given, environ)
+        return load(given, environ, settings_of_all)
     except UsageError as error:
         raise UsageError(f"settings of the cluster {cluster}: {error}") from error
 

@@ -86,9 +86,9 @@ def _runs(wired: Wired) -> tuple[str, Sequence[RunId]]:
 def _last_run(wired: Wired, state: str, runs: Sequence[RunId]) -> LastRun | None:
     if wired.store is None or not runs:
         return None
-    told = [_as_last(wired.store, state, run) for run in sorted(runs, reverse=True)[:LEFT_MAX]]
+    past = [_as_last(wired.store, state, run) for run in sorted(runs, reverse=True)[:LEFT_MAX]]
     # A run that exited because another held the lease did nothing. People want to see the run before it.
-    return next((one for one in told if one.outcome != "left"), told[0])
+    return next((one for one in past if one.outcome != "left"), past[0])
 
 
 def _as_last(store: Store, state: str, run: RunId) -> LastRun:
@@ -96,5 +96,5 @@ def _as_last(store: Store, state: str, run: RunId) -> LastRun:
     began = next((event.at for event in events if isinstance(event, RunStarted)), began_at(run))
     ended = next((event for event in events if isinstance(event, RunFinished)), None)
     if ended is None:
-        return LastRun(run, "", began, None, "", {})
+        return LastRun(run, "", began, None, "", {}, max((event.at for event in events), default=None))
     return LastRun(run, ended.outcome, began, ended.at, ended.why, dict(ended.counts))

@@ -136,7 +136,7 @@ def factor(meaning: str, most: float = 100_000.0, *, show: bool = True) -> Param
 
     def read(text: str) -> float:
         try:
-            number = float(text)
+            number = float(text if text.isascii() else "")
         except ValueError:
             raise ValueError("that is no number") from None
         if not math.isfinite(number) or not 0 < number <= most:
@@ -239,6 +239,8 @@ def _read_place(given: str) -> Place:
     prefix = (match[2] or "").strip("/")
     if not _SAFE_KEY.fullmatch(prefix):
         raise ValueError("the prefix has characters that are not safe in keys")
+    if prefix and {"", ".", ".."} & set(prefix.split("/")):
+        raise ValueError("the prefix has a part that is empty, . or ..")
     return Bucket(match[1], f"{prefix}/" if prefix else "")
 
 

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ ALIKE = 0.7
 MAY_BE_EMPTY = frozenset({"Cluster", "Output", "Messages"})
 """Groups of settings for which an empty variable counts as unset. Every other setting may be a guard."""
 
+STATE = "state"
+"""No setting guards more: without the state store there is no pause, no suspect version and no lease."""
+
 _SHOWN = 80
 """Characters of a refused value that are shown."""
 
@@ -60,20 +64,49 @@ class SettingsConflict(UsageError):
 
 
 @dataclass
+class Known:
+    """The names of settings that other commands take: first those of `run`, the rest only for a name that is not one.
+
+    One file, and one set of variables, may serve all commands: a command skips what it does not take.
+    """
+
+    definitions: Callable[[], Iterable[type]]
+    elsewhere: Callable[[], Iterable[str]]
+
+    @cached_property
+    def usual(self) -> frozenset[str]:
+        """The names of the settings of `run`."""
+        return frozenset(_name(argument) for each in self.definitions() for argument in arguments_of(each))
+
+    @cached_property
+    def all(self) -> frozenset[str]:
+        """The names of the settings of all commands. Reading them imports every command."""
+        return self.usual | frozenset(self.elsewhere())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.usual or name in self.all
+
+    def with_ours(self, ours: frozenset[str]) -> frozenset[str]:
+        """These and the settings of the command at hand, for the names in the sections of a file."""
+        return self.usual | ours
+
+
+@dataclass
 class _Sources:
     """Adds the other sources after the flags: first the environment, then the file."""
 
     environ: Mapping[str, str]
     definitions: Callable[[], Iterable[type]]
+    elsewhere: Callable[[], Iterable[str]]
     installed: Installed | None = None
     arguments: ArgumentCollection = field(default_factory=ArgumentCollection)
 
     def __call__(self, _app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
         self.arguments = arguments
-        known = frozenset(_name(argument) for each in self.definitions() for argument in arguments_of(each))
+        known = Known(self.definitions, self.elsewhere)
         _fill(arguments, _from_environment(self.environ), "the environment", known)
         chosen = arguments.get(f"--{CONFIG}", None)
-        if chosen is not None and chosen.tokens:
+        if chosen is not None and chosen.tokens and chosen.tokens[-1].value.strip():
             path = Path(chosen.tokens[-1].value)
             _fill(arguments, self._of_cluster(_from_file(path), f"config file {path}", known), str(path), known)
         text = self.environ.get(CONFIG_TEXT)
@@ -84,7 +117,7 @@ class _Sources:
 
         self._from_stack(commands, known)
 
-    def _from_stack(self, commands: tuple[str, ...], known: frozenset[str]) -> None:
+    def _from_stack(self, commands: tuple[str, ...], known: Known) -> None:
         """Add what the cluster's stack recorded, if nothing else says where the state and documents are."""
         cluster, region = self._given("cluster"), self._given("region")
         takes_state = self.arguments.get("--state", None) is not None
@@ -101,14 +134,16 @@ class _Sources:
         argument = self.arguments.get(f"--{setting}", None)
         return argument.tokens[-1].value if argument is not None and argument.tokens else ""
 
-    def _of_cluster(self, content: Mapping[str, Any], source: str, known: frozenset[str]) -> dict[str, _Given]:
+    def _of_cluster(self, content: Mapping[str, Any], source: str, known: Known) -> dict[str, _Given]:
         """The file's settings for the cluster that a flag or variable names; without one, the defaults."""
         from bottlerocket_ecs_updater.cli.settings.sections import take_apart  # noqa: PLC0415 - help needs no policy
 
         ours = frozenset(_name(argument) for argument in self.arguments if argument.parse)
-        sections = take_apart(content, source, known | ours)
+        sections = take_apart(content, source, known.with_ours(ours) - {CONFIG})
         cluster = self._given("cluster")
         said = sections.of(cluster) if cluster else sections.defaults
+        if CONFIG in said:
+            raise UsageError(f"{CONFIG} in {source}: a settings file cannot name another one")
         return {key: _Given(key, _texts(source, key, value)) for key, value in said.items()}
 
     def origin(self, setting: str) -> str:
@@ -124,16 +159,18 @@ def configure(
     environ: Mapping[str, str],
     definitions: Callable[[], Iterable[type]] = tuple,
     installed: Installed | None = None,
+    elsewhere: Callable[[], Iterable[str]] = tuple,
 ) -> App:
     """Prepare an application for `parse`.
 
     `definitions` gives the settings classes whose names may stand in the environment and in a file
     although the command at hand does not take them; it is called only when there is something to parse.
+    `elsewhere` gives the names that any command takes; it is called only for a name that is not among those.
     `installed` reads what the stack of a cluster wrote down.
     """
     app.default_parameter = Parameter(allow_repeating=True)  # the last one wins, as in a shell alias
     app.help_format = "plaintext"  # the other formats import a Markdown parser, and take twice as long
-    app.config = (_Sources(environ, definitions, installed),)
+    app.config = (_Sources(environ, definitions, elsewhere, installed),)
     return app
 
 
@@ -183,11 +220,14 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
 def _from_file(path: Path) -> Mapping[str, Any]:
     source = f"config file {path}"
     try:
-        return _content(path.read_text(encoding="utf-8"), source)
+        # Editors of Windows begin a file with a byte order mark.
+        return _content(path.read_text(encoding="utf-8-sig"), source)
     except OSError as error:
         raise UsageError(f"{source}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{source}: it is not UTF-8 text, at byte {error.start}") from error
     except ValueError as error:
-        # The file is not UTF-8, or the path is not valid.
+        # The path is not valid.
         raise UsageError(f"{source}: {error}") from error
 
 
@@ -215,16 +255,14 @@ def _texts(source: str, key: str, value: object) -> tuple[str, ...]:
             raise UsageError(f"{source}: {key} must be a text, a number, true or false, or a list of them")
 
 
-def _fill(
-    arguments: ArgumentCollection, given: Mapping[str, _Given], source: str, known_elsewhere: frozenset[str]
-) -> None:
+def _fill(arguments: ArgumentCollection, given: Mapping[str, _Given], source: str, known_elsewhere: Known) -> None:
     """Add the settings of a source that no earlier source gave. Refuses unknown names."""
     ours = {argument.name.lstrip("-"): argument for argument in arguments if argument.parse}
     for name, setting in given.items():
         argument = ours.get(name)
         if argument is None:
             if name not in known_elsewhere:
-                raise UsageError(_unknown(setting.written, source, name, known_elsewhere | set(ours)))
+                raise UsageError(_unknown(setting.written, source, name, known_elsewhere.all | set(ours)))
         elif not argument.tokens and setting.texts:
             _append(argument, setting, source)
         elif setting.empty and not argument.tokens and _guards(argument):
@@ -235,7 +273,9 @@ def _guards(argument: Argument) -> bool:
     """Whether the setting is a guard, so that losing its value silently would do harm."""
     groups = argument.parameter.group
     listed = groups if isinstance(groups, tuple) else (groups,)
-    return not any(isinstance(group, Group) and group.name in MAY_BE_EMPTY for group in listed)
+    return _name(argument) == STATE or not any(
+        isinstance(group, Group) and group.name in MAY_BE_EMPTY for group in listed
+    )
 
 
 def _append(argument: Argument, setting: _Given, source: str) -> None:

@@ -21,7 +21,7 @@ from bottlerocket_ecs_updater.core.rules.promotion import SILENT_AFTER, Requirem
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
 from bottlerocket_ecs_updater.core.rules.selection import Selection, Selector, parse_selector
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRule, TaskRules
-from bottlerocket_ecs_updater.core.rules.versions import Downgrades, ReleaseRules, VersionRange
+from bottlerocket_ecs_updater.core.rules.versions import Downgrades, VersionRange, VersionRules
 from bottlerocket_ecs_updater.core.rules.windows import Freeze, Schedule, Window
 
 NOTHING = timedelta()
@@ -210,7 +210,7 @@ class RuleSettings:
         """The rules, as the decision uses them."""
         return Rules(
             selection=Selection(self.include, self.exclude),
-            releases=ReleaseRules(
+            versions=VersionRules(
                 self.pin, self.allow, self.deny, self.minimum_age, Downgrades(self.downgrades), self.published_only
             ),
             schedule=Schedule(self.window, self.freeze),

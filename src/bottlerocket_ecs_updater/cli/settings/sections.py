@@ -76,7 +76,7 @@ class Sections:
 
 def take_apart(content: Mapping[str, Any], source: str, known: Collection[str]) -> Sections:
     """Check the names in a settings file and split it into sections. Raises UsageError that names the section."""
-    content = {key.replace("_", "-"): value for key, value in content.items()}
+    content = _dashed(content, source)
     clusters = content.pop(CLUSTER) if isinstance(content.get(CLUSTER), dict) else {}
     fleet = _named(content.pop(FLEET), f"[{FLEET}] in {source}", _OWN) if FLEET in content else {}
     sections: dict[str, Mapping[str, Any]] = {}
@@ -120,13 +120,24 @@ def fleet_rules(sections: Sections, source: str) -> FleetRules:
 def _named(section: Any, where: str, known: Collection[str]) -> Mapping[str, Any]:
     if not isinstance(section, dict):
         raise UsageError(f"{where} must be a table of settings")
-    named = {key.replace("_", "-"): value for key, value in section.items()}
+    named = _dashed(section, where)
     for name in named:
         if name not in known:
             nearest = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
             raise UsageError(
                 f"unknown setting {name} in {where}" + (f"; did you mean {nearest[0]}?" if nearest else "")
             )
+    return named
+
+
+def _dashed(section: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The section with its names written as flags are. Raises UsageError if one stands there in both ways."""
+    named: dict[str, Any] = {}
+    for key, value in section.items():
+        name = key.replace("_", "-")
+        if name in named:
+            raise UsageError(f"{name} is set twice in {where}, once with underscores")
+        named[name] = value
     return named
 
 

@@ -7,7 +7,7 @@ A setting more is a field more; what it means to the rest of the program is said
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -311,7 +311,9 @@ def policy_of(limits: Limits, rules: RuleSettings, documents: Documents | None =
     )
 
 
-def load(tokens: Sequence[str], environ: Mapping[str, str]) -> RunSettings:
+def load(
+    tokens: Sequence[str], environ: Mapping[str, str], elsewhere: Callable[[], Iterable[str]] = tuple
+) -> RunSettings:
     """Merge and validate the settings of `run` from flags, environment and file.
 
     Raises UsageError with the setting, its value, what is allowed, and where the value came from.
@@ -320,6 +322,6 @@ def load(tokens: Sequence[str], environ: Mapping[str, str]) -> RunSettings:
     def settings_of_run(*, settings: RunSettings) -> RunSettings:
         return settings
 
-    app = configure(App(name="run"), environ)
+    app = configure(App(name="run"), environ, elsewhere=elsewhere)
     app.default(settings_of_run)
     return cast(RunSettings, parse(app, tokens)())

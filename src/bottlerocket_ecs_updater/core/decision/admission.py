@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
-from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.history import BrokenVersion
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.promotion import block_on, not_promoted
 from bottlerocket_ecs_updater.core.rules.published import hold_unless_published, parameter_of
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
@@ -17,24 +16,26 @@ from bottlerocket_ecs_updater.core.rules.versions import admit
 _TRIED_AGAIN = "wait until then, or clear the backoff with `release`"
 
 
-def not_admitted(instance: Instance, target: Version, running: Version, fleet: Fleet, policy: Policy) -> Hold | None:
+def not_admitted(instance: Instance, target: Version, running: Version, this_pass: Pass) -> Hold | None:
     """Why the instance may not be updated to that version; None if it may. Checked before staging and before reboot."""
-    rules, shared = rules_for(target, fleet, policy), fleet.shared
+    fleet = this_pass.fleet
+    rules, shared = rules_for(target, this_pass), fleet.shared
     return (
         block_on(target, shared.acts)
-        or failed_before(instance, target, fleet, policy)
-        or admit(target, running, rules.releases, fleet.past.first_seen, fleet.at)
-        or not_published(instance, target, fleet, policy)
-        or not_promoted(target, rules.stages, shared, fleet.at)
+        or failed_before(instance, target, this_pass)
+        or admit(target, running, rules.versions, fleet.past.first_seen, this_pass.at)
+        or not_published(instance, target, this_pass)
+        or not_promoted(target, rules.stages, shared, this_pass.at)
     )
 
 
-def not_published(instance: Instance, target: Version, fleet: Fleet, policy: Policy) -> Hold | None:
+def not_published(instance: Instance, target: Version, this_pass: Pass) -> Hold | None:
     """Why a version is not published for an instance, or may not be; None if it is, or if any version is admitted."""
-    if not policy.rules.releases.published_only or instance.registration is None:
+    fleet = this_pass.fleet
+    if not this_pass.policy.rules.versions.published_only or instance.registration is None:
         return None
     parameter = parameter_of(instance.registration)
-    return hold_unless_published(parameter, target, fleet.published, fleet.past.published, fleet.at)
+    return hold_unless_published(parameter, target, fleet.published, fleet.past.published, this_pass.at)
 
 
 def said_against(broken: BrokenVersion) -> str:
@@ -53,18 +54,20 @@ def is_suspect(failed_on: int, suspect_after: int) -> bool:
     return failed_on >= suspect_after
 
 
-def rules_for(target: Version, fleet: Fleet, policy: Policy) -> Rules:
+def rules_for(target: Version, this_pass: Pass) -> Rules:
     """The operator's rules for one version; an expedited version skips some waits."""
-    urgent = fleet.shared.acts.expedited.get(target)
+    policy = this_pass.policy
+    urgent = this_pass.fleet.shared.acts.expedited.get(target)
     if urgent is None:
         return policy.rules
     return policy.rules.expedited(windows=urgent.windows, freezes=urgent.freezes)
 
 
-def failed_before(instance: Instance, target: Version, fleet: Fleet, policy: Policy) -> Hold | None:
+def failed_before(instance: Instance, target: Version, this_pass: Pass) -> Hold | None:
     """Why an earlier failure speaks against the version: on this instance, or on others. None if there is none."""
+    fleet = this_pass.fleet
     rest = instance.backoff
-    if rest is not None and (rest.version == target) and fleet.at < rest.until:
+    if rest is not None and (rest.version == target) and this_pass.at < rest.until:
         until = UNTIL_CLEARED if rest.rolled_back else f"{rest.until:%Y-%m-%d %H:%M} UTC"
         then = "find out why it failed, then clear the backoff with `release`" if rest.rolled_back else _TRIED_AGAIN
         return hold(Reason.BACKING_OFF, until=until, attempts=rest.attempts, version=target, why=rest.why, then=then)
@@ -72,6 +75,6 @@ def failed_before(instance: Instance, target: Version, fleet: Fleet, policy: Pol
     if broken is not None:
         return hold_for_broken(target, broken)
     count = fleet.suspects.get(target, 0)
-    if is_suspect(count, policy.suspect_after):
-        return hold(Reason.RELEASE_SUSPECT, version=target, count=count)
+    if is_suspect(count, this_pass.policy.suspect_after):
+        return hold(Reason.VERSION_SUSPECT, version=target, count=count)
     return None

@@ -1,6 +1,6 @@
 """The decision: claimed instances are finished first, then new updates start.
 
-`decide` depends on the fleet and the policy only_claimed. `plan` and `run` share it.
+`decide` depends on the fleet and the policy only. `plan` and `run` share it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft, due
 from bottlerocket_ecs_updater.core.decision.halting import find_halt
 from bottlerocket_ecs_updater.core.decision.rival_runs import find_older_run, left_to_others
 from bottlerocket_ecs_updater.core.decision.settling import next_settle_look
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
     CandidateState,
@@ -78,31 +79,31 @@ class Decision:
 
 def decide(fleet: Fleet, policy: Policy) -> Decision:
     """Decide what to do in one pass over the whole cluster."""
-    draft = DecisionDraft()
-    older_run = find_older_run(fleet, policy)
+    draft, this_pass = DecisionDraft(), Pass(fleet, policy)
+    older_run = find_older_run(this_pass)
     for instance in fleet.instances.values():
         if instance.claim is not None:
-            others = left_to_others(instance, fleet, policy, older_run)
+            others = left_to_others(instance, this_pass, older_run)
             theirs = NextStep(hold=others) if others is not None else None
-            draft.steps[instance.id] = theirs or proceed(instance, instance.claim, fleet, policy)
+            draft.steps[instance.id] = theirs or proceed(instance, instance.claim, this_pass)
     may_recover = {id_ for id_, step in draft.steps.items() if step.look_at is not None}
-    halt = find_halt(fleet, policy, may_recover)
+    halt = find_halt(this_pass, may_recover)
     candidates = {
-        instance.id: assess(instance, fleet, policy) for instance in fleet.instances.values() if instance.claim is None
+        instance.id: assess(instance, this_pass) for instance in fleet.instances.values() if instance.claim is None
     }
     only_claimed = why_only_claimed(fleet, older_run)
     if only_claimed is not None:
         candidates = {id_: without_starts(candidate, only_claimed) for id_, candidate in candidates.items()}
     for id_, candidate in candidates.items():
-        first = _first_step(fleet.instances[id_], candidate, fleet, policy)
+        first = _first_step(fleet.instances[id_], candidate, this_pass)
         draft.steps[id_] = _cancel_late_apply(fleet.instances[id_], first)
-    fleet = with_timed_out(fleet, draft.steps)
-    gates = start_gates(why_no_starts(fleet, policy, halt, only_claimed), candidates, fleet, policy)
-    stage(fleet, policy, candidates, gates, draft)
-    drain_marked(fleet, policy, gates, draft)
-    begin(fleet, policy, candidates, gates, draft)
-    leave_own_host(fleet, policy, candidates, gates, draft)
-    return _close(fleet, policy, halt, gates.whole, draft)
+    this_pass = Pass(with_timed_out(fleet, draft.steps), policy)
+    gates = start_gates(why_no_starts(this_pass, halt, only_claimed), candidates, this_pass)
+    stage(this_pass, candidates, gates, draft)
+    drain_marked(this_pass, gates, draft)
+    begin(this_pass, candidates, gates, draft)
+    leave_own_host(this_pass, candidates, gates, draft)
+    return _close(this_pass, halt, gates.whole, draft)
 
 
 def _cancel_late_apply(instance: Instance, step: NextStep) -> NextStep:
@@ -114,16 +115,16 @@ def _cancel_late_apply(instance: Instance, step: NextStep) -> NextStep:
     return replace(step, commands=(Cancel(instance.id), *step.commands)) if late else step
 
 
-def _first_step(instance: Instance, candidate: CandidateState, fleet: Fleet, policy: Policy) -> NextStep:
+def _first_step(instance: Instance, candidate: CandidateState, this_pass: Pass) -> NextStep:
     match candidate:
         case Held(hold=why):
             return NextStep(hold=why)
         case Asking():
-            return NextStep((Check(instance.id),), look_at=fleet.at + policy.poll_interval)
+            return NextStep((Check(instance.id),), look_at=this_pass.next_poll)
         case Waiting(until=until):
             return NextStep(look_at=until)
         case Done(outcome=outcome):
-            return _concluded(instance, outcome, fleet)
+            return _concluded(instance, outcome, this_pass.fleet)
         case Stageable() | Ready():
             return NextStep()
         case _:
@@ -140,28 +141,28 @@ def _concluded(instance: Instance, outcome: Outcome, fleet: Fleet) -> NextStep:
     return NextStep((conclusion,))
 
 
-def _close(fleet: Fleet, policy: Policy, halt: Halt | None, whole: Hold | None, draft: DecisionDraft) -> Decision:
-    dues = (due(fleet.instances[id_], step, fleet, policy) for id_, step in draft.steps.items())
+def _close(this_pass: Pass, halt: Halt | None, whole: Hold | None, draft: DecisionDraft) -> Decision:
+    dues = (due(this_pass.fleet.instances[id_], step, this_pass) for id_, step in draft.steps.items())
     looks = [look_at for look_at in dues if look_at is not None]
-    waited_for = (next_settle_look(fleet, policy), draft.services_at)
+    waited_for = (next_settle_look(this_pass), draft.services_at)
     services_at = min((look for look in waited_for if look is not None), default=None)
     if services_at is not None:
         looks.append(services_at)
-    if not looks and whole is None and some_may_be_back(fleet, policy):
+    if not looks and whole is None and some_may_be_back(this_pass):
         # Ending now would leave it out, and others too, because it takes a slot in the budget.
         draft.wants_full_look = True
-        looks.append(fleet.at + 2 * policy.poll_interval)
+        looks.append(this_pass.at + 2 * this_pass.policy.poll_interval)
     return Decision(
         draft.steps,
         halt,
         min(looks, default=None),
         wants_full_look=draft.wants_full_look,
         wants_listing=any(step.wants_listing for step in draft.steps.values()),
-        services_at=_services_with(draft, services_at, fleet, policy),
+        services_at=_services_with(draft, services_at, this_pass),
     )
 
 
-def _services_with(draft: DecisionDraft, otherwise: datetime | None, fleet: Fleet, policy: Policy) -> datetime | None:
+def _services_with(draft: DecisionDraft, otherwise: datetime | None, this_pass: Pass) -> datetime | None:
     if draft.wants_services or any(step.wants_services for step in draft.steps.values()):
-        return fleet.at
-    return services_for_begin(fleet, policy) if draft.wants_full_look else otherwise
+        return this_pass.at
+    return services_for_begin(this_pass) if draft.wants_full_look else otherwise

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.command import NextStep
-from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 
 @dataclass(slots=True)
@@ -24,10 +23,10 @@ class DecisionDraft:
     """When to look again at a deployment that holds an instance."""
 
 
-def due(instance: Instance, step: NextStep, fleet: Fleet, policy: Policy) -> datetime | None:
+def due(instance: Instance, step: NextStep, this_pass: Pass) -> datetime | None:
     """When to look again because of one instance. After a command, and while one is pending, there is another look."""
     if step.look_at is None and step.commands:
-        return fleet.at
+        return this_pass.at
     if step.look_at is None and instance.pending is not None and instance.registered:
-        return fleet.at + policy.poll_interval
+        return this_pass.next_poll
     return step.look_at

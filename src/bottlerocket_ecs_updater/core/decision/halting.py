@@ -7,6 +7,7 @@ from collections.abc import Collection
 from bottlerocket_ecs_updater.core.decision.admission import said_against
 from bottlerocket_ecs_updater.core.decision.outside import members
 from bottlerocket_ecs_updater.core.decision.settling import never_settled
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.fleet import Fleet, Halt
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
@@ -14,7 +15,6 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Quarantined
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure
 from bottlerocket_ecs_updater.core.model.time_text import duration_text
-from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 COUNTED = frozenset(
     {
@@ -28,18 +28,19 @@ COUNTED = frozenset(
 """Failures after a drain. A failed apply disturbs no task, and a host on an unexpected version is healthy."""
 
 
-def find_halt(fleet: Fleet, policy: Policy, may_recover: Collection[InstanceId] = ()) -> Halt | None:
+def find_halt(this_pass: Pass, may_recover: Collection[InstanceId] = ()) -> Halt | None:
     """Why the run must start no more updates; None if it may. A halt lasts until the end of the run.
 
     `may_recover` are quarantined instances that may still recover in this run, so they do not fill the budget for good.
     """
+    fleet = this_pass.fleet
     if fleet.halt is not None:
         return fleet.halt
     return (
         _breaks_tasks(fleet)
-        or _too_many_failures(fleet, policy)
-        or _quarantine_full(fleet, policy, may_recover)
-        or _never_settled(fleet, policy)
+        or _too_many_failures(this_pass)
+        or _quarantine_full(this_pass, may_recover)
+        or _never_settled(this_pass)
     )
 
 
@@ -52,11 +53,13 @@ def _breaks_tasks(fleet: Fleet) -> Halt | None:
     return Halt(f"tasks fail on {version}, on {', '.join(broken.hosts)}: {said_against(broken)}")
 
 
-def _too_many_failures(fleet: Fleet, policy: Policy) -> Halt | None:
-    bad = sorted((one for one in fleet.instances.values() if _failed_in_this_run(one)), key=lambda one: one.id)
-    if not bad or len(bad) < policy.max_failures:
+def _too_many_failures(this_pass: Pass) -> Halt | None:
+    bad = sorted(
+        (one for one in this_pass.fleet.instances.values() if _failed_in_this_run(one)), key=lambda one: one.id
+    )
+    if not bad or len(bad) < this_pass.policy.max_failures:
         return None
-    first = bad[0].progress.outcome or bad[0].progress.pending_outcome
+    first = _outcome_of(bad[0])
     names = ", ".join(instance.id for instance in bad)
     return Halt(f"failed after the drain started: {names}; one of them: {_say(first)}")
 
@@ -65,7 +68,7 @@ def _failed_in_this_run(instance: Instance) -> bool:
     """Whether it failed in this run, whichever run drained it. One found in quarantine failed earlier."""
     if instance.progress.found_in_quarantine:
         return False
-    match instance.progress.outcome or instance.progress.pending_outcome:
+    match _outcome_of(instance):
         case Quarantined():
             return True
         case Failed(failure=failure):
@@ -74,26 +77,34 @@ def _failed_in_this_run(instance: Instance) -> bool:
             return False
 
 
+def _outcome_of(instance: Instance) -> Outcome | None:
+    """Its outcome, also if it is not yet seen back in service."""
+    progress = instance.progress
+    return progress.outcome or (progress.sent_return.outcome if progress.sent_return is not None else None)
+
+
 def _say(outcome: Outcome | None) -> str:
     return str(outcome.why) if isinstance(outcome, Quarantined) else str(outcome)
 
 
-def _quarantine_full(fleet: Fleet, policy: Policy, may_recover: Collection[InstanceId]) -> Halt | None:
-    quarantined = [id_ for id_ in in_quarantine(fleet) if id_ not in may_recover]
-    limit = policy.max_unavailable.of(sum(1 for _ in members(fleet, policy)))
+def _quarantine_full(this_pass: Pass, may_recover: Collection[InstanceId]) -> Halt | None:
+    quarantined = [id_ for id_ in in_quarantine(this_pass.fleet) if id_ not in may_recover]
+    limit = this_pass.policy.max_unavailable.of(sum(1 for _ in members(this_pass)))
     if not quarantined or len(quarantined) < limit:
         return None
     names = ", ".join(sorted(quarantined))
     return Halt(f"quarantined instances fill the budget of {limit}: {names}; repair, replace or `release` them")
 
 
-def _never_settled(fleet: Fleet, policy: Policy) -> Halt | None:
-    late = [slot for slot in fleet.slots if never_settled(slot, fleet, policy)]
+def _never_settled(this_pass: Pass) -> Halt | None:
+    late = [slot for slot in this_pass.fleet.slots if never_settled(slot, this_pass)]
     if not late:
         return None
     services = ", ".join(sorted({name for slot in late for name in slot.unsteady})) or "the services"
     after = ", ".join(sorted(slot.instance for slot in late))
-    return Halt(f"not steady within {duration_text(policy.settle_timeout)} after {after} was returned: {services}")
+    return Halt(
+        f"not steady within {duration_text(this_pass.policy.settle_timeout)} after {after} was returned: {services}"
+    )
 
 
 def in_quarantine(fleet: Fleet) -> tuple[InstanceId, ...]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.polling import soon_interval
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.command import Check, NextStep
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.run_command import CommandResult, CommandStatus, PendingCommand
-from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 HEARD_AGAIN_SHARE, HEARD_AGAIN_MAX_POLLS = 2, 2
 """A late result is read again after half of the time since it was sent, and after two polls at most."""
@@ -20,22 +20,24 @@ def is_mute(instance: Instance, fleet: Fleet) -> bool:
     return fleet.hosts_mute or instance.mute
 
 
-def ask_host(instance: Instance, now: datetime, policy: Policy) -> NextStep:
+def ask_host(instance: Instance, this_pass: Pass) -> NextStep:
     """Send a check, or wait for the pending command, or wait until a failed check may be repeated."""
+    policy = this_pass.policy
     if instance.pending is not None:
-        return NextStep(look_at=next_hearing(instance.pending, now, policy))
+        return NextStep(look_at=next_hearing(instance.pending, this_pass))
     if instance.check_answer is not None and instance.check_answer.report is None:
         due = instance.check_answer.at + policy.retry_spacing * min(instance.progress.checks_failed, 4)
-        if now < due:
+        if this_pass.at < due:
             return NextStep(look_at=due)
     # Most answers arrive within two or three seconds; for slower ones the run looks at every poll.
-    return NextStep((Check(instance.id),), look_at=now + soon_interval(policy.poll_interval))
+    return NextStep((Check(instance.id),), look_at=this_pass.at + soon_interval(policy.poll_interval))
 
 
-def next_hearing(pending: PendingCommand, now: datetime, policy: Policy) -> datetime:
+def next_hearing(pending: PendingCommand, this_pass: Pass) -> datetime:
     """When to read the result again: soon at first, then less often the longer it takes."""
-    return now + min(
-        max(soon_interval(policy.poll_interval), (now - pending.sent_at) / HEARD_AGAIN_SHARE),
+    policy = this_pass.policy
+    return this_pass.at + min(
+        max(soon_interval(policy.poll_interval), (this_pass.at - pending.sent_at) / HEARD_AGAIN_SHARE),
         HEARD_AGAIN_MAX_POLLS * policy.poll_interval,
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.auto_scaling import taken_away
 from bottlerocket_ecs_updater.core.model.capacity_provider import is_managed
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -72,11 +73,12 @@ def is_there(instance: Instance) -> bool:
     return instance.claim is not None or instance.registered
 
 
-def members(fleet: Fleet, policy: Policy) -> Iterable[Instance]:
+def members(this_pass: Pass) -> Iterable[Instance]:
     """The Bottlerocket instances that count in the total of the budget."""
+    fleet = this_pass.fleet
     for instance in fleet.instances.values():
         there = instance.bottlerocket and is_there(instance) and not _is_managed(instance, fleet)
-        if there and outside(instance, policy) is None:
+        if there and outside(instance, this_pass.policy) is None:
             yield instance
 
 

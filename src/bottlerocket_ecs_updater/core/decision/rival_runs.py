@@ -12,33 +12,34 @@ If both claim the same instance, the attribute holds only one claim, and the run
 
 from __future__ import annotations
 
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import Claim
-from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 
-def lives(claim: Claim, fleet: Fleet, policy: Policy) -> bool:
+def lives(claim: Claim, this_pass: Pass) -> bool:
     """Whether a claim belongs to a run with another state store and is so young that this run may be alive."""
+    fleet = this_pass.fleet
     if claim.run == fleet.run or claim.store == fleet.store:
         return False
     # Only here are clocks of two machines compared. A difference of minutes does no harm.
-    return abs(fleet.at - claim.since) < policy.longest_phase
+    return abs(this_pass.at - claim.since) < this_pass.policy.longest_phase
 
 
-def left_to_others(instance: Instance, fleet: Fleet, policy: Policy, older_run: Hold | None) -> Hold | None:
+def left_to_others(instance: Instance, this_pass: Pass, older_run: Hold | None) -> Hold | None:
     """Why this run must leave a claimed instance to another run; None if it may finish it."""
     claim = instance.claim
-    if claim is None or claim.run == fleet.run:
+    if claim is None or claim.run == this_pass.fleet.run:
         return None
-    return _of(instance, claim) if lives(claim, fleet, policy) else older_run
+    return _of(instance, claim) if lives(claim, this_pass) else older_run
 
 
-def find_older_run(fleet: Fleet, policy: Policy) -> Hold | None:
+def find_older_run(this_pass: Pass) -> Hold | None:
     """The hold that names an older live run, to which this run yields; None if there is none. Run ids sort by time."""
+    fleet = this_pass.fleet
     claims = ((one, one.claim) for one in fleet.instances.values() if one.claim is not None)
-    older = [(claim.run, one.id, one, claim) for one, claim in claims if lives(claim, fleet, policy)]
+    older = [(claim.run, one.id, one, claim) for one, claim in claims if lives(claim, this_pass)]
     older = [older_run for older_run in older if older_run[0] < fleet.run]
     if not older:
         return None

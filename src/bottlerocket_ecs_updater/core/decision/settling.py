@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import ServiceArn
 from bottlerocket_ecs_updater.core.model.services import Health, Service, Services, Slot
@@ -68,14 +69,19 @@ def observe(
     moving: Mapping[str, int],
     health: Health | None = None,
     policy: Policy | None = None,
+    impaired: str = "",
 ) -> Slot:
-    """The slot after one more look; `moving` counts the tasks that other drains move, by service name."""
+    """The slot after one more look; `moving` counts the tasks that other drains move, by service name.
+
+    `impaired` says why ECS reports its instance as IMPAIRED since the update; empty if it does not.
+    """
     missed = _missed(slot, services.at, policy) if policy is not None else timedelta()
     slot = replace(slot, looked_at=services.at, unseen=slot.unseen + missed)
     below = frozenset(one.arn for one in services.all if not one.daemon and _lacks(one, slot, moving))
     slot = replace(slot, dips=_dips(slot, below), below=below)
     worse = tuple(_named(service) for service in services.all if service.unknown or _worse(service, slot, moving))
     worse += health.unwell if health is not None else ()
+    worse += (f"{slot.instance} ({impaired})",) if impaired else ()
     if worse:
         return replace(slot, steady_since=None, unsteady=worse)
     before = slot.steady_since + missed if slot.steady_since is not None else None
@@ -127,35 +133,36 @@ def settled(slot: Slot, at: datetime, policy: Policy) -> bool:
     return slot.steady_since is not None and at - slot.steady_since >= policy.settle
 
 
-def next_settle_look(fleet: Fleet, policy: Policy) -> datetime | None:
+def next_settle_look(this_pass: Pass) -> datetime | None:
     """When the services must be looked at again; None if no slot can still settle."""
-    waited_for = [slot for slot in fleet.slots if not never_settled(slot, fleet, policy)]
-    return min((_due(slot, fleet, policy) for slot in waited_for), default=None)
+    waited_for = [slot for slot in this_pass.fleet.slots if not never_settled(slot, this_pass)]
+    return min((_due(slot, this_pass) for slot in waited_for), default=None)
 
 
-def never_settled(slot: Slot, fleet: Fleet, policy: Policy) -> bool:
+def never_settled(slot: Slot, this_pass: Pass) -> bool:
     """Whether the services were not steady within the limit, so that the run halts."""
     if slot.steady_since is not None or not slot.unsteady:
         return False
-    return has_passed(slot.returned_at + slot.unseen, policy.settle_timeout, slot.looked_at or fleet.at)
+    return has_passed(slot.returned_at + slot.unseen, this_pass.policy.settle_timeout, slot.looked_at or this_pass.at)
 
 
-def _due(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
+def _due(slot: Slot, this_pass: Pass) -> datetime:
+    policy = this_pass.policy
     if slot.steady_since is None:
-        return _first_steady_look(slot, fleet, policy)
-    return max(fleet.at, min(slot.steady_since + policy.settle, fleet.at + _spacing(policy)))
+        return _first_steady_look(slot, this_pass)
+    return max(this_pass.at, min(slot.steady_since + policy.settle, this_pass.at + _spacing(policy)))
 
 
-def _first_steady_look(slot: Slot, fleet: Fleet, policy: Policy) -> datetime:
+def _first_steady_look(slot: Slot, this_pass: Pass) -> datetime:
     """A new slot is looked at immediately, because its settle time starts with that look."""
-    return fleet.at + UNSTEADY_POLLS * policy.poll_interval if slot.unsteady else fleet.at
+    return this_pass.at + UNSTEADY_POLLS * this_pass.policy.poll_interval if slot.unsteady else this_pass.at
 
 
 def moving_tasks(fleet: Fleet) -> Mapping[str, int]:
     """How many tasks of each service our drains are moving now. These deficits are expected and will pass."""
     total: dict[str, int] = {}
     for instance in fleet.instances.values():
-        if instance.claim is None or instance.progress.return_sent_at is not None:
+        if instance.claim is None or instance.progress.sent_return is not None:
             continue
         for name, count in instance.progress.moving.items():
             total[name] = total.get(name, 0) + count

@@ -164,8 +164,8 @@ class Reason(Enum):
         "it is backing off until {until}; failed attempts at {version}: {attempts} (last: {why})",
         "{then}",
     )
-    RELEASE_SUSPECT = _Words(
-        "release-suspect",
+    VERSION_SUSPECT = _Words(
+        "version-suspect",
         "{version} failed on {count} instances of this cluster, so no other instance is updated to it",
         "run `release {version}` when you know that it is good, or wait for another version",
     )
@@ -177,12 +177,12 @@ class Reason(Enum):
     BUDGET = _Words(
         "budget",
         "the budget is full: {unavailable} unavailable, limit {limit}: {who}",
-        "wait until one of them is back in service, or raise --max-unavailable",
+        "wait until one of them is back in service or has left the cluster, or raise --max-unavailable",
     )
     ZONE_BUDGET = _Words(
         "zone-budget",
         "the budget of {zone} is full: {unavailable} unavailable, limit {limit}: {who}",
-        "wait until one of them is back in service, or raise --max-unavailable-per-zone",
+        "wait until one of them is back in service or has left the cluster, or raise --max-unavailable-per-zone",
     )
     SETTLING = _Words(
         "settling", "the cluster is settling after {instance} returned", "wait until its services are steady"
@@ -396,6 +396,11 @@ class Reason(Enum):
         "a deployment is in progress: {services}",
         "wait until the deployment is done; if it hangs, ask its owner to end it",
     )
+    DEPLOYMENT_FAILED = _Words(
+        "deployment-failed",
+        "the last deployment of {services} failed, so ECS would not replace its tasks on this host",
+        "ask its owner to deploy it again, or to roll it back",
+    )
     BEFORE_DRAIN_FAILED = _Words(
         "before-drain-failed",
         "its before-drain document failed: {detail}",
@@ -590,7 +595,7 @@ NEVER_PASSES = frozenset(
         Reason.UNKNOWN_STATE,
         Reason.NO_ANSWER,
         Reason.END_OF_LIFE_VARIANT,
-        Reason.RELEASE_SUSPECT,
+        Reason.VERSION_SUSPECT,
         Reason.VERSION_BREAKS_TASKS,
         Reason.NO_PLACE,
         Reason.NO_ROOM,
@@ -601,6 +606,7 @@ NEVER_PASSES = frozenset(
         Reason.CHECKPOINT_FAILED,
         Reason.MEMBERSHIP_UNKNOWN,
         Reason.PUBLISHED_UNKNOWN,
+        Reason.DEPLOYMENT_FAILED,
         Reason.BEFORE_DRAIN_FAILED,
     }
 )

@@ -25,6 +25,8 @@ class Service:
     daemon: bool = False
     deploying: bool = False
     """Whether a deployment of it is in progress."""
+    failed: bool = False
+    """Whether its newest deployment failed, so that ECS starts no task of it until somebody deploys it again."""
     moving: DeploymentLimits | None = None
     """How it replaces its tasks; None if ECS did not say."""
     unknown: str = ""

@@ -111,7 +111,7 @@ def judge_fleet(fleet: Fleet) -> Iterator[Finding]:
 
 def judge_published(fleet: Fleet, policy: Policy) -> Iterator[Finding]:
     """Whether the newest published version is known for each variant and architecture, if that is asked for."""
-    if not policy.rules.releases.published_only:
+    if not policy.rules.versions.published_only:
         return
     ours = (one.registration for one in fleet.instances.values() if one.bottlerocket)
     for parameter in sorted({name for one in ours if one is not None and (name := parameter_of(one)) is not None}):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.outside import not_selected
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import CandidateState, answers_about, assess, out_of_reach
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
@@ -52,10 +53,10 @@ def explain(instance: Instance, fleet: Fleet, policy: Policy) -> Explanation:
     """Evaluate every rule for the instance, including those after the first no."""
     if instance.claim is not None:
         return Explanation(instance, None, ())
-    planned = plan(fleet, policy)
+    planned, this_pass = plan(fleet, policy), Pass(fleet, policy)
     outcome = _outcome(instance.id, planned)
-    answers = tuple(_with_outcome(tuple(_answers(instance, fleet, policy)), outcome))
-    return Explanation(instance, assess(instance, fleet, policy), answers, outcome, _turn(instance, planned))
+    answers = tuple(_with_outcome(tuple(_answers(instance, this_pass)), outcome))
+    return Explanation(instance, assess(instance, this_pass), answers, outcome, _turn(instance, planned))
 
 
 def _outcome(id_: InstanceId, planned: Plan) -> Hold | Failed | UpToDate | None:
@@ -80,28 +81,28 @@ def _turn(instance: Instance, planned: Plan) -> QueuePosition | None:
     return QueuePosition(order.index(instance.id) + 1, len(order), next(begins, None))
 
 
-def _answers(instance: Instance, fleet: Fleet, policy: Policy) -> Iterator[Answer]:
+def _answers(instance: Instance, this_pass: Pass) -> Iterator[Answer]:
     reach = out_of_reach(instance)
     yield Answer("reach", reach)
     if reach is not None and reach.reason is Reason.NOT_BOTTLEROCKET:
         return
     report = instance.check_answer.report if instance.check_answer is not None else None
     if report is None or report.target is None:
-        yield Answer("selection", not_selected(instance, policy))
+        yield Answer("selection", not_selected(instance, this_pass.policy))
         return
     asked: set[str] = set()
-    for answer in _about_update(instance, report, fleet, policy):
+    for answer in _about_update(instance, report, this_pass):
         # Some rules apply both before staging and before a drain: show them once.
         if answer.rule not in asked or answer.hold is not None:
             yield answer
         asked.add(answer.rule)
 
 
-def _about_update(instance: Instance, report: HostReport, fleet: Fleet, policy: Policy) -> Iterator[Answer]:
+def _about_update(instance: Instance, report: HostReport, this_pass: Pass) -> Iterator[Answer]:
     assert report.target is not None
-    before = answers_about(instance, report, report.target, fleet, policy)
+    before = answers_about(instance, report, report.target, this_pass)
     yield from before
     said = {(answer.rule, answer.hold) for answer in before}
-    drain = RolloutLimits(fleet, policy).answers(instance, report, report.target, room=True)
+    drain = RolloutLimits(this_pass).answers(instance, report, report.target, room=True)
     yield from (answer for answer in drain if (answer.rule, answer.hold) not in said)
-    yield Answer("budget", count_budget(fleet, policy).refusal(instance.zone))
+    yield Answer("budget", count_budget(this_pass).refusal(instance.zone))

@@ -28,7 +28,7 @@ from bottlerocket_ecs_updater.core.model.version import Version
 
 _NAME = re.compile(r"bottlerocket-(aws-[a-z0-9.-]+)-(x86_64|aarch64|arm64)-v(\d{1,18}\.\d{1,18}\.\d{1,18})(?![\d.])")
 _PARAMETER = re.compile(r"/aws/service/bottlerocket/([^/]+)/([^/]+)/([^/:]+)/image_id(:.+)?")
-_RELEASE = re.compile(r"(\d{1,18}\.\d{1,18}\.\d{1,18})(-[0-9a-f]{8})?")
+_BUILD = re.compile(r"(\d{1,18}\.\d{1,18}\.\d{1,18})(-[0-9a-f]{8})?")
 LATEST = "latest"
 
 
@@ -74,7 +74,7 @@ Advice = StartsOld | StartsUnknown
 
 
 @dataclass(frozen=True, slots=True)
-class _Release:
+class _Build:
     """A version with its variant and architecture; None for the newest version."""
 
     variant: str
@@ -134,23 +134,21 @@ def _about_groups(groups: Mapping[str, _Hosts], launches: Mapping[str, tuple[Lau
 
 
 def _about(group: str, hosts: _Hosts, launch: Launch) -> Advice | None:
-    release = _release_of(launch)
-    if isinstance(release, str):
-        return StartsUnknown(group, f"{launch.source}: {release}")
-    if release.version is None:
+    build = _build_of(launch)
+    if isinstance(build, str):
+        return StartsUnknown(group, f"{launch.source}: {build}")
+    if build.version is None:
         return None
     if hosts.newest is None:
         return StartsUnknown(group, "none of its hosts has reported its version")
-    if not release.version < hosts.newest:
+    if not build.version < hosts.newest:
         return None
     # If all hosts of a group are of another variant than its image, the group is moving to the image's variant.
-    variant = release.variant if release.variant in hosts.variants or not hosts.variants else min(hosts.variants)
-    return StartsOld(
-        group, release.version, hosts.newest, f"{launch.source} ({_named(launch)})", _latest(variant, release)
-    )
+    variant = build.variant if build.variant in hosts.variants or not hosts.variants else min(hosts.variants)
+    return StartsOld(group, build.version, hosts.newest, f"{launch.source} ({_named(launch)})", _latest(variant, build))
 
 
-def _release_of(launch: Launch) -> _Release | str:
+def _build_of(launch: Launch) -> _Build | str:
     """The version that the launch starts with, or why it is not known."""
     match launch.boots:
         case LaunchImage(id=image, name=name):
@@ -158,27 +156,27 @@ def _release_of(launch: Launch) -> _Release | str:
             if match_ is None:
                 shown = f"is named {name!r}, which contains no version" if name else "is not shown by EC2"
                 return f"its image {image} {shown}"
-            return _Release(match_[1], match_[2], Version.parse(match_[3]))
+            return _Build(match_[1], match_[2], Version.parse(match_[3]))
         case LaunchParameter(name=name):
-            return _release_of_parameter(name)
+            return _build_of_parameter(name)
         case LaunchUnknown(why=why):
             return why
         case _:
             assert_never(launch.boots)
 
 
-def _release_of_parameter(name: str) -> _Release | str:
+def _build_of_parameter(name: str) -> _Build | str:
     match = _PARAMETER.fullmatch(name)
     if match is None:
         return f"its image comes from the parameter {name}, which was not read"
     if match[4] is not None:
         return f"its image comes from an older version of a parameter ({name}), which was not read"
     if match[3] == LATEST:
-        return _Release(match[1], match[2], None)
-    release = _RELEASE.fullmatch(match[3])
-    if release is None:
+        return _Build(match[1], match[2], None)
+    build = _BUILD.fullmatch(match[3])
+    if build is None:
         return f"the parameter {name} names no version"
-    return _Release(match[1], match[2], Version.parse(release[1]))
+    return _Build(match[1], match[2], Version.parse(build[1]))
 
 
 def _named(launch: Launch) -> str:
@@ -193,7 +191,7 @@ def _named(launch: Launch) -> str:
             assert_never(launch.boots)
 
 
-def _latest(variant: str, release: _Release) -> str:
+def _latest(variant: str, build: _Build) -> str:
     # Image names use the kernel's word for the architecture, parameters use EC2's.
-    arch = "arm64" if release.arch == "aarch64" else release.arch
+    arch = "arm64" if build.arch == "aarch64" else build.arch
     return f"resolve:ssm:/aws/service/bottlerocket/{variant}/{arch}/{LATEST}/image_id"

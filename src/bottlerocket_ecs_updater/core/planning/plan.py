@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bottlerocket_ecs_updater.core.decision.admission import rules_for
+from bottlerocket_ecs_updater.core.decision.claimed.quarantine import still_quarantined
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
     CandidateState,
@@ -69,6 +71,8 @@ class Unfinished:
     instance: InstanceId
     phase: Phase
     claim: Claim
+    quarantined: Failed | None = None
+    """Why it is quarantined; None if it is not. A run leaves it out of service until it is healthy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +135,15 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
 
     Without a pace, the forecast uses this cluster's recorded durations, or the built-in defaults.
     """
+    this_pass = Pass(fleet, policy)
     instances = sorted(fleet.instances.values(), key=lambda instance: instance.id)
-    candidates = {instance.id: assess(instance, fleet, policy) for instance in instances if instance.claim is None}
+    candidates = {instance.id: assess(instance, this_pass) for instance in instances if instance.claim is None}
     able = [fleet.instances[id_] for id_, candidate in candidates.items() if isinstance(candidate, Stageable | Ready)]
-    refused, notes = _refused(able, candidates, fleet, policy)
+    refused, notes = _refused(able, candidates, this_pass)
     held = {id_: why for id_, candidate in candidates.items() if (why := _held(candidate)) is not None} | refused
-    limits = RolloutLimits(fleet, policy)
+    limits = RolloutLimits(this_pass)
     passing = [fleet.instances[id_] for id_, why in held.items() if why.reason in HELD_BY_TIME]
-    still_held = {one.id: why for one in passing if (why := _behind(one, limits, fleet, policy)) is not None}
+    still_held = {one.id: why for one in passing if (why := _behind(one, limits, this_pass)) is not None}
     waiting = [one for one in passing if one.id not in still_held and _would_take(one) is not None]
     in_line = own_last(in_order(able, limits.tasks_moved_again), fleet)
     updates = tuple(_update(one, candidates[one.id]) for one in in_line if one.id not in refused)
@@ -149,16 +154,12 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
     )
     recorded = fleet.past.recorded
     counts = (len(recorded.stages), len(recorded.drains), len(recorded.reboots)) if pace is None else (0, 0, 0)
-    reckoning = ForecastBasis(pace or expected_pace(fleet, policy), *counts)
-    forecast_ = _forecast((*updates, *later), fleet, policy, reckoning.pace)
-    blocked = {one.instance: _blocked(one, fleet, policy) for one in updates if one.instance in forecast_.left}
+    reckoning = ForecastBasis(pace or expected_pace(this_pass), *counts)
+    forecast_ = _forecast((*updates, *later), this_pass, reckoning.pace)
+    blocked = {one.instance: _blocked(one, this_pass) for one in updates if one.instance in forecast_.left}
     return Plan(
         at=fleet.at,
-        unfinished=tuple(
-            Unfinished(instance.id, phase_of(instance), instance.claim)
-            for instance in instances
-            if instance.claim is not None
-        ),
+        unfinished=tuple(_unfinished(instance, instance.claim) for instance in instances if instance.claim is not None),
         updates=tuple(_dated(update, fleet) for update in updates if update.instance not in blocked),
         later=tuple(_dated(update, fleet) for update in later),
         forecast=forecast_,
@@ -175,16 +176,22 @@ def plan(fleet: Fleet, policy: Policy, pace: Pace | None = None) -> Plan:
         ),
         reckoning=reckoning,
         windowed=bool(policy.rules.schedule.windows),
-        advice=(*advise(fleet), *map(RoomNote, notes), *advise_on_roll(fleet, policy)),
+        advice=(*advise(fleet), *map(RoomNote, notes), *advise_on_roll(this_pass)),
         behind=still_held,
     )
 
 
+def _unfinished(instance: Instance, claim: Claim) -> Unfinished:
+    phase = phase_of(instance)
+    why = still_quarantined(instance, claim) if phase is Phase.QUARANTINED else None
+    return Unfinished(instance.id, phase, claim, why)
+
+
 def _refused(
-    able: Iterable[Instance], candidates: Mapping[InstanceId, CandidateState], fleet: Fleet, policy: Policy
+    able: Iterable[Instance], candidates: Mapping[InstanceId, CandidateState], this_pass: Pass
 ) -> tuple[dict[InstanceId, Hold], tuple[str, ...]]:
     """The holds of candidates that may be staged but not drained, and notes about room for the others, each once."""
-    limits = RolloutLimits(fleet, policy)
+    limits = RolloutLimits(this_pass)
     refused: dict[InstanceId, Hold] = {}
     notes: dict[str, None] = {}
     for instance in in_order(able, limits.tasks_moved_again):
@@ -206,20 +213,22 @@ def _would_take(instance: Instance) -> Version | None:
     return report.target if report is not None else None
 
 
-def _behind(instance: Instance, limits: RolloutLimits, fleet: Fleet, policy: Policy) -> Hold | None:
+def _behind(instance: Instance, limits: RolloutLimits, this_pass: Pass) -> Hold | None:
     """The first hold that does not pass by itself, after those that do; None if there is none."""
     report = instance.check_answer.report if instance.check_answer is not None else None
     if report is None or report.target is None:
         return None
-    before = answers_about(instance, report, report.target, fleet, policy)
+    before = answers_about(instance, report, report.target, this_pass)
     answers = (*before, *limits.answers(instance, report, report.target, room=True))
     return first_hold([one for one in answers if one.hold is not None and one.hold.reason not in HELD_BY_TIME])
 
 
-def _blocked(update: Update, fleet: Fleet, policy: Policy) -> Hold:
+def _blocked(update: Update, this_pass: Pass) -> Hold:
     """Why an instance cannot be scheduled: instances that stay out of service fill the budget."""
-    refusal = count_budget(fleet, policy).refusal(update.zone)
-    calendars = hold_for_calendars(policy.rules.calendars, fleet.calendars, fleet.at, FORECAST_HORIZON)
+    refusal = count_budget(this_pass).refusal(update.zone)
+    calendars = hold_for_calendars(
+        this_pass.policy.rules.calendars, this_pass.fleet.calendars, this_pass.at, FORECAST_HORIZON
+    )
     return refusal or calendars or hold(Reason.NO_PLACE)
 
 
@@ -257,11 +266,12 @@ def _dated(update: Update, fleet: Fleet) -> Update:
     return replace(update, days_behind=late.days(fleet.at)) if late is not None else update
 
 
-def _forecast(updates: tuple[Update, ...], fleet: Fleet, policy: Policy, pace: Pace) -> Forecast:
+def _forecast(updates: tuple[Update, ...], this_pass: Pass, pace: Pace) -> Forecast:
+    fleet = this_pass.fleet
     targets = {update.target for update in updates}
     # With several versions, waits that one of them may skip are not taken into account.
-    rules = rules_for(next(iter(targets)), fleet, policy) if len(targets) == 1 else policy.rules
-    budget = count_budget(fleet, policy)
+    rules = rules_for(next(iter(targets)), this_pass) if len(targets) == 1 else this_pass.policy.rules
+    budget = count_budget(this_pass)
     lasting = set(in_quarantine(fleet))
     taken = tuple(zone for id_, zone in budget.taken if id_ in lasting or fleet.instances[id_].claim is None)
     limits = Limits(budget.limit, budget.limit_per_zone, taken)
@@ -271,8 +281,8 @@ def _forecast(updates: tuple[Update, ...], fleet: Fleet, policy: Policy, pace: P
         )
         for one in updates
     ]
-    rolls = {version: roll_of(version, fleet, policy) for version in targets} if rules.checkpoints.steps else {}
+    rolls = {version: roll_of(version, this_pass) for version in targets} if rules.checkpoints.steps else {}
     lately = begun_lately(fleet)
     opens, closes = (at(rules.calendars, fleet.calendars) for at in (opens_at, closes_at))
     reckoned = Rolls(rules.schedule, rules.checkpoints, rolls, lately, opens, closes)
-    return forecast(pending, pace, limits, reckoned, fleet.at)
+    return forecast(pending, pace, limits, reckoned, this_pass.at)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from bottlerocket_ecs_updater.core.decision.outside import members
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.services import Service
-from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,10 @@ class NeverMoves:
 RollAdvice = TakesDrained | NeverMoves
 
 
-def advise_on_roll(fleet: Fleet, policy: Policy) -> tuple[RollAdvice, ...]:
+def advise_on_roll(this_pass: Pass) -> tuple[RollAdvice, ...]:
     """Advice before a rollout; none if it can reach every host."""
-    ours = list(members(fleet, policy))
-    return (*_protections(ours, fleet), *_rigid(ours, fleet))
+    ours = list(members(this_pass))
+    return (*_protections(ours, this_pass.fleet), *_rigid(ours, this_pass.fleet))
 
 
 def _protections(ours: Iterable[Instance], fleet: Fleet) -> Iterator[TakesDrained]:

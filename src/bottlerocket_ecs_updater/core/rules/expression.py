@@ -215,11 +215,11 @@ def _holds(comparison: Comparison, have: frozenset[str]) -> bool:
             return not any(re.fullmatch(wanted[0], one) for one in have)
         case operator:
             if comparison.subject == _VERSION:
-                return any(_signed(operator, _releases(one, wanted[0])) for one in have)
+                return any(_signed(operator, _versions(one, wanted[0])) for one in have)
             return any(_ordered(operator, one, wanted[0]) for one in have)
 
 
-def _releases(have: str, wanted: str) -> int:
+def _versions(have: str, wanted: str) -> int:
     """Compare two versions of the agent number by number: 1.9.0 is before 1.89.2."""
     left, right = (tuple(map(int, re.findall(r"\d+", text))) for text in (have, wanted))
     return (left > right) - (left < right)

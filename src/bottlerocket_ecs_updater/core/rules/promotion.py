@@ -140,10 +140,10 @@ def _lacks(
     found = [_Lack(f"the standing {key} cannot be read", anew) for key in shared.unreadable]
     found += (_Lack(f"{_name(place)} has lost its standing", anew) for place in shared.lost)
     members = [one for one in shared.standings if one.stage == requirement.stage]
-    heard = [one for one in members if not (rules.ignore_silent and one.silent(rules.silent_after, now))]
-    if not heard:
+    counted = [one for one in members if not (rules.ignore_silent and one.silent(rules.silent_after, now))]
+    if not counted:
         found.append(_Lack("no cluster of it has reported", anew))
-    found += (lack for one in heard if (lack := _lack(one, requirement, version, rules, now)) is not None)
+    found += (lack for one in counted if (lack := _lack(one, requirement, version, rules, now)) is not None)
     return sorted(found, key=lambda lack: lack.until, reverse=True)
 
 

@@ -15,7 +15,7 @@ from bottlerocket_ecs_updater.core.rules.health import HealthRules
 from bottlerocket_ecs_updater.core.rules.promotion import StageRules
 from bottlerocket_ecs_updater.core.rules.selection import Selection
 from bottlerocket_ecs_updater.core.rules.tasks import TaskRules
-from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules
 from bottlerocket_ecs_updater.core.rules.windows import Schedule
 
 
@@ -24,7 +24,7 @@ class Rules:
     """All rules that an operator may set. By default only running tasks hold an instance."""
 
     selection: Selection = field(default_factory=Selection)
-    releases: ReleaseRules = field(default_factory=ReleaseRules)
+    versions: VersionRules = field(default_factory=VersionRules)
     schedule: Schedule = field(default_factory=Schedule)
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     tasks: TaskRules = field(default_factory=TaskRules)
@@ -43,7 +43,7 @@ class Rules:
         schedule = Schedule(() if windows else self.schedule.windows, () if freezes else self.schedule.freezes)
         return replace(
             self,
-            releases=replace(self.releases, minimum_age=timedelta()),
+            versions=replace(self.versions, minimum_age=timedelta()),
             schedule=schedule,
             checkpoints=replace(self.checkpoints, steps=()),
             stages=replace(self.stages, promoted_by=()),
@@ -53,7 +53,7 @@ class Rules:
     def needs_memory(self) -> tuple[str, ...]:
         """The settings in use that need a state store, because they depend on what earlier runs saw."""
         asked = {
-            "minimum-age": self.releases.minimum_age > timedelta(),
+            "minimum-age": self.versions.minimum_age > timedelta(),
             "checkpoints": bool(self.checkpoints.steps),
             "max-per-day": self.checkpoints.per_day is not None,
             "stage": bool(self.stages.stage),

@@ -121,7 +121,7 @@ class Downgrades(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class ReleaseRules:
+class VersionRules:
     """Which versions the operator admits; by default all."""
 
     pin: VersionRange | None = None
@@ -136,7 +136,7 @@ class ReleaseRules:
 
 
 def admit(
-    target: Version, running: Version, rules: ReleaseRules, first_seen: Mapping[Version, datetime], now: datetime
+    target: Version, running: Version, rules: VersionRules, first_seen: Mapping[Version, datetime], now: datetime
 ) -> Hold | None:
     """Why a host that runs one version may not be updated to another now; None if it may."""
     denied = next((rule for rule in rules.deny if rule.holds(target)), None)
@@ -153,7 +153,7 @@ def admit(
     return _too_young(target, rules.minimum_age, first_seen.get(target), now)
 
 
-def admitted_at(target: Version, rules: ReleaseRules, first_seen: Mapping[Version, datetime]) -> datetime | None:
+def admitted_at(target: Version, rules: VersionRules, first_seen: Mapping[Version, datetime]) -> datetime | None:
     """When a version is old enough; None if it was not recorded yet."""
     seen = first_seen.get(target)
     return None if seen is None else seen + rules.minimum_age

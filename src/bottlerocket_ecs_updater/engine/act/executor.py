@@ -190,7 +190,7 @@ class Executor:
         """Whether the instance may have been set ACTIVE, but ECS has neither confirmed nor shown it."""
         instance = self._known.instance(id_)
         registration, progress = instance.registration, instance.progress
-        sent = progress.return_sent_at is not None and not progress.return_confirmed
+        sent = progress.sent_return is not None and not progress.return_confirmed
         return sent and registration is not None and registration.status is not Status.ACTIVE
 
     def _try_batch(self, batch: Sequence[Command]) -> set[InstanceId]:

@@ -43,7 +43,7 @@ class Progress:
     cluster: str = ""
     bottlerocket: int = 0
     phases: dict[InstanceId, Phase] = field(default_factory=dict)
-    releases: dict[InstanceId, Version] = field(default_factory=dict)
+    versions: dict[InstanceId, Version] = field(default_factory=dict)
     became: dict[InstanceId, OutcomeKind] = field(default_factory=dict)
     """The final outcomes of instances so far."""
     holds: dict[InstanceId, Reason] = field(default_factory=dict)
@@ -134,7 +134,7 @@ class Progress:
         id_ = event.instance
         match event:
             case e.HostChecked(answer=HostReport(running=running)) | e.Rebooted(version=running):
-                self.releases[id_] = running
+                self.versions[id_] = running
             case e.InstanceHeld(hold=hold):
                 self.holds[id_] = hold.reason
                 self._let_go(id_)

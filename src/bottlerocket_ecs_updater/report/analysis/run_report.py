@@ -163,8 +163,8 @@ class RunReport:
     def moved(self) -> int | None:
         """How many service tasks the drains moved; None if that is not recorded."""
         lanes = self.timeline.lanes.values() if self.timeline is not None else ()
-        told = [lane.moved for lane in lanes if lane.moved is not None]
-        return sum(told) if told else None
+        moved = [lane.moved for lane in lanes if lane.moved is not None]
+        return sum(moved) if moved else None
 
     @property
     def median_out_of_service(self) -> timedelta | None:
@@ -289,8 +289,8 @@ def _headline(summary: Summary, ending: Ending, events: Sequence[Event]) -> str:
 
 def _by_what(summary: Summary) -> str:
     """The signal that stopped the run, if it is recorded."""
-    told = re.match(r"SIG[A-Z]+\b", summary.why)
-    return f" by {told[0]}" if told else ""
+    signal = re.match(r"SIG[A-Z]+\b", summary.why)
+    return f" by {signal[0]}" if signal else ""
 
 
 def _trouble_in_words(quarantined: int, failed: int) -> str:

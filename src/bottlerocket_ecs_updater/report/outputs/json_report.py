@@ -2,7 +2,7 @@
 
     {"format": 1, "run": "…", "cluster": "…", "outcome": "halted", "headline": "…", "needs_a_person": […], …}
 
-Times are RFC 3339 in UTC, spans are seconds, releases are their text. A change that would be misread raises FORMAT.
+Times are RFC 3339 in UTC, spans are seconds, versions are text. A change that would be misread raises FORMAT.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def report_object(account: RunReport) -> dict[str, Any]:
             }
             for group in account.holds
         ],
-        "releases": [
-            {"release": str(move.version), "before": move.before, "after": move.after} for move in account.moves
+        "versions": [
+            {"version": str(move.version), "before": move.before, "after": move.after} for move in account.moves
         ],
         "instances": [_instance(account, row) for row in summary.rows],
         "most_out_of_service_at_once": account.most_out_at_once,
@@ -103,7 +103,7 @@ def _trouble(trouble: Trouble) -> dict[str, Any]:
 
 def _instance(account: RunReport, row: Row) -> dict[str, Any]:
     lane = account.lane(row)
-    told: dict[str, Any] = {
+    value: dict[str, Any] = {
         "instance": row.instance,
         "became": row.became.value,
         "reason": row.code,
@@ -111,9 +111,9 @@ def _instance(account: RunReport, row: Row) -> dict[str, Any]:
         "to_do": row.remedy,
     }
     if lane is None:
-        return told
+        return value
     after = row.versions[-1] if row.versions else lane.after
-    return told | {
+    return value | {
         "release_before": str(lane.before) if lane.before is not None else None,
         "release_after": str(after) if after is not None else None,
         "out_of_service_seconds": lane.out_of_service.total_seconds(),

@@ -116,9 +116,9 @@ class Live:
             if progress.count(became) or became is OutcomeKind.UPDATED
         ]
         ours = progress.bottlerocket or len(progress.phases)
-        told = [f"{sanitize(progress.cluster)}: {ours} instances", *counts, f"{progress.to_come} to come"]
+        shown = [f"{sanitize(progress.cluster)}: {ours} instances", *counts, f"{progress.to_come} to come"]
         began = progress.began or now
-        return ", ".join([*told, f"after {span(now - began)}"])
+        return ", ".join([*shown, f"after {span(now - began)}"])
 
     def _forecast(self, now: datetime) -> str:
         ends = self._progress.ends_at(now)
@@ -129,8 +129,8 @@ class Live:
     def _row(self, instance: str, one: InProgress, now: datetime, columns: int) -> str:
         quarantined = instance in self._progress.quarantined
         phase = "quarantined" if quarantined else sanitize(one.phase)
-        told = f"  {sanitize(instance):<19}  {phase:<11}  {span(max(now - one.since, now - now)):>7}  {one.change}"
-        line = _cut(told, columns)
+        text = f"  {sanitize(instance):<19}  {phase:<11}  {span(max(now - one.since, now - now)):>7}  {one.change}"
+        line = _cut(text, columns)
         return self._paint.bad(line) if quarantined else line
 
 

@@ -41,7 +41,7 @@ def _lines(account: RunReport) -> Iterator[str]:
         yield from ("", "## What is broken, and what to do")
         for trouble in account.troubles:
             yield from _trouble(trouble)
-    yield from _releases(account)
+    yield from _versions(account)
     if account.holds:
         yield from ("", "## Held back", "", "instances | why | what to do", "---:|---|---")
         for group in account.holds:
@@ -80,7 +80,7 @@ def _trouble(trouble: Trouble) -> Iterator[str]:
     yield from (f"- {one.purpose}: {', '.join(map(code, one.lines))}" for one in trouble.commands)
 
 
-def _releases(account: RunReport) -> Iterator[str]:
+def _versions(account: RunReport) -> Iterator[str]:
     if account.moves:
         yield from ("", "## Versions", "", "version | before | after", "---|---:|---:")
         yield from (f"{move.version} | {move.before} | {move.after}" for move in reversed(account.moves))
@@ -94,10 +94,10 @@ def _hold(group: Group) -> str:
 
 
 def _costs(account: RunReport) -> Iterator[str]:
-    told = durations(account)
-    if told:
+    rows = durations(account)
+    if rows:
         yield from ("", "## Durations", "", "part | times | shortest | median | longest", "---|---:|---:|---:|---:")
-        yield from (f"{one.part} | {one.times} | {one.shortest} | {one.median} | {one.longest}" for one in told)
+        yield from (f"{one.part} | {one.times} | {one.shortest} | {one.median} | {one.longest}" for one in rows)
     proven = account.summary.reboots
     if proven:
         seen, unseen, twice = (proven.get(way, 0) for way in ("seen_to_begin", "over_unseen", "proven_twice"))

@@ -246,8 +246,8 @@ def _trouble(trouble: Trouble) -> str:
         left = len(trouble.lanes) - NAMED_MAX
     if left > 0:
         lines.append(f"  … and {left} more")
-    told = [*map(_line, lines), _line(f"To do: {trouble.to_do}"), *typed_text(trouble.commands)]
-    return "\n".join(told)
+    block = [*map(_line, lines), _line(f"To do: {trouble.to_do}"), *typed_text(trouble.commands)]
+    return "\n".join(block)
 
 
 def typed_text(commands: Sequence[SuggestedCommands]) -> list[str]:

@@ -23,7 +23,7 @@ from bottlerocket_ecs_updater.report.analysis.summary import Summary, summarize
 from bottlerocket_ecs_updater.report.analysis.timeline import Part, Timeline, timeline_of
 
 NAMESPACE = "BottlerocketEcsUpdater"
-CLUSTER, RELEASE, REASON = "Cluster", "Release", "Reason"
+CLUSTER, VERSION, REASON = "Cluster", "Version", "Reason"
 
 GAUGES_EVERY = timedelta(seconds=60)
 """The interval of the gauges: the resolution of a metric. CloudWatch would average more frequent values."""
@@ -73,7 +73,7 @@ METRICS: tuple[Metric, ...] = (
     *(Metric(name, "Count", f"Instances in the phase {phase.value}.") for phase, name in _PHASES.items()),
     *(Metric(name, "Seconds", f"How long each instance was {part.value}.") for part, name in _PARTS.items()),
     Metric("SecondsOutOfService", "Seconds", "How long each instance that returned was out of service."),
-    Metric("InstancesOnRelease", "Count", "Instances by the version that they run.", RELEASE),
+    Metric("InstancesOnVersion", "Count", "Instances by the version that they run.", VERSION),
     Metric("InstancesHeldByReason", "Count", "Instances that were held back, by reason.", REASON),
 )
 
@@ -126,9 +126,9 @@ class Metrics:
         timeline = timeline_of(self._past)
         if timeline is not None:
             self._write_all(now, _spans(timeline))
-        releases = Counter(str(version) for version in self._standing.releases.values())
-        for release, count in _largest(releases):
-            self._write(now, {"InstancesOnRelease": count}, RELEASE, release)
+        versions = Counter(str(version) for version in self._standing.versions.values())
+        for version, count in _largest(versions):
+            self._write(now, {"InstancesOnVersion": count}, VERSION, version)
         reasons = Counter(row.code for row in summary.rows if row.became is OutcomeKind.HELD)
         for reason, count in _largest(reasons):
             self._write(now, {"InstancesHeldByReason": count}, REASON, reason)

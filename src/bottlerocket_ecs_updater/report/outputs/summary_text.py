@@ -60,7 +60,7 @@ def headline(summary: Summary) -> str:
     """What happened, in one sentence."""
     counts = summary.counts
     ours = len(summary.rows) - counts[OutcomeKind.NOT_BOTTLEROCKET]
-    told = [
+    numbers = [
         f"{counts[became]} {became.words}"
         for became in OutcomeKind
         if counts[became] and became is not OutcomeKind.UPDATED
@@ -71,7 +71,7 @@ def headline(summary: Summary) -> str:
         # It exited early, or could not begin, so it knows nothing about instances.
         return f"no instance was looked at{where} in {span(summary.took)}{run}"
     first = f"{counts[OutcomeKind.UPDATED]} of {ours} instances updated{where} in {span(summary.took)}{run}"
-    return "; ".join([first, ", ".join(told)]) if told else first
+    return "; ".join([first, ", ".join(numbers)]) if numbers else first
 
 
 def _groups(rows: Sequence[Row]) -> list[list[Row]]:

@@ -2,7 +2,7 @@
 
     {"format": 1, "event": "instance.updated", "at": "2026-01-05T09:24:11Z", "instance": "i-…", "source": "1.20.0", …}
 
-Times are RFC 3339 in UTC, spans are seconds, releases are their text, reasons and failures are their code with their
+Times are RFC 3339 in UTC, spans are seconds, versions are text, reasons and failures are their code with their
 facts. Where a value is one of several kinds, a word beside it says which: `answer` for what a host said, `became` for
 what an instance came to. Keys that are not known are passed over, so that a newer updater may add some; a change that
 an older one would misread raises FORMAT.
@@ -44,6 +44,9 @@ EVENTS: Mapping[str, type[Event]] = {
 }
 """Event classes by name."""
 
+_RENAMED = {"telling.failed": "output.failed"}
+"""Event names in records of earlier versions."""
+
 _ANSWERS: Mapping[type, str] = {HostReport: "report", HostProblem: "problem"}
 _BECAME: Mapping[type, str] = {
     Updated: "updated",
@@ -76,7 +79,8 @@ def decode(line: str | bytes) -> Event:
 def _event(value: Mapping[str, Any]) -> Event:
     if value.get("format") != FORMAT:
         raise readjson.Unreadable(f"format {value.get('format')!r}; this updater reads format {FORMAT}")
-    kind = EVENTS.get(str(value.get("event")))
+    name = str(value.get("event"))
+    kind = EVENTS.get(_RENAMED.get(name, name))
     if kind is None:
         raise readjson.Unreadable(f"no event that this updater knows: {value.get('event')!r}")
     try:
@@ -103,7 +107,8 @@ def _converter() -> Converter:
     return made
 
 
-_REASONS = {reason.code: reason for reason in Reason}
+_REASONS = {reason.code: reason for reason in Reason} | {"version-suspect": Reason.VERSION_SUSPECT}
+"""Reasons by code, also by the codes in records of earlier versions."""
 _FAILURES = {failure.code: failure for failure in Failure}
 
 

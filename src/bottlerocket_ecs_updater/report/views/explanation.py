@@ -7,14 +7,16 @@ from datetime import datetime
 from typing import Any
 
 from bottlerocket_ecs_updater.core.decision.backoff import UNTIL_CLEARED
+from bottlerocket_ecs_updater.core.decision.claimed.quarantine import still_quarantined
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Done
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer
 from bottlerocket_ecs_updater.core.model.auto_scaling import InGroup, NoGroup
+from bottlerocket_ecs_updater.core.model.claim import Claim
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import UpToDate
-from bottlerocket_ecs_updater.core.model.phase import phase_of
+from bottlerocket_ecs_updater.core.model.phase import Phase, phase_of
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.model.time_text import time_text, write_time
 from bottlerocket_ecs_updater.core.planning.behind import behind
@@ -38,15 +40,18 @@ ASKS = {
     "pause": "updates are not paused",
     "selection": "your rules select it",
     "auto-scaling": "its Auto Scaling group is not replacing or terminating it",
-    "release": "your rules allow the version",
+    "version": "your rules allow the version",
     "check": "it answered its update check",
+    "published": "the version is published for its variant",
     "promotion": "the stages that it waits for have finished the version, or it waits for none",
     "window": "updates are allowed now, and there is enough time",
+    "calendar": "all change calendars are open for long enough",
     "own-host": "the updater's own task does not run on it, or another run can update it",
     "tasks": "its tasks can be moved",
     "health": "all health checks pass",
     "pace": "neither a checkpoint nor the daily limit is reached",
     "services": "ECS describes every service with tasks on it",
+    "drains": "no service on it blocked an earlier drain",
     "deployments": "no deployment is in progress",
     "room": "its tasks have room elsewhere",
     "budget": "the budget has a free slot",
@@ -86,8 +91,7 @@ def _why(answer: Answer) -> str:
 def _conclusion(explanation: Explanation) -> str:
     claim = explanation.instance.claim
     if claim is not None:
-        phase = phase_of(explanation.instance).value
-        return f"It is {phase}, updating from {claim.source} to {claim.target}: the next run finishes it first."
+        return _claimed(explanation.instance, claim)
     outcome = explanation.outcome
     if outcome is None and isinstance(explanation.candidate, Done):
         return "A run has just finished with it."
@@ -102,9 +106,20 @@ def _conclusion(explanation: Explanation) -> str:
             return _may_go(explanation)
 
 
+def _claimed(instance: Instance, claim: Claim) -> str:
+    """What an update in progress leads to, or one that failed and keeps the instance out of service."""
+    phase = phase_of(instance)
+    update = f"It is {phase.value}, updating from {claim.source} to {claim.target}"
+    if phase is Phase.QUARANTINED:
+        why = still_quarantined(instance, claim)
+        return f"{update}: {sanitize(str(why))}. To do: {why.remedy}."
+    since = f"since {time_text(claim.since)}, by run {claim.run}"
+    return f"{update}, {since}. If that run has ended, the next one finishes it first."
+
+
 def _may_go(explanation: Explanation) -> str:
-    told, turn = explanation.instance.check_answer, explanation.turn
-    target = told.report.target if told is not None and told.report is not None else None
+    check, turn = explanation.instance.check_answer, explanation.turn
+    target = check.report.target if check is not None and check.report is not None else None
     to = f" to {target}" if target is not None else ""
     if turn is None:
         return f"Nothing holds it: a run would update it{to}, after those that come before it."
@@ -117,6 +132,7 @@ def _known(instance: Instance, fleet: Fleet) -> Iterator[Row]:
     if registration is not None:
         yield "zone", instance.zone or "unknown"
         yield "status in ECS", f"{registration.status.value}, agent {_connected(registration.connected)}"
+        yield "health in ECS", _health(instance)
         yield "variant", registration.variant or "none: not a Bottlerocket host"
         yield "provider", registration.capacity_provider or "no capacity provider"
         yield from _group(instance)
@@ -132,6 +148,15 @@ def _known(instance: Instance, fleet: Fleet) -> Iterator[Row]:
     for task in instance.tasks.left if instance.tasks is not None else ():
         kind = "daemon" if task.daemon else "service" if task.of_service else "standalone"
         yield "task", f"{task.group or task.family or task.arn} ({kind}, {task.last_status})"
+
+
+def _health(instance: Instance) -> str:
+    registration, progress = instance.registration, instance.progress
+    health = registration.health if registration is not None else None
+    if health is None:
+        return "not reported by its agent"
+    since = f", since {time_text(progress.impaired_since)} or earlier" if progress.impaired_since is not None else ""
+    return f"{health}{since}"
 
 
 def _group(instance: Instance) -> Iterator[Row]:
@@ -152,13 +177,13 @@ def _connected(connected: bool) -> str:  # noqa: FBT001 - one fact
 
 
 def _told(instance: Instance, fleet: Fleet) -> Iterator[Row]:
-    told = instance.check_answer
-    if told is None:
+    check = instance.check_answer
+    if check is None:
         return
-    if not isinstance(told.answer, HostReport):
-        yield "its check", f"{told.answer.problem.value}: {told.answer.detail}"
+    if not isinstance(check.answer, HostReport):
+        yield "its check", f"{check.answer.problem.value}: {check.answer.detail}"
         return
-    report = told.answer
+    report = check.answer
     yield "runs", str(report.running)
     late = behind(report.running, fleet.past.first_seen)
     if late is not None:
@@ -184,7 +209,8 @@ def _history(instance: Instance, fleet: Fleet) -> Iterator[Row]:
     if rest is not None:
         until = UNTIL_CLEARED if rest.rolled_back else time_text(rest.until)
         tries = counted(rest.attempts, "attempt")
-        yield "backing off", f"until {until}, after {tries} at {rest.version}: {rest.why}"
+        word = "backing off" if rest.until > fleet.at else "backed off"
+        yield word, f"until {until}, after {tries} at {rest.version}: {rest.why}"
 
 
 def _code(outcome: Hold | Failed | UpToDate | None) -> str | None:
@@ -207,6 +233,7 @@ def explanation_json(explanation: Explanation, fleet: Fleet, cluster: str) -> di
         "at": write_time(fleet.at),
         "conclusion": _conclusion(explanation),
         "reason": _code(outcome),
+        "phase": phase_of(explanation.instance).value if explanation.instance.claim is not None else None,
         "turn": None
         if explanation.turn is None
         else {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +11,7 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, time_text, write_time
 from bottlerocket_ecs_updater.core.planning.forecast import Batch
-from bottlerocket_ecs_updater.core.planning.plan import ForecastBasis, Plan, Update
+from bottlerocket_ecs_updater.core.planning.plan import ForecastBasis, Plan, Unfinished, Update
 from bottlerocket_ecs_updater.report.views.advice import advice_json, advice_lines
 from bottlerocket_ecs_updater.report.words.grouping import counted, grouped, id_lines
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
@@ -29,14 +29,8 @@ def plan_text(plan: Plan, cluster: str) -> str:
 
 def _lines(plan: Plan, cluster: str) -> Iterator[str]:
     yield f"Plan for cluster {cluster}, as of {time_text(plan.at)}. Nothing was changed."
-    if plan.unfinished:
-        yield "\nFinished first, started by an earlier run:"
-        for each in plan.unfinished:
-            claim = each.claim
-            yield (
-                f"  {each.instance}  {each.phase.value:<12} {claim.source} → {claim.target}, "
-                f"run {claim.run}, since {time_text(claim.since)}"
-            )
+    yield from _unfinished([one for one in plan.unfinished if one.quarantined is None])
+    yield from _quarantined(plan)
     yield from _updates(plan)
     above = {update.instance for update in plan.later}
     yield from _reasons("Failing", [(id_, why.failure.code, why) for id_, why in plan.failing], above)
@@ -48,6 +42,22 @@ def _lines(plan: Plan, cluster: str) -> Iterator[str]:
         for version, some in grouped(plan.current, lambda pair: pair[1]).items():
             yield from id_lines([id_ for id_, _ in some], "  ", str(version))
     yield from advice_lines(plan.advice)
+
+
+def _unfinished(unfinished: list[Unfinished]) -> Iterator[str]:
+    if unfinished:
+        yield "\nFinished first, started by an earlier run:"
+    for each in unfinished:
+        claim = each.claim
+        yield (
+            f"  {each.instance}  {each.phase.value:<12} {claim.source} → {claim.target}, "
+            f"run {claim.run}, since {time_text(claim.since)}"
+        )
+
+
+def _quarantined(plan: Plan) -> Iterator[str]:
+    rows = [(one.instance, one.phase.value, one.quarantined) for one in plan.unfinished if one.quarantined is not None]
+    yield from _reasons("Out of service until they are healthy or a person acts", rows, set())
 
 
 def _updates(plan: Plan) -> Iterator[str]:
@@ -89,8 +99,8 @@ def _reckoning(reckoning: ForecastBasis) -> Iterator[str]:
     recorded = {what: count for what, (_, count) in parts.items() if count}
     stated = [what for what in parts if what not in recorded]
     if recorded:
-        told = ", ".join(f"{count} {what}" for what, count in recorded.items())
-        yield f"  medians of this cluster's recorded updates: {told}"
+        medians = ", ".join(f"{count} {what}" for what, count in recorded.items())
+        yield f"  medians of this cluster's recorded updates: {medians}"
     if stated:
         whole = (
             "all of these are defaults" if not recorded else f"default{'s' * (len(stated) > 1)}: {', '.join(stated)}"
@@ -128,7 +138,7 @@ def _what(update: Update) -> str:
 
 def _reasons(
     title: str,
-    told: list[tuple[InstanceId, str, Hold | Failed]],
+    rows: Sequence[tuple[InstanceId, str, Hold | Failed]],
     above: set[InstanceId],
     behind: Mapping[InstanceId, Hold] = MappingProxyType({}),
 ) -> Iterator[str]:
@@ -136,9 +146,9 @@ def _reasons(
 
     Instances that are already listed in a batch of the forecast are only counted.
     """
-    if told:
-        yield f"\n{title}: {len(told)}"
-    for (code, remedy), alike in grouped(told, lambda one: (one[1], one[2].remedy)).items():
+    if rows:
+        yield f"\n{title}: {len(rows)}"
+    for (code, remedy), alike in grouped(rows, lambda one: (one[1], one[2].remedy)).items():
         yield f"  {code}: {len(alike)}"
         for why, some in grouped(alike, lambda one: str(one[2])).items():
             yield f"    {sanitize(why)}"

@@ -43,6 +43,8 @@ class LastRun:
     ended: datetime | None
     why: str
     counts: dict[str, int]
+    recorded: datetime | None = None
+    """When its last event so far was; None if it left none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,14 +249,20 @@ def _who_acts(status: ClusterStatus) -> Iterator[str]:
         yield f"\nThe lease is held by {sanitize(lease.holder)}{since} (a run, or one that was killed)."
     last = status.last
     if last is not None:
-        ended = f"ended {last.ended:%Y-%m-%d %H:%M} UTC" if last.ended else "has not ended, or was killed"
-        counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in last.counts.items() if count)
-        yield f"Last run {last.run} {ended}: {last.outcome or 'open'}{'; ' + counts if counts else ''}"
+        yield f"Last run {last.run} {_last_run(last)}"
         if last.why:
             yield f"  {sanitize(last.why)}"
     else:
         yield "No run is recorded yet."
     yield _next_run(status)
+
+
+def _last_run(last: LastRun) -> str:
+    if last.ended is None:
+        recorded = f"; its last event is of {time_text(last.recorded)}" if last.recorded is not None else ""
+        return f"is in progress, or was killed{recorded}."
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in last.counts.items() if count)
+    return f"ended {last.ended:%Y-%m-%d %H:%M} UTC: {last.outcome}{'; ' + counts if counts else ''}"
 
 
 def _next_run(status: ClusterStatus) -> str:
@@ -314,6 +322,7 @@ def status_json(status: ClusterStatus) -> dict[str, Any]:
             "run": last.run,
             "outcome": last.outcome,
             "ended": write_time(last.ended) if last.ended else None,
+            "last_event": write_time(last.recorded) if last.recorded else None,
             "why": last.why,
             "counts": last.counts,
         },

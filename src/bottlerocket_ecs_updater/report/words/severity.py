@@ -82,7 +82,7 @@ WANTS_A_PERSON = frozenset(
         Reason.UNKNOWN_STATE,
         Reason.NO_ANSWER,
         Reason.END_OF_LIFE_VARIANT,
-        Reason.RELEASE_SUSPECT,
+        Reason.VERSION_SUSPECT,
         Reason.VERSION_BREAKS_TASKS,
         Reason.DRAIN_BLOCKED,
         Reason.CLAIM_REMOVED,

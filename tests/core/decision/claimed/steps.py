@@ -7,6 +7,7 @@ from typing import Any
 from tests.core.builders import NEW, OLD, POLICY, fleet
 
 from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.command import Command, NextStep
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Updated
@@ -17,7 +18,7 @@ UPDATED = Updated(OLD, NEW)
 def next_step(one: Instance, **changes: Any) -> NextStep:
     """The next step in a fleet of this instance alone, changed by the given fields."""
     assert one.claim is not None
-    return proceed(one, one.claim, fleet(one, **changes), POLICY)
+    return proceed(one, one.claim, Pass(fleet(one, **changes), POLICY))
 
 
 def kinds(step: NextStep) -> list[type[Command]]:

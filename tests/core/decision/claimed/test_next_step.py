@@ -18,6 +18,7 @@ from tests.core.builders import (
     RUN,
     SECOND,
     a_claim,
+    a_return,
     available,
     check_answer,
     claimed,
@@ -37,6 +38,7 @@ from tests.core.decision.claimed.steps import UPDATED, kinds, next_step
 
 from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
 from bottlerocket_ecs_updater.core.decision.decide import decide
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import (
     Check,
@@ -52,12 +54,13 @@ from bottlerocket_ecs_updater.core.model.container_instance import Status, Tasks
 from bottlerocket_ecs_updater.core.model.fleet import Durations, Halt
 from bottlerocket_ecs_updater.core.model.host_report import HostAnswer, Problem
 from bottlerocket_ecs_updater.core.model.ids import RunId
-from bottlerocket_ecs_updater.core.model.instance import Instance, RunProgress
+from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
+from bottlerocket_ecs_updater.core.model.run_progress import RunProgress, SentDrain
 from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
 
 
 def let_go(verdict: NextStep) -> Reason:
@@ -195,10 +198,10 @@ def test_a_host_is_asked_while_its_last_tasks_stop() -> None:
 
 
 def test_a_version_that_was_denied_since_the_drain_began_is_given_back() -> None:
-    denied = replace(POLICY, rules=Rules(releases=ReleaseRules(deny=parse_ranges(str(NEW)))))
+    denied = replace(POLICY, rules=Rules(versions=VersionRules(deny=parse_ranges(str(NEW)))))
     one = claimed(tasks=(task(),))
     assert one.claim is not None
-    verdict = proceed(one, one.claim, fleet(one), denied)
+    verdict = proceed(one, one.claim, Pass(fleet(one), denied))
     assert kinds(verdict) == [Return, Unmark]
 
 
@@ -318,7 +321,7 @@ def test_nothing_is_drained_on_looks_that_are_not_fresh() -> None:
 def unclear_drain(seconds: int) -> Instance:
     """An instance of whose drain nothing is known but when it was asked for."""
     one = marked_only()
-    return replace(one, progress=replace(one.progress, drain_sent_at=NOW - seconds * SECOND))
+    return replace(one, progress=replace(one.progress, drain=SentDrain(NOW - seconds * SECOND)))
 
 
 def test_a_drain_that_may_have_been_sent_is_waited_for() -> None:
@@ -332,7 +335,7 @@ def test_a_drain_is_waited_for_as_long_as_ecs_may_lag_however_close_the_looks_ar
     drained = replace(one, progress=replace(one.progress, drain_seen=True))
     assert drained.claim is not None
     close = replace(POLICY, poll_interval=2 * SECOND)
-    assert kinds(proceed(drained, drained.claim, fleet(drained), close)) == []
+    assert kinds(proceed(drained, drained.claim, Pass(fleet(drained), close))) == []
 
 
 def test_a_drain_that_no_look_shows_is_sent_again() -> None:
@@ -375,9 +378,7 @@ def test_an_instance_whose_claim_was_removed_is_left_as_it_is() -> None:
 def returning(seconds: int, *, confirmed: bool, status: Status = Status.DRAINING) -> Instance:
     """An instance that we set ACTIVE so long ago."""
     claim = a_claim(ClaimPhase.REBOOTING)
-    progress = drained_by_us(
-        claim, return_sent_at=NOW - seconds * SECOND, return_confirmed=confirmed, pending_outcome=UPDATED
-    )
+    progress = drained_by_us(claim, sent_return=a_return(NOW - seconds * SECOND, UPDATED, confirmed=confirmed))
     return claimed(claim=claim, says=rebooted(), status=status, progress=progress)
 
 

@@ -20,6 +20,7 @@ from tests.core.builders import (
     RUN,
     SECOND,
     a_claim,
+    a_proof,
     acceptance,
     available,
     claimed,
@@ -41,6 +42,7 @@ from tests.core.builders import (
 from tests.core.decision.claimed.steps import UPDATED, kinds, next_step
 
 from bottlerocket_ecs_updater.core.decision.claimed.next_step import proceed
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import (
     Cancel,
@@ -62,9 +64,10 @@ from bottlerocket_ecs_updater.core.model.outcome import Quarantined, Updated
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, Reason, failed
 from bottlerocket_ecs_updater.core.model.reboots import COMMAND_LIFE, FIRST_RUN, INHIBITED_FOR, RebootEnd, SentReboot
 from bottlerocket_ecs_updater.core.model.run_command import DocumentKind
+from bottlerocket_ecs_updater.core.model.run_progress import SentDrain
 from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES
 from bottlerocket_ecs_updater.core.rules.ruleset import Rules
-from bottlerocket_ecs_updater.core.rules.versions import ReleaseRules, parse_ranges
+from bottlerocket_ecs_updater.core.rules.versions import VersionRules, parse_ranges
 
 
 def waits(verdict: NextStep) -> bool:
@@ -168,16 +171,16 @@ def test_a_host_that_would_boot_into_something_else_by_now_is_given_back(says: H
 
 
 def test_a_version_that_was_denied_since_is_not_booted() -> None:
-    denied = replace(POLICY, rules=Rules(releases=ReleaseRules(deny=parse_ranges(str(NEW)))))
+    denied = replace(POLICY, rules=Rules(versions=VersionRules(deny=parse_ranges(str(NEW)))))
     one = rebooting()
     assert one.claim is not None
-    verdict = proceed(one, one.claim, fleet(one), denied)
+    verdict = proceed(one, one.claim, Pass(fleet(one), denied))
     assert (kinds(verdict), reason(verdict)) == ([Return, Unmark], Reason.VERSION_DENIED)
 
 
 def test_a_version_that_failed_on_others_since_is_not_booted() -> None:
     verdict = next_step(rebooting(), suspects={NEW: 2})
-    assert (kinds(verdict), reason(verdict)) == ([Return, Unmark], Reason.RELEASE_SUSPECT)
+    assert (kinds(verdict), reason(verdict)) == ([Return, Unmark], Reason.VERSION_SUSPECT)
 
 
 def test_an_instance_that_somebody_returned_before_its_reboot_is_let_go() -> None:
@@ -186,9 +189,9 @@ def test_an_instance_that_somebody_returned_before_its_reboot_is_let_go() -> Non
 
 def test_a_look_that_may_be_older_than_the_drain_says_nothing_of_somebody_who_returned_the_instance() -> None:
     one = rebooting(status=Status.ACTIVE)
-    drained = replace(one, progress=replace(one.progress, drain_sent_at=NOW - POLICY.reader_lag + SECOND))
+    drained = replace(one, progress=replace(one.progress, drain=SentDrain(NOW - POLICY.reader_lag + SECOND)))
     assert waits(next_step(drained))
-    drained = replace(one, progress=replace(one.progress, drain_sent_at=NOW - POLICY.reader_lag))
+    drained = replace(one, progress=replace(one.progress, drain=SentDrain(NOW - POLICY.reader_lag)))
     assert reason(next_step(drained)) is Reason.RETURNED_BY_OTHERS
 
 
@@ -384,7 +387,7 @@ def test_no_instance_is_given_back_while_a_reboot_may_still_strike() -> None:
     tried = old_boot(unknown_end(NOW - MINUTE), minutes=7, reboots=REBOOT_TRIES)
     for one, policy, changes in ((open_, short, {}), (tried, POLICY, {}), (open_, POLICY, {"blocked": "not allowed"})):
         assert one.claim is not None
-        verdict = proceed(one, one.claim, fleet(one, **changes), policy)
+        verdict = proceed(one, one.claim, Pass(fleet(one, **changes), policy))
         assert Return not in kinds(verdict)
         assert verdict.look_at is not None
 
@@ -400,10 +403,10 @@ def test_what_an_open_reboot_can_still_do_is_waited_for_and_it_is_cancelled() ->
     short = replace(POLICY, reboot_timeout=2 * MINUTE)
     one = old_boot(None, minutes=3)
     assert one.claim is not None
-    verdict = proceed(one, one.claim, fleet(one), short)
+    verdict = proceed(one, one.claim, Pass(fleet(one), short))
     assert (kinds(verdict), verdict.wants_reboot_end) == ([Cancel], True)
     again = replace(one, reboots=(replace(one.reboots[0], cancelled=True),))
-    assert kinds(proceed(again, one.claim, fleet(again), short)) == []
+    assert kinds(proceed(again, one.claim, Pass(fleet(again), short))) == []
 
 
 def test_a_host_that_accepted_a_reboot_and_did_not_go_down_is_quarantined_at_the_limit() -> None:
@@ -454,7 +457,7 @@ def back(
     """A host that answered from a new boot half a minute ago, and whose reboot command ended."""
     when = NOW - minutes * MINUTE
     claim = changes.pop("claim", None) or a_claim(ClaimPhase.REBOOTING, since=when)
-    proof = {"proof_at": NOW - 30 * SECOND, "connected_looks": looks}
+    proof = {"proof": a_proof(NOW - 30 * SECOND), "connected_looks": looks}
     return rebooting(
         claim,
         sent=when,
@@ -539,7 +542,7 @@ def unended(seconds: int, *, asked_end: bool = True, **changes: Any) -> Instance
     """A proven host of whose reboot command no end is known, so long after the first proof."""
     proof = NOW - seconds * SECOND
     command = sent_reboot(NOW - 3 * MINUTE, end_asked_at=proof + 10 * SECOND if asked_end else None)
-    return back(progress={"proof_at": proof}, **{"reboots": (command,), **changes})
+    return back(progress={"proof": a_proof(proof)}, **{"reboots": (command,), **changes})
 
 
 def proven_again(one: Instance) -> Instance:
@@ -570,7 +573,8 @@ def test_the_second_proof_is_half_a_minute_after_the_first_question_and_most_of_
     assert Check not in kinds(next_step(unended(29)))
     slow = unended(40)
     for heard, expected in ((24, False), (25, True)):
-        progress = replace(slow.progress, proof_heard_at=NOW - heard * SECOND)
+        proof = a_proof(NOW - 40 * SECOND, NOW - heard * SECOND)
+        progress = replace(slow.progress, proof=proof)
         assert (Check in kinds(next_step(replace(slow, progress=progress)))) is expected
 
 
@@ -731,13 +735,13 @@ def test_the_host_of_a_dead_run_that_rebooted_is_verified_and_returned() -> None
         says=rebooted(),
         asked=NOW - 30 * SECOND,
         reboots=(taken,),
-        progress={"connected_looks": CONNECTED_LOOKS, "proof_at": NOW - 30 * SECOND},
+        progress={"connected_looks": CONNECTED_LOOKS, "proof": a_proof(NOW - 30 * SECOND)},
     )
     assert returned(next_step(one)) == UPDATED
     unknown = resumed(
         says=rebooted(),
         asked=NOW - 30 * SECOND,
-        progress={"connected_looks": CONNECTED_LOOKS, "proof_at": NOW - 30 * SECOND},
+        progress={"connected_looks": CONNECTED_LOOKS, "proof": a_proof(NOW - 30 * SECOND)},
     )
     assert Return not in kinds(next_step(unknown))
 
@@ -914,7 +918,7 @@ def test_a_quarantined_instance_is_not_given_back_while_a_reboot_of_ours_may_sti
 
 
 def test_a_quarantined_instance_that_is_back_gets_the_second_proof() -> None:
-    fresh = in_quarantine(rebooted(), progress={"proof_at": NOW - 10 * SECOND})
+    fresh = in_quarantine(rebooted(), progress={"proof": a_proof(NOW - 10 * SECOND)})
     assert Return not in kinds(next_step(reported(fresh)))
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.core.builders import NOW, a_claim, claimed, fleet, instance, policy, registration
 
 from bottlerocket_ecs_updater.core.decision.halting import in_quarantine
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import NAMELESS, Status
@@ -30,7 +31,7 @@ def slot(name: str, zone: Zone = A) -> Slot:
 
 
 def reason(budget_of: Policy, *instances: Instance, zone: Zone = A, **changes: object) -> Reason | None:
-    refusal = count_budget(fleet(*instances, **changes), budget_of).refusal(zone)
+    refusal = count_budget(Pass(fleet(*instances, **changes), budget_of)).refusal(zone)
     return None if refusal is None else refusal.reason
 
 
@@ -64,7 +65,7 @@ def test_a_limit_is_written_as_it_is_set(limit: Limit, text: str) -> None:
 def test_a_percentage_is_of_the_bottlerocket_instances_only() -> None:
     others = [other(f"i-other{n}", variant=None) for n in range(90)]
     ours = [other(f"i-{n}") for n in range(10)]
-    assert count_budget(fleet(*others, *ours), Policy(max_unavailable=Limit(percent=20))).limit == 2
+    assert count_budget(Pass(fleet(*others, *ours), Policy(max_unavailable=Limit(percent=20)))).limit == 2
 
 
 # What counts
@@ -103,7 +104,7 @@ def test_an_instance_that_was_terminated_is_no_capacity_any_more() -> None:
     gone = other("i-a", connected=False, status=Status.INACTIVE)
     assert reason(policy(), gone, other("i-b")) is None
     half = Policy(max_unavailable=Limit(percent=50))
-    assert count_budget(fleet(gone, other("i-b"), other("i-c"), other("i-d")), half).limit == 1
+    assert count_budget(Pass(fleet(gone, other("i-b"), other("i-c"), other("i-d")), half)).limit == 1
 
 
 OUT = [status for status in Status if status not in (Status.ACTIVE, Status.INACTIVE)]
@@ -167,7 +168,7 @@ def test_it_is_the_budget_where_settling_alone_would_not_fill_it() -> None:
 
 
 def test_taking_an_instance_takes_its_place() -> None:
-    budget = count_budget(fleet(other("i-a"), other("i-b")), policy(1))
+    budget = count_budget(Pass(fleet(other("i-a"), other("i-b")), policy(1)))
     assert budget.take(other("i-a")).refusal(A) is not None
 
 
@@ -183,7 +184,7 @@ def test_a_zone_that_is_full_refuses_its_own_only() -> None:
 def test_a_percentage_per_zone_is_of_that_zones_instances() -> None:
     eight = [other(f"i-{n}", zone=A) for n in range(8)] + [other(f"i-b{n}", zone=B) for n in range(3)]
     limits = Policy(max_unavailable=Limit(number=9), max_unavailable_per_zone=Limit(percent=25))
-    assert count_budget(fleet(*eight), limits).limit_per_zone == {A: 2, B: 1}
+    assert count_budget(Pass(fleet(*eight), limits)).limit_per_zone == {A: 2, B: 1}
 
 
 def test_an_instance_whose_zone_is_unknown_counts_in_every_zone() -> None:
@@ -218,22 +219,26 @@ def test_a_settling_slot_fills_its_zone() -> None:
 
 
 def test_a_full_budget_names_who_fills_it() -> None:
-    refusal = count_budget(fleet(*[other(f"i-{n}", connected=False) for n in range(5)]), policy(2)).refusal(A)
-    assert str(refusal) == "the budget is full: 5 unavailable, limit 2: i-0, i-1, i-2 and 2 more"
+    refusal = count_budget(Pass(fleet(*[other(f"i-{n}", connected=False) for n in range(5)]), policy(2))).refusal(A)
+    assert str(refusal) == "the budget is full: 5 unavailable, limit 2: " + "".join(
+        f"i-{number} (its agent is disconnected)" + end for number, end in enumerate((", ", ", ", " and 2 more"))
+    )
 
 
 def test_a_full_zone_names_who_fills_it() -> None:
-    refusal = count_budget(fleet(other("i-a", connected=False)), policy(2, per_zone=1)).refusal(A)
-    assert str(refusal) == "the budget of eu-west-1a is full: 1 unavailable, limit 1: i-a"
+    refusal = count_budget(Pass(fleet(other("i-a", connected=False)), policy(2, per_zone=1))).refusal(A)
+    assert str(refusal) == "the budget of eu-west-1a is full: 1 unavailable, limit 1: i-a (its agent is disconnected)"
 
 
 def test_a_full_zone_that_has_no_name_is_said_to_have_none() -> None:
-    refusal = count_budget(fleet(other("i-a", zone=Zone(""), connected=False)), policy(2, per_zone=1)).refusal(Zone(""))
+    refusal = count_budget(Pass(fleet(other("i-a", zone=Zone(""), connected=False)), policy(2, per_zone=1))).refusal(
+        Zone("")
+    )
     assert "the budget of an unknown zone is full" in str(refusal)
 
 
 def test_a_settling_cluster_names_after_whom() -> None:
-    refusal = count_budget(fleet(other("i-a"), slots=(slot("i-a"),)), policy()).refusal(A)
+    refusal = count_budget(Pass(fleet(other("i-a"), slots=(slot("i-a"),)), policy())).refusal(A)
     assert str(refusal) == "the cluster is settling after i-a returned"
 
 

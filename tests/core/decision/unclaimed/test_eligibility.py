@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.core.builders import NEW, NOW, service
 from tests.core.strategies import crowds, fleets
 
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Ready, assess
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import first_hold
@@ -53,7 +54,7 @@ def test_what_bars_all_that_stand_ready_bars_each(
     fleet = replace(fleet, health=health, services=services, past=past, paused=paused)
     policy = Policy(rules=asked)
     for one in fleet.instances.values():
-        candidate = assess(one, fleet, policy) if one.claim is None else None
+        candidate = assess(one, Pass(fleet, policy)) if one.claim is None else None
         if isinstance(candidate, Ready):
-            each = first_hold(RolloutLimits(fleet, policy).answers(one, candidate.report, candidate.target))
-            assert RolloutLimits(fleet, policy).blocked(candidate.target) == each
+            each = first_hold(RolloutLimits(Pass(fleet, policy)).answers(one, candidate.report, candidate.target))
+            assert RolloutLimits(Pass(fleet, policy)).blocked(candidate.target) == each

@@ -25,7 +25,9 @@ from bottlerocket_ecs_updater.core.decision.evidence import evidence_is_old
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
 from bottlerocket_ecs_updater.core.decision.polling import next_look, quiet_time
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import GIVEN_BACK, is_own_host, tasks_on
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
 from bottlerocket_ecs_updater.core.model.command import Drain, Mark, NextStep, StopTasks, Unmark
 from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
@@ -33,7 +35,6 @@ from bottlerocket_ecs_updater.core.model.host_report import HostProblem
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
-from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.core.rules.tasks import drain_deadline
 
 REPORT_SPACING_SHARE = 4
@@ -44,97 +45,102 @@ LONG_DRAIN, SERVICES_SPACING = timedelta(minutes=2), timedelta(seconds=60)
 """During a drain longer than `LONG_DRAIN`, services are looked at once per `SERVICES_SPACING`."""
 
 
-def draining(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
+def draining(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
+    instance, registration = claimed.instance, claimed.registration
+    fleet = this_pass.fleet
     progress = instance.progress
     if progress.overwritten_looks:
-        return wait_for_rival(instance, fleet, policy)
-    marked_by_this_run = claim.run == fleet.run
+        return wait_for_rival(instance, this_pass)
+    marked_by_this_run = claimed.claim.run == fleet.run
     if registration.status is Status.ACTIVE:
-        return _marked_but_active(instance, claim, registration, fleet, policy)
-    if marked_by_this_run and progress.drain_sent_at is None:
+        return _marked_but_active(claimed, this_pass)
+    if marked_by_this_run and progress.drain is None:
         # It was ACTIVE when we claimed it, and we have not drained it: somebody else did.
         return _let_go(instance, hold(Reason.DRAINED_BY_OTHERS))
     if progress.claim_absent_looks >= 2:
         return _let_go(instance, hold(Reason.CLAIM_REMOVED, status=registration.status.value))
     blocked = why_blocked(instance, fleet)
     if blocked is not None:
-        return give_back_barred(instance, claim, blocked, fleet)
+        return give_back_barred(claimed, blocked, this_pass)
     if is_own_host(instance, fleet):
         # Another run drained it while this one, on it, waited for the lease. With this run on it, it never gets empty.
-        return NextStep(hand_back(instance, hold(Reason.OWN_HOST, why=GIVEN_BACK)), look_at=fleet.at)
-    unwanted = unwanted_now(instance, claim, fleet, policy)
+        return NextStep(hand_back(instance, hold(Reason.OWN_HOST, why=GIVEN_BACK)), look_at=this_pass.at)
+    unwanted = unwanted_now(claimed, this_pass)
     if unwanted is not None:
-        return give_back(instance, claim, unwanted, fleet, backs_off=False)
+        return give_back(claimed, unwanted, this_pass, backs_off=False)
     if _counts_say_empty(registration) and instance.tasks is None:
-        return NextStep(wants_tasks=True, look_at=fleet.at)
+        return NextStep(wants_tasks=True, look_at=this_pass.at)
     if _counts_say_empty(registration) and instance.tasks is not None and not instance.tasks.left:
-        return _emptied(instance, claim, registration, fleet, policy)
-    return _not_empty(instance, claim, registration, fleet, policy)
+        return _emptied(claimed, this_pass)
+    return _not_empty(claimed, this_pass)
 
 
-def _not_empty(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
+def _not_empty(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     """Tasks are left: wait for them as long as the rules allow, and stop those that the rules say to stop."""
+    instance, registration = claimed.instance, claimed.registration
+    fleet, policy = this_pass.fleet, this_pass.policy
     began = instance.phase_began
-    stands = drain_deadline(tasks_on(instance, fleet), policy.rules.tasks, began, policy.drain_timeout, fleet.at)
-    over = fleet.at >= stands.until
-    if (over or stands.stop) and not _tasks_are_fresh(instance, registration):
-        return NextStep(wants_tasks=True, look_at=fleet.at)
+    stands = drain_deadline(tasks_on(instance, fleet), policy.rules.tasks, began, policy.drain_timeout, this_pass.at)
+    over = this_pass.at >= stands.until
+    if (over or stands.stop) and not _tasks_are_fresh(claimed):
+        return NextStep(wants_tasks=True, look_at=this_pass.at)
     if over:
-        return give_back_not_empty(instance, claim, stands.until - began, fleet)
-    soon = fleet.at + policy.poll_interval
+        return give_back_not_empty(claimed, stands.until - began, this_pass)
+    soon = this_pass.next_poll
     if stands.stop:
         return NextStep((StopTasks(instance.id, stands.stop),), look_at=soon)
-    due = next_look(began, fleet.at, policy.poll_interval, fleet.durations.drain)
+    due = next_look(began, this_pass.at, policy.poll_interval, fleet.durations.drain)
     look_at = min(due, stands.until, stands.next_stop or due)
-    soon_empty = _counts_say_empty(registration) or _others_were_empty(began, fleet, policy)
-    if soon_empty and registration.connected and _report_is_aging(instance, fleet, policy):
+    soon_empty = _counts_say_empty(registration) or _others_were_empty(began, this_pass)
+    if soon_empty and registration.connected and _report_is_aging(instance, this_pass):
         # Only stopping tasks are left: if the host is checked now, it has answered by the time it is empty.
-        asked = ask_host(instance, fleet.at, policy)
+        asked = ask_host(instance, this_pass)
         return replace(asked, look_at=look_at, wants_group=group_due_soon(instance, REBOOTS_AFTER_ANSWER, fleet))
     # If a drain takes long, the version may be the cause: its tasks may fail to start on updated hosts.
-    long = has_passed(began, LONG_DRAIN, fleet.at)
-    return NextStep(look_at=look_at, wants_services=long and evidence_is_old(claim, fleet, SERVICES_SPACING))
+    long = has_passed(began, LONG_DRAIN, this_pass.at)
+    return NextStep(look_at=look_at, wants_services=long and evidence_is_old(claimed.claim, fleet, SERVICES_SPACING))
 
 
-def _others_were_empty(began: datetime, fleet: Fleet, policy: Policy) -> bool:
+def _others_were_empty(began: datetime, this_pass: Pass) -> bool:
     """Whether this drain has taken about as long as the quickest one so far."""
-    learned = fleet.durations.drain
-    return learned is not None and has_passed(began, quiet_time(learned, policy.poll_interval), fleet.at)
+    learned = this_pass.fleet.durations.drain
+    return learned is not None and has_passed(began, quiet_time(learned, this_pass.policy.poll_interval), this_pass.at)
 
 
-def _report_is_aging(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
+def _report_is_aging(instance: Instance, this_pass: Pass) -> bool:
     """Whether the host's report would be too old for a reboot; it is renewed less and less often."""
     if instance.pending is not None:
         return False
     if instance.check_answer is None:
         return True
-    spacing = max(policy.staged_report_max_age, (fleet.at - instance.phase_began) / REPORT_SPACING_SHARE)
-    return has_passed(instance.check_answer.asked_at, spacing, fleet.at)
+    spacing = max(this_pass.policy.staged_report_max_age, (this_pass.at - instance.phase_began) / REPORT_SPACING_SHARE)
+    return has_passed(instance.check_answer.asked_at, spacing, this_pass.at)
 
 
 def _counts_say_empty(registration: Registration) -> bool:
     return registration.running_tasks == 0 and registration.pending_tasks == 0
 
 
-def _tasks_are_fresh(instance: Instance, registration: Registration) -> bool:
-    return instance.tasks is not None and instance.tasks.at >= registration.at
+def _tasks_are_fresh(claimed: ClaimedInstance) -> bool:
+    instance = claimed.instance
+    return instance.tasks is not None and instance.tasks.at >= claimed.registration.at
 
 
-def _marked_but_active(
-    instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy
-) -> NextStep:
+def _marked_but_active(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
+    instance, registration = claimed.instance, claimed.registration
+    fleet, policy = this_pass.fleet, this_pass.policy
     progress = instance.progress
-    soon = fleet.at + policy.poll_interval
+    soon = this_pass.next_poll
     lag = policy.reader_lag
-    if claim.run != fleet.run:
+    if claimed.claim.run != fleet.run:
         # A run claimed it and died before draining it, or after returning it. Either way it is in service, unless the
         # read is stale: then dropping the claim too early would leave a drained instance without an owner.
-        if not has_passed(progress.claimed_at or fleet.at, lag, registration.at):
+        if not has_passed(progress.claimed_at or this_pass.at, lag, registration.at):
             return NextStep(look_at=soon)
-        return NextStep((Unmark(instance.id, None, took_slot=False),), look_at=fleet.at)
-    if progress.drain_sent_at is None:
+        return NextStep((Unmark(instance.id, None, took_slot=False),), look_at=this_pass.at)
+    if progress.drain is None:
         return NextStep(look_at=soon)  # it is drained through the same gates as all others: see `unclaimed/start.py`
-    if not has_passed(progress.drain_sent_at, lag, registration.at):
+    if not has_passed(progress.drain.at, lag, registration.at):
         # This pass may use an older description of it than the drain.
         return NextStep(look_at=soon)
     if progress.drain_seen:
@@ -142,7 +148,7 @@ def _marked_but_active(
     blocked = why_blocked(instance, fleet)
     if blocked is not None:
         return _let_go(instance, blocked)
-    if has_passed(instance.phase_began, policy.drain_timeout, fleet.at):
+    if has_passed(instance.phase_began, policy.drain_timeout, this_pass.at):
         return _let_go(instance, hold(Reason.UNCLEAR, what="DRAINING", why="ECS never showed it"))
     return NextStep((Drain(instance.id),), look_at=soon)
 
@@ -151,32 +157,35 @@ def _let_go(instance: Instance, why: Hold) -> NextStep:
     return NextStep((Unmark(instance.id, why, took_slot=False),), hold=why)
 
 
-def _emptied(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
+def _emptied(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     """Nothing runs on it: mark it for the reboot, if the host still has the update that we claimed it for."""
-    over = fleet.at >= _limit_of_drain(instance, claim, fleet, policy)
-    report = staged_report(instance, fleet, policy)
+    instance, claim = claimed.instance, claimed.claim
+    over = this_pass.at >= _limit_of_drain(claimed, this_pass)
+    report = staged_report(instance, this_pass)
     if report is None:
         if over:
-            return give_back_changed(instance, claim, _why_unreadable(instance), fleet)
-        return replace(ask_host(instance, fleet.at, policy), wants_answer_only=True)
-    if not registration.connected:
+            return give_back_changed(claimed, _why_unreadable(instance), this_pass)
+        return replace(ask_host(instance, this_pass), wants_answer_only=True)
+    if not claimed.registration.connected:
         # While the agent is disconnected, what ECS says about its tasks is out of date.
         if over:
-            return give_back_changed(instance, claim, "its ECS agent is disconnected", fleet)
-        return NextStep(look_at=fleet.at + policy.poll_interval)
+            return give_back_changed(claimed, "its ECS agent is disconnected", this_pass)
+        return NextStep(look_at=this_pass.next_poll)
     difference = changed(report, claim)
     if difference is not None:
-        return give_back_changed(instance, claim, difference, fleet)
-    if evidence_is_old(claim, fleet):
-        return NextStep(look_at=fleet.at, wants_services=True)
-    mark = Mark(instance.id, claim_for_reboot(claim, fleet))
-    return NextStep((mark,), look_at=fleet.at)
+        return give_back_changed(claimed, difference, this_pass)
+    if evidence_is_old(claim, this_pass.fleet):
+        return NextStep(look_at=this_pass.at, wants_services=True)
+    mark = Mark(instance.id, claim_for_reboot(claim, this_pass.fleet))
+    return NextStep((mark,), look_at=this_pass.at)
 
 
-def _limit_of_drain(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> datetime:
+def _limit_of_drain(claimed: ClaimedInstance, this_pass: Pass) -> datetime:
     """When the drain times out. It counts from the claim; a run that takes it over gives the host time to answer."""
+    instance = claimed.instance
+    policy = this_pass.policy
     limit = instance.phase_began + policy.drain_timeout + policy.rules.tasks.longest
-    if claim.run != fleet.run and instance.progress.claimed_at is not None:
+    if claimed.claim.run != this_pass.fleet.run and instance.progress.claimed_at is not None:
         limit = max(limit, instance.progress.claimed_at + policy.takeover_grace)
     return limit
 

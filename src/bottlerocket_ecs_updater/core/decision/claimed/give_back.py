@@ -8,7 +8,9 @@ from datetime import timedelta
 from bottlerocket_ecs_updater.core.decision.admission import not_admitted
 from bottlerocket_ecs_updater.core.decision.backoff import next_backoff
 from bottlerocket_ecs_updater.core.decision.blockers import blocking_groups
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
 from bottlerocket_ecs_updater.core.model.command import Cancel, Command, NextStep, Note, NoteBlockers, Return, Unmark
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.host_report import HostReport, UpdateState
@@ -16,24 +18,22 @@ from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import duration_text
-from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 TASKS_NAMED_AT_MOST = 5
 """The most tasks that the reason names."""
 
 
-def give_back(
-    instance: Instance, claim: Claim, why: Hold | Failed, fleet: Fleet, *, backs_off: bool = True
-) -> NextStep:
+def give_back(claimed: ClaimedInstance, why: Hold | Failed, this_pass: Pass, *, backs_off: bool = True) -> NextStep:
     """Set it ACTIVE. With `backs_off`, the version is not tried on it again for a while.
 
     Only for an instance that none of our reboots can hit any more, because a reboot cannot be cancelled for certain.
     """
+    instance = claimed.instance
     notes: tuple[Note, ...] = ()
     if backs_off:
         code = why.reason.code if isinstance(why, Hold) else why.failure.code
-        notes = (Note(instance.id, next_backoff(instance.backoff, claim.target, code, fleet.at)),)
-    return NextStep((*cancel_open(instance), *hand_back(instance, why, *notes)), look_at=fleet.at)
+        notes = (Note(instance.id, next_backoff(instance.backoff, claimed.claim.target, code, this_pass.at)),)
+    return NextStep((*cancel_open(instance), *hand_back(instance, why, *notes)), look_at=this_pass.at)
 
 
 def hand_back(instance: Instance, outcome: Outcome, *notes: Command) -> tuple[Command, ...]:
@@ -48,9 +48,9 @@ def cancel_open(instance: Instance) -> tuple[Command, ...]:
     return ()
 
 
-def give_back_changed(instance: Instance, claim: Claim, why: str, fleet: Fleet) -> NextStep:
+def give_back_changed(claimed: ClaimedInstance, why: str, this_pass: Pass) -> NextStep:
     """Return an instance that has changed since it was claimed."""
-    return give_back(instance, claim, hold(Reason.CHANGED_WHILE_DRAINING, why=why), fleet)
+    return give_back(claimed, hold(Reason.CHANGED_WHILE_DRAINING, why=why), this_pass)
 
 
 def why_blocked(instance: Instance, fleet: Fleet) -> Hold | None:
@@ -65,14 +65,15 @@ def backs_off_when_blocked(claim: Claim, why: Hold) -> bool:
     return why.reason is Reason.SEND_DENIED and claim.phase is ClaimPhase.REBOOTING
 
 
-def give_back_barred(instance: Instance, claim: Claim, why: Hold, fleet: Fleet) -> NextStep:
+def give_back_barred(claimed: ClaimedInstance, why: Hold, this_pass: Pass) -> NextStep:
     """Return at once an instance whose update AWS denies."""
-    return give_back(instance, claim, why, fleet, backs_off=backs_off_when_blocked(claim, why))
+    return give_back(claimed, why, this_pass, backs_off=backs_off_when_blocked(claimed.claim, why))
 
 
-def give_back_not_empty(instance: Instance, claim: Claim, limit: timedelta, fleet: Fleet) -> NextStep:
+def give_back_not_empty(claimed: ClaimedInstance, limit: timedelta, this_pass: Pass) -> NextStep:
     """Return an instance whose drain timed out, and record which tasks were left."""
-    step = give_back(instance, claim, not_empty_hold(instance, limit), fleet)
+    instance = claimed.instance
+    step = give_back(claimed, not_empty_hold(instance, limit), this_pass)
     return replace(step, commands=(NoteBlockers(instance.id, blocking_groups(instance)), *step.commands))
 
 
@@ -83,26 +84,28 @@ def not_empty_hold(instance: Instance, limit: timedelta) -> Hold:
     return hold(Reason.DRAIN_TIMED_OUT, limit=duration_text(limit), tasks=left)
 
 
-def unwanted_now(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> Hold | None:
+def unwanted_now(claimed: ClaimedInstance, this_pass: Pass) -> Hold | None:
     """Why its target version is no longer admitted, for example denied or failed elsewhere; None if it still is."""
-    return not_admitted(instance, claim.target, claim.source, fleet, policy)
+    claim = claimed.claim
+    return not_admitted(claimed.instance, claim.target, claim.source, this_pass)
 
 
-def staged_report(instance: Instance, fleet: Fleet, policy: Policy) -> HostReport | None:
+def staged_report(instance: Instance, this_pass: Pass) -> HostReport | None:
     """The host's last report, if it is recent enough to reboot on: somebody may have staged another version.
 
     A slow answer counts while it is fresh. While AWS keeps refusing the mark, the age counts from its first refusal:
     checking again would only hide the refusals and their limit.
     """
+    policy = this_pass.policy
     check_answer = instance.check_answer
     if check_answer is None:
         return None
-    now = instance.progress.stalled_since or fleet.at
+    now = instance.progress.stalled_since or this_pass.at
     asked_after = now - policy.staged_report_max_age
     if instance.pending is None and check_answer.at >= asked_after:
         asked_after -= policy.answer_timeout
     claim, found_at = instance.claim, instance.progress.claimed_at
-    if claim is not None and claim.run != fleet.run and found_at is not None:
+    if claim is not None and claim.run != this_pass.fleet.run and found_at is not None:
         asked_after = max(asked_after, found_at)  # a dead run may have been active until then
     return check_answer.report if check_answer.asked_at >= asked_after else None
 

@@ -12,12 +12,12 @@ from datetime import timedelta
 
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open
 from bottlerocket_ecs_updater.core.decision.outside import why_leaving
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
 from bottlerocket_ecs_updater.core.model.command import Command, Mark, NextStep, Return, Unmark
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
-from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 RETURNS_AFTER_ANSWER = timedelta(seconds=30)
 """The oldest answer of its group on which an instance is returned."""
@@ -37,20 +37,20 @@ def let_go_if_leaving(instance: Instance) -> NextStep | None:
     return NextStep((*cancel_open(instance), Unmark(instance.id, why, took_slot=False)), hold=why)
 
 
-def ask_group_first(step: NextStep, instance: Instance, fleet: Fleet, policy: Policy) -> NextStep:
+def ask_group_first(step: NextStep, instance: Instance, this_pass: Pass) -> NextStep:
     """The next step, or a read of its group first if the step needs a newer answer.
 
     A group that does not answer is asked again for a while. After that the instance is returned anyway: a host that
     stays out of service is worse than one that may be about to leave.
     """
     ages = [age for command in step.commands if (age := _answer_needed(command)) is not None]
-    if not ages or not group_unasked(instance, min(ages), fleet):
+    if not ages or not group_unasked(instance, min(ages), this_pass.fleet):
         return step
     missed_since = instance.around.group_missed_since if instance.around is not None else None
     if missed_since is None:
-        return NextStep(look_at=fleet.at, wants_group=True)
-    if not has_passed(missed_since, policy.answer_timeout, fleet.at):
-        return NextStep(look_at=fleet.at + policy.poll_interval, wants_group=True)
+        return NextStep(look_at=this_pass.at, wants_group=True)
+    if not has_passed(missed_since, this_pass.policy.answer_timeout, this_pass.at):
+        return NextStep(look_at=this_pass.next_poll, wants_group=True)
     return step
 
 

@@ -16,21 +16,21 @@ quarantined instance is always left, because it waits for a person anyway.
 from __future__ import annotations
 
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
-from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
 from bottlerocket_ecs_updater.core.model.command import NextStep, Unmark
-from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
-from bottlerocket_ecs_updater.core.model.fleet import Fleet
-from bottlerocket_ecs_updater.core.model.instance import Instance
+from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
-from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES, Policy
+from bottlerocket_ecs_updater.core.rules.policy import CHECK_TRIES
 
 
-def lost_claim(
-    instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy
-) -> NextStep | None:
+def lost_claim(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | None:
     """The next step for a claim that only the store has; None if it is finished like any other."""
-    if not _only_in_store(instance, claim, registration, fleet):
+    instance, claim, registration = claimed.instance, claimed.claim, claimed.registration
+    fleet = this_pass.fleet
+    if not _only_in_store(claimed, this_pass):
         return None
     if claim.phase is not ClaimPhase.QUARANTINED and not fleet.attributes_survive:
         report = instance.check_answer.report if instance.check_answer is not None else None
@@ -40,21 +40,23 @@ def lost_claim(
             return None  # the reboot phase checks it
         may_be_asked = registration.connected and not is_mute(instance, fleet)
         if report is None and may_be_asked and instance.progress.checks_failed < CHECK_TRIES:
-            return ask_host(instance, fleet.at, policy)
-    if not has_passed(instance.progress.claimed_at or fleet.at, policy.reader_lag, registration.at):
+            return ask_host(instance, this_pass)
+    if not has_passed(instance.progress.claimed_at or this_pass.at, this_pass.policy.reader_lag, registration.at):
         # The read may be stale: dropping the claim too early would leave a drained instance without an owner.
-        return NextStep(look_at=fleet.at + policy.poll_interval)
+        return NextStep(look_at=this_pass.next_poll)
     if registration.status is Status.ACTIVE:
-        return NextStep((Unmark(instance.id, None, took_slot=False),), look_at=fleet.at)
-    return NextStep(hold=_lost(claim, registration))
+        return NextStep((Unmark(instance.id, None, took_slot=False),), look_at=this_pass.at)
+    return NextStep(hold=_lost(claimed))
 
 
-def _only_in_store(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet) -> bool:
+def _only_in_store(claimed: ClaimedInstance, this_pass: Pass) -> bool:
     """Whether only the store has the claim, and the instance still has the registration under which it was claimed."""
+    instance = claimed.instance
     seen = instance.claim_on_instance or instance.progress.claim_seen
-    return claim.run != fleet.run and not seen and instance.claimed_arn == registration.arn
+    return claimed.claim.run != this_pass.fleet.run and not seen and instance.claimed_arn == claimed.registration.arn
 
 
-def _lost(claim: Claim, registration: Registration) -> Hold:
+def _lost(claimed: ClaimedInstance) -> Hold:
+    claim = claimed.claim
     since = f"{claim.since:%Y-%m-%d %H:%M} UTC"
-    return hold(Reason.CLAIM_LOST, run=claim.run, since=since, status=registration.status.value)
+    return hold(Reason.CLAIM_LOST, run=claim.run, since=since, status=claimed.registration.status.value)

@@ -6,7 +6,6 @@ says what was started; ECS, the host and Systems Manager say how far it got.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import assert_never
 
 from bottlerocket_ecs_updater.core.decision.claimed.drain import draining
@@ -20,15 +19,16 @@ from bottlerocket_ecs_updater.core.decision.claimed.let_go import (
 from bottlerocket_ecs_updater.core.decision.claimed.lost_claim import lost_claim
 from bottlerocket_ecs_updater.core.decision.claimed.quarantine import quarantined
 from bottlerocket_ecs_updater.core.decision.claimed.reboot import rebooting
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
 from bottlerocket_ecs_updater.core.model.command import NextStep, Unmark
-from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
-from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.instance import Instance
-from bottlerocket_ecs_updater.core.model.outcome import Outcome
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
+from bottlerocket_ecs_updater.core.model.run_progress import SentReturn
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
-from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS, Policy
+from bottlerocket_ecs_updater.core.rules.policy import MISSING_LOOKS
 
 LISTED_NO_MORE, TERMINATED = "ECS no longer lists it", "its EC2 instance is terminated"
 
@@ -37,14 +37,15 @@ SET_BY_US = frozenset({Status.ACTIVE, Status.DRAINING})
 """ECS lets an instance be set to one of these from the other, and from no other status."""
 
 
-def proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> NextStep:
+def proceed(instance: Instance, claim: Claim, this_pass: Pass) -> NextStep:
     """What to do next with a claimed instance, based on a recent answer of its Auto Scaling group."""
-    return ask_group_first(_proceed(instance, claim, fleet, policy), instance, fleet, policy)
+    return ask_group_first(_proceed(instance, claim, this_pass), instance, this_pass)
 
 
-def _proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> NextStep:
+def _proceed(instance: Instance, claim: Claim, this_pass: Pass) -> NextStep:
+    fleet, policy = this_pass.fleet, this_pass.policy
     stalled = instance.progress.stalled_since
-    if fleet.blocked and stalled is not None and has_passed(stalled, policy.answer_timeout, fleet.at):
+    if fleet.blocked and stalled is not None and has_passed(stalled, policy.answer_timeout, this_pass.at):
         # AWS does not even accept calls that would return it: its claim leaves it to the next run.
         return NextStep(hold=hold(Reason.HALTED, why=fleet.blocked))
     if instance.claim_unreadable:
@@ -52,96 +53,93 @@ def _proceed(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> 
         return NextStep(hold=hold(Reason.CLAIM_UNREADABLE, why=instance.claim_unreadable))
     registration = instance.registration
     if instance.undescribed:
-        return _undescribed(instance, fleet, policy)
+        return _undescribed(instance, this_pass)
     if registration is None or registration.status is Status.INACTIVE:
-        return _missing(instance, claim, fleet, policy)
-    if _is_terminated(instance, registration):
-        return NextStep((Unmark(instance.id, hold(Reason.GONE, why=TERMINATED), took_slot=False),), look_at=fleet.at)
-    lost = lost_claim(instance, claim, registration, fleet, policy)
+        return _missing(instance, claim, this_pass)
+    claimed = ClaimedInstance(instance, claim, registration)
+    if _is_terminated(claimed):
+        why = hold(Reason.GONE, why=TERMINATED)
+        return NextStep((Unmark(instance.id, why, took_slot=False),), look_at=this_pass.at)
+    lost = lost_claim(claimed, this_pass)
     if lost is not None:
         return lost
     if registration.status not in SET_BY_US and claim.phase is not ClaimPhase.QUARANTINED:
-        return _in_transition(instance, claim, registration, fleet, policy)
-    return _by_phase(instance, claim, registration, fleet, policy)
+        return _in_transition(claimed, this_pass)
+    return _by_phase(claimed, this_pass)
 
 
-def _by_phase(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
+def _by_phase(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     """The instance is registered, described and claimed by us: return it, or take the step of its phase."""
-    if _returned(instance, registration):
-        return NextStep((Unmark(instance.id, instance.progress.pending_outcome, took_slot=True),), look_at=fleet.at)
+    instance, claim = claimed.instance, claimed.claim
+    sent_return = instance.progress.sent_return
+    if sent_return is not None and claimed.registration.status is Status.ACTIVE:
+        return NextStep((Unmark(instance.id, sent_return.outcome, took_slot=True),), look_at=this_pass.at)
     leaving = let_go_if_leaving(instance)
     if leaving is not None:
         return leaving
-    if instance.progress.return_sent_at is not None and instance.progress.pending_outcome is not None:
-        return _returning(
-            instance, instance.progress.pending_outcome, instance.progress.return_sent_at, registration, fleet, policy
-        )
+    if sent_return is not None:
+        return _returning(claimed, sent_return, this_pass)
     match claim.phase:
         case ClaimPhase.DRAINING:
-            return draining(instance, claim, registration, fleet, policy)
+            return draining(claimed, this_pass)
         case ClaimPhase.REBOOTING:
-            return rebooting(instance, claim, registration, fleet, policy)
+            return rebooting(claimed, this_pass)
         case ClaimPhase.QUARANTINED:
-            return quarantined(instance, claim, registration, fleet, policy)
+            return quarantined(claimed, this_pass)
         case _:
             assert_never(claim.phase)
 
 
-def _returned(instance: Instance, registration: Registration) -> bool:
-    return instance.progress.return_sent_at is not None and registration.status is Status.ACTIVE
-
-
-def _returning(
-    instance: Instance,
-    outcome: Outcome,
-    sent_at: datetime,
-    registration: Registration,
-    fleet: Fleet,
-    policy: Policy,
-) -> NextStep:
+def _returning(claimed: ClaimedInstance, sent: SentReturn, this_pass: Pass) -> NextStep:
     """Still DRAINING after we set it ACTIVE: the read is stale, the call was lost, or somebody drained it since."""
-    if not has_passed(sent_at, policy.reader_lag, registration.at):
-        return NextStep(look_at=fleet.at + policy.poll_interval)
-    if instance.progress.return_confirmed:
+    instance = claimed.instance
+    if not has_passed(sent.at, this_pass.policy.reader_lag, claimed.registration.at):
+        return NextStep(look_at=this_pass.next_poll)
+    if sent.confirmed:
         # ECS had confirmed it, and no read is stale for so long: somebody else drained it, and that stays.
-        return NextStep((Unmark(instance.id, outcome, took_slot=False),), look_at=fleet.at)
-    return NextStep(hand_back(instance, outcome), look_at=fleet.at + policy.poll_interval)
+        return NextStep((Unmark(instance.id, sent.outcome, took_slot=False),), look_at=this_pass.at)
+    return NextStep(hand_back(instance, sent.outcome), look_at=this_pass.next_poll)
 
 
-def _undescribed(instance: Instance, fleet: Fleet, policy: Policy) -> NextStep:
+def _undescribed(instance: Instance, this_pass: Pass) -> NextStep:
     """ECS lists it but does not describe it: nothing is known about it now, and its claim stays."""
+    policy = this_pass.policy
     why = hold(Reason.NOT_DESCRIBED, why=instance.undescribed)
-    had_its_time = has_passed(fleet.started_at, policy.takeover_grace, fleet.at)
-    if had_its_time and has_passed(instance.phase_began, policy.longest_phase, fleet.at):
+    had_its_time = has_passed(this_pass.fleet.started_at, policy.takeover_grace, this_pass.at)
+    if had_its_time and has_passed(instance.phase_began, policy.longest_phase, this_pass.at):
         return NextStep(hold=why)
-    return NextStep(hold=why, look_at=fleet.at + policy.listing_spacing, wants_listing=True)
+    return NextStep(hold=why, look_at=this_pass.at + policy.listing_spacing, wants_listing=True)
 
 
-def _is_terminated(instance: Instance, registration: Registration) -> bool:
+def _is_terminated(claimed: ClaimedInstance) -> bool:
     """Whether only its registration is left: ECS keeps it if its agent was disconnected, as during a reboot."""
-    machine = instance.around.machine if instance.around is not None else None
-    return not registration.connected and machine is not None and machine.certainly_terminated
+    around = claimed.instance.around
+    machine = around.machine if around is not None else None
+    return not claimed.registration.connected and machine is not None and machine.certainly_terminated
 
 
-def _missing(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> NextStep:
+def _missing(instance: Instance, claim: Claim, this_pass: Pass) -> NextStep:
     """It is not listed, or INACTIVE: terminated, deregistered, or about to return under a new registration."""
+    policy = this_pass.policy
     began = max(instance.phase_began, instance.progress.claimed_at or instance.phase_began)
-    may_come_back = claim.phase is ClaimPhase.REBOOTING and not has_passed(began, policy.gone_after, fleet.at)
+    may_come_back = claim.phase is ClaimPhase.REBOOTING and not has_passed(began, policy.gone_after, this_pass.at)
     if instance.progress.missing_looks < MISSING_LOOKS or may_come_back:
-        return NextStep(look_at=fleet.at + policy.listing_spacing, wants_listing=True)
-    return NextStep((Unmark(instance.id, hold(Reason.GONE, why=LISTED_NO_MORE), took_slot=False),), look_at=fleet.at)
+        return NextStep(look_at=this_pass.at + policy.listing_spacing, wants_listing=True)
+    return NextStep(
+        (Unmark(instance.id, hold(Reason.GONE, why=LISTED_NO_MORE), took_slot=False),), look_at=this_pass.at
+    )
 
 
-def _in_transition(
-    instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy
-) -> NextStep:
+def _in_transition(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     """It is REGISTERING, DEREGISTERING or the like: ECS lets nobody drain or return it.
 
     Most often that passes, or the instance goes away. Its claim stays until a run finds it in service, or gone.
     """
-    why = hold(Reason.NOT_ACTIVE, status=registration.status.value)
+    instance = claimed.instance
+    policy = this_pass.policy
+    why = hold(Reason.NOT_ACTIVE, status=claimed.registration.status.value)
     began = max(instance.phase_began, instance.progress.claimed_at or instance.phase_began)
-    limit = policy.drain_timeout if claim.run == fleet.run else policy.gone_after
-    if has_passed(began, limit, fleet.at):
+    limit = policy.drain_timeout if claimed.claim.run == this_pass.fleet.run else policy.gone_after
+    if has_passed(began, limit, this_pass.at):
         return NextStep(hold=why)
-    return NextStep(hold=why, look_at=fleet.at + policy.listing_spacing)
+    return NextStep(hold=why, look_at=this_pass.at + policy.listing_spacing)

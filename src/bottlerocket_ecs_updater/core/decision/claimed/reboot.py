@@ -33,10 +33,11 @@ from bottlerocket_ecs_updater.core.decision.claimed.verify import (
 )
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute, next_hearing
 from bottlerocket_ecs_updater.core.decision.polling import next_look, quiet_time
-from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
 from bottlerocket_ecs_updater.core.model.command import Mark, NextStep, Reboot, Unmark
-from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
-from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold, Reason, hold
@@ -45,26 +46,29 @@ from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_pas
 from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, REBOOT_MARKS, REBOOT_TRIES, Policy
 
 
-def rebooting(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
+def rebooting(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     """The next step for an instance that is marked for its reboot or comes back from it."""
-    report = _report_since(instance, claim, fleet)
+    claim = claimed.claim
+    fleet = this_pass.fleet
+    report = _report_since(claimed, this_pass)
     if report is not None and report.boot != claim.boot:
-        return verify(instance, claim, registration, report, fleet, policy)
-    if claim.run == fleet.run and instance.progress.reboot_sent_at is None:
-        return _not_sent(instance, claim, registration, report, fleet, policy)
-    if is_mute(instance, fleet):
-        return _mute(instance, claim, registration, fleet, policy)
-    return _await_boot(instance, claim, registration, report, fleet, policy)
+        return verify(claimed, report, this_pass)
+    if claim.run == fleet.run and claimed.progress.reboot_sent_at is None:
+        return _not_sent(claimed, report, this_pass)
+    if is_mute(claimed.instance, fleet):
+        return _mute(claimed, this_pass)
+    return _await_boot(claimed, report, this_pass)
 
 
-def _report_since(instance: Instance, claim: Claim, fleet: Fleet) -> HostReport | None:
+def _report_since(claimed: ClaimedInstance, this_pass: Pass) -> HostReport | None:
     """The host's report, if the check was sent after the reboot or the takeover that it has to prove."""
+    instance = claimed.instance
     check_answer = instance.check_answer
     if check_answer is None:
         return None
     progress = instance.progress
     after = progress.reboot_sent_at
-    if after is None and claim.run != fleet.run:
+    if after is None and claimed.claim.run != this_pass.fleet.run:
         after = progress.claimed_at
     # A report from before its agent disconnected says nothing about the boot that it comes back with.
     return (
@@ -77,70 +81,60 @@ def _report_since(instance: Instance, claim: Claim, fleet: Fleet) -> HostReport 
 # Before the reboot
 
 
-def _not_sent(
-    instance: Instance,
-    claim: Claim,
-    registration: Registration,
-    report: HostReport | None,
-    fleet: Fleet,
-    policy: Policy,
-) -> NextStep:
+def _not_sent(claimed: ClaimedInstance, report: HostReport | None, this_pass: Pass) -> NextStep:
     """This run marked it, but has not sent the reboot yet."""
+    instance, registration = claimed.instance, claimed.registration
+    policy = this_pass.policy
     if instance.progress.overwritten_looks:
-        return wait_for_rival(instance, fleet, policy)
+        return wait_for_rival(instance, this_pass)
     if registration.status is Status.ACTIVE:
-        drained_at = instance.progress.drain_sent_at
-        if drained_at is not None and not has_passed(drained_at, policy.reader_lag, registration.at):
-            return NextStep(look_at=fleet.at + policy.poll_interval)
+        drain = instance.progress.drain
+        if drain is not None and not has_passed(drain.at, policy.reader_lag, registration.at):
+            return NextStep(look_at=this_pass.next_poll)
         return NextStep((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
     if instance.progress.claim_absent_looks >= 2:
         why = hold(Reason.CLAIM_REMOVED, status=registration.status.value)
         return NextStep((Unmark(instance.id, why, took_slot=False),), hold=why)
-    blocked = why_blocked(instance, fleet)
+    blocked = why_blocked(instance, this_pass.fleet)
     if blocked is not None:
-        backs_off = backs_off_when_blocked(claim, blocked)
-        return _give_back_when_quiet(instance, claim, blocked, registration, fleet, policy, backs_off=backs_off)
-    unwanted = unwanted_now(instance, claim, fleet, policy)
+        backs_off = backs_off_when_blocked(claimed.claim, blocked)
+        return _give_back_when_quiet(claimed, blocked, this_pass, backs_off=backs_off)
+    unwanted = unwanted_now(claimed, this_pass)
     if unwanted is not None:
-        return _give_back_when_quiet(instance, claim, unwanted, registration, fleet, policy, backs_off=False)
-    if fleet.at >= limit_of_reboot(instance, claim, fleet, policy):
-        why_unsent = _why_unsent(instance, registration, policy)
-        return _give_back_when_quiet(instance, claim, why_unsent, registration, fleet, policy)
+        return _give_back_when_quiet(claimed, unwanted, this_pass, backs_off=False)
+    if this_pass.at >= limit_of_reboot(claimed, this_pass):
+        why_unsent = _why_unsent(claimed, policy)
+        return _give_back_when_quiet(claimed, why_unsent, this_pass)
     if report is None and instance.progress.away_at is not None:
-        return _ask_when_connected(instance, registration, fleet, policy)
-    return _send(instance, claim, registration, report, fleet, policy)
+        return _ask_when_connected(claimed, this_pass)
+    return _send(claimed, report, this_pass)
 
 
-def _send(
-    instance: Instance,
-    claim: Claim,
-    registration: Registration,
-    report: HostReport | None,
-    fleet: Fleet,
-    policy: Policy,
-) -> NextStep:
+def _send(claimed: ClaimedInstance, report: HostReport | None, this_pass: Pass) -> NextStep:
     """Send the reboot, if looks taken just now show that it is empty, DRAINING and staged."""
-    if instance.tasks is None or instance.tasks.at < registration.at or registration.at < fleet.at:
-        return NextStep(wants_tasks=True, look_at=fleet.at)
+    instance, registration = claimed.instance, claimed.registration
+    if instance.tasks is None or instance.tasks.at < registration.at or registration.at < this_pass.at:
+        return NextStep(wants_tasks=True, look_at=this_pass.at)
     empty = not (registration.running_tasks or registration.pending_tasks or instance.tasks.left)
     if not empty or registration.status is not Status.DRAINING or not registration.connected:
-        return NextStep(look_at=fleet.at + policy.poll_interval)
-    if report is None or (staged_report(instance, fleet, policy) is None and instance.progress.stalled_since is None):
-        return replace(ask_host(instance, fleet.at, policy), wants_answer_only=True)
-    difference = changed(report, claim)
+        return NextStep(look_at=this_pass.next_poll)
+    if report is None or (staged_report(instance, this_pass) is None and instance.progress.stalled_since is None):
+        return replace(ask_host(instance, this_pass), wants_answer_only=True)
+    difference = changed(report, claimed.claim)
     if difference is not None:
         why = hold(Reason.CHANGED_WHILE_DRAINING, why=difference)
-        return _give_back_when_quiet(instance, claim, why, registration, fleet, policy)
+        return _give_back_when_quiet(claimed, why, this_pass)
     # Look soon, not only when the host may be back: read the command's result before it can run a second time.
-    soon = fleet.at + FIRST_RUN / 2
+    soon = this_pass.at + FIRST_RUN / 2
     return NextStep((Reboot(instance.id),), look_at=soon, wants_answer_only=True, wants_reboot_end=True)
 
 
-def _why_unsent(instance: Instance, registration: Registration, policy: Policy) -> Hold:
+def _why_unsent(claimed: ClaimedInstance, policy: Policy) -> Hold:
     """Why the reboot could never be sent. It is no failure of the host."""
+    instance = claimed.instance
     if instance.tasks is not None and instance.tasks.left:
         return not_empty_hold(instance, policy.drain_timeout)
-    if not registration.connected:
+    if not claimed.registration.connected:
         return hold(Reason.CHANGED_WHILE_DRAINING, why="its ECS agent is disconnected")
     why = f"no reboot could be sent to it within {duration_text(policy.reboot_timeout)}"
     return hold(Reason.CHANGED_WHILE_DRAINING, why=why)
@@ -149,52 +143,40 @@ def _why_unsent(instance: Instance, registration: Registration, policy: Policy) 
 # Until the boot
 
 
-def _await_boot(
-    instance: Instance,
-    claim: Claim,
-    registration: Registration,
-    report: HostReport | None,
-    fleet: Fleet,
-    policy: Policy,
-) -> NextStep:
+def _await_boot(claimed: ClaimedInstance, report: HostReport | None, this_pass: Pass) -> NextStep:
     """A reboot was sent by this run, or perhaps by a dead one: wait until the host leaves and comes back."""
-    over = fleet.at >= limit_of_reboot(instance, claim, fleet, policy)
+    instance, registration = claimed.instance, claimed.registration
+    over = this_pass.at >= limit_of_reboot(claimed, this_pass)
     if report is not None and registration.connected:
-        return _on_old_boot(instance, claim, registration, report, fleet, policy, over=over)
-    asked = instance.pending is not None and registration.connected and not _grace_over(instance, fleet, policy)
+        return _on_old_boot(claimed, report, this_pass, over=over)
+    asked = instance.pending is not None and registration.connected and not _grace_over(instance, this_pass)
     if not over or asked:
-        return _ask_when_connected(instance, registration, fleet, policy)
-    return quarantine(instance, claim, registration, not_back(instance, registration, fleet, policy), fleet)
+        return _ask_when_connected(claimed, this_pass)
+    return quarantine(claimed, not_back(claimed, this_pass), this_pass)
 
 
-def _grace_over(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
+def _grace_over(instance: Instance, this_pass: Pass) -> bool:
     """Whether the pending check has used up its time to be answered."""
-    return instance.pending is None or has_passed(instance.pending.sent_at, policy.answer_timeout, fleet.at)
+    return instance.pending is None or has_passed(
+        instance.pending.sent_at, this_pass.policy.answer_timeout, this_pass.at
+    )
 
 
-def _on_old_boot(
-    instance: Instance,
-    claim: Claim,
-    registration: Registration,
-    report: HostReport,
-    fleet: Fleet,
-    policy: Policy,
-    *,
-    over: bool,
-) -> NextStep:
+def _on_old_boot(claimed: ClaimedInstance, report: HostReport, this_pass: Pass, *, over: bool) -> NextStep:
     """The old boot still runs: the host refused the reboot, never got it, or is about to go down."""
+    instance = claimed.instance
     if _end_is_due(instance):
-        return NextStep(look_at=fleet.at, wants_reboot_end=True)
-    blocked = why_blocked(instance, fleet)
+        return NextStep(look_at=this_pass.at, wants_reboot_end=True)
+    blocked = why_blocked(instance, this_pass.fleet)
     if blocked is not None:
-        backs_off = backs_off_when_blocked(claim, blocked)
-        return _give_back_when_quiet(instance, claim, blocked, registration, fleet, policy, backs_off=backs_off)
+        backs_off = backs_off_when_blocked(claimed.claim, blocked)
+        return _give_back_when_quiet(claimed, blocked, this_pass, backs_off=backs_off)
     if over:
-        why = never_rebooted(instance, claim)
-        return _give_back_when_quiet(instance, claim, why, registration, fleet, policy)
-    if not _may_ask_again(instance, fleet, policy):
-        return _ask_when_connected(instance, registration, fleet, policy)
-    return _again(instance, claim, registration, report, fleet, policy)
+        why = never_rebooted(claimed)
+        return _give_back_when_quiet(claimed, why, this_pass)
+    if not _may_ask_again(instance, this_pass):
+        return _ask_when_connected(claimed, this_pass)
+    return _again(claimed, report, this_pass)
 
 
 def _end_is_due(instance: Instance) -> bool:
@@ -205,14 +187,14 @@ def _end_is_due(instance: Instance) -> bool:
     return any(one.not_asked_since(check_answer.at) for one in instance.reboots)
 
 
-def _may_ask_again(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
+def _may_ask_again(instance: Instance, this_pass: Pass) -> bool:
     """Whether another reboot may be sent: none of the earlier ones can still happen, as far as is known."""
     check_answer = instance.check_answer
-    from_ = [_asked_again_from(one, policy) for one in instance.reboots]
+    from_ = [_asked_again_from(one, this_pass.policy) for one in instance.reboots]
     if check_answer is None or any(moment is None for moment in from_):
         return False
     settled = [moment for moment in from_ if moment is not None]
-    return all(check_answer.asked_at >= moment and fleet.at >= moment for moment in settled)
+    return all(check_answer.asked_at >= moment and this_pass.at >= moment for moment in settled)
 
 
 def _asked_again_from(one: SentReboot, policy: Policy) -> datetime | None:
@@ -227,101 +209,95 @@ def _asked_again_from(one: SentReboot, policy: Policy) -> datetime | None:
     return quiet_from((one,))
 
 
-def _again(
-    instance: Instance,
-    claim: Claim,
-    registration: Registration,
-    report: HostReport,
-    fleet: Fleet,
-    policy: Policy,
-) -> NextStep:
+def _again(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> NextStep:
     """Send the reboot again, while tries are left and the host still has the update that we claimed it for."""
-    if registration.status is Status.ACTIVE:
-        return NextStep((Unmark(instance.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
+    claim = claimed.claim
+    fleet = this_pass.fleet
+    if claimed.registration.status is Status.ACTIVE:
+        return NextStep((Unmark(claimed.id, hold(Reason.RETURNED_BY_OTHERS), took_slot=True),))
     difference = changed(report, claim)
     if difference is not None:
         why = hold(Reason.CHANGED_WHILE_DRAINING, why=difference)
-        return _give_back_when_quiet(instance, claim, why, registration, fleet, policy)
-    unwanted = unwanted_now(instance, claim, fleet, policy)
+        return _give_back_when_quiet(claimed, why, this_pass)
+    unwanted = unwanted_now(claimed, this_pass)
     if unwanted is not None:
-        return _give_back_when_quiet(instance, claim, unwanted, registration, fleet, policy, backs_off=False)
+        return _give_back_when_quiet(claimed, unwanted, this_pass, backs_off=False)
     if claim.reboots >= (REBOOT_TRIES if claim.run == fleet.run else REBOOT_MARKS):
-        return _give_back_when_quiet(instance, claim, never_rebooted(instance, claim), registration, fleet, policy)
+        return _give_back_when_quiet(claimed, never_rebooted(claimed), this_pass)
     taken = replace(claim, run=fleet.run, store=fleet.store)
-    mark = Mark(instance.id, taken.enter(ClaimPhase.REBOOTING, fleet.at, reboots=claim.reboots + 1))
-    return NextStep((mark,), look_at=fleet.at)
+    mark = Mark(claimed.id, taken.enter(ClaimPhase.REBOOTING, this_pass.at, reboots=claim.reboots + 1))
+    return NextStep((mark,), look_at=this_pass.at)
 
 
 # Giving it back on its old boot
 
 
 def _give_back_when_quiet(
-    instance: Instance,
-    claim: Claim,
-    why: Hold | Failed,
-    registration: Registration,
-    fleet: Fleet,
-    policy: Policy,
-    *,
-    backs_off: bool = True,
+    claimed: ClaimedInstance, why: Hold | Failed, this_pass: Pass, *, backs_off: bool = True
 ) -> NextStep:
     """Return it once none of our reboots can happen any more; quarantine it if one stays pending past the limit."""
+    instance = claimed.instance
+    policy = this_pass.policy
     quiet = quiet_from(instance.reboots)
     if quiet is None:
-        return give_back(instance, claim, why, fleet, backs_off=backs_off)
-    if fleet.at < quiet and any(one.accepted for one in instance.reboots):
-        if fleet.at < limit_of_reboot(instance, claim, fleet, policy):
-            return _ask_when_connected(instance, registration, fleet, policy)
-        return quarantine(instance, claim, registration, stalled(policy), fleet)
-    if fleet.at < quiet:
-        look_at = min(quiet, fleet.at + policy.answer_timeout)
+        return give_back(claimed, why, this_pass, backs_off=backs_off)
+    if this_pass.at < quiet and any(one.accepted for one in instance.reboots):
+        if this_pass.at < limit_of_reboot(claimed, this_pass):
+            return _ask_when_connected(claimed, this_pass)
+        return quarantine(claimed, stalled(policy), this_pass)
+    if this_pass.at < quiet:
+        look_at = min(quiet, this_pass.at + policy.answer_timeout)
         return NextStep(cancel_open(instance), look_at=look_at, wants_reboot_end=True)
     if instance.check_answer is None or instance.check_answer.asked_at < quiet:
-        return ask_host(instance, fleet.at, policy)
-    return give_back(instance, claim, why, fleet, backs_off=backs_off)
+        return ask_host(instance, this_pass)
+    return give_back(claimed, why, this_pass, backs_off=backs_off)
 
 
-def _mute(instance: Instance, claim: Claim, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
+def _mute(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     """AWS denies checks: rely on what ECS shows and on time. Its version stays unproven."""
-    progress, blocked = instance.progress, why_blocked(instance, fleet)
+    instance = claimed.instance
+    policy = this_pass.policy
+    progress, blocked = instance.progress, why_blocked(instance, this_pass.fleet)
     assert blocked is not None
     came_back = progress.away_at is not None and progress.connected_looks >= CONNECTED_LOOKS
     quiet = quiet_unproven(instance.reboots) if came_back else quiet_from(instance.reboots)
-    if quiet is not None and fleet.at < quiet:
-        if fleet.at >= limit_of_reboot(instance, claim, fleet, policy):
-            return quarantine(instance, claim, registration, not_back(instance, registration, fleet, policy), fleet)
-        return NextStep(cancel_open(instance), look_at=min(quiet, fleet.at + policy.answer_timeout))
-    if registration.connected:
-        return give_back_barred(instance, claim, blocked, fleet)
-    if fleet.at < limit_of_reboot(instance, claim, fleet, policy):
-        return NextStep(look_at=fleet.at + policy.listing_spacing)
-    return quarantine(instance, claim, registration, not_back(instance, registration, fleet, policy), fleet)
+    if quiet is not None and this_pass.at < quiet:
+        if this_pass.at >= limit_of_reboot(claimed, this_pass):
+            return quarantine(claimed, not_back(claimed, this_pass), this_pass)
+        return NextStep(cancel_open(instance), look_at=min(quiet, this_pass.at + policy.answer_timeout))
+    if claimed.registration.connected:
+        return give_back_barred(claimed, blocked, this_pass)
+    if this_pass.at < limit_of_reboot(claimed, this_pass):
+        return NextStep(look_at=this_pass.at + policy.listing_spacing)
+    return quarantine(claimed, not_back(claimed, this_pass), this_pass)
 
 
 # Asking
 
 
-def _ask_when_connected(instance: Instance, registration: Registration, fleet: Fleet, policy: Policy) -> NextStep:
+def _ask_when_connected(claimed: ClaimedInstance, this_pass: Pass) -> NextStep:
     """Check the host once its agent is connected again; now and then also if it may have rebooted unseen."""
+    instance = claimed.instance
+    policy = this_pass.policy
     progress = instance.progress
-    sent_at = progress.reboot_sent_at or progress.claimed_at or fleet.at
+    sent_at = progress.reboot_sent_at or progress.claimed_at or this_pass.at
     wants_end = _end_unknown(instance)
     if instance.pending is not None:
-        return NextStep(look_at=next_hearing(instance.pending, fleet.at, policy), wants_reboot_end=wants_end)
+        return NextStep(look_at=next_hearing(instance.pending, this_pass), wants_reboot_end=wants_end)
     due = next_look(
         sent_at,
-        fleet.at,
+        this_pass.at,
         policy.poll_interval,
-        fleet.durations.reboot,
+        this_pass.fleet.durations.reboot,
         policy.quiet_after_reboot if progress.reboot_sent_at else policy.poll_interval,
     )
-    if not registration.connected:
-        late = has_passed(sent_at, policy.late_after_reboot, fleet.at)
+    if not claimed.registration.connected:
+        late = has_passed(sent_at, policy.late_after_reboot, this_pass.at)
         spacing = policy.listing_spacing if late else timedelta(0)
-        return NextStep(look_at=max(due, fleet.at + spacing), wants_listing=late, wants_reboot_end=wants_end)
+        return NextStep(look_at=max(due, this_pass.at + spacing), wants_listing=late, wants_reboot_end=wants_end)
     if _came_back_unasked(instance):
-        return ask_host(instance, fleet.at, policy)
-    return _ask_one_that_never_left(instance, sent_at, due, fleet, policy)
+        return ask_host(instance, this_pass)
+    return _ask_one_that_never_left(instance, sent_at, due, this_pass)
 
 
 def _end_unknown(instance: Instance) -> bool:
@@ -336,17 +312,16 @@ def _came_back_unasked(instance: Instance) -> bool:
     return since is not None and (check_answer is None or check_answer.report is None or check_answer.asked_at < since)
 
 
-def _ask_one_that_never_left(
-    instance: Instance, sent_at: datetime, due: datetime, fleet: Fleet, policy: Policy
-) -> NextStep:
-    learned = fleet.durations.reboot
+def _ask_one_that_never_left(instance: Instance, sent_at: datetime, due: datetime, this_pass: Pass) -> NextStep:
+    policy = this_pass.policy
+    learned = this_pass.fleet.durations.reboot
     quiet = quiet_time(learned, policy.poll_interval) if learned is not None else 2 * policy.quiet_after_reboot
-    if fleet.at < sent_at + quiet:
+    if this_pass.at < sent_at + quiet:
         return NextStep(look_at=due)
     last = (
         instance.check_answer.asked_at if instance.check_answer and instance.check_answer.asked_at >= sent_at else None
     )
-    spacing = max(policy.quiet_after_reboot, (fleet.at - sent_at) / 4)
-    if last is not None and fleet.at < last + spacing:
-        return NextStep(look_at=min(last + spacing, max(due, fleet.at + policy.poll_interval)))
-    return ask_host(instance, fleet.at, policy)
+    spacing = max(policy.quiet_after_reboot, (this_pass.at - sent_at) / 4)
+    if last is not None and this_pass.at < last + spacing:
+        return NextStep(look_at=min(last + spacing, max(due, this_pass.next_poll)))
+    return ask_host(instance, this_pass)

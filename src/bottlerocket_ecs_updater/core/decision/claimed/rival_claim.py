@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.command import NextStep, Unmark
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 OVERWRITTEN_LOOKS = 2
 """How many looks in a row must find another run's claim in place of ours. A single one may be stale."""
@@ -19,9 +19,9 @@ def _overwritten(instance: Instance, fleet: Fleet) -> Hold:
     return hold(Reason.ANOTHER_RUN, run=run, instance=instance.id, phase="claimed by it", since=since)
 
 
-def wait_for_rival(instance: Instance, fleet: Fleet, policy: Policy) -> NextStep:
+def wait_for_rival(instance: Instance, this_pass: Pass) -> NextStep:
     """Another run's claim has replaced ours: look again, then leave the instance to that run."""
     if instance.progress.overwritten_looks < OVERWRITTEN_LOOKS:
-        return NextStep(look_at=fleet.at + policy.poll_interval)
-    why = _overwritten(instance, fleet)
+        return NextStep(look_at=this_pass.next_poll)
+    why = _overwritten(instance, this_pass.fleet)
     return NextStep((Unmark(instance.id, why, took_slot=False),), hold=why)

@@ -8,13 +8,18 @@ from bottlerocket_ecs_updater.core.decision.backoff import next_backoff
 from bottlerocket_ecs_updater.core.decision.claimed.after_reboot_hook import Unhealthy, ask_after_reboot, ask_again
 from bottlerocket_ecs_updater.core.decision.claimed.give_back import cancel_open, hand_back
 from bottlerocket_ecs_updater.core.decision.claimed.let_go import RETURNS_AFTER_ANSWER, group_due_soon
-from bottlerocket_ecs_updater.core.decision.evidence import impaired_by_update
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host, is_mute
+from bottlerocket_ecs_updater.core.decision.instance_health import (
+    awaited_health,
+    impaired_by_update,
+    unhealthy_until,
+)
 from bottlerocket_ecs_updater.core.decision.polling import soon_interval
-from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
+from bottlerocket_ecs_updater.core.model.claim import ClaimPhase
+from bottlerocket_ecs_updater.core.model.claimed_instance import ClaimedInstance
 from bottlerocket_ecs_updater.core.model.command import Command, NextStep, Note, Quarantine, Unmark
-from bottlerocket_ecs_updater.core.model.container_instance import Registration, Status
-from bottlerocket_ecs_updater.core.model.fleet import Fleet
+from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.host_report import HostReport
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.outcome import Outcome, Updated
@@ -24,6 +29,7 @@ from bottlerocket_ecs_updater.core.model.reboots import (
     quiet_unproven,
     surely_over,
 )
+from bottlerocket_ecs_updater.core.model.run_progress import BootProof
 from bottlerocket_ecs_updater.core.model.time_text import duration_text
 from bottlerocket_ecs_updater.core.rules.policy import CONNECTED_LOOKS, Policy
 
@@ -31,88 +37,92 @@ SECOND_PROOF_LOOK_POLLS = 6
 """While waiting for a second proof, look at the instance once in this many polls: it may go down again."""
 
 
-def verify(
-    instance: Instance,
-    claim: Claim,
-    registration: Registration,
-    report: HostReport,
-    fleet: Fleet,
-    policy: Policy,
-) -> NextStep:
+def verify(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> NextStep:
     """A new boot is proven. The host is healthy if its agent stays connected and no second reboot can come."""
-    soon = fleet.at + soon_interval(policy.poll_interval)
-    over = fleet.at >= limit_of_reboot(instance, claim, fleet, policy)
-    if (
-        instance.progress.connected_looks < CONNECTED_LOOKS
-        or not registration.connected
-        or impaired_by_update(instance)
-    ):
-        if over:
-            wrong = impaired_by_update(instance) or "its ECS agent does not stay connected"
-            detail = f"it runs {report.running}, but {wrong}"
-            why = failed(Failure.NOT_BACK, limit=duration_text(policy.reboot_timeout), detail=detail)
-            return quarantine(instance, claim, registration, why, fleet)
+    instance, registration = claimed.instance, claimed.registration
+    policy = this_pass.policy
+    soon = this_pass.at + soon_interval(policy.poll_interval)
+    over = this_pass.at >= limit_of_reboot(claimed, this_pass)
+    wrong = _not_well(claimed, this_pass.at)
+    if wrong and over:
+        detail = f"it runs {report.running}, but {wrong}"
+        why = failed(Failure.NOT_BACK, limit=duration_text(policy.reboot_timeout), detail=detail)
+        return quarantine(claimed, why, this_pass)
+    if wrong:
         # Read its group with the last look before the return, so that the return does not have to wait for it.
         nearly = instance.progress.connected_looks == CONNECTED_LOOKS - 1 and registration.connected
-        wants_group = nearly and group_due_soon(instance, RETURNS_AFTER_ANSWER, fleet)
+        wants_group = nearly and group_due_soon(instance, RETURNS_AFTER_ANSWER, this_pass.fleet)
         return NextStep(look_at=soon, wants_reboot_end=_end_unasked(instance), wants_group=wants_group)
-    step = return_when_proven(instance, claim, registration, report, fleet, policy)
+    step = return_when_proven(claimed, report, this_pass)
     if isinstance(step, NextStep):
         return step
     if not over:
-        return ask_again(instance, fleet.at, policy)
+        return ask_again(instance, this_pass)
     why = failed(Failure.UNHEALTHY, version=report.running, detail=step.detail)
-    return quarantine(instance, claim, registration, why, fleet)
+    return quarantine(claimed, why, this_pass)
 
 
-def return_when_proven(
-    instance: Instance, claim: Claim, registration: Registration, report: HostReport, fleet: Fleet, policy: Policy
-) -> NextStep | Unhealthy:
+def _not_well(claimed: ClaimedInstance, now: datetime) -> str:
+    """Why a host that booted is not known to be healthy yet; empty if it is."""
+    instance, proof = claimed.instance, claimed.progress.proof
+    impaired = impaired_by_update(instance)
+    if impaired:
+        return impaired
+    if instance.progress.connected_looks < CONNECTED_LOOKS or not claimed.registration.connected:
+        return "its ECS agent does not stay connected"
+    if unhealthy_until(instance, now) is not None:
+        return "ECS keeps reporting it as IMPAIRED"
+    return awaited_health(instance, proof.asked_at if proof is not None else now, now)
+
+
+def return_when_proven(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> NextStep | Unhealthy:
     """Return it if no second reboot can come and the after-reboot document, if there is one, finds it healthy."""
-    again = _second_reboot_possible(instance, claim, fleet, policy)
+    again = _second_reboot_possible(claimed, this_pass)
     if again is not None:
         return again
-    answer = ask_after_reboot(instance, fleet.at, policy)
-    return _return_verified(instance, claim, registration, report, fleet) if answer is None else answer
+    answer = ask_after_reboot(claimed.instance, this_pass)
+    return _return_verified(claimed, report, this_pass) if answer is None else answer
 
 
 def _end_unasked(instance: Instance) -> bool:
-    proof = instance.progress.proof_at
-    return any(one.not_asked_since(proof or one.sent_at) for one in instance.reboots)
+    proof = instance.progress.proof
+    return any(one.not_asked_since(proof.asked_at if proof is not None else one.sent_at) for one in instance.reboots)
 
 
-def _second_reboot_possible(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> NextStep | None:
+def _second_reboot_possible(claimed: ClaimedInstance, this_pass: Pass) -> NextStep | None:
     """The next step to rule out a second reboot; None if it is ruled out.
 
     The agent may run an unfinished command again, and one of several commands may arrive late. So pending commands are
     cancelled, and the same boot is proven again some time after the first proof (see `_second_proof_from`). After that
     the results of the commands are read: one that ran again reports success, and then the host goes down again.
     """
-    progress, check_answer = instance.progress, instance.check_answer
-    if progress.proof_at is None or check_answer is None:
+    instance = claimed.instance
+    policy = this_pass.policy
+    proof, check_answer = instance.progress.proof, instance.check_answer
+    if proof is None or check_answer is None:
         return None
-    if claim.reboots <= 1 and surely_over(instance.reboots, progress.proof_at):
+    if claimed.claim.reboots <= 1 and surely_over(instance.reboots, proof.asked_at):
         return None
-    second = _second_proof_from(instance, claim, progress.proof_at, fleet, policy)
-    quiet = quiet_after_boot(instance.reboots, progress.proof_at)
-    if is_mute(instance, fleet):
+    second = _second_proof_from(claimed, proof, this_pass)
+    quiet = quiet_after_boot(instance.reboots, proof.asked_at)
+    if is_mute(instance, this_pass.fleet):
         quiet = quiet_unproven(instance.reboots)
-        if quiet is None or fleet.at >= quiet:
+        if quiet is None or this_pass.at >= quiet:
             return None
-        return NextStep(cancel_open(instance), look_at=min(quiet, fleet.at + policy.answer_timeout))
+        return NextStep(cancel_open(instance), look_at=min(quiet, this_pass.at + policy.answer_timeout))
     due = max(second, quiet) if quiet is not None else second
-    if fleet.at < due:
-        soon = min(due, fleet.at + SECOND_PROOF_LOOK_POLLS * policy.poll_interval)
+    if this_pass.at < due:
+        soon = min(due, this_pass.at + SECOND_PROOF_LOOK_POLLS * policy.poll_interval)
         return NextStep(cancel_open(instance), look_at=soon, wants_reboot_end=_end_unasked(instance))
     if check_answer.asked_at < due or check_answer.report is None:
-        asked = ask_host(instance, fleet.at, policy)
+        asked = ask_host(instance, this_pass)
         return NextStep(asked.commands, look_at=asked.look_at, wants_reboot_end=True)
     if any(one.not_asked_since(check_answer.asked_at) for one in instance.reboots):
-        return NextStep(look_at=fleet.at, wants_reboot_end=True)
+        return NextStep(look_at=this_pass.at, wants_reboot_end=True)
     return None
 
 
-def _second_proof_from(instance: Instance, claim: Claim, proof_at: datetime, fleet: Fleet, policy: Policy) -> datetime:
+def _second_proof_from(claimed: ClaimedInstance, proof: BootProof, this_pass: Pass) -> datetime:
     """The earliest time at which a second proof of the same boot rules out another reboot.
 
     If this run sent exactly one command, the host went down because of it, and the agent can only run it again. An
@@ -121,54 +131,59 @@ def _second_proof_from(instance: Instance, claim: Claim, proof_at: datetime, fle
     reported success, which is read after the second proof. With several commands, or one that is less well known, one
     may be delivered as late as its expiry, so it takes longer.
     """
+    instance, claim = claimed.instance, claimed.claim
+    policy = this_pass.policy
     only = instance.reboots[0] if len(instance.reboots) == 1 else None
-    known = only is not None and only.command and claim.reboots <= 1 and claim.run == fleet.run
+    known = only is not None and only.command and claim.reboots <= 1 and claim.run == this_pass.fleet.run
     if not known:
-        return proof_at + policy.second_proof_spacing
-    heard_at = instance.progress.proof_heard_at or proof_at
-    return max(proof_at + policy.run_again_spacing, heard_at + policy.answering_spacing)
+        return proof.asked_at + policy.second_proof_spacing
+    return max(proof.asked_at + policy.run_again_spacing, proof.answered_at + policy.answering_spacing)
 
 
-def _return_verified(
-    instance: Instance, claim: Claim, registration: Registration, report: HostReport, fleet: Fleet
-) -> NextStep:
-    outcome, notes = _judge(instance, claim, report, fleet)
-    if registration.status is Status.ACTIVE:
+def _return_verified(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> NextStep:
+    outcome, notes = _judge(claimed, report, this_pass)
+    if claimed.registration.status is Status.ACTIVE:
         # It is already back in service, perhaps under a new registration: it is verified, so drop the claim.
-        return NextStep((Unmark(instance.id, outcome, took_slot=True), *notes), look_at=fleet.at)
-    return NextStep(hand_back(instance, outcome, *notes), look_at=fleet.at)
+        return NextStep((Unmark(claimed.id, outcome, took_slot=True), *notes), look_at=this_pass.at)
+    return NextStep(hand_back(claimed.instance, outcome, *notes), look_at=this_pass.at)
 
 
-def _judge(instance: Instance, claim: Claim, report: HostReport, fleet: Fleet) -> tuple[Outcome, tuple[Command, ...]]:
+def _judge(claimed: ClaimedInstance, report: HostReport, this_pass: Pass) -> tuple[Outcome, tuple[Command, ...]]:
     """The outcome of a proven boot, with the backoff to record."""
+    claim = claimed.claim
     if report.running == claim.target:
         return Updated(claim.source, claim.target), ()
     if report.running == claim.source:
         why = failed(Failure.ROLLED_BACK, version=report.running, target=claim.target)
-        return why, (note_failure(instance, claim, why, fleet),)
+        return why, (note_failure(claimed, why, this_pass),)
     return failed(Failure.WRONG_VERSION, version=report.running, target=claim.target), ()
 
 
-def quarantine(instance: Instance, claim: Claim, registration: Registration, why: Failed, fleet: Fleet) -> NextStep:
+def quarantine(claimed: ClaimedInstance, why: Failed, this_pass: Pass) -> NextStep:
     """Leave it out of service. If it is in service by itself, drop the claim, and still report it as failed."""
     # A reboot that did not happen says nothing about the version, and neither does a host that cannot be checked.
-    told_of_version = why.failure is not Failure.REBOOT_STALLED and not is_mute(instance, fleet)
-    note = note_failure(instance, claim, why, fleet, against_version=told_of_version)
-    if registration.status is Status.ACTIVE:
+    instance = claimed.instance
+    told_of_version = why.failure is not Failure.REBOOT_STALLED and not is_mute(instance, this_pass.fleet)
+    note = note_failure(claimed, why, this_pass, against_version=told_of_version)
+    if claimed.registration.status is Status.ACTIVE:
         # DRAINING did not survive the reboot: it is in service, so there is nothing to return.
-        return NextStep((Unmark(instance.id, why, took_slot=False), note), look_at=fleet.at)
-    mark = Quarantine(instance.id, claim.enter(ClaimPhase.QUARANTINED, fleet.at), why)
-    return NextStep((mark, note), look_at=fleet.at)
+        return NextStep((Unmark(instance.id, why, took_slot=False), note), look_at=this_pass.at)
+    mark = Quarantine(instance.id, claimed.claim.enter(ClaimPhase.QUARANTINED, this_pass.at), why)
+    return NextStep((mark, note), look_at=this_pass.at)
 
 
-def note_failure(instance: Instance, claim: Claim, why: Failed, fleet: Fleet, *, against_version: bool = True) -> Note:
+def note_failure(claimed: ClaimedInstance, why: Failed, this_pass: Pass, *, against_version: bool = True) -> Note:
     """The backoff to record for a version on which the host did not come back healthy."""
-    rest = next_backoff(instance.backoff, claim.target, why.failure.code, fleet.at, rolled_back=against_version)
+    instance = claimed.instance
+    rest = next_backoff(
+        instance.backoff, claimed.claim.target, why.failure.code, this_pass.at, rolled_back=against_version
+    )
     return Note(instance.id, rest)
 
 
-def never_rebooted(instance: Instance, claim: Claim) -> Failed | Hold:
+def never_rebooted(claimed: ClaimedInstance) -> Failed | Hold:
     """Why it is returned on its old boot. If perhaps no reboot was ever sent, it is no failure of the host."""
+    instance, claim = claimed.instance, claimed.claim
     refusal = next((one.end for one in reversed(instance.reboots) if one.end is not None and one.refused), None)
     if refusal is not None:
         return failed(Failure.REBOOT_REFUSED, detail=refusal.detail)
@@ -183,8 +198,10 @@ def stalled(policy: Policy) -> Failed:
     return failed(Failure.REBOOT_STALLED, limit=duration_text(policy.reboot_timeout))
 
 
-def not_back(instance: Instance, registration: Registration, fleet: Fleet, policy: Policy) -> Failed:
+def not_back(claimed: ClaimedInstance, this_pass: Pass) -> Failed:
     """Why it is quarantined if no new boot was seen."""
+    instance, registration = claimed.instance, claimed.registration
+    fleet = this_pass.fleet
     if registration.connected and is_mute(instance, fleet):
         why = instance.send_denied or fleet.blocked
         detail = f"its ECS agent is connected, but AWS denies update checks: {why}"
@@ -192,16 +209,17 @@ def not_back(instance: Instance, registration: Registration, fleet: Fleet, polic
         detail = "its ECS agent is connected, but it answers no update check"
     else:
         detail = "its ECS agent did not connect"
-    return failed(Failure.NOT_BACK, limit=duration_text(policy.reboot_timeout), detail=detail)
+    return failed(Failure.NOT_BACK, limit=duration_text(this_pass.policy.reboot_timeout), detail=detail)
 
 
-def limit_of_reboot(instance: Instance, claim: Claim, fleet: Fleet, policy: Policy) -> datetime:
+def limit_of_reboot(claimed: ClaimedInstance, this_pass: Pass) -> datetime:
     """When the reboot limit ends. It counts from the claim, so that it also ends across runs that die early.
 
     If the reboot was sent late, the limit counts from then. A run that takes over a claim has time to check once.
     """
-    progress = instance.progress
-    limit = (progress.reboot_sent_at or instance.phase_began) + policy.reboot_timeout
-    if claim.run != fleet.run and progress.claimed_at is not None:
+    policy = this_pass.policy
+    progress = claimed.progress
+    limit = (progress.reboot_sent_at or claimed.phase_began) + policy.reboot_timeout
+    if claimed.claim.run != this_pass.fleet.run and progress.claimed_at is not None:
         limit = max(limit, progress.claimed_at + policy.takeover_grace)
     return limit

@@ -14,6 +14,7 @@ from typing import assert_never
 from bottlerocket_ecs_updater.core.decision.admission import failed_before
 from bottlerocket_ecs_updater.core.decision.host_checks import ask_host
 from bottlerocket_ecs_updater.core.decision.outside import not_selected, set_aside, why_leaving
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import before_drain_hold
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import answers_before_staging, tasks_hold
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import own_host_hold
@@ -29,7 +30,7 @@ from bottlerocket_ecs_updater.core.model.reasons import Failed, Failure, Hold, R
 from bottlerocket_ecs_updater.core.model.run_command import CheckAnswer, CommandStatus, DocumentKind
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
 from bottlerocket_ecs_updater.core.model.version import Version
-from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, UNHEARD_APPLIES, Policy
+from bottlerocket_ecs_updater.core.rules.policy import APPLY_TRIES, CHECK_TRIES, REBOOT_MARKS, UNHEARD_APPLIES
 from bottlerocket_ecs_updater.core.rules.promotion import block_on
 
 
@@ -99,15 +100,15 @@ DARK_LOOKS = 6
 """A run no longer waits for an instance after this many looks in a row that did not describe it."""
 
 
-def assess(instance: Instance, fleet: Fleet, policy: Policy) -> CandidateState:
+def assess(instance: Instance, this_pass: Pass) -> CandidateState:
     """The state of an unclaimed instance now."""
     if instance.progress.outcome is not None:
         return Done(instance.progress.outcome)
-    why = out_of_reach(instance) or not_selected(instance, policy)
+    why = out_of_reach(instance) or not_selected(instance, this_pass.policy)
     if why is not None:
         return Held(why)
     if instance.pending is not None:
-        return Waiting(fleet.at + policy.poll_interval)
+        return Waiting(this_pass.next_poll)
     if instance.send_denied:
         return Held(hold(Reason.SEND_DENIED, why=instance.send_denied))
     if instance.send_refused:
@@ -116,11 +117,11 @@ def assess(instance: Instance, fleet: Fleet, policy: Policy) -> CandidateState:
     if instance.applied is not None and instance.applied.given_up and _applied_since(instance):
         # It may still be running, so the host must not be checked.
         return Done(_apply_failed(instance))
-    if check_answer is None or _applied_since(instance) or _asked_before_rival(check_answer, fleet):
+    if check_answer is None or _applied_since(instance) or _asked_before_rival(check_answer, this_pass.fleet):
         return Asking()
     if isinstance(check_answer.answer, HostProblem):
-        return _problem(instance, check_answer.answer, fleet, policy)
-    return _report(instance, check_answer.answer, fleet, policy)
+        return _problem(instance, check_answer.answer, this_pass)
+    return _report(instance, check_answer.answer, this_pass)
 
 
 def out_of_reach(instance: Instance) -> Hold | None:
@@ -140,15 +141,16 @@ def out_of_reach(instance: Instance) -> Hold | None:
     )
 
 
-def some_may_be_back(fleet: Fleet, policy: Policy) -> bool:
+def some_may_be_back(this_pass: Pass) -> bool:
     """Whether a missing instance may be back in a moment.
 
     A healthy agent may disconnect for some seconds, and ECS may describe at the next look what it did not describe now.
     """
+    fleet = this_pass.fleet
     if any(one.unknown and one.progress.dark_looks <= DARK_LOOKS for one in fleet.instances.values()):
         return True
     gone = (one.progress.disconnected_since for one in fleet.instances.values() if _only_disconnected(one))
-    return any(since is not None and not has_passed(since, policy.flap_time, fleet.at) for since in gone)
+    return any(since is not None and not has_passed(since, this_pass.policy.flap_time, this_pass.at) for since in gone)
 
 
 def _only_disconnected(instance: Instance) -> bool:
@@ -192,33 +194,33 @@ def _applied_since(instance: Instance) -> bool:
     return applied is not None and check_answer is not None and check_answer.asked_at < applied.ended_at
 
 
-def _problem(instance: Instance, answer: HostProblem, fleet: Fleet, policy: Policy) -> CandidateState:
+def _problem(instance: Instance, answer: HostProblem, this_pass: Pass) -> CandidateState:
     final = answer.problem is Problem.TOO_OLD
     if answer.problem is Problem.BUSY:
         # Another command holds the lock. It may be an apply that outlived its client and takes its full time.
-        first = instance.progress.first_busy_at or fleet.at
-        final = has_passed(first, policy.apply_timeout, fleet.at)
+        first = instance.progress.first_busy_at or this_pass.at
+        final = has_passed(first, this_pass.policy.apply_timeout, this_pass.at)
     elif instance.progress.checks_failed >= CHECK_TRIES:
         final = True
-    if final and instance.progress.applies:
+    if final and instance.progress.applies.sent:
         return Done(failed(Failure.APPLY_FAILED, detail=answer.detail))
     if final:
         return Held(hold(_PROBLEM_REASONS[answer.problem], detail=answer.detail))
-    asked = ask_host(instance, fleet.at, policy)
-    return Asking() if asked.commands else Waiting(asked.look_at or fleet.at + policy.poll_interval)
+    asked = ask_host(instance, this_pass)
+    return Asking() if asked.commands else Waiting(asked.look_at or this_pass.next_poll)
 
 
-def _report(instance: Instance, report: HostReport, fleet: Fleet, policy: Policy) -> CandidateState:
+def _report(instance: Instance, report: HostReport, this_pass: Pass) -> CandidateState:
     if report.state is UpdateState.IDLE:
         return _idle(instance, report)
     target = report.target
     if target is None:
         return Held(hold(Reason.NOTHING_CHOSEN))
-    why = first_hold(answers_about(instance, report, target, fleet, policy))
+    why = first_hold(answers_about(instance, report, target, this_pass))
     if why is not None:
         return Held(why)
     if report.state is UpdateState.READY:
-        refusal = before_drain_hold(instance, policy)
+        refusal = before_drain_hold(instance, this_pass.policy)
         return Ready(report, target) if refusal is None else Done(refusal)
     applied = instance.applied
     if applied is not None and not _worth_another_apply(instance, report):
@@ -226,28 +228,27 @@ def _report(instance: Instance, report: HostReport, fleet: Fleet, policy: Policy
     return Stageable(target, again=applied is not None)
 
 
-def answers_about(
-    instance: Instance, report: HostReport, target: Version, fleet: Fleet, policy: Policy
-) -> tuple[Answer, ...]:
+def answers_about(instance: Instance, report: HostReport, target: Version, this_pass: Pass) -> tuple[Answer, ...]:
     """Whether it may be updated to the version, rule by rule.
 
     ECS moves only tasks of services; a standalone task would be killed, and nothing would restart it. So a standalone
     task holds its instance before anything is staged on it.
     """
+    fleet = this_pass.fleet
     return (
         Answer("block", block_on(target, fleet.shared.acts)),
-        Answer("record", failed_before(instance, target, fleet, policy)),
+        Answer("record", failed_before(instance, target, this_pass)),
         Answer("claim", _unclaimable(report, target, fleet)),
-        *answers_before_staging(instance, report, target, fleet, policy),
-        Answer("own-host", own_host_hold(instance, fleet, policy)),
-        Answer("tasks", tasks_hold(instance, fleet, policy)),
+        *answers_before_staging(instance, report, target, this_pass),
+        Answer("own-host", own_host_hold(instance, this_pass)),
+        Answer("tasks", tasks_hold(instance, this_pass)),
     )
 
 
 def _idle(instance: Instance, report: HostReport) -> CandidateState:
     offered = instance.progress.offered
     # If it runs the version it was offered, somebody else rebooted it into the update that we staged.
-    if instance.progress.applies and report.running != offered:
+    if instance.progress.applies.sent and report.running != offered:
         return Held(hold(Reason.WITHDRAWN, version=offered or "a newer version"))
     variant = instance.registration.variant if instance.registration else None
     if variant is not None and any(variant == old or variant.startswith(f"{old}-") for old in END_OF_LIFE_VARIANTS):
@@ -274,10 +275,10 @@ def _not_encodable(run: RunId, source: Version, target: Version, boot: BootId, a
 def _worth_another_apply(instance: Instance, report: HostReport) -> bool:
     """Whether another apply may help: the last one was interrupted, never ran, or found the lock held."""
     applied, progress = instance.applied, instance.progress
-    if applied is None or progress.applies - progress.applies_unheard >= APPLY_TRIES:
+    if applied is None or progress.applies.sent - progress.applies.unheard >= APPLY_TRIES:
         return False
     if not applied.command:
-        return progress.applies_unheard < UNHEARD_APPLIES
+        return progress.applies.unheard < UNHEARD_APPLIES
     cut_short = applied.end in (
         CommandStatus.TIMED_OUT,
         CommandStatus.NOT_DELIVERED,
@@ -285,13 +286,13 @@ def _worth_another_apply(instance: Instance, report: HostReport) -> bool:
         CommandStatus.ABANDONED,
     )
     # A boot clears what a check found and what was staged, so an apply before it was refused or lost.
-    rebooted = instance.progress.applied_on is not None and instance.progress.applied_on != report.boot
+    rebooted = instance.progress.applies.on_boot is not None and instance.progress.applies.on_boot != report.boot
     return report.state is UpdateState.STAGED or cut_short or applied.busy or rebooted
 
 
 def _apply_failed(instance: Instance) -> Failed | Hold:
     applied = instance.applied
     if applied is not None and applied.kind is DocumentKind.APPLY and not applied.command:
-        return hold(Reason.UNCLEAR, what="the apply", why=f"{instance.progress.applies_unheard} got no reply")
+        return hold(Reason.UNCLEAR, what="the apply", why=f"{instance.progress.applies.unheard} got no reply")
     detail = applied.detail if applied is not None and applied.kind is DocumentKind.APPLY else "it gave no result"
     return failed(Failure.APPLY_FAILED, detail=detail)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from bottlerocket_ecs_updater.core.decision.host_checks import result_text
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.run_command import CommandStatus, DocumentKind
@@ -20,15 +19,16 @@ def before_drain_hold(instance: Instance, policy: Policy) -> Hold | None:
     return hold(Reason.BEFORE_DRAIN_FAILED, detail=result_text(ended))
 
 
-def prepared(instance: Instance, policy: Policy, now: datetime) -> bool:
+def prepared(instance: Instance, this_pass: Pass) -> bool:
     """Whether it needs no before-drain document, or the document succeeded recently enough."""
+    policy = this_pass.policy
     ended = instance.before_drain_result
     if not policy.before_drain:
         return True
     return (
         ended is not None
         and ended.end is CommandStatus.SUCCESS
-        and not has_passed(ended.ended_at, policy.report_max_age, now)
+        and not has_passed(ended.ended_at, policy.report_max_age, this_pass.at)
     )
 
 

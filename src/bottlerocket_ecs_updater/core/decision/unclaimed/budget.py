@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
-from bottlerocket_ecs_updater.core.decision.outside import members
+from bottlerocket_ecs_updater.core.decision.outside import members, why_leaving
 from bottlerocket_ecs_updater.core.decision.rival_runs import lives
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import being_prepared
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
@@ -14,7 +15,6 @@ from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
-from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 NAMED_AT_MOST = 3
 """The most instances that the reason for a full budget names."""
@@ -32,6 +32,8 @@ class Budget:
     limit_per_zone: dict[Zone, int]
     settling: frozenset[InstanceId] = frozenset()
     """The instances in `taken` that are in service again but whose slots are not free yet."""
+    causes: Mapping[InstanceId, str] = field(default_factory=dict)
+    """Why instances are out of service that no run is updating."""
 
     @property
     def open(self) -> bool:
@@ -47,7 +49,7 @@ class Budget:
         if len(taken) < self.limit:
             return None
         return self._settling(taken, self.limit) or hold(
-            Reason.BUDGET, unavailable=len(taken), limit=self.limit, who=_names(taken)
+            Reason.BUDGET, unavailable=len(taken), limit=self.limit, who=self._who(taken)
         )
 
     def zone_refusal(self, zone: Zone) -> Hold | None:
@@ -66,19 +68,19 @@ class Budget:
         if len(taken) < limit:
             return None
         return self._settling(taken, limit) or hold(
-            Reason.ZONE_BUDGET, unavailable=len(taken), limit=limit, zone=zone or NO_ZONE, who=_names(taken)
+            Reason.ZONE_BUDGET, unavailable=len(taken), limit=limit, zone=zone or NO_ZONE, who=self._who(taken)
         )
 
     def overfull(self, zone: Zone) -> Hold | None:
         """Why an instance that already has a slot may not be drained: more slots are taken than exist."""
         taken = [id_ for id_, _ in self.taken]
         if len(taken) > self.limit:
-            return hold(Reason.BUDGET, unavailable=len(taken), limit=self.limit, who=_names(taken))
+            return hold(Reason.BUDGET, unavailable=len(taken), limit=self.limit, who=self._who(taken))
         limit = self.limit_per_zone.get(zone)
         here = [id_ for id_, other in self.taken if other in (zone, "")]
         if limit is None or len(here) <= limit:
             return None
-        return hold(Reason.ZONE_BUDGET, unavailable=len(here), limit=limit, zone=zone, who=_names(here))
+        return hold(Reason.ZONE_BUDGET, unavailable=len(here), limit=limit, zone=zone, who=self._who(here))
 
     def _settling(self, taken: list[InstanceId], limit: int) -> Hold | None:
         """The hold if the limit is full only because of instances that are in service again and settling."""
@@ -86,18 +88,22 @@ class Budget:
         full_without = len(taken) - len(settling) >= limit
         return None if full_without else hold(Reason.SETTLING, instance=_names(settling))
 
+    def _who(self, taken: Iterable[InstanceId]) -> str:
+        return _names(f"{id_} ({self.causes[id_]})" if id_ in self.causes else id_ for id_ in taken)
+
     def take(self, instance: Instance) -> Budget:
         """The budget with a slot taken by that instance."""
         return replace(self, taken=(*self.taken, (instance.id, instance.zone)))
 
 
-def count_budget(fleet: Fleet, policy: Policy) -> Budget:
+def count_budget(this_pass: Pass) -> Budget:
     """Count the claimed instances, those that are not ACTIVE and connected, and the slots that have not settled.
 
     An instance that ECS lists but does not describe counts too: it may be a Bottlerocket host that is out of service.
     Instances that do not count are listed in `core/decision/outside.py`.
     """
-    ours = list(members(fleet, policy))
+    fleet, policy = this_pass.fleet, this_pass.policy
+    ours = list(members(this_pass))
     settling = {slot.instance: slot.zone for slot in fleet.slots}
     unknown = [one for one in fleet.instances.values() if one.unknown and one.registration is None and not one.claim]
     down = {instance.id: instance.zone for instance in [*ours, *unknown] if unavailable(instance)}
@@ -107,7 +113,23 @@ def count_budget(fleet: Fleet, policy: Policy) -> Budget:
     per_zone = policy.max_unavailable_per_zone
     limits = {zone: per_zone.of(count) for zone, count in zones.items()} if per_zone is not None else {}
     taken = tuple((down | settling).items())
-    return Budget(taken, policy.max_unavailable.of(len(ours)), limits, frozenset(settling.keys() - down.keys()))
+    causes = {id_: why for id_ in down if (why := _cause(fleet.instances[id_]))}
+    limit, again = policy.max_unavailable.of(len(ours)), frozenset(settling.keys() - down.keys())
+    return Budget(taken, limit, limits, again, causes)
+
+
+def _cause(instance: Instance) -> str:
+    """Why an instance is out of service; empty if a run is updating it, or if that is not known."""
+    registration, claim = instance.registration, instance.claim
+    if claim is not None:
+        return "quarantined" if claim.phase is ClaimPhase.QUARANTINED else ""
+    if registration is None or instance.unknown:
+        return ""
+    if why_leaving(instance) is not None:
+        return "its group terminates it"
+    if registration.status is Status.DRAINING:
+        return "drained by somebody else"
+    return "" if registration.connected else "its agent is disconnected"
 
 
 def unavailable(instance: Instance) -> bool:
@@ -124,8 +146,9 @@ def unavailable(instance: Instance) -> bool:
     return registration.status is not Status.ACTIVE or not registration.connected
 
 
-def left_out(fleet: Fleet, policy: Policy) -> tuple[InstanceId, ...]:
+def left_out(this_pass: Pass) -> tuple[InstanceId, ...]:
     """Instances that are or may be out of service with an unfinished update that no live run continues."""
+    fleet = this_pass.fleet
     return tuple(
         instance.id
         for instance in fleet.instances.values()
@@ -133,7 +156,7 @@ def left_out(fleet: Fleet, policy: Policy) -> tuple[InstanceId, ...]:
         or (
             instance.claim is not None
             and instance.claim.phase is not ClaimPhase.QUARANTINED
-            and not lives(instance.claim, fleet, policy)
+            and not lives(instance.claim, this_pass)
             and _may_be_out(instance, instance.claim, fleet)
         )
     )
@@ -149,11 +172,11 @@ def _may_be_out(instance: Instance, claim: Claim, fleet: Fleet) -> bool:
     registration, progress = instance.registration, instance.progress
     if progress.return_confirmed or (registration is not None and registration.status is Status.INACTIVE):
         return False
-    never_drained = claim.run == fleet.run and progress.drain_sent_at is None
+    never_drained = claim.run == fleet.run and progress.drain is None
     return not (never_drained and registration is not None and registration.status is Status.ACTIVE)
 
 
-def _names(ids: Iterable[InstanceId]) -> str:
+def _names(ids: Iterable[str]) -> str:
     names = sorted(ids)
     more = f" and {len(names) - NAMED_AT_MOST} more" if len(names) > NAMED_AT_MOST else ""
     return ", ".join(names[:NAMED_AT_MOST]) + more

@@ -15,9 +15,10 @@ from bottlerocket_ecs_updater.core.capacity.will_it_fit import Fits, NoRoom, roo
 from bottlerocket_ecs_updater.core.decision.admission import not_published, rules_for
 from bottlerocket_ecs_updater.core.decision.affected import deploying_on, hold_for_deployments
 from bottlerocket_ecs_updater.core.decision.blockers import blocked, groups_on
-from bottlerocket_ecs_updater.core.decision.evidence import impaired_on_trial
+from bottlerocket_ecs_updater.core.decision.instance_health import impaired_on_trial
 from bottlerocket_ecs_updater.core.decision.outside import is_there, not_selected, set_aside
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import tasks_on
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.rule_answers import Answer, Case, before_drain, before_staging
 from bottlerocket_ecs_updater.core.model.claim import Claim, ClaimPhase
 from bottlerocket_ecs_updater.core.model.container_instance import Status
@@ -40,32 +41,31 @@ CUTOFF_SHARE = 0.9
 
 
 def answers_before_staging(
-    instance: Instance, report: HostReport, target: Version, fleet: Fleet, policy: Policy
+    instance: Instance, report: HostReport, target: Version, this_pass: Pass
 ) -> tuple[Answer, ...]:
     """Whether the update may be staged, or a staged one kept for a drain, rule by rule."""
-    rules = rules_for(target, fleet, policy)
-    case = _case(instance, report, target, fleet, policy, _needed(instance, fleet, policy, staged=False))
-    return (_pause(fleet), *before_staging(case, rules, fleet.at)) if case is not None else ()
+    rules = rules_for(target, this_pass)
+    case = _case(instance, report, target, this_pass, _needed(instance, this_pass, staged=False))
+    return (_pause(this_pass.fleet), *before_staging(case, rules, this_pass.at)) if case is not None else ()
 
 
-def tasks_hold(instance: Instance, fleet: Fleet, policy: Policy) -> Hold | None:
+def tasks_hold(instance: Instance, this_pass: Pass) -> Hold | None:
     """Why its tasks forbid draining an instance; None if they do not."""
-    rules = policy.rules.tasks
+    rules = this_pass.policy.rules.tasks
     tasks = instance.tasks.left if instance.tasks is not None else ()
     nothing_special = not rules.rules and (instance.around is None or not instance.around.protected)
     if nothing_special and all(task.of_service for task in tasks):
         return None
-    return may_leave(tasks_on(instance, fleet), rules, fleet.at)
+    return may_leave(tasks_on(instance, this_pass.fleet), rules, this_pass.at)
 
 
 class RolloutLimits:
     """What the rules still allow in one pass: checkpoints, the daily limit and room, counted down with each pick."""
 
-    def __init__(self, fleet: Fleet, policy: Policy) -> None:
-        self._fleet = fleet
-        self._policy = policy
-        self._today = allow_today(policy.rules.checkpoints, begun_lately(fleet), fleet.at)
-        self._rooms = ClusterRoom(fleet)
+    def __init__(self, this_pass: Pass) -> None:
+        self._pass = this_pass
+        self._today = allow_today(this_pass.policy.rules.checkpoints, begun_lately(this_pass.fleet), this_pass.at)
+        self._rooms = ClusterRoom(this_pass.fleet)
         self._allowances: dict[Version, Allowance] = {}
         self._picked: frozenset[str] = frozenset()
         """The groups of the tasks on the instances picked in this pass."""
@@ -74,14 +74,12 @@ class RolloutLimits:
         self, instance: Instance, report: HostReport, target: Version, *, room: bool = False
     ) -> tuple[Answer, ...]:
         """Whether the instance may be drained, rule by rule; with `room`, also whether its tasks fit elsewhere."""
-        fleet, policy = self._fleet, self._policy
-        time = _needed(instance, fleet, policy, staged=True)
+        fleet, time = self._pass.fleet, _needed(instance, self._pass, staged=True)
         case = _case(
             instance,
             report,
             target,
-            fleet,
-            policy,
+            self._pass,
             time,
             left=tasks_on(instance, fleet),
             allowances=self._left(target),
@@ -89,7 +87,7 @@ class RolloutLimits:
         )
         case = replace(case, deployments=self._deploying(instance)) if case is not None else None
         tasks = Answer("services", self._unknown(instance)), Answer("drains", blocked(instance, fleet, self._picked))
-        rules = rules_for(target, fleet, policy)
+        rules = rules_for(target, self._pass)
         return (_pause(fleet), *tasks, *before_drain(case, rules, fleet.at)) if case is not None else ()
 
     def blocked(self, target: Version) -> Hold | None:
@@ -101,21 +99,21 @@ class RolloutLimits:
 
     def unready(self) -> Hold | None:
         """Why no instance at all may be drained now: the cluster is not healthy. None if one may."""
-        fleet, rules = self._fleet, self._policy.rules
+        fleet, rules = self._pass.fleet, self._pass.policy.rules
         unwell = hold_for_health(fleet.health) if rules.health and fleet.health is not None else None
         impaired = impaired_on_trial(fleet)
         return unwell or (hold(Reason.SETTLING, instance=impaired[0].id) if impaired else None)
 
     def unmovable(self, instance: Instance) -> Hold | None:
         """Why its tasks forbid draining an instance now: a deployment, or an earlier timed-out drain; None if not."""
-        return self._deploying(instance) or blocked(instance, self._fleet, self._picked)
+        return self._deploying(instance) or blocked(instance, self._pass.fleet, self._picked)
 
     def _deploying(self, instance: Instance) -> Hold | None:
-        return hold_for_deployments(deploying_on(instance, self._fleet), self._policy.rules.tasks)
+        return hold_for_deployments(deploying_on(instance, self._pass.fleet), self._pass.policy.rules.tasks)
 
     def room(self, instance: Instance) -> Fits | NoRoom | None:
         """Whether its tasks would fit elsewhere; None if room is not checked, or if too little is known."""
-        return self._rooms.for_drain_of(instance) if self._policy.rules.check_room else None
+        return self._rooms.for_drain_of(instance) if self._pass.policy.rules.check_room else None
 
     def no_room(self, instance: Instance) -> Hold | None:
         """Why its tasks have no room elsewhere, or why that is not known; None if they have room."""
@@ -156,20 +154,21 @@ class RolloutLimits:
 
     def _of(self, target: Version) -> Allowance:
         if target not in self._allowances:
-            checkpoints = rules_for(target, self._fleet, self._policy).checkpoints
-            roll = roll_of(target, self._fleet, self._policy) if checkpoints.steps else Roll(target, 0)
-            self._allowances[target] = allow(checkpoints, roll, self._fleet.at)
+            checkpoints = rules_for(target, self._pass).checkpoints
+            roll = roll_of(target, self._pass) if checkpoints.steps else Roll(target, 0)
+            self._allowances[target] = allow(checkpoints, roll, self._pass.at)
         return self._allowances[target]
 
 
-def roll_of(version: Version, fleet: Fleet, policy: Policy) -> Roll:
+def roll_of(version: Version, this_pass: Pass) -> Roll:
     """How far the rollout of a version is in the cluster: which instances are done, failed or in progress.
 
     Instances that the updater manages count. One that left the cluster keeps its result, because a terminated canary
     has proven something. One that failed counts even if it is not selected now.
     """
+    fleet = this_pass.fleet
     there = [instance for instance in fleet.instances.values() if instance.bottlerocket and is_there(instance)]
-    selected = [one for one in there if (not_selected(one, policy) or set_aside(one)) is None]
+    selected = [one for one in there if (not_selected(one, this_pass.policy) or set_aside(one)) is None]
     claims = [(one.id, one.claim) for one in there if one.claim is not None and one.claim.target == version]
     under_way = {id_ for id_, claim in claims if claim.phase is not ClaimPhase.QUARANTINED}
     failed = {*_failed_at(version, fleet), *(id_ for id_, claim in claims if _is_failed(claim, fleet))} - under_way
@@ -244,9 +243,9 @@ def begun_lately(fleet: Fleet) -> tuple[datetime, ...]:
     return (*fleet.past.begun, *(marked | each).values())
 
 
-def expected_pace(fleet: Fleet, policy: Policy, share: float = 0.5) -> Pace:
+def expected_pace(this_pass: Pass, share: float = 0.5) -> Pace:
     """How long updates are expected to take in this cluster, from recorded durations."""
-    return _pace(fleet.past.recorded, policy.settle, share)
+    return _pace(this_pass.fleet.past.recorded, this_pass.policy.settle, share)
 
 
 def expected_wait(instance: Instance, fleet: Fleet, rules: Rules) -> timedelta:
@@ -254,18 +253,18 @@ def expected_wait(instance: Instance, fleet: Fleet, rules: Rules) -> timedelta:
     return longest_wait(tasks_on(instance, fleet), rules.tasks)
 
 
-def _case(  # noqa: PLR0913 - what rules need besides the fleet depends on who asks
+def _case(
     instance: Instance,
     report: HostReport,
     target: Version,
-    fleet: Fleet,
-    policy: Policy,
+    this_pass: Pass,
     time: timedelta,
     *,
     left: tuple[TaskOnHost, ...] | None = None,
     allowances: Iterable[Allowance] = (),
     room: Fits | NoRoom | None = None,
 ) -> Case | None:
+    fleet = this_pass.fleet
     registration = instance.registration
     if registration is None:
         return None
@@ -283,17 +282,17 @@ def _case(  # noqa: PLR0913 - what rules need besides the fleet depends on who a
         health=fleet.health,
         shared=fleet.shared,
         calendars=fleet.calendars,
-        published=not_published(instance, target, fleet, policy),
+        published=not_published(instance, target, this_pass),
     )
 
 
-def _needed(instance: Instance, fleet: Fleet, policy: Policy, *, staged: bool) -> timedelta:
+def _needed(instance: Instance, this_pass: Pass, *, staged: bool) -> timedelta:
     """How long it is expected to take until it is back in service; 0 without windows, freezes and calendars."""
-    rules = policy.rules
+    rules = this_pass.policy.rules
     if not rules.schedule.windows and not rules.schedule.freezes and not rules.calendars:
         return timedelta()
-    pace = expected_pace(fleet, policy, CUTOFF_SHARE)
-    return needed(pace, expected_wait(instance, fleet, rules)) + (timedelta() if staged else pace.stage)
+    pace = expected_pace(this_pass, CUTOFF_SHARE)
+    return needed(pace, expected_wait(instance, this_pass.fleet, rules)) + (timedelta() if staged else pace.stage)
 
 
 def _pause(fleet: Fleet) -> Answer:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import (
     Asking,
     CandidateState,
@@ -22,7 +23,6 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_passed
-from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +64,22 @@ def without_starts(candidate: CandidateState, why: Hold) -> CandidateState:
             assert_never(candidate)
 
 
-def why_no_starts(fleet: Fleet, policy: Policy, halt: Halt | None, only_claimed: Hold | None) -> Hold | None:
+def why_no_starts(this_pass: Pass, halt: Halt | None, only_claimed: Hold | None) -> Hold | None:
     """Why no instance may be staged or drained now; `only_claimed` is why the run may only finish claimed ones."""
+    fleet, policy = this_pass.fleet, this_pass.policy
     if halt is not None:
         return hold(Reason.HALTED, why=halt.why)
     if fleet.stopping:
         return hold(Reason.STOPPING, why=fleet.stopping)
-    if policy.deadline is not None and has_passed(fleet.started_at, policy.deadline, fleet.at):
+    if policy.deadline is not None and has_passed(fleet.started_at, policy.deadline, this_pass.at):
         return hold(Reason.STOPPING, why=f"its deadline of {duration_text(policy.deadline)} has passed")
     return only_claimed
 
 
-def start_gates(
-    whole: Hold | None, candidates: Mapping[InstanceId, CandidateState], fleet: Fleet, policy: Policy
-) -> StartGates:
+def start_gates(whole: Hold | None, candidates: Mapping[InstanceId, CandidateState], this_pass: Pass) -> StartGates:
     """Work out what stops each ready instance from starting now."""
-    limits = RolloutLimits(fleet, policy)
-    for instance in filter(being_prepared, fleet.instances.values()):
+    limits = RolloutLimits(this_pass)
+    for instance in filter(being_prepared, this_pass.fleet.instances.values()):
         # It is about to be drained. If it did not count, the document would run on other hosts for nothing.
         limits.take_reported(instance)
     ready = {id_: candidate.target for id_, candidate in candidates.items() if isinstance(candidate, Ready)}

@@ -18,13 +18,14 @@ from typing import assert_never
 
 from bottlerocket_ecs_updater.core.decision.polling import soon_interval
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import is_own_host
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.model.command import CallSuccessor, Conclude, NextStep
 from bottlerocket_ecs_updater.core.model.container_instance import Status
 from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import duration_text, has_passed
-from bottlerocket_ecs_updater.core.rules.policy import OwnHost, Policy
+from bottlerocket_ecs_updater.core.rules.policy import OwnHost
 
 NOBODY_ELSE = "and no other instance is in service to start another run on"
 
@@ -34,9 +35,10 @@ def own_last(in_order: Iterable[Instance], fleet: Fleet) -> list[Instance]:
     return sorted(in_order, key=lambda instance: is_own_host(instance, fleet))
 
 
-def own_host_hold(instance: Instance, fleet: Fleet, policy: Policy) -> Hold | None:
+def own_host_hold(instance: Instance, this_pass: Pass) -> Hold | None:
     """Why our own host is not even staged; None for other hosts, and if it is to be handed over."""
-    if not is_own_host(instance, fleet):
+    policy = this_pass.policy
+    if not is_own_host(instance, this_pass.fleet):
         return None
     match policy.own_host:
         case OwnHost.HOLD:
@@ -47,19 +49,20 @@ def own_host_hold(instance: Instance, fleet: Fleet, policy: Policy) -> Hold | No
             assert_never(policy.own_host)
 
 
-def hand_over(instance: Instance, fleet: Fleet, policy: Policy, *, others_done: bool) -> NextStep:
+def hand_over(instance: Instance, this_pass: Pass, *, others_done: bool) -> NextStep:
     """The next step for our own host, which is staged and could be drained if this run did not run on it."""
-    progress = instance.progress
-    if progress.successor is not None:
-        return NextStep((Conclude(instance.id, hold(Reason.HANDED_OVER, task=progress.successor)),))
+    policy = this_pass.policy
+    asked = instance.progress.hand_over
+    if asked is not None and asked.task is not None:
+        return NextStep((Conclude(instance.id, hold(Reason.HANDED_OVER, task=asked.task)),))
     if not others_done:
         return NextStep(hold=hold(Reason.OWN_HOST_LAST))
-    if not _somewhere_else(instance, fleet.instances.values()):
+    if not _somewhere_else(instance, this_pass.fleet.instances.values()):
         return NextStep(hold=hold(Reason.OWN_HOST, why=NOBODY_ELSE))
-    soon = fleet.at + soon_interval(policy.poll_interval)
-    if progress.successor_called_at is None:
+    soon = this_pass.at + soon_interval(policy.poll_interval)
+    if asked is None:
         return NextStep((CallSuccessor(instance.id),), look_at=soon)
-    if has_passed(progress.successor_called_at, policy.successor_timeout, fleet.at):
+    if has_passed(asked.called_at, policy.successor_timeout, this_pass.at):
         return NextStep((Conclude(instance.id, nobody_came(policy.successor_timeout)),))
     return NextStep(look_at=soon)
 

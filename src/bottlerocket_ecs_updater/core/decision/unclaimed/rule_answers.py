@@ -88,9 +88,9 @@ def _who_and_what(case: Case, rules: Rules, now: datetime) -> Iterator[Answer]:
     yield from (
         Answer("selection", selected),
         Answer("auto-scaling", leave_to_group(case.membership)),
-        Answer("release", admit(case.target, case.running, rules.releases, case.first_seen, now)),
+        Answer("version", admit(case.target, case.running, rules.versions, case.first_seen, now)),
     )
-    if rules.releases.published_only:
+    if rules.versions.published_only:
         yield Answer("published", case.published)
     if rules.stages.promoted_by:
         yield Answer("promotion", not_promoted(case.target, rules.stages, case.shared, now))

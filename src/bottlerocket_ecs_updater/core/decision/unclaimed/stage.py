@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import Asking, CandidateState, Ready, Stageable, Waiting
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
 from bottlerocket_ecs_updater.core.decision.unclaimed.eligibility import RolloutLimits
@@ -12,26 +13,22 @@ from bottlerocket_ecs_updater.core.decision.unclaimed.gates import StartGates
 from bottlerocket_ecs_updater.core.decision.unclaimed.order import in_order
 from bottlerocket_ecs_updater.core.decision.unclaimed.own_host import own_last
 from bottlerocket_ecs_updater.core.model.command import Apply, NextStep
-from bottlerocket_ecs_updater.core.model.fleet import Fleet
 from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Reason, hold
-from bottlerocket_ecs_updater.core.rules.policy import STAGE_AHEAD_FACTOR, STAGE_AHEAD_MIN, Policy
+from bottlerocket_ecs_updater.core.rules.policy import STAGE_AHEAD_FACTOR, STAGE_AHEAD_MIN
 
 
 def stage(
-    fleet: Fleet,
-    policy: Policy,
-    candidates: Mapping[InstanceId, CandidateState],
-    gates: StartGates,
-    draft: DecisionDraft,
+    this_pass: Pass, candidates: Mapping[InstanceId, CandidateState], gates: StartGates, draft: DecisionDraft
 ) -> None:
     """Stage ahead of the drains, in chunks: a bad version is staged on few hosts only, and calls are shared."""
+    fleet = this_pass.fleet
     stageable = {id_: s for id_, s in candidates.items() if isinstance(s, Stageable)}
     if not stageable:
         return
     ordered = own_last(in_order([fleet.instances[id_] for id_ in stageable], gates.limits.tasks_moved_again), fleet)
-    budget = count_budget(fleet, policy)
+    budget = count_budget(this_pass)
     chunk = max(STAGE_AHEAD_MIN, STAGE_AHEAD_FACTOR * budget.limit)
     full = {zone for zone in budget.limit_per_zone if budget.zone_refusal(zone) is not None}
     ahead = [
@@ -40,7 +37,7 @@ def stage(
         if id_ not in gates.each and _ahead(fleet.instances[id_], candidate, full)
     ]
     room = chunk if len(ahead) <= budget.limit else 0
-    limits = _turns_for_staging(ahead, fleet, policy)
+    limits = _turns_for_staging(ahead, this_pass)
     for instance in ordered:
         candidate = stageable[instance.id]
         refusal = gates.whole or limits.spent(candidate.target)
@@ -50,16 +47,16 @@ def stage(
             room -= 0 if candidate.again else 1
             limits.take(candidate.target)
             apply = Apply(instance.id, candidate.target)
-            draft.steps[instance.id] = NextStep((apply,), look_at=fleet.at + policy.poll_interval)
+            draft.steps[instance.id] = NextStep((apply,), look_at=this_pass.next_poll)
         else:
             draft.steps[instance.id] = NextStep(hold=hold(Reason.STAGING_AHEAD))
 
 
-def _turns_for_staging(ahead: Iterable[InstanceId], fleet: Fleet, policy: Policy) -> RolloutLimits:
+def _turns_for_staging(ahead: Iterable[InstanceId], this_pass: Pass) -> RolloutLimits:
     """What the limits allow for staging: a version is staged on no more hosts than may be updated to it now."""
-    limits = RolloutLimits(fleet, policy)
+    limits = RolloutLimits(this_pass)
     for id_ in ahead:
-        limits.take_reported(fleet.instances[id_])
+        limits.take_reported(this_pass.fleet.instances[id_])
     return limits
 
 
@@ -73,6 +70,6 @@ def _ahead(instance: Instance, candidate: CandidateState, full: Collection[Zone]
             return instance.zone not in full
         case Asking() | Waiting():
             answers = instance.check_answer is None or instance.check_answer.report is not None
-            return answers or instance.progress.applies > 0
+            return answers or instance.progress.applies.sent > 0
         case _:
             return False

@@ -9,10 +9,11 @@ from bottlerocket_ecs_updater.core.capacity.cluster_room import held_for_survey,
 from bottlerocket_ecs_updater.core.decision.affected import seen_deploying_since
 from bottlerocket_ecs_updater.core.decision.blockers import stopping_unread
 from bottlerocket_ecs_updater.core.decision.draft import DecisionDraft, due
-from bottlerocket_ecs_updater.core.decision.evidence import impaired_on_trial
+from bottlerocket_ecs_updater.core.decision.instance_health import impaired_on_trial
 from bottlerocket_ecs_updater.core.decision.polling import next_look
 from bottlerocket_ecs_updater.core.decision.settling import UNSTEADY_POLLS
 from bottlerocket_ecs_updater.core.decision.tasks_on_host import is_own_host
+from bottlerocket_ecs_updater.core.decision.this_pass import Pass
 from bottlerocket_ecs_updater.core.decision.unclaimed.assess import CandidateState, Ready, answers_about
 from bottlerocket_ecs_updater.core.decision.unclaimed.before_drain_hook import prepared
 from bottlerocket_ecs_updater.core.decision.unclaimed.budget import count_budget
@@ -37,26 +38,22 @@ from bottlerocket_ecs_updater.core.model.ids import InstanceId, Zone
 from bottlerocket_ecs_updater.core.model.instance import Instance
 from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason, hold
 from bottlerocket_ecs_updater.core.model.time_text import has_passed
-from bottlerocket_ecs_updater.core.rules.policy import Policy
 
 ONE_LOOK = 100
 """Instances that one call describes. In a larger cluster, the tasks of the next ones are listed in the same look."""
 
 
 def begin(
-    fleet: Fleet,
-    policy: Policy,
-    states: Mapping[InstanceId, CandidateState],
-    gates: StartGates,
-    draft: DecisionDraft,
+    this_pass: Pass, states: Mapping[InstanceId, CandidateState], gates: StartGates, draft: DecisionDraft
 ) -> None:
     """Give free slots to ready instances, in order, based on fresh looks only."""
+    fleet, policy = this_pass.fleet, this_pass.policy
     ready = {
         id_: candidate
         for id_, candidate in states.items()
         if isinstance(candidate, Ready) and not is_own_host(fleet.instances[id_], fleet)
     }
-    budget = count_budget(fleet, policy)
+    budget = count_budget(this_pass)
     refusals: dict[Zone, Hold | None] = {}
     candidates = [fleet.instances[id_] for id_ in ready]
     picks: list[Instance] = []
@@ -66,11 +63,11 @@ def begin(
     in_line = in_order(candidates, gates.limits.tasks_moved_again) if budget.open else candidates
     if policy.before_drain and budget.open:
         # Hosts whose before-drain document has succeeded go first, before it runs on others.
-        in_line.sort(key=lambda instance: not prepared(instance, policy, fleet.at))
+        in_line.sort(key=lambda instance: not prepared(instance, this_pass))
     for instance in in_line:
         refusal = gates.against(instance, ready[instance.id])
         if refusal is not None:
-            draft.steps[instance.id] = _ruled_out(instance, refusal, fleet, policy, draft)
+            draft.steps[instance.id] = _ruled_out(instance, refusal, this_pass, draft)
             continue
         if instance.zone not in refusals:
             refusals[instance.zone] = budget.refusal(instance.zone)
@@ -93,41 +90,42 @@ def begin(
         gates.limits.leave(instance)
         gates.limits.take(ready[instance.id].target)
         picks.append(instance)
-    if picks and not _ask_again_if_old(picks, ready, fleet, policy, draft):
-        _begin_picks(picks, ready, fleet, policy, draft)
-    if roomless and not picks and not _work_goes_on(fleet) and not _fleet_is_fresh(fleet, policy):
+    if picks and not _ask_again_if_old(picks, ready, this_pass, draft):
+        _begin_picks(picks, ready, this_pass, draft)
+    if roomless and not picks and not _work_goes_on(fleet) and not _fleet_is_fresh(this_pass):
         # Before the run ends for lack of room, it looks once more.
         _look_for_room(roomless, fleet, draft)
-    if waiting and not picks and has_passed(fleet.full_at, policy.flap_time, fleet.at):
+    if waiting and not picks and has_passed(fleet.full_at, policy.flap_time, this_pass.at):
         # Others may fill the budget, and may be done by now. A run with updates in progress looks again anyway.
         draft.wants_full_look = not _work_goes_on(fleet) or draft.wants_full_look
     if _work_goes_on(fleet):
-        _renew_aging(waiting, budget.limit, gates.limits, fleet, policy, draft)
+        _renew_aging(waiting, budget.limit, gates.limits, this_pass, draft)
 
 
-def drain_marked(fleet: Fleet, policy: Policy, gates: StartGates, draft: DecisionDraft) -> None:
+def drain_marked(this_pass: Pass, gates: StartGates, draft: DecisionDraft) -> None:
     """Drain instances that this run claimed but has not drained, if they may still be drained.
 
     The reply to the claim may have been lost, and others may have been started since. An instance that may no longer be
     drained loses its claim and waits for its turn again.
     """
-    budget = count_budget(fleet, policy)
+    fleet = this_pass.fleet
+    budget = count_budget(this_pass)
     for instance in fleet.instances.values():
         if not _marked_undrained(instance, fleet) or instance.progress.overwritten_looks:
             continue
-        if has_passed(instance.phase_began, policy.drain_timeout, fleet.at):
+        if has_passed(instance.phase_began, this_pass.policy.drain_timeout, this_pass.at):
             why = hold(Reason.UNCLEAR, what="DRAINING", why="ECS never showed it")
             draft.steps[instance.id] = NextStep((Unmark(instance.id, why, took_slot=False),), hold=why)
             continue
-        if not instance.claim_on_instance and not _mark_is_late(instance, fleet, policy):
-            draft.steps[instance.id] = NextStep(look_at=fleet.at + policy.poll_interval)
+        if not instance.claim_on_instance and not _mark_is_late(instance, this_pass):
+            draft.steps[instance.id] = NextStep(look_at=this_pass.next_poll)
             continue
-        refusal = budget.overfull(instance.zone) or _undrainable(instance, fleet, policy, gates)
+        refusal = budget.overfull(instance.zone) or _undrainable(instance, this_pass, gates)
         if refusal is not None:
             drop = Unmark(instance.id, None, took_slot=False)
-            draft.steps[instance.id] = NextStep((drop,), hold=refusal, look_at=fleet.at + policy.poll_interval)
-        elif _looked_at([instance], fleet, policy, draft):
-            draft.steps[instance.id] = NextStep((Drain(instance.id),), look_at=fleet.at + policy.poll_interval)
+            draft.steps[instance.id] = NextStep((drop,), hold=refusal, look_at=this_pass.next_poll)
+        elif _looked_at([instance], this_pass, draft):
+            draft.steps[instance.id] = NextStep((Drain(instance.id),), look_at=this_pass.next_poll)
 
 
 def _marked_undrained(instance: Instance, fleet: Fleet) -> bool:
@@ -136,8 +134,8 @@ def _marked_undrained(instance: Instance, fleet: Fleet) -> bool:
         claim is not None
         and claim.run == fleet.run
         and claim.phase is ClaimPhase.DRAINING
-        and instance.progress.drain_sent_at is None
-        and instance.progress.return_sent_at is None
+        and instance.progress.drain is None
+        and instance.progress.sent_return is None
         and not instance.claim_unreadable
         and not instance.undescribed
         and registration is not None
@@ -145,13 +143,13 @@ def _marked_undrained(instance: Instance, fleet: Fleet) -> bool:
     )
 
 
-def _mark_is_late(instance: Instance, fleet: Fleet, policy: Policy) -> bool:
+def _mark_is_late(instance: Instance, this_pass: Pass) -> bool:
     """Whether looks would show the claim by now if it had reached the instance."""
-    seen_at = instance.registration.at if instance.registration is not None else fleet.at
-    return has_passed(instance.phase_began, policy.reader_lag, seen_at)
+    seen_at = instance.registration.at if instance.registration is not None else this_pass.at
+    return has_passed(instance.phase_began, this_pass.policy.reader_lag, seen_at)
 
 
-def _undrainable(instance: Instance, fleet: Fleet, policy: Policy, gates: StartGates) -> Hold | None:
+def _undrainable(instance: Instance, this_pass: Pass, gates: StartGates) -> Hold | None:
     """Why a claimed instance may not be drained now; None if it may. It already counts for checkpoints and limits."""
     if not instance.claim_on_instance:
         return hold(Reason.UNCLEAR, what="the claim", why="ECS does not show it")
@@ -160,7 +158,7 @@ def _undrainable(instance: Instance, fleet: Fleet, policy: Policy, gates: StartG
         return hold(Reason.NO_ANSWER, detail="its last answer is out of date")
     return (
         gates.whole
-        or first_hold(answers_about(instance, report, report.target, fleet, policy))
+        or first_hold(answers_about(instance, report, report.target, this_pass))
         or gates.limits.unready()
         or gates.limits.unmovable(instance)
         or gates.limits.no_room(instance)
@@ -168,36 +166,33 @@ def _undrainable(instance: Instance, fleet: Fleet, policy: Policy, gates: StartG
 
 
 def leave_own_host(
-    fleet: Fleet,
-    policy: Policy,
-    states: Mapping[InstanceId, CandidateState],
-    gates: StartGates,
-    draft: DecisionDraft,
+    this_pass: Pass, states: Mapping[InstanceId, CandidateState], gates: StartGates, draft: DecisionDraft
 ) -> None:
     """After all others, hand our own host over to another run, if it may be drained."""
+    fleet = this_pass.fleet
     own = [instance for instance in fleet.instances.values() if is_own_host(instance, fleet)]
     if not own:
         return
     others = [(fleet.instances[id_], step) for id_, step in draft.steps.items()]
-    awaited = [one.id for one, step in others if one not in own and due(one, step, fleet, policy) is not None]
+    awaited = [one.id for one, step in others if one not in own and due(one, step, this_pass) is not None]
     for instance in own:
         candidate = states.get(instance.id)
         if not isinstance(candidate, Ready):
             continue
         refusal = gates.against(instance, candidate)
-        no_place = count_budget(fleet, policy).refusal(instance.zone) or gates.limits.no_room(instance)
+        no_place = count_budget(this_pass).refusal(instance.zone) or gates.limits.no_room(instance)
         if refusal is not None:
-            draft.steps[instance.id] = _ruled_out(instance, refusal, fleet, policy, draft)
+            draft.steps[instance.id] = _ruled_out(instance, refusal, this_pass, draft)
         elif no_place is not None:
             draft.steps[instance.id] = NextStep(hold=no_place)
-        elif (unsaid := held_for_survey(instance, fleet, policy)) is not None:
+        elif (unsaid := held_for_survey(instance, fleet, this_pass.policy)) is not None:
             draft.steps[instance.id] = NextStep(hold=unsaid[0], look_at=unsaid[1])
         else:
             done = not awaited and not fleet.slots
-            step = hand_over(instance, fleet, policy, others_done=done)
+            step = hand_over(instance, this_pass, others_done=done)
             calls = any(isinstance(command, CallSuccessor) for command in step.commands)
             # Request no run before a fresh look shows that nothing holds the instance.
-            if not calls or _looked_at([instance], fleet, policy, draft):
+            if not calls or _looked_at([instance], this_pass, draft):
                 draft.steps[instance.id] = step
 
 
@@ -208,12 +203,13 @@ def _look_for_room(roomless: list[Instance], fleet: Fleet, draft: DecisionDraft)
         draft.steps[instance.id] = NextStep(hold=hold_, look_at=fleet.at, wants_tasks=True)
 
 
-def _ruled_out(instance: Instance, why: Hold, fleet: Fleet, policy: Policy, draft: DecisionDraft) -> NextStep:
+def _ruled_out(instance: Instance, why: Hold, this_pass: Pass, draft: DecisionDraft) -> NextStep:
     """Hold it by a rule. The run waits for holds that may pass soon; all others are left to a later run."""
-    since = _passing_since(instance, why, fleet)
-    if since is None or has_passed(since, policy.settle_timeout, fleet.at):
+    policy = this_pass.policy
+    since = _passing_since(instance, why, this_pass.fleet)
+    if since is None or has_passed(since, policy.settle_timeout, this_pass.at):
         return NextStep(hold=why)
-    draft.services_at = fleet.at + UNSTEADY_POLLS * policy.poll_interval
+    draft.services_at = this_pass.at + UNSTEADY_POLLS * policy.poll_interval
     draft.wants_full_look = draft.wants_full_look or why.reason is Reason.SETTLING
     return NextStep(hold=why, look_at=draft.services_at)
 
@@ -240,67 +236,64 @@ def _work_goes_on(fleet: Fleet) -> bool:
 
 
 def _renew_aging(
-    waiting: list[Instance],
-    next_in_line: int,
-    limits: RolloutLimits,
-    fleet: Fleet,
-    policy: Policy,
-    draft: DecisionDraft,
+    waiting: list[Instance], next_in_line: int, limits: RolloutLimits, this_pass: Pass, draft: DecisionDraft
 ) -> None:
     """Check all waiting hosts again at once, before the report of the next one becomes too old."""
+    policy = this_pass.policy
 
     def aging(instance: Instance) -> bool:
         return instance.check_answer is None or has_passed(
-            instance.check_answer.asked_at, policy.report_aging, fleet.at
+            instance.check_answer.asked_at, policy.report_aging, this_pass.at
         )
 
     if any(map(aging, waiting)) and any(map(aging, in_order(waiting, limits.tasks_moved_again)[:next_in_line])):
         for instance in waiting:
             if instance.check_answer is None or has_passed(
-                instance.check_answer.asked_at, policy.report_aging / 2, fleet.at
+                instance.check_answer.asked_at, policy.report_aging / 2, this_pass.at
             ):
                 hold_ = draft.steps[instance.id].hold
-                again = NextStep((Check(instance.id),), hold=hold_, look_at=fleet.at + policy.poll_interval)
+                again = NextStep((Check(instance.id),), hold=hold_, look_at=this_pass.next_poll)
                 draft.steps[instance.id] = again
 
 
 def _ask_again_if_old(
-    picks: list[Instance], ready: Mapping[InstanceId, Ready], fleet: Fleet, policy: Policy, draft: DecisionDraft
+    picks: list[Instance], ready: Mapping[InstanceId, Ready], this_pass: Pass, draft: DecisionDraft
 ) -> bool:
     """Check all ready hosts again at once if the report of a pick is too old; True if that has to be done first."""
 
     def old(instance: Instance) -> bool:
         return instance.check_answer is None or has_passed(
-            instance.check_answer.asked_at, policy.report_max_age, fleet.at
+            instance.check_answer.asked_at, this_pass.policy.report_max_age, this_pass.at
         )
 
     if not any(old(pick) for pick in picks):
         return False
     for id_ in ready:
-        if old(fleet.instances[id_]):
-            draft.steps[id_] = NextStep((Check(id_),), look_at=fleet.at + policy.poll_interval)
+        if old(this_pass.fleet.instances[id_]):
+            draft.steps[id_] = NextStep((Check(id_),), look_at=this_pass.next_poll)
     for pick in picks:
         if not old(pick):
-            draft.steps[pick.id] = NextStep(look_at=fleet.at + policy.poll_interval)
+            draft.steps[pick.id] = NextStep(look_at=this_pass.next_poll)
     return True
 
 
 def _begin_picks(
-    picks: list[Instance], ready: Mapping[InstanceId, Ready], fleet: Fleet, policy: Policy, draft: DecisionDraft
+    picks: list[Instance], ready: Mapping[InstanceId, Ready], this_pass: Pass, draft: DecisionDraft
 ) -> None:
-    if not _looked_at(picks, fleet, policy, draft):
+    fleet = this_pass.fleet
+    if not _looked_at(picks, this_pass, draft):
         return
     for pick in picks:
-        if not prepared(pick, policy, fleet.at):
-            soon = fleet.at + policy.poll_interval
+        if not prepared(pick, this_pass):
+            soon = this_pass.next_poll
             draft.steps[pick.id] = NextStep((RunBeforeDrain(pick.id),), look_at=soon)
             continue
         mark = Mark(pick.id, claim_of(ready[pick.id], fleet))
-        look_at = next_look(fleet.at, fleet.at, policy.poll_interval, fleet.durations.drain)
+        look_at = next_look(this_pass.at, this_pass.at, this_pass.policy.poll_interval, fleet.durations.drain)
         draft.steps[pick.id] = NextStep((mark, Drain(pick.id)), look_at=look_at)
 
 
-def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: DecisionDraft) -> bool:
+def _looked_at(picks: list[Instance], this_pass: Pass, draft: DecisionDraft) -> bool:
     """Whether everything that a drain of these depends on was read just now; if not, request it.
 
     That is: every container instance with its claim; the services, alarms and probes; and for each pick its tasks (also
@@ -310,40 +303,42 @@ def _looked_at(picks: list[Instance], fleet: Fleet, policy: Policy, draft: Decis
     younger than `report_max_age`. The last two are read again before the reboot, and an instance that does not answer
     then is returned.
     """
-    if not _fleet_is_fresh(fleet, policy):
+    fleet, policy = this_pass.fleet, this_pass.policy
+    if not _fleet_is_fresh(this_pass):
         # If looks take longer than a poll, or are a poll apart, facts read one after the other would never be fresh
         # together, and no update would ever start. Then everything is read in one look.
         draft.wants_full_look = True
         tried = all(pick.tasks is not None and pick.tasks.at > fleet.full_at for pick in picks)
         at_once = tried or len(fleet.instances) > ONE_LOOK
         for pick in picks:
-            draft.steps[pick.id] = NextStep(hold=missed(pick), wants_tasks=at_once, look_at=fleet.at)
+            draft.steps[pick.id] = NextStep(hold=missed(pick), wants_tasks=at_once, look_at=this_pass.at)
         return False
     unseen = [
         pick
         for pick in picks
         if pick.tasks is None
-        or has_passed(pick.tasks.at, policy.poll_interval, fleet.at)
+        or has_passed(pick.tasks.at, policy.poll_interval, this_pass.at)
         or stopping_unread(pick, fleet, policy.poll_interval)
         or unsurveyed(pick, fleet, policy.poll_interval)
     ]
     if unseen:
         # Read everything else again too: if looks take longer than a poll, it would be out of date by then.
-        again = has_passed(fleet.full_at, policy.poll_interval / 2, fleet.at)
+        again = has_passed(fleet.full_at, policy.poll_interval / 2, this_pass.at)
         draft.wants_full_look = draft.wants_full_look or again
         draft.wants_services = draft.wants_services or again
         unseen_ids = {pick.id for pick in unseen}
         for pick in picks:
             wants = pick.id in unseen_ids
-            draft.steps[pick.id] = NextStep(hold=missed(pick), wants_tasks=wants, look_at=fleet.at)
+            draft.steps[pick.id] = NextStep(hold=missed(pick), wants_tasks=wants, look_at=this_pass.at)
     return not unseen
 
 
-def _fleet_is_fresh(fleet: Fleet, policy: Policy) -> bool:
+def _fleet_is_fresh(this_pass: Pass) -> bool:
     """Whether all instances and the services were read within the last poll interval."""
-    if has_passed(fleet.full_at, policy.poll_interval, fleet.at) or fleet.services is None:
+    fleet, policy = this_pass.fleet, this_pass.policy
+    if has_passed(fleet.full_at, policy.poll_interval, this_pass.at) or fleet.services is None:
         return False
-    return not has_passed(fleet.services.at, policy.poll_interval, fleet.at)
+    return not has_passed(fleet.services.at, policy.poll_interval, this_pass.at)
 
 
 def claim_of(candidate: Ready, fleet: Fleet) -> Claim:
@@ -360,8 +355,8 @@ def claim_of(candidate: Ready, fleet: Fleet) -> Claim:
     )
 
 
-def services_for_begin(fleet: Fleet, policy: Policy) -> datetime | None:
+def services_for_begin(this_pass: Pass) -> datetime | None:
     """When the services must be read before an update may start: now; None if that was just done."""
-    services = fleet.services
-    fresh = services is not None and not has_passed(services.at, policy.poll_interval, fleet.at)
-    return None if fresh else fleet.at
+    services = this_pass.fleet.services
+    fresh = services is not None and not has_passed(services.at, this_pass.policy.poll_interval, this_pass.at)
+    return None if fresh else this_pass.at

@@ -153,21 +153,21 @@ _MARKED = re.compile(r"(`[^`]+`)|(\bm?i-[0-9a-f]{8,17}\b)")
 
 def _prose(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> Markup:
     """A sentence as a paragraph, with markup and a capital letter."""
-    told = _marked(text, limit)
-    first = told[:1]
-    return first.upper() + told[1:] if first.islower() else told
+    marked = _marked(text, limit)
+    first = marked[:1]
+    return first.upper() + marked[1:] if first.islower() else marked
 
 
 def _marked(text: str, limit: int = SHOWN_MAX_CHARACTERS) -> Markup:
     """A sentence as HTML: text in back-ticks is code, and instance ids are not wrapped."""
-    shown, told, done = sanitize(text, limit), Markup(), 0
+    shown, markup, done = sanitize(text, limit), Markup(), 0
     for found in _MARKED.finditer(shown):
         code, id_ = found.groups()
         kind, inside = ("code", code[1:-1]) if code else ("span", id_)
         opened = Markup("<code>") if kind == "code" else Markup('<span class="one">')
-        told += Markup("{}{}{}</{}>").format(shown[done : found.start()], opened, inside, kind)
+        markup += Markup("{}{}{}</{}>").format(shown[done : found.start()], opened, inside, kind)
         done = found.end()
-    return told + shown[done:]
+    return markup + shown[done:]
 
 
 def _over_midnight(account: RunReport) -> bool:
@@ -183,7 +183,7 @@ def _spent(lane: Lane, part: str) -> str:
 
 def _story(lane: Lane) -> Iterable[tuple[datetime, str]]:
     """The events of an instance without repetitions: repeated checks, and phases that other events show."""
-    told: list[tuple[datetime, str]] = []
+    lines: list[tuple[datetime, str]] = []
     last_answer = ""
     for event in lane.events:
         said = event_text(event)
@@ -197,5 +197,5 @@ def _story(lane: Lane) -> Iterable[tuple[datetime, str]]:
                 last_answer = words
             case _:
                 pass
-        told.append((event.at, said))
-    return told[-STORY_MAX_LINES:]
+        lines.append((event.at, said))
+    return lines[-STORY_MAX_LINES:]

@@ -221,9 +221,9 @@ def _bars(lane: Lane, scale: _Scale, y: float, height: float) -> Iterator[Bar]:
 
 
 def _in_words(row: Row, lane: Lane) -> str:
-    told = ", ".join(f"{stretch.part.value} {span(stretch.lasted)}" for stretch in lane.stretches)
+    parts = ", ".join(f"{stretch.part.value} {span(stretch.lasted)}" for stretch in lane.stretches)
     start = f" from {lane.out_from:%H:%M:%S}" if lane.out_from is not None else ""
-    return f"{sanitize(lane.instance, 40)}: {row.became.words}; {told}{start}"
+    return f"{sanitize(lane.instance, 40)}: {row.became.words}; {parts}{start}"
 
 
 def _load(timeline: Timeline, scale: _Scale) -> tuple[int, str]:

@@ -8,8 +8,8 @@ from bottlerocket_ecs_updater.core.model.reasons import Hold, Reason
 from bottlerocket_ecs_updater.core.model.version import Version
 from bottlerocket_ecs_updater.core.rules.versions import (
     Downgrades,
-    ReleaseRules,
     VersionRange,
+    VersionRules,
     admit,
     admitted_at,
     parse_ranges,
@@ -27,7 +27,7 @@ def holds(text: str, version: str) -> bool:
     return VersionRange.parse(text).holds(v(version))
 
 
-def asked(target: str, rules: ReleaseRules, running: str = "1.25.0", **seen: datetime) -> Hold | None:
+def asked(target: str, rules: VersionRules, running: str = "1.25.0", **seen: datetime) -> Hold | None:
     return admit(v(target), v(running), rules, {v(target): at for at in seen.values()}, NOW)
 
 
@@ -123,45 +123,45 @@ def test_a_star_is_the_range_from_that_number_up_to_the_next(major: int, minor: 
 
 
 def test_without_rules_every_release_is_admitted() -> None:
-    assert asked("1.26.0", ReleaseRules()) is None
-    assert asked("1.24.0", ReleaseRules()) is None
+    assert asked("1.26.0", VersionRules()) is None
+    assert asked("1.24.0", VersionRules()) is None
 
 
 def test_a_release_that_turned_out_bad_is_denied_by_one_rule() -> None:
-    held = asked("1.26.0", ReleaseRules(deny=parse_ranges("1.26.0")))
+    held = asked("1.26.0", VersionRules(deny=parse_ranges("1.26.0")))
     assert str(held) == "1.26.0 is denied by 1.26.0"
-    assert asked("1.26.1", ReleaseRules(deny=parse_ranges("1.26.0"))) is None
+    assert asked("1.26.1", VersionRules(deny=parse_ranges("1.26.0"))) is None
 
 
 def test_a_denied_release_is_not_admitted_even_if_pinned_and_allowed() -> None:
     both = VersionRange.parse("1.26.0")
-    held = asked("1.26.0", ReleaseRules(pin=both, allow=(both,), deny=(both,)))
+    held = asked("1.26.0", VersionRules(pin=both, allow=(both,), deny=(both,)))
     assert held is not None
     assert held.reason is Reason.VERSION_DENIED
 
 
 def test_a_pin_holds_back_every_other_release() -> None:
-    rules = ReleaseRules(pin=VersionRange.parse("1.25.*"))
+    rules = VersionRules(pin=VersionRange.parse("1.25.*"))
     assert asked("1.25.1", rules) is None
     held = asked("1.26.0", rules)
     assert str(held) == "it is offered 1.26.0, but updates are pinned to 1.25.*"
 
 
 def test_any_of_the_allowed_ranges_admits() -> None:
-    rules = ReleaseRules(allow=parse_ranges("1.24.*; >=1.25.1,<1.26"))
+    rules = VersionRules(allow=parse_ranges("1.24.*; >=1.25.1,<1.26"))
     assert asked("1.25.1", rules) is None
     held = asked("1.26.0", rules)
     assert str(held) == "1.26.0 is not among the allowed versions: 1.24.* or >=1.25.1,<1.26"
 
 
 def test_a_downgrade_is_followed_or_held_as_the_operator_says() -> None:
-    assert asked("1.24.0", ReleaseRules(downgrades=Downgrades.FOLLOW)) is None
-    held = asked("1.24.0", ReleaseRules(downgrades=Downgrades.HOLD))
+    assert asked("1.24.0", VersionRules(downgrades=Downgrades.FOLLOW)) is None
+    held = asked("1.24.0", VersionRules(downgrades=Downgrades.HOLD))
     assert str(held) == "it is offered 1.24.0, which is older than 1.25.0, the version that it runs"
 
 
 def test_production_takes_a_release_only_after_a_week() -> None:
-    rules = ReleaseRules(minimum_age=WEEK)
+    rules = VersionRules(minimum_age=WEEK)
     held = asked("1.26.0", rules, seen=NOW - WEEK + timedelta(minutes=1))
     assert str(held) == "1.26.0 was first seen 2024-10-18 12:01 UTC, and must be 168h old"
     assert held is not None
@@ -170,13 +170,13 @@ def test_production_takes_a_release_only_after_a_week() -> None:
 
 
 def test_a_release_that_nobody_noted_yet_waits_for_its_age() -> None:
-    held = asked("1.26.0", ReleaseRules(minimum_age=WEEK))
+    held = asked("1.26.0", VersionRules(minimum_age=WEEK))
     assert held is not None
     assert held.reason is Reason.VERSION_NEW
 
 
 rules_drawn = st.builds(
-    ReleaseRules,
+    VersionRules,
     st.none() | ranges,
     st.lists(ranges, max_size=2).map(tuple),
     st.lists(ranges, max_size=2).map(tuple),
@@ -188,7 +188,7 @@ sightings = st.dictionaries(versions, st.timedeltas(-WEEK, 2 * WEEK).map(lambda 
 
 @given(versions, versions, rules_drawn, sightings)
 def test_what_is_admitted_keeps_every_rule(
-    target: Version, running: Version, rules: ReleaseRules, seen: dict[Version, datetime]
+    target: Version, running: Version, rules: VersionRules, seen: dict[Version, datetime]
 ) -> None:
     if admit(target, running, rules, seen, NOW) is not None:
         return
@@ -201,7 +201,7 @@ def test_what_is_admitted_keeps_every_rule(
 
 @given(versions, versions, rules_drawn, sightings)
 def test_what_is_held_only_for_its_age_is_admitted_when_the_hold_says(
-    target: Version, running: Version, rules: ReleaseRules, seen: dict[Version, datetime]
+    target: Version, running: Version, rules: VersionRules, seen: dict[Version, datetime]
 ) -> None:
     held = admit(target, running, rules, seen, NOW)
     if held is None or held.reason is not Reason.VERSION_TOO_YOUNG:
@@ -214,7 +214,7 @@ def test_what_is_held_only_for_its_age_is_admitted_when_the_hold_says(
 
 @given(versions, versions, rules_drawn, sightings)
 def test_every_hold_can_be_read(
-    target: Version, running: Version, rules: ReleaseRules, seen: dict[Version, datetime]
+    target: Version, running: Version, rules: VersionRules, seen: dict[Version, datetime]
 ) -> None:
     held = admit(target, running, rules, seen, NOW)
     if held is not None:
