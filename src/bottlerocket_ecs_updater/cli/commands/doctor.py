@@ -206,7 +206,7 @@ def _of_rules(asked: AwsCheckup, policy: Policy) -> Iterator[Question]:
         yield asked.alarms(names[:100] or ["bottlerocket-ecs-updater-doctor"])
     for arn in policy.rules.calendars:
         yield asked.calendar(arn)
-    if policy.rules.releases.published_only:
+    if policy.rules.versions.published_only:
         yield asked.published()
 
 
