@@ -234,7 +234,7 @@ def test_credentials_that_aws_does_not_take_are_told(built: Town, error: str, mo
 def test_where_nothing_answers_it_says_to_check_the_route(built: Town) -> None:
     code, said = examine(built, AWS_ENDPOINT_URL="http://127.0.0.1:9")
     [line] = graded(said, "FAIL")
-    assert (code, "Check the route to sts" in line) == (1, True), said
+    assert (code, "Check the route to AWS" in line) == (1, True), said
 
 
 def test_another_region_is_named(built: Town) -> None:

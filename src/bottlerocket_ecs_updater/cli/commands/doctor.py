@@ -15,6 +15,7 @@ from cyclopts import Parameter
 
 from bottlerocket_ecs_updater import __version__
 from bottlerocket_ecs_updater.aws.checkup import AwsCheckup, ClusterFacts, Question
+from bottlerocket_ecs_updater.aws.transport.operation import Operation
 from bottlerocket_ecs_updater.aws.transport.translate import CallRefused
 from bottlerocket_ecs_updater.cli.commands.plan import look
 from bottlerocket_ecs_updater.cli.outputs import colour_of
@@ -50,8 +51,6 @@ from bottlerocket_ecs_updater.errors import (
 from bottlerocket_ecs_updater.report.views.checkup import checkup_json, checkup_text
 from bottlerocket_ecs_updater.report.words.colours import Paint
 
-_ROUTE = "NAT gateway, VPC endpoints, security group"
-_SIGN_IN = "Sign in (`aws sso login`, AWS_PROFILE or a task role)"
 _DEFINITION = r"[A-Za-z0-9_-]{1,255}(:[0-9]+)?|arn:aws[a-z0-9-]*:ecs:[a-z0-9-]+:[0-9]{12}:task-definition/[^ ]+"
 
 
@@ -124,6 +123,9 @@ def _examine(settings: DoctorSettings, run: RunSettings) -> Iterator[Finding]:
     yield from _of_the_cluster(asked, run)
 
 
+ROUTE = "Check the route to AWS (proxy, NAT gateway, VPC endpoints, security group, AWS_ENDPOINT_URL)"
+
+
 def _asked(check: str, about: str, ask: Callable[[], Iterator[Finding]], *, vital: bool) -> Iterator[Finding]:
     """The result of one check, or the error from AWS as a finding. `vital` marks what a run cannot do without."""
     grade = fail if vital else warn
@@ -141,7 +143,7 @@ def _asked(check: str, about: str, ask: Callable[[], Iterator[Finding]], *, vita
     except Throttled as error:
         yield grade(check, about, str(error), "Run `doctor` again in a minute")
     except UpdaterError as error:
-        yield grade(check, about, str(error), f"Check the route to AWS ({_ROUTE}), and run `doctor` again")
+        yield grade(check, about, str(error), f"{ROUTE}, and run `doctor` again")
 
 
 def _identity(asked: AwsCheckup) -> Iterator[Finding]:
@@ -154,10 +156,11 @@ def _identity(asked: AwsCheckup) -> Iterator[Finding]:
 
     try:
         yield from list(ask())
-    except Unreachable as error:
-        yield fail("credentials", "sts:GetCallerIdentity", str(error), f"Check the route to sts ({_ROUTE})")
     except UpdaterError as error:
-        yield fail("credentials", "sts:GetCallerIdentity", str(error), _SIGN_IN)
+        signed_in = isinstance(error, Throttled | Unreachable)
+        remedy = ROUTE if signed_in else "Sign in (aws sso login, AWS_PROFILE or a task role)"
+        about = Operation.GET_CALLER_IDENTITY.title
+        yield fail("credentials", about, str(error).removeprefix(f"{about}: "), f"{remedy}, and run `doctor` again")
 
 
 def _cluster(asked: AwsCheckup, name: str) -> tuple[ClusterFacts | None, list[Finding]]:
