@@ -16,6 +16,7 @@ from bottlerocket_ecs_updater.cli.commands.report import write_index_beside
 from bottlerocket_ecs_updater.cli.commands.status import as_last
 from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.engine.store.audit import note_act
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
 from bottlerocket_ecs_updater.engine.store.folder_store import FolderStore
@@ -51,7 +52,7 @@ def store(tmp_path: Path) -> FolderStore:
         record, archive = Record(made, STATE, run), Archive(made, STATE, run, print)
         for event in (
             RunStarted(began, run, "web", "1"),
-            RunFinished(began + timedelta(minutes=1), run, "ok", 0, {}, timedelta(minutes=1), "", {}, {}),
+            RunFinished(began + timedelta(minutes=1), run, RunOutcome.OK, 0, {}, timedelta(minutes=1), "", {}, {}),
         ):
             record.record(event)
             archive.record(event)
@@ -68,8 +69,8 @@ def test_the_index_finds_the_pages_that_it_links_to(store: FolderStore, tmp_path
     assert "a holiday" in html
 
 
-@pytest.mark.parametrize("outcome", ["ok", "failures", "halted", "stopped", "interrupted", "error", "stuck"])
-def test_status_and_history_call_the_end_of_a_run_by_the_same_words(outcome: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("outcome", RunOutcome)
+def test_status_and_history_call_the_end_of_a_run_by_the_same_words(outcome: RunOutcome, tmp_path: Path) -> None:
     made, run = FolderStore(tmp_path), RunId("20260105-0900-aaaa")
     record = Record(made, STATE, run)
     record.record(RunStarted(NOW, run, "web", "1"))

@@ -8,6 +8,7 @@ import pytest
 
 from bottlerocket_ecs_updater.core.model.event import RunFinished, RunStarted
 from bottlerocket_ecs_updater.core.model.ids import RunId
+from bottlerocket_ecs_updater.core.model.outcome import RunOutcome
 from bottlerocket_ecs_updater.engine.store import audit
 from bottlerocket_ecs_updater.engine.store.audit import acts_of, acts_prefix, note_act
 from bottlerocket_ecs_updater.engine.store.audit_entry import AuditEntry
@@ -31,7 +32,7 @@ def live(store: MemoryStore, complaints: list[str]) -> str:
     run = RunId("20260105-0900-aaaa")
     archive = Archive(store, "web", run, complaints.append)
     archive.record(RunStarted(NOW, run, "web", "1"))
-    archive.record(RunFinished(NOW + timedelta(hours=1), run, "ok", 0, {}, timedelta(hours=1), "", {}, {}))
+    archive.record(RunFinished(NOW + timedelta(hours=1), run, RunOutcome.OK, 0, {}, timedelta(hours=1), "", {}, {}))
     return text_at(store, f"runs/web/{run}/report.html")
 
 

@@ -41,7 +41,7 @@ def report_object(account: RunReport) -> dict[str, Any]:
         "run": summary.run,
         "cluster": summary.cluster,
         "updater_version": summary.updater_version,
-        "outcome": summary.outcome,
+        "outcome": summary.outcome.value,
         "ending": account.ending.value,
         "exit_code": summary.exit_code,
         "headline": account.headline,
