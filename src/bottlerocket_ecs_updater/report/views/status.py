@@ -46,6 +46,8 @@ class LastRun:
     counts: dict[str, int]
     recorded: datetime | None = None
     """When its last event so far was; None if it left none."""
+    ending: str = ""
+    """How it ended, in the words of `history`, the index and the page; empty while it has not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +265,7 @@ def _last_run(last: LastRun) -> str:
         recorded = f"; its last event is of {time_text(last.recorded)}" if last.recorded is not None else ""
         return f"is in progress, or was killed{recorded}."
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in last.counts.items() if count)
-    return f"ended {time_text(last.ended)}: {last.outcome.value}{'; ' + counts if counts else ''}"
+    return f"ended {time_text(last.ended)}: {last.ending}{'; ' + counts if counts else ''}"
 
 
 def _next_run(status: ClusterStatus) -> str:
