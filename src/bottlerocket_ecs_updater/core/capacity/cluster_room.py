@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from bottlerocket_ecs_updater.core.capacity.host_room import Capacity, ServiceRules, asks_for_tasks, doubts_of
 from bottlerocket_ecs_updater.core.capacity.incremental import IncrementalPlacement
-from bottlerocket_ecs_updater.core.capacity.unread_facts import tasks_changed
 from bottlerocket_ecs_updater.core.capacity.will_it_fit import (
     Coming,
     Fits,
@@ -264,6 +263,15 @@ class ClusterRoom:
         if most is None or TRUNK_ATTRIBUTE in registration.attributes:
             return None
         return max(0, most - 1 - sum(task.own_interface for task in tasks))
+
+
+def tasks_changed(instance: Instance) -> bool:
+    """Whether ECS counts more or fewer tasks on it than were listed, so that its tasks are not known."""
+    registration, tasks = instance.registration, instance.tasks
+    if registration is None or tasks is None:
+        return False
+    running, pending = registration.running_tasks, registration.pending_tasks
+    return len(tasks.left) not in (running, running + pending)
 
 
 def _drains(instance: Instance) -> bool:

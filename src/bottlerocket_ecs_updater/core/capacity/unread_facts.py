@@ -83,12 +83,3 @@ def constraints_ask_for_tasks(fleet: Fleet) -> bool:
         if moving.distinct or own_interface or any("task:group" in text for text in expressions):
             return True
     return False
-
-
-def tasks_changed(instance: Instance) -> bool:
-    """Whether ECS counts more or fewer tasks on it than were listed, so that its tasks are not known."""
-    registration, tasks = instance.registration, instance.tasks
-    if registration is None or tasks is None:
-        return False
-    running, pending = registration.running_tasks, registration.pending_tasks
-    return len(tasks.left) not in (running, running + pending)

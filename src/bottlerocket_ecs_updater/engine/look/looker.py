@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from bottlerocket_ecs_updater.core.capacity.unread_facts import constraints_ask_for_tasks, tasks_changed
+from bottlerocket_ecs_updater.core.capacity.cluster_room import tasks_changed
+from bottlerocket_ecs_updater.core.capacity.unread_facts import constraints_ask_for_tasks
 from bottlerocket_ecs_updater.core.decision.affected import taking_part, worst_of
 from bottlerocket_ecs_updater.core.decision.evidence import on_trial
 from bottlerocket_ecs_updater.core.decision.instance_health import impaired_by_update
