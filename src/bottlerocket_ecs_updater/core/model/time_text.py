@@ -108,3 +108,15 @@ def format_duration(span: timedelta) -> str:
         if number:
             parts.append(f"{number}{unit}")
     return "".join(parts) or "0s"
+
+
+DAY_SECONDS = 24 * 3600
+
+
+def rough_span(span: timedelta) -> str:
+    """A duration for people: to seconds below an hour, to minutes below a day, else to hours, such as `2d3h`."""
+    seconds = round(span.total_seconds())
+    if seconds >= DAY_SECONDS:
+        days, hours = divmod(round(seconds / 3600), 24)
+        return f"{days}d{hours}h" if hours else f"{days}d"
+    return duration_text(timedelta(seconds=seconds if seconds < 3600 else round(seconds / 60) * 60))
