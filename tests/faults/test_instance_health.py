@@ -11,7 +11,7 @@ from tests.support.simulated import NEW, OLD, Updater, at_most, instance_id, row
 from bottlerocket_ecs_updater.core.model.container_instance import HealthStatus
 from bottlerocket_ecs_updater.core.model.event import Rebooted, Returned
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
-from bottlerocket_ecs_updater.core.model.outcome import Quarantined
+from bottlerocket_ecs_updater.core.model.outcome import Quarantined, RunOutcome
 from bottlerocket_ecs_updater.core.rules.policy import Policy
 from bottlerocket_ecs_updater.engine.store.ledger_store import UnkeptLedger
 from bottlerocket_ecs_updater.simulator.faults import (
@@ -61,7 +61,7 @@ def usual() -> timedelta:
 def test_f45_impaired_during_the_boot_alone_delays_the_return_until_it_is_well_for_a_minute() -> None:
     updater = Updater(world_of(HealthImpaired(after=timedelta(), ends_after=seconds(60), version=NEW)))
     finished = updater.run()
-    assert (finished.outcome, finished.counts["updated"]) == ("ok", 2)
+    assert (finished.outcome, finished.counts["updated"]) == (RunOutcome.OK, 2)
     assert between_boot_and_return(updater) >= seconds(60)
 
 
@@ -70,7 +70,7 @@ def test_f45_one_that_flaps_after_its_boot_or_its_return_halts_the_run(after: in
     flaps = HealthImpaired(after=seconds(after), ends_after=seconds(20), every=seconds(50), version=NEW)
     world = row(6, plan=FaultPlan((Placed(flaps),)))
     finished = Updater(world).run()
-    assert finished.outcome == "halted"
+    assert finished.outcome == RunOutcome.HALTED
     assert "IMPAIRED" in finished.why
     assert sum(host.running == NEW for host in world.hosts.values()) <= 3
     assert world.findings().stranded == ()
@@ -80,7 +80,7 @@ def test_f45_one_that_flaps_faster_than_it_can_be_well_for_a_minute_is_not_given
     flaps = HealthImpaired(after=timedelta(), ends_after=seconds(40), every=seconds(55), version=NEW)
     world = world_of(flaps, hosts=3)
     finished = Updater(world).run()
-    assert (finished.outcome, finished.counts["quarantined"], finished.counts["updated"]) == ("halted", 1, 0)
+    assert (finished.outcome, finished.counts["quarantined"], finished.counts["updated"]) == (RunOutcome.HALTED, 1, 0)
     assert "IMPAIRED" in str(finished.outcomes[FIRST])
     assert [host.running for host in world.hosts.values()] == [NEW, OLD, OLD]
 
@@ -94,14 +94,14 @@ def test_f45_one_moment_after_its_return_holds_the_next_drain_and_no_more() -> N
 def test_f45_one_that_was_impaired_before_says_nothing_against_the_version(after: int) -> None:
     world = world_of(BEFORE, HealthImpaired(after=seconds(after), version=NEW), hosts=3)
     finished = Updater(world).run()
-    assert (finished.outcome, finished.counts["updated"]) == ("ok", 3)
+    assert (finished.outcome, finished.counts["updated"]) == (RunOutcome.OK, 3)
 
 
 def test_f45_nor_does_one_that_flapped_before() -> None:
     flapped = replace(BEFORE, ends_after=seconds(15), every=seconds(60))
     ledger = UnkeptLedger()
     finished = Updater(world_of(flapped, AFTER, hosts=3), ledger=ledger).run()
-    assert (finished.outcome, finished.counts["updated"]) == ("ok", 3)
+    assert (finished.outcome, finished.counts["updated"]) == (RunOutcome.OK, 3)
     assert ledger.value.past.updated[FIRST].impaired_before
 
 
@@ -111,7 +111,7 @@ def test_f45_the_next_run_remembers_that_a_host_on_trial_was_impaired_before() -
     world.add_instance(HostSpec(instance_id(7), version=OLD), "us-east-1a")
     world.clock.sleep(timedelta(hours=1))
     finished = Updater(world, name="run-2", ledger=ledger).run()
-    assert (finished.outcome, finished.counts["updated"], ledger.value.broken) == ("ok", 1, {})
+    assert (finished.outcome, finished.counts["updated"], ledger.value.broken) == (RunOutcome.OK, 1, {})
 
 
 def test_f45_a_run_that_takes_over_remembers_that_its_host_was_impaired_before() -> None:
@@ -130,7 +130,7 @@ def test_f45_a_run_that_takes_over_remembers_that_its_host_was_impaired_before()
             break
         world.clock.sleep(timedelta(minutes=5))
         finished = Updater(world, name="run-2", ledger=ledger).run()
-        assert finished.outcome == "ok", call
+        assert finished.outcome == RunOutcome.OK, call
         assert ledger.value.broken == {}, call
         assert world.hosts[FIRST].running == NEW, call
     assert call > 60
@@ -141,7 +141,7 @@ def test_f45_a_host_that_goes_down_for_its_reboot_is_not_impaired_by_the_version
     slow = HealthImpaired("AGENT_CONNECTIVITY", after=timedelta(), ends_after=seconds(25), version=NEW)
     world = world_of(slow, hosts=2)
     finished = Updater(world).run()
-    assert (finished.outcome, finished.counts["updated"]) == ("ok", 2)
+    assert (finished.outcome, finished.counts["updated"]) == (RunOutcome.OK, 2)
 
 
 def test_f45_a_quarantined_host_comes_back_once_it_has_been_well_for_a_minute() -> None:
@@ -172,7 +172,7 @@ def test_f47_a_result_that_comes_late_is_waited_for(how: Unknown, lasts: int) ->
 def test_f47_a_result_that_never_comes_is_not_waited_for_longer_than_two_minutes(how: Unknown) -> None:
     updater = Updater(world_of(HealthUnknown(how, None), hosts=2))
     finished = updater.run()
-    assert (finished.outcome, finished.counts["updated"]) == ("ok", 2)
+    assert (finished.outcome, finished.counts["updated"]) == (RunOutcome.OK, 2)
     assert seconds(110) <= between_boot_and_return(updater) < seconds(150)
 
 
@@ -187,14 +187,14 @@ def test_f47_impaired_behind_initializing_is_seen_in_time() -> None:
     late = HealthUnknown(Unknown.INITIALIZING, seconds(90))
     world = world_of(late, AFTER, hosts=3)
     finished = Updater(world).run()
-    assert (finished.outcome, finished.counts["quarantined"]) == ("halted", 1)
+    assert (finished.outcome, finished.counts["quarantined"]) == (RunOutcome.HALTED, 1)
     assert [host.running for host in world.hosts.values()] == [NEW, OLD, OLD]
 
 
 def test_f47_an_old_ok_from_before_the_boot_proves_nothing() -> None:
     world = world_of(HealthUnknown(Unknown.STALE, seconds(80)), AFTER, hosts=3)
     finished = Updater(world).run()
-    assert (finished.outcome, finished.counts["quarantined"]) == ("halted", 1)
+    assert (finished.outcome, finished.counts["quarantined"]) == (RunOutcome.HALTED, 1)
 
 
 def test_f47_without_a_result_a_quarantined_host_comes_back_all_the_same() -> None:

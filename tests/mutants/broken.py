@@ -493,8 +493,8 @@ MUTANTS = (
     broken(
         "a run that is told to stop says that all is well, whatever it leaves out of service",
         "engine/run.py",
-        'return "interrupted", 3 if bad else 0\n',
-        'return "interrupted", 0\n',
+        "return RunOutcome.INTERRUPTED, 3 if bad else 0\n",
+        "return RunOutcome.INTERRUPTED, 0\n",
         "tests/engine/test_interrupted.py",
     ),
     broken(

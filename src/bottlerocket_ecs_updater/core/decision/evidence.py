@@ -119,6 +119,20 @@ def long_pending(instance: Instance, now: datetime) -> bool:
     return since is not None and has_passed(since, PENDING_FOR, now)
 
 
+def lost_gpus(instance: Instance) -> str:
+    """How many of its GPUs are missing since its reboot; empty if none is, or if that is not known."""
+    registration, before = instance.registration, instance.progress.gpus_before
+    left = registration.remaining if registration is not None and registration.connected else None
+    if instance.progress.proof is None or not before or left is None or left.gpus >= before:
+        return ""
+    return f"it registered with {left.gpus} of its {before} GPUs"
+
+
+def broken_by_loss(instance: Instance, now: datetime) -> BrokenVersion:
+    """The evidence of missing GPUs on a host that has booted a version. It is returned: it can run other tasks."""
+    return BrokenVersion(_named([instance.id]), (), lost_gpus(instance), now)
+
+
 def broken_by_pending(waiting: Sequence[LiveTask], names: Names, now: datetime) -> BrokenVersion:
     """The evidence of tasks that stay PENDING on these hosts against their version."""
     since = min(one.launched_at for one in waiting)

@@ -38,6 +38,8 @@ class SentDrain:
     """How many tasks the drain has to move, by service name."""
     deficits_before: Mapping[ServiceArn, int] = field(default_factory=dict)
     """How many tasks each service lacked then."""
+    running_before: Mapping[ServiceArn, int] | None = None
+    """How many tasks each service had then, up to its desired count; None if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,8 @@ class RunProgress:
     """How ECS reports it as IMPAIRED; None if no look has found it so."""
     health_before: HealthStatus | None = None
     """Its ECS health status before its drain; IMPAIRED if it was that lately. None if ECS reported none."""
+    gpus_before: int | None = None
+    """How many GPUs ECS showed on it when it was empty, right before its reboot; None if that is not known."""
     missing_looks: int = 0
     """How many looks in a row did not list it."""
     dark_looks: int = 0

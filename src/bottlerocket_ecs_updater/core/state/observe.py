@@ -390,7 +390,9 @@ def see_marked(instance: Instance, claim: Claim, now: datetime) -> Instance:
             )
             return replace(instance, claim=claim, reboots=(), progress=progress)
         case ClaimPhase.REBOOTING:
-            progress = replace(progress, reboot_sent_at=None, away_at=None, proof=None)
+            left = instance.registration.remaining if instance.registration is not None else None
+            gpus = left.gpus if left is not None and before is not None else progress.gpus_before
+            progress = replace(progress, reboot_sent_at=None, away_at=None, proof=None, gpus_before=gpus)
             return replace(instance, claim=claim, after_reboot_result=None, progress=progress)
         case ClaimPhase.QUARANTINED:
             return replace(instance, claim=claim, progress=progress)
@@ -411,16 +413,21 @@ def see_successor(instance: Instance, task: TaskArn) -> Instance:
 
 
 def see_drain_sent(
-    instance: Instance, now: datetime, deficits: Mapping[ServiceArn, int], *, confirmed: bool
+    instance: Instance,
+    now: datetime,
+    deficits: Mapping[ServiceArn, int],
+    running: Mapping[ServiceArn, int] | None = None,
+    *,
+    confirmed: bool,
 ) -> Instance:
-    """A drain was sent; `confirmed` says whether ECS confirmed it."""
+    """A drain was sent; `confirmed` says whether ECS confirmed it. `running` are the tasks of each service."""
     moving: dict[str, int] = {}
     groups = tuple(sorted({task.group for task in instance.tasks.left})) if instance.tasks is not None else ()
     for task in instance.tasks.left if instance.tasks is not None else ():
         if task.group.startswith("service:") and not task.daemon:
             name = task.group.removeprefix("service:")
             moving[name] = moving.get(name, 0) + 1
-    drain = SentDrain(now, groups, moving, dict(deficits))
+    drain = SentDrain(now, groups, moving, dict(deficits), running)
     progress = replace(instance.progress, drain=drain, drain_seen=confirmed)
     return replace(instance, progress=progress)
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from bottlerocket_ecs_updater.core.model.ids import InstanceId
 from bottlerocket_ecs_updater.core.model.reasons import Failed, Hold
-from bottlerocket_ecs_updater.core.model.time_text import rough_span, time_text, write_time
+from bottlerocket_ecs_updater.core.model.time_text import rough_text, time_text, write_time
+from bottlerocket_ecs_updater.core.model.wording import counted
 from bottlerocket_ecs_updater.core.planning.forecast import Batch
 from bottlerocket_ecs_updater.core.planning.plan import ForecastBasis, Plan, Unfinished, Update
 from bottlerocket_ecs_updater.report.views.advice import advice_json, advice_lines
-from bottlerocket_ecs_updater.report.words.grouping import counted, grouped, id_lines
+from bottlerocket_ecs_updater.report.words.grouping import grouped, id_lines
 from bottlerocket_ecs_updater.report.words.sanitize import sanitize
 
 SCHEMA = 1
@@ -84,7 +85,7 @@ def _when(plan: Plan) -> str:
     windows = f" and {counted(forecast.windows, 'maintenance window')}" if plan.windowed else ""
     never = f"; {len(forecast.left)} cannot be scheduled" if forecast.left else ""
     return (
-        f"done by about {time_text(ends)}, in {rough_span(ends - plan.at)}, {batches}{windows}, if nothing fails{never}"
+        f"done by about {time_text(ends)}, in {rough_text(ends - plan.at)}, {batches}{windows}, if nothing fails{never}"
     )
 
 
@@ -95,8 +96,8 @@ def _reckoning(reckoning: ForecastBasis) -> Iterator[str]:
         "to drain": (pace.drain, reckoning.drains),
         "to reboot and verify": (pace.reboot, reckoning.reboots),
     }
-    spans = ", ".join(f"{rough_span(span)} {what}" for what, (span, _) in parts.items())
-    yield f"  based on {spans}, {rough_span(pace.settle)} to settle"
+    spans = ", ".join(f"{rough_text(span)} {what}" for what, (span, _) in parts.items())
+    yield f"  based on {spans}, {rough_text(pace.settle)} to settle"
     recorded = {what: count for what, (_, count) in parts.items() if count}
     stated = [what for what in parts if what not in recorded]
     if recorded:
@@ -113,7 +114,7 @@ def _batch(number: int, batch: Batch, updates: list[Update]) -> Iterator[str]:
     ends = f"{batch.ends:%H:%M}" if batch.ends.date() == batch.begins.date() else f"{batch.ends:%Y-%m-%d %H:%M}"
     yield (
         f"  batch {number}: {counted(len(updates), 'instance')}, {batch.begins:%Y-%m-%d %H:%M} to {ends} UTC, "
-        f"about {rough_span(batch.ends - batch.begins)}"
+        f"about {rough_text(batch.ends - batch.begins)}"
     )
     for what, alike in grouped(updates, _what).items():
         yield f"    {what}"

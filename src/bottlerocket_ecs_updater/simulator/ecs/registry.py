@@ -39,6 +39,8 @@ class Registry:
         """Called after each change of a container instance's status or connection."""
         self.breaks: Callable[[Task], TasksBreak | None] = lambda _: None
         """How the host's version breaks a task."""
+        self.gpus: Callable[[ContainerInstance], int] = lambda instance: instance.spec.gpus
+        """How many GPUs its host finds."""
         self.health: Callable[[ContainerInstance], Shape] = lambda _: {}
         """What ECS health checks find wrong with a container instance."""
         self.actor: str | None = None

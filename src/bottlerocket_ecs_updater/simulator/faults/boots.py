@@ -205,8 +205,17 @@ class HealthUnknown:
     """Whether it does so after the boot before the beginning of the simulation, too."""
 
 
+@dataclass(frozen=True, slots=True)
+class GpusGone:
+    """F48. A version boots fine, but some or all GPUs are missing: the agent registers with fewer than before."""
+
+    left: int = 0
+    version: str | None = None
+
+
 BootFault = (
     TasksBreak
+    | GpusGone
     | HealthImpaired
     | HealthUnknown
     | RebootEnds

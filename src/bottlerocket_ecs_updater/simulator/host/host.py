@@ -15,6 +15,7 @@ from bottlerocket_ecs_updater.simulator.faults import (
     DockerDead,
     EcsAgentLate,
     EcsAgentTerminal,
+    GpusGone,
     GrubFails,
     HealthImpaired,
     HealthUnknown,
@@ -66,7 +67,9 @@ INHIBITED = (
 )
 
 
-_OfRelease = GrubFails | BootHangs | RollsBack | DockerDead | ControlContainerMissing | TasksBreak | HealthImpaired
+_OfRelease = (
+    GrubFails | BootHangs | RollsBack | DockerDead | ControlContainerMissing | TasksBreak | HealthImpaired | GpusGone
+)
 """Faults of a version, on every host that runs it."""
 
 
@@ -312,6 +315,11 @@ class Host:
             return self._concerns(fault) and (gpus or not fault.gpus_only) and fault.group in ("", group)
 
         return self.ailments.active(TasksBreak, suits)
+
+    def gpus(self, of: int) -> int:
+        """How many of its GPUs the version that it runs finds."""
+        gone = self.ailments.active(GpusGone, self._concerns)
+        return min(of, gone.left) if gone is not None else of
 
     def impaired(self) -> HealthImpaired | None:
         """What ECS health checks find wrong with it now; None if nothing."""
